@@ -1,0 +1,43 @@
+"""Iterative magnitude pruning measured as a renormalization-group flow.
+
+Names are loaded when they are first used, so that `import rgtool` is quick and a machine that only
+trains needs neither DuckDB nor SciPy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rgtool.analysis.null import null
+    from rgtool.analysis.spectrum import eigen
+    from rgtool.runner.experiment import run
+    from rgtool.runner.recipes import recipe
+    from rgtool.schemas.errors import RgtoolError
+    from rgtool.schemas.recipe import Recipe
+    from rgtool.store import Store
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Recipe": "rgtool.schemas.recipe",
+    "RgtoolError": "rgtool.schemas.errors",
+    "Store": "rgtool.store",
+    "eigen": "rgtool.analysis.spectrum",
+    "null": "rgtool.analysis.null",
+    "recipe": "rgtool.runner.recipes",
+    "run": "rgtool.runner.experiment",
+}
+
+__all__ = ["Recipe", "RgtoolError", "Store", "eigen", "null", "recipe", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'rgtool' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

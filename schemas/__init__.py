@@ -1,0 +1,1 @@
+"""What the data means: the record, the recipe, the block maps and the SQL views."""

@@ -1,0 +1,262 @@
+"""Architectures as lists of prunable layers, grouped into blocks and stages.
+
+Counts, shapes and groups are all that the analysis needs to know of a network, so an architecture
+can be analysed here that the runner cannot train. Names are canonical: those of torchvision,
+without the `.weight`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .errors import UsageError, did_you_mean
+
+GROUPINGS = ("layer", "block", "stage")
+VGG16_PLAN = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One prunable weight tensor.
+
+    Attributes
+    ----------
+    name : str
+        Qualified name of the module, such as `layer1.0.conv2`.
+    kind : str
+        `conv` or `linear`.
+    shape : tuple of int
+        Shape of the weight, output channels first.
+    block : str
+        Block: `1.0`, ..., or `stem`, `head`; a layer's own name where there are no stages.
+    stage : str or None
+        Stage: `1`, ..., or `stem`, `head`; None where the architecture has no stages.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    block: str
+    stage: str | None
+
+    @property
+    def total(self) -> int:
+        """Number of weights."""
+        return math.prod(self.shape)
+
+    @property
+    def fan_in(self) -> int:
+        """Weights that feed one output unit (as `torch.nn.init` counts them)."""
+        return math.prod(self.shape[1:])
+
+    @property
+    def fan_out(self) -> int:
+        """Weights that one input unit feeds."""
+        return self.shape[0] * math.prod(self.shape[2:])
+
+    def group(self, by: str) -> str | None:
+        """Return the group of this layer in the grouping `layer`, `block` or `stage`."""
+        return {"layer": self.name, "block": self.block, "stage": self.stage}[by]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The layers of a network, and how the literature prunes it by default.
+
+    Attributes
+    ----------
+    name : str
+        Canonical name, such as `resnet20` or `resnet8w4`.
+    layers : tuple of Layer
+        All convolutions and linear layers, in the order of the forward pass.
+    prunable : str
+        The set of layers that published studies prune and count: `all`, `convolutions` or
+        `convolutions_without_stem`.
+    exempt : tuple of str
+        Layers that are counted and never pruned.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    prunable: str = "all"
+    exempt: tuple[str, ...] = ()
+
+    def counted(self, prunable: str | None = None) -> tuple[Layer, ...]:
+        """Return the layers that count in the set `prunable` (default: the architecture's)."""
+        prunable = prunable or self.prunable
+        if prunable == "all":
+            return self.layers
+        layers = tuple(layer for layer in self.layers if layer.kind == "conv")
+        if prunable == "convolutions_without_stem":
+            layers = tuple(layer for layer in layers if layer.stage != "stem")
+        if not layers:
+            raise UsageError(f"{self.name} has no {prunable.replace('_', ' ')}: use prunable=all")
+        return layers
+
+    @property
+    def groupings(self) -> tuple[str, ...]:
+        """The groupings this architecture has (without stages: layer and block)."""
+        has_stages = any(layer.stage is not None for layer in self.layers)
+        return GROUPINGS if has_stages else GROUPINGS[:2]
+
+
+def architecture(
+    name: str, input_shape: tuple[int, int, int] | None = None, classes: int | None = None
+) -> Architecture:
+    """Look up an architecture.
+
+    Parameters
+    ----------
+    name : str
+        `lenet`, `resnet8` to `resnet110` (CIFAR family; `resnet20w8` has 8 channels in stage 1
+        instead of 16), `resnet18`, `resnet50` (torchvision family) or `vgg16`.
+    input_shape : (channels, height, width), optional
+        Shape of an image; by default that of the data set the architecture was published with.
+    classes : int, optional
+        Number of classes; by default that of the same data set.
+
+    Raises
+    ------
+    UsageError
+        The name is unknown; the message offers the nearest ones.
+
+    Examples
+    --------
+    >>> sum(layer.total for layer in architecture("resnet20").counted())
+    270896
+    """
+    cifar_resnet = re.fullmatch(r"resnet(\d+)(?:w(\d+))?", name)
+    if cifar_resnet and name not in FIXED:
+        depth, width = int(cifar_resnet[1]), int(cifar_resnet[2] or 16)
+        if depth >= 8 and depth % 6 == 2 and width >= 1:
+            return _cifar_resnet(depth, width, input_shape or (3, 32, 32), classes or 10)
+        if depth not in (18, 50):
+            raise UsageError(
+                f"'{name}' is unknown: a CIFAR ResNet has 6 n + 2 layers (resnet8, resnet14, "
+                "resnet20, ... resnet110) and perhaps a width (resnet20w8)"
+            )
+    if name in FIXED:
+        return FIXED[name](input_shape, classes)
+    raise UsageError(f"architecture '{name}' is unknown: {did_you_mean(name, known_names())}")
+
+
+def known_names() -> tuple[str, ...]:
+    """Name the architectures that have a block map (widths such as `w8` left out)."""
+    return (*FIXED, *(f"resnet{depth}" for depth in range(8, 111, 6)))
+
+
+def with_width(name: str, width: int | None) -> str:
+    """Return the canonical name of a CIFAR ResNet with `width` channels in its first stage.
+
+    Raises
+    ------
+    UsageError
+        The architecture has no width to choose, or the name carries another one already.
+
+    Examples
+    --------
+    >>> with_width("resnet20", 8), with_width("resnet20", 16)
+    ('resnet20w8', 'resnet20')
+    """
+    if width is None:
+        return name.removesuffix("w16") if name.startswith("resnet") else name
+    match = re.fullmatch(r"resnet(\d+)", name)
+    if match is None or name in FIXED:
+        raise UsageError(f"width goes with a CIFAR ResNet such as resnet20, not with '{name}'")
+    if width < 1:
+        raise UsageError(f"width is {width}: at least 1 channel is needed")
+    return name if width == 16 else f"{name}w{width}"
+
+
+def _lenet(input_shape: tuple[int, int, int] | None, classes: int | None) -> Architecture:
+    # LeNet-300-100 of LeCun et al. 1998, as in Frankle & Carbin 2019; the output layer is exempt.
+    sizes = (math.prod(input_shape or (1, 28, 28)), 300, 100, classes or 10)
+    names = ("fc1", "fc2", "fc")
+    layers = tuple(
+        Layer(name, "linear", (fan_out, fan_in), block=name, stage=None)
+        for name, fan_in, fan_out in zip(names, sizes, sizes[1:], strict=False)
+    )
+    return Architecture("lenet", layers, exempt=("fc",))
+
+
+def _cifar_resnet(
+    depth: int, width: int, input_shape: tuple[int, int, int], classes: int
+) -> Architecture:
+    # He et al. 2016, section 4.2, with 1x1 convolutions as down-sampling shortcuts (OpenLTH).
+    layers = [Layer("conv1", "conv", (width, input_shape[0], 3, 3), "stem", "stem")]
+    c_in = width
+    for stage in (1, 2, 3):
+        c_out = width * 2 ** (stage - 1)
+        for block in range((depth - 2) // 6):
+            prefix, group = f"layer{stage}.{block}", (f"{stage}.{block}", f"{stage}")
+            layers.append(Layer(f"{prefix}.conv1", "conv", (c_out, c_in, 3, 3), *group))
+            layers.append(Layer(f"{prefix}.conv2", "conv", (c_out, c_out, 3, 3), *group))
+            if c_in != c_out:
+                layers.append(
+                    Layer(f"{prefix}.downsample.0", "conv", (c_out, c_in, 1, 1), *group)
+                )
+            c_in = c_out
+    layers.append(Layer("fc", "linear", (classes, c_in), "head", "head"))
+    name = f"resnet{depth}" if width == 16 else f"resnet{depth}w{width}"
+    return Architecture(name, tuple(layers))
+
+
+def _torchvision_resnet(
+    name: str, plan: tuple[int, ...], bottleneck: bool
+) -> Callable[[tuple[int, int, int] | None, int | None], Architecture]:
+    def build(input_shape: tuple[int, int, int] | None, classes: int | None) -> Architecture:
+        channels, expansion = (input_shape or (3, 224, 224))[0], 4 if bottleneck else 1
+        # Chen et al. 2021a replace the 7x7 stem by a 3x3 one for 32x32 images.
+        kernel = 3 if input_shape and input_shape[1] <= 64 else 7
+        layers = [Layer("conv1", "conv", (64, channels, kernel, kernel), "stem", "stem")]
+        c_in = 64
+        for stage, blocks in enumerate(plan, start=1):
+            width = 64 * 2 ** (stage - 1)
+            for block in range(blocks):
+                prefix, group = f"layer{stage}.{block}", (f"{stage}.{block}", f"{stage}")
+                c_out = width * expansion
+                shapes = (
+                    ((width, c_in, 1, 1), (width, width, 3, 3), (c_out, width, 1, 1))
+                    if bottleneck
+                    else ((width, c_in, 3, 3), (width, width, 3, 3))
+                )
+                layers += [
+                    Layer(f"{prefix}.conv{i}", "conv", shape, *group)
+                    for i, shape in enumerate(shapes, start=1)
+                ]
+                if block == 0 and (stage > 1 or c_in != c_out):
+                    layers.append(
+                        Layer(f"{prefix}.downsample.0", "conv", (c_out, c_in, 1, 1), *group)
+                    )
+                c_in = c_out
+        layers.append(Layer("fc", "linear", (classes or 1000, c_in), "head", "head"))
+        return Architecture(name, tuple(layers), prunable="convolutions_without_stem")
+
+    return build
+
+
+def _vgg16(input_shape: tuple[int, int, int] | None, classes: int | None) -> Architecture:
+    # The positions are those of torchvision's vgg16_bn().features: convolution, BN, ReLU or pool.
+    layers: list[Layer] = []
+    c_in, position, stage, block = (input_shape or (3, 32, 32))[0], 0, 1, 0
+    for entry in VGG16_PLAN:
+        if entry == "M":
+            position, stage, block = position + 1, stage + 1, 0
+            continue
+        c_out = int(entry)
+        group = (f"{stage}.{block}", f"{stage}")
+        layers.append(Layer(f"features.{position}", "conv", (c_out, c_in, 3, 3), *group))
+        c_in, position, block = c_out, position + 3, block + 1
+    layers.append(Layer("fc", "linear", (classes or 10, 512), "head", "head"))
+    return Architecture("vgg16", tuple(layers), prunable="convolutions")
+
+
+FIXED: dict[str, Callable[[tuple[int, int, int] | None, int | None], Architecture]] = {
+    "lenet": _lenet,
+    "resnet18": _torchvision_resnet("resnet18", (2, 2, 2, 2), bottleneck=False),
+    "resnet50": _torchvision_resnet("resnet50", (3, 4, 6, 3), bottleneck=True),
+    "vgg16": _vgg16,
+}

@@ -1,0 +1,122 @@
+"""Tensors on disk in the safetensors format, and masks packed to a bit a weight.
+
+The format is small enough to be written here: eight bytes of header length, a JSON header, the
+raw data (https://huggingface.co/docs/safetensors). A machine that only runs experiments then needs
+no further library; the tests hold these functions against the `safetensors` package.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import RecordError
+from .files import write_atomic
+
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("i1"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
+}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+_MAX_HEADER = 100_000_000  # bytes; the limit of the reference implementation
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write named arrays as a safetensors file, atomically.
+
+    Raises
+    ------
+    OSError
+        The disk is full or the folder is not writable.
+    """
+    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    chunks: list[bytes] = []
+    offset = 0
+    for name, array in tensors.items():
+        data = np.ascontiguousarray(array)
+        header[name] = {
+            "dtype": _NAMES[data.dtype.newbyteorder("<")],
+            "shape": list(array.shape),
+            "data_offsets": [offset, offset + data.nbytes],
+        }
+        chunks.append(data.astype(data.dtype.newbyteorder("<"), copy=False).tobytes())
+        offset += data.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    write_atomic(path, b"".join([len(text).to_bytes(8, "little"), text, *chunks]))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Read a safetensors file: the arrays and the metadata.
+
+    Raises
+    ------
+    RecordError
+        The file is not a whole safetensors file.
+    FileNotFoundError
+        There is no such file.
+    """
+    blob = path.read_bytes()
+    try:
+        size = int.from_bytes(blob[:8], "little")
+        if len(blob) < 8 or size > min(_MAX_HEADER, len(blob) - 8):
+            raise ValueError("the header is cut off")
+        header = json.loads(blob[8 : 8 + size])
+        metadata = header.pop("__metadata__", {})
+        tensors = {name: _array(blob, 8 + size, entry) for name, entry in header.items()}
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"{path}: not a whole safetensors file ({error})") from None
+    return tensors, metadata
+
+
+def _array(blob: bytes, start: int, entry: dict[str, Any]) -> NDArray[Any]:
+    begin, end = entry["data_offsets"]
+    dtype, shape = _DTYPES[entry["dtype"]], tuple(entry["shape"])
+    if not 0 <= begin <= end <= len(blob) - start:
+        raise ValueError("the data is cut off")
+    if end - begin != math.prod(shape) * dtype.itemsize:
+        raise ValueError("a shape does not fit its data")
+    return np.frombuffer(blob[start + begin : start + end], dtype).reshape(shape).copy()
+
+
+def write_mask(path: Path, mask: Mapping[str, NDArray[np.bool_]]) -> None:
+    """Write a mask (layer name to boolean array) with eight weights a byte."""
+    packed = {name: np.packbits(array.ravel()) for name, array in mask.items()}
+    shapes = {name: list(array.shape) for name, array in mask.items()}
+    write_tensors(path, packed, {"format": "rgtool-mask-1", "shapes": json.dumps(shapes)})
+
+
+def read_mask(path: Path) -> dict[str, NDArray[np.bool_]]:
+    """Read a mask that `write_mask` wrote.
+
+    Raises
+    ------
+    RecordError
+        The file is damaged or holds no mask.
+    """
+    packed, metadata = read_tensors(path)
+    if metadata.get("format") != "rgtool-mask-1":
+        raise RecordError(f"{path}: holds no mask of rgtool")
+    shapes: dict[str, list[int]] = json.loads(metadata["shapes"])
+    mask = {}
+    for name, shape in shapes.items():
+        size = math.prod(shape)
+        if name not in packed or packed[name].size != -(-size // 8):
+            raise RecordError(f"{path}: the mask of {name} does not fit its shape {shape}")
+        mask[name] = np.unpackbits(packed[name], count=size).astype(np.bool_).reshape(shape)
+    return mask

@@ -1,0 +1,154 @@
+"""The SQL views of a store, generated from the record and the recipe.
+
+The store hands in two relations, `records` (the columns of the record) and `descriptions` (the
+columns of `description_columns`); everything a user queries is defined here on top of them. Casts
+stand here, so that sums arrive as BIGINT and times without zone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from . import record
+from .recipe import Recipe
+
+_DUCKDB_TYPES = {
+    "string": "VARCHAR",
+    "bool": "BOOLEAN",
+    "int16": "SMALLINT",
+    "int32": "INTEGER",
+    "int64": "BIGINT",
+    "float64": "DOUBLE",
+    "list<int32>": "INTEGER[]",
+}
+_RECIPE_TYPES = {
+    "str": "VARCHAR",
+    "str | None": "VARCHAR",
+    "int": "BIGINT",
+    "int | None": "BIGINT",
+    "float": "DOUBLE",
+    "tuple[str, ...]": "VARCHAR[]",
+}
+_DESCRIPTION_TYPES = {
+    "run_id": "VARCHAR",
+    "experiment_id": "VARCHAR",
+    "recipe_name": "VARCHAR",
+    "seed": "BIGINT",
+    "replicate": "VARCHAR",
+    "levels": "INTEGER",
+    "source": "VARCHAR",
+    "parent_run": "VARCHAR",
+    "created_at": "TIMESTAMP",
+    "updated_at": "TIMESTAMP",
+    "scales": "JSON",
+    "versions": "JSON",
+    "machine": "JSON",
+    "files": "JSON",
+    "inferred": "JSON",
+}
+
+
+def record_columns() -> dict[str, str]:
+    """Map every column of the record to its DuckDB type, in schema order."""
+    return {c.name: _DUCKDB_TYPES[c.type] for c in record.COLUMNS}
+
+
+def description_json_columns() -> dict[str, str]:
+    """Map the keys of `run.json` to DuckDB types, as `read_json(columns=...)` wants them."""
+    fields = ", ".join(f'"{f.name}" {_RECIPE_TYPES[str(f.type)]}' for f in _recipe_fields())
+    return {"version": "INTEGER", **_DESCRIPTION_TYPES, "recipe": f"STRUCT({fields})"}
+
+
+def description_columns() -> dict[str, str]:
+    """Map every column of `runs` to its DuckDB type: the description with the recipe unfolded."""
+    recipe = {f.name: _RECIPE_TYPES[str(f.type)] for f in _recipe_fields()}
+    return {"version": "INTEGER", **_DESCRIPTION_TYPES, **recipe}
+
+
+def description_select(source: str) -> str:
+    """Return SQL that unfolds a relation of `description_json_columns` into the columns of `runs`.
+
+    A recipe field that an older description lacks takes its frozen default.
+    """
+    plain = ", ".join(f'"{name}"' for name in ("version", *_DESCRIPTION_TYPES))
+    recipe = ", ".join(
+        f'coalesce(recipe."{f.name}", {_literal(f.default)}) AS "{f.name}"'
+        for f in _recipe_fields()
+    )
+    return f"SELECT {plain}, {recipe} FROM {source}"
+
+
+def empty(columns: dict[str, str]) -> str:
+    """Return SQL for a relation of these columns without rows."""
+    nulls = ", ".join(f'NULL::{type_} AS "{name}"' for name, type_ in columns.items())
+    return f"SELECT {nulls} WHERE false"
+
+
+def views() -> dict[str, str]:
+    """Map the name of every view to its SELECT, in the order in which they must be created.
+
+    `records` and `descriptions` must exist. A record of a newer schema version makes a query
+    fail with a message that starts `newer record`.
+    """
+    layer = ", ".join(f'"{name}"' for name in record.columns("layer"))
+    level = ", ".join(f'"{name}"' for name in record.columns("level"))
+    version_ok = f"(version <= {record.VERSION} OR error('newer record in run ' || run_id))"
+    return {
+        "runs": (
+            "SELECT * EXCLUDE (version) FROM descriptions WHERE version <= 1 "
+            "OR error('newer description of run ' || run_id)"
+        ),
+        "layers": f"SELECT run_id, level, {layer} FROM records WHERE {version_ok}",
+        "levels": (
+            f"SELECT run_id, level, network_kept / network_total AS density, {level} "
+            f"FROM records WHERE layer_index = 0 AND {version_ok}"
+        ),
+        "flow": _flow(version_ok),
+    }
+
+
+def _flow(version_ok: str) -> str:
+    groupings = [
+        f"""
+        SELECT run_id, level, 'layer' AS grouping, layer AS name, total, kept, kept_prev,
+               network_total, network_kept, network_kept_prev
+        FROM records WHERE {version_ok}"""
+    ]
+    groupings += [
+        f"""
+        SELECT run_id, level, '{by}' AS grouping, {by} AS name, sum(total)::BIGINT AS total,
+               sum(kept)::BIGINT AS kept, sum(kept_prev)::BIGINT AS kept_prev,
+               any_value(network_total) AS network_total, any_value(network_kept) AS network_kept,
+               any_value(network_kept_prev) AS network_kept_prev
+        FROM records WHERE {by} IS NOT NULL AND {version_ok} GROUP BY run_id, level, {by}"""
+        for by in ("block", "stage")
+    ]
+    # The step n-1 -> n of eq. 13 and lambda_i = M_i(n) / M_i(n-1); nullif turns every zero
+    # denominator into null, where DuckDB would give inf or NaN.
+    return f"""
+    WITH groups AS ({" UNION ALL ".join(groupings)}),
+    shares AS (
+        SELECT *, network_kept / network_total AS density,
+               kept / nullif(network_kept, 0) AS share,
+               kept_prev / nullif(network_kept_prev, 0) AS share_prev,
+               network_kept / nullif(network_kept_prev, 0) AS retention
+        FROM groups
+    ),
+    steps AS (SELECT *, share / nullif(share_prev, 0) AS eigenvalue FROM shares)
+    SELECT run_id, runs.experiment_id, runs.architecture, runs.task, runs.seed, grouping, name,
+           level, density, total, kept, kept_prev, share, share_prev, retention, eigenvalue,
+           ln(nullif(eigenvalue, 0)) / nullif(-ln(nullif(retention, 0)), 0) AS exponent
+    FROM steps JOIN runs USING (run_id)"""
+
+
+def _recipe_fields() -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(Recipe)
+
+
+def _literal(value: Any) -> str:
+    if value is None or value is dataclasses.MISSING:
+        return "NULL"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_literal(item) for item in value) + "]::VARCHAR[]"
+    return f"'{value}'" if isinstance(value, str) else repr(value)

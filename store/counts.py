@@ -1,0 +1,71 @@
+"""Counts of one experiment as arrays: what the analysis works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..schemas.blocks import Layer
+from ..schemas.recipe import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Kept weights of S runs of one experiment at T levels in G groups.
+
+    Attributes
+    ----------
+    experiment_id : str
+        The experiment.
+    recipe : Recipe
+        Its recipe.
+    by : str
+        Grouping: `layer`, `block` or `stage`.
+    names : tuple of str, length G
+        Groups in the order of the forward pass.
+    runs : tuple of str, length S
+        Run ids, by seed.
+    seeds : tuple of (int or None), length S
+        Seeds; None where unknown.
+    levels : integer array, shape (T,)
+        Levels 0, 1, ... up to the last one that any run recorded.
+    recorded : bool array, shape (S, T)
+        Whether the run has a record of the level; elsewhere `kept` is 0 and floats are NaN.
+    kept : integer array, shape (S, T, G)
+        Weights kept.
+    magnitude : float array, shape (S, T, G)
+        Sums of |w| over kept weights; NaN where the source does not tell.
+    accuracy : float array, shape (S, T)
+        Test accuracy, a fraction; NaN where there is none.
+    total : integer array, shape (G,)
+        Weights of the dense group.
+    exempt : bool array, shape (G,)
+        Groups all of whose layers are never pruned.
+    layers : tuple of Layer
+        The counted layers, in the order of the forward pass.
+    exempt_layers : tuple of str
+        Names of the layers that are never pruned.
+    """
+
+    experiment_id: str
+    recipe: Recipe
+    by: str
+    names: tuple[str, ...]
+    runs: tuple[str, ...]
+    seeds: tuple[int | None, ...]
+    levels: NDArray[np.int64]
+    recorded: NDArray[np.bool_]
+    kept: NDArray[np.int64]
+    magnitude: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+    total: NDArray[np.int64]
+    exempt: NDArray[np.bool_]
+    layers: tuple[Layer, ...]
+    exempt_layers: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """Architecture and task, such as `resnet20/cifar10`."""
+        return f"{self.recipe.architecture}/{self.recipe.task}"

@@ -1,0 +1,26 @@
+"""Shared by all tests: one torch thread, nothing outside tmp_path."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Two-thread OpenMP collapses on a loaded machine, and identity is promised for one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of reference data beside the project, where there is one."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("needs the reference data in ../shared, which is not here")
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("RGTOOL_STORE", raising=False)
+    monkeypatch.delenv("RGTOOL_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
