@@ -1,0 +1,160 @@
+"""Which levels and runs of an experiment its spectrum is computed from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..schemas.errors import RgtoolError, UsageError
+from ..store.counts import Counts
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """The steps from level `start` to level `end`, of the runs at positions `runs`.
+
+    Attributes
+    ----------
+    start, end : int
+        Levels, start < end; every run kept has a record of each level between.
+    runs : integer array
+        Positions of the runs that are used.
+    notes : tuple of str
+        What was left out, and why.
+    """
+
+    start: int
+    end: int
+    runs: NDArray[np.int64]
+    notes: tuple[str, ...]
+
+
+def choose_window(counts: Counts, requested: tuple[int, int] | None = None) -> Window:
+    """Choose one window for all runs of an experiment.
+
+    By default from level 1 (the step 0 -> 1 starts at counts that the architecture alone sets) to
+    the last level that all runs have without a gap, ended early only where a group keeps no
+    weight. A requested window is taken as it is or refused.
+
+    Raises
+    ------
+    RgtoolError
+        No run has three levels, no step is left, or nothing was pruned.
+    UsageError
+        The requested window holds no step, reaches past the records or into a collapse.
+    """
+    runs, notes = _usable_runs(counts)
+    if requested is None:
+        start, end, about = _recorded_stretch(counts, runs)
+        end, collapse = _before_collapse(counts, runs, start, end)
+        notes += about + collapse
+    else:
+        start, end = requested
+        _check_requested(counts, runs, start, end)
+    network = counts.kept[runs].sum(axis=-1)
+    for run, first, last in zip(runs, network[:, start], network[:, end], strict=True):
+        if first == last:
+            raise RgtoolError(
+                f"{counts.label}: run {counts.runs[run]} keeps {first:,} weights at level {start} "
+                f"and at level {end}: nothing was pruned, so there is no flow to measure"
+            )
+    return Window(start, end, runs, tuple(notes))
+
+
+def _usable_runs(counts: Counts) -> tuple[NDArray[np.int64], list[str]]:
+    recorded = counts.recorded.sum(axis=1)
+    if len(recorded) == 0 or recorded.max() < 3:
+        found = int(recorded.max(initial=0))
+        raise RgtoolError(
+            f"{counts.label} ({counts.experiment_id}): its longest run has "
+            f"{found} {'level' if found == 1 else 'levels'}, a spectrum needs at least 3 (levels "
+            "0, 1 and 2): run it again with a larger --levels, it goes on where it stopped"
+        )
+    notes = [
+        f"run {counts.runs[i]} is left out: it has {recorded[i]} of the 3 levels that are needed"
+        for i in np.flatnonzero(recorded < 3)
+    ]
+    return np.flatnonzero(recorded >= 3), notes
+
+
+def _recorded_stretch(counts: Counts, runs: NDArray[np.int64]) -> tuple[int, int, list[str]]:
+    common = np.asarray(counts.recorded[runs].all(axis=0))
+    candidates = np.flatnonzero(common[1:]) + 1
+    start = int(candidates[0]) if len(candidates) else 0
+    missing = np.flatnonzero(~common[start:])
+    end = start + int(missing[0]) - 1 if len(missing) else len(common) - 1
+    if not len(candidates) or end == start:
+        lacking = max(end + 1, 1)
+        raise RgtoolError(
+            f"{counts.label}: {_who_lacks(counts, runs, lacking)} no record of level {lacking}, so "
+            "no step is left that all runs have: run or import the missing levels"
+        )
+    notes = []
+    if start > 1:
+        notes.append(
+            f"the window starts at level {start}: {_who_lacks(counts, runs, start - 1)} no record "
+            f"of level {start - 1}"
+        )
+    if end < len(common) - 1:
+        notes.append(
+            f"the window ends at level {end}: {_who_lacks(counts, runs, end + 1)} no record of "
+            f"level {end + 1}, the longest run goes to level {len(common) - 1}"
+        )
+    return start, end, notes
+
+
+def _before_collapse(
+    counts: Counts, runs: NDArray[np.int64], start: int, end: int
+) -> tuple[int, list[str]]:
+    found = _first_collapse(counts, runs, start, end)
+    if found is None:
+        return end, []
+    level, group = found
+    if level <= start + 1:
+        raise RgtoolError(
+            f"{counts.label}: group {group} keeps no weight at level {level}, so no step from "
+            f"level {start} on has all groups: a coarser grouping (--by) may have no empty group"
+        )
+    return level - 1, [
+        f"the window ends at level {level - 1}: group {group} keeps no weight at level {level}"
+    ]
+
+
+def _check_requested(counts: Counts, runs: NDArray[np.int64], start: int, end: int) -> None:
+    last = len(counts.levels) - 1
+    if not 0 <= start < end:
+        raise UsageError(
+            f"window {start}:{end} holds no step: the first level is at least 0 and the last "
+            "greater than the first, such as 1:12"
+        )
+    if end > last:
+        raise UsageError(f"window {start}:{end} reaches past the last level recorded, {last}")
+    lacking = np.flatnonzero(~counts.recorded[runs, start : end + 1].all(axis=0))
+    if len(lacking):
+        level = start + int(lacking[0])
+        raise UsageError(
+            f"window {start}:{end}: {_who_lacks(counts, runs, level)} no record of level {level}"
+        )
+    found = _first_collapse(counts, runs, start, end)
+    if found is not None:
+        raise UsageError(
+            f"window {start}:{end}: group {found[1]} keeps no weight at level {found[0]}, where "
+            "its eigenvalue is 0 and its exponent undefined: end the window before"
+        )
+
+
+def _first_collapse(
+    counts: Counts, runs: NDArray[np.int64], start: int, end: int
+) -> tuple[int, str] | None:
+    empty = (counts.kept[runs, start : end + 1] == 0).any(axis=0)
+    levels, groups = np.nonzero(empty)
+    return (start + int(levels[0]), counts.names[groups[0]]) if len(levels) else None
+
+
+def _who_lacks(counts: Counts, runs: NDArray[np.int64], level: int) -> str:
+    lacking = [counts.runs[i] for i in runs if not counts.recorded[i, level]]
+    if len(lacking) == 1:
+        return f"run {lacking[0]} has"
+    return f"{len(lacking)} runs ({lacking[0]}, ...) have"

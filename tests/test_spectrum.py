@@ -1,0 +1,288 @@
+"""Spectra of experiments whose flow is known, their intervals, and what is said in words."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rgtool import RgtoolError
+from rgtool.analysis import flow
+from rgtool.analysis.intervals import detrended_t, seeds_t
+from rgtool.analysis.null import null
+from rgtool.analysis.spectrum import eigen, spectrum_of
+from rgtool.analysis.verdicts import paper_rule
+from scipy import stats
+from synthetic import RESNET20, SEED_SD, STEP_SD, counts, first_levels, without
+
+
+def test_without_noise_the_growth_is_found():
+    experiment = counts("resnet20", seeds=2, noise=0.0)
+    spectrum = spectrum_of(experiment)
+    found = flow.clr(spectrum.eigenvalue)
+    expected = flow.clr(np.array(RESNET20))
+    np.testing.assert_allclose(found, expected, atol=2e-3)  # small groups round their counts
+    assert spectrum.window == (1, 12)
+    assert spectrum.scope == "population"
+    # Every log eigenvalue drifts by -log(1 + Var_M lambda), though nothing is random.
+    assert (spectrum.spread > 0.001).all()
+    np.testing.assert_array_equal(spectrum.low, spectrum.high)
+
+
+def test_estimates_follow_from_the_ends_of_the_window():
+    experiment = counts("resnet20", seeds=3)
+    spectrum = spectrum_of(experiment, window=(2, 9))
+    share = experiment.kept / experiment.kept.sum(axis=-1, keepdims=True)
+    network = experiment.kept.sum(axis=-1)
+    theta = np.log(share[:, 9] / share[:, 2]) / 7
+    np.testing.assert_allclose(spectrum.theta, theta, rtol=1e-12)
+    np.testing.assert_allclose(spectrum.eigenvalue, np.exp(theta.mean(axis=0)), rtol=1e-12)
+    y = 7 * theta / np.log(network[:, 2] / network[:, 9])[:, None]
+    np.testing.assert_allclose(spectrum.exponent, y.mean(axis=0), rtol=1e-12)
+    ratios = share[:, 3:10] / share[:, 2:9]
+    np.testing.assert_allclose(spectrum.mean, ratios.mean(axis=(0, 1)), rtol=1e-12)
+    sd = np.mean([one.std(axis=0, ddof=1) for one in ratios], axis=0)
+    np.testing.assert_allclose(spectrum.spread, sd, rtol=1e-12)
+
+
+def test_interval_over_seeds_is_students():
+    spectrum = spectrum_of(counts("resnet20", seeds=4))
+    low, high = stats.t.interval(
+        0.95, 3, loc=spectrum.theta.mean(axis=0), scale=stats.sem(spectrum.theta, axis=0)
+    )
+    np.testing.assert_allclose(spectrum.low, np.exp(low), rtol=1e-12)
+    np.testing.assert_allclose(spectrum.high, np.exp(high), rtol=1e-12)
+    # Retention is nearly the same for all seeds, so the exponent's interval is the same, scaled.
+    scale = -math.log(0.8)
+    np.testing.assert_allclose(spectrum.exponent_low, low / scale, atol=1e-4)
+    np.testing.assert_allclose(spectrum.exponent_high, high / scale, atol=1e-4)
+
+
+def test_interval_of_one_run_is_of_its_detrended_ratios():
+    experiment = counts("resnet20", seeds=1)
+    spectrum = spectrum_of(experiment)
+    ratios = flow.log_eigenvalues(experiment.kept[0, 1:])
+    steps = np.arange(len(ratios))
+    for group, series in enumerate(ratios.T):
+        fit = stats.linregress(steps, series)
+        residual = series - fit.intercept - fit.slope * steps
+        sd = math.sqrt((residual**2).sum() / (len(steps) - 2))
+        half = stats.t.ppf(0.975, len(steps) - 2) * sd / math.sqrt(len(steps))
+        assert spectrum.low[group] == pytest.approx(np.exp(series.mean() - half), rel=1e-12)
+        assert spectrum.high[group] == pytest.approx(np.exp(series.mean() + half), rel=1e-12)
+    width = np.log(experiment.kept.sum(axis=-1)[0, [1, -1]])
+    scale = len(steps) / (width[0] - width[1])
+    np.testing.assert_allclose(
+        spectrum.exponent_high - spectrum.exponent,
+        scale * np.log(spectrum.high / spectrum.eigenvalue),
+        rtol=1e-9,
+    )
+    assert spectrum.scope == "this run"
+    assert "one seed" in spectrum.summary()
+
+
+def test_intervals_cover_what_they_claim():
+    """The published design: .95 over seeds; .95 of this run and about .71 of the population."""
+    rng = np.random.default_rng(4)
+    simulations, steps = 2000, 16
+    seed = SEED_SD * rng.normal(size=(simulations, 3, 1))
+    ratios = seed + STEP_SD * rng.normal(size=(simulations, 3, steps))
+    means = ratios.mean(axis=2)
+    over_seeds = np.abs(means.mean(axis=1)) <= seeds_t(means.T)
+    assert over_seeds.mean() == pytest.approx(0.95, abs=0.015)
+    half = detrended_t(ratios[:, 0].T)
+    this_run = np.abs(means[:, 0] - seed[:, 0, 0]) <= half
+    assert this_run.mean() == pytest.approx(0.95, abs=0.015)
+    assert 0.6 < (np.abs(means[:, 0]) <= half).mean() < 0.8
+
+
+def test_the_null_of_an_untrained_network_is_its_spectrum():
+    """Counts that N1 itself keeps: the null beside them is the estimate, layer by layer."""
+    model = null("resnet20", by="layer", levels=(0, 12))
+    kept = np.rint(model.share * model.total.sum() * 0.8 ** np.arange(13)[:, None])
+    experiment = counts("resnet20", by="layer", seeds=2)
+    experiment = dataclasses.replace(experiment, kept=np.stack([kept, kept]).astype(np.int64))
+    spectrum = spectrum_of(experiment)
+    np.testing.assert_allclose(spectrum.eigenvalue, spectrum.null_eigenvalue, rtol=2e-3)
+    expected = null("resnet20", by="layer", levels=(1, 12))
+    np.testing.assert_allclose(spectrum.null_eigenvalue, expected.eigenvalue, rtol=1e-4)
+    np.testing.assert_allclose(spectrum.excess, spectrum.exponent - spectrum.null_exponent)
+    assert np.abs(spectrum.excess).max() < 0.01
+
+
+def test_the_null_takes_the_recipe_and_the_measured_retention():
+    experiment = counts("resnet20", by="stage", seeds=2, prune=0.3, levels=8)
+    recipe = dataclasses.replace(experiment.recipe, fan="fan_out")
+    spectrum = spectrum_of(dataclasses.replace(experiment, recipe=recipe))
+    expected = null("resnet20", fan="fan_out", prune=0.3, levels=(1, 8))
+    np.testing.assert_allclose(spectrum.null_eigenvalue, expected.eigenvalue, rtol=1e-3)
+    np.testing.assert_allclose(spectrum.null_exponent, expected.exponent, atol=5e-3)
+
+
+@pytest.mark.parametrize("change", [{"pruner": "random"}, {"scope": "layerwise"}])
+def test_pruning_that_is_blind_to_scales_has_a_flat_null(change):
+    experiment = counts("resnet20", seeds=2)
+    recipe = dataclasses.replace(experiment.recipe, **change)
+    spectrum = spectrum_of(dataclasses.replace(experiment, recipe=recipe))
+    np.testing.assert_allclose(spectrum.null_eigenvalue, 1, rtol=1e-9)
+    assert any("equal retention" in note for note in spectrum.notes)
+
+
+def test_an_unknown_initialiser_has_no_null_and_it_is_said():
+    experiment = counts("resnet20", seeds=2)
+    recipe = dataclasses.replace(experiment.recipe, init="orthogonal")
+    spectrum = spectrum_of(dataclasses.replace(experiment, recipe=recipe))
+    frame = spectrum.to_frame()
+    assert frame["null_eigenvalue"].null_count() == frame["excess"].null_count() == frame.height
+    assert any("no null is shown: initialiser 'orthogonal'" in note for note in spectrum.notes)
+    assert frame["eigenvalue"].null_count() == 0
+
+
+def test_exempt_groups_are_shown_without_verdict():
+    experiment = counts("lenet", seeds=3, task="mnist")
+    spectrum = spectrum_of(experiment)
+    assert spectrum.names == ("fc1", "fc2", "fc")
+    assert spectrum.exempt.tolist() == [False, False, True]
+    assert spectrum.verdict[2] == "exempt"
+    assert spectrum.eigenvalue[2] == pytest.approx(1.25, rel=1e-3)
+    assert spectrum.exponent[2] == spectrum.null_exponent[2] == 1
+    row = spectrum.to_frame().to_dicts()[2]
+    assert row["low"] is None and row["exponent_high"] is None
+    assert any(note.startswith("fc: exempt") for note in spectrum.notes)
+
+
+def test_the_papers_rule():
+    mean = [1.15, 0.95, 1.009, 0.985, 1.0, 1.02]
+    spread = [0.01, 0.02, 0.01, 0.02, 0.0, float("nan")]
+    expected = ("relevant", "irrelevant", "marginal", "marginal", "marginal", "indeterminate")
+    assert paper_rule(mean, spread) == expected
+    spectrum = spectrum_of(counts("resnet20", seeds=5))
+    assert spectrum.verdict == paper_rule(spectrum.mean, spectrum.spread)
+    assert {"relevant", "irrelevant", "marginal"} == set(spectrum.verdict)
+
+
+def test_a_result_shows_itself():
+    spectrum = spectrum_of(counts("resnet20", seeds=3))
+    frame = spectrum.to_frame()
+    assert frame["name"].to_list() == ["stem", *(f"{s}.{b}" for s in "123" for b in "012"), "head"]
+    np.testing.assert_array_equal(frame["eigenvalue"].to_numpy(), spectrum.eigenvalue)
+    text = spectrum.summary()
+    assert "resnet20/cifar10" in text and "levels 1:12" in text and "+-" in text
+    assert "nan" not in text and "nan" not in spectrum._repr_html_()
+    assert spectrum._repr_html_().count("<tr>") == 12
+
+
+@settings(max_examples=25)
+@given(
+    st.sampled_from([("lenet", "block"), ("resnet8", "stage"), ("resnet20", "block")]),
+    st.integers(1, 3),
+    st.integers(2, 8),
+    st.integers(0, 1000),
+)
+def test_no_value_is_missing_without_a_word(which, seeds, levels, rng):
+    spectrum = spectrum_of(counts(*which, seeds=seeds, levels=levels, rng=rng))
+    frame = spectrum.to_frame()
+    always = ["eigenvalue", "mean", "exponent", "null_eigenvalue", "null_exponent", "excess"]
+    assert frame.select(always).null_count().sum_horizontal().item() == 0
+    assert not any(frame[name].is_nan().any() for name in always)
+    judged = frame.filter(~frame["exempt"])
+    words = "\n".join(spectrum.notes)
+    assert (judged["low"].null_count() > 0) == ("no interval" in words)
+    assert (judged["spread"].null_count() > 0) == ("no spread" in words)
+    assert ("one seed" in words) == (seeds == 1)
+    assert ("no intervals" in spectrum.title) == ("no interval" in words)
+
+
+def test_the_window_ends_before_a_collapse():
+    experiment = counts("resnet20", seeds=2)
+    kept = experiment.kept.copy()
+    kept[1, 7:, 0] = 0
+    collapsed = dataclasses.replace(experiment, kept=kept)
+    spectrum = spectrum_of(collapsed)
+    assert spectrum.window == (1, 6)
+    assert any(
+        "ends at level 6: group stem keeps no weight at level 7" in n for n in spectrum.notes
+    )
+    with pytest.raises(RgtoolError, match="window 1:9: group stem keeps no weight at level 7"):
+        spectrum_of(collapsed, window=(1, 9))
+    kept[1, 2:, 0] = 0
+    with pytest.raises(RgtoolError, match="group stem keeps no weight at level 2"):
+        spectrum_of(dataclasses.replace(experiment, kept=kept))
+
+
+def test_a_gap_ends_the_window_and_it_is_said():
+    experiment = counts("resnet20", seeds=2)
+    spectrum = spectrum_of(without(experiment, (0, 6)))
+    assert spectrum.window == (1, 5)
+    assert f"run {experiment.runs[0]} has no record of level 6" in "\n".join(spectrum.notes)
+    whole = spectrum_of(first_levels(experiment, 6))
+    np.testing.assert_array_equal(spectrum.eigenvalue, whole.eigenvalue)
+    with pytest.raises(RgtoolError, match="no record of level 6"):
+        spectrum_of(without(experiment, (0, 6)), window=(1, 8))
+    with pytest.raises(RgtoolError, match="no record of level 2, so no step is left"):
+        spectrum_of(without(experiment, (1, 2)))
+
+
+def test_an_import_without_its_first_levels_starts_later():
+    experiment = counts("resnet20", seeds=2)
+    dense_missing = spectrum_of(without(experiment, (0, 0), (1, 0)))
+    assert dense_missing.window == (1, 12) and not dense_missing.notes
+    later = spectrum_of(without(experiment, (0, 1)))
+    assert later.window == (2, 12)
+    assert "the window starts at level 2" in "\n".join(later.notes)
+
+
+def test_seeds_of_different_length_share_one_window():
+    experiment = counts("resnet20", seeds=3)
+    shorter = without(experiment, *((2, level) for level in range(8, 13)))
+    spectrum = spectrum_of(shorter)
+    assert spectrum.window == (1, 7) and len(spectrum.runs) == 3
+    assert "the longest run goes to level 12" in "\n".join(spectrum.notes)
+    started = without(experiment, *((2, level) for level in range(2, 13)))
+    spectrum = spectrum_of(started)
+    assert spectrum.window == (1, 12)
+    assert spectrum.runs == experiment.runs[:2]
+    assert f"run {experiment.runs[2]} is left out: it has 2 of the 3 levels" in spectrum.notes[0]
+
+
+@pytest.mark.parametrize(("levels", "found"), [(1, "1 level,"), (2, "2 levels,")])
+def test_fewer_than_three_levels_are_refused(levels, found):
+    experiment = first_levels(counts("lenet", seeds=2, task="digits"), levels)
+    with pytest.raises(RgtoolError, match=found) as error:
+        spectrum_of(experiment)
+    assert "--levels" in str(error.value) and "lenet/digits" in str(error.value)
+    assert error.value.exit_code == 1
+
+
+def test_an_experiment_that_prunes_nothing_is_refused():
+    experiment = counts("resnet20", seeds=2)
+    still = dataclasses.replace(experiment, kept=np.repeat(experiment.kept[:, :1], 13, axis=1))
+    with pytest.raises(RgtoolError, match="nothing was pruned"):
+        spectrum_of(still)
+
+
+@pytest.mark.parametrize("window", [(3, 3), (5, 2), (-1, 4)])
+def test_a_window_without_a_step_is_a_usage_error(window):
+    with pytest.raises(RgtoolError, match="holds no step") as error:
+        spectrum_of(counts("resnet20", seeds=2), window)
+    assert error.value.exit_code == 2
+
+
+def test_a_window_past_the_records_is_a_usage_error():
+    with pytest.raises(RgtoolError, match="reaches past the last level recorded, 12"):
+        spectrum_of(counts("resnet20", seeds=2), window=(1, 40))
+
+
+def test_an_unknown_grouping_offers_the_nearest():
+    with pytest.raises(RgtoolError, match="did you mean block"):
+        eigen(None, by="blocks")  # refused before the store is looked at
+
+
+def test_a_lone_group_has_nothing_to_be_compared_with():
+    experiment = counts("lenet", seeds=2, task="digits")
+    exempt = np.array([False, True, True])
+    kept = experiment.kept.copy()
+    kept[..., 1] = experiment.total[1]
+    spectrum = spectrum_of(dataclasses.replace(experiment, exempt=exempt, kept=kept))
+    assert any("no group can be compared" in note for note in spectrum.notes)
