@@ -195,9 +195,7 @@ def _cifar_resnet(
             layers.append(Layer(f"{prefix}.conv1", "conv", (c_out, c_in, 3, 3), *group))
             layers.append(Layer(f"{prefix}.conv2", "conv", (c_out, c_out, 3, 3), *group))
             if c_in != c_out:
-                layers.append(
-                    Layer(f"{prefix}.downsample.0", "conv", (c_out, c_in, 1, 1), *group)
-                )
+                layers.append(Layer(f"{prefix}.downsample.0", "conv", (c_out, c_in, 1, 1), *group))
             c_in = c_out
     layers.append(Layer("fc", "linear", (classes, c_in), "head", "head"))
     name = f"resnet{depth}" if width == 16 else f"resnet{depth}w{width}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,17 @@ from pathlib import Path
 DEFAULT_STORE = "rgstore"
 STORE_VARIABLE = "RGTOOL_STORE"
 _RECORD = re.compile(r"(\d{4,})\.parquet")
+
+
+def store_path(path: str | Path | None = None) -> Path:
+    """Return the folder of a store: the one given, `$RGTOOL_STORE`, or `rgstore`."""
+    return Path(path if path is not None else os.environ.get(STORE_VARIABLE) or DEFAULT_STORE)
+
+
+def record_level(name: str) -> int | None:
+    """Return the level whose record has this file name; None for any other file."""
+    match = _RECORD.fullmatch(name)
+    return int(match[1]) if match else None
 
 
 @dataclass(frozen=True)

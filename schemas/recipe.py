@@ -138,4 +138,7 @@ class Recipe:
             raise UsageError(
                 f"recipe field '{unknown[0]}' is unknown: {did_you_mean(unknown[0], known)}"
             )
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        fields: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        return cls(**fields)

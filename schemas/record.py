@@ -112,9 +112,7 @@ COLUMNS: tuple[Column, ...] = (
 def columns(*parts: str, measured: bool | None = None) -> list[str]:
     """Name the columns of the given parts, in schema order."""
     return [
-        c.name
-        for c in COLUMNS
-        if c.part in parts and (measured is None or c.measured == measured)
+        c.name for c in COLUMNS if c.part in parts and (measured is None or c.measured == measured)
     ]
 
 

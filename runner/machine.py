@@ -1,0 +1,99 @@
+"""What a run was computed on: recorded, since bit-identity is promised for equal machines only."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from typing import Any
+
+import torch
+
+from ..schemas.errors import RgtoolError, UsageError
+
+THREADS = 1  # per replica, alone or together
+
+
+def device(name: str = "auto") -> torch.device:
+    """Choose a device; `auto` takes a GPU where there is one.
+
+    Raises
+    ------
+    UsageError
+        The name is no device.
+    RgtoolError
+        The device is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"device '{name}' is unknown: use auto, cpu, cuda or cuda:1") from None
+    if chosen.type not in ("cpu", "cuda"):
+        raise UsageError(f"device '{name}' is not supported: use auto, cpu, cuda or cuda:1")
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise RgtoolError(
+            f"device '{name}': torch {torch.__version__} sees no GPU; use --device cpu"
+        )
+    return chosen
+
+
+def workers(chosen: torch.device) -> int:
+    """Return how many processes compute at once: one a core on a CPU, one on a GPU."""
+    if chosen.type != "cpu":
+        return 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def prepare(chosen: torch.device) -> None:
+    """Make results repeatable: one thread, deterministic kernels."""
+    torch.set_num_threads(THREADS)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    if chosen.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+
+
+def describe(chosen: torch.device) -> dict[str, Any]:
+    """Return device, threads, instruction set and determinism."""
+    gpu = chosen.type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name(chosen) if gpu else "cpu",
+        "threads": THREADS,
+        "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "deterministic": True,
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that computes."""
+    import numpy
+    import pyarrow
+
+    from .. import __version__
+
+    return {
+        "rgtool": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "pyarrow": pyarrow.__version__,
+    }
+
+
+def peak_memory(chosen: torch.device) -> int | None:
+    """Return the peak memory in bytes: of the GPU, or of this process (None where unknown)."""
+    if chosen.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(chosen))
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,175 @@
+"""Which weights go: exact counts, ties broken by position.
+
+Adding a pruner is a function that scores weights and a line in `PRUNERS`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..schemas.blocks import Layer
+from ..schemas.errors import UsageError
+from ..schemas.recipe import Recipe
+
+Mask = dict[str, NDArray[np.bool_]]
+Weights = Mapping[str, NDArray[np.float32]]
+Scores = NDArray[np.float32] | NDArray[np.float64]
+
+
+def kept_after(total: int, kept: int, level: int, prune: float, rounding: str) -> int:
+    """Count the weights that survive the pruning which leads to `level`.
+
+    Parameters
+    ----------
+    total, kept : int
+        Weights of the dense network and of the level before.
+    level : int
+        Number of prunings including this one.
+    prune : float
+        Share removed.
+    rounding : str
+        `exact`: round(total (1 - prune)^level). `openlth`: ceil(prune kept) + 1 go, since OpenLTH
+        keeps what is strictly above the threshold. `round`: round(prune kept) go
+        (torch.nn.utils.prune).
+
+    Examples
+    --------
+    >>> [kept_after(270896, 270896, 1, 0.2, r) for r in ("exact", "openlth", "round")]
+    [216717, 216715, 216717]
+    """
+    if rounding == "exact":
+        return min(kept, round(total * (1 - prune) ** level))
+    if rounding == "openlth":
+        return max(0, kept - math.ceil(prune * kept) - 1)
+    return kept - round(prune * kept)
+
+
+def kept_series(layers: Sequence[Layer], recipe: Recipe, levels: int) -> list[int]:
+    """Count the kept weights of the whole network at levels 0 to `levels`, before any training.
+
+    Raises
+    ------
+    UsageError
+        Nothing would be left to train; the message says how many levels there can be.
+    """
+    parts = [[layer] for layer in layers if layer.name not in recipe.exempt]
+    fixed = sum(layer.total for layer in layers if layer.name in recipe.exempt)
+    if recipe.scope == "global":
+        parts = [[layer for part in parts for layer in part]]
+    totals = [sum(layer.total for layer in part) for part in parts]
+    shares, series = list(totals), [fixed + sum(totals)]
+    for level in range(1, levels + 1):
+        if recipe.scope == "global":
+            # The exempt layers count in the target, as in OpenLTH; the others make up for them.
+            whole = kept_after(series[0], series[-1], level, recipe.prune, recipe.rounding)
+            shares = [whole - fixed]
+        else:
+            shares = [
+                kept_after(total, kept, level, recipe.prune, recipe.rounding)
+                for total, kept in zip(totals, shares, strict=True)
+            ]
+        if sum(shares) < 1:
+            raise UsageError(
+                f"level {level} would have no weight left to train: --levels {level - 1} is the "
+                f"most for {recipe.architecture} at prune {recipe.prune}"
+            )
+        series.append(fixed + sum(shares))
+    return series
+
+
+def next_mask(
+    weights: Weights,
+    mask: Mask,
+    layers: Sequence[Layer],
+    recipe: Recipe,
+    level: int,
+    rng: torch.Generator,
+) -> Mask:
+    """Prune once.
+
+    Parameters
+    ----------
+    weights : mapping of layer name to float32 array
+        Trained weights.
+    mask : mapping of layer name to boolean array
+        The mask they were trained with.
+    layers : sequence of Layer
+        The counted layers.
+    recipe : Recipe
+        Pruner, scope, share, rounding and exempt layers.
+    level : int
+        The level that the new mask is for.
+    rng : torch.Generator
+        Randomness, for pruners that want it.
+
+    Returns
+    -------
+    Mask
+        A subset of `mask` with exactly the count that `kept_after` tells.
+    """
+    scores = PRUNERS[recipe.pruner](weights, rng)
+    names = [layer.name for layer in layers if layer.name not in recipe.exempt]
+    parts = [names] if recipe.scope == "global" else [[name] for name in names]
+    counted = [layer.name for layer in layers] if recipe.scope == "global" else None
+    new = {name: array.copy() for name, array in mask.items()}
+    for part in parts:
+        population = counted or part
+        kept = sum(int(mask[name].sum()) for name in population)
+        total = sum(mask[name].size for name in population)
+        remove = kept - kept_after(total, kept, level, recipe.prune, recipe.rounding)
+        chosen = [mask[name].ravel() for name in part]
+        candidates = np.concatenate(
+            [scores[name].ravel()[m] for name, m in zip(part, chosen, strict=True)]
+        )
+        survives = ~smallest(candidates, remove)
+        bounds = np.cumsum([int(m.sum()) for m in chosen])[:-1]
+        for name, kept_here in zip(part, np.split(survives, bounds), strict=True):
+            flat = new[name].reshape(-1)
+            flat[flat] = kept_here
+    return new
+
+
+def smallest(scores: Scores, count: int) -> NDArray[np.bool_]:
+    """Mark the `count` smallest scores; among equal ones those that come first.
+
+    Parameters
+    ----------
+    scores : float array, shape (N,)
+    count : int
+        0 to N.
+
+    Returns
+    -------
+    bool array, shape (N,)
+        Exactly `count` entries are true.
+    """
+    marked = np.zeros(scores.shape, dtype=np.bool_)
+    if count <= 0:
+        return marked
+    threshold = np.partition(scores, count - 1)[count - 1]
+    marked[scores < threshold] = True
+    ties = np.flatnonzero(scores == threshold)
+    marked[ties[: count - int(marked.sum())]] = True
+    return marked
+
+
+def _magnitude(weights: Weights, rng: torch.Generator) -> dict[str, Scores]:
+    return {name: np.abs(weight) for name, weight in weights.items()}
+
+
+def _random(weights: Weights, rng: torch.Generator) -> dict[str, Scores]:
+    return {
+        name: torch.rand(weight.shape, generator=rng, dtype=torch.float64).numpy()
+        for name, weight in weights.items()
+    }
+
+
+PRUNERS: dict[str, Callable[[Weights, torch.Generator], dict[str, Scores]]] = {
+    "magnitude": _magnitude,
+    "random": _random,
+}

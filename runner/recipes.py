@@ -1,0 +1,116 @@
+"""Named recipes: published ways to train and prune.
+
+A recipe is a function from an architecture to the fields that it fixes; adding one is a function
+and a line in `RECIPES`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..schemas.blocks import Architecture, architecture, with_width
+from ..schemas.errors import UsageError, did_you_mean
+from ..schemas.recipe import Recipe
+from ..schemas.steps import Step
+from .data import Images
+from .models import MODELS
+
+DEFAULT = "frankle2020"
+
+
+def frankle2020(network: Architecture) -> dict[str, Any]:
+    """Frankle, Dziugaite, Roy & Carbin 2020, as the defaults of OpenLTH have it.
+
+    CIFAR ResNets: SGD with momentum .9, learning rate .1, a tenth at epochs 80 and 120 of 160,
+    batch 128, weight decay 1e-4, rewinding to iteration 1000. LeNet-300-100: SGD .1 without
+    momentum, 40 epochs, rewinding to the initial weights.
+    """
+    if network.name == "lenet":
+        return {
+            "momentum": 0.0,
+            "weight_decay": 0.0,
+            "epochs": 40,
+            "milestones": (),
+            "rewind": "0it",
+        }
+    return {}
+
+
+RECIPES: dict[str, Callable[[Architecture], dict[str, Any]]] = {"frankle2020": frankle2020}
+
+
+def recipe(
+    model: str,
+    images: Images,
+    name: str = DEFAULT,
+    *,
+    width: int | None = None,
+    **changes: Any,
+) -> Recipe:
+    """Resolve a named recipe for a network and a data set.
+
+    Parameters
+    ----------
+    model : str
+        Network, such as `resnet20`.
+    images : Images
+        The data set as it will be trained on.
+    name : str
+        A name of `RECIPES`.
+    width : int, optional
+        Channels in the first stage of a CIFAR ResNet.
+    **changes
+        Fields of `Recipe` that differ from the named recipe. `epochs` moves the milestones in
+        proportion; a value of None means no change.
+
+    Raises
+    ------
+    UsageError
+        An unknown name, a value out of range, or rewinding past the end of training.
+    """
+    if name not in RECIPES:
+        raise UsageError(f"recipe '{name}' is unknown: {did_you_mean(name, RECIPES)}")
+    if with_width(model, None).partition("w")[0] not in MODELS:
+        raise UsageError(f"model '{model}' is unknown: {did_you_mean(model, MODELS)}")
+    network = architecture(with_width(model, width), images.input_shape, images.classes)
+    fields: dict[str, Any] = {
+        "prunable": network.prunable,
+        "exempt": network.exempt,
+        "augment": images.augment,
+    }
+    fields |= RECIPES[name](network)
+    changes = {field: value for field, value in changes.items() if value is not None}
+    per_epoch = -(-len(images.y_train) // changes.get("batch_size", Recipe.batch_size))
+    if "epochs" in changes and "milestones" not in changes and changes["epochs"] > 0:
+        fields["milestones"] = _rescale(fields, changes["epochs"], per_epoch)
+    values = {"architecture": network.name, "task": images.name, **fields, **changes}
+    resolved = Recipe.from_json(values)
+    _check_rewind(resolved, per_epoch)
+    return resolved
+
+
+def _rescale(fields: Mapping[str, Any], epochs: int, per_epoch: int) -> tuple[str, ...]:
+    """Move the milestones in proportion; whole epochs stay whole where they can."""
+    published = fields.get("epochs", Recipe.epochs)
+    moved = []
+    for text in fields.get("milestones", Recipe.milestones):
+        numerator = Step.parse(text).iteration(per_epoch) * epochs
+        whole, rest = divmod(numerator, published * per_epoch)
+        moved.append(f"{whole}ep" if rest == 0 else f"{round(numerator / published)}it")
+    return tuple(moved)
+
+
+def _check_rewind(resolved: Recipe, per_epoch: int) -> None:
+    point, end = Step.parse(resolved.rewind).iteration(per_epoch), resolved.epochs * per_epoch
+    if point >= end:
+        raise UsageError(
+            f"rewind {resolved.rewind} is iteration {point}, but training ends at {end} "
+            f"({resolved.epochs} epochs of {per_epoch}): choose an earlier point with --rewind"
+        )
+
+
+def as_control(found: Recipe) -> Recipe:
+    """Return the control experiment that re-initialises the masks that `found` finds."""
+    return dataclasses.replace(found, control="reinit", parent=found.experiment_id)
