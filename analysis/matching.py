@@ -84,10 +84,11 @@ class Matching:
         return html_table(self.title, self._columns(), self.notes)
 
     def _columns(self) -> dict[str, list[str]]:
-        ends = [math.nan if end is None else end for end in (self.density_low, self.density_high)]
+        low = math.nan if self.density_low is None else self.density_low
+        high = math.nan if self.density_high is None else self.density_high
         return {
             "density": [number(self.density, 4)],
-            "interval": [interval(*ends, 4)],
+            "interval": [interval(low, high, 4)],
             "level": [str(self.level)],
             "accuracy": [number(self.accuracy, 4)],
             "dense accuracy": [number(self.dense_accuracy, 4)],

@@ -185,7 +185,7 @@ def eigen(
     """
     if by not in GROUPINGS:
         raise UsageError(f"grouping '{by}' is unknown: {did_you_mean(by, GROUPINGS)}")
-    return spectrum_of(store.counts(experiment, by), window)
+    return spectrum_of(store.counts(store.find_experiment(experiment), by), window)
 
 
 def spectrum_of(counts: Counts, window: tuple[int, int] | None = None) -> Spectrum:
