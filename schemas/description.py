@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import RecordError
+from .errors import RecordError, UsageError
 from .files import write_atomic
 from .recipe import Recipe
 
@@ -85,15 +85,36 @@ class Description:
             The file is damaged, incomplete or written by a newer rgtool.
         """
         try:
-            values = json.loads(path.read_bytes())
+            text = path.read_bytes()
+        except OSError as error:
+            raise RecordError(f"{path}: not a description of a run ({error})") from None
+        return cls.parse(text, str(path))
+
+    @classmethod
+    def parse(cls, text: str | bytes, where: str) -> Description:
+        """Read a description from the text of `run.json`.
+
+        Raises
+        ------
+        RecordError
+            `where`, and what is damaged, missing or newer than this rgtool.
+        """
+        try:
+            values = json.loads(text)
             version = values.pop("version")
             if version > VERSION:
                 raise RecordError(
-                    f"{path}: written by a newer rgtool (description version {version}, this one "
+                    f"{where}: written by a newer rgtool (description version {version}, this one "
                     f"reads up to {VERSION}): upgrade rgtool to read it"
                 )
             values["recipe"] = Recipe.from_json(values["recipe"])
             values["files"] = tuple(values.get("files", ()))
-            return cls(**values)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RecordError(f"{path}: not a description of a run ({error})") from None
+            description = cls(**values)
+        except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
+            raise RecordError(f"{where}: not a description of a run ({error})") from None
+        for name, kind in (("run_id", str), ("experiment_id", str), ("levels", int)):
+            if not isinstance(values[name], kind):
+                raise RecordError(
+                    f"{where}: not a description of a run ('{name}' is no {kind.__name__})"
+                )
+        return description

@@ -1,8 +1,9 @@
 """The SQL views of a store, generated from the record and the recipe.
 
-The store hands in two relations, `records` (the columns of the record) and `descriptions` (the
-columns of `description_columns`); everything a user queries is defined here on top of them. Casts
-stand here, so that sums arrive as BIGINT and times without zone.
+The store hands in two relations, `store.records` (the columns of the record) and
+`store.descriptions` (the columns of `description_columns`), and has left out what is broken or
+newer than this schema; everything a user queries is defined here on top of them. Casts stand here,
+so that sums arrive as BIGINT and times without zone.
 """
 
 from __future__ import annotations
@@ -88,32 +89,27 @@ def empty(columns: dict[str, str]) -> str:
 def views() -> dict[str, str]:
     """Map the name of every view to its SELECT, in the order in which they must be created.
 
-    `records` and `descriptions` must exist. A record of a newer schema version makes a query
-    fail with a message that starts `newer record`.
+    `store.records` and `store.descriptions` must exist.
     """
     layer = ", ".join(f'"{name}"' for name in record.columns("layer"))
     level = ", ".join(f'"{name}"' for name in record.columns("level"))
-    version_ok = f"(version <= {record.VERSION} OR error('newer record in run ' || run_id))"
     return {
-        "runs": (
-            "SELECT * EXCLUDE (version) FROM descriptions WHERE version <= 1 "
-            "OR error('newer description of run ' || run_id)"
-        ),
-        "layers": f"SELECT run_id, level, {layer} FROM records WHERE {version_ok}",
+        "runs": "SELECT * EXCLUDE (version) FROM store.descriptions",
+        "layers": f"SELECT run_id, level, {layer} FROM store.records",
         "levels": (
             f"SELECT run_id, level, network_kept / network_total AS density, {level} "
-            f"FROM records WHERE layer_index = 0 AND {version_ok}"
+            f"FROM store.records WHERE layer_index = 0"
         ),
-        "flow": _flow(version_ok),
+        "flow": _flow(),
     }
 
 
-def _flow(version_ok: str) -> str:
+def _flow() -> str:
     groupings = [
-        f"""
+        """
         SELECT run_id, level, 'layer' AS grouping, layer AS name, total, kept, kept_prev,
                network_total, network_kept, network_kept_prev
-        FROM records WHERE {version_ok}"""
+        FROM store.records """
     ]
     groupings += [
         f"""
@@ -121,7 +117,7 @@ def _flow(version_ok: str) -> str:
                sum(kept)::BIGINT AS kept, sum(kept_prev)::BIGINT AS kept_prev,
                any_value(network_total) AS network_total, any_value(network_kept) AS network_kept,
                any_value(network_kept_prev) AS network_kept_prev
-        FROM records WHERE {by} IS NOT NULL AND {version_ok} GROUP BY run_id, level, {by}"""
+        FROM store.records WHERE {by} IS NOT NULL GROUP BY run_id, level, {by}"""
         for by in ("block", "stage")
     ]
     # The step n-1 -> n of eq. 13 and lambda_i = M_i(n) / M_i(n-1); nullif turns every zero

@@ -1,0 +1,101 @@
+"""The rows that a query gives."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+_ARROW = {
+    "BOOLEAN": "bool",
+    "TINYINT": "int8",
+    "SMALLINT": "int16",
+    "INTEGER": "int32",
+    "BIGINT": "int64",
+    "UBIGINT": "uint64",
+    "FLOAT": "float",
+    "DOUBLE": "double",
+    "VARCHAR": "string",
+    "JSON": "string",
+    "DATE": "date32",
+}
+_INT64 = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A table: what a query gives, read to the end.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        Names of the columns.
+    types : tuple of str
+        Their DuckDB types, such as `BIGINT` or `DOUBLE`.
+    rows : list of tuple
+        Python values, a tuple a row.
+    """
+
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return a dictionary a row."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+    def to_arrow(self) -> pa.Table:
+        """Return an Arrow table; sums of integers are int64 wherever they fit."""
+        import pyarrow as pa
+
+        values: list[tuple[Any, ...]] = list(zip(*self.rows, strict=True))
+        columns = [
+            _arrow_column(list(values[i]) if values else [], type_)
+            for i, type_ in enumerate(self.types)
+        ]
+        return pa.Table.from_arrays(columns, names=_distinct(self.columns))
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return a polars frame; sums of integers are Int64 wherever they fit."""
+        import polars as pl
+
+        frame = pl.from_arrow(self.to_arrow())
+        assert isinstance(frame, pl.DataFrame)
+        return frame
+
+
+def _arrow_column(values: list[Any], type_: str) -> pa.Array:
+    import pyarrow as pa
+
+    name = (
+        "BIGINT" if type_ == "HUGEINT" and all(v is None or v in _INT64 for v in values) else type_
+    )
+    if name in _ARROW:
+        return pa.array(values, pa.type_for_alias(_ARROW[name]))
+    if name == "TIMESTAMP":
+        return pa.array(values, pa.timestamp("us"))
+    if match := re.fullmatch(r"(\w+)\[\]", name):
+        item = _ARROW.get(match[1])
+        if item is not None:
+            return pa.array(values, pa.list_(pa.type_for_alias(item)))
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, OverflowError):  # types without a counterpart travel as text
+        return pa.array([None if v is None else str(v) for v in values], pa.string())
+
+
+def _distinct(names: tuple[str, ...]) -> list[str]:
+    """Make names distinct as DuckDB does: Arrow takes repeated ones and polars does not."""
+    seen: dict[str, int] = {}
+    distinct = []
+    for name in names:
+        count = seen[name] = seen.get(name, -1) + 1
+        distinct.append(f"{name}_{count}" if count else name)
+    return distinct

@@ -1,0 +1,166 @@
+"""What lies in a store at one moment: loose runs, compacted runs, and what is left out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..schemas.description import Description
+from ..schemas.errors import RecordError
+from ..schemas.layout import record_level
+from ..schemas.manifest import Manifest
+from .broken import LeftOut
+
+
+@dataclass(frozen=True)
+class LooseRun:
+    """The part of a run that is not compacted.
+
+    Attributes
+    ----------
+    text : str
+        Its `run.json`.
+    records : mapping of int to str
+        Levels, ascending, and the paths of their records.
+    """
+
+    text: str
+    records: Mapping[int, str]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The files that a query reads.
+
+    Attributes
+    ----------
+    manifest : Manifest
+        The compacted runs.
+    loose : mapping of str to LooseRun
+        The runs that have a `run.json` of their own, by id; where one is compacted too, these
+        are the levels after the compacted ones and the newer description.
+    """
+
+    manifest: Manifest
+    loose: Mapping[str, LooseRun]
+
+    @property
+    def runs(self) -> set[str]:
+        """Ids of all runs."""
+        return {*self.loose, *self.manifest.runs}
+
+    @property
+    def record_files(self) -> list[str]:
+        """Paths of the loose records."""
+        return [path for run in self.loose.values() for path in run.records.values()]
+
+    def levels(self, run_id: str) -> list[int]:
+        """List the recorded levels of a run, ascending."""
+        loose = self.loose[run_id].records if run_id in self.loose else {}
+        return [*self.manifest.levels(run_id), *loose]
+
+    def newest_records(self) -> Snapshot:
+        """Keep of every run's loose records the one of the highest level."""
+        loose = {
+            run_id: LooseRun(run.text, dict([*run.records.items()][-1:]))
+            for run_id, run in self.loose.items()
+        }
+        return Snapshot(self.manifest, loose)
+
+
+def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) -> Snapshot:
+    """Look at the store at `store`, or at some of its runs.
+
+    Broken descriptions are found here and noted in `left_out`, with the run's loose records;
+    records that `left_out` knows to be broken are not listed.
+
+    Raises
+    ------
+    StoreError
+        The manifest is damaged or newer than this rgtool.
+    """
+    # Files first, the manifest second: a record that compaction removes meanwhile is in the
+    # manifest that is read afterwards. The other way round it would be in neither.
+    listed = {
+        run_id: (text, sorted(_records(folder)))
+        for run_id, folder in _folders(store, only)
+        if (text := _text(folder)) is not None or _holds_records(folder)
+    }
+    manifest = Manifest.read(store)
+    if only is not None:
+        runs = {run_id: last for run_id, last in manifest.runs.items() if run_id in only}
+        manifest = Manifest(**{**vars(manifest), "runs": runs})
+    loose = {}
+    for run_id, (text, records) in listed.items():
+        path = store / "runs" / run_id / "run.json"
+        reason = _fault(text, run_id, path)
+        if reason is not None:
+            if text is not None or run_id not in manifest.runs:
+                left_out.note(path, reason)
+            continue
+        assert text is not None
+        compacted = manifest.levels(run_id)
+        found = {k: p for k, p in records if k not in compacted and not left_out.knows(p)}
+        loose[run_id] = LooseRun(_strict_json(text), found)
+    return Snapshot(manifest, loose)
+
+
+def _folders(store: Path, only: Collection[str] | None) -> Iterator[tuple[str, str]]:
+    runs = store / "runs"
+    if only is not None:
+        yield from ((run_id, str(runs / run_id)) for run_id in only)
+        return
+    try:
+        with os.scandir(runs) as entries:
+            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    yield from ((name, f"{runs}{os.sep}{name}") for name in names)
+
+
+def _text(folder: str) -> str | None:
+    try:
+        # Not pathlib: this runs once a run, and a store may hold a hundred thousand.
+        with open(f"{folder}{os.sep}run.json", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            return file.read()
+    except OSError:
+        return None
+
+
+def _records(folder: str) -> Iterator[tuple[int, str]]:
+    try:
+        with os.scandir(f"{folder}{os.sep}records") as entries:
+            for entry in entries:
+                level = record_level(entry.name)
+                if level is not None:
+                    yield level, entry.path
+    except (FileNotFoundError, NotADirectoryError):
+        return
+
+
+def _holds_records(folder: str) -> bool:
+    return next(_records(folder), None) is not None
+
+
+def _fault(text: str | None, run_id: str, path: Path) -> str | None:
+    if text is None:
+        return "is missing or unreadable: the records of this run are left out"
+    try:
+        found = Description.parse(text, str(path)).run_id
+    except RecordError as error:
+        return f"{str(error).removeprefix(f'{path}: ')}; its records are left out"
+    if found != run_id:
+        return (
+            f"describes run {found} and lies in the folder of {run_id}; left out with its records"
+        )
+    return None
+
+
+def _strict_json(text: str) -> str:
+    """Replace NaN and infinities, which Python writes and no other parser reads, by null."""
+    if "NaN" not in text and "Infinity" not in text:
+        return text
+    return json.dumps(json.loads(text, parse_constant=lambda _: None))

@@ -1,0 +1,327 @@
+"""The store: one object, the verbs of the command line as methods."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import duckdb
+
+from ..schemas.description import Description
+from ..schemas.errors import QueryError, StoreError, UsageError
+from ..schemas.layout import DEFAULT_STORE, STORE_VARIABLE
+from ..schemas.manifest import Manifest
+from ..schemas.recipe import Recipe
+from .broken import LeftOut, Problem
+from .fence import explain, fenced
+from .inventory import (
+    ExperimentInfo,
+    RunInfo,
+    empty_store,
+    is_finished,
+    pick_experiment,
+    pick_run,
+    recipe_of,
+)
+from .result import Result
+from .session import SessionError, fence, needs_files, open_session
+from .snapshot import Snapshot, take
+
+if TYPE_CHECKING:
+    from .counts import Counts
+
+T = TypeVar("T")
+_FILE_ERRORS = (  # what DuckDB raises for a file that is gone, broken or no record
+    SessionError,
+    duckdb.IOException,
+    duckdb.InvalidInputException,
+    duckdb.ConversionException,
+    duckdb.SerializationException,
+    duckdb.InternalException,
+)
+_ATTEMPTS = 30  # a compaction that ends while a query runs makes it start again
+_LAST = """
+    SELECT run_id, max(level) AS last, arg_max_null(accuracy, level) AS accuracy,
+           arg_max(density, level) AS density, arg_max(diverged, level) AS diverged
+    FROM levels GROUP BY run_id"""
+
+
+class Store:
+    """A folder of runs, and every question one can ask of it.
+
+    Parameters
+    ----------
+    path : str or Path, optional
+        The folder; by default `RGTOOL_STORE`, or `rgstore` in the working directory. It need not
+        exist: a missing store is an empty one.
+
+    Raises
+    ------
+    StoreError
+        The path is a file.
+
+    Examples
+    --------
+    >>> Store("nowhere").sql("SELECT count(*) AS runs FROM runs").rows
+    [(0,)]
+    """
+
+    path: Path
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        chosen = path or os.environ.get(STORE_VARIABLE) or DEFAULT_STORE
+        self.path = Path(chosen).expanduser().absolute()
+        if self.path.exists() and not self.path.is_dir():
+            raise StoreError(f"{self.path} is a file: a store is a folder, name another one")
+        self._left_out = LeftOut(self.path)
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r})"
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Files that queries have left out so far, because they are broken or newer."""
+        return self._left_out.problems
+
+    def sql(self, query: str) -> Result:
+        """Run one SELECT of a user's own over the views.
+
+        It can read the files of this store and nothing else, and cannot write.
+
+        Raises
+        ------
+        QueryError
+            The query is empty, holds two statements, writes, or is wrong.
+        StoreError
+            The store cannot be read.
+        """
+        with open_session(None) as connection:
+            wrapped = fenced(query, connection)
+
+            def run(connection: duckdb.DuckDBPyConnection) -> Result:
+                fence(connection, self.path)
+                return _fetch(connection, wrapped)
+
+            try:
+                return self._read(run) if needs_files(wrapped) else run(connection)
+            except SessionError as error:
+                raise StoreError(f"{self.path}: {str(error).splitlines()[0]}") from error
+            except duckdb.Error as error:
+                raise QueryError(explain(error, query)) from None
+
+    def query(
+        self, sql: str, parameters: Sequence[Any] = (), *, runs: Collection[str] | None = None
+    ) -> Result:
+        """Run trusted SQL over the views and the relations behind them.
+
+        Parameters
+        ----------
+        sql : str
+            Any SQL; its text must not come from a user.
+        parameters : sequence
+            Values of its `?`.
+        runs : collection of str, optional
+            Read these runs alone, which is quick in any store.
+
+        Raises
+        ------
+        StoreError
+            The store cannot be read.
+        """
+        return self._trusted(lambda c: _fetch(c, sql, parameters), runs)
+
+    def runs(self) -> list[RunInfo]:
+        """List the runs, by architecture, task, experiment and seed."""
+        levels: dict[str, list[int]] = {}
+
+        def narrow(snapshot: Snapshot) -> Snapshot:
+            levels.update({run_id: snapshot.levels(run_id) for run_id in snapshot.runs})
+            return snapshot.newest_records()
+
+        found = self._trusted(
+            lambda c: _fetch(
+                c,
+                f"""
+                SELECT run_id, experiment_id, architecture, task, seed, replicate, source,
+                       recipe_name, levels, last, accuracy, density,
+                       coalesce(diverged, false) AS diverged, created_at
+                FROM runs LEFT JOIN ({_LAST}) USING (run_id)
+                ORDER BY architecture, task, experiment_id, seed, replicate, run_id""",
+            ),
+            narrow=narrow,
+        )
+        return [_run_info(row, levels[row["run_id"]]) for row in found.to_dicts()]
+
+    def experiments(self) -> list[ExperimentInfo]:
+        """List the experiments, by architecture and task."""
+        runs: dict[str, list[RunInfo]] = {}
+        for run in self.runs():
+            runs.setdefault(run.experiment_id, []).append(run)
+        recipes = self._recipes()
+        return [
+            ExperimentInfo(name, recipes[name], tuple(runs[name]))
+            for name in runs
+            if name in recipes
+        ]
+
+    def find_experiment(self, name: str | None = None) -> str:
+        """Return the id of the experiment that a name means.
+
+        Parameters
+        ----------
+        name : str, optional
+            A unique prefix of its id, or `resnet20/cifar10` where that is unique. May be left
+            out where the store holds exactly one.
+
+        Raises
+        ------
+        UsageError
+            None or several fit; the message lists the candidates.
+        StoreError
+            The store holds no runs.
+        """
+        return pick_experiment(name, self._recipes(), str(self.path))
+
+    def find_run(self, name: str) -> str:
+        """Return the id of the run that a name means.
+
+        Parameters
+        ----------
+        name : str
+            A unique prefix of its id, or an experiment that has exactly one run.
+
+        Raises
+        ------
+        UsageError
+            None or several fit; the message lists the candidates.
+        StoreError
+            The store holds no runs.
+        """
+        runs = self.query("SELECT run_id, experiment_id FROM runs").rows
+        if not runs:
+            raise StoreError(empty_store(str(self.path)))
+        found = pick_run(name, (run_id for run_id, _ in runs))
+        if found is not None:
+            return found
+        try:
+            experiment = self.find_experiment(name)
+        except UsageError as error:
+            raise UsageError(str(error).replace("no experiment", "no run or experiment")) from None
+        members: list[str] = sorted(run_id for run_id, of in runs if of == experiment)
+        if len(members) > 1:
+            raise UsageError(
+                f"'{name}' has {len(members)} runs, name one: {', '.join(members[:5])}"
+            )
+        return members[0]
+
+    def description(self, run_id: str) -> Description:
+        """Return the description of a run, by its full id.
+
+        Raises
+        ------
+        UsageError
+            There is no such run.
+        """
+        snapshot = take(self.path, self._left_out, [run_id])
+        if run_id in snapshot.loose:
+            return Description.parse(snapshot.loose[run_id].text, run_id)
+        if run_id in snapshot.manifest.runs:
+            return Description.parse(snapshot.manifest.read_description(run_id), run_id)
+        raise UsageError(f"no run '{run_id}' in {self.path}")
+
+    def counts(self, experiment: str, by: str = "block") -> Counts:
+        """Return the counts of an experiment as arrays.
+
+        Parameters
+        ----------
+        experiment : str
+            Its id, a prefix of it, or `resnet20/cifar10` where that is unique.
+        by : str
+            Grouping: `layer`, `block` or `stage`.
+
+        Raises
+        ------
+        UsageError
+            No such experiment or grouping, or the architecture has no stages.
+        StoreError
+            No records, or runs that do not agree on their layers.
+        """
+        from .loading import load_counts
+
+        found = self.query("SELECT run_id FROM runs WHERE experiment_id = ?", [experiment]).rows
+        if not found:
+            experiment = self.find_experiment(experiment)
+            return self.counts(experiment, by)
+        runs = [run_id for (run_id,) in found]
+        return self._trusted(
+            lambda c: load_counts(lambda sql: _fetch(c, sql), experiment, by), runs
+        )
+
+    def _recipes(self) -> dict[str, Recipe]:
+        found = self.query("SELECT DISTINCT ON (experiment_id) * FROM runs ORDER BY experiment_id")
+        return {row["experiment_id"]: recipe_of(row) for row in found.to_dicts()}
+
+    def _trusted(
+        self,
+        run: Callable[[duckdb.DuckDBPyConnection], T],
+        only: Collection[str] | None = None,
+        narrow: Callable[[Snapshot], Snapshot] | None = None,
+    ) -> T:
+        try:
+            return self._read(run, only=only, narrow=narrow)
+        except duckdb.Error as error:
+            raise StoreError(f"{self.path}: {str(error).splitlines()[0]}") from error
+
+    def _read(
+        self,
+        run: Callable[[duckdb.DuckDBPyConnection], T],
+        *,
+        only: Collection[str] | None = None,
+        narrow: Callable[[Snapshot], Snapshot] | None = None,
+    ) -> T:
+        """Run something over a snapshot; again without the files that made it fail."""
+        for _ in range(_ATTEMPTS):
+            snapshot = take(self.path, self._left_out, only)
+            snapshot = narrow(snapshot) if narrow else snapshot
+            try:
+                with open_session(snapshot) as connection:
+                    return run(connection)
+            except _FILE_ERRORS as error:
+                if not self._recovers(snapshot, error):
+                    raise
+        raise StoreError(f"{self.path} changes faster than it can be read: try again")
+
+    def _recovers(self, snapshot: Snapshot, error: Exception) -> bool:
+        """Tell whether it helps to look at the store again after a query has failed."""
+        compact = snapshot.manifest.files
+        if not all(Path(file).exists() for file in [*map(str, compact), *snapshot.record_files]):
+            now = Manifest.read(self.path)
+            if lost := [file for file in now.files if not file.exists()]:
+                raise StoreError(
+                    f"{lost[0]} is missing, which the manifest names: bring it back from a copy"
+                )
+            return True
+        if blamed := [file for file in compact if str(file) in str(error)]:
+            raise StoreError(
+                f"{blamed[0]} is damaged ({str(error).splitlines()[0]}): bring it back from a copy"
+            )
+        if isinstance(error, duckdb.ConversionException) and "source column" not in str(error):
+            return False
+        return self._left_out.search(snapshot.record_files, str(error))
+
+
+def _fetch(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()
+) -> Result:
+    rows = connection.execute(sql, list(parameters)).fetchall()
+    columns = connection.description or []
+    return Result(tuple(c[0] for c in columns), tuple(str(c[1]) for c in columns), rows)
+
+
+def _run_info(row: dict[str, Any], levels: list[int]) -> RunInfo:
+    row = {**row, "last_level": row["last"], "recorded": len(levels)}
+    row["finished"] = is_finished(levels, row["levels"], row["diverged"])
+    return RunInfo(**{field.name: row[field.name] for field in dataclasses.fields(RunInfo)})

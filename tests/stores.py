@@ -1,0 +1,104 @@
+"""Stores with runs whose counts follow from a seed, and a slow reader to hold queries against."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rgtool.schemas import record
+from rgtool.schemas.blocks import architecture
+from rgtool.schemas.description import Description
+from rgtool.schemas.layout import RunFolder
+from rgtool.schemas.recipe import Recipe
+
+TIME = "2026-03-01T12:00:00+00:00"
+
+
+def counts(recipe: Recipe, seed: int, levels: int) -> np.ndarray:
+    """Kept weights of shape (levels + 1, layers), never rising."""
+    layers = architecture(recipe.architecture).counted(recipe.prunable)
+    rng = np.random.default_rng(seed)
+    kept = [np.array([layer.total for layer in layers])]
+    for _ in range(levels):
+        kept.append(np.rint(kept[-1] * rng.uniform(0.7, 0.9, len(layers))).astype(np.int64))
+    return np.array(kept)
+
+
+def describe(recipe: Recipe, seed: int | None, levels: int, **fields: object) -> Description:
+    values: dict[str, object] = {
+        "run_id": recipe.run_id("unknown" if seed is None else seed),
+        "experiment_id": recipe.experiment_id,
+        "recipe_name": "frankle2020",
+        "recipe": recipe,
+        "seed": seed,
+        "replicate": str(seed),
+        "levels": levels,
+        "created_at": TIME,
+        "updated_at": TIME,
+    }
+    return Description(**{**values, **fields})  # type: ignore[arg-type]
+
+
+def write_record(
+    store: Path, recipe: Recipe, run_id: str, level: int, kept: np.ndarray, **numbers: object
+) -> Path:
+    layers = architecture(recipe.architecture).counted(recipe.prunable)
+    table = record.build_record(
+        run_id,
+        level,
+        layers,
+        kept[level],
+        kept_prev=kept[level - 1] if level else None,
+        magnitude=kept[level] * 0.25,
+        exempt=recipe.exempt,
+        numbers={"accuracy": 0.9 - 0.01 * level, "wall_seconds": 1.5, **numbers},  # type: ignore[dict-item]
+    )
+    path = RunFolder.of(store, run_id).record(level)
+    record.write_record(path, table)
+    return path
+
+
+def write_run(
+    store: Path,
+    seed: int = 0,
+    levels: int = 3,
+    *,
+    recipe: Recipe | None = None,
+    recorded: Sequence[int] | None = None,
+    asked: int | None = None,
+    diverged: bool = False,
+) -> str:
+    """Write a run as any runner would, and return its id."""
+    recipe = recipe or Recipe(architecture="resnet8w4", task="digits")
+    description = describe(recipe, seed, levels if asked is None else asked)
+    folder = RunFolder.of(store, description.run_id)
+    folder.make()
+    description.write(folder.description)
+    kept = counts(recipe, seed, levels)
+    for level in range(levels + 1) if recorded is None else recorded:
+        write_record(
+            store, recipe, description.run_id, level, kept, diverged=diverged and level == levels
+        )
+    return description.run_id
+
+
+def plain_flow(store: Path, run_id: str, by: str) -> list[tuple[str, int, float, float | None]]:
+    """The oracle of the view `flow`: (group, level, share, eigenvalue), by loops over records."""
+    rows = []
+    folder = RunFolder.of(store, run_id)
+    for level in folder.recorded_levels():
+        table = record.read_record(folder.record(level)).to_pylist()
+        kept: dict[str, int] = defaultdict(int)
+        before: dict[str, int] = defaultdict(int)
+        for row in table:
+            if row[by] is not None:
+                kept[row[by]] += row["kept"]
+                before[row[by]] += row["kept_prev"] or 0
+        network, previous = (sum(row[name] or 0 for row in table) for name in ("kept", "kept_prev"))
+        for name in kept:
+            share = kept[name] / network
+            step = share / (before[name] / previous) if previous else None
+            rows.append((name, level, share, step))
+    return sorted(rows)
