@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,14 +35,15 @@ if TYPE_CHECKING:
     from .counts import Counts
 
 T = TypeVar("T")
-_FILE_ERRORS = (  # what DuckDB raises for a file that is gone, broken or no record
-    SessionError,
-    duckdb.IOException,
-    duckdb.InvalidInputException,
-    duckdb.ConversionException,
-    duckdb.SerializationException,
-    duckdb.InternalException,
+_QUERY_ERRORS = (  # what DuckDB never raises for a file; the views are made before a query runs
+    duckdb.ParserException,
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.PermissionException,
+    duckdb.InterruptException,
+    duckdb.OutOfMemoryException,
 )
+_FROM_FILE = re.compile(r"\.parquet|source column")
 _ATTEMPTS = 30  # a compaction that ends while a query runs makes it start again
 _LAST = """
     SELECT run_id, max(level) AS last, arg_max_null(accuracy, level) AS accuracy,
@@ -289,7 +291,9 @@ class Store:
             try:
                 with open_session(snapshot) as connection:
                     return run(connection)
-            except _FILE_ERRORS as error:
+            except _QUERY_ERRORS:
+                raise
+            except duckdb.Error as error:
                 if not self._recovers(snapshot, error):
                     raise
         raise StoreError(f"{self.path} changes faster than it can be read: try again")
@@ -308,8 +312,8 @@ class Store:
             raise StoreError(
                 f"{blamed[0]} is damaged ({str(error).splitlines()[0]}): bring it back from a copy"
             )
-        if isinstance(error, duckdb.ConversionException) and "source column" not in str(error):
-            return False
+        if isinstance(error, duckdb.ConversionException) and not _FROM_FILE.search(str(error)):
+            return False  # a cast of the query's own
         return self._left_out.search(snapshot.record_files, str(error))
 
 

@@ -1,0 +1,203 @@
+"""Files among the records that are none: left out, named, counted; queries go on."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rgtool.schemas.blocks import architecture
+from rgtool.schemas.errors import RecordError
+from rgtool.schemas.layout import RunFolder
+from rgtool.schemas.record import read_record
+from rgtool.store import Store
+from rgtool.store.broken import MEMORY
+from stores import write_run
+
+LEVELS = 4
+
+
+def edited(change: Callable[[pa.Table], pa.Table]) -> Callable[[Path], None]:
+    """Write the changed table back, as a foreign program would."""
+
+    def damage(path: Path) -> None:
+        pq.write_table(change(pq.read_table(io.BytesIO(path.read_bytes()))), path)
+
+    return damage
+
+
+def replaced(column: str, values: Callable[[list[object]], list[object]], type_: object = None):
+    def change(table: pa.Table) -> pa.Table:
+        i = table.column_names.index(column)
+        new = pa.array(values(table[column].to_pylist()), type_ or table.schema.field(i).type)
+        return table.set_column(i, column, new)
+
+    return edited(change)
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "empty": (lambda p: p.write_bytes(b""), "not a readable Parquet file"),
+    "cut off": (lambda p: p.write_bytes(p.read_bytes()[:-100]), "not a readable Parquet file"),
+    "text": (lambda p: p.write_text("no Parquet at all"), "not a readable Parquet file"),
+    "pages": (
+        lambda p: p.write_bytes(b"PAR1" + b"\xff" * 1500 + p.read_bytes()[1504:]),
+        "not a readable Parquet file",
+    ),
+    "foreign": (lambda p: pq.write_table(pa.table({"x": [1]}), p), "column 'version' is missing"),
+    "no kept": (edited(lambda t: t.drop(["kept"])), "column 'kept' is missing"),
+    "text for kept": (replaced("kept", lambda v: ["many"] * len(v), pa.string()), "many"),
+    "newer": (replaced("version", lambda v: [99] * len(v)), "upgrade rgtool"),
+    "no rows": (edited(lambda t: t.slice(0, 0)), "without rows"),
+    "wrong run": (replaced("run_id", lambda v: ["other"] * len(v)), "does not belong there"),
+    "wrong level": (replaced("level", lambda v: [1] * len(v)), "does not belong there"),
+}
+# An empty table makes no query fail: it is met when something else sends for a search.
+SILENT = {"no rows"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    for seed in range(3):
+        write_run(tmp_path, seed=seed, levels=LEVELS)
+    return Store(tmp_path)
+
+
+def record_of(store: Store, position: int, level: int) -> Path:
+    return RunFolder.of(store.path, sorted(r.run_id for r in store.runs())[position]).record(level)
+
+
+@pytest.mark.parametrize("position", [0, 2], ids=["first file", "last file"])
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_broken_record_is_left_out_and_named(store: Store, name: str, position: int) -> None:
+    damage, words = DAMAGES[name]
+    path = record_of(store, position, 0 if position == 0 else LEVELS)
+    damage(path)
+    found = store.sql(
+        "SELECT count(*), count(DISTINCT run_id), sum(kept) FROM layers JOIN levels "
+        "USING (run_id, level)"
+    )
+    layers = len(architecture("resnet8w4").layers)
+    assert found.rows[0][:2] == ((3 * (LEVELS + 1) - 1) * layers, 3)
+    if name not in SILENT:
+        (problem,) = store.problems
+        assert problem.path == str(path)
+        assert words in problem.reason
+        assert "\n" not in str(problem)
+    with pytest.raises(RecordError, match="not belong" if "not belong" in words else words):
+        read_record(path)
+        raise RecordError("not belong")  # a whole record, only in a wrong place
+
+
+def test_what_is_broken_is_remembered_until_it_changes(store: Store) -> None:
+    path = record_of(store, 1, 2)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:50])
+    store.sql("SELECT sum(kept) FROM layers")
+    assert [p.path for p in Store(store.path).problems] == []
+    again = Store(store.path)
+    again.sql("SELECT sum(kept) FROM layers")
+    assert [p.path for p in again.problems] == [str(path)]
+    assert list(json.loads((store.path / MEMORY).read_text())) == [
+        str(path.relative_to(store.path))
+    ]
+    path.write_bytes(whole)
+    for reader in (again, store, Store(store.path)):
+        assert reader.sql("SELECT count(*) FROM levels").rows == [(3 * (LEVELS + 1),)]
+        assert reader.problems == ()
+
+
+def test_many_broken_files_are_found_in_one_go(tmp_path: Path) -> None:
+    for seed in range(12):
+        write_run(tmp_path, seed=seed, levels=LEVELS)
+    store, broken = Store(tmp_path), []
+    for position in (0, 3, 4, 11):
+        for level in (1, 2, 4):
+            broken.append(record_of(store, position, level))
+            DAMAGES["newer" if level == 1 else "cut off"][0](broken[-1])
+    assert store.sql("SELECT count(*) FROM levels").rows == [(12 * (LEVELS + 1) - 12,)]
+    assert sorted(p.path for p in store.problems) == sorted(map(str, broken))
+    assert sum("upgrade rgtool" in p.reason for p in store.problems) == 4
+
+
+def test_a_store_that_cannot_be_written_remembers_in_memory(store: Store) -> None:
+    (store.path / MEMORY).mkdir()  # stands in the way of the file, for root too
+    record_of(store, 0, 0).write_bytes(b"")
+    for _ in range(2):
+        assert store.sql("SELECT count(*) FROM levels").rows == [(3 * (LEVELS + 1) - 1,)]
+        assert len(store.problems) == 1
+
+
+@pytest.mark.parametrize("text", ["not json", "[]", '{"a.parquet": 3}', '{"a.parquet": []}'])
+def test_a_damaged_memory_is_no_obstacle(store: Store, text: str) -> None:
+    (store.path / MEMORY).write_text(text)
+    path = record_of(store, 0, 0)
+    path.write_bytes(b"")
+    fresh = Store(store.path)
+    fresh.sql("SELECT sum(kept) FROM layers")
+    assert [p.path for p in fresh.problems] == [str(path)]
+
+
+def test_a_mistake_in_a_query_blames_no_file(store: Store) -> None:
+    for query in ("SELECT kep FROM layers", "SELECT layer::INT FROM layers", "SELECT error('x')"):
+        with pytest.raises(Exception, match="kep|Could not convert|x"):
+            store.sql(query)
+    assert store.problems == ()
+
+
+DESCRIPTIONS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "empty": (lambda p: p.write_text(""), "not a description"),
+    "cut off": (lambda p: p.write_text(p.read_text()[:-40]), "not a description"),
+    "a list": (lambda p: p.write_text("[1]"), "not a description"),
+    "binary": (lambda p: p.write_bytes(b"\xff\x00\x9f"), "not a description"),
+    "newer": (lambda p: p.write_text(changed(p, version=2)), "upgrade rgtool"),
+    "unknown key": (lambda p: p.write_text(changed(p, color=1)), "color"),
+    "bad recipe": (lambda p: p.write_text(changed(p, recipe={"task": "x"})), "architecture"),
+    "text for levels": (lambda p: p.write_text(changed(p, levels="six")), "'levels' is no int"),
+    "another run": (lambda p: p.write_text(changed(p, run_id="a")), "describes run a"),
+    "missing": (lambda p: p.unlink(), "missing"),
+}
+
+
+def changed(path: Path, **values: object) -> str:
+    return json.dumps({**json.loads(path.read_text()), **values})
+
+
+@pytest.mark.parametrize("name", DESCRIPTIONS)
+def test_a_run_without_a_sound_description_stays_out_with_its_records(
+    store: Store, name: str
+) -> None:
+    damage, words = DESCRIPTIONS[name]
+    path = record_of(store, 1, 0).parents[1] / "run.json"
+    damage(path)
+    assert store.sql("SELECT count(*) FROM runs").rows == [(2,)]
+    for view in ("layers", "levels", "flow"):
+        assert store.sql(f"SELECT count(DISTINCT run_id) FROM {view}").rows == [(2,)]
+    assert len(store.runs()) == len(store.counts("resnet8w4/digits").runs) == 2
+    (problem,) = store.problems
+    assert problem.path == str(path)
+    assert words in problem.reason
+    assert "left out" in problem.reason
+    assert "\n" not in str(problem)
+
+
+def test_a_copied_run_folder_is_not_counted_twice(store: Store) -> None:
+    folder = record_of(store, 0, 0).parents[1]
+    copy = folder.with_name("copy")
+    (copy / "records").mkdir(parents=True)
+    (copy / "run.json").write_bytes((folder / "run.json").read_bytes())
+    (copy / "records" / "0000.parquet").write_bytes((folder / "records/0000.parquet").read_bytes())
+    assert store.sql("SELECT count(*) FROM levels").rows == [(3 * (LEVELS + 1),)]
+    assert [p.path for p in store.problems] == [str(copy / "run.json")]
+
+
+def test_strangers_in_the_store_are_ignored(store: Store) -> None:
+    (store.path / "runs" / "notes.txt").write_text("hello")
+    (store.path / "runs" / ".cache").mkdir()
+    (store.path / "runs" / "empty").mkdir()
+    (record_of(store, 0, 0).parent / "0000.parquet.bak").write_bytes(b"x")
+    assert store.sql("SELECT count(*) FROM levels").rows == [(3 * (LEVELS + 1),)]
+    assert store.problems == ()
