@@ -1,0 +1,5 @@
+"""The command line: parse, call the library, print."""
+
+from .app import main
+
+__all__ = ["main"]

@@ -164,8 +164,9 @@ def _from_torchvision(
     except (RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RgtoolError(
-            f"{name}: not found in {folder} and the download failed ({reason}). Bring the official "
-            f"files to {folder / files}, or name their folder with --data DIR or {DATA_VARIABLE}"
+            f"{name.lower()}: not found in {folder} and the download failed ({reason}). Bring the "
+            f"official files to {folder / files}, or name their folder with --data DIR or "
+            f"{DATA_VARIABLE}"
         ) from None
 
 

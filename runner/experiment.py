@@ -5,20 +5,21 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..schemas.blocks import Layer, architecture
+from ..schemas.blocks import Layer, architecture, with_width
 from ..schemas.errors import RgtoolError, UsageError
 from ..schemas.layout import RunFolder, store_path
 from ..schemas.lock import Locked
 from ..schemas.recipe import Recipe
 from . import data, machine
 from .imp import KEEPABLE, Event, Replica
+from .models import check
 from .pruning import kept_series
 from .recipes import DEFAULT, as_control, recipe
 from .training import Stopped
@@ -92,6 +93,14 @@ class Plan:
         """Kept weights of the network at every level."""
         return kept_series(self.layers, self.recipe, self.levels)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is cached: a worker loads the data itself.
+
+        It must stay small: `multiprocessing` writes it into a pipe before the worker reads, and
+        would wait for ever for one that died at its start.
+        """
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
     def remaining(self) -> int:
         """Count the levels that are not on the disk yet, over all seeds."""
         recipes = [r for r in (self.found, self.recipe) if r is not None]
@@ -134,6 +143,7 @@ def plan(
     unknown = [name for name in keep if name not in KEEPABLE]
     if unknown:
         raise UsageError(f"keep '{unknown[0]}' is unknown: choose from {', '.join(KEEPABLE)}")
+    check(with_width(model, changes.get("width")))  # before the data, which may be long in coming
     folder = Path(data_folder) if data_folder is not None else None
     images = data.load(task, folder, changes.get("train_size"))
     control = changes.pop("control", None) or "none"

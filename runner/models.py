@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..schemas.blocks import architecture
+from ..schemas.blocks import CIFAR_RESNETS, architecture
 from ..schemas.errors import UsageError, did_you_mean
 
 InputShape = tuple[int, int, int]
@@ -99,12 +99,12 @@ def _cifar_resnet(name: str, input_shape: InputShape, classes: int) -> nn.Module
 
 MODELS: dict[str, Callable[[str, InputShape, int], nn.Module]] = {
     "lenet": lambda name, input_shape, classes: LeNet(input_shape, classes),
-    **dict.fromkeys((f"resnet{depth}" for depth in range(8, 111, 6)), _cifar_resnet),
+    **dict.fromkeys(CIFAR_RESNETS, _cifar_resnet),
 }
 
 
-def build(name: str, input_shape: InputShape, classes: int) -> nn.Module:
-    """Build a network, channels last, with PyTorch's own initial values.
+def check(name: str) -> None:
+    """Hold a name to the networks that can be trained.
 
     Raises
     ------
@@ -112,9 +112,13 @@ def build(name: str, input_shape: InputShape, classes: int) -> nn.Module:
         The runner has no such network; the message offers the nearest names.
     """
     if re.sub(r"w\d+$", "", name) not in MODELS:
-        hint = did_you_mean(name, MODELS)
-        raise UsageError(f"model '{name}' is unknown to the runner: {hint}")
+        raise UsageError(f"model '{name}' is unknown: {did_you_mean(name, MODELS)}")
     architecture(name)  # rejects a width where there is none
+
+
+def build(name: str, input_shape: InputShape, classes: int) -> nn.Module:
+    """Build a network that passes `check`, channels last, with PyTorch's own initial values."""
+    check(name)
     with torch.random.fork_rng(devices=[]):  # the caller's random state stays as it is
         module = MODELS[re.sub(r"w\d+$", "", name)](name, input_shape, classes)
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

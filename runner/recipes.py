@@ -15,7 +15,7 @@ from ..schemas.errors import UsageError, did_you_mean
 from ..schemas.recipe import Recipe
 from ..schemas.steps import Step
 from .data import Images
-from .models import MODELS
+from .models import check
 
 DEFAULT = "frankle2020"
 
@@ -72,8 +72,7 @@ def recipe(
     """
     if name not in RECIPES:
         raise UsageError(f"recipe '{name}' is unknown: {did_you_mean(name, RECIPES)}")
-    if with_width(model, None).partition("w")[0] not in MODELS:
-        raise UsageError(f"model '{model}' is unknown: {did_you_mean(model, MODELS)}")
+    check(with_width(model, width))
     network = architecture(with_width(model, width), images.input_shape, images.classes)
     fields: dict[str, Any] = {
         "prunable": network.prunable,
@@ -82,11 +81,12 @@ def recipe(
     }
     fields |= RECIPES[name](network)
     changes = {field: value for field, value in changes.items() if value is not None}
-    per_epoch = -(-len(images.y_train) // changes.get("batch_size", Recipe.batch_size))
-    if "epochs" in changes and "milestones" not in changes and changes["epochs"] > 0:
-        fields["milestones"] = _rescale(fields, changes["epochs"], per_epoch)
     values = {"architecture": network.name, "task": images.name, **fields, **changes}
-    resolved = Recipe.from_json(values)
+    resolved = Recipe.from_json(values)  # checks every value
+    per_epoch = -(-len(images.y_train) // resolved.batch_size)
+    if "epochs" in changes and "milestones" not in changes:
+        milestones = _rescale(fields, resolved.epochs, per_epoch)
+        resolved = dataclasses.replace(resolved, milestones=milestones)
     _check_rewind(resolved, per_epoch)
     return resolved
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from .errors import UsageError, did_you_mean
 
 GROUPINGS = ("layer", "block", "stage")
+# ResNet-50 has 6 n + 2 layers too, but the name belongs to torchvision's.
+CIFAR_RESNETS = tuple(f"resnet{depth}" for depth in range(8, 111, 6) if depth != 50)
 VGG16_PLAN = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512)
 
 
@@ -145,7 +147,7 @@ def architecture(
 
 def known_names() -> tuple[str, ...]:
     """Name the architectures that have a block map (widths such as `w8` left out)."""
-    return (*FIXED, *(f"resnet{depth}" for depth in range(8, 111, 6)))
+    return (*FIXED, *CIFAR_RESNETS)
 
 
 def with_width(name: str, width: int | None) -> str:

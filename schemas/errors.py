@@ -40,7 +40,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     Returns
     -------
     str
-        `"did you mean a or b?"`, or `"known: a, b, c"` where nothing is near.
+        `"did you mean a or b?"`, or `"choose from a, b, c"` where nothing is near.
 
     Examples
     --------
@@ -51,4 +51,4 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     if near:
         return f"did you mean {' or '.join(near)}?"
-    return f"known: {', '.join(names)}"
+    return f"choose from {', '.join(names)}"

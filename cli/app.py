@@ -1,0 +1,73 @@
+"""The application: its commands, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ..schemas.errors import RgtoolError
+from .demo import demo
+from .eigen import eigen
+from .ls import ls
+from .null import null
+from .output import say
+from .run import run
+from .show import show
+from .sql import sql
+
+app = typer.Typer(
+    name="rgtool",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for command in (run, sql, ls, show, eigen, null, demo):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from .. import __version__
+
+        print(f"rgtool {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def callback(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Version.")
+    ] = False,
+) -> None:
+    """Measure iterative magnitude pruning as a renormalization-group flow."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and exit: 0 done, 1 failed, 2 wrong usage, 3 partly done.
+
+    Expected errors become one or two lines on standard error; a traceback is a bug of rgtool.
+    """
+    try:
+        code = app(arguments, prog_name="rgtool", standalone_mode=False)
+    except RgtoolError as error:
+        say(f"rgtool: {error}")
+        sys.exit(error.exit_code)
+    except typer.TyperException as error:
+        say(f"rgtool: {_message(error)}")
+        sys.exit(getattr(error, "exit_code", 2))
+    except typer.Abort:
+        say("rgtool: aborted")
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _message(error: typer.TyperException) -> str:
+    format_message = getattr(error, "format_message", None)
+    text = format_message() if format_message else str(error)
+    context = getattr(error, "ctx", None)
+    hint = f"; see {context.command_path} --help" if context is not None else ""
+    return f"{text.rstrip('.')}{hint}"

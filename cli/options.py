@@ -1,0 +1,70 @@
+"""Options that several commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..schemas.errors import UsageError
+
+StoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--store", help="Folder of the store.", envvar="RGTOOL_STORE", show_default="rgstore"
+    ),
+]
+ByOption = Annotated[str, typer.Option("--by", help="Grouping: layer, block or stage.")]
+WindowOption = Annotated[
+    str | None, typer.Option("--window", help="Levels a:b, ends included.", metavar="A:B")
+]
+
+
+def read_seeds(text: str) -> int | list[int]:
+    """Read `5` as a count (seeds 0 to 4) and `3,7` as seeds.
+
+    Raises
+    ------
+    UsageError
+        The text is neither.
+    """
+    try:
+        if "," in text:
+            return [int(part) for part in text.split(",") if part.strip()]
+        return int(text)
+    except ValueError:
+        raise UsageError(f"--seeds {text}: give a count such as 5, or seeds such as 3,7") from None
+
+
+def read_window(text: str | None, option: str = "--window") -> tuple[int, int] | None:
+    """Read `1:16` as two levels.
+
+    Raises
+    ------
+    UsageError
+        The text is no pair of levels, or its end is not after its beginning.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+):(\d+)", text.strip())
+    if match is None or int(match[1]) >= int(match[2]):
+        raise UsageError(f"{option} {text}: give two levels, the first before the last, as 1:16")
+    return int(match[1]), int(match[2])
+
+
+def read_duration(text: str | None) -> float | None:
+    """Read `90`, `90s`, `9m` or `1.5h` as seconds.
+
+    Raises
+    ------
+    UsageError
+        The text is no duration.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if match is None or float(match[1]) <= 0:
+        raise UsageError(f"--time-budget {text}: give a duration such as 90s, 9m or 1.5h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]

@@ -1,0 +1,100 @@
+"""What an experiment will take, measured on its own first steps."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import dataclass
+
+import torch
+
+from ..schemas.steps import Step
+from . import machine
+from .experiment import Plan
+from .loader import Loader, test_batches
+from .models import build
+from .training import Trainer, evaluate
+
+PROBE_SECONDS = 1.5
+_RECORD_BYTES = 6000  # of a record beside its mask; ResNet-20 takes 5.5 kB
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Size and duration of a plan.
+
+    Attributes
+    ----------
+    parameters, prunable : int
+        Numbers of the network, and of its counted weights.
+    records : int
+        Records that the whole experiment has.
+    remaining : int
+        Those that are not on the disk yet.
+    disk : int
+        Bytes of records, masks and weights.
+    images_per_second : float
+        Training speed of one process.
+    seconds : float
+        Time that the remaining records take with the plan's workers.
+    """
+
+    parameters: int
+    prunable: int
+    records: int
+    remaining: int
+    disk: int
+    images_per_second: float
+    seconds: float
+
+
+def estimate(made: Plan) -> Estimate:
+    """Train and evaluate a few batches of the dense network and extrapolate.
+
+    Pruned networks take as long as dense ones: the arithmetic is dense. The disk is computed from
+    the shapes, the time is as good as the machine is quiet.
+    """
+    device = torch.device(made.device)
+    machine.prepare(device)
+    images, recipe = made.images, made.recipe
+    module = build(recipe.architecture, images.input_shape, images.classes).to(device)
+    loader = Loader(
+        images, batch_size=recipe.batch_size, augment=recipe.augment, seed=0, device=device
+    )
+    per_step, per_test = _probe(module, made, loader)
+    per_epoch = loader.iterations_per_epoch
+    start = Step.parse(recipe.rewind).iteration(per_epoch)
+    steps = recipe.epochs * per_epoch - start
+    experiments = 1 if made.found is None else 2
+    remaining = made.remaining()
+    seconds = remaining * (steps * per_step + per_test) / made.workers
+    parameters = sum(p.numel() for p in module.parameters())
+    prunable = made.kept[0]
+    runs = experiments * len(made.seeds)
+    weights = 4 * sum(t.numel() for t in module.state_dict().values()) * len(made.keep)
+    return Estimate(
+        parameters=parameters,
+        prunable=prunable,
+        records=runs * (made.levels + 1),
+        remaining=remaining,
+        disk=runs * ((made.levels + 1) * (_RECORD_BYTES + prunable // 8) + weights),
+        images_per_second=loader.count / per_epoch / per_step,
+        seconds=seconds,
+    )
+
+
+def _probe(module: torch.nn.Module, made: Plan, loader: Loader) -> tuple[float, float]:
+    """Return the seconds of a training step and of a pass over the test set."""
+    trainer = Trainer(module, made.recipe, loader, mask=None)
+    trainer.run(0, min(2, loader.iterations_per_epoch))  # warm-up
+    done, began = 0, time.perf_counter()
+    for epoch in itertools.count():
+        trainer.run(epoch * loader.iterations_per_epoch, epoch * loader.iterations_per_epoch + 1)
+        done += 1
+        if time.perf_counter() - began > PROBE_SECONDS:
+            break
+    per_step = (time.perf_counter() - began) / done
+    tests = test_batches(made.images, loader.pixels.device)
+    began = time.perf_counter()
+    evaluate(module, tests[:1])
+    return per_step, (time.perf_counter() - began) * len(tests)
