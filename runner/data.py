@@ -6,8 +6,11 @@ Adding one is a function that returns `Images` and a line in `DATASETS`.
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import hashlib
 import os
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +22,7 @@ from numpy.typing import NDArray
 from ..schemas.errors import RgtoolError, UsageError, did_you_mean
 
 DATA_VARIABLE = "RGTOOL_DATA"
+Arrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -93,7 +97,7 @@ def load(task: str, folder: Path | None = None, train_size: int | None = None) -
     Parameters
     ----------
     task : str
-        A name of `DATASETS`.
+        A name of `DATASETS`, or `npz:FILE` for arrays x_train, y_train, x_test, y_test.
     folder : Path, optional
         Where the files lie or go; default `$RGTOOL_DATA`, then `~/.cache/rgtool`.
     train_size : int, optional
@@ -106,11 +110,15 @@ def load(task: str, folder: Path | None = None, train_size: int | None = None) -
     RgtoolError
         The files are not there and cannot be downloaded; the message says where they belong.
     """
-    if task not in DATASETS:
-        raise UsageError(f"data set '{task}' is unknown: {did_you_mean(task, DATASETS)}")
     if folder is None:
         folder = Path(os.environ.get(DATA_VARIABLE) or Path.home() / ".cache" / "rgtool")
-    images = DATASETS[task](folder)
+    if task.startswith("npz:"):
+        images = _npz(Path(task.removeprefix("npz:")))
+    elif task in DATASETS:
+        images = DATASETS[task](folder)
+    else:
+        names = [*DATASETS, "npz:FILE"]
+        raise UsageError(f"data set '{task}' is unknown: {did_you_mean(task, names)}")
     return images if train_size is None else images.balanced_subset(train_size)
 
 
@@ -131,22 +139,163 @@ def _digits(folder: Path) -> Images:
 
 
 def _cifar10(folder: Path) -> Images:
-    train, test = _from_torchvision("CIFAR10", folder, "cifar-10-batches-py", _train_and_test)
+    arrays = _cifar("CIFAR10", folder, "cifar-10-batches-py")
     return Images(
         "cifar10",
-        train.data,
-        np.asarray(train.targets, dtype=np.int64),
-        test.data,
-        np.asarray(test.targets, dtype=np.int64),
+        *arrays,
         classes=10,
-        mean=IMAGENET_MEAN,
+        mean=IMAGENET_MEAN,  # OpenLTH normalises CIFAR-10 so
         std=IMAGENET_STD,
         augment=("flip", "crop4"),
     )
 
 
-def _train_and_test(dataset: Callable[..., Any], **options: Any) -> tuple[Any, Any]:
-    return dataset(train=True, **options), dataset(train=False, **options)
+def _cifar100(folder: Path) -> Images:
+    arrays = _cifar("CIFAR100", folder, "cifar-100-python")
+    return Images(
+        "cifar100",
+        *arrays,
+        classes=100,
+        mean=(0.5071, 0.4866, 0.4409),
+        std=(0.2673, 0.2564, 0.2762),
+        augment=("flip", "crop4"),
+    )
+
+
+def _svhn(folder: Path) -> Images:
+    # Netzer et al. 2011, cropped digits; mirror images of digits are other characters: no flips.
+    def arrays(part: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        return part.data.transpose(0, 2, 3, 1).copy(), np.asarray(part.labels, dtype=np.int64)
+
+    def parts(dataset: Callable[..., Any], **options: Any) -> tuple[Any, Any]:
+        return dataset(split="train", **options), dataset(split="test", **options)
+
+    train, test = _from_torchvision("SVHN", folder, "train_32x32.mat", parts)
+    return Images(
+        "svhn",
+        *arrays(train),
+        *arrays(test),
+        classes=10,
+        mean=(0.4377, 0.4438, 0.4728),
+        std=(0.1980, 0.2010, 0.1970),
+    )
+
+
+def _mnist(folder: Path) -> Images:
+    arrays = _idx("MNIST", folder)
+    return Images("mnist", *arrays, classes=10, mean=(0.1307,), std=(0.3081,))
+
+
+def _fashion_mnist(folder: Path) -> Images:
+    arrays = _idx("FashionMNIST", folder)
+    return Images("fashion-mnist", *arrays, classes=10, mean=(0.2860,), std=(0.3530,))
+
+
+def _cifar(name: str, folder: Path, files: str) -> Arrays:
+    def parts(dataset: Callable[..., Any], **options: Any) -> tuple[Any, Any]:
+        return dataset(train=True, **options), dataset(train=False, **options)
+
+    train, test = _from_torchvision(name, folder, files, parts)
+    labels = [np.asarray(part.targets, dtype=np.int64) for part in (train, test)]
+    return train.data, labels[0], test.data, labels[1]
+
+
+def _idx(name: str, folder: Path) -> Arrays:
+    """Read the four files of MNIST and its kin, gzipped or not, from where people keep them."""
+    homes = [folder, folder / name / "raw", folder / "fashion-mnist", *_SYSTEM.get(name, ())]
+    for home in homes:
+        found = [home / file for file in _IDX_FILES]
+        paths = [p if p.exists() else p.with_name(p.name + ".gz") for p in found]
+        if all(path.exists() for path in paths):
+            break
+    else:
+        _from_torchvision(name, folder, f"{name}/raw", lambda dataset, **o: (dataset(**o), None))
+        paths = [folder / name / "raw" / file for file in _IDX_FILES]
+    x_train, y_train, x_test, y_test = (_read_idx(path) for path in paths)
+    return x_train[..., None], y_train.astype(np.int64), x_test[..., None], y_test.astype(np.int64)
+
+
+_IDX_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+# Where Debian's package dataset-fashion-mnist puts the files.
+_SYSTEM = {"FashionMNIST": (Path("/usr/share/datasets/fashion-mnist"),)}
+
+
+def _read_idx(path: Path) -> NDArray[np.uint8]:
+    # Two zero bytes, the type (8: uint8), the number of dimensions, big-endian sizes, the data.
+    try:
+        blob = path.read_bytes()
+        if path.suffix == ".gz":
+            blob = gzip.decompress(blob)
+        sizes = np.frombuffer(blob, dtype=">i4", count=blob[3], offset=4)
+        array = np.frombuffer(blob, dtype=np.uint8, offset=4 + 4 * blob[3])
+        if blob[:3] != b"\0\0\x08":
+            raise ValueError("it does not begin as an IDX file of bytes")
+        return array.reshape(sizes).copy()
+    except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
+        raise RgtoolError(f"{path}: not a whole IDX file ({error})") from None
+
+
+def _npz(path: Path) -> Images:
+    """Read a data set of one's own; its name carries its hash, since a path is no identity."""
+    wanted = ("x_train", "y_train", "x_test", "y_test")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [name for name in wanted if name not in archive.files]
+            if missing:
+                raise RgtoolError(
+                    f"{path}: array '{missing[0]}' is missing; {', '.join(wanted)} are expected"
+                )
+            x_train, y_train, x_test, y_test = (archive[name] for name in wanted)
+    except FileNotFoundError:
+        raise RgtoolError(f"{path}: no such file; npz:FILE names an archive of arrays") from None
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise RgtoolError(f"{path}: not an archive of plain arrays ({error})") from None
+    x_train, x_test = (
+        _checked_images(path, "x_train", x_train),
+        _checked_images(path, "x_test", x_test),
+    )
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise RgtoolError(
+            f"{path}: images of shape {x_train.shape[1:]} in x_train, {x_test.shape[1:]} in x_test"
+        )
+    y_train = _checked_labels(path, "y_train", y_train, len(x_train))
+    y_test = _checked_labels(path, "y_test", y_test, len(x_test))
+    pixels = x_train.reshape(-1, x_train.shape[-1]) / 255
+    std = np.maximum(pixels.std(axis=0), 1e-3)
+    images = Images(
+        "npz",
+        x_train,
+        y_train,
+        x_test,
+        y_test,
+        classes=int(max(y_train.max(), y_test.max())) + 1,
+        mean=tuple(float(value) for value in pixels.mean(axis=0).round(4)),
+        std=tuple(float(value) for value in std.round(4)),
+    )
+    return dataclasses.replace(images, name=f"npz-{path.stem}-{images.sha256[:8]}")
+
+
+def _checked_images(path: Path, name: str, x: NDArray[Any]) -> NDArray[np.uint8]:
+    if x.dtype != np.uint8 or x.ndim not in (3, 4) or 0 in x.shape:
+        raise RgtoolError(
+            f"{path}: {name} is {x.dtype} of shape {x.shape}; bytes (uint8) of shape (N, H, W) or "
+            "(N, H, W, C) are expected"
+        )
+    return x[..., None] if x.ndim == 3 else x
+
+
+def _checked_labels(path: Path, name: str, y: NDArray[Any], count: int) -> NDArray[np.int64]:
+    if y.shape != (count,) or y.dtype.kind not in "iu" or (count and y.min() < 0):
+        raise RgtoolError(
+            f"{path}: {name} is {y.dtype} of shape {y.shape}; {count} whole numbers from 0 on are "
+            "expected"
+        )
+    return y.astype(np.int64)
 
 
 def _from_torchvision(
@@ -173,4 +322,8 @@ def _from_torchvision(
 DATASETS: dict[str, Callable[[Path], Images]] = {
     "digits": _digits,
     "cifar10": _cifar10,
+    "cifar100": _cifar100,
+    "svhn": _svhn,
+    "mnist": _mnist,
+    "fashion-mnist": _fashion_mnist,
 }
