@@ -13,6 +13,7 @@ from .eigen import eigen
 from .ls import ls
 from .null import null
 from .output import say
+from .plot import plot
 from .run import run
 from .show import show
 from .sql import sql
@@ -25,7 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (run, sql, ls, show, eigen, null, demo):
+for command in (run, sql, ls, show, eigen, plot, null, demo):
     app.command()(command)
 
 

@@ -28,6 +28,7 @@ def demo(
     """
     from ..analysis.spectrum import eigen
     from ..runner.experiment import execute, plan
+    from ..schemas.blocks import coarsest
     from ..store import Store
     from .eigen import spectrum_table
     from .progress import show_progress, stop_on_signals
@@ -45,13 +46,11 @@ def demo(
         if outcome.seeds("failed", "stopped"):
             say("not finished; rgtool demo goes on where it was")
             raise typer.Exit(1)
-        experiments.append((outcome.experiment_id, made.layers[0].stage is not None))
+        experiments.append((outcome.experiment_id, coarsest(made.layers)))
     opened = Store(store)
-    for experiment, has_stages in experiments:
+    for experiment, by in experiments:
         say()
-        print_table(
-            spectrum_table(eigen(opened, experiment, by="stage" if has_stages else "layer"))
-        )
+        print_table(spectrum_table(eigen(opened, experiment, by=by)))
     say()
     say(
         "eigenvalue > 1: the group's share of the surviving weights grows (relevant); < 1: it "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..schemas.blocks import coarsest
 from .options import StoreOption, read_duration, read_seeds
 from .output import Table, duration, output_options, say, size
 
@@ -178,5 +179,5 @@ def _advice(made: Plan, stopped: bool, failed: bool) -> tuple[str, ...]:
     if failed:
         return ("what was recorded is whole; the same command goes on where it was",)
     store = f" --store {made.store}" if str(made.store) != "rgstore" else ""
-    by = "stage" if made.layers[0].stage is not None else "layer"
+    by = coarsest(made.layers)
     return (f"next: rgtool eigen {made.recipe.experiment_id} --by {by}{store}",)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .errors import UsageError, did_you_mean
@@ -101,8 +101,12 @@ class Architecture:
     @property
     def groupings(self) -> tuple[str, ...]:
         """The groupings this architecture has (without stages: layer and block)."""
-        has_stages = any(layer.stage is not None for layer in self.layers)
-        return GROUPINGS if has_stages else GROUPINGS[:2]
+        return GROUPINGS if coarsest(self.layers) == "stage" else GROUPINGS[:2]
+
+
+def coarsest(layers: Iterable[Layer]) -> str:
+    """Name the coarsest grouping that layers have: `stage`, or `block` without stages."""
+    return "stage" if any(layer.stage is not None for layer in layers) else "block"
 
 
 def architecture(
