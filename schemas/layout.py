@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .description import Description
+from .errors import RecordError, StoreError
+from .manifest import Manifest
+from .record import read_record, validate
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DEFAULT_STORE = "rgstore"
 STORE_VARIABLE = "RGTOOL_STORE"
 _RECORD = re.compile(r"(\d{4,})\.parquet")
+_ATTEMPTS = 10  # a compaction may replace the files between the manifest and the reading
 
 
 def store_path(path: str | Path | None = None) -> Path:
@@ -61,10 +72,69 @@ class RunFolder:
         """Return the weights called `init`, `rewind` or `dense`."""
         return self.path / "weights" / f"{name}.safetensors"
 
-    def recorded_levels(self) -> list[int]:
-        """List the levels that have a record, ascending."""
+    def loose_levels(self) -> list[int]:
+        """List the levels that have a record in this folder, ascending."""
         folder = self.path / "records"
         if not folder.is_dir():
             return []
-        matches = (_RECORD.fullmatch(entry.name) for entry in folder.iterdir())
-        return sorted(int(match[1]) for match in matches if match)
+        levels = (record_level(entry.name) for entry in folder.iterdir())
+        return sorted(level for level in levels if level is not None)
+
+    def recorded_levels(self) -> list[int]:
+        """List the levels that have a record, here or compacted, ascending.
+
+        Raises
+        ------
+        StoreError
+            The manifest of the store is damaged or newer than this rgtool.
+        """
+        # In this order: compaction writes the manifest first and removes files afterwards.
+        loose = self.loose_levels()
+        return sorted({*loose, *self._manifest().levels(self.path.name)})
+
+    def read_record(self, level: int) -> pa.Table:
+        """Read the record of a level, from here or compacted.
+
+        Raises
+        ------
+        RecordError
+            There is none, or it is broken.
+        StoreError
+            The manifest of the store is damaged or newer than this rgtool.
+        """
+        try:
+            return read_record(self.record(level))
+        except RecordError as error:
+            missing = error
+        for _ in range(_ATTEMPTS):
+            manifest = self._manifest()
+            if level not in manifest.levels(self.path.name):
+                raise missing
+            with contextlib.suppress(FileNotFoundError):
+                where = f"run {self.path.name}, level {level}, compacted"
+                return validate(manifest.read_record(self.path.name, level), where)
+        raise missing
+
+    def read_description(self) -> Description | None:
+        """Read the description, from here or compacted; None where there is none yet.
+
+        Raises
+        ------
+        RecordError
+            It is damaged or written by a newer rgtool.
+        StoreError
+            The manifest of the store is damaged or newer than this rgtool.
+        """
+        for _ in range(_ATTEMPTS):
+            with contextlib.suppress(FileNotFoundError):
+                return Description.parse(self.description.read_bytes(), str(self.description))
+            manifest = self._manifest()
+            if self.path.name not in manifest.runs:
+                return None
+            with contextlib.suppress(FileNotFoundError):
+                text = manifest.read_description(self.path.name)
+                return Description.parse(text, f"run {self.path.name}, compacted")
+        raise StoreError(f"{self.path}: the store changes faster than it can be read: try again")
+
+    def _manifest(self) -> Manifest:
+        return Manifest.read(self.path.parents[1])

@@ -67,17 +67,29 @@ def description_columns() -> dict[str, str]:
     return {"version": "INTEGER", **_DESCRIPTION_TYPES, **recipe}
 
 
-def description_select(source: str) -> str:
+def description_select(source: str, *others: str) -> str:
     """Return SQL that unfolds a relation of `description_json_columns` into the columns of `runs`.
 
     A recipe field that an older description lacks takes its frozen default.
+
+    Parameters
+    ----------
+    source : str
+        The relation.
+    *others : str
+        Further columns of it to keep.
     """
     plain = ", ".join(f'"{name}"' for name in ("version", *_DESCRIPTION_TYPES))
     recipe = ", ".join(
         f'coalesce(recipe."{f.name}", {_literal(f.default)}) AS "{f.name}"'
         for f in _recipe_fields()
     )
-    return f"SELECT {plain}, {recipe} FROM {source}"
+    return f"SELECT {', '.join([plain, recipe, *others])} FROM {source}"
+
+
+def defaults() -> dict[str, str]:
+    """Map the recipe's fields to their frozen defaults, as SQL."""
+    return {f.name: _literal(f.default) for f in _recipe_fields()}
 
 
 def empty(columns: dict[str, str]) -> str:

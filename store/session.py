@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import duckdb
 
 from ..schemas import record, views
 from .broken import in_place
-from .snapshot import Snapshot
+from .snapshot import Snapshot, strict_json
 
 VIEWS = tuple(views.views())
 RELATIONS = ("records", "descriptions")
@@ -51,74 +52,114 @@ def open_session(snapshot: Snapshot | None) -> duckdb.DuckDBPyConnection:
 
 def fence(connection: duckdb.DuckDBPyConnection, store: Path) -> None:
     """Shut a connection off from everything but the files of the store, for good."""
-    connection.execute(f"SET allowed_directories = [{_quote(str(store))}]")
+    connection.execute(f"SET allowed_directories = {sql_list([store])}")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
 
 
 def _create_views(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
     # Paths and texts go in as variables: as literals, a hundred thousand would have to be parsed.
-    loose = snapshot.record_files
-    texts = [run.text for run in snapshot.loose.values()]
-    connection.execute("SET VARIABLE loose_records = ?", [loose])
+    texts = [strict_json(run.text) for run in snapshot.loose.values()]
+    connection.execute("SET VARIABLE loose_records = ?", [snapshot.record_files])
     connection.execute("SET VARIABLE loose_descriptions = ?", [texts])
-    connection.execute("SET VARIABLE loose_runs = ?", [list(snapshot.loose)])
     connection.execute("CREATE SCHEMA store")
-    _union(connection, "records", views.record_columns(), _records(snapshot))
-    _union(connection, "descriptions", views.description_columns(), _descriptions(snapshot))
+    records = [*_compact_records(connection, snapshot), *_loose_records(snapshot)]
+    _create(connection, "records", views.record_columns(), records)
+    descriptions = [*_compact_descriptions(connection, snapshot), *_loose_descriptions(snapshot)]
+    _create(connection, "descriptions", views.description_columns(), descriptions)
     for name, select in views.views().items():
         connection.execute(f"CREATE VIEW {name} AS {select}")
 
 
-def _union(
+def _create(
     connection: duckdb.DuckDBPyConnection, name: str, columns: dict[str, str], parts: list[str]
 ) -> None:
     body = " UNION ALL ".join(parts) or views.empty(columns)
     connection.execute(f"CREATE VIEW store.{name} AS {body}")
 
 
-def _records(snapshot: Snapshot) -> list[str]:
-    parts = []
-    if snapshot.manifest.record_files:
-        names = ", ".join(f'"{name}"' for name in views.record_columns())
-        files = [str(path) for path in snapshot.manifest.record_files]
-        parts.append(f"SELECT {names} FROM read_parquet({_list(files)})")
-    if snapshot.record_files:
-        casts = ", ".join(f'"{n}"::{type_} AS "{n}"' for n, type_ in views.record_columns().items())
-        # Neither a newer record nor one that was copied to a wrong place may be counted.
-        parts.append(
-            f"SELECT {casts} FROM read_parquet(getvariable('loose_records'), filename = true) "
-            f"WHERE (version <= {record.VERSION} AND {in_place('filename')}) "
-            "OR error('broken record ''' || filename || '''')"
-        )
-    return parts
+def _compact_records(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> list[str]:
+    if not snapshot.manifest.runs:
+        return []
+    source = f"read_parquet({sql_list(snapshot.manifest.record_files)}, union_by_name = true)"
+    select = _known(connection, source, views.record_columns(), {})
+    return [f"{select} WHERE {_asked(snapshot)}"]
 
 
-def _descriptions(snapshot: Snapshot) -> list[str]:
-    parts = []
-    if (file := snapshot.manifest.description_file) is not None:
-        names = ", ".join(f'"{name}"' for name in views.description_columns())
-        parts.append(
-            f"SELECT {names} FROM read_parquet({_list([str(file)])}) "
-            "WHERE NOT list_contains(getvariable('loose_runs'), run_id)"
-        )
-    if snapshot.loose:
-        columns = views.description_json_columns().items()
-        struct = ", ".join(f'"{name}" {type_}' for name, type_ in columns)
-        # TRY_CAST, since a cast would refuse keys that a later version adds.
-        parts.append(
-            views.description_select(
-                f"(SELECT unnest(description) FROM (SELECT TRY_CAST(text AS STRUCT({struct})) "
-                "AS description FROM "
-                "(SELECT unnest(getvariable('loose_descriptions'))::JSON AS text)))"
-            )
-        )
-    return parts
+def _loose_records(snapshot: Snapshot) -> list[str]:
+    if not snapshot.record_files:
+        return []
+    casts = ", ".join(f'"{n}"::{type_} AS "{n}"' for n, type_ in views.record_columns().items())
+    # Neither a newer record nor one that was copied to a wrong place may be counted.
+    return [
+        f"SELECT {casts} FROM read_parquet(getvariable('loose_records'), filename = true) "
+        f"WHERE (version <= {record.VERSION} AND {in_place('filename')}) "
+        "OR error('broken record ''' || filename || '''')"
+    ]
 
 
-def _list(paths: list[str]) -> str:
-    return "[" + ", ".join(_quote(path) for path in paths) + "]"
+def _compact_descriptions(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> list[str]:
+    file = snapshot.manifest.description_file
+    if file is None or not snapshot.manifest.runs:
+        return []
+    source = f"read_parquet({sql_list([file])})"
+    select = _known(connection, source, views.description_columns(), views.defaults())
+    newer = [run_id for run_id in snapshot.loose if run_id in snapshot.manifest.runs]
+    replaced = f" AND run_id NOT IN ({', '.join(map(quote, newer))})" if newer else ""
+    return [f"{select} WHERE {_asked(snapshot)}{replaced}"]
 
 
-def _quote(text: str) -> str:
+def _loose_descriptions(snapshot: Snapshot) -> list[str]:
+    return [described("unnest(getvariable('loose_descriptions'))")] if snapshot.loose else []
+
+
+def described(text: str, *others: str) -> str:
+    """Return SQL that turns the texts of `run.json` files into the columns of `runs`.
+
+    Parameters
+    ----------
+    text : str
+        SQL of a text a row.
+    *others : str
+        Further columns of the same rows, `<SQL> AS <name>`.
+    """
+    columns = views.description_json_columns().items()
+    struct = ", ".join(f'"{name}" {type_}' for name, type_ in columns)
+    names = [other.rpartition(" AS ")[2] for other in others]
+    texts = f"SELECT {', '.join([f'{text} AS json', *others])}"
+    # TRY_CAST, since a cast would refuse keys that a later version adds.
+    cast = f"TRY_CAST(json::JSON AS STRUCT({struct})) AS description"
+    parsed = f"SELECT {', '.join([cast, *names])} FROM ({texts})"
+    fields = f"SELECT {', '.join(['unnest(description)', *names])} FROM ({parsed})"
+    return views.description_select(f"({fields})", *names)
+
+
+def _known(
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    columns: dict[str, str],
+    defaults: dict[str, str],
+) -> str:
+    """Select columns from compacted files; those that an older rgtool did not know get defaults."""
+    present = {row[0] for row in connection.execute(f"DESCRIBE FROM {source}").fetchall()}
+    chosen = [
+        f'"{name}"' if name in present else f'{defaults.get(name, "NULL")}::{type_} AS "{name}"'
+        for name, type_ in columns.items()
+    ]
+    return f"SELECT {', '.join(chosen)} FROM {source}"
+
+
+def _asked(snapshot: Snapshot) -> str:
+    if snapshot.only is None:
+        return "true"
+    return f"run_id IN ({', '.join(map(quote, snapshot.manifest.runs))})"
+
+
+def sql_list(paths: Iterable[Path | str]) -> str:
+    """Write paths as a list in SQL; read as they are, wildcards have no meaning there."""
+    return "[" + ", ".join(quote(str(path)) for path in paths) + "]"
+
+
+def quote(text: str) -> str:
+    """Write a string in SQL."""
     return "'" + text.replace("'", "''") + "'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping
@@ -22,7 +23,7 @@ class LooseRun:
     Attributes
     ----------
     text : str
-        Its `run.json`.
+        Its `run.json`, as it was written.
     records : mapping of int to str
         Levels, ascending, and the paths of their records.
     """
@@ -42,10 +43,13 @@ class Snapshot:
     loose : mapping of str to LooseRun
         The runs that have a `run.json` of their own, by id; where one is compacted too, these
         are the levels after the compacted ones and the newer description.
+    only : frozenset of str or None
+        The runs that were asked for; None for all.
     """
 
     manifest: Manifest
     loose: Mapping[str, LooseRun]
+    only: frozenset[str] | None = None
 
     @property
     def runs(self) -> set[str]:
@@ -68,7 +72,7 @@ class Snapshot:
             run_id: LooseRun(run.text, dict([*run.records.items()][-1:]))
             for run_id, run in self.loose.items()
         }
-        return Snapshot(self.manifest, loose)
+        return Snapshot(self.manifest, loose, self.only)
 
 
 def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) -> Snapshot:
@@ -91,8 +95,8 @@ def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) ->
     }
     manifest = Manifest.read(store)
     if only is not None:
-        runs = {run_id: last for run_id, last in manifest.runs.items() if run_id in only}
-        manifest = Manifest(**{**vars(manifest), "runs": runs})
+        runs = {run_id: manifest.runs[run_id] for run_id in only if run_id in manifest.runs}
+        manifest = dataclasses.replace(manifest, runs=runs)
     loose = {}
     for run_id, (text, records) in listed.items():
         path = store / "runs" / run_id / "run.json"
@@ -104,8 +108,8 @@ def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) ->
         assert text is not None
         compacted = manifest.levels(run_id)
         found = {k: p for k, p in records if k not in compacted and not left_out.knows(p)}
-        loose[run_id] = LooseRun(_strict_json(text), found)
-    return Snapshot(manifest, loose)
+        loose[run_id] = LooseRun(text, found)
+    return Snapshot(manifest, loose, None if only is None else frozenset(only))
 
 
 def _folders(store: Path, only: Collection[str] | None) -> Iterator[tuple[str, str]]:
@@ -159,7 +163,7 @@ def _fault(text: str | None, run_id: str, path: Path) -> str | None:
     return None
 
 
-def _strict_json(text: str) -> str:
+def strict_json(text: str) -> str:
     """Replace NaN and infinities, which Python writes and no other parser reads, by null."""
     if "NaN" not in text and "Infinity" not in text:
         return text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import duckdb
 
 from ..schemas.description import Description
 from ..schemas.errors import QueryError, StoreError, UsageError
-from ..schemas.layout import DEFAULT_STORE, STORE_VARIABLE
+from ..schemas.layout import store_path
 from ..schemas.manifest import Manifest
 from ..schemas.recipe import Recipe
 from .broken import LeftOut, Problem
@@ -74,8 +73,7 @@ class Store:
     path: Path
 
     def __init__(self, path: str | Path | None = None) -> None:
-        chosen = path or os.environ.get(STORE_VARIABLE) or DEFAULT_STORE
-        self.path = Path(chosen).expanduser().absolute()
+        self.path = store_path(path).expanduser().absolute()
         if self.path.exists() and not self.path.is_dir():
             raise StoreError(f"{self.path} is a file: a store is a folder, name another one")
         self._left_out = LeftOut(self.path)

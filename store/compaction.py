@@ -1,0 +1,292 @@
+"""Merging finished runs into few large files.
+
+Everything is written first and takes effect in one rename, that of the manifest; what it makes
+superfluous is removed afterwards. A process killed on the way leaves files that nobody reads and
+that the next compaction removes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from ..schemas import views
+from ..schemas.errors import StoreError
+from ..schemas.layout import RunFolder
+from ..schemas.lock import Locked, lock
+from ..schemas.manifest import FOLDER, Manifest
+from .broken import LeftOut, faults
+from .session import described, quote, sql_list
+from .snapshot import LooseRun, Snapshot, take
+
+_CHUNK = 1000  # files of whole runs that are read and checked together
+_ROW_GROUP = 122_880  # rows; DuckDB's own size, a unit of its parallel reading
+_MERGE_BELOW = 2.0  # an older file joins if it is smaller than this many times the newer ones
+
+
+@dataclass(frozen=True)
+class Compaction:
+    """What a compaction did.
+
+    Attributes
+    ----------
+    runs : int
+        Runs that were merged, or whose description was.
+    records : int
+        Records that were merged.
+    loose : int
+        Runs that stay loose: not finished, or with a broken record.
+    files : tuple of str
+        The files that now hold the compacted runs.
+    """
+
+    runs: int
+    records: int
+    loose: int
+    files: tuple[str, ...]
+
+
+def compact(store: Path, left_out: LeftOut, finished: Collection[str]) -> Compaction:
+    """Merge the loose records and descriptions of finished runs.
+
+    Parameters
+    ----------
+    store : Path
+        The store.
+    left_out : LeftOut
+        Notes broken records; their runs stay loose.
+    finished : collection of str
+        Ids of the finished runs.
+
+    Raises
+    ------
+    Locked
+        Another compaction of this store is under way.
+    StoreError
+        The store cannot be written, or the disk is full; the store is as it was.
+    """
+    folder = store / FOLDER
+    try:
+        folder.mkdir(exist_ok=True)
+        with lock(folder / "lock", f"the compaction of {store}"):
+            return _locked(store, left_out, finished)
+    except OSError as error:
+        raise StoreError(f"{store} cannot be compacted ({error}): nothing is lost") from None
+    except duckdb.Error as error:
+        raise StoreError(
+            f"{store} cannot be compacted ({str(error).splitlines()[0]}): nothing is lost"
+        ) from None
+
+
+def _locked(store: Path, left_out: LeftOut, finished: Collection[str]) -> Compaction:
+    snapshot = take(store, left_out)
+    old = snapshot.manifest
+    _clean(old)
+    texts = _compacted_texts(snapshot)
+    changed = {
+        run_id: run
+        for run_id, run in snapshot.loose.items()
+        if run_id in finished
+        and list(snapshot.levels(run_id)) == list(range(len(snapshot.levels(run_id))))
+        and (run.records or run.text != texts.get(run_id))
+    }
+    manifest, merged = old, dict[str, LooseRun]()
+    if changed:
+        manifest, merged = _merge(old, changed, left_out)
+        manifest.write()
+    texts |= {run_id: run.text for run_id, run in merged.items()}
+    removed = [
+        run_id
+        for run_id in snapshot.loose
+        if run_id in manifest.runs and _remove(manifest, run_id, texts[run_id])
+    ]
+    return Compaction(
+        runs=len(merged),
+        records=sum(len(run.records) for run in merged.values()),
+        loose=len(snapshot.loose) - len(removed),
+        files=tuple(str(file) for file in manifest.files),
+    )
+
+
+def _clean(manifest: Manifest) -> None:
+    """Remove what an earlier compaction replaced, or left behind when it was killed."""
+    kept = {*manifest.files, manifest.folder / "manifest.json", manifest.folder / "lock"}
+    for path in manifest.folder.iterdir():
+        if path not in kept and path.is_file():
+            path.unlink()
+
+
+def _compacted_texts(snapshot: Snapshot) -> dict[str, str]:
+    """Return the compacted descriptions of runs that have a loose one too."""
+    file = snapshot.manifest.description_file
+    twice = [run_id for run_id in snapshot.loose if run_id in snapshot.manifest.runs]
+    if file is None or not twice:
+        return {}
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            f"SELECT run_id, text FROM read_parquet({sql_list([file])}) "
+            "WHERE list_contains(?, run_id)",
+            [twice],
+        ).fetchall()
+    return dict(rows)
+
+
+def _merge(
+    old: Manifest, changed: Mapping[str, LooseRun], left_out: LeftOut
+) -> tuple[Manifest, dict[str, LooseRun]]:
+    """Write the files of the next generation; return its manifest and the runs that went in."""
+    generation = old.generation + 1
+    parts, merged = _stage(old.folder, changed, left_out)
+    records = _joined(old, parts)
+    kept = [name for name in old.records if old.folder / name not in records]
+    with duckdb.connect() as connection:
+        connection.execute(f"SET temp_directory = {quote(str(old.folder / '.spill'))}")
+        if parts:
+            names = ", ".join(f'"{name}"' for name in views.record_columns())
+            kept.append(f"records-{generation:04d}.parquet")
+            _copy(
+                connection,
+                f"SELECT {names} FROM read_parquet({sql_list([*records, *parts])}, "
+                "union_by_name = true) ORDER BY run_id, level, layer_index",
+                old.folder / kept[-1],
+            )
+        descriptions = f"descriptions-{generation:04d}.parquet"
+        if merged:
+            _copy_descriptions(connection, old, merged, old.folder / descriptions)
+    for part in parts:
+        part.unlink()
+    last = {run_id: len([*old.levels(run_id), *run.records]) - 1 for run_id, run in merged.items()}
+    manifest = Manifest(
+        store=old.store,
+        generation=generation,
+        records=tuple(kept),
+        descriptions=descriptions if merged else old.descriptions,
+        runs=dict(sorted({**old.runs, **last}.items())),
+    )
+    _verify(manifest)
+    return manifest, merged
+
+
+def _joined(old: Manifest, parts: Sequence[Path]) -> list[Path]:
+    """Choose the older files to merge in, so that their number grows as the logarithm of rows."""
+    size, joined = sum(part.stat().st_size for part in parts), list[Path]()
+    for file in reversed(old.record_files if parts else []):
+        if file.stat().st_size > _MERGE_BELOW * size:
+            break
+        size += file.stat().st_size
+        joined.append(file)
+    return joined
+
+
+def _stage(
+    folder: Path, changed: Mapping[str, LooseRun], left_out: LeftOut
+) -> tuple[list[Path], dict[str, LooseRun]]:
+    """Read and check the loose records, chunk by chunk, into files of whole runs."""
+
+    def stage(numbered: tuple[int, dict[str, LooseRun]]) -> tuple[Path, dict[str, LooseRun]]:
+        part = folder / f".part-{numbered[0]:05d}.parquet"
+        return part, _stage_chunk(part, numbered[1], left_out)
+
+    # One thread a connection: DuckDB's own threads get in each other's way over small files.
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        done = list(pool.map(stage, enumerate(_chunks(changed))))
+    merged = {run_id: run for _, runs in done for run_id, run in runs.items()}
+    return [part for part, _ in done if part.exists()], merged
+
+
+def _chunks(changed: Mapping[str, LooseRun]) -> Iterator[dict[str, LooseRun]]:
+    chunk: dict[str, LooseRun] = {}
+    size = 0
+    for run_id, run in changed.items():
+        chunk[run_id] = run
+        size += len(run.records)
+        if size >= _CHUNK:
+            yield chunk
+            chunk, size = {}, 0
+    if chunk:
+        yield chunk
+
+
+def _stage_chunk(part: Path, runs: dict[str, LooseRun], left_out: LeftOut) -> dict[str, LooseRun]:
+    """Write the records of some runs to `part`; return those of the runs that are sound."""
+    casts = ", ".join(f'"{n}"::{type_} AS "{n}"' for n, type_ in views.record_columns().items())
+    while files := [path for run in runs.values() for path in run.records.values()]:
+        failure = "records contradict the schema"
+        with duckdb.connect(config={"threads": 1}) as connection:
+            try:
+                connection.execute(
+                    f"CREATE TABLE part AS SELECT filename, {casts} "
+                    "FROM read_parquet(?, filename = true)",
+                    [files],
+                )
+                if not connection.execute(faults("part")).fetchall():
+                    rows = "SELECT * EXCLUDE (filename) FROM part"
+                    _copy(connection, f"{rows} ORDER BY run_id, level, layer_index", part)
+                    return runs
+            except (duckdb.ConversionException, duckdb.InvalidInputException) as error:
+                failure = str(error)
+        if not left_out.search(files, failure):
+            raise StoreError(f"{part.parent.parent}: {failure.splitlines()[0]}: nothing is lost")
+        runs = {
+            run_id: run
+            for run_id, run in runs.items()
+            if not any(left_out.knows(path) for path in run.records.values())
+        }
+    return runs
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, select: str, target: Path) -> None:
+    """Write a query to a Parquet file, down to the disk."""
+    connection.execute(
+        f"COPY ({select}) TO {quote(str(target))} "
+        f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})"
+    )
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _copy_descriptions(
+    connection: duckdb.DuckDBPyConnection,
+    old: Manifest,
+    merged: Mapping[str, LooseRun],
+    target: Path,
+) -> None:
+    connection.execute("SET VARIABLE texts = ?", [[run.text for run in merged.values()]])
+    connection.execute("SET VARIABLE runs = ?", [list(merged)])
+    source = "unnest(getvariable('texts'))"
+    if old.description_file is not None:
+        # The columns are made anew from the texts: an older rgtool may have known fewer.
+        connection.execute(
+            "CREATE TABLE texts AS SELECT text FROM "
+            f"read_parquet({sql_list([old.description_file])}) "
+            "WHERE NOT list_contains(getvariable('runs'), run_id)"
+        )
+        connection.execute("INSERT INTO texts SELECT unnest(getvariable('texts'))")
+    else:
+        connection.execute(f"CREATE TABLE texts AS SELECT {source} AS text")
+
+
+def _verify(manifest: Manifest) -> None:
+    """Hold the files of a manifest, before it takes effect, to the runs that it names."""
+
+
+def _remove(manifest: Manifest, run_id: str, text: str) -> bool:
+    """Remove what is compacted from the folder of a run; False where something stays."""
+    folder = RunFolder.of(manifest.store, run_id)
+    try:
+        # The runner holds the same lock: a run that is being extended is left alone.
+        with lock(folder.path / "lock", f"run {run_id}"):
+            for level in folder.loose_levels():
+                if level in manifest.levels(run_id):
+                    folder.record(level).unlink()
+            if folder.loose_levels() or folder.description.read_text("utf-8") != text:
+                return False
+            folder.description.unlink()
+            return True
+    except (Locked, OSError):
+        return False
