@@ -10,14 +10,19 @@ from .result import Result
 from .store import Store
 
 if TYPE_CHECKING:
+    from .compaction import Compaction
     from .counts import Counts
 
-__all__ = ["Counts", "ExperimentInfo", "Problem", "Result", "RunInfo", "Store"]
+__all__ = ["Compaction", "Counts", "ExperimentInfo", "Problem", "Result", "RunInfo", "Store"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Counts":  # the only name here that needs NumPy
+    if name == "Counts":  # needs NumPy
         from .counts import Counts
 
         return Counts
+    if name == "Compaction":
+        from .compaction import Compaction
+
+        return Compaction
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,7 @@ class LeftOut:
                 self._stamps[str(store / name)] = stamp
                 self._reasons[str(store / name)] = reason
         self._seen: dict[str, str] = {}
+        self._lock = threading.Lock()
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -101,6 +103,10 @@ class LeftOut:
         bool
             Whether any was found; all that were are left out from now on.
         """
+        with self._lock:
+            return self._search(files, error)
+
+    def _search(self, files: Sequence[str], error: str) -> bool:
         named = set(re.findall(r"[\"'](/[^\"']+\.parquet)[\"']", error)).intersection(files)
         found = dict(_check_each(sorted(named)))
         if not found:

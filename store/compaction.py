@@ -7,7 +7,9 @@ that the next compaction removes.
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,8 +23,8 @@ from ..schemas.layout import RunFolder
 from ..schemas.lock import Locked, lock
 from ..schemas.manifest import FOLDER, Manifest
 from .broken import LeftOut, faults
-from .session import described, quote, sql_list
-from .snapshot import LooseRun, Snapshot, take
+from .session import described, known_columns, quote, sql_list
+from .snapshot import LooseRun, Snapshot, strict_json, take
 
 _CHUNK = 1000  # files of whole runs that are read and checked together
 _ROW_GROUP = 122_880  # rows; DuckDB's own size, a unit of its parallel reading
@@ -70,6 +72,8 @@ def compact(store: Path, left_out: LeftOut, finished: Collection[str]) -> Compac
     StoreError
         The store cannot be written, or the disk is full; the store is as it was.
     """
+    if not finished:
+        return Compaction(runs=0, records=0, loose=len(take(store, left_out).loose), files=())
     folder = store / FOLDER
     try:
         folder.mkdir(exist_ok=True)
@@ -92,13 +96,19 @@ def _locked(store: Path, left_out: LeftOut, finished: Collection[str]) -> Compac
         run_id: run
         for run_id, run in snapshot.loose.items()
         if run_id in finished
-        and list(snapshot.levels(run_id)) == list(range(len(snapshot.levels(run_id))))
+        and snapshot.levels(run_id) == list(range(len(snapshot.levels(run_id))))
         and (run.records or run.text != texts.get(run_id))
     }
     manifest, merged = old, dict[str, LooseRun]()
     if changed:
-        manifest, merged = _merge(old, changed, left_out)
-        manifest.write()
+        try:
+            manifest, merged = _merge(old, changed, left_out)
+            if merged:
+                manifest.write()
+        except BaseException:
+            # Not `old`: the manifest may have taken effect although its flushing failed.
+            _clean(Manifest.read(store))
+            raise
     texts |= {run_id: run.text for run_id, run in merged.items()}
     removed = [
         run_id
@@ -117,8 +127,8 @@ def _clean(manifest: Manifest) -> None:
     """Remove what an earlier compaction replaced, or left behind when it was killed."""
     kept = {*manifest.files, manifest.folder / "manifest.json", manifest.folder / "lock"}
     for path in manifest.folder.iterdir():
-        if path not in kept and path.is_file():
-            path.unlink()
+        if path not in kept:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _compacted_texts(snapshot: Snapshot) -> dict[str, str]:
@@ -140,36 +150,35 @@ def _merge(
     old: Manifest, changed: Mapping[str, LooseRun], left_out: LeftOut
 ) -> tuple[Manifest, dict[str, LooseRun]]:
     """Write the files of the next generation; return its manifest and the runs that went in."""
-    generation = old.generation + 1
     parts, merged = _stage(old.folder, changed, left_out)
-    records = _joined(old, parts)
-    kept = [name for name in old.records if old.folder / name not in records]
+    if not merged:
+        return old, merged
+    generation = old.generation + 1
+    joined = _joined(old, parts)
+    records = [file.name for file in old.record_files if file not in joined]
+    descriptions = f"descriptions-{generation:04d}.parquet"
     with duckdb.connect() as connection:
         connection.execute(f"SET temp_directory = {quote(str(old.folder / '.spill'))}")
         if parts:
-            names = ", ".join(f'"{name}"' for name in views.record_columns())
-            kept.append(f"records-{generation:04d}.parquet")
-            _copy(
-                connection,
-                f"SELECT {names} FROM read_parquet({sql_list([*records, *parts])}, "
-                "union_by_name = true) ORDER BY run_id, level, layer_index",
-                old.folder / kept[-1],
-            )
-        descriptions = f"descriptions-{generation:04d}.parquet"
-        if merged:
-            _copy_descriptions(connection, old, merged, old.folder / descriptions)
+            records.append(f"records-{generation:04d}.parquet")
+            source = f"read_parquet({sql_list([*joined, *parts])}, union_by_name = true)"
+            select = known_columns(connection, source, views.record_columns(), {})
+            target = old.folder / records[-1]
+            _copy(connection, f"{select} ORDER BY run_id, level, layer_index", target)
+            _verify(connection, [*joined, *parts], target)
+        _copy_descriptions(connection, old, merged, old.folder / descriptions)
     for part in parts:
         part.unlink()
-    last = {run_id: len([*old.levels(run_id), *run.records]) - 1 for run_id, run in merged.items()}
-    manifest = Manifest(
-        store=old.store,
+    last = {
+        run_id: len(old.levels(run_id)) + len(run.records) - 1 for run_id, run in merged.items()
+    }
+    return dataclasses.replace(
+        old,
         generation=generation,
-        records=tuple(kept),
-        descriptions=descriptions if merged else old.descriptions,
+        records=tuple(records),
+        descriptions=descriptions,
         runs=dict(sorted({**old.runs, **last}.items())),
-    )
-    _verify(manifest)
-    return manifest, merged
+    ), merged
 
 
 def _joined(old: Manifest, parts: Sequence[Path]) -> list[Path]:
@@ -256,23 +265,28 @@ def _copy_descriptions(
     merged: Mapping[str, LooseRun],
     target: Path,
 ) -> None:
-    connection.execute("SET VARIABLE texts = ?", [[run.text for run in merged.values()]])
+    texts = [run.text for run in merged.values()]
     connection.execute("SET VARIABLE runs = ?", [list(merged)])
-    source = "unnest(getvariable('texts'))"
+    connection.execute("SET VARIABLE texts = ?", [texts])
+    connection.execute("SET VARIABLE json = ?", [[strict_json(text) for text in texts]])
+    select = described("unnest(getvariable('json'))", "unnest(getvariable('texts')) AS text")
     if old.description_file is not None:
-        # The columns are made anew from the texts: an older rgtool may have known fewer.
-        connection.execute(
-            "CREATE TABLE texts AS SELECT text FROM "
-            f"read_parquet({sql_list([old.description_file])}) "
-            "WHERE NOT list_contains(getvariable('runs'), run_id)"
+        source = f"read_parquet({sql_list([old.description_file])})"
+        columns = {**views.description_columns(), "text": "VARCHAR"}
+        before = known_columns(connection, source, columns, views.defaults())
+        select += f" UNION ALL {before} WHERE NOT list_contains(getvariable('runs'), run_id)"
+    _copy(connection, f"FROM ({select}) ORDER BY run_id", target)
+
+
+def _verify(connection: duckdb.DuckDBPyConnection, sources: Sequence[Path], target: Path) -> None:
+    """Hold merged records to what they were merged from, before anything depends on them."""
+    sums = "SELECT count(*), sum(kept), sum(network_kept), sum(level), sum(layer_index) FROM"
+    found = connection.execute(f"{sums} read_parquet({sql_list([target])})").fetchone()
+    right = connection.execute(f"{sums} read_parquet({sql_list(sources)})").fetchone()
+    if found != right:
+        raise StoreError(
+            f"{target}: holds {found} where {right} were written: nothing is lost, check the disk"
         )
-        connection.execute("INSERT INTO texts SELECT unnest(getvariable('texts'))")
-    else:
-        connection.execute(f"CREATE TABLE texts AS SELECT {source} AS text")
-
-
-def _verify(manifest: Manifest) -> None:
-    """Hold the files of a manifest, before it takes effect, to the runs that it names."""
 
 
 def _remove(manifest: Manifest, run_id: str, text: str) -> bool:

@@ -41,6 +41,8 @@ class RunInfo:
         Highest recorded level.
     accuracy, density : float or None
         Of the last recorded level, fractions.
+    compacted : bool
+        Whether all of it lies in the compacted files.
     created_at : datetime
         UTC, without zone.
     """
@@ -60,6 +62,7 @@ class RunInfo:
     last_level: int | None
     accuracy: float | None
     density: float | None
+    compacted: bool
     created_at: dt.datetime
 
     @property

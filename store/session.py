@@ -82,7 +82,7 @@ def _compact_records(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) 
     if not snapshot.manifest.runs:
         return []
     source = f"read_parquet({sql_list(snapshot.manifest.record_files)}, union_by_name = true)"
-    select = _known(connection, source, views.record_columns(), {})
+    select = known_columns(connection, source, views.record_columns(), {})
     return [f"{select} WHERE {_asked(snapshot)}"]
 
 
@@ -103,7 +103,7 @@ def _compact_descriptions(connection: duckdb.DuckDBPyConnection, snapshot: Snaps
     if file is None or not snapshot.manifest.runs:
         return []
     source = f"read_parquet({sql_list([file])})"
-    select = _known(connection, source, views.description_columns(), views.defaults())
+    select = known_columns(connection, source, views.description_columns(), views.defaults())
     newer = [run_id for run_id in snapshot.loose if run_id in snapshot.manifest.runs]
     replaced = f" AND run_id NOT IN ({', '.join(map(quote, newer))})" if newer else ""
     return [f"{select} WHERE {_asked(snapshot)}{replaced}"]
@@ -134,13 +134,25 @@ def described(text: str, *others: str) -> str:
     return views.description_select(f"({fields})", *names)
 
 
-def _known(
+def known_columns(
     connection: duckdb.DuckDBPyConnection,
     source: str,
     columns: dict[str, str],
     defaults: dict[str, str],
 ) -> str:
-    """Select columns from compacted files; those that an older rgtool did not know get defaults."""
+    """Return SQL that selects columns from compacted files, whichever rgtool wrote them.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+        Any.
+    source : str
+        The relation that the files make.
+    columns : dict of str to str
+        Names and types to select.
+    defaults : dict of str to str
+        What columns are that the writer did not know yet, as SQL; NULL where they are not named.
+    """
     present = {row[0] for row in connection.execute(f"DESCRIBE FROM {source}").fetchall()}
     chosen = [
         f'"{name}"' if name in present else f'{defaults.get(name, "NULL")}::{type_} AS "{name}"'

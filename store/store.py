@@ -31,6 +31,7 @@ from .session import SessionError, fence, needs_files, open_session
 from .snapshot import Snapshot, take
 
 if TYPE_CHECKING:
+    from .compaction import Compaction
     from .counts import Counts
 
 T = TypeVar("T")
@@ -136,9 +137,11 @@ class Store:
     def runs(self) -> list[RunInfo]:
         """List the runs, by architecture, task, experiment and seed."""
         levels: dict[str, list[int]] = {}
+        loose: set[str] = set()
 
         def narrow(snapshot: Snapshot) -> Snapshot:
             levels.update({run_id: snapshot.levels(run_id) for run_id in snapshot.runs})
+            loose.update(snapshot.loose)
             return snapshot.newest_records()
 
         found = self._trusted(
@@ -153,7 +156,10 @@ class Store:
             ),
             narrow=narrow,
         )
-        return [_run_info(row, levels[row["run_id"]]) for row in found.to_dicts()]
+        return [
+            _run_info({**row, "compacted": row["run_id"] not in loose}, levels[row["run_id"]])
+            for row in found.to_dicts()
+        ]
 
     def experiments(self) -> list[ExperimentInfo]:
         """List the experiments, by architecture and task."""
@@ -259,6 +265,24 @@ class Store:
         return self._trusted(
             lambda c: load_counts(lambda sql: _fetch(c, sql), experiment, by), runs
         )
+
+    def compact(self) -> Compaction:
+        """Merge the records and descriptions of finished runs into few large files.
+
+        Others may write and query meanwhile. What is merged is removed from the folders of the
+        runs; masks and weights stay there. A run that is extended later is merged again.
+
+        Raises
+        ------
+        Locked
+            Another process is compacting this store.
+        StoreError
+            The store cannot be written, or the disk is full; nothing is lost.
+        """
+        from .compaction import compact
+
+        finished = {run.run_id for run in self.runs() if run.finished}
+        return compact(self.path, self._left_out, finished)
 
     def _recipes(self) -> dict[str, Recipe]:
         found = self.query("SELECT DISTINCT ON (experiment_id) * FROM runs ORDER BY experiment_id")
