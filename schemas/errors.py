@@ -7,6 +7,7 @@ wrong, where, what was found against what was expected, and what to do next.
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -44,11 +45,21 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
     Examples
     --------
-    >>> did_you_mean("resnet2O", ["resnet20", "lenet"])
-    'did you mean resnet20?'
+    >>> did_you_mean("resnet2O", ["resnet20", "resnet92", "vgg16"])
+    'did you mean resnet20 or resnet92?'
     """
     names = sorted(set(known))
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    near = difflib.get_close_matches(name, names, n=len(names) or 1, cutoff=0.6)
+    # Among equally similar names the one that begins alike: resnet20 before resnet92.
+    near.sort(key=lambda other: (-_similarity(name, other), -_common_start(name, other)))
     if near:
-        return f"did you mean {' or '.join(near)}?"
+        return f"did you mean {' or '.join(near[:3])}?"
     return f"choose from {', '.join(names)}"
+
+
+def _similarity(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, other, one).ratio()
+
+
+def _common_start(one: str, other: str) -> int:
+    return len(os.path.commonprefix([one, other]))

@@ -1,0 +1,272 @@
+"""Every verb once on real runs, and every wrong input with the message it gets."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+import pytest
+
+import rgtool
+from rgtool.cli import main
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Done]
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    def call(*arguments: str) -> Done:
+        with pytest.raises(SystemExit) as left:
+            main(list(arguments))
+        captured = capsys.readouterr()
+        return Done(int(left.value.code or 0), captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with two experiments: lenet (two seeds) and a narrow resnet (one)."""
+    store = tmp_path_factory.mktemp("finished") / "store"
+    rgtool.run("lenet", "digits", seeds=2, levels=4, epochs=2, store=store)
+    rgtool.run("resnet8", "digits", levels=3, epochs=1, rewind="0", width=4, store=store)
+    return store
+
+
+@pytest.fixture
+def store(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "rgstore"))
+
+
+def contents(store: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in sorted(store.rglob("*")) if p.is_file()}
+
+
+def test_run_trains_records_and_resumes(cli: Cli, tmp_path: Path) -> None:
+    command = ("run", "lenet", "digits", "--levels", "2", "--epochs", "1", "--json")
+    first = cli(*command)
+    assert first.code == 0
+    assert "seed 0 level 2: accuracy" in first.err
+    (row,) = json.loads(first.out)
+    assert (row["seed"], row["end"], row["level"]) == (0, "done", 2)
+    before = contents(tmp_path / "rgstore")
+    second = cli(*command)
+    assert json.loads(second.out)[0]["end"] == "known"
+    assert contents(tmp_path / "rgstore") == before
+
+
+def test_dry_run_computes_nothing(cli: Cli, tmp_path: Path) -> None:
+    done = cli("run", "lenet", "digits", "--levels", "3", "--seeds", "3,7", "--dry-run", "--json")
+    assert done.code == 0
+    told = {row["what"]: row["value"] for row in json.loads(done.out)}
+    assert told["runs"] == "seed 3, seed 7"
+    assert told["records"].startswith("8,")
+    assert told["kept weights"] == "50200 40160 32128 25702"
+    assert told["recipe.prune"] == "0.2"
+    assert "images/s" in told["speed"]
+    assert not (tmp_path / "rgstore").exists()
+
+
+def test_ls_and_show(cli: Cli, store: Path) -> None:
+    experiments = json.loads(cli("ls", "--json").out)
+    assert {(e["label"], e["runs"], e["finished"]) for e in experiments} == {
+        ("lenet/digits", 2, 2),
+        ("resnet8w4/digits", 1, 1),
+    }
+    runs = json.loads(cli("ls", "--runs", "--json").out)
+    assert [run["state"] for run in runs] == ["finished"] * 3
+    one = cli("show", runs[0]["run"])
+    assert one.code == 0
+    assert "versions.torch" in one.out
+    assert "share of" in one.out
+    several = cli("show", "lenet/digits")
+    assert "matching_density" in several.out
+
+
+def test_eigen_shows_the_spectrum_beside_its_null(cli: Cli, store: Path) -> None:
+    rows = json.loads(cli("eigen", "resnet8w4/digits", "--by", "stage", "--json").out)
+    assert [row["name"] for row in rows] == ["stem", "1", "2", "3", "head"]
+    assert all(row["null_eigenvalue"] > 0 for row in rows)
+    assert {row["scope"] for row in rows} == {"this run"}
+    told = cli("eigen", "resnet8w4/digits", "--by", "stage")
+    assert "one seed" in told.err
+
+
+def test_sql_answers_and_shares_are_conserved(cli: Cli, store: Path) -> None:
+    query = (
+        "SELECT grouping, max(abs(s - 1)) AS off FROM (SELECT run_id, level, grouping, "
+        "sum(share_prev * eigenvalue) AS s FROM flow WHERE level > 0 GROUP BY ALL) GROUP BY 1"
+    )
+    rows = json.loads(cli("sql", query, "--json").out)
+    assert {row["grouping"] for row in rows} == {"layer", "block", "stage"}
+    assert all(row["off"] < 1e-12 for row in rows)
+
+
+def test_sql_reads_standard_input(cli: Cli, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("SELECT count(*) AS n FROM runs -- all"))
+    assert json.loads(cli("sql", "-", "--json").out) == [{"n": 3}]
+
+
+def test_every_format_says_the_same(cli: Cli, store: Path) -> None:
+    query = "SELECT level, density, NULL AS nothing FROM levels ORDER BY run_id, level LIMIT 3"
+    rows = json.loads(cli("sql", query, "--json").out)
+    assert rows[0] == {"level": 0, "density": 1.0, "nothing": None}
+    from_csv = list(csv.DictReader(io.StringIO(cli("sql", query, "--csv").out)))
+    assert [float(row["density"]) for row in from_csv] == [row["density"] for row in rows]
+    assert from_csv[0]["nothing"] == ""
+    lines = cli("sql", query, "--md").out.splitlines()
+    assert lines[:2] == ["| level | density | nothing |", "| --- | --- | --- |"]
+    assert len(lines) == 5
+    plain = cli("sql", query).out.splitlines()
+    assert plain[0].split() == ["level", "density", "nothing"]
+
+
+def test_parquet_goes_through_a_pipe(store: Path, tmp_path: Path) -> None:
+    code = "from rgtool.cli import main; main(['sql', 'SELECT * FROM flow', '--parquet'])"
+    environment = {**os.environ, "RGTOOL_STORE": str(store)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "flow.parquet").write_bytes(done.stdout)
+    table = pq.read_table(tmp_path / "flow.parquet")
+    assert table.num_rows > 50
+    assert "eigenvalue" in table.column_names
+
+
+def test_json_has_no_number_for_what_is_none(cli: Cli) -> None:
+    done = cli("sql", "SELECT 'nan'::DOUBLE AS a, 1/0 AS b, [1.5, 'inf'::DOUBLE] AS c", "--json")
+    assert json.loads(done.out) == [{"a": None, "b": None, "c": [1.5, None]}]
+
+
+def test_null_prints_the_reference_of_resnet50(cli: Cli) -> None:
+    done = cli("null", "resnet50", "--init", "fan_in", "--prune", "0.2", "--levels", "1:17")
+    lines = [line.split() for line in done.out.splitlines()[1:]]
+    assert [line[2] for line in lines] == ["1.132", "1.084", "1.026", "0.943"]
+
+
+def test_plot_writes_every_figure(cli: Cli, store: Path, tmp_path: Path) -> None:
+    done = cli("plot", "lenet/digits", "--to", str(tmp_path / "figures"), "--json")
+    assert done.code == 0, done.err
+    figures = {row["figure"]: Path(row["file"]) for row in json.loads(done.out)}
+    assert set(figures) == {"flow", "slices", "accuracy", "spectrum"}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in figures.values())
+
+
+def test_version(cli: Cli) -> None:
+    assert cli("--version").out == f"rgtool {rgtool.__version__}\n"
+
+
+WRONG: list[tuple[list[str], int, str]] = [
+    (["rnu"], 2, "Did you mean 'run'"),
+    (["run", "lenet"], 2, "Missing argument 'task'"),
+    (["run", "resnet2O", "digits"], 2, "did you mean resnet20"),
+    (["run", "resnet21", "digits"], 2, "model 'resnet21' is unknown"),
+    (["run", "lenet", "digts"], 2, "did you mean digits?"),
+    (["run", "lenet", "digits", "--recipe", "frankle"], 2, "recipe 'frankle' is unknown"),
+    (["run", "lenet", "digits", "--levels", "-1"], 2, "levels is -1"),
+    (["run", "lenet", "digits", "--levels", "99"], 2, "is the most for lenet"),
+    (["run", "lenet", "digits", "--prune", "1.5"], 2, "between 0 and 1"),
+    (["run", "lenet", "digits", "--rewind", "5xx"], 2, "'5xx' is no point in training"),
+    (["run", "lenet", "digits", "--rewind", "40ep"], 2, "training ends at 480"),
+    (["run", "lenet", "digits", "--seeds", "many"], 2, "give a count such as 5"),
+    (["run", "lenet", "digits", "--seeds", "0"], 2, "give a count such as 5"),
+    (["run", "lenet", "digits", "--epochs", "0"], 2, "epochs is 0"),
+    (["run", "lenet", "digits", "--batch-size", "0"], 2, "batch_size is 0"),
+    (["run", "lenet", "digits", "--width", "8"], 2, "width goes with a CIFAR ResNet"),
+    (["run", "lenet", "digits", "--rounding", "up"], 2, "choose from exact, openlth, round"),
+    (["run", "lenet", "digits", "--pruner", "size"], 2, "choose from magnitude, random"),
+    (["run", "lenet", "digits", "--control", "no"], 2, "control 'no' is unknown"),
+    (["run", "lenet", "digits", "--train-size", "5000"], 2, "1442 training images"),
+    (["run", "lenet", "digits", "--device", "tpu"], 2, "device 'tpu' is unknown"),
+    (["run", "lenet", "digits", "--keep", "all"], 2, "choose from init, rewind, dense"),
+    (["run", "lenet", "digits", "--time-budget", "soon"], 2, "a duration such as"),
+    (["run", "lenet", "digits", "--workers", "0"], 2, "at least one process"),
+    (["run", "lenet", "npz:nowhere.npz"], 1, "no such file"),
+    (["run", "lenet", "digits", "--store", "a-file"], 1, "a file is in the way"),
+    (["ls", "--store", "a-file"], 1, "is a file"),
+    (["eigen", "--store", "nowhere"], 1, "holds no runs"),
+    (["show", "x", "--store", "nowhere"], 1, "holds no runs"),
+    (["eigen"], 2, "name one"),
+    (["eigen", "lenet/digit"], 2, "lenet/digits"),
+    (["eigen", "lenet/digits", "--by", "stage"], 2, "lenet has no stages"),
+    (["eigen", "lenet/digits", "--by", "blok"], 2, "did you mean block"),
+    (["eigen", "lenet/digits", "--window", "3"], 2, "give two levels"),
+    (["eigen", "lenet/digits", "--window", "1:9"], 2, "past the last level"),
+    (["plot", "lenet/digits", "--kind", "pie"], 2, "figure 'pie' is unknown"),
+    (["plot", "lenet/digits", "--format", "gif"], 2, "choose from png, svg, pdf"),
+    (["null", "resnet51"], 2, "'resnet51' is unknown"),
+    (["null", "resnet50", "--init", "fan_up"], 2, "did you mean fan_"),
+    (["null", "resnet50", "--levels", "9"], 2, "give two levels"),
+    (["null", "resnet50", "--prune", "0"], 2, "between 0 and 1"),
+    (["sql", ""], 2, "the query is empty"),
+    (["sql", "SELEC 1"], 2, 'syntax error at or near "SELEC"'),
+    (["sql", "SELECT 1; SELECT 2"], 2, "2 statements"),
+    (["sql", "SELECT * FROM flows"], 2, "did you mean flow"),
+    (["sql", "COPY runs TO 'x.csv'"], 2, "COPY is not allowed"),
+    (["sql", "DROP VIEW flow"], 2, "DROP is not allowed"),
+    (["sql", "SELECT * FROM read_csv('/etc/passwd')"], 2, ""),
+    (["ls", "--json", "--csv"], 2, "choose one format"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "told"), WRONG, ids=lambda v: str(v)[:60])
+def test_wrong_input_is_told_in_words(
+    arguments: list[str], code: int, told: str, cli: Cli, store: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a-file").write_text("not a store")
+    before = contents(tmp_path)
+    done = cli(*arguments)
+    assert (done.code, done.out) == (code, "")
+    assert done.err.startswith("rgtool: ")
+    assert told in done.err
+    assert len(done.err.splitlines()) <= 2
+    assert "Traceback" not in done.err
+    assert contents(tmp_path) == before
+
+
+def test_too_few_levels_are_told(cli: Cli, tmp_path: Path) -> None:
+    rgtool.run("lenet", "digits", levels=1, epochs=1, store=tmp_path / "rgstore")
+    done = cli("eigen")
+    assert done.code == 1
+    assert "--levels" in done.err
+
+
+def test_a_record_of_a_newer_schema_is_left_out_and_named(cli: Cli, store: Path) -> None:
+    import pyarrow as pa
+
+    path = sorted(store.glob("runs/*/records/0004.parquet"))[0]
+    table = pq.read_table(path)
+    newer = pa.array([99] * table.num_rows, pa.int16())
+    pq.write_table(table.set_column(0, "version", newer), path)
+    done = cli("sql", "SELECT max(level) AS top FROM levels GROUP BY run_id ORDER BY 1", "--json")
+    assert done.code == 0
+    assert [row["top"] for row in json.loads(done.out)] == [3, 3, 4]
+    assert "upgrade rgtool" in done.err
+    assert str(path.name) in done.err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_store_that_cannot_be_written_is_told(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    done = cli("run", "lenet", "digits", "--store", str(tmp_path / "locked" / "s"))
+    assert done.code == 1
+    assert "cannot be written" in done.err
+
+
+def test_python_says_what_the_command_line_says(cli: Cli, store: Path) -> None:
+    told: list[dict[str, Any]] = json.loads(cli("eigen", "lenet/digits", "--json").out)
+    spectrum = rgtool.eigen(rgtool.Store(store), "lenet/digits", by="block")
+    assert [row["eigenvalue"] for row in told] == spectrum.eigenvalue.tolist()
