@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..schemas.errors import RgtoolError
+from .compact import compact
 from .demo import demo
 from .eigen import eigen
 from .ls import ls
@@ -26,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (run, sql, ls, show, eigen, plot, null, demo):
+for command in (run, sql, ls, show, eigen, plot, null, compact, demo):
     app.command()(command)
 
 

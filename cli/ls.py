@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .options import StoreOption
-from .output import Table, output_options, warn_of
+from .output import Table, output_options, say, warn_of
 
 if TYPE_CHECKING:
     from ..store import ExperimentInfo, RunInfo
+
+
+_MANY = 500  # loose runs, from which on queries take a noticeable time
 
 
 @output_options
@@ -28,8 +31,13 @@ def ls(
     from ..store import Store
 
     opened = Store(store)
-    table = _runs(opened.runs()) if runs else _experiments(opened.experiments())
+    experiments = opened.experiments()
+    every = [run for experiment in experiments for run in experiment.runs]
+    table = _runs(every) if runs else _experiments(experiments)
     warn_of(opened.problems)
+    loose = sum(run.finished and not run.compacted for run in every)
+    if loose > _MANY:
+        say(f"{loose} finished runs lie loose: rgtool compact makes queries quicker")
     if not table.rows:
         advice = f"{opened.path}: no runs yet; rgtool demo or rgtool run lenet digits makes some"
         return Table(table.columns, [], notes=(advice,))

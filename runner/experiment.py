@@ -43,6 +43,8 @@ class Plan:
     ----------
     recipe, recipe_name : Recipe, str
         What to do, and the name it was resolved from.
+    task : str
+        The data set as it was asked for: `cifar10`, `npz:FILE`.
     seeds : tuple of int
         Replicates.
     levels : int
@@ -65,6 +67,7 @@ class Plan:
 
     recipe: Recipe
     recipe_name: str
+    task: str
     seeds: tuple[int, ...]
     levels: int
     store: Path
@@ -78,7 +81,7 @@ class Plan:
     @cached_property
     def images(self) -> data.Images:
         """The data set."""
-        return data.load(self.recipe.task, self.data_folder, self.recipe.train_size)
+        return data.load(self.task, self.data_folder, self.recipe.train_size)
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
@@ -157,6 +160,7 @@ def plan(
     made = Plan(
         recipe=resolved,
         recipe_name=recipe_name,
+        task=task,
         seeds=numbers,
         levels=levels,
         store=store_path(store),

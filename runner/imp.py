@@ -23,7 +23,7 @@ from ..schemas.errors import RecordError, RgtoolError
 from ..schemas.layout import RunFolder
 from ..schemas.lock import lock
 from ..schemas.recipe import Recipe
-from ..schemas.record import build_record, read_record, write_record
+from ..schemas.record import build_record, write_record
 from ..schemas.steps import Step
 from ..schemas.tensors import read_mask, read_tensors, write_mask, write_tensors
 from . import machine
@@ -186,7 +186,7 @@ class Replica:
 
     def _is_known(self, levels: int) -> bool:
         done = self._recorded()
-        if done and read_record(self.folder.record(done[-1]))["diverged"][0].as_py():
+        if done and self.folder.read_record(done[-1])["diverged"][0].as_py():
             self._tell("known", level=done[-1], message="diverged")
             return True
         if len(done) > levels:
@@ -199,8 +199,8 @@ class Replica:
         created, scales = now, {}
         versions = machine.versions() | {"data_sha256": self.images.sha256}
         here = machine.describe(self.device)
-        if self.folder.description.exists():
-            before = Description.read(self.folder.description)
+        before = self.folder.read_description()
+        if before is not None:
             created, scales = before.created_at, dict(before.scales)
             self._compare(dict(before.versions), versions)
             self._compare(dict(before.machine), here)
@@ -336,7 +336,7 @@ class Replica:
         kept = np.array([int(mask[name].sum()) for name in self.names])
         kept_prev = magnitude_prev = None
         if level > 0:
-            before = read_record(self.folder.record(level - 1)).to_pydict()
+            before = self.folder.read_record(level - 1).to_pydict()
             kept_prev = np.array(before["kept"])
             magnitude_prev = np.array(before["magnitude"], dtype=np.float64)
         numbers |= {
