@@ -274,13 +274,13 @@ def validate(table: pa.Table, where: str) -> pa.Table:
     missing = [name for name in schema.names if name not in table.column_names]
     if missing:
         raise RecordError(f"{where}: not a record of rgtool, column '{missing[0]}' is missing")
+    for column in COLUMNS:
+        if not column.null and table[column.name].null_count:
+            raise RecordError(f"{where}: '{column.name}' has missing values")
     try:
         table = table.select(schema.names).cast(schema)
     except (pa.ArrowException, ValueError) as error:
         raise RecordError(f"{where}: {str(error).splitlines()[0]}") from None
-    for column in COLUMNS:
-        if not column.null and table[column.name].null_count:
-            raise RecordError(f"{where}: '{column.name}' has missing values")
     _check_counts(table, where)
     return table
 
@@ -291,7 +291,7 @@ def _check_counts(table: pa.Table, where: str) -> None:
     def fail(what: str) -> None:
         raise RecordError(f"{where}: {what}")
 
-    for name in ("run_id", *columns("level", measured=False)):
+    for name in ("run_id", "level", *columns("level", measured=False)):
         if pc.count_distinct(table[name], mode="all").as_py() != 1:
             fail(f"'{name}' differs between the rows of one level")
     if pc.any(pc.greater(table["kept"], table["total"])).as_py():

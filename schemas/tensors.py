@@ -79,7 +79,7 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         header = json.loads(blob[8 : 8 + size])
         metadata = header.pop("__metadata__", {})
         tensors = {name: _array(blob, 8 + size, entry) for name, entry in header.items()}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"{path}: not a whole safetensors file ({error})") from None
     return tensors, metadata
 
@@ -112,11 +112,15 @@ def read_mask(path: Path) -> dict[str, NDArray[np.bool_]]:
     packed, metadata = read_tensors(path)
     if metadata.get("format") != "rgtool-mask-1":
         raise RecordError(f"{path}: holds no mask of rgtool")
-    shapes: dict[str, list[int]] = json.loads(metadata["shapes"])
-    mask = {}
-    for name, shape in shapes.items():
-        size = math.prod(shape)
-        if name not in packed or packed[name].size != -(-size // 8):
-            raise RecordError(f"{path}: the mask of {name} does not fit its shape {shape}")
-        mask[name] = np.unpackbits(packed[name], count=size).astype(np.bool_).reshape(shape)
-    return mask
+    try:
+        shapes: dict[str, list[int]] = json.loads(metadata["shapes"])
+        return {name: _unpack(packed[name], shape) for name, shape in shapes.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RecordError(f"{path}: not a whole mask ({error})") from None
+
+
+def _unpack(packed: NDArray[Any], shape: list[int]) -> NDArray[np.bool_]:
+    size = math.prod(shape)
+    if packed.size != -(-size // 8):
+        raise ValueError(f"{packed.size} bytes do not fit the shape {shape}")
+    return np.unpackbits(packed, count=size).astype(np.bool_).reshape(shape)

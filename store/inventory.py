@@ -224,4 +224,4 @@ def _some(names: Sequence[str]) -> str:
 
 def _nearest(name: str, known: Sequence[str]) -> str:
     text = did_you_mean(name, known)
-    return text if text.startswith("did") else f"known: {_some(known)}"
+    return text if text.startswith("did") else f"choose from {_some(known)}"
