@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -85,7 +85,8 @@ def estimate(made: Plan) -> Estimate:
 
 def _probe(module: torch.nn.Module, made: Plan, loader: Loader) -> tuple[float, float]:
     """Return the seconds of a training step and of a pass over the test set."""
-    trainer = Trainer(module, made.recipe, loader, mask=None)
+    # Speed does not depend on the learning rate, and a small one cannot diverge.
+    trainer = Trainer(module, replace(made.recipe, lr=1e-6), loader, mask=None)
     trainer.run(0, min(2, loader.iterations_per_epoch))  # warm-up
     done, began = 0, time.perf_counter()
     for epoch in itertools.count():

@@ -146,6 +146,8 @@ def plan(
     unknown = [name for name in keep if name not in KEEPABLE]
     if unknown:
         raise UsageError(f"keep '{unknown[0]}' is unknown: choose from {', '.join(KEEPABLE)}")
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers is {workers}: at least one process is needed")
     check(with_width(model, changes.get("width")))  # before the data, which may be long in coming
     folder = Path(data_folder) if data_folder is not None else None
     images = data.load(task, folder, changes.get("train_size"))
@@ -247,8 +249,8 @@ def compute_seed(
 
     try:
         for one in (made.found, made.recipe):
-            if one is None or last.kind == "diverged":
-                continue
+            if one is None or "diverged" in (last.kind, last.message):
+                continue  # a control of a run that diverged has no masks to train
             replica = Replica(
                 one,
                 made.recipe_name,

@@ -110,7 +110,8 @@ def next_mask(
     Returns
     -------
     Mask
-        A subset of `mask` with exactly the count that `kept_after` tells.
+        A subset of `mask` with exactly the count that `kept_after` tells, exempt layers excepted:
+        they stay whole even where that is more.
     """
     scores = PRUNERS[recipe.pruner](weights, rng)
     names = [layer.name for layer in layers if layer.name not in recipe.exempt]
@@ -126,7 +127,7 @@ def next_mask(
         candidates = np.concatenate(
             [scores[name].ravel()[m] for name, m in zip(part, chosen, strict=True)]
         )
-        survives = ~smallest(candidates, remove)
+        survives = ~smallest(candidates, min(remove, len(candidates)))
         bounds = np.cumsum([int(m.sum()) for m in chosen])[:-1]
         for name, kept_here in zip(part, np.split(survives, bounds), strict=True):
             flat = new[name].reshape(-1)

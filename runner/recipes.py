@@ -7,7 +7,9 @@ and a line in `RECIPES`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..schemas.blocks import Architecture, architecture, with_width
@@ -15,7 +17,8 @@ from ..schemas.errors import UsageError, did_you_mean
 from ..schemas.recipe import Recipe
 from ..schemas.steps import Step
 from .data import Images
-from .models import check
+from .models import BN_INITIALISERS, INITIALISERS, check
+from .pruning import PRUNERS
 
 DEFAULT = "frankle2020"
 
@@ -68,7 +71,8 @@ def recipe(
     Raises
     ------
     UsageError
-        An unknown name, a value out of range, or rewinding past the end of training.
+        An unknown name, a value out of range, what the runner cannot do, or rewinding past the
+        end of training.
     """
     if name not in RECIPES:
         raise UsageError(f"recipe '{name}' is unknown: {did_you_mean(name, RECIPES)}")
@@ -83,12 +87,38 @@ def recipe(
     changes = {field: value for field, value in changes.items() if value is not None}
     values = {"architecture": network.name, "task": images.name, **fields, **changes}
     resolved = Recipe.from_json(values)  # checks every value
+    _check_ability(resolved)
     per_epoch = -(-len(images.y_train) // resolved.batch_size)
     if "epochs" in changes and "milestones" not in changes:
         milestones = _rescale(fields, resolved.epochs, per_epoch)
         resolved = dataclasses.replace(resolved, milestones=milestones)
     _check_rewind(resolved, per_epoch)
     return resolved
+
+
+def _check_ability(resolved: Recipe) -> None:
+    """Refuse what a recipe can describe, as those of imports do, and this runner cannot do."""
+    able: dict[str, Iterable[str]] = {
+        "init": INITIALISERS,
+        "bn_init": BN_INITIALISERS,
+        "pruner": PRUNERS,
+        "optimizer": ("sgd",),
+        "precision": ("float32",),
+    }
+    for field, known in able.items():
+        value = getattr(resolved, field)
+        if value not in known:
+            raise UsageError(f"{field} '{value}' cannot be run: {did_you_mean(value, known)}")
+    for part in resolved.augment:
+        if not re.fullmatch(r"flip|crop[1-9]\d*", part):
+            raise UsageError(f"augment '{part}' is unknown: choose from flip, crop4 (any padding)")
+    for field in ("momentum", "weight_decay", "gamma"):
+        value = getattr(resolved, field)
+        if not (math.isfinite(value) and value >= 0):
+            raise UsageError(f"{field} is {value}: a number from 0 on is needed")
+    for field in ("parent", "transform"):
+        if getattr(resolved, field) is not None:
+            raise UsageError(f"{field} cannot be chosen: it follows from --control")
 
 
 def _rescale(fields: Mapping[str, Any], epochs: int, per_epoch: int) -> tuple[str, ...]:

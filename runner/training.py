@@ -32,7 +32,7 @@ class Score:
 
 
 class Diverged(Exception):
-    """The training loss is not finite any more."""
+    """The training loss or a weight is not finite any more."""
 
 
 class Stopped(Exception):
@@ -62,7 +62,7 @@ class Trainer:
         self.device = loader.pixels.device
         self.lr, self.gamma = recipe.lr, recipe.gamma
         per_epoch = loader.iterations_per_epoch
-        self.milestones = [Step.parse(m).iteration(per_epoch) for m in recipe.milestones]
+        self.milestones = sorted(Step.parse(m).iteration(per_epoch) for m in recipe.milestones)
         self.optimizer = torch.optim.SGD(
             module.parameters(),
             lr=recipe.lr,
@@ -118,7 +118,7 @@ class Trainer:
         Raises
         ------
         Diverged
-            A loss was not finite (looked at once an epoch).
+            A loss was not finite (looked at once an epoch), or a weight at the end is not.
         Stopped
             `on_step` asked for it.
         """
@@ -140,7 +140,14 @@ class Trainer:
             score = self._read_tally()
             if on_epoch is not None:
                 on_epoch(math.ceil(done / per_epoch), score)
+        self._check_weights()
         return score
+
+    def _check_weights(self) -> None:
+        # The last step's loss says nothing of the weights after it, and those are pruned.
+        finite = [parameter.isfinite().all() for parameter in self.module.parameters()]
+        if not bool(torch.stack(finite).all()):
+            raise Diverged
 
     def _step(self, iteration: int, images: Tensor, labels: Tensor) -> None:
         self.optimizer.param_groups[0]["lr"] = self.learning_rate(iteration)
@@ -190,6 +197,14 @@ class Trainer:
 def state_arrays(module: nn.Module) -> Arrays:
     """Copy weights and BN statistics into numpy arrays."""
     return {name: tensor.cpu().numpy().copy() for name, tensor in module.state_dict().items()}
+
+
+def fits(module: nn.Module, arrays: Arrays) -> bool:
+    """Tell whether arrays that were read from a file can be loaded into the module."""
+    return all(
+        name in arrays and arrays[name].shape == tuple(tensor.shape)
+        for name, tensor in module.state_dict().items()
+    )
 
 
 @torch.no_grad()
