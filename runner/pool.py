@@ -6,11 +6,13 @@ computes alone.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
@@ -50,13 +52,14 @@ def execute_parallel(
             for worker in workers:
                 if worker.seed is None and waiting:
                     worker.seed = waiting.pop(0)
-                    worker.pipe.send(worker.seed)
+                    with contextlib.suppress(OSError):  # it is dead, which `_listen` will find
+                        worker.pipe.send(worker.seed)
             _listen(workers, ends, on_event)
     finally:
         for worker in workers:
             worker.process.terminate()
         for worker in workers:
-            worker.process.join()
+            _bury(worker)
     return {seed: ends[seed] for seed in made.seeds}
 
 
@@ -64,9 +67,33 @@ def _start(made: Plan) -> _Worker:
     context = multiprocessing.get_context("spawn")  # torch does not survive a fork
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(made, theirs), daemon=True)
-    process.start()
+    with _signals_held():
+        process.start()
     theirs.close()
     return _Worker(process, ours)
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back in a process that is started here, until it can save."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # its own start would let the signals through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _bury(worker: _Worker) -> int:
+    """Wait for the end of a process, free what it held here, and return its exit code."""
+    worker.process.join()
+    code = worker.process.exitcode or 0
+    worker.process.close()
+    worker.pipe.close()
+    return code
 
 
 def _listen(workers: list[_Worker], ends: dict[int, Event], on_event: OnEvent) -> None:
@@ -75,24 +102,27 @@ def _listen(workers: list[_Worker], ends: dict[int, Event], on_event: OnEvent) -
     for worker in [w for w in workers if w.pipe in ready]:
         try:
             event, ended = worker.pipe.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # OSError: killed while it was writing
             workers.remove(worker)
-            worker.process.join()
+            code = _bury(worker)
             if worker.seed is not None:
-                ends[worker.seed] = _death(worker)
+                ends[worker.seed] = _last_event(worker, code)
                 on_event(ends[worker.seed])
             continue
         if ended:
-            ends[event.seed], worker.seed = event, None
+            ends[event.seed] = event
+            worker.seed = worker.last = None
         else:
             on_event(event)
             worker.last = event
 
 
-def _death(worker: _Worker) -> Event:
-    code = worker.process.exitcode or 0
-    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+def _last_event(worker: _Worker, code: int) -> Event:
+    """Say how a seed ended whose process is gone without a report."""
     assert worker.seed is not None
+    if code == 0:  # asked to stop before it took the seed out of the pipe
+        return Event(kind="stopped", seed=worker.seed)
+    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     return Event(
         kind="failed",
         seed=worker.seed,
@@ -104,7 +134,8 @@ def _death(worker: _Worker) -> Event:
 def _work(made: Plan, pipe: Connection) -> None:
     """Compute the seeds that come through the pipe, until the parent hangs up or dies."""
     stop = False
-    parent = os.getppid()
+    parent = multiprocessing.parent_process()
+    assert parent is not None
 
     def on_sigterm(number: int, frame: object) -> None:
         nonlocal stop
@@ -112,9 +143,11 @@ def _work(made: Plan, pipe: Connection) -> None:
 
     signal.signal(signal.SIGTERM, on_sigterm)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the parent decides
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
 
     def should_stop() -> bool:
-        return stop or os.getppid() != parent
+        return stop or os.getppid() != parent.pid
 
     def report(event: Event, ended: bool = False) -> None:
         # A parent that is gone wants no reports; `should_stop` ends the run.
@@ -124,10 +157,10 @@ def _work(made: Plan, pipe: Connection) -> None:
             return
 
     while not should_stop():
-        if not pipe.poll(0.2):
-            continue
         try:
+            if not pipe.poll(0.2):
+                continue
             seed = pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):
             return
         report(compute_seed(made, seed, report, should_stop), ended=True)
