@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ from .training import (
 )
 
 KEEPABLE = ("init", "rewind", "dense")
+CHECKPOINT_VARIABLE = "RGTOOL_CHECKPOINT_SECONDS"
 CHECKPOINT_SECONDS = 30.0
 _PRETRAIN = -1  # the level that a checkpoint before the rewind point is filed under
 
@@ -404,11 +406,12 @@ class _Clock:
     """Says when the next checkpoint is due."""
 
     def __init__(self) -> None:
+        self.every = float(os.environ.get(CHECKPOINT_VARIABLE) or CHECKPOINT_SECONDS)
         self.last = time.monotonic()
 
     def due(self) -> bool:
         now = time.monotonic()
-        if now - self.last < CHECKPOINT_SECONDS:
+        if now - self.last < self.every:
             return False
         self.last = now
         return True
