@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
+import sys
 import time
 from dataclasses import dataclass, replace
 
@@ -13,9 +14,10 @@ from . import machine
 from .experiment import Plan
 from .loader import Loader, test_batches
 from .models import build
-from .training import Trainer, evaluate
+from .training import Stopped, Trainer, evaluate
 
 PROBE_SECONDS = 1.5
+_WARM_UP = 2  # steps
 _RECORD_BYTES = 6000  # of a record beside its mask; ResNet-20 takes 5.5 kB
 
 
@@ -86,15 +88,19 @@ def estimate(made: Plan) -> Estimate:
 def _probe(module: torch.nn.Module, made: Plan, loader: Loader) -> tuple[float, float]:
     """Return the seconds of a training step and of a pass over the test set."""
     # Speed does not depend on the learning rate, and a small one cannot diverge.
+    # A tiny learning rate, so that no recipe diverges on the way.
     trainer = Trainer(module, replace(made.recipe, lr=1e-6), loader, mask=None)
-    trainer.run(0, min(2, loader.iterations_per_epoch))  # warm-up
-    done, began = 0, time.perf_counter()
-    for epoch in itertools.count():
-        trainer.run(epoch * loader.iterations_per_epoch, epoch * loader.iterations_per_epoch + 1)
-        done += 1
-        if time.perf_counter() - began > PROBE_SECONDS:
-            break
-    per_step = (time.perf_counter() - began) / done
+    trainer.run(0, _WARM_UP)
+    done, began = _WARM_UP, time.perf_counter()
+
+    def enough(steps: int) -> bool:
+        nonlocal done
+        done = steps
+        return time.perf_counter() - began > PROBE_SECONDS
+
+    with contextlib.suppress(Stopped):
+        trainer.run(_WARM_UP, sys.maxsize, on_step=enough)
+    per_step = (time.perf_counter() - began) / (done - _WARM_UP)
     tests = test_batches(made.images, loader.pixels.device)
     began = time.perf_counter()
     evaluate(module, tests[:1])
