@@ -27,7 +27,6 @@ def show_progress(made: Plan) -> Iterator[Callable[[Event], None]]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
-        MofNCompleteColumn,
         Progress,
         TextColumn,
         TimeRemainingColumn,
@@ -36,8 +35,7 @@ def show_progress(made: Plan) -> Iterator[Callable[[Event], None]]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("levels"),
+        TextColumn("{task.completed:.1f}/{task.total:.0f} levels"),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     console = Console(stderr=True)
@@ -58,7 +56,10 @@ class _Bar:
     def __call__(self, event: Event) -> None:
         if event.kind == "epoch":
             self.partial[event.seed] = event.epoch / self.epochs
-            text = f"epoch {event.epoch}/{self.epochs}, training accuracy {event.accuracy:.3f}"
+            text = (
+                f"epoch {event.epoch}/{self.epochs}, density {event.density:.3f}, "
+                f"training accuracy {event.accuracy:.3f}"
+            )
         elif event.kind == "level":
             self.levels_done += 1
             self.partial[event.seed] = 0.0
@@ -70,7 +71,7 @@ class _Bar:
         self.progress.update(
             self.bar,
             description=f"seed {event.seed} level {event.level}: {text}",
-            completed=int(self.levels_done + sum(self.partial.values())),
+            completed=self.levels_done + sum(self.partial.values()),
         )
 
 

@@ -281,7 +281,7 @@ class Replica:
         load_arrays(self.module, rewound)
         trainer = Trainer(self.module, self.recipe, self.loader, mask)
         try:
-            trained, speed = self._train(trainer, level, self.rewind, self.end)
+            trained, speed = self._train(trainer, level, self.rewind, self.end, density(mask))
         except Diverged:
             self._record(level, mask, {"diverged": True}, began)
             return False
@@ -360,7 +360,9 @@ class Replica:
 
     # Training inside a level, which can be left and entered at any step.
 
-    def _train(self, trainer: Trainer, level: int, start: int, end: int) -> tuple[Score, float]:
+    def _train(
+        self, trainer: Trainer, level: int, start: int, end: int, kept: float = 1.0
+    ) -> tuple[Score, float]:
         """Train with checkpoints; return the last epoch's score and the images a second."""
         start = self._resume(trainer, level, start)
         clock = _Clock()
@@ -374,7 +376,8 @@ class Replica:
             return False
 
         def on_epoch(epoch: int, score: Score) -> None:
-            self._tell("epoch", level=max(level, 0), epoch=epoch, accuracy=score.accuracy)
+            where = {"level": max(level, 0), "epoch": epoch, "density": kept}
+            self._tell("epoch", **where, accuracy=score.accuracy)
 
         began = time.perf_counter()
         score = trainer.run(start, end, on_step=on_step, on_epoch=on_epoch)
