@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from ..runner.experiment import Plan
-    from ..runner.imp import Event
+    from ..runner.event import Event
 
 
 @contextmanager

@@ -88,7 +88,6 @@ def estimate(made: Plan) -> Estimate:
 def _probe(module: torch.nn.Module, made: Plan, loader: Loader) -> tuple[float, float]:
     """Return the seconds of a training step and of a pass over the test set."""
     # Speed does not depend on the learning rate, and a small one cannot diverge.
-    # A tiny learning rate, so that no recipe diverges on the way.
     trainer = Trainer(module, replace(made.recipe, lr=1e-6), loader, mask=None)
     trainer.run(0, _WARM_UP)
     done, began = _WARM_UP, time.perf_counter()

@@ -18,7 +18,8 @@ from ..schemas.layout import RunFolder, store_path
 from ..schemas.lock import Locked
 from ..schemas.recipe import Recipe
 from . import data, machine
-from .imp import KEEPABLE, Event, Replica
+from .event import Event
+from .imp import KEEPABLE, Replica
 from .models import check
 from .pruning import kept_series
 from .recipes import DEFAULT, as_control, recipe

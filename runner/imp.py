@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
-import json
 import math
-import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,7 +25,9 @@ from ..schemas.record import build_record, write_record
 from ..schemas.steps import Step
 from ..schemas.tensors import read_mask, read_tensors, write_mask, write_tensors
 from . import machine
+from .checkpoint import Checkpoint
 from .data import Images
+from .event import Event
 from .loader import Loader, test_batches
 from .models import build, initialise
 from .pruning import Mask, next_mask
@@ -39,48 +38,17 @@ from .training import (
     Score,
     Trainer,
     evaluate,
+    fits,
     layer_weights,
     load_arrays,
     state_arrays,
 )
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 KEEPABLE = ("init", "rewind", "dense")
-CHECKPOINT_VARIABLE = "RGTOOL_CHECKPOINT_SECONDS"
-CHECKPOINT_SECONDS = 30.0
 _PRETRAIN = -1  # the level that a checkpoint before the rewind point is filed under
-
-
-@dataclass(frozen=True, kw_only=True)
-class Event:
-    """Something a progress display wants to know.
-
-    Attributes
-    ----------
-    kind : str
-        `epoch`, `level`, `warning`, or an end: `done`, `known` (was finished before), `stopped`,
-        `diverged`, `failed`.
-    seed, level : int
-        Where.
-    epoch : int
-        Epochs done of this level.
-    accuracy : float
-        Of the last epoch's training batches (`epoch`) or of the test set (`level`).
-    density : float
-        Share of the weights that are kept.
-    images_per_second : float
-        Training speed since the last event of this run.
-    message : str
-        What went wrong (`failed`, `warning`).
-    """
-
-    kind: str
-    seed: int
-    level: int = 0
-    epoch: int = 0
-    accuracy: float = math.nan
-    density: float = math.nan
-    images_per_second: float = math.nan
-    message: str = ""
 
 
 class Replica:
@@ -131,18 +99,31 @@ class Replica:
         self.parent = self._parent_folder(store)
         self.run_id = recipe.run_id(seed, self.parent.path.name if self.parent else None)
         self.folder = RunFolder.of(store, self.run_id)
-        self.module = build(recipe.architecture, images.input_shape, images.classes).to(device)
-        self.loader = Loader(
-            images,
-            batch_size=recipe.batch_size,
-            augment=recipe.augment,
-            seed=seed,
-            device=device,
-        )
-        self.tests = test_batches(images, device)
-        per_epoch = self.loader.iterations_per_epoch
+        per_epoch = -(-len(images.y_train) // recipe.batch_size)
         self.rewind = Step.parse(recipe.rewind).iteration(per_epoch)
         self.end = recipe.epochs * per_epoch
+        self.began = time.monotonic()
+
+    # What takes memory is made when it is first used: a finished run needs none of it.
+
+    @cached_property
+    def _module(self) -> torch.nn.Module:
+        shape, classes = self.images.input_shape, self.images.classes
+        return build(self.recipe.architecture, shape, classes).to(self.device)
+
+    @cached_property
+    def _loader(self) -> Loader:
+        return Loader(
+            self.images,
+            batch_size=self.recipe.batch_size,
+            augment=self.recipe.augment,
+            seed=self.seed,
+            device=self.device,
+        )
+
+    @cached_property
+    def _tests(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        return test_batches(self.images, self.device)
 
     def _parent_folder(self, store: Path) -> RunFolder | None:
         if self.recipe.parent is None:
@@ -167,13 +148,26 @@ class Replica:
             return
         self.folder.make()
         with lock(self.folder.path / "lock", f"run {self.run_id}"):
-            description = self._describe(levels)
+            if self._is_known(levels):  # another process has just finished it
+                return
+            for left in self.folder.path.glob("**/.*.part"):  # by a process that was killed
+                left.unlink(missing_ok=True)
+            self._go_on(levels)
+
+    def _go_on(self, levels: int) -> None:
+        description = self._describe(levels)
+        self.checkpoint = Checkpoint(self.folder.checkpoint)
+        first = level = len(self._recorded())
+        try:
             rewound = {} if self.parent else self._rewind_point(description)
-            for level in range(len(self._recorded()), levels + 1):
-                if not self._level(level, rewound):
-                    self._tell("diverged", level=level)
-                    return
-        self._tell("done", level=levels)
+            for level in range(first, levels + 1):
+                self._level(level, rewound)
+        except Diverged:
+            self._record(level, self._mask(level), {"diverged": True})
+            self.checkpoint.remove()
+            self._tell("diverged", level=level)
+        else:
+            self._tell("done", level=levels)
 
     # The parts of a run, in their order.
 
@@ -195,6 +189,14 @@ class Replica:
             self._tell("known", level=levels)
             return True
         return False
+
+    def _read(self, level: int) -> pa.Table:
+        try:
+            return self.folder.read_record(level)
+        except RecordError as error:
+            raise RgtoolError(
+                f"{error}; once that file is moved away, level {level} is computed again"
+            ) from None
 
     def _describe(self, levels: int) -> Description:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -224,6 +226,12 @@ class Replica:
         description.write(self.folder.description)
         return description
 
+    def _description(self) -> Description | None:
+        try:
+            return self.folder.read_description()
+        except RecordError as error:
+            raise RgtoolError(f"{error}; once it is moved away, it is written again") from None
+
     def _compare(self, before: dict[str, Any], now: dict[str, Any]) -> None:
         """Warn where a run goes on under conditions that change the bits; refuse other data."""
         for name in ("data_sha256", "torch", "device", "threads", "instruction_set"):
@@ -238,55 +246,57 @@ class Replica:
 
     def _initial(self, *purpose: str | int) -> Arrays:
         initialise(
-            self.module,
+            self._module,
             init=self.recipe.init,
             fan=self.recipe.fan,
             bn_init=self.recipe.bn_init,
             rng=generator(self.seed, *purpose),
         )
-        return state_arrays(self.module)
+        return state_arrays(self._module)
 
     def _rewind_point(self, description: Description) -> Arrays:
         """Return the weights every level starts from: kept, or trained again from the seed."""
-        path = self.folder.weights("rewind")
-        if path.exists():
-            with contextlib.suppress(RecordError):  # a damaged file is computed again
-                return read_tensors(path)[0]
+        rewound = self._kept_rewind_point()
+        has_init = "init" not in self.keep or self.folder.weights("init").exists()
+        if rewound is not None and has_init and description.scales:
+            return rewound
         initial = self._initial("init")
-        if "init" in self.keep:
-            write_tensors(self.folder.weights("init"), initial)
-        rewound = initial
-        if self.rewind > 0:
-            load_arrays(self.module, initial)
-            trainer = Trainer(self.module, self.recipe, self.loader, mask=None)
-            self._train(trainer, _PRETRAIN, 0, self.rewind)
-            rewound = state_arrays(self.module)
-        if "rewind" in self.keep:
-            write_tensors(path, rewound)
+        if rewound is None:
+            load_arrays(self._module, initial)
+            if self.rewind > 0:
+                trainer = Trainer(self._module, self.recipe, self._loader, mask=None)
+                self._train(trainer, _PRETRAIN, 0, self.rewind)
+            rewound = state_arrays(self._module)
         scales = {"init": self._scales(initial), "rewind": self._scales(rewound)}
         dataclasses.replace(description, scales=scales).write(self.folder.description)
+        for name, arrays in (("init", initial), ("rewind", rewound)):
+            if name in self.keep:
+                write_tensors(self.folder.weights(name), arrays)
         return rewound
+
+    def _kept_rewind_point(self) -> Arrays | None:
+        try:
+            arrays = read_tensors(self.folder.weights("rewind"))[0]
+        except (FileNotFoundError, RecordError):  # a damaged file is computed again
+            return None
+        return arrays if fits(self._module, arrays) else None
 
     def _scales(self, arrays: Arrays) -> dict[str, float]:
         """Root mean square of every counted layer's weights."""
         weights = {name: arrays[f"{name}.weight"].astype(np.float64) for name in self.names}
         return {name: float(np.sqrt(np.mean(w**2))) for name, w in weights.items()}
 
-    def _level(self, level: int, rewound: Arrays) -> bool:
-        """Train, score, prune and record one level; false where training diverged."""
-        began = time.monotonic()
+    def _level(self, level: int, rewound: Arrays) -> None:
+        """Train, score, prune and record one level."""
+        self.began = time.monotonic()
         mask = self._mask(level)
         if self.parent is not None:  # the control: a new draw for every level, as in OpenLTH
             rewound = self._initial("reinit", level)
-        load_arrays(self.module, rewound)
-        trainer = Trainer(self.module, self.recipe, self.loader, mask)
-        try:
-            trained, speed = self._train(trainer, level, self.rewind, self.end, density(mask))
-        except Diverged:
-            self._record(level, mask, {"diverged": True}, began)
-            return False
-        test = evaluate(self.module, self.tests)
-        weights = layer_weights(self.module, self.names)
+        load_arrays(self._module, rewound)
+        trainer = Trainer(self._module, self.recipe, self._loader, mask)
+        trained, speed = self._train(trainer, level, self.rewind, self.end, density(mask))
+        test = evaluate(self._module, self._tests)
+        weights = layer_weights(self._module, self.names)
         numbers: dict[str, float | None] = {
             "accuracy": test.accuracy,
             "loss": test.loss if math.isfinite(test.loss) else None,
@@ -295,7 +305,7 @@ class Replica:
             "images_per_second": speed,
         }
         if level == 0 and "dense" in self.keep:
-            write_tensors(self.folder.weights("dense"), state_arrays(self.module))
+            write_tensors(self.folder.weights("dense"), state_arrays(self._module))
         if self.parent is None:
             # Before the record: a level that is recorded can always be continued from.
             rng = generator(self.seed, "prune", level + 1)
@@ -304,27 +314,27 @@ class Replica:
         magnitude = np.array(
             [np.abs(weights[n].astype(np.float64))[mask[n]].sum() for n in self.names]
         )
-        self._record(level, mask, numbers, began, magnitude)
-        self.folder.checkpoint.unlink(missing_ok=True)
+        self._record(level, mask, numbers, magnitude)
+        self.checkpoint.remove()
         self._tell("level", level=level, accuracy=test.accuracy, density=density(mask))
-        return True
 
     def _mask(self, level: int) -> Mask:
-        if self.parent is not None:
-            mask = read_mask(self.parent.mask(level))
-            if not self.folder.mask(level).exists():
-                write_mask(self.folder.mask(level), mask)
-            return mask
+        """Return the mask of a level: all of it, found by the level before, or the parent's."""
         if level == 0:
             mask = {layer.name: np.ones(layer.shape, dtype=np.bool_) for layer in self.layers}
-            write_mask(self.folder.mask(0), mask)
-            return mask
+        else:
+            mask = self._found_mask(self.parent or self.folder, level)
+        if level == 0 or self.parent is not None:
+            write_mask(self.folder.mask(level), mask)
+        return mask
+
+    def _found_mask(self, folder: RunFolder, level: int) -> Mask:
         try:
-            return read_mask(self.folder.mask(level))
+            return read_mask(folder.mask(level))
         except (FileNotFoundError, RecordError) as error:
             raise RgtoolError(
-                f"run {self.run_id}: the mask of level {level} cannot be read ({error}); move "
-                f"the record of level {level - 1} away to compute it again"
+                f"run {folder.path.name}: the mask of level {level} cannot be read ({error}); move "
+                f"its records from level {level - 1} on away to compute it again"
             ) from None
 
     def _record(
@@ -332,7 +342,6 @@ class Replica:
         level: int,
         mask: Mask,
         numbers: dict[str, float | None],
-        began: float,
         magnitude: NDArray[np.float64] | None = None,
     ) -> None:
         kept = np.array([int(mask[name].sum()) for name in self.names])
@@ -342,7 +351,7 @@ class Replica:
             kept_prev = np.array(before["kept"])
             magnitude_prev = np.array(before["magnitude"], dtype=np.float64)
         numbers |= {
-            "wall_seconds": time.monotonic() - began,
+            "wall_seconds": time.monotonic() - self.began,
             "peak_memory": machine.peak_memory(self.device),
         }
         table = build_record(
@@ -364,16 +373,14 @@ class Replica:
         self, trainer: Trainer, level: int, start: int, end: int, kept: float = 1.0
     ) -> tuple[Score, float]:
         """Train with checkpoints; return the last epoch's score and the images a second."""
-        start = self._resume(trainer, level, start)
-        clock = _Clock()
+        resumed = self.checkpoint.restore(trainer, level)
+        start = start if resumed is None else resumed
 
         def on_step(done: int) -> bool:
-            if self.should_stop():
-                self._checkpoint(trainer, level, done)
-                return True
-            if clock.due():
-                self._checkpoint(trainer, level, done)
-            return False
+            stop = self.should_stop()
+            if stop or self.checkpoint.due:
+                self.checkpoint.save(trainer, level, done)
+            return stop
 
         def on_epoch(epoch: int, score: Score) -> None:
             where = {"level": max(level, 0), "epoch": epoch, "density": kept}
@@ -383,41 +390,11 @@ class Replica:
         score = trainer.run(start, end, on_step=on_step, on_epoch=on_epoch)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        images = (end - start) * self.loader.count / self.loader.iterations_per_epoch
+        images = (end - start) * self._loader.count / self._loader.iterations_per_epoch
         return score, images / (time.perf_counter() - began)
-
-    def _resume(self, trainer: Trainer, level: int, start: int) -> int:
-        try:
-            arrays, metadata = read_tensors(self.folder.checkpoint)
-            state = json.loads(metadata["state"])
-        except (FileNotFoundError, RecordError, KeyError, ValueError):
-            return start
-        if state["level"] != level:
-            return start
-        trainer.restore(arrays)
-        return int(state["iteration"])
-
-    def _checkpoint(self, trainer: Trainer, level: int, done: int) -> None:
-        state = json.dumps({"level": level, "iteration": done})
-        write_tensors(self.folder.checkpoint, trainer.state(), {"state": state})
 
     def _tell(self, kind: str, **values: float | int | str) -> None:
         self.on_event(Event(kind=kind, seed=self.seed, **values))  # type: ignore[arg-type]
-
-
-class _Clock:
-    """Says when the next checkpoint is due."""
-
-    def __init__(self) -> None:
-        self.every = float(os.environ.get(CHECKPOINT_VARIABLE) or CHECKPOINT_SECONDS)
-        self.last = time.monotonic()
-
-    def due(self) -> bool:
-        now = time.monotonic()
-        if now - self.last < self.every:
-            return False
-        self.last = now
-        return True
 
 
 def density(mask: Mask) -> float:

@@ -16,8 +16,8 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
+from .event import Event
 from .experiment import OnEvent, Plan, compute_seed
-from .imp import Event
 
 
 @dataclass

@@ -183,8 +183,23 @@ class Trainer:
         return arrays
 
     def restore(self, arrays: Arrays) -> None:
-        """Go back to a state that `state` returned."""
-        load_arrays(self.module, {k: v for k, v in arrays.items() if not k.startswith("momentum/")})
+        """Go back to a state that `state` returned.
+
+        Raises
+        ------
+        ValueError
+            It is the state of another network; this one stays as it is.
+        """
+        shapes = {_MOMENTUM + n: p.shape for n, p in self.module.named_parameters()}
+        shapes[_TALLY] = self.tally.shape
+        others = {name: array for name, array in arrays.items() if name in shapes}
+        if (
+            not fits(self.module, arrays)
+            or _TALLY not in others
+            or any(array.shape != tuple(shapes[name]) for name, array in others.items())
+        ):
+            raise ValueError("a state of another network")
+        load_arrays(self.module, arrays)
         self.optimizer.state.clear()
         for name, parameter in self.module.named_parameters():
             if _MOMENTUM + name in arrays:
