@@ -7,6 +7,7 @@ and from nowhere else, so that a reader who takes the manifest once sees every r
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,19 +33,19 @@ class Manifest:
     store : Path
         The store.
     generation : int
-        Number of compactions so far; part of the names of the files.
-    records : tuple of str
-        Names of the Parquet files under `compact/` that hold records.
-    descriptions : str or None
-        Name of the Parquet file that holds the descriptions.
+        Number of compactions so far; files bear the number of the one that wrote them.
+    parts : tuple of int
+        Numbers of the files with records, and of those with their blocks and stages.
+    descriptions : int or None
+        Number of the file with descriptions.
     runs : mapping of str to int
         Compacted runs and the last level that is compacted; all levels below it are too.
     """
 
     store: Path
     generation: int = 0
-    records: tuple[str, ...] = ()
-    descriptions: str | None = None
+    parts: tuple[int, ...] = ()
+    descriptions: int | None = None
     runs: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -72,12 +73,27 @@ class Manifest:
             return cls(
                 store=store,
                 generation=values["generation"],
-                records=tuple(values["records"]),
+                parts=tuple(values["parts"]),
                 descriptions=values["descriptions"],
                 runs=values["runs"],
             )
         except (KeyError, TypeError) as error:
             raise StoreError(f"{path}: not a manifest of rgtool ({error})") from None
+
+    def again(self) -> Manifest:
+        """Read the manifest anew; cheap if it is still this one.
+
+        Raises
+        ------
+        StoreError
+            It is damaged or written by a newer rgtool.
+        """
+        path = self.store / FOLDER / "manifest.json"
+        # The generation stands first and grows with every compaction.
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            if file.read(len(self._head())) == self._head():
+                return self
+        return Manifest.read(self.store)
 
     def write(self) -> None:
         """Replace the manifest, atomically.
@@ -90,11 +106,14 @@ class Manifest:
         values = {
             "version": VERSION,
             "generation": self.generation,
-            "records": list(self.records),
+            "parts": list(self.parts),
             "descriptions": self.descriptions,
             "runs": dict(self.runs),
         }
         write_atomic(self.folder / "manifest.json", (json.dumps(values) + "\n").encode())
+
+    def _head(self) -> bytes:
+        return f'{{"version": {VERSION}, "generation": {self.generation}, '.encode()
 
     @property
     def folder(self) -> Path:
@@ -103,19 +122,26 @@ class Manifest:
 
     @property
     def record_files(self) -> list[Path]:
-        """Paths of the files that hold records."""
-        return [self.folder / name for name in self.records]
+        """Paths of the files that hold records, with what `views.RUN_COLUMNS` adds to them."""
+        return [self.folder / f"records-{part:04d}.parquet" for part in self.parts]
+
+    @property
+    def group_files(self) -> list[Path]:
+        """Paths of the files that hold the counts of blocks and stages."""
+        return [self.folder / f"groups-{part:04d}.parquet" for part in self.parts]
 
     @property
     def description_file(self) -> Path | None:
         """Path of the file that holds descriptions."""
-        return None if self.descriptions is None else self.folder / self.descriptions
+        if self.descriptions is None:
+            return None
+        return self.folder / f"descriptions-{self.descriptions:04d}.parquet"
 
     @property
     def files(self) -> list[Path]:
         """Paths of all files that the manifest names."""
         description = self.description_file
-        return [*self.record_files, *([description] if description else [])]
+        return [*self.record_files, *self.group_files, *([description] if description else [])]
 
     def levels(self, run_id: str) -> range:
         """Return the compacted levels of a run; none where it is not compacted."""

@@ -1,8 +1,9 @@
 """The SQL views of a store, generated from the record and the recipe.
 
-The store hands in two relations, `store.records` (the columns of the record) and
-`store.descriptions` (the columns of `description_columns`), and has left out what is broken or
-newer than this schema; everything a user queries is defined here on top of them. Casts stand here,
+The store hands in three relations: `store.records` (the columns of `record_columns`),
+`store.groups` (`group_columns`: the same counts summed over blocks and stages) and
+`store.descriptions` (`description_columns`). It has left out what is broken or newer than this
+schema; everything a user queries is defined here on top of them. Casts stand here,
 so that sums arrive as BIGINT and times without zone.
 """
 
@@ -48,11 +49,44 @@ _DESCRIPTION_TYPES = {
     "files": "JSON",
     "inferred": "JSON",
 }
+# Of the run, repeated in every row: a query over all experiments then needs no join.
+RUN_COLUMNS = ("experiment_id", "architecture", "task", "seed")
+_NETWORK = ("network_total", "network_kept", "network_kept_prev")
 
 
 def record_columns() -> dict[str, str]:
     """Map every column of the record to its DuckDB type, in schema order."""
     return {c.name: _DUCKDB_TYPES[c.type] for c in record.COLUMNS}
+
+
+def run_columns() -> dict[str, str]:
+    """Map what is repeated of the run in every row to its DuckDB type."""
+    types = description_columns()
+    return {name: types[name] for name in RUN_COLUMNS}
+
+
+def group_columns() -> dict[str, str]:
+    """Map every column of `store.groups` to its DuckDB type."""
+    counts = dict.fromkeys(("total", "kept", "kept_prev", *_NETWORK), "BIGINT")
+    key = {"grouping": "VARCHAR", "run_id": "VARCHAR", "level": "INTEGER", "name": "VARCHAR"}
+    return {**key, **counts, **run_columns()}
+
+
+def grouped(source: str) -> str:
+    """Return SQL that sums records over blocks and stages, in the order of `group_columns`.
+
+    Parameters
+    ----------
+    source : str
+        A relation of the columns of the record and `RUN_COLUMNS`.
+    """
+    repeated = ", ".join(f"any_value({name}) AS {name}" for name in (*_NETWORK, *RUN_COLUMNS))
+    return " UNION ALL ".join(
+        f"SELECT '{by}' AS grouping, run_id, level, {by} AS name, sum(total)::BIGINT AS total, "
+        f"sum(kept)::BIGINT AS kept, sum(kept_prev)::BIGINT AS kept_prev, {repeated} "
+        f"FROM {source} WHERE {by} IS NOT NULL GROUP BY run_id, level, {by}"
+        for by in ("block", "stage")
+    )
 
 
 def description_json_columns() -> dict[str, str]:
@@ -101,7 +135,7 @@ def empty(columns: dict[str, str]) -> str:
 def views() -> dict[str, str]:
     """Map the name of every view to its SELECT, in the order in which they must be created.
 
-    `store.records` and `store.descriptions` must exist.
+    `store.records`, `store.groups` and `store.descriptions` must exist.
     """
     layer = ", ".join(f'"{name}"' for name in record.columns("layer"))
     level = ", ".join(f'"{name}"' for name in record.columns("level"))
@@ -117,37 +151,26 @@ def views() -> dict[str, str]:
 
 
 def _flow() -> str:
-    groupings = [
-        """
-        SELECT run_id, level, 'layer' AS grouping, layer AS name, total, kept, kept_prev,
-               network_total, network_kept, network_kept_prev
-        FROM store.records """
-    ]
-    groupings += [
-        f"""
-        SELECT run_id, level, '{by}' AS grouping, {by} AS name, sum(total)::BIGINT AS total,
-               sum(kept)::BIGINT AS kept, sum(kept_prev)::BIGINT AS kept_prev,
-               any_value(network_total) AS network_total, any_value(network_kept) AS network_kept,
-               any_value(network_kept_prev) AS network_kept_prev
-        FROM store.records WHERE {by} IS NOT NULL GROUP BY run_id, level, {by}"""
-        for by in ("block", "stage")
-    ]
+    columns = ", ".join(group_columns())
+    layers = columns.replace("grouping", "'layer' AS grouping").replace("name", "layer AS name")
     # The step n-1 -> n of eq. 13 and lambda_i = M_i(n) / M_i(n-1); nullif turns every zero
     # denominator into null, where DuckDB would give inf or NaN.
     return f"""
-    WITH groups AS ({" UNION ALL ".join(groupings)}),
+    WITH counts AS (
+        SELECT {layers} FROM store.records UNION ALL SELECT {columns} FROM store.groups
+    ),
     shares AS (
         SELECT *, network_kept / network_total AS density,
                kept / nullif(network_kept, 0) AS share,
                kept_prev / nullif(network_kept_prev, 0) AS share_prev,
                network_kept / nullif(network_kept_prev, 0) AS retention
-        FROM groups
+        FROM counts
     ),
     steps AS (SELECT *, share / nullif(share_prev, 0) AS eigenvalue FROM shares)
-    SELECT run_id, runs.experiment_id, runs.architecture, runs.task, runs.seed, grouping, name,
-           level, density, total, kept, kept_prev, share, share_prev, retention, eigenvalue,
+    SELECT run_id, experiment_id, architecture, task, seed, grouping, name, level, density, total,
+           kept, kept_prev, share, share_prev, retention, eigenvalue,
            ln(nullif(eigenvalue, 0)) / nullif(-ln(nullif(retention, 0)), 0) AS exponent
-    FROM steps JOIN runs USING (run_id)"""
+    FROM steps"""
 
 
 def _recipe_fields() -> tuple[dataclasses.Field[Any], ...]:

@@ -18,12 +18,13 @@ from pathlib import Path
 import duckdb
 
 from ..schemas import views
+from ..schemas.description import Description
 from ..schemas.errors import StoreError
 from ..schemas.layout import RunFolder
 from ..schemas.lock import Locked, lock
 from ..schemas.manifest import FOLDER, Manifest
 from .broken import LeftOut, faults
-from .session import described, known_columns, quote, sql_list
+from .session import described, known_columns, parquet, quote, sql_list
 from .snapshot import LooseRun, Snapshot, strict_json, take
 
 _CHUNK = 1000  # files of whole runs that are read and checked together
@@ -102,7 +103,7 @@ def _locked(store: Path, left_out: LeftOut, finished: Collection[str]) -> Compac
     manifest, merged = old, dict[str, LooseRun]()
     if changed:
         try:
-            manifest, merged = _merge(old, changed, left_out)
+            manifest, merged = _merge(old, changed, texts, left_out)
             if merged:
                 manifest.write()
         except BaseException:
@@ -147,48 +148,65 @@ def _compacted_texts(snapshot: Snapshot) -> dict[str, str]:
 
 
 def _merge(
-    old: Manifest, changed: Mapping[str, LooseRun], left_out: LeftOut
+    old: Manifest,
+    changed: Mapping[str, LooseRun],
+    texts: Mapping[str, str],
+    left_out: LeftOut,
 ) -> tuple[Manifest, dict[str, LooseRun]]:
     """Write the files of the next generation; return its manifest and the runs that went in."""
     parts, merged = _stage(old.folder, changed, left_out)
     if not merged:
         return old, merged
-    generation = old.generation + 1
-    joined = _joined(old, parts)
-    records = [file.name for file in old.record_files if file not in joined]
-    descriptions = f"descriptions-{generation:04d}.parquet"
+    moved = any(
+        _repeated(texts[run_id]) != _repeated(merged[run_id].text)
+        for run_id in merged
+        if run_id in texts
+    )
+    joined = list(old.parts) if moved else _joined(old, parts)
+    manifest = _following(old, merged, joined, bool(parts or joined))
     with duckdb.connect() as connection:
         connection.execute(f"SET temp_directory = {quote(str(old.folder / '.spill'))}")
-        if parts:
-            records.append(f"records-{generation:04d}.parquet")
-            source = f"read_parquet({sql_list([*joined, *parts])}, union_by_name = true)"
-            select = known_columns(connection, source, views.record_columns(), {})
-            target = old.folder / records[-1]
-            _copy(connection, f"{select} ORDER BY run_id, level, layer_index", target)
-            _verify(connection, [*joined, *parts], target)
-        _copy_descriptions(connection, old, merged, old.folder / descriptions)
+        _copy_descriptions(connection, old, merged, manifest)
+        if parts or joined:
+            dissolved = [file for file in old.record_files if file not in manifest.record_files]
+            _copy_counts(connection, [*dissolved, *parts], manifest)
     for part in parts:
         part.unlink()
+    return manifest, merged
+
+
+def _repeated(text: str) -> tuple[object, ...]:
+    """Return what every row repeats of a run with this description."""
+    found = Description.parse(text, "compacted description")
+    return found.experiment_id, found.recipe.architecture, found.recipe.task, found.seed
+
+
+def _following(
+    old: Manifest, merged: Mapping[str, LooseRun], joined: Collection[int], records: bool
+) -> Manifest:
+    """Return the manifest after a merge, in which the parts `joined` are dissolved."""
+    generation = old.generation + 1
+    kept = [part for part in old.parts if part not in joined]
     last = {
         run_id: len(old.levels(run_id)) + len(run.records) - 1 for run_id, run in merged.items()
     }
     return dataclasses.replace(
         old,
         generation=generation,
-        records=tuple(records),
-        descriptions=descriptions,
+        parts=(*kept, generation) if records else tuple(kept),
+        descriptions=generation,
         runs=dict(sorted({**old.runs, **last}.items())),
-    ), merged
+    )
 
 
-def _joined(old: Manifest, parts: Sequence[Path]) -> list[Path]:
-    """Choose the older files to merge in, so that their number grows as the logarithm of rows."""
-    size, joined = sum(part.stat().st_size for part in parts), list[Path]()
-    for file in reversed(old.record_files if parts else []):
-        if file.stat().st_size > _MERGE_BELOW * size:
+def _joined(old: Manifest, parts: Sequence[Path]) -> list[int]:
+    """Choose the older parts to merge in, so that their number grows as the logarithm of rows."""
+    size, joined = sum(part.stat().st_size for part in parts), list[int]()
+    for number, file in reversed([*zip(old.parts, old.record_files, strict=True)]):
+        if not parts or file.stat().st_size > _MERGE_BELOW * size:
             break
         size += file.stat().st_size
-        joined.append(file)
+        joined.append(number)
     return joined
 
 
@@ -263,7 +281,7 @@ def _copy_descriptions(
     connection: duckdb.DuckDBPyConnection,
     old: Manifest,
     merged: Mapping[str, LooseRun],
-    target: Path,
+    manifest: Manifest,
 ) -> None:
     texts = [run.text for run in merged.values()]
     connection.execute("SET VARIABLE runs = ?", [list(merged)])
@@ -271,11 +289,34 @@ def _copy_descriptions(
     connection.execute("SET VARIABLE json = ?", [[strict_json(text) for text in texts]])
     select = described("unnest(getvariable('json'))", "unnest(getvariable('texts')) AS text")
     if old.description_file is not None:
-        source = f"read_parquet({sql_list([old.description_file])})"
         columns = {**views.description_columns(), "text": "VARCHAR"}
+        source = parquet([old.description_file])
         before = known_columns(connection, source, columns, views.defaults())
         select += f" UNION ALL {before} WHERE NOT list_contains(getvariable('runs'), run_id)"
-    _copy(connection, f"FROM ({select}) ORDER BY run_id", target)
+    assert manifest.description_file is not None
+    _copy(connection, f"FROM ({select}) ORDER BY run_id", manifest.description_file)
+
+
+def _copy_counts(
+    connection: duckdb.DuckDBPyConnection, sources: Sequence[Path], manifest: Manifest
+) -> None:
+    """Write records, and their blocks and stages, with what they repeat of their runs."""
+    assert manifest.description_file is not None
+    records, groups = manifest.record_files[-1], manifest.group_files[-1]
+    select = known_columns(connection, parquet(sources), views.record_columns())
+    runs = f"SELECT run_id, {', '.join(views.RUN_COLUMNS)} FROM"
+    _copy(
+        connection,
+        f"FROM ({select}) JOIN ({runs} {parquet([manifest.description_file])}) USING (run_id) "
+        "ORDER BY run_id, level, layer_index",
+        records,
+    )
+    _verify(connection, sources, records)
+    _copy(
+        connection,
+        f"FROM ({views.grouped(parquet([records]))}) ORDER BY grouping, run_id, level, name",
+        groups,
+    )
 
 
 def _verify(connection: duckdb.DuckDBPyConnection, sources: Sequence[Path], target: Path) -> None:

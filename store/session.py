@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import duckdb
 
@@ -13,7 +14,15 @@ from .broken import in_place
 from .snapshot import Snapshot, strict_json
 
 VIEWS = tuple(views.views())
-RELATIONS = ("records", "descriptions")
+_NEEDS = {
+    "runs": ("descriptions",),
+    "layers": ("records",),
+    "levels": ("records",),
+    "flow": ("records", "groups"),
+}
+_RELATIONS = ("descriptions", "records", "groups")
+_RECORDS = views.record_columns() | views.run_columns()
+_GROUPS = views.group_columns()
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -26,14 +35,25 @@ class SessionError(duckdb.Error):
     """The views cannot be made from these files: not an error of the query."""
 
 
-def needs_files(sql: str) -> bool:
-    """Tell whether a statement may read a view (or lists the views)."""
+def mentioned(sql: str) -> frozenset[str]:
+    """Name the views and relations that a statement may read; all if it asks for the catalog."""
+    if _CATALOG.search(sql):
+        return frozenset(VIEWS)
     words = {word.lower() for word in re.findall(r"\w+", sql)}
-    return not words.isdisjoint((*VIEWS, *RELATIONS)) or _CATALOG.search(sql) is not None
+    return frozenset(words.intersection((*VIEWS, *_RELATIONS)))
 
 
-def open_session(snapshot: Snapshot | None) -> duckdb.DuckDBPyConnection:
-    """Connect to a database in memory, with the views of `snapshot` if there is one.
+def open_session(
+    snapshot: Snapshot | None, wanted: Collection[str] = VIEWS
+) -> duckdb.DuckDBPyConnection:
+    """Connect to a database in memory, with views of `snapshot` if there is one.
+
+    Parameters
+    ----------
+    snapshot : Snapshot or None
+        The files.
+    wanted : collection of str
+        The views, and relations behind them, that are made; each costs some milliseconds.
 
     Raises
     ------
@@ -43,7 +63,7 @@ def open_session(snapshot: Snapshot | None) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(config=_CONFIG)
     if snapshot is not None:
         try:
-            _create_views(connection, snapshot)
+            _create_views(connection, snapshot, wanted)
         except duckdb.Error as error:
             connection.close()
             raise SessionError(str(error)) from error
@@ -57,18 +77,33 @@ def fence(connection: duckdb.DuckDBPyConnection, store: Path) -> None:
     connection.execute("SET lock_configuration = true")
 
 
-def _create_views(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
+def _create_views(
+    connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, wanted: Collection[str]
+) -> None:
     # Paths and texts go in as variables: as literals, a hundred thousand would have to be parsed.
     texts = [strict_json(run.text) for run in snapshot.loose.values()]
     connection.execute("SET VARIABLE loose_records = ?", [snapshot.record_files])
     connection.execute("SET VARIABLE loose_descriptions = ?", [texts])
+    connection.execute("SET parquet_metadata_cache = true")  # each file is bound several times
     connection.execute("CREATE SCHEMA store")
-    records = [*_compact_records(connection, snapshot), *_loose_records(snapshot)]
-    _create(connection, "records", views.record_columns(), records)
-    descriptions = [*_compact_descriptions(connection, snapshot), *_loose_descriptions(snapshot)]
-    _create(connection, "descriptions", views.description_columns(), descriptions)
+    needed = {*wanted, *(name for view in wanted for name in _NEEDS.get(view, ()))}
+    changing = _changing(connection, snapshot)
+    if "descriptions" in needed or changing:
+        parts = [*_compact_descriptions(connection, snapshot), *_loose_descriptions(snapshot)]
+        _create(connection, "descriptions", views.description_columns(), parts)
+    if changing:
+        connection.execute(f"CREATE VIEW store.changing AS {changing}")
+    if "records" in needed:
+        parts = _compact(connection, snapshot, snapshot.manifest.record_files, _RECORDS)
+        parts += ["SELECT * FROM store.changing"] if changing else []
+        _create(connection, "records", _RECORDS, parts)
+    if "groups" in needed:
+        parts = _compact(connection, snapshot, snapshot.manifest.group_files, _GROUPS)
+        parts += [views.grouped("store.changing")] if changing else []
+        _create(connection, "groups", _GROUPS, parts)
     for name, select in views.views().items():
-        connection.execute(f"CREATE VIEW {name} AS {select}")
+        if name in wanted:
+            connection.execute(f"CREATE VIEW {name} AS {select}")
 
 
 def _create(
@@ -78,12 +113,40 @@ def _create(
     connection.execute(f"CREATE VIEW store.{name} AS {body}")
 
 
-def _compact_records(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> list[str]:
+def _compact(
+    connection: duckdb.DuckDBPyConnection,
+    snapshot: Snapshot,
+    files: Sequence[Path],
+    columns: Mapping[str, str],
+) -> list[str]:
+    """Read compacted counts of the runs whose description is compacted too."""
     if not snapshot.manifest.runs:
         return []
-    source = f"read_parquet({sql_list(snapshot.manifest.record_files)}, union_by_name = true)"
-    select = known_columns(connection, source, views.record_columns(), {})
-    return [f"{select} WHERE {_asked(snapshot)}"]
+    select = known_columns(connection, parquet(files), columns)
+    return [f"{select} WHERE {_asked(snapshot)} AND {_not_reopened(snapshot)}"]
+
+
+def _changing(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> str:
+    """Read the records of runs that have a `run.json`; nothing where there are none.
+
+    What the rows repeat of the run stands there, and not yet in any compacted file.
+    """
+    parts = [*_reopened_records(connection, snapshot), *_loose_records(snapshot)]
+    if not parts:
+        return ""
+    # A left join, since an inner one would drop a record in a wrong place before it is noticed.
+    return (
+        f"SELECT * FROM ({' UNION ALL '.join(parts)}) LEFT JOIN "
+        f"(SELECT run_id, {', '.join(views.RUN_COLUMNS)} FROM store.descriptions) USING (run_id)"
+    )
+
+
+def _reopened_records(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> list[str]:
+    if not _reopened(snapshot):
+        return []
+    source = parquet(snapshot.manifest.record_files)
+    select = known_columns(connection, source, views.record_columns())
+    return [f"{select} WHERE NOT {_not_reopened(snapshot)}"]
 
 
 def _loose_records(snapshot: Snapshot) -> list[str]:
@@ -98,15 +161,24 @@ def _loose_records(snapshot: Snapshot) -> list[str]:
     ]
 
 
+def _reopened(snapshot: Snapshot) -> list[str]:
+    """List the compacted runs that have a `run.json` of their own again."""
+    return [run_id for run_id in snapshot.loose if run_id in snapshot.manifest.runs]
+
+
+def _not_reopened(snapshot: Snapshot) -> str:
+    reopened = _reopened(snapshot)
+    return f"(run_id NOT IN ({', '.join(map(quote, reopened))}))" if reopened else "true"
+
+
 def _compact_descriptions(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> list[str]:
     file = snapshot.manifest.description_file
     if file is None or not snapshot.manifest.runs:
         return []
-    source = f"read_parquet({sql_list([file])})"
-    select = known_columns(connection, source, views.description_columns(), views.defaults())
-    newer = [run_id for run_id in snapshot.loose if run_id in snapshot.manifest.runs]
-    replaced = f" AND run_id NOT IN ({', '.join(map(quote, newer))})" if newer else ""
-    return [f"{select} WHERE {_asked(snapshot)}{replaced}"]
+    select = known_columns(
+        connection, parquet([file]), views.description_columns(), views.defaults()
+    )
+    return [f"{select} WHERE {_asked(snapshot)} AND {_not_reopened(snapshot)}"]
 
 
 def _loose_descriptions(snapshot: Snapshot) -> list[str]:
@@ -137,8 +209,8 @@ def described(text: str, *others: str) -> str:
 def known_columns(
     connection: duckdb.DuckDBPyConnection,
     source: str,
-    columns: dict[str, str],
-    defaults: dict[str, str],
+    columns: Mapping[str, str],
+    defaults: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return SQL that selects columns from compacted files, whichever rgtool wrote them.
 
@@ -148,9 +220,9 @@ def known_columns(
         Any.
     source : str
         The relation that the files make.
-    columns : dict of str to str
+    columns : mapping of str to str
         Names and types to select.
-    defaults : dict of str to str
+    defaults : mapping of str to str
         What columns are that the writer did not know yet, as SQL; NULL where they are not named.
     """
     present = {row[0] for row in connection.execute(f"DESCRIBE FROM {source}").fetchall()}
@@ -165,6 +237,11 @@ def _asked(snapshot: Snapshot) -> str:
     if snapshot.only is None:
         return "true"
     return f"run_id IN ({', '.join(map(quote, snapshot.manifest.runs))})"
+
+
+def parquet(files: Iterable[Path]) -> str:
+    """Write compacted files as one relation in SQL."""
+    return f"read_parquet({sql_list(files)}, union_by_name = true)"
 
 
 def sql_list(paths: Iterable[Path | str]) -> str:

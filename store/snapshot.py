@@ -86,14 +86,17 @@ def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) ->
     StoreError
         The manifest is damaged or newer than this rgtool.
     """
-    # Files first, the manifest second: a record that compaction removes meanwhile is in the
-    # manifest that is read afterwards. The other way round it would be in neither.
+    before = Manifest.read(store)
     listed = {
         run_id: (text, sorted(_records(folder)))
         for run_id, folder in _folders(store, only)
-        if (text := _text(folder)) is not None or _holds_records(folder)
+        # A compacted run without a description has nothing new; most runs of a store are such.
+        if not (run_id in before.runs and not os.access(f"{folder}{os.sep}run.json", os.F_OK))
+        and ((text := _text(folder)) is not None or _holds_records(folder))
     }
-    manifest = Manifest.read(store)
+    # Files first, the manifest that counts second: a record that compaction removes meanwhile is
+    # in the manifest that is read afterwards. The other way round it would be in neither.
+    manifest = before.again()
     if only is not None:
         runs = {run_id: manifest.runs[run_id] for run_id in only if run_id in manifest.runs}
         manifest = dataclasses.replace(manifest, runs=runs)

@@ -27,7 +27,7 @@ from .inventory import (
     recipe_of,
 )
 from .result import Result
-from .session import SessionError, fence, needs_files, open_session
+from .session import VIEWS, SessionError, fence, mentioned, open_session
 from .snapshot import Snapshot, take
 
 if TYPE_CHECKING:
@@ -101,13 +101,14 @@ class Store:
         """
         with open_session(None) as connection:
             wrapped = fenced(query, connection)
+            wanted = mentioned(wrapped)
 
             def run(connection: duckdb.DuckDBPyConnection) -> Result:
                 fence(connection, self.path)
                 return _fetch(connection, wrapped)
 
             try:
-                return self._read(run) if needs_files(wrapped) else run(connection)
+                return self._read(run, wanted=wanted) if wanted else run(connection)
             except SessionError as error:
                 raise StoreError(f"{self.path}: {str(error).splitlines()[0]}") from error
             except duckdb.Error as error:
@@ -132,7 +133,7 @@ class Store:
         StoreError
             The store cannot be read.
         """
-        return self._trusted(lambda c: _fetch(c, sql, parameters), runs)
+        return self._trusted(lambda c: _fetch(c, sql, parameters), runs, wanted=mentioned(sql))
 
     def runs(self) -> list[RunInfo]:
         """List the runs, by architecture, task, experiment and seed."""
@@ -155,6 +156,7 @@ class Store:
                 ORDER BY architecture, task, experiment_id, seed, replicate, run_id""",
             ),
             narrow=narrow,
+            wanted=("runs", "levels"),
         )
         return [
             _run_info({**row, "compacted": row["run_id"] not in loose}, levels[row["run_id"]])
@@ -263,7 +265,9 @@ class Store:
             return self.counts(experiment, by)
         runs = [run_id for (run_id,) in found]
         return self._trusted(
-            lambda c: load_counts(lambda sql: _fetch(c, sql), experiment, by), runs
+            lambda c: load_counts(lambda sql: _fetch(c, sql), experiment, by),
+            runs,
+            wanted=("runs", "layers", "records"),
         )
 
     def compact(self) -> Compaction:
@@ -293,9 +297,10 @@ class Store:
         run: Callable[[duckdb.DuckDBPyConnection], T],
         only: Collection[str] | None = None,
         narrow: Callable[[Snapshot], Snapshot] | None = None,
+        wanted: Collection[str] = VIEWS,
     ) -> T:
         try:
-            return self._read(run, only=only, narrow=narrow)
+            return self._read(run, only=only, narrow=narrow, wanted=wanted)
         except duckdb.Error as error:
             raise StoreError(f"{self.path}: {str(error).splitlines()[0]}") from error
 
@@ -305,13 +310,14 @@ class Store:
         *,
         only: Collection[str] | None = None,
         narrow: Callable[[Snapshot], Snapshot] | None = None,
+        wanted: Collection[str] = VIEWS,
     ) -> T:
         """Run something over a snapshot; again without the files that made it fail."""
         for _ in range(_ATTEMPTS):
             snapshot = take(self.path, self._left_out, only)
             snapshot = narrow(snapshot) if narrow else snapshot
             try:
-                with open_session(snapshot) as connection:
+                with open_session(snapshot, wanted) as connection:
                     return run(connection)
             except _QUERY_ERRORS:
                 raise

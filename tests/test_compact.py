@@ -65,7 +65,7 @@ def extend(path: Path, seed: int, levels: int) -> None:
 def test_answers_stay_the_same(path: Path) -> None:
     before, runs = answers(path), Store(path).runs()
     result = Store(path).compact()
-    assert (result.runs, result.records, result.loose, len(result.files)) == (4, 16, 0, 2)
+    assert (result.runs, result.records, result.loose, len(result.files)) == (4, 16, 0, 3)
     assert loose_files(path) == []
     assert answers(path) == before
     assert [dataclasses.replace(run, compacted=False) for run in Store(path).runs()] == runs
@@ -144,7 +144,7 @@ def test_many_compactions_leave_few_files(path: Path) -> None:
         Store(path).compact()
     before = answers(path)
     assert len(before[0][1]) == 16
-    assert len(Manifest.read(path).records) <= 4
+    assert len(Manifest.read(path).parts) <= 4
     Store(path).compact()
     named = {file.name for file in Manifest.read(path).files}
     found = {file.name for file in (path / "compact").iterdir()}
@@ -192,6 +192,26 @@ def test_a_changed_description_of_a_finished_run_is_taken_over(path: Path) -> No
     assert Store(path).compact().runs == 1
     assert loose_files(path) == []
     assert Store(path).description(folder.path.name).recipe_name == "other"
+
+
+def test_a_run_that_moves_to_another_experiment_takes_its_rows_along(path: Path) -> None:
+    Store(path).compact()
+    folder = RunFolder.of(path, DIGITS.run_id(0))
+    before = folder.read_description()
+    assert before is not None
+    recipe = Recipe(architecture="resnet8w4", task="digits", lr=0.3)
+    dataclasses.replace(before, recipe=recipe, experiment_id=recipe.experiment_id).write(
+        folder.description
+    )
+    query = (
+        "SELECT experiment_id, grouping, count(DISTINCT run_id) FROM flow GROUP BY ALL ORDER BY ALL"
+    )
+    reopened = sorted(Store(path).sql(query).rows)
+    assert {row[::2] for row in reopened} == {(recipe.experiment_id, 1), (DIGITS.experiment_id, 3)}
+    moved = answers(path)
+    assert Store(path).compact().runs == 1
+    assert sorted(Store(path).sql(query).rows) == reopened
+    assert answers(path) == moved
 
 
 @pytest.mark.parametrize("name", ["a[1] b", "it's"])
@@ -418,10 +438,9 @@ def test_a_store_that_cannot_be_compacted_keeps_everything(path: Path) -> None:
 def test_files_of_an_older_rgtool_give_defaults_for_what_they_lack(path: Path) -> None:
     Store(path).compact()
     before = answers(path)
-    for file, column in (
-        (Manifest.read(path).files[1], "momentum"),
-        (Manifest.read(path).files[0], "loss"),
-    ):
+    manifest = Manifest.read(path)
+    assert manifest.description_file is not None
+    for file, column in ((manifest.description_file, "momentum"), (manifest.files[0], "loss")):
         table = pq.read_table(file).drop([column])
         pq.write_table(table, file)
     assert answers(path) == before

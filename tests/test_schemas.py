@@ -121,7 +121,8 @@ def test_every_field_moves_the_identity() -> None:
         "architecture": "resnet14", "task": "svhn", "train_size": 100, "init": "x",
         "fan": "fan_out", "bn_init": "x", "optimizer": "x", "lr": 0.2, "momentum": 0.0,
         "weight_decay": 0.0, "epochs": 3, "milestones": (), "gamma": 0.5, "batch_size": 64,
-        "augment": (), "prune": 0.5, "pruner": "random", "scope": "layerwise", "rounding": "openlth",
+        "augment": (), "prune": 0.5, "pruner": "random", "scope": "layerwise",
+        "rounding": "openlth",
         "prunable": "convolutions", "exempt": ("fc",), "rewind": "0", "control": "reinit",
         "precision": "bfloat16", "parent": "x", "transform": "x",
     }  # fmt: skip
