@@ -148,9 +148,9 @@ def _check_each(files: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _check_all(files: Sequence[str]) -> Iterator[tuple[str, str]]:
-    import duckdb
+    from .connection import connect
 
-    with duckdb.connect() as connection:
+    with connect() as connection:
         for start in range(0, len(files), _CHUNK):
             yield from _bisect(connection, files[start : start + _CHUNK])
 

@@ -24,6 +24,7 @@ from ..schemas.layout import RunFolder
 from ..schemas.lock import Locked, lock
 from ..schemas.manifest import FOLDER, Manifest
 from .broken import LeftOut, faults
+from .connection import connect
 from .session import described, known_columns, parquet, quote, sql_list
 from .snapshot import LooseRun, Snapshot, strict_json, take
 
@@ -138,7 +139,7 @@ def _compacted_texts(snapshot: Snapshot) -> dict[str, str]:
     twice = [run_id for run_id in snapshot.loose if run_id in snapshot.manifest.runs]
     if file is None or not twice:
         return {}
-    with duckdb.connect() as connection:
+    with connect() as connection:
         rows = connection.execute(
             f"SELECT run_id, text FROM read_parquet({sql_list([file])}) "
             "WHERE list_contains(?, run_id)",
@@ -164,7 +165,7 @@ def _merge(
     )
     joined = list(old.parts) if moved else _joined(old, parts)
     manifest = _following(old, merged, joined, bool(parts or joined))
-    with duckdb.connect() as connection:
+    with connect() as connection:
         connection.execute(f"SET temp_directory = {quote(str(old.folder / '.spill'))}")
         _copy_descriptions(connection, old, merged, manifest)
         if parts or joined:
@@ -244,7 +245,7 @@ def _stage_chunk(part: Path, runs: dict[str, LooseRun], left_out: LeftOut) -> di
     casts = ", ".join(f'"{n}"::{type_} AS "{n}"' for n, type_ in views.record_columns().items())
     while files := [path for run in runs.values() for path in run.records.values()]:
         failure = "records contradict the schema"
-        with duckdb.connect(config={"threads": 1}) as connection:
+        with connect(threads=1) as connection:
             try:
                 connection.execute(
                     f"CREATE TABLE part AS SELECT filename, {casts} "

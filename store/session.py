@@ -11,6 +11,7 @@ import duckdb
 
 from ..schemas import record, views
 from .broken import in_place
+from .connection import connect
 from .snapshot import Snapshot, strict_json
 
 VIEWS = tuple(views.views())
@@ -23,11 +24,6 @@ _NEEDS = {
 _RELATIONS = ("descriptions", "records", "groups")
 _RECORDS = views.record_columns() | views.run_columns()
 _GROUPS = views.group_columns()
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "python_enable_replacements": False,  # a table is a view of the store, never a Python variable
-}
 _CATALOG = re.compile(r"(?i)\b(show|describe|summarize|information_schema|pg_catalog|duckdb_\w+)\b")
 
 
@@ -60,7 +56,7 @@ def open_session(
     SessionError
         A file of the snapshot is broken or gone.
     """
-    connection = duckdb.connect(config=_CONFIG)
+    connection = connect()
     if snapshot is not None:
         try:
             _create_views(connection, snapshot, wanted)

@@ -158,3 +158,7 @@ def test_values_without_an_arrow_type_travel_as_text_or_decimal(store: Store) ->
     row = found.to_polars().to_dicts()[0]
     assert int(row["big"]) == 4 * (2**63 - 1)
     assert (row["s"], row["nested"]) == ({"a": 1}, [[1]])
+
+
+def test_a_long_query_draws_no_bar(store: Store) -> None:
+    assert store.sql("SELECT current_setting('enable_progress_bar')").rows == [(False,)]
