@@ -182,7 +182,7 @@ class Replica:
 
     def _is_known(self, levels: int) -> bool:
         done = self._recorded()
-        if done and self.folder.read_record(done[-1])["diverged"][0].as_py():
+        if done and self._read(done[-1])["diverged"][0].as_py():
             self._tell("known", level=done[-1], message="diverged")
             return True
         if len(done) > levels:
@@ -203,7 +203,7 @@ class Replica:
         created, scales = now, {}
         versions = machine.versions() | {"data_sha256": self.images.sha256}
         here = machine.describe(self.device)
-        before = self.folder.read_description()
+        before = self._description()
         if before is not None:
             created, scales = before.created_at, dict(before.scales)
             self._compare(dict(before.versions), versions)
@@ -347,7 +347,7 @@ class Replica:
         kept = np.array([int(mask[name].sum()) for name in self.names])
         kept_prev = magnitude_prev = None
         if level > 0:
-            before = self.folder.read_record(level - 1).to_pydict()
+            before = self._read(level - 1).to_pydict()
             kept_prev = np.array(before["kept"])
             magnitude_prev = np.array(before["magnitude"], dtype=np.float64)
         numbers |= {

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.sgd import sgd
 
 from ..schemas.recipe import Recipe
 from ..schemas.steps import Step
@@ -40,14 +41,14 @@ class Stopped(Exception):
 
 
 class Trainer:
-    """A network, its mask and its optimizer, somewhere in training.
+    """A network, its mask and its momentum, somewhere in training with SGD.
 
     Parameters
     ----------
     module : nn.Module
         The network, on its device.
     recipe : Recipe
-        Optimizer and schedule.
+        Learning rate and its schedule, momentum, weight decay.
     loader : Loader
         Batches.
     mask : Mask or None
@@ -58,18 +59,12 @@ class Trainer:
     def __init__(
         self, module: nn.Module, recipe: Recipe, loader: Loader, mask: Mask | None
     ) -> None:
-        self.module, self.loader = module, loader
+        self.module, self.recipe, self.loader = module, recipe, loader
         self.device = loader.pixels.device
-        self.lr, self.gamma = recipe.lr, recipe.gamma
         per_epoch = loader.iterations_per_epoch
         self.milestones = sorted(Step.parse(m).iteration(per_epoch) for m in recipe.milestones)
-        self.optimizer = torch.optim.SGD(
-            module.parameters(),
-            lr=recipe.lr,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-            fused=True,
-        )
+        self.parameters = dict(module.named_parameters())
+        self.momenta: list[Tensor | None] = [None] * len(self.parameters)
         self.masked, self.masks = self._mask_tensors(mask or {})
         self._apply_mask()
         self.tally = torch.zeros(3, dtype=torch.float64, device=self.device)
@@ -145,26 +140,42 @@ class Trainer:
 
     def _check_weights(self) -> None:
         # The last step's loss says nothing of the weights after it, and those are pruned.
-        finite = [parameter.isfinite().all() for parameter in self.module.parameters()]
+        finite = [parameter.isfinite().all() for parameter in self.parameters.values()]
         if not bool(torch.stack(finite).all()):
             raise Diverged
 
     def _step(self, iteration: int, images: Tensor, labels: Tensor) -> None:
-        self.optimizer.param_groups[0]["lr"] = self.learning_rate(iteration)
+        for parameter in self.parameters.values():
+            parameter.grad = None
         logits = self.module(images)
         loss = nn.functional.cross_entropy(logits, labels)
-        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self._apply_mask()
         with torch.no_grad():
+            self._update(self.learning_rate(iteration))
+            self._apply_mask()
             self.tally[0] += loss.detach() * len(labels)
             self.tally[1] += (logits.argmax(1) == labels).sum()
             self.tally[2] += len(labels)
 
+    def _update(self, lr: float) -> None:
+        # The function under torch.optim.SGD: the class loads PyTorch's compiler, two seconds of
+        # every process.
+        sgd(
+            list(self.parameters.values()),
+            [p.grad for p in self.parameters.values() if p.grad is not None],
+            self.momenta,
+            lr=lr,
+            momentum=self.recipe.momentum,
+            weight_decay=self.recipe.weight_decay,
+            dampening=0,
+            nesterov=False,
+            maximize=False,
+            fused=True,
+        )
+
     def learning_rate(self, iteration: int) -> float:
         """Return the learning rate of the step that follows `iteration` steps."""
-        return self.lr * self.gamma ** bisect.bisect(self.milestones, iteration)
+        return self.recipe.lr * self.recipe.gamma ** bisect.bisect(self.milestones, iteration)
 
     def _read_tally(self) -> Score:
         loss, correct, images = self.tally.tolist()
@@ -175,8 +186,7 @@ class Trainer:
     def state(self) -> Arrays:
         """Copy all that training depends on: weights, BN statistics, momentum, running sums."""
         arrays = state_arrays(self.module)
-        for name, parameter in self.module.named_parameters():
-            momentum = self.optimizer.state.get(parameter, {}).get("momentum_buffer")
+        for name, momentum in zip(self.parameters, self.momenta, strict=True):
             if momentum is not None:
                 arrays[_MOMENTUM + name] = momentum.cpu().numpy().copy()
         arrays[_TALLY] = self.tally.cpu().numpy().copy()
@@ -190,7 +200,7 @@ class Trainer:
         ValueError
             It is the state of another network; this one stays as it is.
         """
-        shapes = {_MOMENTUM + n: p.shape for n, p in self.module.named_parameters()}
+        shapes = {_MOMENTUM + name: p.shape for name, p in self.parameters.items()}
         shapes[_TALLY] = self.tally.shape
         others = {name: array for name, array in arrays.items() if name in shapes}
         if (
@@ -200,12 +210,12 @@ class Trainer:
         ):
             raise ValueError("a state of another network")
         load_arrays(self.module, arrays)
-        self.optimizer.state.clear()
-        for name, parameter in self.module.named_parameters():
+        for place, (name, parameter) in enumerate(self.parameters.items()):
+            self.momenta[place] = None
             if _MOMENTUM + name in arrays:
-                momentum = torch.empty_like(parameter)
+                momentum = torch.empty_like(parameter, requires_grad=False)
                 momentum.copy_(torch.from_numpy(arrays[_MOMENTUM + name]))
-                self.optimizer.state[parameter]["momentum_buffer"] = momentum
+                self.momenta[place] = momentum
         self.tally.copy_(torch.from_numpy(arrays[_TALLY]))
 
 
