@@ -79,13 +79,14 @@ class LeftOut:
 
     def knows(self, path: str) -> bool:
         """Tell whether a record is known to be broken, and name it if so."""
-        if path not in self._stamps:
+        stamp, reason = self._stamps.get(path), self._reasons.get(path)
+        if stamp is None or reason is None:
             return False
-        if _stamp(path) != self._stamps[path]:  # repaired or gone: worth another try
-            del self._stamps[path], self._reasons[path]
-            self._seen.pop(path, None)
+        if _stamp(path) != stamp:  # repaired or gone: worth another try
+            for known in (self._stamps, self._reasons, self._seen):
+                known.pop(path, None)
             return False
-        self._seen[path] = self._reasons[path]
+        self._seen[path] = reason
         return True
 
     def search(self, files: Sequence[str], error: str) -> bool:
@@ -112,7 +113,7 @@ class LeftOut:
         if not found:
             found = dict(_check_all(files))
         for path, reason in found.items():
-            self._stamps[path], self._reasons[path] = _stamp(path), reason
+            self._reasons[path], self._stamps[path] = reason, _stamp(path)
         if found:
             self._remember()
         return bool(found)

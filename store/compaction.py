@@ -256,7 +256,7 @@ def _stage_chunk(part: Path, runs: dict[str, LooseRun], left_out: LeftOut) -> di
                     rows = "SELECT * EXCLUDE (filename) FROM part"
                     _copy(connection, f"{rows} ORDER BY run_id, level, layer_index", part)
                     return runs
-            except (duckdb.ConversionException, duckdb.InvalidInputException) as error:
+            except duckdb.Error as error:
                 failure = str(error)
         if not left_out.search(files, failure):
             raise StoreError(f"{part.parent.parent}: {failure.splitlines()[0]}: nothing is lost")

@@ -12,7 +12,7 @@ import duckdb
 
 from ..schemas.description import Description
 from ..schemas.errors import QueryError, StoreError, UsageError
-from ..schemas.layout import store_path
+from ..schemas.layout import RunFolder, store_path
 from ..schemas.manifest import Manifest
 from ..schemas.recipe import Recipe
 from .broken import LeftOut, Problem
@@ -142,6 +142,7 @@ class Store:
 
         def narrow(snapshot: Snapshot) -> Snapshot:
             levels.update({run_id: snapshot.levels(run_id) for run_id in snapshot.runs})
+            loose.clear()
             loose.update(snapshot.loose)
             return snapshot.newest_records()
 
@@ -232,13 +233,13 @@ class Store:
         ------
         UsageError
             There is no such run.
+        RecordError
+            Its description is broken.
         """
-        snapshot = take(self.path, self._left_out, [run_id])
-        if run_id in snapshot.loose:
-            return Description.parse(snapshot.loose[run_id].text, run_id)
-        if run_id in snapshot.manifest.runs:
-            return Description.parse(snapshot.manifest.read_description(run_id), run_id)
-        raise UsageError(f"no run '{run_id}' in {self.path}")
+        description = RunFolder.of(self.path, run_id).read_description()
+        if description is None:
+            raise UsageError(f"no run '{run_id}' in {self.path}")
+        return description
 
     def counts(self, experiment: str, by: str = "block") -> Counts:
         """Return the counts of an experiment as arrays.
@@ -331,7 +332,8 @@ class Store:
         compact = snapshot.manifest.files
         if not all(Path(file).exists() for file in [*map(str, compact), *snapshot.record_files]):
             now = Manifest.read(self.path)
-            if lost := [file for file in now.files if not file.exists()]:
+            lost = [file for file in now.files if not file.exists()]
+            if lost and now.again() is now:
                 raise StoreError(
                     f"{lost[0]} is missing, which the manifest names: bring it back from a copy"
                 )

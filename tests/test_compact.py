@@ -214,7 +214,7 @@ def test_a_run_that_moves_to_another_experiment_takes_its_rows_along(path: Path)
     assert answers(path) == moved
 
 
-@pytest.mark.parametrize("name", ["a[1] b", "it's"])
+@pytest.mark.parametrize("name", ["a[1] b", "it's", "st*r?"])
 def test_any_folder_name_works(path: Path, name: str) -> None:
     before = answers(path)
     moved = path.rename(path.with_name(name))
