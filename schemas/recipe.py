@@ -25,6 +25,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "prunable": ("all", "convolutions", "convolutions_without_stem"),
     "fan": ("fan_in", "fan_out"),
 }
+_FLOATS = ("lr", "momentum", "weight_decay", "gamma", "prune")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +84,8 @@ class Recipe:
         UsageError
             A value is out of range; the message names the field.
         """
+        for name in _FLOATS:  # 1 and 1.0 are one number, so that one experiment has one identity
+            object.__setattr__(self, name, float(getattr(self, name)))
         for name, choices in CHOICES.items():
             value = getattr(self, name)
             if value not in choices:
@@ -97,7 +100,7 @@ class Recipe:
                 raise UsageError(f"{name} is {getattr(self, name)}: at least 1 is needed")
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise UsageError(f"lr is {self.lr}: a positive number is needed")
-        # One spelling for one meaning, so that one experiment has one identity.
+        # One spelling for one meaning, for the same reason.
         object.__setattr__(self, "rewind", str(Step.parse(self.rewind)))
         object.__setattr__(self, "milestones", tuple(str(Step.parse(m)) for m in self.milestones))
 
