@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
 from rgtool.schemas import record
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.description import Description

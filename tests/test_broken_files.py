@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from stores import write_run
+
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import RecordError
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.record import read_record
 from rgtool.store import Store
 from rgtool.store.broken import MEMORY
-from stores import write_run
 
 LEVELS = 4
 
@@ -59,11 +61,17 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 SILENT = {"no rows"}
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template")
     for seed in range(3):
-        write_run(tmp_path, seed=seed, levels=LEVELS)
-    return Store(tmp_path)
+        write_run(path, seed=seed, levels=LEVELS)
+    return path
+
+
+@pytest.fixture
+def store(template: Path, tmp_path: Path) -> Store:
+    return Store(shutil.copytree(template, tmp_path / "s"))
 
 
 def record_of(store: Store, position: int, level: int) -> Path:

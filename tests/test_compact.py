@@ -43,10 +43,17 @@ def loose_files(path: Path) -> list[str]:
     return sorted(str(file.relative_to(path)) for file in found)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template")
     for seed in range(4):
-        write_run(tmp_path / "s", seed=seed, levels=3)
+        write_run(path, seed=seed, levels=3)
+    return path
+
+
+@pytest.fixture
+def path(template: Path, tmp_path: Path) -> Path:
+    shutil.copytree(template, tmp_path / "s")
     return tmp_path / "s"
 
 
@@ -271,7 +278,7 @@ def test_killed_at_any_moment(path: Path) -> None:
     before = answers(path)
     code = "import sys; from rgtool.store import Store; print('ready', flush=True); "
     code += "Store(sys.argv[1]).compact()"
-    for attempt in range(8):
+    for attempt in range(6):
         command = [sys.executable, "-c", code, str(path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
@@ -355,7 +362,7 @@ def test_many_write_and_read_while_one_compacts(path: Path) -> None:
     threads = [guarded(read), guarded(read), guarded(write), guarded(lambda: Store(path).compact())]
     for thread in threads:
         thread.start()
-    stop.wait(4)
+    stop.wait(3)
     stop.set()
     for thread in threads:
         thread.join()

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import shutil
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 import pytest
+from stores import write_run
+
 from rgtool.schemas.errors import QueryError
 from rgtool.store import Store
-from stores import write_run
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template")
+    for seed in range(2):
+        write_run(path, seed=seed)
+    return path
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    write_run(tmp_path / "s", seed=0)
-    write_run(tmp_path / "s", seed=1)
-    return Store(tmp_path / "s")
+def store(template: Path, tmp_path: Path) -> Store:
+    return Store(shutil.copytree(template, tmp_path / "s"))
 
 
 def digest(folder: Path) -> dict[str, str]:

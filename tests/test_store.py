@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stores import counts, describe, plain_flow, write_record, write_run
+
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import StoreError, UsageError
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.recipe import Recipe
 from rgtool.store import Store
-from stores import counts, describe, plain_flow, write_record, write_run
 
 DIGITS = Recipe(architecture="resnet8w4", task="digits")
 LENET = Recipe(architecture="lenet", task="digits", exempt=("fc",))
