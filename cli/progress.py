@@ -14,8 +14,8 @@ from .output import say
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from ..runner.experiment import Plan
     from ..runner.event import Event
+    from ..runner.experiment import Plan
 
 
 @contextmanager

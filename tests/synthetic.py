@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+
 from rgtool.schemas import blocks
 from rgtool.schemas.recipe import Recipe
 from rgtool.store.counts import Counts

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from synthetic import counts, without
+
 from rgtool import RgtoolError
 from rgtool.analysis.matching import DEFINITION, matching_density, matching_draws, matching_level
-from synthetic import counts, without
 
 
 def experiment(accuracy, **kwargs):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rgtool import RgtoolError, null
 from rgtool.analysis.initial_scale import (
     DISTRIBUTIONS,

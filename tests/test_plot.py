@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgba
+from synthetic import counts, without
+
 from rgtool import RgtoolError
 from rgtool.analysis import flow
 from rgtool.analysis.matching import matching_density
@@ -19,7 +21,6 @@ from rgtool.analysis.plot_flow import plot_slices
 from rgtool.analysis.plot_spectrum import HOLLOW, plot_spectrum
 from rgtool.analysis.plot_style import TOP, group_styles, spread_out
 from rgtool.analysis.spectrum import spectrum_of
-from synthetic import counts, without
 
 
 def lines(axes):

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
+from synthetic import RESNET20, SEED_SD, STEP_SD, counts, first_levels, without
+
 from rgtool import RgtoolError
 from rgtool.analysis import flow
 from rgtool.analysis.intervals import detrended_t, seeds_t
 from rgtool.analysis.null import null
 from rgtool.analysis.spectrum import eigen, spectrum_of
 from rgtool.analysis.verdicts import paper_rule
-from scipy import stats
-from synthetic import RESNET20, SEED_SD, STEP_SD, counts, first_levels, without
 
 
 def test_without_noise_the_growth_is_found():
