@@ -1,0 +1,278 @@
+"""Which weights go: counts against published ones, choices against a sort."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import plain
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from rgtool.runner.pruning import PRUNERS, Mask, kept_after, kept_series, next_mask, smallest
+from rgtool.runner.randomness import generator
+from rgtool.schemas.blocks import Layer, architecture
+from rgtool.schemas.errors import UsageError
+from rgtool.schemas.recipe import CHOICES, Recipe
+
+OPENLTH_NAMES = {
+    "cifar_resnet_14": "resnet14",
+    "cifar_resnet_20": "resnet20",
+    "cifar_resnet_20_32": "resnet20w32",
+    "cifar_resnet_32": "resnet32",
+    "cifar_resnet_44": "resnet44",
+    "cifar_resnet_56": "resnet56",
+    "cifar_resnet_110": "resnet110",
+    "cifar_vgg_16": "vgg16",
+    "mnist_lenet_300_100": "lenet",
+}
+RULES = list(itertools.product(CHOICES["rounding"], CHOICES["scope"], CHOICES["pruner"]))
+
+
+def recipe_for(model: str, **changes: object) -> Recipe:
+    return Recipe(architecture=model, task="digits", **changes)  # type: ignore[arg-type]
+
+
+def golden(path: Path, *key: str) -> dict[tuple[str, ...], list[tuple[int, int]]]:
+    found = defaultdict(list)
+    with path.open() as file:
+        for row in csv.DictReader(file):
+            found[tuple(row[k] for k in key)].append((int(row["total"]), int(row["remaining"])))
+    return found
+
+
+# Counts.
+
+
+def test_counts_of_resnet20_are_those_of_openlth() -> None:
+    recipe = recipe_for("resnet20", rounding="openlth")
+    assert kept_series(architecture("resnet20").counted(), recipe, 6) == [
+        270896,
+        216715,
+        173371,
+        138695,
+        110955,
+        88763,
+        71009,
+    ]
+
+
+def test_counts_of_every_openlth_network(shared: Path) -> None:
+    table = golden(shared / "data/fixtures/open_lth_golden_remaining_f0.2.csv", "model")
+    assert set(OPENLTH_NAMES) <= {model for (model,) in table}
+    for name, ours in OPENLTH_NAMES.items():
+        network = architecture(ours)
+        # OpenLTH counts the linear layers of VGG too, and exempts its output layer as LeNet's.
+        exempt = ("fc",) if ours in ("vgg16", "lenet") else ()
+        recipe = recipe_for(ours, rounding="openlth", exempt=exempt)
+        rows = table[(name,)]
+        assert len(rows) == 21
+        found = kept_series(network.counted("all"), recipe, len(rows) - 1)
+        assert found == [remaining for _, remaining in rows], name
+        assert {total for total, _ in rows} == {found[0]}
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "ours", "prunable"),
+    [
+        ("CV_LTH", "resnet18", "resnet18", "convolutions_without_stem"),
+        ("CV_LTH", "resnet50", "resnet50", "convolutions_without_stem"),
+        ("PrAC", "resnet18", "resnet18", "convolutions"),
+        ("PrAC", "vgg16_bn", "vgg16", "convolutions"),
+    ],
+)
+def test_counts_of_torch_prune_codes(
+    shared: Path, source: str, name: str, ours: str, prunable: str
+) -> None:
+    table = golden(shared / "data/fixtures/vita_golden_remaining_f0.2.csv", "repo", "model")
+    rows = table[(source, name)]
+    layers = architecture(ours, (3, 32, 32), 10).counted(prunable)
+    recipe = recipe_for(ours, rounding="round", prunable=prunable)
+    assert len(rows) == 19
+    assert kept_series(layers, recipe, len(rows) - 1) == [remaining for _, remaining in rows]
+
+
+def test_exact_counts_do_not_drift() -> None:
+    recipe = recipe_for("resnet20")
+    found = kept_series(architecture("resnet20").counted(), recipe, 30)
+    assert found == [round(270896 * 0.8**level) for level in range(31)]
+
+
+@given(
+    total=st.integers(1, 10**8),
+    prune=st.floats(0.001, 0.999),
+    rounding=st.sampled_from(CHOICES["rounding"]),
+)
+def test_counts_fall_and_stay_in_range(total: int, prune: float, rounding: str) -> None:
+    kept = total
+    for level in range(1, 12):
+        after = kept_after(total, kept, level, prune, rounding)
+        assert 0 <= after <= kept
+        kept = after
+
+
+@pytest.mark.parametrize(("rounding", "scope", "pruner"), RULES)
+@pytest.mark.parametrize("model", ["lenet", "resnet8w2"])
+def test_masks_have_the_counts_that_were_announced(
+    model: str, rounding: str, scope: str, pruner: str
+) -> None:
+    network = architecture(model, (1, 8, 8), 10)
+    layers, levels = network.counted(), 6
+    recipe = recipe_for(
+        model,
+        rounding=rounding,
+        scope=scope,
+        pruner=pruner,
+        exempt=network.exempt,
+        prune=0.35,
+    )
+    masks = prune_often(layers, recipe, levels)
+    counts = [sum(int(m.sum()) for m in mask.values()) for mask in masks]
+    assert counts == kept_series(layers, recipe, levels)
+    for before, after in itertools.pairwise(masks):
+        assert all((after[name] <= before[name]).all() for name in before)
+        assert all(after[name].all() for name in recipe.exempt)
+
+
+def prune_often(layers: tuple[Layer, ...], recipe: Recipe, levels: int) -> list[Mask]:
+    rng = np.random.default_rng(1)
+    masks: list[Mask] = [{layer.name: np.ones(layer.shape, dtype=np.bool_) for layer in layers}]
+    for level in range(1, levels + 1):
+        weights = {n: rng.normal(size=m.shape).astype(np.float32) * m for n, m in masks[-1].items()}
+        stream = generator(0, "prune", level)
+        masks.append(next_mask(weights, masks[-1], layers, recipe, level, stream))
+    return masks
+
+
+# Choices.
+
+
+@given(
+    scores=hnp.arrays(np.float32, st.integers(0, 60), elements=st.sampled_from([0, 0.5, 1, 2])),
+    data=st.data(),
+)
+def test_ties_are_broken_by_position(scores: np.ndarray, data: st.DataObject) -> None:
+    count = data.draw(st.integers(0, len(scores)))
+    expected = np.zeros(len(scores), dtype=bool)
+    expected[np.argsort(scores, kind="stable")[:count]] = True
+    np.testing.assert_array_equal(smallest(scores, count), expected)
+
+
+LAYERS = (
+    Layer("a", "linear", (3, 4), "a", None),
+    Layer("b", "linear", (2, 5), "b", None),
+    Layer("c", "linear", (2, 2), "c", None),
+)
+
+
+@given(
+    values=st.lists(st.integers(-3, 3), min_size=26, max_size=26),
+    alive=st.lists(st.booleans(), min_size=26, max_size=26),
+    prune=st.floats(0.05, 0.95),
+    rounding=st.sampled_from(CHOICES["rounding"]),
+    scope=st.sampled_from(CHOICES["scope"]),
+    exempt=st.sampled_from([(), ("c",), ("a", "b")]),
+)
+def test_the_smallest_go_first_and_among_equals_the_first(
+    values: list[int],
+    alive: list[bool],
+    prune: float,
+    rounding: str,
+    scope: str,
+    exempt: tuple[str, ...],
+) -> None:
+    recipe = recipe_for("any", prune=prune, rounding=rounding, scope=scope, exempt=exempt)
+    weights, mask = split(np.array(values, np.float32)), split(np.array(alive, bool))
+    mask |= {name: np.ones_like(mask[name]) for name in exempt}
+    level = 3
+    found = next_mask(weights, mask, LAYERS, recipe, level, torch.Generator())
+
+    names = [layer.name for layer in LAYERS if layer.name not in exempt]
+    parts = [(names, ["a", "b", "c"])] if scope == "global" else [([n], [n]) for n in names]
+    expected = {name: mask[name].copy() for name in mask}
+    for part, population in parts:
+        kept = sum(int(mask[name].sum()) for name in population)
+        total = sum(mask[name].size for name in population)
+        remove = kept - kept_after(total, kept, level, prune, rounding)
+        places = [
+            (abs(float(weights[name].flat[i])), order, i)
+            for order, name in enumerate(part)
+            for i in range(mask[name].size)
+            if mask[name].flat[i]
+        ]
+        for _, order, i in sorted(places)[:remove]:
+            expected[part[order]].flat[i] = False
+    for name in mask:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+
+
+def split(flat: np.ndarray) -> dict[str, np.ndarray]:
+    bounds = np.cumsum([layer.total for layer in LAYERS])[:-1]
+    parts = np.split(flat, bounds)
+    return {layer.name: p.reshape(layer.shape) for layer, p in zip(LAYERS, parts, strict=True)}
+
+
+@pytest.mark.parametrize("exempt", [(), ("fc",)])
+def test_the_rule_of_openlth_keeps_what_is_above_the_threshold(exempt: tuple[str, ...]) -> None:
+    layers = architecture("lenet", (1, 8, 8), 10).counted()
+    recipe = recipe_for("lenet", rounding="openlth", exempt=exempt)
+    rng = np.random.default_rng(0)
+    weights = {x.name: rng.normal(size=x.shape).astype(np.float32) for x in layers}
+    state = {f"{name}.weight": torch.from_numpy(w) for name, w in weights.items()}
+    mask: Mask = {layer.name: np.ones(layer.shape, dtype=np.bool_) for layer in layers}
+    for level in (1, 2, 3):
+        expected = plain.prune(state, mask, recipe)
+        mask = next_mask(weights, mask, layers, recipe, level, torch.Generator())
+        for name in mask:
+            np.testing.assert_array_equal(mask[name], expected[name])
+
+
+def test_random_pruning_is_uniform_and_repeatable() -> None:
+    layers = architecture("resnet8w4", (1, 8, 8), 10).counted()
+    recipe = recipe_for("resnet8w4", pruner="random", prune=0.5)
+    ones: Mask = {layer.name: np.ones(layer.shape, dtype=np.bool_) for layer in layers}
+    weights = {name: np.full(m.shape, np.float32(i)) for i, (name, m) in enumerate(ones.items())}
+
+    def draw(seed: int) -> Mask:
+        return next_mask(weights, ones, layers, recipe, 1, generator(seed, "prune", 1))
+
+    for name, again in draw(0).items():
+        np.testing.assert_array_equal(again, draw(0)[name])
+    assert any((draw(1)[name] != draw(0)[name]).any() for name in ones)
+    # Magnitudes differ by layer and must not matter: every layer keeps about half.
+    for name, kept in draw(0).items():
+        assert abs(kept.mean() - 0.5) < 4 * 0.5 / np.sqrt(kept.size), name
+
+
+def test_every_pruner_has_a_score_for_every_weight() -> None:
+    weights = {"a": np.ones((2, 3), np.float32), "b": np.ones((4, 1, 3, 3), np.float32)}
+    for pruner in PRUNERS.values():
+        scores = pruner(weights, torch.Generator())
+        assert {name: s.shape for name, s in scores.items()} == {"a": (2, 3), "b": (4, 1, 3, 3)}
+
+
+# The end.
+
+
+@pytest.mark.parametrize("rounding", CHOICES["rounding"])
+@pytest.mark.parametrize("scope", CHOICES["scope"])
+@pytest.mark.parametrize("exempt", [(), ("c",)])
+def test_too_many_levels_are_refused_with_the_number_that_works(
+    rounding: str, scope: str, exempt: tuple[str, ...]
+) -> None:
+    recipe = recipe_for("any", rounding=rounding, scope=scope, exempt=exempt, prune=0.6)
+    with pytest.raises(UsageError, match="would have no weight left to train") as refused:
+        kept_series(LAYERS, recipe, 50)
+    most = int(str(refused.value).split("--levels ")[1].split(" ")[0])
+    counts = kept_series(LAYERS, recipe, most)
+    assert counts[-1] > sum(layer.total for layer in LAYERS if layer.name in exempt)
+    # The mask after the last level is computed too; exempt layers stay whole in it.
+    masks = prune_often(LAYERS, recipe, most + 1)
+    assert [sum(int(m.sum()) for m in mask.values()) for mask in masks[:-1]] == counts
+    assert all(masks[-1][name].all() for name in exempt)
