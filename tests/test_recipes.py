@@ -1,0 +1,157 @@
+"""Named recipes: the published values, what may be changed, what the runner refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from experiments import synthetic
+
+from rgtool.runner.recipes import RECIPES, as_control, recipe
+from rgtool.schemas.blocks import architecture
+from rgtool.schemas.errors import UsageError
+from rgtool.schemas.recipe import CHOICES, Recipe
+
+CIFAR = dataclasses.replace(synthetic(40, augment=("flip", "crop4")), name="cifar10")
+CIFAR_50K = dataclasses.replace(CIFAR, x_train=CIFAR.x_train.repeat(1250, 0)[:50_000])
+CIFAR_50K = dataclasses.replace(CIFAR_50K, y_train=CIFAR.y_train.repeat(1250)[:50_000])
+
+
+def resolve(model: str = "resnet20", **changes: Any) -> Recipe:
+    return recipe(model, CIFAR_50K, **changes)
+
+
+def test_frankle2020_is_what_openlth_does_by_default() -> None:
+    found = resolve()
+    assert (found.lr, found.momentum, found.weight_decay) == (0.1, 0.9, 1e-4)
+    assert (found.epochs, found.milestones, found.gamma) == (160, ("80ep", "120ep"), 0.1)
+    assert (found.batch_size, found.rewind) == (128, "1000it")
+    assert (found.init, found.fan, found.bn_init) == ("kaiming_normal", "fan_in", "uniform")
+    assert found.augment == ("flip", "crop4")
+    assert (found.prune, found.pruner, found.scope) == (0.2, "magnitude", "global")
+    assert (found.prunable, found.exempt) == ("all", ())
+    assert found == Recipe(architecture="resnet20", task="cifar10")  # the frozen defaults
+
+
+def test_lenet_is_trained_without_momentum_and_keeps_its_output_layer() -> None:
+    found = resolve("lenet")
+    assert (found.lr, found.momentum, found.weight_decay) == (0.1, 0.0, 0.0)
+    assert (found.epochs, found.milestones, found.rewind) == (40, (), "0it")
+    assert found.exempt == ("fc",)
+
+
+def test_augmentation_follows_the_images() -> None:
+    plain = dataclasses.replace(CIFAR, augment=())
+    assert recipe("resnet20", plain, rewind="0").augment == ()
+    assert recipe("resnet20", CIFAR, rewind="0").augment == ("flip", "crop4")
+    assert recipe("resnet20", CIFAR, rewind="0", augment=[]).augment == ()
+
+
+@pytest.mark.parametrize(
+    ("epochs", "milestones"),
+    [
+        (160, ("80ep", "120ep")),
+        (320, ("160ep", "240ep")),
+        (8, ("4ep", "6ep")),
+        (10, ("5ep", "2932it")),  # 7.5 epochs of 391 steps
+    ],
+)
+def test_milestones_move_along_with_the_epochs(epochs: int, milestones: tuple[str, ...]) -> None:
+    assert resolve(epochs=epochs).milestones == milestones
+
+
+def test_milestones_that_are_given_stay_where_they_are() -> None:
+    assert resolve(epochs=10, milestones=("3ep",)).milestones == ("3ep",)
+    assert resolve("lenet", epochs=8).milestones == ()
+
+
+def test_none_means_no_change() -> None:
+    assert resolve(epochs=None, prune=None, rounding=None) == resolve()
+
+
+@pytest.mark.parametrize(
+    ("model", "width", "name"),
+    [
+        ("resnet20", None, "resnet20"),
+        ("resnet20", 16, "resnet20"),
+        ("resnet20w16", None, "resnet20"),
+        ("resnet20", 8, "resnet20w8"),
+        ("resnet20w8", None, "resnet20w8"),
+    ],
+)
+def test_one_network_has_one_name(model: str, width: int | None, name: str) -> None:
+    assert resolve(model, width=width).architecture == name
+
+
+def test_one_rewind_point_has_one_identity() -> None:
+    assert len({resolve(rewind=text).experiment_id for text in ("0", "0it", "0ep")}) == 1
+    assert resolve(rewind="2ep50it").rewind == "2ep50it"
+
+
+def test_one_number_has_one_identity() -> None:
+    assert resolve(lr=1).experiment_id == resolve(lr=1.0).experiment_id
+    assert resolve("lenet", momentum=0).experiment_id == resolve("lenet").experiment_id
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"name": "frankle2002"}, "recipe 'frankle2002' is unknown: did you mean frankle2020?"),
+        ({"model": "resnet21"}, "model 'resnet21' is unknown: did you mean"),
+        ({"model": "vgg16"}, "model 'vgg16' is unknown"),
+        ({"width": 0}, "width is 0: at least 1 channel is needed"),
+        ({"model": "lenet", "width": 4}, "width goes with a CIFAR ResNet"),
+        ({"prune": 1.5}, "prune is 1.5: it is the share of the remaining weights"),
+        ({"prune": 0}, "prune is 0.0: it is the share of the remaining weights"),
+        ({"epochs": 0, "rewind": "0"}, "epochs is 0: at least 1 is needed"),
+        ({"batch_size": 0}, "batch_size is 0: at least 1 is needed"),
+        ({"lr": 0.0}, "lr is 0.0: a positive number is needed"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"momentum": -0.5}, "momentum is -0.5: a number from 0 on is needed"),
+        ({"weight_decay": float("inf")}, "weight_decay is inf: a number from 0 on is needed"),
+        ({"rewind": "5xx"}, "'5xx' is no point in training: write epochs as 2ep"),
+        ({"rewind": "160ep"}, "rewind 160ep is iteration 62560, but training ends at 62560"),
+        ({"epochs": 2}, "rewind 1000it is iteration 1000, but training ends at 782 (2 epochs"),
+        ({"rounding": "opnlth"}, "rounding 'opnlth' is unknown: did you mean openlth?"),
+        ({"scope": "local"}, "scope 'local' is unknown: did you mean global?"),
+        ({"pruner": "magnitud"}, "pruner 'magnitud' is unknown: did you mean magnitude?"),
+        ({"prunable": "convs"}, "prunable 'convs' is unknown"),
+        ({"optimizer": "adam"}, "optimizer 'adam' cannot be run: choose from sgd"),
+        ({"precision": "bfloat16"}, "precision 'bfloat16' cannot be run: did you mean float32?"),
+        ({"init": "orthogonal"}, "init 'orthogonal' cannot be run: choose from kaiming_normal"),
+        ({"bn_init": "one"}, "bn_init 'one' cannot be run: did you mean ones?"),
+        ({"augment": ("flp",)}, "augment 'flp' is unknown: choose from flip, crop4"),
+        ({"augment": ("crop0",)}, "augment 'crop0' is unknown"),
+        ({"parent": "0123456789ab"}, "parent cannot be chosen"),
+        ({"transform": "stretch"}, "transform cannot be chosen"),
+        ({"momentun": 0.5}, "recipe field 'momentun' is unknown: did you mean momentum?"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(changes: dict[str, Any], text: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        resolve(**changes)
+    assert text in str(refused.value)
+    assert str(refused.value).count("\n") <= 1
+
+
+@pytest.mark.parametrize("field", CHOICES)
+def test_every_choice_resolves(field: str) -> None:
+    for value in CHOICES[field]:
+        assert getattr(resolve(**{field: value}), field) == value
+
+
+def test_a_control_belongs_to_the_experiment_that_finds_its_masks() -> None:
+    found = resolve(prune=0.3)
+    control = as_control(found)
+    assert control.parent == found.experiment_id
+    assert control.experiment_id != found.experiment_id
+    assert dataclasses.replace(control, control="none", parent=None) == found
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("model", ["lenet", "resnet20"])
+def test_every_recipe_names_fields_of_the_schema(name: str, model: str) -> None:
+    fields = {field.name for field in dataclasses.fields(Recipe)}
+    assert set(RECIPES[name](architecture(model))) <= fields
+    assert recipe(model, CIFAR_50K, name).architecture == model
