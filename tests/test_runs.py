@@ -32,7 +32,8 @@ from rgtool.runner.event import Event
 from rgtool.runner.experiment import Outcome, plan
 from rgtool.runner.loader import test_batches as whole_test_set
 from rgtool.runner.models import build
-from rgtool.runner.pruning import kept_after
+from rgtool.runner.pruning import kept_after, next_mask
+from rgtool.runner.randomness import generator
 from rgtool.runner.training import evaluate, load_arrays
 from rgtool.schemas.description import Description
 from rgtool.schemas.errors import RgtoolError, UsageError
@@ -234,6 +235,14 @@ def test_random_pruning_has_the_same_counts_and_other_masks(whole: Path, tmp_pat
     expected = 39159 / 49200  # without the output layer, which is exempt
     error = math.sqrt(expected * (1 - expected) / random["fc1"].size)
     assert abs(random["fc1"].mean() - expected) < 4 * error
+    # Every level draws from a stream of its own; weights do not matter.
+    made = plan("lenet", "few-digits", **{**SMALL, "pruner": "random"})
+    mask = read_mask(only_run(tmp_path).mask(0))
+    for level in (1, 2):
+        rng = generator(0, "prune", level)
+        mask = next_mask(mask, mask, made.layers, made.recipe, level, rng)
+        for name, array in read_mask(only_run(tmp_path).mask(level)).items():
+            np.testing.assert_array_equal(array, mask[name])
 
 
 def test_the_last_level_that_weights_allow_is_recorded(tmp_path: Path) -> None:
@@ -606,6 +615,21 @@ def test_a_control_trains_the_found_masks_from_new_weights(whole: Path, tmp_path
     before = disk(tmp_path)
     assert go(tmp_path, control="reinit").seeds("known") == [0]
     assert disk(tmp_path) == before
+
+
+def test_a_control_draws_new_weights_for_every_level(tmp_path: Path) -> None:
+    # With a learning rate too small to move a weight, magnitudes are those of the initial ones.
+    go(tmp_path, control="reinit", lr=1e-30, rewind="0")
+    by_run = [
+        {
+            RunFolder(path).read_record(level).to_pylist()[-1]["magnitude"]  # never pruned
+            for level in range(3)
+        }
+        for path in (tmp_path / "runs").iterdir()
+    ]
+    found, control = sorted(by_run, key=len)
+    assert (len(found), len(control)) == (1, 3)
+    assert not found & control
 
 
 def test_a_control_is_resumed_and_extended_to_the_same_bits(tmp_path: Path) -> None:

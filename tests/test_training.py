@@ -140,18 +140,18 @@ def test_training_goes_on_to_the_same_bits_from_every_step(case: str) -> None:
     recipe, loader, module, _ = setting(case)
     start, mask = state_arrays(module), random_mask(module)
     whole = Trainer(module, recipe, loader, mask)
-    score = whole.run(2, 11)
+    score = whole.run(2, 13)
     expected = whole.state()
-    for stop in range(3, 11):
+    for stop in range(3, 13):
         load_arrays(module, start)
         first = Trainer(module, recipe, loader, mask)
         with pytest.raises(Stopped):
-            first.run(2, 11, on_step=lambda done, stop=stop: done == stop)
+            first.run(2, 13, on_step=lambda done, stop=stop: done == stop)
         saved = first.state()
         other = build(recipe.architecture, CASES[case][1].input_shape, 10)
         second = Trainer(other, recipe, loader, mask)
         second.restore(saved)
-        assert second.run(stop, 11) == score
+        assert second.run(stop, 13) == score
         found = second.state()
         assert found.keys() == expected.keys()
         for name, array in expected.items():
