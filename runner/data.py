@@ -244,7 +244,11 @@ def _npz(path: Path) -> Images:
     """Read a data set of one's own; its name carries its hash, since a path is no identity."""
     wanted = ("x_train", "y_train", "x_test", "y_test")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: np.load leaves a file open that it cannot make sense of.
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("it holds a single array")
             missing = [name for name in wanted if name not in archive.files]
             if missing:
                 raise RgtoolError(
@@ -253,7 +257,7 @@ def _npz(path: Path) -> Images:
             x_train, y_train, x_test, y_test = (archive[name] for name in wanted)
     except FileNotFoundError:
         raise RgtoolError(f"{path}: no such file; npz:FILE names an archive of arrays") from None
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise RgtoolError(f"{path}: not an archive of plain arrays ({error})") from None
     x_train, x_test = (
         _checked_images(path, "x_train", x_train),

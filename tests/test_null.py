@@ -175,7 +175,7 @@ def test_a_result_shows_itself():
     ("question", "answer"),
     [
         ({"architecture": "resnet5O"}, "unknown"),
-        ({"by": "stage"}, "known: block, layer"),
+        ({"by": "stage"}, "choose from block, layer"),
         ({"prune": 1.5}, "prune is 1.5"),
         ({"levels": (3, 3)}, "levels 3:3 hold no step"),
         ({"levels": (-1, 3)}, "levels -1:3 hold no step"),
