@@ -200,15 +200,16 @@ def faults(source: str) -> str:
     )
     others = ", ".join(f'count("{name}")' for name in record.columns("layer"))
     return f"""
-    SELECT filename, {others} FROM (SELECT filename, {casts} FROM {source}) GROUP BY filename
+    SELECT filename, {others} FROM (SELECT filename, {casts} FROM {source}) AS file
+    GROUP BY filename
     HAVING NOT bool_and(version <= {record.VERSION} AND {required}) OR {differs}
         OR NOT bool_and(kept BETWEEN 0 AND total AND (kept <= kept_prev) IS NOT FALSE)
         OR any_value(network_total) <> sum(total) OR any_value(network_kept) <> sum(kept)
         OR any_value(network_kept_prev) IS DISTINCT FROM sum(kept_prev)
-        OR NOT bool_and({in_place("filename")})"""
+        OR NOT bool_and({in_place("filename", "file")})"""
 
 
-def in_place(filename: str) -> str:
-    """Return SQL that is true where a record lies in the file of its run and level."""
-    place = "'/' || run_id || '/records/' || printf('%04d', level) || '.parquet'"
+def in_place(filename: str, file: str) -> str:
+    """Return SQL that is true where a record of the relation `file` lies where it belongs."""
+    place = f"'/' || {file}.run_id || '/records/' || printf('%04d', {file}.level) || '.parquet'"
     return f"ends_with({filename}, {place})"

@@ -148,11 +148,20 @@ def _reopened_records(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot)
 def _loose_records(snapshot: Snapshot) -> list[str]:
     if not snapshot.record_files:
         return []
-    casts = ", ".join(f'"{n}"::{type_} AS "{n}"' for n, type_ in views.record_columns().items())
+    # The key comes from the name of the file: DuckDB then opens only the files that a filter on
+    # run or level leaves over. That their rows say the same is checked below.
+    key = {
+        "run_id": "split_part(filename, '/', -3)",
+        "level": "split_part(split_part(filename, '/', -1), '.', 1)",
+    }
+    casts = ", ".join(
+        f'({key.get(name, f"file.{name}")})::{type_} AS "{name}"'
+        for name, type_ in views.record_columns().items()
+    )
     # Neither a newer record nor one that was copied to a wrong place may be counted.
     return [
-        f"SELECT {casts} FROM read_parquet(getvariable('loose_records'), filename = true) "
-        f"WHERE (version <= {record.VERSION} AND {in_place('filename')}) "
+        f"SELECT {casts} FROM read_parquet(getvariable('loose_records'), filename = true) AS file "
+        f"WHERE (file.version <= {record.VERSION} AND {in_place('filename', 'file')}) "
         "OR error('broken record ''' || filename || '''')"
     ]
 

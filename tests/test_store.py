@@ -251,6 +251,19 @@ def test_any_folder_name_works(tmp_path: Path, name: str) -> None:
     assert len(store.runs()) == 1
 
 
+@pytest.mark.parametrize("where", ["run_id = '{run}'", "run_id LIKE '{run}%' AND level < 2"])
+def test_a_filter_on_the_run_opens_the_files_of_that_run_alone(tmp_path: Path, where: str) -> None:
+    first, second = write_run(tmp_path, seed=1), write_run(tmp_path, seed=2)
+    RunFolder.of(tmp_path, second).record(1).write_bytes(b"broken, and not looked at")
+    store = Store(tmp_path)
+    for view in ("levels", "layers", "flow"):
+        found = store.sql(f"SELECT DISTINCT run_id FROM {view} WHERE {where.format(run=first)}")
+        assert found.rows == [(first,)]
+    assert store.problems == ()
+    store.sql("SELECT sum(kept) FROM layers")
+    assert len(store.problems) == 1
+
+
 def test_temporary_files_of_a_writer_are_not_read(tmp_path: Path) -> None:
     run = write_run(tmp_path)
     (RunFolder.of(tmp_path, run).path / "records" / ".0004.parquet.17.part").write_bytes(b"PAR1")
