@@ -19,15 +19,13 @@ import numpy as np
 import pytest
 from experiments import SMALL, few_digits, go, results
 
-from rgtool.runner.event import Event
-from rgtool.runner.experiment import Outcome
 from rgtool.schemas.layout import RunFolder
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 # A quarter of a second a level: time to be met in the middle of one. No momentum: the command has
 # no option for it.
 LONG: dict[str, Any] = {
-    "levels": 3,
+    "levels": 4,
     "epochs": 60,
     "rewind": "7it",
     "seeds": 2,
@@ -60,32 +58,8 @@ def run_of(store: Path, seed: int) -> RunFolder:
 
 
 def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-@posix
-def test_a_killed_process_fails_its_seed_only(digits: str, whole: Path, tmp_path: Path) -> None:
-    killed: list[int] = []
-
-    def kill(event: Event) -> None:
-        if event.kind == "level" and event.seed == 1 and not killed:
-            killed.append(int((run_of(tmp_path, 1).path / "lock").read_text()))
-            os.kill(killed[0], signal.SIGKILL)
-
-    resource_tracker.ensure_running()  # which keeps a pipe open for as long as we live
-    before = open_files() if Path("/proc/self/fd").exists() else 0
-    outcome = go(tmp_path, task=digits, **LONG, workers=2, on_event=kill)
-    assert killed[0] != os.getpid()
-    assert outcome.seeds("done") == [0]
-    assert outcome.seeds("failed") == [1]
-    assert outcome.ends[1].message == (
-        "its process ended (SIGKILL); the same command goes on where it was"
-    )
-    assert multiprocessing.active_children() == []
-    assert (open_files() if before else 0) == before
-    # What it had recorded is whole; the rest is computed here, with one process.
-    assert go(tmp_path, task=digits, **LONG).seeds("known", "done") == [0, 1]
-    assert results(tmp_path) == results(whole)
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.exists() else 0
 
 
 @posix
@@ -97,9 +71,12 @@ def test_processes_that_are_starting_stop_cleanly(digits: str, tmp_path: Path) -
         asked += 1
         return asked > 1  # when the processes have been started, and are importing
 
+    resource_tracker.ensure_running()  # which keeps a pipe open for as long as we live
+    before = open_files()
     outcome = go(tmp_path, task=digits, **{**LONG, "seeds": 3}, workers=2, should_stop=at_once)
     assert outcome.seeds("stopped") == [0, 1, 2]
     assert multiprocessing.active_children() == []
+    assert open_files() == before
 
 
 # The command itself.
@@ -120,8 +97,12 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
         time.sleep(0.005)
 
 
+def recorded(store: Path, seed: int) -> int:
+    return len(list(store.glob(f"runs/*-s{seed}/records/*.parquet")))
+
+
 @posix
-def test_sigterm_saves_and_the_same_command_goes_on(
+def test_kills_and_stops_are_told_and_the_same_command_goes_on(
     digits: str, whole: Path, tmp_path: Path
 ) -> None:
     script, store = tmp_path / "script.py", tmp_path / "store"
@@ -132,32 +113,32 @@ def test_sigterm_saves_and_the_same_command_goes_on(
             command += [f"--{name.replace('_', '-')}", str(value)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
-        wait_for(lambda: len(list(store.glob("runs/*/records/0000.parquet"))) == 2, process)
-        # Beside it, a second process is told who is at work.
-        second = go(store, task=digits, **LONG)
+        # One of its processes is killed as soon as it has a record; the other one goes on.
+        wait_for(lambda: recorded(store, 0) + recorded(store, 1) > 0, process)
+        killed, other = (0, 1) if recorded(store, 0) else (1, 0)
+        worker = int((run_of(store, killed).path / "lock").read_text())
+        os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: recorded(store, other) > 0, process)
+        # A process beside it is told who is at work.
+        second = go(store, task=digits, **{**LONG, "seeds": [other]})
         process.send_signal(signal.SIGTERM)
         table, told = process.communicate(timeout=240)
     finally:
         process.kill()
         process.wait()
+    assert worker not in (process.pid, os.getpid())
+    assert "in the hands of another process (id" in second.ends[other].message
     assert process.returncode == 3
-    assert "stopped; to go on: rgtool run lenet" in told
     assert "Traceback" not in told
-    assert table.count("stopped") == 2
-    assert_locked(second, [0, 1])
-    stopped = [RunFolder(path) for path in sorted((store / "runs").iterdir())]
-    assert all(folder.checkpoint.exists() for folder in stopped)
-    assert all(len(folder.recorded_levels()) < 4 for folder in stopped)
+    assert f"seed {killed}: its process ended (SIGKILL); the same command goes on" in told
+    assert "stopped; to go on: rgtool run lenet" in told
+    ends = {int(line.split()[1]): line.split()[2] for line in table.splitlines()[1:]}
+    assert ends == {killed: "failed", other: "stopped"}
+    assert run_of(store, other).checkpoint.exists()
+    assert all(0 < recorded(store, seed) < LONG["levels"] + 1 for seed in (0, 1))
 
     assert go(store, task=digits, **LONG).seeds("done") == [0, 1]
     assert results(store) == results(whole)
-
-
-def assert_locked(outcome: Outcome, seeds: list[int]) -> None:
-    assert outcome.seeds("failed") == seeds
-    for seed in seeds:
-        assert "in the hands of another process" in outcome.ends[seed].message
-        assert f"(id {os.getpid()})" not in outcome.ends[seed].message
 
 
 # A machine that only trains.

@@ -142,7 +142,7 @@ def test_training_goes_on_to_the_same_bits_from_every_step(case: str) -> None:
     whole = Trainer(module, recipe, loader, mask)
     score = whole.run(2, 13)
     expected = whole.state()
-    for stop in range(3, 13):
+    for stop in (3, 4, 5, 10, 12):
         load_arrays(module, start)
         first = Trainer(module, recipe, loader, mask)
         with pytest.raises(Stopped):
