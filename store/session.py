@@ -80,7 +80,10 @@ def _create_views(
     texts = [strict_json(run.text) for run in snapshot.loose.values()]
     connection.execute("SET VARIABLE loose_records = ?", [snapshot.record_files])
     connection.execute("SET VARIABLE loose_descriptions = ?", [texts])
-    connection.execute("SET parquet_metadata_cache = true")  # each file is bound several times
+    if not snapshot.record_files:
+        # Large files are bound several times before a query runs; of a hundred thousand small
+        # ones the metadata would fill gigabytes.
+        connection.execute("SET parquet_metadata_cache = true")
     connection.execute("CREATE SCHEMA store")
     needed = {*wanted, *(name for view in wanted for name in _NEEDS.get(view, ()))}
     changing = _changing(connection, snapshot)
