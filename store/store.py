@@ -16,6 +16,7 @@ from ..schemas.layout import RunFolder, store_path
 from ..schemas.manifest import Manifest
 from ..schemas.recipe import Recipe
 from .broken import LeftOut, Problem
+from .connection import connect
 from .fence import explain, fenced
 from .inventory import (
     ExperimentInfo,
@@ -99,7 +100,7 @@ class Store:
         StoreError
             The store cannot be read.
         """
-        with open_session(None) as connection:
+        with connect() as connection:
             wrapped = fenced(query, connection)
             wanted = mentioned(wrapped)
 
@@ -108,7 +109,9 @@ class Store:
                 return _fetch(connection, wrapped)
 
             try:
-                return self._read(run, wanted=wanted) if wanted else run(connection)
+                if not wanted:
+                    return run(connection)
+                return self._read(run, wanted=wanted, connection=connection)
             except SessionError as error:
                 raise StoreError(f"{self.path}: {str(error).splitlines()[0]}") from error
             except duckdb.Error as error:
@@ -312,14 +315,19 @@ class Store:
         only: Collection[str] | None = None,
         narrow: Callable[[Snapshot], Snapshot] | None = None,
         wanted: Collection[str] = VIEWS,
+        connection: duckdb.DuckDBPyConnection | None = None,
     ) -> T:
-        """Run something over a snapshot; again without the files that made it fail."""
+        """Run something over a snapshot; again without the files that made it fail.
+
+        The first attempt uses `connection` if there is one.
+        """
         for _ in range(_ATTEMPTS):
             snapshot = take(self.path, self._left_out, only)
             snapshot = narrow(snapshot) if narrow else snapshot
+            connection, first = None, connection
             try:
-                with open_session(snapshot, wanted) as connection:
-                    return run(connection)
+                with open_session(snapshot, wanted, first) as session:
+                    return run(session)
             except _QUERY_ERRORS:
                 raise
             except duckdb.Error as error:
