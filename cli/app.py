@@ -11,6 +11,7 @@ from ..schemas.errors import RgtoolError
 from .compact import compact
 from .demo import demo
 from .eigen import eigen
+from .import_ import import_
 from .ls import ls
 from .null import null
 from .output import say
@@ -27,8 +28,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (run, sql, ls, show, eigen, plot, null, compact, demo):
-    app.command()(command)
+for command in (run, import_, sql, ls, show, eigen, plot, null, compact, demo):
+    app.command(command.__name__.rstrip("_"))(command)  # `import` is no name in Python
 
 
 def _print_version(wanted: bool) -> None:

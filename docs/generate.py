@@ -56,7 +56,7 @@ def commands_page() -> str:
     for registered in app.registered_commands:
         function = registered.callback
         assert function is not None
-        lines += [f"## rgtool {function.__name__}", "", *_docstring(function), ""]
+        lines += [f"## rgtool {registered.name}", "", *_docstring(function), ""]
         lines += ["| argument or option | default | meaning |", "| --- | --- | --- |"]
         lines += [
             _parameter(p) for p in inspect.signature(function, eval_str=True).parameters.values()

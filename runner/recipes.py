@@ -1,8 +1,4 @@
-"""Named recipes: published ways to train and prune.
-
-A recipe is a function from an architecture to the fields that it fixes; adding one is a function
-and a line in `RECIPES`.
-"""
+"""Named recipes: published ways to train and prune, resolved for a network and a data set."""
 
 from __future__ import annotations
 
@@ -14,7 +10,8 @@ from typing import Any
 
 from ..schemas.blocks import Architecture, architecture, with_width
 from ..schemas.errors import UsageError, did_you_mean
-from ..schemas.recipe import Recipe
+from ..schemas.published_recipes import PUBLISHED
+from ..schemas.recipe import CHOICES, Recipe
 from ..schemas.steps import Step
 from .data import Images
 from .models import BN_INITIALISERS, INITIALISERS, check
@@ -23,25 +20,10 @@ from .pruning import PRUNERS
 DEFAULT = "frankle2020"
 
 
-def frankle2020(network: Architecture) -> dict[str, Any]:
-    """Frankle, Dziugaite, Roy & Carbin 2020, as the defaults of OpenLTH have it.
-
-    CIFAR ResNets: SGD with momentum .9, learning rate .1, a tenth at epochs 80 and 120 of 160,
-    batch 128, weight decay 1e-4, rewinding to iteration 1000. LeNet-300-100: SGD .1 without
-    momentum, 40 epochs, rewinding to the initial weights.
-    """
-    if network.name == "lenet":
-        return {
-            "momentum": 0.0,
-            "weight_decay": 0.0,
-            "epochs": 40,
-            "milestones": (),
-            "rewind": "0it",
-        }
-    return {}
-
-
-RECIPES: dict[str, Callable[[Architecture], dict[str, Any]]] = {"frankle2020": frankle2020}
+# Of the published recipes those that this runner can do.
+RECIPES: dict[str, Callable[[Architecture], dict[str, Any]]] = {
+    name: PUBLISHED[name] for name in ("frankle2020",)
+}
 
 
 def recipe(
@@ -104,6 +86,7 @@ def _check_ability(resolved: Recipe) -> None:
         "pruner": PRUNERS,
         "optimizer": ("sgd",),
         "precision": ("float32",),
+        "prunable": [name for name in CHOICES["prunable"] if name != "masked"],
     }
     for field, known in able.items():
         value = getattr(resolved, field)
@@ -116,9 +99,9 @@ def _check_ability(resolved: Recipe) -> None:
         value = getattr(resolved, field)
         if not (math.isfinite(value) and value >= 0):
             raise UsageError(f"{field} is {value}: a number from 0 on is needed")
-    for field in ("parent", "transform"):
+    for field in ("parent", "transform", "origin"):
         if getattr(resolved, field) is not None:
-            raise UsageError(f"{field} cannot be chosen: it follows from --control")
+            raise UsageError(f"{field} cannot be chosen: it follows from --control or an import")
 
 
 def _rescale(fields: Mapping[str, Any], epochs: int, per_epoch: int) -> tuple[str, ...]:

@@ -17,7 +17,9 @@ from .errors import UsageError, did_you_mean
 GROUPINGS = ("layer", "block", "stage")
 # ResNet-50 has 6 n + 2 layers too, but the name belongs to torchvision's.
 CIFAR_RESNETS = tuple(f"resnet{depth}" for depth in range(8, 111, 6) if depth != 50)
-VGG16_PLAN = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512)
+# Convolutions of each stage of Simonyan & Zisserman 2015; stages end in a pooling layer.
+VGG_PLANS = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2,) * 5, "vgg16": (2, 2, 3, 3, 3)}
+VGG_PLANS["vgg19"] = (2, 2, 4, 4, 4)
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,11 @@ class Layer:
     name : str
         Qualified name of the module, such as `layer1.0.conv2`.
     kind : str
-        `conv` or `linear`.
+        `conv` or `linear`; `group` where a table tells counts and no shapes.
     shape : tuple of int
         Shape of the weight, output channels first.
     block : str
-        Block: `1.0`, ..., or `stem`, `head`; a layer's own name where there are no stages.
+        Block: `1.0`, ..., or `stem`, `head`; a layer's own name where there are none.
     stage : str or None
         Stage: `1`, ..., or `stem`, `head`; None where the architecture has no stages.
     """
@@ -75,8 +77,8 @@ class Architecture:
     layers : tuple of Layer
         All convolutions and linear layers, in the order of the forward pass.
     prunable : str
-        The set of layers that published studies prune and count: `all`, `convolutions` or
-        `convolutions_without_stem`.
+        The set of layers that published studies prune and count: `all`, `convolutions`,
+        `convolutions_without_stem`, or `masked` (in an import: the layers that have a mask).
     exempt : tuple of str
         Layers that are counted and never pruned.
     """
@@ -89,7 +91,7 @@ class Architecture:
     def counted(self, prunable: str | None = None) -> tuple[Layer, ...]:
         """Return the layers that count in the set `prunable` (default: the architecture's)."""
         prunable = prunable or self.prunable
-        if prunable == "all":
+        if prunable in ("all", "masked"):
             return self.layers
         layers = tuple(layer for layer in self.layers if layer.kind == "conv")
         if prunable == "convolutions_without_stem":
@@ -118,7 +120,8 @@ def architecture(
     ----------
     name : str
         `lenet`, `resnet8` to `resnet110` (CIFAR family; `resnet20w8` has 8 channels in stage 1
-        instead of 16), `resnet18`, `resnet50` (torchvision family) or `vgg16`.
+        instead of 16; `resnet20a` has shortcuts without weights), `resnet18` to `resnet152`
+        (torchvision family), `vgg11` to `vgg19` or `bert-base`.
     input_shape : (channels, height, width), optional
         Shape of an image; by default that of the data set the architecture was published with.
     classes : int, optional
@@ -134,11 +137,12 @@ def architecture(
     >>> sum(layer.total for layer in architecture("resnet20").counted())
     270896
     """
-    cifar_resnet = re.fullmatch(r"resnet(\d+)(?:w(\d+))?", name)
+    cifar_resnet = re.fullmatch(r"resnet(\d+)(a?)(?:w(\d+))?", name)
     if cifar_resnet and name not in FIXED:
-        depth, width = int(cifar_resnet[1]), int(cifar_resnet[2] or 16)
+        depth, width = int(cifar_resnet[1]), int(cifar_resnet[3] or 16)
         if depth >= 8 and depth % 6 == 2 and width >= 1:
-            return _cifar_resnet(depth, width, input_shape or (3, 32, 32), classes or 10)
+            shape, projected = input_shape or (3, 32, 32), not cifar_resnet[2]
+            return _cifar_resnet(depth, width, shape, classes or 10, projected)
         if depth not in (18, 50):
             raise UsageError(
                 f"'{name}' is unknown: a CIFAR ResNet has 6 n + 2 layers (resnet8, resnet14, "
@@ -189,9 +193,10 @@ def _lenet(input_shape: tuple[int, int, int] | None, classes: int | None) -> Arc
 
 
 def _cifar_resnet(
-    depth: int, width: int, input_shape: tuple[int, int, int], classes: int
+    depth: int, width: int, input_shape: tuple[int, int, int], classes: int, projected: bool
 ) -> Architecture:
-    # He et al. 2016, section 4.2, with 1x1 convolutions as down-sampling shortcuts (OpenLTH).
+    # He et al. 2016, section 4.2: shortcuts of a 1x1 convolution where the size changes (option
+    # B, as in OpenLTH), or shortcuts without weights (option A, as in PrAC).
     layers = [Layer("conv1", "conv", (width, input_shape[0], 3, 3), "stem", "stem")]
     c_in = width
     for stage in (1, 2, 3):
@@ -200,11 +205,11 @@ def _cifar_resnet(
             prefix, group = f"layer{stage}.{block}", (f"{stage}.{block}", f"{stage}")
             layers.append(Layer(f"{prefix}.conv1", "conv", (c_out, c_in, 3, 3), *group))
             layers.append(Layer(f"{prefix}.conv2", "conv", (c_out, c_out, 3, 3), *group))
-            if c_in != c_out:
+            if c_in != c_out and projected:
                 layers.append(Layer(f"{prefix}.downsample.0", "conv", (c_out, c_in, 1, 1), *group))
             c_in = c_out
     layers.append(Layer("fc", "linear", (classes, c_in), "head", "head"))
-    name = f"resnet{depth}" if width == 16 else f"resnet{depth}w{width}"
+    name = f"resnet{depth}{'' if projected else 'a'}" + ("" if width == 16 else f"w{width}")
     return Architecture(name, tuple(layers))
 
 
@@ -242,25 +247,53 @@ def _torchvision_resnet(
     return build
 
 
-def _vgg16(input_shape: tuple[int, int, int] | None, classes: int | None) -> Architecture:
+def _vgg(
+    name: str, plan: tuple[int, ...]
+) -> Callable[[tuple[int, int, int] | None, int | None], Architecture]:
     # The positions are those of torchvision's vgg16_bn().features: convolution, BN, ReLU or pool.
-    layers: list[Layer] = []
-    c_in, position, stage, block = (input_shape or (3, 32, 32))[0], 0, 1, 0
-    for entry in VGG16_PLAN:
-        if entry == "M":
-            position, stage, block = position + 1, stage + 1, 0
-            continue
-        c_out = int(entry)
-        group = (f"{stage}.{block}", f"{stage}")
-        layers.append(Layer(f"features.{position}", "conv", (c_out, c_in, 3, 3), *group))
-        c_in, position, block = c_out, position + 3, block + 1
-    layers.append(Layer("fc", "linear", (classes or 10, 512), "head", "head"))
-    return Architecture("vgg16", tuple(layers), prunable="convolutions")
+    def build(input_shape: tuple[int, int, int] | None, classes: int | None) -> Architecture:
+        layers: list[Layer] = []
+        c_in, position = (input_shape or (3, 32, 32))[0], 0
+        for stage, convolutions in enumerate(plan, start=1):
+            c_out = min(64 * 2 ** (stage - 1), 512)
+            for block in range(convolutions):
+                group = (f"{stage}.{block}", f"{stage}")
+                layers.append(Layer(f"features.{position}", "conv", (c_out, c_in, 3, 3), *group))
+                c_in, position = c_out, position + 3
+            position += 1
+        layers.append(Layer("fc", "linear", (classes or 10, 512), "head", "head"))
+        return Architecture(name, tuple(layers), prunable="convolutions")
+
+    return build
 
 
+def _bert_base(input_shape: tuple[int, int, int] | None, classes: int | None) -> Architecture:
+    # Devlin et al. 2019; the matrices that Chen et al. 2020a prune: six an encoder layer, and the
+    # pooler. An encoder layer is a block; there are no stages.
+    hidden, inner = 768, 3072
+    parts = {f"attention.self.{part}": (hidden, hidden) for part in ("query", "key", "value")}
+    parts |= {"attention.output.dense": (hidden, hidden)}
+    parts |= {"intermediate.dense": (inner, hidden), "output.dense": (hidden, inner)}
+    layers = [
+        Layer(f"encoder.layer.{i}.{part}", "linear", shape, block=f"{i}", stage=None)
+        for i in range(12)
+        for part, shape in parts.items()
+    ]
+    layers.append(Layer("pooler.dense", "linear", (hidden, hidden), block="head", stage=None))
+    return Architecture("bert-base", tuple(layers))
+
+
+# Blocks a stage and whether they are bottlenecks (He et al. 2016, table 1).
+_RESNETS = {
+    "resnet18": ((2, 2, 2, 2), False),
+    "resnet34": ((3, 4, 6, 3), False),
+    "resnet50": ((3, 4, 6, 3), True),
+    "resnet101": ((3, 4, 23, 3), True),
+    "resnet152": ((3, 8, 36, 3), True),
+}
 FIXED: dict[str, Callable[[tuple[int, int, int] | None, int | None], Architecture]] = {
     "lenet": _lenet,
-    "resnet18": _torchvision_resnet("resnet18", (2, 2, 2, 2), bottleneck=False),
-    "resnet50": _torchvision_resnet("resnet50", (3, 4, 6, 3), bottleneck=True),
-    "vgg16": _vgg16,
+    **{name: _torchvision_resnet(name, *plan) for name, plan in _RESNETS.items()},
+    **{name: _vgg(name, plan) for name, plan in VGG_PLANS.items()},
+    "bert-base": _bert_base,
 }

@@ -22,7 +22,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "scope": ("global", "layerwise"),
     "control": ("none", "reinit"),
     "pruner": ("magnitude", "random"),
-    "prunable": ("all", "convolutions", "convolutions_without_stem"),
+    "prunable": ("all", "convolutions", "convolutions_without_stem", "masked"),
     "fan": ("fan_in", "fan_out"),
 }
 _FLOATS = ("lr", "momentum", "weight_decay", "gamma", "prune")
@@ -74,6 +74,9 @@ class Recipe:
     )
     transform: str | None = field(
         default=None, metadata={"meaning": "transformation of the parent's tickets"}
+    )
+    origin: str | None = field(
+        default=None, metadata={"meaning": "study that an import comes from; null for own runs"}
     )
 
     def __post_init__(self) -> None:

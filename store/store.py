@@ -34,6 +34,7 @@ from .snapshot import Snapshot, take
 if TYPE_CHECKING:
     from .compaction import Compaction
     from .counts import Counts
+    from .importers.report import ImportReport
 
 T = TypeVar("T")
 _QUERY_ERRORS = (  # what DuckDB never raises for a file; the views are made before a query runs
@@ -291,6 +292,55 @@ class Store:
 
         finished = {run.run_id for run in self.runs() if run.finished}
         return compact(self.path, self._left_out, finished)
+
+    def import_runs(
+        self,
+        paths: str | Path | Sequence[str | Path],
+        *,
+        format: str | None = None,
+        name: str | None = None,
+        task: str | None = None,
+        architecture: str | None = None,
+        recipe: str | None = None,
+        blocks: str | Path | None = None,
+        keep: Sequence[str] = (),
+    ) -> ImportReport:
+        """Import other people's checkpoints: every run and level under some paths.
+
+        Doing it again changes nothing; of a folder that has grown only the new levels come in.
+
+        Parameters
+        ----------
+        paths : path or sequence of paths
+            Folders or files.
+        format : str, optional
+            One of the formats; by default each folder's own is detected.
+        name, task, architecture, recipe : str, optional
+            Name of the experiment, and what the files do not tell.
+        blocks : path, optional
+            A block map for networks that are not known, see `docs/importing.md`.
+        keep : sequence of str
+            Weights to copy: `init`, `rewind`, `dense`.
+
+        Raises
+        ------
+        UsageError
+            A path does not exist, or a name is unknown.
+        StoreError
+            The store cannot be written, or the disk is full.
+        """
+        from .importers import imports
+
+        chosen = imports.choices(
+            name=name,
+            task=task,
+            architecture=architecture,
+            recipe=recipe,
+            blocks=blocks,
+            keep=keep,
+        )
+        several = [paths] if isinstance(paths, str | Path) else paths
+        return imports.import_runs(self.path, imports.survey(several, format), chosen)
 
     def _recipes(self) -> dict[str, Recipe]:
         found = self.query("SELECT DISTINCT ON (experiment_id) * FROM runs ORDER BY experiment_id")

@@ -3,8 +3,12 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+# A deadline would be a bound on time, which a busy machine breaks.
+hypothesis.settings.register_profile("rgtool", deadline=None)
+hypothesis.settings.load_profile("rgtool")
 # Two-thread OpenMP collapses on a loaded machine, and identity is promised for one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -30,7 +30,7 @@ FORBIDDEN = {
 
 
 def modules() -> list[tuple[str, Path]]:
-    return [(room, path) for room in ROOMS for path in sorted((PACKAGE / room).glob("*.py"))]
+    return [(room, path) for room in ROOMS for path in sorted((PACKAGE / room).rglob("*.py"))]
 
 
 def imports(path: Path) -> list[tuple[int, str]]:
@@ -54,7 +54,7 @@ def test_arrows_point_one_way(room: str, path: Path) -> None:
     for level, module in imports(path):
         first = module.partition(".")[0]
         assert first != "rgtool", f"{path}: imports between the rooms are relative"
-        if level == 2 and first:
+        if level == len(path.relative_to(PACKAGE).parts) and first:
             assert first in MAY_IMPORT[room], f"{room} may not import {first}"
         if level == 0:
             assert first not in FORBIDDEN.get(room, set()), f"{room} may not import {first}"
@@ -136,8 +136,7 @@ def test_every_command_stands_in_the_readme() -> None:
     from rgtool.cli.app import app
 
     for registered in app.registered_commands:
-        assert registered.callback is not None
-        assert f"rgtool {registered.callback.__name__}" in readme()
+        assert re.search(rf"\brgtool {registered.name}\b", readme())
 
 
 def test_every_command_shows_an_example() -> None:
@@ -145,8 +144,7 @@ def test_every_command_shows_an_example() -> None:
 
     for registered in app.registered_commands:
         assert registered.callback is not None
-        name = registered.callback.__name__
-        assert f"Example: rgtool {name}" in (registered.callback.__doc__ or "")
+        assert f"Example: rgtool {registered.name}" in (registered.callback.__doc__ or "")
 
 
 @pytest.mark.parametrize("page", ["record.md", "commands.md"])

@@ -124,7 +124,7 @@ def test_every_field_moves_the_identity() -> None:
         "augment": (), "prune": 0.5, "pruner": "random", "scope": "layerwise",
         "rounding": "openlth",
         "prunable": "convolutions", "exempt": ("fc",), "rewind": "0", "control": "reinit",
-        "precision": "bfloat16", "parent": "x", "transform": "x",
+        "precision": "bfloat16", "parent": "x", "transform": "x", "origin": "x",
     }  # fmt: skip
     assert set(others) == {field.name for field in dataclasses.fields(Recipe)}
     ids = {

@@ -1,0 +1,148 @@
+"""Importing a folder: which formats there are, what they find, what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ...schemas.errors import RgtoolError, StoreError, UsageError, did_you_mean
+from ...schemas.published_recipes import PUBLISHED
+from . import bert_tickets, contrastive, cv_lth, openlth, safetensors_masks, tables, torch_prune
+from .found import Found, FoundRun, Skipped
+from .ingest import Ingest
+from .recognise import read_blocks
+from .report import Choices, ImportedRun, ImportReport
+from .tree import Tree, walk
+
+# In this order: the formats whose layout says most come first, and take their files away.
+FORMATS: dict[str, Callable[[Tree], Found]] = {
+    openlth.FORMAT: openlth.find,
+    cv_lth.IMAGENET: cv_lth.find_imagenet,
+    cv_lth.FORMAT: cv_lth.find,
+    cv_lth.PRAC: cv_lth.find_prac,
+    contrastive.MOCO: contrastive.find_moco,
+    contrastive.SIMCLR: contrastive.find_simclr,
+    bert_tickets.FORMAT: bert_tickets.find,
+    safetensors_masks.FORMAT: safetensors_masks.find,
+    torch_prune.FORMAT: torch_prune.find,
+    tables.FORMAT: tables.find,
+}
+ALIASES = {"elasticlth": openlth.FORMAT, "pth": torch_prune.FORMAT, "csv": tables.FORMAT}
+KEEP = ("init", "rewind", "dense")
+# What may be a checkpoint: named when no format takes it.
+_CHECKPOINTS = (".pt", ".pth", ".tar", ".ckpt", ".safetensors", ".pkl", ".bin")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found before anything is imported."""
+
+    runs: tuple[FoundRun, ...]
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def levels(self) -> int:
+        """Levels of all runs."""
+        return sum(len(run.levels) for run in self.runs)
+
+
+def survey(paths: Iterable[str | Path], format: str | None = None) -> Survey:
+    """Find the runs under some paths; of most files only names and headers are looked at.
+
+    Raises
+    ------
+    UsageError
+        A path does not exist, or there is no such format.
+    """
+    formats = _chosen(format)
+    runs: list[FoundRun] = []
+    skipped: list[Skipped] = []
+    for path in paths:
+        tree = walk(Path(path))
+        skipped += tree.skipped
+        for find in formats.values():
+            found = find(tree)
+            runs += found.runs
+            skipped += found.skipped
+            tree = tree.without(found.claimed)
+        skipped += [
+            Skipped(str(file), _unclaimed(format))
+            for file in tree.files
+            if file.name.endswith(_CHECKPOINTS)
+        ]
+    return Survey(tuple(runs), tuple(skipped))
+
+
+def import_runs(
+    store: Path,
+    found: Survey,
+    choices: Choices,
+    on_level: Callable[[FoundRun, int], None] | None = None,
+) -> ImportReport:
+    """Bring what was found into a store.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be written, or the disk is full; what was imported before is whole.
+    """
+    done: list[ImportedRun] = []
+    skipped = list(found.skipped)
+    for run in found.runs:
+        try:
+            ingest = Ingest(
+                store, run, choices, partial(on_level, run) if on_level else lambda _: None
+            )
+            done.append(ingest.run())
+        except OSError as error:
+            raise StoreError(
+                f"{store}: cannot be written ({error}): no run is half there"
+            ) from None
+        except RgtoolError as error:
+            skipped.append(Skipped(str(run.path), str(error).removeprefix(f"{run.path}: ")))
+    return ImportReport(tuple(done), tuple(skipped))
+
+
+def choices(
+    *,
+    name: str | None = None,
+    task: str | None = None,
+    architecture: str | None = None,
+    recipe: str | None = None,
+    blocks: str | Path | None = None,
+    keep: Sequence[str] = (),
+) -> Choices:
+    """Hold what the user says to what there is.
+
+    Raises
+    ------
+    UsageError
+        An unknown recipe or kind of weights, or no block map.
+    """
+    if recipe is not None and recipe not in PUBLISHED:
+        raise UsageError(f"recipe '{recipe}' is unknown: {did_you_mean(recipe, PUBLISHED)}")
+    for what in keep:
+        if what not in KEEP:
+            raise UsageError(f"keep '{what}' is unknown: {did_you_mean(what, KEEP)}")
+    for option, value in (("name", name), ("task", task), ("architecture", architecture)):
+        if value is not None and (not value.strip() or not value.isprintable()):
+            raise UsageError(f"{option} '{value}' is no name: give a word")
+    read = read_blocks(Path(blocks)) if blocks is not None else None
+    return Choices(name, task, architecture, recipe, read, tuple(keep))
+
+
+def _chosen(format: str | None) -> dict[str, Callable[[Tree], Found]]:
+    if format is None:
+        return FORMATS
+    format = ALIASES.get(format, format)
+    if format not in FORMATS:
+        raise UsageError(f"format '{format}' is unknown: {did_you_mean(format, FORMATS)}")
+    return {format: FORMATS[format]}
+
+
+def _unclaimed(format: str | None) -> str:
+    if format is not None:
+        return f"not part of a run in the format {format}"
+    return "no format known here: see docs/importing.md for the layouts"

@@ -1,0 +1,259 @@
+"""Runs of OpenLTH (Frankle et al. 2020) and of its forks, ElasticLTH among them.
+
+A run is a folder `replicate_R` with `level_L/main/mask.pth`, a branch of it
+`level_L/lottery_branch_<name>_<hash>/mask.pth`. Names of files may carry a suffix before `.pth`,
+folders above the replicate any name. Masks are counted as they are; accuracy comes from `logger`,
+which is written when a level ends; `hparams.log` of level 0 tells how the run was made.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from .found import Arrays, Found, FoundLevel, FoundRun, FoundWeights, LevelData, Unreadable
+from .safe import read_text, read_torch
+from .state import as_mask, layer_weights, named, state_dict, unwrapped
+from .tree import Tree
+
+FORMAT = "openlth"
+_LEVEL = re.compile(r"level_(\d{1,4})")
+_MASK = re.compile(r"mask(?P<suffix>.*)\.pth(?:\.gz)?")
+_MODEL = re.compile(r"model_ep(\d+)_it(\d+)(?P<suffix>.*)\.pth")
+_REPLICATE = re.compile(r"replicate_(\w+)")
+_BRANCH = re.compile(r"lottery_branch_(?P<name>\w+?)_[0-9a-f]{8,}")
+_TASKS = {"fashionmnist": "fashion-mnist", "fashion_mnist": "fashion-mnist"}
+
+
+def find(tree: Tree) -> Found:
+    """Find the runs of OpenLTH in a tree."""
+    places: dict[tuple[Path, str, str], dict[int, tuple[Path, ...]]] = {}
+    claimed: set[Path] = set()
+    for folder, files in tree.folders().items():
+        level = _LEVEL.fullmatch(folder.parent.name)
+        inside = level is not None or folder.parent.name == "level_pretrain"
+        if not inside or not (folder.name == "main" or _BRANCH.match(folder.name)):
+            continue
+        claimed.update(files)
+        for suffix in _suffixes(files) if level is not None else ():
+            key = (folder.parent.parent, folder.name, suffix)
+            assert level is not None
+            places.setdefault(key, {}).setdefault(int(level[1]), files)
+    runs = tuple(_run(tree, *key, levels) for key, levels in sorted(places.items()))
+    return Found(runs, frozenset(claimed))
+
+
+def _suffixes(files: Sequence[Path]) -> list[str]:
+    masks = [m["suffix"] for file in files if (m := _MASK.fullmatch(file.name)) is not None]
+    # Without a mask a checkpoint still holds it.
+    return sorted(set(masks)) or [""] * any(file.name == "checkpoint.pth" for file in files)
+
+
+def _run(
+    tree: Tree, replicate: Path, where: str, suffix: str, levels: Mapping[int, tuple[Path, ...]]
+) -> FoundRun:
+    hparams = _hparams(replicate, levels.get(0, ()))
+    match = _REPLICATE.fullmatch(replicate.name)
+    experiment = (replicate.parent if match else replicate).name
+    branch = _BRANCH.match(where)
+    parts = [experiment, *([where] if branch else []), *([suffix] if suffix else [])]
+    fields, inferred = _fields(hparams)
+    ignored = hparams.get("pruning_layers_to_ignore", "")
+    return FoundRun(
+        format=FORMAT,
+        path=replicate,
+        experiment="/".join(parts),
+        replicate="-".join([match[1] if match else "0", *parts[1:]]),
+        levels=tuple(
+            FoundLevel(level, *_level(files, suffix)) for level, files in sorted(levels.items())
+        ),
+        recipe_name="frankle2020",
+        fields=fields,
+        exempt=tuple(name.strip().removesuffix(".weight") for name in ignored.split(",") if name),
+        starts={} if branch else _starts(tree, replicate, levels.get(0, ()), suffix),
+        inferred=inferred,
+    )
+
+
+def _level(files: Sequence[Path], suffix: str) -> tuple[tuple[Path, ...], Callable[[], LevelData]]:
+    """Choose what is read of a level: mask, logger, and the model at the end of training."""
+    names = {file.name: file for file in files}
+    mask = names.get(f"mask{suffix}.pth") or names.get(f"mask{suffix}.pth.gz")
+    source = mask or names[f"checkpoint{suffix}.pth"]
+    logger = names.get(f"logger{suffix}")
+    model = max(_models(files, suffix), default=None)
+    used = [source, *([logger] if logger else []), *([model[2]] if model else [])]
+
+    def read() -> LevelData:
+        return _read(source, logger, model[2] if model else None)
+
+    return tuple(used), read
+
+
+def _models(files: Sequence[Path], suffix: str) -> list[tuple[int, int, Path]]:
+    """List the saved models of a level by epoch and iteration."""
+    found = ((_MODEL.fullmatch(file.name), file) for file in files)
+    return sorted(
+        (int(m[1]), int(m[2]), file) for m, file in found if m is not None and m["suffix"] == suffix
+    )
+
+
+def _read(source: Path, logger: Path | None, model: Path | None) -> LevelData:
+    loaded = read_torch(source)
+    masks = _masks(loaded, str(source))
+    notes: list[str] = []
+    numbers: dict[str, float | bool | None] = {}
+    weights: Arrays = {}
+    if logger is not None:
+        try:
+            numbers = read_logger(read_text(logger))
+        except Unreadable as error:
+            notes.append(f"accuracy is left out: {error}")
+    if model is not None:
+        try:
+            weights = _weights(model)
+        except Unreadable as error:
+            notes.append(f"weights are left out: {error}")
+    shapes = {name: mask.shape for name, mask in masks.items()}
+    return LevelData(shapes, masks, weights=weights, numbers=numbers, notes=tuple(notes))
+
+
+def _masks(loaded: Any, where: str) -> dict[str, Any]:
+    """Return the masks of `mask.pth`, or those among the buffers of `checkpoint.pth`."""
+    if isinstance(loaded, Mapping) and "model_state_dict" in loaded:
+        state = state_dict(loaded, where)
+        plain = unwrapped(state, wrappers=("module.",))
+        found = {
+            plain[key].removeprefix("mask_").replace("___", "."): value
+            for key, value in state.items()
+            if plain[key].startswith("mask_")
+        }
+    elif isinstance(loaded, Mapping):
+        state = named(loaded, where)
+        plain = unwrapped(state)
+        found = {plain[key]: value for key, value in state.items()}
+    else:
+        raise Unreadable(f"{where}: holds no mask but a {type(loaded).__name__}")
+    if not found:
+        raise Unreadable(f"{where}: holds no mask")
+    return {
+        name.removesuffix(".weight"): as_mask(value, f"{where}, {name}")
+        for name, value in found.items()
+    }
+
+
+def _weights(path: Path) -> Arrays:
+    state = state_dict(read_torch(path), str(path))
+    return layer_weights({k: v for k, v in state.items() if "mask_" not in k}, str(path))
+
+
+def _starts(
+    tree: Tree, replicate: Path, level_0: Sequence[Path], suffix: str
+) -> dict[str, FoundWeights]:
+    """Find the rewind point, the first model of level 0, and the initial weights before it."""
+    starts: dict[str, FoundWeights] = {}
+    pretrain = [file for file in tree.files if file.parent == replicate / "level_pretrain" / "main"]
+    rewind = _models(level_0, suffix)[:1]
+    init = _models(pretrain, suffix)[:1] or (rewind if not pretrain else [])
+    for name, models in (("init", init), ("rewind", rewind)):
+        if models and (name == "rewind" or models[0][:2] == (0, 0)):
+            path = models[0][2]
+            starts[name] = FoundWeights((path,), partial(_weights, path))
+    return starts
+
+
+def read_logger(text: str) -> dict[str, float | bool | None]:
+    r"""Read the last value of every series of a `logger`: lines `name,iteration,value`.
+
+    Examples
+    --------
+    >>> read_logger("test_loss,0,2.3\ntest_accuracy,0,0.1\ntest_accuracy,469,0.96")
+    {'accuracy': 0.96, 'loss': 2.3}
+    """
+    last: dict[str, tuple[float, float]] = {}
+    for line in text.splitlines():
+        parts = line.replace("-", "_", 1).split(",")
+        try:
+            name, iteration, value = parts[0], float(parts[1]), float(parts[2])
+        except (IndexError, ValueError):
+            continue
+        if name not in last or iteration >= last[name][0]:
+            last[name] = (iteration, value)
+    columns = {
+        "accuracy": "test_accuracy",
+        "loss": "test_loss",
+        "train_accuracy": "train_accuracy",
+        "train_loss": "train_loss",
+    }
+    return {
+        column: last[name][1] if not math.isnan(last[name][1]) else None
+        for column, name in columns.items()
+        if name in last
+    }
+
+
+def _hparams(replicate: Path, level_0: Sequence[Path]) -> dict[str, str]:
+    """Read `hparams.log`; keys of the pretraining sections get a prefix. Empty if it is gone."""
+    path = next((f for f in level_0 if re.fullmatch(r"hparams.*\.log", f.name)), None)
+    if path is None:
+        return {}
+    try:
+        text = read_text(path)
+    except Unreadable:
+        return {}
+    values: dict[str, str] = {}
+    prefix = ""
+    for line in text.splitlines():
+        match = re.fullmatch(r"\s*\* (\w{1,60}) => (.{0,200})", line)
+        if match is not None:
+            values[prefix + match[1]] = match[2].strip()
+        elif not line.startswith(" "):
+            prefix = "pretrain_" if line.startswith("Pretraining") else ""
+    return values
+
+
+def _fields(hparams: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Translate hyperparameters into fields of the recipe; say what was taken from where."""
+    if not hparams:
+        return {}, {"recipe": "no hparams.log: frankle2020 is assumed"}
+    fields: dict[str, Any] = {
+        "rounding": "openlth",
+        # What is falsy is not written: no momentum, no weight decay, no milestones.
+        "momentum": _number(hparams.get("momentum"), 0.0),
+        "weight_decay": _number(hparams.get("weight_decay"), 0.0),
+        "milestones": _steps(hparams.get("milestone_steps", "")),
+        "rewind": hparams.get("pretrain_training_steps", "0it"),
+    }
+    if "dataset_name" in hparams:
+        name = hparams["dataset_name"]
+        fields["task"] = _TASKS.get(name, name)
+    texts = {"optimizer": "optimizer_name", "init": "model_init", "bn_init": "batchnorm_init"}
+    fields |= {field: hparams[key] for field, key in texts.items() if key in hparams}
+    numbers = {"lr": "lr", "gamma": "gamma", "prune": "pruning_fraction"}
+    for field, key in numbers.items():
+        if (value := _number(hparams.get(key))) is not None:
+            fields[field] = value
+    if (batch := _number(hparams.get("batch_size"))) is not None:
+        fields["batch_size"] = int(batch)
+    if (match := re.fullmatch(r"(\d{1,6})ep", hparams.get("training_steps", ""))) is not None:
+        fields["epochs"] = int(match[1])
+    plain = hparams.get("do_not_augment") == "True" or "mnist" in hparams.get("dataset_name", "")
+    fields["augment"] = () if plain else ("flip", "crop4")
+    kept = ("pruning_strategy", "training_steps", "warmup_steps", "transformation_seed")
+    inferred = {"recipe": "hparams.log", **{k: hparams[k] for k in kept if k in hparams}}
+    return fields, inferred
+
+
+def _steps(text: str) -> tuple[str, ...]:
+    return tuple(part for part in text.split(",") if part and part != "None")
+
+
+def _number(text: str | None, default: float | None = None) -> float | None:
+    try:
+        return float(text) if text is not None else default
+    except ValueError:
+        return default

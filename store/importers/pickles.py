@@ -1,0 +1,117 @@
+"""What a pickle would do if it were executed, read from its instructions without executing them.
+
+Loading is done by torch with `weights_only=True`, which runs no code of a file's. This look
+beforehand says in words what a file tries, and keeps out of the loader what makes it allocate far
+more than the file holds.
+"""
+
+from __future__ import annotations
+
+import io
+import pickletools
+import re
+from collections.abc import Iterator
+from typing import IO
+
+from .found import Refused, Unreadable
+
+# Names that checkpoints of tensors, numbers and texts use, and no more.
+_ALLOWED = frozenset(
+    {
+        "_codecs.encode",
+        "collections.Counter",
+        "collections.OrderedDict",
+        "numpy.core.multiarray.scalar",
+        "numpy._core.multiarray.scalar",
+        "numpy.dtype",
+        "torch.Size",
+        "torch.device",
+        "torch._utils._rebuild_parameter",
+        "torch._utils._rebuild_tensor",
+        "torch._utils._rebuild_tensor_v2",
+        "torch.nn.parameter.Parameter",
+        "torch.storage.TypedStorage",
+        "torch.storage.UntypedStorage",
+    }
+)
+_ALLOWED_PATTERN = re.compile(
+    r"torch\.(cuda\.)?(Float|Double|Half|BFloat16|Bool|Byte|Char|Short|Int|Long)(Storage|Tensor)"
+    r"|torch\.(bool|bfloat16|u?int\d+|float\d+)"
+)
+_TEXTS = ("STRING", "UNICODE")
+_MAX_OPCODES = 2_000_000
+_MAX_MEMO = 5_000_000  # a memo index beyond makes the loader's table as large as the index says
+
+
+def inspect(data: bytes | IO[bytes], where: str) -> int:
+    """Hold one pickle to what a checkpoint needs; return the number of bytes it takes.
+
+    Parameters
+    ----------
+    data : bytes or binary file
+        Where the pickle starts.
+    where : str
+        The file, for messages.
+
+    Raises
+    ------
+    Refused
+        It would execute code, or asks the loader for something else than tensors and numbers.
+    Unreadable
+        It is no whole pickle.
+    """
+    stream = io.BytesIO(data) if isinstance(data, bytes) else data
+    start = stream.tell()
+    texts: list[str] = []  # the last strings pushed: STACK_GLOBAL takes its name from them
+    memo: dict[int, str] = {}
+    try:
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+            if count > _MAX_OPCODES:
+                raise Refused(f"{where}: the pickle has over {_MAX_OPCODES} instructions")
+            for name in _names(opcode.name, argument, texts, memo):
+                _hold(name, where)
+            _hold_memo(opcode.name, argument, where)
+    except Refused:
+        raise
+    except Exception as error:  # pickletools raises whatever a broken stream provokes
+        raise Unreadable(f"{where}: no whole pickle ({_short(error)})") from None
+    return stream.tell() - start
+
+
+def _names(opcode: str, argument: object, texts: list[str], memo: dict[int, str]) -> Iterator[str]:
+    """Yield the names that an instruction asks for; keep track of texts on the way."""
+    if opcode in ("GLOBAL", "INST"):
+        yield str(argument).replace(" ", ".", 1)
+    elif opcode == "STACK_GLOBAL":
+        yield ".".join(texts[-2:]) if len(texts) >= 2 else "a name that is computed"
+    elif opcode.startswith("EXT"):
+        yield "an extension code"
+    elif any(kind in opcode for kind in _TEXTS):
+        texts.append(str(argument))
+    elif opcode in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+        index = len(memo) if opcode == "MEMOIZE" else int(str(argument))
+        memo[index] = texts[-1] if texts else ""
+    elif opcode in ("GET", "BINGET", "LONG_BINGET"):
+        texts.append(memo.get(int(str(argument)), ""))
+
+
+def _hold(name: str, where: str) -> None:
+    if name in _ALLOWED or _ALLOWED_PATTERN.fullmatch(name):
+        return
+    shown = _short(name)
+    if name.startswith("torch.nn.modules.") or "DataParallel" in name:
+        raise Refused(
+            f"{where}: a whole pickled module, which only its own code can load: give the mask "
+            "file instead (mask.pt, or a state dict)"
+        )
+    raise Refused(f"{where}: a pickle that would execute code ({shown}): nothing of it was run")
+
+
+def _hold_memo(opcode: str, argument: object, where: str) -> None:
+    if opcode in ("PUT", "LONG_BINPUT") and int(str(argument)) > _MAX_MEMO:
+        raise Refused(f"{where}: the pickle asks for a table of {argument} entries")
+
+
+def _short(value: object) -> str:
+    text = "".join(c if c.isprintable() else "?" for c in str(value))
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,84 @@
+"""What is kept of a source beside its records: files with their sums, scales, weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...schemas.layout import RunFolder
+from ...schemas.tensors import write_tensors
+from .found import FoundRun, Unreadable
+from .recognise import Recognised
+from .safe import digest
+
+Weights = dict[str, NDArray[Any]]
+
+
+def file_entry(found: FoundRun, path: Path) -> dict[str, str]:
+    """Name a file that was read, relative to its run, with its sha256."""
+    root = found.path if found.path.is_dir() else found.path.parent
+    return {"path": path.relative_to(root).as_posix(), "sha256": digest(path)}
+
+
+def scales(found: FoundRun, network: Recognised, notes: list[str]) -> dict[str, dict[str, float]]:
+    """Return the root mean square of every counted layer's weights where training started."""
+    return {
+        name: {
+            layer: float(np.sqrt(np.mean(np.square(weights, dtype=np.float64))))
+            for layer, weights in arrays.items()
+        }
+        for name in found.starts
+        if (arrays := _start(found, network, name, notes))
+    }
+
+
+def copy_weights(
+    found: FoundRun,
+    network: Recognised,
+    names: Sequence[str],
+    folder: RunFolder,
+    notes: list[str],
+) -> None:
+    """Copy `init`, `rewind` or `dense` weights of the counted layers into a run's folder.
+
+    Raises
+    ------
+    OSError
+        The disk is full or not writable.
+    """
+    for name in names:
+        if name == "dense":
+            arrays = _dense(found, network, notes)
+        else:
+            arrays = _start(found, network, name, notes) if name in found.starts else {}
+        if arrays:
+            write_tensors(folder.weights(name), arrays)
+
+
+def _start(found: FoundRun, network: Recognised, name: str, notes: list[str]) -> Weights:
+    """Read weights that training started from, in canonical names; empty where some lack."""
+    try:
+        arrays = found.starts[name].read()
+    except (Unreadable, OSError) as error:
+        notes.append(f"{name} weights are left out: {error}")
+        return {}
+    pairs = list(zip(network.layers, network.sources, strict=True))
+    if any(x.shape != getattr(arrays.get(source), "shape", None) for x, source in pairs):
+        notes.append(f"{name} weights are left out: not those of the counted layers")
+        return {}
+    return {layer.name: arrays[source] for layer, source in pairs}
+
+
+def _dense(found: FoundRun, network: Recognised, notes: list[str]) -> Weights:
+    """Read the weights at the end of level 0, in canonical names."""
+    dense = next((level for level in found.levels if level.level == 0), None)
+    weights = dense.read().weights if dense is not None else {}
+    pairs = list(zip(network.layers, network.sources, strict=True))
+    if any(source not in weights for _, source in pairs):
+        notes.append("no weights of the trained dense network are there to keep")
+        return {}
+    return {layer.name: weights[source] for layer, source in pairs}

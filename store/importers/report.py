@@ -1,0 +1,104 @@
+"""What an import is told, and what it tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .found import Skipped
+from .recognise import Blocks
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user says about everything that an import finds.
+
+    Attributes
+    ----------
+    name : str or None
+        Name of the experiment.
+    task, architecture, recipe : str or None
+        Instead of what was inferred.
+    blocks : mapping of str to str or None
+        A block map, see `recognise.read_blocks`.
+    keep : tuple of str
+        Weights that are copied into the store: `init`, `rewind`, `dense`.
+    """
+
+    name: str | None = None
+    task: str | None = None
+    architecture: str | None = None
+    recipe: str | None = None
+    blocks: Blocks | None = None
+    keep: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ImportedRun:
+    """What became of a run that was found.
+
+    Attributes
+    ----------
+    run_id, experiment_id : str
+        Identity in the store.
+    format : str
+        Name of the format.
+    architecture, task : str
+        As told or inferred.
+    replicate : str
+        Tells the runs of an experiment apart.
+    source : str
+        Where it lay.
+    levels : tuple of int
+        Its levels in the store.
+    new : tuple of int
+        Those that this import added.
+    whole : bool
+        Whether every level that was found, and none between them, is there.
+    notes : tuple of str
+        Gaps, and what could not be read.
+    """
+
+    run_id: str
+    experiment_id: str
+    format: str
+    architecture: str
+    task: str
+    replicate: str
+    source: str
+    levels: tuple[int, ...]
+    new: tuple[int, ...]
+    whole: bool = True
+    notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Architecture and task, such as `resnet20/cifar10`."""
+        return f"{self.architecture}/{self.task}"
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did.
+
+    Attributes
+    ----------
+    runs : tuple of ImportedRun
+        Runs that are in the store now, new or not.
+    skipped : tuple of Skipped
+        What was left out, and why.
+    """
+
+    runs: tuple[ImportedRun, ...]
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def new_levels(self) -> int:
+        """Levels that were added."""
+        return sum(len(run.new) for run in self.runs)
+
+    @property
+    def exit_code(self) -> int:
+        """0: all of it is in the store; 3: part of it; 1: nothing."""
+        if not self.skipped and all(run.whole for run in self.runs):
+            return 0
+        return 3 if self.runs else 1

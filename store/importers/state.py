@@ -1,0 +1,115 @@
+"""State dicts: which of their tensors are masks, which are weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .found import LevelData, Refused, Unreadable
+from .safe import to_array
+
+# What wraps a network and says nothing: DataParallel, torch.compile, OpenLTH's PrunedModel.
+_WRAPPERS = ("module.", "_orig_mod.", "model.")
+_WEIGHT = re.compile(r"(.+)\.weight(_orig)?")
+_MASK = re.compile(r"(.+)\.weight_mask")
+_STATE_KEYS = ("state_dict", "model_state_dict", "model", "net")
+
+
+def state_dict(found: Any, where: str) -> Mapping[str, Any]:
+    """Return the state dict in what a checkpoint holds: the whole of it, or one of its entries.
+
+    Raises
+    ------
+    Unreadable
+        There is none.
+    """
+    if isinstance(found, Mapping):
+        for key in _STATE_KEYS:
+            if isinstance(found.get(key), Mapping):
+                return named(found[key], where)
+        if any(hasattr(value, "shape") for value in found.values()):
+            return named(found, where)
+    raise Unreadable(f"{where}: holds no state dict")
+
+
+def named(found: Mapping[Any, Any], where: str) -> dict[str, Any]:
+    """Hold a mapping to printable texts as keys.
+
+    Raises
+    ------
+    Unreadable
+        A key is none.
+    """
+    for key in found:
+        if not isinstance(key, str) or not key.isprintable() or len(key) > 500:
+            raise Unreadable(f"{where}: an entry whose name is no plain text")
+    return dict(found)
+
+
+def unwrapped(names: Iterable[str], *, wrappers: tuple[str, ...] = _WRAPPERS) -> dict[str, str]:
+    """Map names to what is left of them without the wrappers that all of them carry."""
+    plain = {name: name for name in names}
+    changed = bool(plain)
+    while changed:
+        changed = False
+        for wrapper in wrappers:
+            if all(short.startswith(wrapper) for short in plain.values()):
+                plain = {name: short[len(wrapper) :] for name, short in plain.items()}
+                changed = True
+    return plain
+
+
+def as_mask(value: Any, where: str) -> NDArray[np.bool_]:
+    """Return a tensor or array of zeros and ones of any type as booleans.
+
+    Raises
+    ------
+    Refused
+        It holds other values.
+    Unreadable
+        It is no dense tensor.
+    """
+    array = value if isinstance(value, np.ndarray) else to_array(value, where)
+    if array.dtype == np.bool_:
+        return np.array(array)
+    kept = array == 1
+    if not (kept | (array == 0)).all():
+        odd = array[~(kept | (array == 0))].ravel()[0]
+        raise Refused(f"{where}: a mask that holds {odd}: 0 and 1 are all a mask may hold")
+    return np.asarray(kept)
+
+
+def pruned_state(state: Mapping[str, Any], where: str) -> LevelData:
+    """Read a state dict of `torch.nn.utils.prune`: `X.weight_orig` beside `X.weight_mask`.
+
+    Every weight of two or more dimensions counts as a layer; a mask is never inferred from zeros.
+    """
+    plain = unwrapped(state)
+    shapes: dict[str, tuple[int, ...]] = {}
+    masks: dict[str, NDArray[np.bool_]] = {}
+    weights: dict[str, NDArray[Any]] = {}
+    for key, value in state.items():
+        if (match := _MASK.fullmatch(plain[key])) is not None:
+            masks[match[1]] = as_mask(value, f"{where}, {match[1]}")
+        elif (match := _WEIGHT.fullmatch(plain[key])) is not None and _dimensions(value) >= 2:
+            weights[match[1]] = to_array(value, f"{where}, {match[1]}")
+            shapes[match[1]] = weights[match[1]].shape
+    for name, mask in masks.items():
+        if shapes.setdefault(name, mask.shape) != mask.shape:
+            raise Refused(
+                f"{where}, {name}: a mask of shape {mask.shape} for weights of {shapes[name]}"
+            )
+    return LevelData(shapes, masks, weights=weights)
+
+
+def layer_weights(state: Mapping[str, Any], where: str) -> dict[str, NDArray[Any]]:
+    """Return the weights of a state dict by layer, masked or not."""
+    return dict(pruned_state(state, where).weights)
+
+
+def _dimensions(value: Any) -> int:
+    return len(getattr(value, "shape", ()))
