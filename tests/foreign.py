@@ -5,11 +5,12 @@ such files, and count what they wrote by themselves. Weights are random, not tra
 makes them. Every writer returns a `Layout`, the truth about what it wrote.
 """
 
+from foreign_bert import write_bert
 from foreign_contrastive import write_moco, write_simclr
 from foreign_layout import Layout, save, saved_on
 from foreign_openlth import Options as OpenLTHOptions
 from foreign_openlth import write_elastic, write_openlth
-from foreign_plain import write_generic
+from foreign_plain import write_generic, write_safetensors, write_table
 from foreign_vita import Options as VitaOptions
 from foreign_vita import write_cv_lth, write_imagenet, write_prac
 
@@ -19,6 +20,7 @@ __all__ = [
     "VitaOptions",
     "save",
     "saved_on",
+    "write_bert",
     "write_cv_lth",
     "write_elastic",
     "write_generic",
@@ -26,5 +28,7 @@ __all__ = [
     "write_moco",
     "write_openlth",
     "write_prac",
+    "write_safetensors",
     "write_simclr",
+    "write_table",
 ]
