@@ -2,25 +2,32 @@
 
 A run is a folder with `checkpoint-{step}/mask.pt`, one a pruning. `model.pt` beside it is a whole
 pickled module from before the pruning and is not opened; the mask is that of the level after, so
-folder k (from 0) holds the mask of level k + 1 and tells how well level k did.
+folder k (from 0) holds the mask of level k + 1 (masked language modelling: k + 2), and entry k of
+`result.pt` tells how well the level before did.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError
 from .found import Found, FoundLevel, FoundRun, LevelData, Unreadable
 from .names import place
-from .safe import read_text, read_torch
+from .safe import read_torch
 from .state import as_mask, named, unwrapped
 from .tree import Tree
 
 FORMAT = "bert_tickets"
 _FOLDER = re.compile(r"checkpoint-(\d{1,9})")
-_ACCURACY = re.compile(r"^(?:eval_)?acc(?:uracy)? = ([0-9.]+)\s*$", re.MULTILINE)
+_CHECKPOINTS = 10  # of a run; a longer list of evaluations was taken at other steps
+_METRICS = ("acc", "eval_acc", "mnli/acc", "accuracy")
+_IMPLIED = "level 0 is implied: the format prunes before it first writes a mask"
 _TASKS = ("mnli", "qqp", "stsb", "sts-b", "wnli", "qnli", "mrpc", "rte", "sst-2", "cola", "squad")
 
 
@@ -45,75 +52,94 @@ def _run(tree: Tree, root: Path, steps: Mapping[int, tuple[Path, ...]]) -> Found
     # Saved every so many steps: a folder that is missing leaves a gap in the steps.
     every = min(steps) or 1
     regular = all(step % every == 0 for step in steps)
-    order = {step // every - 1 if regular else i: step for i, step in enumerate(sorted(steps))}
+    masks = {
+        step // every - 1 if regular else i: root / f"checkpoint-{step}" / "mask.pt"
+        for i, step in enumerate(sorted(steps))
+    }
+    shift = _shift(masks)
     result = root / "result.pt" if root / "result.pt" in tree.files else None
     where = place(root)
     task = next((t for t in _TASKS if t in root.name.lower()), None)
+    opened = any(file.name == "model.pt" for files in steps.values() for file in files)
+    levels = [
+        FoundLevel(k + 1 + shift, _files(mask, result), partial(_read, k + 1, mask, result))
+        for k, mask in sorted(masks.items())
+    ]
+    if shift == 0:
+        dense = partial(_read_dense, masks[min(masks)], result)
+        levels.insert(0, FoundLevel(0, _files(masks[min(masks)], result), dense))
     return FoundRun(
         format=FORMAT,
         path=root,
         experiment=where.experiment,
         replicate=where.replicate,
         seed=where.seed,
-        levels=tuple(
-            _level(k + 1, steps[step], steps.get(step + every, ()), result)
-            for k, step in sorted(order.items())
-        ),
+        levels=tuple(levels),
         recipe_name="chen2020a",
         fields={"task": task.replace("-", "")} if task else {},
         implied_dense=True,
         inferred={
             "task": "the folder's name" if task else "nothing tells the task: give --task",
-            "level": "mask.pt of the k-th checkpoint (from 0) is that of level k + 1",
+            "level": f"mask.pt of the k-th checkpoint (from 0) is that of level k + {1 + shift}",
         },
-        notes=("model.pt is a pickled module and was not opened",)
-        if any(file.name == "model.pt" for files in steps.values() for file in files)
-        else (),
+        notes=("model.pt is a pickled module and was not opened",) if opened else (),
     )
 
 
-def _level(
-    level: int, files: tuple[Path, ...], after: tuple[Path, ...], result: Path | None
-) -> FoundLevel:
-    mask = next(file for file in files if file.name == "mask.pt")
-    # How this level did stands with the next checkpoint, which was written before it was pruned.
-    report = next((file for file in after if file.name == "eval_results.txt"), None)
-    used = [mask, *([report] if report else []), *([result] if result else [])]
-    return FoundLevel(level, tuple(used), lambda: _read(level, mask, report, result))
+def _shift(masks: Mapping[int, Path]) -> int:
+    """Return 1 where the first mask is that of level 2, as in masked language modelling, else 0.
+
+    There the program prunes before it trains; every step removes a tenth of the whole network.
+    """
+    for k, path in sorted(masks.items()):
+        try:
+            found = _masks(path).values()
+        except (RgtoolError, OSError):
+            continue
+        density = sum(np.count_nonzero(m) for m in found) / sum(m.size for m in found)
+        return int(abs(density - (1 - 0.1 * (k + 2))) < 0.02)
+    return 0
 
 
-def _read(level: int, mask: Path, report: Path | None, result: Path | None) -> LevelData:
-    loaded = read_torch(mask)
+def _files(mask: Path, result: Path | None) -> tuple[Path, ...]:
+    return (mask, *([result] if result else []))
+
+
+def _masks(path: Path) -> dict[str, NDArray[np.bool_]]:
+    loaded = read_torch(path)
     if not isinstance(loaded, Mapping):
-        raise Unreadable(f"{mask}: holds no mask but a {type(loaded).__name__}")
-    state = named(loaded, str(mask))
+        raise Unreadable(f"{path}: holds no mask but a {type(loaded).__name__}")
+    state = named(loaded, str(path))
     plain = unwrapped(state)
     masks = {
-        plain[key].removesuffix(".weight_mask"): as_mask(value, f"{mask}, {key}")
+        plain[key].removesuffix(".weight_mask"): as_mask(value, f"{path}, {key}")
         for key, value in state.items()
         if key.endswith(".weight_mask")
     }
     if not masks:
-        raise Unreadable(f"{mask}: holds no mask")
-    accuracy = _reported(report) if report else None
-    if accuracy is None and result is not None:
-        accuracy = _recorded(result, level)
+        raise Unreadable(f"{path}: holds no mask")
+    return masks
+
+
+def _read(trained: int, mask: Path, result: Path | None) -> LevelData:
+    """Read a level's mask; the next checkpoint, number `trained`, tells how well it did."""
+    masks = _masks(mask)
     shapes = {name: found.shape for name, found in masks.items()}
-    return LevelData(shapes, masks, numbers={"accuracy": accuracy})
+    return LevelData(shapes, masks, numbers={"accuracy": _recorded(result, trained)})
 
 
-def _reported(path: Path) -> float | None:
-    try:
-        match = _ACCURACY.search(read_text(path))
-        return float(match[1]) if match else None
-    except (RgtoolError, ValueError):
+def _read_dense(mask: Path, result: Path | None) -> LevelData:
+    shapes = {name: found.shape for name, found in _masks(mask).items()}
+    return LevelData(shapes, numbers={"accuracy": _recorded(result, 0)}, notes=(_IMPLIED,))
+
+
+def _recorded(path: Path | None, checkpoint: int) -> float | None:
+    """Take the accuracy at a checkpoint from the list of evaluations, one a checkpoint."""
+    if path is None:
         return None
-
-
-def _recorded(path: Path, level: int) -> float | None:
-    """Take the accuracy of a level from the list of evaluations, if it has one a level."""
     try:
         results = read_torch(path)
-        return float(results[level]["acc"]) if len(results) == 10 else None
-    except (Unreadable, OSError, KeyError, IndexError, TypeError, ValueError):
+        value = next(results[checkpoint][key] for key in _METRICS if key in results[checkpoint])
+        return float(value) if len(results) <= _CHECKPOINTS else None
+    except (Unreadable, OSError, KeyError, IndexError, TypeError, ValueError, StopIteration):
         return None

@@ -53,6 +53,8 @@ def _find(
         if not epochs or not _any_belongs(epochs, belongs):
             continue
         claimed.update(epochs.values())
+        # Copies of what was there before a pruning.
+        claimed.update(f for f in files if re.fullmatch(r"model_pruned\d+\.pt", f.name))
         last = {(epoch - first) // _EPOCHS + 1: path for epoch, path in sorted(epochs.items())}
         where = place(folder)
         runs.append(

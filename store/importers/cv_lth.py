@@ -132,9 +132,9 @@ def _read_cifar(path: Path) -> LevelData:
 
 def _accuracies(result: Mapping[str, Sequence[Any]]) -> dict[str, float | bool | None]:
     """Report the test accuracy at the best validation accuracy, as the study does."""
-    validation = [float(value) / 100 for value in result.get("ta", [])]
-    tests = [float(value) / 100 for value in result.get("test_ta", [])]
-    training = [float(value) / 100 for value in result.get("train", [])]
+    validation = [_fraction(value) for value in result.get("ta", [])]
+    tests = [_fraction(value) for value in result.get("test_ta", [])]
+    training = [_fraction(value) for value in result.get("train", [])]
     if not validation or len(tests) != len(validation):
         return {}
     best = max(range(len(validation)), key=validation.__getitem__)  # the first, as argmax
@@ -155,9 +155,14 @@ def _read_imagenet(path: Path) -> LevelData:
         state |= {key.removeprefix("module."): value for key, value in extra.items()}
     data = pruned_state(state, str(path))
     try:
-        return _with(data, {"accuracy": float(loaded["best_acc1"]) / 100})
+        return _with(data, {"accuracy": _fraction(loaded["best_acc1"])})
     except (KeyError, TypeError, ValueError, RuntimeError):
         return _with(data, {}, ("accuracy is left out: there is no best_acc1",))
+
+
+def _fraction(percent: Any) -> float:
+    """Turn percent into a fraction; six digits, since a float32 tensor holds no more."""
+    return round(float(percent) / 100, 6)
 
 
 def _with(

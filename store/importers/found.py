@@ -93,6 +93,8 @@ class FoundRun:
         Name for what the runs of one experiment have in common.
     replicate : str
         Tells the runs of the experiment apart.
+    variant : str
+        Tells runs apart that may share experiment, replicate and masks, such as a branch.
     levels : tuple of FoundLevel
         Ascending, each level once.
     seed : int or None
@@ -118,6 +120,7 @@ class FoundRun:
     experiment: str
     replicate: str
     levels: tuple[FoundLevel, ...]
+    variant: str = ""
     seed: int | None = None
     recipe_name: str = ""
     fields: Mapping[str, Any] = field(default_factory=dict)

@@ -70,18 +70,23 @@ class Ingest:
             data = self._read(level)
             if data is None or not _pruned(data):
                 continue
-            network = recognise(
-                data.shapes,
-                tuple(data.kept or data.masks),
-                named=self.choices.architecture or self.found.fields.get("architecture"),
-                blocks=self.choices.blocks,
-            )
+            network = self._network(data)
             self.first: Level | None = self._canonical(data, network)
             self.first_level = level.level
             self.notes += data.notes
             self.run_id = _run_id(self.found, network, self.first)
             return network
         raise Refused(self._nothing_pruned())
+
+    def _network(self, data: LevelData) -> Recognised:
+        masked = tuple(data.kept or data.masks)
+        told, blocks = self.found.fields.get("architecture"), self.choices.blocks
+        if self.choices.architecture is None and told is not None:
+            try:
+                return recognise(data.shapes, masked, named=told, blocks=blocks)
+            except Refused as error:  # the source errs about itself: its weights tell
+                self.notes.append(f"the source names another network: {error}")
+        return recognise(data.shapes, masked, named=self.choices.architecture, blocks=blocks)
 
     def _nothing_pruned(self) -> str:
         if self.notes:
@@ -304,7 +309,9 @@ class Ingest:
     def _note_gaps(self, levels: Sequence[int]) -> None:
         if not levels or levels[-1] == 0:
             raise Refused(self._nothing_pruned())
-        self.gaps = sorted(set(range(levels[-1])) - set(levels))
+        if levels[0] > 0:
+            self.notes.append(f"starts at level {levels[0]}")
+        self.gaps = sorted(set(range(levels[0], levels[-1])) - set(levels))
         if self.gaps:
             shown = ", ".join(map(str, self.gaps[:5])) + (" ..." if len(self.gaps) > 5 else "")
             self.notes.append(f"level {shown} missing: no step leads across the gap")
@@ -348,7 +355,7 @@ class Ingest:
 
 def _run_id(found: FoundRun, network: Recognised, first: Level) -> str:
     """Return the format, and twelve digits from replicate and first pruned mask."""
-    text = hashlib.sha256(f"{found.format}\0{found.replicate}\0".encode())
+    text = hashlib.sha256(f"{found.format}\0{found.replicate}\0{found.variant}".encode())
     for layer, count in zip(network.layers, first.kept, strict=True):
         text.update(f"{layer.name}\0{layer.shape}\0".encode())
         mask = first.masks.get(layer.name)

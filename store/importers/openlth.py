@@ -56,7 +56,8 @@ def _suffixes(files: Sequence[Path]) -> list[str]:
 def _run(
     tree: Tree, replicate: Path, where: str, suffix: str, levels: Mapping[int, tuple[Path, ...]]
 ) -> FoundRun:
-    hparams = _hparams(replicate, levels.get(0, ()))
+    main = [file for file in tree.files if file.parent == replicate / "level_0" / "main"]
+    hparams = _hparams(main)
     match = _REPLICATE.fullmatch(replicate.name)
     experiment = (replicate.parent if match else replicate).name
     branch = _BRANCH.match(where)
@@ -67,7 +68,8 @@ def _run(
         format=FORMAT,
         path=replicate,
         experiment="/".join(parts),
-        replicate="-".join([match[1] if match else "0", *parts[1:]]),
+        replicate=match[1] if match else "0",
+        variant="/".join(parts[1:]),
         levels=tuple(
             FoundLevel(level, *_level(files, suffix)) for level, files in sorted(levels.items())
         ),
@@ -196,7 +198,7 @@ def read_logger(text: str) -> dict[str, float | bool | None]:
     }
 
 
-def _hparams(replicate: Path, level_0: Sequence[Path]) -> dict[str, str]:
+def _hparams(level_0: Sequence[Path]) -> dict[str, str]:
     """Read `hparams.log`; keys of the pretraining sections get a prefix. Empty if it is gone."""
     path = next((f for f in level_0 if re.fullmatch(r"hparams.*\.log", f.name)), None)
     if path is None:

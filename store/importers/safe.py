@@ -169,13 +169,15 @@ def _unpack(path: Path) -> bytes:
 
 @functools.cache
 def _allow_numpy_scalars() -> None:
-    """Let through the few classes that real checkpoints of OpenLTH hold beside tensors."""
+    """Let through what real checkpoints hold beside tensors: numpy scalars, PrAC arrays too."""
     from _codecs import encode
 
     import torch
-    from numpy._core.multiarray import scalar
+    from numpy._core.multiarray import _reconstruct, scalar
 
-    allowed: list[Any] = [scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype, encode]
+    old = "numpy.core.multiarray"  # where they were until numpy 2
+    allowed: list[Any] = [scalar, (scalar, f"{old}.scalar"), np.dtype, np.ndarray, encode]
+    allowed += [_reconstruct, (_reconstruct, f"{old}._reconstruct")]
     allowed += [type(np.dtype(kind)) for kind in "?bBhHiIlLqQefd"]
     torch.serialization.add_safe_globals(allowed)
 
