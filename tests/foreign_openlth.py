@@ -8,8 +8,8 @@ import io
 import json
 import math
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,56 +17,8 @@ import foreign_networks as networks
 import numpy as np
 import torch
 from foreign_layout import Layout, State, Tally, save, saved_on
+from foreign_rules import deeper, openlth_prune, prunable, trained, untie
 from torch import Tensor
-
-# OpenLTH's rule.
-
-
-def openlth_prune(
-    weights: State, masks: State, fraction: float, ignored: Collection[str] = ()
-) -> State:
-    """Remove ceil(fraction n) + 1 weights of n by magnitude, as OpenLTH does.
-
-    The number is taken over all layers, the threshold over those that may be pruned; a weight at
-    the threshold goes. The weights must be distinct there for exact counts, see `untie`.
-    """
-    remove = math.ceil(fraction * sum(int(mask.sum()) for mask in masks.values()))
-    threshold = _threshold(weights, masks, remove, ignored)
-    return {
-        name: mask if name in ignored else mask * (weights[name].abs() > threshold).to(mask.dtype)
-        for name, mask in masks.items()
-    }
-
-
-def untie(weights: State, masks: State, fraction: float, ignored: Collection[str] = ()) -> None:
-    """Move weights that tie with the threshold up by one unit in the last place, but for one.
-
-    Among millions of random float32 numbers ties are common; each would remove one weight more.
-    """
-    remove = math.ceil(fraction * sum(int(mask.sum()) for mask in masks.values()))
-    threshold = _threshold(weights, masks, remove, ignored)
-    names = [name for name in masks if name not in ignored]
-    below = sum(int(((weights[n].abs() < threshold) & (masks[n] != 0)).sum()) for n in names)
-    stay = remove + 1 - below
-    for name in names:
-        tied = ((weights[name].abs() == threshold) & (masks[name] != 0)).nonzero()
-        for place in tied[stay:]:
-            at = tuple(place.tolist())
-            value = weights[name][at]
-            weights[name][at] = torch.nextafter(value, 2 * value)
-        stay = max(0, stay - len(tied))
-
-
-def _threshold(weights: State, masks: State, remove: int, ignored: Collection[str]) -> float:
-    kept = [
-        weights[name].abs()[mask != 0].numpy()
-        for name, mask in masks.items()
-        if name not in ignored
-    ]
-    return float(np.partition(np.concatenate(kept), remove)[remove])
-
-
-# OpenLTH's files.
 
 EXEMPT = {"vgg": ("fc.weight",), "lenet": ("fc.weight",), "resnet": ()}
 TASK = {"vgg": ("cifar10", 391), "resnet": ("cifar10", 391), "lenet": ("mnist", 469)}
@@ -125,11 +77,13 @@ def write_elastic(
     *,
     levels: int = 3,
     replicate: int = 1,
-    suffix: str = "",
-    branches: tuple[str, ...] = ("change_depth",),
+    options: Options | None = None,
 ) -> Layout:
-    """Write one replicate of an ElasticLTH experiment: the density in the report, and branches."""
-    options = Options(suffix=suffix, ratio=True, branches=branches)
+    """Write one replicate of an ElasticLTH experiment: the density in the report, and branches.
+
+    Without options there is a `change_depth` branch and no suffix.
+    """
+    options = replace(options or Options(branches=("change_depth",)), ratio=True)
     writer = OpenLTH(folder, model, replicate, 0.2, options, "elastic")
     return writer.write(levels, replicate)
 
@@ -350,7 +304,10 @@ class OpenLTH:
         tally: Tally,
         generator: torch.Generator,
     ) -> None:
-        """Write a branch at a level: masks shuffled, kept, or carried to a deeper network."""
+        """Write a branch at a level: masks shuffled, kept, or carried to a deeper network.
+
+        The counts of a `retrain` branch are those of its level, but it has no mask file.
+        """
         kind = self.branches()[name]
         if kind == "randomly_prune":
             masks = {n: _shuffled(mask, generator) for n, mask in masks.items()}
@@ -359,53 +316,17 @@ class OpenLTH:
             tally.about = (*tally.about[:2], _deeper_name(self.model))
         elif kind == "randomly_reinitialize":
             init = trained(init, {}, generator)
-        else:
+        elif kind != "retrain":
             raise ValueError(f"unknown branch {kind}")
         end = trained(init, masks, generator)
         written = level in self.options.branch_levels
         accuracy = round(0.88 - 0.002 * level, 4)
         path = self.replicate / f"level_{level}" / name
         files = self.level(path, init, end, masks, accuracy) if written else []
+        if written and kind == "retrain":  # uses the masks of its level and saves none
+            files.pop(0).unlink()
+            (path / self.file("sparsity_report", ".json")).unlink(missing_ok=True)
         tally.level(masks, accuracy, *files, written=written)
-
-
-def prunable(network: torch.nn.Module) -> list[str]:
-    """Return the names of the weights that OpenLTH prunes: of all Conv2d and Linear layers."""
-    kinds = (torch.nn.Conv2d, torch.nn.Linear)
-    return [f"{n}.weight" for n, module in network.named_modules() if isinstance(module, kinds)]
-
-
-def trained(start: State, masks: State, generator: torch.Generator) -> State:
-    """Move all weights at random by a third of their spread, and mask them."""
-    end: State = {}
-    for name, tensor in start.items():
-        end[name] = tensor.clone()
-        if tensor.is_floating_point():
-            spread = 0.3 * float(tensor.std(correction=0)) + 1e-3
-            end[name] += spread * torch.randn(tensor.shape, generator=generator)
-        if name.endswith("running_var"):
-            end[name].abs_()
-        if name in masks:
-            end[name] *= masks[name]
-    return end
-
-
-def deeper(tensors: State) -> State:
-    """Carry a network to one with a block more in each stage: the last of a stage twice."""
-    numbers = sorted({int(n.split(".")[1]) for n in tensors if n.startswith("blocks.")})
-    per_stage = len(numbers) // 3
-    target: State = {n: t for n, t in tensors.items() if n.startswith(("conv", "bn"))}
-    for number in numbers:
-        stage, local = divmod(number, per_stage)
-        copies = (local, local + 1) if local == per_stage - 1 else (local,)
-        for copy in copies:
-            prefix = f"blocks.{stage * (per_stage + 1) + copy}."
-            target |= {
-                prefix + n.split(".", 2)[2]: t.clone()
-                for n, t in tensors.items()
-                if n.startswith(f"blocks.{number}.")
-            }
-    return target | {n: t for n, t in tensors.items() if n.startswith("fc")}
 
 
 def _deeper_name(model: str) -> str:

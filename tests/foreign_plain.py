@@ -30,6 +30,7 @@ def write_generic(
     pattern: str = "level_{:02d}.pt",
     linear: bool = True,
     mask_dtype: torch.dtype = torch.float32,
+    manifest: bool = False,
     device: str = "cpu",
 ) -> Layout:
     """Write a state dict a level; `wrap` is the key that holds it, if it stands in a dict.
@@ -48,10 +49,26 @@ def write_generic(
             state[name] = state[name].to(mask_dtype)
         content = {wrap: state, "epoch": 90} if wrap else state
         path = save(content, folder / pattern.format(level), device=device)
-        tally.level(masks_of(layers), None, path)
+        tally.level(masks_of(layers), _accuracy(level) if manifest else None, path)
         if level < levels:
             prune_global(layers, 0.2)
+    if manifest:
+        _manifest(folder, tally, model, seed)
     return tally.layout()
+
+
+def _accuracy(level: int) -> float:
+    return round(0.93 - 0.004 * level, 4)
+
+
+def _manifest(folder: Path, tally: Tally, model: str, seed: int) -> None:
+    """Write which file is which level, with its accuracy."""
+    entries = [
+        {"file": path.name, "level": level, "accuracy": _accuracy(level)}
+        for level, path in enumerate(tally.files)
+    ]
+    described = {"architecture": model, "seed": seed, "levels": entries}
+    (folder / "manifest.json").write_text(json.dumps(described, indent=2))
 
 
 def generic_layers(network: nn.Module, *, linear: bool) -> Named:
@@ -91,17 +108,13 @@ def write_safetensors(
     """
     folder.mkdir(parents=True, exist_ok=True)
     tally = Tally(folder, "safetensors", model)
-    entries = []
     for level, masks in enumerate(generic_masks(model, levels, seed)):
         path = folder / pattern.format(level)
         content = {n.removesuffix(".weight") + ending: m.to(mask_dtype) for n, m in masks.items()}
         save_file(content, path)
-        accuracy = round(0.93 - 0.004 * level, 4) if manifest else None
-        entries.append({"file": path.name, "level": level, "accuracy": accuracy})
-        tally.level(masks, accuracy, path)
+        tally.level(masks, _accuracy(level) if manifest else None, path)
     if manifest:
-        described = {"architecture": model, "seed": seed, "levels": entries}
-        (folder / "manifest.json").write_text(json.dumps(described, indent=2))
+        _manifest(folder, tally, model, seed)
     return tally.layout()
 
 

@@ -6,8 +6,9 @@ import csv
 import gzip
 import io
 import json
+import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,14 @@ from torch import Tensor
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _tidy(tmp_path: Path) -> Iterator[None]:
+    """Leave no files behind: pytest keeps folders of past sessions, and these are large."""
+    yield
+    for path in tmp_path.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def load(path: Path) -> Any:
@@ -179,7 +188,7 @@ def test_openlth_options(tmp_path: Path) -> None:
         mask_dtype=torch.bool,
         gzip=".gz",
         module="everywhere",
-        branches=("randomly_prune", "randomly_reinitialize"),
+        branches=("randomly_prune", "randomly_reinitialize", "retrain"),
         models=False,
     )
     layouts = [
@@ -199,6 +208,8 @@ def test_openlth_options(tmp_path: Path) -> None:
     for branch in layouts[1].branches.values():
         assert branch.written == (1,)
         assert branch.kept == layouts[1].kept
+    for name in layouts[1].branches:
+        assert (folder / name / "mask.pth.gz").exists() == ("retrain" not in name)
 
 
 @pytest.mark.parametrize("device", ["cuda:0", "mps"])
@@ -212,7 +223,11 @@ def test_tensors_may_say_that_they_were_elsewhere(tmp_path: Path, device: str) -
 
 
 def test_elastic_reports_the_density_and_deepens_in_branches(tmp_path: Path) -> None:
-    layout = foreign.write_elastic(tmp_path, levels=2, suffix="_distill")
+    layout = foreign.write_elastic(
+        tmp_path,
+        levels=2,
+        options=OpenLTHOptions(suffix="_distill", branches=("change_depth",)),
+    )
     folder = main(layout, 1)
     assert (folder / "mask_distill.pth").is_file()
     assert (folder / "model_ep160_it0_distill.pth").is_file()
@@ -387,6 +402,13 @@ def test_generic_state_dicts(tmp_path: Path, wrap: str | None, dtype: torch.dtyp
         assert all(mask.dtype == dtype for mask in masks.values())
         assert not level or kept(masks) == layout.kept[level]
         assert bool(masks) == bool(level)
+
+
+def test_generic_with_a_manifest(tmp_path: Path) -> None:
+    layout = foreign.write_generic(tmp_path, pattern="run-{}-final.pth", manifest=True)
+    entries = json.loads((tmp_path / "manifest.json").read_text())["levels"]
+    assert [entry["file"] for entry in entries] == [path.name for path in layout.files]
+    assert [entry["accuracy"] for entry in entries] == list(layout.accuracy)
 
 
 def test_safetensors_with_a_manifest(tmp_path: Path) -> None:
