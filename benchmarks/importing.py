@@ -1,0 +1,124 @@
+"""How fast checkpoints become records, and how much memory that takes.
+
+    python benchmarks/importing.py                     500 levels of ResNet-20 in OpenLTH's layout
+    python benchmarks/importing.py --memory            a few states of ResNet-50 in CV_LTH's
+
+Weights are random: `tests/foreign*.py` write the files as the programs did. The rival does what one
+does by hand: `torch.load` of mask and model, counts and sums of magnitudes by layer, nothing checked,
+nothing written. Files are read once beforehand, so both find them in the page cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import platform
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from rgtool.store import Store
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+
+def write_many(folder: Path, replicates: int, levels: int) -> None:
+    """Write replicates of ResNet-20 as OpenLTH does."""
+    from foreign import OpenLTHOptions, write_openlth
+
+    torch.set_num_threads(1)
+    for replicate in range(1, replicates + 1):
+        options = OpenLTHOptions(rewind=None)
+        write_openlth(
+            folder, "cifar_resnet_20", levels=levels - 1, replicate=replicate, options=options
+        )
+
+
+def write_large(folder: Path, states: int) -> None:
+    """Write states of ResNet-50 as CV_LTH does, optimizer and all."""
+    from foreign import VitaOptions, write_cv_lth
+
+    write_cv_lth(folder / "resnet50", "resnet50", levels=states, options=VitaOptions(best=False))
+
+
+def by_hand(folder: Path) -> int:
+    """Count and sum what lies in an OpenLTH tree; return the number of levels."""
+    levels = 0
+    for path in sorted(folder.glob("**/mask.pth")):
+        mask = torch.load(path, weights_only=True)
+        model = torch.load(max(path.parent.glob("model_ep*.pth")), weights_only=True)
+        for name, kept in mask.items():
+            int(kept.sum()), float((model[name].double().abs() * kept).sum())
+        levels += 1
+    return levels
+
+
+def imported(folder: Path, store: Path) -> None:
+    """Import a tree and print what it took; in a process of its own, for its peak memory."""
+    torch.set_num_threads(1)
+    before = peak()
+    began = time.perf_counter()
+    report = Store(store).import_runs(folder)
+    seconds = time.perf_counter() - began
+    levels = report.new_levels
+    print(f"imported {len(report.runs)} run(s), {levels} levels in {seconds:.1f} s: "
+          f"{levels / seconds:.1f} levels/s")  # fmt: skip
+    print(f"peak memory {peak():.0f} MB, {before:.0f} MB of it before the import (Python, duckdb)")
+    began = time.perf_counter()
+    again = Store(store).import_runs(folder)
+    assert again.new_levels == 0
+    print(f"again, nothing new: {time.perf_counter() - began:.1f} s")
+
+
+def apart(call: Callable[..., None], *arguments: object) -> None:
+    """Run something in a process of its own."""
+    process = multiprocessing.get_context("spawn").Process(target=call, args=arguments)
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"{call.__name__} failed ({process.exitcode})")
+
+
+def peak() -> float:
+    """Peak memory of this process, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    """Write a tree, read it by hand, import it, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--replicates", type=int, default=25)
+    parser.add_argument("--levels", type=int, default=20)
+    parser.add_argument("--memory", action="store_true", help="ResNet-50 instead")
+    parser.add_argument("--folder", default=None, help="where files are made")
+    options = parser.parse_args()
+    print(f"torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores")
+    with tempfile.TemporaryDirectory(prefix="rgtool-import-", dir=options.folder) as name:
+        folder, store = Path(name) / "in", Path(name) / "store"
+        if options.memory:
+            apart(write_large, folder, 6)
+        else:
+            apart(write_many, folder, options.replicates, options.levels)
+        sizes = [path.stat().st_size for path in folder.glob("**/*") if path.is_file()]
+        print(
+            f"{sum(sizes) / 1e6:.0f} MB in {len(sizes)} files, the largest {max(sizes) / 1e6:.1f} MB"
+        )
+        for path in folder.glob("**/*"):
+            if path.is_file():
+                path.read_bytes()
+        apart(imported, folder, store)
+        if not options.memory:
+            began = time.perf_counter()
+            levels = by_hand(folder)
+            rate = levels / (time.perf_counter() - began)
+            print(f"by hand, reading alone: {rate:.1f} levels/s")
+
+
+if __name__ == "__main__":
+    main()
