@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rgtool.runner.recipes import recipe
     from rgtool.schemas.errors import RgtoolError
     from rgtool.schemas.recipe import Recipe
-    from rgtool.store import Store
+    from rgtool.store import Store, published
 
 __version__ = "0.1.0"
 
@@ -26,11 +26,12 @@ _HOMES = {
     "Store": "rgtool.store",
     "eigen": "rgtool.analysis.spectrum",
     "null": "rgtool.analysis.null",
+    "published": "rgtool.store",
     "recipe": "rgtool.runner.recipes",
     "run": "rgtool.runner.experiment",
 }
 
-__all__ = ["Recipe", "RgtoolError", "Store", "eigen", "null", "recipe", "run"]
+__all__ = ["Recipe", "RgtoolError", "Store", "eigen", "null", "published", "recipe", "run"]
 
 
 def __getattr__(name: str) -> Any:

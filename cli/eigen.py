@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import ByOption, StoreOption, WindowOption, read_window
+from .options import StoreOption, WindowOption, read_window
 from .output import Table, output_options, warn_of
+from .published import is_published, spectrum_of
 
 if TYPE_CHECKING:
     from ..analysis.spectrum import Spectrum
@@ -29,9 +30,12 @@ _SHOWN = (
 @output_options
 def eigen(
     experiment: Annotated[
-        str | None, typer.Argument(help="Prefix of an id, or resnet20/cifar10.")
+        str | None,
+        typer.Argument(help="Prefix of an id, resnet20/cifar10, or published:NAME."),
     ] = None,
-    by: ByOption = "block",
+    by: Annotated[
+        str | None, typer.Option(help="Grouping: layer, block or stage; default block.")
+    ] = None,
     window: WindowOption = None,
     store: StoreOption = None,
 ) -> Table:
@@ -40,15 +44,19 @@ def eigen(
     eigenvalue is the geometric mean over levels and seeds of M(n+1)/M(n); low and high are its 95 %
     interval over seeds; spread is the standard deviation over levels (the +- of the paper);
     null_eigenvalue is what magnitude pruning of the untrained network gives; excess is the exponent
-    minus that of the null.
+    minus that of the null. published:NAME prints a spectrum of the literature as it is; its std is
+    such a spread.
 
     Example: rgtool eigen resnet20/cifar10 --by stage
     """
+    if experiment and is_published(experiment):
+        return spectrum_of(experiment, by, window)
+
     from ..analysis.spectrum import eigen as compute
     from ..store import Store
 
     opened = Store(store)
-    spectrum = compute(opened, experiment, by=by, window=read_window(window))
+    spectrum = compute(opened, experiment, by=by or "block", window=read_window(window))
     warn_of(opened.problems)
     return spectrum_table(spectrum)
 

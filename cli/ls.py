@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..schemas.errors import UsageError
 from .options import StoreOption
 from .output import Table, output_options, say, warn_of
+from .published import every_spectrum
 
 if TYPE_CHECKING:
     from ..store import ExperimentInfo, RunInfo
@@ -22,12 +24,20 @@ def ls(
     runs: Annotated[
         bool, typer.Option("--runs", help="A row per run, not per experiment.")
     ] = False,
+    published: Annotated[
+        bool, typer.Option("--published", help="Spectra of the literature instead.")
+    ] = False,
     store: StoreOption = None,
 ) -> Table:
-    """List what is in the store.
+    """List what is in the store, or the spectra of the literature that come with rgtool.
 
     Example: rgtool ls --runs
     """
+    if published:
+        if runs:
+            raise UsageError("--runs and --published together: choose one")
+        return every_spectrum()
+
     from ..store import Store
 
     opened = Store(store)

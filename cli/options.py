@@ -16,7 +16,6 @@ StoreOption = Annotated[
         "--store", help="Folder of the store.", envvar="RGTOOL_STORE", show_default="rgstore"
     ),
 ]
-ByOption = Annotated[str, typer.Option("--by", help="Grouping: layer, block or stage.")]
 WindowOption = Annotated[
     str | None, typer.Option("--window", help="Levels a:b, ends included.", metavar="A:B")
 ]

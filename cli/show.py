@@ -11,6 +11,7 @@ import typer
 from ..schemas.errors import RgtoolError
 from .options import StoreOption
 from .output import Table, output_options, sparkline, warn_of
+from .published import is_published, spectrum_of
 
 if TYPE_CHECKING:
     from ..store import Store
@@ -20,16 +21,20 @@ Rows = list[tuple[str, Any]]
 
 @output_options
 def show(
-    name: Annotated[str, typer.Argument(help="A run, or an experiment: any unique prefix.")],
+    name: Annotated[str, typer.Argument(help="A run, an experiment, or published:NAME.")],
     store: StoreOption = None,
 ) -> Table:
     """Show one run (recipe, provenance, accuracy and shares) or one experiment.
 
     For an experiment: its runs together, and the matching density, the sparsest level whose
-    accuracy is within one seed standard deviation of the dense network's.
+    accuracy is within one seed standard deviation of the dense network's. published:NAME shows a
+    spectrum of the literature with its source; rgtool ls --published lists them.
 
     Example: rgtool show resnet20/cifar10
     """
+    if is_published(name):
+        return spectrum_of(name)
+
     from ..store import Store
 
     opened = Store(store)

@@ -18,7 +18,8 @@ def sql(
 ) -> Table:
     """Ask the store anything, in the SQL of DuckDB.
 
-    Views: runs, levels, layers, flow. Nothing can be written.
+    Views: runs, levels, layers, flow, and the published_* figures of the literature. Nothing can be
+    written.
 
     Example: rgtool sql "SELECT name, avg(eigenvalue) FROM flow WHERE grouping = 'stage' GROUP BY 1"
     """

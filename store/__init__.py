@@ -12,8 +12,21 @@ from .store import Store
 if TYPE_CHECKING:
     from .compaction import Compaction
     from .counts import Counts
+    from .literature import PublishedSpectrum, published, published_names
 
-__all__ = ["Compaction", "Counts", "ExperimentInfo", "Problem", "Result", "RunInfo", "Store"]
+__all__ = [
+    "Compaction",
+    "Counts",
+    "ExperimentInfo",
+    "Problem",
+    "PublishedSpectrum",
+    "Result",
+    "RunInfo",
+    "Store",
+    "published",
+    "published_names",
+]
+_LITERATURE = ("PublishedSpectrum", "published", "published_names")
 
 
 def __getattr__(name: str) -> Any:
@@ -25,4 +38,8 @@ def __getattr__(name: str) -> Any:
         from .compaction import Compaction
 
         return Compaction
+    if name in _LITERATURE:
+        from . import literature
+
+        return getattr(literature, name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -7,6 +7,7 @@ import re
 import duckdb
 
 from ..schemas.errors import QueryError, did_you_mean
+from ..schemas.published import PUBLISHED
 from .session import VIEWS
 
 _READS = (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI)  # MULTI: PIVOT
@@ -66,9 +67,10 @@ def explain(error: duckdb.Error, query: str) -> str:
     message = re.sub(r"^(?:\w+ )+?(?:Error|Exception): ", "", lines[0]).rstrip("!. ")
     if match := re.search(r"Table with name (\S+) does not exist", message):
         name = match[1].strip('"')
-        return f"there is no view '{name}': {did_you_mean(name, VIEWS)}"
+        return f"there is no view '{name}': {did_you_mean(name, (*VIEWS, *PUBLISHED))}"
     if isinstance(error, duckdb.PermissionException):
-        return f"{message}: a query reads the views of the store ({', '.join(VIEWS)}) alone"
+        known = ", ".join((*VIEWS, "published_*"))
+        return f"{message}: a query reads the views of the store ({known}) alone"
     hint = next(
         (line.strip() for line in lines[1:] if line.startswith(("Candidate b", "Did "))), ""
     )

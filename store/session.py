@@ -10,8 +10,10 @@ from types import MappingProxyType
 import duckdb
 
 from ..schemas import record, views
+from ..schemas.published import PUBLISHED
 from .broken import in_place
 from .connection import connect
+from .figures import create_published
 from .snapshot import Snapshot, strict_json
 
 VIEWS = tuple(views.views())
@@ -34,9 +36,9 @@ class SessionError(duckdb.Error):
 def mentioned(sql: str) -> frozenset[str]:
     """Name the views and relations that a statement may read; all if it asks for the catalog."""
     if _CATALOG.search(sql):
-        return frozenset(VIEWS)
+        return frozenset((*VIEWS, *PUBLISHED))
     words = {word.lower() for word in re.findall(r"\w+", sql)}
-    return frozenset(words.intersection((*VIEWS, *_RELATIONS)))
+    return frozenset(words.intersection((*VIEWS, *PUBLISHED, *_RELATIONS)))
 
 
 def open_session(
@@ -106,6 +108,7 @@ def _create_views(
     for name, select in views.views().items():
         if name in wanted:
             connection.execute(f"CREATE VIEW {name} AS {select}")
+    create_published(connection, wanted)
 
 
 def _create(

@@ -13,7 +13,9 @@ import pytest
 from stores import write_run
 
 from rgtool.schemas.errors import QueryError
+from rgtool.schemas.published import PUBLISHED
 from rgtool.store import Store
+from rgtool.store.session import VIEWS
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def digest(folder: Path) -> dict[str, str]:
             "SELECT level FROM levels WHERE run_id LIKE '%s1' ORDER BY level DESC",
             [(3,), (2,), (1,), (0,)],
         ),
-        ("SHOW TABLES", [("flow",), ("layers",), ("levels",), ("runs",)]),
+        ("SHOW TABLES", [(name,) for name in sorted((*VIEWS, *PUBLISHED))]),
     ],
 )
 def test_reading_queries_work(store: Store, query: str, rows: list[tuple[object, ...]]) -> None:

@@ -1,0 +1,201 @@
+"""Spectra of the literature: `published:NAME` names one wherever an experiment is named."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..schemas.errors import UsageError, did_you_mean
+from ..schemas.published import PUBLISHED
+from .figures import figures
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+PREFIX = "published:"
+_SPREAD = "std is a spread over levels, not an error bar: the drift of a flow alone makes one"
+_NO_SPREAD = "the paper prints no std for this spectrum"
+_NORMAL = "block 0 of each stage is not printed: a stretched or squeezed ticket keeps it as it is"
+
+
+@dataclass(frozen=True, eq=False)
+class PublishedSpectrum:
+    """The eigenvalues of one experiment, as a paper prints them. There are no seeds behind them.
+
+    Attributes
+    ----------
+    name : str
+        `published:` and a name, unique.
+    source : str
+        Paper and tables.
+    architecture, pretraining, task : str
+        What was trained, in the words of the store; pretraining is `none` where there was none.
+    by : str
+        Grouping: `layer`, `block` or `stage`.
+    names : tuple of str, length G
+        Groups in the order of the forward pass, named as in a store.
+    printed_index : tuple of int, length G
+        The index that the paper gives them.
+    eigenvalue : array, shape (G,)
+        Mean over levels of M(n+1)/M(n), rounded to two decimals.
+    std : array, shape (G,)
+        The printed standard deviation over levels; NaN where none is printed.
+    share_start : array, shape (G,)
+        M at level 1, where the spectrum starts; NaN where it is not printed.
+    sources : tuple of str, length G
+        Where each eigenvalue stands.
+    """
+
+    name: str
+    source: str
+    architecture: str
+    pretraining: str
+    task: str
+    by: str
+    names: tuple[str, ...]
+    printed_index: tuple[int, ...]
+    eigenvalue: Floats
+    std: Floats
+    share_start: Floats
+    sources: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """Architecture and task, such as `resnet20/cifar10`."""
+        return f"{self.architecture}/{self.task}"
+
+    @property
+    def title(self) -> str:
+        """One line that says what this is."""
+        pretrained = "" if self.pretraining == "none" else f", pretraining {self.pretraining}"
+        return f"{self.name}: {self.label}{pretrained}, by {self.by}; {self.source}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the numbers alone do not say."""
+        printed = any(value is not None for value in _known(self.std))
+        blocks = self.by == "block" and "." in self.names[0]
+        return (_SPREAD if printed else _NO_SPREAD, *([_NORMAL] if blocks else []))
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return a dictionary a group; what is not printed is None."""
+        columns = {
+            "name": self.names,
+            "printed_index": self.printed_index,
+            "eigenvalue": self.eigenvalue.tolist(),
+            "std": _known(self.std),
+            "share_start": _known(self.share_start),
+            "source": self.sources,
+        }
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def to_frame(self) -> pl.DataFrame:
+        """Return a row per group; what is not printed is null."""
+        import polars as pl
+
+        reals = dict.fromkeys(("eigenvalue", "std", "share_start"), pl.Float64)
+        return pl.DataFrame(self.to_dicts(), schema_overrides=reals)
+
+
+def published_names() -> tuple[str, ...]:
+    """Name the published spectra, in the order of their tables.
+
+    Examples
+    --------
+    >>> published_names()[0]
+    'published:resnet50-simclr-imagenet'
+    """
+    return tuple(_spectra())
+
+
+def published(name: str) -> PublishedSpectrum:
+    """Look up a spectrum of the literature.
+
+    Parameters
+    ----------
+    name : str
+        A name of `published_names`, or a unique prefix of one; `published:` may be left out.
+
+    Raises
+    ------
+    UsageError
+        None or several fit; the message lists the nearest or the candidates.
+
+    Examples
+    --------
+    >>> published("resnet50-simclr-imagenet").eigenvalue.tolist()
+    [1.15, 1.09, 1.02, 0.95]
+    """
+    full = PREFIX + name.removeprefix(PREFIX)
+    known = _spectra()
+    if full in known:  # also where it begins another name: cifar10 and cifar100
+        return _spectrum(full, known[full])
+    found = [other for other in known if full != PREFIX and other.startswith(full)]
+    if len(found) == 1:
+        return _spectrum(found[0], known[found[0]])
+    if found:
+        raise UsageError(f"'{name}' begins {len(found)} published names: {', '.join(found)}")
+    raise UsageError(f"no published spectrum '{name}': {did_you_mean(full, known)}")
+
+
+@functools.cache
+def _spectra() -> dict[str, list[dict[str, Any]]]:
+    """Rows of the published spectra by name."""
+    spectra: dict[str, list[dict[str, Any]]] = {}
+    for row in _rows("published_spectra"):
+        spectra.setdefault(row["experiment"], []).append(row)
+    return spectra
+
+
+def _rows(view: str) -> list[dict[str, Any]]:
+    names = [column.name for column in PUBLISHED[view]]
+    return [dict(zip(names, row, strict=True)) for row in figures(view)]
+
+
+def _spectrum(name: str, rows: list[dict[str, Any]]) -> PublishedSpectrum:
+    starts = {
+        row["name"]: row["share"]
+        for row in _rows("published_starting_points")
+        if row["experiment"] == name
+    }
+    first = rows[0]
+    return PublishedSpectrum(
+        name=name,
+        source=_together([row["source"] for row in rows]),
+        architecture=first["architecture"],
+        pretraining=first["pretraining"],
+        task=first["task"],
+        by=first["grouping"],
+        names=tuple(row["name"] for row in rows),
+        printed_index=tuple(row["printed_index"] for row in rows),
+        eigenvalue=_array([row["eigenvalue"] for row in rows]),
+        std=_array([row["std"] for row in rows]),
+        share_start=_array([starts.get(row["name"]) for row in rows]),
+        sources=tuple(row["source"] for row in rows),
+    )
+
+
+def _array(values: list[float | None]) -> Floats:
+    import numpy as np
+
+    array = np.array(values, dtype=np.float64)  # None becomes NaN
+    array.flags.writeable = False
+    return array
+
+
+def _known(values: Floats) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in values.tolist()]
+
+
+def _together(sources: list[str]) -> str:
+    """Join sources of one paper: `X, Table 3` and `X, Table 7` are `X, Table 3, Table 7`."""
+    papers = list(dict.fromkeys(source.partition("), ")[0] for source in sources))
+    places = list(dict.fromkeys(source.partition("), ")[2] for source in sources))
+    assert len(papers) == 1
+    return f"{papers[0]}), {', '.join(places)}"

@@ -1,0 +1,466 @@
+"""Figures of the literature: what is printed, as views in every store, by name."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import importlib.resources
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from stores import write_run
+
+import rgtool
+from rgtool.cli import main
+from rgtool.schemas.blocks import architecture
+from rgtool.schemas.errors import QueryError, StoreError, UsageError
+from rgtool.schemas.published import PUBLISHED, Column
+from rgtool.schemas.recipe import Recipe
+from rgtool.store import PublishedSpectrum, Store, published, published_names
+from rgtool.store.figures import FOLDER, figures, read_figures
+
+ROWS = {
+    "published_spectra": 112,
+    "published_starting_points": 12,
+    "published_gammas": 14,
+    "published_elastic": 77,
+    "published_elastic_mappings": 41,
+    "published_elastic_orderings": 33,
+    "published_transfers": 66,
+}
+SOURCE = {
+    "published_elastic": "Chen et al. 2021c (arXiv 2103.16547)",
+    "published_elastic_mappings": "Chen et al. 2021c (arXiv 2103.16547)",
+    "published_elastic_orderings": "Chen et al. 2021c (arXiv 2103.16547)",
+    "published_transfers": "Chen et al. 2021a (arXiv 2012.06908)",
+}
+REDMAN = "Redman et al. 2021 (arXiv 2110.03210)"
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Store:
+    return Store(tmp_path / "nowhere")
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as left:
+            main(list(arguments))
+        captured = capsys.readouterr()
+        return int(left.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+def originals(shared: Path, name: str) -> list[dict[str, str]]:
+    with (shared / "data/published" / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# The files
+
+
+def test_the_package_holds_a_file_a_view() -> None:
+    folder = importlib.resources.files("rgtool.store") / "published"
+    names = sorted(entry.name for entry in folder.iterdir())
+    assert names == sorted(f"{view}.csv" for view in PUBLISHED)
+    assert set(ROWS) == set(PUBLISHED)
+
+
+@pytest.mark.parametrize("view", PUBLISHED)
+def test_every_row_has_its_source_and_none_stands_twice(view: str) -> None:
+    rows = figures(view)
+    assert len(rows) == len(set(rows)) == ROWS[view]
+    paper = re.escape(SOURCE.get(view, REDMAN))
+    place = r"(Tables?|Figs?\.|Secs?\.|App\.) .+"
+    assert all(re.fullmatch(f"{paper}, {place}", row[-1]) for row in rows)
+
+
+def test_what_joins_a_store_is_written_as_in_a_store() -> None:
+    for view, columns in PUBLISHED.items():
+        names = [column.name for column in columns]
+        for row in figures(view):
+            cells = dict(zip(names, row, strict=True))
+            for fraction in ("share", "density", "accuracy"):
+                assert cells.get(fraction) is None or 0 < cells[fraction] <= 1
+            task = cells.get("task", "")
+            assert task == task.lower()
+            assert cells.get("grouping", "layer") in ("layer", "block", "stage")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,c\n1,2\n", "columns are"),
+        ("", "columns are"),
+        ("a,b\n1\n", "shorter|longer"),
+        ("a,b\n1,2,3\n", "shorter|longer"),
+        ("a,b\n,2\n", "no a in a row"),
+        ("a,b\nx,2\n", "invalid literal"),
+        ("a,b\n1,nan\n", "not finite"),
+        ('a,b\n1,"2\n', "unexpected end"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "x.csv"
+    file.write_text(text)
+    with pytest.raises(StoreError, match=f"x.csv is damaged.*({words}).*install rgtool again"):
+        read_figures(file, (Column("a", "INTEGER"), Column("b", "DOUBLE", null=True)))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="y.csv is damaged"):
+        read_figures(tmp_path / "y.csv", (Column("a", "INTEGER"),))
+
+
+# The originals
+
+
+def test_spectra_are_the_printed_ones(shared: Path) -> None:
+    rows = originals(shared, "paper_eigenvalues.csv")
+    expected = sorted(
+        (
+            f"{REDMAN}, Table {r['table']}",
+            r["architecture"],
+            r["pretraining"].lower(),
+            r["task"].replace("-", "").lower(),
+            {"encoder layer": "block"}.get(r["unit"], r["unit"]),
+            r["stage"] or "-",
+            int(r["index"]),
+            float(r["eigenvalue"]),
+            float(r["std"] or -1),
+        )
+        for r in rows
+    )
+    found = sorted(
+        (
+            source,
+            network,
+            pretraining,
+            task,
+            by,
+            name.partition(".")[0] if "." in name and by == "block" else "-",
+            index,
+            eigenvalue,
+            -1 if std is None else std,
+        )
+        for _, network, pretraining, task, by, name, index, eigenvalue, std, source in figures(
+            "published_spectra"
+        )
+    )
+    assert found == expected
+
+
+def test_starting_points_and_gammas_are_the_printed_ones(shared: Path) -> None:
+    shares = [float(r["M"]) for r in originals(shared, "paper_starting_points.csv")]
+    assert [row[-2] for row in figures("published_starting_points")] == shares
+    gammas = [float(r["gamma"]) for r in originals(shared, "paper_gamma.csv")]
+    assert [row[-2] for row in figures("published_gammas")] == gammas
+
+
+def test_elastic_figures_are_the_printed_ones(shared: Path) -> None:
+    rows = [r for r in originals(shared, "elth_tables.csv") if r["metric"] != "qualitative"]
+    found = figures("published_elastic")
+    assert len(found) == len(rows)
+    for row, r in zip(found, rows, strict=True):
+        assert row[7] == pytest.approx(float(r["value"]) / 100, abs=1e-12)
+        if r["sparsity_pct"] and row[0] != "dense":  # a dense network has density 1
+            assert row[5] == pytest.approx(1 - float(r["sparsity_pct"]) / 100, abs=1e-12)
+        baseline = re.search(r"(?:dense|IMP baseline) ([\d.]+)$", r["note"])
+        expected = float(baseline[1]) / 100 if baseline else None
+        assert row[9] == (None if expected is None else pytest.approx(expected, abs=1e-12))
+        assert re.sub(r"\D", "", r["target"]) == re.sub(r"\D", "", row[3])
+    mappings = [
+        (r["name"].partition(" (")[0], f"resnet{r['source']}", f"resnet{r['target']}")
+        + (r["block_mapping"],)
+        for r in originals(shared, "elth_mappings.csv")
+    ]
+    assert [row[:4] for row in figures("published_elastic_mappings")] == mappings
+    orderings = [
+        (r["better"].partition(" (")[0], r["worse"].partition(" (")[0])
+        for r in originals(shared, "elth_orderings.csv")
+    ]
+    assert [row[:2] for row in figures("published_elastic_orderings")] == orderings
+
+
+def test_transfers_are_the_printed_ones(shared: Path) -> None:
+    rows = originals(shared, "chen2021a_tables.csv")
+    for row, r in zip(figures("published_transfers"), rows, strict=True):
+        ticket, _, weights, _, _, matching, density, level, temperature, accuracy, _ = row
+        assert weights == r["init"].lower()
+        assert level == (int(r["n_prunings"]) if r["n_prunings"] else None)
+        assert matching == (None if temperature else "FAILS" not in r["kind"])
+        assert ticket.split()[0] in r["kind"] or "temperature" in r["kind"]
+        number = float(r["max_matching_sparsity_pct"] or "nan") / 100
+        if temperature is not None:
+            assert accuracy == pytest.approx(number, abs=1e-12)
+            assert f"temperature {temperature:g}:" in r["kind"]
+        elif density is not None:
+            assert density == pytest.approx(1 - number, abs=1e-12)
+
+
+# The views
+
+
+@pytest.mark.parametrize("view", PUBLISHED)
+def test_every_view_is_in_an_empty_store(empty: Store, view: str) -> None:
+    found = empty.sql(f"SELECT * FROM {view}")
+    assert found.columns == tuple(column.name for column in PUBLISHED[view])
+    assert found.types == tuple(column.type for column in PUBLISHED[view])
+    assert [tuple(row) for row in found.rows] == list(figures(view))
+    assert empty.query(f"SELECT count(*) FROM {view}").rows == [(ROWS[view],)]
+    assert not empty.path.exists()
+
+
+def test_the_catalog_lists_the_views(empty: Store) -> None:
+    views = empty.sql("SELECT table_name FROM information_schema.views WHERE table_schema = 'main'")
+    assert set(PUBLISHED) <= {name for (name,) in views.rows}
+    assert set(PUBLISHED) <= {name for (name,) in empty.sql("SHOW TABLES").rows}
+    described = empty.sql("DESCRIBE published_gammas").rows
+    assert [row[0] for row in described] == [c.name for c in PUBLISHED["published_gammas"]]
+    assert len(empty.sql("SUMMARIZE Published_Gammas").rows) == 5
+
+
+def test_a_view_is_made_for_those_who_mention_it(empty: Store) -> None:
+    def made(connection: Any) -> list[str]:
+        return [name for (name,) in connection.execute("SHOW TABLES").fetchall()]
+
+    from rgtool.store.session import mentioned
+
+    assert empty._trusted(made, wanted=mentioned("SELECT * FROM runs")) == ["runs"]
+    wanted = mentioned("FROM published_gammas")
+    assert empty._trusted(made, wanted=wanted) == ["published_gammas"]
+
+
+def test_views_join_a_store(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    write_run(store.path, recipe=Recipe(architecture="resnet14", task="cifar10"), levels=3)
+    found = store.sql(
+        "SELECT name, count(*), any_value(p.eigenvalue) FROM flow "
+        "JOIN published_spectra AS p USING (architecture, task, grouping, name) "
+        "WHERE level > 0 GROUP BY name ORDER BY name"
+    )
+    assert found.rows == [("1.1", 3, 1.07), ("2.1", 3, 1.03), ("3.1", 3, 0.95)]
+
+
+def test_the_files_cannot_be_read_by_name(empty: Store) -> None:
+    file = FOLDER / "published_spectra.csv"
+    assert file.exists()
+    for query in (
+        f"SELECT * FROM read_csv('{file}')",
+        f"SELECT * FROM published_gammas, read_text('{file}')",
+    ):
+        with pytest.raises(QueryError, match="Cannot access file"):
+            empty.sql(query)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("published_spectrum", "did you mean published_spectra"),
+        ("published_gamma", "did you mean published_gammas"),
+        ("published", "no view 'published': "),
+    ],
+)
+def test_a_misspelt_view_gets_a_hint(empty: Store, name: str, words: str) -> None:
+    with pytest.raises(QueryError, match=words):
+        empty.sql(f"SELECT * FROM {name}")
+
+
+def test_orderings_compare_known_transforms(empty: Store) -> None:
+    lost = empty.sql(
+        "SELECT count(*) FROM published_elastic_orderings AS o "
+        "ANTI JOIN published_elastic_mappings AS m ON m.transform = o.better"
+    )
+    assert lost.rows == [(0,)]
+    lost = empty.sql(
+        "SELECT count(*) FROM published_elastic_orderings AS o "
+        "ANTI JOIN published_elastic_mappings AS m ON m.transform = o.worse"
+    )
+    assert lost.rows == [(0,)]
+
+
+def test_mappings_fill_their_target(empty: Store) -> None:
+    rows = empty.sql("SELECT * EXCLUDE (source) FROM published_elastic_mappings").rows
+    for _, source, target, mapping in rows:
+        pairs = [part.split(":") for part in mapping.split(";")]
+        blocks = [(int(re.sub(r"\D", "", name)) - 2) // 6 for name in (source, target)]
+        assert max(int(block) for block, _ in pairs) < blocks[0]
+        filled = [int(block) for _, several in pairs for block in several.split(",")]
+        assert sorted(filled) == list(range(blocks[1]))
+
+
+# The spectra
+
+
+def spectra() -> list[PublishedSpectrum]:
+    return [published(name) for name in published_names()]
+
+
+def test_names_are_unique_and_say_what_was_trained() -> None:
+    names = published_names()
+    assert len(names) == len(set(names)) == 13
+    for spectrum in spectra():
+        assert spectrum.name.startswith(f"published:{spectrum.architecture}-")
+        assert spectrum.name.endswith(f"-{spectrum.task}")
+        assert len(set(spectrum.names)) == len(spectrum.names)
+    assert sum(len(spectrum.names) for spectrum in spectra()) == 112
+
+
+@pytest.mark.parametrize(
+    ("name", "eigenvalues", "stds", "places"),
+    [
+        ("resnet50-simclr-imagenet", [1.15, 1.09, 1.02, 0.95], [0.01, 0.02, 0.01, 0.02], "Table 2"),
+        ("resnet50-simclr-cifar10", [1.11, 1.06, 1.01, 0.98], [0.01, 0.01, 0.01, 0.002], "Table 2"),
+        (
+            "resnet50-supervised-cifar100",
+            [1.04, 1.06, 1.03, 0.97],
+            [0.05, 0.02, 0.004, 0.01],
+            "Table 4",
+        ),
+        (
+            "resnet20-cifar10",
+            [1.07, 1.07, 1.02, 1.02, 0.97, 0.95],
+            [np.nan] * 6,
+            "Table 3, Table 7, Table 8",
+        ),
+    ],
+)
+def test_golden_spectra(
+    name: str, eigenvalues: list[float], stds: list[float], places: str
+) -> None:
+    spectrum = published(name)
+    np.testing.assert_array_equal(spectrum.eigenvalue, eigenvalues)
+    np.testing.assert_array_equal(spectrum.std, stds)
+    assert spectrum.source == f"{REDMAN}, {places}"
+
+
+def test_groups_are_named_as_the_block_maps_name_them() -> None:
+    vgg = published("vgg16-cifar10")
+    layers = architecture("vgg16").counted()
+    assert (vgg.by, vgg.names) == ("layer", tuple(layer.name for layer in layers))
+    for depth in (14, 20, 32, 44, 56):
+        spectrum = published(f"resnet{depth}-cifar10")
+        blocks = dict.fromkeys(layer.block for layer in architecture(f"resnet{depth}").layers)
+        normal = [b for b in blocks if b not in ("stem", "head") and not b.endswith(".0")]
+        assert (spectrum.by, list(spectrum.names)) == ("block", normal)
+    assert published("bert-base-mlm").names == tuple(str(i) for i in range(12))
+    assert published("resnet50-simclr-cifar10").names == ("1", "2", "3", "4")
+
+
+def test_starting_points_are_shares_and_meet_the_eigenvalues() -> None:
+    """The checks of Sec. 3.1: shares sum to 1, sum lambda M(1) to about 1 (printed rounding)."""
+    started = [s for s in spectra() if np.isfinite(s.share_start).all()]
+    assert [s.task for s in started] == ["imagenet", "cifar10", "cifar100"]
+    for spectrum in started:
+        assert spectrum.share_start.sum() == pytest.approx(1, abs=4 * 0.5e-4)
+    first = [(s.share_start * s.eigenvalue).sum() for s in started]
+    last = [(s.share_start * s.eigenvalue**16).sum() for s in started]
+    np.testing.assert_array_equal(np.round(first, 3), [0.981, 0.995, 0.996])
+    np.testing.assert_array_equal(np.round(last, 3), [0.992, 1.002, 0.967])
+
+
+def test_starting_points_are_of_level_one_not_of_the_architecture() -> None:
+    layers = architecture("resnet50").counted()
+    total = sum(layer.total for layer in layers)
+    first = sum(layer.total for layer in layers if layer.stage == "1") / total
+    assert first == pytest.approx(0.009085, abs=1e-6)
+    assert all(s.share_start[0] < 0.9 * first for s in spectra() if s.share_start[0] > 0)
+
+
+def test_names_may_be_shortened_where_that_is_unique() -> None:
+    assert published("published:vgg").name == "published:vgg16-cifar10"
+    assert published("bert").name == "published:bert-base-mlm"
+    # A whole name counts even where it begins another one.
+    assert published("resnet50-simclr-cifar10").task == "cifar10"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("published:resnet50-simclr", "begins 3 published names: .*-imagenet, .*-cifar10, .*-100"),
+        ("resnet21-cifar10", r"did you mean published:resnet20-cifar10 or"),
+        ("published:", "no published spectrum 'published:'"),
+        ("", "no published spectrum ''"),
+    ],
+)
+def test_other_names_are_refused_with_what_there_is(name: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words.replace("-100", "-cifar100")) as caught:
+        published(name)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_spectrum_is_frozen_and_makes_a_frame() -> None:
+    spectrum = rgtool.published("resnet50-simclr-imagenet")
+    assert isinstance(spectrum, PublishedSpectrum)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        spectrum.task = "x"  # type: ignore[misc]
+    with pytest.raises(ValueError, match="read-only"):
+        spectrum.eigenvalue[0] = 2
+    assert spectrum.label == "resnet50/imagenet"
+    frame = published("resnet14-cifar10").to_frame()
+    assert frame["std"].to_list() == [None] * 3
+    assert frame["share_start"].dtype == pl.Float64
+    assert spectrum.to_frame()["share_start"].to_list() == [0.0079, 0.0557, 0.3055, 0.6309]
+
+
+# The command line
+
+
+def test_ls_lists_the_literature(cli: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, _ = cli("ls", "--published", "--json")
+    assert code == 0
+    assert [row["experiment"] for row in json.loads(out)] == list(published_names())
+    assert all(row["source"].startswith(REDMAN) for row in json.loads(out))
+    code, _, err = cli("ls", "--published", "--runs")
+    assert (code, "choose one" in err) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["show", "eigen"])
+def test_show_and_eigen_print_a_published_spectrum(
+    cli: Callable[..., tuple[int, str, str]], command: str, tmp_path: Path
+) -> None:
+    code, out, err = cli(command, "published:resnet50-simclr-imagenet")
+    assert code == 0
+    assert out.splitlines()[1].split()[:4] == ["1", "1.15", "0.01", "0.0079"]
+    assert f"{REDMAN}, Table 2" in err
+    assert "std is a spread over levels, not an error bar" in err
+    rows = json.loads(cli(command, "published:resnet44-cifar10", "--json")[1])
+    assert len(rows) == 18
+    assert rows[0]["std"] is None and rows[0]["source"] == f"{REDMAN}, Table 3"
+    assert "no std" in cli(command, "published:resnet44-cifar10")[2]
+    code, _, err = cli(command, "published:nonsense")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_eigen_refuses_what_is_not_printed(cli: Callable[..., tuple[int, str, str]]) -> None:
+    assert cli("eigen", "published:vgg16-cifar10", "--by", "layer")[0] == 0
+    code, _, err = cli("eigen", "published:vgg16-cifar10", "--by", "stage")
+    assert (code, "is printed by layer alone" in err) == (2, True)
+    code, _, err = cli("eigen", "published:vgg16-cifar10", "--window", "1:4")
+    assert (code, "leave out --window" in err) == (2, True)
+
+
+PAGE = Path(__file__).parents[1] / "docs" / "store.md"
+
+
+def test_the_queries_of_the_page_run(empty: Store) -> None:
+    blocks = re.findall(r"```sql\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    queries = [query for block in blocks for query in block.split(";") if query.strip()]
+    assert len(queries) == 5
+    assert [len(empty.sql(query)) for query in queries][-1] == ROWS["published_elastic_orderings"]
+
+
+def test_the_page_names_every_view_and_column() -> None:
+    page = PAGE.read_text()
+    for view, columns in PUBLISHED.items():
+        (line,) = (line for line in page.splitlines() if line.startswith(f"| `{view}` |"))
+        assert set(re.findall(r"\w+", line)) >= {c.name for c in columns} - {"source"}
