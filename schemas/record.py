@@ -204,8 +204,8 @@ def build_record(
     return table
 
 
-def write_record(path: Path, table: pa.Table) -> None:
-    """Write a record atomically.
+def write_record(path: Path, table: pa.Table, *, flush: bool = True) -> None:
+    """Write a record atomically; `flush` as in `files.write_atomic`.
 
     Raises
     ------
@@ -220,7 +220,7 @@ def write_record(path: Path, table: pa.Table) -> None:
     buffer = io.BytesIO()
     # Without Arrow's own copy of the schema a record of ResNet-20 takes half the space.
     pq.write_table(table, buffer, compression="zstd", store_schema=False)
-    write_atomic(path, buffer.getvalue())
+    write_atomic(path, buffer.getvalue(), flush=flush)
 
 
 def read_record(path: Path) -> pa.Table:

@@ -35,9 +35,13 @@ _MAX_HEADER = 100_000_000  # bytes; the limit of the reference implementation
 
 
 def write_tensors(
-    path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None
+    path: Path,
+    tensors: Mapping[str, NDArray[Any]],
+    metadata: Mapping[str, str] | None = None,
+    *,
+    flush: bool = True,
 ) -> None:
-    """Write named arrays as a safetensors file, atomically.
+    """Write named arrays as a safetensors file, atomically; `flush` as in `files.write_atomic`.
 
     Raises
     ------
@@ -58,7 +62,7 @@ def write_tensors(
         offset += data.nbytes
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    write_atomic(path, b"".join([len(text).to_bytes(8, "little"), text, *chunks]))
+    write_atomic(path, b"".join([len(text).to_bytes(8, "little"), text, *chunks]), flush=flush)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
@@ -94,11 +98,12 @@ def _array(blob: bytes, start: int, entry: dict[str, Any]) -> NDArray[Any]:
     return np.frombuffer(blob[start + begin : start + end], dtype).reshape(shape).copy()
 
 
-def write_mask(path: Path, mask: Mapping[str, NDArray[np.bool_]]) -> None:
+def write_mask(path: Path, mask: Mapping[str, NDArray[np.bool_]], *, flush: bool = True) -> None:
     """Write a mask (layer name to boolean array) with eight weights a byte."""
     packed = {name: np.packbits(array.ravel()) for name, array in mask.items()}
     shapes = {name: list(array.shape) for name, array in mask.items()}
-    write_tensors(path, packed, {"format": "rgtool-mask-1", "shapes": json.dumps(shapes)})
+    metadata = {"format": "rgtool-mask-1", "shapes": json.dumps(shapes)}
+    write_tensors(path, packed, metadata, flush=flush)
 
 
 def read_mask(path: Path) -> dict[str, NDArray[np.bool_]]:

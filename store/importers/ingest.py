@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ...schemas.blocks import Architecture
 from ...schemas.description import Description
 from ...schemas.errors import UsageError
+from ...schemas.files import flush_tree
 from ...schemas.layout import RunFolder
 from ...schemas.lock import lock
 from ...schemas.published_recipes import PUBLISHED
@@ -200,6 +201,7 @@ class Ingest:
             if old is None:
                 copy_weights(self.found, self.network, self.choices.keep, staging, self.notes)
             steps.rewrite_after()
+            flush_tree(staging.path)  # all of it, before any of it takes its place
             if old is None:
                 description.write(staging.description)
                 staging.path.replace(folder.path)

@@ -58,8 +58,9 @@ class Steps:
             self._hold_nested(before[1], current, before[0], level)
         direct = before[1] if before is not None and before[0] == level - 1 else None
         if current.masks:
-            write_mask(self.staging.mask(level), current.masks)
-        write_record(self.staging.record(level), self._record(level, current, direct))
+            write_mask(self.staging.mask(level), current.masks, flush=False)
+        record = self._record(level, current, direct)
+        write_record(self.staging.record(level), record, flush=False)
         self.added[level] = dataclasses.replace(current, masks={})
         self.last = (level, current)
 
@@ -116,9 +117,8 @@ class Steps:
                 current = dataclasses.replace(added, masks=read_mask(mask) if mask.exists() else {})
                 after = self._stored(level + 1)
                 self._hold_nested(current, after, level, level + 1)
-                write_record(
-                    self.staging.record(level + 1), self._record(level + 1, after, current)
-                )
+                record = self._record(level + 1, after, current)
+                write_record(self.staging.record(level + 1), record, flush=False)
 
     def move_in(self) -> None:
         """Move what is staged into the folder of the run, masks before records."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import pickletools
 import re
-from collections.abc import Iterator
 from typing import IO
 
 from .found import Refused, Unreadable
@@ -41,7 +40,15 @@ _ALLOWED_PATTERN = re.compile(
     r"torch\.(cuda\.)?(Float|Double|Half|BFloat16|Bool|Byte|Char|Short|Int|Long)(Storage|Tensor)"
     r"|torch\.(bool|bfloat16|u?int\d+|float\d+)"
 )
-_TEXTS = ("STRING", "UNICODE")
+# The instructions that matter here; all others push numbers, build containers or call what was
+# named before.
+_GLOBALS = frozenset({"GLOBAL", "INST", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4"})
+_PUTS = frozenset({"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"})
+_GETS = frozenset({"GET", "BINGET", "LONG_BINGET"})
+_TEXTS = frozenset(
+    op.name for op in pickletools.opcodes if "STRING" in op.name or "UNICODE" in op.name
+)
+_WATCHED = _GLOBALS | _PUTS | _GETS | _TEXTS
 _MAX_OPCODES = 2_000_000
 _MAX_MEMO = 5_000_000  # a memo index beyond makes the loader's table as large as the index says
 
@@ -71,37 +78,46 @@ def inspect(data: bytes | IO[bytes], where: str) -> int:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
             if count > _MAX_OPCODES:
                 raise Refused(f"{where}: the pickle has over {_MAX_OPCODES} instructions")
-            for name in _names(opcode.name, argument, texts, memo):
-                _hold(name, where)
-            _hold_memo(opcode.name, argument, where)
+            if opcode.name in _GLOBALS:
+                _hold(_name(opcode.name, argument, texts), where)
+            elif opcode.name in _WATCHED:
+                _follow(opcode.name, argument, texts, memo, where)
     except Refused:
         raise
     except Exception as error:  # pickletools raises whatever a broken stream provokes
-        raise Unreadable(f"{where}: no whole pickle ({_short(error)})") from None
+        raise Unreadable(f"{where}: no whole pickle ({short(error)})") from None
     return stream.tell() - start
 
 
-def _names(opcode: str, argument: object, texts: list[str], memo: dict[int, str]) -> Iterator[str]:
-    """Yield the names that an instruction asks for; keep track of texts on the way."""
+def _name(opcode: str, argument: object, texts: list[str]) -> str:
+    """Return the name that an instruction asks for."""
     if opcode in ("GLOBAL", "INST"):
-        yield str(argument).replace(" ", ".", 1)
-    elif opcode == "STACK_GLOBAL":
-        yield ".".join(texts[-2:]) if len(texts) >= 2 else "a name that is computed"
-    elif opcode.startswith("EXT"):
-        yield "an extension code"
-    elif any(kind in opcode for kind in _TEXTS):
+        return str(argument).replace(" ", ".", 1)
+    if opcode == "STACK_GLOBAL":
+        return ".".join(texts[-2:]) if len(texts) >= 2 else "a name that is computed"
+    return "an extension code"
+
+
+def _follow(
+    opcode: str, argument: object, texts: list[str], memo: dict[int, str], where: str
+) -> None:
+    """Keep track of the texts that a name may be put together from."""
+    if opcode in _TEXTS:
         texts.append(str(argument))
-    elif opcode in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
-        index = len(memo) if opcode == "MEMOIZE" else int(str(argument))
+        return
+    index = len(memo) if argument is None else int(str(argument))
+    if opcode in _GETS:
+        texts.append(memo.get(index, ""))
+    elif index > _MAX_MEMO:
+        raise Refused(f"{where}: the pickle asks for a table of {index} entries")
+    else:
         memo[index] = texts[-1] if texts else ""
-    elif opcode in ("GET", "BINGET", "LONG_BINGET"):
-        texts.append(memo.get(int(str(argument)), ""))
 
 
 def _hold(name: str, where: str) -> None:
     if name in _ALLOWED or _ALLOWED_PATTERN.fullmatch(name):
         return
-    shown = _short(name)
+    shown = short(name)
     if name.startswith("torch.nn.modules.") or "DataParallel" in name:
         raise Refused(
             f"{where}: a whole pickled module, which only its own code can load: give the mask "
@@ -110,11 +126,7 @@ def _hold(name: str, where: str) -> None:
     raise Refused(f"{where}: a pickle that would execute code ({shown}): nothing of it was run")
 
 
-def _hold_memo(opcode: str, argument: object, where: str) -> None:
-    if opcode in ("PUT", "LONG_BINPUT") and int(str(argument)) > _MAX_MEMO:
-        raise Refused(f"{where}: the pickle asks for a table of {argument} entries")
-
-
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """Return a value as a printable text of at most 80 characters."""
     text = "".join(c if c.isprintable() else "?" for c in str(value))
     return text if len(text) <= 80 else text[:77] + "..."

@@ -75,7 +75,7 @@ def read_torch(path: Path) -> Any:
     except Refused:
         raise
     except Exception as error:  # torch raises whatever a broken file provokes
-        reason = pickles._short(str(error).splitlines()[0] if str(error) else type(error).__name__)
+        reason = pickles.short(str(error).splitlines()[0] if str(error) else type(error).__name__)
         raise Unreadable(f"{path}: not a readable checkpoint ({reason})") from None
     return found
 
@@ -146,9 +146,9 @@ def _look_into_zip(stream: Any, path: Path) -> None:
                 raise Refused(f"{path}: a pickle of {pickled[0].file_size} bytes")
             pickles.inspect(archive.read(pickled[0]), str(path))
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
-        raise Unreadable(f"{path}: no whole zip archive ({pickles._short(error)})") from None
+        raise Unreadable(f"{path}: no whole zip archive ({pickles.short(error)})") from None
     except (KeyError, RuntimeError, OverflowError, UnicodeError) as error:
-        raise Unreadable(f"{path}: a damaged zip archive ({pickles._short(error)})") from None
+        raise Unreadable(f"{path}: a damaged zip archive ({pickles.short(error)})") from None
 
 
 def _unpack(path: Path) -> bytes:
@@ -163,7 +163,7 @@ def _unpack(path: Path) -> bytes:
                     raise Refused(f"{path}: unpacks to more than {_MAX_UNPACKED >> 20} MB")
                 parts.append(part)
     except (OSError, EOFError, zlib.error) as error:
-        raise Unreadable(f"{path}: no whole gzip file ({pickles._short(error)})") from None
+        raise Unreadable(f"{path}: no whole gzip file ({pickles.short(error)})") from None
     return b"".join(parts)
 
 
@@ -226,4 +226,4 @@ def to_array(value: Any, where: str) -> NDArray[Any]:
         array: NDArray[Any] = value.numpy()
         return array
     except (RuntimeError, TypeError) as error:
-        raise Unreadable(f"{where}: no plain tensor ({pickles._short(error)})") from None
+        raise Unreadable(f"{where}: no plain tensor ({pickles.short(error)})") from None
