@@ -53,7 +53,7 @@ def reading(
     loader: str, place: str, harm: Callable[[Outcome], bool], deadline: float = DEADLINE
 ) -> Fires:
     """Show harm by what the naive `loader` makes of the file at `place`."""
-    return lambda folder, marker: harm(ask(loader, folder / place, deadline))
+    return lambda folder, marker: harm(ask(loader, folder / place, deadline=deadline))
 
 
 def executing(loader: str, place: str) -> Fires:
@@ -90,7 +90,7 @@ def wrong(outcome: Outcome) -> bool:
 def miscounted(outcome: Outcome) -> bool:
     """The sum of a mask is not the number of weights it keeps, or there was none at all."""
     result = outcome.result
-    return crashed(outcome) or float(result["sum"]) != result["ones"]
+    return crashed(outcome) or float(result["sum"]) != result["ones"] or result["others"] > 0
 
 
 def counted(number: int) -> Callable[[Outcome], bool]:

@@ -25,13 +25,18 @@ from safetensors.torch import save_file
 from rgtool.schemas.blocks import architecture
 
 ARCHITECTURE, TASK = "resnet8w4", "cifar10"
+# What Chen et al. 2021a prune of it: the convolutions without the stem.
+INNER = "resnet8w4-inner"
 LEVELS = (0, 1, 2, 3)
 Masks = dict[str, Any]
 Alter = Callable[[int, Masks], Mapping[Any, Any]]
 
 
 def shapes(network: str) -> dict[str, tuple[int, ...]]:
-    """Weight shapes by canonical name: of the convolutional network, or of the small BERT."""
+    """Shapes of the pruned weights by canonical name."""
+    if network == INNER:
+        layers = architecture(ARCHITECTURE).counted("convolutions_without_stem")
+        return {layer.name: layer.shape for layer in layers}
     if network != "bert":
         return {layer.name: layer.shape for layer in architecture(network).counted()}
     inner = {
@@ -57,6 +62,11 @@ def genuine(level: int, network: str = ARCHITECTURE) -> dict[str, np.ndarray]:
     return {name: (rank < 0.8**level).astype(np.int32) for name, rank in _ranks(network).items()}
 
 
+def network_of(layout: str) -> str:
+    """Name the network of a layout; tables count all layers."""
+    return LAYOUTS[layout].network if layout in LAYOUTS else ARCHITECTURE
+
+
 def kept(level: int, network: str = ARCHITECTURE) -> int:
     return sum(int(mask.sum()) for mask in genuine(level, network).values())
 
@@ -69,6 +79,10 @@ def weights(level: int, network: str = ARCHITECTURE) -> dict[str, torch.Tensor]:
 
 def unaltered(level: int, masks: Masks) -> Masks:
     return masks
+
+
+# Genuine runs as they were first written: hundreds of cases begin with one.
+_WRITTEN: dict[str, dict[str, bytes]] = {}
 
 
 @dataclass(frozen=True)
@@ -96,12 +110,21 @@ class Layout:
 
     def write(self, root: Path, alter: Alter = unaltered) -> None:
         """Lay the run under `root`, each level's masks passed through `alter`."""
+        if alter is unaltered and self.name in _WRITTEN:
+            for file, data in _WRITTEN[self.name].items():
+                (root / file).parent.mkdir(parents=True, exist_ok=True)
+                (root / file).write_bytes(data)
+            return
+        fresh = not (root.exists() and any(root.iterdir()))
         for level in self.levels:
             path = root / self.place(level)
             path.parent.mkdir(parents=True, exist_ok=True)
             masks = {k: torch.from_numpy(v) for k, v in genuine(level, self.network).items()}
             self.save(path, level, alter(level, masks))
             self.aside(root, level)
+        if alter is unaltered and fresh:
+            files = [path for path in root.rglob("*") if path.is_file()]
+            _WRITTEN[self.name] = {str(p.relative_to(root)): p.read_bytes() for p in files}
 
 
 def renamed(masks: Mapping[Any, Any], rename: Callable[[str], str]) -> OrderedDict[Any, Any]:
@@ -156,11 +179,11 @@ def _openlth_aside(root: Path, level: int) -> None:
 
 def _state(level: int, masks: Mapping[Any, Any], prefix: str, network: str) -> dict[Any, Any]:
     """State dict of `torch.nn.utils.prune`; level 0 was not pruned yet, so it has no masks."""
-    values = weights(0, network)
-    if level == 0:
-        return {f"{prefix}{k}.weight": v for k, v in values.items()}
-    state: dict[Any, Any] = {f"{prefix}{k}.weight_orig": v for k, v in values.items()}
-    for name, mask in masks.items():
+    state: dict[Any, Any] = {}
+    for name, value in weights(0).items():
+        pruned = level and name in shapes(network)
+        state[f"{prefix}{name}.weight{'_orig' * bool(pruned)}"] = value
+    for name, mask in masks.items() if level else ():
         key = f"{prefix}{name}.weight_mask" if isinstance(name, str) else name
         state[key] = mask.float() if _plain(mask) else mask
     return state
@@ -172,19 +195,19 @@ def _plain(mask: object) -> bool:
 
 
 def _cv_lth_save(path: Path, level: int, masks: Mapping[Any, Any]) -> None:
-    state = _state(level, masks, "", ARCHITECTURE)
+    state = _state(level, masks, "", INNER)
     result = {"train": [80.0], "test_ta": [89.0], "ta": [90.0]}
-    torch.save({"state": level, "result": result, "epoch": 182, "best_sa": 89.0, "optimizer": {},
-                "state_dict": state, "init_weight": _state(0, {}, "", ARCHITECTURE)}, path)  # fmt: skip
+    loaded = {"state": level, "result": result, "epoch": 182, "best_sa": 89.0, "optimizer": {}}
+    torch.save({**loaded, "state_dict": state, "init_weight": _state(0, {}, "", INNER)}, path)
 
 
 def _moco_save(path: Path, level: int, masks: Mapping[Any, Any]) -> None:
-    state = _state(level, masks, "module.encoder_q.", ARCHITECTURE)
+    state = _state(level, masks, "module.encoder_q.", INNER)
     torch.save({"epoch": 10 * level, "arch": "resnet50", "state_dict": state}, path)
 
 
 def _simclr_save(path: Path, level: int, masks: Mapping[Any, Any]) -> None:
-    state = _state(level, masks, "module.", ARCHITECTURE)
+    state = _state(level, masks, "module.", INNER)
     torch.save({"epoch": 10 * level, "state_dict": state}, path)
 
 
@@ -251,10 +274,12 @@ TORCH_LAYOUTS = {
     layout.name: layout
     for layout in (
         Layout("openlth", lambda n: f"{openlth_folder(n)}/mask.pth", _openlth_save, _openlth_aside),
-        Layout("cv_lth", lambda n: f"{n}checkpoint.pth.tar", _cv_lth_save),
+        Layout("cv_lth", lambda n: f"{n}checkpoint.pth.tar", _cv_lth_save,
+               network=INNER),
         Layout("moco", lambda n: f"checkpoint_{10 * n - 1:04d}.pth.tar", _moco_save,
-               levels=(1, 2, 3)),
-        Layout("simclr", lambda n: f"model_{10 * n}.pt", _simclr_save, levels=(1, 2, 3)),
+               levels=(1, 2, 3), network=INNER),
+        Layout("simclr", lambda n: f"model_{10 * n}.pt", _simclr_save, levels=(1, 2, 3),
+               network=INNER),
         Layout("bert", lambda n: f"checkpoint-{1000 * n}/mask.pt", _bert_save, _bert_aside,
                levels=(1, 2, 3), network="bert"),
         Layout("generic", lambda n: f"level_{n:02d}.pt", _generic_save),

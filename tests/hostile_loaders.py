@@ -12,6 +12,7 @@ import io
 import json
 import pickle
 import re
+import sqlite3
 import struct
 import sys
 import zipfile
@@ -22,20 +23,27 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import torch
+from safetensors.torch import load_file
 
 torch.set_num_threads(1)
 
 
 def count(masks: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
     """Count kept weights the naive way (a sum), and the honest way (values that are 1)."""
-    total, ones, names = 0.0, 0, []
+    total, ones, others, names = 0.0, 0, 0, []
     for name, mask in masks:
         names.append(str(name))
         values = torch.as_tensor(mask)
         # A copy of the type that can hold any sum, as a naive program makes it.
         total += float(values.to(torch.float64).sum())
         ones += int((values == 1).sum())
-    return {"sum": str(total), "ones": ones, "names": [ascii(n[:99]) for n in names]}
+        others += int(((values != 0) & (values != 1)).sum())
+    return {
+        "sum": str(total),
+        "ones": ones,
+        "others": others,
+        "names": [ascii(n[:99]) for n in names],
+    }
 
 
 def masks_of(loaded: Any) -> list[tuple[Any, Any]]:
@@ -112,14 +120,28 @@ def walk(path: Path) -> dict[str, Any]:
 
 
 def export(path: Path) -> dict[str, Any]:
-    """Write a file per layer, named after the layer."""
+    """Write a file and a row of a database per layer, named after the layer."""
     loaded = masks_of(torch.load(path, weights_only=False))
     here = path.parent.resolve()
     names = [name.removesuffix(".weight_mask").removesuffix(".weight") for name, _ in loaded]
-    for name in names:
-        (here / name).open("xb").close()
-    raw = [name for name in names if not name.isprintable()]
-    return {"raw": [ascii(name) for name in raw]}
+    outside = [name for name in names if not (here / name).resolve().is_relative_to(here)]
+    for name in set(names) - set(outside):
+        (here / f"{name}.").open("xb").close()
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        database.execute("CREATE TABLE layers (name TEXT)")
+        for name in names:
+            database.executescript(f"INSERT INTO layers VALUES ('{name}')")
+        database.execute("SELECT * FROM layers")
+    raw = [name for name in names if not name.isprintable() or not name]
+    return {"raw": len(raw), "outside": len(outside), "layers": len(names)}
+
+
+def two_levels(path: Path, later: Path) -> dict[str, Any]:
+    """Compare the masks of a level, layer by layer, with those of a later one."""
+    load = load_file if path.suffix == ".safetensors" else torch.load
+    first, second = dict(masks_of(load(path))), dict(masks_of(load(later)))
+    regrown = sum(int((second[name] > first[name]).sum()) for name in first)
+    return {"regrown": regrown, "new": len(set(second) - set(first))}
 
 
 def safetensors_file(path: Path) -> dict[str, Any]:
@@ -166,7 +188,8 @@ def _table(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
         key = (row["experiment"], row["seed"], int(row["level"]), row["group"])
         kept, total = float(row["kept"]), float(row["total"])
         earlier = seen.get((*key[:2], key[2] - 1, key[3]), kept)
-        sound = 0 <= kept <= min(total, earlier) and kept.is_integer() and total.is_integer()
+        # Sums over a network have to stay exact.
+        sound = 0 <= kept <= min(total, earlier) and kept.is_integer() and 0 < total < 2**53
         sound = sound and 0 <= float(row["accuracy"]) <= 1 and key not in seen and key[2] >= 0
         # Such text becomes a file name, a line of a terminal or a cell of a spreadsheet.
         formulas += not re.fullmatch(r"[\w.]+", str(row["group"]))
@@ -215,11 +238,11 @@ def number(path: Path) -> dict[str, Any]:
     return {"wrong": not 0 <= float(path.read_text().split(" = ")[1]) <= 1}
 
 
-LOADERS: dict[str, Callable[[Path], dict[str, Any]]] = {
+LOADERS: dict[str, Callable[..., dict[str, Any]]] = {
     function.__name__: function
     for function in (
         torch_file, torch_beside_modules, torch_gzipped, gunzip_twice, pickled, numpy_file,
-        every_pickle_in_zip, every_zip_entry, walk, export, safetensors_file, levels, manifest,
-        csv_table, parquet_table, logger, hparams, report, number,
+        every_pickle_in_zip, every_zip_entry, walk, export, two_levels, safetensors_file, levels,
+        manifest, csv_table, parquet_table, logger, hparams, report, number,
     )
 }  # fmt: skip

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 # A file of a few kilobytes that needs more than this is a bomb.
-MEMORY = 256 << 20
+MEMORY = 192 << 20
 DEADLINE = 20.0
 
 
@@ -68,11 +68,11 @@ def _stop(server: subprocess.Popen[str]) -> None:
     server.stdout.close()
 
 
-def ask(loader: str, path: Path, deadline: float = DEADLINE) -> Outcome:
-    """Read `path` by the naive loader of that name, in a process of its own."""
+def ask(loader: str, *paths: Path, deadline: float = DEADLINE) -> Outcome:
+    """Read `paths` by the naive loader of that name, in a process of its own."""
     server = _server()
     assert server.stdin and server.stdout
-    server.stdin.write(json.dumps([loader, str(path), deadline]) + "\n")
+    server.stdin.write(json.dumps([loader, [str(path) for path in paths], deadline]) + "\n")
     server.stdin.flush()
     return Outcome(**json.loads(server.stdout.readline()))
 
@@ -84,26 +84,25 @@ def serve() -> None:
     replies = os.fdopen(os.dup(1), "w")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for line in sys.stdin:
-        loader, path, deadline = json.loads(line)
+        loader, paths, deadline = json.loads(line)
         read, write = os.pipe()
         child = os.fork()
         if child == 0:
             for descriptor in (0, 1, 2):
                 os.dup2(nowhere, descriptor)
-            _answer(write, LOADERS[loader], Path(path))
+            _answer(write, LOADERS[loader], [Path(path) for path in paths])
         os.close(write)
         replies.write(json.dumps(_reap(child, read, deadline)) + "\n")
         replies.flush()
 
 
-def _answer(pipe: int, loader: Callable[[Path], dict[str, Any]], path: Path) -> None:
+def _answer(pipe: int, loader: Callable[..., dict[str, Any]], paths: list[Path]) -> None:
     """Read, send what came of it and end the child, whatever happens."""
     try:
-        os.chdir(path.parent)
-        # Room for the file itself, so that reading much is no offence, expanding it is.
+        os.chdir(paths[0].parent)
         limit = _address_space() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-        reply: dict[str, Any] = {"result": loader(path)}
+        reply: dict[str, Any] = {"result": loader(*paths)}
     except BaseException as error:  # noqa: BLE001 a payload may raise anything
         # The loader's frames hold what it had read: the reply needs some of that memory.
         error.__traceback__ = None
