@@ -125,7 +125,8 @@ def _claimed_size(size: int) -> Damage:
 def _hidden_size(path: Path) -> None:
     """The directory says 16 bytes of what holds 1 GiB."""
     bomb = ("m/data/0", deflated_zeros(), checksum_of_zeros(), 16)
-    path.write_bytes(zip_of([deflated("m/data.pkl", storage_pickle(4)), bomb]))
+    pickled = deflated("m/data.pkl", storage_pickle(4))
+    path.write_bytes(zip_of([pickled, deflated("m/version", b"3\n"), bomb]))
 
 
 def _gzip_bomb(path: Path) -> None:
