@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rgtool.analysis.eigen import eigen
     from rgtool.analysis.null import null
-    from rgtool.analysis.spectrum import eigen
     from rgtool.runner.experiment import run
     from rgtool.runner.recipes import recipe
     from rgtool.schemas.errors import RgtoolError
@@ -24,7 +24,7 @@ _HOMES = {
     "Recipe": "rgtool.schemas.recipe",
     "RgtoolError": "rgtool.schemas.errors",
     "Store": "rgtool.store",
-    "eigen": "rgtool.analysis.spectrum",
+    "eigen": "rgtool.analysis.eigen",
     "null": "rgtool.analysis.null",
     "published": "rgtool.store",
     "recipe": "rgtool.runner.recipes",

@@ -1,9 +1,9 @@
 """Variances of many groups from few seeds: each is drawn towards what they have in common.
 
-Smyth 2004 (limma): variances s_i^2 with d degrees of freedom each are taken as draws around a prior
-s0^2 with d0 degrees of freedom, both found from the moments of log s^2 over the groups; correlations
-are drawn towards zero after Schafer & Strimmer 2005. All functions work on the last axis or axes, so
-that thousands of simulated experiments are done at once.
+Smyth 2004 (limma): variances s_i^2 with d degrees of freedom each are taken as draws around a
+prior s0^2 with d0 degrees of freedom, both found from the moments of log s^2 over the groups.
+Correlations are drawn towards zero after Schafer & Strimmer 2005. The last axis is that of groups,
+so that thousands of simulated experiments can be done at once.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def moderate(variances: ArrayLike, df: float) -> Moderated:
     """
     s2 = np.asarray(variances, np.float64)
     taking = ~np.isnan(s2).reshape(-1, s2.shape[-1]).any(axis=0)
-    logs = np.log(np.maximum(s2[..., taking], _TINY))
+    # A group whose runs agree to rounding would make the prior useless: limma's guard.
+    guard = np.maximum(1e-5 * np.median(s2[..., taking], axis=-1, keepdims=True), _TINY)
+    logs = np.log(np.maximum(s2[..., taking], guard))
     groups = logs.shape[-1]
     if groups < 2:  # nothing to borrow from
         plain = np.full(s2.shape[:-1], np.nan)

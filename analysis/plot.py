@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from ..schemas.errors import RgtoolError, UsageError, did_you_mean
 from ..schemas.files import write_atomic
 from ..store.counts import Counts
+from .eigen import spectrum_of
 from .plot_accuracy import plot_accuracy
 from .plot_flow import plot_flow, plot_slices
 from .plot_spectrum import plot_spectrum
-from .spectrum import spectrum_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

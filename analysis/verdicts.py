@@ -2,15 +2,120 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+
+from .intervals import Interval
 
 Verdict = Literal["relevant", "irrelevant", "marginal", "indeterminate", "exempt"]
+Rule = Literal["tost", "paper"]
+ALPHA = 0.05
 
 
-def paper_rule(mean: ArrayLike, spread: ArrayLike) -> tuple[Verdict, ...]:
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """Verdicts of one spectrum.
+
+    Attributes
+    ----------
+    verdict : tuple of str, length G
+        `relevant` or `irrelevant` where the interval excludes an eigenvalue of 1, `marginal` where
+        it is certified to lie within the margin of 1, else `indeterminate`; `exempt`.
+    strong : bool array, shape (G,)
+        The whole interval lies outside the margin.
+    within : bool array, shape (G,)
+        Certified within the margin (two one-sided tests at 5 %), whatever the verdict.
+    p : array, shape (G,)
+        Of an eigenvalue of 1, adjusted over groups after Holm; NaN where there is no test.
+    margin : float
+        Half-width of the margin in log lambda; NaN under the paper's rule.
+    """
+
+    verdict: tuple[Verdict, ...]
+    strong: NDArray[np.bool_]
+    within: NDArray[np.bool_]
+    p: NDArray[np.float64]
+    margin: float
+
+    def words(self) -> list[str]:
+        """Return the verdicts with what strengthens or qualifies them, length G."""
+        return [
+            f"strongly {verdict}" if strong else f"{verdict}, within margin" if both else verdict
+            for verdict, strong, both in zip(
+                self.verdict,
+                self.strong,
+                self.within & np.array([v in ("relevant", "irrelevant") for v in self.verdict]),
+                strict=True,
+            )
+        ]
+
+
+def default_margin(seeds: int) -> float:
+    """Return the margin in log lambda: .02 for fewer than five seeds, .01 from five on."""
+    return 0.02 if seeds < 5 else 0.01
+
+
+def judge(interval: Interval, exempt: ArrayLike, margin: float | None = None) -> Judgement:
+    """Judge by the interval against 0 and by equivalence within the margin.
+
+    Parameters
+    ----------
+    interval : Interval
+        Of log eigenvalues.
+    exempt : bool array, shape (G,)
+        Groups without a verdict.
+    margin : float, optional
+        Half-width in log lambda; by default that of `default_margin`.
+
+    Raises
+    ------
+    ValueError
+        The margin is not positive.
+    """
+    width = default_margin(interval.seeds) if margin is None else margin
+    if not (np.isfinite(width) and width > 0):
+        raise ValueError(f"a margin of {width} certifies nothing: it is a positive log eigenvalue")
+    left = np.asarray(exempt, np.bool_)
+    low, high = np.where(left, np.nan, interval.low), np.where(left, np.nan, interval.high)
+    if np.isfinite(interval.df):
+        # Two one-sided tests at 5 % are the 90 % interval inside the margin (Schuirmann 1987).
+        inner_low, inner_high = interval.quantile(1 - 2 * ALPHA)
+        p = holm(np.where(left, np.nan, interval.p_values()))
+    else:
+        inner_low, inner_high = low, high
+        p = np.full(len(low), np.nan)
+    within = ~left & (inner_low > -width) & (inner_high < width)
+    verdict = tuple(
+        "exempt" if e else _name(float(a), float(b), bool(w))
+        for e, a, b, w in zip(left, low, high, within, strict=True)
+    )
+    return Judgement(verdict, (low > width) | (high < -width), within, p, width)
+
+
+def _name(low: float, high: float, within: bool) -> Verdict:
+    if low > 0:
+        return "relevant"
+    if high < 0:
+        return "irrelevant"
+    return "marginal" if within else "indeterminate"
+
+
+def holm(p: ArrayLike) -> NDArray[np.float64]:
+    """Adjust p-values after Holm 1979; NaN takes no part."""
+    values = np.asarray(p, np.float64)
+    taking = np.isfinite(values)
+    adjusted = np.full(values.shape, np.nan)
+    if taking.any():
+        from statsmodels.stats.multitest import multipletests
+
+        adjusted[taking] = multipletests(values[taking], method="holm")[1]
+    return adjusted
+
+
+def judge_as_paper(mean: ArrayLike, spread: ArrayLike, exempt: ArrayLike) -> Judgement:
     """Judge by the paper's rule (Table 2): marginal within one standard deviation of 1.
 
     The rule knows no error bar. The spread over levels holds deterministic drift and does not
@@ -20,20 +125,19 @@ def paper_rule(mean: ArrayLike, spread: ArrayLike) -> tuple[Verdict, ...]:
     ----------
     mean, spread : array, shape (G,)
         Arithmetic mean of the eigenvalues over levels, and their standard deviation over levels.
-
-    Returns
-    -------
-    tuple of str, length G
-        `relevant` above 1, `irrelevant` below, `marginal` within one spread of 1, and
-        `indeterminate` where there is no spread.
+    exempt : bool array, shape (G,)
+        Groups without a verdict.
     """
-    return tuple(
-        _judge(float(m), float(s))
-        for m, s in zip(np.asarray(mean), np.asarray(spread), strict=True)
+    left = np.asarray(exempt, np.bool_)
+    verdict: tuple[Verdict, ...] = tuple(
+        "exempt" if e else _paper(float(m), float(s))
+        for m, s, e in zip(np.asarray(mean), np.asarray(spread), left, strict=True)
     )
+    nothing = np.zeros(len(left), np.bool_)
+    return Judgement(verdict, nothing, nothing, np.full(len(left), np.nan), np.nan)
 
 
-def _judge(mean: float, spread: float) -> Verdict:
+def _paper(mean: float, spread: float) -> Verdict:
     if not np.isfinite(spread):
         return "indeterminate"
     if abs(mean - 1) <= spread:

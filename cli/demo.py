@@ -26,7 +26,7 @@ def demo(
 
     Example: rgtool demo
     """
-    from ..analysis.spectrum import eigen
+    from ..analysis.eigen import eigen
     from ..runner.experiment import execute, plan
     from ..schemas.blocks import coarsest
     from ..store import Store

@@ -52,7 +52,7 @@ def eigen(
     if experiment and is_published(experiment):
         return spectrum_of(experiment, by, window)
 
-    from ..analysis.spectrum import eigen as compute
+    from ..analysis.eigen import eigen as compute
     from ..store import Store
 
     opened = Store(store)

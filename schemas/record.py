@@ -60,7 +60,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("layer_index", "int32", "", "layer", "Position in the forward pass, from 0."),
     Column("stage", "string", "", "layer", "Stage, `stem` or `head`; null without.", null=True),
     Column("block", "string", "", "layer", "Block, `stem`, `head`, or the layer itself."),
-    Column("kind", "string", "", "layer", "`conv`, `linear`, or `group` of an imported table."),
+    Column(
+        "kind", "string", "", "layer", "`conv`, `linear`, or `group` where an import tells no more."
+    ),
     Column("shape", "list<int32>", "", "layer", "Shape of the weight, output channels first."),
     Column("total", "int64", "weights", "layer", "Weights in the layer."),
     Column("kept", "int64", "weights", "layer", "Weights in the mask this level trained with."),

@@ -80,12 +80,30 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         size = int.from_bytes(blob[:8], "little")
         if len(blob) < 8 or size > min(_MAX_HEADER, len(blob) - 8):
             raise ValueError("the header is cut off")
-        header = json.loads(blob[8 : 8 + size])
+        header = json.loads(blob[8 : 8 + size], object_pairs_hook=_unique)
         metadata = header.pop("__metadata__", {})
+        _hold_apart(header, len(blob) - 8 - size)
         tensors = {name: _array(blob, 8 + size, entry) for name, entry in header.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RecordError(f"{path}: not a whole safetensors file ({error})") from None
     return tensors, metadata
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise ValueError("a name stands twice in the header")
+    return dict(pairs)
+
+
+def _hold_apart(header: Mapping[str, Any], size: int) -> None:
+    """Hold the tensors to the format's rule: one behind the other, without gap or overlap."""
+    end = 0
+    for begin, following in sorted(entry["data_offsets"] for entry in header.values()):
+        if begin != end:
+            raise ValueError("tensors overlap or leave a gap")
+        end = following
+    if end != size:
+        raise ValueError("the data is longer or shorter than its tensors")
 
 
 def _array(blob: bytes, start: int, entry: dict[str, Any]) -> NDArray[Any]:

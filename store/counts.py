@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +65,22 @@ class Counts:
     exempt: NDArray[np.bool_]
     layers: tuple[Layer, ...]
     exempt_layers: tuple[str, ...]
+
+    def select(self, positions: Sequence[int]) -> Counts:
+        """Return the same of some runs alone, given by their positions."""
+        chosen = list(positions)
+        recorded = self.recorded[chosen]
+        last = int(np.flatnonzero(recorded.any(axis=0)).max(initial=0)) + 1
+        return replace(
+            self,
+            runs=tuple(self.runs[i] for i in chosen),
+            seeds=tuple(self.seeds[i] for i in chosen),
+            levels=self.levels[:last],
+            recorded=recorded[:, :last],
+            kept=self.kept[chosen, :last],
+            magnitude=self.magnitude[chosen, :last],
+            accuracy=self.accuracy[chosen, :last],
+        )
 
     @property
     def label(self) -> str:

@@ -155,6 +155,8 @@ def test_the_importer_comes_to_no_harm(
     before = digest(store)
     messages: list[tuple[str, str]] = []
     imported: tuple[Any, ...] = ()
+    if case.layout == "rahul":
+        pytest.skip("no format that is imported: nothing of it is opened")
     with bounded():
         try:
             report = import_(store, folder, case.layout)
@@ -174,7 +176,10 @@ def test_the_importer_comes_to_no_harm(
         return
     assert after == before, "a run that is refused leaves nothing"
     assert messages
-    assert any(case.culprit in path + reason for path, reason in messages)
+    # Where every file is at fault, any of them may be named.
+    every = [path.name for path in folder.rglob("*")]
+    culprits = every if "-all-" in case.id else [case.culprit]
+    assert any(name in path + reason for path, reason in messages for name in culprits)
 
 
 def write_good(folder: Path, layout: str) -> None:
@@ -186,7 +191,7 @@ def write_good(folder: Path, layout: str) -> None:
         write_parquet(folder / "runs.parquet", table_rows())
 
 
-@pytest.mark.parametrize("layout", [*LAYOUTS, "csv", "parquet"])
+@pytest.mark.parametrize("layout", [*(n for n in LAYOUTS if n != "rahul"), "csv", "parquet"])
 def test_the_genuine_run_behind_the_cases_is_imported(
     layout: str, folder: Path, tmp_path: Path
 ) -> None:

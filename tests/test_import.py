@@ -311,6 +311,7 @@ def test_bad_rows_are_named(store: Store, tmp_path: Path, row: str, reason: str)
 
 def test_a_table_of_something_else_is_left_alone(store: Store, tmp_path: Path) -> None:
     (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
+    lenet(tmp_path / "run")
     assert store.import_runs(tmp_path).skipped == ()
     assert "the columns experiment" in str(store.import_runs(tmp_path / "notes.csv").skipped[0])
 
@@ -615,7 +616,7 @@ def test_wrong_choices_are_refused(
 def test_an_empty_folder_has_nothing(store: Store, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     report = store.import_runs(tmp_path / "in")
-    assert (report.runs, report.skipped, report.exit_code) == ((), (), 0)
+    assert (report.runs, report.skipped, report.exit_code) == ((), (), 1)
 
 
 def test_a_manifest_may_name_files_of_its_folder_alone(store: Store, tmp_path: Path) -> None:

@@ -15,12 +15,12 @@ from synthetic import counts, without
 
 from rgtool import RgtoolError
 from rgtool.analysis import flow
+from rgtool.analysis.eigen import spectrum_of
 from rgtool.analysis.matching import matching_density
 from rgtool.analysis.plot import FIGURES, plot, save
 from rgtool.analysis.plot_flow import plot_slices
 from rgtool.analysis.plot_spectrum import HOLLOW, plot_spectrum
 from rgtool.analysis.plot_style import TOP, group_styles, spread_out
-from rgtool.analysis.spectrum import spectrum_of
 
 
 def lines(axes):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError
-from .found import Found, FoundLevel, FoundRun, LevelData, Unreadable
+from .found import Found, FoundLevel, FoundRun, LevelData, Refused, Unreadable
 from .names import place
 from .safe import read_torch
 from .state import as_mask, named, unwrapped
@@ -91,13 +91,18 @@ def _shift(masks: Mapping[int, Path]) -> int:
 
     There the program prunes before it trains; every step removes a tenth of the whole network.
     """
+    later = 0
     for k, path in sorted(masks.items()):
         try:
             found = _masks(path).values()
         except (RgtoolError, OSError):
             continue
         density = sum(np.count_nonzero(m) for m in found) / sum(m.size for m in found)
-        return int(abs(density - (1 - 0.1 * (k + 2))) < 0.02)
+        if abs(density - (1 - 0.1 * (k + 2))) > 0.02:
+            return 0
+        later += 1
+        if later == 2:  # one density may be that of another share pruned a step
+            return 1
     return 0
 
 
@@ -108,7 +113,7 @@ def _files(mask: Path, result: Path | None) -> tuple[Path, ...]:
 def _masks(path: Path) -> dict[str, NDArray[np.bool_]]:
     loaded = read_torch(path)
     if not isinstance(loaded, Mapping):
-        raise Unreadable(f"{path}: holds no mask but a {type(loaded).__name__}")
+        raise Refused(f"{path}: holds no mask but a {type(loaded).__name__}")
     state = named(loaded, str(path))
     plain = unwrapped(state)
     masks = {
@@ -117,7 +122,7 @@ def _masks(path: Path) -> dict[str, NDArray[np.bool_]]:
         if key.endswith(".weight_mask")
     }
     if not masks:
-        raise Unreadable(f"{path}: holds no mask")
+        raise Refused(f"{path}: holds no mask")
     return masks
 
 

@@ -16,6 +16,14 @@ Shapes = Mapping[str, tuple[int, ...]]
 Arrays = Mapping[str, NDArray[Any]]
 
 
+_LONGEST = 280  # characters of a reason
+
+
+def printable(text: str) -> str:
+    """Return a text on one line, with a question mark for every character that is no sign."""
+    return "".join(c if c.isprintable() else " " if c == "\n" else "?" for c in text)
+
+
 class Unreadable(RgtoolError):
     """A file is cut off, empty, no file or not what its format says: it counts as missing."""
 
@@ -145,6 +153,11 @@ class Skipped:
 
     path: str
     reason: str
+
+    def __post_init__(self) -> None:
+        """Keep what strangers wrote from speaking to a terminal."""
+        object.__setattr__(self, "path", printable(self.path))
+        object.__setattr__(self, "reason", printable(self.reason)[:_LONGEST])
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"

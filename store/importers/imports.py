@@ -59,6 +59,7 @@ def survey(paths: Iterable[str | Path], format: str | None = None) -> Survey:
     formats = _chosen(format)
     runs: list[FoundRun] = []
     skipped: list[Skipped] = []
+    left: list[Path] = []
     for path in paths:
         tree = walk(Path(path))
         skipped += tree.skipped
@@ -72,6 +73,10 @@ def survey(paths: Iterable[str | Path], format: str | None = None) -> Survey:
             for file in tree.files
             if file.name.endswith(_CHECKPOINTS)
         ]
+        left += [file for file in tree.files if file.suffix.lower() in (".csv", ".parquet")]
+    if not runs:  # else a table is somebody's notes beside the checkpoints
+        told = {one.path for one in skipped}
+        skipped += [Skipped(str(f), tables.OTHER) for f in left if str(f) not in told]
     return Survey(tuple(runs), tuple(skipped))
 
 

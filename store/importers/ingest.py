@@ -28,7 +28,7 @@ from ...schemas.layout import RunFolder
 from ...schemas.lock import lock
 from ...schemas.published_recipes import PUBLISHED
 from ...schemas.recipe import Recipe
-from .found import FoundLevel, FoundRun, LevelData, Refused, Unreadable
+from .found import FoundLevel, FoundRun, LevelData, Refused, Unreadable, printable
 from .levels import Level, Steps
 from .provenance import copy_weights, file_entry, scales
 from .recognise import Recognised, recognise
@@ -71,16 +71,34 @@ class Ingest:
             data = self._read(level)
             if data is None or not _pruned(data):
                 continue
-            network = self._network(data)
-            self.first: Level | None = self._canonical(data, network)
+            with self._named(level):
+                network = self._network(data)
+                self.first: Level | None = self._canonical(data, network)
             self.first_level = level.level
             self.notes += data.notes
             self.run_id = _run_id(self.found, network, self.first)
             return network
         raise Refused(self._nothing_pruned())
 
+    @contextmanager
+    def _named(self, level: FoundLevel) -> Iterator[None]:
+        """Put the name of a level's file before what is wrong with it."""
+        try:
+            yield
+        except Refused as error:
+            file, text = level.files[0], str(error)
+            if file.name in text:
+                raise
+            raise Refused(f"{self._relative(file)}: {text}") from None
+
+    def _relative(self, file: Path) -> str:
+        root = self.found.path
+        return file.relative_to(root).as_posix() if file != root else file.name
+
     def _network(self, data: LevelData) -> Recognised:
         masked = tuple(data.kept or data.masks)
+        if not all(name.strip() for name in masked):
+            raise Refused("a layer without a name")
         told, blocks = self.found.fields.get("architecture"), self.choices.blocks
         if self.choices.architecture is None and told is not None:
             try:
@@ -116,9 +134,10 @@ class Ingest:
             raise Refused(f"there is a mask of {sorted(extra)[0]} at some levels only")
         for layer, source in zip(network.layers, network.sources, strict=True):
             shape = data.shapes.get(source)
-            if shape is None or tuple(shape) != layer.shape:
+            due = (layer.total,) if data.kept else layer.shape
+            if shape is None or tuple(shape) != due:
                 what = "is missing" if shape is None else f"has shape {tuple(shape)}"
-                raise Refused(f"layer {source} {what} at one level, {layer.shape} at another")
+                raise Refused(f"layer {source} {what}, {due} at other levels")
             if data.kept:
                 kept.append(data.kept[source])
                 continue
@@ -220,7 +239,7 @@ class Ingest:
             levels=tuple(sorted({*there, *new})),
             new=tuple(new),
             whole=not self.missing and not self.gaps,
-            notes=tuple(dict.fromkeys(self.notes)),
+            notes=tuple(dict.fromkeys(map(printable, self.notes))),
         )
 
     @contextmanager
@@ -279,12 +298,13 @@ class Ingest:
             if level.level in there or (level.level == 0 and 0 in new):
                 continue
             current = self._take_first() if level.level == self.first_level else None
-            if current is None and (data := self._read(level)) is not None:
-                self.notes += data.notes
-                current = self._canonical(data, self.network)
-            if current is not None:
-                steps.add(level.level, current)
-                new.append(level.level)
+            with self._named(level):
+                if current is None and (data := self._read(level)) is not None:
+                    self.notes += data.notes
+                    current = self._canonical(data, self.network)
+                if current is not None:
+                    steps.add(level.level, current)
+                    new.append(level.level)
             self.on_level(level.level)
         return sorted(new)
 

@@ -73,6 +73,8 @@ def read_manifest(folder: Path, mine: Sequence[Path], files: Sequence[Path]) -> 
             skipped.append(Skipped(str(path), f"an entry cannot be used ({str(error)[:80]!r})"))
             continue
         levels[level] = (file, numbers)
+    if not entries:
+        skipped.append(Skipped(str(path), "a manifest that lists no level"))
     told = {key: str(values[key])[:100] for key in _TEXTS if _is_name(values.get(key))}
     if isinstance(values.get("seed"), int) and abs(values["seed"]) < 2**62:
         told["seed"] = str(values["seed"])

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .found import Arrays, Found, FoundLevel, FoundRun, FoundWeights, LevelData, Unreadable
+from .found import Arrays, Found, FoundLevel, FoundRun, FoundWeights, LevelData, Refused, Unreadable
 from .safe import read_text, read_torch
 from .state import as_mask, layer_weights, named, state_dict, unwrapped
 from .tree import Tree
@@ -139,9 +139,9 @@ def _masks(loaded: Any, where: str) -> dict[str, Any]:
         plain = unwrapped(state)
         found = {plain[key]: value for key, value in state.items()}
     else:
-        raise Unreadable(f"{where}: holds no mask but a {type(loaded).__name__}")
+        raise Refused(f"{where}: holds no mask but a {type(loaded).__name__}")
     if not found:
-        raise Unreadable(f"{where}: holds no mask")
+        raise Refused(f"{where}: holds no mask")
     return {
         name.removesuffix(".weight"): as_mask(value, f"{where}, {name}")
         for name, value in found.items()

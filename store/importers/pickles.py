@@ -12,7 +12,7 @@ import pickletools
 import re
 from typing import IO
 
-from .found import Refused, Unreadable
+from .found import Refused, Unreadable, printable
 
 # Names that checkpoints of tensors, numbers and texts use, and no more.
 _ALLOWED = frozenset(
@@ -128,5 +128,5 @@ def _hold(name: str, where: str) -> None:
 
 def short(value: object) -> str:
     """Return a value as a printable text of at most 80 characters."""
-    text = "".join(c if c.isprintable() else "?" for c in str(value))
+    text = printable(str(value))
     return text if len(text) <= 80 else text[:77] + "..."

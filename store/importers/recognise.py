@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import json
+import math
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -176,7 +177,7 @@ def _first_difference(shapes: Shapes, masked: Sequence[str]) -> str:
 def _fitting(network: Architecture, wanted: Shapes) -> str | None:
     """Name the set of layers of a network that these are; None where the network does not fit."""
     all_layers = {layer.name: layer.shape for layer in network.layers}
-    if any(all_layers.get(name) != shape for name, shape in wanted.items()):
+    if any(not _same(all_layers.get(name), shape) for name, shape in wanted.items()):
         return None
     for prunable in _PRUNABLE[:3]:
         try:
@@ -188,6 +189,11 @@ def _fitting(network: Architecture, wanted: Shapes) -> str | None:
     # Part of a larger network has its names too: then at least half of the weights must be there.
     covered = sum(layer.total for layer in network.layers if layer.name in wanted)
     return "masked" if 2 * covered > sum(layer.total for layer in network.layers) else None
+
+
+def _same(known: tuple[int, ...] | None, found: tuple[int, ...]) -> bool:
+    """Compare shapes; a table tells the number of weights alone."""
+    return known is not None and (known == found or (math.prod(known),) == found)
 
 
 def _recognised(
@@ -213,15 +219,17 @@ def _candidates(shapes: Shapes, named: str | None) -> Iterator[Architecture]:
     stem = next((s for n, s in shapes.items() if n in ("conv1", "features.0", "fc1")), None)
     head = shapes.get("fc")
     image = None
-    if stem is not None:
+    if stem is not None and len(stem) > 1:
         size = 32 if len(stem) == 4 and stem[2] == 3 else 224
         image = (stem[1], size, size) if len(stem) == 4 else (1, 1, stem[1])
-    yield from (architecture(name, image, head[0] if head else None) for name in options)
+    yield from (
+        architecture(name, image, head[0] if head and len(head) == 2 else None) for name in options
+    )
 
 
 def _cifar_names(shapes: Shapes) -> list[str]:
     first = shapes.get("conv1") or shapes.get("layer1.0.conv1")
-    width = f"w{first[0]}" if first is not None and first[0] != 16 else ""
+    width = f"w{first[0]}" if first is not None and len(first) == 4 and first[0] != 16 else ""
     option = "" if any(".downsample." in name for name in shapes) else "a"
     return [f"{name}{option}{width}" for name in CIFAR_RESNETS]
 

@@ -99,6 +99,6 @@ class ImportReport:
     @property
     def exit_code(self) -> int:
         """0: all of it is in the store; 3: part of it; 1: nothing."""
-        if not self.skipped and all(run.whole for run in self.runs):
-            return 0
-        return 3 if self.runs else 1
+        if not self.runs:
+            return 1
+        return 0 if not self.skipped and all(run.whole for run in self.runs) else 3

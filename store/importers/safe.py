@@ -74,6 +74,8 @@ def read_torch(path: Path) -> Any:
         _check_sizes(found, size, path)
     except Refused:
         raise
+    except MemoryError:
+        raise Refused(f"{path}: loading it takes more memory than there is") from None
     except Exception as error:  # torch raises whatever a broken file provokes
         reason = pickles.short(str(error).splitlines()[0] if str(error) else type(error).__name__)
         raise Unreadable(f"{path}: not a readable checkpoint ({reason})") from None
@@ -145,6 +147,8 @@ def _look_into_zip(stream: Any, path: Path) -> None:
             if pickled[0].file_size > _MAX_PICKLE:
                 raise Refused(f"{path}: a pickle of {pickled[0].file_size} bytes")
             pickles.inspect(archive.read(pickled[0]), str(path))
+            if (broken := archive.testzip()) is not None:  # torch looks at no check sum
+                raise Unreadable(f"{path}: damaged, the check sum of {broken} does not hold")
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
         raise Unreadable(f"{path}: no whole zip archive ({pickles.short(error)})") from None
     except (KeyError, RuntimeError, OverflowError, UnicodeError) as error:
@@ -153,18 +157,18 @@ def _look_into_zip(stream: Any, path: Path) -> None:
 
 def _unpack(path: Path) -> bytes:
     """Unpack a gzip'd file up to a limit."""
-    parts: list[bytes] = []
-    total = 0
+    unpacked = io.BytesIO()
     try:
         with gzip.open(path, "rb") as file:
             while part := file.read(1 << 20):
-                total += len(part)
-                if total > _MAX_UNPACKED:
+                unpacked.write(part)
+                if unpacked.tell() > _MAX_UNPACKED:
                     raise Refused(f"{path}: unpacks to more than {_MAX_UNPACKED >> 20} MB")
-                parts.append(part)
+    except MemoryError:
+        raise Refused(f"{path}: unpacks to more than memory holds") from None
     except (OSError, EOFError, zlib.error) as error:
         raise Unreadable(f"{path}: no whole gzip file ({pickles.short(error)})") from None
-    return b"".join(parts)
+    return unpacked.getvalue()
 
 
 @functools.cache

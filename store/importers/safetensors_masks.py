@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...schemas.errors import RecordError
 from ...schemas.tensors import read_tensors
-from .found import Found, LevelData, Unreadable
+from .found import Found, LevelData, Refused, Unreadable
 from .state import as_mask, named, pruned_state, unwrapped
 from .torch_prune import find_numbered
 from .tree import Tree
@@ -30,7 +30,7 @@ def _read(path: Path) -> LevelData:
         raise Unreadable(str(error)) from None
     found = named(tensors, str(path))
     if not found:
-        raise Unreadable(f"{path}: holds no tensors")
+        raise Refused(f"{path}: holds no tensors")
     if any(key.endswith(".weight_mask") for key in found):
         return pruned_state(found, str(path))
     if any(key.endswith((".weight", ".bias", ".running_mean")) and array.dtype.kind == "f"

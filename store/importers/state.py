@@ -15,7 +15,6 @@ from .safe import to_array
 # What wraps a network and says nothing: DataParallel, torch.compile, OpenLTH's PrunedModel.
 _WRAPPERS = ("module.", "_orig_mod.", "model.")
 _WEIGHT = re.compile(r"(.+)\.weight(_orig)?")
-_MASK = re.compile(r"(.+)\.weight_mask")
 _STATE_KEYS = ("state_dict", "model_state_dict", "model", "net")
 
 
@@ -41,12 +40,12 @@ def named(found: Mapping[Any, Any], where: str) -> dict[str, Any]:
 
     Raises
     ------
-    Unreadable
+    Refused
         A key is none.
     """
     for key in found:
         if not isinstance(key, str) or not key.isprintable() or len(key) > 500:
-            raise Unreadable(f"{where}: an entry whose name is no plain text")
+            raise Refused(f"{where}: an entry whose name is no plain text")
     return dict(found)
 
 
@@ -69,11 +68,12 @@ def as_mask(value: Any, where: str) -> NDArray[np.bool_]:
     Raises
     ------
     Refused
-        It holds other values.
-    Unreadable
-        It is no dense tensor.
+        It holds other values, or is no dense tensor.
     """
-    array = value if isinstance(value, np.ndarray) else to_array(value, where)
+    try:
+        array = value if isinstance(value, np.ndarray) else to_array(value, where)
+    except Unreadable as error:
+        raise Refused(f"{error}: no mask") from None
     if array.dtype == np.bool_:
         return np.array(array)
     kept = array == 1
@@ -86,24 +86,37 @@ def as_mask(value: Any, where: str) -> NDArray[np.bool_]:
 def pruned_state(state: Mapping[str, Any], where: str) -> LevelData:
     """Read a state dict of `torch.nn.utils.prune`: `X.weight_orig` beside `X.weight_mask`.
 
-    Every weight of two or more dimensions counts as a layer; a mask is never inferred from zeros.
+    Parameters of other names (`in_proj_weight_orig`) count under their whole name. Every weight of
+    two or more dimensions counts as a layer; a mask is never inferred from zeros.
     """
     plain = unwrapped(state)
+    names = set(plain.values())
     shapes: dict[str, tuple[int, ...]] = {}
     masks: dict[str, NDArray[np.bool_]] = {}
     weights: dict[str, NDArray[Any]] = {}
     for key, value in state.items():
-        if (match := _MASK.fullmatch(plain[key])) is not None:
-            masks[match[1]] = as_mask(value, f"{where}, {match[1]}")
+        name = _masked(plain[key], names)
+        if name is not None:
+            masks[name] = as_mask(value, f"{where}, {name}")
         elif (match := _WEIGHT.fullmatch(plain[key])) is not None and _dimensions(value) >= 2:
             weights[match[1]] = to_array(value, f"{where}, {match[1]}")
             shapes[match[1]] = weights[match[1]].shape
+        elif plain[key].endswith("_orig") and f"{plain[key][:-5]}_mask" in names:
+            weights[plain[key][:-5]] = to_array(value, f"{where}, {key}")
     for name, mask in masks.items():
         if shapes.setdefault(name, mask.shape) != mask.shape:
             raise Refused(
                 f"{where}, {name}: a mask of shape {mask.shape} for weights of {shapes[name]}"
             )
     return LevelData(shapes, masks, weights=weights)
+
+
+def _masked(key: str, names: set[str]) -> str | None:
+    """Return the layer that an entry is the mask of; None where it is something else."""
+    base = key.removesuffix("_mask")
+    if base == key or not (base.endswith(".weight") or f"{base}_orig" in names):
+        return None
+    return base.removesuffix(".weight")
 
 
 def layer_weights(state: Mapping[str, Any], where: str) -> dict[str, NDArray[Any]]:

@@ -12,16 +12,20 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .found import Found, FoundLevel, FoundRun, LevelData, Refused, Skipped, Unreadable
 from .names import MAX_LEVEL
 from .safe import read_text
 from .tree import Tree
 
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
 FORMAT = "table"
 REQUIRED = ("experiment", "seed", "level", "group", "kept", "total")
-_MAX_ROWS = 20_000_000
+OTHER = f"not a table of counts: the columns {', '.join(REQUIRED)} are due"
+_MAX_ROWS = 5_000_000
 Row = tuple[str, str, int, str, int, int, float | None]
 
 
@@ -37,8 +41,8 @@ def find(tree: Tree) -> Found:
             rows = _rows(path)
             if rows is None:
                 if path == tree.root:
-                    missing = f"not a table of counts: the columns {', '.join(REQUIRED)} are due"
-                    skipped.append(Skipped(str(path), missing))
+                    claimed.add(path)
+                    skipped.append(Skipped(str(path), OTHER))
                 continue
             claimed.add(path)
             runs += _runs(path, rows)
@@ -115,17 +119,28 @@ def _parquet(path: Path) -> Iterator[Row] | None:
     import pyarrow.parquet as pq
 
     try:
-        with path.open("rb") as file:
-            parquet = pq.ParquetFile(file)
-            if not set(REQUIRED) <= set(parquet.schema_arrow.names):
-                return None
-            if parquet.metadata.num_rows > _MAX_ROWS:
-                raise Refused(f"{path}: {parquet.metadata.num_rows} rows are too many for counts")
-            names = [*REQUIRED, *({"accuracy"} & set(parquet.schema_arrow.names))]
-            rows = parquet.read(columns=names).to_pylist()
+        parquet = pq.ParquetFile(io.BytesIO(path.read_bytes()))
+        names = parquet.schema_arrow.names
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise Unreadable(f"{path}: not readable as Parquet ({str(error)[:80]})") from None
-    return _checked(path, rows)
+    if not set(REQUIRED) <= set(names):
+        return None
+    if parquet.metadata.num_rows > _MAX_ROWS:
+        raise Refused(f"{path}: {parquet.metadata.num_rows} rows are too many for counts")
+    return _checked(path, _batches(path, parquet, [*REQUIRED, *({"accuracy"} & set(names))]))
+
+
+def _batches(path: Path, parquet: pq.ParquetFile, columns: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a Parquet file, a few at a time: it may claim more than it holds."""
+    import pyarrow as pa
+
+    try:
+        for batch in parquet.iter_batches(1000, columns=columns):
+            yield from batch.to_pylist()
+    except MemoryError:
+        raise Refused(f"{path}: reading it takes more memory than there is") from None
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise Unreadable(f"{path}: not readable as Parquet ({str(error)[:80]})") from None
 
 
 def _checked(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[Row]:

@@ -1,0 +1,241 @@
+"""From counts to a spectrum: window, estimates, intervals, verdicts, null."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..schemas.blocks import GROUPINGS
+from ..schemas.errors import RgtoolError, UsageError, did_you_mean
+from ..store.counts import Counts
+from . import flow, intervals
+from .initial_scale import Weighting
+from .intervals import Method, estimate
+from .linearity import Linearity, linearity
+from .null import null_kept
+from .remarks import SMALL, remarks
+from .spectrum import Spectrum
+from .verdicts import Rule, judge, judge_as_paper
+from .window import Window, choose_window
+
+if TYPE_CHECKING:
+    from ..store import Store
+
+Floats = NDArray[np.float64]
+
+
+def eigen(
+    store: Store,
+    experiment: str | None = None,
+    *,
+    by: str = "block",
+    window: tuple[int, int] | None = None,
+    method: Method = "moderated",
+    weighting: Weighting = "count",
+    rule: Rule = "tost",
+    margin: float | None = None,
+) -> Spectrum:
+    """Compute the spectrum of an experiment in a store.
+
+    Parameters
+    ----------
+    store : Store
+        Where the records are.
+    experiment : str, optional
+        Any unique prefix of its id, or `resnet20/cifar10`; may be left out where the store holds
+        one experiment. The id of a run gives the spectrum of that run alone.
+    by : str
+        `layer`, `block` or `stage`.
+    window : (a, b), optional
+        Levels between which eigenvalues are taken; see `choose_window` for the default.
+    method : str
+        How intervals are made, see `intervals.estimate`.
+    weighting : str
+        `count` (eq. 13), or `magnitude`.
+    rule : str
+        `tost`: by interval and margin; `paper`: marginal within one spread of 1.
+    margin : float, optional
+        Half-width of the margin in log eigenvalue; default .02 below five seeds, .01 from five.
+
+    Raises
+    ------
+    RgtoolError
+        There are too few levels, or nothing was pruned.
+    UsageError
+        The experiment, the grouping, the window, the method or the weighting is not to be had.
+    """
+    if by not in GROUPINGS:
+        raise UsageError(f"grouping '{by}' is unknown: {did_you_mean(by, GROUPINGS)}")
+    return spectrum_of(
+        _counts(store, experiment, by),
+        window,
+        method=method,
+        weighting=weighting,
+        rule=rule,
+        margin=margin,
+    )
+
+
+def _counts(store: Store, name: str | None, by: str) -> Counts:
+    """Return the counts of an experiment, or of one run where the name is that of a run."""
+    try:
+        return store.counts(store.find_experiment(name), by)
+    except UsageError:
+        if name is None or "-" not in name:
+            raise
+        run_id = store.find_run(name)
+    counts = store.counts(store.description(run_id).experiment_id, by)
+    return counts.select([counts.runs.index(run_id)])
+
+
+def spectrum_of(
+    counts: Counts,
+    window: tuple[int, int] | None = None,
+    *,
+    method: Method = "moderated",
+    weighting: Weighting = "count",
+    rule: Rule = "tost",
+    margin: float | None = None,
+) -> Spectrum:
+    """Compute the spectrum of counts; parameters and errors are those of `eigen`."""
+    _check(method, weighting, rule, margin)
+    chosen = choose_window(counts, window)
+    _check_seeds(counts, method, len(chosen.runs))
+    kept = counts.kept[chosen.runs, chosen.start : chosen.end + 1].astype(np.float64)
+    steps = chosen.end - chosen.start
+    weights = kept if weighting == "count" else _magnitudes(counts, chosen)
+    logs = flow.log_eigenvalues(weights)
+    pruned = np.where(counts.exempt, np.nan, logs)
+    found = estimate(pruned, method, sampling=_sampling(kept, counts.exempt))
+    # y = theta ln(lambda) / -ln(rho): every run by its own retention, that of counts.
+    network = kept.sum(axis=-1)
+    scale = steps / np.log(network[:, 0] / network[:, -1])
+    exponents = estimate(pruned * scale[:, None, None], method)
+    y = flow.window_exponents(kept, 0, steps)
+    theta = logs.mean(axis=1)
+    centre = theta.mean(axis=0)
+    y_centre = y.mean(axis=0) if weighting == "count" else (theta * scale[:, None]).mean(axis=0)
+    ratios = np.exp(logs)
+    mean, spread = ratios.mean(axis=(0, 1)), intervals.paper_spread(ratios)
+    judgement = (
+        judge_as_paper(mean, spread, counts.exempt)
+        if rule == "paper"
+        else judge(found, counts.exempt, margin)
+    )
+    boot = _beside(pruned, method)
+    null_theta, null_y, null_notes = _null(counts, kept, weighting)
+    linear = _linearity(weights, counts.exempt)
+    # The geometric mean is the estimate, whichever interval stands beside it.
+    return Spectrum(
+        experiment_id=counts.experiment_id,
+        label=counts.label,
+        by=counts.by,
+        weighting=weighting,
+        window=(chosen.start, chosen.end),
+        runs=tuple(counts.runs[i] for i in chosen.runs),
+        names=counts.names,
+        total=counts.total,
+        exempt=counts.exempt,
+        theta=theta,
+        eigenvalue=np.exp(centre),
+        low=np.exp(found.low),
+        high=np.exp(found.high),
+        boot_low=np.exp(boot[0]),
+        boot_high=np.exp(boot[1]),
+        mean=mean,
+        spread=spread,
+        exponent=y_centre,
+        exponent_low=exponents.low,
+        exponent_high=exponents.high,
+        null_eigenvalue=np.exp(null_theta),
+        null_exponent=null_y,
+        interval=found,
+        judgement=judgement,
+        linear=linear,
+        notes=(
+            *chosen.notes,
+            *remarks(counts, chosen, pruned, found, judgement, linear),
+            *null_notes,
+        ),
+    )
+
+
+def _check(method: str, weighting: str, rule: str, margin: float | None) -> None:
+    for what, value, known in (
+        ("method", method, get_args(Method)),
+        ("weighting", weighting, get_args(Weighting)),
+        ("rule", rule, get_args(Rule)),
+    ):
+        if value not in known:
+            raise UsageError(f"{what} '{value}' is unknown: {did_you_mean(value, known)}")
+    if margin is not None and not (np.isfinite(margin) and margin > 0):
+        raise UsageError(
+            f"margin is {margin}: it is a positive log eigenvalue, such as .01 for one per cent"
+        )
+
+
+def _check_seeds(counts: Counts, method: Method, seeds: int) -> None:
+    needed = {"hierarchical": 3, "cluster": 2, "t": 2}.get(method, 1)
+    if seeds < needed:
+        raise UsageError(
+            f"{counts.label}: method {method} needs {needed} seeds and there "
+            f"{'is' if seeds == 1 else 'are'} {seeds}: add --seeds, or take another --method"
+        )
+
+
+def _magnitudes(counts: Counts, chosen: Window) -> Floats:
+    """Return sums of |w| over the window; every run must have them all."""
+    found = counts.magnitude[chosen.runs, chosen.start : chosen.end + 1]
+    lacking = ~np.isfinite(found).all(axis=(1, 2))
+    if lacking.any():
+        names = [counts.runs[i] for i in chosen.runs[lacking]]
+        raise UsageError(
+            f"{counts.label}: {len(names)} of {len(found)} runs ({names[0]}) tell no magnitudes at "
+            "some level, and weightings are not mixed: take --weighting count"
+        )
+    return found
+
+
+def _sampling(kept: Floats, exempt: NDArray[np.bool_]) -> Floats:
+    """Return the variance of theta that finite numbers of weights make in small groups: (G,)."""
+    steps = kept.shape[1] - 1
+    before, network = kept.mean(axis=0)[:-1], kept.sum(axis=-1).mean(axis=0)
+    lost = np.clip(1 - network[1:] / network[:-1], 0, 1 - 1e-9)
+    per_step = (lost / (1 - lost))[:, None] / np.maximum(before, 1)
+    small = (kept.mean(axis=0)[-1] < SMALL) & ~exempt
+    return np.where(small, per_step.sum(axis=0) / steps**2, 0.0)
+
+
+def _beside(pruned: Floats, method: Method) -> tuple[Floats, Floats]:
+    """Return the hierarchical bootstrap's ends, beside the default from three seeds on."""
+    if method != "moderated" or len(pruned) < 3:
+        nothing = np.full(pruned.shape[-1], np.nan)
+        return nothing, nothing
+    other = estimate(pruned, "hierarchical")
+    return other.low, other.high
+
+
+def _linearity(weights: Floats, exempt: NDArray[np.bool_]) -> Linearity | None:
+    if weights.shape[1] < 4 or (~exempt).sum() < 2:
+        return None
+    return linearity(np.diff(flow.clr(flow.shares(weights[..., ~exempt])), axis=1))
+
+
+def _null(
+    counts: Counts, kept: Floats, weighting: Weighting
+) -> tuple[Floats, Floats, tuple[str, ...]]:
+    network = kept[:, [0, -1]].sum(axis=-1)
+    nothing = np.full(kept.shape[-1], np.nan)
+    if weighting != "count":
+        return nothing, nothing, ("the null stands beside counts: no null for magnitudes here",)
+    try:
+        layers, notes = null_kept(counts.layers, counts.exempt_layers, counts.recipe, network)
+    except RgtoolError as error:
+        return nothing, nothing, (f"no null is shown: {error}",)
+    groups = [layer.group(counts.by) for layer in counts.layers]
+    index = flow.group_index(groups, counts.names)
+    ends = flow.group_sums(layers, index, len(counts.names))
+    theta = flow.window_log_eigenvalues(ends, 0, 1) / (kept.shape[1] - 1)
+    return theta.mean(axis=0), flow.window_exponents(ends, 0, 1).mean(axis=0), notes

@@ -1,0 +1,336 @@
+"""Intervals, draws, verdicts and the linearity test: slow oracles, coverage and size."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from synthetic import RESNET20, SEED_SD, STEP_SD, counts
+
+from rgtool.analysis import flow, intervals
+from rgtool.analysis.eigen import spectrum_of
+from rgtool.analysis.initial_scale import initial_scale_kept, initial_scales
+from rgtool.analysis.intervals import Method, estimate, parametric_draws
+from rgtool.analysis.linearity import change_point, linearity, odd_first_step
+from rgtool.analysis.moderation import moderate, shrunk_correlation, trigamma_inverse
+from rgtool.analysis.verdicts import default_margin, holm, judge
+from rgtool.schemas.blocks import architecture
+from rgtool.schemas.errors import UsageError
+
+LOG_S = np.log(RESNET20[1:10])
+
+
+def experiments(
+    number: int, seeds: int, rng: np.random.Generator, steps: int = 16
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log eigenvalues (number, S, T, 9) of replicator flows, and the population's mean of them."""
+    drift = LOG_S + SEED_SD * rng.normal(size=(number, seeds, 1, 9))
+    drift = drift + STEP_SD * rng.normal(size=(number, seeds, steps, 9))
+    return replicator(drift), replicator(np.tile(LOG_S, (1, 1, steps, 1))).mean(axis=(0, 1, 2))
+
+
+def replicator(drift: np.ndarray) -> np.ndarray:
+    log_m = np.zeros((*drift.shape[:2], drift.shape[2] + 1, drift.shape[3]))
+    log_m[:, :, 0] = -math.log(drift.shape[3])
+    for step in range(drift.shape[2]):
+        grown = log_m[:, :, step] + drift[:, :, step]
+        log_m[:, :, step + 1] = grown - np.log(np.exp(grown).sum(axis=-1, keepdims=True))
+    return np.diff(log_m, axis=2)
+
+
+# Moderation.
+
+
+def test_trigamma_inverse_inverts() -> None:
+    from scipy.special import polygamma
+
+    x = np.array([1e-3, 0.1, 1.0, 7.5, 300.0])
+    np.testing.assert_allclose(trigamma_inverse(polygamma(1, x)), x, rtol=1e-6)
+
+
+def test_moderation_finds_the_prior_it_was_drawn_from() -> None:
+    rng = np.random.default_rng(1)
+    d0, s02, df, groups = 8.0, 0.04, 4, 20_000
+    sigma2 = s02 * d0 / rng.chisquare(d0, groups)
+    found = moderate(sigma2 * rng.chisquare(df, groups) / df, df)
+    assert float(found.prior_df) == pytest.approx(d0, rel=0.1)
+    assert float(found.prior_variance) == pytest.approx(s02, rel=0.03)
+    assert float(found.df) == pytest.approx(d0 + df, rel=0.1)
+
+
+def test_moderation_pools_what_does_not_differ() -> None:
+    rng = np.random.default_rng(2)
+    df, groups = 2, 12
+    s2 = rng.chisquare(df, (500, groups)) / df
+    found = moderate(s2, df)
+    common = np.isinf(found.prior_df)
+    assert 0.3 < common.mean() < 0.9
+    assert (found.df[common] == groups * df).all()
+    one = found.variance[common]
+    np.testing.assert_allclose(one, np.broadcast_to(one[:, :1], one.shape))
+    assert found.variance.mean() == pytest.approx(1, abs=0.15)
+
+
+def test_moderation_of_one_experiment_is_that_of_many() -> None:
+    s2 = np.random.default_rng(3).chisquare(3, (5, 7))
+    together = moderate(s2, 3)
+    for i, row in enumerate(s2):
+        np.testing.assert_allclose(moderate(row, 3).variance, together.variance[i])
+
+
+def test_one_group_and_absent_groups() -> None:
+    assert moderate([0.5], 3).variance.tolist() == [0.5]
+    found = moderate([0.5, np.nan, 0.7, 0.6], 3)
+    assert np.isnan(found.variance).tolist() == [False, True, False, False]
+    assert np.isfinite(float(found.df))
+
+
+def test_shrunk_correlation_is_a_correlation() -> None:
+    rng = np.random.default_rng(4)
+    mixing = rng.normal(size=(6, 6))
+    r = shrunk_correlation(rng.normal(size=(8, 6)) @ mixing)
+    np.testing.assert_allclose(np.diag(r), 1)
+    np.testing.assert_allclose(r, r.T)
+    assert np.linalg.eigvalsh(r).min() > 0
+    long = rng.normal(size=(4000, 6)) @ mixing
+    np.testing.assert_allclose(shrunk_correlation(long), np.corrcoef(long.T), atol=0.02)
+    assert (shrunk_correlation(rng.normal(size=(2, 6))) == np.eye(6)).all()
+
+
+# Intervals.
+
+
+def test_moderated_t_written_out() -> None:
+    steps = experiments(1, 4, np.random.default_rng(5))[0][0]
+    found = estimate(steps)
+    theta = steps.mean(axis=1)
+    moderated = moderate(theta.var(axis=0, ddof=1), 3)
+    floor = np.zeros(9)
+    for group in range(9):
+        squares = 0.0
+        for run in range(4):
+            series = steps[run, :, group]
+            fit = stats.linregress(np.arange(16), series)
+            squares += float(((series - fit.intercept - fit.slope * np.arange(16)) ** 2).sum())
+        floor[group] = squares / (4 * 14) / 16
+    variance = np.maximum(moderated.variance, floor)
+    half = stats.t.ppf(0.975, float(moderated.df)) * np.sqrt(variance / 4)
+    np.testing.assert_allclose(found.low, theta.mean(axis=0) - half)
+    np.testing.assert_allclose(found.high, theta.mean(axis=0) + half)
+    wider = estimate(steps, sampling=np.full(9, 1e-3))
+    assert (wider.high - wider.low > found.high - found.low).all()
+
+
+@pytest.mark.parametrize(
+    ("method", "seeds", "least", "most"),
+    [
+        ("moderated", 2, 0.94, 0.99),
+        ("moderated", 3, 0.93, 0.98),
+        ("moderated", 5, 0.92, 0.98),
+        ("t", 3, 0.92, 0.98),
+        ("hierarchical", 3, 0.89, 0.96),
+        ("cluster", 3, 0.68, 0.80),
+        ("iid", 3, 0.74, 0.86),
+        ("block", 3, 0.74, 0.87),
+        ("paper", 3, 0.99, 1.01),
+    ],
+)
+def test_coverage_is_that_of_the_published_design(
+    method: Method, seeds: int, least: float, most: float
+) -> None:
+    """docs/spectra.md: .97 .96 .95 moderated, .95 t, .93 hierarchical, .74 .80 .81, 1.00."""
+    steps, target = experiments(300, seeds, np.random.default_rng(6))
+    covered = []
+    for one in steps:
+        found = estimate(one, method, draws=399)
+        covered.append((found.low <= target) & (target <= found.high))
+    assert least < np.mean(covered) < most
+
+
+def test_one_run_covers_itself_and_not_the_population() -> None:
+    rng = np.random.default_rng(7)
+    seed = SEED_SD * rng.normal(size=(600, 1, 1, 9))
+    steps = seed + STEP_SD * rng.normal(size=(600, 1, 16, 9))
+    own, population = [], []
+    for one, truth in zip(steps, seed, strict=True):
+        found = estimate(one)
+        assert found.scope == "this run"
+        own.append((found.low <= truth[0, 0]) & (truth[0, 0] <= found.high))
+        population.append((found.low <= 0) & (found.high >= 0))
+    assert np.mean(own) == pytest.approx(0.95, abs=0.015)
+    assert 0.6 < np.mean(population) < 0.8
+
+
+def test_noise_in_the_levels_does_not_widen_the_floor() -> None:
+    rng = np.random.default_rng(8)
+    levels = 0.02 * rng.normal(size=(4, 17, 9))
+    theta = np.diff(levels, axis=1).mean(axis=1)
+    floor = intervals.mean_variance(np.diff(levels, axis=1))
+    assert floor.mean() < 4 * theta.var(axis=0, ddof=1).mean()
+    white = 0.02 * rng.normal(size=(4, 16, 9))
+    np.testing.assert_allclose(intervals.mean_variance(white).mean(), 0.02**2 / 16, rtol=0.3)
+
+
+def test_bootstrap_weights_are_resamples() -> None:
+    rng = np.random.default_rng(9)
+    for method in ("iid", "cluster", "block", "hierarchical"):
+        weights = intervals._WEIGHTS[method](rng, 2000, 3, 8).reshape(2000, 3, 8)
+        np.testing.assert_allclose(weights.sum(axis=(1, 2)), 1)
+        np.testing.assert_allclose(weights.mean(axis=0), np.full((3, 8), 1 / 24), atol=0.004)
+    blocks = intervals._blocks(rng, 4000, 30)
+    assert ((blocks * 30) % 1 == 0).all()
+
+
+def test_same_seed_same_bootstrap() -> None:
+    steps = experiments(1, 4, np.random.default_rng(10))[0][0]
+    first, second = (estimate(steps, "hierarchical", rng=3) for _ in range(2))
+    np.testing.assert_array_equal(first.low, second.low)
+    assert (estimate(steps, "hierarchical", rng=4).low != first.low).any()
+
+
+def test_draws_have_the_moments_of_the_interval() -> None:
+    steps = experiments(1, 5, np.random.default_rng(11))[0][0]
+    found = estimate(steps)
+    theta = steps.mean(axis=1)
+    drawn = parametric_draws(found, theta, 40_000)
+    np.testing.assert_allclose(drawn.mean(axis=0), found.centre, atol=2e-4)
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    np.testing.assert_allclose(low, found.low, atol=5e-4)
+    np.testing.assert_allclose(high, found.high, atol=5e-4)
+    np.testing.assert_allclose(np.corrcoef(drawn.T), shrunk_correlation(theta), atol=0.03)
+    with pytest.raises(ValueError, match="t interval"):
+        parametric_draws(estimate(steps, "iid"), theta)
+
+
+@pytest.mark.parametrize(("method", "seeds"), [("hierarchical", 2), ("cluster", 1), ("t", 1)])
+def test_too_few_seeds_for_a_method(method: Method, seeds: int) -> None:
+    with pytest.raises(ValueError, match="needs"):
+        estimate(np.zeros((seeds, 4, 3)), method)
+    with pytest.raises(UsageError, match=f"method {method} needs"):
+        spectrum_of(counts("resnet20", seeds=seeds), method=method)
+
+
+# Verdicts.
+
+
+def test_verdicts_by_interval_and_margin() -> None:
+    steps = np.zeros((6, 12, 5)) + np.array([0.06, -0.06, 0.004, 0.0, 0.012])
+    noise = np.array([0.005, 0.005, 0.0005, 0.0015, 0.02])[:, None, None]
+    rng = np.random.default_rng(12)
+    wobble = rng.normal(size=(6, 1, 5)) * noise[:, 0, 0]
+    steps = steps + wobble - wobble.mean(axis=0) + 1e-6 * rng.normal(size=steps.shape)
+    found = estimate(steps, "t")
+    judged = judge(found, np.zeros(5, bool))
+    assert judged.verdict == ("relevant", "irrelevant", "relevant", "marginal", "indeterminate")
+    assert judged.strong.tolist() == [True, True, False, False, False]
+    assert judged.within.tolist() == [False, False, True, True, False]
+    assert judged.margin == default_margin(6) == 0.01 and default_margin(4) == 0.02
+    assert judged.words()[2] == "relevant, within margin"
+    assert (judged.p[:2] < 0.001).all()
+    wide = judge(found, np.zeros(5, bool), margin=1.0)
+    assert wide.within.all()
+    assert judge(found, np.array([1, 0, 0, 0, 0], bool)).verdict[0] == "exempt"
+
+
+def test_holm_is_holm() -> None:
+    np.testing.assert_allclose(holm([0.01, 0.04, np.nan, 0.03]), [0.03, 0.06, np.nan, 0.06])
+    assert np.isnan(holm([np.nan])).all()
+
+
+# Linearity.
+
+
+@pytest.mark.parametrize("seeds", [1, 3, 5])
+def test_size_of_the_linearity_test_on_replicator_flows(seeds: int) -> None:
+    steps, _ = experiments(400, seeds, np.random.default_rng(13))
+    rejected = []
+    for one in steps:
+        delta_clr = one - one.mean(axis=-1, keepdims=True)
+        rejected.append(linearity(delta_clr).rejected)
+    assert np.mean(rejected) < 0.08
+
+
+def test_power_of_the_linearity_test_against_the_curved_null_flow() -> None:
+    layers = architecture("resnet20").counted()
+    network = sum(layer.total for layer in layers)
+    kept = initial_scale_kept(
+        [layer.total for layer in layers], initial_scales(layers), network * 0.8 ** np.arange(1, 18)
+    )
+    names = tuple(dict.fromkeys(str(layer.block) for layer in layers))
+    groups = flow.group_sums(kept, flow.group_index([x.block for x in layers], names), len(names))
+    curved = np.diff(flow.clr(flow.shares(groups[:, 1:10])), axis=0)
+    rng = np.random.default_rng(14)
+    for seeds in (1, 3):
+        found = []
+        for _ in range(60):
+            noise = SEED_SD * rng.normal(size=(seeds, 1, 9))
+            noise = noise + STEP_SD * rng.normal(size=(seeds, 16, 9))
+            found.append(linearity(curved + noise - noise.mean(axis=-1, keepdims=True)))
+        assert np.mean([one.rejected for one in found]) > 0.95
+    strongest = np.abs(found[-1].correction).argmax()
+    assert np.isfinite(found[-1].correction[strongest])
+
+
+def test_an_odd_first_step_and_a_change_are_seen() -> None:
+    rng = np.random.default_rng(15)
+    steps = 0.01 * rng.normal(size=(3, 16, 6))
+    first = np.full((3, 6), 0.3)
+    assert (np.abs(odd_first_step(first, steps)) > 3).all()
+    sampling = np.zeros((16, 6))
+    assert change_point(steps, sampling)[1] > 0.01
+    steps[:, 9:] += 0.03 * np.array([1, -1, 1, -1, 1, -1])
+    place, p = change_point(steps, sampling)
+    assert (place, p < 0.01) == (9, True)
+
+
+# Spectra.
+
+
+def test_the_bootstrap_stands_beside_from_three_seeds_on() -> None:
+    assert np.isfinite(spectrum_of(counts("resnet20", seeds=3)).boot_low).all()
+    assert np.isnan(spectrum_of(counts("resnet20", seeds=2)).boot_low).all()
+
+
+def test_draws_of_a_spectrum() -> None:
+    spectrum = spectrum_of(counts("lenet", seeds=4, task="mnist"))
+    drawn = spectrum.draws(500)
+    assert drawn.shape == (500, 3)
+    np.testing.assert_allclose(drawn[:, 2], np.log(spectrum.eigenvalue[2]))
+    with pytest.raises(UsageError, match="two seeds"):
+        spectrum_of(counts("resnet20", seeds=1)).draws()
+
+
+def test_magnitudes_weigh_where_all_runs_tell_them() -> None:
+    import dataclasses
+
+    experiment = counts("resnet20", seeds=3)
+    with pytest.raises(UsageError, match="tell no magnitudes"):
+        spectrum_of(experiment, weighting="magnitude")
+    magnitude = experiment.kept * 0.5
+    same = spectrum_of(dataclasses.replace(experiment, magnitude=magnitude), weighting="magnitude")
+    np.testing.assert_allclose(same.eigenvalue, spectrum_of(experiment).eigenvalue)
+    magnitude[1, 4, 2] = np.nan
+    with pytest.raises(UsageError, match="weightings are not mixed"):
+        spectrum_of(dataclasses.replace(experiment, magnitude=magnitude), weighting="magnitude")
+
+
+def test_one_run_of_an_experiment_by_itself() -> None:
+    experiment = counts("resnet20", seeds=3)
+    alone = spectrum_of(experiment.select([1]))
+    assert (alone.runs, alone.scope) == ((experiment.runs[1],), "this run")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "hierarchic"}, "did you mean hierarchical"),
+        ({"weighting": "size"}, "weighting 'size'"),
+        ({"rule": "tosd"}, "did you mean tost"),
+        ({"margin": -0.1}, "margin is -0.1"),
+    ],
+)
+def test_wrong_choices_are_refused(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        spectrum_of(counts("resnet20", seeds=3), **arguments)  # type: ignore[arg-type]
