@@ -41,7 +41,7 @@ def static_kept(
     pruned = np.flatnonzero(~fixed)
     if not len(pruned):
         return found
-    layers = [np.sort(np.abs(weights[i]), axis=None) for i in pruned]
+    layers = [np.sort(np.abs(weights[int(i)]), axis=None) for i in pruned]
     pool = np.sort(np.concatenate(layers))
     for t, target in enumerate(np.clip(targets, 0, len(pool))):
         if target:
