@@ -157,8 +157,8 @@ def _drawn(
     variance: Floats, correlation: Floats, df: int, rng: np.random.Generator, draws: int
 ) -> Floats:
     """Draw the statistic where all centres are zero; `factor` cancels from it."""
-    # The symmetric root exists where the matrix is singular (two groups), and unlike eigenvectors it
-    # is continuous: the last bit of the data cannot change all draws.
+    # The symmetric root exists where the matrix is singular (two groups), and unlike eigenvectors
+    # it is continuous: the last bit of the data cannot change all draws.
     values, vectors = np.linalg.eigh(correlation)
     root = np.sqrt(variance)[:, None] * (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     chunk = max(1, _CHUNK // ((df + 1) * variance.size))

@@ -283,7 +283,7 @@ def _no_common_density(
         found = ", ".join(f"{value:.3g}" for value in _density(counts, window)[:6])
         texts.append(f"prune {counts.recipe.prune:g} has {found}, ...")
     return (
-        f"{a.label}: {len(levels)} common densities and two are needed: {'; '.join(texts)}; shares "
+        f"{a.label}: common densities: {len(levels)}, two are needed: {'; '.join(texts)}; shares "
         "such as 0.2 and 0.36 meet at every second level, with more levels at more densities"
     )
 
