@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rgtool.analysis.eigen import eigen
     from rgtool.analysis.null import null
+    from rgtool.analysis.nulls import nulls_of
+    from rgtool.analysis.semigroup import semigroup
     from rgtool.runner.experiment import run
     from rgtool.runner.recipes import recipe
     from rgtool.schemas.errors import RgtoolError
@@ -26,12 +28,25 @@ _HOMES = {
     "Store": "rgtool.store",
     "eigen": "rgtool.analysis.eigen",
     "null": "rgtool.analysis.null",
+    "nulls_of": "rgtool.analysis.nulls",
     "published": "rgtool.store",
     "recipe": "rgtool.runner.recipes",
     "run": "rgtool.runner.experiment",
+    "semigroup": "rgtool.analysis.semigroup",
 }
 
-__all__ = ["Recipe", "RgtoolError", "Store", "eigen", "null", "published", "recipe", "run"]
+__all__ = [
+    "Recipe",
+    "RgtoolError",
+    "Store",
+    "eigen",
+    "null",
+    "nulls_of",
+    "published",
+    "recipe",
+    "run",
+    "semigroup",
+]
 
 
 def __getattr__(name: str) -> Any:

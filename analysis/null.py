@@ -13,8 +13,10 @@ from ..schemas import blocks
 from ..schemas.blocks import Layer
 from ..schemas.errors import UsageError, did_you_mean
 from ..schemas.recipe import CHOICES, Recipe
+from ..store.counts import Scales
 from . import flow
 from .initial_scale import (
+    INITIALISERS,
     DistributionName,
     Fan,
     Floats,
@@ -247,7 +249,11 @@ def _check_range(prune: float, levels: tuple[int, int]) -> None:
 
 
 def null_kept(
-    layers: Sequence[Layer], exempt: Sequence[str], recipe: Recipe, kept: Floats
+    layers: Sequence[Layer],
+    exempt: Sequence[str],
+    recipe: Recipe,
+    kept: Floats,
+    scales: Sequence[Scales] = (),
 ) -> tuple[Floats, tuple[str, ...]]:
     """Return what N1 keeps in every layer of an experiment at measured counts of the network.
 
@@ -262,6 +268,9 @@ def null_kept(
         scales of layers (a random pruner, layerwise scope) all scales count as equal.
     kept : array, shape (..., T)
         Weights that the network keeps.
+    scales : sequence of mapping, length S
+        Stored scales of every run, for initialisers that are not known (pretrained weights): see
+        `measured_null_kept`. `kept` then has shape (S, T).
 
     Returns
     -------
@@ -273,17 +282,81 @@ def null_kept(
     Raises
     ------
     UsageError
-        The scales of the initialiser are not known.
+        The scales of the initialiser are not known, and none are stored.
     """
-    blind = recipe.pruner == "random" or recipe.scope == "layerwise"
-    scales = np.ones(len(layers)) if blind else initial_scales(layers, recipe.init, recipe.fan)
+    blind = blindness(recipe)
+    if blind:
+        tau, shape = np.ones(len(layers)), known_distribution("gaussian")
+    elif recipe.init not in INITIALISERS and any(scales):
+        return measured_null_kept(layers, exempt, recipe, kept, scales)
+    else:
+        tau = initial_scales(layers, recipe.init, recipe.fan)
+        shape = initialiser(recipe.init).distribution
+    totals, fixed = [x.total for x in layers], [x.name in exempt for x in layers]
+    return initial_scale_kept(totals, tau, kept, exempt=fixed, distribution=shape), blind
+
+
+def blindness(recipe: Recipe) -> tuple[str, ...]:
+    """Say why the scales of layers do not matter; empty where they do."""
+    if recipe.pruner != "random" and recipe.scope != "layerwise":
+        return ()
+    what = "a random pruner" if recipe.pruner == "random" else "layerwise scope"
+    return (
+        f"{what} does not see the scales of layers: the null is equal retention in all of them",
+    )
+
+
+def measured_null_kept(
+    layers: Sequence[Layer],
+    exempt: Sequence[str],
+    recipe: Recipe,
+    kept: Floats,
+    scales: Sequence[Scales],
+    distribution: str | None = None,
+) -> tuple[Floats, tuple[str, ...]]:
+    """Return what N1 keeps in every layer at the scales that the runs have stored.
+
+    Parameters
+    ----------
+    layers, exempt, recipe
+        As in `null_kept`.
+    kept : array, shape (S, T)
+        Weights that the network keeps in every run.
+    scales : sequence of mapping, length S
+        Of every run, `rewind` or `init`: root mean square of every layer's weights. `rewind` is
+        used where all runs have it, since every level starts from there.
+    distribution : str, optional
+        `gaussian`, `uniform` or `laplace`; by default that of the recipe's initialiser, gaussian
+        where that is not known.
+
+    Returns
+    -------
+    kept : array, shape (S, T, L)
+        Expected counts.
+    notes : tuple of str
+        Which scales were used.
+
+    Raises
+    ------
+    UsageError
+        A run has no scales, or a layer lacks one.
+    """
+    blind = blindness(recipe)
+    if blind:
+        return null_kept(layers, exempt, recipe, kept)
+    name = next((n for n in ("rewind", "init") if scales and all(s.get(n) for s in scales)), None)
+    if name is None:
+        raise UsageError(
+            "not all runs have stored scales: runs and imports with weights store them"
+        )
+    tau = np.stack([given_scales(layers, of_run[name]) for of_run in scales])
+    known = INITIALISERS.get(recipe.init)
+    shape = known_distribution(distribution or (known.distribution if known else "gaussian"))
     expected = initial_scale_kept(
         [layer.total for layer in layers],
-        scales,
+        tau[:, None],
         kept,
         exempt=[layer.name in exempt for layer in layers],
-        distribution="gaussian" if blind else initialiser(recipe.init).distribution,
+        distribution=shape,
     )
-    what = "a random pruner" if recipe.pruner == "random" else "layerwise scope"
-    note = f"{what} does not see the scales of layers: the null is equal retention in all of them"
-    return expected, (note,) if blind else ()
+    return expected, (f"scales are those stored of the {name} weights of every run, {shape}",)

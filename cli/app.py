@@ -17,6 +17,7 @@ from .null import null
 from .output import say
 from .plot import plot
 from .run import run
+from .semigroup import semigroup
 from .show import show
 from .sql import sql
 
@@ -28,7 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (run, import_, sql, ls, show, eigen, plot, null, compact, demo):
+for command in (run, import_, sql, ls, show, eigen, semigroup, plot, null, compact, demo):
     app.command(command.__name__.rstrip("_"))(command)  # `import` is no name in Python
 
 

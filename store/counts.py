@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from ..schemas.blocks import Layer
 from ..schemas.recipe import Recipe
+
+Scales = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +50,9 @@ class Counts:
         The counted layers, in the order of the forward pass.
     exempt_layers : tuple of str
         Names of the layers that are never pruned.
+    scales : tuple of mapping, length S, or empty where nothing is known
+        Per run: `init` and `rewind`, where measured, map every layer to the root mean square of
+        its weights.
     """
 
     experiment_id: str
@@ -65,6 +70,7 @@ class Counts:
     exempt: NDArray[np.bool_]
     layers: tuple[Layer, ...]
     exempt_layers: tuple[str, ...]
+    scales: tuple[Scales, ...] = ()
 
     def select(self, positions: Sequence[int]) -> Counts:
         """Return the same of some runs alone, given by their positions."""
@@ -80,6 +86,7 @@ class Counts:
             kept=self.kept[chosen, :last],
             magnitude=self.magnitude[chosen, :last],
             accuracy=self.accuracy[chosen, :last],
+            scales=tuple(self.scales[i] for i in chosen) if self.scales else (),
         )
 
     @property

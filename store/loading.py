@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..schemas.blocks import GROUPINGS, Layer
 from ..schemas.errors import StoreError, UsageError, did_you_mean
-from .counts import Counts
+from .counts import Counts, Scales
 from .inventory import recipe_of
 from .result import Result
 
@@ -73,7 +74,18 @@ def load_counts(query: Query, experiment: str, by: str) -> Counts:
         exempt=np.array([exempt[member[:, g] > 0].all() for g in range(len(names))], np.bool_),
         layers=layers,
         exempt_layers=tuple(layer.name for layer, kept in zip(layers, exempt, strict=True) if kept),
+        scales=tuple(_scales(row["scales"]) for row in runs),
     )
+
+
+def _scales(text: str | None) -> Scales:
+    """Read the scales of a run; what is no mapping of layers to numbers is left out."""
+    found = json.loads(text) if text else {}
+    return {
+        name: {layer: float(v) for layer, v in scales.items() if isinstance(v, int | float)}
+        for name, scales in (found.items() if isinstance(found, dict) else ())
+        if isinstance(scales, dict)
+    }
 
 
 def _layers(found: Result, experiment: str) -> tuple[tuple[Layer, ...], NDArray[np.bool_]]:
