@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rgtool.analysis.null import null
+    from rgtool.analysis.power import power
     from rgtool.analysis.spectrum import eigen
+    from rgtool.analysis.verify import verify
     from rgtool.runner.experiment import run
     from rgtool.runner.recipes import recipe
     from rgtool.schemas.errors import RgtoolError
@@ -26,12 +28,25 @@ _HOMES = {
     "Store": "rgtool.store",
     "eigen": "rgtool.analysis.spectrum",
     "null": "rgtool.analysis.null",
+    "power": "rgtool.analysis.power",
     "published": "rgtool.store",
     "recipe": "rgtool.runner.recipes",
     "run": "rgtool.runner.experiment",
+    "verify": "rgtool.analysis.verify",
 }
 
-__all__ = ["Recipe", "RgtoolError", "Store", "eigen", "null", "published", "recipe", "run"]
+__all__ = [
+    "Recipe",
+    "RgtoolError",
+    "Store",
+    "eigen",
+    "null",
+    "power",
+    "published",
+    "recipe",
+    "run",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,9 +16,11 @@ from .ls import ls
 from .null import null
 from .output import say
 from .plot import plot
+from .power import power
 from .run import run
 from .show import show
 from .sql import sql
+from .verify import verify
 
 app = typer.Typer(
     name="rgtool",
@@ -28,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (run, import_, sql, ls, show, eigen, plot, null, compact, demo):
+for command in (run, import_, sql, ls, show, eigen, plot, null, power, verify, compact, demo):
     app.command(command.__name__.rstrip("_"))(command)  # `import` is no name in Python
 
 
