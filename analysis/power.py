@@ -93,7 +93,7 @@ class Power:
         if self.smallest is None:
             return (
                 f"no design of this table reaches power {self.wanted:g}: the best has "
-                f"{self.simulated.max():.2f}; more seeds help more than more levels"
+                f"{self.simulated.max():.2f}: ask for more seeds"
             )
         seeds, levels = self.smallest
         return (

@@ -75,7 +75,7 @@ def _first_two_relevant() -> Claim:
         "Sec. 3.1, Table 2",
         "all three tasks have stages 1 and 2 relevant, and stage 4 marginal or irrelevant",
         "; ".join(with_std(s) for s in spectra),
-        "; ".join(" ".join(f) for f in found),
+        "stages 1 to 4: " + "; ".join(" ".join(f) for f in found),
         f"{RULE}; {int(sure.sum())} of {sure.size} signs do not depend on it",
         "recomputed",
         agrees(meets),
@@ -230,7 +230,7 @@ def _bert_signs() -> Claim:
         f"{RULE}; {sure} are marginal whatever the rounding",
         "recomputed",
         agrees(set(found) == {"marginal"}),
-        "true as printed; two decimals and stds of one unit leave half of the signs to the rounding",
+        "true as printed; two decimals and stds of one unit leave half of the signs to rounding",
     )
 
 
