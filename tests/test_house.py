@@ -89,7 +89,16 @@ def test_importing_rgtool_loads_nothing_heavy() -> None:
     assert not loaded_by("import rgtool") & (HEAVY | {"duckdb", "numpy", "typer"})
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["sql", "SELECT 1"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["verify", "--help"],
+        ["power", "--help"],
+        ["sql", "SELECT 1"],
+    ],
+)
 def test_cold_start_loads_nothing_heavy(arguments: list[str]) -> None:
     code = f"from rgtool.cli import main\ntry: main({arguments})\nexcept SystemExit: pass"
     assert not loaded_by(code) & HEAVY
