@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from rgtool.analysis.eigen import eigen
     from rgtool.analysis.null import null
     from rgtool.analysis.nulls import nulls_of
+    from rgtool.analysis.power import power
     from rgtool.analysis.semigroup import semigroup
+    from rgtool.analysis.verify import verify
     from rgtool.runner.experiment import run
     from rgtool.runner.recipes import recipe
     from rgtool.schemas.errors import RgtoolError
@@ -29,10 +31,12 @@ _HOMES = {
     "eigen": "rgtool.analysis.eigen",
     "null": "rgtool.analysis.null",
     "nulls_of": "rgtool.analysis.nulls",
+    "power": "rgtool.analysis.power",
     "published": "rgtool.store",
     "recipe": "rgtool.runner.recipes",
     "run": "rgtool.runner.experiment",
     "semigroup": "rgtool.analysis.semigroup",
+    "verify": "rgtool.analysis.verify",
 }
 
 __all__ = [
@@ -42,10 +46,12 @@ __all__ = [
     "eigen",
     "null",
     "nulls_of",
+    "power",
     "published",
     "recipe",
     "run",
     "semigroup",
+    "verify",
 ]
 
 

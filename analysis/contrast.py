@@ -137,22 +137,6 @@ def contrast(
     )
 
 
-def holm(p_values: ArrayLike) -> Floats:
-    """Return p-values corrected for their number (Holm 1979): shape (K,).
-
-    Examples
-    --------
-    >>> holm([0.01, 0.04, 0.03]).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    p = np.asarray(p_values, np.float64)
-    order = np.argsort(p, kind="stable")
-    stepped = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
-    corrected = np.empty_like(p)
-    corrected[order] = np.minimum(stepped, 1.0)
-    return corrected
-
-
 def _drawn(
     variance: Floats, correlation: Floats, df: int, rng: np.random.Generator, draws: int
 ) -> Floats:

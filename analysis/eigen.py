@@ -11,13 +11,14 @@ from ..schemas.blocks import GROUPINGS
 from ..schemas.errors import RgtoolError, UsageError, did_you_mean
 from ..store.counts import Counts
 from . import flow, intervals
+from .excess import differs, excess
 from .initial_scale import Weighting
 from .intervals import Method, estimate
 from .linearity import Linearity, linearity
 from .null import null_kept
 from .remarks import SMALL, remarks
 from .spectrum import Spectrum
-from .verdicts import Rule, judge, judge_as_paper
+from .verdicts import ALPHA, Rule, judge, judge_as_paper
 from .window import Window, choose_window
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ def spectrum_of(
         else judge(found, counts.exempt, margin)
     )
     boot = _beside(pruned, method)
-    null_theta, null_y, null_notes = _null(counts, kept, weighting)
+    null_theta, null_y, null_y_runs, null_notes = _null(counts, chosen, kept, weighting)
+    excess_ends, null_p, excess_notes = _against_null(y, null_y_runs, counts.exempt)
     linear = _linearity(weights, counts.exempt)
     # The geometric mean is the estimate, whichever interval stands beside it.
     return Spectrum(
@@ -151,6 +153,9 @@ def spectrum_of(
         exponent_high=exponents.high,
         null_eigenvalue=np.exp(null_theta),
         null_exponent=null_y,
+        excess_low=excess_ends[0],
+        excess_high=excess_ends[1],
+        null_p=null_p,
         interval=found,
         judgement=judgement,
         linear=linear,
@@ -158,6 +163,7 @@ def spectrum_of(
             *chosen.notes,
             *remarks(counts, chosen, pruned, found, judgement, linear),
             *null_notes,
+            *excess_notes,
         ),
     )
 
@@ -223,19 +229,45 @@ def _linearity(weights: Floats, exempt: NDArray[np.bool_]) -> Linearity | None:
     return linearity(np.diff(flow.clr(flow.shares(weights[..., ~exempt])), axis=1))
 
 
+def _against_null(
+    y: Floats, null_y: Floats, exempt: NDArray[np.bool_]
+) -> tuple[tuple[Floats, Floats], float, tuple[str, ...]]:
+    """Return ends of the excess, and the p of a spectrum that is its initial-scale null's."""
+    nothing = np.full(len(exempt), np.nan)
+    active = ~exempt
+    if len(y) < 2 or not np.isfinite(null_y[:, active]).all() or active.sum() < 2:
+        return (nothing, nothing), np.nan, ()
+    _, low, high = excess(np.where(exempt, np.nan, y), null_y)
+    # y ln(1/.8): log eigenvalues at the usual retention, whatever each run's was.
+    theta, null = -np.log(0.8) * y[:, active], -np.log(0.8) * null_y[:, active]
+    try:
+        p = differs(theta, null, np.random.default_rng(0)).p
+    except ValueError as error:
+        return (low, high), np.nan, (f"no test against the null: {error}",)
+    words = "differs from" if p < ALPHA else "cannot be told from"
+    return (low, high), p, (f"the spectrum {words} that of its initial scales (p {p:.2g})",)
+
+
 def _null(
-    counts: Counts, kept: Floats, weighting: Weighting
-) -> tuple[Floats, Floats, tuple[str, ...]]:
+    counts: Counts, chosen: Window, kept: Floats, weighting: Weighting
+) -> tuple[Floats, Floats, Floats, tuple[str, ...]]:
+    """Return eigenvalue and exponent of N1, its exponent by run, and what was assumed."""
     network = kept[:, [0, -1]].sum(axis=-1)
+    scales = tuple(counts.scales[i] for i in chosen.runs) if counts.scales else ()
     nothing = np.full(kept.shape[-1], np.nan)
     if weighting != "count":
-        return nothing, nothing, ("the null stands beside counts: no null for magnitudes here",)
+        note = "the null stands beside counts: no null for magnitudes here"
+        return nothing, nothing, np.full((len(kept), len(nothing)), np.nan), (note,)
     try:
-        layers, notes = null_kept(counts.layers, counts.exempt_layers, counts.recipe, network)
+        layers, notes = null_kept(
+            counts.layers, counts.exempt_layers, counts.recipe, network, scales
+        )
     except RgtoolError as error:
-        return nothing, nothing, (f"no null is shown: {error}",)
+        note = f"no null is shown: {error}"
+        return nothing, nothing, np.full((len(kept), len(nothing)), np.nan), (note,)
     groups = [layer.group(counts.by) for layer in counts.layers]
     index = flow.group_index(groups, counts.names)
     ends = flow.group_sums(layers, index, len(counts.names))
     theta = flow.window_log_eigenvalues(ends, 0, 1) / (kept.shape[1] - 1)
-    return theta.mean(axis=0), flow.window_exponents(ends, 0, 1).mean(axis=0), notes
+    by_run = flow.window_exponents(ends, 0, 1)
+    return theta.mean(axis=0), by_run.mean(axis=0), by_run, notes

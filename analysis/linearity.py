@@ -99,9 +99,10 @@ def odd_first_step(first: ArrayLike, later: ArrayLike) -> Floats:
     centre = b.mean(axis=(0, 1))
     # Over seeds: the mean first step against what one step of the mean over seeds scatters by.
     scatter = b.mean(axis=0).std(axis=0, ddof=1)
-    return np.divide(
+    z: Floats = np.divide(
         a.mean(axis=0) - centre, scatter, out=np.full_like(centre, np.nan), where=scatter > 0
     )
+    return z
 
 
 def change_point(

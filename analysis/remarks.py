@@ -116,7 +116,7 @@ def _scatter(counts: Counts, pruned: Floats, found: Interval) -> list[str]:
 
     variances = pruned.mean(axis=1).var(axis=0, ddof=1)
     fitted = moderate(variances, found.seeds - 1)
-    prior, df = float(fitted.prior_variance), float(min(fitted.prior_df, 1e9))
+    prior, df = float(fitted.prior_variance), min(float(fitted.prior_df), 1e9)
     if not (np.isfinite(prior) and prior > 0 and df > 0):
         return []
     with np.errstate(invalid="ignore"):

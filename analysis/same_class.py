@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .contrast import DRAWS, centred, contrast, helmert, holm
+from .contrast import DRAWS, centred, contrast, helmert
+from .verdicts import holm
 
 Floats = NDArray[np.float64]
 SameVerdict = Literal["same", "different", "undecided"]

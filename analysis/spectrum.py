@@ -58,6 +58,10 @@ class Spectrum:
         y_i over the window, mean over runs, and its interval.
     null_eigenvalue, null_exponent : array, shape (G,)
         The same of N1, the untrained network, at the retention measured in every run.
+    excess_low, excess_high : array, shape (G,)
+        Interval of the excess over seeds.
+    null_p : float
+        Of a spectrum that is that of its initial scales (N1), over all groups together.
     interval : Interval
         Of theta, with variance and degrees of freedom; exempt groups are NaN.
     judgement : Judgement
@@ -90,6 +94,9 @@ class Spectrum:
     exponent_high: Floats
     null_eigenvalue: Floats
     null_exponent: Floats
+    excess_low: Floats
+    excess_high: Floats
+    null_p: float
     interval: Interval
     judgement: Judgement
     linear: Linearity | None
@@ -178,6 +185,8 @@ class Spectrum:
                 "null_eigenvalue": self.null_eigenvalue,
                 "null_exponent": self.null_exponent,
                 "excess": self.excess,
+                "excess_low": self.excess_low,
+                "excess_high": self.excess_high,
                 "p": self.judgement.p,
                 "verdict": self.verdict,
                 "strong": self.judgement.strong,

@@ -140,6 +140,6 @@ def judge_as_paper(mean: ArrayLike, spread: ArrayLike, exempt: ArrayLike) -> Jud
 def _paper(mean: float, spread: float) -> Verdict:
     if not np.isfinite(spread):
         return "indeterminate"
-    if abs(mean - 1) <= spread:
+    if abs(mean - 1) <= spread + 1e-12:  # printed 1.01 +- .01 lies on the edge, not beyond
         return "marginal"
     return "relevant" if mean > 1 else "irrelevant"

@@ -16,10 +16,12 @@ from .ls import ls
 from .null import null
 from .output import say
 from .plot import plot
+from .power import power
 from .run import run
 from .semigroup import semigroup
 from .show import show
 from .sql import sql
+from .verify import verify
 
 app = typer.Typer(
     name="rgtool",
@@ -29,7 +31,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (run, import_, sql, ls, show, eigen, semigroup, plot, null, compact, demo):
+COMMANDS = (
+    run, import_, sql, ls, show, eigen, semigroup, plot, null, power, verify, compact, demo,
+)  # fmt: skip
+for command in COMMANDS:
     app.command(command.__name__.rstrip("_"))(command)  # `import` is no name in Python
 
 

@@ -58,6 +58,18 @@ def figures(view: str) -> tuple[tuple[Any, ...], ...]:
     return read_figures(FOLDER / f"{view}.csv", PUBLISHED[view])
 
 
+def figure_rows(view: str) -> list[dict[str, Any]]:
+    """Return the rows of a published view by column name.
+
+    Examples
+    --------
+    >>> figure_rows("published_gammas")[0]["gamma"]
+    -0.14
+    """
+    names = [column.name for column in PUBLISHED[view]]
+    return [dict(zip(names, row, strict=True)) for row in figures(view)]
+
+
 def read_figures(path: Path, columns: tuple[Column, ...]) -> tuple[tuple[Any, ...], ...]:
     """Read a CSV file of exactly these columns; an empty cell is a missing value.
 

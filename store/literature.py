@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..schemas.errors import UsageError, did_you_mean
-from ..schemas.published import PUBLISHED
-from .figures import figures
+from .figures import figure_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -148,20 +147,15 @@ def published(name: str) -> PublishedSpectrum:
 def _spectra() -> dict[str, list[dict[str, Any]]]:
     """Rows of the published spectra by name."""
     spectra: dict[str, list[dict[str, Any]]] = {}
-    for row in _rows("published_spectra"):
+    for row in figure_rows("published_spectra"):
         spectra.setdefault(row["experiment"], []).append(row)
     return spectra
-
-
-def _rows(view: str) -> list[dict[str, Any]]:
-    names = [column.name for column in PUBLISHED[view]]
-    return [dict(zip(names, row, strict=True)) for row in figures(view)]
 
 
 def _spectrum(name: str, rows: list[dict[str, Any]]) -> PublishedSpectrum:
     starts = {
         row["name"]: row["share"]
-        for row in _rows("published_starting_points")
+        for row in figure_rows("published_starting_points")
         if row["experiment"] == name
     }
     first = rows[0]

@@ -89,7 +89,16 @@ def test_importing_rgtool_loads_nothing_heavy() -> None:
     assert not loaded_by("import rgtool") & (HEAVY | {"duckdb", "numpy", "typer"})
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["sql", "SELECT 1"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["verify", "--help"],
+        ["power", "--help"],
+        ["sql", "SELECT 1"],
+    ],
+)
 def test_cold_start_loads_nothing_heavy(arguments: list[str]) -> None:
     code = f"from rgtool.cli import main\ntry: main({arguments})\nexcept SystemExit: pass"
     assert not loaded_by(code) & HEAVY
@@ -147,7 +156,7 @@ def test_every_command_shows_an_example() -> None:
         assert f"Example: rgtool {registered.name}" in (registered.callback.__doc__ or "")
 
 
-@pytest.mark.parametrize("page", ["record.md", "commands.md"])
+@pytest.mark.parametrize("page", ["record.md", "commands.md", "verify.md"])
 def test_generated_pages_are_fresh(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(CLONE / "docs"))
     generate = importlib.import_module("generate")

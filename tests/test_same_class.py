@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from rgtool.analysis.contrast import centred, contrast, helmert, holm
+from rgtool.analysis.contrast import centred, contrast, helmert
 from rgtool.analysis.excess import differs, excess
 from rgtool.analysis.moderation import moderate, shrunk_correlation
 from rgtool.analysis.same_class import margin, same_class
+from rgtool.analysis.verdicts import holm
 
 SEED_SD = 0.0068
 GROUPS = 9

@@ -14,6 +14,7 @@ from rgtool import RgtoolError
 from rgtool.analysis import flow
 from rgtool.analysis.eigen import eigen, spectrum_of
 from rgtool.analysis.null import null
+from rgtool.analysis.verdicts import judge_as_paper
 
 
 def test_without_noise_the_growth_is_found():

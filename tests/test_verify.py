@@ -1,0 +1,287 @@
+"""Every claim of the paper against its numbers: what is found, and on what grounds."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import rgtool
+from rgtool.analysis import verify_bounds, verify_elastic, verify_null
+from rgtool.analysis.verify import Verification
+from rgtool.analysis.verify_claim import (
+    CLAIM_VERDICTS,
+    certain,
+    corners,
+    replicator,
+    signs,
+    std_half,
+    weighted_power,
+)
+from rgtool.analysis.verify_flow import dense_share, started
+from rgtool.cli import main
+from rgtool.schemas.blocks import architecture
+from rgtool.schemas.errors import UsageError
+from rgtool.store import published
+
+TASKS = ("imagenet", "cifar10", "cifar100")
+
+
+@pytest.fixture(scope="module")
+def found() -> Verification:
+    return rgtool.verify()
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as left:
+            main(list(arguments))
+        captured = capsys.readouterr()
+        return int(left.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+# The claims
+
+
+def test_every_claim_says_what_where_and_why(found: Verification) -> None:
+    assert len(found.claims) == len({claim.id for claim in found.claims}) == 80
+    for claim in found.claims:
+        assert re.search(r"(Tables?|Figs?\.|Secs?\.|Eqs?\.|Apps?\.) ?\w", claim.source), claim.id
+        assert all(str(value).strip() for value in dataclasses.astuple(claim)), claim.id
+        assert claim.verdict in CLAIM_VERDICTS
+        assert re.search(r"\d", claim.printed) and re.search(r"\d", claim.checked), claim.id
+        if claim.kind == "not checkable":
+            assert claim.verdict == "cannot be checked"
+
+
+def test_every_table_and_section_is_met(found: Verification) -> None:
+    sources = " ".join(claim.source for claim in found.claims)
+    for place in (
+        *(f"Table {n}" for n in range(2, 10)),
+        "Fig. 2",
+        "Sec. 3.1",
+        "Sec. 3.2",
+        "Eq. 14",
+    ):
+        if place not in ("Table 7", "Table 8"):
+            assert place in sources
+    assert "Tables 7, 8" in sources
+
+
+def test_verdicts_by_name(found: Verification) -> None:
+    """Golden: a verdict that changes is a change of what rgtool says of the paper."""
+    by_verdict = {v: {c.id for c in found.claims if c.verdict == v} for v in CLAIM_VERDICTS}
+    assert by_verdict["contradiction inside the paper"] == {
+        "eq6-index",
+        "two-power-laws",
+        "fig2-density",
+        "flow-dimension",
+        "constant-eigenvalue",
+    }
+    assert by_verdict["disagrees"] == {
+        "eq14-two-signs",
+        "resnet50-blocks",
+        "first-step",
+        "one-step-imagenet",
+        "drift-imagenet",
+        "drift-cifar10",
+        "drift-cifar100",
+        "relevant-set-simclr",
+        "relevant-set-supervised",
+        "equal-exponents-simclr",
+        "equal-exponents-supervised",
+        "criterion-table5",
+        "vgg-window",
+        "transfer-criterion",
+        "simclr-transfers-best",
+        "resnet14-singled-out",
+    }
+    assert {c.id for c in found.contradictions} == by_verdict["contradiction inside the paper"]
+    assert found.counts == {v: len(ids) for v, ids in by_verdict.items()}
+    assert list(found.counts.values()) == [44, 16, 5, 15]
+
+
+def test_the_caption_of_fig_2_contradicts_itself(found: Verification) -> None:
+    assert found.claim("fig2-density").checked.endswith("80.00 2.25 1.80 1.44 %")
+
+
+@pytest.mark.parametrize(
+    ("task", "one", "window"),
+    [
+        ("imagenet", "0.981 [0.976, 0.986]", "0.992 [0.917, 1.074]"),
+        ("cifar10", "0.995 [0.990, 1.000]", "1.002 [0.925, 1.085]"),
+        ("cifar100", "0.996 [0.991, 1.001]", "0.967 [0.892, 1.048]"),
+    ],
+)
+def test_sums_over_shares(found: Verification, task: str, one: str, window: str) -> None:
+    assert found.claim(f"one-step-{task}").checked == one
+    assert found.claim(f"window-{task}").checked == window
+
+
+def test_the_replicator_flow_returns_table_2(found: Verification) -> None:
+    assert found.claim("replicator-mean-imagenet").checked.endswith("1.151 1.091 1.021 0.951")
+    drift = {task: found.claim(f"drift-{task}").checked for task in TASKS}
+    assert "alone: 0.015 0.014 0.013 0.013," in drift["imagenet"]
+    assert "alone: 0.004 0.004 0.004 0.004," in drift["cifar10"]
+    assert "alone: 0.001 0.001 0.001 0.001," in drift["cifar100"]
+    assert "in 3 of 4 stages: most of it is drift" in found.claim("drift-imagenet").why
+
+
+def test_the_dense_shares_of_resnet50() -> None:
+    spectrum = started()[0]
+    np.testing.assert_array_equal(
+        dense_share(spectrum).round(6), [0.009085, 0.051712, 0.301887, 0.637317]
+    )
+    ratios = [(s.share_start[0] / dense_share(s)[0]).round(2) for s in started()]
+    assert ratios == [0.87, 0.83, 0.77]
+
+
+def test_nulls_beside_the_tables(found: Verification) -> None:
+    resnet50 = found.claim("null-resnet50-simclr-imagenet").checked
+    assert "fan_in: null 1.132 1.084 1.026 0.943, correlation 0.995" in resnet50
+    assert "fan_out: null 1.120 1.077 1.028 0.948" in resnet50
+    vgg = published("vgg16-cifar10")
+    both = [
+        verify_null.correlation(vgg, verify_null.null_of(vgg, fan)) for fan in ("fan_in", "fan_out")
+    ]
+    assert [f"{r:.2f}" for r in both] == ["0.98", "0.93"]
+    bert = published("bert-base-mlm")
+    np.testing.assert_allclose(verify_null.null_of(bert, "fan_out"), 1, rtol=1e-9)
+    assert math.isnan(verify_null.correlation(bert, verify_null.null_of(bert, "fan_in")))
+    third = verify_null.null_of(published("resnet20-cifar10"), "fan_in")[4:]
+    np.testing.assert_array_equal(third.round(3), [0.879, 0.879])
+
+
+def test_only_networks_without_pretraining_are_told_from_the_null(found: Verification) -> None:
+    told = {c.id for c in found.claims if c.id.startswith("null-") and c.verdict == "agrees"}
+    depths = {f"null-resnet{d}-cifar10" for d in (14, 20, 32, 44, 56)}
+    assert told == depths | {"null-vgg16-cifar10"}
+
+
+def test_the_signature_of_elastic_tickets() -> None:
+    assert verify_elastic.tally(0.01, (1, 2, 3)) == (26, 3, 4)
+    assert verify_elastic.tally(0.01, (1,)) == (13, 14, 6)
+    assert verify_elastic.tally(0.02, (1,)) == (19, 14, 0)
+    np.testing.assert_array_equal(
+        verify_elastic.transformed(32, 1, "0:0;1:1,3,5;2:2,4,6;3:7;4:8"),
+        [0.99, 1.06, 0.99, 1.06, 0.99, 1.06, 1.06, 1.08],
+    )
+
+
+def test_table_5_does_not_start_at_the_dense_network(found: Verification) -> None:
+    assert found.claim("vgg-window").checked.startswith("0.907 [0.837, 0.982]")
+    assert "5 of 13 are 5 % or more" in found.claim("criterion-table5").checked
+    assert "4 are 5 % or more whatever" in found.claim("criterion-table5").tolerance
+
+
+def test_what_is_left_for_unprinted_blocks_is_a_share() -> None:
+    """The oracle: the flow of two groups, printed and unprinted together, keeps its sum."""
+    spectrum = published("resnet32-cifar10")
+    growth, low, high = verify_bounds._rest_of(spectrum)
+    share = dense_share(spectrum)
+    end = (share * spectrum.eigenvalue**16).sum() + (1 - share.sum()) * growth**16
+    assert end == pytest.approx(1)
+    assert low < growth < high
+    total = sum(layer.total for layer in architecture("resnet32").counted())
+    assert (share * total).round().sum() < total
+
+
+# The arithmetic of printed numbers
+
+
+def test_rounding_is_propagated_to_the_ends() -> None:
+    share, growth = np.array([0.3, 0.7]), np.array([1.05, 0.98])
+    value, low, high = weighted_power(share, growth, 3)
+    every = [
+        ((share + np.array(a) * 5e-5) * (growth + np.array(b) * 0.005) ** 3).sum()
+        for a in itertools.product((-1, 1), repeat=2)
+        for b in itertools.product((-1, 1), repeat=2)
+    ]
+    assert value == pytest.approx((share * growth**3).sum())
+    assert (low, high) == pytest.approx((min(every), max(every)))
+    assert sorted(map(tuple, corners(growth))) == sorted(
+        tuple(growth + 0.005 * np.array(s)) for s in itertools.product((-1, 1), repeat=2)
+    )
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 1), st.floats(0.8, 1.2)), min_size=2, max_size=6))
+def test_a_replicator_keeps_shares(groups: list[tuple[float, float]]) -> None:
+    share, strength = np.array(groups).T
+    share /= share.sum()
+    mean, std = replicator(share, strength, 12)
+    one_step, _ = replicator(share, strength, 2)
+    assert (share * strength / (share @ strength)).sum() == pytest.approx(1)
+    assert mean.shape == std.shape == share.shape
+    # Ratios of eigenvalues are those of the strengths at every step.
+    np.testing.assert_allclose(mean / mean[0], strength / strength[0], rtol=1e-9)
+    np.testing.assert_allclose(
+        std / std[0] if std[0] > 1e-9 else 1,
+        one_step / one_step[0] if std[0] > 1e-9 else 1,
+        rtol=1e-5,
+    )
+
+
+def test_the_rule_is_decimal_not_binary() -> None:
+    assert 1.01 - 1 > 0.01
+    assert signs([1.01, 1.02, 0.98, 0.99], [0.01, 0.01, 0.002, 0.01]) == (
+        "marginal",
+        "relevant",
+        "irrelevant",
+        "marginal",
+    )
+    np.testing.assert_array_equal(std_half([0.01, 0.002, 0.05]), [0.005, 0.0005, 0.005])
+    values, stds = [1.02, 1.01, 1.0, 0.98], [0.01, 0.01, 0.01, 0.002]
+    assert certain(values, stds).tolist() == [True, False, True, True]
+
+
+# The result and the command
+
+
+def test_the_result_shows_itself(found: Verification) -> None:
+    frame = found.to_frame()
+    assert frame.height == 80
+    assert frame.columns == [field.name for field in dataclasses.fields(found.claims[0])]
+    assert found.summary().count("\n") == 80 + 1 + len(found.notes)
+    assert found._repr_html_().count("<tr>") == 81
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        found.paper = "x"  # type: ignore[misc]
+
+
+def test_the_command_reports_and_ends_well(cli: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, err = cli("verify", "paper", "--json")
+    assert code == 0
+    rows = json.loads(out)
+    assert len(rows) == 80 and all(row["why"] for row in rows)
+    assert "contradiction inside the paper: 5" in err
+    code, out, _ = cli("verify", "paper", "--claim", "fig2-density")
+    assert (code, "2.25 1.80 1.44" in out) == (0, True)
+
+
+def test_other_papers_and_claims_are_refused(cli: Callable[..., tuple[int, str, str]]) -> None:
+    code, _, err = cli("verify", "book")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "no figures of 'book'" in err
+    code, _, err = cli("verify", "paper", "--claim", "fig2-densty")
+    assert (code, "did you mean fig2-density" in err) == (2, True)
+    with pytest.raises(UsageError, match="no claim"):
+        rgtool.verify().claim("nonsense")
+
+
+def test_the_page_has_every_claim_with_its_verdict(found: Verification) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "verify.md").read_text()
+    for claim in found.claims:
+        assert f"| `{claim.id}` | {claim.source} | {claim.verdict} |" in page, (
+            "see docs/generate.py"
+        )
