@@ -55,13 +55,13 @@ def moderate(variances: ArrayLike, df: float) -> Moderated:
     """
     s2 = np.asarray(variances, np.float64)
     taking = ~np.isnan(s2).reshape(-1, s2.shape[-1]).any(axis=0)
-    # A group whose runs agree to rounding would make the prior useless: limma's guard.
-    guard = np.maximum(1e-5 * np.median(s2[..., taking], axis=-1, keepdims=True), _TINY)
-    logs = np.log(np.maximum(s2[..., taking], guard))
-    groups = logs.shape[-1]
+    groups = int(taking.sum())
     if groups < 2:  # nothing to borrow from
         plain = np.full(s2.shape[:-1], np.nan)
         return Moderated(s2, np.full(s2.shape[:-1], df), np.zeros_like(plain), plain)
+    # A group whose runs agree to rounding would make the prior useless: limma's guard.
+    guard = np.maximum(1e-5 * np.median(s2[..., taking], axis=-1, keepdims=True), _TINY)
+    logs = np.log(np.maximum(s2[..., taking], guard))
     d0, s02 = _prior(logs, df)
     finite = np.isfinite(d0)
     weight = np.where(finite, d0, 0)[..., None]

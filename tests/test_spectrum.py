@@ -27,7 +27,10 @@ def test_without_noise_the_growth_is_found():
     assert spectrum.scope == "population"
     # Every log eigenvalue drifts by -log(1 + Var_M lambda), though nothing is random.
     assert (spectrum.spread > 0.001).all()
-    np.testing.assert_array_equal(spectrum.low, spectrum.high)
+    # Seeds that agree leave what a drifting flow and small counts scatter by themselves.
+    assert ((spectrum.low <= spectrum.eigenvalue) & (spectrum.eigenvalue <= spectrum.high)).all()
+    large = spectrum.total * 0.8**12 > 2500
+    assert (np.log(spectrum.high / spectrum.low)[large] < 2e-3).all()
 
 
 def test_estimates_follow_from_the_ends_of_the_window():
@@ -213,7 +216,8 @@ def test_a_gap_ends_the_window_and_it_is_said():
 def test_an_import_without_its_first_levels_starts_later():
     experiment = counts("resnet20", seeds=2)
     dense_missing = spectrum_of(without(experiment, (0, 0), (1, 0)))
-    assert dense_missing.window == (1, 12) and not dense_missing.notes
+    assert dense_missing.window == (1, 12)
+    assert not any("window" in note for note in dense_missing.notes)
     later = spectrum_of(without(experiment, (0, 1)))
     assert later.window == (2, 12)
     assert "the window starts at level 2" in "\n".join(later.notes)
