@@ -104,14 +104,22 @@ def _name(low: float, high: float, within: bool) -> Verdict:
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
-    """Adjust p-values after Holm 1979; NaN takes no part."""
-    values = np.asarray(p, np.float64)
-    taking = np.isfinite(values)
-    adjusted = np.full(values.shape, np.nan)
-    if taking.any():
-        from statsmodels.stats.multitest import multipletests
+    """Adjust p-values for their number (Holm 1979); NaN takes no part.
 
-        adjusted[taking] = multipletests(values[taking], method="holm")[1]
+    The tests hold it to `statsmodels.stats.multitest`, which takes milliseconds a call and two
+    seconds to import.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03]).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    values = np.asarray(p, np.float64)
+    taking = np.flatnonzero(np.isfinite(values))
+    order = taking[np.argsort(values[taking], kind="stable")]
+    adjusted = np.full(values.shape, np.nan)
+    stepped = np.maximum.accumulate(values[order] * np.arange(len(order), 0, -1))
+    adjusted[order] = np.minimum(stepped, 1.0)
     return adjusted
 
 
