@@ -4,9 +4,10 @@
     python benchmarks/interval_coverage.py --simulations 200 --draws 199
 
 The design: nine blocks of a ResNet-20 whose shares follow the replicator flow; growth
-log s = 1.2 log(1.07 1.07 1.07 1.06 1.02 1.02 1.00 .97 .95), plus N(0, .006^2) a seed and group, plus
-N(0, .0144^2) a step and group; 16 steps. The target is the mean log eigenvalue over the window. The
-methods are those that ship; coverage and width are averaged over groups, at a nominal 95 %.
+log s = 1.2 log(1.07 1.07 1.07 1.06 1.02 1.02 1.00 .97 .95), plus N(0, .006^2) a seed and group,
+plus N(0, .0144^2) a step and group; 16 steps. The target is the mean log eigenvalue over the
+window. The methods are those that ship; coverage and width are averaged over groups, at a nominal
+95 %.
 """
 
 from __future__ import annotations
