@@ -106,7 +106,8 @@ def import_runs(
                 f"{store}: cannot be written ({error}): no run is half there"
             ) from None
         except RgtoolError as error:
-            skipped.append(Skipped(str(run.path), str(error).removeprefix(f"{run.path}: ")))
+            reason = str(error).removeprefix(f"{run.path}: ").replace(f"{run.path}/", "")
+            skipped.append(Skipped(str(run.path), reason))
     return ImportReport(tuple(done), tuple(skipped))
 
 
