@@ -1,80 +1,110 @@
-"""From rows to the arrays of `Counts`."""
+"""From rows to the arrays of `Counts`, of one experiment or of many."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
 from ..schemas.blocks import GROUPINGS, Layer
-from ..schemas.errors import StoreError, UsageError, did_you_mean
+from ..schemas.errors import RgtoolError, StoreError, UsageError, did_you_mean
 from .counts import Counts, Scales
 from .inventory import recipe_of
 from .result import Result
 
-Query = Callable[[str], Result]
-
-RUNS = "SELECT * FROM runs ORDER BY seed NULLS LAST, replicate, run_id"
+RUNS = "SELECT * FROM runs ORDER BY experiment_id, seed NULLS LAST, replicate, run_id"
+# The first record of a run says what its layers are; all others must have as many rows.
 LAYERS = """
-    SELECT DISTINCT layer_index, layer, kind, shape, block, stage, exempt, total
-    FROM layers ORDER BY layer_index, layer, total"""
-ROWS = """
-    SELECT run_id, level, layer_index, kept, magnitude, accuracy
-    FROM store.records ORDER BY run_id, level, layer_index"""
+    SELECT DISTINCT experiment_id, layer_index, layer, kind, shape, block, stage, exempt, total
+    FROM store.records SEMI JOIN (
+        SELECT run_id, min(level) AS level FROM store.records GROUP BY run_id
+    ) AS first USING (run_id, level)
+    ORDER BY experiment_id, layer_index, layer, total"""
+ROWS = "SELECT run_id, level, layer_index, kept, magnitude, accuracy FROM store.records"
+
+Described = tuple[tuple[Layer, ...], NDArray[np.bool_]]  # counted layers, and which are exempt
 
 
-def load_counts(query: Query, experiment: str, by: str) -> Counts:
-    """Gather the counts of one experiment.
+def load_counts(connection: duckdb.DuckDBPyConnection, by: str) -> dict[str, Counts | RgtoolError]:
+    """Gather the counts of every experiment of a session, or say why one has none.
 
     Parameters
     ----------
-    query : callable
-        Runs SQL over the runs of this experiment alone.
-    experiment : str
-        The full id.
+    connection : duckdb.DuckDBPyConnection
+        Of a session over the runs of these experiments alone, with `runs` and `records`.
     by : str
         Grouping: `layer`, `block` or `stage`.
 
     Raises
     ------
     UsageError
-        The grouping is unknown, or the architecture does not have it.
-    StoreError
-        There are no records, or the runs do not agree on their layers.
+        The grouping is unknown.
     """
+    check_grouping(by)
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for row in Result.of(connection, RUNS).to_dicts():
+        runs.setdefault(row["experiment_id"], []).append(row)
+    layers = _layers(Result.of(connection, LAYERS))
+    grids = _grids(connection, {name: [row["run_id"] for row in runs[name]] for name in runs})
+    found: dict[str, Counts | RgtoolError] = {}
+    for name, rows in runs.items():
+        try:
+            found[name] = _counts(name, rows, layers.get(name, []), grids.get(name), by)
+        except RgtoolError as error:
+            found[name] = error
+    return found
+
+
+def check_grouping(by: str) -> None:
+    """Refuse a grouping that does not exist."""
     if by not in GROUPINGS:
         raise UsageError(f"grouping '{by}' is unknown: {did_you_mean(by, GROUPINGS)}")
-    runs = query(RUNS).to_dicts()
-    recipe = recipe_of(runs[0])
-    rows = query(ROWS)
-    if not rows.rows:
+
+
+@dataclass(frozen=True, eq=False)
+class _Grid:
+    """Rows of one experiment spread over (runs, levels, layers); `seen` counts them."""
+
+    seen: NDArray[np.int64]
+    kept: NDArray[np.int64]
+    magnitude: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+
+
+def _counts(
+    experiment: str, rows: list[dict[str, Any]], found: list[Any], grid: _Grid | None, by: str
+) -> Counts:
+    if grid is None:
         raise StoreError(f"experiment {experiment} has no record yet: its first level is not done")
-    layers, exempt = _layers(query(LAYERS), experiment)
+    layers, exempt = _agreed(experiment, found)
+    recipe = recipe_of(rows[0])
     if any(layer.group(by) is None for layer in layers):
         raise UsageError(f"{recipe.architecture} has no stages: group by layer or block")
-    run_ids = tuple(row["run_id"] for row in runs)
-    kept, magnitude, accuracy, recorded = _dense(rows, run_ids, len(layers), experiment)
+    runs = tuple(row["run_id"] for row in rows)
+    recorded = _whole(experiment, runs, grid.seen, len(layers))
     names, member = _membership([str(layer.group(by)) for layer in layers])
     return Counts(
         experiment_id=experiment,
         recipe=recipe,
         by=by,
         names=names,
-        runs=run_ids,
-        seeds=tuple(row["seed"] for row in runs),
+        runs=runs,
+        seeds=tuple(row["seed"] for row in rows),
         levels=np.arange(recorded.shape[1]),
         recorded=recorded,
-        kept=kept @ member,
-        magnitude=magnitude @ member.astype(np.float64),
-        accuracy=accuracy,
+        kept=grid.kept @ member,
+        magnitude=grid.magnitude @ member.astype(np.float64),
+        accuracy=grid.accuracy,
         total=np.array([layer.total for layer in layers]) @ member,
         exempt=np.array([exempt[member[:, g] > 0].all() for g in range(len(names))], np.bool_),
         layers=layers,
-        exempt_layers=tuple(layer.name for layer, kept in zip(layers, exempt, strict=True) if kept),
-        scales=tuple(_scales(row["scales"]) for row in runs),
+        exempt_layers=tuple(layer.name for layer, flag in zip(layers, exempt, strict=True) if flag),
+        scales=tuple(_scales(row["scales"]) for row in rows),
     )
 
 
@@ -88,46 +118,86 @@ def _scales(text: str | None) -> Scales:
     }
 
 
-def _layers(found: Result, experiment: str) -> tuple[tuple[Layer, ...], NDArray[np.bool_]]:
-    layers: list[Layer] = []
-    for index, name, kind, shape, block, stage, _, total in found.rows:
-        if index != len(layers):
+def _layers(found: Result) -> dict[str, list[Any]]:
+    layers: dict[str, list[Any]] = {}
+    for experiment, *rest in found.rows:
+        layers.setdefault(experiment, []).append(rest)
+    return layers
+
+
+def _agreed(experiment: str, found: list[Any]) -> Described:
+    for position, (index, name, *_, total) in enumerate(found):
+        if index != position:
             raise StoreError(
                 f"the runs of experiment {experiment} do not agree on layer {index}, found as "
                 f"'{name}' with {total} weights: they are not one experiment, import them apart"
             )
-        layers.append(Layer(name, kind, tuple(shape), block, stage))
-    return tuple(layers), np.array([row[6] for row in found.rows], np.bool_)
+    layers = tuple(
+        Layer(name, kind, tuple(shape), block, stage)
+        for _, name, kind, shape, block, stage, _, _ in found
+    )
+    return layers, np.array([row[6] for row in found], np.bool_)
 
 
-def _dense(
-    rows: Result, runs: Sequence[str], layers: int, experiment: str
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Spread rows over arrays of shape (runs, levels, layers)."""
-    columns: dict[str, Any] = dict(zip(rows.columns, zip(*rows.rows, strict=True), strict=True))
-    position = {run_id: i for i, run_id in enumerate(runs)}
-    run = np.array([position[run_id] for run_id in columns["run_id"]])
-    level = np.array(columns["level"])
-    layer = np.array(columns["layer_index"])
-    shape = (len(runs), int(level.max()) + 1, layers)
-    seen = np.zeros(shape, np.int64)
-    np.add.at(seen, (run, level, layer), 1)
+def _whole(
+    experiment: str, runs: Sequence[str], seen: NDArray[np.int64], layers: int
+) -> NDArray[np.bool_]:
+    """Return which levels every run has, shape (S, T), all of them whole."""
     recorded: NDArray[np.bool_] = seen.max(axis=2) > 0
-    if (seen != recorded[:, :, None]).any():
-        s, n, _ = np.argwhere(seen != recorded[:, :, None])[0]
+    wanted = np.arange(seen.shape[2]) < layers
+    wrong = np.argwhere(seen != (recorded[:, :, None] & wanted))
+    if len(wrong):
+        s, n, _ = wrong[0]
         raise StoreError(
             f"run {runs[s]} of experiment {experiment}, level {n}: {int(seen[s, n].sum())} rows "
             f"where the experiment has {layers} layers: remove that record and record it again"
         )
-    kept = np.zeros(shape, np.int64)
-    kept[run, level, layer] = columns["kept"]
-    magnitude, accuracy = np.full(shape, np.nan), np.full(shape[:2], np.nan)
-    magnitude[run, level, layer] = np.array(columns["magnitude"], np.float64)
-    accuracy[run, level] = np.array(columns["accuracy"], np.float64)
-    return kept, magnitude, accuracy, recorded
+    return recorded
 
 
-def _membership(groups: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+def _grids(
+    connection: duckdb.DuckDBPyConnection, experiments: dict[str, list[str]]
+) -> dict[str, _Grid]:
+    """Spread the rows of many experiments at once: millions of rows take no Python each."""
+    table = connection.sql(ROWS).to_arrow_table()
+    if not len(table):
+        return {}
+    runs = table["run_id"].combine_chunks().dictionary_encode()
+    of_run = {run: name for name, members in experiments.items() for run in members}
+    order = {run: i for members in experiments.values() for i, run in enumerate(members)}
+    present = runs.dictionary.to_pylist()
+    numbers = {name: i for i, name in enumerate(experiments)}
+    experiment = np.array([numbers[of_run[run]] for run in present])
+    within = np.array([order[run] for run in present])
+    row = runs.indices.to_numpy()
+    level, layer, kept, magnitude, accuracy = (
+        table[name].to_numpy() for name in ("level", "layer_index", "kept", "magnitude", "accuracy")
+    )
+    at = experiment[row]
+    levels, layers = (np.zeros(len(numbers), np.int64) for _ in range(2))
+    np.maximum.at(levels, at, level + 1)
+    np.maximum.at(layers, at, layer + 1)
+    seeds = np.array([len(members) for members in experiments.values()])
+    ends = np.cumsum(seeds * levels * layers)
+    cell = (ends - seeds * levels * layers)[at] + layer
+    cell += (within[row] * levels[at] + level) * layers[at]
+    seen = np.bincount(cell, minlength=ends[-1])
+    flat = {"kept": np.zeros(ends[-1], np.int64)}
+    flat |= {name: np.full(ends[-1], np.nan) for name in ("magnitude", "accuracy")}
+    for name, values in (("kept", kept), ("magnitude", magnitude), ("accuracy", accuracy)):
+        flat[name][cell] = values
+    grids = {}
+    for name, i in numbers.items():
+        shape = (seeds[i], levels[i], layers[i])
+        if levels[i]:
+            part = slice(ends[i] - seeds[i] * levels[i] * layers[i], ends[i])
+            count, *parts = (x[part].reshape(shape) for x in (seen, *flat.values()))
+            grids[name] = _Grid(count, parts[0], parts[1], parts[2][:, :, 0])
+    return grids
+
+
+def _membership(groups: Iterable[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Return the groups by first appearance, and the 0/1 matrix of shape (layers, groups)."""
-    names = tuple(dict.fromkeys(groups))
-    return names, np.array([[int(group == name) for name in names] for group in groups])
+    members = list(groups)
+    names = tuple(dict.fromkeys(members))
+    return names, np.array([[int(group == name) for name in names] for group in members])

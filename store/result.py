@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    import duckdb
     import polars as pl
     import pyarrow as pa
 
@@ -43,6 +45,15 @@ class Result:
     columns: tuple[str, ...]
     types: tuple[str, ...]
     rows: list[tuple[Any, ...]]
+
+    @classmethod
+    def of(
+        cls, connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()
+    ) -> Self:
+        """Run SQL and read its rows to the end."""
+        rows = connection.execute(sql, list(parameters)).fetchall()
+        columns = connection.description or []
+        return cls(tuple(c[0] for c in columns), tuple(str(c[1]) for c in columns), rows)
 
     def __len__(self) -> int:
         return len(self.rows)

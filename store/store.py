@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from ..schemas.description import Description
-from ..schemas.errors import QueryError, StoreError, UsageError
+from ..schemas.errors import QueryError, RgtoolError, StoreError, UsageError
 from ..schemas.layout import RunFolder, store_path
-from ..schemas.manifest import Manifest
 from ..schemas.recipe import Recipe
-from .broken import LeftOut, Problem
+from .broken import Problem
 from .connection import connect
 from .fence import explain, fenced
 from .inventory import (
@@ -27,26 +25,16 @@ from .inventory import (
     pick_run,
     recipe_of,
 )
+from .reading import Reader
 from .result import Result
-from .session import VIEWS, SessionError, fence, mentioned, open_session
-from .snapshot import Snapshot, take
+from .session import SessionError, fence, mentioned
+from .snapshot import Snapshot
 
 if TYPE_CHECKING:
     from .compaction import Compaction
     from .counts import Counts
     from .importers.report import ImportReport
 
-T = TypeVar("T")
-_QUERY_ERRORS = (  # what DuckDB never raises for a file; the views are made before a query runs
-    duckdb.ParserException,
-    duckdb.BinderException,
-    duckdb.CatalogException,
-    duckdb.PermissionException,
-    duckdb.InterruptException,
-    duckdb.OutOfMemoryException,
-)
-_FROM_FILE = re.compile(r"\.parquet|source column")
-_ATTEMPTS = 30  # a compaction that ends while a query runs makes it start again
 _LAST = """
     SELECT run_id, max(level) AS last, arg_max_null(accuracy, level) AS accuracy,
            arg_max(density, level) AS density, arg_max(diverged, level) AS diverged
@@ -79,7 +67,7 @@ class Store:
         self.path = store_path(path).expanduser().absolute()
         if self.path.exists() and not self.path.is_dir():
             raise StoreError(f"{self.path} is a file: a store is a folder, name another one")
-        self._left_out = LeftOut(self.path)
+        self._reader = Reader(self.path)
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
@@ -87,7 +75,7 @@ class Store:
     @property
     def problems(self) -> tuple[Problem, ...]:
         """Files that queries have left out so far, because they are broken or newer."""
-        return self._left_out.problems
+        return self._reader.left_out.problems
 
     def sql(self, query: str) -> Result:
         """Run one SELECT of a user's own over the views.
@@ -107,12 +95,12 @@ class Store:
 
             def run(connection: duckdb.DuckDBPyConnection) -> Result:
                 fence(connection, self.path)
-                return _fetch(connection, wrapped)
+                return Result.of(connection, wrapped)
 
             try:
                 if not wanted:
                     return run(connection)
-                return self._read(run, wanted=wanted, connection=connection)
+                return self._reader.attempt(run, wanted=wanted, connection=connection)
             except SessionError as error:
                 raise StoreError(f"{self.path}: {str(error).splitlines()[0]}") from error
             except duckdb.Error as error:
@@ -137,7 +125,9 @@ class Store:
         StoreError
             The store cannot be read.
         """
-        return self._trusted(lambda c: _fetch(c, sql, parameters), runs, wanted=mentioned(sql))
+        return self._reader.run(
+            lambda c: Result.of(c, sql, parameters), runs, wanted=mentioned(sql)
+        )
 
     def runs(self) -> list[RunInfo]:
         """List the runs, by architecture, task, experiment and seed."""
@@ -150,8 +140,8 @@ class Store:
             loose.update(snapshot.loose)
             return snapshot.newest_records()
 
-        found = self._trusted(
-            lambda c: _fetch(
+        found = self._reader.run(
+            lambda c: Result.of(
                 c,
                 f"""
                 SELECT run_id, experiment_id, architecture, task, seed, replicate, source,
@@ -262,18 +252,68 @@ class Store:
         StoreError
             No records, or runs that do not agree on their layers.
         """
+        runs = self._members([experiment]) or self._members([self.find_experiment(experiment)])
+        ((_, found),) = self._counts_of(runs, by, 1)
+        if isinstance(found, RgtoolError):
+            raise found
+        return found
+
+    def counts_of(
+        self, experiments: Sequence[str] | None = None, by: str = "block", *, chunk: int = 250
+    ) -> Iterator[tuple[str, Counts | RgtoolError]]:
+        """Return the counts of many experiments, one after the other, in little memory.
+
+        Parameters
+        ----------
+        experiments : sequence of str, optional
+            Full ids; by default all experiments of the store, by id.
+        by : str
+            Grouping: `layer`, `block` or `stage`.
+        chunk : int
+            Experiments that are read at once.
+
+        Yields
+        ------
+        tuple
+            The id, and the counts or the error that says why there are none.
+
+        Raises
+        ------
+        UsageError
+            No such experiment or grouping.
+        """
+        runs = self._members(experiments)
+        unknown = [name for name in experiments or () if name not in runs]
+        if unknown:
+            raise UsageError(f"no experiment '{unknown[0]}' in {self.path}")
+        return self._counts_of(runs, by, chunk)
+
+    def _counts_of(
+        self, runs: Mapping[str, Sequence[str]], by: str, chunk: int
+    ) -> Iterator[tuple[str, Counts | RgtoolError]]:
         from .loading import load_counts
 
-        found = self.query("SELECT run_id FROM runs WHERE experiment_id = ?", [experiment]).rows
-        if not found:
-            experiment = self.find_experiment(experiment)
-            return self.counts(experiment, by)
-        runs = [run_id for (run_id,) in found]
-        return self._trusted(
-            lambda c: load_counts(lambda sql: _fetch(c, sql), experiment, by),
-            runs,
-            wanted=("runs", "layers", "records"),
+        names = list(runs)
+        for first in range(0, len(names), chunk):
+            part = names[first : first + chunk]
+            found = self._reader.run(
+                lambda connection: load_counts(connection, by),
+                [run for name in part for run in runs[name]],
+                wanted=("runs", "records"),
+            )
+            yield from ((name, found[name]) for name in part if name in found)
+
+    def _members(self, experiments: Sequence[str] | None) -> dict[str, list[str]]:
+        """Return the runs of experiments by their full ids, in the order that is asked for."""
+        asked = "" if experiments is None else "WHERE list_contains(?, experiment_id)"
+        found = self.query(
+            f"SELECT experiment_id, run_id FROM runs {asked} ORDER BY ALL",
+            [] if experiments is None else [list(experiments)],
         )
+        runs: dict[str, list[str]] = {}
+        for name, run_id in found.rows:
+            runs.setdefault(name, []).append(run_id)
+        return {name: runs[name] for name in experiments or runs if name in runs}
 
     def compact(self) -> Compaction:
         """Merge the records and descriptions of finished runs into few large files.
@@ -291,7 +331,7 @@ class Store:
         from .compaction import compact
 
         finished = {run.run_id for run in self.runs() if run.finished}
-        return compact(self.path, self._left_out, finished)
+        return compact(self.path, self._reader.left_out, finished)
 
     def import_runs(
         self,
@@ -345,72 +385,6 @@ class Store:
     def _recipes(self) -> dict[str, Recipe]:
         found = self.query("SELECT DISTINCT ON (experiment_id) * FROM runs ORDER BY experiment_id")
         return {row["experiment_id"]: recipe_of(row) for row in found.to_dicts()}
-
-    def _trusted(
-        self,
-        run: Callable[[duckdb.DuckDBPyConnection], T],
-        only: Collection[str] | None = None,
-        narrow: Callable[[Snapshot], Snapshot] | None = None,
-        wanted: Collection[str] = VIEWS,
-    ) -> T:
-        try:
-            return self._read(run, only=only, narrow=narrow, wanted=wanted)
-        except duckdb.Error as error:
-            raise StoreError(f"{self.path}: {str(error).splitlines()[0]}") from error
-
-    def _read(
-        self,
-        run: Callable[[duckdb.DuckDBPyConnection], T],
-        *,
-        only: Collection[str] | None = None,
-        narrow: Callable[[Snapshot], Snapshot] | None = None,
-        wanted: Collection[str] = VIEWS,
-        connection: duckdb.DuckDBPyConnection | None = None,
-    ) -> T:
-        """Run something over a snapshot; again without the files that made it fail.
-
-        The first attempt uses `connection` if there is one.
-        """
-        for _ in range(_ATTEMPTS):
-            snapshot = take(self.path, self._left_out, only)
-            snapshot = narrow(snapshot) if narrow else snapshot
-            connection, first = None, connection
-            try:
-                with open_session(snapshot, wanted, first) as session:
-                    return run(session)
-            except _QUERY_ERRORS:
-                raise
-            except duckdb.Error as error:
-                if not self._recovers(snapshot, error):
-                    raise
-        raise StoreError(f"{self.path} changes faster than it can be read: try again")
-
-    def _recovers(self, snapshot: Snapshot, error: Exception) -> bool:
-        """Tell whether it helps to look at the store again after a query has failed."""
-        compact = snapshot.manifest.files
-        if not all(Path(file).exists() for file in [*map(str, compact), *snapshot.record_files]):
-            now = Manifest.read(self.path)
-            lost = [file for file in now.files if not file.exists()]
-            if lost and now.again() is now:
-                raise StoreError(
-                    f"{lost[0]} is missing, which the manifest names: bring it back from a copy"
-                )
-            return True
-        if blamed := [file for file in compact if str(file) in str(error)]:
-            raise StoreError(
-                f"{blamed[0]} is damaged ({str(error).splitlines()[0]}): bring it back from a copy"
-            )
-        if isinstance(error, duckdb.ConversionException) and not _FROM_FILE.search(str(error)):
-            return False  # a cast of the query's own
-        return self._left_out.search(snapshot.record_files, str(error))
-
-
-def _fetch(
-    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()
-) -> Result:
-    rows = connection.execute(sql, list(parameters)).fetchall()
-    columns = connection.description or []
-    return Result(tuple(c[0] for c in columns), tuple(str(c[1]) for c in columns), rows)
 
 
 def _run_info(row: dict[str, Any], levels: list[int]) -> RunInfo:

@@ -234,9 +234,9 @@ def test_a_view_is_made_for_those_who_mention_it(empty: Store) -> None:
 
     from rgtool.store.session import mentioned
 
-    assert empty._trusted(made, wanted=mentioned("SELECT * FROM runs")) == ["runs"]
+    assert empty._reader.run(made, wanted=mentioned("SELECT * FROM runs")) == ["runs"]
     wanted = mentioned("FROM published_gammas")
-    assert empty._trusted(made, wanted=wanted) == ["published_gammas"]
+    assert empty._reader.run(made, wanted=wanted) == ["published_gammas"]
 
 
 def test_views_join_a_store(tmp_path: Path) -> None:
