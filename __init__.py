@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rgtool.analysis.nulls import nulls_of
     from rgtool.analysis.power import power
     from rgtool.analysis.semigroup import semigroup
+    from rgtool.analysis.spectra import spectra
     from rgtool.analysis.verify import verify
     from rgtool.runner.experiment import run
     from rgtool.runner.recipes import recipe
@@ -36,6 +37,7 @@ _HOMES = {
     "recipe": "rgtool.runner.recipes",
     "run": "rgtool.runner.experiment",
     "semigroup": "rgtool.analysis.semigroup",
+    "spectra": "rgtool.analysis.spectra",
     "verify": "rgtool.analysis.verify",
 }
 
@@ -51,6 +53,7 @@ __all__ = [
     "recipe",
     "run",
     "semigroup",
+    "spectra",
     "verify",
 ]
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..schemas.blocks import GROUPINGS
-from ..schemas.errors import RgtoolError, UsageError, did_you_mean
+from ..schemas.errors import RgtoolError, StoreError, UsageError, did_you_mean
 from ..store.counts import Counts
+from ..store.weights import layer_weights
 from . import flow, intervals
 from .excess import differs, excess
 from .initial_scale import Weighting
-from .intervals import Method, estimate
+from .intervals import Method, estimate, sampling_variance
 from .linearity import Linearity, linearity
 from .null import null_kept
-from .remarks import SMALL, remarks
+from .null_models import NULL_MODELS, Weights, situation
+from .random_null import random_log_variance
+from .remarks import remarks
 from .spectrum import Spectrum
 from .verdicts import ALPHA, Rule, judge, judge_as_paper
 from .window import Window, choose_window
@@ -69,13 +73,15 @@ def eigen(
     """
     if by not in GROUPINGS:
         raise UsageError(f"grouping '{by}' is unknown: {did_you_mean(by, GROUPINGS)}")
+    counts = _counts(store, experiment, by)
     return spectrum_of(
-        _counts(store, experiment, by),
+        counts,
         window,
         method=method,
         weighting=weighting,
         rule=rule,
         margin=margin,
+        dense=lambda run: layer_weights(store, run, "dense", counts.layers),
     )
 
 
@@ -99,8 +105,12 @@ def spectrum_of(
     weighting: Weighting = "count",
     rule: Rule = "tost",
     margin: float | None = None,
+    dense: Callable[[str], Weights] | None = None,
 ) -> Spectrum:
-    """Compute the spectrum of counts; parameters and errors are those of `eigen`."""
+    """Compute the spectrum of counts; parameters and errors are those of `eigen`.
+
+    `dense` gives the trained dense weights of a run, from which the static null is computed.
+    """
     _check(method, weighting, rule, margin)
     chosen = choose_window(counts, window)
     _check_seeds(counts, method, len(chosen.runs))
@@ -109,7 +119,7 @@ def spectrum_of(
     weights = kept if weighting == "count" else _magnitudes(counts, chosen)
     logs = flow.log_eigenvalues(weights)
     pruned = np.where(counts.exempt, np.nan, logs)
-    found = estimate(pruned, method, sampling=_sampling(kept, counts.exempt))
+    found = estimate(pruned, method, sampling=sampling_variance(kept, counts.exempt))
     # y = theta ln(lambda) / -ln(rho): every run by its own retention, that of counts.
     network = kept.sum(axis=-1)
     scale = steps / np.log(network[:, 0] / network[:, -1])
@@ -128,6 +138,7 @@ def spectrum_of(
     boot = _beside(pruned, method)
     null_theta, null_y, null_y_runs, null_notes = _null(counts, chosen, kept, weighting)
     excess_ends, null_p, excess_notes = _against_null(y, null_y_runs, counts.exempt)
+    random_sd, static = _other_nulls(counts, chosen, dense if weighting == "count" else None)
     linear = _linearity(weights, counts.exempt)
     # The geometric mean is the estimate, whichever interval stands beside it.
     return Spectrum(
@@ -153,6 +164,8 @@ def spectrum_of(
         exponent_high=exponents.high,
         null_eigenvalue=np.exp(null_theta),
         null_exponent=null_y,
+        static_eigenvalue=static,
+        random_sd=random_sd,
         excess_low=excess_ends[0],
         excess_high=excess_ends[1],
         null_p=null_p,
@@ -204,16 +217,6 @@ def _magnitudes(counts: Counts, chosen: Window) -> Floats:
     return found
 
 
-def _sampling(kept: Floats, exempt: NDArray[np.bool_]) -> Floats:
-    """Return the variance of theta that finite numbers of weights make in small groups: (G,)."""
-    steps = kept.shape[1] - 1
-    before, network = kept.mean(axis=0)[:-1], kept.sum(axis=-1).mean(axis=0)
-    lost = np.clip(1 - network[1:] / network[:-1], 0, 1 - 1e-9)
-    per_step = (lost / (1 - lost))[:, None] / np.maximum(before, 1)
-    small = (kept.mean(axis=0)[-1] < SMALL) & ~exempt
-    return np.where(small, per_step.sum(axis=0) / steps**2, 0.0)
-
-
 def _beside(pruned: Floats, method: Method) -> tuple[Floats, Floats]:
     """Return the hierarchical bootstrap's ends, beside the default from three seeds on."""
     if method != "moderated" or len(pruned) < 3:
@@ -246,6 +249,25 @@ def _against_null(
         return (low, high), np.nan, (f"no test against the null: {error}",)
     words = "differs from" if p < ALPHA else "cannot be told from"
     return (low, high), p, (f"the spectrum {words} that of its initial scales (p {p:.2g})",)
+
+
+def _other_nulls(
+    counts: Counts, chosen: Window, dense: Callable[[str], Weights] | None
+) -> tuple[Floats, Floats]:
+    """Return what chance moves a log eigenvalue by (N0), and eigenvalues of N2 or NaN."""
+    steps = chosen.end - chosen.start
+    at = situation(counts, chosen, dense or _no_weights)
+    random_sd = np.sqrt(random_log_variance(at.kept, at.fixed)[:, 0].mean(axis=0)) / steps
+    try:
+        kept, _ = NULL_MODELS["static"](at)
+    except RgtoolError:  # most runs keep no dense weights; `nulls_of` says why
+        return random_sd, np.full(len(counts.names), np.nan)
+    theta = flow.window_log_eigenvalues(kept, 0, 1) / steps
+    return random_sd, np.exp(theta.mean(axis=0))
+
+
+def _no_weights(run: str) -> Weights:
+    raise StoreError(f"no weights of run {run} are at hand")
 
 
 def _null(

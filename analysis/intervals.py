@@ -24,6 +24,7 @@ BLOCK = 3.0  # mean length of a block of levels, in steps
 # Below, noise lies in the levels and not in the steps: neighbouring ratios share an error of
 # opposite sign, and their variance says little about that of their sum.
 LEVEL_NOISE = -0.25
+SMALL = 2500  # weights below which the sampling of one step alone moves an eigenvalue by over 1 %
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,10 +129,30 @@ def t_quantile(df: float, confidence: float) -> float:
 
 
 def _moderated(data: Floats, confidence: float, sampling: Floats) -> Interval:
-    theta = data.mean(axis=1)
-    moderated = moderate(theta.var(axis=0, ddof=1), len(data) - 1)
-    floored = moderated.floored(mean_variance(data) + sampling)
-    return _t_interval("moderated", theta, floored.variance, float(floored.df), confidence)
+    variance, df = moderated_variances(data, sampling)
+    return _t_interval("moderated", data.mean(axis=1), variance, float(df), confidence)
+
+
+def moderated_variances(steps: ArrayLike, sampling: ArrayLike = 0.0) -> tuple[Floats, Floats]:
+    """Return the variance of one seed's theta about the population's, and its degrees of freedom.
+
+    Parameters
+    ----------
+    steps : array, shape (..., S, T, G)
+        log lambda_i(n) of S >= 2 runs; leading axes are experiments whose NaN groups agree.
+    sampling : array, shape (..., G)
+        What is added to the floor.
+
+    Returns
+    -------
+    variance : array, shape (..., G)
+        Moderated over groups, and at least what the scatter of steps within runs makes.
+    df : array, shape (...,)
+    """
+    data = np.asarray(steps, np.float64)
+    moderated = moderate(data.mean(axis=-2).var(axis=-2, ddof=1), data.shape[-3] - 1)
+    floored = moderated.floored(mean_variance(data) + np.asarray(sampling, np.float64))
+    return floored.variance, floored.df
 
 
 def _student(data: Floats, confidence: float) -> Interval:
@@ -190,26 +211,59 @@ def detrended(data: ArrayLike) -> Floats:
 
 
 def mean_variance(data: ArrayLike) -> Floats:
-    """Return the variance of theta that the scatter of steps within runs makes: shape (G,).
+    """Return the variance of theta that the scatter of steps within runs makes: shape (..., G).
 
     The innovation variance over T, pooled over runs. Where the noise lies in the levels (pooled
     lag-1 autocorrelation below -.25) neighbouring steps cancel: the long-run variance over T then.
     Zero where there are fewer than three steps.
+
+    Parameters
+    ----------
+    data : array, shape (..., S, T, G)
+        log lambda_i(n).
     """
     steps = np.asarray(data, np.float64)
-    seeds, length, groups = steps.shape
+    *_, seeds, length, groups = steps.shape
     if length < 3:
-        return np.zeros(groups)
+        return np.zeros((*steps.shape[:-3], groups))
     residual = detrended(steps)
-    gamma0 = (residual**2).sum(axis=(0, 1)) / (seeds * (length - 2))
-    gamma1 = (residual[:, 1:] * residual[:, :-1]).sum(axis=(0, 1)) / (seeds * (length - 2))
+    gamma0 = (residual**2).sum(axis=(-3, -2)) / (seeds * (length - 2))
+    products = residual[..., 1:, :] * residual[..., :-1, :]
+    gamma1 = products.sum(axis=(-3, -2)) / (seeds * (length - 2))
     taking = np.isfinite(gamma0) & (gamma0 > 0)
-    pooled = np.mean(gamma1[taking] / gamma0[taking]) if taking.any() else 0.0
-    if pooled - _autocorrelation_of_residuals(length) >= LEVEL_NOISE:
-        return np.asarray(gamma0 / length)
+    ratio = np.divide(gamma1, gamma0, out=np.zeros_like(gamma0), where=taking)
+    pooled = ratio.sum(axis=-1) / np.maximum(taking.sum(axis=-1), 1)
+    in_levels = pooled - _autocorrelation_of_residuals(length) < LEVEL_NOISE
     # Two-step sums keep at least what independent noise in the levels leaves, gamma0 / T.
     long_run = np.maximum(gamma0 + 2 * (1 - 1 / length) * gamma1, gamma0 / length)
-    return np.asarray(long_run / length)
+    return np.asarray(np.where(in_levels[..., None], long_run, gamma0) / length)
+
+
+def sampling_variance(kept: ArrayLike, exempt: ArrayLike) -> Floats:
+    """Return the variance of theta that finite numbers of weights make in small groups.
+
+    A step that loses the share p of N weights at random moves log lambda by a variance of
+    p / ((1 - p) N), that of a binomial count.
+
+    Parameters
+    ----------
+    kept : array, shape (..., S, T + 1, G)
+        Weights kept.
+    exempt : bool array, shape (G,)
+        Groups that are never pruned.
+
+    Returns
+    -------
+    array, shape (..., G)
+        0 for groups that keep `SMALL` weights or more, and for exempt ones.
+    """
+    counts = np.asarray(kept, np.float64)
+    steps = counts.shape[-2] - 1
+    mean, network = counts.mean(axis=-3), counts.sum(axis=-1).mean(axis=-2)
+    lost = np.clip(1 - network[..., 1:] / network[..., :-1], 0, 1 - 1e-9)
+    per_step = (lost / (1 - lost))[..., None] / np.maximum(mean[..., :-1, :], 1)
+    small = (mean[..., -1, :] < SMALL) & ~np.asarray(exempt, np.bool_)
+    return np.where(small, per_step.sum(axis=-2) / steps**2, 0.0)
 
 
 def _autocorrelation_of_residuals(length: int) -> float:

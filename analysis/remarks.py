@@ -7,14 +7,13 @@ from numpy.typing import NDArray
 
 from ..store.counts import Counts
 from . import flow
-from .intervals import Interval
+from .intervals import SMALL, Interval
 from .linearity import Linearity, change_point, odd_first_step
 from .moderation import moderate
 from .verdicts import Judgement
 from .window import Window
 
 Floats = NDArray[np.float64]
-SMALL = 2500  # weights below which the sampling of one step alone moves an eigenvalue by over 1 %
 ODD = 3.0  # z of a first step that is unlike the later ones
 EIGENFUNCTION = 0.05  # the paper's criterion: standard deviation over levels below 5 % (App. B)
 

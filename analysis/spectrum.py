@@ -58,6 +58,11 @@ class Spectrum:
         y_i over the window, mean over runs, and its interval.
     null_eigenvalue, null_exponent : array, shape (G,)
         The same of N1, the untrained network, at the retention measured in every run.
+    static_eigenvalue : array, shape (G,)
+        The same of N2, the trained dense network pruned in one go; NaN where runs keep no dense
+        weights.
+    random_sd : array, shape (G,)
+        N0: standard deviation over runs of the log eigenvalue, mean 0, if pruning were random.
     excess_low, excess_high : array, shape (G,)
         Interval of the excess over seeds.
     null_p : float
@@ -94,6 +99,8 @@ class Spectrum:
     exponent_high: Floats
     null_eigenvalue: Floats
     null_exponent: Floats
+    static_eigenvalue: Floats
+    random_sd: Floats
     excess_low: Floats
     excess_high: Floats
     null_p: float
@@ -184,6 +191,8 @@ class Spectrum:
                 "exponent_high": self.exponent_high,
                 "null_eigenvalue": self.null_eigenvalue,
                 "null_exponent": self.null_exponent,
+                "static_eigenvalue": self.static_eigenvalue,
+                "random_sd": self.random_sd,
                 "excess": self.excess,
                 "excess_low": self.excess_low,
                 "excess_high": self.excess_high,
@@ -205,6 +214,8 @@ class Spectrum:
         ends = zip(self.low, self.high, strict=True)
         exponent_ends = zip(self.exponent_low, self.exponent_high, strict=True)
         spreads = zip(self.mean, self.spread, strict=True)
+        static = np.isfinite(self.static_eigenvalue).any()
+        other = {"static null": [number(value) for value in self.static_eigenvalue]}
         return {
             self.by: list(self.names),
             "weights": [f"{total:,}" for total in self.total],
@@ -212,6 +223,7 @@ class Spectrum:
             "interval": [interval(*pair) for pair in ends],
             "mean +- spread": [f"{number(mean)} +- {number(sd)}" for mean, sd in spreads],
             "null": [number(value) for value in self.null_eigenvalue],
+            **(other if static else {}),
             "exponent": [number(value) for value in self.exponent],
             "exponent interval": [interval(*pair) for pair in exponent_ends],
             "null exponent": [number(value) for value in self.null_exponent],

@@ -61,6 +61,8 @@ def frame(columns: Mapping[str, Any]) -> pl.DataFrame:
 
 
 def _plain(values: Any) -> Any:
+    import polars as pl
+
     if isinstance(values, np.ndarray) and values.dtype.kind == "f":
-        return [float(value) if math.isfinite(value) else None for value in values]
-    return values.tolist() if isinstance(values, np.ndarray) else list(values)
+        return pl.Series(np.where(np.isfinite(values), values, np.nan)).fill_nan(None)
+    return pl.Series(values) if isinstance(values, np.ndarray) else list(values)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from ..schemas.errors import UsageError
 from .options import StoreOption, WindowOption, read_window
 from .output import Table, output_options, warn_of
 from .published import is_published, spectrum_of
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ..analysis.intervals import Method
     from ..analysis.spectrum import Spectrum
     from ..analysis.verdicts import Rule
+    from ..store import Store
 
 _SHOWN = (
     "name",
@@ -25,10 +27,28 @@ _SHOWN = (
     "boot_low",
     "boot_high",
     "null_eigenvalue",
+    "static_eigenvalue",
     "exponent",
     "excess",
     "verdict",
 )
+_SHOWN_OF_ALL = (
+    "architecture",
+    "task",
+    "seeds",
+    "name",
+    "eigenvalue",
+    "low",
+    "high",
+    "null_eigenvalue",
+    "exponent",
+    "excess",
+    "verdict",
+)
+_FORMATS = dict.fromkeys(
+    ("eigenvalue", "low", "high", "boot_low", "boot_high", "spread"), ".3f"
+) | dict.fromkeys(("exponent", "excess"), "+.3f")
+_FORMATS |= dict.fromkeys(("null_eigenvalue", "static_eigenvalue"), ".3f")
 
 
 @output_options
@@ -51,50 +71,118 @@ def eigen(
         float | None,
         typer.Option(help="Log eigenvalue taken for none; .02, .01 from 5 seeds."),
     ] = None,
+    nulls: Annotated[bool, typer.Option("--nulls", help="All null models instead.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Every experiment of the store.")] = False,
     store: StoreOption = None,
 ) -> Table:
     """Show the spectrum of an experiment: eigenvalues, intervals, null model, verdicts.
 
     eigenvalue is the geometric mean over levels and seeds of M(n+1)/M(n); low and high are its 95 %
     interval over seeds, boot_low and boot_high that of a bootstrap of seeds and blocks of levels;
-    null_eigenvalue is what magnitude pruning of the untrained network gives; excess is the exponent
-    minus that of the null. The id of a run gives the spectrum of that run alone. published:NAME
-    prints a spectrum of the literature as it is; its std is a spread over levels.
+    null_eigenvalue is what magnitude pruning of the untrained network gives, static_eigenvalue what
+    pruning the trained dense one in one go does (runs with --keep dense); excess is the exponent
+    minus that of the untrained. The id of a run gives the spectrum of that run alone, --all a row
+    for every experiment and group. published:NAME prints a spectrum of the literature as it is; its
+    std is a spread over levels.
 
     Example: rgtool eigen resnet20/cifar10 --by stage
     """
     if experiment and is_published(experiment):
         return spectrum_of(experiment, by, window)
 
-    from ..analysis.eigen import eigen as compute
     from ..store import Store
 
-    opened = Store(store)
-    spectrum = compute(
-        opened,
-        experiment,
-        by=by or "block",
-        window=read_window(window),
-        method=cast("Method", method),
-        weighting=cast("Weighting", weighting),
-        rule=cast("Rule", rule),
-        margin=margin,
-    )
+    opened, levels = Store(store), read_window(window)
+    if all_ or nulls:
+        _check_alone(experiment, all_, nulls, (method, weighting, rule))
+        made = _all_table if all_ else _nulls_table
+        table = made(opened, experiment, by or "block", levels, margin)
+    else:
+        from ..analysis.eigen import eigen as compute
+
+        table = spectrum_table(
+            compute(
+                opened,
+                experiment,
+                by=by or "block",
+                window=levels,
+                method=cast("Method", method),
+                weighting=cast("Weighting", weighting),
+                rule=cast("Rule", rule),
+                margin=margin,
+            )
+        )
     warn_of(opened.problems)
-    return spectrum_table(spectrum)
+    return table
+
+
+def _check_alone(
+    experiment: str | None, all_: bool, nulls: bool, others: tuple[str, str, str]
+) -> None:
+    if all_ and nulls:
+        raise UsageError("--all and --nulls together: choose one")
+    if all_ and experiment:
+        raise UsageError(f"--all and '{experiment}': name an experiment, or leave it out")
+    if others != ("moderated", "count", "tost"):
+        raise UsageError(
+            f"{'--all' if all_ else '--nulls'} knows the default method, weighting and rule alone"
+        )
+
+
+def _all_table(
+    store: Store,
+    experiment: str | None,
+    by: str,
+    window: tuple[int, int] | None,
+    margin: float | None,
+) -> Table:
+    from ..analysis.spectra import spectra
+
+    found = spectra(store, by=by, window=window, margin=margin)
+    frame = found.to_frame()
+    return Table(
+        tuple(frame.columns),
+        frame.rows(),
+        title=found.title,
+        notes=found.notes,
+        formats=_FORMATS,
+        shown=tuple(name for name in ("experiment_id", *_SHOWN_OF_ALL) if name in frame.columns),
+    )
+
+
+def _nulls_table(
+    store: Store,
+    experiment: str | None,
+    by: str,
+    window: tuple[int, int] | None,
+    margin: float | None,
+) -> Table:
+    from ..analysis.nulls import nulls_of
+
+    found = nulls_of(store, experiment, by=by, window=window)
+    frame = found.to_frame()
+    names = [name for name in frame.columns if name not in ("name", "exempt")]
+    shown = [name for name in names if not name.endswith(("_eigenvalue", "_low", "_high"))]
+    return Table(
+        tuple(frame.columns),
+        frame.rows(),
+        title=found.title,
+        notes=found.notes,
+        formats=dict.fromkeys(names, "+.3f") | {"random_sd": ".4f"},
+        shown=("name", *shown),
+    )
 
 
 def spectrum_table(spectrum: Spectrum) -> Table:
     """Return a spectrum as a table."""
     frame = spectrum.to_frame()
-    ends = ("low", "high", "boot_low", "boot_high")
-    decimals = dict.fromkeys(("eigenvalue", *ends, "spread", "null_eigenvalue"), ".3f")
-    empty = {name for name in ends if frame[name].null_count() == len(frame)}
+    maybe = ("low", "high", "boot_low", "boot_high", "static_eigenvalue")
+    empty = {name for name in maybe if frame[name].null_count() == len(frame)}
     return Table(
         tuple(frame.columns),
         frame.rows(),
         title=spectrum.title,
         notes=spectrum.notes,
-        formats=decimals | dict.fromkeys(("exponent", "excess"), "+.3f"),
+        formats=_FORMATS,
         shown=tuple(name for name in _SHOWN if name not in empty),
     )

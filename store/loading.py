@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,11 @@ from .inventory import recipe_of
 from .result import Result
 
 RUNS = "SELECT * FROM runs ORDER BY experiment_id, seed NULLS LAST, replicate, run_id"
-# The first record of a run says what its layers are; all others must have as many rows.
+# What a run's layers are is said by the records without a level before them; every other record
+# must have as many rows.
 LAYERS = """
     SELECT DISTINCT experiment_id, layer_index, layer, kind, shape, block, stage, exempt, total
-    FROM store.records SEMI JOIN (
-        SELECT run_id, min(level) AS level FROM store.records GROUP BY run_id
-    ) AS first USING (run_id, level)
+    FROM store.records WHERE kept_prev IS NULL
     ORDER BY experiment_id, layer_index, layer, total"""
 ROWS = "SELECT run_id, level, layer_index, kept, magnitude, accuracy FROM store.records"
 
@@ -97,11 +96,11 @@ def _counts(
         seeds=tuple(row["seed"] for row in rows),
         levels=np.arange(recorded.shape[1]),
         recorded=recorded,
-        kept=grid.kept @ member,
-        magnitude=grid.magnitude @ member.astype(np.float64),
+        kept=(grid.kept @ member).astype(np.int64),  # exact below 2^53
+        magnitude=grid.magnitude @ member,
         accuracy=grid.accuracy,
-        total=np.array([layer.total for layer in layers]) @ member,
-        exempt=np.array([exempt[member[:, g] > 0].all() for g in range(len(names))], np.bool_),
+        total=(np.array([layer.total for layer in layers]) @ member).astype(np.int64),
+        exempt=~exempt @ member == 0,
         layers=layers,
         exempt_layers=tuple(layer.name for layer, flag in zip(layers, exempt, strict=True) if flag),
         scales=tuple(_scales(row["scales"]) for row in rows),
@@ -112,10 +111,16 @@ def _scales(text: str | None) -> Scales:
     """Read the scales of a run; what is no mapping of layers to numbers is left out."""
     found = json.loads(text) if text else {}
     return {
-        name: {layer: float(v) for layer, v in scales.items() if isinstance(v, int | float)}
+        name: _numbers(scales)
         for name, scales in (found.items() if isinstance(found, dict) else ())
         if isinstance(scales, dict)
     }
+
+
+def _numbers(scales: dict[str, Any]) -> dict[str, float]:
+    if set(map(type, scales.values())) == {float}:  # as rgtool writes them, and quick to tell
+        return scales
+    return {layer: float(v) for layer, v in scales.items() if isinstance(v, int | float)}
 
 
 def _layers(found: Result) -> dict[str, list[Any]]:
@@ -174,9 +179,7 @@ def _grids(
         table[name].to_numpy() for name in ("level", "layer_index", "kept", "magnitude", "accuracy")
     )
     at = experiment[row]
-    levels, layers = (np.zeros(len(numbers), np.int64) for _ in range(2))
-    np.maximum.at(levels, at, level + 1)
-    np.maximum.at(layers, at, layer + 1)
+    levels, layers = (_extents(at, values, len(numbers)) for values in (level, layer))
     seeds = np.array([len(members) for members in experiments.values()])
     ends = np.cumsum(seeds * levels * layers)
     cell = (ends - seeds * levels * layers)[at] + layer
@@ -184,8 +187,8 @@ def _grids(
     seen = np.bincount(cell, minlength=ends[-1])
     flat = {"kept": np.zeros(ends[-1], np.int64)}
     flat |= {name: np.full(ends[-1], np.nan) for name in ("magnitude", "accuracy")}
-    for name, values in (("kept", kept), ("magnitude", magnitude), ("accuracy", accuracy)):
-        flat[name][cell] = values
+    for name, values in flat.items():
+        values[cell] = table[name].to_numpy()
     grids = {}
     for name, i in numbers.items():
         shape = (seeds[i], levels[i], layers[i])
@@ -196,8 +199,14 @@ def _grids(
     return grids
 
 
-def _membership(groups: Iterable[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+def _extents(at: NDArray[np.int64], values: NDArray[np.int64], number: int) -> NDArray[np.int64]:
+    """Return one more than the largest value of each of `number` members, 0 where it has none."""
+    width = int(values.max()) + 1
+    present = np.bincount(at * width + values, minlength=number * width).reshape(number, width) > 0
+    return np.where(present.any(axis=1), width - present[:, ::-1].argmax(axis=1), 0)
+
+
+def _membership(groups: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Return the groups by first appearance, and the 0/1 matrix of shape (layers, groups)."""
-    members = list(groups)
-    names = tuple(dict.fromkeys(members))
-    return names, np.array([[int(group == name) for name in names] for group in members])
+    position = {name: i for i, name in enumerate(dict.fromkeys(groups))}
+    return tuple(position), np.eye(len(position))[[position[group] for group in groups]]

@@ -18,12 +18,13 @@ TIME = "2026-03-01T12:00:00+00:00"
 
 
 def counts(recipe: Recipe, seed: int, levels: int) -> np.ndarray:
-    """Kept weights of shape (levels + 1, layers), never rising."""
+    """Kept weights of shape (levels + 1, layers), never rising; exempt layers stay whole."""
     layers = architecture(recipe.architecture).counted(recipe.prunable)
     rng = np.random.default_rng(seed)
     kept = [np.array([layer.total for layer in layers])]
     for _ in range(levels):
-        kept.append(np.rint(kept[-1] * rng.uniform(0.7, 0.9, len(layers))).astype(np.int64))
+        fewer = np.rint(kept[-1] * rng.uniform(0.7, 0.9, len(layers))).astype(np.int64)
+        kept.append(np.where([x.name in recipe.exempt for x in layers], kept[0], fewer))
     return np.array(kept)
 
 

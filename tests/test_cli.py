@@ -106,6 +106,39 @@ def test_eigen_shows_the_spectrum_beside_its_null(cli: Cli, store: Path) -> None
     assert "one seed" in told.err
 
 
+def test_eigen_of_all_experiments_is_a_row_a_group(cli: Cli, store: Path) -> None:
+    told = cli("eigen", "--all", "--by", "block", "--json")
+    rows = json.loads(told.out)
+    assert {row["architecture"] for row in rows} == {"lenet", "resnet8w4"}
+    one = {r["name"]: r for r in json.loads(cli("eigen", "lenet/digits", "--json").out)}
+    for row in rows:
+        if row["architecture"] == "lenet" and not row["exempt"]:
+            assert row["eigenvalue"] == pytest.approx(one[row["name"]]["eigenvalue"], rel=1e-12)
+            assert row["low"] == pytest.approx(one[row["name"]]["low"], rel=1e-12)
+    told = cli("eigen", "--all", "--by", "stage")
+    assert (told.code, "lenet has no stages" in told.err) == (0, True)
+
+
+def test_eigen_shows_all_nulls_where_asked(cli: Cli, store: Path) -> None:
+    told = cli("eigen", "lenet/digits", "--nulls")
+    header, fc1, *_ = told.out.splitlines()
+    assert header.split()[:4] == ["name", "exponent", "random_sd", "random_exponent"]
+    assert {"initial_excess", "measured_excess"} <= set(header.split())
+    assert fc1.split()[0] == "fc1"
+    assert "N2, dense network pruned in one go: not to be had" in told.err
+
+
+def test_dense_weights_put_the_static_null_beside_the_spectrum(cli: Cli, tmp_path: Path) -> None:
+    rgtool.run(
+        "lenet", "digits", seeds=2, levels=2, epochs=1, keep=("dense",), store=tmp_path / "rgstore"
+    )
+    assert "static_eigenvalue" in cli("eigen").out
+    row = json.loads(cli("eigen", "--json").out)[0]
+    nulls = json.loads(cli("eigen", "--nulls", "--json").out)[0]
+    assert row["static_eigenvalue"] == pytest.approx(nulls["static_eigenvalue"], rel=1e-12)
+    assert row["random_sd"] == pytest.approx(nulls["random_sd"], rel=1e-12)
+
+
 def test_sql_answers_and_shares_are_conserved(cli: Cli, store: Path) -> None:
     query = (
         "SELECT grouping, max(abs(s - 1)) AS off FROM (SELECT run_id, level, grouping, "
@@ -204,6 +237,9 @@ WRONG: list[tuple[list[str], int, str]] = [
     (["eigen", "lenet/digits", "--by", "stage"], 2, "lenet has no stages"),
     (["eigen", "lenet/digits", "--by", "blok"], 2, "did you mean block"),
     (["eigen", "lenet/digits", "--window", "3"], 2, "give two levels"),
+    (["eigen", "--all", "lenet/digits"], 2, "name an experiment, or leave it out"),
+    (["eigen", "--all", "--nulls"], 2, "choose one"),
+    (["eigen", "lenet/digits", "--nulls", "--method", "t"], 2, "the default method"),
     (["eigen", "lenet/digits", "--window", "1:9"], 2, "past the last level"),
     (["plot", "lenet/digits", "--kind", "pie"], 2, "figure 'pie' is unknown"),
     (["plot", "lenet/digits", "--format", "gif"], 2, "choose from png, svg, pdf"),

@@ -1,0 +1,115 @@
+"""Spectra of many experiments at once are those of one experiment at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import stores
+
+from rgtool import Store, eigen, spectra
+from rgtool.schemas.errors import UsageError
+from rgtool.schemas.recipe import Recipe
+
+TINY = Recipe(architecture="resnet8w4", task="digits")
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Store:
+    """Experiments that differ in seeds, levels, networks, exemptions and initialisers."""
+    for seed in range(3):
+        stores.write_run(tmp_path, seed, 6, recipe=TINY)
+        stores.write_run(tmp_path, seed, 6, recipe=Recipe(architecture="resnet8w4", task="a"))
+    for seed in range(2):
+        recipe = Recipe(architecture="lenet", task="digits", exempt=("fc",))
+        stores.write_run(tmp_path, seed, 5, recipe=recipe)
+    stores.write_run(tmp_path, 0, 6, recipe=Recipe(architecture="resnet8w4", task="one"))
+    stores.write_run(tmp_path, 0, 3, recipe=Recipe(architecture="resnet8w4", task="b", prune=0.3))
+    random = Recipe(architecture="resnet8w4", task="c", pruner="random")
+    unknown = Recipe(architecture="resnet8w4", task="d", init="pretrained")
+    for recipe in (random, unknown):
+        for seed in range(2):
+            stores.write_run(tmp_path, seed, 4, recipe=recipe)
+    return Store(tmp_path)
+
+
+@pytest.mark.parametrize("by", ["layer", "block"])
+@pytest.mark.parametrize("compacted", [False, True])
+def test_every_row_is_that_of_eigen(mixed: Store, by: str, compacted: bool) -> None:
+    if compacted:
+        mixed.compact()
+    found = spectra(mixed, by=by)
+    frame = found.to_frame()
+    assert (found.experiments, dict(found.problems)) == (7, {})
+    assert frame["experiment_id"].n_unique() == 7
+    for name in frame["experiment_id"].unique():
+        one = eigen(mixed, name, by=by)
+        rows, table = frame.filter(experiment_id=name), one.to_frame()
+        assert rows["seeds"].unique().to_list() == [len(one.runs)]
+        assert (rows["first_level"][0], rows["last_level"][0]) == one.window
+        for column in set(rows.columns) & set(table.columns):
+            mine, theirs = rows[column], table[column]
+            if mine.dtype.is_float():
+                assert (mine.is_null() == theirs.is_null()).all(), column
+                np.testing.assert_allclose(
+                    mine.to_numpy(), theirs.to_numpy(), rtol=1e-9, atol=1e-12, err_msg=column
+                )
+            else:
+                assert mine.to_list() == theirs.to_list(), column
+
+
+def test_what_has_no_spectrum_is_named_and_the_others_stand(tmp_path: Path) -> None:
+    stores.write_run(tmp_path, 0, 4, recipe=TINY)
+    short = Recipe(architecture="resnet8w4", task="short")
+    empty = Recipe(architecture="resnet8w4", task="empty")
+    stores.write_run(tmp_path, 0, 1, recipe=short)
+    stores.write_run(tmp_path, 0, 1, recipe=empty, recorded=())
+    found = spectra(Store(tmp_path), by="stage")
+    assert found.experiments == 1
+    assert "its longest run has 2 levels" in found.problems[short.experiment_id]
+    assert "no record yet" in found.problems[empty.experiment_id]
+    assert found.title.endswith("1 experiments by stage, 2 without")
+    assert any("no record yet" in note for note in found.notes)
+    assert found.summary().startswith(found.title)
+
+
+def test_a_grouping_that_a_network_does_not_have_is_said(mixed: Store) -> None:
+    found = spectra(mixed, by="stage")
+    assert [why for why in found.problems.values()] == [
+        "lenet has no stages: group by layer or block"
+    ]
+    with pytest.raises(UsageError, match="grouping 'stag' is unknown"):
+        spectra(mixed, by="stag")
+
+
+def test_some_experiments_in_the_order_of_architecture_and_task(mixed: Store) -> None:
+    frame = spectra(mixed, ["resnet8w4/b", "resnet8w4/a"], by="stage").to_frame()
+    assert frame["task"].unique(maintain_order=True).to_list() == ["a", "b"]
+    with pytest.raises(UsageError, match="no experiment"):
+        spectra(mixed, ["resnet8w4/nothing"])
+
+
+def test_an_empty_store_has_no_spectra(tmp_path: Path) -> None:
+    found = spectra(Store(tmp_path))
+    assert (found.experiments, len(found.to_frame())) == (0, 0)
+
+
+def test_batches_do_not_depend_on_how_many_are_read_at_once(
+    mixed: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rgtool.analysis import spectra as module
+
+    whole = spectra(mixed, by="layer").to_frame()
+    monkeypatch.setattr(module, "_CHUNK", 2)
+    parts = spectra(mixed, by="layer").to_frame()
+    key = ["experiment_id", "name"]
+    left, right = whole.sort(key), parts.sort(key)
+    for column in left.columns:
+        if left[column].dtype == pl.Float64:
+            np.testing.assert_allclose(
+                left[column].to_numpy(), right[column].to_numpy(), rtol=1e-12, atol=1e-14
+            )
+        else:
+            assert left[column].to_list() == right[column].to_list()
