@@ -33,11 +33,11 @@ NETWORKS: dict[tuple[str, str], dict[str, Any]] = {
     ("resnet8", "digits"): {"width": 8, "epochs": 10, "rewind": "1ep"},
     ("lenet", "fashion-mnist"): {"train_size": 10_000, "epochs": 10},
     ("resnet8", "fashion-mnist"): {
-        "width": 8, "train_size": 2000, "batch_size": 64, "epochs": 10, "rewind": "1ep",
+        "width": 8, "train_size": 2000, "batch_size": 64, "epochs": 6, "rewind": "1ep",
     },
     ("lenet", "cifar10"): {"train_size": 5000, "epochs": 10},
     ("resnet8", "cifar10"): {
-        "width": 8, "train_size": 2000, "batch_size": 64, "epochs": 10, "rewind": "1ep",
+        "width": 8, "train_size": 1000, "batch_size": 32, "epochs": 6, "rewind": "1ep",
     },
 }  # fmt: skip
 KINDS: dict[str, dict[str, Any]] = {
