@@ -71,6 +71,11 @@ class NormalBlocks:
         return self.architecture if self.task is None else f"{self.architecture}/{self.task}"
 
     @property
+    def title(self) -> str:
+        """Label and name, such as `resnet20/cifar10 (3f2a91cc04d1)`; the name of what has one."""
+        return f"{self.label} ({self.name})" if isinstance(self.spectrum, Spectrum) else self.name
+
+    @property
     def eigenvalue(self) -> Stages:
         """Eigenvalues at a step that prunes 20 %, a stage each, shape (k,)."""
         return tuple(np.exp(stage) for stage in self.theta)
@@ -212,9 +217,9 @@ def _check_alive(eigenvalue: Floats, names: Sequence[str], where: str) -> None:
     dead = [name for name, v in zip(names, eigenvalue, strict=True) if not v > 0]
     if dead:
         raise RgtoolError(
-            f"{where}: block {dead[0]} has collapsed (eigenvalue 0, no logarithm): a ticket without "
-            "it can be neither stretched nor squeezed; end the window before (--window a:b), or "
-            "use other runs"
+            f"{where}: block {dead[0]} has collapsed (eigenvalue 0, no logarithm): a ticket "
+            "without it can be neither stretched nor squeezed; end the window before (--window "
+            "a:b), or use other runs"
         )
 
 

@@ -1,17 +1,21 @@
 """How far a stretched or squeezed spectrum lies from the target's: arrays in, scores out.
 
 theta is log lambda of normal blocks, at a step that prunes 20 %. A network is a sequence of
-stages; arrays of a stage have shape (..., k), and (..., C, K) once C transforms were pushed through.
-Leading axes are draws, and broadcast.
+stages; arrays of a stage have shape (..., k), and (..., C, K) where C transforms were pushed
+through. Leading axes are draws, and broadcast.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from ..schemas.errors import UsageError, did_you_mean
 
 Floats = NDArray[np.float64]
 Score = Literal["w1", "position", "signature", "density"]
@@ -19,6 +23,50 @@ SCORES: tuple[Score, ...] = ("w1", "position", "signature", "density")
 MARGIN = 0.01  # of an eigenvalue, for the signature
 LEVEL = 13  # prunings after which densities are compared: 5.5 % of the weights
 TIE = 1e-9  # scores nearer than this are equal: .01 - .03 + .02 is not 0 in binary
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What is scored, and its choices.
+
+    Attributes
+    ----------
+    score : str
+        `w1`, `position` or `signature`, mean over stages, lower is better; `density`, the log of
+        transformed over target survivors after `level` prunings, all stages together, higher is
+        denser.
+    margin : float
+        Marginal within this of an eigenvalue of 1, for the signature.
+    level : int
+        Prunings of 20 %, for the density.
+    """
+
+    score: Score = "w1"
+    margin: float = MARGIN
+    level: int = LEVEL
+
+    def __post_init__(self) -> None:
+        """Hold the choices to their ranges.
+
+        Raises
+        ------
+        UsageError
+            One is out of range.
+        """
+        if self.score not in SCORES:
+            raise UsageError(f"score '{self.score}' is unknown: {did_you_mean(self.score, SCORES)}")
+        if not (math.isfinite(self.margin) and 0 <= self.margin < 1):
+            raise UsageError(
+                f"margin is {self.margin}: it is |eigenvalue - 1| of a marginal block, such as 0.01"
+            )
+        if self.level < 1:
+            raise UsageError(
+                f"level is {self.level}: densities are compared after at least 1 pruning"
+            )
+
+    def cost(self, values: Floats) -> Floats:
+        """Turn scores into numbers of which the lowest is best."""
+        return -values if self.score == "density" else values
 
 
 def push(theta: ArrayLike, feeds: NDArray[np.int64]) -> Floats:
@@ -83,33 +131,24 @@ def survivors(theta: Floats, weights: int, level: int = LEVEL) -> Floats:
 
 
 def scores(
-    score: Score,
+    scoring: Scoring,
     source: Sequence[Floats],
     target: Sequence[Floats],
     feeds: Sequence[NDArray[np.int64]],
     weights: Sequence[int],
-    *,
-    margin: float = MARGIN,
-    level: int = LEVEL,
 ) -> Floats:
     """Score transforms of one spectrum against another.
 
     Parameters
     ----------
-    score : str
-        `w1`, `position` or `signature`, mean over stages, lower is better; `density`, the log of
-        transformed over target survivors after `level` prunings, all stages together, higher is
-        denser. (.8^n cancels.)
+    scoring : Scoring
+        The score, and its choices.
     source, target : sequence of array, a stage each, shapes (..., k) and (..., K)
         theta of both.
     feeds : sequence of integer array, a stage each, shape (C, K)
         Transforms.
     weights : sequence of int
         Weights of a normal block of every stage.
-    margin : float
-        Marginal within this of an eigenvalue of 1, for the signature.
-    level : int
-        Prunings, for the density.
 
     Returns
     -------
@@ -117,17 +156,19 @@ def scores(
     """
     made = [push(theta, maps) for theta, maps in zip(source, feeds, strict=True)]
     wanted = [np.asarray(theta, np.float64)[..., None, :] for theta in target]
-    if score == "density":
-        return _survivors(made, weights, level) - _survivors(wanted, weights, level)
-    by_stage = [stage_score(score, m, t, margin) for m, t in zip(made, wanted, strict=True)]
+    if scoring.score == "density":
+        # .8^n stands in both and cancels.
+        survive = [_survivors(stages, weights, scoring.level) for stages in (made, wanted)]
+        return np.asarray(survive[0] - survive[1])
+    by_stage = [stage_score(scoring, m, t) for m, t in zip(made, wanted, strict=True)]
     return np.asarray(np.mean(by_stage, axis=0))
 
 
-def stage_score(score: Score, made: Floats, target: Floats, margin: float = MARGIN) -> Floats:
+def stage_score(scoring: Scoring, made: Floats, target: Floats) -> Floats:
     """Return one of the scores that are means over stages, for one stage: shape (...)."""
-    if score == "signature":
-        return signature(made, target, margin)
-    return _BY_STAGE[score](made, target)
+    if scoring.score == "signature":
+        return signature(made, target, scoring.margin)
+    return _BY_STAGE[scoring.score](made, target)
 
 
 def _survivors(stages: Sequence[Floats], weights: Sequence[int], level: int) -> Floats:
@@ -136,11 +177,6 @@ def _survivors(stages: Sequence[Floats], weights: Sequence[int], level: int) -> 
 
 
 _BY_STAGE: dict[str, Callable[[Floats, Floats], Floats]] = {"w1": w1, "position": position}
-
-
-def cost(score: Score, values: Floats) -> Floats:
-    """Turn scores into numbers of which the lowest is best."""
-    return -values if score == "density" else values
 
 
 def first_share(costs: Floats) -> Floats:
