@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Stages = tuple[Floats, ...]
 UNIT = math.log(1 / 0.8)  # theta of a prune of 20 % is y times this
-_OF_INTEREST = ("architecture", "task")  # fields of a recipe that are named elsewhere
+_NAMED = ("architecture", "task")  # fields of a recipe that are named elsewhere
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,25 +232,29 @@ def _stages(values: Floats, names: Sequence[str], stack: Stack, where: str) -> S
     return tuple(values[..., [place[name] for name in stage.names]] for stage in stack.stages)
 
 
-def remarks(source: NormalBlocks, target: NormalBlocks) -> list[str]:
-    """Say what the numbers of two experiments alone do not say."""
-    notes = []
-    for side, one in (("source", source), ("target", target)):
-        if isinstance(one.spectrum, Spectrum):
-            notes += [f"{side}: {note}" for note in one.spectrum.notes if "window" in note]
-            notes += _retention(side, one)
-    if source.task and target.task and source.task != target.task:
-        notes.append(f"the tasks differ: {source.task} and {target.task}")
-    if source.recipe and target.recipe:
-        fields = source.recipe.to_json().keys() - set(_OF_INTEREST)
-        other = sorted(f for f in fields if getattr(source.recipe, f) != getattr(target.recipe, f))
-        if other:
-            notes.append(f"the recipes differ in {', '.join(other)} too")
-    return notes
-
-
-def _retention(side: str, one: NormalBlocks) -> list[str]:
-    if abs(one.scale - 1) < 0.01:
+def own_remarks(one: NormalBlocks) -> list[str]:
+    """Say what the numbers of an experiment alone do not say."""
+    if not isinstance(one.spectrum, Spectrum):
         return []
-    share = -math.expm1(-UNIT / one.scale)
-    return [f"{side}: a step prunes {share:.3g}; eigenvalues are put as those of steps of 0.2"]
+    notes = [note for note in one.spectrum.notes if "window" in note]
+    if abs(one.scale - 1) > 0.01:
+        share = -math.expm1(-UNIT / one.scale)
+        notes.append(f"a step prunes {share:.3g}; eigenvalues are put as those of steps of 0.2")
+    return [f"{one.title}: {note}" for note in notes]
+
+
+def differences(several: Sequence[NormalBlocks]) -> list[str]:
+    """Say in what experiments differ beside their depth."""
+    notes = []
+    tasks = sorted({one.task for one in several if one.task})
+    if len(tasks) > 1:
+        notes.append(f"the tasks differ: {', '.join(tasks)}")
+    recipes = [one.recipe.to_json() for one in several if one.recipe]
+    fields = sorted(
+        field
+        for field in (recipes[0] if recipes else ())
+        if field not in _NAMED and any(one[field] != recipes[0][field] for one in recipes)
+    )
+    if fields:
+        notes.append(f"the recipes differ in {', '.join(fields)} too")
+    return notes

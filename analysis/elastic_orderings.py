@@ -70,7 +70,7 @@ class Concordance:
     @property
     def ties(self) -> Counts:
         """Orderings of two transforms that it cannot tell apart: shape (...)."""
-        return self.gap.shape[-1] - self.wins - self.losses
+        return np.asarray((np.abs(self.gap) <= TIE).sum(axis=-1))
 
 
 @functools.cache

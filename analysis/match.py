@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..schemas.errors import UsageError
 from ..schemas.transform import Transform
-from .elastic_blocks import NormalBlocks, Stages, normal_blocks, remarks
+from .elastic_blocks import NormalBlocks, Stages, differences, normal_blocks, own_remarks
 from .elastic_maps import Candidates, Kind, as_transform, candidates
 from .elastic_scores import (
     LEVEL,
@@ -133,7 +133,9 @@ def match_of(
             *about,
             *_most_often(found, probability, order),
             *_apart_note(apart, apart_value, scoring, len(found)),
-            *remarks(source, target),
+            *own_remarks(source),
+            *own_remarks(target),
+            *differences([source, target]),
         ),
     )
 
@@ -143,7 +145,8 @@ def _goal(target: NormalBlocks) -> Stages:
     return target.theta or tuple(np.zeros(depth) for depth in target.stack.depths)
 
 
-def _weights(target: NormalBlocks) -> list[int]:
+def weights_of(target: NormalBlocks) -> list[int]:
+    """Return the weights of a normal block of every stage."""
     return [stage.weights for stage in target.stack.stages]
 
 
@@ -152,7 +155,7 @@ def _values(
 ) -> Floats:
     if not target.theta and scoring.score != "density":
         return np.full(len(found), np.nan)
-    return scores(scoring, source.theta, _goal(target), found.feeds, _weights(target))
+    return scores(scoring, source.theta, _goal(target), found.feeds, weights_of(target))
 
 
 def drawn_costs(
@@ -216,7 +219,7 @@ def _probabilities(
         else tuple(np.zeros((count, depth)) for depth in target.stack.depths)
     )
     total = np.zeros(len(found))
-    for costs in drawn_costs(scoring, drawn, goal, found, _weights(target)):
+    for costs in drawn_costs(scoring, drawn, goal, found, weights_of(target)):
         total += first_share(costs) * len(costs)
     return total / count, count, about_draws(sides, count, draws)
 
@@ -230,14 +233,18 @@ def no_draws(sides: Sequence[NormalBlocks]) -> str:
     )
 
 
-def about_draws(sides: Sequence[NormalBlocks], count: int, asked: int) -> list[str]:
-    """Say what probabilities are shares of."""
+def about_draws(
+    sides: Sequence[NormalBlocks], count: int, asked: int, what: str = "map"
+) -> list[str]:
+    """Say what probabilities are shares of: draws that put a map, or a source, first."""
     fewer = f", not {asked:,}: there are many maps" if count < asked else ""
-    notes = [f"probability: share of {count:,} draws of the spectra that put a map first{fewer}"]
+    notes = [
+        f"probability: share of {count:,} draws of the spectra that put the {what} first{fewer}"
+    ]
     published = dict.fromkeys(one.name for one in sides if one.seeds == 0)
     if published:
         notes.append(
-            f"{' and '.join(published)}: no seeds are published; draws have an assumed sd of "
+            f"no seeds are published of {', '.join(published)}: draws have an assumed sd of "
             f"{PUBLISHED_SD:.4f} in log eigenvalue (.008 between seeds, .0029 of rounding)"
         )
     return notes
@@ -292,7 +299,7 @@ def _apart(
     if not target.theta or len(source.theta) < 2 or len(found) < 2 or not found.uniform:
         return None, np.nan
     chosen = []
-    stages = zip(source.theta, target.theta, found.feeds, _weights(target), strict=True)
+    stages = zip(source.theta, target.theta, found.feeds, weights_of(target), strict=True)
     for theta, goal, maps, weights in stages:
         made = push(theta, maps)
         costs = (
@@ -302,7 +309,7 @@ def _apart(
         )
         chosen.append(maps[int(np.argmin(np.round(costs / TIE)))])
     feeds = [one[None] for one in chosen]
-    value = scores(scoring, source.theta, target.theta, feeds, _weights(target))
+    value = scores(scoring, source.theta, target.theta, feeds, weights_of(target))
     return as_transform([one.tolist() for one in chosen]), float(value[0])
 
 

@@ -75,6 +75,11 @@ class Match:
     notes: tuple[str, ...]
 
     @property
+    def ranked(self) -> bool:
+        """Whether the transforms are ranked: not where the target has nothing to be held to."""
+        return bool(np.isfinite(self.rank).all())
+
+    @property
     def best(self) -> Transform:
         """The transform that is listed first."""
         return self.transforms[0]
@@ -96,11 +101,12 @@ class Match:
         )
 
     def side_by_side(self) -> tuple[str, ...]:
-        """Return a line per stage: eigenvalues of the source, of the best map, of the target."""
-        made, wanted = self.pushed(), self.target.eigenvalue
+        """Return a line per stage: eigenvalues of the source, of the first map, of the target."""
+        made, wanted = self.pushed() if self.ranked else (), self.target.eigenvalue
         lines = []
         for i, stage in enumerate(self.source.stack.stages):
-            parts = [("source", self.source.eigenvalue[i]), ("first", made[i])]
+            parts = [("source", self.source.eigenvalue[i])]
+            parts += [("first", made[i])] if made else []
             parts += [("target", wanted[i])] if wanted else []
             texts = (f"{name} {' '.join(f'{v:.3f}' for v in values)}" for name, values in parts)
             lines.append(f"stage {stage.name}: {'; '.join(texts)}")
