@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -153,7 +154,21 @@ def normal_blocks(
                 f"{PREFIX}resnet20-cifar10"
             )
         return NormalBlocks(name, name, None, stack_of(name), ())
-    return of_counts(counts_of(store, name, "block"), window)
+    try:
+        counts = counts_of(store, name, "block")
+    except RgtoolError as missing:
+        if not lone or re.match(r"[0-9a-f]+(-|$)|.*/", name):
+            raise
+        raise UsageError(f"{_no_architecture(name)}; and {missing}") from None
+    return of_counts(counts, window)
+
+
+def _no_architecture(name: str) -> str:
+    try:
+        architecture(name)
+    except UsageError as error:
+        return str(error)
+    return name
 
 
 def is_architecture(name: str) -> bool:

@@ -335,7 +335,7 @@ def test_stages_of_different_depths_are_combined() -> None:
     only = candidates(stack_of("resnet18"), stack_of("resnet34"))
     assert str(only.transform(0)) == "0:0;1:1,2|0:0;1:1,2,3|0:0;1:1,2,3,4,5|0:0;1:1,2"
     deep = candidates(stack_of("resnet50"), stack_of("resnet101"))
-    assert {*deep.family} == {"append", "interpolate"}  # stages that stay as they are do not count
+    assert {*deep.family} == {"interpolate"}  # stages that stay as they are do not count
 
 
 def test_too_many_maps_are_not_enumerated() -> None:
