@@ -146,7 +146,8 @@ def normal_blocks(
     """
     if name.startswith(PREFIX):
         return of_published(published(name))
-    if is_architecture(name):
+    unknown = _no_architecture(name)
+    if unknown is None:
         if not lone:
             raise UsageError(
                 f"{name} is an architecture, and no spectrum comes with it: name an experiment of "
@@ -159,25 +160,17 @@ def normal_blocks(
     except RgtoolError as missing:
         if not lone or re.match(r"[0-9a-f]+(-|$)|.*/", name):
             raise
-        raise UsageError(f"{_no_architecture(name)}; and {missing}") from None
+        raise UsageError(f"{unknown}; and {missing}") from None
     return of_counts(counts, window)
 
 
-def _no_architecture(name: str) -> str:
+def _no_architecture(name: str) -> str | None:
+    """Say why a name is not that of an architecture; None where it is."""
     try:
         architecture(name)
     except UsageError as error:
         return str(error)
-    return name
-
-
-def is_architecture(name: str) -> bool:
-    """Tell whether a name is that of an architecture."""
-    try:
-        architecture(name)
-    except UsageError:
-        return False
-    return True
+    return None
 
 
 def of_published(spectrum: PublishedSpectrum) -> NormalBlocks:
