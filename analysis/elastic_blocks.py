@@ -17,7 +17,7 @@ from ..schemas.recipe import Recipe
 from ..schemas.stack import Stack, stack_of
 from ..store.counts import Counts
 from ..store.literature import PREFIX, PublishedSpectrum, published
-from .eigen import counts_of, spectrum_of
+from .eigen import counts_named, spectrum_of
 from .noise import PUBLISHED_SD
 from .spectrum import Spectrum
 
@@ -156,7 +156,7 @@ def normal_blocks(
             )
         return NormalBlocks(name, name, None, stack_of(name), ())
     try:
-        counts = counts_of(store, name, "block")
+        counts = counts_named(store, name, "block")
     except RgtoolError as missing:
         if not lone or re.match(r"[0-9a-f]+(-|$)|.*/", name):
             raise
@@ -238,6 +238,23 @@ def _stages(values: Floats, names: Sequence[str], stack: Stack, where: str) -> S
     if missing:
         raise UsageError(f"{where}: block {missing[0]} of {stack.name} is not in the spectrum")
     return tuple(values[..., [place[name] for name in stage.names]] for stage in stack.stages)
+
+
+def check_window(window: tuple[int, int] | None, several: Sequence[NormalBlocks]) -> None:
+    """Refuse a window where no experiment has levels.
+
+    Raises
+    ------
+    UsageError
+        All are published, or architectures.
+    """
+    if window is None or not several:
+        return
+    if not any(isinstance(one.spectrum, Spectrum) for one in several):
+        raise UsageError(
+            f"{several[0].name} has no levels to choose from, as all that is published: leave out "
+            "the window"
+        )
 
 
 def own_remarks(one: NormalBlocks) -> list[str]:

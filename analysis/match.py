@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 
 from ..schemas.errors import UsageError
 from ..schemas.transform import Transform
-from .elastic_blocks import NormalBlocks, Stages, differences, normal_blocks, own_remarks
+from .elastic_blocks import (
+    NormalBlocks,
+    Stages,
+    check_window,
+    differences,
+    normal_blocks,
+    own_remarks,
+)
 from .elastic_maps import Candidates, Kind, as_transform, candidates
 from .elastic_scores import (
     LEVEL,
@@ -89,6 +96,7 @@ def match(
     given = [one if isinstance(one, Transform) else Transform.parse(one) for one in transforms]
     one = normal_blocks(store, source, window)
     other = normal_blocks(store, target, window, lone=True)
+    check_window(window, [one, other])
     return match_of(one, other, scoring, maps=maps, transforms=given, draws=draws, rng=rng)
 
 
@@ -186,7 +194,7 @@ def drawn_costs(
 
 def affordable(asked: int, found: Candidates) -> int:
     """Return how many draws of so many transforms are taken: some seconds' worth."""
-    return min(asked, max(50, int(_IN_ALL // _pushed(found))))
+    return min(asked, max(50, int(_IN_ALL // max(_pushed(found), 1000))))
 
 
 def _pushed(found: Candidates) -> int:

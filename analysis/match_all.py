@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 from ..schemas.errors import RgtoolError, StoreError, UsageError
 from ..schemas.stack import same_family
 from ..schemas.transform import Transform
-from ..store import published, published_names
+from ..store import PublishedSpectrum, published, published_names
+from ..store.counts import Counts
 from ..store.inventory import empty_store
 from .elastic_blocks import (
     NormalBlocks,
     Stages,
+    check_window,
     differences,
     normal_blocks,
+    of_counts,
     of_published,
     own_remarks,
 )
@@ -211,6 +214,7 @@ def match_all(
         )
     scoring = Scoring(score, margin, level)
     members, notes = _members(store, experiments, published, window)
+    check_window(window, members)
     return match_all_of(members, scoring, maps=maps, draws=draws, rng=rng, notes=notes)
 
 
@@ -273,22 +277,24 @@ def _members(
     if names:
         found = [normal_blocks(store, name, window) for name in names]
         return list({one.name: one for one in found}.values()), []
-    wanted = published_names() if literature else [one.experiment_id for one in store.experiments()]
-    if not wanted:
-        raise StoreError(empty_store(str(store.path)))
     members, left_out = [], []
-    for name in wanted:
+    every = _published() if literature else store.counts_of(by="block")
+    for name, one in every:
         try:
-            one = (
-                of_published(published(name)) if literature else normal_blocks(store, name, window)
-            )
+            if isinstance(one, RgtoolError):
+                raise one
+            members.append(of_counts(one, window) if isinstance(one, Counts) else of_published(one))
         except RgtoolError as error:
             left_out.append(f"left out: {name}: {error}")
-            continue
-        members.append(one)
+    if not (members or left_out):
+        raise StoreError(empty_store(str(store.path)))
     if literature and left_out:
         left_out = [f"left out: {len(left_out)} published spectra that are not of residual blocks"]
     return members, left_out
+
+
+def _published() -> Iterator[tuple[str, PublishedSpectrum]]:
+    return ((name, published(name)) for name in published_names())
 
 
 def _comparable(source: NormalBlocks, target: NormalBlocks) -> bool:

@@ -305,7 +305,7 @@ def test_what_is_published_has_an_assumed_scatter() -> None:
 
 
 def test_many_maps_get_fewer_draws_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(match_module, "_IN_ALL", 70 * 12 * 60.0)
+    monkeypatch.setattr(match_module, "_IN_ALL", 60_000.0)  # at 1000 a draw, or more
     found = match_of(
         published_blocks("resnet56"), published_blocks("resnet32"), Scoring(), maps="all"
     )
@@ -582,6 +582,8 @@ def test_the_command_for_all(cli: Cli, path: Path, tmp_path: Path) -> None:
         ((R56, R32, "--level", "0"), "level is 0"),
         ((R56, R32, "--draws", "0"), "draws is 0"),
         ((R56, R32, "--top", "-1"), "--top -1"),
+        ((R56, R32, "--window", "1:5"), "has no levels to choose from"),
+        (("--all", "--published", "--window", "1:5"), "has no levels to choose from"),
         ((R56, R32, "--plot", "x.txt"), "--plot x.txt: a figure ends in"),
         ((R56, R32, "--map", "0:0;1:1,,2"), "\n  0:0;1:1,,2\n          ^"),
         ((R56, R32, "--map", "0:0;1:1;2:2"), "makes 2 normal blocks in stage 1, and resnet32"),
