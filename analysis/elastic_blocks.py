@@ -261,7 +261,7 @@ def own_remarks(one: NormalBlocks) -> list[str]:
     """Say what the numbers of an experiment alone do not say."""
     if not isinstance(one.spectrum, Spectrum):
         return []
-    notes = [note for note in one.spectrum.notes if "window" in note]
+    notes = [note for note in one.spectrum.notes if note.startswith(("the window", "run "))]
     if abs(one.scale - 1) > 0.01:
         share = -math.expm1(-UNIT / one.scale)
         notes.append(f"a step prunes {share:.3g}; eigenvalues are put as those of steps of 0.2")
