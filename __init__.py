@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rgtool.analysis.eigen import eigen
+    from rgtool.analysis.match import match
+    from rgtool.analysis.match_all import match_all
     from rgtool.analysis.null import null
     from rgtool.analysis.nulls import nulls_of
     from rgtool.analysis.power import power
@@ -30,6 +32,8 @@ _HOMES = {
     "RgtoolError": "rgtool.schemas.errors",
     "Store": "rgtool.store",
     "eigen": "rgtool.analysis.eigen",
+    "match": "rgtool.analysis.match",
+    "match_all": "rgtool.analysis.match_all",
     "null": "rgtool.analysis.null",
     "nulls_of": "rgtool.analysis.nulls",
     "power": "rgtool.analysis.power",
@@ -46,6 +50,8 @@ __all__ = [
     "RgtoolError",
     "Store",
     "eigen",
+    "match",
+    "match_all",
     "null",
     "nulls_of",
     "power",

@@ -73,7 +73,7 @@ def eigen(
     """
     if by not in GROUPINGS:
         raise UsageError(f"grouping '{by}' is unknown: {did_you_mean(by, GROUPINGS)}")
-    counts = _counts(store, experiment, by)
+    counts = counts_named(store, experiment, by)
     return spectrum_of(
         counts,
         window,
@@ -85,7 +85,7 @@ def eigen(
     )
 
 
-def _counts(store: Store, name: str | None, by: str) -> Counts:
+def counts_named(store: Store, name: str | None, by: str) -> Counts:
     """Return the counts of an experiment, or of one run where the name is that of a run."""
     try:
         return store.counts(store.find_experiment(name), by)

@@ -18,6 +18,10 @@ from .window import choose_window
 if TYPE_CHECKING:
     from ..store import Store
 
+# Published spectra have no seeds. One run's log eigenvalue scatters by about .008 between seeds (an
+# assumption), and rounding to two decimals adds .01 / sqrt 12 = .0029.
+PUBLISHED_SD = math.hypot(0.008, 0.0029)
+
 
 @dataclass(frozen=True)
 class Noise:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 
-from ..store import published
+from ..schemas.transform import Transform
 from ..store.figures import figure_rows
-from .verify_claim import HALF, Claim, Floats, agrees, signs
+from .elastic_orderings import (
+    concordance,
+    orderings,
+    published_blocks,
+    published_scores,
+    published_transforms,
+)
+from .elastic_scores import Scoring, push, verdict_counts
+from .verify_claim import HALF, Claim, Floats, agrees
 
 DEPTHS = (14, 20, 32, 44, 56)
 MARGINS = (0.01, 0.02)  # the paper prints no std here, so both usual margins are tried
@@ -18,63 +26,27 @@ _MARGIN = "no std is printed: marginal within .01 or .02 of 1 are both tried"
 
 def stage_of(depth: int, stage: int) -> Floats:
     """Return the eigenvalues of a stage's normal blocks: shape ((depth - 2)/6 - 1,)."""
-    spectrum = published(f"resnet{depth}-cifar10")
-    return spectrum.eigenvalue[[name.startswith(f"{stage}.") for name in spectrum.names]]
+    return published_blocks(f"resnet{depth}").eigenvalue[stage - 1]
 
 
-def transformed(depth: int, stage: int, mapping: str) -> Floats:
-    """Carry a stage's eigenvalues along a map of blocks: `0:0;1:1,2` is source : targets."""
-    source = stage_of(depth, stage)
-    pairs = [part.split(":") for part in mapping.split(";")]
-    target = {int(t): int(s) for s, several in pairs for t in several.split(",")}
-    return source[[target[block] - 1 for block in range(1, max(target) + 1)]]
+def transformed(depth: int, stage: int, transform: Transform) -> Floats:
+    """Carry a stage's eigenvalues along a map of blocks."""
+    (only,) = transform.stages
+    return push(stage_of(depth, stage), np.array(only.feeds, np.int64))
 
 
-def signature(eigenvalue: Floats, margin: float) -> Counter[str]:
-    """Count relevant, marginal and irrelevant blocks."""
-    return Counter(signs(eigenvalue, margin))
-
-
-def mismatch(name: str, margin: float, stages: Iterable[int]) -> float:
-    """Return half the L1 distance of sign counts over the number of blocks, mean over stages.
-
-    Parameters
-    ----------
-    name : str
-        A transform of `published_elastic_mappings`.
-    margin : float
-        Marginal within this of 1.
-    stages : iterable of int
-        Stages that count.
-    """
-    row = next(r for r in figure_rows("published_elastic_mappings") if r["transform"] == name)
-    source, target = (
-        int(row[k].removeprefix("resnet")) for k in ("from_architecture", "architecture")
-    )
-    scores = []
-    for stage in stages:
-        made = signature(transformed(source, stage, row["mapping"]), margin)
-        wanted = signature(stage_of(target, stage), margin)
-        apart = sum(abs(made[key] - wanted[key]) for key in {*made, *wanted})
-        scores.append(apart / 2 / wanted.total())
-    return float(np.mean(scores))
-
-
-def tally(margin: float, stages: Iterable[int]) -> tuple[int, int, int]:
+def tally(margin: float, stages: Sequence[int]) -> tuple[int, int, int]:
     """Count published orderings that the signature wins, ties and loses."""
-    chosen = tuple(stages)
-    gaps = np.array(
-        [
-            mismatch(row["worse"], margin, chosen) - mismatch(row["better"], margin, chosen)
-            for row in figure_rows("published_elastic_orderings")
-        ]
-    )
-    wins, losses = int((gaps > 1e-9).sum()), int((gaps < -1e-9).sum())
-    return wins, len(gaps) - wins - losses, losses
+    found = concordance(Scoring("signature", margin), stages=stages)
+    return int(found.wins), int(found.ties), int(found.losses)
+
+
+def _mismatch(name: str, margin: float, stages: Sequence[int]) -> float:
+    return float(published_scores(Scoring("signature", margin), stages=stages)[name])
 
 
 def _relevant(eigenvalue: Floats, margin: float) -> int:
-    return signature(eigenvalue, margin)["relevant"]
+    return int(verdict_counts(np.log(eigenvalue), margin)[0])
 
 
 def claims() -> list[Claim]:
@@ -176,13 +148,12 @@ def _resnet14() -> Claim:
 
 
 def _signs_of(depth: int, margin: float) -> str:
-    found = signature(stage_of(depth, 1), margin)
-    return "/".join(str(found[s]) for s in ("relevant", "marginal", "irrelevant"))
+    return "/".join(str(n) for n in verdict_counts(np.log(stage_of(depth, 1)), margin))
 
 
 def _resnet14_alone() -> Claim:
     pairs = [("20>32", "14>32"), ("20>56", "14>56")]
-    gaps = [mismatch(w, m, (1,)) - mismatch(b, m, (1,)) for b, w in pairs for m in MARGINS]
+    gaps = [_mismatch(w, m, (1,)) - _mismatch(b, m, (1,)) for b, w in pairs for m in MARGINS]
     return Claim(
         "resnet14-singled-out",
         "Sec. 3.2, Table 3",
@@ -220,8 +191,8 @@ def _early() -> Claim:
 
 def _few_unique() -> Claim:
     names = ("32>56 B1x5", "32>56 B12 inter")
-    maps = {r["transform"]: r["mapping"] for r in figure_rows("published_elastic_mappings")}
-    made = [[_relevant(transformed(32, 1, maps[n]), m) for n in names] for m in MARGINS]
+    maps = published_transforms()
+    made = [[_relevant(transformed(32, 1, maps[n].transform), m) for n in names] for m in MARGINS]
     wanted = [_relevant(stage_of(56, 1), m) for m in MARGINS]
     return Claim(
         "few-unique-blocks",
@@ -242,11 +213,9 @@ def _few_unique() -> Claim:
 def _kept(margin: float) -> dict[str, int]:
     """Relevant blocks of stage 1 in every published squeeze of ResNet-56 to ResNet-32."""
     return {
-        r["transform"].removeprefix("56>32 keep"): _relevant(
-            transformed(56, 1, r["mapping"]), margin
-        )
-        for r in figure_rows("published_elastic_mappings")
-        if r["transform"].startswith("56>32 keep")
+        name.removeprefix("56>32 keep"): _relevant(transformed(56, 1, one.transform), margin)
+        for name, one in published_transforms().items()
+        if name.startswith("56>32 keep")
     }
 
 
@@ -284,8 +253,8 @@ def _drop_first_four_alone() -> Claim:
 
 
 def _replicate_last() -> Claim:
-    early = transformed(32, 1, "0:0;1:1,3;2:2,4;3:5;4:6")
-    late = transformed(32, 1, "0:0;1:1;2:2;3:3,5;4:4,6")
+    early = transformed(32, 1, Transform.parse("0:0;1:1,3;2:2,4;3:5;4:6"))
+    late = transformed(32, 1, Transform.parse("0:0;1:1;2:2;3:3,5;4:4,6"))
     found = [[_relevant(x, m) for x in (early, late, stage_of(44, 1))] for m in MARGINS]
     return Claim(
         "replicate-last-44",
@@ -304,8 +273,7 @@ def _replicate_last() -> Claim:
 
 
 def _replicate_last_56() -> Claim:
-    maps = {r["transform"]: r["mapping"] for r in figure_rows("published_elastic_mappings")}
-    late = transformed(32, 1, maps["32>56 B34 inter"])
+    late = transformed(32, 1, published_transforms()["32>56 B34 inter"].transform)
     found = [(_relevant(late, m), _relevant(stage_of(56, 1), m)) for m in MARGINS]
     return Claim(
         "replicate-last-56",
@@ -392,9 +360,7 @@ def _weakest() -> Claim:
         for r in figure_rows("published_elastic")
         if r["metric"] == "barrier" and r["architecture"] == "resnet32"
     }
-    worse = Counter(
-        r["worse"].partition(">")[0] for r in figure_rows("published_elastic_orderings")
-    )
+    worse_from = Counter(worse.partition(">")[0] for _, worse, _ in orderings())
     return Claim(
         "resnet14-weakest",
         "Sec. 3.2",
@@ -402,7 +368,7 @@ def _weakest() -> Claim:
         "ResNet-14, 1 of 5 depths",
         f"accuracy lost on the way to ResNet-32: {100 * drops['resnet14']:.2f} % from ResNet-14, "
         f"{100 * drops['resnet20']:.2f} % from ResNet-20; ResNet-14 is the worse one in "
-        f"{worse['14']} orderings",
+        f"{worse_from['14']} orderings",
         "single runs",
         "consistency",
         agrees(drops["resnet14"] > drops["resnet20"]),

@@ -7,6 +7,7 @@ import numpy as np
 from ..schemas.blocks import architecture
 from ..store import PublishedSpectrum, published, published_names
 from .initial_scale import Fan
+from .noise import PUBLISHED_SD as SD
 from .null import null
 from .verify_claim import Claim, Floats, numbers
 
@@ -14,9 +15,6 @@ from .verify_claim import Claim, Floats, numbers
 _WINDOWS = {"resnet50": (1, 17), "vgg16": (0, 17), "bert-base": (0, 9)}
 _ONE_SCALE, _BERT_SCALE = ("bert-base",), 0.02  # Devlin et al. 2019, their published code
 _FANS: tuple[Fan, ...] = ("fan_in", "fan_out")
-# No seeds are printed. A spectrum of one run scatters by about .008 between seeds in log lambda,
-# and rounding to two decimals adds .01 / sqrt 12 = .0029.
-SD = float(np.hypot(0.008, 0.0029))
 LEVEL = 0.05
 
 

@@ -13,6 +13,7 @@ from .demo import demo
 from .eigen import eigen
 from .import_ import import_
 from .ls import ls
+from .match import match
 from .null import null
 from .output import say
 from .plot import plot
@@ -32,7 +33,7 @@ app = typer.Typer(
 )
 
 COMMANDS = (
-    run, import_, sql, ls, show, eigen, semigroup, plot, null, power, verify, compact, demo,
+    run, import_, sql, ls, show, eigen, semigroup, match, plot, null, power, verify, compact, demo,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.rstrip("_"))(command)  # `import` is no name in Python

@@ -31,6 +31,7 @@ from rgtool.analysis.verify_flow import dense_share, started
 from rgtool.cli import main
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import UsageError
+from rgtool.schemas.transform import Transform
 from rgtool.store import published
 
 TASKS = ("imagenet", "cifar10", "cifar100")
@@ -175,7 +176,7 @@ def test_the_signature_of_elastic_tickets() -> None:
     assert verify_elastic.tally(0.01, (1,)) == (13, 14, 6)
     assert verify_elastic.tally(0.02, (1,)) == (19, 14, 0)
     np.testing.assert_array_equal(
-        verify_elastic.transformed(32, 1, "0:0;1:1,3,5;2:2,4,6;3:7;4:8"),
+        verify_elastic.transformed(32, 1, Transform.parse("0:0;1:1,3,5;2:2,4,6;3:7;4:8")),
         [0.99, 1.06, 0.99, 1.06, 0.99, 1.06, 1.06, 1.08],
     )
 
