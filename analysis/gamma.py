@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schemas.errors import RgtoolError, UsageError, did_you_mean
-from .critical import LOG_D_HI, LOG_G, A, from_eq14, log_error
+from .critical import G_BOUNDS, LOG_D_HI, LOG_G, A, from_eq14, log_error
 from .critical_fit import Fit, Problem, fit, refit
 from .gamma_gates import ALPHA, Noise, judge, noise_of, rises, sparse_slope
 from .gamma_paper import TIGHT, paper_fit
@@ -243,8 +243,9 @@ def _by_paper(curve: PruningCurve) -> Gamma:
         method="paper",
         theta=theta,
         estimate=g,
-        low=max(g - half, 0.0),
-        high=g + half,
+        # What leaves the range that was searched has no end.
+        low=g - half if g - half > G_BOUNDS[0] else 0.0,
+        high=g + half if g + half < G_BOUNDS[1] else np.inf,
         onset=found.parameters.p,
         onset_low=no,
         onset_high=no,
@@ -274,7 +275,8 @@ def _bootstrap(
     mean = np.where((count > 0) & (total > 0), total / np.maximum(count, 1), curve.mean)
     g = np.exp(refit(best.problem, np.log(mean), best.theta)[:, LOG_G])
     low, high = np.quantile(g, [ALPHA / 2, 1 - ALPHA / 2])
-    return float(low), float(high)
+    inside = np.exp([1e-6, -1e-6]) * G_BOUNDS  # draws at a bound have no end
+    return (float(low) if low > inside[0] else 0.0), (float(high) if high < inside[1] else np.inf)
 
 
 def _remarks(result: Gamma) -> list[str]:
