@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rgtool.analysis.eigen import eigen
+    from rgtool.analysis.gamma import gamma
+    from rgtool.analysis.gamma_shared import shared_gamma
     from rgtool.analysis.null import null
     from rgtool.analysis.nulls import nulls_of
     from rgtool.analysis.power import power
@@ -30,6 +32,7 @@ _HOMES = {
     "RgtoolError": "rgtool.schemas.errors",
     "Store": "rgtool.store",
     "eigen": "rgtool.analysis.eigen",
+    "gamma": "rgtool.analysis.gamma",
     "null": "rgtool.analysis.null",
     "nulls_of": "rgtool.analysis.nulls",
     "power": "rgtool.analysis.power",
@@ -37,6 +40,7 @@ _HOMES = {
     "recipe": "rgtool.runner.recipes",
     "run": "rgtool.runner.experiment",
     "semigroup": "rgtool.analysis.semigroup",
+    "shared_gamma": "rgtool.analysis.gamma_shared",
     "spectra": "rgtool.analysis.spectra",
     "verify": "rgtool.analysis.verify",
 }
@@ -46,6 +50,7 @@ __all__ = [
     "RgtoolError",
     "Store",
     "eigen",
+    "gamma",
     "null",
     "nulls_of",
     "power",
@@ -53,6 +58,7 @@ __all__ = [
     "recipe",
     "run",
     "semigroup",
+    "shared_gamma",
     "spectra",
     "verify",
 ]

@@ -307,9 +307,7 @@ def hold(problem: Problem, index: int) -> tuple[Bools, Floats, Floats]:
     return (free, *problem.bounds())
 
 
-def minima(
-    problem: Problem, index: int, values: Floats, starts: Floats
-) -> tuple[Floats, Floats]:
+def minima(problem: Problem, index: int, values: Floats, starts: Floats) -> tuple[Floats, Floats]:
     """Minimise over the other parameters while theta[index] is held at each of some values.
 
     Parameters

@@ -102,7 +102,7 @@ def gamma_of(
         return _refused(
             curve,
             plateau,
-            f"the error never leaves its plateau: all of it lies within {rise:.1%}, and a constant "
+            f"the error never leaves its plateau: all of it lies within {100 * rise:.1f} %, and a constant "
             f"fits as well (p {p:.2g}); prune further",
             noise,
         )
@@ -177,8 +177,8 @@ def _check_chance(curve: PruningCurve, chance: float) -> None:
     if curve.mean[worst] > _ABOVE * chance:
         raise RgtoolError(
             f"{curve.name}: the error is {curve.mean[worst]:.3f} at density "
-            f"{curve.density[worst]:.4g}, above that of guessing, {chance:g}: is it an accuracy, or "
-            "is --chance another?"
+            f"{curve.density[worst]:.4g}, above that of guessing, {chance:g}: is it an accuracy, "
+            "or is --chance another?"
         )
 
 
@@ -187,8 +187,8 @@ def _check_order(curve: PruningCurve) -> None:
     dense, sparse = curve.mean[:third].mean(), curve.mean[-third:].mean()
     if sparse < 0.7 * dense:
         raise RgtoolError(
-            f"{curve.name}: the error falls from {dense:.3f} to {sparse:.3f} as weights are pruned: "
-            "is the column an accuracy, or the density a sparsity?"
+            f"{curve.name}: the error falls from {dense:.3f} to {sparse:.3f} as weights are "
+            "pruned: is the column an accuracy, or the density a sparsity?"
         )
 
 
@@ -257,7 +257,7 @@ def _by_paper(curve: PruningCurve) -> Gamma:
         notes=(
             *curve.notes,
             f"{curve.name}: method paper: errors on the linear scale, four free parameters, eps_np "
-            f"within {TIGHT:.0%} of the three densest levels; the interval is from the covariance",
+            f"within {100 * TIGHT:.0f} % of the three densest levels; the interval is from the covariance",
         ),
     )
 
@@ -285,7 +285,7 @@ def _remarks(result: Gamma) -> list[str]:
     if result.curve.noise == "seeds" and result.curve.relative_sd == 0:
         notes.append(
             f"{name}: all seeds have the same errors, as copies of one run do: a relative sd of "
-            f"{ASSUMED_SD:.1%} is assumed"
+            f"{100 * ASSUMED_SD:.1f} % is assumed"
         )
     if result.onset > 1:
         notes.append(
@@ -296,7 +296,7 @@ def _remarks(result: Gamma) -> list[str]:
     if share < 0.7:
         notes.append(
             f"{name}: within the data the curve is nowhere steeper than {result.steepest:.2f}: "
-            f"{1 - share:.0%} of the exponent is extrapolation by the form of the curve"
+            f"{100 * (1 - share):.0f} % of the exponent is extrapolation by the form of the curve"
         )
     if result.fit is not None and result.fit.agreeing < 3:
         notes.append(
@@ -306,4 +306,3 @@ def _remarks(result: Gamma) -> list[str]:
     if result.curve.mean.max() > result.eps_dag:
         notes.append(f"{name}: some errors lie above the plateau, by noise as it seems")
     return notes
-

@@ -71,20 +71,20 @@ def judge(
 ) -> tuple[GammaVerdict, str]:
     """Return the verdict on an exponent, and its reason.
 
-    `model rejected` where the residuals exceed three times the seed sd; `not quoted` where the rise
-    of log error is less than 15 times the noise of a mean (40 with a free plateau), the interval has
-    no end, or the fit stands at a bound; else `quoted`.
+    `model rejected` where the residuals exceed three times the seed sd; `not quoted` where the
+    rise of log error is less than 15 times the noise of a mean (40 with a free plateau), the
+    interval has no end, or the fit stands at a bound; else `quoted`.
     """
     if fit.rms > MOST_RESIDUAL * noise.seed_sd:  # False where there is no seed sd
         return "model rejected", (
-            f"residuals of {fit.rms:.1%} are more than {MOST_RESIDUAL:g} times the seed sd of "
-            f"{noise.seed_sd:.1%}: the error has another form"
+            f"residuals of {100 * fit.rms:.1f} % are more than {MOST_RESIDUAL:g} times the seed sd of "
+            f"{100 * noise.seed_sd:.1f} %: the error has another form"
         )
     ratio, least = rise / noise.mean_sd, LEAST_RISE[plateau]
     if ratio < least:
         return "not quoted", (
-            f"log error rises by {rise:.2f}, {ratio:.1f} times its noise of {noise.mean_sd:.1%}, and "
-            f"{least:g} times are asked: prune further, or add seeds"
+            f"log error rises by {rise:.2f}, {ratio:.1f} times its noise of {100 * noise.mean_sd:.1f} %, "
+            f"and {least:g} times are asked: prune further, or add seeds"
         )
     if fit.at_bounds:
         return "not quoted", f"the fit ends with {' and '.join(fit.at_bounds)}"

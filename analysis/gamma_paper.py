@@ -1,7 +1,7 @@
 """The fit of the literature: eq. 14 by `scipy.optimize.curve_fit`, kept for comparison.
 
-The paper's App. D leaves all four parameters free and bounds eps_np tightly, without saying how: here
-to 5 % around the mean error of the three densest levels.
+The paper's App. D leaves all four parameters free and bounds eps_np tightly, without saying how:
+here to 5 % around the mean error of the three densest levels.
 """
 
 from __future__ import annotations

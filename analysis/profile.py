@@ -162,9 +162,7 @@ def _crossing(
     return None
 
 
-def _divide(
-    least: Least, ends: list[_Bracket | None], threshold: float
-) -> list[float | None]:
+def _divide(least: Least, ends: list[_Bracket | None], threshold: float) -> list[float | None]:
     """Find the crossings within the given steps, both ends at once."""
     shares = np.arange(1, _PARTS) / _PARTS
     brackets = [end for end in ends if end is not None]

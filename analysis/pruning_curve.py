@@ -176,7 +176,7 @@ def curve_of_published(found: PublishedCurve) -> PruningCurve:
         task=found.task,
         runs=found.runs,
     )
-    source = (f"data of {found.source}",)
+    source = (f"{found.name}: {found.source}",)
     if found.digitised:
         told = (
             f"{found.name}: read off a figure without its seeds: noise is the rms of the residuals"
@@ -373,6 +373,6 @@ def _notes(
     if few:
         notes.append(
             f"{name}: one seed, which does not tell the noise of the error: a relative sd of "
-            f"{ASSUMED_SD:.1%} is assumed"
+            f"{100 * ASSUMED_SD:g} % is assumed"
         )
     return notes

@@ -11,6 +11,7 @@ from ..schemas.errors import RgtoolError
 from .compact import compact
 from .demo import demo
 from .eigen import eigen
+from .gamma import gamma
 from .import_ import import_
 from .ls import ls
 from .null import null
@@ -32,7 +33,7 @@ app = typer.Typer(
 )
 
 COMMANDS = (
-    run, import_, sql, ls, show, eigen, semigroup, plot, null, power, verify, compact, demo,
+    run, import_, sql, ls, show, eigen, gamma, semigroup, plot, null, power, verify, compact, demo,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.rstrip("_"))(command)  # `import` is no name in Python

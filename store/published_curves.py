@@ -92,10 +92,12 @@ def published_curve(name: str) -> PublishedCurve:
         return _curve(found[0], known[found[0]])
     if full in published_names():
         raise UsageError(
-            f"{full} is a spectrum, it has no error against density: curves are {', '.join(known)}"
+            f"{full} is a spectrum, it has no error against density: rgtool ls --published "
+            "lists the curves"
         )
     if found and full != PREFIX:
-        raise UsageError(f"'{name}' begins {len(found)} published curves: {', '.join(found)}")
+        some = ", ".join(found[:4]) + (", ..." if len(found) > 4 else "")
+        raise UsageError(f"'{name}' begins {len(found)} published curves: {some}")
     raise UsageError(f"no published curve '{name}': {did_you_mean(full, known)}")
 
 
