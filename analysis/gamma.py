@@ -102,8 +102,8 @@ def gamma_of(
         return _refused(
             curve,
             plateau,
-            f"the error never leaves its plateau: all of it lies within {100 * rise:.1f} %, and a constant "
-            f"fits as well (p {p:.2g}); prune further",
+            f"the error never leaves its plateau: all of it lies within {100 * rise:.1f} %, and a "
+            f"constant fits as well (p {p:.2g}); prune further",
             noise,
         )
     found, onset = profile(best, LOG_G), profile(best, LOG_D_HI)
@@ -257,7 +257,8 @@ def _by_paper(curve: PruningCurve) -> Gamma:
         notes=(
             *curve.notes,
             f"{curve.name}: method paper: errors on the linear scale, four free parameters, eps_np "
-            f"within {100 * TIGHT:.0f} % of the three densest levels; the interval is from the covariance",
+            f"within {100 * TIGHT:.0f} % of the three densest levels; the interval is from the "
+            "covariance",
         ),
     )
 

@@ -77,14 +77,15 @@ def judge(
     """
     if fit.rms > MOST_RESIDUAL * noise.seed_sd:  # False where there is no seed sd
         return "model rejected", (
-            f"residuals of {100 * fit.rms:.1f} % are more than {MOST_RESIDUAL:g} times the seed sd of "
-            f"{100 * noise.seed_sd:.1f} %: the error has another form"
+            f"residuals of {100 * fit.rms:.1f} % are more than {MOST_RESIDUAL:g} times the seed sd "
+            f"of {100 * noise.seed_sd:.1f} %: the error has another form"
         )
     ratio, least = rise / noise.mean_sd, LEAST_RISE[plateau]
     if ratio < least:
         return "not quoted", (
-            f"log error rises by {rise:.2f}, {ratio:.1f} times its noise of {100 * noise.mean_sd:.1f} %, "
-            f"and {least:g} times are asked: prune further, or add seeds"
+            f"log error rises by {rise:.2f}, {ratio:.1f} times its noise of "
+            f"{100 * noise.mean_sd:.1f} %, and {least:g} times are asked: prune further, or add "
+            "seeds"
         )
     if fit.at_bounds:
         return "not quoted", f"the fit ends with {' and '.join(fit.at_bounds)}"

@@ -19,7 +19,9 @@ from .gamma_gates import ALPHA
 from .profile import Least, Profile, least_sums, threshold_factor, walk
 
 Floats = NDArray[np.float64]
-_GRID, _ROUNDS, _SHIFT = 65, 4, 1e-2
+_FINE = 5e-3  # step of log g in which tables of profiles are kept
+_COARSE = 33  # points of a profile over the whole range, besides those around its minimum
+_AROUND = np.array([0.3, 0.7, 1.2, 2.0, 3.0, 4.5, 7.0])  # standard errors
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,26 +64,25 @@ def shared_exponent(fits: Sequence[Fit], noise: Floats | None = None) -> SharedF
     noise : array, shape (K,), optional
         Sd of the points of every curve, up to a common factor; by default all are equal.
     """
-    from scipy.special import fdtrc
+    from scipy.special import fdtrc, fdtri
 
     scale = np.ones(len(fits)) if noise is None else 1 / np.asarray(noise) ** 2
     scale = scale / scale.mean()
     sums = [_scaled(one, float(factor)) for one, factor in zip(fits, scale, strict=True)]
 
     def least(values: Floats) -> Floats:
-        return np.sum([one(values) for one in sums], axis=0)
+        return np.asarray(np.sum([one(values) for one in sums], axis=0))
 
     own = float(sum(one.ssr * factor for one, factor in zip(fits, scale, strict=True)))
-    centre, common = _minimum(least, np.array([one.theta[LOG_G] for one in fits]))
+    tables = np.array([table(q, f, float(w)) for q, f, w in zip(sums, fits, scale, strict=True)])
+    centre, common = _minimum(least, float(_grid()[tables.sum(axis=0).argmin()]))
     df = len(fits) - 1, sum(one.problem.df for one in fits)
     statistic = max(common - own, 0.0) / df[0] / max(own / df[1], 1e-300)
     # The common fit has as many residual degrees of freedom as the separate ones and K - 1 more.
     factor = threshold_factor(df[0] + df[1])
     bounds = float(np.log(G_BOUNDS[0])), float(np.log(G_BOUNDS[1]))
-    ratios = [
-        ratio_interval(sums[i], sums[j], (fits[i], fits[j]), own / df[1], df[1])
-        for i, j in combinations(range(len(fits)), 2)
-    ]
+    margin = own / df[1] * float(fdtri(1, df[1], 1 - 2 * ALPHA))
+    ratios = [ratio_interval(a, b, margin) for a, b in combinations(tables, 2)]
     return SharedFit(
         common=walk(least, centre, common, bounds, factor),
         own=np.exp([one.theta[LOG_G] for one in fits]),
@@ -98,69 +99,70 @@ def _scaled(one: Fit, factor: float) -> Least:
     return lambda values: factor * sums(values)
 
 
-def _minimum(least: Least, near: Floats) -> tuple[float, float]:
-    """Find the least value of a function of log g: on a grid, then ever finer around the best."""
-    low, high = np.log(G_BOUNDS)
-    values = np.sort(np.concatenate([np.linspace(low, high, _GRID // 2), near]))
-    for _ in range(_ROUNDS):
+def _minimum(least: Least, near: float) -> tuple[float, float]:
+    """Find the least value of a function of log g, ever finer around a place near it."""
+    reach = 4 * _FINE
+    centre, smallest = near, np.inf
+    for _ in range(3):
+        values = np.clip(centre + reach * np.linspace(-1, 1, 9), *np.log(G_BOUNDS))
         sums = least(values)
-        best = int(sums.argmin())
-        low, high = values[max(best - 1, 0)], values[min(best + 1, len(values) - 1)]
-        centre, smallest = float(values[best]), float(sums[best])
-        values = np.linspace(low, high, 17)
+        centre, smallest = float(values[sums.argmin()]), float(sums.min())
+        reach /= 4
     return centre, smallest
 
 
-def ratio_interval(
-    a: Least, b: Least, fits: tuple[Fit, Fit], variance: float, df: int
-) -> tuple[float, float]:
-    """Return the 90 % profile interval of g_a / g_b, 0 and infinity where it is unbounded.
+def _grid() -> Floats:
+    return np.arange(*np.log(G_BOUNDS), _FINE)
 
-    For every ratio r the least sum of squares is min over g of Q_a(r g) + Q_b(g); both are taken
-    from splines over log g.
+
+def table(least: Least, best: Fit, scale: float) -> Floats:
+    """Return the profile of g at every `_FINE` of log g, interpolated: shape (N,).
+
+    What is interpolated is the signed root of the sum above its minimum, which is nearly straight
+    (Bates & Watts 1988, ch. 6), so that few points do.
+    """
+    from scipy.interpolate import PchipInterpolator
+
+    low, high = np.log(G_BOUNDS)
+    centre, smallest = float(best.theta[LOG_G]), best.ssr * scale
+    error = float(np.clip(np.sqrt(best.covariance()[LOG_G, LOG_G]), 1e-3, 1.0))
+    near = error * np.concatenate([-_AROUND, _AROUND])
+    values = np.concatenate([np.linspace(low, high, _COARSE), centre + near])
+    values = np.unique(np.clip(values, low, high))
+    values = values[np.abs(values - centre) > 1e-6]
+    root = np.sign(values - centre) * np.sqrt(np.maximum(least(values) - smallest, 0))
+    place = int(np.searchsorted(values, centre))
+    spline = PchipInterpolator(np.insert(values, place, centre), np.insert(root, place, 0.0))
+    return np.asarray(smallest + spline(_grid()) ** 2)
+
+
+def ratio_interval(a: Floats, b: Floats, margin: float) -> tuple[float, float]:
+    """Return the profile interval of g_a / g_b, 0 and infinity where it is unbounded.
+
+    For every ratio r the least sum of squares is min over g of Q_a(r g) + Q_b(g); the interval holds
+    the ratios whose sum exceeds the least one by no more than the margin.
 
     Parameters
     ----------
-    a, b : callable
-        Sums of squares as functions of log g.
-    fits : pair of Fit
-        The fits behind them.
-    variance, df : float, int
-        Residual variance and its degrees of freedom.
+    a, b : array, shape (N,)
+        Profiles from `table`.
+    margin : float
+        How much the sum may rise.
     """
-    from scipy.interpolate import PchipInterpolator
-    from scipy.special import fdtri
-
-    low, high = np.log(G_BOUNDS)
-    grid = np.linspace(low, high, _GRID)
-    fine = np.arange(low, high, _SHIFT)
-    curves = []
-    for least, one in zip((a, b), fits, strict=True):
-        near = one.theta[LOG_G] + np.array([-0.05, -0.02, 0.0, 0.02, 0.05])
-        values = np.unique(np.clip(np.concatenate([grid, near]), low, high))
-        curves.append(PchipInterpolator(values, least(values))(fine))
-    # Row s of the table holds Q_a shifted by s steps: ratio exp(s _SHIFT).
-    count = len(fine)
-    padded = np.full(3 * count, np.inf)
-    padded[count : 2 * count] = curves[0]
+    count = len(a)
+    padded = np.concatenate([np.full(count, np.inf), a, np.full(count, np.inf)])
+    # Row s holds Q_a shifted by s - count steps: the ratio exp((s - count) _FINE).
     shifted = np.lib.stride_tricks.sliding_window_view(padded, count)[1 : 2 * count]
-    sums = (shifted + curves[1]).min(axis=1)
-    inside = sums <= sums.min() + variance * float(fdtri(1, df, 1 - 2 * ALPHA))
-    best = int(sums.argmin())
-    ratios = np.exp((np.arange(1, 2 * count) - count) * _SHIFT)
-    outside = np.flatnonzero(~inside)
-    below, above = outside[outside < best], outside[outside > best]
-    # Ratios that take an exponent to the end of its range have not been searched further.
-    first = int(below[-1]) + 1 if len(below) else 0
-    last = int(above[0]) - 1 if len(above) else 2 * count - 2
-    ends = [_reaches(curves, shift - count + 1, sums[shift]) for shift in (first, last)]
-    return (0.0 if ends[0] else float(ratios[first])), (np.inf if ends[1] else float(ratios[last]))
-
-
-def _reaches(curves: list[Floats], shift: int, least: float) -> bool:
-    """Tell whether the best exponents of a ratio stand at the end of the searched range."""
-    count = len(curves[0])
-    place = np.arange(max(0, -shift), min(count, count - shift))
-    total = curves[0][place + shift] + curves[1][place]
-    at = int(place[int(total.argmin())])
-    return at in (0, count - 1) or at + shift in (0, count - 1)
+    sums = shifted + b
+    at = sums.argmin(axis=1)
+    smallest = sums[np.arange(len(sums)), at]
+    outside = smallest > smallest.min() + margin
+    best = int(smallest.argmin())
+    first = best - int(outside[best::-1].argmax()) + 1 if outside[:best].any() else 0
+    last = best + int(outside[best:].argmax()) - 1 if outside[best:].any() else len(sums) - 1
+    ratio = [float(np.exp((s + 1 - count) * _FINE)) for s in (first, last)]
+    # Where an exponent stands at the end of its range, the ratio might go further beyond it.
+    edge = [
+        at[s] in (0, count - 1) or at[s] + s + 1 - count in (0, count - 1) for s in (first, last)
+    ]
+    return (0.0 if edge[0] else ratio[0]), (np.inf if edge[1] else ratio[1])

@@ -33,13 +33,8 @@ _SHOWN = (
     "signal",
     "verdict",
 )
-_SPARE = (
-    "unbounded",
-    "boot_low",
-    "boot_high",
-    "onset_low",
-    "onset_high",
-)  # not shown where all are empty
+# Not shown where all of them are empty.
+_SPARE = ("unbounded", "boot_low", "boot_high", "onset_low", "onset_high")
 
 
 @output_options
@@ -91,7 +86,7 @@ def gamma(
         raise UsageError("--margin goes with --shared")
     if plot is not None:
         _check_figure(plot)
-    plateau = cast("Plateau", "free" if free_plateau else "chance")
+    plateau: Plateau = "free" if free_plateau else "chance"
     opened = Store(store)
     if shared:
         if method != "profile":
