@@ -27,7 +27,8 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 _START_G = (0.06, 0.15, 0.4, 1.0, 2.5)
 _START_D_HI = (0.015, 0.04, 0.1, 0.25, 0.6, 1.5)
-_ITERATIONS, _SETTLED, _STUCK = 200, 1e-12, 1e8
+_ITERATIONS, _STUCK = 200, 1e8
+_EXACT, _CLOSE = 1e-12, 1e-8  # relative gain of a step below which a descent has ended
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,6 +219,7 @@ def descend(
     free: Bools,
     lower: Floats,
     upper: Floats,
+    settled: float = _EXACT,
 ) -> tuple[Floats, Floats]:
     """Carry B starts to the minima they lead to (Levenberg 1944, Marquardt 1963).
 
@@ -235,6 +237,8 @@ def descend(
         Parameters to be moved.
     lower, upper : array, shape (4,)
         Bounds; a parameter at a bound that wants to leave the box stays there.
+    settled : float
+        A descent ends when a step gains less than this share of the sum.
 
     Returns
     -------
@@ -257,10 +261,10 @@ def descend(
         reached = _ssr(log_density, data[going], weight, there)
         better = reached < ssr[going]
         gain = np.where(better, ssr[going] - reached, np.inf)
-        settled = gain <= _SETTLED * reached + 1e-18
+        ended = gain <= settled * reached + 1e-18
         theta[going[better]], ssr[going[better]] = there[better], reached[better]
         damping[going] *= np.where(better, 0.2, 6.0)
-        going = going[~settled & (damping[going] < _STUCK)]
+        going = going[~ended & (damping[going] < _STUCK)]
         if not len(going):
             break
     return theta, ssr
@@ -334,6 +338,7 @@ def minima(problem: Problem, index: int, values: Floats, starts: Floats) -> tupl
         problem.weight,
         begin.reshape(-1, 4),
         *hold(problem, index),
+        settled=_CLOSE,
     )
     ssr, theta = ssr.reshape(len(values), -1), theta.reshape(len(values), -1, 4)
     best = ssr.argmin(axis=1)
@@ -373,6 +378,7 @@ def refit(problem: Problem, log_errors: Floats, theta: Floats) -> Floats:
         problem.free,
         lower,
         upper,
+        settled=_CLOSE,
     )
     best = ssr.reshape(len(shifts), -1).argmin(axis=0)
     return np.asarray(found.reshape(len(shifts), -1, 4)[best, np.arange(len(log_errors))])

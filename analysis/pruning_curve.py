@@ -176,13 +176,11 @@ def curve_of_published(found: PublishedCurve) -> PruningCurve:
         task=found.task,
         runs=found.runs,
     )
-    source = (f"{found.name}: {found.source}",)
+    source = f"{found.name}: {found.source}"
     if found.digitised:
-        told = (
-            f"{found.name}: read off a figure without its seeds: noise is the rms of the residuals"
-        )
-        return replace(curve, label=found.label, noise="residuals", notes=(*source, told))
-    return replace(curve, label=found.label, notes=(*source, *curve.notes))
+        told = f"{source} without its seeds: noise is the rms of the residuals"
+        return replace(curve, label=found.label, noise="residuals", notes=(told,))
+    return replace(curve, label=found.label, notes=(source, *curve.notes))
 
 
 def curve_of_file(path: str | Path) -> PruningCurve:

@@ -112,7 +112,8 @@ def _minimum(least: Least, near: float) -> tuple[float, float]:
 
 
 def _grid() -> Floats:
-    return np.arange(*np.log(G_BOUNDS), _FINE)
+    low, high = np.log(G_BOUNDS)
+    return np.arange(float(low), float(high), _FINE)
 
 
 def table(least: Least, best: Fit, scale: float) -> Floats:
@@ -139,8 +140,8 @@ def table(least: Least, best: Fit, scale: float) -> Floats:
 def ratio_interval(a: Floats, b: Floats, margin: float) -> tuple[float, float]:
     """Return the profile interval of g_a / g_b, 0 and infinity where it is unbounded.
 
-    For every ratio r the least sum of squares is min over g of Q_a(r g) + Q_b(g); the interval holds
-    the ratios whose sum exceeds the least one by no more than the margin.
+    For every ratio r the least sum of squares is min over g of Q_a(r g) + Q_b(g); the interval
+    holds the ratios whose sum exceeds the least one by no more than the margin.
 
     Parameters
     ----------
@@ -162,7 +163,6 @@ def ratio_interval(a: Floats, b: Floats, margin: float) -> tuple[float, float]:
     last = best + int(outside[best:].argmax()) - 1 if outside[best:].any() else len(sums) - 1
     ratio = [float(np.exp((s + 1 - count) * _FINE)) for s in (first, last)]
     # Where an exponent stands at the end of its range, the ratio might go further beyond it.
-    edge = [
-        at[s] in (0, count - 1) or at[s] + s + 1 - count in (0, count - 1) for s in (first, last)
-    ]
+    ends = (0, count - 1)
+    edge = [at[s] in ends or at[s] + s + 1 - count in ends for s in (first, last)]
     return (0.0 if edge[0] else ratio[0]), (np.inf if edge[1] else ratio[1])
