@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..schemas.errors import RgtoolError, UsageError, did_you_mean
 from .critical import G_BOUNDS, LOG_D_HI, LOG_G, A, from_eq14, log_error
 from .critical_fit import Fit, Problem, fit, refit
-from .gamma_gates import ALPHA, Noise, judge, noise_of, rises, sparse_slope
+from .gamma_gates import ALPHA, Noise, judge, noise_of, other_form, rises, sparse_slope
 from .gamma_paper import TIGHT, paper_fit
 from .gamma_result import Gamma, GammaMethod, Plateau, nothing
 from .profile import profile
@@ -97,7 +97,7 @@ def gamma_of(
     best = fit(problem)
     noise = noise_of(curve, best.rms)
     p = rises(best)
-    if p >= ALPHA:
+    if p >= ALPHA and not other_form(best, noise):
         rise = float(problem.log_error.max() - problem.log_error.min())
         return _refused(
             curve,

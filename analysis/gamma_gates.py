@@ -66,6 +66,11 @@ def rises(fit: Fit) -> float:
     return float(fdtrc(more, at.df, statistic))
 
 
+def other_form(fit: Fit, noise: Noise) -> bool:
+    """Tell whether residuals exceed three times the seed sd; False where there is none."""
+    return fit.rms > MOST_RESIDUAL * noise.seed_sd
+
+
 def judge(
     fit: Fit, profile: Profile, noise: Noise, rise: float, plateau: str
 ) -> tuple[GammaVerdict, str]:
@@ -75,7 +80,7 @@ def judge(
     rise of log error is less than 15 times the noise of a mean (40 with a free plateau), the
     interval has no end, or the fit stands at a bound; else `quoted`.
     """
-    if fit.rms > MOST_RESIDUAL * noise.seed_sd:  # False where there is no seed sd
+    if other_form(fit, noise):
         return "model rejected", (
             f"residuals of {100 * fit.rms:.1f} % are more than {MOST_RESIDUAL:g} times the seed sd "
             f"of {100 * noise.seed_sd:.1f} %: the error has another form"

@@ -96,11 +96,13 @@ class PruningCurve:
         """Seed sd of the error over the error, pooled over levels; NaN without two seeds.
 
         Variances of three seeds are noise themselves, so that one number serves the whole curve.
+        Seeds that are alike to rounding have 0.
         """
         has = np.isfinite(self.error)
         df = int((has.sum(axis=0) - 1).clip(0).sum())
         ratio = np.where(has, self.error / self.mean - 1, 0.0)
-        return float(np.sqrt((ratio**2).sum() / df)) if df else float("nan")
+        found = float(np.sqrt((ratio**2).sum() / df)) if df else float("nan")
+        return 0.0 if found < 1e-12 else found
 
 
 def find_curve(store: Store | None, name: str) -> PruningCurve:
