@@ -50,7 +50,7 @@ def gamma(
     plateau : str
         `chance`: the error of the sparsest end is that of guessing; `free`: it is fitted.
     method : str
-        `profile`, or `paper`: eq. 14 by curve_fit, without gates.
+        `profile`, or `paper`: eq. 14 by curve_fit with a free plateau, without gates.
     rng : numpy.random.Generator or int
         Randomness of the bootstrap over seeds, or its seed.
     draws : int
@@ -89,9 +89,12 @@ def gamma_of(
     ):
         if value not in known:
             raise UsageError(f"{what} '{value}' is unknown: {did_you_mean(value, known)}")
-    problem = problem_of(curve, chance, plateau)
     if method == "paper":
+        if chance is not None:
+            raise UsageError("method paper fits the plateau: leave out the chance error")
+        problem_of(curve, None, "free")
         return _by_paper(curve)
+    problem = problem_of(curve, chance, plateau)
     if flat := _flat(curve):
         return _refused(curve, plateau, flat)
     best = fit(problem)

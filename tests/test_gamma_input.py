@@ -181,6 +181,7 @@ OPTIONS: list[tuple[list[str], int, str]] = [
     (["curve.csv", "--chance", "0"], 2, "a fraction of 1"),
     (["curve.csv", "--chance", ".9", "--free-plateau"], 2, "choose one"),
     (["curve.csv", "--chance", ".9", "--method", "papers"], 2, "did you mean paper"),
+    (["curve.csv", "--chance", ".9", "--method", "paper"], 2, "leave out the chance error"),
     (["curve.csv", "--chance", ".9", "--plot", "x.gif"], 2, "ends in .png, .svg or .pdf"),
     (["curve.csv", "--chance", ".9", "--shared"], 2, "two curves at least"),
     (["curve.csv", "curve.csv", "--chance", ".9", "--shared"], 2, "stands twice"),
@@ -199,8 +200,9 @@ def test_wrong_options_are_told_in_words(arguments, code, words, table: Path, cl
     assert words in done.err and len(done.err.splitlines()) <= 2
 
 
-def test_a_free_plateau_needs_no_chance(table: Path, cli):
-    (row,) = json.loads(cli(str(table), "--free-plateau", "--json").out)
+@pytest.mark.parametrize("options", [["--free-plateau"], ["--method", "paper"]])
+def test_a_free_plateau_needs_no_chance(options, table: Path, cli):
+    (row,) = json.loads(cli(str(table), *options, "--json").out)
     assert row["plateau"] == "free" and 0 < row["eps_dag"] <= 1
 
 
