@@ -92,11 +92,12 @@ def gamma_of(
     if method == "paper":
         if chance is not None:
             raise UsageError("method paper fits the plateau: leave out the chance error")
-        problem_of(curve, None, "free")
-        return _by_paper(curve)
+        plateau = "free"
     problem = problem_of(curve, chance, plateau)
     if flat := _flat(curve):
         return _refused(curve, plateau, flat)
+    if method == "paper":
+        return _by_paper(curve)
     best = fit(problem)
     noise = noise_of(curve, best.rms)
     p = rises(best)

@@ -13,7 +13,7 @@ from .critical_fit import Fit
 from .gamma_gates import GammaVerdict, Noise, Slope
 from .profile import Profile, unbounded
 from .pruning_curve import PruningCurve
-from .tables import frame, html_table, text_table
+from .tables import frame, html_table, interval, text_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -196,7 +196,7 @@ class Gamma:
             "onset": [_number(self.onset)],
             "onset interval": [ends(self.onset_low, self.onset_high)],
             "slope": [_number(self.slope.value)],
-            "slope interval": [ends(self.slope.low, self.slope.high)],
+            "slope interval": [interval(self.slope.low, self.slope.high)],
             "verdict": [self.verdict],
         }
 

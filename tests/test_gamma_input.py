@@ -220,6 +220,7 @@ def test_a_constant_curve_is_refused():
     found = gamma_of(make_curve("constant", DENSITY, np.full(17, 0.1), task="cifar10"))
     assert (found.verdict, found.fit) == ("refused", None)
     assert "0.1 at every density" in found.reason
+    assert gamma_of(found.curve, method="paper").verdict == "refused"
 
 
 def test_seeds_that_are_copies_tell_no_noise():
