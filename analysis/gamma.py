@@ -95,7 +95,7 @@ def gamma_of(
         plateau = "free"
     problem = problem_of(curve, chance, plateau)
     if flat := _flat(curve):
-        return _refused(curve, plateau, flat)
+        return replace(_refused(curve, plateau, flat), method=method)
     if method == "paper":
         return _by_paper(curve)
     best = fit(problem)
