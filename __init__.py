@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rgtool.analysis.eigen import eigen
+    from rgtool.analysis.gamma import gamma
+    from rgtool.analysis.gamma_shared import shared_gamma
     from rgtool.analysis.match import match
     from rgtool.analysis.match_all import match_all
     from rgtool.analysis.null import null
@@ -34,6 +36,7 @@ _HOMES = {
     "eigen": "rgtool.analysis.eigen",
     "match": "rgtool.analysis.match",
     "match_all": "rgtool.analysis.match_all",
+    "gamma": "rgtool.analysis.gamma",
     "null": "rgtool.analysis.null",
     "nulls_of": "rgtool.analysis.nulls",
     "power": "rgtool.analysis.power",
@@ -41,6 +44,7 @@ _HOMES = {
     "recipe": "rgtool.runner.recipes",
     "run": "rgtool.runner.experiment",
     "semigroup": "rgtool.analysis.semigroup",
+    "shared_gamma": "rgtool.analysis.gamma_shared",
     "spectra": "rgtool.analysis.spectra",
     "verify": "rgtool.analysis.verify",
 }
@@ -52,6 +56,7 @@ __all__ = [
     "eigen",
     "match",
     "match_all",
+    "gamma",
     "null",
     "nulls_of",
     "power",
@@ -59,6 +64,7 @@ __all__ = [
     "recipe",
     "run",
     "semigroup",
+    "shared_gamma",
     "spectra",
     "verify",
 ]

@@ -11,6 +11,7 @@ from ..schemas.errors import RgtoolError
 from .compact import compact
 from .demo import demo
 from .eigen import eigen
+from .gamma import gamma
 from .import_ import import_
 from .ls import ls
 from .match import match
@@ -33,7 +34,12 @@ app = typer.Typer(
 )
 
 COMMANDS = (
-    run, import_, sql, ls, show, eigen, semigroup, match, plot, null, power, verify, compact, demo,
+    run, import_,
+    ls, show, sql, compact,
+    eigen, semigroup, null, power,
+    match,
+    gamma,
+    plot, verify, demo,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.rstrip("_"))(command)  # `import` is no name in Python

@@ -10,7 +10,7 @@ import typer
 from ..schemas.errors import UsageError
 from .options import StoreOption
 from .output import Table, output_options, say, warn_of
-from .published import every_spectrum
+from .published import every_published
 
 if TYPE_CHECKING:
     from ..store import ExperimentInfo, RunInfo
@@ -25,18 +25,18 @@ def ls(
         bool, typer.Option("--runs", help="A row per run, not per experiment.")
     ] = False,
     published: Annotated[
-        bool, typer.Option("--published", help="Spectra of the literature instead.")
+        bool, typer.Option("--published", help="What the literature has instead.")
     ] = False,
     store: StoreOption = None,
 ) -> Table:
-    """List what is in the store, or the spectra of the literature that come with rgtool.
+    """List what is in the store, or the spectra and curves of the literature.
 
     Example: rgtool ls --runs
     """
     if published:
         if runs:
             raise UsageError("--runs and --published together: choose one")
-        return every_spectrum()
+        return every_published()
 
     from ..store import Store
 

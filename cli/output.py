@@ -41,6 +41,8 @@ class Table:
         Format of a column in the table for people, such as `.3f`; default `.6g` for floats.
     shown : tuple of str
         The columns that people see; empty: all. Programs always get all.
+    exit_code : int
+        How the command ends after printing: 3 where a part of what was asked is missing.
     """
 
     columns: tuple[str, ...]
@@ -49,6 +51,7 @@ class Table:
     notes: tuple[str, ...] = ()
     formats: dict[str, str] = field(default_factory=dict)
     shown: tuple[str, ...] = ()
+    exit_code: int = 0
 
     def for_people(self) -> Table:
         """Return the table with the columns that people see."""
@@ -93,6 +96,8 @@ def output_options(command: Callable[..., Table | None]) -> Callable[..., None]:
         table = command(*args, **kwargs)
         if table is not None:
             print_table(table, chosen[0] if chosen else None)
+            if table.exit_code:
+                raise typer.Exit(table.exit_code)
 
     signature = inspect.signature(command, eval_str=True)
     extra = [

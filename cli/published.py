@@ -1,4 +1,4 @@
-"""Spectra of the literature as tables."""
+"""Spectra and curves of the literature as tables."""
 
 from __future__ import annotations
 
@@ -50,10 +50,29 @@ def spectrum_of(name: str, by: str | None = None, window: str | None = None) -> 
     )
 
 
-def every_spectrum() -> Table:
-    """List the published spectra."""
+def every_published() -> Table:
+    """List the published spectra, and the published curves of error against density."""
     from ..store import published, published_names
+    from ..store.published_curves import published_curve, published_curve_names
 
-    spectra = [published(name) for name in published_names()]
-    rows = [(s.name, s.label, s.pretraining, s.by, len(s.names), s.source) for s in spectra]
-    return Table(("experiment", "label", "pretraining", "by", "groups", "source"), rows)
+    rows: list[tuple[object, ...]] = []
+    for spectrum in map(published, published_names()):
+        rows.append(
+            (
+                spectrum.name,
+                "spectrum",
+                spectrum.label,
+                spectrum.pretraining,
+                spectrum.by,
+                len(spectrum.names),
+                spectrum.source,
+            )
+        )
+    for curve in map(published_curve, published_curve_names()):
+        levels = len(set(curve.density.tolist()))
+        rows.append(
+            (curve.name, "curve", curve.label, curve.pretraining, "density", levels, curve.source)
+        )
+    names = ("experiment", "kind", "label", "pretraining", "by", "number", "source")
+    advice = "rgtool eigen and show take a spectrum, rgtool gamma a curve of error against density"
+    return Table(names, rows, notes=(advice,))

@@ -50,6 +50,16 @@ PUBLISHED: dict[str, tuple[Column, ...]] = {
         _SOURCE,
     ),
     "published_gammas": (*_TRAINED, Column("gamma", _REAL), _SOURCE),
+    "published_curves": (
+        Column("experiment", _TEXT),
+        *_TRAINED,
+        Column("density", _REAL),
+        Column("seed", _COUNT, null=True),
+        Column("accuracy", _REAL),
+        Column("runs", _COUNT, null=True),
+        Column("digitised", "BOOLEAN"),
+        _SOURCE,
+    ),
     "published_elastic": (
         Column("method", _TEXT),
         Column("from_architecture", _TEXT, null=True),

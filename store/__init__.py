@@ -13,20 +13,25 @@ if TYPE_CHECKING:
     from .compaction import Compaction
     from .counts import Counts
     from .literature import PublishedSpectrum, published, published_names
+    from .published_curves import PublishedCurve, published_curve, published_curve_names
 
 __all__ = [
     "Compaction",
     "Counts",
     "ExperimentInfo",
     "Problem",
+    "PublishedCurve",
     "PublishedSpectrum",
     "Result",
     "RunInfo",
     "Store",
     "published",
+    "published_curve",
+    "published_curve_names",
     "published_names",
 ]
 _LITERATURE = ("PublishedSpectrum", "published", "published_names")
+_CURVES = ("PublishedCurve", "published_curve", "published_curve_names")
 
 
 def __getattr__(name: str) -> Any:
@@ -42,4 +47,8 @@ def __getattr__(name: str) -> Any:
         from . import literature
 
         return getattr(literature, name)
+    if name in _CURVES:
+        from . import published_curves
+
+        return getattr(published_curves, name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

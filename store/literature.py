@@ -140,6 +140,10 @@ def published(name: str) -> PublishedSpectrum:
         return _spectrum(found[0], known[found[0]])
     if found:
         raise UsageError(f"'{name}' begins {len(found)} published names: {', '.join(found)}")
+    from .published_curves import published_curve_names  # which needs this module
+
+    if full in published_curve_names():
+        raise UsageError(f"{full} is a curve of error against density: rgtool gamma takes it")
     raise UsageError(f"no published spectrum '{name}': {did_you_mean(full, known)}")
 
 

@@ -96,6 +96,7 @@ def test_importing_rgtool_loads_nothing_heavy() -> None:
         ["run", "--help"],
         ["verify", "--help"],
         ["power", "--help"],
+        ["gamma", "--help"],
         ["sql", "SELECT 1"],
     ],
 )

@@ -22,13 +22,20 @@ from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import QueryError, StoreError, UsageError
 from rgtool.schemas.published import PUBLISHED, Column
 from rgtool.schemas.recipe import Recipe
-from rgtool.store import PublishedSpectrum, Store, published, published_names
+from rgtool.store import (
+    PublishedSpectrum,
+    Store,
+    published,
+    published_curve_names,
+    published_names,
+)
 from rgtool.store.figures import FOLDER, figures, read_figures
 
 ROWS = {
     "published_spectra": 112,
     "published_starting_points": 12,
     "published_gammas": 14,
+    "published_curves": 308,
     "published_elastic": 77,
     "published_elastic_mappings": 41,
     "published_elastic_orderings": 33,
@@ -39,6 +46,10 @@ SOURCE = {
     "published_elastic_mappings": "Chen et al. 2021c (arXiv 2103.16547)",
     "published_elastic_orderings": "Chen et al. 2021c (arXiv 2103.16547)",
     "published_transfers": "Chen et al. 2021a (arXiv 2012.06908)",
+    "published_curves": (
+        "Renda et al. 2020 (arXiv 2003.02389)",
+        "Chen et al. 2021a (arXiv 2012.06908)",
+    ),
 }
 REDMAN = "Redman et al. 2021 (arXiv 2110.03210)"
 
@@ -78,9 +89,10 @@ def test_the_package_holds_a_file_a_view() -> None:
 def test_every_row_has_its_source_and_none_stands_twice(view: str) -> None:
     rows = figures(view)
     assert len(rows) == len(set(rows)) == ROWS[view]
-    paper = re.escape(SOURCE.get(view, REDMAN))
-    place = r"(Tables?|Figs?\.|Secs?\.|App\.) .+"
-    assert all(re.fullmatch(f"{paper}, {place}", row[-1]) for row in rows)
+    papers = SOURCE.get(view, REDMAN)
+    paper = "|".join(map(re.escape, [papers] if isinstance(papers, str) else papers))
+    place = r"(Tables?|Figs?\.|Secs?\.|App\.|data of) .+"
+    assert all(re.fullmatch(f"({paper}), {place}", row[-1]) for row in rows)
 
 
 def test_what_joins_a_store_is_written_as_in_a_store() -> None:
@@ -417,8 +429,12 @@ def test_a_spectrum_is_frozen_and_makes_a_frame() -> None:
 def test_ls_lists_the_literature(cli: Callable[..., tuple[int, str, str]]) -> None:
     code, out, _ = cli("ls", "--published", "--json")
     assert code == 0
-    assert [row["experiment"] for row in json.loads(out)] == list(published_names())
-    assert all(row["source"].startswith(REDMAN) for row in json.loads(out))
+    kinds = {
+        kind: [r for r in json.loads(out) if r["kind"] == kind] for kind in ("spectrum", "curve")
+    }
+    assert [row["experiment"] for row in kinds["spectrum"]] == list(published_names())
+    assert all(row["source"].startswith(REDMAN) for row in kinds["spectrum"])
+    assert [row["experiment"] for row in kinds["curve"]] == list(published_curve_names())
     code, _, err = cli("ls", "--published", "--runs")
     assert (code, "choose one" in err) == (2, True)
 
@@ -436,6 +452,8 @@ def test_show_and_eigen_print_a_published_spectrum(
     assert len(rows) == 18
     assert rows[0]["std"] is None and rows[0]["source"] == f"{REDMAN}, Table 3"
     assert "no std" in cli(command, "published:resnet44-cifar10")[2]
+    code, _, err = cli(command, "published:chen2021a-moco-svhn")
+    assert (code, "rgtool gamma takes it" in err) == (2, True)
     code, _, err = cli(command, "published:nonsense")
     assert (code, len(err.splitlines())) == (2, 1)
     assert list(tmp_path.iterdir()) == []

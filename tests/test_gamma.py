@@ -1,0 +1,440 @@
+"""Critical exponents: the model, its fit and intervals, gates, and published curves."""
+
+import csv
+import dataclasses
+import math
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import brentq, least_squares
+from scipy.stats import f as f_distribution
+
+import rgtool
+from rgtool.analysis.critical import (
+    LOG_D_HI,
+    LOG_G,
+    Eq14,
+    curve_and_jacobian,
+    eq14,
+    from_eq14,
+    local_slope,
+    log_d_lo,
+    log_error,
+    other_sign,
+    to_eq14,
+)
+from rgtool.analysis.critical_fit import Problem, fit, refit
+from rgtool.analysis.gamma import gamma, gamma_of
+from rgtool.analysis.gamma_gates import Noise, judge, rises, sparse_slope
+from rgtool.analysis.profile import profile
+from rgtool.analysis.pruning_curve import curve_of_published, make_curve
+from rgtool.store.published_curves import published_curve, published_curve_names
+
+SIGN = dict(
+    eps_np=st.floats(0.01, 0.4),
+    rise=st.floats(1.05, 20.0),
+    g=st.floats(0.05, 4.0),
+    p=st.floats(0.005, 0.9),
+)
+
+
+def truth(gamma: float = 0.5, onset: float = 0.2, eps_np: float = 0.06) -> np.ndarray:
+    return np.log([eps_np, gamma, onset, 0.9])
+
+
+def simulated(
+    theta: np.ndarray, noise: float = 0.02, levels: int = 17, seed: int = 0, free: bool = False
+) -> Problem:
+    x = np.log(0.8) * np.arange(levels)
+    y = log_error(x, theta) + noise * np.random.default_rng(seed).normal(size=levels)
+    return Problem(x, y, np.ones(levels), None if free else math.log(0.9))
+
+
+def seeds_curve(gamma: float = 0.5, seeds: int = 3, sd: float = 0.03, rng: int = 0, **kwargs):
+    density = 0.8 ** np.arange(17)
+    draw = np.random.default_rng(rng).normal(size=(seeds, 17))
+    error = np.exp(log_error(np.log(density), truth(gamma)) + sd * draw)
+    error = error.clip(max=0.9)
+    return make_curve(
+        kwargs.pop("name", "simulated"),
+        np.tile(density, seeds),
+        error.ravel(),
+        np.repeat(np.arange(seeds), 17),
+        task=kwargs.pop("task", "cifar10"),
+        **kwargs,
+    )
+
+
+# The model and its sign
+
+
+@given(**SIGN)
+def test_the_sign_of_gamma_is_not_identifiable(eps_np, rise, g, p):
+    """(gamma, p) and (-gamma, p (eps_dag/eps_np)^(1/gamma)) are one curve, and the map returns."""
+    one = Eq14(eps_np, eps_np * rise, -g, p)
+    other = other_sign(one)
+    density = 0.8 ** np.arange(30)
+    np.testing.assert_allclose(eq14(density, one), eq14(density, other), rtol=1e-9)
+    np.testing.assert_allclose(other_sign(other), one, rtol=1e-9)
+
+
+@given(**SIGN)
+def test_theta_is_eq14_in_both_conventions(eps_np, rise, g, p):
+    printed = Eq14(eps_np, eps_np * rise, -g, p)
+    theta = from_eq14(printed)
+    density = 0.8 ** np.arange(30)
+    np.testing.assert_allclose(np.exp(log_error(np.log(density), theta)), eq14(density, printed))
+    for sign in (-1, 1):
+        back = to_eq14(theta, sign)
+        assert math.copysign(1, back.gamma) == sign
+        np.testing.assert_allclose(eq14(density, back), eq14(density, printed), rtol=1e-9)
+    assert to_eq14(theta, -1).p == pytest.approx(np.exp(theta[LOG_D_HI]))  # gamma < 0: p is d_hi
+    assert to_eq14(theta, 1).p == pytest.approx(np.exp(log_d_lo(theta)))  # gamma > 0: p is d_lo
+
+
+@given(
+    st.floats(-4, -0.5), st.floats(-3, 1.5), st.floats(-5, 1), st.floats(0.05, 3), st.floats(-5, 0)
+)
+def test_the_jacobian_is_that_of_the_curve(a, log_g, log_d_hi, reach, x):
+    theta, at = np.array([a, log_g, log_d_hi, a + reach]), np.array([x])
+    model, slopes = curve_and_jacobian(at, theta)
+    assert model == pytest.approx(log_error(at, theta), abs=1e-12)
+    for i, step in enumerate(np.eye(4) * 1e-6):
+        numeric = (log_error(at, theta + step) - log_error(at, theta - step)) / 2e-6
+        assert slopes[0, i] == pytest.approx(numeric[0], abs=2e-4 * (1 + abs(numeric[0])))
+    numeric = (log_error(at - 1e-6, theta) - log_error(at + 1e-6, theta)) / 2e-6
+    assert local_slope(at, theta)[0] == pytest.approx(numeric[0], abs=1e-4)
+
+
+def test_between_the_two_densities_the_error_is_a_power_law():
+    theta = np.log([0.01, 0.5, 0.9, 0.9])
+    assert np.exp(log_d_lo(theta)) < 1e-3
+    assert local_slope(np.log([0.03]), theta)[0] == pytest.approx(0.5, rel=0.01)
+
+
+# The fit and its profile, against slow oracles
+
+
+def oracle_fit(problem: Problem, log_g: float | None = None) -> tuple[float, np.ndarray]:
+    """The best of many starts of SciPy alone, one after the other, without a Jacobian."""
+    lower, upper = problem.bounds()
+    columns = np.flatnonzero(problem.free)
+    columns = columns[columns != LOG_G] if log_g is not None else columns
+    best = np.inf, np.zeros(4)
+    for start in problem.starts():
+        whole = start.copy()
+        if log_g is not None:
+            whole[LOG_G] = log_g
+
+        def residuals(values, whole=whole):
+            whole[columns] = values
+            return log_error(problem.log_density, whole) - problem.log_error
+
+        inside = np.clip(whole[columns], lower[columns] + 1e-9, upper[columns] - 1e-9)
+        found = least_squares(residuals, inside, bounds=(lower[columns], upper[columns]))
+        if 2 * found.cost < best[0]:
+            residuals(found.x)
+            best = 2 * found.cost, whole.copy()
+    return best
+
+
+@pytest.mark.parametrize(
+    ("gamma", "onset", "noise", "free"),
+    [
+        (0.15, 0.2, 0.02, False),
+        (0.5, 0.05, 0.034, False),
+        (2.0, 0.2, 0.02, False),
+        (1.0, 0.2, 0.01, True),
+    ],
+)
+def test_the_fit_finds_what_many_starts_of_scipy_find(gamma, onset, noise, free):
+    problem = simulated(truth(gamma, onset), noise, seed=3, free=free)
+    found, (ssr, theta) = fit(problem), oracle_fit(problem)
+    assert found.starts >= 24
+    assert found.ssr <= ssr * (1 + 1e-8)
+    if found.ssr > ssr * (1 - 1e-6):
+        np.testing.assert_allclose(found.theta[:3], theta[:3], atol=2e-3)
+
+
+def test_the_profile_interval_is_that_of_a_slow_search():
+    problem = simulated(truth(0.4, 0.15), 0.02, levels=15, seed=1)
+    best = fit(problem)
+    found = profile(best)
+    limit = best.ssr * (1 + f_distribution.ppf(0.95, 1, problem.df) / problem.df)
+    for end, step in ((found.low, -1), (found.high, 1)):
+        near = math.log(found.estimate)
+        far = near
+        while oracle_fit(problem, far)[0] < limit:
+            near, far = far, far + 0.2 * step
+        crossing = brentq(lambda v: oracle_fit(problem, v)[0] - limit, near, far, xtol=1e-5)
+        assert end == pytest.approx(math.exp(crossing), rel=2e-4)
+
+
+def test_the_profile_of_the_onset_holds_the_fit_at_its_ends():
+    best = fit(simulated(truth(0.5, 0.2), 0.02, seed=2))
+    onset = profile(best, LOG_D_HI)
+    assert onset.low < onset.estimate < onset.high
+    inside = (onset.value > onset.low) & (onset.value < onset.high)
+    assert (onset.ssr[inside] <= onset.threshold).all()
+    assert (onset.ssr[~inside] >= onset.threshold * (1 - 1e-9)).all()
+
+
+def test_an_interval_without_an_end_says_so():
+    """A curve that has only just begun to rise fits any large exponent."""
+    found = profile(fit(simulated(truth(2.0, 0.02), 0.02, levels=15, seed=4)))
+    assert (found.high, found.unbounded) == (np.inf, "above")
+
+
+def test_weights_count_a_level_as_often_as_repeating_it():
+    base = simulated(truth(), 0.02)
+    weight = np.where(np.arange(17) < 5, 2.0, 1.0)
+    weighted = fit(dataclasses.replace(base, weight=weight))
+    again = np.repeat(np.arange(17), weight.astype(int))
+    repeated = Problem(base.log_density[again], base.log_error[again], np.ones(22), math.log(0.9))
+    np.testing.assert_allclose(weighted.theta, fit(repeated).theta, atol=1e-5)
+
+
+def test_refitting_draws_is_fitting_each():
+    problem = simulated(truth(), 0.02)
+    draws = problem.log_error + 0.02 * np.random.default_rng(5).normal(size=(6, 17))
+    found = refit(problem, draws, fit(problem).theta)
+    each = [fit(dataclasses.replace(problem, log_error=one)).theta for one in draws]
+    np.testing.assert_allclose(found, each, atol=1e-4)
+
+
+@settings(max_examples=20)
+@given(st.floats(0.2, 1.5), st.floats(0.1, 0.4), st.integers(0, 1000))
+def test_a_curve_without_noise_gives_its_parameters_back(g, onset, seed):
+    found = fit(simulated(truth(g, onset), 1e-6, levels=25, seed=seed))
+    np.testing.assert_allclose(found.theta[:3], truth(g, onset)[:3], atol=1e-3)
+
+
+def test_recovery_over_simulations():
+    """Coverage and bias of the benchmark's middle cell, on few simulations."""
+    covered, logs = [], []
+    for seed in range(60):
+        found = profile(fit(simulated(truth(), 0.02, seed=seed)))
+        covered.append(found.low <= 0.5 <= found.high)
+        logs.append(math.log(found.estimate / 0.5))
+    assert np.mean(covered) >= 0.85  # 3.5 Monte-Carlo errors below .95
+    assert abs(np.mean(logs)) < 0.03
+
+
+# Golden numbers: Renda et al. 2020 (arXiv 2003.02389), ResNets on CIFAR-10, three trials a density.
+# Interval ends here are roots; ends that were printed from a grid lie up to .003 inside of them.
+
+RENDA = [  # network, with the dense row, g, low, high
+    ("resnet20", False, 0.235, 0.206, 0.321),
+    ("resnet56", False, 0.280, 0.265, 0.298),
+    ("resnet20", True, 0.253, 0.207, 0.326),
+    ("resnet56", True, 0.274, 0.259, 0.292),
+]
+
+
+def renda(network: str, dense: bool):
+    found = published_curve(f"renda2020-{network}-cifar10")
+    kept = (found.density < 1) | dense
+    return curve_of_published(
+        dataclasses.replace(
+            found,
+            density=found.density[kept],
+            accuracy=found.accuracy[kept],
+            seed=tuple(s for s, k in zip(found.seed, kept, strict=True) if k),
+            runs=found.runs[kept],
+        )
+    )
+
+
+@pytest.mark.parametrize(("network", "dense", "g", "low", "high"), RENDA)
+def test_golden_exponents_of_renda(network, dense, g, low, high):
+    found = gamma_of(renda(network, dense))
+    assert found.estimate == pytest.approx(g, abs=5e-4)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.003)
+    assert found.low <= low + 5e-4 and found.high >= high - 5e-4
+    assert (found.verdict, found.gamma) == ("quoted", found.estimate)
+
+
+def test_the_package_has_the_numbers_of_renda(shared: Path):
+    """The shipped rows are those of the published data: lottery, retrained for 182 epochs."""
+    expected = defaultdict(list)
+    with (shared / "data/published/renda2020_resnet20_resnet56.csv").open() as file:
+        for row in csv.DictReader(file):
+            lottery = row["retrain_method"] == "lottery" and float(row["retrain_epochs"]) == 182
+            if lottery or row["retrain_method"] == "dense":
+                key = row["network"], round(float(row["density"]), 6)
+                expected[key].append(float(row["test_acc"]))
+    shipped = defaultdict(list)
+    for network in ("resnet20", "resnet56"):
+        found = published_curve(f"renda2020-{network}-cifar10")
+        for density, accuracy in zip(found.density, found.accuracy, strict=True):
+            shipped[network, round(float(density), 6)].append(accuracy)
+    assert {k: sorted(v) for k, v in shipped.items()} == {k: sorted(v) for k, v in expected.items()}
+
+
+# Chen et al. 2021a (arXiv 2012.06908), Fig. 3 read off: g, and what the gates say of it.
+CHEN = {
+    "none-cifar10": (0.131, "quoted"),
+    "moco-cifar10": (0.200, "quoted"),
+    "none-cifar100": (0.110, "quoted"),
+    "supervised-cifar100": (0.146, "quoted"),
+    "simclr-cifar100": (0.064, "not quoted"),
+    "moco-cifar100": (0.194, "quoted"),
+    "none-svhn": (0.073, "not quoted"),
+    "supervised-svhn": (0.065, "not quoted"),
+    "simclr-svhn": (0.033, "not quoted"),
+    "moco-svhn": (0.276, "quoted"),
+    "simclr-cifar10": (0.144, "not quoted"),
+    "supervised-cifar10": (None, "refused"),
+}
+
+
+@pytest.mark.parametrize("name", CHEN)
+def test_golden_exponents_of_chen(name):
+    g, verdict = CHEN[name]
+    found = gamma(None, f"published:chen2021a-{name}")
+    assert found.verdict == verdict
+    if g is None:
+        assert "never leaves its plateau" in found.reason
+        assert math.isnan(found.estimate) and math.isnan(found.gamma)
+    else:
+        assert found.estimate == pytest.approx(g, abs=5e-4)
+    if verdict == "not quoted":
+        assert "15 times are asked" in found.reason and math.isnan(found.gamma)
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"), [("none-cifar10", 0.107, 0.167), ("moco-cifar10", 0.181, 0.223)]
+)
+def test_golden_intervals_of_chen(name, low, high):
+    found = gamma(None, f"published:chen2021a-{name}")
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.001)
+
+
+def test_the_package_has_the_numbers_of_chen(shared: Path):
+    names = {"5%": "none", "Img": "supervised", "sim": "simclr", "MoCo": "moco"}
+    expected = defaultdict(list)
+    with (shared / "data/published/chen2021a_fig3_digitized.csv").open() as file:
+        for row in csv.DictReader(file):
+            task = row["task"].lower().replace("-", "", 1)
+            known = row["mask_source"] == "T" and row["init"] in names and row["accuracy_pct"]
+            if known and task in ("cifar10", "cifar100", "svhn"):
+                pair = float(row["density"]), float(row["accuracy_pct"]) / 100
+                expected[f"published:chen2021a-{names[row['init']]}-{task}"].append(pair)
+    assert set(expected) == {name for name in published_curve_names() if "chen" in name}
+    for name, pairs in expected.items():
+        found = published_curve(name)
+        assert found.digitised
+        np.testing.assert_allclose(np.column_stack([found.density, found.accuracy]), pairs)
+
+
+def test_the_method_of_the_paper_is_near_its_table():
+    """Table 9's digits where the curve tells; it has no gates and says so."""
+    for name, printed in (("none-cifar10", 0.14), ("none-cifar100", 0.11), ("none-svhn", 0.07)):
+        found = gamma(None, f"published:chen2021a-{name}", method="paper")
+        assert found.gamma == pytest.approx(printed, abs=0.01)
+        assert found.eq14().gamma == pytest.approx(-found.gamma)
+        assert (found.verdict, found.profile) == ("ungated", None)
+    loose = gamma(None, "published:chen2021a-simclr-cifar100", method="paper")
+    assert (loose.low, loose.high) == (0, np.inf)
+
+
+# Gates, noise, slope, bootstrap
+
+
+def test_the_gate_is_the_rise_over_the_noise_of_a_mean():
+    curve = seeds_curve(0.5)
+    best = fit(Problem(np.log(curve.density), np.log(curve.mean), curve.weight, math.log(0.9)))
+    found = profile(best)
+    rise = 0.6
+    for noise, plateau, verdict in (
+        (rise / 15.1, "chance", "quoted"),
+        (rise / 14.9, "chance", "not quoted"),
+        (rise / 39.9, "free", "not quoted"),
+        (rise / 40.1, "free", "quoted"),
+    ):
+        assert judge(best, found, Noise(1.0, noise), rise, plateau)[0] == verdict
+    verdict, reason = judge(best, found, Noise(best.rms / 3.1, 1e-3), rise, "chance")
+    assert verdict == "model rejected" and "another form" in reason
+    endless = dataclasses.replace(found, high=np.inf)
+    verdict, reason = judge(best, endless, Noise(1.0, 1e-3), rise, "chance")
+    assert verdict == "not quoted" and "unbounded above" in reason
+
+
+def test_noise_is_pooled_over_the_curve_and_shrinks_with_seeds():
+    curve = seeds_curve(seeds=40, sd=0.03)
+    found = gamma_of(curve, draws=0)
+    assert found.noise.seed_sd == pytest.approx(0.03, rel=0.1)
+    assert found.noise.mean_sd == pytest.approx(found.noise.seed_sd / math.sqrt(40))
+
+
+def test_the_slope_needs_no_model():
+    density = 0.8 ** np.arange(12)
+    curve = make_curve(
+        "line", np.tile(density, 2), np.tile(0.1 * density**-0.3, 2), [0] * 12 + [1] * 12
+    )
+    assert sparse_slope(curve).value == pytest.approx(0.3)
+    one = make_curve("line", density, 0.1 * density**-0.3)
+    assert sparse_slope(one) == pytest.approx((0.3, 0.3, 0.3))
+    few = make_curve("few", [1.0, 0.5], [0.1, 0.2])
+    assert all(math.isnan(v) for v in sparse_slope(few))
+
+
+def test_the_bootstrap_over_seeds_starts_at_five():
+    four, five = (gamma_of(seeds_curve(seeds=n), draws=199) for n in (4, 5))
+    assert math.isnan(four.boot_low) and math.isnan(four.boot_high)
+    assert five.boot_low < five.estimate < five.boot_high
+    again = gamma_of(seeds_curve(seeds=5), draws=199)
+    assert (again.boot_low, again.boot_high) == (five.boot_low, five.boot_high)
+
+
+def test_a_constant_does_not_fit_a_rise():
+    assert rises(fit(simulated(truth(), 0.02))) < 1e-6
+    assert rises(fit(simulated(truth(0.5, 0.001), 0.02, seed=1))) > 0.05
+
+
+def test_the_free_plateau_finds_a_plateau_that_is_reached():
+    theta = np.log([0.05, 1.0, 0.3, 0.6])
+    problem = simulated(theta, 0.01, levels=30, free=True)
+    assert np.exp(fit(problem).theta[3]) == pytest.approx(0.6, rel=0.02)
+
+
+# Results
+
+
+def test_the_result_is_frozen_and_makes_a_frame():
+    found = rgtool.gamma(None, "published:renda2020-resnet56")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        found.estimate = 1  # type: ignore[misc]
+    (row,) = found.to_frame().to_dicts()
+    assert row["gamma"] == row["estimate"] == found.gamma
+    assert row["gamma_negative"] == -row["gamma_positive"] == -found.estimate
+    assert row["p_negative"] == pytest.approx(row["onset"])
+    assert row["p_positive"] == pytest.approx(row["d_lo"])
+    assert (row["boot_low"], row["verdict"], row["seeds"], row["levels"]) == (None, "quoted", 3, 18)
+    assert "quoted: log error rises" in found.summary()
+    assert found._repr_html_().count("<tr>") == 2
+
+
+def test_a_refused_result_has_no_numbers_and_still_prints():
+    found = gamma(None, "published:chen2021a-supervised-cifar10")
+    (row,) = found.to_frame().to_dicts()
+    assert [row[name] for name in ("gamma", "estimate", "low", "onset", "d_lo", "rise")] == [
+        None
+    ] * 6
+    assert "refused" in found.summary() and "refused" in found._repr_html_()
+    assert found.plot().get_axes()
+
+
+def test_the_figure_shows_data_fit_band_and_profile(tmp_path):
+    from rgtool.analysis.plot import save
+
+    figure = rgtool.gamma(None, "published:renda2020-resnet56").plot()
+    left, right = figure.get_axes()
+    assert len(left.collections) >= 2  # bars and the band
+    assert right.lines
+    save(figure, tmp_path / "gamma.svg")
+    assert "test error" in (tmp_path / "gamma.svg").read_text()
