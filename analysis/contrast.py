@@ -20,7 +20,7 @@ from .moderation import moderate, shrunk_correlation
 Floats = NDArray[np.float64]
 DRAWS = 9999
 _CHUNK = 4_000_000  # numbers drawn at once, 32 MB
-_FLOOR = 1e-6  # of the mean variance: a group whose seeds agree by chance has a logarithm then
+FLOOR = 1e-6  # of the mean variance: a group whose seeds agree by chance has a logarithm then
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,9 +124,9 @@ def contrast(
     s2 = (noise**2).mean(axis=0)
     if not s2.mean() > 0:
         raise ValueError("all seeds are alike: there is no variance to compare with")
-    moderated = moderate(np.maximum(s2, _FLOOR * s2.mean()), df)
+    moderated = moderate(np.maximum(s2, FLOOR * s2.mean()), df)
     q = float((mean**2 / (factor * moderated.variance)).sum())
-    drawn = _drawn(moderated.variance, shrunk_correlation(noise), df, rng, draws)
+    drawn = null_draws(moderated.variance, shrunk_correlation(noise), df, rng, draws)
     # Centred values have K - 1 dimensions: that many groups can lend degrees of freedom.
     return Contrast(
         centre=mean,
@@ -137,10 +137,28 @@ def contrast(
     )
 
 
-def _drawn(
+def null_draws(
     variance: Floats, correlation: Floats, df: int, rng: np.random.Generator, draws: int
 ) -> Floats:
-    """Draw the statistic where all centres are zero; `factor` cancels from it."""
+    """Draw the statistic where all centres are zero; `factor` cancels from it.
+
+    Parameters
+    ----------
+    variance : array, shape (K,)
+        Moderated variances of a seed.
+    correlation : array, shape (K, K)
+        Shrunk correlation of the groups.
+    df : int
+        Degrees of freedom of the variances.
+    rng : numpy.random.Generator
+        Randomness.
+    draws : int
+        How many.
+
+    Returns
+    -------
+    array, shape (draws,)
+    """
     # The symmetric root exists where the matrix is singular (two groups), and unlike eigenvectors
     # it is continuous: the last bit of the data cannot change all draws.
     values, vectors = np.linalg.eigh(correlation)

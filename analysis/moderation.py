@@ -111,29 +111,30 @@ def shrunk_correlation(residuals: ArrayLike) -> Floats:
 
     Parameters
     ----------
-    residuals : array, shape (R, G)
+    residuals : array, shape (..., R, G)
         Rows about their own mean, such as seeds, or seeds of several experiments.
 
     Returns
     -------
-    array, shape (G, G)
+    array, shape (..., G, G)
         Unit diagonal, positive definite; the identity where R < 3. Schafer & Strimmer 2005, the
         target D of their table 2 with the analytic intensity.
     """
     data = np.asarray(residuals, np.float64)
-    rows, groups = data.shape
+    rows, groups = data.shape[-2:]
     if rows < 3 or groups < 2:
-        return np.eye(groups)
-    centred = data - data.mean(axis=0)
-    scale = np.sqrt((centred**2).sum(axis=0) / (rows - 1))
+        return np.broadcast_to(np.eye(groups), (*data.shape[:-2], groups, groups)).copy()
+    centred = data - data.mean(axis=-2, keepdims=True)
+    scale = np.sqrt((centred**2).sum(axis=-2, keepdims=True) / (rows - 1))
     z = np.divide(centred, scale, out=np.zeros_like(centred), where=scale > 0)
-    products = z[:, :, None] * z[:, None, :]
-    mean = products.mean(axis=0)
+    products = z[..., :, None] * z[..., None, :]
+    mean = products.mean(axis=-3)
     r = mean * rows / (rows - 1)
-    variance = ((products - mean) ** 2).sum(axis=0) * rows / (rows - 1) ** 3
+    variance = ((products - mean[..., None, :, :]) ** 2).sum(axis=-3) * rows / (rows - 1) ** 3
     off = ~np.eye(groups, dtype=bool)
-    total = (r[off] ** 2).sum()
-    intensity = min(1.0, float(variance[off].sum() / total)) if total > 0 else 1.0
-    shrunk: Floats = (1 - intensity) * r
-    np.fill_diagonal(shrunk, 1.0)
+    total = (r[..., off] ** 2).sum(axis=-1)
+    spread = variance[..., off].sum(axis=-1)
+    ratio = np.divide(spread, total, out=np.ones_like(total), where=total > 0)
+    shrunk: Floats = (1 - np.minimum(ratio, 1.0))[..., None, None] * r
+    shrunk[..., np.arange(groups), np.arange(groups)] = 1.0
     return shrunk

@@ -1,0 +1,130 @@
+"""Tests where the same-class test has no seeds or no matching groups to work with.
+
+A published spectrum has no seeds: its values scatter by what seeds and steps do elsewhere (.008)
+and by the rounding to two decimals (.01/sqrt 12 = .0029). Spectra with different groups have no
+differences d_i; their quantile functions are compared instead.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .contrast import centred
+from .distances import quantile_points
+from .intervals import estimate, parametric_draws
+from .moderation import moderate
+
+Floats = NDArray[np.float64]
+PRINTED_SD, ROUNDING_SD = 0.008, 0.0029
+PRINTED = PRINTED_SD**2 + ROUNDING_SD**2  # variance of a printed log eigenvalue
+ONE_SEED = PRINTED_SD**2  # of the mean of one seed, where nothing tells how far seeds lie apart
+
+
+def mean_noise(
+    theta: ArrayLike, number: int, rng: np.random.Generator, variance: ArrayLike | None = None
+) -> Floats:
+    """Draw how far the mean of an experiment's seeds may lie from the population's.
+
+    Parameters
+    ----------
+    theta : array, shape (S, K)
+        Log eigenvalues of its seeds.
+    number : int
+        Draws B.
+    rng : numpy.random.Generator
+        Randomness.
+    variance : array, shape (K,) or (), optional
+        Variance of the mean where it is known otherwise; needed for one seed. Without it the
+        draws are a multivariate t with moderated variances and shrunk correlation.
+
+    Returns
+    -------
+    array, shape (B, K)
+    """
+    data = np.asarray(theta, np.float64)
+    if variance is not None:
+        return np.asarray(np.sqrt(variance) * rng.standard_normal((number, data.shape[1])))
+    interval = estimate(data[:, None, :], "moderated")
+    return parametric_draws(interval, data, number, rng) - interval.centre
+
+
+def printed_test(
+    a: ArrayLike, b: ArrayLike, rng: np.random.Generator, draws: int
+) -> tuple[float, float]:
+    """Compare an experiment, or a published spectrum, with a published spectrum.
+
+    Q = sum_i d_i^2 / (variance of d_i), d the difference of centred log eigenvalues.
+
+    Parameters
+    ----------
+    a : array, shape (S, K) or (K,)
+        Log eigenvalues of the seeds of an experiment, matched with those of b; or, with one
+        dimension, a published spectrum.
+    b : array, shape (K,)
+        Logarithms of published eigenvalues.
+    rng : numpy.random.Generator
+        Randomness of the draws; two published spectra need none.
+    draws : int
+        Draws of the parametric bootstrap, in which the experiment's variances are moderated anew.
+
+    Returns
+    -------
+    q, p : float
+        For two published spectra, and for one seed, whose scatter is taken to be that of
+        published ones, Q is chi-square with K - 1 degrees of freedom.
+    """
+    from scipy.special import chdtrc
+
+    one, other = centred(a), centred(b)
+    groups = len(other)
+    share = 1 - 1 / groups  # of the variance of independent values that centring leaves
+    if one.ndim == 1 or len(one) == 1:
+        first = PRINTED if one.ndim == 1 else ONE_SEED
+        q = float(((np.atleast_2d(one)[0] - other) ** 2).sum() / (first + PRINTED))
+        return q, float(chdtrc(groups - 1, q))
+    seeds, df = len(one), len(one) - 1
+    s2 = moderate(one.var(axis=0, ddof=1), df).variance
+    d = one.mean(axis=0) - other
+    q = float((d**2 / (s2 / seeds + share * PRINTED)).sum())
+    noise = np.sqrt(PRINTED) * rng.standard_normal((draws, groups))
+    z = centred(np.sqrt(s2 / share) * rng.standard_normal((draws, seeds, groups)))
+    drawn = moderate(z.var(axis=1, ddof=1), df).variance
+    off = z.mean(axis=1) - centred(noise)
+    statistic = (off**2 / (drawn / seeds + share * PRINTED)).sum(axis=-1)
+    return q, float((1 + (statistic >= q).sum()) / (draws + 1))
+
+
+def quantile_test(a: ArrayLike, b: ArrayLike, noise_a: Floats, noise_b: Floats) -> float:
+    """Test whether two spectra with different groups have one quantile function.
+
+    Parameters
+    ----------
+    a, b : array, shapes (K_a,) and (K_b,)
+        Mean log eigenvalues.
+    noise_a, noise_b : array, shapes (B, K_a) and (B, K_b)
+        Draws of `mean_noise`.
+
+    Returns
+    -------
+    float
+        p: the share of draws whose W1 is at least that of the data. In the draws both spectra
+        follow the mean of the two quantile functions, read off at their own numbers of groups, so
+        that W1 is not zero there without noise either.
+    """
+    observed = np.abs(np.subtract(*quantile_points([a, b]))).sum()
+    drawn = [
+        common + noise for common, noise in zip(_common(a, b), (noise_a, noise_b), strict=True)
+    ]
+    points = quantile_points(drawn)
+    null = np.abs(points[:, 0] - points[:, 1]).sum(axis=-1)
+    return float((1 + (null >= observed - 1e-15).sum()) / (len(null) + 1))
+
+
+def _common(a: ArrayLike, b: ArrayLike) -> list[Floats]:
+    """Average two quantile functions; return the means over K_a and K_b equal parts."""
+    spectra = [np.sort(np.asarray(theta, np.float64)) for theta in (a, b)]
+    sizes = [len(theta) for theta in spectra]
+    fine = np.lcm(*sizes)
+    mean = np.mean([np.repeat(s, fine // k) for s, k in zip(spectra, sizes, strict=True)], axis=0)
+    return [mean.reshape(k, -1).mean(axis=1) for k in sizes]
