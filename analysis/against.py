@@ -136,7 +136,7 @@ def against_published(
     rng: np.random.Generator | int = 0,
     draws: int = DRAWS,
 ) -> Against:
-    """Compare experiments of a store with every published spectrum that has groups of the same name.
+    """Compare experiments of a store with every published spectrum that has groups in common.
 
     Parameters
     ----------

@@ -112,10 +112,27 @@ def stability(labels: Integers, together: Floats) -> Floats:
 
 
 def _cuts(tree: Floats, most: int) -> Integers:
-    """Cut a tree into 2 to `most` classes: labels from 0, shape (most - 1, E)."""
-    from scipy.cluster.hierarchy import cut_tree
+    """Cut a tree into 2 to `most` classes: labels from 0, shape (most - 1, E).
 
-    return np.asarray(cut_tree(tree, list(range(2, most + 1))).T, np.int64)
+    SciPy's `cut_tree` gives one class where as many as experiments are asked for. The leaves of a
+    node are neighbours in the order of leaves, so undoing the last merge is cutting an interval.
+    """
+    from scipy.cluster.hierarchy import leaves_list
+
+    size = len(tree) + 1
+    labels, out = np.zeros(size, np.int64), []
+    start = {2 * size - 2: 0}
+    for classes in range(2, most + 1):
+        row = size - classes
+        left, right = (int(child) for child in tree[row, :2])
+        begin, end = start[size + row], start[size + row] + int(tree[row, 3])
+        middle = begin + (1 if left < size else int(tree[left - size, 3]))
+        start[left], start[right] = begin, middle
+        labels[middle:end] = classes - 1
+        out.append(labels.copy())
+    cuts = np.empty((len(out), size), np.int64)
+    cuts[:, leaves_list(tree)] = out
+    return cuts
 
 
 def _square(condensed: Floats) -> Floats:
