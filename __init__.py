@@ -10,6 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rgtool.analysis.against import against_published
+    from rgtool.analysis.classify import classify
+    from rgtool.analysis.compare import compare
     from rgtool.analysis.eigen import eigen
     from rgtool.analysis.gamma import gamma
     from rgtool.analysis.gamma_shared import shared_gamma
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from rgtool.analysis.null import null
     from rgtool.analysis.nulls import nulls_of
     from rgtool.analysis.power import power
+    from rgtool.analysis.predict import predict
     from rgtool.analysis.semigroup import semigroup
     from rgtool.analysis.spectra import spectra
     from rgtool.analysis.verify import verify
@@ -33,6 +37,9 @@ _HOMES = {
     "Recipe": "rgtool.schemas.recipe",
     "RgtoolError": "rgtool.schemas.errors",
     "Store": "rgtool.store",
+    "against_published": "rgtool.analysis.against",
+    "classify": "rgtool.analysis.classify",
+    "compare": "rgtool.analysis.compare",
     "eigen": "rgtool.analysis.eigen",
     "match": "rgtool.analysis.match",
     "match_all": "rgtool.analysis.match_all",
@@ -40,6 +47,7 @@ _HOMES = {
     "null": "rgtool.analysis.null",
     "nulls_of": "rgtool.analysis.nulls",
     "power": "rgtool.analysis.power",
+    "predict": "rgtool.analysis.predict",
     "published": "rgtool.store",
     "recipe": "rgtool.runner.recipes",
     "run": "rgtool.runner.experiment",
@@ -53,6 +61,9 @@ __all__ = [
     "Recipe",
     "RgtoolError",
     "Store",
+    "against_published",
+    "classify",
+    "compare",
     "eigen",
     "match",
     "match_all",
@@ -60,6 +71,7 @@ __all__ = [
     "null",
     "nulls_of",
     "power",
+    "predict",
     "published",
     "recipe",
     "run",

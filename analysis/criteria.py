@@ -34,21 +34,13 @@ Criterion = Callable[[Sequence[Subject], str, np.random.Generator], Evidence]
 
 def by_eigen(subjects: Sequence[Subject], weighting: str, rng: np.random.Generator) -> Evidence:
     """Compare log eigenvalues; y ln(1/.8) instead where steps keep different shares."""
-    rates = np.array([subject.rate.mean() for subject in subjects])
-    if np.ptp(rates) <= _RETENTION * rates.min():
-        return spectral(subjects, [_theta(s, weighting) for s in subjects], rng)
-    thetas = [_theta(s, weighting) * (UNIT / s.rate)[:, None] for s in subjects]
-    note = (
-        f"a step keeps between {np.exp(-rates.max()):.3g} and {np.exp(-rates.min()):.3g}, so "
-        "theta = y ln(1/.8) is compared, the log eigenvalue of a step that keeps .8"
-    )
-    return spectral(subjects, thetas, rng, [note])
+    thetas, notes = scaled_theta(subjects, weighting)
+    return spectral(subjects, thetas, rng, notes)
 
 
 def by_exponent(subjects: Sequence[Subject], weighting: str, rng: np.random.Generator) -> Evidence:
     """Compare theta = y ln(1/.8) from the exponents of every run."""
-    thetas = [_theta(s, weighting) * (UNIT / s.rate)[:, None] for s in subjects]
-    return spectral(subjects, thetas, rng)
+    return spectral(subjects, [exponents(subject, weighting) for subject in subjects], rng)
 
 
 def by_excess(subjects: Sequence[Subject], weighting: str, rng: np.random.Generator) -> Evidence:
@@ -118,6 +110,34 @@ CRITERIA: dict[str, Criterion] = {
     "excess": by_excess,
     "signature": by_signature,
 }
+
+
+def scaled_theta(
+    subjects: Sequence[Subject], weighting: str = "count"
+) -> tuple[list[Floats], list[str]]:
+    """Return log eigenvalues by run, (S_e, K_e), made comparable where retention differs.
+
+    Returns
+    -------
+    thetas : list of array
+        Mean log eigenvalues; y ln(1/.8) where a step does not keep the same share in all.
+    notes : list of str
+        That it does not.
+    """
+    rates = np.array([subject.rate.mean() for subject in subjects])
+    thetas = [_theta(subject, weighting) for subject in subjects]
+    if np.ptp(rates) <= _RETENTION * rates.min():
+        return thetas, []
+    scaled = [t * (UNIT / s.rate)[:, None] for t, s in zip(thetas, subjects, strict=True)]
+    return scaled, [
+        f"a step keeps between {np.exp(-rates.max()):.3g} and {np.exp(-rates.min()):.3g}, so "
+        "theta = y ln(1/.8) is compared, the log eigenvalue of a step that keeps .8"
+    ]
+
+
+def exponents(subject: Subject, weighting: str = "count") -> Floats:
+    """Return theta = y ln(1/.8) of the pruned groups by run: shape (S, K)."""
+    return _theta(subject, weighting) * (UNIT / subject.rate)[:, None]
 
 
 def interval_of(subject: Subject, weighting: str = "count") -> Interval:

@@ -273,7 +273,8 @@ def _named(subject: Subject) -> str:
     return subject.id + (f" (control {control})" if control != "none" else "")
 
 
-def _density(subject: Subject) -> Floats:
+def density(subject: Subject) -> Floats:
+    """Return the share of all weights that is kept over the window, mean over runs: (T + 1,)."""
     assert subject.counts is not None
     kept = subject.kept.sum(axis=-1).mean(axis=0)
     return np.asarray(kept / subject.counts.total.sum())
@@ -283,7 +284,7 @@ def _common_densities(subjects: list[Subject]) -> tuple[list[Subject], list[str]
     """Narrow the windows to the densities that all experiments have."""
     if len(subjects) < 2:
         return subjects, []
-    logs = [np.log(_density(subject)) for subject in subjects]
+    logs = [np.log(density(subject)) for subject in subjects]
     top, bottom = min(x[0] for x in logs), max(x[-1] for x in logs)
     shortest = subjects[int(np.argmax([x[-1] for x in logs]))]
     latest = subjects[int(np.argmin([x[0] for x in logs]))]

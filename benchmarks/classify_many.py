@@ -77,9 +77,11 @@ def main() -> None:
     print(
         f"{done - began:.1f} s in all; {labels.max()} classes, adjusted Rand index "
         f"{adjusted_rand(truth, labels):.3f}, mean stability "
-        f"{stability(labels, together).mean():.3f}; rejected: {(adjusted[apart] < 0.05).mean():.4f} "
-        f"of the pairs that differ, {(adjusted[~apart] < 0.05).sum()} of the "
-        f"{(~apart).sum():,} that do not"
+        f"{stability(labels, together).mean():.3f}"
+    )
+    print(
+        f"rejected: {(adjusted[apart] < 0.05).mean():.4f} of the pairs that differ, "
+        f"{(adjusted[~apart] < 0.05).sum()} of the {(~apart).sum():,} that do not"
     )
     found = []
     for _ in range(options.families):

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from ..schemas.errors import RgtoolError
+from .classify import classify
 from .compact import compact
+from .compare import compare
 from .demo import demo
 from .eigen import eigen
 from .gamma import gamma
@@ -19,6 +21,7 @@ from .null import null
 from .output import say
 from .plot import plot
 from .power import power
+from .predict import predict
 from .run import run
 from .semigroup import semigroup
 from .show import show
@@ -37,6 +40,7 @@ COMMANDS = (
     run, import_,
     ls, show, sql, compact,
     eigen, semigroup, null, power,
+    classify, compare, predict,
     match,
     gamma,
     plot, verify, demo,
