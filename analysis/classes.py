@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +107,7 @@ class Classes:
         count, size = self.clusters.number, len(self.experiments)
         found = "1 class" if count == 1 else f"{count} classes"
         weights = "" if self.weighting == "count" else ", shares of magnitude"
-        return f"{found} of {size} experiments by {self.by} of each {self.grouping}{weights}"
+        return f"{found} of {size} experiments by {self.by}, in {self.grouping}s{weights}"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -116,6 +116,10 @@ class Classes:
             one if one.startswith("published:") else f"{label} {one[:6]}"
             for one, label in zip(self.experiments, self.labels, strict=True)
         )
+
+    def number_of(self, verdict: str) -> int:
+        """Count the pairs with a verdict."""
+        return self.pairs.verdict.count(verdict)
 
     def matrix(self) -> list[list[str]]:
         """Return the verdicts as a matrix of E rows; `-` on the diagonal."""
@@ -129,14 +133,13 @@ class Classes:
 
     def words(self) -> tuple[str, ...]:
         """Say what the evidence says, and what it does not."""
-        verdicts = self.pairs.verdict
-        counts = {v: verdicts.count(v) for v in ("same", "different", "undecided")}
         lines = []
         if self.tested:
             lines.append(
-                f"{len(verdicts):,} pairs: {counts['same']:,} same, {counts['different']:,} "
-                f"different (Holm 5 %), {counts['undecided']:,} undecided; undecided is not same: "
-                "more seeds decide"
+                f"{len(self.pairs.verdict):,} pairs: {self.number_of('same'):,} same, "
+                f"{self.number_of('different'):,} different (Holm 5 %), "
+                f"{self.number_of('undecided'):,} undecided; undecided is not same: more seeds "
+                "decide"
             )
         lines += self._about_classes()
         lines.append(
@@ -173,17 +176,20 @@ class Classes:
             )
         if self.tested and within:
             lines.append(
-                f"{within:,} pairs within a class are certainly different: the class is a "
+                f"pairs within a class that are certainly different: {within:,}; such a class is a "
                 "neighbourhood, not one spectrum"
             )
         if self.tested and across:
-            lines.append(f"{across:,} pairs across classes are not certainly different")
+            lines.append(f"pairs across classes that are not certainly different: {across:,}")
         return lines
 
     def to_frame(self) -> pl.DataFrame:
         """Return a row per experiment, by class."""
         order = np.argsort(self.clusters.labels, kind="stable")
-        pick = lambda values: [values[i] for i in order]  # noqa: E731
+
+        def pick(values: Sequence[Any]) -> list[Any]:
+            return [values[i] for i in order]
+
         signs = zip(*self.signatures, strict=True)
         kinds = ("relevant", "marginal", "irrelevant", "indeterminate")
         return frame(

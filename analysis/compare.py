@@ -195,14 +195,14 @@ def compare(
             )
     (one, other), grouping, notes = gather(store, [a, b], by)
     check_groups(one, other, grouping)
-    thetas, about = scaled_theta([one, other])
+    (theta_a, theta_b), about = scaled_theta([one, other])
     if one.seeds + other.seeds < 4:
         raise RgtoolError(
             f"{one.seeds} and {other.seeds} seeds: at least four are needed in all: nothing else "
             "tells how far seeds lie apart"
         )
     try:
-        found = same_class(*thetas, np.random.default_rng(rng), draws)
+        found = same_class(theta_a, theta_b, np.random.default_rng(rng), draws)
     except ValueError as error:
         raise RgtoolError(f"{one.id} and {other.id}: no comparison, {error}") from None
     overlaps, missing = mask_overlap(store, one, other) if masks else ([], [])

@@ -53,7 +53,8 @@ def by_excess(subjects: Sequence[Subject], weighting: str, rng: np.random.Genera
             f"{printed[0]} has no counts, from which the null is computed: leave published spectra "
             "out, or take --by eigen"
         )
-    thetas, notes = [], []
+    thetas: list[Floats] = []
+    notes: list[str] = []
     for subject in subjects:
         assert subject.counts is not None and subject.window is not None
         counts, scales = subject.counts, ()

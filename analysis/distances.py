@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,7 +55,7 @@ def quantile_points(thetas: Sequence[ArrayLike]) -> Floats:
     0.166667
     """
     data = [np.sort(np.asarray(theta, np.float64), axis=-1) for theta in thetas]
-    edges = _edges([theta.shape[-1] for theta in data])
+    edges = union_edges([theta.shape[-1] for theta in data])
     middle, width = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
     columns = [
         theta[..., np.minimum((middle * theta.shape[-1]).astype(np.int64), theta.shape[-1] - 1)]
@@ -90,13 +91,14 @@ def depth_distance(a: ArrayLike, b: ArrayLike) -> float:
     return float(np.sqrt((simpson * np.diff(nodes)).sum()))
 
 
-def condensed(points: Floats, metric: str) -> Floats:
+def condensed(points: Floats, metric: Literal["euclidean", "cityblock"]) -> Floats:
     """Return distances of all pairs of points (E, N), in SciPy's condensed order: shape (P,)."""
     from scipy.spatial.distance import pdist
 
     return np.asarray(pdist(points, metric))
 
 
-def _edges(sizes: Sequence[int]) -> Floats:
+def union_edges(sizes: Sequence[int]) -> Floats:
+    """Return the multiples of 1/K between 0 and 1 of all numbers K: shape (N + 1,)."""
     fractions = {(i // (g := np.gcd(i, k)), k // g) for k in set(sizes) for i in range(k + 1)}
     return np.sort(np.array([a / b for a, b in fractions]))

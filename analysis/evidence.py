@@ -154,7 +154,9 @@ class _Tests:
             members = np.flatnonzero((self._code == code) & ~self._is_printed)
             if len(members) < 2:
                 continue
-            found = pair_tests([self._thetas[i] for i in members], self._rng, draws=self._draws)
+            found = pair_tests(
+                [self._thetas[int(i)] for i in members], self._rng, draws=self._draws
+            )
             where = self._condensed(members[found.first], members[found.second])
             self.p[where], self.norm[where] = found.p, found.norm
             self.bound[where], self.same[where] = found.bound, found.same
@@ -195,8 +197,8 @@ class _Tests:
             for e in (a, b):
                 if e not in noise:
                     noise[e] = mean_noise(self._thetas[e], number, self._rng, self.known(e))
-            means = [self._thetas[e].mean(axis=0) for e in (a, b)]
-            self.p[i] = quantile_test(*means, noise[a], noise[b])
+            one, other = (self._thetas[e].mean(axis=0) for e in (a, b))
+            self.p[i] = quantile_test(one, other, noise[a], noise[b])
         self.notes.append(
             f"{len(pairs):,} of the pairs have other groups: their quantile functions of theta "
             "are compared, which says nothing about single groups and never certifies `same`"

@@ -161,7 +161,7 @@ class _Cells:
         for number in np.unique(seeds).tolist():
             members = np.flatnonzero(seeds == number)
             self._place[members] = np.arange(len(members))
-            self._rows[number] = np.array([helmert(data[i]) for i in members])
+            self._rows[number] = np.array([helmert(data[int(i)]) for i in members])
 
     def chunks(self, first: Integers, second: Integers) -> Iterator[Integers]:
         """Yield positions of pairs that can be done at once; pairs with too few seeds are not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,7 +63,8 @@ def plot_classes(classes: Classes) -> Figure:
 
 
 def _dress_tree(axes: Axes, classes: Classes) -> None:
-    axes.set_xlabel(classes.metric.partition(",")[0].removeprefix("the "), fontsize=TICK, color=INK)
+    metric = re.split(r",| between", classes.metric.removeprefix("the "))[0]
+    axes.set_xlabel(metric, fontsize=TICK, color=INK)
     axes.tick_params(axis="x", labelsize=SMALL)
     axes.set_yticks([])
     for side in ("top", "left", "right"):

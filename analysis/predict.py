@@ -112,14 +112,12 @@ class Prediction:
     def to_frame(self) -> pl.DataFrame:
         """Return one row; what does not exist is null."""
         names = (
-            "verdict p norm norm_low norm_high tau tau_low tau_high level level_low level_high "
+            "p norm norm_low norm_high tau tau_low tau_high level level_low level_high "
             "density density_low density_high"
         )
         one, other = self.experiments
-        columns = {name: [getattr(self, name)] for name in names.split()}
-        for name, values in columns.items():
-            columns[name] = values if name == "verdict" else np.array(values, np.float64)
-        return frame({"a": [one], "b": [other], **columns})
+        numbers = {name: np.array([getattr(self, name)], np.float64) for name in names.split()}
+        return frame({"a": [one], "b": [other], "verdict": [self.verdict], **numbers})
 
     def summary(self) -> str:
         """Return title, table and notes as plain text."""
@@ -285,7 +283,7 @@ def _norms(
     noise = noises[0] - noises[1]
     square = ((means[0] - means[1] + noise) ** 2).sum(axis=1)
     # The square of the estimate is too large by the variance, and that of a draw by twice that.
-    return np.sqrt(np.maximum(square - 2 * (noise**2).sum(axis=1).mean(), 0))
+    return np.asarray(np.sqrt(np.maximum(square - 2 * (noise**2).sum(axis=1).mean(), 0)))
 
 
 def _taus(values: Floats, rng: np.random.Generator, draws: int) -> Floats:
