@@ -207,6 +207,6 @@ def _assumptions(subjects: Sequence[Subject]) -> list[str]:
             ".0029 for the rounding; against them the verdict is never `same`"
         )
     architectures = {subject.label.partition("/")[0] for subject in subjects}
-    if len(architectures) > 1 and len({subject.names for subject in subjects}) == 1:
+    if len(architectures) > 1 and len({subject.groups for subject in subjects}) == 1:
         notes.append("groups of one name are compared across architectures")
     return notes

@@ -194,7 +194,7 @@ def compare(
                 "classify --against published` take published spectra"
             )
     (one, other), grouping, notes = gather(store, [a, b], by)
-    check_groups(one, other, grouping)
+    check_groups(one, other)
     (theta_a, theta_b), about = scaled_theta([one, other])
     if one.seeds + other.seeds < 4:
         raise RgtoolError(
@@ -221,7 +221,7 @@ def compare(
     )
 
 
-def check_groups(a: Subject, b: Subject, grouping: str) -> None:
+def check_groups(a: Subject, b: Subject) -> None:
     """Refuse two experiments whose groups do not have the same names.
 
     Raises
@@ -229,13 +229,13 @@ def check_groups(a: Subject, b: Subject, grouping: str) -> None:
     UsageError
         They do not; the message shows both.
     """
-    if a.names != b.names:
+    if a.groups != b.groups:
         shown = [
-            f"{subject.id} has {len(subject.names)} ({', '.join(subject.names[:4])}"
+            f"{subject.id} has {len(subject.names)} {subject.by}s ({', '.join(subject.names[:4])}"
             + (", ...)" if len(subject.names) > 4 else ")")
             for subject in (a, b)
         ]
         raise UsageError(
-            f"by {grouping} the groups differ: {'; '.join(shown)}: take a grouping that both have, "
+            f"the groups differ: {'; '.join(shown)}: take a grouping that both have, "
             "or `rgtool classify`, which compares quantile functions"
         )

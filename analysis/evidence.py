@@ -78,7 +78,7 @@ def spectral(
         To begin the notes with.
     """
     first, second = all_pairs(len(subjects))
-    matched = len({subject.names for subject in subjects}) == 1
+    matched = len({subject.groups for subject in subjects}) == 1
     tests = _Tests(subjects, thetas, rng, len(first))
     tests.by_groups()
     tests.printed()
@@ -136,7 +136,7 @@ class _Tests:
         rng: np.random.Generator,
         pairs: int,
     ) -> None:
-        self._names = [subject.names for subject in subjects]
+        self._names = [subject.groups for subject in subjects]
         self._is_printed = np.array([subject.printed is not None for subject in subjects])
         self._thetas, self._rng = thetas, rng
         self._first, self._second = all_pairs(len(subjects))

@@ -209,23 +209,22 @@ def predict(
     printed = [of_print(name) for name in (a, b) if name.startswith(PREFIX)]
     if by is None and printed:
         by = printed[0].printed.by if printed[0].printed is not None else None
-    (one, other), grouping, notes = gather(store, [a, b], by)
+    (one, other), _, notes = gather(store, [a, b], by)
     if not one.id.startswith(a) and a.startswith(PREFIX):
         one, other = other, one  # published spectra come last
-    return _predict(one, other, grouping, np.random.default_rng(rng), draws, notes)
+    return _predict(one, other, np.random.default_rng(rng), draws, notes)
 
 
 def _predict(
     a: Subject,
     b: Subject,
-    grouping: str,
     rng: np.random.Generator,
     draws: int,
     notes: tuple[str, ...],
 ) -> Prediction:
     thetas = [exponents(a), exponents(b)]
-    if a.names != b.names:
-        a, b, thetas, about = _matched(a, b, grouping, thetas)
+    if a.groups != b.groups:
+        a, b, thetas, about = _matched(a, b, thetas)
         notes = (*notes, about)
     evidence = spectral([a, b], thetas, rng)
     p, same = float(evidence.p[0]), bool(evidence.same[0])
@@ -259,12 +258,12 @@ def _predict(
 
 
 def _matched(
-    a: Subject, b: Subject, grouping: str, thetas: list[Floats]
+    a: Subject, b: Subject, thetas: list[Floats]
 ) -> tuple[Subject, Subject, list[Floats], str]:
     """Narrow an experiment and a published spectrum to the groups that both have."""
     both = tuple(name for name in a.names if name in b.names)
-    if (a.printed is None and b.printed is None) or len(both) < 2:
-        check_groups(a, b, grouping)
+    if (a.printed is None and b.printed is None) or len(both) < 2 or a.by != b.by:
+        check_groups(a, b)
     columns = [[s.names.index(name) for name in both] for s in (a, b)]
     narrowed = [theta[:, some] for theta, some in zip(thetas, columns, strict=True)]
     note = f"compared in the groups that both have: {', '.join(both)}"

@@ -52,6 +52,17 @@ class Subject:
     printed: PublishedSpectrum | None = None
 
     @property
+    def by(self) -> str:
+        """Grouping of the names; empty where they stand alone."""
+        source = self.counts or self.printed
+        return source.by if source is not None else ""
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Grouping and names: what two subjects must share to be compared group by group."""
+        return (self.by, *self.names)
+
+    @property
     def seeds(self) -> int:
         """Number of seeds; 0 where it is published."""
         return 0 if self.window is None else len(self.window.runs)
@@ -152,13 +163,8 @@ def subject_of(store: Store, experiment: str, by: str) -> Subject:
     RgtoolError
         It gives no spectrum.
     """
-    (found,), _ = _windows([_counts(store, experiment, by)], every=False)
+    (found,), _ = _windows([store.counts(experiment, by)], every=False)
     return found
-
-
-def _counts(store: Store, experiment: str, by: str) -> Counts:
-    """Read the counts of one experiment: the one place where data come from."""
-    return store.counts(experiment, by)
 
 
 def _of_print(spectrum: PublishedSpectrum) -> Subject:
@@ -176,27 +182,22 @@ def _refuse_twice(ids: Sequence[str]) -> None:
 def _load(
     store: Store | None, ids: Sequence[str], grouping: str | None, every: bool
 ) -> tuple[list[Counts], str, list[str]]:
-    """Read the counts of experiments in one grouping."""
+    """Read the counts of experiments in one grouping: the one place where data come from."""
     if store is None or not ids:
         return [], grouping or PRINTED_GROUPS, []
+    by, found = "", []
     for by in [grouping] if grouping else ["stage", "block"]:
-        found, notes = [], []
-        try:
-            for name in ids:
-                try:
-                    found.append(_counts(store, name, by))
-                except UsageError:
-                    raise
-                except RgtoolError as error:
-                    if not every:
-                        raise
-                    notes.append(f"left out: {error}")
-        except UsageError:  # an architecture without stages
-            if by == (grouping or "block"):
-                raise
-            continue
-        return found, by, notes
-    raise AssertionError("every architecture has blocks")
+        found = list(store.counts_of(ids, by))
+        without = [counts for _, counts in found if isinstance(counts, UsageError)]
+        if not without:
+            break
+        if by == (grouping or "block"):  # an architecture that lacks what was asked for
+            raise without[0]
+    errors = [counts for _, counts in found if isinstance(counts, RgtoolError)]
+    if errors and not every:
+        raise errors[0]
+    read = [counts for _, counts in found if not isinstance(counts, RgtoolError)]
+    return read, by, [f"left out: {error}" for error in errors]
 
 
 def _windows(counts: Sequence[Counts], every: bool) -> tuple[list[Subject], list[str]]:

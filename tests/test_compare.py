@@ -1,0 +1,157 @@
+"""One pair in depth: spectra group by group, and the overlap of masks."""
+
+import json
+from pathlib import Path
+
+import flows
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import hypergeom
+
+import rgtool
+from rgtool import RgtoolError, Store, compare
+from rgtool.analysis.overlap import expected_overlap
+from rgtool.analysis.same_class import same_class
+from rgtool.cli import main
+from rgtool.schemas.layout import RunFolder
+from rgtool.schemas.tensors import read_mask
+
+
+@given(st.integers(1, 40), st.data())
+def test_expected_overlap_is_hypergeometric(total, data):
+    a, b = (data.draw(st.integers(1, total)) for _ in range(2))
+    mean, variance = expected_overlap(a, b, total)
+    oracle = hypergeom(total, a, b)
+    assert mean == pytest.approx(oracle.mean())
+    assert variance == pytest.approx(oracle.var() if total > 1 else 0.0, abs=1e-12)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """Two experiments whose equal seeds keep the same weights, and one without masks."""
+    store = tmp_path_factory.mktemp("pair") / "store"
+    ids = {
+        "one": flows.write_experiment(store, rng=1, masks=True, noise=0.002),
+        "coarse": flows.write_experiment(
+            store, rng=2, masks=True, noise=0.002, levels=3, prune=0.36
+        ),
+        "bare": flows.write_experiment(store, rng=3, epochs=20, shift={"1": 0.1}),
+        "lone": flows.write_experiment(store, rng=4, epochs=30, seeds=1),
+        "lenet": flows.write_experiment(store, rng=5, architecture="lenet", exempt=("fc",)),
+    }
+    return store, ids
+
+
+def test_spectra_are_compared_as_same_class_does(pair):
+    store, ids = pair
+    found = compare(Store(store), ids["one"], ids["bare"], by="stage", draws=999)
+    thetas = [rgtool.eigen(Store(store), ids[name], by="stage").theta for name in ("one", "bare")]
+    oracle = same_class(*thetas, np.random.default_rng(0), 999)
+    np.testing.assert_allclose(found.spectra.d, oracle.d, atol=1e-12)
+    assert found.spectra.p == oracle.p and found.verdict == oracle.verdict == "different"
+    assert found.names == ("stem", "1", "2", "3", "head")
+    assert any("not all are stored" in note for note in found.notes)
+    assert "equal spectra are not equal tickets" in found.summary()
+    assert found.overlap_frame().is_empty()
+
+
+def test_masks_are_counted_weight_by_weight(pair):
+    """The oracle reads every mask and loops over the pairs of runs and the layers."""
+    store, ids = pair
+    found = compare(Store(store), ids["one"], ids["coarse"], by="stage", draws=99)
+    assert [overlap.kind for overlap in found.overlaps] == ["same seed", "other seeds"]
+    assert [overlap.pairs for overlap in found.overlaps] == [3, 6]
+    same = found.overlaps[0]
+    assert same.levels.tolist() == [[2, 1], [4, 2], [6, 3]]
+    counts = Store(store).counts(ids["one"], "stage")
+    shared = []
+    for a, b in zip(counts.runs, Store(store).counts(ids["coarse"], "stage").runs, strict=True):
+        masks = [read_mask(RunFolder.of(store, run).mask(level)) for run, level in ((a, 6), (b, 3))]
+        both, one = dict.fromkeys(counts.names, 0), dict.fromkeys(counts.names, 0.0)
+        for layer in counts.layers:
+            first, second = (mask[layer.name] for mask in masks)
+            both[layer.stage] += int((first & second).sum())
+            one[layer.stage] += (first.sum() + second.sum()) / 2
+        shared.append([both[name] / one[name] for name in counts.names])
+    np.testing.assert_allclose(same.shared[-1], np.mean(shared, axis=0))
+    assert (same.shared[-1] > 0.9).all()  # the same ranks, pruned twice by a little or once
+    other = found.overlaps[1]
+    assert (np.abs(other.z[-1]) < 4).all() and (same.z[-1] > 5).any()
+    assert other.expected.shape == (3, 5)
+    frame = found.overlap_frame()
+    assert len(frame) == 2 * 3 * 5 and set(frame["pairs"]) == {"same seed", "other seeds"}
+    assert "times what independent masks share" in found.summary()
+    assert found._repr_html_().count("<tr>") == 6
+
+
+def test_order_and_exponents(pair):
+    store, ids = pair
+    one = compare(Store(store), ids["one"], ids["coarse"], by="block", draws=99)
+    other = compare(Store(store), ids["coarse"], ids["one"], by="block", draws=99)
+    np.testing.assert_allclose(one.spectra.d, -other.spectra.d, atol=1e-12)
+    assert one.levels == ("2:6", "1:3") and other.levels == ("1:3", "2:6")
+    np.testing.assert_allclose(one.overlaps[0].shared, other.overlaps[0].shared)
+    assert any("theta = y ln(1/.8)" in note for note in one.notes)
+
+
+def test_one_seed_is_told(pair):
+    store, ids = pair
+    found = compare(Store(store), ids["lone"], ids["bare"], draws=99, masks=False)
+    assert any("one experiment has one seed" in note for note in found.notes)
+    assert not found.overlaps
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "options", "words"),
+    [
+        ("one", "one", {}, "named twice"),
+        ("one", "nothing", {}, "no experiment 'nothing'"),
+        ("resnet8w4/digits", "one", {}, "fits 4 experiments"),
+        ("one", "lenet", {}, "groups differ: .* has 5 blocks .*; .* has 2 blocks .fc1, fc2"),
+        ("one", "lenet", {"by": "stage"}, "lenet has no stages"),
+        ("one", "bare", {"by": "stages"}, "did you mean stage"),
+        ("one", "published:resnet20-cifar10", {}, "neither seeds nor masks"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_in_words(pair, a, b, options, words):
+    store, ids = pair
+    with pytest.raises(RgtoolError, match=words) as error:
+        compare(Store(store), ids.get(a, a), ids.get(b, b), **options)
+    assert len(str(error.value).splitlines()) <= 2
+
+
+def test_two_seeds_in_all_are_too_few(tmp_path):
+    a, b = (flows.write_experiment(tmp_path, rng=i, seeds=1, epochs=i) for i in (1, 2))
+    with pytest.raises(RgtoolError, match="at least four are needed"):
+        compare(Store(tmp_path), a, b)
+
+
+def test_a_control_has_the_masks_of_its_parent(tmp_path):
+    one = flows.write_experiment(tmp_path, rng=1)
+    control = flows.copy_counts(tmp_path, one, control="reinit", parent=one)
+    with pytest.raises(RgtoolError, match="runs in common .* equal by construction"):
+        compare(Store(tmp_path), one, control)
+
+
+def test_the_command(pair, capsys):
+    store, ids = pair
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as left:
+            main(["compare", *arguments, "--store", str(store)])
+        captured = capsys.readouterr()
+        return int(left.value.code or 0), captured.out, captured.err
+
+    code, out, err = call(ids["one"], ids["coarse"], "--json")
+    rows = json.loads(out)
+    assert code == 0 and [row["name"] for row in rows] == ["stem", "1", "2", "3", "head"]
+    assert rows[0]["overlap_same_seed"] > rows[0]["expected_same_seed"]
+    assert "pairs of same seed" in err
+    code, out, _ = call(ids["one"], ids["coarse"], "--levels", "--json")
+    assert code == 0 and len(json.loads(out)) == 30
+    code, out, err = call(ids["one"], ids["bare"], "--no-masks")
+    assert code == 0 and "not all are stored" not in err
+    code, out, err = call(ids["one"], ids["one"])
+    assert (code, out) == (2, "") and "named twice" in err

@@ -1,0 +1,148 @@
+"""The predicted minimal transferable density: golden values, limits, and its own weakness."""
+
+import json
+from pathlib import Path
+
+import flows
+import numpy as np
+import pytest
+
+import rgtool
+from rgtool import RgtoolError, Store, predict
+from rgtool.analysis.predict import anchors, left_out_errors
+from rgtool.cli import main
+
+IMAGENET = "published:resnet50-simclr-imagenet"
+CIFAR10, CIFAR100 = (f"published:resnet50-simclr-cifar{n}" for n in (10, 100))
+
+
+def test_tau_from_the_published_transfers():
+    """Golden: Chen et al. 2021a, Secs. 4.1 and 4.2; Redman et al. 2021, Tables 2 and 4."""
+    found = {(a.source.split("-")[1], a.target.split("-")[2]): (a.level, a.tau) for a in anchors()}
+    golden = {
+        ("simclr", "cifar10"): (11, 0.57),
+        ("simclr", "cifar100"): (9, 0.71),
+        ("supervised", "cifar10"): (11, 0.79),
+        ("supervised", "cifar100"): (9, 0.68),
+    }
+    assert found.keys() == golden.keys()
+    for key, (level, tau) in golden.items():
+        assert found[key][0] == level
+        assert found[key][1] == pytest.approx(tau, abs=0.006)
+    assert np.mean([a.tau for a in anchors()]) == pytest.approx(0.69, abs=0.005)
+
+
+def test_the_norm_is_that_of_the_printed_eigenvalues():
+    logs = [np.log(rgtool.published(name).eigenvalue) for name in (IMAGENET, CIFAR10)]
+    d = np.subtract(*[x - x.mean() for x in logs])
+    found = predict(None, IMAGENET, CIFAR10)
+    assert found.norm == pytest.approx(np.linalg.norm(d))
+    assert found.level == pytest.approx(found.tau / found.norm)
+    assert found.density == pytest.approx(0.8**found.level)
+    assert found.level_low < 11 < found.level_high  # what Chen et al. 2021a found
+    assert found.density_low < found.density < found.density_high
+    assert found.verdict == "different"
+
+
+def test_left_out_transfers_are_predicted_no_better_than_by_a_constant():
+    """Every anchor from the other three, by hand; the rule does not beat their mean level."""
+    by_tau, by_level = left_out_errors()
+    found = anchors()
+    for i, one in enumerate(found):
+        others = [a for a in found if a is not one]
+        level = np.mean([a.tau for a in others]) / one.norm
+        assert by_tau[i] == pytest.approx(np.log(level / one.level))
+        assert by_level[i] == pytest.approx(np.log(np.mean([a.level for a in others]) / one.level))
+    assert np.sqrt((by_tau**2).mean()) > np.sqrt((by_level**2).mean())
+
+
+def test_a_difference_that_may_be_noise_has_one_end():
+    found = predict(None, CIFAR10, CIFAR100)
+    assert found.verdict == "undecided" and found.norm_low == 0
+    assert np.isinf(found.level_high) and found.density_low == 0
+    assert found.density_high < 0.5
+    assert any("one end only" in note for note in found.notes)
+    assert found.to_frame()["level_high"][0] is None
+
+
+def test_the_word_hypothesis_is_everywhere():
+    found = predict(None, IMAGENET, CIFAR100)
+    assert "hypothesis" in found.title and "hypothesis" in found.summary()
+    assert "hypothesis" in found._repr_html_()
+    assert "equal spectra are not equal tickets" in found.summary()
+
+
+@pytest.mark.parametrize("truth", [0.0, 0.02, 0.08])
+def test_the_interval_of_the_norm_covers(truth):
+    """Norms of 200 differences of three seeds each: the 95 % interval holds the true one."""
+    from rgtool.analysis.predict import _ends, _norms
+    from rgtool.analysis.subjects import of_print
+
+    rng = np.random.default_rng(0)
+    shift = truth * np.array([0.6, -0.6, 0.4, -0.34641016, -0.05358984])
+    norm, covered = np.linalg.norm(shift - shift.mean()), []
+    nobody = type("Nobody", (), {"printed": None})()
+    assert of_print(IMAGENET).printed is not None
+    for _ in range(200):
+        a, b = 0.0068 * rng.standard_normal((2, 3, 5))
+        low, high = _ends(_norms([nobody, nobody], [a + shift, b], rng, 399))
+        covered.append(low <= norm <= high)
+    assert np.mean(covered) >= 0.88
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    path = tmp_path_factory.mktemp("predict") / "store"
+    ids = {
+        "one": flows.write_experiment(path, rng=1, noise=0.002),
+        "other": flows.write_experiment(path, rng=2, noise=0.002, epochs=20, shift={"1": 0.1}),
+        "lenet": flows.write_experiment(path, rng=3, architecture="lenet", exempt=("fc",)),
+    }
+    return path, ids
+
+
+def test_experiments_of_a_store(store):
+    path, ids = store
+    found = predict(Store(path), ids["one"], ids["other"])
+    assert found.experiments == (ids["one"], ids["other"])
+    assert found.verdict == "different" and found.norm_low > 0
+    back = predict(Store(path), ids["other"], ids["one"])
+    assert back.norm == pytest.approx(found.norm)
+    assert back.experiments == (ids["other"], ids["one"])
+
+
+def test_against_a_published_spectrum_groups_are_matched(store):
+    path, ids = store
+    found = predict(Store(path), IMAGENET, ids["one"])
+    assert found.experiments == (IMAGENET, ids["one"])
+    assert "compared in the groups that both have: 1, 2, 3" in found.notes
+    assert predict(Store(path), ids["one"], IMAGENET).norm == pytest.approx(found.norm)
+    assert found.verdict in ("different", "undecided")
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "words"),
+    [
+        ("one", "one", "named twice"),
+        ("one", "lenet", "groups differ"),
+        ("nothing", "one", "no experiment 'nothing'"),
+        (IMAGENET, "published:bert-base-mlm", "groups differ"),
+        (IMAGENET, "published:resnet50-simclr", "begins 3 published names"),
+        (IMAGENET, IMAGENET, "named twice"),
+    ],
+)
+def test_what_cannot_be_predicted_is_refused_in_words(store, a, b, words):
+    path, ids = store
+    with pytest.raises(RgtoolError, match=words):
+        predict(Store(path), ids.get(a, a), ids.get(b, b))
+
+
+def test_the_command(store, capsys):
+    path, ids = store
+    with pytest.raises(SystemExit) as left:
+        main(["predict", ids["one"], ids["other"], "--json", "--store", str(path)])
+    captured = capsys.readouterr()
+    (row,) = json.loads(captured.out)
+    assert not left.value.code and row["verdict"] == "different"
+    assert row["density"] == pytest.approx(0.8 ** row["level"])
+    assert "hypothesis" in captured.err
