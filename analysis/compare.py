@@ -116,7 +116,7 @@ class Comparison:
             lines.append(
                 f"masks at density {overlap.densities[-1]:.3g}, {overlap.pairs} pairs of "
                 f"{overlap.kind}: {np.nanmin(ratio):.2f} to {np.nanmax(ratio):.2f} times what "
-                f"independent masks share ({np.nanmin(z):+.0f} to {np.nanmax(z):+.0f} sd)"
+                f"independent masks share ({np.nanmin(z):+.1f} to {np.nanmax(z):+.1f} sd)"
             )
         if self.overlaps:
             lines.append(
