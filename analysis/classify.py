@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..schemas.errors import RgtoolError, UsageError, did_you_mean
 from ..store.literature import published_names
@@ -22,6 +23,8 @@ from .verdicts import holm
 if TYPE_CHECKING:
     from ..store import Store
 
+Floats = NDArray[np.float64]
+Follow = Callable[[int, int], None]
 DRAWS = 500
 MOST = 2000  # experiments: two million pairs, and classes drawn 500 times
 
@@ -36,6 +39,7 @@ def classify(
     draws: int = DRAWS,
     rng: np.random.Generator | int = 0,
     most: int = MOST,
+    follow: Follow | None = None,
 ) -> Classes:
     """Divide experiments into universality classes, and say with what certainty.
 
@@ -59,6 +63,8 @@ def classify(
         Randomness of tests and draws, or its seed.
     most : int
         Largest number of experiments: pairs grow with its square.
+    follow : callable, optional
+        Called with the draws done and all of them, after every draw; for a progress bar.
 
     Raises
     ------
@@ -90,7 +96,14 @@ def classify(
             f"needed{left}: run another, or compare with the literature by --against published"
         )
     return classify_subjects(
-        subjects, by=by, grouping=group, weighting=weighting, draws=draws, rng=rng, notes=notes
+        subjects,
+        by=by,
+        grouping=group,
+        weighting=weighting,
+        draws=draws,
+        rng=rng,
+        notes=notes,
+        follow=follow,
     )
 
 
@@ -110,6 +123,7 @@ def classify_subjects(
     draws: int = DRAWS,
     rng: np.random.Generator | int = 0,
     notes: Sequence[str] = (),
+    follow: Follow | None = None,
 ) -> Classes:
     """Classify subjects; parameters and errors are those of `classify`."""
     generator = np.random.default_rng(rng)
@@ -122,7 +136,7 @@ def classify_subjects(
     clusters = cluster(evidence.distance, divided)
     together = None
     if evidence.draws is not None and divided:
-        together = coassignment(evidence.draws(draws, generator))
+        together = coassignment(_followed(evidence.draws(draws, generator), draws, follow))
     nothing = np.full(len(subjects), np.nan)
     return Classes(
         by=by,
@@ -144,6 +158,13 @@ def classify_subjects(
         tested=evidence.tested,
         notes=(*notes, *evidence.notes, *_assumptions(subjects)),
     )
+
+
+def _followed(drawn: Iterable[Floats], total: int, follow: Follow | None) -> Iterator[Floats]:
+    for done, distance in enumerate(drawn):
+        if follow is not None:
+            follow(done, total)
+        yield distance
 
 
 def _check_number(store: Store | None, experiments: Sequence[str], most: int) -> None:

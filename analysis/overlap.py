@@ -139,32 +139,32 @@ def mask_overlap(store: Store, a: Subject, b: Subject) -> tuple[list[Overlap], l
     except (OSError, RecordError, KeyError) as error:
         found = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)
         return [], [f"no overlap of masks is shown, since not all are stored ({found})"]
-    total = np.array([layer.total for layer in layers])
     member = np.array([[layer.group(a.counts.by) == n for n in a.names] for layer in layers])
-    logs = density(a)[levels[:, 0] - a.window.start]
-    seeds = [[s.counts.seeds[i] for i in _runs(s)] for s in (a, b) if s.counts]
-    overlaps = []
-    for kind in ("same seed", "other seeds"):
-        pairs = [
-            (i, j)
-            for i, one in enumerate(seeds[0])
-            for j, other in enumerate(seeds[1])
-            if (one is not None and one == other) == (kind == "same seed")
-        ]
-        if not pairs:
-            continue
-        shared, expected, variance = (np.zeros((len(levels), len(a.names))) for _ in range(3))
+    names, total = [x.name for x in layers], np.array([x.total for x in layers])
+    densities = density(a)[levels[:, 0] - a.window.start]
+    overlaps: list[Overlap] = []
+    for kind, pairs in _kinds(a, b).items():
+        parts = []
         for i, j in pairs:
-            both = _both(masks[0][i], masks[1][j], [layer.name for layer in layers])
             mean, spread = expected_overlap(kept[0][i], kept[1][j], total)
             size = (kept[0][i] + kept[1][j]) @ member / 2
-            shared += both @ member / size / len(pairs)
-            expected += mean @ member / size / len(pairs)
-            variance += spread @ member / size**2 / len(pairs)
-        overlaps.append(
-            Overlap(kind, len(pairs), logs, levels, shared, expected, np.sqrt(variance))
-        )
+            both = _both(masks[0][i], masks[1][j], names)
+            parts.append([both @ member / size, mean @ member / size, spread @ member / size**2])
+        shared, expected, variance = np.mean(parts, axis=0)
+        sd = np.sqrt(variance)
+        overlaps.append(Overlap(kind, len(pairs), densities, levels, shared, expected, sd))
     return overlaps, []
+
+
+def _kinds(a: Subject, b: Subject) -> dict[str, list[tuple[int, int]]]:
+    """Sort the pairs of runs by whether their seeds are equal; kinds without pairs are left out."""
+    seeds = [[s.counts.seeds[i] for i in _runs(s)] for s in (a, b) if s.counts is not None]
+    kinds: dict[str, list[tuple[int, int]]] = {"same seed": [], "other seeds": []}
+    for i, one in enumerate(seeds[0]):
+        for j, other in enumerate(seeds[1]):
+            equal = one is not None and one == other
+            kinds["same seed" if equal else "other seeds"].append((i, j))
+    return {kind: pairs for kind, pairs in kinds.items() if pairs}
 
 
 def _runs(subject: Subject) -> Integers:

@@ -10,6 +10,7 @@ import typer
 from ..schemas.errors import UsageError
 from .options import StoreOption
 from .output import Table, output_options, say, warn_of
+from .progress import show_draws
 
 if TYPE_CHECKING:
     from ..analysis.against import Against
@@ -67,15 +68,17 @@ def classify(
         found = classify_published(draws=draws, rng=seed, by=by)
     else:
         opened = Store(store)
-        found = compute(
-            opened,
-            names,
-            by=by,
-            grouping=grouping,
-            weighting=cast("Weighting", weighting),
-            draws=draws,
-            rng=seed,
-        )
+        with show_draws() as follow:
+            found = compute(
+                opened,
+                names,
+                by=by,
+                grouping=grouping,
+                weighting=cast("Weighting", weighting),
+                draws=draws,
+                rng=seed,
+                follow=follow,
+            )
         warn_of(opened.problems)
     if plot is not None:
         from ..analysis.plot import save

@@ -43,6 +43,23 @@ def show_progress(made: Plan) -> Iterator[Callable[[Event], None]]:
         yield _Bar(made, progress)
 
 
+@contextmanager
+def show_draws() -> Iterator[Callable[[int, int], None] | None]:
+    """Show that pairs are tested, and then the draws as they are done; on a terminal alone."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("pairs of experiments", total=None)
+        yield lambda done, total: progress.update(
+            bar, description="draws of classes", completed=done, total=total
+        )
+
+
 class _Bar:
     """One bar over all levels of all seeds; epochs move it by fractions of a level."""
 
