@@ -369,6 +369,25 @@ def test_one_seed_against_five(several, tmp_path):
     assert np.isfinite(found.pairs.p).all()
 
 
+def test_seeds_that_are_all_alike_have_no_test(tmp_path):
+    """Counts that the recipe decides, as in a layerwise scope, are nobody's copies either."""
+    store = tmp_path / "rgstore"
+    for lr in (0.1, 0.2):
+        flows.write_experiment(store, rng=1, noise=0.0, lr=lr)
+    found = classify(Store(store), draws=20)
+    assert found.pairs.verdict == ("undecided",) and np.isnan(found.pairs.p).all()
+    assert any("seeds that are all alike" in note for note in found.notes)
+
+
+def test_one_seed_each_has_no_test(tmp_path):
+    store = tmp_path / "rgstore"
+    for rng in (1, 2, 3):
+        flows.write_experiment(store, rng=rng, seeds=1, epochs=rng)
+    found = classify(Store(store), draws=20)
+    assert found.clusters.number == 1 and set(found.pairs.verdict) == {"undecided"}
+    assert any("fewer than four seeds" in note for note in found.notes)
+
+
 def test_a_collapse_ends_the_window(tmp_path):
     store = tmp_path / "rgstore"
     a = flows.write_experiment(store, rng=1)
