@@ -95,7 +95,7 @@ def test_size_in_a_family_of_one_class():
     """24 families of 190 pooled pairs: Holm at 5 % rejects something in few of them."""
     rng = np.random.default_rng(7)
     rejected = [
-        (holm(pair_tests([draw(rng, 3) for _ in range(20)], rng, draws=(20_000, True)).p) < 0.05)
+        (holm(pair_tests([draw(rng, 3) for _ in range(20)], rng, draws=(10_000, True)).p) < 0.05)
         for _ in range(24)
     ]
     assert np.mean([one.any() for one in rejected]) <= 0.125
