@@ -280,8 +280,9 @@ def _bootstrap(
     mean = np.where((count > 0) & (total > 0), total / np.maximum(count, 1), curve.mean)
     g = np.exp(refit(best.problem, np.log(mean), best.theta)[:, LOG_G])
     low, high = np.quantile(g, [ALPHA / 2, 1 - ALPHA / 2])
-    inside = np.exp([1e-6, -1e-6]) * G_BOUNDS  # draws at a bound have no end
-    return (float(low) if low > inside[0] else 0.0), (float(high) if high < inside[1] else np.inf)
+    inner = np.exp([1e-6, -1e-6]) * G_BOUNDS  # draws at a bound, either one, give no end
+    bounded = [bool(inner[0] < end < inner[1]) for end in (low, high)]
+    return (float(low) if bounded[0] else 0.0), (float(high) if bounded[1] else np.inf)
 
 
 def _remarks(result: Gamma) -> list[str]:

@@ -54,10 +54,12 @@ def simulated(
     return Problem(x, y, np.ones(levels), None if free else math.log(0.9))
 
 
-def seeds_curve(gamma: float = 0.5, seeds: int = 3, sd: float = 0.03, rng: int = 0, **kwargs):
+def seeds_curve(
+    gamma: float = 0.5, seeds: int = 3, sd: float = 0.03, rng: int = 0, onset: float = 0.2, **kwargs
+):
     density = 0.8 ** np.arange(17)
     draw = np.random.default_rng(rng).normal(size=(seeds, 17))
-    error = np.exp(log_error(np.log(density), truth(gamma)) + sd * draw)
+    error = np.exp(log_error(np.log(density), truth(gamma, onset)) + sd * draw)
     error = error.clip(max=0.9)
     return make_curve(
         kwargs.pop("name", "simulated"),
@@ -387,6 +389,9 @@ def test_the_bootstrap_over_seeds_starts_at_five():
     four, five = (gamma_of(seeds_curve(seeds=n), draws=199) for n in (4, 5))
     assert math.isnan(four.boot_low) and math.isnan(four.boot_high)
     assert five.boot_low < five.estimate < five.boot_high
+    barely = gamma_of(seeds_curve(2.0, seeds=5, sd=0.01, onset=0.02), draws=199)
+    assert barely.boot_high == np.inf
+    assert barely.to_frame()["boot_high"].to_list() == [None]
     again = gamma_of(seeds_curve(seeds=5), draws=199)
     assert (again.boot_low, again.boot_high) == (five.boot_low, five.boot_high)
 
