@@ -51,8 +51,8 @@ def classify(
         Ids, prefixes of ids, labels such as `resnet20/cifar10`, or `published:NAME`; none: every
         experiment of the store.
     by : str
-        What is compared, a name of `criteria.CRITERIA`: `eigen`, `exponent`, `excess` or
-        `signature`.
+        What is compared, a name of `criteria.CRITERIA`: `eigen`, `exponent`, `excess`,
+        `signature` or `gamma`.
     grouping : str, optional
         `layer`, `block` or `stage`; default the coarsest that all have.
     weighting : str

@@ -17,6 +17,7 @@ from ..schemas.errors import RgtoolError, UsageError
 from . import flow
 from .distances import condensed
 from .evidence import Evidence, spectral
+from .gamma_criterion import by_gamma
 from .intervals import Interval, estimate
 from .null import null_kept
 from .semigroup import UNIT
@@ -110,6 +111,7 @@ CRITERIA: dict[str, Criterion] = {
     "exponent": by_exponent,
     "excess": by_excess,
     "signature": by_signature,
+    "gamma": by_gamma,
 }
 
 
