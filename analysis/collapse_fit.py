@@ -15,6 +15,7 @@ from .simplex import minimise
 
 Floats = NDArray[np.float64]
 ACCEPT = 1.3  # S up to which a collapse counts as one
+LEAST = 10  # points that S must compare
 OVERLAP = 0.5  # share of the points that a collapse must compare: curves pushed apart fit for free
 _STARTS = 8  # places of the coarse grid that are followed to a minimum
 _CLOUD = 60  # places that each replica is tried at
@@ -32,11 +33,11 @@ class Fit:
         Where S is smallest; fixed ones hold their value.
     quality : float
         S there.
-    compared : float
-        Share of the points that S compares there.
+    points : int
+        Number of points that S compares there.
     low, high : array, shape (E,)
         Where S, minimised over the other exponents, has risen by 1 (the rule of Houdayer &
-        Hartmann); infinite where it does not within the box, NaN for fixed ones.
+        Hartmann); infinite where it does not as far as curves overlap, NaN for fixed ones.
     draws : array, shape (B, E)
         Exponents of resampled curves; B is 0 without any.
     boot_low, boot_high : array, shape (E,)
@@ -47,7 +48,7 @@ class Fit:
 
     exponents: Floats
     quality: float
-    compared: float
+    points: int
     low: Floats
     high: Floats
     draws: Floats
@@ -56,9 +57,25 @@ class Fit:
     bounded: NDArray[np.bool_]
 
     @property
+    def verdict(self) -> str:
+        """`accepted`, or `refused: ` with the reason.
+
+        S must be at most 1.3 over at least ten points, fewer make it a matter of chance (its own
+        standard deviation is about sqrt(2/n)), and S must rise by 1 on both sides of its minimum.
+        """
+        if self.quality > ACCEPT:
+            return f"refused: S_min is over {ACCEPT:g}, curves do not fall on one"
+        if self.points < LEAST:
+            return f"refused: S compares {self.points} points, {LEAST} are the least"
+        free = np.isfinite(self.exponents) & ~np.isnan(self.low)
+        if not (self.bounded.all() and np.isfinite([self.low[free], self.high[free]]).all()):
+            return "refused: S hardly rises as far as curves overlap, exponents are not determined"
+        return "accepted"
+
+    @property
     def accepted(self) -> bool:
-        """Whether S is at most 1.3 and no exponent runs to the edge of the box."""
-        return self.quality <= ACCEPT and bool(self.bounded.all())
+        """Whether the exponents may be quoted."""
+        return self.verdict == "accepted"
 
 
 def best_collapse(
@@ -122,7 +139,7 @@ def best_collapse(
     return Fit(
         exponents=full[0],
         quality=s_min,
-        compared=float(compared[0]),
+        points=round(float(compared[0]) * len(curves.x)),
         low=low,
         high=high,
         draws=problem.full(drawn),
@@ -224,9 +241,9 @@ def _crossing(problem: _Problem, axis: int, point: Floats, bound: float, level: 
     for _ in range(2):
         values = np.linspace(inner, outer, _SCAN)
         profile = _profile(problem, axis, point, values)
-        above = np.flatnonzero(~(profile <= level))
-        above = above[above > 0]
-        if not len(above):
+        above = np.flatnonzero(profile[1:] > level) + 1
+        # Where curves cease to overlap S says nothing against the exponent.
+        if not len(above) or not np.isfinite(profile[above[0]]):
             return float(np.sign(bound - point[axis]) * np.inf)
         inner, outer = float(values[above[0] - 1]), float(values[above[0]])
     return (inner + outer) / 2

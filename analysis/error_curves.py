@@ -216,21 +216,14 @@ def family_of_columns(
     if not length:
         raise RgtoolError(f"{where}: no rows")
     _check_ranges(numbers, where)
-    for name in ("width", "depth"):
-        numbers.setdefault(name, np.full(length, np.nan))
-    numbers.setdefault("seed", np.zeros(length))
+    nothing = np.full(length, np.nan)
+    sizes = np.column_stack([numbers.get(name, nothing) for name in ("width", "depth")])
+    _, member = np.unique(np.nan_to_num(sizes), axis=0, return_inverse=True)
     notes: list[str] = []
-    sizes = dict.fromkeys(zip(numbers["width"], numbers["depth"], strict=True))
-    sizes = dict.fromkeys(tuple(map(str, size)) for size in sizes)
-    curves = []
-    for width, depth in sizes:
-        rows = np.array(
-            [
-                (str(w), str(l)) == (width, depth)
-                for w, l in zip(numbers["width"], numbers["depth"], strict=True)
-            ]
-        )
-        curves.append(_table_curve({k: v[rows] for k, v in numbers.items()}, where, notes))
+    curves = [
+        _table_curve({k: v[member.ravel() == size] for k, v in numbers.items()}, where, notes)
+        for size in range(member.max() + 1)
+    ]
     return _family(curves, "", chance, notes)
 
 
@@ -252,30 +245,27 @@ def _numbers(values: ArrayLike | Sequence[object], name: str, where: str) -> Flo
 
 
 def _check_ranges(numbers: Mapping[str, Floats], where: str) -> None:
-    for name in ("density", "error"):
-        values = numbers[name]
-        lowest = 0.0
-        bad = np.flatnonzero((values < lowest) | (values > 1) | ((name == "density") & (values == 0)))
+    fraction, positive = "a fraction from 0 to 1", "a positive number"
+    for name, values in numbers.items():
+        if name == "seed":
+            continue
+        low = 0.0 if name == "error" else np.nextafter(0.0, 1.0)
+        high, expected = (np.inf, positive) if name in ("width", "depth") else (1.0, fraction)
+        bad = np.flatnonzero((values < low) | (values > high))
         if len(bad):
-            percent = ", perhaps a percentage: divide by 100" if values.max() > 1 else ""
+            percent = ", perhaps a percentage: divide by 100" if values.max() > high else ""
             raise RgtoolError(
-                f"{where}, row {bad[0] + 1}: {name} is {values[bad[0]]:g}, a fraction from 0 to 1 "
-                f"is expected{percent}"
-            )
-    for name in ("width", "depth"):
-        if name in numbers and (numbers[name] <= 0).any():
-            row = int(np.flatnonzero(numbers[name] <= 0)[0])
-            raise RgtoolError(
-                f"{where}, row {row + 1}: {name} is {numbers[name][row]:g}, a positive number is "
-                "expected"
+                f"{where}, row {bad[0] + 1}: {name} is {values[bad[0]]:g}, {expected} is "
+                f"expected{percent}"
             )
 
 
 def _table_curve(rows: Mapping[str, Floats], where: str, notes: list[str]) -> ErrorCurve:
     """Lay out the rows of one size by seed and density."""
-    width, depth = float(rows["width"][0]), float(rows["depth"][0])
+    width, depth = (float(rows[name][0]) if name in rows else np.nan for name in ("width", "depth"))
     label = _label(width, depth)
-    seeds, seed = np.unique(rows["seed"], return_inverse=True)
+    given = rows.get("seed", np.zeros(len(rows["density"])))
+    seeds, seed = np.unique(given, return_inverse=True)
     order = np.argsort(-rows["density"], kind="stable")
     density = rows["density"][order]
     # Seeds may keep a weight more or less at a level: densities this close are one.
