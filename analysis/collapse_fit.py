@@ -18,7 +18,8 @@ ACCEPT = 1.3  # S up to which a collapse counts as one
 LEAST = 10  # points that S must compare
 OVERLAP = 0.5  # share of the points that a collapse must compare: curves pushed apart fit for free
 _STARTS = 8  # places of the coarse grid that are followed to a minimum
-_CLOUD = 60  # places that each replica is tried at
+_CLOUD = 60  # places an exponent that each replica is tried at
+_FOLLOWED = 4  # of them that are followed to a minimum
 _SCAN = 41  # values of one exponent at which the others are minimised anew
 _CHUNK = 400_000  # points times sets of exponents judged at once: about 50 MB
 
@@ -42,6 +43,8 @@ class Fit:
         Exponents of resampled curves; B is 0 without any.
     boot_low, boot_high : array, shape (E,)
         The 95 % interval of these; NaN without draws and for fixed exponents.
+    spread : float
+        Mean square of y about its weighted mean, in units of sigma: about 1 for flat curves.
     bounded : bool array, shape (E,)
         Whether the minimum lies inside the box; False for one at its edge.
     """
@@ -54,6 +57,7 @@ class Fit:
     draws: Floats
     boot_low: Floats
     boot_high: Floats
+    spread: float
     bounded: NDArray[np.bool_]
 
     @property
@@ -61,8 +65,11 @@ class Fit:
         """`accepted`, or `refused: ` with the reason.
 
         S must be at most 1.3 over at least ten points, fewer make it a matter of chance (its own
-        standard deviation is about sqrt(2/n)), and S must rise by 1 on both sides of its minimum.
+        standard deviation is about sqrt(2/n)), S must rise by 1 on both sides of its minimum, and
+        the curves must not be flat.
         """
+        if self.spread <= ACCEPT:
+            return "refused: the curves are flat within their errors, every shift fits"
         if self.quality > ACCEPT:
             return f"refused: S_min is over {ACCEPT:g}, curves do not fall on one"
         if self.points < LEAST:
@@ -145,8 +152,15 @@ def best_collapse(
         draws=problem.full(drawn),
         boot_low=boot[0],
         boot_high=boot[1],
+        spread=_spread(curves),
         bounded=bounded,
     )
+
+
+def _spread(curves: Curves) -> float:
+    weight = curves.sigma**-2.0
+    mean = (weight * curves.y).sum() / weight.sum()
+    return float((weight * (curves.y - mean) ** 2).mean())
 
 
 def _check_box(ends: Floats) -> NDArray[np.bool_]:
@@ -189,9 +203,7 @@ class _Problem:
         chunk = max(1, _CHUNK // len(self.curves.x))
         for part in np.array_split(inside, -(-len(inside) // chunk) or 1):
             y = self.y if len(self.y) == 1 else self.y[problem[part]]
-            s, compared = quality_of_many(
-                self.curves, y, self.full(points[part]), self.scaling
-            )
+            s, compared = quality_of_many(self.curves, y, self.full(points[part]), self.scaling)
             out[part] = np.where(compared >= self.overlap, s, np.inf)
         return out
 
@@ -257,21 +269,21 @@ def _profile(problem: _Problem, axis: int, point: Floats, values: Floats) -> Flo
         points[:, others], points[:, axis] = rest, values[index]
         return problem(points, np.zeros(len(rest), np.int64))
 
-    start = np.tile(point[others], (len(values), 1))
+    def from_place(rest: Floats, where: NDArray[np.int64]) -> tuple[Floats, Floats]:
+        step = problem.step[others] / 4
+        return minimise(
+            lambda points, at: filled(points, where[at]), rest, step, iterations=60, tol=0.02
+        )
+
     everyone = np.arange(len(values))
+    start = np.tile(point[others], (len(values), 1))
     if not others:
         return filled(start, everyone)
-    # From a start without overlap a simplex cannot move: neighbours lend theirs.
-    found, s = minimise(filled, start, problem.step[others] / 4, iterations=60, tol=0.02)
+    found, s = from_place(start, everyone)
+    # From a place without overlap a simplex cannot move: neighbours lend theirs.
     for before, after in pairwise(everyone):
         if not np.isfinite(s[after]):
-            again = minimise(
-                lambda rest, _, at=after: filled(rest, np.full(len(rest), at)),
-                found[before][None],
-                problem.step[others] / 4,
-                iterations=60,
-                tol=0.02,
-            )
+            again = from_place(found[before][None], everyone[after : after + 1])
             found[after], s[after] = again[0][0], again[1][0]
     return s
 
@@ -297,12 +309,21 @@ def _replicas(
     if len(point) == 1:
         cloud = np.linspace(low, high, _CLOUD)
     else:
-        cloud = np.random.default_rng(0).uniform(low, high, (_CLOUD, len(point)))
+        cloud = np.random.default_rng(0).uniform(low, high, (len(point) * _CLOUD, len(point)))
     cloud = np.concatenate([point[None], cloud])
     problem.y = y
     index = np.repeat(np.arange(len(y)), len(cloud))
     s = problem(np.tile(cloud, (len(y), 1)), index).reshape(len(y), -1)
-    start = cloud[np.argmin(s, axis=1)]
-    found, values = minimise(problem, start, (high - low) / 20, iterations=120, tol=0.01)
+    start = cloud[np.argsort(s, axis=1)[:, :_FOLLOWED]].reshape(-1, len(point))
+    rows = np.repeat(np.arange(len(y)), _FOLLOWED)
+    found, values = minimise(
+        lambda points, at: problem(points, rows[at]),
+        start,
+        (high - low) / 20,
+        iterations=120,
+        tol=0.02,
+    )
+    best = np.argmin(values.reshape(len(y), -1), axis=1) + _FOLLOWED * np.arange(len(y))
+    found, values = found[best], values[best]
     problem.y = problem.curves.y[None]
-    return found[np.isfinite(values)]
+    return np.asarray(found[np.isfinite(values)])

@@ -137,7 +137,9 @@ def _check_points(curves: Curves) -> None:
             raise RgtoolError(f"size {name} has the same x twice: average repeated points first")
 
 
-def quality(curves: Curves, exponents: ArrayLike, scaling: Scaling = shift) -> tuple[Floats, Floats]:
+def quality(
+    curves: Curves, exponents: ArrayLike, scaling: Scaling = shift
+) -> tuple[Floats, Floats]:
     """Return the quality S of collapses, and the share of points that it compares: (B,) each.
 
     S is the mean over points of (y - Y)^2 / (dy^2 + dY^2). The master curve Y at a point is the

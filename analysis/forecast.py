@@ -1,4 +1,4 @@
-"""At which level, and which density, will the groups of an experiment have lost their last weight?"""
+"""At which level and density the groups of an experiment will have lost their last weight."""
 
 from __future__ import annotations
 
@@ -194,7 +194,9 @@ def collapse_level(log_kept: ArrayLike, log_retention: ArrayLike, start: float =
     >>> round(float(collapse_level(np.log(1000), np.log(0.8))), 2)
     30.96
     """
-    logs, rate = np.broadcast_arrays(*(np.asarray(v, np.float64) for v in (log_kept, log_retention)))
+    logs, rate = np.broadcast_arrays(
+        *(np.asarray(v, np.float64) for v in (log_kept, log_retention))
+    )
     out = np.full(logs.shape, np.inf)
     np.divide(logs, -rate, out=out, where=rate < 0)
     return np.asarray(start + np.where(logs <= 0, 0.0, out))
@@ -230,13 +232,13 @@ def flow_levels(
     )
     now, strength = np.where(exempt, 0.0, start), np.exp(logs)
     network, fixed = start.sum(axis=-1), np.where(exempt, start, 0.0).sum(axis=-1)
-    out = np.where(now <= 1, 0.0, np.inf)
+    out = np.where((now <= 1) & ~exempt, 0.0, np.inf)
     for step in range(int(np.log(max(network.max(), 1.0)) / -log_rho) + 1):
         target = np.maximum(network * np.exp(log_rho * (step + 1)) - fixed, 0.0)
         following = np.where(target[..., None] > 1, _shared(target, now * strength, now), now)
         with np.errstate(divide="ignore", invalid="ignore"):
             part = np.log(now) / (np.log(now) - np.log(following))
-        out = np.where((following <= 1) & np.isinf(out), step + part, out)
+        out = np.where((following <= 1) & np.isinf(out) & ~exempt, step + part, out)
         now = following
     return out
 

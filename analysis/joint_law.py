@@ -199,17 +199,21 @@ class _Law:
 
         low, high = self._bounds()
         base = [float(self.y[self.member == k].min()) for k in range(self.curves)]
-        best: OptimizeResult | None = None
+        places = []
         for exponents, gamma, place in product(starts, (0.3, 1.0, 3.0), (0.1, 0.5)):
             x = self.x + (self.log_size @ exponents)[self.member]
             log_p = float(np.quantile(x, place)) - (1.0 if place < 0.3 else 0.0)
             start = [*exponents, np.log(gamma), log_p, *base]
             start += [max(float(self.y.max()), -0.5)] if self.chance is None else []
-            inside = np.clip(start, low + 1e-6, high - 1e-6)
-            found = least_squares(self.residuals, inside, bounds=(low, high), max_nfev=400)
-            if np.isfinite(found.cost) and (best is None or found.cost < best.cost):
-                best = found
-        if best is None:
+            places.append(np.clip(start, low + 1e-6, high - 1e-6))
+
+        def run(start: Floats, most: int) -> OptimizeResult:
+            return least_squares(self.residuals, start, bounds=(low, high), max_nfev=most)
+
+        # A few steps from everywhere, and the rest of the way from the best.
+        rough = sorted((run(start, 10) for start in places), key=lambda found: found.cost)
+        best = min((run(found.x, 400) for found in rough[:2]), key=lambda found: found.cost)
+        if not np.isfinite(best.cost):
             raise RgtoolError("the joint law does not converge from any start")
         return best
 
@@ -221,4 +225,3 @@ class _Law:
         if self.chance is None:
             low, high = [*low, float(self.y.max()) - 0.3], [*high, 0.05]
         return np.array(low), np.array(high)
-

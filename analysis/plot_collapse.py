@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .collapse import Collapse
+    from .collapse_result import Collapse
 
 
 def plot_collapse(found: Collapse) -> Figure:

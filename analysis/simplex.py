@@ -58,9 +58,7 @@ def minimise(
     return corners[rows, best], values[rows, best]
 
 
-def _step(
-    objective: Objective, corners: Floats, values: Floats, active: NDArray[np.int64]
-) -> None:
+def _step(objective: Objective, corners: Floats, values: Floats, active: NDArray[np.int64]) -> None:
     """Move the worst corner of every active simplex, or draw all towards the best."""
     worst, centre = corners[active, -1], corners[active, :-1].mean(axis=1)
     reflected = 2 * centre - worst

@@ -12,7 +12,7 @@ from .options import StoreOption
 from .output import Table, output_options, warn_of
 
 if TYPE_CHECKING:
-    from ..analysis.collapse import Collapse
+    from ..analysis.collapse_result import Collapse
     from ..analysis.error_curves import Family
 
 _TABLES = (".csv", ".parquet")
@@ -29,9 +29,7 @@ def collapse(
         str | None,
         typer.Option(help="width, depth or both; default what differs."),
     ] = None,
-    above: Annotated[
-        float, typer.Option(help="Points enter from so many dense errors on.")
-    ] = 1.5,
+    above: Annotated[float, typer.Option(help="Points enter from so many dense errors on.")] = 1.5,
     noise: Annotated[
         float | None,
         typer.Option(help="Relative deviation of one seed's error, if not from seeds."),
@@ -74,7 +72,7 @@ def _family(names: list[str], chance: float | None, store: Path | None) -> Famil
 
     tables = [name for name in names if Path(name).suffix.lower() in _TABLES]
     if tables and len(names) > 1:
-        raise UsageError(f"{tables[0]} stands beside others: one file holds all sizes, give it alone")
+        raise UsageError(f"{tables[0]} stands beside others: a file holds all sizes, give it alone")
     if tables:
         return family_of_table(tables[0], chance=chance)
     if chance is not None:

@@ -35,9 +35,7 @@ def forecast(
     from ..store import Store
 
     opened = Store(store)
-    found = compute(
-        opened, experiment, by=by, window=read_window(window), draws=draws, rng=seed
-    )
+    found = compute(opened, experiment, by=by, window=read_window(window), draws=draws, rng=seed)
     warn_of(opened.problems)
     frame = found.to_frame()
     levels = ("level", "level_low", "level_high", "flow_level", "flow_low", "flow_high", "observed")
