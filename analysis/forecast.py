@@ -320,7 +320,7 @@ def forecast_of(
         observed=seen[pruned],
         outlook=tuple(outlook[pruned].tolist()),
         end=end,
-        notes=tuple(_notes(counts, chosen, spectrum, level, outlook)),
+        notes=tuple(_notes(counts, chosen, spectrum, level, outlook, steady - seen)),
     )
 
 
@@ -337,7 +337,12 @@ def _observed(counts: Counts, chosen: Window) -> Floats:
 
 
 def _notes(
-    counts: Counts, chosen: Window, spectrum: Spectrum, level: Floats, outlook: NDArray[np.str_]
+    counts: Counts,
+    chosen: Window,
+    spectrum: Spectrum,
+    level: Floats,
+    outlook: NDArray[np.str_],
+    late: Floats,
 ) -> list[str]:
     notes = list(chosen.notes)
     exempt = [name for name, flag in zip(counts.names, counts.exempt, strict=True) if flag]
@@ -362,6 +367,13 @@ def _notes(
         "level: where one weight is left if eigenvalues stay; flow_level: if strengths relative to "
         "one another stay, which is sooner, since eigenvalues fall as strong groups take over"
     )
+    on_record = late[np.isfinite(late)]
+    if len(on_record):
+        notes.append(
+            f"against the record flow_level is late by {on_record.mean():.1f} levels in the mean, "
+            f"{on_record.min():+.1f} to {on_record.max():+.1f}"
+        )
+    notes.append("intervals are those of seeds; that the flow will go on as it did is assumed")
     if spectrum.linear is not None and spectrum.linear.rejected:
         notes.append("growth is not constant over the window (rgtool eigen says more): both bend")
     return notes
