@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rgtool.analysis.against import against_published
     from rgtool.analysis.classify import classify
+    from rgtool.analysis.collapse import collapse
     from rgtool.analysis.compare import compare
     from rgtool.analysis.eigen import eigen
+    from rgtool.analysis.forecast import forecast
     from rgtool.analysis.gamma import gamma
     from rgtool.analysis.gamma_shared import shared_gamma
     from rgtool.analysis.match import match
@@ -39,8 +41,10 @@ _HOMES = {
     "Store": "rgtool.store",
     "against_published": "rgtool.analysis.against",
     "classify": "rgtool.analysis.classify",
+    "collapse": "rgtool.analysis.collapse",
     "compare": "rgtool.analysis.compare",
     "eigen": "rgtool.analysis.eigen",
+    "forecast": "rgtool.analysis.forecast",
     "match": "rgtool.analysis.match",
     "match_all": "rgtool.analysis.match_all",
     "gamma": "rgtool.analysis.gamma",
@@ -63,8 +67,10 @@ __all__ = [
     "Store",
     "against_published",
     "classify",
+    "collapse",
     "compare",
     "eigen",
+    "forecast",
     "match",
     "match_all",
     "gamma",

@@ -9,10 +9,12 @@ import typer
 
 from ..schemas.errors import RgtoolError
 from .classify import classify
+from .collapse import collapse
 from .compact import compact
 from .compare import compare
 from .demo import demo
 from .eigen import eigen
+from .forecast import forecast
 from .gamma import gamma
 from .import_ import import_
 from .ls import ls
@@ -42,7 +44,7 @@ COMMANDS = (
     eigen, semigroup, null, power,
     classify, compare, predict,
     match,
-    gamma,
+    gamma, collapse, forecast,
     plot, verify, demo,
 )  # fmt: skip
 for command in COMMANDS:

@@ -181,6 +181,35 @@ def with_width(name: str, width: int | None) -> str:
     return name if width == 16 else f"{name}w{width}"
 
 
+def size_of(name: str) -> tuple[str, int, int]:
+    """Return family, width and depth that the name of an architecture tells.
+
+    Within a family networks differ in size alone. Width is the number of channels of the first
+    stage, depth the number in the name.
+
+    Raises
+    ------
+    UsageError
+        The name is unknown, or tells no size (lenet, bert-base).
+
+    Examples
+    --------
+    >>> size_of("resnet20w8")
+    ('CIFAR ResNet', 8, 20)
+    """
+    architecture(name)  # an unknown name gets its own message
+    cifar_resnet = re.fullmatch(r"resnet(\d+)(a?)(?:w(\d+))?", name)
+    if cifar_resnet and name not in FIXED:
+        family = "CIFAR ResNet" + (" with shortcuts without weights" if cifar_resnet[2] else "")
+        return family, int(cifar_resnet[3] or 16), int(cifar_resnet[1])
+    if name in _RESNETS:
+        family = "ResNet of bottlenecks" if _RESNETS[name][1] else "ResNet of basic blocks"
+        return family, 64, int(name.removeprefix("resnet"))
+    if name in VGG_PLANS:
+        return "VGG", 64, int(name.removeprefix("vgg"))
+    raise UsageError(f"the name {name} tells no width and depth: networks of a family are needed")
+
+
 def _lenet(input_shape: tuple[int, int, int] | None, classes: int | None) -> Architecture:
     # LeNet-300-100 of LeCun et al. 1998, as in Frankle & Carbin 2019; the output layer is exempt.
     sizes = (math.prod(input_shape or (1, 28, 28)), 300, 100, classes or 10)
