@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ..schemas.blocks import size_of
 from ..schemas.errors import RgtoolError, UsageError, did_you_mean
 from ..store.counts import Counts
+from .pruning_curve import CHANCE, column_numbers, read_columns
 
 if TYPE_CHECKING:
     from ..store import Store
@@ -21,7 +22,6 @@ Floats = NDArray[np.float64]
 COLUMNS = ("density", "error", "width", "depth", "seed")
 # Fields in which networks of several sizes may differ without a remark.
 _FREE = ("architecture", "prune", "rounding", "origin")
-_CHANCE = {"svhn": 0.804}  # the most frequent class, where classes are not equally frequent
 _SAME = 1e-3  # relative difference of densities that seeds of one level may have
 
 
@@ -114,7 +114,7 @@ def family_of_counts(experiments: Sequence[Counts]) -> Family:
     curves = [_curve(counts, notes) for counts in experiments]
     notes += _differences(experiments)
     task, classes = experiments[0].recipe.task, experiments[0].layers[-1].shape[0]
-    return _family(curves, task, _CHANCE.get(task, 1 - 1 / classes), notes)
+    return _family(curves, task, CHANCE.get(task) or 1 - 1 / classes, notes)
 
 
 def _curve(counts: Counts, notes: list[str]) -> ErrorCurve:
@@ -170,29 +170,11 @@ def family_of_table(path: str | Path, *, chance: float | None = None) -> Family:
         A value is not a number in its range, or stands twice.
     """
     path = Path(path)
-    columns = _read(path)
-    return family_of_columns(columns, chance=chance, where=path.name)
-
-
-def _read(path: Path) -> dict[str, list[object]]:
-    import polars as pl
-
-    if not path.is_file():
-        raise UsageError(f"no file {path}: give a CSV or Parquet file, or experiments of the store")
-    try:
-        data = (
-            pl.read_parquet(path)
-            if path.suffix.lower() == ".parquet"
-            else pl.read_csv(path, infer_schema_length=None)
-        )
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        what = str(error).strip().splitlines()[0] if str(error).strip() else "nothing in it"
-        raise RgtoolError(f"{path}: cannot be read as a table ({what})") from None
-    return {name.strip(): data[name].to_list() for name in data.columns}
+    return family_of_columns(read_columns(path), chance=chance, where=path.name)
 
 
 def family_of_columns(
-    columns: Mapping[str, ArrayLike | Sequence[object]],
+    columns: Mapping[str, Sequence[object]],
     *,
     chance: float | None = None,
     where: str = "the table",
@@ -211,7 +193,11 @@ def family_of_columns(
             f"{where}: neither a column 'width' nor 'depth', found {', '.join(columns)}: curves of "
             "one size cannot be told apart"
         )
-    numbers = {name: _numbers(columns[name], name, where) for name in COLUMNS if name in columns}
+    numbers = {
+        name: column_numbers(list(columns[name]), name, where)
+        for name in COLUMNS
+        if name in columns
+    }
     length = len(numbers["density"])
     if not length:
         raise RgtoolError(f"{where}: no rows")
@@ -225,23 +211,6 @@ def family_of_columns(
         for size in range(member.max() + 1)
     ]
     return _family(curves, "", chance, notes)
-
-
-def _numbers(values: ArrayLike | Sequence[object], name: str, where: str) -> Floats:
-    out = []
-    for row, value in enumerate(np.asarray(values, object).ravel(), start=1):
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            number = np.nan
-        if not np.isfinite(number):
-            shown = "nothing" if value is None else f"'{value}'"
-            raise RgtoolError(
-                f"{where}, row {row}: {name} is {shown}, a number is expected: complete the row or "
-                "leave it out"
-            )
-        out.append(number)
-    return np.array(out, np.float64)
 
 
 def _check_ranges(numbers: Mapping[str, Floats], where: str) -> None:

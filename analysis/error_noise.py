@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from .error_curves import ErrorCurve
 from .moderation import moderate
+from .pruning_curve import ASSUMED_SD
 
 Floats = NDArray[np.float64]
-UNKNOWN = 0.034  # relative standard deviation of one seed's error, where one seed is all there is
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ def noise_of(curves: Sequence[ErrorCurve], assumed: float | None = None) -> Nois
     variance = np.concatenate([_relative_variance(c) for c in curves])
     measured = seeds > 1
     if assumed is not None or not measured.any():
-        sd = UNKNOWN if assumed is None else assumed
+        sd = ASSUMED_SD if assumed is None else assumed
         return Noise(sd / np.sqrt(seeds), sd, False)
     df = seeds - 1
     pooled = float((df * variance)[measured].sum() / df[measured].sum())

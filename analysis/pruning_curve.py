@@ -198,25 +198,26 @@ def curve_of_file(path: str | Path) -> PruningCurve:
         The file cannot be read, is empty, or holds what is no number in its range.
     """
     path = Path(path)
-    columns = _read(path)
+    columns = read_columns(path)
     if "density" not in columns or not {"error", "accuracy"} & set(columns):
         missing = "density" if "density" not in columns else "error"
         raise UsageError(
             f"{path}: no column '{missing}', found {', '.join(columns) or 'none'}: density, error "
             f"and seed are expected; {did_you_mean(missing, columns or [missing])}"
         )
-    density = _numbers(columns["density"], "density", path)
+    density = column_numbers(columns["density"], "density", path)
     if "error" in columns:
-        error = _numbers(columns["error"], "error", path)
+        error = column_numbers(columns["error"], "error", path)
     else:
-        accuracy = _numbers(columns["accuracy"], "accuracy", path)
+        accuracy = column_numbers(columns["accuracy"], "accuracy", path)
         _check_fractions(str(path), "accuracy", accuracy)
         error = 1 - accuracy
     seed = [str(value) for value in columns.get("seed", [])] or None
     return make_curve(str(path), density, error, seed)
 
 
-def _read(path: Path) -> Mapping[str, list[object]]:
+def read_columns(path: Path) -> Mapping[str, list[object]]:
+    """Read the columns of a CSV or Parquet file; what cannot be read is told."""
     import polars as pl
 
     if not path.is_file():
@@ -232,7 +233,8 @@ def _read(path: Path) -> Mapping[str, list[object]]:
     return {name.strip().lower(): data[name].to_list() for name in data.columns}
 
 
-def _numbers(values: Sequence[object], column: str, path: Path) -> Floats:
+def column_numbers(values: Sequence[object], column: str, path: str | Path) -> Floats:
+    """Return a column as finite numbers, shape (N,); the first that is none is told."""
     numbers = []
     for row, value in enumerate(values, start=1):
         try:

@@ -27,8 +27,9 @@ from rgtool.analysis.error_curves import (
     family_of_columns,
     family_of_counts,
 )
-from rgtool.analysis.error_noise import UNKNOWN, noise_draws, noise_of
+from rgtool.analysis.error_noise import noise_draws, noise_of
 from rgtool.analysis.joint_law import log_error
+from rgtool.analysis.pruning_curve import ASSUMED_SD
 from rgtool.analysis.simplex import minimise
 from rgtool.cli import main
 from rgtool.schemas.blocks import size_of
@@ -276,7 +277,7 @@ def test_few_points_are_refused() -> None:
 def test_one_seed_is_not_judged_unless_its_noise_is_told() -> None:
     made = family(seeds=1)
     found = collapse_of(made, draws=50)
-    assert found.verdict.startswith("refused: one seed") and found.noise.seed_sd == UNKNOWN
+    assert found.verdict.startswith("refused: one seed") and found.noise.seed_sd == ASSUMED_SD
     told = collapse_of(made, noise=0.03, draws=50)
     assert told.accepted and not told.noise.measured
     assert any("3.0% a seed" in note for note in told.notes)
@@ -359,7 +360,7 @@ def _table(**changes: object) -> dict[str, list[object]]:
         ({"density": None}, UsageError, "column 'density' is missing"),
         ({"error": None}, UsageError, "column 'error' is missing"),
         ({"width": None, "depth": None}, UsageError, "neither a column 'width' nor 'depth'"),
-        ({"error": (4, None)}, RgtoolError, "row 5: error is nothing"),
+        ({"error": (4, None)}, RgtoolError, "row 5: error is 'None'"),
         ({"error": (4, "x")}, RgtoolError, "row 5: error is 'x', a number is expected"),
         ({"error": (4, float("nan"))}, RgtoolError, "row 5: error is 'nan'"),
         ({"error": 31.5}, RgtoolError, "row 1: error is 31.5.*perhaps a percentage"),
