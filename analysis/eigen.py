@@ -22,7 +22,7 @@ from .null_models import NULL_MODELS, Weights, situation
 from .random_null import random_log_variance
 from .remarks import remarks
 from .spectrum import Spectrum
-from .verdicts import ALPHA, Rule, judge, judge_as_paper
+from .verdicts import ALPHA, Rule, check_margin, judge, judge_as_paper
 from .window import Window, choose_window
 
 if TYPE_CHECKING:
@@ -189,10 +189,9 @@ def _check(method: str, weighting: str, rule: str, margin: float | None) -> None
     ):
         if value not in known:
             raise UsageError(f"{what} '{value}' is unknown: {did_you_mean(value, known)}")
-    if margin is not None and not (np.isfinite(margin) and margin > 0):
-        raise UsageError(
-            f"margin is {margin}: it is a positive log eigenvalue, such as .01 for one per cent"
-        )
+    check_margin(margin)
+    if rule == "paper" and margin is not None:
+        raise UsageError("rule paper takes the spread over levels for a margin: leave out --margin")
 
 
 def _check_seeds(counts: Counts, method: Method, seeds: int) -> None:

@@ -22,7 +22,7 @@ from .initial_scale import INITIALISERS
 from .intervals import Interval, estimate, moderated_variances, sampling_variance, t_quantile
 from .null import null_kept
 from .tables import frame
-from .verdicts import judge
+from .verdicts import check_margin, judge
 from .window import Window, choose_window
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ class Spectra:
     def title(self) -> str:
         """One line that says what this is."""
         without = f", {len(self.problems)} without" if self.problems else ""
-        return f"spectra of {self.experiments} experiments by {self.by}{without}"
+        experiments = "experiment" if self.experiments == 1 else "experiments"
+        return f"spectra of {self.experiments} {experiments} by {self.by}{without}"
 
     def summary(self) -> str:
         """Return the title, the frame and what is missing as plain text."""
@@ -99,8 +100,9 @@ def spectra(
     Raises
     ------
     UsageError
-        An experiment or the grouping is not to be had.
+        An experiment, the grouping or the margin is not to be had.
     """
+    check_margin(margin)
     names = None if experiments is None else [store.find_experiment(name) for name in experiments]
     problems: dict[str, str] = {}
     parts: list[dict[str, Any]] = []

@@ -306,29 +306,6 @@ def test_size_of_the_odd_first_step(length: int) -> None:
     assert np.mean(np.abs(z) > 3) == pytest.approx(0.0027, abs=0.0015)
 
 
-@pytest.mark.parametrize(("seeds", "length", "groups"), [(1, 5, 11), (2, 7, 11), (1, 16, 2)])
-def test_a_change_is_seen_as_often_as_it_says_where_there_is_none(
-    seeds: int, length: int, groups: int
-) -> None:
-    """200 flows of constant growth: scatter taken as known would find changes in up to 80 %."""
-    rng = np.random.default_rng([seeds, length])
-    found = []
-    for _ in range(200):
-        steps = SEED_SD * rng.normal(size=(seeds, 1, groups))
-        steps = steps + STEP_SD * rng.normal(size=(seeds, length, groups))
-        clr_steps = steps - steps.mean(axis=-1, keepdims=True)
-        found.append(change_point(clr_steps, np.zeros((length, groups)), draws=99)[1] < 0.05)
-    assert np.mean(found) < 0.10
-
-
-@pytest.mark.parametrize("later", [2, 3, 11])
-def test_a_first_step_like_the_others_is_rarely_odd(later: int) -> None:
-    rng = np.random.default_rng(later)
-    first, others = rng.normal(size=(3, 2000)), rng.normal(size=(3, later, 2000))
-    # |z| > 3 is a chance of .0027, however few the later steps are.
-    assert (np.abs(odd_first_step(first, others)) > 3).mean() < 0.008
-
-
 # Spectra.
 
 
