@@ -119,11 +119,14 @@ def spectrum_of(
     weights = kept if weighting == "count" else _magnitudes(counts, chosen)
     logs = flow.log_eigenvalues(weights)
     pruned = np.where(counts.exempt, np.nan, logs)
-    found = estimate(pruned, method, sampling=sampling_variance(kept, counts.exempt))
+    sampling = sampling_variance(kept, counts.exempt)
+    found = estimate(pruned, method, sampling=sampling)
     # y = theta ln(lambda) / -ln(rho): every run by its own retention, that of counts.
     network = kept.sum(axis=-1)
     scale = steps / np.log(network[:, 0] / network[:, -1])
-    exponents = estimate(pruned * scale[:, None, None], method)
+    exponents = estimate(
+        pruned * scale[:, None, None], method, sampling=sampling * (scale**2).mean()
+    )
     y = flow.window_exponents(kept, 0, steps)
     theta = logs.mean(axis=1)
     centre = theta.mean(axis=0)

@@ -169,8 +169,9 @@ def _columns(batch: list[_Member], margin: float | None) -> dict[str, Any]:
     logs = np.where(exempt, np.nan, flow.log_eigenvalues(kept))
     network = kept.sum(axis=-1)
     scale = (steps / np.log(network[..., 0] / network[..., -1]))[..., None, None]
-    theta = _estimates(logs, sampling_variance(kept, exempt))
-    exponent = _estimates(logs * scale, 0.0)
+    sampling = sampling_variance(kept, exempt)
+    theta = _estimates(logs, sampling)
+    exponent = _estimates(logs * scale, sampling * (scale**2).mean(axis=(1, 2)))
     y = flow.window_exponents(kept, 0, steps)
     null_theta, null_y = _null(batch, network[..., [0, -1]], steps)
     beyond = [excess(np.where(exempt, np.nan, a), b) for a, b in zip(y, null_y, strict=True)]
@@ -214,7 +215,7 @@ def _about(batch: list[_Member]) -> dict[str, Any]:
     }
 
 
-def _estimates(steps: Floats, sampling: Floats | float) -> list[Interval]:
+def _estimates(steps: Floats, sampling: Floats) -> list[Interval]:
     """Do what `intervals.estimate` does by default, for many experiments: steps (E, S, T, G)."""
     seeds = steps.shape[1]
     if seeds == 1:

@@ -183,6 +183,17 @@ def test_no_value_is_missing_without_a_word(which, seeds, levels, rng):
     assert ("no intervals" in spectrum.title) == ("no interval" in words)
 
 
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_an_exponent_is_as_uncertain_as_its_eigenvalue(seeds):
+    """Small groups: the sampling of their counts is in both intervals."""
+    experiment = counts("resnet8", seeds=seeds, levels=8)
+    assert (experiment.kept[:, -1] < 2500).any()
+    spectrum = spectrum_of(experiment)
+    scale = -math.log(0.8)
+    np.testing.assert_allclose(spectrum.exponent_low * scale, np.log(spectrum.low), atol=1e-3)
+    np.testing.assert_allclose(spectrum.exponent_high * scale, np.log(spectrum.high), atol=1e-3)
+
+
 def test_the_window_ends_before_a_collapse():
     experiment = counts("resnet20", seeds=2)
     kept = experiment.kept.copy()
@@ -209,8 +220,14 @@ def test_a_gap_ends_the_window_and_it_is_said():
     np.testing.assert_array_equal(spectrum.eigenvalue, whole.eigenvalue)
     with pytest.raises(RgtoolError, match="no record of level 6"):
         spectrum_of(without(experiment, (0, 6)), window=(1, 8))
-    with pytest.raises(RgtoolError, match="no record of level 2, so no step is left"):
+    with pytest.raises(
+        RgtoolError, match="no record of level 2, so no step .* --window 3:12, which"
+    ):
         spectrum_of(without(experiment, (1, 2)))
+    assert spectrum_of(without(experiment, (1, 2)), window=(3, 12)).window == (3, 12)
+    every_other = without(experiment, *((1, level) for level in range(2, 13, 2)))
+    with pytest.raises(RgtoolError, match="import the missing levels$"):
+        spectrum_of(every_other)
 
 
 def test_an_import_without_its_first_levels_starts_later():
