@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .intervals import detrended, t_quantile
-from .moderation import moderate
+from .moderation import moderate, seed_variance
 from .verdicts import ALPHA, holm
 
 Floats = NDArray[np.float64]
@@ -70,12 +70,13 @@ def linearity(steps: ArrayLike) -> Linearity:
     slopes = np.einsum("t,stg->sg", time, data) / (time @ time)
     slope = slopes.mean(axis=0)
     if seeds > 1:
-        moderated = moderate(slopes.var(axis=0, ddof=1), seeds - 1)
+        moderated = moderate(seed_variance(slopes), seeds - 1)
         error, df = np.sqrt(moderated.variance / seeds), float(moderated.df)
     else:
         residual = (detrended(data)[0] ** 2).sum(axis=0) / (length - 2)
         error, df = np.sqrt(residual / (time @ time)), length - 2.0
-    t = np.divide(slope, error, out=np.full_like(slope, np.nan), where=error > 0)
+    error = np.where(error > 0, error, np.nan)  # seeds that are all alike certify nothing
+    t = slope / error
     p = holm(2 * stdtr(df, -np.abs(t)))
     half = t_quantile(df, 0.95) * error
     rejected = bool((p < ALPHA).any())

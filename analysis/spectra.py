@@ -247,6 +247,9 @@ def _null(batch: list[_Member], network: Floats, steps: int) -> tuple[Floats, Fl
             scales,
         )
     except RgtoolError:
+        if len(batch) > 1:  # one of them may be what has no null
+            apart = [_null([one], network[i : i + 1], steps) for i, one in enumerate(batch)]
+            return np.concatenate([a for a, _ in apart]), np.concatenate([b for _, b in apart])
         nothing = np.full((*network.shape[:2], len(counts.names)), np.nan)
         return nothing, nothing
     ends = flow.group_sums(layers, index, len(counts.names))

@@ -101,7 +101,8 @@ def judge(interval: Interval, exempt: ArrayLike, margin: float | None = None) ->
     else:
         inner_low, inner_high = low, high
         p = np.full(len(low), np.nan)
-    within = ~left & (inner_low > -width) & (inner_high < width)
+    certain = interval.method != "paper"  # a spread certifies nothing
+    within = certain & ~left & (inner_low > -width) & (inner_high < width)
     verdict = tuple(
         "exempt" if e else _name(float(a), float(b), bool(w))
         for e, a, b, w in zip(left, low, high, within, strict=True)

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 import stores
 
 from rgtool import Store, eigen, spectra
 from rgtool.cli import main
+from rgtool.schemas import record
+from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import UsageError
+from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.recipe import Recipe
 
 TINY = Recipe(architecture="resnet8w4", task="digits")
@@ -166,3 +170,40 @@ def test_a_run_has_nulls_of_its_own(mixed: Store, capsys: pytest.CaptureFixture[
     run = Recipe(architecture="resnet8w4", task="a").run_id(1)
     code, _, err = call(capsys, run, "--nulls", "--store", str(mixed.path))
     assert code == 0 and "1 seed, levels 1:6" in err
+
+
+def test_infinite_magnitudes_of_a_diverged_run_are_none(tmp_path: Path) -> None:
+    for seed in range(2):
+        stores.write_run(tmp_path, seed, 4, recipe=TINY)
+    folder = RunFolder.of(tmp_path, TINY.run_id(1))
+    table = record.read_record(folder.record(4))
+    infinite = pa.array([np.inf] + table["magnitude"].to_pylist()[1:])
+    place = table.schema.get_field_index("magnitude")
+    record.write_record(folder.record(4), table.set_column(place, "magnitude", infinite))
+    counted = eigen(Store(tmp_path), by="stage")
+    assert np.isfinite(counted.low).all()
+    with pytest.raises(UsageError, match="tell no magnitudes at some level"):
+        eigen(Store(tmp_path), by="stage", weighting="magnitude")
+
+
+def test_one_experiment_without_a_null_leaves_that_of_the_others(tmp_path: Path) -> None:
+    """Alike in all but how much is pruned, so that they are computed together."""
+    for prune in (0.2, 0.9):
+        recipe = Recipe(architecture="lenet", task="digits", exempt=("fc",), prune=prune)
+        for seed in range(2):
+            stores.write_run(tmp_path, seed, 4, recipe=recipe)
+    strange = Store(tmp_path)
+    layers = architecture("lenet").counted()
+    recipe = Recipe(architecture="lenet", task="digits", exempt=("fc",), prune=0.9)
+    for seed in range(2):  # an import that says its output layer is exempt, and prunes it
+        folder = RunFolder.of(tmp_path, recipe.run_id(seed))
+        kept = np.array([[x.total for x in layers]] + [[300, 100, 500 - n] for n in range(4)])
+        for level in range(5):
+            folder.record(level).unlink()
+            stores.write_record(tmp_path, recipe, recipe.run_id(seed), level, kept - seed)
+    frame = spectra(strange).to_frame()
+    nulls = {
+        name: rows["null_eigenvalue"].null_count()
+        for (name,), rows in frame.group_by("experiment_id")
+    }
+    assert sorted(nulls.values()) == [0, 3]

@@ -293,3 +293,58 @@ def test_a_lone_group_has_nothing_to_be_compared_with():
     kept[..., 1] = experiment.total[1]
     spectrum = spectrum_of(dataclasses.replace(experiment, exempt=exempt, kept=kept))
     assert any("no group can be compared" in note for note in spectrum.notes)
+
+
+@pytest.mark.parametrize("method", ["iid", "block"])
+def test_one_step_has_nothing_to_resample(method):
+    experiment = counts("resnet20", seeds=1)
+    with pytest.raises(RgtoolError, match=f"method {method} needs 3 steps and the window has 1"):
+        spectrum_of(experiment, (1, 2), method=method)
+    assert np.isfinite(spectrum_of(experiment, (1, 4), method=method).low).all()
+
+
+@pytest.mark.parametrize("method", ["moderated", "t"])
+def test_seeds_that_are_copies_make_nothing_certain(method):
+    one = counts("resnet20", seeds=1, levels=8)
+    copies = dataclasses.replace(
+        one.select([0, 0, 0]), runs=("a", "b", "c"), kept=np.repeat(one.kept, 3, axis=0) * 1000
+    )
+    spectrum = spectrum_of(copies, (1, 3), method=method)
+    assert np.isnan(spectrum.low).all() and set(spectrum.verdict) == {"indeterminate"}
+    words = "\n".join(spectrum.notes)
+    assert "all seeds are alike" in words and "Are they copies of one run?" in words
+    longer = spectrum_of(copies, method=method)
+    assert longer.linear is not None and not longer.linear.rejected
+    assert np.isnan(longer.linear.p).all()
+
+
+def test_magnitudes_that_vanish_have_no_share():
+    experiment = counts("resnet20", seeds=2)
+    magnitude = experiment.kept * 0.5
+    magnitude[1, 4] = 0
+    with pytest.raises(RgtoolError, match=r"-s1, level 4: the magnitudes of group stem sum to 0"):
+        spectrum_of(dataclasses.replace(experiment, magnitude=magnitude), weighting="magnitude")
+
+
+def test_a_group_that_the_null_empties_is_named():
+    experiment = counts("resnet20", "stage", seeds=2, levels=12)
+    uniform = dataclasses.replace(experiment.recipe, init="kaiming_uniform", prune=0.5)
+    kept = np.maximum(experiment.total * 0.5 ** np.arange(13)[:, None], 1).astype(np.int64)
+    kept = np.stack([kept, kept + (kept > 1000)])
+    spectrum = spectrum_of(dataclasses.replace(experiment, recipe=uniform, kept=kept))
+    dead = [n for n, y in zip(spectrum.names, spectrum.excess, strict=True) if np.isnan(y)]
+    assert dead
+    assert f"{', '.join(dead)}: the null would have lost every weight" in "\n".join(spectrum.notes)
+
+
+def test_a_small_group_is_said_to_be_what_it_is():
+    words = {
+        (seeds, method): "\n".join(
+            spectrum_of(counts("resnet8", seeds=seeds, levels=8), method=method).notes
+        )
+        for seeds, method in ((1, "moderated"), (2, "moderated"), (2, "t"), (2, "paper"))
+    }
+    assert all("fewer than 2500 weights" in text for text in words.values())
+    added = [case for case, text in words.items() if "added to the least variance" in text]
+    assert added == [(2, "moderated")]
+    assert "certified within" not in words[2, "paper"]
