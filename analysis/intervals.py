@@ -47,6 +47,8 @@ class Interval:
         Degrees of freedom of the t interval; NaN for bootstraps and spreads.
     seeds : int
         S.
+    inner : pair of array, shape (G,), or None
+        Ends of the 90 % interval of a bootstrap.
     """
 
     method: Method
@@ -57,6 +59,7 @@ class Interval:
     variance: Floats
     df: float
     seeds: int
+    inner: tuple[Floats, Floats] | None = None
 
     def quantile(self, confidence: float) -> tuple[Floats, Floats]:
         """Return the t interval at another confidence, from variance and df; shape (G,) each."""
@@ -295,11 +298,12 @@ def _bootstrap(
     weights = _WEIGHTS[method](rng, draws, seeds, length)
     means = weights.reshape(draws, -1) @ data.reshape(-1, groups)
     tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
+    low, high, *inner = np.quantile(means, [tail, 1 - tail, 0.05, 0.95], axis=0)
     centre = data.mean(axis=(0, 1))
     nothing = np.full_like(centre, np.nan)
     scope: Scope = "population" if method in ("hierarchical", "cluster") else "this run"
-    return Interval(method, scope, centre, low, high, nothing, np.nan, seeds)
+    ends = (inner[0], inner[1])
+    return Interval(method, scope, centre, low, high, nothing, np.nan, seeds, ends)
 
 
 def _iid(rng: np.random.Generator, draws: int, seeds: int, length: int) -> Floats:

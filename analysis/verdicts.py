@@ -99,7 +99,7 @@ def judge(interval: Interval, exempt: ArrayLike, margin: float | None = None) ->
         inner_low, inner_high = interval.quantile(1 - 2 * ALPHA)
         p = holm(np.where(left, np.nan, interval.p_values()))
     else:
-        inner_low, inner_high = low, high
+        inner_low, inner_high = interval.inner or (low, high)
         p = np.full(len(low), np.nan)
     certain = interval.method != "paper"  # a spread certifies nothing
     within = certain & ~left & (inner_low > -width) & (inner_high < width)

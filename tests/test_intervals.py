@@ -234,6 +234,19 @@ def test_verdicts_by_interval_and_margin() -> None:
     assert judge(found, np.array([1, 0, 0, 0, 0], bool)).verdict[0] == "exempt"
 
 
+@pytest.mark.parametrize("method", ["hierarchical", "cluster", "iid", "block"])
+def test_a_bootstrap_certifies_by_its_90_percent_interval(method: Method) -> None:
+    """Two one-sided tests at 5 % (Schuirmann 1987) whatever the interval is made by."""
+    steps = np.array(experiments(1, 4, np.random.default_rng(18))[0][0])
+    steps -= steps.mean(axis=(0, 1))
+    wide, narrow = (estimate(steps, method, confidence=c, rng=1) for c in (0.95, 0.9))
+    reach = np.maximum(-narrow.low, narrow.high)
+    group = int(reach.argmax())
+    width = 1.0001 * float(reach[group])
+    assert max(-wide.low[group], wide.high[group]) > width
+    assert judge(wide, np.zeros(9, bool), margin=width).within[group]
+
+
 def test_holm_is_holm() -> None:
     np.testing.assert_allclose(holm([0.01, 0.04, np.nan, 0.03]), [0.03, 0.06, np.nan, 0.06])
     assert np.isnan(holm([np.nan])).all()
