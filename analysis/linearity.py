@@ -22,7 +22,7 @@ _CHUNK = 4_000_000  # numbers drawn at once, 32 MB
 
 @dataclass(frozen=True, eq=False)
 class Linearity:
-    """Whether clr grows at a constant rate.
+    """Whether clr grows at a constant rate; G groups, of a spectrum those that are pruned.
 
     Attributes
     ----------

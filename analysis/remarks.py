@@ -170,8 +170,8 @@ def _growth(counts: Counts, chosen: Window, pruned: Floats, linear: Linearity | 
         bent = [name for name, p in zip(names, linear.p, strict=True) if p < 0.05]
         notes.append(
             f"growth is not constant (Holm p {np.nanmin(linear.p):.2g}; {', '.join(bent[:6])}"
-            f"{' ...' if len(bent) > 6 else ''}): eigenvalues are averages of a flow that bends, "
-            "see the correction c/b"
+            f"{' ...' if len(bent) > 6 else ''}): eigenvalues are averages of a flow that bends; "
+            "correction of --json and to_frame() is c/b"
         )
     with np.errstate(over="ignore"):
         spread = np.exp(pruned[..., active]).std(axis=1, ddof=1).mean(axis=0)

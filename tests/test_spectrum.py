@@ -348,3 +348,19 @@ def test_a_small_group_is_said_to_be_what_it_is():
     added = [case for case, text in words.items() if "added to the least variance" in text]
     assert added == [(2, "moderated")]
     assert "certified within" not in words[2, "paper"]
+
+
+def test_the_correction_stands_beside_its_group():
+    """Groups that are exempt have none, and do not shift those of the others."""
+    experiment = counts("lenet", seeds=3, task="mnist")
+    kept = experiment.kept.copy()
+    kept[:, :, 1] = np.rint(kept[:, :, 1] * np.exp(-0.005 * np.arange(13) ** 2))
+    exempt = np.array([True, False, False])
+    spectrum = spectrum_of(dataclasses.replace(experiment, kept=kept, exempt=exempt))
+    assert spectrum.linear is not None and spectrum.linear.rejected
+    frame = spectrum.to_frame()
+    assert frame["correction"].to_list()[0] is None
+    np.testing.assert_array_equal(frame["correction"].to_numpy()[1:], spectrum.linear.correction)
+    assert any("correction of --json" in note for note in spectrum.notes)
+    steady = spectrum_of(counts("resnet20", seeds=2, noise=0.0))
+    assert np.isnan(steady.correction).all() or steady.linear.rejected
