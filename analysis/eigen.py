@@ -15,14 +15,14 @@ from ..store.weights import layer_weights
 from . import flow, intervals
 from .excess import differs, excess
 from .initial_scale import Weighting
-from .intervals import Method, estimate, sampling_variance
+from .intervals import SEEDS, STEPS, Method, estimate, sampling_variance
 from .linearity import Linearity, linearity
 from .null import null_kept
 from .null_models import NULL_MODELS, Weights, situation
 from .random_null import random_log_variance
 from .remarks import remarks
 from .spectrum import Spectrum
-from .verdicts import ALPHA, Rule, judge, judge_as_paper
+from .verdicts import ALPHA, Rule, check_margin, judge, judge_as_paper
 from .window import Window, choose_window
 
 if TYPE_CHECKING:
@@ -113,17 +113,20 @@ def spectrum_of(
     """
     _check(method, weighting, rule, margin)
     chosen = choose_window(counts, window)
-    _check_seeds(counts, method, len(chosen.runs))
+    _check_size(counts, method, len(chosen.runs), chosen.end - chosen.start)
     kept = counts.kept[chosen.runs, chosen.start : chosen.end + 1].astype(np.float64)
     steps = chosen.end - chosen.start
     weights = kept if weighting == "count" else _magnitudes(counts, chosen)
     logs = flow.log_eigenvalues(weights)
     pruned = np.where(counts.exempt, np.nan, logs)
-    found = estimate(pruned, method, sampling=sampling_variance(kept, counts.exempt))
+    sampling = sampling_variance(kept, counts.exempt)
+    found = estimate(pruned, method, sampling=sampling)
     # y = theta ln(lambda) / -ln(rho): every run by its own retention, that of counts.
     network = kept.sum(axis=-1)
     scale = steps / np.log(network[:, 0] / network[:, -1])
-    exponents = estimate(pruned * scale[:, None, None], method)
+    exponents = estimate(
+        pruned * scale[:, None, None], method, sampling=sampling * (scale**2).mean()
+    )
     y = flow.window_exponents(kept, 0, steps)
     theta = logs.mean(axis=1)
     centre = theta.mean(axis=0)
@@ -189,24 +192,36 @@ def _check(method: str, weighting: str, rule: str, margin: float | None) -> None
     ):
         if value not in known:
             raise UsageError(f"{what} '{value}' is unknown: {did_you_mean(value, known)}")
-    if margin is not None and not (np.isfinite(margin) and margin > 0):
-        raise UsageError(
-            f"margin is {margin}: it is a positive log eigenvalue, such as .01 for one per cent"
-        )
+    check_margin(margin)
+    if rule == "paper" and margin is not None:
+        raise UsageError("rule paper takes the spread over levels for a margin: leave out --margin")
 
 
-def _check_seeds(counts: Counts, method: Method, seeds: int) -> None:
-    needed = {"hierarchical": 3, "cluster": 2, "t": 2}.get(method, 1)
+def _check_size(counts: Counts, method: Method, seeds: int, steps: int) -> None:
+    needed, least = SEEDS.get(method, 1), STEPS.get(method, 1)
     if seeds < needed:
         raise UsageError(
             f"{counts.label}: method {method} needs {needed} seeds and there "
             f"{'is' if seeds == 1 else 'are'} {seeds}: add --seeds, or take another --method"
+        )
+    if steps < least:
+        raise UsageError(
+            f"{counts.label}: method {method} needs {least} steps and the window has {steps}: add "
+            "--levels, or take another --method"
         )
 
 
 def _magnitudes(counts: Counts, chosen: Window) -> Floats:
     """Return sums of |w| over the window; every run must have them all."""
     found = counts.magnitude[chosen.runs, chosen.start : chosen.end + 1]
+    empty = np.argwhere(found <= 0)
+    if len(empty):
+        run, level, group = empty[0]
+        raise UsageError(
+            f"{counts.label}: run {counts.runs[chosen.runs[run]]}, level {chosen.start + level}: "
+            f"the magnitudes of group {counts.names[group]} sum to {found[run, level, group]:g}, "
+            "so it has no share: take --weighting count, or end the --window before"
+        )
     lacking = ~np.isfinite(found).all(axis=(1, 2))
     if lacking.any():
         names = [counts.runs[i] for i in chosen.runs[lacking]]
@@ -292,4 +307,10 @@ def _null(
     ends = flow.group_sums(layers, index, len(counts.names))
     theta = flow.window_log_eigenvalues(ends, 0, 1) / (kept.shape[1] - 1)
     by_run = flow.window_exponents(ends, 0, 1)
+    dead = [name for name, y in zip(counts.names, by_run.mean(axis=0), strict=True) if np.isnan(y)]
+    if dead:
+        notes += (
+            f"{', '.join(dead)}: the null would have lost every weight, so it has no exponent and "
+            "there is no excess",
+        )
     return theta.mean(axis=0), by_run.mean(axis=0), by_run, notes

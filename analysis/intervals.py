@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .moderation import moderate, shrunk_correlation
+from .moderation import moderate, seed_variance, shrunk_correlation
 
 Floats = NDArray[np.float64]
 Method = Literal["moderated", "hierarchical", "cluster", "block", "iid", "t", "paper"]
@@ -24,6 +24,8 @@ BLOCK = 3.0  # mean length of a block of levels, in steps
 # Below, noise lies in the levels and not in the steps: neighbouring ratios share an error of
 # opposite sign, and their variance says little about that of their sum.
 LEVEL_NOISE = -0.25
+SEEDS: dict[str, int] = {"hierarchical": 3, "cluster": 2, "t": 2}  # that a method needs
+STEPS: dict[str, int] = {"iid": 3, "block": 3}  # resamples of one or two steps know no scatter
 SMALL = 2500  # weights below which the sampling of one step alone moves an eigenvalue by over 1 %
 
 
@@ -45,6 +47,8 @@ class Interval:
         Degrees of freedom of the t interval; NaN for bootstraps and spreads.
     seeds : int
         S.
+    inner : pair of array, shape (G,), or None
+        Ends of the 90 % interval of a bootstrap.
     """
 
     method: Method
@@ -55,6 +59,7 @@ class Interval:
     variance: Floats
     df: float
     seeds: int
+    inner: tuple[Floats, Floats] | None = None
 
     def quantile(self, confidence: float) -> tuple[Floats, Floats]:
         """Return the t interval at another confidence, from variance and df; shape (G,) each."""
@@ -108,9 +113,9 @@ def estimate(
     data = np.asarray(steps, np.float64)
     if data.ndim != 3 or 0 in data.shape:
         raise ValueError(f"steps of shape (seeds, steps, groups) are due, not {data.shape}")
-    needed = {"hierarchical": 3, "cluster": 2, "t": 2}.get(method, 1)
-    if len(data) < needed:
-        raise ValueError(f"method {method} needs {needed} seeds, not {len(data)}")
+    for what, found, least in zip(("seeds", "steps"), data.shape, (SEEDS, STEPS), strict=False):
+        if found < least.get(method, 1):
+            raise ValueError(f"method {method} needs {least[method]} {what}, not {found}")
     if method == "paper":
         return _paper(data)
     if method == "moderated":
@@ -146,18 +151,24 @@ def moderated_variances(steps: ArrayLike, sampling: ArrayLike = 0.0) -> tuple[Fl
     Returns
     -------
     variance : array, shape (..., G)
-        Moderated over groups, and at least what the scatter of steps within runs makes.
+        Moderated over groups, and at least what the scatter of steps within runs makes; NaN where
+        that is 0.
     df : array, shape (...,)
     """
     data = np.asarray(steps, np.float64)
-    moderated = moderate(data.mean(axis=-2).var(axis=-2, ddof=1), data.shape[-3] - 1)
+    moderated = moderate(seed_variance(data.mean(axis=-2)), data.shape[-3] - 1)
     floored = moderated.floored(mean_variance(data) + np.asarray(sampling, np.float64))
-    return floored.variance, floored.df
+    return _positive(floored.variance), floored.df
 
 
 def _student(data: Floats, confidence: float) -> Interval:
     theta = data.mean(axis=1)
-    return _t_interval("t", theta, theta.var(axis=0, ddof=1), len(data) - 1, confidence)
+    return _t_interval("t", theta, _positive(seed_variance(theta)), len(data) - 1, confidence)
+
+
+def _positive(variance: Floats) -> Floats:
+    """Return the variance, NaN where it is 0: seeds that are all alike certify nothing."""
+    return np.where(variance > 0, variance, np.nan)
 
 
 def _t_interval(
@@ -287,11 +298,12 @@ def _bootstrap(
     weights = _WEIGHTS[method](rng, draws, seeds, length)
     means = weights.reshape(draws, -1) @ data.reshape(-1, groups)
     tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
+    low, high, *inner = np.quantile(means, [tail, 1 - tail, 0.05, 0.95], axis=0)
     centre = data.mean(axis=(0, 1))
     nothing = np.full_like(centre, np.nan)
     scope: Scope = "population" if method in ("hierarchical", "cluster") else "this run"
-    return Interval(method, scope, centre, low, high, nothing, np.nan, seeds)
+    ends = (inner[0], inner[1])
+    return Interval(method, scope, centre, low, high, nothing, np.nan, seeds, ends)
 
 
 def _iid(rng: np.random.Generator, draws: int, seeds: int, length: int) -> Floats:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 _TINY = 1e-300  # stands for a variance of exactly 0, whose logarithm does not exist
+_ROUNDING = 1e-13  # of a mean log eigenvalue; one weight in a million million moves it by more
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,15 @@ class Moderated:
         return Moderated(raised, self.df, self.prior_df, self.prior_variance)
 
 
+def seed_variance(values: ArrayLike) -> Floats:
+    """Return the variance over seeds, (..., S, G) to (..., G): 0 where they agree to rounding.
+
+    The rounding of equal values is not noise: as a variance it would make anything certain.
+    """
+    data = np.asarray(values, np.float64)
+    return np.where(np.ptp(data, axis=-2) <= _ROUNDING, 0.0, data.var(axis=-2, ddof=1))
+
+
 def moderate(variances: ArrayLike, df: float) -> Moderated:
     """Moderate variances over groups.
 
@@ -66,6 +76,7 @@ def moderate(variances: ArrayLike, df: float) -> Moderated:
     finite = np.isfinite(d0)
     weight = np.where(finite, d0, 0)[..., None]
     mixed = (weight * s02[..., None] + df * s2) / (weight + df)
+    s02 = np.where(s2[..., taking].max(axis=-1) > 0, s02, 0.0)  # all alike: nothing is lent
     moderated = np.where(finite[..., None], mixed, np.where(np.isnan(s2), np.nan, s02[..., None]))
     return Moderated(moderated, np.minimum(d0 + df, groups * df), d0, s02)
 

@@ -96,6 +96,8 @@ def noise_of_counts(counts: Counts) -> Noise:
             f"{'seed' if seeds == 1 else 'seeds'} and {steps} steps from level {window.start}: its "
             "noise takes 2 seeds and 3 steps, so give --seed-sd and --step-sd instead"
         )
+    if counts.exempt.all():
+        raise RgtoolError(f"{counts.label}: no group is pruned, so there is no noise to measure")
     kept = counts.kept[window.runs, window.start : window.end + 1]
     logs = flow.log_eigenvalues(kept)[..., ~counts.exempt]
     seed_sd, step_sd = noise_of(logs)

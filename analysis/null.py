@@ -200,10 +200,16 @@ def null(
     exempt = np.array([layer.name in network.exempt for layer in layers], np.bool_)
     names = tuple(dict.fromkeys(str(layer.group(grouping)) for layer in layers))
     index = flow.group_index([layer.group(grouping) for layer in layers], names)
+    network_kept = total.sum() * (1 - prune) ** np.arange(levels[0], levels[1] + 1)
+    if network_kept[-1] < 1:
+        raise UsageError(
+            f"prune {prune:g} leaves less than one of {total.sum():,} weights at level "
+            f"{levels[1]}: ask for fewer levels"
+        )
     kept = initial_scale_kept(
         total,
         scale,
-        total.sum() * (1 - prune) ** np.arange(levels[0], levels[1] + 1),
+        network_kept,
         exempt=exempt,
         distribution=known_distribution(shape),
         weighting=weighting,

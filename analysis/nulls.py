@@ -13,6 +13,7 @@ from ..store.counts import Counts
 from ..store.weights import layer_weights
 from . import flow
 from .contrast import DRAWS
+from .eigen import counts_named
 from .excess import differs, excess
 from .null_models import MEANING, NULL_MODELS, Situation, situation
 from .random_null import random_log_variance
@@ -172,7 +173,7 @@ def nulls_of(
     store : Store
         Where the records are, and for N2 the weights that `--keep dense` keeps.
     experiment : str, optional
-        Any unique prefix of its id, or `resnet20/cifar10`.
+        Any unique prefix of its id, or `resnet20/cifar10`; the id of a run for that run alone.
     by : str
         `layer`, `block` or `stage`.
     window : (a, b), optional
@@ -189,7 +190,7 @@ def nulls_of(
     UsageError
         The experiment, the grouping or the window is not to be had.
     """
-    counts = store.counts(store.find_experiment(experiment), by)
+    counts = counts_named(store, experiment, by)
     chosen = choose_window(counts, window)
     at = situation(counts, chosen, lambda run: layer_weights(store, run, "dense", counts.layers))
     return _nulls(counts, at, (chosen.start, chosen.end), chosen.notes, (rng, draws))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..schemas.errors import UsageError
 from .moderation import Floats, moderate, trigamma_inverse
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 SEEDS = (2, 3, 4, 5, 6, 8, 10)
 LEVELS = (6, 8, 12, 16, 20)
 SEED_SD, STEP_SD = 0.006, 0.0144
+_CHUNK = 4_000_000  # numbers drawn at once, 32 MB
 _QUANTILES = (np.arange(200) + 0.5) / 200
 
 
@@ -72,7 +74,8 @@ class Power:
         """One line that says what this is."""
         holm = f", Holm over {self.groups} groups" if self.holm else ""
         return (
-            f"power to tell {self.eigenvalue:g} from 1: {self.groups} groups, seed sd "
+            f"power to tell {self.eigenvalue:g} from 1: {self.groups} "
+            f"{'group' if self.groups == 1 else 'groups'}, seed sd "
             f"{self.seed_sd:.4g}, step sd {self.step_sd:.4g}, alpha {self.alpha:g}{holm}"
         )
 
@@ -200,7 +203,8 @@ def power(
     analytic, simulated = np.empty((2, len(seeds), len(levels)))
     for i, s in enumerate(seeds):
         for j, n in enumerate(levels):
-            effect = math.log(eigenvalue) / math.hypot(between, within / math.sqrt(n - 1))
+            scatter = math.hypot(between, within / math.sqrt(n - 1))
+            effect = math.log(eigenvalue) / max(scatter, 1e-6)  # beyond it is certain anyway
             analytic[i, j] = analytic_power(
                 effect, s, number_of, alpha / number_of if holm else alpha
             )
@@ -261,7 +265,8 @@ def _noncentral_t(df: Floats, shift: float, alpha: float) -> float:
     found = 1 - nctdtr(df, shift, bound) + nctdtr(df, shift, -bound)
     # Far out the series of the noncentral t gives NaN; there the normal approximation is exact
     # to many digits (Abramowitz & Stegun 26.7.10).
-    near = ndtr((abs(shift) - bound * (1 - 1 / (4 * df))) / np.sqrt(1 + bound**2 / (2 * df)))
+    with np.errstate(invalid="ignore", over="ignore"):  # a bound may be infinite
+        near = ndtr((abs(shift) - bound * (1 - 1 / (4 * df))) / np.sqrt(1 + bound**2 / (2 * df)))
     return float(np.where(np.isfinite(found), found, near).mean())
 
 
@@ -293,19 +298,30 @@ def simulated_power(
     rng : Generator or int
         Source of randomness, or its seed.
     """
+    generator = np.random.default_rng(rng)
+    chunk = max(1, _CHUNK // (seeds * groups))
+    found = 0
+    for first in range(0, simulations, chunk):
+        draws = generator.standard_normal((min(chunk, simulations - first), seeds, groups))
+        draws[..., 0] += effect
+        found += int(_detected(draws, alpha, holm).sum())
+    return found / simulations
+
+
+def _detected(draws: Floats, alpha: float, holm: bool) -> NDArray[np.bool_]:
+    """Tell in which of the experiments (N, S, G) the first group is found different from 0."""
     from scipy.special import stdtr
 
-    draws = np.random.default_rng(rng).standard_normal((simulations, seeds, groups))
-    draws[..., 0] += effect
+    seeds, groups = draws.shape[1:]
     found = moderate(draws.var(axis=1, ddof=1), seeds - 1)
     t = draws.mean(axis=1) / np.sqrt(found.variance / seeds)
     p = 2 * stdtr(found.df[:, None], -np.abs(t))
     if not holm:
-        return float((p[:, 0] < alpha).mean())
+        return np.asarray(p[:, 0] < alpha)
     order = np.sort(p, axis=-1)
     passes = order < alpha / np.arange(groups, 0, -1)
     rejected = np.minimum.accumulate(passes, axis=-1).sum(axis=-1)
-    return float(((p[:, :1] > p).sum(axis=-1) < rejected).mean())
+    return np.asarray((p[:, :1] > p).sum(axis=-1) < rejected)
 
 
 def _noise(store: Store | None, like: str | None, by: str) -> Noise:

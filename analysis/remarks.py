@@ -9,7 +9,7 @@ from ..store.counts import Counts
 from . import flow
 from .intervals import SMALL, Interval
 from .linearity import Linearity, change_point, odd_first_step
-from .moderation import moderate
+from .moderation import moderate, seed_variance
 from .verdicts import Judgement
 from .window import Window
 
@@ -46,7 +46,8 @@ def remarks(
     return [
         *_few(counts, chosen, found),
         *_groups(counts),
-        *_small(counts, chosen),
+        *_alike(counts, found),
+        *_small(counts, chosen, found),
         *_scatter(counts, pruned, found),
         *_both(counts, judgement),
         *_growth(counts, chosen, pruned, linear),
@@ -55,7 +56,7 @@ def remarks(
 
 def _few(counts: Counts, chosen: Window, found: Interval) -> list[str]:
     notes, steps = [], chosen.end - chosen.start
-    if len(chosen.runs) == 1 and steps < 3:
+    if len(chosen.runs) == 1 and steps < 3 and found.method == "moderated":
         notes.append(
             f"no interval: it takes two seeds, or one run of at least 3 steps, and this one seed "
             f"has {steps}: add --seeds or --levels"
@@ -68,7 +69,7 @@ def _few(counts: Counts, chosen: Window, found: Interval) -> list[str]:
             else f"method {found.method} resamples levels, not seeds: its intervals cover the "
             "population's value about 80 % of the time, not 95 %"
         )
-    if found.method == "paper":
+    if found.method == "paper" and steps > 1:
         notes.append(
             "low and high are the mean minus and plus one standard deviation over levels: a spread "
             "that holds deterministic drift, no error bar"
@@ -96,14 +97,28 @@ def _groups(counts: Counts) -> list[str]:
     return notes
 
 
-def _small(counts: Counts, chosen: Window) -> list[str]:
+def _alike(counts: Counts, found: Interval) -> list[str]:
+    if found.seeds < 2 or found.method not in ("moderated", "t"):
+        return []
+    names = _named(counts, np.isnan(found.variance) & ~counts.exempt)
+    if not names:
+        return []
+    return [
+        f"{names}: all seeds are alike, so nothing tells how far others would lie: no interval. "
+        "Are they copies of one run?"
+    ]
+
+
+def _small(counts: Counts, chosen: Window, found: Interval) -> list[str]:
     last = counts.kept[chosen.runs, chosen.end].mean(axis=0)
     names = _named(counts, (last < SMALL) & ~counts.exempt)
     if not names:
         return []
+    seeds = found.method == "moderated" and found.seeds > 1
+    added = "; that is added to the least variance that intervals have" if seeds else ""
     return [
         f"{names}: fewer than {SMALL} weights at level {chosen.end}, so one step's eigenvalue "
-        "moves by over 1 % by chance alone; that is added to the variance"
+        f"moves by over 1 % by chance alone{added}"
     ]
 
 
@@ -113,7 +128,7 @@ def _scatter(counts: Counts, pruned: Floats, found: Interval) -> list[str]:
         return []
     from scipy.special import fdtrc
 
-    variances = pruned.mean(axis=1).var(axis=0, ddof=1)
+    variances = seed_variance(pruned.mean(axis=1))
     fitted = moderate(variances, found.seeds - 1)
     prior, df = float(fitted.prior_variance), min(float(fitted.prior_df), 1e9)
     if not (np.isfinite(prior) and prior > 0 and df > 0):
@@ -155,8 +170,8 @@ def _growth(counts: Counts, chosen: Window, pruned: Floats, linear: Linearity | 
         bent = [name for name, p in zip(names, linear.p, strict=True) if p < 0.05]
         notes.append(
             f"growth is not constant (Holm p {np.nanmin(linear.p):.2g}; {', '.join(bent[:6])}"
-            f"{' ...' if len(bent) > 6 else ''}): eigenvalues are averages of a flow that bends, "
-            "see the correction c/b"
+            f"{' ...' if len(bent) > 6 else ''}): eigenvalues are averages of a flow that bends; "
+            "correction of --json and to_frame() is c/b"
         )
     with np.errstate(over="ignore"):
         spread = np.exp(pruned[..., active]).std(axis=1, ddof=1).mean(axis=0)

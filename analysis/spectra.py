@@ -22,7 +22,7 @@ from .initial_scale import INITIALISERS
 from .intervals import Interval, estimate, moderated_variances, sampling_variance, t_quantile
 from .null import null_kept
 from .tables import frame
-from .verdicts import judge
+from .verdicts import check_margin, judge
 from .window import Window, choose_window
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ class Spectra:
     def title(self) -> str:
         """One line that says what this is."""
         without = f", {len(self.problems)} without" if self.problems else ""
-        return f"spectra of {self.experiments} experiments by {self.by}{without}"
+        experiments = "experiment" if self.experiments == 1 else "experiments"
+        return f"spectra of {self.experiments} {experiments} by {self.by}{without}"
 
     def summary(self) -> str:
         """Return the title, the frame and what is missing as plain text."""
@@ -99,8 +100,9 @@ def spectra(
     Raises
     ------
     UsageError
-        An experiment or the grouping is not to be had.
+        An experiment, the grouping or the margin is not to be had.
     """
+    check_margin(margin)
     names = None if experiments is None else [store.find_experiment(name) for name in experiments]
     problems: dict[str, str] = {}
     parts: list[dict[str, Any]] = []
@@ -167,8 +169,9 @@ def _columns(batch: list[_Member], margin: float | None) -> dict[str, Any]:
     logs = np.where(exempt, np.nan, flow.log_eigenvalues(kept))
     network = kept.sum(axis=-1)
     scale = (steps / np.log(network[..., 0] / network[..., -1]))[..., None, None]
-    theta = _estimates(logs, sampling_variance(kept, exempt))
-    exponent = _estimates(logs * scale, 0.0)
+    sampling = sampling_variance(kept, exempt)
+    theta = _estimates(logs, sampling)
+    exponent = _estimates(logs * scale, sampling * (scale**2).mean(axis=(1, 2)))
     y = flow.window_exponents(kept, 0, steps)
     null_theta, null_y = _null(batch, network[..., [0, -1]], steps)
     beyond = [excess(np.where(exempt, np.nan, a), b) for a, b in zip(y, null_y, strict=True)]
@@ -212,7 +215,7 @@ def _about(batch: list[_Member]) -> dict[str, Any]:
     }
 
 
-def _estimates(steps: Floats, sampling: Floats | float) -> list[Interval]:
+def _estimates(steps: Floats, sampling: Floats) -> list[Interval]:
     """Do what `intervals.estimate` does by default, for many experiments: steps (E, S, T, G)."""
     seeds = steps.shape[1]
     if seeds == 1:
@@ -244,6 +247,9 @@ def _null(batch: list[_Member], network: Floats, steps: int) -> tuple[Floats, Fl
             scales,
         )
     except RgtoolError:
+        if len(batch) > 1:  # one of them may be what has no null
+            apart = [_null([one], network[i : i + 1], steps) for i, one in enumerate(batch)]
+            return np.concatenate([a for a, _ in apart]), np.concatenate([b for _, b in apart])
         nothing = np.full((*network.shape[:2], len(counts.names)), np.nan)
         return nothing, nothing
     ends = flow.group_sums(layers, index, len(counts.names))

@@ -72,7 +72,8 @@ class Spectrum:
     judgement : Judgement
         Verdicts, p-values and margin.
     linear : Linearity or None
-        Test of constant growth; None for fewer than three steps or two pruned groups.
+        Test of constant growth over the groups that are not exempt, in their order; None for
+        fewer than three steps or two such groups.
     notes : tuple of str
         What the numbers alone do not say.
     """
@@ -113,6 +114,14 @@ class Spectrum:
     def excess(self) -> Floats:
         """y_i - y_i(null): what training and task add to the untrained network; shape (G,)."""
         return self.exponent - self.null_exponent
+
+    @property
+    def correction(self) -> Floats:
+        """c/b of clr = a + b n + c n^2, shape (G,); NaN where growth is constant or exempt."""
+        found = np.full(len(self.names), np.nan)
+        if self.linear is not None:
+            found[~self.exempt] = self.linear.correction
+        return found
 
     @property
     def verdict(self) -> tuple[Verdict, ...]:
@@ -200,6 +209,7 @@ class Spectrum:
                 "verdict": self.verdict,
                 "strong": self.judgement.strong,
                 "within_margin": self.judgement.within,
+                "correction": self.correction,
             }
         )
 

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..schemas.errors import UsageError
 from .intervals import Interval
 
 Verdict = Literal["relevant", "irrelevant", "marginal", "indeterminate", "exempt"]
@@ -58,6 +59,20 @@ def default_margin(seeds: int) -> float:
     return 0.02 if seeds < 5 else 0.01
 
 
+def check_margin(margin: float | None) -> None:
+    """Refuse a margin that certifies nothing.
+
+    Raises
+    ------
+    UsageError
+        The margin is not a positive number.
+    """
+    if margin is not None and not (np.isfinite(margin) and margin > 0):
+        raise UsageError(
+            f"margin is {margin}: it is a positive log eigenvalue, such as .01 for one per cent"
+        )
+
+
 def judge(interval: Interval, exempt: ArrayLike, margin: float | None = None) -> Judgement:
     """Judge by the interval against 0 and by equivalence within the margin.
 
@@ -72,12 +87,11 @@ def judge(interval: Interval, exempt: ArrayLike, margin: float | None = None) ->
 
     Raises
     ------
-    ValueError
+    UsageError
         The margin is not positive.
     """
+    check_margin(margin)
     width = default_margin(interval.seeds) if margin is None else margin
-    if not (np.isfinite(width) and width > 0):
-        raise ValueError(f"a margin of {width} certifies nothing: it is a positive log eigenvalue")
     left = np.asarray(exempt, np.bool_)
     low, high = np.where(left, np.nan, interval.low), np.where(left, np.nan, interval.high)
     if np.isfinite(interval.df):
@@ -85,9 +99,10 @@ def judge(interval: Interval, exempt: ArrayLike, margin: float | None = None) ->
         inner_low, inner_high = interval.quantile(1 - 2 * ALPHA)
         p = holm(np.where(left, np.nan, interval.p_values()))
     else:
-        inner_low, inner_high = low, high
+        inner_low, inner_high = interval.inner or (low, high)
         p = np.full(len(low), np.nan)
-    within = ~left & (inner_low > -width) & (inner_high < width)
+    certain = interval.method != "paper"  # a spread certifies nothing
+    within = certain & ~left & (inner_low > -width) & (inner_high < width)
     verdict = tuple(
         "exempt" if e else _name(float(a), float(b), bool(w))
         for e, a, b, w in zip(left, low, high, within, strict=True)

@@ -87,9 +87,12 @@ def _recorded_stretch(counts: Counts, runs: NDArray[np.int64]) -> tuple[int, int
     end = start + int(missing[0]) - 1 if len(missing) else len(common) - 1
     if not len(candidates) or end == start:
         lacking = max(end + 1, 1)
+        later = _longest_stretch(common)
+        remedy = f", or give --window {later[0]}:{later[1]}, which all have" if later else ""
         raise RgtoolError(
             f"{counts.label}: {_who_lacks(counts, runs, lacking)} no record of level {lacking}, so "
-            "no step is left that all runs have: run or import the missing levels"
+            f"no step from level {start} on is left that all runs have: run or import the missing "
+            f"levels{remedy}"
         )
     notes = []
     if start > 1:
@@ -103,6 +106,16 @@ def _recorded_stretch(counts: Counts, runs: NDArray[np.int64]) -> tuple[int, int
             f"level {end + 1}, the longest run goes to level {len(common) - 1}"
         )
     return start, end, notes
+
+
+def _longest_stretch(common: NDArray[np.bool_]) -> tuple[int, int] | None:
+    """Return the ends of the longest stretch of levels from level 1 on, None without a step."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], common[1:], [False]]).astype(int)))
+    first, last = edges[::2] + 1, edges[1::2]
+    if not (last > first).any():
+        return None
+    best = int((last - first).argmax())
+    return int(first[best]), int(last[best])
 
 
 def _before_collapse(

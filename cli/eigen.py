@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ..schemas.errors import UsageError
+from ..schemas.errors import RgtoolError, UsageError
 from .options import StoreOption, WindowOption, read_window
 from .output import Table, output_options, warn_of
 from .published import is_published, spectrum_of
@@ -50,6 +50,8 @@ _FORMATS = dict.fromkeys(
 ) | dict.fromkeys(("exponent", "excess"), "+.3f")
 _FORMATS |= dict.fromkeys(("null_eigenvalue", "static_eigenvalue"), ".3f")
 
+_DEFAULTS = ("moderated", "count", "tost")  # method, weighting, rule
+
 
 @output_options
 def eigen(
@@ -88,15 +90,20 @@ def eigen(
     Example: rgtool eigen resnet20/cifar10 --by stage
     """
     if experiment and is_published(experiment):
+        if all_ or nulls or margin or (method, weighting, rule) != _DEFAULTS:
+            raise UsageError(f"{experiment} is shown as it was printed: give --by alone with it")
         return spectrum_of(experiment, by, window)
 
     from ..store import Store
 
     opened, levels = Store(store), read_window(window)
     if all_ or nulls:
-        _check_alone(experiment, all_, nulls, (method, weighting, rule))
-        made = _all_table if all_ else _nulls_table
-        table = made(opened, experiment, by or "block", levels, margin)
+        _check_alone(experiment, all_, nulls, (method, weighting, rule), margin)
+        table = (
+            _all_table(opened, by or "block", levels, margin)
+            if all_
+            else _nulls_table(opened, experiment, by or "block", levels)
+        )
     else:
         from ..analysis.eigen import eigen as compute
 
@@ -117,28 +124,38 @@ def eigen(
 
 
 def _check_alone(
-    experiment: str | None, all_: bool, nulls: bool, others: tuple[str, str, str]
+    experiment: str | None,
+    all_: bool,
+    nulls: bool,
+    others: tuple[str, str, str],
+    margin: float | None,
 ) -> None:
     if all_ and nulls:
         raise UsageError("--all and --nulls together: choose one")
     if all_ and experiment:
         raise UsageError(f"--all and '{experiment}': name an experiment, or leave it out")
-    if others != ("moderated", "count", "tost"):
+    if others != _DEFAULTS:
         raise UsageError(
             f"{'--all' if all_ else '--nulls'} knows the default method, weighting and rule alone"
         )
+    if nulls and margin is not None:
+        raise UsageError("--nulls gives no verdicts, so it has no margin: leave out --margin")
 
 
 def _all_table(
-    store: Store,
-    experiment: str | None,
-    by: str,
-    window: tuple[int, int] | None,
-    margin: float | None,
+    store: Store, by: str, window: tuple[int, int] | None, margin: float | None
 ) -> Table:
     from ..analysis.spectra import spectra
 
     found = spectra(store, by=by, window=window, margin=margin)
+    if not found.experiments:
+        if not found.problems:
+            store.find_experiment()  # says that the store is empty
+        more = len(found.problems) - 1
+        raise RgtoolError(
+            f"no experiment has a spectrum by {by}: {found.notes[0]}"
+            + (f" (and {more} more)" if more else "")
+        )
     frame = found.to_frame()
     return Table(
         tuple(frame.columns),
@@ -151,11 +168,7 @@ def _all_table(
 
 
 def _nulls_table(
-    store: Store,
-    experiment: str | None,
-    by: str,
-    window: tuple[int, int] | None,
-    margin: float | None,
+    store: Store, experiment: str | None, by: str, window: tuple[int, int] | None
 ) -> Table:
     from ..analysis.nulls import nulls_of
 

@@ -111,7 +111,7 @@ def _curves(opened: Store, where: str) -> Rows:
         "SELECT avg(accuracy) FROM levels JOIN runs USING (run_id) "
         f"WHERE {where} GROUP BY level ORDER BY level"
     ).rows
-    if accuracy:
+    if any(value is not None and math.isfinite(value) for (value,) in accuracy):
         rows.append(("accuracy", _curve([value for (value,) in accuracy], ".4f")))
     shares = opened.query(
         "SELECT name, list(share ORDER BY level) FROM ("
@@ -131,4 +131,5 @@ def _text(value: Any) -> Any:
 
 def _curve(values: list[float | None], format_: str) -> str:
     numbers = [math.nan if value is None else value for value in values]
-    return f"{sparkline(numbers)}  {numbers[0]:{format_}} to {numbers[-1]:{format_}}"
+    ends = [format(x, format_) if math.isfinite(x) else "none" for x in (numbers[0], numbers[-1])]
+    return f"{sparkline(numbers)}  {ends[0]} to {ends[1]}"

@@ -97,7 +97,8 @@ def _counts(
         levels=np.arange(recorded.shape[1]),
         recorded=recorded,
         kept=(grid.kept @ member).astype(np.int64),  # exact below 2^53
-        magnitude=grid.magnitude @ member,
+        # A run that diverged may have infinite sums: no magnitude, and 0 * inf is none either.
+        magnitude=np.where(np.isfinite(grid.magnitude), grid.magnitude, np.nan) @ member,
         accuracy=grid.accuracy,
         total=(np.array([layer.total for layer in layers]) @ member).astype(np.int64),
         exempt=~exempt @ member == 0,

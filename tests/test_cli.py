@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 import pytest
+import stores
 
 import rgtool
 from rgtool.cli import main
+from rgtool.schemas.recipe import Recipe
 
 
 class Done(NamedTuple):
@@ -79,6 +81,25 @@ def test_dry_run_computes_nothing(cli: Cli, tmp_path: Path) -> None:
     assert told["recipe.prune"] == "0.2"
     assert "images/s" in told["speed"]
     assert not (tmp_path / "rgstore").exists()
+
+
+@pytest.mark.parametrize("last", [None, float("nan")])
+def test_accuracies_that_are_missing_are_not_shown_as_numbers(
+    cli: Cli, tmp_path: Path, last: float | None
+) -> None:
+    recipe = Recipe(architecture="resnet8w4", task="digits")
+    run = stores.write_run(tmp_path, 0, 3, recipe=recipe)
+    kept = stores.counts(recipe, 0, 3)
+    stores.write_record(tmp_path, recipe, run, 3, kept, accuracy=last)
+    shown = {row["what"]: row["value"] for row in json.loads(show(cli, tmp_path).out)}
+    assert shown["accuracy"].endswith("0.9000 to none")
+    for level in range(4):
+        stores.write_record(tmp_path, recipe, run, level, kept, accuracy=last)
+    assert "nan" not in show(cli, tmp_path).out
+
+
+def show(cli: Cli, store: Path) -> Done:
+    return cli("show", "resnet8w4/digits", "--store", str(store), "--json")
 
 
 def test_ls_and_show(cli: Cli, store: Path) -> None:

@@ -194,3 +194,8 @@ def test_a_wrong_question_is_answered_in_words(question, answer):
         null(**{"architecture": "lenet", **question})
     assert error.value.exit_code == 2
     assert "\n" not in str(error.value)
+
+
+def test_less_than_a_weight_is_no_spectrum():
+    with pytest.raises(RgtoolError, match="less than one of 270,896 weights at level 200"):
+        null("resnet20", levels=(1, 200))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable
@@ -197,3 +198,27 @@ def test_bad_input_is_refused_in_words(
 def test_like_needs_a_store() -> None:
     with pytest.raises(RgtoolError, match="needs the store"):
         rgtool.power(like="resnet20/cifar10")
+
+
+def test_extremes_are_answered_without_a_warning() -> None:
+    small = {"seeds": (2,), "levels": (6,), "simulations": 50}
+    certain = rgtool.power(1.02, seed_sd=1e-300, step_sd=0.0, **small)
+    assert certain.analytic.item() == certain.simulated.item() == 1
+    hopeless = rgtool.power(1.02, alpha=1e-300, **small)
+    assert hopeless.analytic.item() == hopeless.simulated.item() == 0
+    assert "1 group," in rgtool.power(1.02, groups=1, **small).title
+
+
+def test_simulations_in_parts_are_those_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rgtool.analysis import power as module
+
+    whole = simulated_power(1.0, 3, 9, 0.05, simulations=200, rng=5)
+    monkeypatch.setattr("rgtool.analysis.power._CHUNK", 3 * 9 * 7)
+    assert module.simulated_power(1.0, 3, 9, 0.05, simulations=200, rng=5) == whole
+
+
+def test_noise_takes_a_group_that_is_pruned() -> None:
+    experiment = counts("resnet20", seeds=2)
+    none = dataclasses.replace(experiment, exempt=np.ones(len(experiment.names), bool))
+    with pytest.raises(RgtoolError, match="no group is pruned"):
+        noise_of_counts(none)

@@ -6,11 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 import stores
 
 from rgtool import Store, eigen, spectra
+from rgtool.cli import main
+from rgtool.schemas import record
+from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import UsageError
+from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.recipe import Recipe
 
 TINY = Recipe(architecture="resnet8w4", task="digits")
@@ -70,7 +75,7 @@ def test_what_has_no_spectrum_is_named_and_the_others_stand(tmp_path: Path) -> N
     assert found.experiments == 1
     assert "its longest run has 2 levels" in found.problems[short.experiment_id]
     assert "no record yet" in found.problems[empty.experiment_id]
-    assert found.title.endswith("1 experiments by stage, 2 without")
+    assert found.title.endswith("1 experiment by stage, 2 without")
     assert any("no record yet" in note for note in found.notes)
     assert found.summary().startswith(found.title)
 
@@ -113,3 +118,92 @@ def test_batches_do_not_depend_on_how_many_are_read_at_once(
             )
         else:
             assert left[column].to_list() == right[column].to_list()
+
+
+def test_a_margin_that_certifies_nothing_is_refused_for_many_as_for_one(mixed: Store) -> None:
+    for margin in (0.0, -1.0, float("nan"), float("inf")):
+        for ask in (
+            lambda m=margin: spectra(mixed, margin=m),
+            lambda m=margin: eigen(mixed, "resnet8w4/a", margin=m),
+        ):
+            with pytest.raises(UsageError, match="margin is"):
+                ask()
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as left:
+        main(["eigen", *arguments])
+    captured = capsys.readouterr()
+    return int(left.value.code or 0), captured.out, captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--all", "--margin", "0"], "margin is 0.0"),
+        (["resnet8w4/a", "--nulls", "--margin", "0.1"], "--nulls gives no verdicts"),
+        (["resnet8w4/a", "--rule", "paper", "--margin", "0.1"], "leave out --margin"),
+        (["published:resnet50-simclr-cifar10", "--nulls"], "as it was printed"),
+        (["published:resnet50-simclr-cifar10", "--method", "iid"], "as it was printed"),
+        (["--all", "--window", "7:9"], "no experiment has a spectrum"),
+    ],
+)
+def test_options_that_do_not_go_together_are_told(
+    mixed: Store, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    code, out, err = call(capsys, *arguments, "--store", str(mixed.path))
+    assert (code, out) == (1 if "--window" in arguments else 2, "")
+    assert words in err and len(err.splitlines()) == 1
+
+
+def test_a_store_without_any_spectrum_is_a_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = call(capsys, "--all", "--json", "--store", str(tmp_path))
+    assert (code, out) == (1, "") and "holds no runs" in err
+    stores.write_run(tmp_path, 0, 1, recipe=TINY)
+    code, out, err = call(capsys, "--all", "--store", str(tmp_path))
+    assert (code, out) == (1, "") and "its longest run has 2 levels" in err
+
+
+def test_a_run_has_nulls_of_its_own(mixed: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Recipe(architecture="resnet8w4", task="a").run_id(1)
+    code, _, err = call(capsys, run, "--nulls", "--store", str(mixed.path))
+    assert code == 0 and "1 seed, levels 1:6" in err
+
+
+def test_infinite_magnitudes_of_a_diverged_run_are_none(tmp_path: Path) -> None:
+    for seed in range(2):
+        stores.write_run(tmp_path, seed, 4, recipe=TINY)
+    folder = RunFolder.of(tmp_path, TINY.run_id(1))
+    table = record.read_record(folder.record(4))
+    infinite = pa.array([np.inf] + table["magnitude"].to_pylist()[1:])
+    place = table.schema.get_field_index("magnitude")
+    record.write_record(folder.record(4), table.set_column(place, "magnitude", infinite))
+    counted = eigen(Store(tmp_path), by="stage")
+    assert np.isfinite(counted.low).all()
+    with pytest.raises(UsageError, match="tell no magnitudes at some level"):
+        eigen(Store(tmp_path), by="stage", weighting="magnitude")
+
+
+def test_one_experiment_without_a_null_leaves_that_of_the_others(tmp_path: Path) -> None:
+    """Alike in all but how much is pruned, so that they are computed together."""
+    for prune in (0.2, 0.9):
+        recipe = Recipe(architecture="lenet", task="digits", exempt=("fc",), prune=prune)
+        for seed in range(2):
+            stores.write_run(tmp_path, seed, 4, recipe=recipe)
+    strange = Store(tmp_path)
+    layers = architecture("lenet").counted()
+    recipe = Recipe(architecture="lenet", task="digits", exempt=("fc",), prune=0.9)
+    for seed in range(2):  # an import that says its output layer is exempt, and prunes it
+        folder = RunFolder.of(tmp_path, recipe.run_id(seed))
+        kept = np.array([[x.total for x in layers]] + [[300, 100, 500 - n] for n in range(4)])
+        for level in range(5):
+            folder.record(level).unlink()
+            stores.write_record(tmp_path, recipe, recipe.run_id(seed), level, kept - seed)
+    frame = spectra(strange).to_frame()
+    nulls = {
+        name: rows["null_eigenvalue"].null_count()
+        for (name,), rows in frame.group_by("experiment_id")
+    }
+    assert sorted(nulls.values()) == [0, 3]

@@ -183,6 +183,17 @@ def test_no_value_is_missing_without_a_word(which, seeds, levels, rng):
     assert ("no intervals" in spectrum.title) == ("no interval" in words)
 
 
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_an_exponent_is_as_uncertain_as_its_eigenvalue(seeds):
+    """Small groups: the sampling of their counts is in both intervals."""
+    experiment = counts("resnet8", seeds=seeds, levels=8)
+    assert (experiment.kept[:, -1] < 2500).any()
+    spectrum = spectrum_of(experiment)
+    scale = -math.log(0.8)
+    np.testing.assert_allclose(spectrum.exponent_low * scale, np.log(spectrum.low), atol=1e-3)
+    np.testing.assert_allclose(spectrum.exponent_high * scale, np.log(spectrum.high), atol=1e-3)
+
+
 def test_the_window_ends_before_a_collapse():
     experiment = counts("resnet20", seeds=2)
     kept = experiment.kept.copy()
@@ -209,8 +220,14 @@ def test_a_gap_ends_the_window_and_it_is_said():
     np.testing.assert_array_equal(spectrum.eigenvalue, whole.eigenvalue)
     with pytest.raises(RgtoolError, match="no record of level 6"):
         spectrum_of(without(experiment, (0, 6)), window=(1, 8))
-    with pytest.raises(RgtoolError, match="no record of level 2, so no step is left"):
+    with pytest.raises(
+        RgtoolError, match="no record of level 2, so no step .* --window 3:12, which"
+    ):
         spectrum_of(without(experiment, (1, 2)))
+    assert spectrum_of(without(experiment, (1, 2)), window=(3, 12)).window == (3, 12)
+    every_other = without(experiment, *((1, level) for level in range(2, 13, 2)))
+    with pytest.raises(RgtoolError, match="import the missing levels$"):
+        spectrum_of(every_other)
 
 
 def test_an_import_without_its_first_levels_starts_later():
@@ -276,3 +293,74 @@ def test_a_lone_group_has_nothing_to_be_compared_with():
     kept[..., 1] = experiment.total[1]
     spectrum = spectrum_of(dataclasses.replace(experiment, exempt=exempt, kept=kept))
     assert any("no group can be compared" in note for note in spectrum.notes)
+
+
+@pytest.mark.parametrize("method", ["iid", "block"])
+def test_one_step_has_nothing_to_resample(method):
+    experiment = counts("resnet20", seeds=1)
+    with pytest.raises(RgtoolError, match=f"method {method} needs 3 steps and the window has 1"):
+        spectrum_of(experiment, (1, 2), method=method)
+    assert np.isfinite(spectrum_of(experiment, (1, 4), method=method).low).all()
+
+
+@pytest.mark.parametrize("method", ["moderated", "t"])
+def test_seeds_that_are_copies_make_nothing_certain(method):
+    one = counts("resnet20", seeds=1, levels=8)
+    copies = dataclasses.replace(
+        one.select([0, 0, 0]), runs=("a", "b", "c"), kept=np.repeat(one.kept, 3, axis=0) * 1000
+    )
+    spectrum = spectrum_of(copies, (1, 3), method=method)
+    assert np.isnan(spectrum.low).all() and set(spectrum.verdict) == {"indeterminate"}
+    words = "\n".join(spectrum.notes)
+    assert "all seeds are alike" in words and "Are they copies of one run?" in words
+    longer = spectrum_of(copies, method=method)
+    assert longer.linear is not None and not longer.linear.rejected
+    assert np.isnan(longer.linear.p).all()
+
+
+def test_magnitudes_that_vanish_have_no_share():
+    experiment = counts("resnet20", seeds=2)
+    magnitude = experiment.kept * 0.5
+    magnitude[1, 4] = 0
+    with pytest.raises(RgtoolError, match=r"-s1, level 4: the magnitudes of group stem sum to 0"):
+        spectrum_of(dataclasses.replace(experiment, magnitude=magnitude), weighting="magnitude")
+
+
+def test_a_group_that_the_null_empties_is_named():
+    experiment = counts("resnet20", "stage", seeds=2, levels=12)
+    uniform = dataclasses.replace(experiment.recipe, init="kaiming_uniform", prune=0.5)
+    kept = np.maximum(experiment.total * 0.5 ** np.arange(13)[:, None], 1).astype(np.int64)
+    kept = np.stack([kept, kept + (kept > 1000)])
+    spectrum = spectrum_of(dataclasses.replace(experiment, recipe=uniform, kept=kept))
+    dead = [n for n, y in zip(spectrum.names, spectrum.excess, strict=True) if np.isnan(y)]
+    assert dead
+    assert f"{', '.join(dead)}: the null would have lost every weight" in "\n".join(spectrum.notes)
+
+
+def test_a_small_group_is_said_to_be_what_it_is():
+    words = {
+        (seeds, method): "\n".join(
+            spectrum_of(counts("resnet8", seeds=seeds, levels=8), method=method).notes
+        )
+        for seeds, method in ((1, "moderated"), (2, "moderated"), (2, "t"), (2, "paper"))
+    }
+    assert all("fewer than 2500 weights" in text for text in words.values())
+    added = [case for case, text in words.items() if "added to the least variance" in text]
+    assert added == [(2, "moderated")]
+    assert "certified within" not in words[2, "paper"]
+
+
+def test_the_correction_stands_beside_its_group():
+    """Groups that are exempt have none, and do not shift those of the others."""
+    experiment = counts("lenet", seeds=3, task="mnist")
+    kept = experiment.kept.copy()
+    kept[:, :, 1] = np.rint(kept[:, :, 1] * np.exp(-0.005 * np.arange(13) ** 2))
+    exempt = np.array([True, False, False])
+    spectrum = spectrum_of(dataclasses.replace(experiment, kept=kept, exempt=exempt))
+    assert spectrum.linear is not None and spectrum.linear.rejected
+    frame = spectrum.to_frame()
+    assert frame["correction"].to_list()[0] is None
+    np.testing.assert_array_equal(frame["correction"].to_numpy()[1:], spectrum.linear.correction)
+    assert any("correction of --json" in note for note in spectrum.notes)
+    steady = spectrum_of(counts("resnet20", seeds=2, noise=0.0))
+    assert np.isnan(steady.correction).all() or steady.linear.rejected
