@@ -27,7 +27,8 @@ def demo(
     Example: rgtool demo
     """
     from ..analysis.eigen import eigen
-    from ..runner.experiment import execute, plan
+    from ..runner.experiment import execute
+    from ..runner.plan import plan
     from ..schemas.blocks import coarsest
     from ..store import Store
     from .eigen import spectrum_table

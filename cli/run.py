@@ -15,7 +15,8 @@ from .output import Table, duration, output_options, say, size
 
 if TYPE_CHECKING:
     from ..runner.estimate import Estimate
-    from ..runner.experiment import Outcome, Plan
+    from ..runner.experiment import Outcome
+    from ..runner.plan import Plan
 
 _LONG = 3600.0  # seconds after which a run is announced with its estimate
 _WORTH_A_PROBE = 3e12  # images x prunable weights: minutes rather than seconds on one core
@@ -59,7 +60,8 @@ def run(
     Example: rgtool run resnet20 cifar10 --seeds 5 --levels 16
     """
     from ..runner.estimate import estimate
-    from ..runner.experiment import execute, plan
+    from ..runner.experiment import execute
+    from ..runner.plan import plan
     from .progress import show_progress, stop_on_signals
 
     if workers is not None and workers < 1:

@@ -44,6 +44,8 @@ class Images:
         Normalisation of images scaled to [0, 1], as published with the task.
     augment : tuple of str
         The augmentation published with the task, see `Loader`.
+    x_valid, y_valid : arrays or None
+        Training images that are held out for validation.
     """
 
     name: str
@@ -55,6 +57,8 @@ class Images:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augment: tuple[str, ...] = ()
+    x_valid: NDArray[np.uint8] | None = None
+    y_valid: NDArray[np.int64] | None = None
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -66,9 +70,36 @@ class Images:
     def sha256(self) -> str:
         """Hash of all images and labels: tells whether two runs saw the same data."""
         digest = hashlib.sha256()
-        for array in (self.x_train, self.y_train, self.x_test, self.y_test):
+        arrays = [self.x_train, self.y_train, self.x_test, self.y_test]
+        if self.x_valid is not None and self.y_valid is not None:
+            arrays += [self.x_valid, self.y_valid]
+        for array in arrays:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+    def hold_out(self, size: int) -> Images:
+        """Hold the last `size` training images out for validation.
+
+        Raises
+        ------
+        UsageError
+            Nothing would be left to train on.
+        """
+        if size == 0:
+            return self
+        left = len(self.y_train) - size
+        if left < self.classes:
+            raise UsageError(
+                f"valid_size {size}: {self.name} has {len(self.y_train)} training images in "
+                f"{self.classes} classes; hold out at most {len(self.y_train) - self.classes}"
+            )
+        return dataclasses.replace(
+            self,
+            x_train=self.x_train[:left],
+            y_train=self.y_train[:left],
+            x_valid=self.x_train[left:],
+            y_valid=self.y_train[left:],
+        )
 
     def balanced_subset(self, size: int) -> Images:
         """Keep the first images of every class, `size` in all, in their order.
@@ -91,7 +122,9 @@ class Images:
         return dataclasses.replace(self, x_train=self.x_train[chosen], y_train=self.y_train[chosen])
 
 
-def load(task: str, folder: Path | None = None, train_size: int | None = None) -> Images:
+def load(
+    task: str, folder: Path | None = None, train_size: int | None = None, valid_size: int = 0
+) -> Images:
     """Load a data set, downloading it where that is possible.
 
     Parameters
@@ -102,6 +135,8 @@ def load(task: str, folder: Path | None = None, train_size: int | None = None) -
         Where the files lie or go; default `$RGTOOL_DATA`, then `~/.cache/rgtool`.
     train_size : int, optional
         Class-balanced subset of the training set.
+    valid_size : int
+        Last training images, held out for validation before the subset is taken.
 
     Raises
     ------
@@ -119,6 +154,7 @@ def load(task: str, folder: Path | None = None, train_size: int | None = None) -
     else:
         names = [*DATASETS, "npz:FILE"]
         raise UsageError(f"data set '{task}' is unknown: {did_you_mean(task, names)}")
+    images = images.hold_out(valid_size)
     return images if train_size is None else images.balanced_subset(train_size)
 
 
