@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..schemas.blocks import coarsest
-from .options import StoreOption, read_duration, read_seeds
+from .options import DataOption, StoreOption, read_duration, read_fields, read_seeds
 from .output import Table, duration, output_options, say, size
 
 if TYPE_CHECKING:
@@ -24,9 +24,11 @@ _WORTH_A_PROBE = 3e12  # images x prunable weights: minutes rather than seconds 
 
 @output_options
 def run(
-    model: Annotated[str, typer.Argument(help="Network: lenet, resnet8 ... resnet110.")],
+    model: Annotated[str, typer.Argument(help="Network: lenet, resnet20, vgg16, resnet50, ...")],
     task: Annotated[str, typer.Argument(help="Data set: digits, cifar10, ...")],
-    recipe: Annotated[str, typer.Option(help="Named recipe.")] = "frankle2020",
+    recipe: Annotated[
+        str, typer.Option(help="Named recipe (rgtool recipes), or a TOML file.")
+    ] = "frankle2020",
     seeds: Annotated[str, typer.Option(help="A count (5: seeds 0 to 4) or seeds (3,7).")] = "1",
     levels: Annotated[int, typer.Option(help="Prunings; one record more is written.")] = 16,
     prune: Annotated[float | None, typer.Option(help="Share pruned a level.")] = None,
@@ -41,12 +43,24 @@ def run(
     control: Annotated[str | None, typer.Option(help="reinit: re-initialise found masks.")] = None,
     width: Annotated[int | None, typer.Option(help="Channels of a ResNet's first stage.")] = None,
     train_size: Annotated[int | None, typer.Option(help="Class-balanced training subset.")] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of the data sets.", envvar="RGTOOL_DATA")
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any field: lr=0.05. Repeatable.", metavar="FIELD=VALUE"),
     ] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Pretrained weights: .safetensors or of torch.save.")
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, tf32, bf16 or fp16.")] = None,
+    compile: Annotated[
+        str, typer.Option(help="auto, on or off: fuse the steps with torch.compile.")
+    ] = "auto",
+    data: DataOption = None,
     store: StoreOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
+    replicas: Annotated[
+        int | None, typer.Option(help="Seeds side by side in one process; for GPUs.")
+    ] = None,
     keep: Annotated[str, typer.Option(help="Weights kept: init, rewind, dense.")] = "init,rewind",
     time_budget: Annotated[
         str | None, typer.Option(help="Stop cleanly after 90s, 9m, 1.5h.")
@@ -66,6 +80,18 @@ def run(
 
     if workers is not None and workers < 1:
         raise typer.BadParameter("at least one process is needed", param_hint="--workers")
+    options = {
+        "prune": prune,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "rewind": rewind,
+        "rounding": rounding,
+        "scope": scope,
+        "pruner": pruner,
+        "control": control,
+        "train_size": train_size,
+        "precision": precision,
+    }
     made = plan(
         model,
         task,
@@ -76,19 +102,16 @@ def run(
         data_folder=data,
         device=device,
         workers=workers,
+        replicas=replicas,
+        compile=compile,
         keep=tuple(part.strip() for part in keep.split(",") if part.strip()),
+        init_file=init,
         time_budget=read_duration(time_budget),
-        prune=prune,
-        epochs=epochs,
-        batch_size=batch_size,
-        rewind=rewind,
-        rounding=rounding,
-        scope=scope,
-        pruner=pruner,
-        control=control,
         width=width,
-        train_size=train_size,
+        **read_fields(set_ or (), options),
     )
+    for note in made.notes:
+        say(note)
     if dry_run:
         return _dry_run(made, estimate(made))
     if _work(made) > _WORTH_A_PROBE:
@@ -124,6 +147,7 @@ def _dry_run(made: Plan, expected: Estimate) -> Table:
         ("records", f"{expected.records}, of which {expected.remaining} are to be computed"),
         ("disk", size(expected.disk)),
         ("device", f"{made.device}, {made.workers} process(es) of one thread"),
+        ("side by side", f"{made.replicas} seed(s) in a process, {made.kernels.name} kernels"),
         ("speed", f"{expected.images_per_second:.0f} images/s a process (probed)"),
         ("time", f"about {duration(expected.seconds)}"),
     ]

@@ -129,22 +129,27 @@ class Normalise:
 
 
 Batches = list[tuple[Tensor, Tensor]]
+# Images a batch without gradients: few on a CPU, whose cache is what counts (ResNet-20 evaluates
+# 1.6 times faster with 125 than with 1000), many on a GPU, whose kernels are launched one by one.
+_EVALUATED = {"cpu": 125, "cuda": 2000}
 
 
-def test_batches(images: Images, device: torch.device, batch_size: int = 1000) -> Batches:
-    """Return the test set as normalised batches on the device (large ones: no gradient is kept)."""
+def test_batches(images: Images, device: torch.device, batch_size: int | None = None) -> Batches:
+    """Return the test set as normalised batches on the device."""
     return _batches(images, images.x_test, images.y_test, device, batch_size)
 
 
-def valid_batches(images: Images, device: torch.device, batch_size: int = 1000) -> Batches:
+def valid_batches(images: Images, device: torch.device, batch_size: int | None = None) -> Batches:
     """Return the validation set in the same way; empty where nothing is held out."""
     if images.x_valid is None or images.y_valid is None:
         return []
     return _batches(images, images.x_valid, images.y_valid, device, batch_size)
 
 
-def _batches(images: Images, x: object, y: object, device: torch.device, size: int) -> Batches:
-    normalise = Normalise(images, device)
+def _batches(
+    images: Images, x: object, y: object, device: torch.device, batch_size: int | None
+) -> Batches:
+    normalise, size = Normalise(images, device), batch_size or _EVALUATED[device.type]
     raw, labels = torch.as_tensor(x).to(device), torch.as_tensor(y).to(device)
     return [
         (normalise(part), part_labels)

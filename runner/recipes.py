@@ -12,7 +12,7 @@ from typing import Any
 
 from ..schemas.blocks import Architecture, with_width
 from ..schemas.errors import RgtoolError, UsageError, did_you_mean
-from ..schemas.published_recipes import PUBLISHED
+from ..schemas.published_recipes import IMPORTS_ONLY, PUBLISHED
 from ..schemas.recipe import CHOICES, Recipe
 from ..schemas.steps import Step
 from .arithmetic import PRECISIONS
@@ -21,9 +21,8 @@ from .models import BN_INITIALISERS, INITIALISERS, architecture, check
 from .pruning import PRUNERS
 
 DEFAULT = "frankle2020"
-_IMPORTS_ONLY = ("chen2020a",)  # AdamW and BERT
 RECIPES: dict[str, Callable[[Architecture], dict[str, Any]]] = {
-    name: fields for name, fields in PUBLISHED.items() if name not in _IMPORTS_ONLY
+    name: fields for name, fields in PUBLISHED.items() if name not in IMPORTS_ONLY
 }
 # What does not belong to a recipe's file or to --set, and where it comes from instead.
 _GIVEN_ELSEWHERE = {

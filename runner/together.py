@@ -118,7 +118,7 @@ def _train(group: Sequence[Training]) -> None:
     lanes = [training.lane for training in group]
     before = [lane.trainer.state() for lane in lanes] if len(group) > 1 else []
     try:
-        train(lanes, first.start, first.end, _stepper(first.kernels))
+        train(lanes, first.start, first.end, stepper(first.kernels))
     except Exception as error:
         if _is_memory(error):
             for lane in lanes:
@@ -132,7 +132,8 @@ def _train(group: Sequence[Training]) -> None:
         raise
 
 
-def _stepper(kernels: Kernels) -> Stepper:
+def stepper(kernels: Kernels) -> Stepper:
+    """Return what makes a step of a group with these kernels."""
     if not kernels.graph:
         return plain_steps
     from .graphs import GraphSteps

@@ -68,7 +68,7 @@ class Trainer:
         forward: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.module, self.recipe, self.loader = module, recipe, loader
-        self.forward = forward or module
+        self.forward = module if forward is None else forward
         self.device = loader.pixels.device
         per_epoch = loader.iterations_per_epoch
         self.milestones = sorted(Step.parse(m).iteration(per_epoch) for m in recipe.milestones)
