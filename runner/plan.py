@@ -19,7 +19,7 @@ from .kernels import EAGER, Kernels, kernels
 from .models import architecture, build, check
 from .pretrained import Pretrained, read_pretrained
 from .pruning import kept_series
-from .recipes import DEFAULT, as_control, recipe
+from .recipes import DEFAULT, as_control, check_choosable, recipe
 
 _BRANCHES = 8  # replicas that a GPU gets at once; memory decides in the end
 
@@ -156,6 +156,7 @@ def plan(
     """Resolve and check an experiment without computing anything; see `run` for the parameters."""
     numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(dict.fromkeys(seeds))
     _check_numbers(numbers, seeds, levels, workers, replicas, keep)
+    check_choosable(changes)
     check(with_width(model, changes.get("width")))  # before the data, which may be long in coming
     folder = Path(data_folder) if data_folder is not None else None
     chosen = machine.device(device)

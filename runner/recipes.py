@@ -77,9 +77,7 @@ def recipe(
         changes = {**in_file, **changes}
     if name not in RECIPES:
         raise UsageError(f"recipe '{name}' is unknown: {did_you_mean(name, RECIPES)}")
-    for field in changes:
-        if field in _GIVEN_ELSEWHERE:
-            raise UsageError(f"{field} cannot be chosen: {_GIVEN_ELSEWHERE[field]}")
+    check_choosable(changes)
     check(with_width(model, width))
     network = architecture(with_width(model, width), images.input_shape, images.classes)
     fields: dict[str, Any] = {
@@ -100,6 +98,19 @@ def recipe(
         resolved = _move_along(resolved, fields, changes, per_epoch)
     _check_points(resolved, per_epoch)
     return resolved
+
+
+def check_choosable(fields: Iterable[str]) -> None:
+    """Refuse fields of a recipe that follow from something else.
+
+    Raises
+    ------
+    UsageError
+        One is not to be chosen; the message says what it follows from.
+    """
+    for field in fields:
+        if field in _GIVEN_ELSEWHERE:
+            raise UsageError(f"{field} cannot be chosen: {_GIVEN_ELSEWHERE[field]}")
 
 
 def read_recipe(path: Path) -> tuple[str, dict[str, Any]]:
