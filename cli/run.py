@@ -58,6 +58,7 @@ def run(
     store: StoreOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
+    threads: Annotated[int, typer.Option(help="Threads of a process: other bits.")] = 1,
     replicas: Annotated[
         int | None, typer.Option(help="Seeds side by side in one process; for GPUs.")
     ] = None,
@@ -102,6 +103,7 @@ def run(
         data_folder=data,
         device=device,
         workers=workers,
+        threads=threads,
         replicas=replicas,
         compile=compile,
         keep=tuple(part.strip() for part in keep.split(",") if part.strip()),
@@ -146,7 +148,7 @@ def _dry_run(made: Plan, expected: Estimate) -> Table:
         ("kept weights", " ".join(map(str, made.kept))),
         ("records", f"{expected.records}, of which {expected.remaining} are to be computed"),
         ("disk", size(expected.disk)),
-        ("device", f"{made.device}, {made.workers} process(es) of one thread"),
+        ("device", f"{made.device}, {made.workers} process(es) of {made.threads} thread(s)"),
         ("side by side", f"{made.replicas} seed(s) in a process, {made.kernels.name} kernels"),
         ("speed", f"{expected.images_per_second:.0f} images/s a process (probed)"),
         ("time", f"about {duration(expected.seconds)}"),

@@ -122,15 +122,15 @@ def bench(made: Plan, seconds: float = 3.0) -> Bench:
     device = torch.device(made.device)
     machine.prepare(device, made.recipe.precision)
     gpu = device.type == "cuda"
-    equipment = [_equipment(made, seed) for seed in range(8 if gpu else 2)]
+    equipment = [equipment_of(made, seed) for seed in range(8 if gpu else 2)]
     counts = (1, 2, 4, 8) if gpu else (1, 2)
-    speeds = {n: _speed(made, equipment[:n], seconds) for n in counts}
+    speeds = {n: speed(made, equipment[:n], seconds) for n in counts}
     layouts = [Layout(1, 1, n, speed) for n, (speed, _) in speeds.items()]
     if not gpu and (cores := machine.workers(device)) > 1:
         torch.set_num_threads(cores)
-        layouts.append(Layout(1, cores, 1, _speed(made, equipment[:1], seconds)[0]))
+        layouts.append(Layout(1, cores, 1, speed(made, equipment[:1], seconds)[0]))
         torch.set_num_threads(machine.THREADS)
-        layouts.append(Layout(cores, 1, 1, _processes(made, cores, seconds)))
+        layouts.append(Layout(cores, 1, 1, processes_speed(made, cores, seconds)))
     first = equipment[0]
     tests = first.tests
     began = time.perf_counter()
@@ -168,7 +168,8 @@ def _used(layouts: Sequence[Layout], made: Plan) -> Layout:
     )
 
 
-def _equipment(made: Plan, seed: int) -> Equipment:
+def equipment_of(made: Plan, seed: int) -> Equipment:
+    """Return what one replica of a plan computes with, at a rate that moves nothing."""
     # Speed does not depend on the learning rate, and a small one cannot diverge.
     recipe = dataclasses.replace(made.recipe, lr=1e-6)
     device = torch.device(made.device)
@@ -177,7 +178,7 @@ def _equipment(made: Plan, seed: int) -> Equipment:
     )
 
 
-def _speed(
+def speed(
     made: Plan,
     equipment: Sequence[Equipment],
     seconds: float,
@@ -205,7 +206,7 @@ def _speed(
     return images / (time.perf_counter() - began), images / (time.process_time() - busy)
 
 
-def _processes(made: Plan, count: int, seconds: float) -> float:
+def processes_speed(made: Plan, count: int, seconds: float) -> float:
     """Measure several processes at once, one thread each."""
     context = multiprocessing.get_context("spawn")
     results: Any = context.Queue()
@@ -225,8 +226,8 @@ def _processes(made: Plan, count: int, seconds: float) -> float:
 
 def _measure(made: Plan, seed: int, seconds: float, barrier: Barrier, results: Any) -> None:
     machine.prepare(torch.device(made.device), made.recipe.precision)
-    equipment = _equipment(made, seed)
-    results.put(_speed(made, [equipment], seconds, lambda: barrier.wait(_START))[0])
+    equipment = equipment_of(made, seed)
+    results.put(speed(made, [equipment], seconds, lambda: barrier.wait(_START))[0])
 
 
 def _layers(module: nn.Module, shape: tuple[int, int, int]) -> list[tuple[nn.Module, Tensor]]:

@@ -57,7 +57,7 @@ def estimate(made: Plan) -> Estimate:
     the shapes, the time is as good as the machine is quiet.
     """
     device = torch.device(made.device)
-    machine.prepare(device, made.recipe.precision)
+    machine.prepare(device, made.recipe.precision, made.threads)
     images, recipe = made.images, made.recipe
     module = build(recipe.architecture, images.input_shape, images.classes).to(device)
     loader = Loader(

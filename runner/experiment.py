@@ -90,7 +90,7 @@ def compute_seeds(
     Nothing that is expected is raised.
     """
     device = torch.device(made.device)
-    machine.prepare(device, made.recipe.precision)
+    machine.prepare(device, made.recipe.precision, made.threads)
     ends = {seed: Event(kind="stopped", seed=seed) for seed in seeds}
 
     def works() -> Iterator[tuple[int, Work]]:
@@ -185,6 +185,7 @@ def run(
     data_folder: str | Path | None = None,
     device: str = "auto",
     workers: int | None = 1,
+    threads: int = machine.THREADS,
     replicas: int | None = None,
     compile: str = "auto",
     keep: Sequence[str] = ("init", "rewind"),
@@ -214,6 +215,9 @@ def run(
     workers : int or None
         Processes at once; None takes one a core (a script then needs the usual
         `if __name__ == "__main__":`).
+    threads : int
+        Threads of a process; other numbers give other bits, and several processes of one thread
+        train more images than one of several.
     replicas : int or None
         Replicas that train side by side in a process; None: one on a CPU, several on a GPU.
     compile : str
@@ -260,6 +264,7 @@ def run(
         data_folder=data_folder,
         device=device,
         workers=workers,
+        threads=threads,
         replicas=replicas,
         compile=compile,
         keep=keep,

@@ -12,7 +12,7 @@ import torch
 
 from ..schemas.errors import RgtoolError, UsageError
 
-THREADS = 1  # per replica, alone or together
+THREADS = 1  # of a process, unless more are asked for: bits are those of the number of threads
 
 
 def device(name: str = "auto") -> torch.device:
@@ -49,9 +49,9 @@ def workers(chosen: torch.device) -> int:
     return os.cpu_count() or 1
 
 
-def prepare(chosen: torch.device, precision: str = "float32") -> None:
-    """Make results repeatable: one thread, deterministic kernels, no less precision than asked."""
-    torch.set_num_threads(THREADS)
+def prepare(chosen: torch.device, precision: str = "float32", threads: int = THREADS) -> None:
+    """Make results repeatable: threads, deterministic kernels, no less precision than asked."""
+    torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     if chosen.type == "cuda":
@@ -64,7 +64,7 @@ def describe(chosen: torch.device) -> dict[str, Any]:
     gpu = chosen.type == "cuda"
     return {
         "device": torch.cuda.get_device_name(chosen) if gpu else "cpu",
-        "threads": THREADS,
+        "threads": torch.get_num_threads(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
         "deterministic": True,
         "platform": platform.platform(),

@@ -45,7 +45,9 @@ class Plan:
     device : str
         Device, as torch names it.
     workers : int
-        Processes that compute at once, each with one thread.
+        Processes that compute at once.
+    threads : int
+        Threads of a process.
     replicas : int
         Replicas that train side by side in a process.
     keep : tuple of str
@@ -74,6 +76,7 @@ class Plan:
     keep: tuple[str, ...] = ("init", "rewind")
     deadline: float | None = None
     found: Recipe | None = None
+    threads: int = machine.THREADS
     replicas: int = 1
     kernels: Kernels = EAGER
     init_file: Path | None = None
@@ -146,6 +149,7 @@ def plan(
     data_folder: str | Path | None = None,
     device: str = "auto",
     workers: int | None = None,
+    threads: int = machine.THREADS,
     replicas: int | None = None,
     compile: str = "auto",
     keep: Sequence[str] = ("init", "rewind"),
@@ -155,7 +159,8 @@ def plan(
 ) -> Plan:
     """Resolve and check an experiment without computing anything; see `run` for the parameters."""
     numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(dict.fromkeys(seeds))
-    _check_numbers(numbers, seeds, levels, workers, replicas, keep)
+    _check_numbers(numbers, seeds, levels, keep)
+    _check_layout(workers, threads, replicas)
     check_choosable(changes)
     check(with_width(model, changes.get("width")))  # before the data, which may be long in coming
     folder = Path(data_folder) if data_folder is not None else None
@@ -174,7 +179,7 @@ def plan(
         resolved = replace(resolved, control=control)  # rejected there, with the known names
     if workers is None and replicas is not None and replicas > 1:
         workers = 1
-    at_once = min(len(numbers), workers or machine.workers(chosen))
+    at_once = min(len(numbers), workers or max(1, machine.workers(chosen) // threads))
     side_by_side = replicas or (1 if chosen.type == "cpu" else _BRANCHES)
     made = Plan(
         recipe=resolved,
@@ -189,6 +194,7 @@ def plan(
         keep=tuple(keep),
         deadline=None if time_budget is None else time.time() + time_budget,
         found=found,
+        threads=threads,
         replicas=min(side_by_side, -(-len(numbers) // at_once)),
         kernels=kernels(compile, chosen),
         init_file=pretrained.path if pretrained else None,
@@ -207,8 +213,6 @@ def _check_numbers(
     numbers: tuple[int, ...],
     seeds: int | Sequence[int],
     levels: int,
-    workers: int | None,
-    replicas: int | None,
     keep: Sequence[str],
 ) -> None:
     if not numbers or min(numbers) < 0:
@@ -218,6 +222,11 @@ def _check_numbers(
     unknown = [name for name in keep if name not in KEEPABLE]
     if unknown:
         raise UsageError(f"keep '{unknown[0]}' is unknown: choose from {', '.join(KEEPABLE)}")
+
+
+def _check_layout(workers: int | None, threads: int, replicas: int | None) -> None:
+    if threads < 1:
+        raise UsageError(f"threads is {threads}: at least one computes")
     if workers is not None and workers < 1:
         raise UsageError(f"workers is {workers}: at least one process is needed")
     if replicas is not None and replicas < 1:
