@@ -10,8 +10,10 @@ shapes, where they are found.
 
 OpenLTH runs as it does by default: its own loop, a PIL pipeline without workers, one process with a
 thread a core. On a machine that is busy with other things only the lines by processor time mean
-anything: images a second that a thread really worked (--busy measures nothing else). Aims for ResNet-20 on two cores: 2 x for one seed, 2.5 x for two replicas of one
-thread, 3.4 x for bf16 (on a processor that has its instructions), 10 x for the pipeline alone.
+anything: images a second that a thread really worked (--busy measures nothing else).
+
+Aims for ResNet-20 on two cores: 2 x for one seed, 2.5 x for two replicas of one thread, 3.4 x for
+bf16 (on a processor that has its instructions), 10 x for the pipeline alone.
 """
 
 from __future__ import annotations

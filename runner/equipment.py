@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 
 from ..schemas.recipe import Recipe
-from .data import Images
+from .images import Images
 from .kernels import Kernels
 from .loader import Batches, Loader, test_batches, valid_batches
 from .models import build, initialise

@@ -25,9 +25,9 @@ from ..schemas.steps import Step
 from ..schemas.tensors import read_mask, read_tensors, write_mask, write_tensors
 from . import machine
 from .checkpoint import Checkpoint
-from .data import Images
 from .equipment import Equipment
 from .event import Event
+from .images import Images
 from .kernels import EAGER, Kernels
 from .models import architecture
 from .pretrained import Pretrained

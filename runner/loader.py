@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from .data import Images
+from .images import Images
 from .randomness import generator
 
 

@@ -14,6 +14,7 @@ from ..schemas.errors import UsageError
 from ..schemas.layout import RunFolder, store_path
 from ..schemas.recipe import Recipe
 from . import arithmetic, data, machine
+from .images import Images
 from .imp import KEEPABLE
 from .kernels import EAGER, Kernels, kernels
 from .models import architecture, build, check
@@ -83,7 +84,7 @@ class Plan:
     notes: tuple[str, ...] = ()
 
     @cached_property
-    def images(self) -> data.Images:
+    def images(self) -> Images:
         """The data set."""
         recipe = self.recipe
         return data.load(self.task, self.data_folder, recipe.train_size, recipe.valid_size)
@@ -132,7 +133,7 @@ def _run_ids(recipes: Sequence[Recipe], seed: int) -> list[str]:
     return ids
 
 
-def _pretrained(path: Path | None, model: str, images: data.Images) -> Pretrained | None:
+def _pretrained(path: Path | None, model: str, images: Images) -> Pretrained | None:
     if path is None:
         return None
     return read_pretrained(path, build(model, images.input_shape, images.classes))

@@ -16,7 +16,7 @@ from ..schemas.published_recipes import IMPORTS_ONLY, PUBLISHED
 from ..schemas.recipe import CHOICES, Recipe
 from ..schemas.steps import Step
 from .arithmetic import PRECISIONS
-from .data import Images
+from .images import Images
 from .models import BN_INITIALISERS, INITIALISERS, architecture, check
 from .pruning import PRUNERS
 
