@@ -19,7 +19,7 @@ from rgtool.runner.kernels import Kernels, kernels
 from rgtool.runner.loader import Loader
 from rgtool.runner.models import build, initialise
 from rgtool.runner.randomness import generator
-from rgtool.runner.training import Stopped, Trainer
+from rgtool.runner.training import Stopped, Trainer, load_arrays, state_arrays
 from rgtool.schemas.errors import UsageError
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.tensors import read_tensors
@@ -171,7 +171,7 @@ def test_the_learning_rate_grows_linearly_to_its_value() -> None:
 
 def test_a_schedule_that_restarts_enters_every_level_at_its_beginning(tmp_path: Path) -> None:
     options: dict[str, Any] = {"model": "resnet8w4", "task": "synthetic", "levels": 1, "epochs": 2}
-    options |= {"rewind": "4it", "keep": ("init", "rewind", "dense")}
+    options |= {"rewind": "4it", "milestones": (), "keep": ("init", "rewind", "dense")}
     go(tmp_path / "on", **options)
     go(tmp_path / "again", **options, schedule="restart")
     on, again = only_run(tmp_path / "on"), only_run(tmp_path / "again")
@@ -180,8 +180,6 @@ def test_a_schedule_that_restarts_enters_every_level_at_its_beginning(tmp_path: 
     # The dense network runs from its initial weights through the whole schedule.
     straight = trainer("float32", lr=0.1)
     initial = read_tensors(again.weights("init"))[0]
-    from rgtool.runner.training import load_arrays, state_arrays
-
     load_arrays(straight.module, initial)
     straight.run(0, 2 * straight.loader.iterations_per_epoch)
     dense = read_tensors(again.weights("dense"))[0]
