@@ -210,8 +210,8 @@ def size_of(name: str) -> tuple[str, int, int]:
     if cifar_resnet and name not in FIXED:
         family = "CIFAR ResNet" + (" with shortcuts without weights" if cifar_resnet[2] else "")
         return family, int(cifar_resnet[3] or 16), int(cifar_resnet[1])
-    if name in _RESNETS:
-        family = "ResNet of bottlenecks" if _RESNETS[name][1] else "ResNet of basic blocks"
+    if name in RESNETS:
+        family = "ResNet of bottlenecks" if RESNETS[name][1] else "ResNet of basic blocks"
         return family, 64, int(name.removeprefix("resnet"))
     if name in VGG_PLANS:
         return "VGG", 64, int(name.removeprefix("vgg"))
