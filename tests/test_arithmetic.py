@@ -280,6 +280,7 @@ def test_a_description_of_before_kernels_were_recorded_goes_on_without_a_word(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of torch, about its own parts
 def test_compiled_kernels_agree_with_plain_ones() -> None:
     pytest.importorskip("torch._inductor")
     plain, fused = trainer("float32", "lenet"), trainer("float32", "lenet")
