@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..schemas.errors import RgtoolError
+from .bench import bench
 from .classify import classify
 from .collapse import collapse
 from .compact import compact
@@ -24,6 +25,7 @@ from .output import say
 from .plot import plot
 from .power import power
 from .predict import predict
+from .recipes import recipes
 from .run import run
 from .semigroup import semigroup
 from .show import show
@@ -39,7 +41,7 @@ app = typer.Typer(
 )
 
 COMMANDS = (
-    run, import_,
+    run, recipes, bench, import_,
     ls, show, sql, compact,
     eigen, semigroup, null, power,
     classify, compare, predict,

@@ -11,10 +11,7 @@ import typer
 from .output import duration, print_table, say
 
 _LEVELS, _SEEDS = 12, 5
-_NETWORKS: tuple[tuple[str, dict[str, int | str]], ...] = (
-    ("lenet", {"epochs": 10}),
-    ("resnet8", {"epochs": 8, "width": 8, "rewind": "1ep"}),
-)
+_NETWORKS = (("lenet", None), ("resnet8", 8))  # and the width
 
 
 def demo(
@@ -27,7 +24,8 @@ def demo(
     Example: rgtool demo
     """
     from ..analysis.eigen import eigen
-    from ..runner.experiment import execute, plan
+    from ..runner.experiment import execute
+    from ..runner.plan import plan
     from ..schemas.blocks import coarsest
     from ..store import Store
     from .eigen import spectrum_table
@@ -35,8 +33,10 @@ def demo(
 
     began = time.monotonic()
     experiments = []
-    for model, changes in _NETWORKS:
-        made = plan(model, "digits", seeds=_SEEDS, levels=_LEVELS, store=store, **changes)  # type: ignore[arg-type]
+    for model, width in _NETWORKS:
+        made = plan(
+            model, "digits", "quick", width=width, seeds=_SEEDS, levels=_LEVELS, store=store
+        )
         say(
             f"{made.recipe.architecture} on digits: {_SEEDS} seeds, {_LEVELS} prunings of 20 %, "
             f"{made.recipe.epochs} epochs a level, {made.workers} process(es)"

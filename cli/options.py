@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ..schemas.errors import UsageError
+from ..schemas.recipe import parse_field
 
 StoreOption = Annotated[
     Path | None,
     typer.Option(
         "--store", help="Folder of the store.", envvar="RGTOOL_STORE", show_default="rgstore"
     ),
+]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="Folder of the data sets.", envvar="RGTOOL_DATA")
 ]
 WindowOption = Annotated[
     str | None, typer.Option("--window", help="Levels a:b, ends included.", metavar="A:B")
@@ -67,3 +72,20 @@ def read_duration(text: str | None) -> float | None:
     if match is None or float(match[1]) <= 0:
         raise UsageError(f"--time-budget {text}: give a duration such as 90s, 9m or 1.5h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def read_fields(settings: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Join `--set field=value` with the options that are fields of the recipe, too.
+
+    Raises
+    ------
+    UsageError
+        A setting names no field, its value does not fit, or a field is given twice.
+    """
+    fields = {name: value for name, value in options.items() if value is not None}
+    for text in settings:
+        name, value = parse_field(text)
+        if name in fields:
+            raise UsageError(f"--set {text}: {name} is given twice")
+        fields[name] = value
+    return fields

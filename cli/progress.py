@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from ..runner.event import Event
-    from ..runner.experiment import Plan
+    from ..runner.plan import Plan
 
 
 @contextmanager

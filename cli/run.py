@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..schemas.blocks import coarsest
-from .options import StoreOption, read_duration, read_seeds
+from .options import DataOption, StoreOption, read_duration, read_fields, read_seeds
 from .output import Table, duration, output_options, say, size
 
 if TYPE_CHECKING:
     from ..runner.estimate import Estimate
-    from ..runner.experiment import Outcome, Plan
+    from ..runner.experiment import Outcome
+    from ..runner.plan import Plan
 
 _LONG = 3600.0  # seconds after which a run is announced with its estimate
 _WORTH_A_PROBE = 3e12  # images x prunable weights: minutes rather than seconds on one core
@@ -23,9 +24,11 @@ _WORTH_A_PROBE = 3e12  # images x prunable weights: minutes rather than seconds 
 
 @output_options
 def run(
-    model: Annotated[str, typer.Argument(help="Network: lenet, resnet8 ... resnet110.")],
+    model: Annotated[str, typer.Argument(help="Network: lenet, resnet20, vgg16, resnet50, ...")],
     task: Annotated[str, typer.Argument(help="Data set: digits, cifar10, ...")],
-    recipe: Annotated[str, typer.Option(help="Named recipe.")] = "frankle2020",
+    recipe: Annotated[
+        str, typer.Option(help="Named recipe (rgtool recipes), or a TOML file.")
+    ] = "frankle2020",
     seeds: Annotated[str, typer.Option(help="A count (5: seeds 0 to 4) or seeds (3,7).")] = "1",
     levels: Annotated[int, typer.Option(help="Prunings; one record more is written.")] = 16,
     prune: Annotated[float | None, typer.Option(help="Share pruned a level.")] = None,
@@ -40,12 +43,25 @@ def run(
     control: Annotated[str | None, typer.Option(help="reinit: re-initialise found masks.")] = None,
     width: Annotated[int | None, typer.Option(help="Channels of a ResNet's first stage.")] = None,
     train_size: Annotated[int | None, typer.Option(help="Class-balanced training subset.")] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of the data sets.", envvar="RGTOOL_DATA")
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any field: lr=0.05. Repeatable.", metavar="FIELD=VALUE"),
     ] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Pretrained weights: .safetensors or of torch.save.")
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, tf32, bf16 or fp16.")] = None,
+    compile: Annotated[
+        str, typer.Option(help="auto, on or off: fuse the steps with torch.compile.")
+    ] = "auto",
+    data: DataOption = None,
     store: StoreOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
+    threads: Annotated[int, typer.Option(help="Threads of a process: other bits.")] = 1,
+    replicas: Annotated[
+        int | None, typer.Option(help="Seeds side by side in one process; for GPUs.")
+    ] = None,
     keep: Annotated[str, typer.Option(help="Weights kept: init, rewind, dense.")] = "init,rewind",
     time_budget: Annotated[
         str | None, typer.Option(help="Stop cleanly after 90s, 9m, 1.5h.")
@@ -59,11 +75,24 @@ def run(
     Example: rgtool run resnet20 cifar10 --seeds 5 --levels 16
     """
     from ..runner.estimate import estimate
-    from ..runner.experiment import execute, plan
+    from ..runner.experiment import execute
+    from ..runner.plan import plan
     from .progress import show_progress, stop_on_signals
 
     if workers is not None and workers < 1:
         raise typer.BadParameter("at least one process is needed", param_hint="--workers")
+    options = {
+        "prune": prune,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "rewind": rewind,
+        "rounding": rounding,
+        "scope": scope,
+        "pruner": pruner,
+        "control": control,
+        "train_size": train_size,
+        "precision": precision,
+    }
     made = plan(
         model,
         task,
@@ -74,19 +103,17 @@ def run(
         data_folder=data,
         device=device,
         workers=workers,
+        threads=threads,
+        replicas=replicas,
+        compile=compile,
         keep=tuple(part.strip() for part in keep.split(",") if part.strip()),
+        init_file=init,
         time_budget=read_duration(time_budget),
-        prune=prune,
-        epochs=epochs,
-        batch_size=batch_size,
-        rewind=rewind,
-        rounding=rounding,
-        scope=scope,
-        pruner=pruner,
-        control=control,
         width=width,
-        train_size=train_size,
+        **read_fields(set_ or (), options),
     )
+    for note in made.notes:
+        say(note)
     if dry_run:
         return _dry_run(made, estimate(made))
     if _work(made) > _WORTH_A_PROBE:
@@ -121,7 +148,8 @@ def _dry_run(made: Plan, expected: Estimate) -> Table:
         ("kept weights", " ".join(map(str, made.kept))),
         ("records", f"{expected.records}, of which {expected.remaining} are to be computed"),
         ("disk", size(expected.disk)),
-        ("device", f"{made.device}, {made.workers} process(es) of one thread"),
+        ("device", f"{made.device}, {made.workers} process(es) of {made.threads} thread(s)"),
+        ("side by side", f"{made.replicas} seed(s) in a process, {made.kernels.name} kernels"),
         ("speed", f"{expected.images_per_second:.0f} images/s a process (probed)"),
         ("time", f"about {duration(expected.seconds)}"),
     ]

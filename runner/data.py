@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
-import hashlib
 import os
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,78 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schemas.errors import RgtoolError, UsageError, did_you_mean
+from .images import Images
 
 DATA_VARIABLE = "RGTOOL_DATA"
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-@dataclass(frozen=True, eq=False)
-class Images:
-    """A classification task.
-
-    Attributes
-    ----------
-    name : str
-        Name of the task.
-    x_train, x_test : uint8 array, shape (N, H, W, C)
-        Images.
-    y_train, y_test : int64 array, shape (N,)
-        Labels, 0 to classes - 1.
-    classes : int
-        Number of classes.
-    mean, std : tuple of float, length C
-        Normalisation of images scaled to [0, 1], as published with the task.
-    augment : tuple of str
-        The augmentation published with the task, see `Loader`.
-    """
-
-    name: str
-    x_train: NDArray[np.uint8]
-    y_train: NDArray[np.int64]
-    x_test: NDArray[np.uint8]
-    y_test: NDArray[np.int64]
-    classes: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    augment: tuple[str, ...] = ()
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height, width."""
-        height, width, channels = self.x_train.shape[1:]
-        return channels, height, width
-
-    @property
-    def sha256(self) -> str:
-        """Hash of all images and labels: tells whether two runs saw the same data."""
-        digest = hashlib.sha256()
-        for array in (self.x_train, self.y_train, self.x_test, self.y_test):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
-
-    def balanced_subset(self, size: int) -> Images:
-        """Keep the first images of every class, `size` in all, in their order.
-
-        Raises
-        ------
-        UsageError
-            A class has too few images, or there would be classes without any.
-        """
-        per_class, extra = divmod(size, self.classes)
-        wanted = [per_class + (label < extra) for label in range(self.classes)]
-        rows = [np.flatnonzero(self.y_train == label) for label in range(self.classes)]
-        available = min(len(r) for r in rows) * self.classes
-        if size < self.classes or any(len(r) < w for r, w in zip(rows, wanted, strict=True)):
-            raise UsageError(
-                f"train-size {size}: {self.name} has {len(self.y_train)} training images in "
-                f"{self.classes} classes; choose from {self.classes} to {available}"
-            )
-        chosen = np.sort(np.concatenate([r[:w] for r, w in zip(rows, wanted, strict=True)]))
-        return dataclasses.replace(self, x_train=self.x_train[chosen], y_train=self.y_train[chosen])
-
-
-def load(task: str, folder: Path | None = None, train_size: int | None = None) -> Images:
+def load(
+    task: str, folder: Path | None = None, train_size: int | None = None, valid_size: int = 0
+) -> Images:
     """Load a data set, downloading it where that is possible.
 
     Parameters
@@ -102,6 +38,8 @@ def load(task: str, folder: Path | None = None, train_size: int | None = None) -
         Where the files lie or go; default `$RGTOOL_DATA`, then `~/.cache/rgtool`.
     train_size : int, optional
         Class-balanced subset of the training set.
+    valid_size : int
+        Last training images, held out for validation before the subset is taken.
 
     Raises
     ------
@@ -119,6 +57,7 @@ def load(task: str, folder: Path | None = None, train_size: int | None = None) -
     else:
         names = [*DATASETS, "npz:FILE"]
         raise UsageError(f"data set '{task}' is unknown: {did_you_mean(task, names)}")
+    images = images.hold_out(valid_size)
     return images if train_size is None else images.balanced_subset(train_size)
 
 

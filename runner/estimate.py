@@ -11,9 +11,9 @@ import torch
 
 from ..schemas.steps import Step
 from . import machine
-from .experiment import Plan
 from .loader import Loader, test_batches
 from .models import build
+from .plan import Plan
 from .training import Stopped, Trainer, evaluate
 
 PROBE_SECONDS = 1.5
@@ -57,15 +57,21 @@ def estimate(made: Plan) -> Estimate:
     the shapes, the time is as good as the machine is quiet.
     """
     device = torch.device(made.device)
-    machine.prepare(device)
+    machine.prepare(device, made.recipe.precision, made.threads)
     images, recipe = made.images, made.recipe
     module = build(recipe.architecture, images.input_shape, images.classes).to(device)
     loader = Loader(
-        images, batch_size=recipe.batch_size, augment=recipe.augment, seed=0, device=device
+        images,
+        batch_size=recipe.batch_size,
+        augment=recipe.augment,
+        seed=0,
+        device=device,
+        drop_last=recipe.drop_last,
     )
     per_step, per_test = _probe(module, made, loader)
     per_epoch = loader.iterations_per_epoch
-    start = Step.parse(recipe.rewind).iteration(per_epoch)
+    restarts = recipe.schedule == "restart"
+    start = 0 if restarts else Step.parse(recipe.rewind).iteration(per_epoch)
     steps = recipe.epochs * per_epoch - start
     experiments = 1 if made.found is None else 2
     remaining = made.remaining()
@@ -80,7 +86,7 @@ def estimate(made: Plan) -> Estimate:
         records=runs * (made.levels + 1),
         remaining=remaining,
         disk=runs * ((made.levels + 1) * (_RECORD_BYTES + prunable // 8) + weights),
-        images_per_second=loader.count / per_epoch / per_step,
+        images_per_second=loader.end / per_epoch / per_step,
         seconds=seconds,
     )
 

@@ -1,29 +1,27 @@
-"""An experiment: a recipe, its seeds, and the processes that compute them."""
+"""An experiment at work: its seeds, and the processes that compute them."""
 
 from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..schemas.blocks import Layer, architecture, with_width
-from ..schemas.errors import RgtoolError, UsageError
-from ..schemas.layout import RunFolder, store_path
+from ..schemas.errors import RgtoolError
 from ..schemas.lock import Locked
-from ..schemas.recipe import Recipe
-from . import data, machine
+from . import machine
 from .event import Event
-from .imp import KEEPABLE, Replica
-from .models import check
-from .pruning import kept_series
-from .recipes import DEFAULT, as_control, recipe
+from .imp import Replica
+from .plan import Plan, plan
+from .recipes import DEFAULT
+from .together import Work, drive
 from .training import Stopped
+
+__all__ = ["Outcome", "Plan", "compute_seeds", "execute", "plan", "run"]
 
 OnEvent = Callable[[Event], None]
 
@@ -34,149 +32,6 @@ def _ignore(event: Event) -> None:
 
 def _never() -> bool:
     return False
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What will be computed, resolved and checked.
-
-    Attributes
-    ----------
-    recipe, recipe_name : Recipe, str
-        What to do, and the name it was resolved from.
-    task : str
-        The data set as it was asked for: `cifar10`, `npz:FILE`.
-    seeds : tuple of int
-        Replicates.
-    levels : int
-        Prunings; a run has `levels` + 1 records.
-    store : Path
-        Folder of the store.
-    data_folder : Path or None
-        Folder of the data sets.
-    device : str
-        Device, as torch names it.
-    workers : int
-        Processes that compute at once, each with one thread.
-    keep : tuple of str
-        Weights that stay in the store.
-    deadline : float or None
-        Time (seconds since the epoch) at which to stop cleanly.
-    found : Recipe or None
-        For a control: the experiment that finds the masks, computed first.
-    """
-
-    recipe: Recipe
-    recipe_name: str
-    task: str
-    seeds: tuple[int, ...]
-    levels: int
-    store: Path
-    data_folder: Path | None
-    device: str
-    workers: int
-    keep: tuple[str, ...] = ("init", "rewind")
-    deadline: float | None = None
-    found: Recipe | None = None
-
-    @cached_property
-    def images(self) -> data.Images:
-        """The data set."""
-        return data.load(self.task, self.data_folder, self.recipe.train_size)
-
-    @cached_property
-    def layers(self) -> tuple[Layer, ...]:
-        """The counted layers of the network."""
-        network = architecture(
-            self.recipe.architecture, self.images.input_shape, self.images.classes
-        )
-        return network.counted(self.recipe.prunable)
-
-    @cached_property
-    def kept(self) -> list[int]:
-        """Kept weights of the network at every level."""
-        return kept_series(self.layers, self.recipe, self.levels)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is cached: a worker loads the data itself.
-
-        It must stay small: `multiprocessing` writes it into a pipe before the worker reads, and
-        would wait for ever for one that died at its start.
-        """
-        return {f.name: getattr(self, f.name) for f in fields(self)}
-
-    def remaining(self) -> int:
-        """Count the levels that are not on the disk yet, over all seeds."""
-        recipes = [r for r in (self.found, self.recipe) if r is not None]
-        runs = [
-            RunFolder.of(self.store, run_id)
-            for seed in self.seeds
-            for run_id in _run_ids(recipes, seed)
-        ]
-        return sum(max(0, self.levels + 1 - len(run.recorded_levels())) for run in runs)
-
-
-def _run_ids(recipes: Sequence[Recipe], seed: int) -> list[str]:
-    ids: list[str] = []
-    for one in recipes:
-        ids.append(one.run_id(seed, ids[-1] if one.parent else None))
-    return ids
-
-
-def plan(
-    model: str,
-    task: str,
-    recipe_name: str = DEFAULT,
-    *,
-    seeds: int | Sequence[int] = 1,
-    levels: int = 16,
-    store: str | Path | None = None,
-    data_folder: str | Path | None = None,
-    device: str = "auto",
-    workers: int | None = None,
-    keep: Sequence[str] = ("init", "rewind"),
-    time_budget: float | None = None,
-    **changes: Any,
-) -> Plan:
-    """Resolve and check an experiment without computing anything; see `run` for the parameters."""
-    numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(dict.fromkeys(seeds))
-    if not numbers or min(numbers) < 0:
-        raise UsageError(f"seeds {seeds}: give a count such as 5, or seeds such as 3,7")
-    if levels < 0:
-        raise UsageError(f"levels is {levels}: it is the number of prunings, 0 or more")
-    unknown = [name for name in keep if name not in KEEPABLE]
-    if unknown:
-        raise UsageError(f"keep '{unknown[0]}' is unknown: choose from {', '.join(KEEPABLE)}")
-    if workers is not None and workers < 1:
-        raise UsageError(f"workers is {workers}: at least one process is needed")
-    check(with_width(model, changes.get("width")))  # before the data, which may be long in coming
-    folder = Path(data_folder) if data_folder is not None else None
-    images = data.load(task, folder, changes.get("train_size"))
-    control = changes.pop("control", None) or "none"
-    resolved = recipe(model, images, recipe_name, **changes)
-    found = None
-    if control == "reinit":
-        found, resolved = resolved, as_control(resolved)
-    elif control != "none":
-        resolved = replace(resolved, control=control)  # rejected there, with the known names
-    chosen = machine.device(device)
-    made = Plan(
-        recipe=resolved,
-        recipe_name=recipe_name,
-        task=task,
-        seeds=numbers,
-        levels=levels,
-        store=store_path(store),
-        data_folder=folder,
-        device=str(chosen),
-        workers=min(len(numbers), workers or machine.workers(chosen)),
-        keep=tuple(keep),
-        deadline=None if time_budget is None else time.time() + time_budget,
-        found=found,
-    )
-    made.__dict__["images"] = images  # loaded already
-    _ = made.kept  # raises where the levels are too many
-    return made
 
 
 @dataclass(frozen=True)
@@ -223,26 +78,46 @@ def execute(
         from .pool import execute_parallel
 
         return Outcome(made.recipe.experiment_id, execute_parallel(made, on_event, should_stop))
-    ends = {}
-    for seed in made.seeds:
-        if should_stop():
-            ends[seed] = Event(kind="stopped", seed=seed)
-            continue
-        ends[seed] = compute_seed(made, seed, on_event, should_stop)
+    ends = compute_seeds(made, made.seeds, on_event, should_stop)
     return Outcome(made.recipe.experiment_id, ends)
 
 
-def compute_seed(
-    made: Plan, seed: int, on_event: OnEvent, should_stop: Callable[[], bool]
-) -> Event:
-    """Compute one seed in this process and return its last event; raises nothing expected."""
+def compute_seeds(
+    made: Plan, seeds: Sequence[int], on_event: OnEvent, should_stop: Callable[[], bool]
+) -> dict[int, Event]:
+    """Compute seeds in this process, `made.replicas` side by side, and return their last events.
+
+    Nothing that is expected is raised.
+    """
     device = torch.device(made.device)
-    machine.prepare(device)
-    last = Event(kind="failed", seed=seed)
+    machine.prepare(device, made.recipe.precision, made.threads)
+    ends = {seed: Event(kind="stopped", seed=seed) for seed in seeds}
+
+    def works() -> Iterator[tuple[int, Work]]:
+        for seed in seeds:
+            if not should_stop():
+                yield seed, _work(made, seed, ends, on_event, should_stop)
+
+    def tell(text: str) -> None:
+        on_event(Event(kind="warning", seed=seeds[0], message=text))
+
+    drive(works(), made.replicas, tell)
+    return ends
+
+
+def _work(
+    made: Plan,
+    seed: int,
+    ends: dict[int, Event],
+    on_event: OnEvent,
+    should_stop: Callable[[], bool],
+) -> Work:
+    """Compute one seed; what becomes of it is its last event."""
+    ends[seed] = Event(kind="failed", seed=seed)
 
     def listen(event: Event) -> None:
-        nonlocal last
-        last = event
+        if event.kind != "warning":
+            ends[seed] = event
         on_event(event)
 
     def stop() -> bool:
@@ -250,7 +125,7 @@ def compute_seed(
 
     try:
         for one in (made.found, made.recipe):
-            if one is None or "diverged" in (last.kind, last.message):
+            if one is None or "diverged" in (ends[seed].kind, ends[seed].message):
                 continue  # a control of a run that diverged has no masks to train
             replica = Replica(
                 one,
@@ -258,21 +133,23 @@ def compute_seed(
                 seed,
                 made.images,
                 made.store,
-                device,
+                torch.device(made.device),
                 on_event=listen,
                 should_stop=stop,
                 keep=made.keep,
+                pretrained=made.pretrained,
+                kernels=made.kernels,
             )
-            replica.run(made.levels)
+            yield from replica.work(made.levels)
     except Stopped:
-        listen(Event(kind="stopped", seed=seed, level=last.level))
+        listen(Event(kind="stopped", seed=seed, level=ends[seed].level))
     except Locked as error:
         listen(Event(kind="failed", seed=seed, message=f"{error}; it is left to that one"))
     except RgtoolError as error:
-        listen(Event(kind="failed", seed=seed, level=last.level, message=str(error)))
+        listen(Event(kind="failed", seed=seed, level=ends[seed].level, message=str(error)))
     except OSError as error:
-        listen(Event(kind="failed", seed=seed, level=last.level, message=_explain(error, made)))
-    return last
+        text = _explain(error, made)
+        listen(Event(kind="failed", seed=seed, level=ends[seed].level, message=text))
 
 
 def _explain(error: OSError, made: Plan) -> str:
@@ -308,7 +185,11 @@ def run(
     data_folder: str | Path | None = None,
     device: str = "auto",
     workers: int | None = 1,
+    threads: int = machine.THREADS,
+    replicas: int | None = None,
+    compile: str = "auto",
     keep: Sequence[str] = ("init", "rewind"),
+    init_file: str | Path | None = None,
     time_budget: float | None = None,
     on_event: OnEvent = _ignore,
     **changes: Any,
@@ -320,7 +201,7 @@ def run(
     model, task : str
         Network and data set, such as `resnet20` and `cifar10`.
     recipe_name : str
-        A named recipe.
+        A named recipe, or a TOML file with fields of one.
     seeds : int or sequence of int
         A number of replicates (seeds 0, 1, ...), or the seeds themselves.
     levels : int
@@ -334,8 +215,18 @@ def run(
     workers : int or None
         Processes at once; None takes one a core (a script then needs the usual
         `if __name__ == "__main__":`).
+    threads : int
+        Threads of a process; other numbers give other bits, and several processes of one thread
+        train more images than one of several.
+    replicas : int or None
+        Replicas that train side by side in a process; None: one on a CPU, several on a GPU.
+    compile : str
+        `auto`, `on` or `off`: whether PyTorch's compiler fuses the steps; `auto` does not, but
+        takes CUDA graphs on a GPU.
     keep : sequence of str
         Weights that stay in the store: any of `init`, `rewind`, `dense`.
+    init_file : path, optional
+        Weights that training starts from: a safetensors file, or one of `torch.save`.
     time_budget : float, optional
         Seconds after which to stop cleanly, inside a level if need be.
     on_event : callable
@@ -373,7 +264,11 @@ def run(
         data_folder=data_folder,
         device=device,
         workers=workers,
+        threads=threads,
+        replicas=replicas,
+        compile=compile,
         keep=keep,
+        init_file=init_file,
         time_budget=time_budget,
         **changes,
     )

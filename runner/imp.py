@@ -6,16 +6,15 @@ import dataclasses
 import datetime
 import math
 import time
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..schemas.blocks import Layer, architecture
+from ..schemas.blocks import Layer
 from ..schemas.description import Description
 from ..schemas.errors import RecordError, RgtoolError
 from ..schemas.layout import RunFolder
@@ -26,15 +25,19 @@ from ..schemas.steps import Step
 from ..schemas.tensors import read_mask, read_tensors, write_mask, write_tensors
 from . import machine
 from .checkpoint import Checkpoint
-from .data import Images
+from .equipment import Equipment
 from .event import Event
-from .loader import Loader, test_batches
-from .models import build, initialise
+from .images import Images
+from .kernels import EAGER, Kernels
+from .models import architecture
+from .pretrained import Pretrained
 from .pruning import Mask, next_mask
 from .randomness import generator
+from .together import Training, Work, alone
 from .training import (
     Arrays,
     Diverged,
+    Lane,
     Score,
     Trainer,
     evaluate,
@@ -75,6 +78,10 @@ class Replica:
         Asked after every step; true ends the run cleanly, to be continued.
     keep : tuple of str
         Weights that stay: any of `KEEPABLE`.
+    pretrained : Pretrained, optional
+        Weights that training starts from.
+    kernels : Kernels
+        How the steps are computed.
     """
 
     def __init__(
@@ -89,41 +96,27 @@ class Replica:
         on_event: Callable[[Event], None] = lambda event: None,
         should_stop: Callable[[], bool] = lambda: False,
         keep: tuple[str, ...] = ("init", "rewind"),
+        pretrained: Pretrained | None = None,
+        kernels: Kernels = EAGER,
     ) -> None:
         self.recipe, self.recipe_name, self.seed = recipe, recipe_name, seed
         self.images, self.device, self.keep = images, device, keep
         self.on_event, self.should_stop = on_event, should_stop
+        self.pretrained, self.kernels = pretrained, kernels
+        self.on = Equipment(recipe, seed, images, device, pretrained, kernels, self._warn)
         network = architecture(recipe.architecture, images.input_shape, images.classes)
         self.layers: tuple[Layer, ...] = network.counted(recipe.prunable)
         self.names = [layer.name for layer in self.layers]
         self.parent = self._parent_folder(store)
         self.run_id = recipe.run_id(seed, self.parent.path.name if self.parent else None)
         self.folder = RunFolder.of(store, self.run_id)
-        per_epoch = -(-len(images.y_train) // recipe.batch_size)
+        per_epoch, rest = divmod(len(images.y_train), recipe.batch_size)
+        per_epoch += rest > 0 and not recipe.drop_last
         self.rewind = Step.parse(recipe.rewind).iteration(per_epoch)
         self.end = recipe.epochs * per_epoch
+        self.restarts = recipe.schedule == "restart"
+        self.first = 0 if self.restarts else self.rewind  # where every level enters the schedule
         self.began = time.monotonic()
-
-    # What takes memory is made when it is first used: a finished run needs none of it.
-
-    @cached_property
-    def _module(self) -> torch.nn.Module:
-        shape, classes = self.images.input_shape, self.images.classes
-        return build(self.recipe.architecture, shape, classes).to(self.device)
-
-    @cached_property
-    def _loader(self) -> Loader:
-        return Loader(
-            self.images,
-            batch_size=self.recipe.batch_size,
-            augment=self.recipe.augment,
-            seed=self.seed,
-            device=self.device,
-        )
-
-    @cached_property
-    def _tests(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        return test_batches(self.images, self.device)
 
     def _parent_folder(self, store: Path) -> RunFolder | None:
         if self.recipe.parent is None:
@@ -131,7 +124,11 @@ class Replica:
         return RunFolder.of(store, f"{self.recipe.parent}-s{self.seed}")
 
     def run(self, levels: int) -> None:
-        """Bring the run to `levels` prunings, from wherever it stands.
+        """Bring the run to `levels` prunings alone, from wherever it stands; see `work`."""
+        alone(self.work(levels))
+
+    def work(self, levels: int) -> Work:
+        """Bring the run to `levels` prunings; yields what is to be trained, and goes on after it.
 
         Raises
         ------
@@ -152,16 +149,18 @@ class Replica:
                 return
             for left in self.folder.path.glob("**/.*.part"):  # by a process that was killed
                 left.unlink(missing_ok=True)
-            self._go_on(levels)
+            yield from self._go_on(levels)
 
-    def _go_on(self, levels: int) -> None:
+    def _go_on(self, levels: int) -> Work:
         description = self._describe(levels)
         self.checkpoint = Checkpoint(self.folder.checkpoint)
         first = level = len(self._recorded())
         try:
-            rewound = {} if self.parent else self._rewind_point(description)
+            rewound: Arrays = {}
+            if self.parent is None:
+                rewound = yield from self._rewind_point(description)
             for level in range(first, levels + 1):
-                self._level(level, rewound)
+                yield from self._level(level, rewound)
         except Diverged:
             self._record(level, self._mask(level), {"diverged": True})
             self.checkpoint.remove()
@@ -199,15 +198,14 @@ class Replica:
             ) from None
 
     def _describe(self, levels: int) -> Description:
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        created, scales = now, {}
-        versions = machine.versions() | {"data_sha256": self.images.sha256}
-        here = machine.describe(self.device)
         before = self._description()
+        versions = machine.versions() | {"data_sha256": self.images.sha256}
+        here = machine.describe(self.device) | {"kernels": self.kernels.name}
         if before is not None:
-            created, scales = before.created_at, dict(before.scales)
-            self._compare(dict(before.versions), versions)
-            self._compare(dict(before.machine), here)
+            then = {**before.versions, **before.machine}
+            for change in machine.changes(then, {**versions, **here}, f"run {self.run_id}"):
+                self._warn(f"goes on elsewhere: {change}")
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         description = Description(
             run_id=self.run_id,
             experiment_id=self.recipe.experiment_id,
@@ -217,10 +215,11 @@ class Replica:
             replicate=str(self.seed),
             levels=levels,
             parent_run=self.parent.path.name if self.parent else None,
-            scales=scales,
+            scales=dict(before.scales) if before else {},
             versions=versions,
             machine=here,
-            created_at=created,
+            files=(self.pretrained.source,) if self.pretrained else (),
+            created_at=before.created_at if before else now,
             updated_at=now,
         )
         description.write(self.folder.description)
@@ -232,41 +231,18 @@ class Replica:
         except RecordError as error:
             raise RgtoolError(f"{error}; once it is moved away, it is written again") from None
 
-    def _compare(self, before: dict[str, Any], now: dict[str, Any]) -> None:
-        """Warn where a run goes on under conditions that change the bits; refuse other data."""
-        for name in ("data_sha256", "torch", "device", "threads", "instruction_set"):
-            if name in before and before[name] != now[name]:
-                change = f"{name} was {before[name]}, is {now[name]}"
-                if name == "data_sha256":
-                    raise RgtoolError(
-                        f"run {self.run_id} began on other data ({change}): bring the same files, "
-                        "or use another store"
-                    )
-                self._tell("warning", message=f"run {self.run_id} goes on elsewhere: {change}")
-
-    def _initial(self, *purpose: str | int) -> Arrays:
-        initialise(
-            self._module,
-            init=self.recipe.init,
-            fan=self.recipe.fan,
-            bn_init=self.recipe.bn_init,
-            rng=generator(self.seed, *purpose),
-        )
-        return state_arrays(self._module)
-
-    def _rewind_point(self, description: Description) -> Arrays:
+    def _rewind_point(self, description: Description) -> Generator[Training, None, Arrays]:
         """Return the weights every level starts from: kept, or trained again from the seed."""
         rewound = self._kept_rewind_point()
         has_init = "init" not in self.keep or self.folder.weights("init").exists()
         if rewound is not None and has_init and description.scales:
             return rewound
-        initial = self._initial("init")
+        initial = self.on.initial("init")
         if rewound is None:
-            load_arrays(self._module, initial)
+            load_arrays(self.on.module, initial)
             if self.rewind > 0:
-                trainer = Trainer(self._module, self.recipe, self._loader, mask=None)
-                self._train(trainer, _PRETRAIN, 0, self.rewind)
-            rewound = state_arrays(self._module)
+                yield from self._train(self.on.trainer(None), _PRETRAIN, 0, self.rewind)
+            rewound = state_arrays(self.on.module)
         scales = {"init": self._scales(initial), "rewind": self._scales(rewound)}
         dataclasses.replace(description, scales=scales).write(self.folder.description)
         for name, arrays in (("init", initial), ("rewind", rewound)):
@@ -279,24 +255,27 @@ class Replica:
             arrays = read_tensors(self.folder.weights("rewind"))[0]
         except (FileNotFoundError, RecordError):  # a damaged file is computed again
             return None
-        return arrays if fits(self._module, arrays) else None
+        return arrays if fits(self.on.module, arrays) else None
 
     def _scales(self, arrays: Arrays) -> dict[str, float]:
         """Root mean square of every counted layer's weights."""
         weights = {name: arrays[f"{name}.weight"].astype(np.float64) for name in self.names}
         return {name: float(np.sqrt(np.mean(w**2))) for name, w in weights.items()}
 
-    def _level(self, level: int, rewound: Arrays) -> None:
+    def _level(self, level: int, rewound: Arrays) -> Work:
         """Train, score, prune and record one level."""
         self.began = time.monotonic()
         mask = self._mask(level)
         if self.parent is not None:  # the control: a new draw for every level, as in OpenLTH
-            rewound = self._initial("reinit", level)
-        load_arrays(self._module, rewound)
-        trainer = Trainer(self._module, self.recipe, self._loader, mask)
-        trained, speed = self._train(trainer, level, self.rewind, self.end, density(mask))
-        test = evaluate(self._module, self._tests)
-        weights = layer_weights(self._module, self.names)
+            rewound = self.on.initial("reinit", level)
+        elif level == 0 and self.restarts:  # the dense network runs through the whole schedule
+            rewound = self.on.initial("init")
+        load_arrays(self.on.module, rewound)
+        trained, speed = yield from self._train(
+            self.on.trainer(mask), level, self.first, self.end, density(mask)
+        )
+        test = evaluate(self.on.module, self.on.tests)
+        weights = layer_weights(self.on.module, self.names)
         numbers: dict[str, float | None] = {
             "accuracy": test.accuracy,
             "loss": test.loss if math.isfinite(test.loss) else None,
@@ -304,8 +283,12 @@ class Replica:
             "train_loss": trained.loss,
             "images_per_second": speed,
         }
+        if self.on.validation:
+            held_out = evaluate(self.on.module, self.on.validation)
+            numbers["validation_accuracy"] = held_out.accuracy
+            numbers["validation_loss"] = held_out.loss if math.isfinite(held_out.loss) else None
         if level == 0 and "dense" in self.keep:
-            write_tensors(self.folder.weights("dense"), state_arrays(self._module))
+            write_tensors(self.folder.weights("dense"), state_arrays(self.on.module))
         if self.parent is None:
             # Before the record: a level that is recorded can always be continued from.
             rng = generator(self.seed, "prune", level + 1)
@@ -371,15 +354,18 @@ class Replica:
 
     def _train(
         self, trainer: Trainer, level: int, start: int, end: int, kept: float = 1.0
-    ) -> tuple[Score, float]:
+    ) -> Generator[Training, None, tuple[Score, float]]:
         """Train with checkpoints; return the last epoch's score and the images a second."""
         resumed = self.checkpoint.restore(trainer, level)
         start = start if resumed is None else resumed
 
+        def save(done: int) -> None:
+            self.checkpoint.save(trainer, level, done)
+
         def on_step(done: int) -> bool:
             stop = self.should_stop()
             if stop or self.checkpoint.due:
-                self.checkpoint.save(trainer, level, done)
+                save(done)
             return stop
 
         def on_epoch(epoch: int, score: Score) -> None:
@@ -387,11 +373,17 @@ class Replica:
             self._tell("epoch", **where, accuracy=score.accuracy)
 
         began = time.perf_counter()
-        score = trainer.run(start, end, on_step=on_step, on_epoch=on_epoch)
+        lane = Lane(trainer, on_step=on_step, on_epoch=on_epoch, on_stop=save)
+        yield Training(lane, level, start, end, self.kernels)
+        if lane.diverged:
+            raise Diverged
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        images = (end - start) * self._loader.count / self._loader.iterations_per_epoch
-        return score, images / (time.perf_counter() - began)
+        images = (end - start) * self.on.loader.end / self.on.loader.iterations_per_epoch
+        return lane.score, images / (time.perf_counter() - began)
+
+    def _warn(self, text: str) -> None:
+        self._tell("warning", message=f"run {self.run_id} {text}")
 
     def _tell(self, kind: str, **values: float | int | str) -> None:
         self.on_event(Event(kind=kind, seed=self.seed, **values))  # type: ignore[arg-type]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from ..schemas.errors import RgtoolError, UsageError
 
-THREADS = 1  # per replica, alone or together
+THREADS = 1  # of a process, unless more are asked for: bits are those of the number of threads
 
 
 def device(name: str = "auto") -> torch.device:
@@ -48,14 +49,14 @@ def workers(chosen: torch.device) -> int:
     return os.cpu_count() or 1
 
 
-def prepare(chosen: torch.device) -> None:
-    """Make results repeatable: one thread, deterministic kernels."""
-    torch.set_num_threads(THREADS)
+def prepare(chosen: torch.device, precision: str = "float32", threads: int = THREADS) -> None:
+    """Make results repeatable: threads, deterministic kernels, no less precision than asked."""
+    torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     if chosen.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
 
 
 def describe(chosen: torch.device) -> dict[str, Any]:
@@ -63,12 +64,37 @@ def describe(chosen: torch.device) -> dict[str, Any]:
     gpu = chosen.type == "cuda"
     return {
         "device": torch.cuda.get_device_name(chosen) if gpu else "cpu",
-        "threads": THREADS,
+        "threads": torch.get_num_threads(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
         "deterministic": True,
         "platform": platform.platform(),
         "processor": platform.machine(),
     }
+
+
+# What moves the bits of a run that goes on under other conditions.
+_MATTERS = ("data_sha256", "torch", "device", "threads", "instruction_set", "kernels")
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any], run: str) -> list[str]:
+    """Say what differs, of all that moves bits, between two times that a run was worked on.
+
+    Raises
+    ------
+    RgtoolError
+        The data are others.
+    """
+    found = []
+    for name in _MATTERS:
+        if name in before and before[name] != now[name]:
+            change = f"{name} was {before[name]}, is {now[name]}"
+            if name == "data_sha256":
+                raise RgtoolError(
+                    f"{run} began on other data ({change}): bring the same files, or use another "
+                    "store"
+                )
+            found.append(change)
+    return found
 
 
 def versions() -> dict[str, str]:

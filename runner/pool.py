@@ -17,7 +17,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from .event import Event
-from .experiment import OnEvent, Plan, compute_seed
+from .experiment import OnEvent, compute_seeds
+from .plan import Plan
 
 
 @dataclass
@@ -163,4 +164,4 @@ def _work(made: Plan, pipe: Connection) -> None:
             seed = pipe.recv()
         except (EOFError, OSError):
             return
-        report(compute_seed(made, seed, report, should_stop), ended=True)
+        report(compute_seeds(made, [seed], report, should_stop)[seed], ended=True)

@@ -1,28 +1,37 @@
-"""Named recipes: published ways to train and prune, resolved for a network and a data set."""
+"""Named recipes and files of one's own, resolved for a network and a data set."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import re
+import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
-from ..schemas.blocks import Architecture, architecture, with_width
-from ..schemas.errors import UsageError, did_you_mean
-from ..schemas.published_recipes import PUBLISHED
+from ..schemas.blocks import Architecture, with_width
+from ..schemas.errors import RgtoolError, UsageError, did_you_mean
+from ..schemas.published_recipes import IMPORTS_ONLY, PUBLISHED
 from ..schemas.recipe import CHOICES, Recipe
 from ..schemas.steps import Step
-from .data import Images
-from .models import BN_INITIALISERS, INITIALISERS, check
+from .arithmetic import PRECISIONS
+from .images import Images
+from .models import BN_INITIALISERS, INITIALISERS, architecture, check
 from .pruning import PRUNERS
 
 DEFAULT = "frankle2020"
-
-
-# Of the published recipes those that this runner can do.
 RECIPES: dict[str, Callable[[Architecture], dict[str, Any]]] = {
-    name: PUBLISHED[name] for name in ("frankle2020",)
+    name: fields for name, fields in PUBLISHED.items() if name not in IMPORTS_ONLY
+}
+# What does not belong to a recipe's file or to --set, and where it comes from instead.
+_GIVEN_ELSEWHERE = {
+    "architecture": "it is the network that is named beside the recipe",
+    "task": "it is the data set that is named beside the recipe",
+    "pretrained": "it follows from the file of --init",
+    "parent": "it follows from --control or an import",
+    "transform": "it follows from --control or an import",
+    "origin": "it follows from --control or an import",
 }
 
 
@@ -32,20 +41,24 @@ def recipe(
     name: str = DEFAULT,
     *,
     width: int | None = None,
+    pretrained: str | None = None,
     **changes: Any,
 ) -> Recipe:
-    """Resolve a named recipe for a network and a data set.
+    """Resolve a recipe for a network and a data set.
 
     Parameters
     ----------
     model : str
         Network, such as `resnet20`.
     images : Images
-        The data set as it will be trained on.
+        The whole data set.
     name : str
-        A name of `RECIPES`.
+        A name of `RECIPES`, or a TOML file: fields of `Recipe`, and `base`, the name of the recipe
+        that they change (default `frankle2020`).
     width : int, optional
         Channels in the first stage of a CIFAR ResNet.
+    pretrained : str, optional
+        Hash of the weights that training starts from.
     **changes
         Fields of `Recipe` that differ from the named recipe. `epochs` moves the milestones in
         proportion; a value of None means no change.
@@ -55,9 +68,16 @@ def recipe(
     UsageError
         An unknown name, a value out of range, what the runner cannot do, or rewinding past the
         end of training.
+    RgtoolError
+        The file cannot be read.
     """
+    changes = {field: value for field, value in changes.items() if value is not None}
+    if name.endswith(".toml"):
+        name, in_file = read_recipe(Path(name))
+        changes = {**in_file, **changes}
     if name not in RECIPES:
         raise UsageError(f"recipe '{name}' is unknown: {did_you_mean(name, RECIPES)}")
+    check_choosable(changes)
     check(with_width(model, width))
     network = architecture(with_width(model, width), images.input_shape, images.classes)
     fields: dict[str, Any] = {
@@ -66,32 +86,95 @@ def recipe(
         "augment": images.augment,
     }
     fields |= RECIPES[name](network)
-    changes = {field: value for field, value in changes.items() if value is not None}
+    if "valid_size" in fields:  # published for 50 000 images; a tenth of smaller sets
+        fields["valid_size"] = min(fields["valid_size"], len(images.y_train) // 10)
+    if pretrained is not None:
+        fields |= {"init": "pretrained", "pretrained": pretrained}
     values = {"architecture": network.name, "task": images.name, **fields, **changes}
     resolved = Recipe.from_json(values)  # checks every value
-    _check_ability(resolved)
-    per_epoch = -(-len(images.y_train) // resolved.batch_size)
-    if "epochs" in changes and "milestones" not in changes:
-        milestones = _rescale(fields, resolved.epochs, per_epoch)
-        resolved = dataclasses.replace(resolved, milestones=milestones)
-    _check_rewind(resolved, per_epoch)
+    _check_ability(resolved, name)
+    per_epoch = iterations_per_epoch(resolved, images)
+    if "epochs" in changes:
+        resolved = _move_along(resolved, fields, changes, per_epoch)
+    _check_points(resolved, per_epoch)
     return resolved
 
 
-def _check_ability(resolved: Recipe) -> None:
+def check_choosable(fields: Iterable[str]) -> None:
+    """Refuse fields of a recipe that follow from something else.
+
+    Raises
+    ------
+    UsageError
+        One is not to be chosen; the message says what it follows from.
+    """
+    for field in fields:
+        if field in _GIVEN_ELSEWHERE:
+            raise UsageError(f"{field} cannot be chosen: {_GIVEN_ELSEWHERE[field]}")
+
+
+def read_recipe(path: Path) -> tuple[str, dict[str, Any]]:
+    """Read a recipe of one's own: the name of its base, and the fields that it changes.
+
+    Raises
+    ------
+    RgtoolError
+        There is no such file or it is not TOML.
+    UsageError
+        It names a field that a recipe does not have.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RgtoolError(f"recipe {path}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RgtoolError(f"recipe {path}: no TOML ({error}); write lines as lr = 0.05") from None
+    base = values.pop("base", DEFAULT)
+    known = {field.name for field in dataclasses.fields(Recipe)}
+    for field, value in values.items():
+        if field not in known:
+            near = did_you_mean(field, [*known, "base"])
+            raise UsageError(f"recipe {path}: field '{field}' is unknown: {near}")
+        values[field] = tuple(value) if isinstance(value, list) else value
+    return str(base), values
+
+
+def iterations_per_epoch(resolved: Recipe, images: Images) -> int:
+    """Count the steps of an epoch on what the recipe leaves of a whole data set.
+
+    Raises
+    ------
+    UsageError
+        Not a single batch is left.
+    """
+    trained = images.hold_out(resolved.valid_size)
+    if resolved.train_size is not None:
+        trained = trained.balanced_subset(resolved.train_size)
+    whole, rest = divmod(len(trained.y_train), resolved.batch_size)
+    if whole == 0 and resolved.drop_last:
+        raise UsageError(
+            f"batch_size {resolved.batch_size} with drop_last leaves no batch of "
+            f"{len(trained.y_train)} training images: choose at most {len(trained.y_train)}"
+        )
+    return whole + (rest > 0 and not resolved.drop_last)
+
+
+def _check_ability(resolved: Recipe, name: str) -> None:
     """Refuse what a recipe can describe, as those of imports do, and this runner cannot do."""
     able: dict[str, Iterable[str]] = {
         "init": INITIALISERS,
         "bn_init": BN_INITIALISERS,
         "pruner": PRUNERS,
         "optimizer": ("sgd",),
-        "precision": ("float32",),
         "prunable": [name for name in CHOICES["prunable"] if name != "masked"],
     }
     for field, known in able.items():
         value = getattr(resolved, field)
         if value not in known:
             raise UsageError(f"{field} '{value}' cannot be run: {did_you_mean(value, known)}")
+    if resolved.precision not in PRECISIONS:  # few and short: none is nearest
+        known_names = ", ".join(PRECISIONS)
+        raise UsageError(f"precision '{resolved.precision}' cannot be run: use {known_names}")
     for part in resolved.augment:
         if not re.fullmatch(r"flip|crop[1-9]\d*", part):
             raise UsageError(f"augment '{part}' is unknown: choose from flip, crop4 (any padding)")
@@ -99,9 +182,25 @@ def _check_ability(resolved: Recipe) -> None:
         value = getattr(resolved, field)
         if not (math.isfinite(value) and value >= 0):
             raise UsageError(f"{field} is {value}: a number from 0 on is needed")
-    for field in ("parent", "transform", "origin"):
-        if getattr(resolved, field) is not None:
-            raise UsageError(f"{field} cannot be chosen: it follows from --control or an import")
+    if (resolved.init == "pretrained") != (resolved.pretrained is not None):
+        raise UsageError(
+            f"recipe {name} starts from pretrained weights: name their file with --init FILE"
+            if resolved.pretrained is None
+            else f"init '{resolved.init}' and --init FILE together: choose one"
+        )
+
+
+def _move_along(
+    resolved: Recipe, fields: Mapping[str, Any], changes: Mapping[str, Any], per_epoch: int
+) -> Recipe:
+    """Move milestones, and a rewind point at the end of training, along with the epochs."""
+    published = fields.get("epochs", Recipe.epochs)
+    moved: dict[str, Any] = {}
+    if "milestones" not in changes:
+        moved["milestones"] = _rescale(fields, resolved.epochs, per_epoch)
+    if "rewind" not in changes and Step.parse(resolved.rewind) == Step(published, 0):
+        moved["rewind"] = f"{resolved.epochs}ep"
+    return dataclasses.replace(resolved, **moved)
 
 
 def _rescale(fields: Mapping[str, Any], epochs: int, per_epoch: int) -> tuple[str, ...]:
@@ -115,9 +214,10 @@ def _rescale(fields: Mapping[str, Any], epochs: int, per_epoch: int) -> tuple[st
     return tuple(moved)
 
 
-def _check_rewind(resolved: Recipe, per_epoch: int) -> None:
+def _check_points(resolved: Recipe, per_epoch: int) -> None:
     point, end = Step.parse(resolved.rewind).iteration(per_epoch), resolved.epochs * per_epoch
-    if point >= end:
+    last = end if resolved.schedule == "restart" else end - 1
+    if point > last:
         raise UsageError(
             f"rewind {resolved.rewind} is iteration {point}, but training ends at {end} "
             f"({resolved.epochs} epochs of {per_epoch}): choose an earlier point with --rewind"

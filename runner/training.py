@@ -1,11 +1,11 @@
-"""Training one network with one mask: the step loop and the state it can be resumed from."""
+"""Training networks with masks: the step, the loop over steps, the state to resume it from."""
 
 from __future__ import annotations
 
 import bisect
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,13 @@ from torch.optim.sgd import sgd
 
 from ..schemas.recipe import Recipe
 from ..schemas.steps import Step
-from .loader import Loader
+from .arithmetic import LossScale, autocast
+from .loader import Batches, Loader
 from .pruning import Mask
 
 Arrays = dict[str, NDArray[Any]]
 _MOMENTUM = "momentum/"
-_TALLY = "tally"
+_TALLY, _SCALE = "tally", "loss_scale"
 
 
 @dataclass(frozen=True)
@@ -48,26 +49,44 @@ class Trainer:
     module : nn.Module
         The network, on its device.
     recipe : Recipe
-        Learning rate and its schedule, momentum, weight decay.
+        Learning rate and its schedule, momentum, weight decay, precision.
     loader : Loader
         Batches.
     mask : Mask or None
         Pruned weights are zero before the first step and after every one, which is the same
         forward pass as masking before each (None: dense).
+    forward : callable, optional
+        What computes the logits instead of the module itself: the same, compiled.
     """
 
     def __init__(
-        self, module: nn.Module, recipe: Recipe, loader: Loader, mask: Mask | None
+        self,
+        module: nn.Module,
+        recipe: Recipe,
+        loader: Loader,
+        mask: Mask | None,
+        forward: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.module, self.recipe, self.loader = module, recipe, loader
+        self.forward = module if forward is None else forward
         self.device = loader.pixels.device
         per_epoch = loader.iterations_per_epoch
         self.milestones = sorted(Step.parse(m).iteration(per_epoch) for m in recipe.milestones)
+        self.warmup = Step.parse(recipe.warmup).iteration(per_epoch)
         self.parameters = dict(module.named_parameters())
-        self.momenta: list[Tensor | None] = [None] * len(self.parameters)
+        # Zeros, so that the first step is like every other: 0.9 x 0 + g is g.
+        self.momenta: list[Tensor | None] = [
+            torch.zeros_like(parameter, requires_grad=False) if recipe.momentum else None
+            for parameter in self.parameters.values()
+        ]
         self.masked, self.masks = self._mask_tensors(mask or {})
         self._apply_mask()
         self.tally = torch.zeros(3, dtype=torch.float64, device=self.device)
+        self.scale = LossScale(self.device) if recipe.precision == "fp16" else None
+        # On a GPU a tensor: a step that has been captured reads the rate of the day from it.
+        self.lr: float | Tensor = recipe.lr
+        if self.device.type == "cuda":
+            self.lr = torch.tensor(recipe.lr, device=self.device)
 
     def _mask_tensors(self, mask: Mask) -> tuple[list[Tensor], list[Tensor]]:
         weights = [self.module.get_parameter(f"{name}.weight") for name in mask]
@@ -86,6 +105,58 @@ class Trainer:
         if self.masks:
             torch._foreach_mul_(self.masked, self.masks)
 
+    def step(self, images: Tensor, labels: Tensor) -> None:
+        """Train on one batch; nothing here waits for the device."""
+        for parameter in self.parameters.values():
+            parameter.grad = None
+        with autocast(self.device, self.recipe.precision):
+            logits = self.forward(images)
+            loss = nn.functional.cross_entropy(logits, labels)
+        (loss * self.scale.factor if self.scale else loss).backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            self._update([p.grad for p in self.parameters.values() if p.grad is not None])
+            self._apply_mask()
+            self.tally[0] += loss.detach() * len(labels)
+            self.tally[1] += (logits.argmax(1) == labels).sum()
+            self.tally[2] += len(labels)
+
+    def _update(self, gradients: list[Tensor]) -> None:
+        if self.scale:
+            self.scale.lower(gradients)
+        # The function under torch.optim.SGD: the class loads PyTorch's compiler, two seconds of
+        # every process.
+        sgd(
+            list(self.parameters.values()),
+            gradients,
+            self.momenta,
+            lr=self.lr,  # type: ignore[arg-type]
+            momentum=self.recipe.momentum,
+            weight_decay=self.recipe.weight_decay,
+            dampening=0,
+            nesterov=False,
+            maximize=False,
+            fused=True,
+            found_inf=self.scale.overflow if self.scale else None,
+        )
+        if self.scale:
+            self.scale.adapt()
+
+    def learning_rate(self, iteration: int) -> float:
+        """Return the learning rate of the step that follows `iteration` steps.
+
+        Linear up to the end of the warm-up (as in the code of Chen et al. 2021a: the first of n
+        steps has lr / n), then falling by `gamma` at every milestone.
+        """
+        lr = self.recipe.lr * self.recipe.gamma ** bisect.bisect(self.milestones, iteration)
+        return lr * (iteration + 1) / self.warmup if iteration < self.warmup else lr
+
+    def set_rate(self, iteration: int) -> None:
+        """Take the learning rate of the step that follows `iteration` steps."""
+        if isinstance(self.lr, Tensor):
+            self.lr.fill_(self.learning_rate(iteration))
+        else:
+            self.lr = self.learning_rate(iteration)
+
     def run(
         self,
         start: int,
@@ -94,21 +165,7 @@ class Trainer:
         on_step: Callable[[int], bool] | None = None,
         on_epoch: Callable[[int, Score], None] | None = None,
     ) -> Score:
-        """Train from iteration `start` up to iteration `end`.
-
-        Parameters
-        ----------
-        start, end : int
-            Iterations since the beginning of training; learning rate and data order follow them.
-        on_step : callable, optional
-            Gets the number of iterations done; a true answer stops training.
-        on_epoch : callable, optional
-            Gets the epochs done and the score of the last one's batches.
-
-        Returns
-        -------
-        Score
-            Over the training batches of the last epoch, as they were trained on.
+        """Train alone from iteration `start` up to iteration `end`; see `Lane` and `train`.
 
         Raises
         ------
@@ -117,70 +174,22 @@ class Trainer:
         Stopped
             `on_step` asked for it.
         """
-        per_epoch = self.loader.iterations_per_epoch
-        score = Score(math.nan, math.nan)
-        self.module.train()
-        done = start
-        while done < end:
-            epoch, first = divmod(done, per_epoch)
-            if first == 0:
-                self.tally.zero_()
-            for images, labels in self.loader.epoch(epoch, first):
-                self._step(done, images, labels)
-                done += 1
-                if done == end:
-                    break
-                if on_step is not None and on_step(done):
-                    raise Stopped
-            score = self._read_tally()
-            if on_epoch is not None:
-                on_epoch(math.ceil(done / per_epoch), score)
-        self._check_weights()
-        return score
-
-    def _check_weights(self) -> None:
-        # The last step's loss says nothing of the weights after it, and those are pruned.
-        finite = [parameter.isfinite().all() for parameter in self.parameters.values()]
-        if not bool(torch.stack(finite).all()):
+        lane = Lane(self, on_step=on_step, on_epoch=on_epoch)
+        train([lane], start, end)
+        if lane.diverged:
             raise Diverged
+        return lane.score
 
-    def _step(self, iteration: int, images: Tensor, labels: Tensor) -> None:
-        for parameter in self.parameters.values():
-            parameter.grad = None
-        logits = self.module(images)
-        loss = nn.functional.cross_entropy(logits, labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        with torch.no_grad():
-            self._update(self.learning_rate(iteration))
-            self._apply_mask()
-            self.tally[0] += loss.detach() * len(labels)
-            self.tally[1] += (logits.argmax(1) == labels).sum()
-            self.tally[2] += len(labels)
+    def finite(self) -> bool:
+        """Tell whether all weights are finite."""
+        finite = [parameter.isfinite().all() for parameter in self.parameters.values()]
+        return bool(torch.stack(finite).all())
 
-    def _update(self, lr: float) -> None:
-        # The function under torch.optim.SGD: the class loads PyTorch's compiler, two seconds of
-        # every process.
-        sgd(
-            list(self.parameters.values()),
-            [p.grad for p in self.parameters.values() if p.grad is not None],
-            self.momenta,
-            lr=lr,
-            momentum=self.recipe.momentum,
-            weight_decay=self.recipe.weight_decay,
-            dampening=0,
-            nesterov=False,
-            maximize=False,
-            fused=True,
-        )
-
-    def learning_rate(self, iteration: int) -> float:
-        """Return the learning rate of the step that follows `iteration` steps."""
-        return self.recipe.lr * self.recipe.gamma ** bisect.bisect(self.milestones, iteration)
-
-    def _read_tally(self) -> Score:
+    def read_tally(self) -> Score | None:
+        """Return the score of the batches since the tally was zero; None where it is not finite."""
         loss, correct, images = self.tally.tolist()
         if not math.isfinite(loss):
-            raise Diverged
+            return None
         return Score(loss / images, correct / images) if images else Score(math.nan, math.nan)
 
     def state(self) -> Arrays:
@@ -190,6 +199,9 @@ class Trainer:
             if momentum is not None:
                 arrays[_MOMENTUM + name] = momentum.cpu().numpy().copy()
         arrays[_TALLY] = self.tally.cpu().numpy().copy()
+        if self.scale:
+            state = [self.scale.factor.item(), self.scale.steady.item()]
+            arrays[_SCALE] = np.array(state, dtype=np.float64)
         return arrays
 
     def restore(self, arrays: Arrays) -> None:
@@ -210,13 +222,121 @@ class Trainer:
         ):
             raise ValueError("a state of another network")
         load_arrays(self.module, arrays)
-        for place, (name, parameter) in enumerate(self.parameters.items()):
-            self.momenta[place] = None
-            if _MOMENTUM + name in arrays:
-                momentum = torch.empty_like(parameter, requires_grad=False)
+        for (name, _), momentum in zip(self.parameters.items(), self.momenta, strict=True):
+            if momentum is not None and _MOMENTUM + name in arrays:
                 momentum.copy_(torch.from_numpy(arrays[_MOMENTUM + name]))
-                self.momenta[place] = momentum
+            elif momentum is not None:
+                momentum.zero_()
         self.tally.copy_(torch.from_numpy(arrays[_TALLY]))
+        if self.scale and _SCALE in arrays:
+            self.scale.factor.fill_(float(arrays[_SCALE][0]))
+            self.scale.steady.fill_(int(arrays[_SCALE][1]))
+
+    def tensors(self) -> list[Tensor]:
+        """Return every tensor that a step changes."""
+        found = [*self.module.state_dict().values(), self.tally]
+        found += [momentum for momentum in self.momenta if momentum is not None]
+        return found + ([self.scale.factor, self.scale.steady] if self.scale else [])
+
+
+@dataclass
+class Lane:
+    """A replica in training, beside others or alone.
+
+    Attributes
+    ----------
+    trainer : Trainer
+        Its state.
+    on_step : callable, optional
+        Gets the number of iterations done; a true answer stops training.
+    on_epoch : callable, optional
+        Gets the epochs done and the score of the last one's batches.
+    on_stop : callable, optional
+        Gets the number of iterations done where another replica's answer stops training.
+    score : Score
+        Over the training batches of the last epoch, as they were trained on.
+    diverged : bool
+        Its loss or a weight was not finite; it was left where it was.
+    """
+
+    trainer: Trainer
+    on_step: Callable[[int], bool] | None = None
+    on_epoch: Callable[[int, Score], None] | None = None
+    on_stop: Callable[[int], None] | None = None
+    score: Score = field(default_factory=lambda: Score(math.nan, math.nan))
+    diverged: bool = False
+
+
+Stepper = Callable[[Sequence[Trainer], Sequence[Tensor]], None]
+
+
+def plain_steps(trainers: Sequence[Trainer], draws: Sequence[Tensor]) -> None:
+    """Make a step of each replica, one after another."""
+    for trainer, draw in zip(trainers, draws, strict=True):
+        trainer.step(*trainer.loader.gather(draw))
+
+
+def train(lanes: Sequence[Lane], start: int, end: int, stepper: Stepper = plain_steps) -> None:
+    """Train replicas side by side, each as if it were alone.
+
+    Parameters
+    ----------
+    lanes : sequence of Lane
+        Replicas of one recipe, at one point; their scores and divergences are left in them.
+    start, end : int
+        Iterations since the beginning of training; learning rate and data order follow them.
+    stepper : callable
+        Makes one step of every replica from what was drawn for each.
+
+    Raises
+    ------
+    Stopped
+        A lane's `on_step` asked for it.
+    """
+    per_epoch = lanes[0].trainer.loader.iterations_per_epoch
+    lanes, done = list(lanes), start
+    for lane in lanes:
+        lane.trainer.module.train()
+    while done < end and lanes:
+        epoch, first = divmod(done, per_epoch)
+        trainers = [lane.trainer for lane in lanes]
+        if first == 0:
+            for trainer in trainers:
+                trainer.tally.zero_()
+        for draws in zip(*(t.loader.draws(epoch, first) for t in trainers), strict=True):
+            for trainer in trainers:
+                trainer.set_rate(done)
+            stepper(trainers, draws)
+            done += 1
+            if done == end:
+                break
+            _ask(lanes, done)
+        lanes = [lane for lane in lanes if _close_epoch(lane, math.ceil(done / per_epoch))]
+    for lane in lanes:  # the last loss says nothing of the weights after it, which are pruned
+        lane.diverged = not lane.trainer.finite()
+
+
+def _ask(lanes: Sequence[Lane], done: int) -> None:
+    """Ask every lane whether to stop; where one says so all save their states."""
+    answers = [lane.on_step is not None and lane.on_step(done) for lane in lanes]
+    if not any(answers):
+        return
+    for lane, answer in zip(lanes, answers, strict=True):
+        if not answer and lane.on_stop is not None:
+            lane.on_stop(done)
+    raise Stopped
+
+
+def _close_epoch(lane: Lane, epochs: int) -> bool:
+    """Read the score of an epoch; false where the replica has diverged."""
+    score = lane.trainer.read_tally()
+    if score is None:
+        lane.diverged = True
+        return False
+    lane.score = score
+    if lane.on_epoch is not None:
+        lane.on_epoch(epochs, score)
+    return True
 
 
 def state_arrays(module: nn.Module) -> Arrays:
@@ -240,15 +360,17 @@ def load_arrays(module: nn.Module, arrays: Arrays) -> None:
 
 
 @torch.no_grad()
-def evaluate(module: nn.Module, batches: Sequence[tuple[Tensor, Tensor]]) -> Score:
-    """Score a network with its running BN statistics."""
+def evaluate(module: nn.Module, batches: Batches) -> Score:
+    """Score a network with its running BN statistics, in float32."""
     module.eval()
-    loss = correct = images = 0.0
+    tally = torch.zeros(2, dtype=torch.float64, device=batches[0][0].device)
+    images = 0
     for x, y in batches:
         logits = module(x)
-        loss += float(nn.functional.cross_entropy(logits, y, reduction="sum"))
-        correct += int((logits.argmax(1) == y).sum())
+        tally[0] += nn.functional.cross_entropy(logits, y, reduction="sum")
+        tally[1] += (logits.argmax(1) == y).sum()
         images += len(y)
+    loss, correct = tally.tolist()  # the one time that it waits for the device
     return Score(loss / images, correct / images)
 
 

@@ -153,6 +153,14 @@ def architecture(
     raise UsageError(f"architecture '{name}' is unknown: {did_you_mean(name, known_names())}")
 
 
+def small_images(input_shape: tuple[int, int, int]) -> bool:
+    """Tell whether a ResNet of torchvision's family gets the stem for small images.
+
+    Chen et al. 2021a replace the 7x7 stem by a 3x3 one without pooling for images of 32x32 pixels.
+    """
+    return input_shape[1] <= 64
+
+
 def known_names() -> tuple[str, ...]:
     """Name the architectures that have a block map (widths such as `w8` left out)."""
     return (*FIXED, *CIFAR_RESNETS)
@@ -202,8 +210,8 @@ def size_of(name: str) -> tuple[str, int, int]:
     if cifar_resnet and name not in FIXED:
         family = "CIFAR ResNet" + (" with shortcuts without weights" if cifar_resnet[2] else "")
         return family, int(cifar_resnet[3] or 16), int(cifar_resnet[1])
-    if name in _RESNETS:
-        family = "ResNet of bottlenecks" if _RESNETS[name][1] else "ResNet of basic blocks"
+    if name in RESNETS:
+        family = "ResNet of bottlenecks" if RESNETS[name][1] else "ResNet of basic blocks"
         return family, 64, int(name.removeprefix("resnet"))
     if name in VGG_PLANS:
         return "VGG", 64, int(name.removeprefix("vgg"))
@@ -247,8 +255,7 @@ def _torchvision_resnet(
 ) -> Callable[[tuple[int, int, int] | None, int | None], Architecture]:
     def build(input_shape: tuple[int, int, int] | None, classes: int | None) -> Architecture:
         channels, expansion = (input_shape or (3, 224, 224))[0], 4 if bottleneck else 1
-        # Chen et al. 2021a replace the 7x7 stem by a 3x3 one for 32x32 images.
-        kernel = 3 if input_shape and input_shape[1] <= 64 else 7
+        kernel = 3 if input_shape and small_images(input_shape) else 7
         layers = [Layer("conv1", "conv", (64, channels, kernel, kernel), "stem", "stem")]
         c_in = 64
         for stage, blocks in enumerate(plan, start=1):
@@ -313,7 +320,7 @@ def _bert_base(input_shape: tuple[int, int, int] | None, classes: int | None) ->
 
 
 # Blocks a stage and whether they are bottlenecks (He et al. 2016, table 1).
-_RESNETS = {
+RESNETS = {
     "resnet18": ((2, 2, 2, 2), False),
     "resnet34": ((3, 4, 6, 3), False),
     "resnet50": ((3, 4, 6, 3), True),
@@ -322,7 +329,7 @@ _RESNETS = {
 }
 FIXED: dict[str, Callable[[tuple[int, int, int] | None, int | None], Architecture]] = {
     "lenet": _lenet,
-    **{name: _torchvision_resnet(name, *plan) for name, plan in _RESNETS.items()},
+    **{name: _torchvision_resnet(name, *plan) for name, plan in RESNETS.items()},
     **{name: _vgg(name, plan) for name, plan in VGG_PLANS.items()},
     "bert-base": _bert_base,
 }

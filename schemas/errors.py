@@ -35,6 +35,19 @@ class QueryError(UsageError):
     """A SQL query that the store refuses or cannot parse."""
 
 
+def printable(text: str) -> str:
+    """Return a text on one line, with a question mark for every character that is no sign."""
+    return "".join(c if c.isprintable() else " " if c == "\n" else "?" for c in text)
+
+
+class Unreadable(RgtoolError):
+    """A file is cut off, empty, no file or not what its format says: it counts as missing."""
+
+
+class Refused(RgtoolError):
+    """A file is dangerous, or files contradict one another: nothing of the run is imported."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Name the nearest known names, as the end of an error message.
 
@@ -51,7 +64,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     names = sorted(set(known))
     near = difflib.get_close_matches(name, names, n=len(names) or 1, cutoff=0.6)
     # Among equally similar names the one that begins alike: resnet20 before resnet92.
-    near.sort(key=lambda other: (-_similarity(name, other), -_common_start(name, other)))
+    near.sort(key=lambda other: (-_similarity(name, other), -_common_start(name, other), other))
     if near:
         return f"did you mean {' or '.join(near[:3])}?"
     return f"choose from {', '.join(names)}"

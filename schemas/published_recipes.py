@@ -1,7 +1,8 @@
-"""Recipes of published studies: the fields that each of them fixes.
+"""Named recipes: the fields that each published study fixes.
 
 A recipe is a function from an architecture to fields of `Recipe`; its docstring is the paper's
-table. The runner picks those that it can run, imports those that the files were made with.
+table, its first line stands in lists. The runner takes those that it can run, imports those that
+the files were made with. Adding one is a function and a line in `PUBLISHED`.
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .blocks import Architecture
+from .blocks import VGG_PLANS, Architecture
 
 
 def frankle2020(network: Architecture) -> dict[str, Any]:
-    """Frankle, Dziugaite, Roy & Carbin 2020, as the defaults of OpenLTH have it.
+    """Frankle, Dziugaite, Roy & Carbin 2020, as the defaults of OpenLTH have it; 16 prunings.
 
-    CIFAR ResNets: SGD with momentum .9, learning rate .1, a tenth at epochs 80 and 120 of 160,
-    batch 128, weight decay 1e-4, rewinding to iteration 1000. LeNet-300-100: SGD .1 without
-    momentum, 40 epochs, rewinding to the initial weights.
+    CIFAR ResNets and VGG: SGD with momentum .9, learning rate .1, a tenth at epochs 80 and 120 of
+    160, batch 128, weight decay 1e-4, rewinding to iteration 1000, the smallest 20 % of all weights
+    (output layer of VGG and LeNet exempt). LeNet-300-100: SGD .1 without momentum, 40 epochs,
+    rewinding to the initial weights.
     """
     if network.name == "lenet":
         return {
@@ -27,37 +29,82 @@ def frankle2020(network: Architecture) -> dict[str, Any]:
             "milestones": (),
             "rewind": "0it",
         }
+    if network.name in VGG_PLANS:
+        return {"prunable": "all", "exempt": ("fc",)}
     return {}
 
 
-def chen2021a(network: Architecture) -> dict[str, Any]:
-    """Chen et al. 2021a (arXiv 2012.06908): tickets of ResNet-18 and ResNet-50 downstream.
+def chen2021c(network: Architecture) -> dict[str, Any]:
+    """Chen et al. 2021c (arXiv 2103.16547), elastic tickets: frankle2020 with 16 prunings.
 
-    SGD with momentum .9, learning rate .1, a tenth at epochs 91 and 136 of 182, batch 256, weight
-    decay 2e-4, the smallest 20 % of all convolutions but the stem, rounded as torch.nn.utils.prune
-    does it, rewinding to the initial weights. Convolutions start as torchvision's do (fan_out).
+    Their code is OpenLTH with its defaults: fields and identity are those of frankle2020.
+    """
+    return frankle2020(network)
+
+
+def chen2021a(network: Architecture) -> dict[str, Any]:
+    """Chen et al. 2021a (arXiv 2012.06908), `lt`: rewinding to the initial weights; 18 prunings.
+
+    ResNet-18 and ResNet-50 on CIFAR and SVHN: SGD with momentum .9, learning rate .1 after a
+    warm-up of one epoch, a tenth at epochs 91 and 136 of 182, batch 256 without a partial last one,
+    weight decay 2e-4, the last 5000 training images held out, the smallest 20 % of all convolutions
+    but the stem, rounded as torch.nn.utils.prune does it. Convolutions start as torchvision's do
+    (fan_out), BN weights at 1, the output layer as PyTorch's own.
     """
     return {
         "fan": "fan_out",
         "bn_init": "ones",
+        "head_init": "torch",
         "weight_decay": 2e-4,
         "epochs": 182,
         "milestones": ("91ep", "136ep"),
+        "warmup": "1ep",
         "batch_size": 256,
+        "drop_last": True,
+        "valid_size": 5000,
         "rounding": "round",
         "prunable": "convolutions_without_stem",
         "rewind": "0it",
     }
 
 
+def chen2021a_rewind_lt(network: Architecture) -> dict[str, Any]:
+    """Chen et al. 2021a, `rewind_lt`: to the weights of epoch 9; the schedule starts again."""
+    return {**chen2021a(network), "rewind": "9ep", "schedule": "restart"}
+
+
+def chen2021a_pt(network: Architecture) -> dict[str, Any]:
+    """Chen et al. 2021a, `pt`: to the trained dense weights; the schedule starts again.
+
+    Theirs are the weights of the best epoch on the validation set, these those of the last one.
+    """
+    return {**chen2021a(network), "rewind": "182ep", "schedule": "restart"}
+
+
+def chen2021a_pt_trans(network: Architecture) -> dict[str, Any]:
+    """Chen et al. 2021a, `pt_trans`: from pretrained weights, named with `--init`, and back."""
+    return {**chen2021a(network), "init": "pretrained"}
+
+
 def zhang2021(network: Architecture) -> dict[str, Any]:
-    """Zhang et al. 2021 (PrAC): chen2021a with batch 128, weight decay 1e-4, the stem pruned."""
+    """Zhang et al. 2021 (PrAC): chen2021a, batch 128, decay 1e-4, the stem pruned; 15 prunings."""
     return {
         **chen2021a(network),
         "weight_decay": 1e-4,
         "batch_size": 128,
         "prunable": "convolutions",
     }
+
+
+def quick(network: Architecture) -> dict[str, Any]:
+    """For a laptop, after no paper: frankle2020 in 8 epochs (LeNet 10) instead of 160.
+
+    The learning rate falls at epochs 4 and 6; weights go back to the end of epoch 1.
+    """
+    if network.name == "lenet":
+        return {**frankle2020(network), "epochs": 10}
+    shorter = {"epochs": 8, "milestones": ("4ep", "6ep"), "rewind": "1ep"}
+    return {**frankle2020(network), **shorter}
 
 
 def chen2020a(network: Architecture) -> dict[str, Any]:
@@ -86,7 +133,19 @@ def chen2020a(network: Architecture) -> dict[str, Any]:
 
 PUBLISHED: dict[str, Callable[[Architecture], dict[str, Any]]] = {
     "frankle2020": frankle2020,
+    "chen2021c": chen2021c,
     "chen2021a": chen2021a,
+    "chen2021a_rewind_lt": chen2021a_rewind_lt,
+    "chen2021a_pt": chen2021a_pt,
+    "chen2021a_pt_trans": chen2021a_pt_trans,
     "zhang2021": zhang2021,
     "chen2020a": chen2020a,
+    "quick": quick,
 }
+
+IMPORTS_ONLY = ("chen2020a",)  # AdamW and BERT, which the runner does not have
+
+
+def summary(name: str) -> str:
+    """Return what the first line of a recipe's docstring says of it."""
+    return (PUBLISHED[name].__doc__ or "").strip().splitlines()[0]

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -21,11 +21,22 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "rounding": ("exact", "openlth", "round"),
     "scope": ("global", "layerwise"),
     "control": ("none", "reinit"),
-    "pruner": ("magnitude", "random"),
     "prunable": ("all", "convolutions", "convolutions_without_stem", "masked"),
     "fan": ("fan_in", "fan_out"),
+    "head_init": ("same", "torch"),
+    "schedule": ("continue", "restart"),
 }
-_FLOATS = ("lr", "momentum", "weight_decay", "gamma", "prune")
+# What a field's annotation asks of a value, and in words.
+_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "str": (lambda v: isinstance(v, str), "a text"),
+    "int": (lambda v: isinstance(v, int) and not isinstance(v, bool), "a whole number"),
+    "float": (lambda v: isinstance(v, int | float) and not isinstance(v, bool), "a number"),
+    "bool": (lambda v: isinstance(v, bool), "true or false"),
+    "tuple[str, ...]": (
+        lambda v: isinstance(v, tuple) and all(isinstance(x, str) for x in v),
+        "a list of texts",
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +53,18 @@ class Recipe:
     train_size: int | None = field(
         default=None, metadata={"meaning": "class-balanced subset of the training set, images"}
     )
+    valid_size: int = field(
+        default=0, metadata={"meaning": "last training images, held out for validation"}
+    )
     init: str = field(default="kaiming_normal", metadata={"meaning": "initialiser of weights"})
+    pretrained: str | None = field(
+        default=None, metadata={"meaning": "hash of the weights that training starts from"}
+    )
     fan: str = field(default="fan_in", metadata={"meaning": "fan that the initialiser divides by"})
     bn_init: str = field(default="uniform", metadata={"meaning": "initialiser of BN weights"})
+    head_init: str = field(
+        default="same", metadata={"meaning": "initialiser of the output layer: same or torch's"}
+    )
     optimizer: str = field(default="sgd", metadata={"meaning": "optimizer"})
     lr: float = field(default=0.1, metadata={"meaning": "learning rate"})
     momentum: float = field(default=0.9, metadata={"meaning": "momentum of SGD"})
@@ -54,7 +74,13 @@ class Recipe:
         default=("80ep", "120ep"), metadata={"meaning": "points where the learning rate drops"}
     )
     gamma: float = field(default=0.1, metadata={"meaning": "factor of each drop"})
+    warmup: str = field(
+        default="0it", metadata={"meaning": "point up to which the learning rate grows linearly"}
+    )
     batch_size: int = field(default=128, metadata={"meaning": "images a batch"})
+    drop_last: bool = field(
+        default=False, metadata={"meaning": "leave out the last batch where it is smaller"}
+    )
     augment: tuple[str, ...] = field(
         default=("flip", "crop4"), metadata={"meaning": "augmentation of the training images"}
     )
@@ -67,6 +93,10 @@ class Recipe:
         default=(), metadata={"meaning": "layers that are counted and never pruned"}
     )
     rewind: str = field(default="1000it", metadata={"meaning": "point that weights go back to"})
+    schedule: str = field(
+        default="continue",
+        metadata={"meaning": "whether the schedule goes on from the rewind point or restarts"},
+    )
     control: str = field(default="none", metadata={"meaning": "control run"})
     precision: str = field(default="float32", metadata={"meaning": "arithmetic of training"})
     parent: str | None = field(
@@ -87,8 +117,8 @@ class Recipe:
         UsageError
             A value is out of range; the message names the field.
         """
-        for name in _FLOATS:  # 1 and 1.0 are one number, so that one experiment has one identity
-            object.__setattr__(self, name, float(getattr(self, name)))
+        for one in dataclasses.fields(self):
+            self._check_kind(one.name, getattr(one.type, "__name__", str(one.type)))
         for name, choices in CHOICES.items():
             value = getattr(self, name)
             if value not in choices:
@@ -103,9 +133,22 @@ class Recipe:
                 raise UsageError(f"{name} is {getattr(self, name)}: at least 1 is needed")
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise UsageError(f"lr is {self.lr}: a positive number is needed")
+        if self.valid_size < 0:
+            raise UsageError(f"valid_size is {self.valid_size}: 0 or more images are held out")
         # One spelling for one meaning, for the same reason.
-        object.__setattr__(self, "rewind", str(Step.parse(self.rewind)))
+        for name in ("rewind", "warmup"):
+            object.__setattr__(self, name, str(Step.parse(getattr(self, name))))
         object.__setattr__(self, "milestones", tuple(str(Step.parse(m)) for m in self.milestones))
+
+    def _check_kind(self, name: str, annotation: str) -> None:
+        value, kind = getattr(self, name), annotation.removesuffix(" | None")
+        if value is None and kind != annotation:
+            return
+        fits, words = _KINDS[kind]
+        if not fits(value):
+            raise UsageError(f"{name} is {value!r}: {words} is needed")
+        if kind == "float":  # 1 and 1.0 are one number, so that one experiment has one identity
+            object.__setattr__(self, name, float(value))
 
     def non_defaults(self) -> dict[str, Any]:
         """Return the fields that differ from the frozen defaults, in order of their names."""
@@ -148,3 +191,37 @@ class Recipe:
             k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
         }
         return cls(**fields)
+
+
+def parse_field(text: str) -> tuple[str, Any]:
+    """Read `lr=0.05`, `milestones=40ep,60ep` or `augment=none` as a field of the recipe.
+
+    Raises
+    ------
+    UsageError
+        There is no such field, or the value is not of its kind.
+
+    Examples
+    --------
+    >>> parse_field("milestones=40ep,60ep"), parse_field("drop_last=true")
+    (('milestones', ('40ep', '60ep')), ('drop_last', True))
+    """
+    name, equals, value = (part.strip() for part in text.partition("="))
+    kinds = {f.name: str(f.type).removesuffix(" | None") for f in dataclasses.fields(Recipe)}
+    if not equals:
+        raise UsageError(f"'{text}' sets nothing: write a field and its value, as lr=0.05")
+    if name not in kinds:
+        raise UsageError(f"recipe field '{name}' is unknown: {did_you_mean(name, kinds)}")
+    kind = kinds[name]
+    try:
+        if kind == "int":
+            return name, int(value)
+        if kind == "float":
+            return name, float(value)
+        if kind == "bool":
+            return name, {"true": True, "false": False}[value.lower()]
+    except (ValueError, KeyError):
+        raise UsageError(f"{name} is '{value}': {_KINDS[kind][1]} is needed") from None
+    if kind == "str":
+        return name, value
+    return name, () if value == "none" else tuple(v.strip() for v in value.split(",") if v.strip())

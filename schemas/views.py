@@ -30,6 +30,7 @@ _RECIPE_TYPES = {
     "int": "BIGINT",
     "int | None": "BIGINT",
     "float": "DOUBLE",
+    "bool": "BOOLEAN",
     "tuple[str, ...]": "VARCHAR[]",
 }
 _DESCRIPTION_TYPES = {

@@ -226,7 +226,7 @@ def test_version(cli: Cli) -> None:
 WRONG: list[tuple[list[str], int, str]] = [
     (["rnu"], 2, "Did you mean 'run'"),
     (["run", "lenet"], 2, "Missing argument 'task'"),
-    (["run", "resnet2O", "digits"], 2, "or resnet20"),
+    (["run", "resnet2O", "digits"], 2, "did you mean resnet20 or"),
     (["run", "resnet21", "digits"], 2, "model 'resnet21' is unknown"),
     (["run", "lenet", "digts"], 2, "did you mean digits?"),
     (["run", "lenet", "digits", "--recipe", "frankle"], 2, "recipe 'frankle' is unknown"),

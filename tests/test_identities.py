@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rgtool.analysis import flow
-from rgtool.runner.pruning import next_mask
+from rgtool.runner.pruning import PRUNERS, next_mask
 from rgtool.schemas.blocks import Layer, architecture
 from rgtool.schemas.recipe import CHOICES, Recipe
 
-RULES = list(itertools.product(CHOICES["pruner"], CHOICES["scope"], CHOICES["rounding"]))
+RULES = list(itertools.product(PRUNERS, CHOICES["scope"], CHOICES["rounding"]))
 LEVELS = 4
 
 

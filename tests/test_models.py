@@ -72,9 +72,9 @@ def weights_of(module: nn.Module) -> list[tuple[str, tuple[int, ...]]]:
 
 
 def test_names_are_held_to_those_that_can_be_trained() -> None:
-    for name in ("lenet", "resnet20", "resnet20w8", "resnet20w16"):
+    for name in ("lenet", "resnet20", "resnet20w8", "resnet20w16", "resnet50", "vgg16"):
         check(name)
-    for name in ("resnet2O", "vgg16", "resnet50", "resnet18", "lenetw4", "resnet20w0", "resnet9"):
+    for name in ("resnet2O", "bert-base", "resnet50w4", "lenetw4", "resnet20w0", "resnet9"):
         with pytest.raises(UsageError, match="unknown"):
             check(name)
 
@@ -142,9 +142,9 @@ def test_weights_have_the_moments_of_he_et_al(init: str, fan: str) -> None:
         std = math.sqrt(2 / getattr(layer, fan))
         assert abs(float(weight.mean())) < 4.5 * std / math.sqrt(layer.total), layer.name
         # The standard error of a standard deviation: std sqrt((kurtosis - 1) / 4 n).
-        spread = std * math.sqrt((3 if init == "kaiming_normal" else 1.8) / (4 * layer.total))
+        spread = std * math.sqrt((1.8 if init == "kaiming_uniform" else 3) / (4 * layer.total))
         assert abs(float(weight.square().mean().sqrt()) - std) < 4.5 * spread, layer.name
-        bound = math.inf if init == "kaiming_normal" else std * math.sqrt(3)
+        bound = std * math.sqrt(3) if init == "kaiming_uniform" else math.inf
         assert float(weight.abs().max()) <= bound
     bias = module.get_parameter("fc.bias")
     assert 0 < float(bias.detach().abs().max()) <= 1 / math.sqrt(64)

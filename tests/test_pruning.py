@@ -32,7 +32,7 @@ OPENLTH_NAMES = {
     "cifar_vgg_16": "vgg16",
     "mnist_lenet_300_100": "lenet",
 }
-RULES = list(itertools.product(CHOICES["rounding"], CHOICES["scope"], CHOICES["pruner"]))
+RULES = list(itertools.product(CHOICES["rounding"], CHOICES["scope"], PRUNERS))
 
 
 def recipe_for(model: str, **changes: object) -> Recipe:

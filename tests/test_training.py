@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +48,9 @@ class Double(Loader):
     rates make much of that within a few steps.
     """
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        for images, labels in super().epoch(epoch, start):
-            yield images.double(), labels
+    def gather(self, draw: Tensor) -> tuple[Tensor, Tensor]:
+        images, labels = super().gather(draw)
+        return images.double(), labels
 
 
 def setting(

@@ -10,26 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...schemas.errors import RgtoolError
+from ...schemas.errors import Refused, Unreadable, printable
+
+__all__ = [
+    "Arrays", "Found", "FoundLevel", "FoundRun", "FoundWeights", "LevelData", "Refused", "Shapes",
+    "Skipped", "Unreadable", "printable",
+]  # fmt: skip
 
 Shapes = Mapping[str, tuple[int, ...]]
 Arrays = Mapping[str, NDArray[Any]]
 
 
 _LONGEST = 280  # characters of a reason
-
-
-def printable(text: str) -> str:
-    """Return a text on one line, with a question mark for every character that is no sign."""
-    return "".join(c if c.isprintable() else " " if c == "\n" else "?" for c in text)
-
-
-class Unreadable(RgtoolError):
-    """A file is cut off, empty, no file or not what its format says: it counts as missing."""
-
-
-class Refused(RgtoolError):
-    """A file is dangerous, or files contradict one another: nothing of the run is imported."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pickletools
 import re
 from typing import IO
 
-from .found import Refused, Unreadable, printable
+from .errors import Refused, Unreadable, printable
 
 # Names that checkpoints of tensors, numbers and texts use, and no more.
 _ALLOWED = frozenset(

@@ -1,0 +1,81 @@
+"""Replicas side by side in one process, and in processes of their own, against one alone.
+
+    python benchmarks/replicas.py --model resnet20 --task cifar10 --data DIR
+
+Prints images a second by the clock and, for one process, by the time that the processor worked for
+it, which other work on the machine hardly touches; then trains two levels of a small network both
+ways and holds all masks and weights to be the same bits. On a GPU the aim is that replicas side by
+side take less than they take alone; on a CPU, processes of one thread are the fast way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+from pathlib import Path
+
+import torch
+
+import rgtool
+from rgtool.runner import machine
+from rgtool.runner.bench import equipment_of, processes_speed, speed
+from rgtool.runner.plan import plan
+
+
+def main() -> None:
+    """Measure and compare."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--model", default="resnet20")
+    parser.add_argument("--task", default="cifar10")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--replicas", default="1,2,5")
+    parser.add_argument("--seconds", type=float, default=10.0, help="for each line")
+    options = parser.parse_args()
+    device = machine.device(options.device)
+    print(
+        f"{platform.machine()}, torch {torch.__version__}, {device}, load {os.getloadavg()[0]:.1f}"
+    )
+    counts = [int(n) for n in options.replicas.split(",")]
+    made = plan(
+        options.model, options.task, seeds=max(counts), data_folder=options.data, device=str(device)
+    )
+    machine.prepare(device)
+    base = None
+    for count in counts:
+        clock, busy = speed(made, [equipment_of(made, n) for n in range(count)], options.seconds)
+        base = base or busy
+        print(
+            f"{count} side by side: {clock:8.1f} images/s by the clock, {busy:8.1f} by processor "
+            f"time, {busy / base:.2f} x alone",
+            flush=True,
+        )
+    if device.type == "cpu" and (cores := machine.workers(device)) > 1:
+        print(f"{cores} processes: {processes_speed(made, cores, options.seconds):8.1f} images/s")
+    print(f"load {os.getloadavg()[0]:.1f}")
+    identical(str(device), max(counts))
+
+
+def identical(device: str, count: int) -> None:
+    """Train small replicas alone and side by side and compare the bits."""
+    with tempfile.TemporaryDirectory() as folder:
+        stores = {replicas: Path(folder) / str(replicas) for replicas in (1, count)}
+        for replicas, store in stores.items():
+            rgtool.run(
+                "resnet8", "digits", seeds=count, levels=2, epochs=2, rewind="1ep", width=4,
+                store=store, device=device, replicas=replicas, train_size=300,
+            )  # fmt: skip
+        files = {
+            replicas: {
+                path.relative_to(store): path.read_bytes() for path in store.rglob("*.safetensors")
+            }
+            for replicas, store in stores.items()
+        }
+        same = files[1] == files[count]
+    print(f"{count} replicas, masks and weights: {'the same bits' if same else 'THEY DIFFER'}")
+
+
+if __name__ == "__main__":
+    main()

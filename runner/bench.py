@@ -1,0 +1,308 @@
+"""What this machine makes of an experiment: speed, what bounds it, and the fastest layout."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.synchronize import Barrier
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..schemas.errors import RgtoolError
+from ..schemas.steps import Step
+from . import machine
+from .arithmetic import autocast
+from .equipment import Equipment
+from .plan import Plan
+from .together import stepper
+from .training import Lane, Stopped, evaluate, train
+
+_WARM_UP = 2  # steps
+# Convolutions that keep a core busy: (channels, pixels a side), 3x3, 32 images.
+_SHAPES = ((32, 16), (64, 8), (64, 16), (128, 16), (256, 8))
+_START = 120.0  # seconds that a process may take to begin
+# Passes over an activation in a step of convolution, BN and ReLU that are kernels of their own.
+# Forward: the convolution writes, BN reads twice (statistics, then values) and writes, the next
+# convolution reads. Backward: BN reads gradient and input twice and writes, the two convolutions
+# of the backward pass read gradient twice and input once and write.
+_PASSES = 14
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way to spread replicas, measured.
+
+    Attributes
+    ----------
+    processes, threads, replicas : int
+        Processes, threads of each, replicas side by side in each.
+    images_per_second : float
+        Of all of them together.
+    """
+
+    processes: int
+    threads: int
+    replicas: int
+    images_per_second: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.processes} process(es) of {self.threads} thread(s), {self.replicas} replica(s) "
+            "in each"
+        )
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What was measured, on the machine as busy as it was.
+
+    Attributes
+    ----------
+    layouts : tuple of Layout
+        The first is one replica alone.
+    busy_images_per_second : float
+        Of one replica, by the time that a processor worked for it: other processes that take turns
+        on the same core do not count. On a GPU the same as by the clock.
+    flops : float
+        FLOP that a training image takes (multiplications and additions of convolutions and
+        products, forward and backward).
+    peak : float or None
+        FLOP/s of a well-shaped convolution, forward, on one thread; None on a GPU.
+    floor_bytes : float or None
+        On a GPU: bytes that an image moves with kernels that are not fused.
+    bandwidth : float or None
+        On a GPU: measured bytes/s of a copy, reading and writing.
+    test_seconds : float
+        Of one pass over the test set.
+    level_seconds, experiment_seconds : float
+        Of one level of one seed, and of the whole plan with its layout.
+    """
+
+    layouts: tuple[Layout, ...]
+    busy_images_per_second: float
+    flops: float
+    peak: float | None
+    floor_bytes: float | None
+    bandwidth: float | None
+    test_seconds: float
+    level_seconds: float
+    experiment_seconds: float
+
+    @property
+    def share(self) -> float:
+        """Share of what the machine allows: of its convolution peak, or of the bytes floor."""
+        speed = self.busy_images_per_second
+        if self.peak is not None:
+            return speed * self.flops / self.peak
+        assert self.floor_bytes is not None
+        assert self.bandwidth is not None
+        return speed * self.floor_bytes / self.bandwidth
+
+    @property
+    def fastest(self) -> Layout:
+        """The layout with the most images a second."""
+        return max(self.layouts, key=lambda layout: layout.images_per_second)
+
+
+def bench(made: Plan, seconds: float = 3.0) -> Bench:
+    """Measure a plan: every layout for about `seconds`.
+
+    Raises
+    ------
+    RgtoolError
+        A process that measures died.
+    """
+    device = torch.device(made.device)
+    machine.prepare(device, made.recipe.precision)
+    gpu = device.type == "cuda"
+    equipment = [equipment_of(made, seed) for seed in range(8 if gpu else 2)]
+    counts = (1, 2, 4, 8) if gpu else (1, 2)
+    speeds = {n: speed(made, equipment[:n], seconds) for n in counts}
+    layouts = [Layout(1, 1, n, speed) for n, (speed, _) in speeds.items()]
+    if not gpu and (cores := machine.workers(device)) > 1:
+        torch.set_num_threads(cores)
+        layouts.append(Layout(1, cores, 1, speed(made, equipment[:1], seconds)[0]))
+        torch.set_num_threads(machine.THREADS)
+        layouts.append(Layout(cores, 1, 1, processes_speed(made, cores, seconds)))
+    first = equipment[0]
+    tests = first.tests
+    began = time.perf_counter()
+    evaluate(first.module, tests[:1])
+    test_seconds = (time.perf_counter() - began) * len(tests)
+    per_epoch = first.loader.iterations_per_epoch
+    restarts = made.recipe.schedule == "restart"
+    start = 0 if restarts else Step.parse(made.recipe.rewind).iteration(per_epoch)
+    images = (made.recipe.epochs * per_epoch - start) * first.loader.end / per_epoch
+    used = _used(layouts, made)
+    share = used.images_per_second / (used.processes * used.replicas)
+    waves = -(-len(made.seeds) // (used.processes * used.replicas))
+    level = images / share + test_seconds
+    return Bench(
+        layouts=tuple(layouts),
+        busy_images_per_second=speeds[1][0] if gpu else speeds[1][1],
+        flops=training_flops(first.module, made.images.input_shape),
+        peak=None if gpu else convolution_peak(made.recipe.precision),
+        floor_bytes=moved_bytes(first.module, made) if gpu else None,
+        bandwidth=_bandwidth(device) if gpu else None,
+        test_seconds=test_seconds,
+        level_seconds=level,
+        experiment_seconds=level * (made.levels + 1) * waves,
+    )
+
+
+def _used(layouts: Sequence[Layout], made: Plan) -> Layout:
+    """Return the measured layout that is nearest to the plan's."""
+    return min(
+        layouts,
+        key=lambda x: (
+            x.threads != machine.THREADS,
+            abs(x.processes - made.workers) + abs(x.replicas - made.replicas),
+        ),
+    )
+
+
+def equipment_of(made: Plan, seed: int) -> Equipment:
+    """Return what one replica of a plan computes with, at a rate that moves nothing."""
+    # Speed does not depend on the learning rate, and a small one cannot diverge.
+    recipe = dataclasses.replace(made.recipe, lr=1e-6)
+    device = torch.device(made.device)
+    return Equipment(
+        recipe, seed, made.images, device, made.pretrained, made.kernels, lambda text: None
+    )
+
+
+def speed(
+    made: Plan,
+    equipment: Sequence[Equipment],
+    seconds: float,
+    ready: Callable[[], object] = lambda: None,
+) -> tuple[float, float]:
+    """Train replicas side by side and return images a second: by the clock, by processor time."""
+    lanes = [Lane(one.trainer(None)) for one in equipment]
+    step = stepper(made.kernels)
+    train(lanes, 0, _WARM_UP, step)
+    ready()
+    done, began, busy = _WARM_UP, time.perf_counter(), time.process_time()
+
+    def enough(steps: int) -> bool:
+        nonlocal done
+        done = steps
+        return time.perf_counter() - began > seconds
+
+    lanes[0].on_step = enough
+    with contextlib.suppress(Stopped):
+        train(lanes, _WARM_UP, sys.maxsize, step)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    loader = equipment[0].loader
+    images = (done - _WARM_UP) * len(lanes) * loader.end / loader.iterations_per_epoch
+    return images / (time.perf_counter() - began), images / (time.process_time() - busy)
+
+
+def processes_speed(made: Plan, count: int, seconds: float) -> float:
+    """Measure several processes at once, one thread each."""
+    context = multiprocessing.get_context("spawn")
+    results: Any = context.Queue()
+    barrier = context.Barrier(count)
+    processes = [
+        context.Process(target=_measure, args=(made, seed, seconds, barrier, results), daemon=True)
+        for seed in range(count)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    if any(process.exitcode for process in processes):
+        raise RgtoolError(f"one of {count} processes that measure died: is there memory for them?")
+    return float(sum(results.get() for _ in processes))
+
+
+def _measure(made: Plan, seed: int, seconds: float, barrier: Barrier, results: Any) -> None:
+    machine.prepare(torch.device(made.device), made.recipe.precision)
+    equipment = equipment_of(made, seed)
+    results.put(speed(made, [equipment], seconds, lambda: barrier.wait(_START))[0])
+
+
+def _layers(module: nn.Module, shape: tuple[int, int, int]) -> list[tuple[nn.Module, Tensor]]:
+    """Return convolutions and linear layers with what each puts out for one image."""
+    seen: list[tuple[nn.Module, Tensor]] = []
+    parts = [part for part in module.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
+    hooks = [
+        part.register_forward_hook(lambda part, given, out: seen.append((part, out)))
+        for part in parts
+    ]
+    training = module.training
+    with torch.no_grad():
+        module.eval()(torch.zeros(1, *shape, device=next(module.parameters()).device))
+    module.train(training)
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+def training_flops(module: nn.Module, shape: tuple[int, int, int]) -> float:
+    """Count the FLOP of one training image: convolutions and linear layers, 2 a multiplication.
+
+    The backward pass takes twice the forward pass, but for the first layer, whose input needs no
+    gradient.
+
+    Examples
+    --------
+    >>> from rgtool.runner.models import build
+    >>> training_flops(build("lenet", (1, 28, 28), 10), (1, 28, 28))
+    1126800.0
+    """
+    total = 0.0
+    for number, (part, out) in enumerate(_layers(module, shape)):
+        weight = part.get_parameter("weight")
+        places = out[0, 0].numel() if isinstance(part, nn.Conv2d) else 1
+        total += 2.0 * weight.numel() * places * (2 if number == 0 else 3)
+    return total
+
+
+def moved_bytes(module: nn.Module, made: Plan) -> float:
+    """Count the bytes that one training image moves through memory, without fused kernels."""
+    width = 2 if made.recipe.precision in ("bf16", "fp16") else 4
+    activations = sum(out.numel() for _, out in _layers(module, made.images.input_shape))
+    return float(_PASSES * activations * width)
+
+
+def convolution_peak(precision: str = "float32", seconds: float = 1.0) -> float:
+    """Measure the FLOP/s of well-shaped convolutions on one thread: the best of all calls.
+
+    By processor time, as `Bench.busy_images_per_second`.
+    """
+    cpu, best = torch.device("cpu"), 0.0
+    for channels, side in _SHAPES:
+        layer = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        layer = layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        x = torch.rand(32, channels, side, side).contiguous(memory_format=torch.channels_last)
+        flops = 2.0 * layer.weight.numel() * x.numel() / channels
+        with torch.no_grad(), autocast(cpu, precision):
+            layer(x)
+            end = time.perf_counter() + seconds / len(_SHAPES)
+            while time.perf_counter() < end:
+                busy = time.process_time()
+                layer(x)
+                best = max(best, flops / (time.process_time() - busy))
+    return best
+
+
+def _bandwidth(device: torch.device) -> float:
+    """Measure the bytes/s of a copy on a GPU, reading and writing."""
+    source = torch.empty(1 << 28, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    target.copy_(source)
+    torch.cuda.synchronize(device)
+    began = time.perf_counter()
+    for _ in range(10):
+        target.copy_(source)
+    torch.cuda.synchronize(device)
+    return 10 * 2 * source.numel() / (time.perf_counter() - began)

@@ -1,0 +1,103 @@
+"""What a replica computes with: its network, its batches, the device they lie on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import torch
+
+from ..schemas.recipe import Recipe
+from .images import Images
+from .kernels import Kernels
+from .loader import Batches, Loader, test_batches, valid_batches
+from .models import build, initialise
+from .pretrained import Pretrained
+from .pruning import Mask
+from .randomness import generator
+from .training import Arrays, Trainer, state_arrays
+
+
+class Equipment:
+    """Made when it is first used, since it takes memory: a finished run needs none of it.
+
+    Parameters
+    ----------
+    recipe, seed : Recipe, int
+        What to do, and the seed that everything random follows from.
+    images : Images
+        The data set.
+    device : torch.device
+        Where to compute.
+    pretrained : Pretrained or None
+        Weights that training starts from.
+    kernels : Kernels
+        How the steps are computed.
+    tell : callable
+        Hears what goes wrong with them.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        seed: int,
+        images: Images,
+        device: torch.device,
+        pretrained: Pretrained | None,
+        kernels: Kernels,
+        tell: Callable[[str], None],
+    ) -> None:
+        self.recipe, self.seed, self.images, self.device = recipe, seed, images, device
+        self.pretrained, self.kernels, self.tell = pretrained, kernels, tell
+
+    @cached_property
+    def module(self) -> torch.nn.Module:
+        """The network."""
+        shape, classes = self.images.input_shape, self.images.classes
+        return build(self.recipe.architecture, shape, classes).to(self.device)
+
+    @cached_property
+    def forward(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """What computes its logits in training."""
+        return self.kernels.forward(self.module, self.tell)
+
+    @cached_property
+    def loader(self) -> Loader:
+        """The training batches."""
+        return Loader(
+            self.images,
+            batch_size=self.recipe.batch_size,
+            augment=self.recipe.augment,
+            seed=self.seed,
+            device=self.device,
+            drop_last=self.recipe.drop_last,
+        )
+
+    @cached_property
+    def tests(self) -> Batches:
+        """The test set."""
+        return test_batches(self.images, self.device)
+
+    @cached_property
+    def validation(self) -> Batches:
+        """The validation set; empty where nothing is held out."""
+        return valid_batches(self.images, self.device)
+
+    def trainer(self, mask: Mask | None) -> Trainer:
+        """Return a trainer of the network as it is, without momentum."""
+        return Trainer(self.module, self.recipe, self.loader, mask, self.forward)
+
+    def initial(self, *purpose: str | int) -> Arrays:
+        """Draw weights from the seed; at the beginning pretrained ones take their places."""
+        initialise(
+            self.module,
+            init=self.recipe.init,
+            fan=self.recipe.fan,
+            bn_init=self.recipe.bn_init,
+            head_init=self.recipe.head_init,
+            rng=generator(self.seed, *purpose),
+        )
+        drawn = state_arrays(self.module)
+        if self.pretrained is not None and purpose == ("init",):
+            drawn |= self.pretrained.arrays
+        return drawn

@@ -1,0 +1,239 @@
+"""What an experiment will compute: resolved and checked before anything is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..schemas.blocks import Layer, with_width
+from ..schemas.errors import UsageError
+from ..schemas.layout import RunFolder, store_path
+from ..schemas.recipe import Recipe
+from . import arithmetic, data, machine
+from .images import Images
+from .imp import KEEPABLE
+from .kernels import EAGER, Kernels, kernels
+from .models import architecture, build, check
+from .pretrained import Pretrained, read_pretrained
+from .pruning import kept_series
+from .recipes import DEFAULT, as_control, check_choosable, recipe
+
+_BRANCHES = 8  # replicas that a GPU gets at once; memory decides in the end
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be computed, resolved and checked.
+
+    Attributes
+    ----------
+    recipe, recipe_name : Recipe, str
+        What to do, and the name it was resolved from.
+    task : str
+        The data set as it was asked for: `cifar10`, `npz:FILE`.
+    seeds : tuple of int
+        Replicates.
+    levels : int
+        Prunings; a run has `levels` + 1 records.
+    store : Path
+        Folder of the store.
+    data_folder : Path or None
+        Folder of the data sets.
+    device : str
+        Device, as torch names it.
+    workers : int
+        Processes that compute at once.
+    threads : int
+        Threads of a process.
+    replicas : int
+        Replicas that train side by side in a process.
+    keep : tuple of str
+        Weights that stay in the store.
+    deadline : float or None
+        Time (seconds since the epoch) at which to stop cleanly.
+    found : Recipe or None
+        For a control: the experiment that finds the masks, computed first.
+    kernels : Kernels
+        How the steps are computed.
+    init_file : Path or None
+        File of the weights that training starts from.
+    notes : tuple of str
+        What should be said before anything is computed.
+    """
+
+    recipe: Recipe
+    recipe_name: str
+    task: str
+    seeds: tuple[int, ...]
+    levels: int
+    store: Path
+    data_folder: Path | None
+    device: str
+    workers: int
+    keep: tuple[str, ...] = ("init", "rewind")
+    deadline: float | None = None
+    found: Recipe | None = None
+    threads: int = machine.THREADS
+    replicas: int = 1
+    kernels: Kernels = EAGER
+    init_file: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def images(self) -> Images:
+        """The data set."""
+        recipe = self.recipe
+        return data.load(self.task, self.data_folder, recipe.train_size, recipe.valid_size)
+
+    @cached_property
+    def pretrained(self) -> Pretrained | None:
+        """The weights that training starts from."""
+        return _pretrained(self.init_file, self.recipe.architecture, self.images)
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The counted layers of the network."""
+        network = architecture(
+            self.recipe.architecture, self.images.input_shape, self.images.classes
+        )
+        return network.counted(self.recipe.prunable)
+
+    @cached_property
+    def kept(self) -> list[int]:
+        """Kept weights of the network at every level."""
+        return kept_series(self.layers, self.recipe, self.levels)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is cached: a worker loads the data itself.
+
+        It must stay small: `multiprocessing` writes it into a pipe before the worker reads, and
+        would wait for ever for one that died at its start.
+        """
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def remaining(self) -> int:
+        """Count the levels that are not on the disk yet, over all seeds."""
+        recipes = [r for r in (self.found, self.recipe) if r is not None]
+        runs = [
+            RunFolder.of(self.store, run_id)
+            for seed in self.seeds
+            for run_id in _run_ids(recipes, seed)
+        ]
+        return sum(max(0, self.levels + 1 - len(run.recorded_levels())) for run in runs)
+
+
+def _run_ids(recipes: Sequence[Recipe], seed: int) -> list[str]:
+    ids: list[str] = []
+    for one in recipes:
+        ids.append(one.run_id(seed, ids[-1] if one.parent else None))
+    return ids
+
+
+def _pretrained(path: Path | None, model: str, images: Images) -> Pretrained | None:
+    if path is None:
+        return None
+    return read_pretrained(path, build(model, images.input_shape, images.classes))
+
+
+def plan(
+    model: str,
+    task: str,
+    recipe_name: str = DEFAULT,
+    *,
+    seeds: int | Sequence[int] = 1,
+    levels: int = 16,
+    store: str | Path | None = None,
+    data_folder: str | Path | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    threads: int = machine.THREADS,
+    replicas: int | None = None,
+    compile: str = "auto",
+    keep: Sequence[str] = ("init", "rewind"),
+    init_file: str | Path | None = None,
+    time_budget: float | None = None,
+    **changes: Any,
+) -> Plan:
+    """Resolve and check an experiment without computing anything; see `run` for the parameters."""
+    numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(dict.fromkeys(seeds))
+    _check_numbers(numbers, seeds, levels, keep)
+    _check_layout(workers, threads, replicas)
+    check_choosable(changes)
+    check(with_width(model, changes.get("width")))  # before the data, which may be long in coming
+    folder = Path(data_folder) if data_folder is not None else None
+    chosen = machine.device(device)
+    whole = data.load(task, folder)
+    name = with_width(model, changes.get("width"))
+    pretrained = _pretrained(Path(init_file) if init_file else None, name, whole)
+    control = changes.pop("control", None) or "none"
+    digest = pretrained.digest if pretrained else None
+    resolved = recipe(model, whole, recipe_name, pretrained=digest, **changes)
+    remark = arithmetic.check(resolved.precision, chosen)
+    found = None
+    if control == "reinit":
+        found, resolved = resolved, as_control(resolved)
+    elif control != "none":
+        resolved = replace(resolved, control=control)  # rejected there, with the known names
+    if workers is None and replicas is not None and replicas > 1:
+        workers = 1
+    at_once = min(len(numbers), workers or max(1, machine.workers(chosen) // threads))
+    side_by_side = replicas or (1 if chosen.type == "cpu" else _BRANCHES)
+    made = Plan(
+        recipe=resolved,
+        recipe_name=Path(recipe_name).name,
+        task=task,
+        seeds=numbers,
+        levels=levels,
+        store=store_path(store),
+        data_folder=folder,
+        device=str(chosen),
+        workers=at_once,
+        keep=tuple(keep),
+        deadline=None if time_budget is None else time.time() + time_budget,
+        found=found,
+        threads=threads,
+        replicas=min(side_by_side, -(-len(numbers) // at_once)),
+        kernels=kernels(compile, chosen),
+        init_file=pretrained.path if pretrained else None,
+        notes=tuple(filter(None, (remark, pretrained.note if pretrained else ""))),
+    )
+    images = whole.hold_out(resolved.valid_size)  # loaded already
+    if resolved.train_size is not None:
+        images = images.balanced_subset(resolved.train_size)
+    made.__dict__["images"] = images
+    made.__dict__["pretrained"] = pretrained
+    _ = made.kept  # raises where the levels are too many
+    return made
+
+
+def _check_numbers(
+    numbers: tuple[int, ...],
+    seeds: int | Sequence[int],
+    levels: int,
+    keep: Sequence[str],
+) -> None:
+    if not numbers or min(numbers) < 0:
+        raise UsageError(f"seeds {seeds}: give a count such as 5, or seeds such as 3,7")
+    if levels < 0:
+        raise UsageError(f"levels is {levels}: it is the number of prunings, 0 or more")
+    unknown = [name for name in keep if name not in KEEPABLE]
+    if unknown:
+        raise UsageError(f"keep '{unknown[0]}' is unknown: choose from {', '.join(KEEPABLE)}")
+
+
+def _check_layout(workers: int | None, threads: int, replicas: int | None) -> None:
+    if threads < 1:
+        raise UsageError(f"threads is {threads}: at least one computes")
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers is {workers}: at least one process is needed")
+    if replicas is not None and replicas < 1:
+        raise UsageError(f"replicas is {replicas}: at least one trains at a time")
+    if (workers or 1) > 1 and (replicas or 1) > 1:
+        raise UsageError(
+            f"workers {workers} and replicas {replicas} together: seeds train in processes of "
+            "their own (the faster way on a CPU) or side by side in one (on a GPU)"
+        )

@@ -1,0 +1,178 @@
+"""Weights of somebody else that training starts from: read safely, held to the network's shapes."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..schemas.errors import RecordError, Refused, RgtoolError
+from ..schemas.pickles import short
+from ..schemas.tensors import read_tensors
+from ..schemas.torch_files import open_torch
+from .training import Arrays
+
+# Where training codes put the state dict, and what wrappers put before its names.
+_HOMES = ("state_dict", "model_state_dict", "model", "net")
+_PREFIXES = ("", "module.", "model.", "module.encoder_q.", "encoder_q.", "backbone.")
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Weights from a file, as far as they fit a network.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    arrays : dict of str to array
+        Tensors by the network's own names.
+    fresh : tuple of str
+        Layers of the network that the file does not fill: they are drawn from the seed.
+    digest : str
+        Hash of the tensors that are used, whatever file they came in.
+    """
+
+    path: Path
+    arrays: Arrays
+    fresh: tuple[str, ...]
+    digest: str
+
+    @property
+    def source(self) -> dict[str, str]:
+        """Name and hash of the file, for the description of a run."""
+        with self.path.open("rb") as file:
+            return {
+                "path": self.path.name,
+                "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
+            }
+
+    @property
+    def note(self) -> str:
+        """What is said of the layers that start afresh; empty where there are none."""
+        if not self.fresh:
+            return ""
+        return (
+            f"{self.path.name} has no fitting weights for {' and '.join(self.fresh)}: drawn from "
+            "the seed"
+        )
+
+
+def read_pretrained(path: Path, module: nn.Module) -> Pretrained:
+    """Read weights for a network from a safetensors file or one of `torch.save`.
+
+    The first convolution and the output layer may differ, as where ImageNet's weights meet CIFAR;
+    whatever else is missing or has another shape is an error.
+
+    Raises
+    ------
+    RgtoolError
+        There is no such file, it is damaged or executes code, or it is of another network.
+    """
+    found = _named(_tensors(path), module)
+    layers = [n for n, part in module.named_modules() if isinstance(part, nn.Conv2d | nn.Linear)]
+    free = tuple(dict.fromkeys((layers[0], layers[-1])))
+    arrays: Arrays = {}
+    fresh: list[str] = []
+    for name, tensor in module.state_dict().items():
+        array = found.get(name)
+        if array is None and name.endswith("num_batches_tracked"):  # torch had none before 0.4.1
+            array = np.zeros((), np.int64)
+        if array is not None and array.shape == tuple(tensor.shape):
+            arrays[name] = array.astype(np.int64 if array.shape == () else np.float32)
+            continue
+        layer = name.rpartition(".")[0]
+        if layer not in free:
+            has = "no such tensor" if array is None else f"shape {array.shape}"
+            raise RgtoolError(
+                f"{path}: weights of another network: '{name}' has shape {tuple(tensor.shape)} "
+                f"here, {has} in the file"
+            )
+        fresh.append(layer)
+    names = tuple(dict.fromkeys(fresh))
+    arrays = {n: a for n, a in arrays.items() if n.rpartition(".")[0] not in names}
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise RgtoolError(f"{path}: '{name}' holds values that are not finite")
+    return Pretrained(path, arrays, names, _digest(arrays))
+
+
+def _digest(arrays: Arrays) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(f"{name}{arrays[name].shape}".encode())
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _named(tensors: Arrays, module: nn.Module) -> Arrays:
+    """Take the wrapper's prefix off the names: the one that most of the network's names match."""
+    names = set(module.state_dict())
+
+    def strip(prefix: str) -> Arrays:
+        return {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}
+
+    return max((strip(prefix) for prefix in _PREFIXES), key=lambda a: len(names & set(a)))
+
+
+def _tensors(path: Path) -> Arrays:
+    if not path.is_file():
+        raise RgtoolError(f"{path}: no such file; --init names weights in a file")
+    if path.suffix == ".safetensors":
+        try:
+            return read_tensors(path)[0]
+        except RecordError as error:
+            raise RgtoolError(str(error)) from None
+    found = _load(path)
+    for home in _HOMES:
+        if isinstance(found, Mapping) and isinstance(found.get(home), Mapping):
+            found = found[home]
+    if not isinstance(found, Mapping):
+        raise RgtoolError(f"{path}: a {type(found).__name__}, where a state dict is expected")
+    return {
+        str(name): value.detach().float().numpy()
+        for name, value in found.items()
+        if _is_plain(value)
+    }
+
+
+def _is_plain(value: object) -> bool:
+    return (
+        isinstance(value, torch.Tensor)
+        and value.layout is torch.strided
+        and value.device.type == "cpu"
+        and not (value.is_quantized or value.is_complex())
+    )
+
+
+def _load(path: Path) -> Any:
+    source, size, zipped = open_torch(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, on old formats
+            found = torch.load(
+                source, map_location="cpu", weights_only=True, mmap=zipped and source is path
+            )
+    except MemoryError:
+        raise Refused(f"{path}: loading it takes more memory than there is") from None
+    except Exception as error:  # torch raises whatever a broken file provokes
+        reason = short(str(error).splitlines()[0] if str(error) else type(error).__name__)
+        raise RgtoolError(f"{path}: not a readable file of weights ({reason})") from None
+    _hold_sizes(found, size, path)
+    return found
+
+
+def _hold_sizes(found: Any, size: int, path: Path) -> None:
+    """Refuse tensors that are larger than the file: repeated or resized storage."""
+    for value in found.values() if isinstance(found, Mapping) else ():
+        if isinstance(value, Mapping):
+            _hold_sizes(value, size, path)
+        elif isinstance(value, torch.Tensor) and value.numel() * value.element_size() > size:
+            raise Refused(f"{path}: a tensor of shape {tuple(value.shape)} in {size} bytes")

@@ -1,0 +1,75 @@
+"""The benchmark of a machine: what it counts, and that its layouts run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from rgtool.cli import main
+from rgtool.runner import machine
+from rgtool.runner.bench import Bench, Layout, bench, convolution_peak, moved_bytes, training_flops
+from rgtool.runner.models import build
+from rgtool.runner.plan import plan
+
+
+def test_flops_are_those_of_the_literature() -> None:
+    # He et al. 2016 give no count for CIFAR; by hand for ResNet-8 with 4 channels on 8x8 pixels:
+    # stem 27 x 4 x 64, stage 1: 2 x 144 x 64, stage 2: (288 + 576 + 32) x 16, stage 3:
+    # (1152 + 2304 + 128) x 4, head 160.
+    stem, rest = 27 * 4 * 64, 2 * 144 * 64 + (288 + 576 + 32) * 16 + (1152 + 2304 + 128) * 4 + 160
+    assert training_flops(build("resnet8w4", (3, 8, 8), 10), (3, 8, 8)) == 4 * stem + 6 * rest
+    # 1.8 GMAC of ResNet-18 on ImageNet, as torchvision's table has it.
+    with torch.device("meta"):
+        large = build("resnet18", (3, 224, 224), 1000)
+    with pytest.MonkeyPatch.context():
+        flops = training_flops(large.to_empty(device="cpu"), (3, 224, 224))
+    assert flops == pytest.approx(6 * 1.814e9, rel=0.05)
+
+
+def test_a_small_bench_says_all_it_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "workers", lambda chosen: 2)
+    made = plan("lenet", "digits", seeds=5, levels=3, epochs=2, device="cpu")
+    found = bench(made, seconds=0.05)
+    layouts = [(x.processes, x.threads, x.replicas) for x in found.layouts]
+    assert layouts == [(1, 1, 1), (1, 1, 2), (1, 2, 1), (2, 1, 1)]
+    assert all(layout.images_per_second > 0 for layout in found.layouts)
+    assert found.share > 0
+    assert found.level_seconds > found.test_seconds > 0
+    # Three waves of two seeds, four levels each.
+    assert found.experiment_seconds == pytest.approx(found.level_seconds * 4 * 3)
+    assert torch.get_num_threads() == machine.THREADS
+
+
+def test_on_a_gpu_the_share_is_of_bytes() -> None:
+    made = plan("resnet8", "digits", width=4, precision="float32", device="cpu")
+    module = build("resnet8w4", (1, 8, 8), 10)
+    activations = 3 * 4 * 64 + 3 * 8 * 16 + 3 * 16 * 4 + 10
+    assert moved_bytes(module, made) == 14 * 4 * activations
+    layout = Layout(1, 1, 1, 1000.0)
+    one = Bench((layout,), 1000.0, 1e6, None, 2e6, 1e10, 1.0, 1.0, 1.0)
+    assert one.share == pytest.approx(0.2)
+
+
+def test_the_peak_is_measured() -> None:
+    assert convolution_peak(seconds=0.05) > 1e8
+
+
+def test_the_command_prints_a_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(machine, "workers", lambda chosen: 1)
+    with pytest.raises(SystemExit) as left:
+        main(["bench", "lenet", "digits", "--seconds", "0.02", "--json", "--device", "cpu"])
+    assert not left.value.code
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["what"] for row in rows] == [
+        "speed", "arithmetic", "achieved", "peak", "share", "layout", "test set", "level",
+        "experiment",
+    ]  # fmt: skip
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(SystemExit) as left:
+        main(["bench", "lenet", "digits", "--seconds", "0"])
+    assert left.value.code == 2
