@@ -17,14 +17,14 @@ Columns = Mapping[str, Sequence[str]]
 
 def number(value: float, digits: int = 3) -> str:
     """Write a number with fixed decimals, or `-` where there is none."""
-    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
+    return f"{value:z.{digits}f}" if math.isfinite(value) else "-"
 
 
 def interval(low: float, high: float, digits: int = 3) -> str:
     """Write an interval, or `-` where there is none."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return "-"
-    return f"[{low:.{digits}f}, {high:.{digits}f}]"
+    return f"[{low:z.{digits}f}, {high:z.{digits}f}]"
 
 
 def text_table(columns: Columns) -> str:
