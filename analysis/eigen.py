@@ -15,7 +15,7 @@ from ..store.weights import layer_weights
 from . import flow, intervals
 from .excess import differs, excess
 from .initial_scale import Weighting
-from .intervals import SEEDS, STEPS, Method, estimate, sampling_variance
+from .intervals import SEEDS, STEPS, Interval, Method, estimate, sampling_variance
 from .linearity import Linearity, linearity
 from .null import null_kept
 from .null_models import NULL_MODELS, Weights, situation
@@ -88,11 +88,13 @@ def eigen(
 def counts_named(store: Store, name: str | None, by: str) -> Counts:
     """Return the counts of an experiment, or of one run where the name is that of a run."""
     try:
-        return store.counts(store.find_experiment(name), by)
+        experiment = store.find_experiment(name)
     except UsageError:
         if name is None or "-" not in name:
             raise
         run_id = store.find_run(name)
+    else:
+        return store.counts(experiment, by)
     counts = store.counts(store.description(run_id).experiment_id, by)
     return counts.select([counts.runs.index(run_id)])
 
@@ -124,9 +126,7 @@ def spectrum_of(
     # y = theta ln(lambda) / -ln(rho): every run by its own retention, that of counts.
     network = kept.sum(axis=-1)
     scale = steps / np.log(network[:, 0] / network[:, -1])
-    exponents = estimate(
-        pruned * scale[:, None, None], method, sampling=sampling * (scale**2).mean()
-    )
+    exponents = _exponent_ends(pruned, found, scale, sampling)
     y = flow.window_exponents(kept, 0, steps)
     theta = logs.mean(axis=1)
     centre = theta.mean(axis=0)
@@ -141,7 +141,9 @@ def spectrum_of(
     boot = _beside(pruned, method)
     null_theta, null_y, null_y_runs, null_notes = _null(counts, chosen, kept, weighting)
     excess_ends, null_p, excess_notes = _against_null(y, null_y_runs, counts.exempt)
-    random_sd, static = _other_nulls(counts, chosen, dense if weighting == "count" else None)
+    nothing = np.full(len(counts.names), np.nan)
+    of_counts = weighting == "count"  # as the nulls are
+    random_sd, static = _other_nulls(counts, chosen, dense) if of_counts else (nothing, nothing)
     linear = _linearity(weights, counts.exempt)
     # The geometric mean is the estimate, whichever interval stands beside it.
     return Spectrum(
@@ -163,8 +165,8 @@ def spectrum_of(
         mean=mean,
         spread=spread,
         exponent=y_centre,
-        exponent_low=exponents.low,
-        exponent_high=exponents.high,
+        exponent_low=exponents[0],
+        exponent_high=exponents[1],
         null_eigenvalue=np.exp(null_theta),
         null_exponent=null_y,
         static_eigenvalue=static,
@@ -232,6 +234,17 @@ def _magnitudes(counts: Counts, chosen: Window) -> Floats:
     return found
 
 
+def _exponent_ends(
+    pruned: Floats, found: Interval, scale: Floats, sampling: Floats
+) -> tuple[Floats, Floats]:
+    """Return the interval of the exponent, made as that of the log eigenvalue was."""
+    if found.method == "paper":  # a spread of eigenvalues: its ends, in units of exponents
+        return found.low * scale.mean(), found.high * scale.mean()
+    variance = sampling * (scale**2).mean()
+    ends = estimate(pruned * scale[:, None, None], found.method, sampling=variance)
+    return ends.low, ends.high
+
+
 def _beside(pruned: Floats, method: Method) -> tuple[Floats, Floats]:
     """Return the hierarchical bootstrap's ends, beside the default from three seeds on."""
     if method != "moderated" or len(pruned) < 3:
@@ -251,11 +264,10 @@ def _against_null(
     y: Floats, null_y: Floats, exempt: NDArray[np.bool_]
 ) -> tuple[tuple[Floats, Floats], float, tuple[str, ...]]:
     """Return ends of the excess, and the p of a spectrum that is its initial-scale null's."""
-    nothing = np.full(len(exempt), np.nan)
     active = ~exempt
-    if len(y) < 2 or not np.isfinite(null_y[:, active]).all() or active.sum() < 2:
-        return (nothing, nothing), np.nan, ()
     _, low, high = excess(np.where(exempt, np.nan, y), null_y)
+    if len(y) < 2 or not np.isfinite(null_y[:, active]).all() or active.sum() < 2:
+        return (low, high), np.nan, ()
     # y ln(1/.8): log eigenvalues at the usual retention, whatever each run's was.
     theta, null = -np.log(0.8) * y[:, active], -np.log(0.8) * null_y[:, active]
     try:
@@ -310,7 +322,7 @@ def _null(
     dead = [name for name, y in zip(counts.names, by_run.mean(axis=0), strict=True) if np.isnan(y)]
     if dead:
         notes += (
-            f"{', '.join(dead)}: the null would have lost every weight, so it has no exponent and "
-            "there is no excess",
+            f"{', '.join(dead)}: the null would have lost every weight, so it has no exponent, "
+            "there is no excess, and the spectrum is not tested against it",
         )
     return theta.mean(axis=0), by_run.mean(axis=0), by_run, notes

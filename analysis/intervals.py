@@ -385,8 +385,10 @@ def parametric_draws(
     generator = np.random.default_rng(rng)
     values = np.asarray(theta, np.float64)
     taking = np.isfinite(interval.variance)
-    root = np.linalg.cholesky(shrunk_correlation(values[:, taking]))
-    normal = generator.standard_normal((draws, int(taking.sum()))) @ root.T
+    # Runs that are pairwise alike have a singular correlation, which has a symmetric root.
+    squares, vectors = np.linalg.eigh(shrunk_correlation(values[:, taking]))
+    root = (vectors * np.sqrt(np.maximum(squares, 0))) @ vectors.T
+    normal = generator.standard_normal((draws, int(taking.sum()))) @ root
     scale = np.sqrt(interval.df / generator.chisquare(interval.df, draws))[:, None]
     out = np.tile(interval.centre, (draws, 1))
     error = np.sqrt(interval.variance[taking] / interval.seeds)

@@ -128,8 +128,8 @@ def shrunk_correlation(residuals: ArrayLike) -> Floats:
     Returns
     -------
     array, shape (..., G, G)
-        Unit diagonal, positive definite; the identity where R < 3. Schafer & Strimmer 2005, the
-        target D of their table 2 with the analytic intensity.
+        Unit diagonal, positive definite but where rows repeat each other; the identity where
+        R < 3. Schafer & Strimmer 2005, the target D of their table 2 with the analytic intensity.
     """
     data = np.asarray(residuals, np.float64)
     rows, groups = data.shape[-2:]

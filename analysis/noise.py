@@ -98,6 +98,11 @@ def noise_of_counts(counts: Counts) -> Noise:
         )
     if counts.exempt.all():
         raise RgtoolError(f"{counts.label}: no group is pruned, so there is no noise to measure")
+    if len(counts.names) < 2:
+        raise RgtoolError(
+            f"{counts.label} by {counts.by} is one group, whose eigenvalue is 1 whatever happens: "
+            "its noise takes a finer grouping (--by)"
+        )
     kept = counts.kept[window.runs, window.start : window.end + 1]
     logs = flow.log_eigenvalues(kept)[..., ~counts.exempt]
     seed_sd, step_sd = noise_of(logs)

@@ -10,7 +10,7 @@ from . import flow
 from .intervals import SMALL, Interval
 from .linearity import Linearity, change_point, odd_first_step
 from .moderation import moderate, seed_variance
-from .verdicts import Judgement
+from .verdicts import ALPHA, Judgement
 from .window import Window
 
 Floats = NDArray[np.float64]
@@ -46,11 +46,12 @@ def remarks(
     return [
         *_few(counts, chosen, found),
         *_groups(counts),
+        *_copies(counts, chosen),
         *_alike(counts, found),
         *_small(counts, chosen, found),
         *_scatter(counts, pruned, found),
         *_both(counts, judgement),
-        *_growth(counts, chosen, pruned, linear),
+        *_growth(counts, chosen, pruned, judgement, linear),
     ]
 
 
@@ -68,6 +69,11 @@ def _few(counts: Counts, chosen: Window, found: Interval) -> list[str]:
             if len(chosen.runs) == 1
             else f"method {found.method} resamples levels, not seeds: its intervals cover the "
             "population's value about 80 % of the time, not 95 %"
+        )
+    if found.method == "cluster":
+        notes.append(
+            "method cluster resamples few seeds: its intervals cover the population's value about "
+            "50 % of the time with two, 74 % with three and 83 % with five, not 95 %"
         )
     if found.method == "paper" and steps > 1:
         notes.append(
@@ -95,6 +101,20 @@ def _groups(counts: Counts) -> list[str]:
             "a finer grouping (--by layer) may have more"
         )
     return notes
+
+
+def _copies(counts: Counts, chosen: Window) -> list[str]:
+    """Name the first two runs that have the same counts."""
+    kept = counts.kept[chosen.runs, chosen.start : chosen.end + 1]
+    first: dict[bytes, int] = {}
+    for run, own in zip(chosen.runs, kept, strict=True):
+        other = first.setdefault(own.tobytes(), int(run))
+        if other != run:
+            return [
+                f"runs {counts.runs[other]} and {counts.runs[run]} have the same counts: if they "
+                "are one run read twice, the intervals over seeds are too narrow"
+            ]
+    return []
 
 
 def _alike(counts: Counts, found: Interval) -> list[str]:
@@ -160,19 +180,26 @@ def _both(counts: Counts, judgement: Judgement) -> list[str]:
     ]
 
 
-def _growth(counts: Counts, chosen: Window, pruned: Floats, linear: Linearity | None) -> list[str]:
+def _growth(
+    counts: Counts,
+    chosen: Window,
+    pruned: Floats,
+    judgement: Judgement,
+    linear: Linearity | None,
+) -> list[str]:
     if linear is None:
         return []
     notes = []
     active = ~counts.exempt
     names = [name for name, flag in zip(counts.names, active, strict=True) if flag]
     if linear.rejected:
-        bent = [name for name, p in zip(names, linear.p, strict=True) if p < 0.05]
+        bent = [name for name, p in zip(names, linear.p, strict=True) if p < ALPHA]
         notes.append(
             f"growth is not constant (Holm p {np.nanmin(linear.p):.2g}; {', '.join(bent[:6])}"
             f"{' ...' if len(bent) > 6 else ''}): eigenvalues are averages of a flow that bends; "
             "correction of --json and to_frame() is c/b"
         )
+        notes += _marginally(names, np.array(judgement.verdict)[active], linear)
     with np.errstate(over="ignore"):
         spread = np.exp(pruned[..., active]).std(axis=1, ddof=1).mean(axis=0)
     wide = [name for name, sd in zip(names, spread, strict=True) if sd >= EIGENFUNCTION]
@@ -184,11 +211,22 @@ def _growth(counts: Counts, chosen: Window, pruned: Floats, linear: Linearity | 
     return notes + _first_step(counts, chosen, active, names) + _change(counts, chosen, active)
 
 
+def _marginally(names: list[str], verdict: NDArray[np.str_], linear: Linearity) -> list[str]:
+    """Say which way a marginal group goes where its growth changes: the sign of c decides."""
+    bends = (verdict == "marginal") & (linear.p < ALPHA)
+    return [
+        f"{name}: marginal, and its growth {'rises' if slope > 0 else 'falls'} along the flow: "
+        f"marginally {'relevant' if slope > 0 else 'irrelevant'}"
+        for name, slope, flag in zip(names, linear.slope, bends, strict=True)
+        if flag
+    ]
+
+
 def _first_step(
     counts: Counts, chosen: Window, active: NDArray[np.bool_], names: list[str]
 ) -> list[str]:
     runs, start = chosen.runs, chosen.start
-    if start != 1 or not counts.recorded[runs, 0].all() or chosen.end - start < 2:
+    if start > 1 or not counts.recorded[runs, 0].all() or chosen.end < 3:
         return []
     steps = np.diff(_clr(counts.kept[runs, : chosen.end + 1][..., active]), axis=1)
     z = odd_first_step(steps[:, 0], steps[:, 1:])
@@ -197,7 +235,8 @@ def _first_step(
         return []
     return [
         f"the step 0 -> 1 is unlike the later ones (|z| up to {np.nanmax(np.abs(z)):.0f}; "
-        f"{', '.join(odd[:6])}{' ...' if len(odd) > 6 else ''}); it is outside the window"
+        f"{', '.join(odd[:6])}{' ...' if len(odd) > 6 else ''}); it is "
+        + ("outside the window" if start else f"in the window, --window 1:{chosen.end} has it out")
     ]
 
 
@@ -208,7 +247,7 @@ def _change(counts: Counts, chosen: Window, active: NDArray[np.bool_]) -> list[s
     lost = np.clip(1 - flow.retention(kept).mean(axis=0), 0, 1 - 1e-9)
     sampling = (lost / (1 - lost))[:, None] / np.maximum(kept.mean(axis=0)[:-1], 1)
     place, p = change_point(np.diff(_clr(kept), axis=1), sampling)
-    if p >= 0.05:
+    if p >= ALPHA:
         return []
     return [
         f"growth changes after level {chosen.start + place} (p {p:.2g}): a window chosen for that "

@@ -175,7 +175,7 @@ def semigroup_of(
     if sum(seeds) < 4:
         raise RgtoolError(
             f"{a.label}: {seeds[0]} and {seeds[1]} seeds with levels to compare, and at least four "
-            "are needed in all, two of each: nothing else tells how far seeds lie apart"
+            "are needed in all, best two of each: nothing else tells how far seeds lie apart"
         )
     levels = common_levels(_density(a, chosen[0]), _density(b, chosen[1]))
     levels = np.array([chosen[0].start, chosen[1].start]) + levels

@@ -124,15 +124,13 @@ def _before_collapse(
     found = _first_collapse(counts, runs, start, end)
     if found is None:
         return end, []
-    level, group = found
+    level, what = found
     if level <= start + 1:
         raise RgtoolError(
-            f"{counts.label}: group {group} keeps no weight at level {level}, so no step from "
-            f"level {start} on has all groups: a coarser grouping (--by) may have no empty group"
+            f"{counts.label}: {what}, so no step from level {start} on has all groups: a coarser "
+            "grouping (--by) may have no empty group"
         )
-    return level - 1, [
-        f"the window ends at level {level - 1}: group {group} keeps no weight at level {level}"
-    ]
+    return level - 1, [f"the window ends at level {level - 1}: {what}"]
 
 
 def _check_requested(counts: Counts, runs: NDArray[np.int64], start: int, end: int) -> None:
@@ -153,17 +151,23 @@ def _check_requested(counts: Counts, runs: NDArray[np.int64], start: int, end: i
     found = _first_collapse(counts, runs, start, end)
     if found is not None:
         raise UsageError(
-            f"window {start}:{end}: group {found[1]} keeps no weight at level {found[0]}, where "
-            "its eigenvalue is 0 and its exponent undefined: end the window before"
+            f"window {start}:{end}: {found[1]}, where its eigenvalue is 0 and its exponent "
+            "undefined: end the window before"
         )
 
 
 def _first_collapse(
     counts: Counts, runs: NDArray[np.int64], start: int, end: int
 ) -> tuple[int, str] | None:
-    empty = (counts.kept[runs, start : end + 1] == 0).any(axis=0)
-    levels, groups = np.nonzero(empty)
-    return (start + int(levels[0]), counts.names[groups[0]]) if len(levels) else None
+    """Return the first level at which a group is empty, and that in words."""
+    empty = (counts.kept[runs, start : end + 1] == 0).swapaxes(0, 1)
+    if not empty.any():
+        return None
+    step, run, group = (int(places[0]) for places in np.nonzero(empty))
+    return start + step, (
+        f"group {counts.names[group]} keeps no weight at level {start + step} of run "
+        f"{counts.runs[runs[run]]}"
+    )
 
 
 def _who_lacks(counts: Counts, runs: NDArray[np.int64], level: int) -> str:

@@ -39,7 +39,7 @@ def compare(
     found = compute(opened, a, b, by=by, masks=masks, rng=seed)
     warn_of(opened.problems)
     frame = found.overlap_frame() if levels else found.to_frame()
-    signed = dict.fromkeys(("difference", "low", "high"), "+.4f")
+    signed = dict.fromkeys(("difference", "low", "high"), "+z.4f")
     plain = {c: ".3f" for c in frame.columns if c.startswith(("overlap", "expected", "sd"))}
     return Table(
         tuple(frame.columns),

@@ -47,7 +47,7 @@ _SHOWN_OF_ALL = (
 )
 _FORMATS = dict.fromkeys(
     ("eigenvalue", "low", "high", "boot_low", "boot_high", "spread"), ".3f"
-) | dict.fromkeys(("exponent", "excess"), "+.3f")
+) | dict.fromkeys(("exponent", "excess"), "+z.3f")
 _FORMATS |= dict.fromkeys(("null_eigenvalue", "static_eigenvalue"), ".3f")
 
 _DEFAULTS = ("moderated", "count", "tost")  # method, weighting, rule
@@ -181,7 +181,7 @@ def _nulls_table(
         frame.rows(),
         title=found.title,
         notes=found.notes,
-        formats=dict.fromkeys(names, "+.3f") | {"random_sd": ".4f"},
+        formats=dict.fromkeys(names, "+z.3f") | {"random_sd": ".4f"},
         shown=("name", *shown),
     )
 

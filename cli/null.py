@@ -52,7 +52,7 @@ def null(
             "share_start": ".4f",
             "share_end": ".4f",
             "eigenvalue": ".3f",
-            "exponent": "+.3f",
+            "exponent": "+z.3f",
         },
         shown=("name", "total", "eigenvalue", "exponent"),
     )

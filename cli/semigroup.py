@@ -15,7 +15,7 @@ def semigroup(
     a: Annotated[str, typer.Argument(help="Prefix of an id, or resnet20/cifar10.")],
     b: Annotated[str, typer.Argument(help="The same network and task, another share pruned.")],
     by: Annotated[str, typer.Option(help="Grouping: layer, block or stage.")] = "block",
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap behind p.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap behind p.")] = 0,
     store: StoreOption = None,
 ) -> Table:
     """Test whether two pruning shares give the same exponents over the same densities.
@@ -39,7 +39,7 @@ def semigroup(
         frame.rows(),
         title=found.title,
         notes=found.notes,
-        formats=dict.fromkeys(("exponent_a", "exponent_b"), "+.3f")
-        | dict.fromkeys(("difference", "low", "high"), "+.4f")
+        formats=dict.fromkeys(("exponent_a", "exponent_b"), "+z.3f")
+        | dict.fromkeys(("difference", "low", "high"), "+z.4f")
         | {"p": ".2g"},
     )

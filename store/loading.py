@@ -97,8 +97,7 @@ def _counts(
         levels=np.arange(recorded.shape[1]),
         recorded=recorded,
         kept=(grid.kept @ member).astype(np.int64),  # exact below 2^53
-        # A run that diverged may have infinite sums: no magnitude, and 0 * inf is none either.
-        magnitude=np.where(np.isfinite(grid.magnitude), grid.magnitude, np.nan) @ member,
+        magnitude=_sums(grid.magnitude, member),
         accuracy=grid.accuracy,
         total=(np.array([layer.total for layer in layers]) @ member).astype(np.int64),
         exempt=~exempt @ member == 0,
@@ -106,6 +105,14 @@ def _counts(
         exempt_layers=tuple(layer.name for layer, flag in zip(layers, exempt, strict=True) if flag),
         scales=tuple(_scales(row["scales"]) for row in rows),
     )
+
+
+def _sums(values: NDArray[np.float64], member: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum over the layers of every group; NaN where one of its own layers has no finite value."""
+    known = np.isfinite(values)  # a run that diverged may have infinite sums
+    if known.all():
+        return values @ member
+    return np.where(~known @ member > 0, np.nan, np.where(known, values, 0.0) @ member)
 
 
 def _scales(text: str | None) -> Scales:

@@ -336,6 +336,14 @@ def test_draws_of_a_spectrum() -> None:
         spectrum_of(counts("resnet20", seeds=1)).draws()
 
 
+def test_draws_of_seeds_that_repeat_each_other() -> None:
+    """Two runs, each read twice: products of residuals do not vary, so nothing is shrunk."""
+    spectrum = spectrum_of(counts("resnet20", seeds=2).select([0, 0, 1, 1]))
+    drawn = spectrum.draws(2000)
+    assert np.isfinite(drawn).all()
+    np.testing.assert_allclose(drawn.mean(axis=0), np.log(spectrum.eigenvalue), atol=0.01)
+
+
 def test_magnitudes_weigh_where_all_runs_tell_them() -> None:
     import dataclasses
 

@@ -201,8 +201,9 @@ def test_the_window_ends_before_a_collapse():
     collapsed = dataclasses.replace(experiment, kept=kept)
     spectrum = spectrum_of(collapsed)
     assert spectrum.window == (1, 6)
-    assert any(
-        "ends at level 6: group stem keeps no weight at level 7" in n for n in spectrum.notes
+    assert spectrum.notes[0] == (
+        "the window ends at level 6: group stem keeps no weight at level 7 of run "
+        + experiment.runs[1]
     )
     with pytest.raises(RgtoolError, match="window 1:9: group stem keeps no weight at level 7"):
         spectrum_of(collapsed, window=(1, 9))
