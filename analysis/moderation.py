@@ -73,10 +73,11 @@ def moderate(variances: ArrayLike, df: float) -> Moderated:
     guard = np.maximum(1e-5 * np.median(s2[..., taking], axis=-1, keepdims=True), _TINY)
     logs = np.log(np.maximum(s2[..., taking], guard))
     d0, s02 = _prior(logs, df)
+    alike = s2[..., taking].max(axis=-1) == 0  # no variance anywhere: nothing is lent
+    d0, s02 = np.where(alike, 0.0, d0), np.where(alike, 0.0, s02)
     finite = np.isfinite(d0)
     weight = np.where(finite, d0, 0)[..., None]
     mixed = (weight * s02[..., None] + df * s2) / (weight + df)
-    s02 = np.where(s2[..., taking].max(axis=-1) > 0, s02, 0.0)  # all alike: nothing is lent
     moderated = np.where(finite[..., None], mixed, np.where(np.isnan(s2), np.nan, s02[..., None]))
     return Moderated(moderated, np.minimum(d0 + df, groups * df), d0, s02)
 

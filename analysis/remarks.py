@@ -47,7 +47,7 @@ def remarks(
         *_few(counts, chosen, found),
         *_groups(counts),
         *_copies(counts, chosen),
-        *_alike(counts, found),
+        *_alike(counts, pruned, found),
         *_small(counts, chosen, found),
         *_scatter(counts, pruned, found),
         *_both(counts, judgement),
@@ -117,16 +117,20 @@ def _copies(counts: Counts, chosen: Window) -> list[str]:
     return []
 
 
-def _alike(counts: Counts, found: Interval) -> list[str]:
-    if found.seeds < 2 or found.method not in ("moderated", "t"):
+def _alike(counts: Counts, pruned: Floats, found: Interval) -> list[str]:
+    """Name groups whose seeds agree to the last weight, in a flow that has somewhere to go."""
+    if found.seeds < 2 or found.method not in ("moderated", "t") or (~counts.exempt).sum() < 2:
         return []
-    names = _named(counts, np.isnan(found.variance) & ~counts.exempt)
+    alike = seed_variance(pruned.mean(axis=1)) == 0
+    names = _named(counts, alike)
     if not names:
         return []
-    return [
-        f"{names}: all seeds are alike, so nothing tells how far others would lie: no interval. "
-        "Are they copies of one run?"
-    ]
+    known = (
+        "no interval"
+        if np.isnan(found.variance[alike]).any()
+        else "the interval knows no scatter but that of steps and small counts"
+    )
+    return [f"{names}: all seeds are alike (are they copies of one run?): {known}"]
 
 
 def _small(counts: Counts, chosen: Window, found: Interval) -> list[str]:
