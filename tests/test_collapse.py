@@ -349,6 +349,8 @@ def _table(**changes: object) -> dict[str, list[object]]:
             del rows[name]
         elif isinstance(value, tuple):
             rows[name][value[0]] = value[1]
+        elif isinstance(value, list):
+            rows[name] = value
         else:
             rows[name] = [value] * len(rows["density"])
     return rows
@@ -357,20 +359,21 @@ def _table(**changes: object) -> dict[str, list[object]]:
 @pytest.mark.parametrize(
     ("changes", "kind", "message"),
     [
-        ({"density": None}, UsageError, "column 'density' is missing"),
-        ({"error": None}, UsageError, "column 'error' is missing"),
+        ({"density": None}, UsageError, "no column 'density', found error"),
+        ({"error": None}, UsageError, "no column 'error'"),
         ({"width": None, "depth": None}, UsageError, "neither a column 'width' nor 'depth'"),
-        ({"error": (4, None)}, RgtoolError, "row 5: error is 'None'"),
+        ({"error": (4, None)}, RgtoolError, "row 5: error is nothing"),
         ({"error": (4, "x")}, RgtoolError, "row 5: error is 'x', a number is expected"),
         ({"error": (4, float("nan"))}, RgtoolError, "row 5: error is 'nan'"),
-        ({"error": 31.5}, RgtoolError, "row 1: error is 31.5.*perhaps a percentage"),
+        ({"error": 31.5}, RgtoolError, "row 1: error is 31.5.*divide by 100"),
         ({"error": (2, -0.1)}, RgtoolError, "row 3: error is -0.1"),
-        ({"density": (1, 80.0)}, RgtoolError, "row 2: density is 80.*percentage"),
+        ({"density": (1, 80.0)}, RgtoolError, "row 2: density is 80.*percentages"),
         ({"density": (1, 0.0)}, RgtoolError, "row 2: density is 0"),
         ({"width": (0, -4)}, RgtoolError, "width is -4, a positive number"),
-        ({"seed": 0}, RgtoolError, "seed 0 has density 1 twice"),
-        ({"width": 4}, RgtoolError, "seed 0 has density 1 twice"),
-        ({"depth": None, "width": 4}, RgtoolError, "twice"),
+        ({"seed": (3, None)}, RgtoolError, "row 4: seed is nothing"),
+        ({"error": (3, 0.1), "seed": [0]}, RgtoolError, "columns differ in length"),
+        ({"width": 4}, RgtoolError, "is one size"),
+        ({"depth": None, "width": 4}, RgtoolError, "is one size"),
     ],
 )
 def test_bad_tables_are_told_in_words(
@@ -389,7 +392,7 @@ def test_a_table_of_one_size_is_told() -> None:
 def test_no_rows_and_wrong_chance_are_told() -> None:
     with pytest.raises(RgtoolError, match="no rows"):
         family_of_columns({"density": [], "error": [], "width": []})
-    with pytest.raises(UsageError, match="chance is 90"):
+    with pytest.raises(UsageError, match="chance 90: .* 0.9 perhaps"):
         family_of_columns(_table(), chance=90)
     read = family_of_columns(_table(), chance=0.2)
     assert any("points have an error over 1.05 times that of chance" in n for n in read.notes)
@@ -534,7 +537,7 @@ def test_the_command_takes_experiments(cli: Cli, tmp_path: Path) -> None:
     [
         ("", "cannot be read as a table"),
         ("density,error,width\n", "no rows"),
-        ("a,b\n1,2\n", "missing"),
+        ("a,b\n1,2\n", "no column 'density'"),
     ],
 )
 def test_the_command_tells_of_broken_files(
