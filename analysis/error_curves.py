@@ -144,7 +144,7 @@ def _sized(
             f"{curve.label}: its {curve.seeds} seeds have no density in common: errors of "
             "different seeds are compared at equal densities"
         )
-    seeds = has[:, 0]
+    seeds = np.asarray(has[:, 0])
     if not seeds.all():
         notes.append(
             f"{label}: {(~seeds).sum()} of {len(seeds)} seeds are left out, they lack the error of "

@@ -29,7 +29,7 @@ from rgtool.analysis.error_curves import (
 )
 from rgtool.analysis.error_noise import noise_draws, noise_of
 from rgtool.analysis.joint_law import log_error
-from rgtool.analysis.pruning_curve import ASSUMED_SD
+from rgtool.analysis.pruning_curve import ASSUMED_SD, curve_of_file
 from rgtool.analysis.simplex import minimise
 from rgtool.cli import main
 from rgtool.schemas.blocks import size_of
@@ -572,3 +572,59 @@ def test_results_have_their_faces() -> None:
     frame = found.to_frame()
     assert frame["exponent"].to_list() == ["psi", "psi", "gamma"]
     assert frame["rise_low"].null_count() == 2
+
+
+# What is read for one size is read so for several
+
+
+def _one_size(**changes: object) -> dict[str, list[object]]:
+    rows = _table(**changes)
+    kept = [i for i, width in enumerate(rows["width"]) if width == 4]
+    return {name: [values[i] for i in kept] for name, values in rows.items()}
+
+
+def test_a_size_of_a_family_is_the_curve_of_its_rows(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "one.csv", _one_size())  # type: ignore[arg-type]
+    alone, (first, *_) = curve_of_file(path), family_of_columns(_table()).curves
+    np.testing.assert_array_equal(first.density, alone.density)
+    np.testing.assert_array_equal(first.error, alone.error)
+
+
+def test_densities_that_stand_twice_are_averaged_and_told() -> None:
+    rows = _table(seed=None)
+    read = family_of_columns(rows, where="mine.csv")
+    for curve, whole in zip(read.curves, family_of_columns(_table()).curves, strict=True):
+        np.testing.assert_allclose(curve.error, whole.mean[None])
+    told = [note for note in read.notes if "stand more than once for one seed" in note]
+    assert len(told) == 4 and told[0].startswith("mine.csv: width 4, depth 8: 15 densities")
+
+
+def test_accuracies_and_names_of_seeds_are_read() -> None:
+    rows = _table()
+    rows["accuracy"] = [1 - error for error in rows.pop("error")]  # type: ignore[operator]
+    rows["seed"] = [f"run {seed:g}" for seed in rows["seed"]]  # type: ignore[str-bytes-safe]
+    for curve, whole in zip(
+        family_of_columns(rows).curves, family_of_columns(_table()).curves, strict=True
+    ):
+        np.testing.assert_allclose(curve.error, whole.error, rtol=1e-12)
+    rows["accuracy"] = [100 * value for value in rows["accuracy"]]  # type: ignore[operator]
+    with pytest.raises(RgtoolError, match="accuracy is .*percentages: divide by 100"):
+        family_of_columns(rows)
+
+
+def test_seeds_without_the_densest_error_are_left_out_and_told() -> None:
+    rows = {"density": [1, 0.5, 0.2, 0.5, 0.2], "error": [0.1, 0.2, 0.3, 0.2, 0.3]}
+    read = family_of_columns({**rows, "width": [4] * 5, "seed": [0, 0, 0, 1, 1]})
+    assert read.curves[0].error.tolist() == [[0.1, 0.2, 0.3]]
+    assert read.notes == (
+        "width 4: 1 of 2 seeds are left out, they lack the error of the densest network, at 1",
+    )
+
+
+def test_an_error_of_0_is_told() -> None:
+    rows = _table()
+    rows["error"] = [
+        0 if d == 1 else e for d, e in zip(rows["density"], rows["error"], strict=True)
+    ]
+    with pytest.raises(RgtoolError, match="the error is 0 at density 1 in every seed"):
+        family_of_columns(rows)
