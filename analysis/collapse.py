@@ -91,7 +91,7 @@ def collapse_of(
     _check(over, above, noise, draws)
     generator = np.random.default_rng(rng)
     axes = _axes(family.curves, over)
-    curves = [_with_errors(curve) for curve in family.curves]
+    curves = family.curves
     scatter = noise_of(curves, noise)
     taken, notes = _above_bar(curves, above)
     mean = np.concatenate([c.mean for c in curves])
@@ -166,16 +166,6 @@ def _axes(curves: Sequence[ErrorCurve], over: str | None) -> tuple[str, ...]:
 
 def _unknown(curves: Sequence[ErrorCurve], name: str) -> str:
     return next(c.label for c in curves if not np.isfinite(getattr(c, name))) or "a row"
-
-
-def _with_errors(curve: ErrorCurve) -> ErrorCurve:
-    """Leave out points without a single error, which have no logarithm."""
-    has = curve.mean > 0
-    if not has.any():
-        raise RgtoolError(f"{curve.label}: no error at any density, there is nothing to collapse")
-    return ErrorCurve(
-        curve.label, curve.width, curve.depth, curve.density[has], curve.error[:, has]
-    )
 
 
 def _above_bar(curves: Sequence[ErrorCurve], above: float) -> tuple[NDArray[np.bool_], list[str]]:

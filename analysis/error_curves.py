@@ -1,8 +1,11 @@
-"""Error against density for networks of several sizes: from experiments, or from a table."""
+"""Error against density for networks of several sizes: from experiments, or from a table.
+
+Every curve is read as `pruning_curve` reads one; what is here is about several sizes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,18 +14,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schemas.blocks import size_of
-from ..schemas.errors import RgtoolError, UsageError, did_you_mean
+from ..schemas.errors import RgtoolError, UsageError
 from ..store.counts import Counts
-from .pruning_curve import CHANCE, column_numbers, read_columns
+from .curve_table import (
+    Columns,
+    check_chance,
+    check_positive,
+    check_zero,
+    density_and_error,
+    numbers,
+    read_columns,
+    seeds_of,
+)
+from .pruning_curve import ABOVE_CHANCE, PruningCurve, chance_of, curve_of_counts, make_curve
 
 if TYPE_CHECKING:
     from ..store import Store
 
 Floats = NDArray[np.float64]
-COLUMNS = ("density", "error", "width", "depth", "seed")
+SIZES = ("width", "depth")
 # Fields in which networks of several sizes may differ without a remark.
 _FREE = ("architecture", "prune", "rounding", "origin")
-_SAME = 1e-3  # relative difference of densities that seeds of one level may have
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +95,7 @@ class Family:
 def family_of(store: Store, experiments: Sequence[str]) -> Family:
     """Read the error curves of experiments of a store.
 
-    Error is 1 minus test accuracy, at the levels that all runs of an experiment have; width and
+    Error is 1 minus test accuracy, at the densities that all runs of an experiment have; width and
     depth come from the name of the architecture.
 
     Raises
@@ -111,37 +123,41 @@ def family_of_counts(experiments: Sequence[Counts]) -> Family:
                 f"one {what}, name experiments that share it"
             )
     notes: list[str] = []
-    curves = [_curve(counts, notes) for counts in experiments]
+    curves = []
+    for counts in experiments:
+        _, width, depth = size_of(counts.recipe.architecture)
+        curves.append(_sized(curve_of_counts(counts), counts.label, width, depth, notes))
     notes += _differences(experiments)
-    task, classes = experiments[0].recipe.task, experiments[0].layers[-1].shape[0]
-    return _family(curves, task, CHANCE.get(task) or 1 - 1 / classes, notes)
+    first = experiments[0]
+    chance = chance_of(first.recipe.task, first.layers[-1].shape[0])
+    return _family(curves, first.recipe.task, chance, notes)
 
 
-def _curve(counts: Counts, notes: list[str]) -> ErrorCurve:
-    _, width, depth = size_of(counts.recipe.architecture)
-    has = counts.recorded & np.isfinite(counts.accuracy)
-    runs = np.flatnonzero(has[:, 0])
-    if not len(runs):
+def _sized(
+    curve: PruningCurve, label: str, width: float, depth: float, notes: list[str]
+) -> ErrorCurve:
+    """Keep the densities that all seeds have; seeds without the densest one are left out."""
+    notes += curve.notes
+    has = np.isfinite(curve.error)
+    if not has.all(axis=0).any():
         raise RgtoolError(
-            f"{counts.label} ({counts.experiment_id}): no run has the accuracy of the dense "
-            "network (level 0), which errors are compared with"
+            f"{curve.label}: its {curve.seeds} seeds have no density in common: errors of "
+            "different seeds are compared at equal densities"
         )
-    levels = np.flatnonzero(has[runs].all(axis=0))
-    if len(runs) < len(has):
-        notes.append(f"{counts.label}: {len(has) - len(runs)} runs without dense accuracy left out")
-    if len(levels) < len(counts.levels):
+    seeds = np.asarray(has[:, 0])
+    if not seeds.all():
         notes.append(
-            f"{counts.label}: {len(levels)} of {len(counts.levels)} levels are used, those with an "
-            "accuracy in every run"
+            f"{label}: {(~seeds).sum()} of {len(seeds)} seeds are left out, they lack the error of "
+            f"the densest network, at {curve.density[0]:.4g}"
         )
-    kept = counts.kept[np.ix_(runs, levels)].sum(axis=-1).mean(axis=0)
-    return ErrorCurve(
-        label=counts.label,
-        width=width,
-        depth=depth,
-        density=kept / counts.total.sum(),
-        error=1 - counts.accuracy[np.ix_(runs, levels)],
-    )
+    levels = has[seeds].all(axis=0)
+    if not levels.all():
+        notes.append(
+            f"{label}: {levels.sum()} of {len(levels)} densities are used, those of all seeds"
+        )
+    error = curve.error[np.ix_(seeds, levels)]
+    check_zero(curve.label, curve.density[levels], error)
+    return ErrorCurve(label, width, depth, curve.density[levels], error)
 
 
 def _differences(experiments: Sequence[Counts]) -> list[str]:
@@ -159,113 +175,54 @@ def _differences(experiments: Sequence[Counts]) -> list[str]:
 def family_of_table(path: str | Path, *, chance: float | None = None) -> Family:
     """Read the error curves of a CSV or Parquet file.
 
-    Columns density and error, both fractions, width or depth or both, and seed where there are
-    several; others are ignored. Rows may stand in any order.
+    Columns density and error (or accuracy), fractions, width or depth or both, and seed where there
+    are several; others are ignored. Rows may stand in any order.
 
     Raises
     ------
     UsageError
-        The file is missing or neither CSV nor Parquet, or a column is missing.
+        The file or a column is missing.
     RgtoolError
-        A value is not a number in its range, or stands twice.
+        The file cannot be read, is empty, or holds what is no number in its range.
     """
-    path = Path(path)
-    return family_of_columns(read_columns(path), chance=chance, where=path.name)
+    return family_of_columns(read_columns(Path(path)), chance=chance, where=str(path))
 
 
 def family_of_columns(
-    columns: Mapping[str, Sequence[object]],
-    *,
-    chance: float | None = None,
-    where: str = "the table",
+    columns: Columns, *, chance: float | None = None, where: str = "the table"
 ) -> Family:
     """Read the error curves of columns; see `family_of_table`."""
-    if chance is not None and not 0 < chance <= 1:
-        raise UsageError(f"chance is {chance}: the error of guessing is a fraction, .9 for ten")
-    for name in ("density", "error"):
-        if name not in columns:
-            raise UsageError(
-                f"{where}: column '{name}' is missing, found {', '.join(columns) or 'none'}: "
-                f"{did_you_mean(name, columns or [name])}"
-            )
-    if not {"width", "depth"} & set(columns):
+    check_chance(chance)
+    density, error = density_and_error(columns, where)
+    if not set(SIZES) & set(columns):
         raise UsageError(
             f"{where}: neither a column 'width' nor 'depth', found {', '.join(columns)}: curves of "
             "one size cannot be told apart"
         )
-    numbers = {
-        name: column_numbers(list(columns[name]), name, where)
-        for name in COLUMNS
-        if name in columns
-    }
-    length = len(numbers["density"])
-    if not length:
-        raise RgtoolError(f"{where}: no rows")
-    _check_ranges(numbers, where)
-    nothing = np.full(length, np.nan)
-    sizes = np.column_stack([numbers.get(name, nothing) for name in ("width", "depth")])
-    _, member = np.unique(np.nan_to_num(sizes), axis=0, return_inverse=True)
+    seed = seeds_of(columns, where)
+    sizes = np.full((len(density), len(SIZES)), np.nan)
+    for place, name in enumerate(SIZES):
+        if name in columns:
+            sizes[:, place] = numbers(columns, name, where)
+            check_positive(where, name, sizes[:, place])
     notes: list[str] = []
-    curves = [
-        _table_curve({k: v[member.ravel() == size] for k, v in numbers.items()}, where, notes)
-        for size in range(member.max() + 1)
-    ]
+    curves = []
+    known = np.nan_to_num(sizes)
+    for size in np.unique(known, axis=0):
+        rows = np.flatnonzero((known == size).all(axis=1))
+        width, depth = sizes[rows[0]].tolist()
+        curve = make_curve(
+            f"{where}: {_label(width, depth)}",
+            density[rows],
+            error[rows],
+            None if seed is None else [seed[row] for row in rows],
+        )
+        curves.append(_sized(curve, _label(width, depth), width, depth, notes))
     return _family(curves, "", chance, notes)
 
 
-def _check_ranges(numbers: Mapping[str, Floats], where: str) -> None:
-    fraction, positive = "a fraction from 0 to 1", "a positive number"
-    for name, values in numbers.items():
-        if name == "seed":
-            continue
-        low = 0.0 if name == "error" else np.nextafter(0.0, 1.0)
-        high, expected = (np.inf, positive) if name in ("width", "depth") else (1.0, fraction)
-        bad = np.flatnonzero((values < low) | (values > high))
-        if len(bad):
-            percent = ", perhaps a percentage: divide by 100" if values.max() > high else ""
-            raise RgtoolError(
-                f"{where}, row {bad[0] + 1}: {name} is {values[bad[0]]:g}, {expected} is "
-                f"expected{percent}"
-            )
-
-
-def _table_curve(rows: Mapping[str, Floats], where: str, notes: list[str]) -> ErrorCurve:
-    """Lay out the rows of one size by seed and density."""
-    width, depth = (float(rows[name][0]) if name in rows else np.nan for name in ("width", "depth"))
-    label = _label(width, depth)
-    given = rows.get("seed", np.zeros(len(rows["density"])))
-    seeds, seed = np.unique(given, return_inverse=True)
-    order = np.argsort(-rows["density"], kind="stable")
-    density = rows["density"][order]
-    # Seeds may keep a weight more or less at a level: densities this close are one.
-    fresh = np.concatenate([[True], density[1:] < density[:-1] * (1 - _SAME)])
-    level = np.empty(len(order), np.int64)
-    level[order] = np.cumsum(fresh) - 1
-    cells = np.bincount(seed * (level.max() + 1) + level, minlength=len(seeds) * (level.max() + 1))
-    if cells.max() > 1:
-        place = int(np.argmax(cells))
-        at = rows["density"][level == place % (level.max() + 1)][0]
-        raise RgtoolError(
-            f"{where}: {label}, seed {seeds[place // (level.max() + 1)]:g} has density {at:.4g} "
-            "twice: one error a density and seed is expected, tell seeds apart by a column seed"
-        )
-    error = np.full((len(seeds), int(level.max()) + 1), np.nan)
-    error[seed, level] = rows["error"]
-    complete = np.isfinite(error).all(axis=0)
-    if not complete.any():
-        raise RgtoolError(
-            f"{where}: {label}: its {len(seeds)} seeds have no density in common: errors of "
-            "different seeds are compared at equal densities"
-        )
-    if not complete.all():
-        notes.append(
-            f"{label}: {complete.sum()} of {len(complete)} densities are used, those of all seeds"
-        )
-    return ErrorCurve(label, width, depth, density[fresh][complete], error[:, complete])
-
-
 def _label(width: float, depth: float) -> str:
-    parts = [("width", width), ("depth", depth)]
+    parts = zip(SIZES, (width, depth), strict=True)
     return ", ".join(f"{name} {value:g}" for name, value in parts if np.isfinite(value))
 
 
@@ -286,10 +243,10 @@ def _family(
                 f"{curve.density[0]:.3g} stands for eps_np"
             )
     if chance is not None:
-        above = sum(int((c.mean > 1.05 * chance).sum()) for c in ordered)
+        above = sum(int((c.mean > ABOVE_CHANCE * chance).sum()) for c in ordered)
         if above:
             notes.append(
-                f"{above} points have an error over 1.05 times that of chance, {chance:.3g}: is "
-                "it an accuracy, or another number of classes?"
+                f"{above} points have an error over {ABOVE_CHANCE:g} times that of chance, "
+                f"{chance:.3g}: is it an accuracy, or another number of classes?"
             )
     return Family(tuple(ordered), task, chance, tuple(notes))

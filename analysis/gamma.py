@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from ..schemas.errors import RgtoolError, UsageError, did_you_mean
 from .critical import G_BOUNDS, LOG_D_HI, LOG_G, A, from_eq14, log_error
 from .critical_fit import Fit, Problem, fit, refit
+from .curve_table import check_chance
 from .gamma_gates import ALPHA, Noise, judge, noise_of, other_form, rises, sparse_slope
 from .gamma_paper import TIGHT, paper_fit
 from .gamma_result import Gamma, GammaMethod, Plateau, nothing
 from .profile import profile
-from .pruning_curve import ASSUMED_SD, PruningCurve, find_curve
+from .pruning_curve import ABOVE_CHANCE, ASSUMED_SD, PruningCurve, find_curve
 
 if TYPE_CHECKING:
     from ..store import Store
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 DRAWS = 999
 _LEAST_SEEDS = 5  # of the bootstrap over seeds
-_ABOVE = 1.05  # times chance: what noise may add to the error of guessing
 
 
 def gamma(
@@ -136,9 +136,9 @@ def gamma_of(
         fit=best,
         profile=found,
         onset_profile=onset,
-        notes=(),
+        notes=(*curve.notes, *curve.cautions),
     )
-    return replace(result, notes=(*curve.notes, *_remarks(result)))
+    return replace(result, notes=(*result.notes, *_remarks(result)))
 
 
 def problem_of(curve: PruningCurve, chance: float | None, plateau: Plateau) -> Problem:
@@ -151,9 +151,7 @@ def problem_of(curve: PruningCurve, chance: float | None, plateau: Plateau) -> P
     RgtoolError
         There are too few levels, errors above chance, or errors that fall with pruning.
     """
-    if chance is not None and not 0 < chance <= 1:
-        percent = f", {chance / 100:g} perhaps" if 1 < chance <= 100 else ""
-        raise UsageError(f"chance {chance:g}: an error of guessing is a fraction of 1{percent}")
+    check_chance(chance)
     if plateau == "free" and chance is not None:
         raise UsageError("a chance error and a free plateau together: choose one")
     log_plateau = None
@@ -178,7 +176,7 @@ def problem_of(curve: PruningCurve, chance: float | None, plateau: Plateau) -> P
 
 def _check_chance(curve: PruningCurve, chance: float) -> None:
     worst = int(curve.mean.argmax())
-    if curve.mean[worst] > _ABOVE * chance:
+    if curve.mean[worst] > ABOVE_CHANCE * chance:
         raise RgtoolError(
             f"{curve.name}: the error is {curve.mean[worst]:.3f} at density "
             f"{curve.density[worst]:.4g}, above that of guessing, {chance:g}: is it an accuracy, "
@@ -228,7 +226,7 @@ def _refused(
         fit=None,
         profile=None,
         onset_profile=None,
-        notes=curve.notes,
+        notes=(*curve.notes, *curve.cautions),
     )
 
 
@@ -242,8 +240,9 @@ def _by_paper(curve: PruningCurve) -> Gamma:
     residuals = np.log(curve.mean) - log_error(np.log(curve.density), theta)
     rms = float(np.sqrt(np.mean(residuals**2)))
     no = float("nan")
+    base = _refused(curve, "free", "")
     return replace(
-        _refused(curve, "free", ""),
+        base,
         method="paper",
         theta=theta,
         estimate=g,
@@ -259,7 +258,7 @@ def _by_paper(curve: PruningCurve) -> Gamma:
         verdict="ungated",
         reason="eq. 14 as curve_fit has it, without gates",
         notes=(
-            *curve.notes,
+            *base.notes,
             f"{curve.name}: method paper: errors on the linear scale, four free parameters, eps_np "
             f"within {100 * TIGHT:.0f} % of the three densest levels; the interval is from the "
             "covariance",

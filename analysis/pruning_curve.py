@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..schemas.errors import RgtoolError, UsageError, did_you_mean
+from ..schemas.errors import RgtoolError, UsageError
 from ..store.counts import Counts
 from ..store.literature import PREFIX
 from ..store.published_curves import PublishedCurve, published_curve
+from .curve_table import (
+    check_fractions,
+    check_zero,
+    density_and_error,
+    is_table,
+    read_columns,
+    seeds_of,
+)
 
 if TYPE_CHECKING:
     from ..store import Store
@@ -31,8 +39,20 @@ CHANCE = {
     "imagenet": 0.999,
 }
 ASSUMED_SD = 0.034  # relative seed sd of the error where there is one seed
-SUFFIXES = (".csv", ".parquet")
+ABOVE_CHANCE = 1.05  # times chance: what noise may add to the error of guessing
 _SAME = 1e-3  # relative difference of densities that seeds of one level may have
+
+
+def chance_of(task: str | None, classes: int | None = None) -> float | None:
+    """Return the error of guessing on a task, by its classes where it is unknown.
+
+    Examples
+    --------
+    >>> chance_of("svhn"), chance_of("npz:mine.npz", 4), chance_of(None)
+    (0.804, 0.75, None)
+    """
+    of_classes = None if classes is None else 1 - 1 / classes
+    return of_classes if task is None else CHANCE.get(task, of_classes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +79,7 @@ class PruningCurve:
         Where the noise of the error comes from: `seeds`, `assumed` (one seed), `residuals` (means
         read off a figure).
     notes : tuple of str
-        What was done to the data.
+        What was done to the data; `cautions` says what one curve by itself does not tell.
     """
 
     name: str
@@ -104,6 +124,22 @@ class PruningCurve:
         found = float(np.sqrt((ratio**2).sum() / df)) if df else float("nan")
         return 0.0 if found < 1e-12 else found
 
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What levels that lack seeds, or one seed alone, mean for `weight` and `relative_sd`."""
+        notes = []
+        ragged = int((self.runs < np.median(self.runs)).sum())
+        if ragged and self.noise != "residuals":
+            notes.append(
+                f"{self.name}: {ragged} of {len(self.runs)} levels lack seeds and count for less"
+            )
+        if self.noise == "assumed":
+            notes.append(
+                f"{self.name}: one seed, which does not tell the noise of the error: a relative "
+                f"sd of {100 * ASSUMED_SD:g} % is assumed"
+            )
+        return tuple(notes)
+
 
 def find_curve(store: Store | None, name: str) -> PruningCurve:
     """Read the curve that a name means.
@@ -124,7 +160,7 @@ def find_curve(store: Store | None, name: str) -> PruningCurve:
     """
     if name.startswith(PREFIX):
         return curve_of_published(published_curve(name))
-    if name.lower().endswith(SUFFIXES):
+    if is_table(name):
         return curve_of_file(name)
     if store is None:
         raise UsageError(f"'{name}' is an experiment of a store: say which store")
@@ -157,11 +193,10 @@ def curve_of_counts(counts: Counts) -> PruningCurve:
     )
     missing = int(counts.recorded.sum() - has.sum())
     notes = [f"{missing} records without an accuracy are left out"] if missing else []
-    classes = counts.layers[-1].shape[0]
     return replace(
         curve,
         name=counts.experiment_id,
-        chance=curve.chance or 1 - 1 / classes,
+        chance=chance_of(counts.recipe.task, counts.layers[-1].shape[0]),
         notes=(*notes, *curve.notes),
     )
 
@@ -197,57 +232,9 @@ def curve_of_file(path: str | Path) -> PruningCurve:
     RgtoolError
         The file cannot be read, is empty, or holds what is no number in its range.
     """
-    path = Path(path)
-    columns = read_columns(path)
-    if "density" not in columns or not {"error", "accuracy"} & set(columns):
-        missing = "density" if "density" not in columns else "error"
-        raise UsageError(
-            f"{path}: no column '{missing}', found {', '.join(columns) or 'none'}: density, error "
-            f"and seed are expected; {did_you_mean(missing, columns or [missing])}"
-        )
-    density = column_numbers(columns["density"], "density", path)
-    if "error" in columns:
-        error = column_numbers(columns["error"], "error", path)
-    else:
-        accuracy = column_numbers(columns["accuracy"], "accuracy", path)
-        _check_fractions(str(path), "accuracy", accuracy)
-        error = 1 - accuracy
-    seed = [str(value) for value in columns.get("seed", [])] or None
-    return make_curve(str(path), density, error, seed)
-
-
-def read_columns(path: Path) -> Mapping[str, list[object]]:
-    """Read the columns of a CSV or Parquet file; what cannot be read is told."""
-    import polars as pl
-
-    if not path.is_file():
-        raise UsageError(f"no file {path}: give a CSV or Parquet file, or an experiment")
-    read = pl.read_parquet if path.suffix.lower() == ".parquet" else pl.read_csv
-    try:
-        data = read(path)
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        what = (str(error).strip() or "nothing in it").splitlines()[0]
-        raise RgtoolError(f"{path}: cannot be read as a table ({what})") from None
-    if not len(data):
-        raise RgtoolError(f"{path}: no rows, columns density, error and seed are expected")
-    return {name.strip().lower(): data[name].to_list() for name in data.columns}
-
-
-def column_numbers(values: Sequence[object], column: str, path: str | Path) -> Floats:
-    """Return a column as finite numbers, shape (N,); the first that is none is told."""
-    numbers = []
-    for row, value in enumerate(values, start=1):
-        try:
-            number = float(str(value))
-        except ValueError:
-            number = float("nan")
-        if not np.isfinite(number):
-            raise RgtoolError(
-                f"{path}, row {row}: {column} is '{value}', a number is expected: complete the row "
-                "or leave it out"
-            )
-        numbers.append(number)
-    return np.array(numbers)
+    where, columns = str(path), read_columns(Path(path))
+    density, error = density_and_error(columns, where)
+    return make_curve(where, density, error, seeds_of(columns, where))
 
 
 def make_curve(
@@ -291,8 +278,8 @@ def make_curve(
             f"{name}: {len(d)} densities, {len(e)} errors, {len(labels)} seeds: as many of each "
             "are expected, and one at least"
         )
-    _check_fractions(name, "density", d)
-    _check_fractions(name, "error", e)
+    check_fractions(name, "density", d)
+    check_fractions(name, "error", e)
     members = {label: n for n, label in enumerate(dict.fromkeys(labels))}
     rows = np.array([members[label] for label in labels])
     level, density_of = _levels(d)
@@ -301,7 +288,7 @@ def make_curve(
     np.add.at(total, (rows, level), e)
     np.add.at(behind, (rows, level), 1 if runs is None else np.asarray(runs, np.float64))
     errors = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
-    _check_zero(name, density_of, errors)
+    check_zero(name, density_of, errors)
     few = bool((count > 0).sum(axis=0).max() < 2)
     return PruningCurve(
         name=name,
@@ -310,9 +297,9 @@ def make_curve(
         density=density_of,
         error=errors,
         runs=np.asarray(behind.sum(axis=0)),
-        chance=None if task is None else CHANCE.get(task),
+        chance=chance_of(task),
         noise="assumed" if few else "seeds",
-        notes=tuple(_notes(name, d, rows, count, behind.sum(axis=0), density_of, few)),
+        notes=tuple(_notes(name, d, rows, count, density_of)),
     )
 
 
@@ -326,37 +313,12 @@ def _levels(density: Floats) -> tuple[NDArray[np.int64], Floats]:
     return level, np.bincount(level, density) / np.bincount(level)
 
 
-def _check_fractions(name: str, what: str, values: Floats) -> None:
-    wrong = ~((values >= 0) & (values <= 1))
-    if what == "density":
-        wrong |= values == 0
-    if wrong.any():
-        row = int(wrong.argmax())
-        percent = values.max() > 1 and values.min() >= 0
-        advice = "these look like percentages: divide by 100" if percent else "mend the data"
-        raise RgtoolError(
-            f"{name}, row {row + 1}: {what} is {values[row]:g}, a fraction of 1 is expected: "
-            f"{advice}"
-        )
-
-
-def _check_zero(name: str, density: Floats, errors: Floats) -> None:
-    none = np.flatnonzero(np.nanmax(errors, axis=0) == 0)
-    if len(none):
-        raise RgtoolError(
-            f"{name}: the error is 0 at density {density[none[0]]:.4g} in every seed, which has no "
-            "logarithm: leave that level out, or test on more images"
-        )
-
-
 def _notes(
     name: str,
     density: Floats,
     rows: NDArray[np.int64],
     count: Floats,
-    runs: Floats,
     levels: Floats,
-    few: bool,
 ) -> list[str]:
     notes = []
     steps = [np.diff(density[rows == member]) for member in range(len(count))]
@@ -368,13 +330,5 @@ def _notes(
         notes.append(
             f"{name}: {again} densities stand more than once for one seed, the first is {at:.4g}: "
             "their means are used; a column seed tells seeds apart"
-        )
-    ragged = int((runs < np.median(runs)).sum())
-    if ragged:
-        notes.append(f"{name}: {ragged} of {len(levels)} levels lack seeds and count for less")
-    if few:
-        notes.append(
-            f"{name}: one seed, which does not tell the noise of the error: a relative sd of "
-            f"{100 * ASSUMED_SD:g} % is assumed"
         )
     return notes

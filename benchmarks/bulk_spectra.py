@@ -22,11 +22,12 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import polars as pl
+from machine import machine
 
 from rgtool import Store, eigen
 from rgtool.analysis.spectra import spectra
 from rgtool.schemas.blocks import architecture
-from store import LEVELS, SEEDS, apart, machine, make_compacted, peak
+from store import LEVELS, SEEDS, apart, make_compacted, peak
 
 NETWORK = "resnet62"
 CHECKED = 3

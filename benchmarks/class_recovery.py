@@ -29,13 +29,11 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-import os
-import platform
 import time
-from pathlib import Path
 
 import numpy as np
 import scipy
+from machine import machine
 
 from rgtool.analysis.clusters import cluster, coassignment, stability
 from rgtool.analysis.contrast import centred, helmert
@@ -148,14 +146,6 @@ def recovery(options: argparse.Namespace) -> None:
                 f"{np.mean([run[3] for run in runs]):>8.2f}",
                 flush=True,
             )
-
-
-def machine() -> str:
-    """Name the processor and the number of cores."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
 
 
 def main() -> None:

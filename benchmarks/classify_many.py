@@ -19,7 +19,8 @@ import time
 
 import numpy as np
 import scipy
-from class_recovery import SEED_SD, adjusted_rand, machine
+from class_recovery import SEED_SD, adjusted_rand
+from machine import machine
 
 from rgtool.analysis.clusters import cluster, coassignment, stability
 from rgtool.analysis.evidence import spectral

@@ -11,11 +11,11 @@ above it, and few refusals.
 from __future__ import annotations
 
 import argparse
-import platform
 import time
 
 import numpy as np
 import scipy
+from machine import machine
 
 from rgtool.analysis.collapse import collapse_of
 from rgtool.analysis.error_curves import ErrorCurve, Family
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.05)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    print(f"NumPy {np.__version__}, SciPy {scipy.__version__}, {platform.machine()}")
+    print(f"NumPy {np.__version__}, SciPy {scipy.__version__}, {machine()}")
     print(f"{options.simulations} simulations, {options.draws} draws, noise {options.noise:g}")
     names = "accepted  S_min   bias     sd  draws  S_min+1    law  agrees"
     print(f"seeds  gamma  shared  {names}")

@@ -14,13 +14,11 @@ stage shuffled. Aimed at: w1 wins 29 of 33 without a margin to choose.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import time
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
+from machine import machine
 
 from rgtool.analysis.elastic_maps import candidates
 from rgtool.analysis.elastic_orderings import (
@@ -117,14 +115,6 @@ def ends() -> None:
             )
             number = len(candidates(source.stack, target.stack, kind))
             print(f"{pair[0]}>{pair[1]:<7}{kind:<12}{number:>7}  {' / '.join(texts)}")
-
-
-def machine() -> str:
-    """Name the processor and the number of cores."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
 
 
 def main() -> None:

@@ -18,15 +18,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
-import platform
 import time
 from itertools import product
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import scipy
+from machine import machine
 
 from rgtool.analysis.critical import log_error
 from rgtool.analysis.critical_fit import Fit, Problem, fit
@@ -138,14 +136,6 @@ def shared_test(options: argparse.Namespace) -> None:
             )
         print(f"{levels:6}{noise:7g}{''.join(cells)}", flush=True)
     print(f"comparison of a pair: median {1000 * np.median(took):.0f} ms")
-
-
-def machine() -> str:
-    """Name the processor and the number of cores."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
 
 
 def main() -> None:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
-import platform
 import sys
 import tempfile
 import time
@@ -21,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from machine import machine
 
 from rgtool.store import Store
 
@@ -98,7 +97,7 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="ResNet-50 instead")
     parser.add_argument("--folder", default=None, help="where files are made")
     options = parser.parse_args()
-    print(f"torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores")
+    print(f"torch {torch.__version__}, {machine()}")
     with tempfile.TemporaryDirectory(prefix="rgtool-import-", dir=options.folder) as name:
         folder, store = Path(name) / "in", Path(name) / "store"
         if options.memory:

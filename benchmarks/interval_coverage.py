@@ -14,13 +14,11 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
-import platform
 import time
-from pathlib import Path
 
 import numpy as np
 import scipy
+from machine import machine
 
 from rgtool.analysis import flow
 from rgtool.analysis.initial_scale import initial_scale_kept, initial_scales
@@ -110,14 +108,6 @@ def constant_growth(options: argparse.Namespace) -> None:
         groupwise.append(np.mean([one.p < 0.05 for one in bent]))
     for name, values in (("size", sizes), ("power", powers), ("share of groups", groupwise)):
         print(f"{name:<26}" + "".join(f"{value:>8.3f}" for value in values))
-
-
-def machine() -> str:
-    """Name the processor and the number of cores."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
 
 
 def main() -> None:

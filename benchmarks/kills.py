@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import collections
 import os
-import platform
 import random
 import shutil
 import signal
@@ -26,6 +25,7 @@ import time
 from pathlib import Path
 
 import torch
+from machine import machine
 
 from rgtool.schemas.record import COLUMNS, read_record
 
@@ -137,7 +137,7 @@ def main() -> int:
     arguments = DIGITS if options.data is None else f"{CIFAR} --data {options.data}"
     home = Path(tempfile.mkdtemp(prefix="rgtool-kills-"))
     print(f"rgtool run {arguments}")
-    print(f"torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores")
+    print(f"torch {torch.__version__}, {machine()}")
     began = time.perf_counter()
     work = finish(arguments, home / "reference")
     alone = time.perf_counter() - began

@@ -17,14 +17,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
-import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import scipy
+from machine import machine
 from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -163,14 +161,6 @@ def report(title: str, fit: Fit, exact: tuple[float, float, float], clock: Clock
             f"S_min + 1 [{fit.low[i]:.4f}, {fit.high[i]:.4f}]",
             flush=True,
         )
-
-
-def machine() -> str:
-    """Name the processor and the number of cores."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
 
 
 def run(system: str, options: argparse.Namespace) -> None:

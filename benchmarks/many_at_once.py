@@ -14,8 +14,6 @@ import argparse
 import collections
 import datetime
 import multiprocessing
-import os
-import platform
 import sys
 import tempfile
 import time
@@ -24,6 +22,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+from machine import machine
 
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.description import Description
@@ -162,7 +161,7 @@ def main() -> int:
         for run_id, levels in runs
         for level in range(levels)
     )
-    print(f"duckdb {duckdb.__version__}, {platform.machine()}, {os.cpu_count()} cores")
+    print(f"duckdb {duckdb.__version__}, {machine()}")
     print(f"{options.writers} writers, {options.readers} readers, {options.minutes:g} minutes")
     print(f"written {records} records; there at the end {found[0]}, apart {found[1]}")
     print(f"compaction: {dict(compaction)}")

@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from machine import machine
 
 import rgtool
 from rgtool import RgtoolError, Store
 from rgtool.analysis.tables import interval, number, text_table
-from store import machine
 
 SEEDS, LEVELS = 5, 12
 NETWORKS: dict[tuple[str, str], dict[str, Any]] = {

@@ -16,7 +16,6 @@ import argparse
 import dataclasses
 import json
 import multiprocessing
-import os
 import platform
 import resource
 import shutil
@@ -30,6 +29,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
+from machine import machine
 
 from rgtool.schemas import views
 from rgtool.schemas.blocks import Architecture, architecture
@@ -215,14 +215,6 @@ def median(call: Callable[[], object], repeat: int) -> float:
 def peak() -> float:
     """Peak memory of this process, MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def machine() -> str:
-    """Name the processor and the number of cores."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
 
 
 def run_name(number: int) -> str:

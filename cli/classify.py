@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from ..schemas.errors import UsageError
+from .figure import check_figure, draw_figure
 from .options import StoreOption
-from .output import Table, output_options, say, warn_of
+from .output import Table, output_options, warn_of
 from .progress import show_draws
 
 if TYPE_CHECKING:
@@ -80,12 +81,7 @@ def classify(
                 follow=follow,
             )
         warn_of(opened.problems)
-    if plot is not None:
-        from ..analysis.plot import save
-
-        plot.parent.mkdir(parents=True, exist_ok=True)
-        save(found.plot(), plot)
-        say(f"figure: {plot}")
+    draw_figure(plot, found.plot)
     return _pairs(found) if pairs else _classes(found)
 
 
@@ -100,11 +96,7 @@ def _check(
         raise UsageError("--published takes no names: name published:NAME, or leave them out")
     if against is not None and (published or pairs or plot is not None):
         raise UsageError("--against goes without --published, --pairs and --plot")
-    if plot is not None:
-        from ..analysis.plot import SUFFIXES
-
-        if plot.suffix not in SUFFIXES:
-            raise UsageError(f"--plot {plot}: name a file that ends in .png, .svg or .pdf")
+    check_figure(plot)
 
 
 def _against(names: list[str], grouping: str | None, store: Path | None, seed: int) -> Table:

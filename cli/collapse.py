@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..schemas.errors import UsageError
+from .figure import check_figure, draw_figure
 from .options import StoreOption
 from .output import Table, output_options, warn_of
 
 if TYPE_CHECKING:
     from ..analysis.collapse_result import Collapse
     from ..analysis.error_curves import Family
-
-_TABLES = (".csv", ".parquet")
-_FIGURES = (".png", ".svg", ".pdf")
 
 
 @output_options
@@ -54,23 +52,20 @@ def collapse(
 
     Example: rgtool collapse resnet8w4/digits resnet8w8/digits --plot collapse.png
     """
-    if plot is not None and plot.suffix.lower() not in _FIGURES:
-        raise UsageError(f"--plot {plot}: a figure ends in .png, .svg or .pdf")
+    check_figure(plot)
     from ..analysis.collapse import collapse_of
 
     family = _family(experiments, chance, store)
     found = collapse_of(family, over=over, above=above, noise=noise, draws=draws, rng=seed)
-    if plot is not None:
-        from ..analysis.plot import save
-
-        save(found.plot(), plot)
+    draw_figure(plot, found.plot)
     return _table(found)
 
 
 def _family(names: list[str], chance: float | None, store: Path | None) -> Family:
+    from ..analysis.curve_table import is_table
     from ..analysis.error_curves import family_of, family_of_table
 
-    tables = [name for name in names if Path(name).suffix.lower() in _TABLES]
+    tables = [name for name in names if is_table(name)]
     if tables and len(names) > 1:
         raise UsageError(f"{tables[0]} stands beside others: a file holds all sizes, give it alone")
     if tables:

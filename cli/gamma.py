@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from ..schemas.errors import RgtoolError, UsageError
+from .figure import check_figure, draw_figure
 from .options import StoreOption
 from .output import Table, output_options, say, warn_of
 
 if TYPE_CHECKING:
     from ..analysis.gamma_result import Gamma, GammaMethod, Plateau
-    from ..analysis.gamma_shared import SharedGamma
     from ..store import Store
 
 _SHOWN = (
@@ -80,12 +80,12 @@ def gamma(
 
     Example: rgtool gamma resnet20/cifar10 --plot gamma.pdf
     """
+    from ..analysis.plot_gamma import plot_gamma
     from ..store import Store
 
     if margin is not None and not shared:
         raise UsageError("--margin goes with --shared")
-    if plot is not None:
-        _check_figure(plot)
+    check_figure(plot)
     plateau: Plateau = "free" if free_plateau else "chance"
     opened = Store(store)
     if shared:
@@ -94,7 +94,7 @@ def gamma(
         return _shared(opened, experiments, chance, plateau, margin, plot)
     results = _each(opened, experiments, chance, plateau, cast("GammaMethod", method), seed)
     warn_of(opened.problems)
-    _draw(plot, results)
+    draw_figure(plot, lambda: plot_gamma(results))
     partly = len(results) < len(dict.fromkeys(experiments))
     return gamma_table(results, exit_code=3 if partly else 0)
 
@@ -141,7 +141,7 @@ def _shared(
         store, experiments, chance=chance, plateau=plateau, margin=margin or MARGIN
     )
     warn_of(store.problems)
-    _draw(plot, found.gammas, found)
+    draw_figure(plot, found.plot)
     reason = f"{found.verdict}: {found.reason}"
     frame = found.to_frame()
     return Table(
@@ -176,21 +176,3 @@ def gamma_table(results: Sequence[Gamma], exit_code: int = 0) -> Table:
 def _formats(columns: Sequence[str]) -> dict[str, str]:
     other = {"signal": ".1f", "p": ".2g", "f": ".2f"}
     return dict.fromkeys(columns, ".3f") | other
-
-
-def _check_figure(path: Path) -> None:
-    from ..analysis.plot import SUFFIXES
-
-    if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"--plot {path}: name a file that ends in .png, .svg or .pdf")
-
-
-def _draw(path: Path | None, results: Sequence[Gamma], shared: SharedGamma | None = None) -> None:
-    if path is None:
-        return
-    from ..analysis.plot import save
-    from ..analysis.plot_gamma import plot_gamma
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save(plot_gamma(results, shared), path)
-    say(f"drawn: {path}")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ..schemas.errors import UsageError
+from .figure import check_figure, draw_figure
 from .options import StoreOption, WindowOption, read_window
-from .output import Table, output_options, say, warn_of
+from .output import Table, output_options, warn_of
 
 if TYPE_CHECKING:
     from ..analysis.elastic_maps import Kind
@@ -65,6 +66,7 @@ def match(
     """
     from ..store import Store
 
+    check_figure(plot)
     opened, names = Store(store), experiments or []
     if top < 0:
         raise UsageError(f"--top {top}: give a number of rows, or 0 for all")
@@ -84,7 +86,7 @@ def match(
 
         both = match_all(opened, names, published=literature, **choices)
         warn_of(opened.problems)
-        _draw(both, plot)
+        draw_figure(plot, both.plot)
         return _table(both, top, both.notes)
     if len(names) != 2:
         raise UsageError(
@@ -94,21 +96,8 @@ def match(
 
     found = compute(opened, *names, transforms=transforms or (), **choices)
     warn_of(opened.problems)
-    _draw(found, plot)
+    draw_figure(plot, found.plot)
     return _table(found, top, (*found.side_by_side(), *found.notes))
-
-
-def _draw(found: Match | MatchAll, path: Path | None) -> None:
-    if path is None:
-        return
-    from ..analysis.plot import SUFFIXES, save
-
-    if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"--plot {path}: a figure ends in {', '.join(SUFFIXES)}")
-    figure = found.plot()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save(figure, path)
-    say(f"drawn: {path}")
 
 
 def _table(found: Match | MatchAll, top: int, notes: tuple[str, ...]) -> Table:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..schemas.errors import RgtoolError, UsageError
+from .figure import is_figure, write_figure
 from .options import StoreOption
 from .output import Table, output_options, say, warn_of
 
@@ -32,14 +33,15 @@ def plot(
 
     Example: rgtool plot resnet20/cifar10 --kind spectrum --to spectrum.pdf
     """
-    from ..analysis.plot import FIGURES, SUFFIXES, save
+    from ..analysis.plot import FIGURES
     from ..analysis.plot import plot as draw
     from ..schemas.blocks import coarsest
     from ..store import Store
 
     if format_ not in _FORMATS:
         raise UsageError(f"--format {format_}: choose from {', '.join(_FORMATS)}")
-    if to.suffix in SUFFIXES and kind is None:
+    alone = is_figure(to)
+    if alone and kind is None:
         raise UsageError(f"--to {to} names one file: say which figure with --kind")
     opened = Store(store)
     names = list(dict.fromkeys(opened.find_experiment(name) for name in experiments))
@@ -49,7 +51,7 @@ def plot(
     stem = re.sub(r"[^A-Za-z0-9]+", "-", "-".join(dict.fromkeys(c.label for c in counts)))
     rows, failures = [], []
     for figure in [kind] if kind else FIGURES:
-        path = to if to.suffix in SUFFIXES else to / f"{stem}-{figure}.{format_}"
+        path = to if alone else to / f"{stem}-{figure}.{format_}"
         try:
             drawn = draw(figure, counts)
         except UsageError:
@@ -57,8 +59,7 @@ def plot(
         except RgtoolError as error:
             failures.append(f"no {figure}: {error}")
             continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save(drawn, path)
+        write_figure(drawn, path)
         rows.append((figure, str(path)))
     for failure in failures:
         say(failure)

@@ -29,7 +29,7 @@ from rgtool.analysis.error_curves import (
 )
 from rgtool.analysis.error_noise import noise_draws, noise_of
 from rgtool.analysis.joint_law import log_error
-from rgtool.analysis.pruning_curve import ASSUMED_SD
+from rgtool.analysis.pruning_curve import ASSUMED_SD, curve_of_file
 from rgtool.analysis.simplex import minimise
 from rgtool.cli import main
 from rgtool.schemas.blocks import size_of
@@ -349,6 +349,8 @@ def _table(**changes: object) -> dict[str, list[object]]:
             del rows[name]
         elif isinstance(value, tuple):
             rows[name][value[0]] = value[1]
+        elif isinstance(value, list):
+            rows[name] = value
         else:
             rows[name] = [value] * len(rows["density"])
     return rows
@@ -357,20 +359,21 @@ def _table(**changes: object) -> dict[str, list[object]]:
 @pytest.mark.parametrize(
     ("changes", "kind", "message"),
     [
-        ({"density": None}, UsageError, "column 'density' is missing"),
-        ({"error": None}, UsageError, "column 'error' is missing"),
+        ({"density": None}, UsageError, "no column 'density', found error"),
+        ({"error": None}, UsageError, "no column 'error'"),
         ({"width": None, "depth": None}, UsageError, "neither a column 'width' nor 'depth'"),
-        ({"error": (4, None)}, RgtoolError, "row 5: error is 'None'"),
+        ({"error": (4, None)}, RgtoolError, "row 5: error is nothing"),
         ({"error": (4, "x")}, RgtoolError, "row 5: error is 'x', a number is expected"),
         ({"error": (4, float("nan"))}, RgtoolError, "row 5: error is 'nan'"),
-        ({"error": 31.5}, RgtoolError, "row 1: error is 31.5.*perhaps a percentage"),
+        ({"error": 31.5}, RgtoolError, "row 1: error is 31.5.*divide by 100"),
         ({"error": (2, -0.1)}, RgtoolError, "row 3: error is -0.1"),
-        ({"density": (1, 80.0)}, RgtoolError, "row 2: density is 80.*percentage"),
+        ({"density": (1, 80.0)}, RgtoolError, "row 2: density is 80.*percentages"),
         ({"density": (1, 0.0)}, RgtoolError, "row 2: density is 0"),
         ({"width": (0, -4)}, RgtoolError, "width is -4, a positive number"),
-        ({"seed": 0}, RgtoolError, "seed 0 has density 1 twice"),
-        ({"width": 4}, RgtoolError, "seed 0 has density 1 twice"),
-        ({"depth": None, "width": 4}, RgtoolError, "twice"),
+        ({"seed": (3, None)}, RgtoolError, "row 4: seed is nothing"),
+        ({"error": (3, 0.1), "seed": [0]}, RgtoolError, "columns differ in length"),
+        ({"width": 4}, RgtoolError, "is one size"),
+        ({"depth": None, "width": 4}, RgtoolError, "is one size"),
     ],
 )
 def test_bad_tables_are_told_in_words(
@@ -389,7 +392,7 @@ def test_a_table_of_one_size_is_told() -> None:
 def test_no_rows_and_wrong_chance_are_told() -> None:
     with pytest.raises(RgtoolError, match="no rows"):
         family_of_columns({"density": [], "error": [], "width": []})
-    with pytest.raises(UsageError, match="chance is 90"):
+    with pytest.raises(UsageError, match="chance 90: .* 0.9 perhaps"):
         family_of_columns(_table(), chance=90)
     read = family_of_columns(_table(), chance=0.2)
     assert any("points have an error over 1.05 times that of chance" in n for n in read.notes)
@@ -534,7 +537,7 @@ def test_the_command_takes_experiments(cli: Cli, tmp_path: Path) -> None:
     [
         ("", "cannot be read as a table"),
         ("density,error,width\n", "no rows"),
-        ("a,b\n1,2\n", "missing"),
+        ("a,b\n1,2\n", "no column 'density'"),
     ],
 )
 def test_the_command_tells_of_broken_files(
@@ -569,3 +572,59 @@ def test_results_have_their_faces() -> None:
     frame = found.to_frame()
     assert frame["exponent"].to_list() == ["psi", "psi", "gamma"]
     assert frame["rise_low"].null_count() == 2
+
+
+# What is read for one size is read so for several
+
+
+def _one_size(**changes: object) -> dict[str, list[object]]:
+    rows = _table(**changes)
+    kept = [i for i, width in enumerate(rows["width"]) if width == 4]
+    return {name: [values[i] for i in kept] for name, values in rows.items()}
+
+
+def test_a_size_of_a_family_is_the_curve_of_its_rows(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "one.csv", _one_size())  # type: ignore[arg-type]
+    alone, (first, *_) = curve_of_file(path), family_of_columns(_table()).curves
+    np.testing.assert_array_equal(first.density, alone.density)
+    np.testing.assert_array_equal(first.error, alone.error)
+
+
+def test_densities_that_stand_twice_are_averaged_and_told() -> None:
+    rows = _table(seed=None)
+    read = family_of_columns(rows, where="mine.csv")
+    for curve, whole in zip(read.curves, family_of_columns(_table()).curves, strict=True):
+        np.testing.assert_allclose(curve.error, whole.mean[None])
+    told = [note for note in read.notes if "stand more than once for one seed" in note]
+    assert len(told) == 4 and told[0].startswith("mine.csv: width 4, depth 8: 15 densities")
+
+
+def test_accuracies_and_names_of_seeds_are_read() -> None:
+    rows = _table()
+    rows["accuracy"] = [1 - error for error in rows.pop("error")]  # type: ignore[operator]
+    rows["seed"] = [f"run {seed:g}" for seed in rows["seed"]]  # type: ignore[str-bytes-safe]
+    for curve, whole in zip(
+        family_of_columns(rows).curves, family_of_columns(_table()).curves, strict=True
+    ):
+        np.testing.assert_allclose(curve.error, whole.error, rtol=1e-12)
+    rows["accuracy"] = [100 * value for value in rows["accuracy"]]  # type: ignore[operator]
+    with pytest.raises(RgtoolError, match="accuracy is .*percentages: divide by 100"):
+        family_of_columns(rows)
+
+
+def test_seeds_without_the_densest_error_are_left_out_and_told() -> None:
+    rows = {"density": [1, 0.5, 0.2, 0.5, 0.2], "error": [0.1, 0.2, 0.3, 0.2, 0.3]}
+    read = family_of_columns({**rows, "width": [4] * 5, "seed": [0, 0, 0, 1, 1]})
+    assert read.curves[0].error.tolist() == [[0.1, 0.2, 0.3]]
+    assert read.notes == (
+        "width 4: 1 of 2 seeds are left out, they lack the error of the densest network, at 1",
+    )
+
+
+def test_an_error_of_0_is_told() -> None:
+    rows = _table()
+    rows["error"] = [
+        0 if d == 1 else e for d, e in zip(rows["density"], rows["error"], strict=True)
+    ]
+    with pytest.raises(RgtoolError, match="the error is 0 at density 1 in every seed"):
+        family_of_columns(rows)

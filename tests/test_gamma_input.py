@@ -139,7 +139,7 @@ def test_levels_that_lack_seeds_count_for_less():
     found = make_curve(
         "ragged", data["density"][kept], data["error"][kept], data["seed"][kept].tolist()
     )
-    assert any("6 of 17 levels lack seeds" in note for note in found.notes)
+    assert any("6 of 17 levels lack seeds" in note for note in found.cautions)
     assert found.weight[0] == pytest.approx(3 * found.weight[-1])
     assert found.weight.mean() == pytest.approx(1)
 
@@ -150,7 +150,8 @@ TABLES: list[tuple[str, str, int, str]] = [
     ("density", "densities,error\n1,.1\n", 2, "no column 'density'"),
     ("error", "density,err\n1,.1\n", 2, "no column 'error', found density, err"),
     ("nan", "density,error\n1,.1\n.8,nan\n", 1, "row 2: error is 'nan'"),
-    ("gap", "density,error\n1,.1\n.8,\n", 1, "row 2: error is 'None'"),
+    ("gap", "density,error\n1,.1\n.8,\n", 1, "row 2: error is nothing"),
+    ("seed", "density,error,seed\n1,.1,0\n.8,.1,\n", 1, "row 2: seed is nothing"),
     ("word", "density,error\n1,.1\nhalf,.2\n", 1, "row 2: density is 'half'"),
     ("percent", "density,error\n1,8.2\n.8,9.1\n", 1, "these look like percentages"),
     ("density percent", "density,error\n100,.1\n80,.1\n", 1, "density is 100"),
