@@ -83,9 +83,9 @@ def test_exempt_layers_grow_by_one_over_retention_with_exponent_one(pruned):
 @given(prunings())
 def test_a_windows_exponent_is_that_of_its_steps_weighted_by_what_they_prune(pruned):
     _, _, kept, _ = pruned
+    if (kept[-1] == 0).any() or (np.diff(kept.sum(axis=1)) == 0).any():
+        return  # a group without weights has no exponent, a step that prunes nothing neither
     log_rho = -np.log(flow.retention(kept))
-    if (log_rho == 0).any() or (kept[-1] == 0).any():
-        return
     whole = flow.window_exponents(kept, 0, LEVELS)
     steps = (flow.exponents(kept) * log_rho[:, None]).sum(axis=0) / log_rho.sum()
     np.testing.assert_allclose(whole, steps, rtol=1e-9, atol=1e-9)
