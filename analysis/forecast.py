@@ -282,7 +282,8 @@ def forecast_of(
     if len(chosen.runs) > 1:
         drawn = spectrum.draws(draws, rng)
         ends = _interval(collapse_level(log_start, drawn + log_rho, a))
-        reached = np.exp(log_start + (b - a) * (drawn + log_rho))
+        grown = np.minimum((b - a) * (drawn + log_rho), 0.0)  # no group gains weights
+        reached = np.exp(log_start + grown)
         flow_ends = _interval(b + flow_levels(reached, drawn, log_rho, counts.exempt))
     seen = _observed(counts, chosen)
     outlook = np.where(level >= end, "not in sight", "collapses")
