@@ -14,11 +14,11 @@ from ..schemas.errors import RgtoolError, UsageError, did_you_mean
 from ..store.literature import PublishedSpectrum, published, published_names
 from . import flow
 from .contrast import DRAWS, centred
-from .semigroup import UNIT
+from .flow import UNIT
 from .subjects import Subject, subject_of
 from .tables import frame, html_table, number, text_table
 from .unmatched import printed_test
-from .verdicts import holm
+from .verdicts import ALPHA, holm
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from ..store import Store
 
 Floats = NDArray[np.float64]
-ALPHA = 0.05
 
 
 @dataclass(frozen=True, eq=False)

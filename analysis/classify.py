@@ -16,9 +16,8 @@ from .criteria import CRITERIA, signature_of
 from .evidence import Evidence
 from .initial_scale import Weighting
 from .pairwise import all_pairs
-from .same_class import ALPHA
 from .subjects import Subject, gather
-from .verdicts import holm
+from .verdicts import ALPHA, holm
 
 if TYPE_CHECKING:
     from ..store import Store

@@ -17,10 +17,10 @@ from ..schemas.errors import RgtoolError, UsageError
 from . import flow
 from .distances import condensed
 from .evidence import Evidence, spectral
+from .flow import UNIT
 from .gamma_criterion import by_gamma
 from .intervals import Interval, estimate
 from .null import null_kept
-from .semigroup import UNIT
 from .subjects import Subject
 from .unmatched import ONE_SEED, PRINTED
 from .verdicts import default_margin, judge

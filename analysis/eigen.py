@@ -269,7 +269,7 @@ def _against_null(
     if len(y) < 2 or not np.isfinite(null_y[:, active]).all() or active.sum() < 2:
         return (low, high), np.nan, ()
     # y ln(1/.8): log eigenvalues at the usual retention, whatever each run's was.
-    theta, null = -np.log(0.8) * y[:, active], -np.log(0.8) * null_y[:, active]
+    theta, null = flow.UNIT * y[:, active], flow.UNIT * null_y[:, active]
     try:
         p = differs(theta, null, np.random.default_rng(0)).p
     except ValueError as error:

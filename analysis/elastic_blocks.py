@@ -18,6 +18,7 @@ from ..schemas.stack import Stack, stack_of
 from ..store.counts import Counts
 from ..store.literature import PREFIX, PublishedSpectrum, published
 from .eigen import counts_named, spectrum_of
+from .flow import UNIT
 from .noise import PUBLISHED_SD
 from .spectrum import Spectrum
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Stages = tuple[Floats, ...]
-UNIT = math.log(1 / 0.8)  # theta of a prune of 20 % is y times this
 _NAMED = ("architecture", "task")  # fields of a recipe that are named elsewhere
 
 

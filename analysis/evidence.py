@@ -12,9 +12,9 @@ from .contrast import centred, helmert
 from .distances import clr_points, condensed, depth_distance, quantile_points
 from .moderation import moderate
 from .pairwise import all_pairs, draws_for, pair_tests
-from .same_class import ALPHA
 from .subjects import Subject
 from .unmatched import ONE_SEED, PRINTED, mean_noise, printed_test, quantile_test
+from .verdicts import ALPHA
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

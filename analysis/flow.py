@@ -8,12 +8,14 @@ that the bounds on eigenvalues and exponents are those of counts. Where a quanti
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+UNIT = math.log(1 / 0.8)  # theta of a step that prunes 20 % is y times this
 
 
 def shares(kept: ArrayLike) -> Floats:

@@ -12,11 +12,12 @@ from ..schemas.errors import RgtoolError, UsageError, did_you_mean
 from .critical import G_BOUNDS, LOG_D_HI, LOG_G, A, from_eq14, log_error
 from .critical_fit import Fit, Problem, fit, refit
 from .curve_table import check_chance
-from .gamma_gates import ALPHA, Noise, judge, noise_of, other_form, rises, sparse_slope
+from .gamma_gates import Noise, judge, noise_of, other_form, rises, sparse_slope
 from .gamma_paper import TIGHT, paper_fit
 from .gamma_result import Gamma, GammaMethod, Plateau, nothing
 from .profile import profile
 from .pruning_curve import ABOVE_CHANCE, ASSUMED_SD, PruningCurve, find_curve
+from .verdicts import ALPHA
 
 if TYPE_CHECKING:
     from ..store import Store

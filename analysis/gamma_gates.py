@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from .critical_fit import Fit
 from .profile import Profile
 from .pruning_curve import ASSUMED_SD, PruningCurve
+from .verdicts import ALPHA
 
 Floats = NDArray[np.float64]
 GammaVerdict = Literal["quoted", "not quoted", "model rejected", "refused", "ungated"]
 LEAST_RISE = {"chance": 15.0, "free": 40.0}  # rise over noise
 MOST_RESIDUAL = 3.0  # rms of residuals over the seed sd
 _SPARSE = 2.5  # densities within this factor of the least one are the sparse end
-ALPHA = 0.05
 
 
 class Noise(NamedTuple):

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from ..schemas.errors import RgtoolError, UsageError
 from .gamma import gamma_of
-from .gamma_gates import ALPHA
 from .gamma_result import Gamma, Plateau, ends
 from .pruning_curve import PruningCurve, find_curve
 from .shared_exponent import SharedFit, shared_exponent
 from .tables import frame, html_table, text_table
+from .verdicts import ALPHA
 
 if TYPE_CHECKING:
     import polars as pl

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .contrast import DRAWS, FLOOR, centred, helmert, null_draws
 from .moderation import moderate, shrunk_correlation
-from .same_class import ALPHA, margin
+from .verdicts import ALPHA, default_margin
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -137,7 +137,7 @@ def pair_tests(
         fill = _pooled if pooled else _own
         p[cell] = fill(q[cell], first[cell], second[cell], cells, rng, number)
     smaller = np.minimum(seeds[first], seeds[second])
-    default = np.where(smaller < 5, margin(1, 1), margin(5, 5))
+    default = np.where(smaller < 5, default_margin(1), default_margin(5))
     return PairTests(
         first=first,
         second=second,

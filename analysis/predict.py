@@ -20,10 +20,10 @@ from .compare import check_groups
 from .contrast import DRAWS, centred
 from .criteria import exponents
 from .evidence import spectral
-from .same_class import ALPHA
 from .subjects import Subject, gather, of_print
 from .tables import frame, html_table, text_table
 from .unmatched import ONE_SEED, PRINTED, mean_noise
+from .verdicts import ALPHA
 
 if TYPE_CHECKING:
     import polars as pl

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .contrast import DRAWS, centred, contrast, helmert
-from .verdicts import holm
+from .verdicts import ALPHA, default_margin, holm
 
 Floats = NDArray[np.float64]
 SameVerdict = Literal["same", "different", "undecided"]
-ALPHA = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +53,6 @@ class SameClass:
     verdict: SameVerdict
 
 
-def margin(seeds_a: int, seeds_b: int) -> float:
-    """Return the margin of equivalence in units of theta: .02 below five seeds, then .01."""
-    return 0.02 if min(seeds_a, seeds_b) < 5 else 0.01
-
-
 def same_class(
     theta_a: ArrayLike,
     theta_b: ArrayLike,
@@ -78,7 +72,7 @@ def same_class(
     draws : int
         Draws of the parametric bootstrap.
     delta : float, optional
-        Margin of equivalence; default `margin`.
+        Margin of equivalence; default `verdicts.default_margin` of the fewer seeds.
 
     Raises
     ------
@@ -91,7 +85,7 @@ def same_class(
     if min(len(a), len(b)) < 1 or len(a) + len(b) < 4:
         raise ValueError(f"{len(a)} and {len(b)} seeds: at least four are needed in all")
     if delta is None:
-        delta = margin(len(a), len(b))
+        delta = default_margin(min(len(a), len(b)))
     found = contrast(
         a.mean(axis=0) - b.mean(axis=0),
         np.concatenate([helmert(a), helmert(b)]),

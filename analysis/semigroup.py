@@ -8,7 +8,6 @@ over the same densities, as rescaling twice by b is rescaling by b^2 (Wilson & K
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from ..schemas.errors import RgtoolError, UsageError, did_you_mean
 from ..store.counts import Counts
 from . import flow
 from .contrast import DRAWS
+from .flow import UNIT
 from .same_class import SameClass, same_class
 from .tables import frame, html_table, interval, number, text_table
 from .window import Window, choose_window
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from ..store import Store
 
 Floats = NDArray[np.float64]
-UNIT = math.log(1 / 0.8)  # theta of a prune of 20 % is y times this
 _TOLERANCE = 0.05  # of a step of the finer experiment: what rounding of counts may cost
 _SCHEDULE = ("architecture", "task", "prune")
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from .critical import G_BOUNDS, LOG_G
 from .critical_fit import Fit
-from .gamma_gates import ALPHA
 from .profile import Least, Profile, least_sums, threshold_factor, walk
+from .verdicts import ALPHA
 
 Floats = NDArray[np.float64]
 _FINE = 5e-3  # step of log g in which tables of profiles are kept

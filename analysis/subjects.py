@@ -15,7 +15,7 @@ from ..schemas.errors import RgtoolError, UsageError, did_you_mean
 from ..schemas.recipe import Recipe
 from ..store.counts import Counts
 from ..store.literature import PREFIX, PublishedSpectrum, published
-from .semigroup import UNIT
+from .flow import UNIT
 from .window import Window, choose_window
 
 if TYPE_CHECKING:

@@ -22,7 +22,6 @@ import argparse
 import gzip
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -33,6 +32,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from machine import machine
 
 from rgtool.runner import machine
 from rgtool.runner.arithmetic import has_bf16

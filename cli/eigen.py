@@ -163,7 +163,8 @@ def _all_table(
         title=found.title,
         notes=found.notes,
         formats=_FORMATS,
-        shown=tuple(name for name in ("experiment_id", *_SHOWN_OF_ALL) if name in frame.columns),
+        shown=("experiment_id", *_SHOWN_OF_ALL),
+        exit_code=3 if found.problems else 0,
     )
 
 

@@ -7,8 +7,8 @@ from statsmodels.stats.multitest import multipletests
 from rgtool.analysis.contrast import centred, contrast, helmert
 from rgtool.analysis.excess import differs, excess
 from rgtool.analysis.moderation import moderate, shrunk_correlation
-from rgtool.analysis.same_class import margin, same_class
-from rgtool.analysis.verdicts import holm
+from rgtool.analysis.same_class import same_class
+from rgtool.analysis.verdicts import default_margin, holm
 
 SEED_SD = 0.0068
 GROUPS = 9
@@ -132,7 +132,7 @@ def test_three_verdicts():
 
 
 def test_the_margin_shrinks_with_seeds_and_can_be_given():
-    assert (margin(4, 9), margin(5, 5)) == (0.02, 0.01)
+    assert (default_margin(4), default_margin(5)) == (0.02, 0.01)
     rng = np.random.default_rng(8)
     assert same_class(seeds(rng, 5), seeds(rng, 5), rng, 9).delta == 0.01
     assert same_class(seeds(rng, 5), seeds(rng, 5), rng, 9, delta=0.1).verdict == "same"

@@ -11,8 +11,9 @@ import synthetic
 import rgtool
 from rgtool import RgtoolError, Store, semigroup
 from rgtool.analysis import flow
+from rgtool.analysis.flow import UNIT
 from rgtool.analysis.null import null_kept
-from rgtool.analysis.semigroup import UNIT, common_levels, semigroup_of
+from rgtool.analysis.semigroup import common_levels, semigroup_of
 from rgtool.cli import main
 
 
