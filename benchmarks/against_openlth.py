@@ -34,9 +34,10 @@ from pathlib import Path
 import torch
 from machine import machine
 
-from rgtool.runner import machine
+import rgtool
 from rgtool.runner.arithmetic import has_bf16
 from rgtool.runner.bench import equipment_of, processes_speed, speed
+from rgtool.runner.machine import workers
 from rgtool.runner.plan import Plan, plan
 
 # Run inside the copy: OpenLTH's own loop, timed by one of its callbacks.
@@ -96,10 +97,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--busy", action="store_true", help="by processor time only")
     options = parser.parse_args()
-    print(
-        f"{platform.processor() or platform.machine()}, {machine.workers(torch.device('cpu'))} "
-        f"cores, {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}"
-    )
+    capability = torch.backends.cpu.get_cpu_capability()
+    print(f"{machine()}, {capability}, torch {torch.__version__}, load {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as folder:
         tree = patched_copy(options.openlth, Path(folder) / "open_lth")
         home = homes(Path(folder), options)
@@ -144,7 +143,7 @@ def find(folder: Path, name: str) -> Path | None:
 
 def openlth(model: str, threads: int, steps: int, tree: Path, home: Path, repeats: int) -> dict:
     """Train with OpenLTH in a process of its own."""
-    package = Path(machine.__file__).parents[2]
+    package = Path(rgtool.__file__).parents[1]
     environment = {**os.environ, "HOME": str(home), "PYTHONPATH": str(package)}
     environment.pop("OMP_NUM_THREADS", None)
     done = subprocess.run(
@@ -160,7 +159,7 @@ def openlth(model: str, threads: int, steps: int, tree: Path, home: Path, repeat
 
 def compare(model: str, tree: Path, home: Path, options: argparse.Namespace) -> None:
     """Print what both make of one network."""
-    cores = machine.workers(torch.device("cpu"))
+    cores = workers(torch.device("cpu"))
     data = home / "open_lth_datasets" / CASES[model][1]
     if model == "lenet":
         data = data / "MNIST" / "raw"
