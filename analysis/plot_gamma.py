@@ -142,7 +142,7 @@ def _height(profile: Profile) -> Floats:
 def _finish(left: Axes, right: Axes, profiles: Sequence[Profile]) -> None:
     plot_style.dress(left, x="density", y="test error")
     plot_style.density_axis(left)
-    plot_style.share_axis(left)
+    plot_style.share_axis(left, fine=True)
     plot_style.dress(right, x=r"$|\gamma|$", y="sum of squares (0 best, 1 end)")
     if not profiles:
         right.set_axis_off()

@@ -140,12 +140,16 @@ def density_axis(axes: Axes) -> None:
     axes.xaxis.set_inverted(True)
 
 
-def share_axis(axes: Axes) -> None:
-    """Make y a logarithmic axis of shares, with plain numbers at 1, 2 and 5 of a decade."""
+def share_axis(axes: Axes, *, fine: bool = False) -> None:
+    """Make y a logarithmic axis of shares, with plain numbers at 1, 2 and 5 of a decade.
+
+    `fine` adds 1.5, 3 and 7, for values within about one decade.
+    """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=20))
+    subs = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if fine else (1.0, 2.0, 5.0)
+    axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=20))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
