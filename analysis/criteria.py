@@ -20,7 +20,7 @@ from .evidence import Evidence, spectral
 from .flow import UNIT
 from .gamma_criterion import by_gamma
 from .intervals import Interval, estimate
-from .null import null_kept
+from .null import null_groups
 from .subjects import Subject
 from .unmatched import ONE_SEED, PRINTED
 from .verdicts import default_margin, judge
@@ -62,11 +62,8 @@ def by_excess(subjects: Sequence[Subject], weighting: str, rng: np.random.Genera
         if counts.scales:
             scales = tuple(counts.scales[i] for i in subject.window.runs)
         network = subject.kept[:, [0, -1]].sum(axis=-1)
-        layers, about = null_kept(
-            counts.layers, counts.exempt_layers, counts.recipe, network, scales
-        )
-        index = flow.group_index([layer.group(counts.by) for layer in counts.layers], counts.names)
-        null = flow.window_exponents(flow.group_sums(layers, index, len(counts.names)), 0, 1)
+        ends, about = null_groups(counts, network, scales)
+        null = flow.window_exponents(ends, 0, 1)
         y = flow.window_exponents(subject.kept, 0, subject.kept.shape[1] - 1)
         found = ((y - null) * UNIT)[:, subject.open]
         if not np.isfinite(found).all():

@@ -17,7 +17,7 @@ from .excess import differs, excess
 from .initial_scale import Weighting
 from .intervals import SEEDS, STEPS, Interval, Method, estimate, sampling_variance
 from .linearity import Linearity, linearity
-from .null import null_kept
+from .null import null_groups
 from .null_models import NULL_MODELS, Weights, situation
 from .random_null import random_log_variance
 from .remarks import remarks
@@ -308,15 +308,10 @@ def _null(
         note = "the null stands beside counts: no null for magnitudes here"
         return nothing, nothing, np.full((len(kept), len(nothing)), np.nan), (note,)
     try:
-        layers, notes = null_kept(
-            counts.layers, counts.exempt_layers, counts.recipe, network, scales
-        )
+        ends, notes = null_groups(counts, network, scales)
     except RgtoolError as error:
         note = f"no null is shown: {error}"
         return nothing, nothing, np.full((len(kept), len(nothing)), np.nan), (note,)
-    groups = [layer.group(counts.by) for layer in counts.layers]
-    index = flow.group_index(groups, counts.names)
-    ends = flow.group_sums(layers, index, len(counts.names))
     theta = flow.window_log_eigenvalues(ends, 0, 1) / (kept.shape[1] - 1)
     by_run = flow.window_exponents(ends, 0, 1)
     dead = [name for name, y in zip(counts.names, by_run.mean(axis=0), strict=True) if np.isnan(y)]

@@ -13,7 +13,7 @@ from ..schemas import blocks
 from ..schemas.blocks import Layer
 from ..schemas.errors import UsageError, did_you_mean
 from ..schemas.recipe import CHOICES, Recipe
-from ..store.counts import Scales
+from ..store.counts import Counts, Scales
 from . import flow
 from .initial_scale import (
     INITIALISERS,
@@ -300,6 +300,18 @@ def null_kept(
         shape = initialiser(recipe.init).distribution
     totals, fixed = [x.total for x in layers], [x.name in exempt for x in layers]
     return initial_scale_kept(totals, tau, kept, exempt=fixed, distribution=shape), blind
+
+
+def null_groups(
+    counts: Counts, network: Floats, scales: Sequence[Scales] = ()
+) -> tuple[Floats, tuple[str, ...]]:
+    """Return what N1 keeps in every group of an experiment: shape (..., T, G), and notes.
+
+    `network`, shape (..., T), is what the network keeps; the rest is as in `null_kept`.
+    """
+    layers, notes = null_kept(counts.layers, counts.exempt_layers, counts.recipe, network, scales)
+    index = flow.group_index([layer.group(counts.by) for layer in counts.layers], counts.names)
+    return flow.group_sums(layers, index, len(counts.names)), notes
 
 
 def blindness(recipe: Recipe) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from . import flow
 from .excess import excess
 from .initial_scale import INITIALISERS
 from .intervals import Interval, estimate, moderated_variances, sampling_variance, t_quantile
-from .null import null_kept
+from .null import null_groups
 from .tables import frame
 from .verdicts import check_margin, judge
 from .window import Window, choose_window
@@ -234,25 +234,16 @@ def _estimates(steps: Floats, sampling: Floats) -> list[Interval]:
 def _null(batch: list[_Member], network: Floats, steps: int) -> tuple[Floats, Floats]:
     """Return theta and exponent of N1 in every run: (E, S, G); NaN where it is not to be had."""
     counts = batch[0].counts
-    groups = [layer.group(counts.by) for layer in counts.layers]
-    index = flow.group_index(groups, counts.names)
     scales = [counts.scales[i] for i in batch[0].window.runs] if counts.scales else []
     alone = counts.recipe.init not in INITIALISERS  # a batch of one, with scales of its own
     try:
-        layers, _ = null_kept(
-            counts.layers,
-            counts.exempt_layers,
-            counts.recipe,
-            network[0] if alone else network,
-            scales,
-        )
+        ends, _ = null_groups(counts, network[0] if alone else network, scales)
     except RgtoolError:
         if len(batch) > 1:  # one of them may be what has no null
             apart = [_null([one], network[i : i + 1], steps) for i, one in enumerate(batch)]
             return np.concatenate([a for a, _ in apart]), np.concatenate([b for _, b in apart])
         nothing = np.full((*network.shape[:2], len(counts.names)), np.nan)
         return nothing, nothing
-    ends = flow.group_sums(layers, index, len(counts.names))
     ends = ends.reshape(*network.shape, len(counts.names))
     return flow.window_log_eigenvalues(ends, 0, 1) / steps, flow.window_exponents(ends, 0, 1)
 
