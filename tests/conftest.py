@@ -5,6 +5,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from command import Cli, Done
 
 # A deadline would be a bound on time, which a busy machine breaks.
 hypothesis.settings.register_profile("rgtool", deadline=None)
@@ -21,6 +22,20 @@ def shared() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip("needs the reference data in ../shared, which is not here")
     return SHARED
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    """The command line: takes its arguments, returns how it ended."""
+    from rgtool.cli import main
+
+    def call(*arguments: str) -> Done:
+        with pytest.raises(SystemExit) as left:
+            main(list(arguments))
+        captured = capsys.readouterr()
+        return Done(int(left.value.code or 0), captured.out, captured.err)
+
+    return call
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,6 @@ from rgtool.analysis.same_class import same_class
 from rgtool.analysis.subjects import gather, of_print
 from rgtool.analysis.unmatched import PRINTED, common_function, printed_test, quantile_test
 from rgtool.analysis.verdicts import holm
-from rgtool.cli import main
 
 SIMCLR = [f"published:resnet50-simclr-{task}" for task in ("imagenet", "cifar10", "cifar100")]
 SUPERVISED = [name.replace("simclr", "supervised") for name in SIMCLR]
@@ -479,17 +478,6 @@ def test_experiments_without_common_densities(tmp_path):
 
 
 # The command
-
-
-@pytest.fixture
-def cli(capsys):
-    def call(*arguments):
-        with pytest.raises(SystemExit) as left:
-            main(list(arguments))
-        captured = capsys.readouterr()
-        return int(left.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 def test_the_command(several, cli, tmp_path):

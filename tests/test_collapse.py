@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from command import Cli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from size_families import CHANCE, GAMMA, PHI, PSI, columns, family, write_csv, write_store
@@ -31,23 +31,9 @@ from rgtool.analysis.error_noise import noise_draws, noise_of
 from rgtool.analysis.joint_law import log_error
 from rgtool.analysis.pruning_curve import ASSUMED_SD, curve_of_file
 from rgtool.analysis.simplex import minimise
-from rgtool.cli import main
 from rgtool.schemas.blocks import size_of
 from rgtool.schemas.errors import RgtoolError, UsageError
 from rgtool.schemas.recipe import Recipe
-
-Cli = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main(list(arguments))
-        captured = capsys.readouterr()
-        return int(left.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 def plain_quality(sets: list[list[tuple[float, float, float]]]) -> tuple[float, float]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command import Cli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stores import write_run
@@ -17,22 +17,8 @@ from synthetic import counts, first_levels, replicator, without
 import rgtool
 from rgtool.analysis.eigen import spectrum_of
 from rgtool.analysis.forecast import collapse_level, flow_levels, forecast_of
-from rgtool.cli import main
 from rgtool.schemas.errors import RgtoolError, UsageError
 from rgtool.store.counts import Counts
-
-Cli = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main(list(arguments))
-        captured = capsys.readouterr()
-        return int(left.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 @settings(deadline=None, max_examples=50)

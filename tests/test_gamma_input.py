@@ -4,13 +4,12 @@ import dataclasses
 import json
 import math
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 import pytest
+from command import Cli
 from synthetic import counts as synthetic_counts
 
 import rgtool
@@ -25,7 +24,6 @@ from rgtool.analysis.gamma_shared import (
 )
 from rgtool.analysis.pruning_curve import curve_of_counts, curve_of_file, make_curve
 from rgtool.analysis.shared_exponent import shared_exponent
-from rgtool.cli import main
 from rgtool.schemas.errors import RgtoolError, UsageError
 
 DENSITY = 0.8 ** np.arange(17)
@@ -51,21 +49,10 @@ def curve(name: str = "simulated", task: str | None = "cifar10", **kwargs):
     return make_curve(name, data["density"], data["error"], data["seed"].tolist(), task=task)
 
 
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    def call(*arguments: str) -> Done:
-        with pytest.raises(SystemExit) as left:
-            main(["gamma", *arguments])
-        captured = capsys.readouterr()
-        return Done(int(left.value.code or 0), captured.out, captured.err)
-
-    return call
+def cli(cli: Cli) -> Cli:
+    """`rgtool gamma`."""
+    return lambda *arguments: cli("gamma", *arguments)
 
 
 @pytest.fixture

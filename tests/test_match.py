@@ -6,12 +6,12 @@ import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import synthetic
+from command import Cli
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import wasserstein_distance
@@ -39,26 +39,13 @@ from rgtool.analysis.elastic_scores import (
 from rgtool.analysis.match import match_of
 from rgtool.analysis.match_all import match_all_of
 from rgtool.analysis.noise import PUBLISHED_SD
-from rgtool.cli import main
 from rgtool.schemas.errors import StoreError, UsageError
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.transform import Transform
 from rgtool.store.counts import Counts
 
-Cli = Callable[..., tuple[int, str, str]]
 R56, R32 = "published:resnet56-cifar10", "published:resnet32-cifar10"
 SCORES = ("w1", "position", "signature", "density")
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main(list(arguments))
-        captured = capsys.readouterr()
-        return int(left.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -18,22 +18,10 @@ import rgtool
 from rgtool.analysis.moderation import moderate
 from rgtool.analysis.noise import noise_of, noise_of_counts
 from rgtool.analysis.power import analytic_power, simulated_power
-from rgtool.cli import main
 from rgtool.schemas.errors import RgtoolError
 from rgtool.schemas.recipe import Recipe
 
 RUNS = 10_000
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main(list(arguments))
-        captured = capsys.readouterr()
-        return int(left.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 10])

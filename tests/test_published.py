@@ -17,7 +17,6 @@ import pytest
 from stores import write_run
 
 import rgtool
-from rgtool.cli import main
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import QueryError, StoreError, UsageError
 from rgtool.schemas.published import PUBLISHED, Column
@@ -57,17 +56,6 @@ REDMAN = "Redman et al. 2021 (arXiv 2110.03210)"
 @pytest.fixture
 def empty(tmp_path: Path) -> Store:
     return Store(tmp_path / "nowhere")
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main(list(arguments))
-        captured = capsys.readouterr()
-        return int(left.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 def originals(shared: Path, name: str) -> list[dict[str, str]]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command import Cli
 from experiments import synthetic
 
-from rgtool.cli import main
 from rgtool.runner.recipes import RECIPES, recipe
 from rgtool.schemas.errors import RgtoolError, UsageError
 from rgtool.schemas.published_recipes import PUBLISHED, summary
@@ -21,20 +20,6 @@ CIFAR = dataclasses.replace(synthetic(5000, size=4), name="cifar10", augment=("f
 LARGE = dataclasses.replace(
     CIFAR, x_train=CIFAR.x_train.repeat(10, 0), y_train=CIFAR.y_train.repeat(10)
 )
-Cli = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main(list(arguments))
-        captured = capsys.readouterr()
-        return int(left.value.code or 0), captured.out, captured.err
-
-    return call
-
-
 # What the studies fix.
 
 

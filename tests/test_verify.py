@@ -28,7 +28,6 @@ from rgtool.analysis.verify_claim import (
     weighted_power,
 )
 from rgtool.analysis.verify_flow import dense_share, started
-from rgtool.cli import main
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import UsageError
 from rgtool.schemas.transform import Transform
@@ -40,17 +39,6 @@ TASKS = ("imagenet", "cifar10", "cifar100")
 @pytest.fixture(scope="module")
 def found() -> Verification:
     return rgtool.verify()
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main(list(arguments))
-        captured = capsys.readouterr()
-        return int(left.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 # The claims
