@@ -16,7 +16,7 @@ from . import flow
 from .contrast import DRAWS, centred
 from .flow import UNIT
 from .subjects import Subject, subject_of
-from .tables import frame, html_table, number, text_table
+from .tables import Result, frame, number
 from .unmatched import printed_test
 from .verdicts import ALPHA, holm
 
@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Against:
+class Against(Result):
     """Experiments beside published spectra: M comparisons, the nearest first.
 
     Attributes
@@ -106,12 +106,8 @@ class Against:
         )
         return tuple(lines)
 
-    def summary(self) -> str:
-        """Return title, table and notes as plain text."""
-        return "\n".join([self.title, text_table(self._columns()), *self.words(), *self.notes])
-
-    def _repr_html_(self) -> str:
-        return html_table(self.title, self._columns(), [*self.words(), *self.notes])
+    def _below(self) -> Sequence[str]:
+        return (*self.words(), *self.notes)
 
     def _columns(self) -> dict[str, list[str]]:
         return {

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .clusters import STABLE, Clusters
-from .tables import frame, html_table, number, text_table
+from .tables import Result, frame, number
 
 if TYPE_CHECKING:
     import polars as pl
@@ -48,7 +48,7 @@ class Pairs:
 
 
 @dataclass(frozen=True, eq=False)
-class Classes:
+class Classes(Result):
     """Universality classes of E experiments.
 
     Attributes
@@ -231,12 +231,8 @@ class Classes:
 
         return plot_classes(self)
 
-    def summary(self) -> str:
-        """Return title, table and notes as plain text."""
-        return "\n".join([self.title, text_table(self._columns()), *self.words(), *self.notes])
-
-    def _repr_html_(self) -> str:
-        return html_table(self.title, self._columns(), [*self.words(), *self.notes])
+    def _below(self) -> Sequence[str]:
+        return (*self.words(), *self.notes)
 
     def _mean(self, order: Integers) -> Floats:
         """Return the mean stability of its class for every experiment."""

@@ -12,7 +12,7 @@ from .collapse_quality import Curves
 from .error_curves import ErrorCurve
 from .error_noise import Noise
 from .joint_law import JointLaw
-from .tables import frame, html_table, interval, number, text_table
+from .tables import Result, frame, interval, number
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,7 +22,7 @@ EXPONENT = {"width": "psi", "depth": "phi"}
 
 
 @dataclass(frozen=True, eq=False)
-class Collapse:
+class Collapse(Result):
     """The collapse of error curves over network sizes.
 
     Attributes
@@ -103,13 +103,6 @@ class Collapse:
         rows = self._rows()
         columns = {name: [row[name] for row in rows] for name in rows[0]}
         return frame({n: np.array(v) if isinstance(v[0], float) else v for n, v in columns.items()})
-
-    def summary(self) -> str:
-        """Return title, table and notes as plain text."""
-        return "\n".join([self.title, text_table(self._columns()), *self.notes])
-
-    def _repr_html_(self) -> str:
-        return html_table(self.title, self._columns(), self.notes)
 
     def _columns(self) -> dict[str, list[str]]:
         rows = self._rows()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from .criteria import scaled_theta
 from .overlap import Overlap, mask_overlap
 from .same_class import SameClass, same_class
 from .subjects import Subject, gather
-from .tables import frame, html_table, interval, number, text_table
+from .tables import Result, frame, interval, number
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Result):
     """Two experiments over common densities.
 
     Attributes
@@ -127,12 +128,8 @@ class Comparison:
             lines.append("equal spectra are not equal tickets")
         return tuple(lines)
 
-    def summary(self) -> str:
-        """Return title, table and notes as plain text."""
-        return "\n".join([self.title, text_table(self._columns()), *self.words(), *self.notes])
-
-    def _repr_html_(self) -> str:
-        return html_table(self.title, self._columns(), [*self.words(), *self.notes])
+    def _below(self) -> Sequence[str]:
+        return (*self.words(), *self.notes)
 
     def _columns(self) -> dict[str, list[str]]:
         found = self.spectra

@@ -13,7 +13,7 @@ from ..schemas.errors import RgtoolError, UsageError, did_you_mean
 from ..store.counts import Counts
 from .eigen import spectrum_of
 from .spectrum import Spectrum
-from .tables import frame, html_table, interval, number, text_table
+from .tables import Result, frame, interval, number
 from .verdicts import Verdict
 from .window import Window, choose_window
 
@@ -27,7 +27,7 @@ _FAR = 2.0  # a forecast this many times as long as what it rests on is called f
 
 
 @dataclass(frozen=True, eq=False)
-class Forecast:
+class Forecast(Result):
     """When the groups of one experiment collapse. Arrays hold NaN where there is no value.
 
     Attributes
@@ -108,13 +108,6 @@ class Forecast:
             "density_high flow_level flow_low flow_high observed outlook"
         )
         return frame({name: getattr(self, name.replace("name", "names")) for name in names.split()})
-
-    def summary(self) -> str:
-        """Return title, table and notes as plain text."""
-        return "\n".join([self.title, text_table(self._columns()), *self.notes])
-
-    def _repr_html_(self) -> str:
-        return html_table(self.title, self._columns(), self.notes)
 
     def _columns(self) -> dict[str, list[str]]:
         levels = zip(self.level_low, self.level_high, strict=True)

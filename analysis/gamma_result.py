@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +14,7 @@ from .critical_fit import Fit
 from .gamma_gates import GammaVerdict, Noise, Slope
 from .profile import Profile, unbounded
 from .pruning_curve import PruningCurve
-from .tables import frame, html_table, interval, text_table
+from .tables import Result, frame, interval
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,7 +26,7 @@ Plateau = Literal["chance", "free"]
 
 
 @dataclass(frozen=True, eq=False)
-class Gamma:
+class Gamma(Result):
     """A critical exponent with interval, onset and verdict. Numbers are NaN where there is none.
 
     Attributes
@@ -179,14 +180,8 @@ class Gamma:
         """Return one row; what does not exist, such as the end of an interval, is null."""
         return gamma_frame([self])
 
-    def summary(self) -> str:
-        """Return title, table, verdict and notes as plain text."""
-        verdict = f"{self.verdict}: {self.reason}"
-        return "\n".join([self.title, text_table(self._columns()), verdict, *self.notes])
-
-    def _repr_html_(self) -> str:
-        verdict = f"{self.verdict}: {self.reason}"
-        return html_table(self.title, self._columns(), (verdict, *self.notes))
+    def _below(self) -> Sequence[str]:
+        return (f"{self.verdict}: {self.reason}", *self.notes)
 
     def _columns(self) -> dict[str, list[str]]:
         return {

@@ -14,7 +14,7 @@ from .gamma import gamma_of
 from .gamma_result import Gamma, Plateau, ends
 from .pruning_curve import PruningCurve, find_curve
 from .shared_exponent import SharedFit, shared_exponent
-from .tables import frame, html_table, text_table
+from .tables import Result, frame
 from .verdicts import ALPHA
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ MARGIN = 1.5  # exponents within this factor of each other count as one
 
 
 @dataclass(frozen=True, eq=False)
-class SharedGamma:
+class SharedGamma(Result):
     """Whether curves have one critical exponent.
 
     Attributes
@@ -114,14 +114,8 @@ class SharedGamma:
             }
         )
 
-    def summary(self) -> str:
-        """Return title, table and notes as plain text."""
-        reason = f"{self.verdict}: {self.reason}"
-        return "\n".join([self.title, text_table(self._columns()), reason, *self.notes])
-
-    def _repr_html_(self) -> str:
-        reason = f"{self.verdict}: {self.reason}"
-        return html_table(self.title, self._columns(), (reason, *self.notes))
+    def _below(self) -> Sequence[str]:
+        return (f"{self.verdict}: {self.reason}", *self.notes)
 
     def _columns(self) -> dict[str, list[str]]:
         return {

@@ -28,7 +28,7 @@ from .elastic_blocks import (
 from .elastic_maps import Candidates, Kind, candidates
 from .elastic_scores import LEVEL, MARGIN, TIE, Score, Scoring, first_share, scores
 from .match import DRAWS, about_draws, affordable, drawn_costs, no_draws, weights_of
-from .tables import frame, html_table, number, text_table
+from .tables import Result, frame, number
 
 if TYPE_CHECKING:
     import polars as pl
@@ -74,7 +74,7 @@ class Pair:
 
 
 @dataclass(frozen=True, eq=False)
-class MatchAll:
+class MatchAll(Result):
     """Pairs of experiments of one family and task, by target and rank.
 
     Attributes
@@ -148,12 +148,8 @@ class MatchAll:
             }
         )
 
-    def summary(self) -> str:
-        """Return title, matrix, the first source of every target, and notes as plain text."""
-        return "\n".join([self.title, text_table(self._columns()), *self._first(), *self.notes])
-
-    def _repr_html_(self) -> str:
-        return html_table(self.title, self._columns(), (*self._first(), *self.notes))
+    def _below(self) -> Sequence[str]:
+        return (*self._first(), *self.notes)
 
     def _columns(self) -> dict[str, list[str]]:
         names, matrix = self.names, self.matrix

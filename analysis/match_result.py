@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from ..schemas.transform import Transform
 from .elastic_blocks import NormalBlocks, Stages
 from .elastic_maps import Kind
 from .elastic_scores import SCORES, Scoring, push
-from .tables import frame, html_table, number, text_table
+from .tables import Result, frame, number
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,7 +25,7 @@ _SHOWN = 10  # transforms in a summary
 
 
 @dataclass(frozen=True, eq=False)
-class Match:
+class Match(Result):
     """Transforms from one experiment to another, best first. NaN where nothing can be said.
 
     Attributes
@@ -134,13 +135,8 @@ class Match:
             }
         )
 
-    def summary(self) -> str:
-        """Return title, the first transforms, the spectra side by side, and notes as text."""
-        lines = [self.title, text_table(self._columns()), *self.side_by_side(), *self.notes]
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        return html_table(self.title, self._columns(), (*self.side_by_side(), *self.notes))
+    def _below(self) -> Sequence[str]:
+        return (*self.side_by_side(), *self.notes)
 
     def _columns(self) -> dict[str, list[str]]:
         shown = slice(_SHOWN)

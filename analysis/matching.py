@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..schemas.errors import RgtoolError
 from ..store.counts import Counts
-from .tables import frame, html_table, interval, number, text_table
+from .tables import Result, frame, interval, number
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,7 +23,7 @@ DEFINITION = (
 
 
 @dataclass(frozen=True)
-class Matching:
+class Matching(Result):
     """Matching density of one experiment.
 
     Attributes
@@ -75,13 +75,6 @@ class Matching:
             "accuracy dense_accuracy std"
         )
         return frame({name: [getattr(self, name)] for name in names.split()})
-
-    def summary(self) -> str:
-        """Return title, table and notes as plain text."""
-        return "\n".join([self.title, text_table(self._columns()), *self.notes])
-
-    def _repr_html_(self) -> str:
-        return html_table(self.title, self._columns(), self.notes)
 
     def _columns(self) -> dict[str, list[str]]:
         low = math.nan if self.density_low is None else self.density_low

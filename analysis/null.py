@@ -27,14 +27,14 @@ from .initial_scale import (
     initialiser,
     known_distribution,
 )
-from .tables import frame, html_table, number, text_table
+from .tables import Result, frame, number
 
 if TYPE_CHECKING:
     import polars as pl
 
 
 @dataclass(frozen=True, eq=False)
-class NullSpectrum:
+class NullSpectrum(Result):
     """Spectrum of N1 for one architecture.
 
     Attributes
@@ -113,13 +113,6 @@ class NullSpectrum:
                 "exponent": self.exponent,
             }
         )
-
-    def summary(self) -> str:
-        """Return the spectrum as a plain-text table."""
-        return "\n".join([self.title, text_table(self._columns()), *self.notes])
-
-    def _repr_html_(self) -> str:
-        return html_table(self.title, self._columns(), self.notes)
 
     def _columns(self) -> dict[str, list[str]]:
         return {

@@ -17,7 +17,7 @@ from .eigen import counts_named
 from .excess import differs, excess
 from .null_models import MEANING, NULL_MODELS, Situation, situation
 from .random_null import random_log_variance
-from .tables import frame, html_table, interval, number, text_table
+from .tables import Result, frame, interval, number
 from .window import choose_window
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Null:
 
 
 @dataclass(frozen=True, eq=False)
-class Nulls:
+class Nulls(Result):
     """An experiment's exponents and its null models.
 
     Attributes
@@ -132,13 +132,6 @@ class Nulls:
             for part in ("eigenvalue", "exponent", "excess", "low", "high"):
                 columns[f"{null.name}_{part}"] = getattr(null, part)
         return frame(columns)
-
-    def summary(self) -> str:
-        """Return title, table and notes as plain text."""
-        return "\n".join([self.title, text_table(self._columns()), *self.notes])
-
-    def _repr_html_(self) -> str:
-        return html_table(self.title, self._columns(), self.notes)
 
     def _columns(self) -> dict[str, list[str]]:
         columns = {

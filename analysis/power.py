@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..schemas.errors import UsageError
 from .moderation import Floats, moderate, trigamma_inverse
 from .noise import Noise, measured_noise
-from .tables import frame, html_table, number, text_table
+from .tables import Result, frame, number
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,7 +28,7 @@ _QUANTILES = (np.arange(200) + 0.5) / 200
 
 
 @dataclass(frozen=True, eq=False)
-class Power:
+class Power(Result):
     """Power of the moderated t test of one group over a grid of designs.
 
     Attributes
@@ -120,12 +120,8 @@ class Power:
             }
         )
 
-    def summary(self) -> str:
-        """Return title, a table of seeds by levels, advice and notes as plain text."""
-        return "\n".join([self.title, text_table(self._columns()), self.advice, *self.notes])
-
-    def _repr_html_(self) -> str:
-        return html_table(self.title, self._columns(), (self.advice, *self.notes))
+    def _below(self) -> Sequence[str]:
+        return (self.advice, *self.notes)
 
     def _columns(self) -> dict[str, list[str]]:
         columns = {"seeds": [str(s) for s in self.seeds]}

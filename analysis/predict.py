@@ -21,7 +21,7 @@ from .contrast import DRAWS, centred
 from .criteria import exponents
 from .evidence import spectral
 from .subjects import Subject, gather, of_print
-from .tables import frame, html_table, text_table
+from .tables import Result, frame
 from .unmatched import ONE_SEED, PRINTED, mean_noise
 from .verdicts import ALPHA
 
@@ -59,7 +59,7 @@ class Anchor:
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
+class Prediction(Result):
     """Predicted minimal transferable density of a pair: a hypothesis.
 
     Attributes
@@ -118,13 +118,6 @@ class Prediction:
         one, other = self.experiments
         numbers = {name: np.array([getattr(self, name)], np.float64) for name in names.split()}
         return frame({"a": [one], "b": [other], "verdict": [self.verdict], **numbers})
-
-    def summary(self) -> str:
-        """Return title, table and notes as plain text."""
-        return "\n".join([self.title, text_table(self._columns()), *self.notes])
-
-    def _repr_html_(self) -> str:
-        return html_table(self.title, self._columns(), self.notes)
 
     def _columns(self) -> dict[str, list[str]]:
         rows = {"||Delta clr||": "norm", "tau": "tau", "level n*": "level", "density": "density"}

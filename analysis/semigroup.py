@@ -21,7 +21,7 @@ from . import flow
 from .contrast import DRAWS
 from .flow import UNIT
 from .same_class import SameClass, same_class
-from .tables import frame, html_table, interval, number, text_table
+from .tables import Result, frame, interval, number
 from .window import Window, choose_window
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _SCHEDULE = ("architecture", "task", "prune")
 
 
 @dataclass(frozen=True, eq=False)
-class Semigroup:
+class Semigroup(Result):
     """Exponents of two experiments over the densities that both have.
 
     Attributes
@@ -104,13 +104,6 @@ class Semigroup:
                 "equivalent": found.equivalent,
             }
         )
-
-    def summary(self) -> str:
-        """Return title, table and notes as plain text."""
-        return "\n".join([self.title, text_table(self._columns()), *self.notes])
-
-    def _repr_html_(self) -> str:
-        return html_table(self.title, self._columns(), self.notes)
 
     def _columns(self) -> dict[str, list[str]]:
         found = self.comparison

@@ -13,7 +13,7 @@ from . import intervals
 from .initial_scale import Weighting
 from .intervals import Interval, Method, Scope
 from .linearity import Linearity
-from .tables import frame, html_table, interval, number, text_table
+from .tables import Result, frame, interval, number
 from .verdicts import Judgement, Verdict
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Spectrum:
+class Spectrum(Result):
     """The eigenvalues of one experiment's groups. Arrays hold NaN where there is no value.
 
     Attributes
@@ -212,13 +212,6 @@ class Spectrum:
                 "correction": self.correction,
             }
         )
-
-    def summary(self) -> str:
-        """Return title, table and notes as plain text."""
-        return "\n".join([self.title, text_table(self._columns()), *self.notes])
-
-    def _repr_html_(self) -> str:
-        return html_table(self.title, self._columns(), self.notes)
 
     def _columns(self) -> dict[str, list[str]]:
         ends = zip(self.low, self.high, strict=True)

@@ -51,6 +51,37 @@ def html_table(title: str, columns: Columns, notes: Sequence[str] = ()) -> str:
     )
 
 
+class Result:
+    """What an analysis found, as people read it: a title, a table, lines below.
+
+    A result defines `title`, `_columns` and, as a field or a property, `notes`; one that says more
+    than its notes below the table defines `_below`.
+    """
+
+    if TYPE_CHECKING:  # at run time a property here would be in the way of a field there
+
+        @property
+        def title(self) -> str:
+            """What it is, in a line."""
+
+        @property
+        def notes(self) -> Sequence[str]:
+            """What a reader should know."""
+
+    def summary(self) -> str:
+        """Return title, table, and what is said below it, as plain text."""
+        return "\n".join([self.title, text_table(self._columns()), *self._below()])
+
+    def _repr_html_(self) -> str:
+        return html_table(self.title, self._columns(), self._below())
+
+    def _columns(self) -> Columns:
+        raise NotImplementedError
+
+    def _below(self) -> Sequence[str]:
+        return self.notes
+
+
 def frame(columns: Mapping[str, Any]) -> pl.DataFrame:
     """Return a polars frame; what is not a finite number becomes null."""
     import polars as pl

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, get_args
 
 from ..schemas.errors import UsageError, did_you_mean
-from .tables import frame, html_table, text_table
+from .tables import Result, frame
 from .verify_claim import CLAIM_VERDICTS, Claim, ClaimVerdict, Kind
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ PAPER = "Redman et al. 2021 (arXiv 2110.03210)"
 
 
 @dataclass(frozen=True)
-class Verification:
+class Verification(Result):
     """What became of the claims of one paper.
 
     Attributes
@@ -83,13 +83,6 @@ class Verification:
                 for field in fields(Claim)
             }
         )
-
-    def summary(self) -> str:
-        """Return title, a line per claim, and notes as plain text."""
-        return "\n".join([self.title, text_table(self._columns()), *self.notes])
-
-    def _repr_html_(self) -> str:
-        return html_table(self.title, self._columns(), self.notes)
 
     def _columns(self) -> dict[str, list[str]]:
         return {
