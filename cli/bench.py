@@ -73,6 +73,15 @@ def _table(made: Plan, found: Bench) -> Table:
             ("peak", found.peak / 1e9, "GFLOP/s", "well-shaped convolution, by processor time")
         )
         rows.append(("share", found.share, "of peak", ""))
+    if found.ceiling is not None:
+        rows.append(
+            (
+                "ceiling",
+                found.ceiling,
+                "images/s",
+                "if its convolutions alone took time, one thread",
+            )
+        )
     if found.floor_bytes is not None and found.bandwidth is not None:
         rows.append(("moved", found.floor_bytes / 1e6, "MB/image", "kernels that are not fused"))
         rows.append(("bandwidth", found.bandwidth / 1e9, "GB/s", "of a copy"))
@@ -84,10 +93,10 @@ def _table(made: Plan, found: Bench) -> Table:
         )
     rows += [
         ("test set", found.test_seconds, "s", "one pass"),
-        ("level", found.level_seconds, "s", f"{made.recipe.epochs} epochs, one seed"),
+        ("level", _whole(found.level_seconds), "s", f"{made.recipe.epochs} epochs, one seed"),
         (
             "experiment",
-            found.experiment_seconds,
+            _whole(found.experiment_seconds),
             "s",
             f"{len(made.seeds)} seeds x {made.levels + 1} levels: "
             f"{duration(found.experiment_seconds)}",
@@ -101,6 +110,11 @@ def _table(made: Plan, found: Bench) -> Table:
         notes=(_why(made, found),),
         formats={"value": ".4g"},
     )
+
+
+def _whole(seconds: float) -> float:
+    """Drop the fractions of many seconds."""
+    return round(seconds) if seconds >= 1000 else seconds
 
 
 def _why(made: Plan, found: Bench) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..schemas.errors import RgtoolError
 from ..schemas.steps import Step
 from . import machine
-from .arithmetic import autocast
+from .arithmetic import PRECISIONS, autocast
 from .equipment import Equipment
 from .plan import Plan
 from .together import stepper
@@ -75,6 +75,9 @@ class Bench:
         products, forward and backward).
     peak : float or None
         FLOP/s of a well-shaped convolution, forward, on one thread; None on a GPU.
+    ceiling : float or None
+        Images/s on one thread if the network's convolutions and products, as fast as they are
+        here, were all that took time; None on a GPU.
     floor_bytes : float or None
         On a GPU: bytes that an image moves with kernels that are not fused.
     bandwidth : float or None
@@ -89,6 +92,7 @@ class Bench:
     busy_images_per_second: float
     flops: float
     peak: float | None
+    ceiling: float | None
     floor_bytes: float | None
     bandwidth: float | None
     test_seconds: float
@@ -149,6 +153,7 @@ def bench(made: Plan, seconds: float = 3.0) -> Bench:
         busy_images_per_second=speeds[1][0] if gpu else speeds[1][1],
         flops=training_flops(first.module, made.images.input_shape),
         peak=None if gpu else convolution_peak(made.recipe.precision),
+        ceiling=None if gpu else convolutions_speed(first.module, made),
         floor_bytes=moved_bytes(first.module, made) if gpu else None,
         bandwidth=_bandwidth(device) if gpu else None,
         test_seconds=test_seconds,
@@ -230,14 +235,24 @@ def _measure(made: Plan, seed: int, seconds: float, barrier: Barrier, results: A
     results.put(speed(made, [equipment], seconds, lambda: barrier.wait(_START))[0])
 
 
-def _layers(module: nn.Module, shape: tuple[int, int, int]) -> list[tuple[nn.Module, Tensor]]:
-    """Return convolutions and linear layers with what each puts out for one image."""
-    seen: list[tuple[nn.Module, Tensor]] = []
+@dataclass(frozen=True)
+class _Layer:
+    """A convolution or linear layer with what one image puts into it and what it puts out."""
+
+    part: nn.Module
+    given: Tensor
+    out: Tensor
+
+
+def _layers(module: nn.Module, shape: tuple[int, int, int]) -> list[_Layer]:
+    """Return the layers that multiply, in the order in which an image meets them."""
+    seen: list[_Layer] = []
     parts = [part for part in module.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
-    hooks = [
-        part.register_forward_hook(lambda part, given, out: seen.append((part, out)))
-        for part in parts
-    ]
+
+    def note(part: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
+        seen.append(_Layer(part, given[0], out))
+
+    hooks = [part.register_forward_hook(note) for part in parts]
     training = module.training
     with torch.no_grad():
         module.eval()(torch.zeros(1, *shape, device=next(module.parameters()).device))
@@ -260,9 +275,9 @@ def training_flops(module: nn.Module, shape: tuple[int, int, int]) -> float:
     1126800.0
     """
     total = 0.0
-    for number, (part, out) in enumerate(_layers(module, shape)):
-        weight = part.get_parameter("weight")
-        places = out[0, 0].numel() if isinstance(part, nn.Conv2d) else 1
+    for number, layer in enumerate(_layers(module, shape)):
+        weight = layer.part.get_parameter("weight")
+        places = layer.out[0, 0].numel() if isinstance(layer.part, nn.Conv2d) else 1
         total += 2.0 * weight.numel() * places * (2 if number == 0 else 3)
     return total
 
@@ -270,7 +285,7 @@ def training_flops(module: nn.Module, shape: tuple[int, int, int]) -> float:
 def moved_bytes(module: nn.Module, made: Plan) -> float:
     """Count the bytes that one training image moves through memory, without fused kernels."""
     width = 2 if made.recipe.precision in ("bf16", "fp16") else 4
-    activations = sum(out.numel() for _, out in _layers(module, made.images.input_shape))
+    activations = sum(layer.out.numel() for layer in _layers(module, made.images.input_shape))
     return float(_PASSES * activations * width)
 
 
@@ -293,6 +308,42 @@ def convolution_peak(precision: str = "float32", seconds: float = 1.0) -> float:
                 layer(x)
                 best = max(best, flops / (time.process_time() - busy))
     return best
+
+
+def convolutions_speed(module: nn.Module, made: Plan, repeats: int = 3) -> float:
+    """Measure a network's convolutions and linear layers alone, forward and backward, one by one.
+
+    Returns
+    -------
+    float
+        Images a second by processor time, batches of the plan's size: what training would reach if
+        everything else took no time.
+    """
+    times = []
+    layers = _layers(module, made.images.input_shape)
+    for _ in range(repeats + 1):  # the first one warms up
+        busy = sum(_pass(layer, made, first=number == 0) for number, layer in enumerate(layers))
+        times.append(busy)
+    return made.recipe.batch_size / min(times[1:])
+
+
+def _pass(layer: _Layer, made: Plan, first: bool) -> float:
+    """Return the processor time of a layer's forward and backward pass over a batch."""
+    images = layer.given.new_empty(made.recipe.batch_size, *layer.given.shape[1:]).normal_()
+    if images.dim() == 4:
+        images = images.contiguous(memory_format=torch.channels_last)
+    weight = layer.part.get_parameter("weight")
+    dtype = PRECISIONS[made.recipe.precision]
+    given = images if first else images.to(dtype).requires_grad_()
+    wanted = [weight] if first else [given, weight]
+    began = time.process_time()
+    with autocast(images.device, made.recipe.precision):
+        out = layer.part(given)
+    forward = time.process_time() - began
+    gradient = torch.ones_like(out)
+    began = time.process_time()
+    torch.autograd.grad(out, wanted, gradient)
+    return forward + time.process_time() - began
 
 
 def _bandwidth(device: torch.device) -> float:

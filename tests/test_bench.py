@@ -10,7 +10,15 @@ import torch
 
 from rgtool.cli import main
 from rgtool.runner import machine
-from rgtool.runner.bench import Bench, Layout, bench, convolution_peak, moved_bytes, training_flops
+from rgtool.runner.bench import (
+    Bench,
+    Layout,
+    bench,
+    convolution_peak,
+    convolutions_speed,
+    moved_bytes,
+    training_flops,
+)
 from rgtool.runner.models import build
 from rgtool.runner.plan import plan
 
@@ -49,12 +57,31 @@ def test_on_a_gpu_the_share_is_of_bytes() -> None:
     activations = 3 * 4 * 64 + 3 * 8 * 16 + 3 * 16 * 4 + 10
     assert moved_bytes(module, made) == 14 * 4 * activations
     layout = Layout(1, 1, 1, 1000.0)
-    one = Bench((layout,), 1000.0, 1e6, None, 2e6, 1e10, 1.0, 1.0, 1.0)
+    one = Bench((layout,), 1000.0, 1e6, None, None, 2e6, 1e10, 1.0, 1.0, 1.0)
     assert one.share == pytest.approx(0.2)
 
 
 def test_the_peak_is_measured() -> None:
     assert convolution_peak(seconds=0.05) > 1e8
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_convolutions_alone_are_measured_in_the_precision(
+    precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = plan("resnet8", "digits", width=4, precision=precision, batch_size=16, device="cpu")
+    module = build("resnet8w4", (1, 8, 8), 10)
+    seen: list[tuple[torch.Size, torch.dtype]] = []
+    for part in module.modules():
+        if isinstance(part, torch.nn.Conv2d):
+            part.register_forward_hook(lambda _, given, out: seen.append((out.shape, out.dtype)))
+    assert convolutions_speed(module, made, repeats=1) > 0
+    batch = [x for x in seen if x[0][0] == 16]
+    assert len(batch) == 2 * 9  # a warm-up and a measurement of nine convolutions
+    assert {dtype for _, dtype in batch} == {
+        torch.float32 if precision == "float32" else torch.bfloat16
+    }
+    assert all(parameter.grad is None for parameter in module.parameters())
 
 
 def test_the_command_prints_a_table(
@@ -66,8 +93,8 @@ def test_the_command_prints_a_table(
     assert not left.value.code
     rows = json.loads(capsys.readouterr().out)
     assert [row["what"] for row in rows] == [
-        "speed", "arithmetic", "achieved", "peak", "share", "layout", "test set", "level",
-        "experiment",
+        "speed", "arithmetic", "achieved", "peak", "share", "ceiling", "layout", "test set",
+        "level", "experiment",
     ]  # fmt: skip
     assert not list(tmp_path.iterdir())
     with pytest.raises(SystemExit) as left:
