@@ -8,9 +8,14 @@ folder, where two base classes in models/base.py change places and np.product be
 clone stays as it is. LeNet trains on the files of MNIST, or of Fashion-MNIST, which have the same
 shapes, where they are found.
 
-OpenLTH runs as it does by default: its own loop, a PIL pipeline without workers, one process with a
-thread a core. On a machine that is busy with other things only the lines by processor time mean
-anything: images a second that a thread really worked (--busy measures nothing else).
+OpenLTH runs as it does by default: its own loop, a PIL pipeline without workers, one process with
+a thread a core. By the clock the ways to use the cores take turns, since other work on a machine
+comes and goes. On a busy machine only the lines by processor time mean anything:
+images a second that a thread really worked (--busy measures nothing else). OpenLTH scores the test
+set after every epoch, rgtool at the end of a level: whole epochs are compared below the speeds.
+
+Both do the same convolutions with the same library. `ceiling` is what a thread would reach if
+these alone took time: no way of doing the rest of a step can pass it.
 
 Aims for ResNet-20 on two cores: 2 x for one seed, 2.5 x for two replicas of one thread, 3.4 x for
 bf16 (on a processor that has its instructions), 10 x for the pipeline alone.
@@ -29,6 +34,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -36,7 +42,7 @@ from machine import machine
 
 import rgtool
 from rgtool.runner.arithmetic import has_bf16
-from rgtool.runner.bench import equipment_of, processes_speed, speed
+from rgtool.runner.bench import convolutions_speed, equipment_of, processes_speed, speed
 from rgtool.runner.machine import workers
 from rgtool.runner.plan import Plan, plan
 
@@ -52,6 +58,8 @@ from platforms import local, platform
 platform._PLATFORM = local.Platform(num_workers=0)
 import datasets.registry, models.registry
 from foundations.step import Step
+from training.metric_logger import MetricLogger
+from training.standard_callbacks import create_eval_callback
 from training.train import train
 defaults = models.registry.get_default_hparams(name)
 loader = datasets.registry.get(defaults.dataset_hparams, train=True)
@@ -72,8 +80,13 @@ began = time.process_time()
 for _ in range(10):
     next(batches)
 pipeline = 10 * batch / (time.process_time() - began)
+test_loader = datasets.registry.get(defaults.dataset_hparams, train=False)
+log = MetricLogger()
+began = time.perf_counter()
+create_eval_callback("test", test_loader)("out", Step.zero(1), model, None, log)
+tested = len(test_loader.dataset) / (time.perf_counter() - began)
 worked = steps * repeats * batch / (busy[-1] - busy[2])
-print(json.dumps({"speeds": speeds, "busy": worked, "pipeline": pipeline}))
+print(json.dumps({"speeds": speeds, "busy": worked, "pipeline": pipeline, "tested": tested}))
 """
 CASES = {"resnet20": ("cifar_resnet_20", "cifar10"), "lenet": ("mnist_lenet_300_100", "mnist")}
 MNIST_FILES = (
@@ -94,7 +107,8 @@ def main() -> None:
     )
     parser.add_argument("--models", default="resnet20,lenet")
     parser.add_argument("--steps", type=int, default=8, help="steps of ResNet-20 in a repeat")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3, help="of these steps in a round")
+    parser.add_argument("--rounds", type=int, default=5, help="by the clock, all ways in turns")
     parser.add_argument("--busy", action="store_true", help="by processor time only")
     options = parser.parse_args()
     capability = torch.backends.cpu.get_cpu_capability()
@@ -172,50 +186,92 @@ def compare(model: str, tree: Path, home: Path, options: argparse.Namespace) -> 
             precision=precision,
         )  # fmt: skip
 
+    def theirs(threads: int) -> dict:
+        return openlth(model, threads, steps, tree, home, options.repeats)
+
     print(f"\n{model}, batch 128, load {os.getloadavg()[0]:.1f}")
     made = resolved()
-    alone = openlth(model, 1, steps, tree, home, options.repeats)
+    alone = theirs(1)
     torch.set_num_threads(1)
-    one = [equipment_of(made, 0)]
+    one = equipment_of(made, 0)
     # As long as OpenLTH's steps took, by the clock.
     seconds = options.repeats * steps * 128 / statistics.median(alone["speeds"])
-    line("OpenLTH", alone["busy"], alone["busy"], "one thread, by processor time")
-    line("float32", speed(made, one, seconds)[1], alone["busy"], "one thread, by processor time")
-    if not options.busy:
-        theirs = openlth(model, cores, steps, tree, home, options.repeats)
-        base = statistics.median(theirs["speeds"])
-        line("OpenLTH", base, base, f"one process of {cores} threads")
-        by_the_clock(resolved, cores, seconds, base)
+    print("by processor time, one thread")
+    line("OpenLTH", [alone["busy"]], alone["busy"])
+    line("float32", [speed(made, [one], seconds)[1]], alone["busy"])
+    line(
+        "ceiling",
+        [convolutions_speed(one.module, made)],
+        alone["busy"],
+        "convolutions and products alone",
+    )
+    line("their pipeline", [alone["pipeline"]], alone["pipeline"])
     began, images = time.process_time(), 0
-    for batch, _ in one[0].loader.epoch(0):
+    for batch, _ in one.loader.epoch(0):
         images += len(batch)
-    ours = images / (time.process_time() - began)
-    line("their pipeline", alone["pipeline"], alone["pipeline"], "by processor time")
-    line("our pipeline", ours, alone["pipeline"], "by processor time")
+    line("our pipeline", [images / (time.process_time() - began)], alone["pipeline"])
+    if not options.busy:
+        by_the_clock(resolved, theirs, cores, seconds, options.rounds)
 
 
-def by_the_clock(resolved: Callable[..., Plan], cores: int, seconds: float, base: float) -> None:
-    """Measure the ways that a machine's cores can be used."""
-    made = resolved()
-    one = [equipment_of(made, 0)]
-    line("float32", speed(made, one, seconds)[0], base, "one seed, one thread")
-    torch.set_num_threads(cores)
-    line("float32", speed(made, one, seconds)[0], base, f"one seed, {cores} threads (--threads)")
-    torch.set_num_threads(1)
-    line("float32", processes_speed(made, cores, seconds), base, f"{cores} seeds, a process each")
-    if not has_bf16():
+def by_the_clock(
+    resolved: Callable[..., Plan],
+    theirs: Callable[[int], dict],
+    cores: int,
+    seconds: float,
+    rounds: int,
+) -> None:
+    """Measure the ways that a machine's cores can be used, in turns."""
+
+    def ours(precision: str, threads: int) -> float:
+        made = resolved(precision)
+        torch.set_num_threads(threads)
+        found = speed(made, [equipment_of(made, 0)], seconds)[0]
+        torch.set_num_threads(1)
+        return found
+
+    ways: dict[tuple[str, str], Callable[[], float]] = {}
+    precisions = ("float32", "bf16") if has_bf16() else ("float32",)
+    for precision in precisions:
+        name = precision
+        ways[name, "1 seed, 1 thread"] = partial(ours, precision, 1)
+        ways[name, f"1 seed, {cores} threads (--threads)"] = partial(ours, precision, cores)
+        ways[name, f"{cores} seeds, a process each"] = partial(
+            processes_speed, resolved(precision), cores, seconds
+        )
+    trained: list[float] = []
+    tested: list[float] = []
+    figures: dict[tuple[str, str], list[float]] = {way: [] for way in ways}
+    for _ in range(rounds):
+        found = theirs(cores)
+        trained.append(statistics.median(found["speeds"]))
+        tested.append(found["tested"])
+        for way, measure in ways.items():
+            figures[way].append(measure())
+    base = statistics.median(trained)
+    print(f"by the clock, median of {rounds} rounds (all), load {os.getloadavg()[0]:.1f}")
+    line("OpenLTH", trained, base, f"1 seed, {cores} threads")
+    for (name, layout), speeds in figures.items():
+        line(name, speeds, base, layout)
+    if "bf16" not in precisions:
         print("bf16            left out: this processor has no bfloat16 instructions")
-        return
-    half = resolved("bf16")
-    torch.set_num_threads(cores)
-    line("bf16", speed(half, [equipment_of(half, 0)], seconds)[0], base, f"{cores} threads")
-    torch.set_num_threads(1)
-    line("bf16", processes_speed(half, cores, seconds), base, f"{cores} seeds, a process each")
+    images = resolved().images
+    pass_over_tests = len(images.y_test) / statistics.median(tested)
+    their_epoch = len(images.y_train) / base + pass_over_tests
+    print(
+        f"an epoch of OpenLTH takes {their_epoch:.1f} s, of which {pass_over_tests:.1f} s over the "
+        "test set, as it does by default; ratios with these:"
+    )
+    for (name, layout), speeds in figures.items():
+        epoch = len(images.y_train) / statistics.median(speeds)
+        print(f"{name:<15} {epoch:9.2f} s         {their_epoch / epoch:6.2f} x  {layout}")
 
 
-def line(what: str, images: float, base: float, remark: str) -> None:
+def line(what: str, speeds: list[float], base: float, remark: str = "") -> None:
     """Print a figure beside its ratio."""
-    print(f"{what:<15} {images:9.0f} images/s  {images / base:6.2f} x  {remark}", flush=True)
+    images = statistics.median(speeds)
+    every = f" ({' '.join(f'{x:.0f}' for x in speeds)})" if len(speeds) > 1 else ""
+    print(f"{what:<15} {images:9.0f} images/s  {images / base:6.2f} x  {remark}{every}", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ the table to.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import platform
 import shutil
 import tempfile
@@ -22,12 +21,12 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import polars as pl
-from machine import machine
+from machine import apart, machine, peak
 
 from rgtool import Store, eigen
 from rgtool.analysis.spectra import spectra
 from rgtool.schemas.blocks import architecture
-from store import LEVELS, SEEDS, apart, make_compacted, peak
+from store import LEVELS, SEEDS, make_compacted
 
 NETWORK = "resnet62"
 CHECKED = 3
@@ -52,11 +51,7 @@ def main() -> None:
     try:
         apart(make_compacted, folder, network, runs)
         for measured in (read, compute, check):
-            process = multiprocessing.get_context("spawn").Process(target=measured, args=(folder,))
-            process.start()
-            process.join()
-            if process.exitcode != 0:
-                raise SystemExit(f"{measured.__name__} failed ({process.exitcode})")
+            apart(measured, folder)
     finally:
         shutil.rmtree(folder)
 

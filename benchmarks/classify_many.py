@@ -14,13 +14,12 @@ experiments in under two minutes on one core, and less than 2 GB.
 from __future__ import annotations
 
 import argparse
-import resource
 import time
 
 import numpy as np
 import scipy
 from class_recovery import SEED_SD, adjusted_rand
-from machine import machine
+from machine import machine, peak
 
 from rgtool.analysis.clusters import cluster, coassignment, stability
 from rgtool.analysis.evidence import spectral
@@ -29,11 +28,6 @@ from rgtool.analysis.subjects import Subject
 from rgtool.analysis.verdicts import holm
 
 GROUPS, SEEDS, CLASSES, APART = 9, 3, 5, 0.05
-
-
-def peak() -> str:
-    """Return the largest memory so far."""
-    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB"
 
 
 def draw(rng: np.random.Generator, truth: np.ndarray) -> list[np.ndarray]:
@@ -57,7 +51,7 @@ def main() -> None:
     print(f"NumPy {np.__version__}, SciPy {scipy.__version__}, {machine()}")
     print(
         f"{size:,} experiments, {pairs:,} pairs, {number:,} draws of every "
-        f"{'pool' if pooled else 'pair'}; {peak()} before"
+        f"{'pool' if pooled else 'pair'}; {peak():,.0f} MB before"
     )
     truth = rng.integers(CLASSES, size=size)
     names = tuple(f"g{i}" for i in range(GROUPS))
@@ -66,14 +60,14 @@ def main() -> None:
     evidence = spectral(subjects, draw(rng, truth), rng)
     adjusted = holm(evidence.p)
     tested = time.perf_counter()
-    print(f"tests of all pairs   {tested - began:8.1f} s, {peak()}")
+    print(f"tests of all pairs   {tested - began:8.1f} s, {peak():,.0f} MB")
     labels = cluster(evidence.distance, bool((adjusted < 0.05).any())).labels
     clustered = time.perf_counter()
-    print(f"classes              {clustered - tested:8.1f} s, {peak()}")
+    print(f"classes              {clustered - tested:8.1f} s, {peak():,.0f} MB")
     assert evidence.draws is not None
     together = coassignment(evidence.draws(options.draws, rng))
     done = time.perf_counter()
-    print(f"{options.draws} draws of classes {done - clustered:8.1f} s, {peak()}")
+    print(f"{options.draws} draws of classes {done - clustered:8.1f} s, {peak():,.0f} MB")
     apart = np.subtract.outer(truth, truth)[np.triu_indices(size, 1)] != 0
     print(
         f"{done - began:.1f} s in all; {labels.max()} classes, adjusted Rand index "

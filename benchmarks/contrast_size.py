@@ -12,12 +12,12 @@ the last), or with correlated neighbours. Power: two groups are shifted by 2 %. 
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import time
 
 import numpy as np
 import scipy
+from machine import machine
 
 from rgtool.analysis.excess import differs
 from rgtool.analysis.same_class import same_class
@@ -70,7 +70,7 @@ def main() -> None:
                     print(f"{label:<24}{null:>16.3f}{same:>12.3f}", flush=True)
     print(
         f"{options.simulations} simulations of {options.draws} draws, "
-        f"{time.perf_counter() - started:.0f} s; {platform.machine()}, {os.cpu_count()} cores, "
+        f"{time.perf_counter() - started:.0f} s; {machine()}, "
         f"Python {platform.python_version()}, NumPy {np.__version__}, SciPy {scipy.__version__}"
     )
 

@@ -11,15 +11,13 @@ writes nothing. Files are read once beforehand, so both find them in the page ca
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from machine import machine
+from machine import apart, machine, peak
 
 from rgtool.store import Store
 
@@ -72,21 +70,6 @@ def imported(folder: Path, store: Path) -> None:
     again = Store(store).import_runs(folder)
     assert again.new_levels == 0
     print(f"again, nothing new: {time.perf_counter() - began:.1f} s")
-
-
-def apart(call: Callable[..., None], *arguments: object) -> None:
-    """Run something in a process of its own."""
-    process = multiprocessing.get_context("spawn").Process(target=call, args=arguments)
-    process.start()
-    process.join()
-    if process.exitcode:
-        raise SystemExit(f"{call.__name__} failed ({process.exitcode})")
-
-
-def peak() -> float:
-    """Peak memory of this process, MB; getrusage would count that of the parent too."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def main() -> None:

@@ -1,12 +1,13 @@
 """Mixed precision against float32: accuracy and masks, level by level.
 
-    python benchmarks/precision.py --data DIR --train-size 2000 --epochs 4 --levels 5
+    python benchmarks/precision.py --data DIR --train-size 10000 --epochs 6 --levels 4
 
 Trains the same seeds in both, and says for every level how well either does and what share of the
-weights that float32 keeps the other keeps too. Two yardsticks stand beside it: the share that a
-random mask of that density would have in common, and that of float32 runs of two seeds, which have
-other initial weights. The aim is that differences between precisions are small beside those between
-seeds.
+weights that float32 keeps the other keeps too. Three yardsticks stand beside it: float32 again with
+another number of threads, which sums in another order, so that rounding alone tells the two apart;
+float32 runs of two seeds, which have other initial weights; and the share that random masks of
+these densities would have in common. A precision is harmless where it moves no more than rounding
+does, or little beside seeds.
 """
 
 from __future__ import annotations
@@ -14,44 +15,47 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-import platform
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from machine import machine
 
 from rgtool.runner.experiment import execute
 from rgtool.runner.plan import plan
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.tensors import read_mask
 
+Runs = list[RunFolder]
+
 
 def main() -> None:
     """Train, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", default="resnet8")
-    parser.add_argument("--width", type=int, default=8)
+    parser.add_argument("--model", default="resnet20")
+    parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--task", default="cifar10")
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--train-size", type=int, default=2000)
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--levels", type=int, default=5)
+    parser.add_argument("--train-size", type=int, default=10000)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--levels", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--precision", default="bf16")
     options = parser.parse_args()
-    print(f"{platform.machine()}, torch {torch.__version__}, load {os.getloadavg()[0]:.1f}")
+    print(f"{machine()}, torch {torch.__version__}, load {os.getloadavg()[0]:.1f}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        runs = {
-            precision: train(Path(folder), precision, options)
-            for precision in ("float32", options.precision)
-        }
-        report(runs, options)
+        report(
+            train(Path(folder) / "float32", "float32", 1, options),
+            train(Path(folder) / "rounding", "float32", 2, options),
+            train(Path(folder) / "other", options.precision, 1, options),
+            options,
+        )
 
 
-def train(store: Path, precision: str, options: argparse.Namespace) -> list[RunFolder]:
-    """Train every seed in one precision and return their folders."""
+def train(store: Path, precision: str, threads: int, options: argparse.Namespace) -> Runs:
+    """Train every seed in one precision and return the folders of the runs."""
     made = plan(
         options.model,
         options.task,
@@ -61,44 +65,49 @@ def train(store: Path, precision: str, options: argparse.Namespace) -> list[RunF
         levels=options.levels,
         store=store,
         data_folder=options.data,
-        workers=1,
+        threads=threads,
         epochs=options.epochs,
         train_size=options.train_size,
         precision=precision,
     )
     for note in made.notes:
         print(note)
-    began, busy = time.perf_counter(), time.process_time()
+    began = time.perf_counter()
     outcome = execute(made)
     assert outcome.seeds("done") == list(made.seeds), outcome.ends
-    print(
-        f"{precision}: {time.perf_counter() - began:.0f} s, "
-        f"{time.process_time() - busy:.0f} s of processor time"
-    )
+    taken = time.perf_counter() - began
+    load = os.getloadavg()[0]
+    print(f"{precision}, {threads} thread(s): {taken:.0f} s, load {load:.1f}", flush=True)
     return [RunFolder.of(store, made.recipe.run_id(seed)) for seed in made.seeds]
 
 
-def report(runs: dict[str, list[RunFolder]], options: argparse.Namespace) -> None:
+def report(reference: Runs, rounding: Runs, other: Runs, options: argparse.Namespace) -> None:
     """Print a line for every level."""
-    reference, other = runs["float32"], runs[options.precision]
-    print(f"level  density  accuracy  ({options.precision})  overlap  by chance  between seeds")
+    print(
+        f"accuracy of every seed: float32; float32, other threads; {options.precision}\n"
+        f"kept weights in common with float32: {options.precision}; other threads; other seeds; "
+        "random masks"
+    )
     for level in range(options.levels + 1):
-        accuracy = [
-            np.mean([run.read_record(level)["accuracy"][0].as_py() for run in of])
-            for of in (reference, other)
+        scores = ["  ".join(accuracies(runs, level)) for runs in (reference, rounding, other)]
+        masks, rounded, others = (
+            [flat(run, level) for run in runs] for runs in (reference, rounding, other)
+        )
+        shares = [
+            np.mean([common(a, b) for a, b in zip(masks, others, strict=True)]),
+            np.mean([common(a, b) for a, b in zip(masks, rounded, strict=True)]),
+            np.mean([common(a, b) for a, b in itertools.combinations(masks, 2)]),
+            np.mean([by_chance(a, b, level) for a, b in zip(reference, other, strict=True)]),
         ]
-        masks, others = ([flat(run, level) for run in of] for of in (reference, other))
-        overlap = np.mean([common(a, b) for a, b in zip(masks, others, strict=True)])
-        seeds = [common(a, b) for a, b in itertools.combinations(masks, 2)]
-        density = masks[0].mean()
-        chance = np.mean(
-            [per_layer_chance(a, b, level) for a, b in zip(reference, other, strict=True)]
-        )
-        between = f"{np.mean(seeds):.4f}" if seeds else ""
         print(
-            f"{level:5d}  {density:7.4f}  {accuracy[0]:8.4f}  {accuracy[1]:6.4f}  {overlap:7.4f}  "
-            f"{chance:9.4f}  {between:>13}"
+            f"level {level}, {masks[0].mean():.4f} kept | {' | '.join(scores)} | "
+            f"{'  '.join(f'{share:.4f}' for share in shares)}"
         )
+
+
+def accuracies(runs: Runs, level: int) -> list[str]:
+    """Return the test accuracy of every seed, in print."""
+    return [f"{run.read_record(level)['accuracy'][0].as_py():.4f}" for run in runs]
 
 
 def flat(run: RunFolder, level: int) -> np.ndarray:
@@ -111,7 +120,7 @@ def common(one: np.ndarray, other: np.ndarray) -> float:
     return float((one & other).sum() / one.sum())
 
 
-def per_layer_chance(one: RunFolder, other: RunFolder, level: int) -> float:
+def by_chance(one: RunFolder, other: RunFolder, level: int) -> float:
     """Return the share that would be common if masks of these layers' densities were random."""
     a, b = read_mask(one.mask(level)), read_mask(other.mask(level))
     expected = sum(a[name].sum() * b[name].mean() for name in a)

@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import tempfile
 from pathlib import Path
 
 import torch
+from machine import machine
 
 import rgtool
-from rgtool.runner import machine
 from rgtool.runner.bench import equipment_of, processes_speed, speed
+from rgtool.runner.machine import device as device_of
+from rgtool.runner.machine import prepare, workers
 from rgtool.runner.plan import plan
 
 
@@ -34,15 +35,13 @@ def main() -> None:
     parser.add_argument("--replicas", default="1,2,5")
     parser.add_argument("--seconds", type=float, default=10.0, help="for each line")
     options = parser.parse_args()
-    device = machine.device(options.device)
-    print(
-        f"{platform.machine()}, torch {torch.__version__}, {device}, load {os.getloadavg()[0]:.1f}"
-    )
+    device = device_of(options.device)
+    print(f"{machine()}, torch {torch.__version__}, {device}, load {os.getloadavg()[0]:.1f}")
     counts = [int(n) for n in options.replicas.split(",")]
     made = plan(
         options.model, options.task, seeds=max(counts), data_folder=options.data, device=str(device)
     )
-    machine.prepare(device)
+    prepare(device)
     base = None
     for count in counts:
         clock, busy = speed(made, [equipment_of(made, n) for n in range(count)], options.seconds)
@@ -52,7 +51,7 @@ def main() -> None:
             f"time, {busy / base:.2f} x alone",
             flush=True,
         )
-    if device.type == "cpu" and (cores := machine.workers(device)) > 1:
+    if device.type == "cpu" and (cores := workers(device)) > 1:
         print(f"{cores} processes: {processes_speed(made, cores, options.seconds):8.1f} images/s")
     print(f"load {os.getloadavg()[0]:.1f}")
     identical(str(device), max(counts))

@@ -15,9 +15,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import multiprocessing
 import platform
-import resource
 import shutil
 import statistics
 import subprocess
@@ -29,7 +27,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
-from machine import machine
+from machine import apart, machine, peak
 
 from rgtool.schemas import views
 from rgtool.schemas.blocks import Architecture, architecture
@@ -191,15 +189,6 @@ def ask_by_name(store: Store, repeat: int) -> None:
         print(f"  {name:45} {median(call, repeat) * 1e3:10.1f} ms", flush=True)
 
 
-def apart(make: Callable[..., None], *arguments: object) -> None:
-    """Run something in a process of its own, so that its memory does not count."""
-    process = multiprocessing.get_context("spawn").Process(target=make, args=arguments)
-    process.start()
-    process.join()
-    if process.exitcode != 0:
-        raise SystemExit(f"making the store failed ({process.exitcode})")
-
-
 def median(call: Callable[[], object], repeat: int) -> float:
     """Warm up once if there is more than one measurement, then the median in seconds."""
     if repeat > 1:
@@ -210,11 +199,6 @@ def median(call: Callable[[], object], repeat: int) -> float:
         call()
         times.append(time.perf_counter() - began)
     return statistics.median(times)
-
-
-def peak() -> float:
-    """Peak memory of this process, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def run_name(number: int) -> str:
