@@ -20,8 +20,9 @@ from ..schemas.steps import Step
 from . import machine
 from .arithmetic import PRECISIONS, autocast
 from .equipment import Equipment
+from .loader import Loader
 from .plan import Plan
-from .together import stepper
+from .together import is_memory, stepper
 from .training import Lane, Stopped, evaluate, train
 
 _WARM_UP = 2  # steps
@@ -127,8 +128,7 @@ def bench(made: Plan, seconds: float = 3.0) -> Bench:
     machine.prepare(device, made.recipe.precision)
     gpu = device.type == "cuda"
     equipment = [equipment_of(made, seed) for seed in range(8 if gpu else 2)]
-    counts = (1, 2, 4, 8) if gpu else (1, 2)
-    speeds = {n: speed(made, equipment[:n], seconds) for n in counts}
+    speeds = _side_by_side(made, equipment, (1, 2, 4, 8) if gpu else (1, 2), seconds)
     layouts = [Layout(1, 1, n, speed) for n, (speed, _) in speeds.items()]
     if not gpu and (cores := machine.workers(device)) > 1:
         torch.set_num_threads(cores)
@@ -136,18 +136,11 @@ def bench(made: Plan, seconds: float = 3.0) -> Bench:
         torch.set_num_threads(machine.THREADS)
         layouts.append(Layout(cores, 1, 1, processes_speed(made, cores, seconds)))
     first = equipment[0]
-    tests = first.tests
-    began = time.perf_counter()
-    evaluate(first.module, tests[:1])
-    test_seconds = (time.perf_counter() - began) * len(tests)
-    per_epoch = first.loader.iterations_per_epoch
-    restarts = made.recipe.schedule == "restart"
-    start = 0 if restarts else Step.parse(made.recipe.rewind).iteration(per_epoch)
-    images = (made.recipe.epochs * per_epoch - start) * first.loader.end / per_epoch
+    tested = evaluation_seconds(first)
     used = _used(layouts, made)
     share = used.images_per_second / (used.processes * used.replicas)
     waves = -(-len(made.seeds) // (used.processes * used.replicas))
-    level = images / share + test_seconds
+    level = level_images(made, first.loader) / share + tested
     return Bench(
         layouts=tuple(layouts),
         busy_images_per_second=speeds[1][0] if gpu else speeds[1][1],
@@ -156,10 +149,41 @@ def bench(made: Plan, seconds: float = 3.0) -> Bench:
         ceiling=None if gpu else convolutions_speed(first.module, made),
         floor_bytes=moved_bytes(first.module, made) if gpu else None,
         bandwidth=_bandwidth(device) if gpu else None,
-        test_seconds=test_seconds,
+        test_seconds=tested,
         level_seconds=level,
         experiment_seconds=level * (made.levels + 1) * waves,
     )
+
+
+def _side_by_side(
+    made: Plan, equipment: Sequence[Equipment], counts: Sequence[int], seconds: float
+) -> dict[int, tuple[float, float]]:
+    """Measure numbers of replicas in one process, up to the last that memory has room for."""
+    speeds: dict[int, tuple[float, float]] = {}
+    for count in counts:
+        try:
+            speeds[count] = speed(made, equipment[:count], seconds)
+        except (RuntimeError, MemoryError) as error:
+            if not speeds or not is_memory(error):
+                raise
+            break
+    return speeds
+
+
+def level_images(made: Plan, loader: Loader) -> float:
+    """Count the images that one level trains on, from the rewind point on."""
+    per_epoch = loader.iterations_per_epoch
+    restarts = made.recipe.schedule == "restart"
+    start = 0 if restarts else Step.parse(made.recipe.rewind).iteration(per_epoch)
+    return (made.recipe.epochs * per_epoch - start) * loader.end / per_epoch
+
+
+def evaluation_seconds(one: Equipment) -> float:
+    """Measure a pass over the test set: its first batch, once the libraries are warm."""
+    evaluate(one.module, one.tests[:1])
+    began = time.perf_counter()
+    evaluate(one.module, one.tests[:1])
+    return (time.perf_counter() - began) * len(one.tests)
 
 
 def _used(layouts: Sequence[Layout], made: Plan) -> Layout:
@@ -192,9 +216,14 @@ def speed(
     """Train replicas side by side and return images a second: by the clock, by processor time."""
     lanes = [Lane(one.trainer(None)) for one in equipment]
     step = stepper(made.kernels)
-    train(lanes, 0, _WARM_UP, step)
+    # Whole epochs where steps are captured: the partial last batch is a capture of its own.
+    loader = equipment[0].loader
+    warm_up = loader.iterations_per_epoch if made.kernels.graph else _WARM_UP
+    train(lanes, 0, warm_up, step)
+    if lanes[0].trainer.device.type == "cuda":
+        torch.cuda.synchronize()
     ready()
-    done, began, busy = _WARM_UP, time.perf_counter(), time.process_time()
+    done, began, busy = warm_up, time.perf_counter(), time.process_time()
 
     def enough(steps: int) -> bool:
         nonlocal done
@@ -203,11 +232,10 @@ def speed(
 
     lanes[0].on_step = enough
     with contextlib.suppress(Stopped):
-        train(lanes, _WARM_UP, sys.maxsize, step)
-    if torch.cuda.is_available():
+        train(lanes, warm_up, sys.maxsize, step)
+    if lanes[0].trainer.device.type == "cuda":
         torch.cuda.synchronize()
-    loader = equipment[0].loader
-    images = (done - _WARM_UP) * len(lanes) * loader.end / loader.iterations_per_epoch
+    images = (done - warm_up) * len(lanes) * loader.end / loader.iterations_per_epoch
     return images / (time.perf_counter() - began), images / (time.process_time() - busy)
 
 

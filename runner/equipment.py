@@ -88,16 +88,20 @@ class Equipment:
         return Trainer(self.module, self.recipe, self.loader, mask, self.forward)
 
     def initial(self, *purpose: str | int) -> Arrays:
-        """Draw weights from the seed; at the beginning pretrained ones take their places."""
+        """Draw weights from the seed; at the beginning pretrained ones take their places.
+
+        On the CPU, so that they are the same wherever they are trained.
+        """
+        module = build(self.recipe.architecture, self.images.input_shape, self.images.classes)
         initialise(
-            self.module,
+            module,
             init=self.recipe.init,
             fan=self.recipe.fan,
             bn_init=self.recipe.bn_init,
             head_init=self.recipe.head_init,
             rng=generator(self.seed, *purpose),
         )
-        drawn = state_arrays(self.module)
+        drawn = state_arrays(module)
         if self.pretrained is not None and purpose == ("init",):
             drawn |= self.pretrained.arrays
         return drawn

@@ -18,7 +18,7 @@ from .event import Event
 from .imp import Replica
 from .plan import Plan, plan
 from .recipes import DEFAULT
-from .together import Work, drive
+from .together import Work, drive, is_memory
 from .training import Stopped
 
 __all__ = ["Outcome", "Plan", "compute_seeds", "execute", "plan", "run"]
@@ -147,6 +147,11 @@ def _work(
         listen(Event(kind="failed", seed=seed, message=f"{error}; it is left to that one"))
     except RgtoolError as error:
         listen(Event(kind="failed", seed=seed, level=ends[seed].level, message=str(error)))
+    except (RuntimeError, MemoryError) as error:  # outside of training, which can do with fewer
+        if not is_memory(error):
+            raise
+        text = "memory does not suffice: choose fewer --replicas, a smaller --batch-size or network"
+        listen(Event(kind="failed", seed=seed, level=ends[seed].level, message=text))
     except OSError as error:
         text = _explain(error, made)
         listen(Event(kind="failed", seed=seed, level=ends[seed].level, message=text))

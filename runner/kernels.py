@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,9 +71,9 @@ class _Compiled:
             return self._plain(images)
         try:
             if self.fused is None:
-                self.fused = torch.compile(self.module, dynamic=False)
+                self.fused = _fuse(self.module)
             return self.fused(images)
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, torch.AcceleratorError):
             raise
         except Exception as error:  # a compiler has many ways to fail; the network itself has none
             self.failed = True
@@ -83,3 +84,12 @@ class _Compiled:
     def _plain(self, images: Tensor) -> Tensor:
         logits: Tensor = self.module(images)
         return logits
+
+
+def _fuse(module: nn.Module) -> Callable[[Tensor], Tensor]:
+    import torch._inductor.config as inductor
+
+    # Else kernels are chosen by timing them, and bits with them.
+    options: dict[str, Any] = {"deterministic": True} if hasattr(inductor, "deterministic") else {}
+    fused: Callable[[Tensor], Tensor] = torch.compile(module, dynamic=False, options=options)
+    return fused

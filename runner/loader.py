@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from .images import Images
 from .randomness import generator
+
+Batches = list[tuple[Tensor, Tensor]]
+_SHARED: WeakKeyDictionary[Images, dict[object, Any]] = WeakKeyDictionary()
 
 
 class Loader:
@@ -50,17 +55,13 @@ class Loader:
         self.seed = seed
         self.flip = "flip" in augment
         self.pad = next((int(a[4:]) for a in augment if a.startswith("crop")), 0)
-        count, height, width, channels = images.x_train.shape
+        count, height, width, _ = images.x_train.shape
         self.count: int = count
         self.end: int = count - count % batch_size if drop_last else count  # images an epoch
-        self.shape = (height, width, channels)
-        pixels = torch.from_numpy(images.x_train)
-        if self.pad:
-            pixels = torch.nn.functional.pad(pixels, (0, 0, *[self.pad] * 4))
-        self.row = pixels.shape[2]  # pixels in a padded row
-        self.stride = pixels.shape[1] * pixels.shape[2]  # pixels in a padded image
-        self.pixels = pixels.reshape(-1, channels).to(device)
-        self.labels = torch.from_numpy(images.y_train).to(device)
+        self.shape = images.x_train.shape[1:]
+        self.row = width + 2 * self.pad  # pixels in a padded row
+        self.stride = (height + 2 * self.pad) * self.row  # pixels in a padded image
+        self.pixels, self.labels = _table(images, self.pad, device)
         self.normalise = Normalise(images, device)
         offsets = torch.arange(height)[:, None] * self.row + torch.arange(width)
         # The gather pattern of an image and of its mirror image.
@@ -115,6 +116,28 @@ class Loader:
             yield self.gather(draw)
 
 
+def _shared(images: Images, key: object, make: Callable[[], Any]) -> Any:
+    """Return what replicas share of a data set on a device; it goes when the data set does."""
+    found = _SHARED.setdefault(images, {})
+    if key not in found:
+        found[key] = make()
+    return found[key]
+
+
+def _table(images: Images, pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return padded training images as rows of pixels, and their labels."""
+
+    def make() -> tuple[Tensor, Tensor]:
+        pixels = torch.from_numpy(images.x_train)
+        if pad:
+            pixels = torch.nn.functional.pad(pixels, (0, 0, *[pad] * 4))
+        pixels = pixels.reshape(-1, pixels.shape[-1])
+        return pixels.to(device), torch.from_numpy(images.y_train).to(device)
+
+    table: tuple[Tensor, Tensor] = _shared(images, ("train", pad, device), make)
+    return table
+
+
 class Normalise:
     """Bytes to floats: (x / 255 - mean) / std, per channel."""
 
@@ -128,30 +151,39 @@ class Normalise:
         return (raw * self.scale - self.shift).permute(0, 3, 1, 2)
 
 
-Batches = list[tuple[Tensor, Tensor]]
-# Images a batch without gradients: few on a CPU, whose cache is what counts (ResNet-20 evaluates
-# 1.6 times faster with 125 than with 1000), many on a GPU, whose kernels are launched one by one.
-_EVALUATED = {"cpu": 125, "cuda": 2000}
+def evaluated(images: Images, device: torch.device) -> int:
+    """Return how many images go through a network at once without gradients.
+
+    Few on a CPU, whose cache is what counts (ResNet-20 evaluates 1.6 times faster with 125 than
+    with 1000); on a GPU, whose kernels are launched one by one, 2000 of CIFAR's and fewer large
+    ones.
+    """
+    _, height, width, _ = images.x_test.shape
+    return 125 if device.type == "cpu" else max(125, 2_048_000 // (height * width))
 
 
 def test_batches(images: Images, device: torch.device, batch_size: int | None = None) -> Batches:
-    """Return the test set as normalised batches on the device."""
-    return _batches(images, images.x_test, images.y_test, device, batch_size)
+    """Return the test set as normalised batches on the device; replicas share them."""
+    return _batches("test", images, images.x_test, images.y_test, device, batch_size)
 
 
 def valid_batches(images: Images, device: torch.device, batch_size: int | None = None) -> Batches:
     """Return the validation set in the same way; empty where nothing is held out."""
     if images.x_valid is None or images.y_valid is None:
         return []
-    return _batches(images, images.x_valid, images.y_valid, device, batch_size)
+    return _batches("validation", images, images.x_valid, images.y_valid, device, batch_size)
 
 
 def _batches(
-    images: Images, x: object, y: object, device: torch.device, batch_size: int | None
+    name: str, images: Images, x: object, y: object, device: torch.device, batch_size: int | None
 ) -> Batches:
-    normalise, size = Normalise(images, device), batch_size or _EVALUATED[device.type]
-    raw, labels = torch.as_tensor(x).to(device), torch.as_tensor(y).to(device)
-    return [
-        (normalise(part), part_labels)
-        for part, part_labels in zip(torch.split(raw, size), torch.split(labels, size), strict=True)
-    ]
+    size = batch_size or evaluated(images, device)
+
+    def make() -> Batches:
+        normalise = Normalise(images, device)
+        raw, labels = torch.as_tensor(x).to(device), torch.as_tensor(y).to(device)
+        parts = zip(torch.split(raw, size), torch.split(labels, size), strict=True)
+        return [(normalise(part), part_labels) for part, part_labels in parts]
+
+    batches: Batches = _shared(images, (name, size, device), make)
+    return batches

@@ -37,6 +37,10 @@ def device(name: str = "auto") -> torch.device:
         raise RgtoolError(
             f"device '{name}': torch {torch.__version__} sees no GPU; use --device cpu"
         )
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise RgtoolError(
+            f"device '{name}': there are {torch.cuda.device_count()} GPUs, counted from cuda:0"
+        )
     return chosen
 
 
@@ -55,6 +59,8 @@ def prepare(chosen: torch.device, precision: str = "float32", threads: int = THR
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     if chosen.type == "cuda":
+        if chosen.index is not None:
+            torch.cuda.set_device(chosen)
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.allow_tf32 = precision == "tf32"
 
@@ -116,7 +122,7 @@ def versions() -> dict[str, str]:
 def peak_memory(chosen: torch.device) -> int | None:
     """Return the peak memory in bytes: of the GPU, or of this process (None where unknown)."""
     if chosen.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(chosen))
+        return int(torch.cuda.max_memory_reserved(chosen))
     try:
         import resource
     except ImportError:  # not on Windows

@@ -7,6 +7,7 @@ drives it decides with which others.
 from __future__ import annotations
 
 import gc
+import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,9 @@ class Training:
         """Replicas with equal keys can train side by side."""
         return self.level, self.start, self.end
 
+
+# Of the CPU's allocator, of CUDA, of cuBLAS and cuDNN.
+_NO_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
 
 Work = Generator[Training, None, None]
 
@@ -86,7 +90,7 @@ def drive(
         try:
             _train([active[seed][1] for seed in group])
         except Exception as error:
-            if _is_memory(error) and len(group) > 1:
+            if is_memory(error) and len(group) > 1:
                 at_once = len(group) // 2
                 tell(
                     f"{len(group)} replicas side by side need more memory than there is: going on "
@@ -120,16 +124,25 @@ def _train(group: Sequence[Training]) -> None:
     try:
         train(lanes, first.start, first.end, stepper(first.kernels))
     except Exception as error:
-        if _is_memory(error):
-            for lane in lanes:
-                for parameter in lane.trainer.parameters.values():
-                    parameter.grad = None
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+        if is_memory(error):
+            _free(lanes, error)
             for lane, state in zip(lanes, before, strict=False):
                 lane.trainer.restore(state)
         raise
+
+
+def _free(lanes: Sequence[Lane], error: Exception) -> None:
+    """Give back what a step that failed still holds."""
+    device = lanes[0].trainer.device
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)  # steps of other replicas may still be at work
+    traceback.clear_frames(error.__traceback__)
+    for lane in lanes:
+        for parameter in lane.trainer.parameters.values():
+            parameter.grad = None
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def stepper(kernels: Kernels) -> Stepper:
@@ -141,15 +154,15 @@ def stepper(kernels: Kernels) -> Stepper:
     return GraphSteps()
 
 
-def _is_memory(error: Exception) -> bool:
-    text = str(error)
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in text
-    )
+def is_memory(error: BaseException) -> bool:
+    """Tell whether memory did not suffice, in the words of whichever library."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
 
 
 def _in_words(error: Exception) -> Exception:
-    if not _is_memory(error):
+    if not is_memory(error):
         return error
     return RgtoolError(
         "one replica alone needs more memory than there is: choose a smaller --batch-size, "

@@ -84,6 +84,7 @@ class Trainer:
         self.tally = torch.zeros(3, dtype=torch.float64, device=self.device)
         self.scale = LossScale(self.device) if recipe.precision == "fp16" else None
         # On a GPU a tensor: a step that has been captured reads the rate of the day from it.
+        self.rate = recipe.lr
         self.lr: float | Tensor = recipe.lr
         if self.device.type == "cuda":
             self.lr = torch.tensor(recipe.lr, device=self.device)
@@ -152,10 +153,12 @@ class Trainer:
 
     def set_rate(self, iteration: int) -> None:
         """Take the learning rate of the step that follows `iteration` steps."""
-        if isinstance(self.lr, Tensor):
-            self.lr.fill_(self.learning_rate(iteration))
-        else:
-            self.lr = self.learning_rate(iteration)
+        rate = self.learning_rate(iteration)
+        if not isinstance(self.lr, Tensor):
+            self.lr = rate
+        elif rate != self.rate:
+            self.lr.fill_(rate)
+        self.rate = rate
 
     def run(
         self,

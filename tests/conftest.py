@@ -1,6 +1,7 @@
 """Shared by all tests: one torch thread, nothing outside tmp_path."""
 
 import os
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -36,6 +37,15 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
         return Done(int(left.value.code or 0), captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def _no_gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `auto` be the CPU, here and in the processes that a test starts: bits are a device's."""
+    if request.node.get_closest_marker("gpu") is None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+        if "torch" in sys.modules:
+            monkeypatch.setattr("torch.cuda.is_available", lambda: False)
 
 
 @pytest.fixture(autouse=True)

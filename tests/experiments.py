@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
+from torch import Tensor
 
 from rgtool.runner import data, machine
 from rgtool.runner.data import Images
 from rgtool.runner.event import Event
 from rgtool.runner.experiment import Outcome, execute, plan
+from rgtool.runner.training import Trainer
 from rgtool.schemas import record
 from rgtool.schemas.layout import RunFolder
 
@@ -76,6 +79,20 @@ def few_digits(count: int = 150, augment: tuple[str, ...] = ()) -> Images:
     )
 
 
+# What replicas are tested on: a batch without and with crops and flips.
+REPLICA_CASES: dict[str, dict[str, Any]] = {
+    "lenet": {"model": "lenet", "task": "few-digits"},
+    "resnet": {"model": "resnet8w4", "task": "synthetic"},
+}
+
+
+def replica_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the data sets of `REPLICA_CASES` known by their names."""
+    digits, colours = few_digits(), synthetic(150, augment=("flip", "crop4"))
+    monkeypatch.setitem(data.DATASETS, "few-digits", lambda folder: digits)
+    monkeypatch.setitem(data.DATASETS, "synthetic", lambda folder: colours)
+
+
 def go(
     store: Path,
     model: str = "lenet",
@@ -88,6 +105,18 @@ def go(
     """Run an experiment of `SMALL`, changed as asked, in this process."""
     made = plan(model, task, store=store, **{"workers": 1, **SMALL, **changes})
     return execute(made, on_event=on_event, should_stop=should_stop)
+
+
+def diverging(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Let a seed diverge behind the rewind point, in the middle of a stretch of training."""
+    steps = Trainer.step
+
+    def step(self: Trainer, images: Tensor, labels: Tensor) -> None:
+        steps(self, images, labels)
+        if self.loader.seed == seed and self.masked:  # up to the rewind point there is no mask
+            self.tally[0] = torch.nan
+
+    monkeypatch.setattr(Trainer, "step", step)
 
 
 def stop_at(asked: int) -> Callable[[], bool]:

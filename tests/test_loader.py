@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import itertools
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from experiments import synthetic
 from scipy import stats
 
 from rgtool.runner.data import Images
-from rgtool.runner.loader import Loader, Normalise
+from rgtool.runner.loader import Loader, Normalise, evaluated
 from rgtool.runner.loader import test_batches as whole_test_set
 from rgtool.runner.vision import torchvision_datasets
 
@@ -192,3 +194,32 @@ def test_the_test_set_comes_whole_and_in_order() -> None:
     batches = whole_test_set(images, CPU, batch_size=7)
     assert [len(y) for _, y in batches] == [7, 7, 7, 7, 2]
     np.testing.assert_array_equal(torch.cat([y for _, y in batches]).numpy(), images.y_test)
+
+
+# What replicas share.
+
+
+def test_replicas_share_a_data_set_for_as_long_as_it_lives() -> None:
+    images = synthetic(40, augment=("flip", "crop2"))
+    one, two = (loader_of(images, seed=seed) for seed in (0, 1))
+    assert one.pixels is two.pixels
+    assert one.labels is two.labels
+    assert whole_test_set(images, CPU) is whole_test_set(images, CPU)
+    assert whole_test_set(images, CPU, 5) is not whole_test_set(images, CPU)
+    other = Loader(images, batch_size=16, augment=(), seed=0, device=CPU)  # not padded
+    assert other.pixels.shape != one.pixels.shape
+    again = dataclasses.replace(images)
+    assert loader_of(again).pixels is not one.pixels
+    gone = weakref.ref(images)
+    del images, other
+    gc.collect()
+    assert gone() is None  # sharing does not keep it
+
+
+@pytest.mark.parametrize(
+    ("device", "size", "expected"), [("cpu", 224, 125), ("cuda", 32, 2000), ("cuda", 224, 125)]
+)
+def test_large_images_are_evaluated_in_smaller_batches(
+    device: str, size: int, expected: int
+) -> None:
+    assert evaluated(synthetic(10, size=size), torch.device(device)) == expected

@@ -9,36 +9,28 @@ from typing import Any
 
 import pytest
 import torch
-from experiments import few_digits, go, results, stop_at, synthetic
+from experiments import REPLICA_CASES, diverging, go, replica_tasks, results, stop_at
 from torch import Tensor
 
-from rgtool.runner import data, together
+from rgtool.runner import imp, together
 from rgtool.runner.event import Event
 from rgtool.runner.experiment import compute_seeds, plan
 from rgtool.runner.kernels import Kernels
 from rgtool.runner.training import Stepper, Trainer, plain_steps
 from rgtool.schemas.errors import UsageError
 
-DIGITS, COLOURS = few_digits(), synthetic(150, augment=("flip", "crop4"))
-CASES: dict[str, dict[str, Any]] = {
-    "lenet": {"model": "lenet", "task": "few-digits"},
-    "resnet": {"model": "resnet8w4", "task": "synthetic"},
-}
-
 
 @pytest.fixture(autouse=True)
 def _tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(data.DATASETS, "few-digits", lambda folder: DIGITS)
-    monkeypatch.setitem(data.DATASETS, "synthetic", lambda folder: COLOURS)
+    replica_tasks(monkeypatch)
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=REPLICA_CASES)
 def solo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A case, and the results of five seeds of it one after another."""
-    store, case = tmp_path_factory.mktemp("solo"), CASES[request.param]
+    store, case = tmp_path_factory.mktemp("solo"), REPLICA_CASES[request.param]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(data.DATASETS, "few-digits", lambda folder: DIGITS)
-        patch.setitem(data.DATASETS, "synthetic", lambda folder: COLOURS)
+        replica_tasks(patch)
         assert go(store, **case, seeds=5).seeds("done") == [0, 1, 2, 3, 4]
     yield case, results(store)
 
@@ -96,15 +88,10 @@ def test_one_that_diverges_leaves_the_others_alone(
     solo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case, expected = solo
-    steps = Trainer.step
-
-    def step(self: Trainer, images: Tensor, labels: Tensor) -> None:
-        steps(self, images, labels)
-        if self.loader.seed == 1:
-            self.tally[0] = torch.nan
-
-    monkeypatch.setattr(Trainer, "step", step)
+    sizes = groups(monkeypatch)
+    diverging(monkeypatch, seed=1)
     outcome = go(tmp_path, **case, seeds=5, replicas=5)
+    assert sizes[:10] == [5] * 5 + [4] * 5  # rewind point and first epoch, second epoch
     assert (outcome.seeds("diverged"), outcome.seeds("done")) == ([1], [0, 2, 3, 4])
     found = results(tmp_path)
     others = {name: value for name, value in found.items() if "-s1/" not in name}
@@ -180,6 +167,25 @@ def test_an_error_that_is_a_bug_is_not_swallowed(
         go(tmp_path, seeds=2, replicas=2)
 
 
+def test_memory_that_ends_outside_of_training_fails_that_seed_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate, calls = imp.evaluate, 0
+
+    def short(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(imp, "evaluate", short)
+    outcome = go(tmp_path, seeds=3, replicas=3)
+    assert (outcome.seeds("failed"), outcome.seeds("done")) == ([1], [0, 2])
+    assert "memory does not suffice: choose fewer --replicas" in outcome.ends[1].message
+    assert go(tmp_path, seeds=3, replicas=2).seeds("done") == [1]
+
+
 # Layouts.
 
 
@@ -199,18 +205,3 @@ def test_nothing_begins_after_a_stop(tmp_path: Path) -> None:
     made = plan("lenet", "few-digits", seeds=3, store=tmp_path, replicas=2)
     ends = compute_seeds(made, made.seeds, lambda event: None, lambda: True)
     assert [event.kind for event in ends.values()] == ["stopped"] * 3
-
-
-# On a GPU.
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
-def test_a_graph_computes_what_plain_steps_compute(precision: str, tmp_path: Path) -> None:
-    options: dict[str, Any] = {**CASES["resnet"], "device": "cuda", "precision": precision}
-    go(tmp_path / "plain", **options, seeds=3, replicas=1, compile="off")
-    go(tmp_path / "graph", **options, seeds=3, replicas=3, compile="auto")
-    go(tmp_path / "alone", **options, seeds=3, replicas=1, compile="auto")
-    assert results(tmp_path / "graph") == results(tmp_path / "alone")
-    assert results(tmp_path / "graph") == results(tmp_path / "plain")

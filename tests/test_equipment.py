@@ -1,0 +1,40 @@
+"""What a replica computes with, wherever it computes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from experiments import few_digits, synthetic
+
+from rgtool.runner import machine
+from rgtool.runner.equipment import Equipment
+from rgtool.runner.images import Images
+from rgtool.runner.kernels import EAGER
+from rgtool.runner.recipes import recipe
+from rgtool.schemas.errors import RgtoolError
+
+
+@pytest.mark.parametrize(
+    ("model", "images"), [("lenet", few_digits()), ("resnet8w4", synthetic(40))]
+)
+def test_initial_weights_do_not_depend_on_the_device(model: str, images: Images) -> None:
+    def initial(device: str, seed: int) -> dict[str, np.ndarray]:
+        made = recipe(model, images, batch_size=16, rewind="0")
+        on = Equipment(made, seed, images, torch.device(device), None, EAGER, lambda text: None)
+        return on.initial("init")
+
+    here, there = initial("cpu", 3), initial("meta", 3)  # meta: a device that holds no numbers
+    assert here.keys() == there.keys()
+    assert all(np.array_equal(here[name], there[name]) for name in here)
+    other = initial("meta", 4)
+    assert any(not np.array_equal(here[name], other[name]) for name in here)
+
+
+def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert machine.device("cuda:1").index == 1
+    assert machine.device("cuda").index is None
+    with pytest.raises(RgtoolError, match="device 'cuda:2': there are 2 GPUs, counted from cuda:0"):
+        machine.device("cuda:2")
