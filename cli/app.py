@@ -81,7 +81,8 @@ def main(arguments: list[str] | None = None) -> None:
         say(f"rgtool: {error}")
         sys.exit(error.exit_code)
     except typer.TyperException as error:
-        say(f"rgtool: {_message(error)}")
+        if message := _message(error):  # none where the help was all that was asked for
+            say(f"rgtool: {message}")
         sys.exit(getattr(error, "exit_code", 2))
     except typer.Abort:
         say("rgtool: aborted")
@@ -92,6 +93,8 @@ def main(arguments: list[str] | None = None) -> None:
 def _message(error: typer.TyperException) -> str:
     format_message = getattr(error, "format_message", None)
     text = format_message() if format_message else str(error)
+    if not text:
+        return ""
     context = getattr(error, "ctx", None)
     hint = f"; see {context.command_path} --help" if context is not None else ""
     return f"{text.rstrip('.')}{hint}"

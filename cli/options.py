@@ -82,9 +82,12 @@ def read_fields(settings: Iterable[str], options: Mapping[str, Any]) -> dict[str
     UsageError
         A setting names no field, its value does not fit, or a field is given twice.
     """
+    from ..runner.recipes import check_choosable
+
     fields = {name: value for name, value in options.items() if value is not None}
     for text in settings:
         name, value = parse_field(text)
+        check_choosable([name])
         if name in fields:
             raise UsageError(f"--set {text}: {name} is given twice")
         fields[name] = value

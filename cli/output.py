@@ -217,18 +217,50 @@ def _plain(table: Table) -> str:
 
 
 def _print_rich(table: Table) -> None:
+    """Print to a terminal; what is too wide for it goes on below, beginning with column 1 again."""
     from rich import box
     from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, right in zip(table.columns, _numeric(table), strict=True):
-        shown.add_column(Text(name), justify="right" if right else "left", overflow="fold")
-    for row in _cells(table):
-        cells = [c if len(c) <= _WIDEST else c[: _WIDEST - 1] + "…" for c in row]
-        shown.add_row(*(Text(cell) for cell in cells))
-    Console().print(shown)
+    console, rows = Console(), _cells(table)
+    right = _numeric(table)
+    widths = [
+        min(_WIDEST, max(len(cell) for cell in (name, *cells)))
+        for name, *cells in zip(table.columns, *rows, strict=True)
+    ]
+    for places in groups_of_columns(widths, console.width):
+        shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+        for i in places:
+            shown.add_column(
+                Text(table.columns[i]),
+                justify="right" if right[i] else "left",
+                overflow="fold",
+                max_width=_WIDEST,
+                no_wrap=right[i],
+            )
+        for row in rows:
+            shown.add_row(*(Text(row[i]) for i in places))
+        console.print(shown)
+
+
+def groups_of_columns(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Divide columns into as many tables as fit into `room`, each with column 0 first.
+
+    Examples
+    --------
+    >>> groups_of_columns([8, 10, 10, 10], 40)
+    [[0, 1, 2], [0, 3]]
+    """
+    between = 3
+    groups, used = [[0]], widths[0] + between
+    for i, width in enumerate(widths[1:], 1):
+        if len(groups[-1]) > 1 and used + width + between > room:
+            groups.append([0])
+            used = widths[0] + between
+        groups[-1].append(i)
+        used += width + between
+    return groups
 
 
 def sparkline(values: Sequence[float]) -> str:

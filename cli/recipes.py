@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -55,10 +56,16 @@ def _show(name: str, model: str) -> Table:
     from ..schemas.published_recipes import PUBLISHED
     from ..schemas.recipe import Recipe
 
+    changes: dict[str, Any] = {}
+    if name.endswith(".toml"):
+        from ..runner.recipes import read_recipe
+
+        name, changes = read_recipe(Path(name))
     if name not in PUBLISHED:
         raise UsageError(f"recipe '{name}' is unknown: {did_you_mean(name, PUBLISHED)}")
     network = architecture(model)
     fields = {"prunable": network.prunable, "exempt": network.exempt} | PUBLISHED[name](network)
+    fields |= changes
     rows = []
     for field in dataclasses.fields(Recipe):
         if field.name in ("architecture", "task"):

@@ -189,7 +189,7 @@ def _report(made: Plan, outcome: Outcome) -> Table:
         ("run", "seed", "end", "level", "density", "accuracy"),
         rows,
         title=f"experiment {outcome.experiment_id} in {made.store}",
-        notes=_advice(made, bool(stopped), bool(failed)),
+        notes=_advice(made, outcome),
         formats={"density": ".4f", "accuracy": ".4f"},
     )
     if failed or stopped:
@@ -201,11 +201,16 @@ def _report(made: Plan, outcome: Outcome) -> Table:
     return table
 
 
-def _advice(made: Plan, stopped: bool, failed: bool) -> tuple[str, ...]:
-    if stopped:
+def _advice(made: Plan, outcome: Outcome) -> tuple[str, ...]:
+    failed = outcome.seeds("failed")
+    if outcome.seeds("stopped"):
         return (f"stopped; to go on: {shlex.join(['rgtool', *sys.argv[1:]])}",)
     if failed:
         return ("what was recorded is whole; the same command goes on where it was",)
     store = f" --store {made.store}" if str(made.store) != "rgstore" else ""
+    if all("diverged" in (end.kind, end.message) for end in outcome.ends.values()):
+        return ("training diverged: its loss or a weight was not finite; try a smaller --set lr=",)
+    if made.levels < 2:  # a spectrum needs the two steps between three records
+        return (f"next: rgtool show {made.recipe.experiment_id}{store}",)
     by = coarsest(made.layers)
     return (f"next: rgtool eigen {made.recipe.experiment_id} --by {by}{store}",)

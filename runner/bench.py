@@ -216,9 +216,10 @@ def speed(
     """Train replicas side by side and return images a second: by the clock, by processor time."""
     lanes = [Lane(one.trainer(None)) for one in equipment]
     step = stepper(made.kernels)
-    # Whole epochs where steps are captured: the partial last batch is a capture of its own.
+    # A whole epoch where kernels are built: those of the partial last batch are others.
     loader = equipment[0].loader
-    warm_up = loader.iterations_per_epoch if made.kernels.graph else _WARM_UP
+    built = made.kernels.graph or made.kernels.compiled
+    warm_up = loader.iterations_per_epoch if built else _WARM_UP
     train(lanes, 0, warm_up, step)
     if lanes[0].trainer.device.type == "cuda":
         torch.cuda.synchronize()

@@ -75,6 +75,8 @@ def recipe(
     if name.endswith(".toml"):
         name, in_file = read_recipe(Path(name))
         changes = {**in_file, **changes}
+    if name in PUBLISHED and name not in RECIPES:
+        raise UsageError(f"recipe '{name}' describes imports: rgtool cannot train it")
     if name not in RECIPES:
         raise UsageError(f"recipe '{name}' is unknown: {did_you_mean(name, RECIPES)}")
     check_choosable(changes)
@@ -93,6 +95,10 @@ def recipe(
     values = {"architecture": network.name, "task": images.name, **fields, **changes}
     resolved = Recipe.from_json(values)  # checks every value
     _check_ability(resolved, name)
+    layers = [layer.name for layer in network.layers]
+    for layer in resolved.exempt:
+        if layer not in layers:
+            raise UsageError(f"exempt '{layer}' is no layer: {did_you_mean(layer, layers)}")
     per_epoch = iterations_per_epoch(resolved, images)
     if "epochs" in changes:
         resolved = _move_along(resolved, fields, changes, per_epoch)
@@ -182,6 +188,8 @@ def _check_ability(resolved: Recipe, name: str) -> None:
         value = getattr(resolved, field)
         if not (math.isfinite(value) and value >= 0):
             raise UsageError(f"{field} is {value}: a number from 0 on is needed")
+    if resolved.momentum >= 1:
+        raise UsageError(f"momentum is {resolved.momentum}: less than 1 is needed")
     if (resolved.init == "pretrained") != (resolved.pretrained is not None):
         raise UsageError(
             f"recipe {name} starts from pretrained weights: name their file with --init FILE"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -38,3 +42,20 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     assert machine.device("cuda").index is None
     with pytest.raises(RgtoolError, match="device 'cuda:2': there are 2 GPUs, counted from cuda:0"):
         machine.device("cuda:2")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other libraries hold it or cannot")
+def test_memory_that_was_freed_is_held() -> None:
+    program = """
+import resource, torch
+from rgtool.runner import machine
+machine.prepare(torch.device("cpu"))
+for _ in range(10):  # the heap finds its size
+    torch.zeros(1 << 24)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    torch.zeros(1 << 24)  # 64 MB: 16384 pages
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert int(done.stdout) < 16384, done.stderr
