@@ -59,7 +59,7 @@ def _show_run(opened: Store, run_id: str) -> Table:
     values = {
         f.name: getattr(description, f.name)
         for f in dataclasses.fields(description)
-        if f.name not in ("recipe", "scales", "files")
+        if f.name not in ("recipe", "scales", "files", "history")
     }
     rows: Rows = []
     for key, value in values.items():
@@ -68,6 +68,7 @@ def _show_run(opened: Store, run_id: str) -> Table:
         else:
             rows.append((key, value))
     rows += [(f"recipe.{k}", _text(v)) for k, v in description.recipe.to_json().items()]
+    rows += [("history", line) for line in description.history]
     rows += [("file", f"{f.get('path')} sha256:{f.get('sha256')}") for f in description.files]
     rows += _curves(opened, f"run_id = '{run_id}'")
     return Table(("what", "value"), rows, title=f"run {run_id}")

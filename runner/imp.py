@@ -201,10 +201,12 @@ class Replica:
         before = self._description()
         versions = machine.versions() | {"data_sha256": self.images.sha256}
         here = machine.describe(self.device) | {"kernels": self.kernels.name}
+        history = before.history if before else ()
         if before is not None:
             then = {**before.versions, **before.machine}
             for change in machine.changes(then, {**versions, **here}, f"run {self.run_id}"):
-                self._warn(f"goes on elsewhere: {change}")
+                self._warn(f"goes on under other conditions: {change}")
+                history += (f"from level {len(self._recorded())}: {change}",)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         description = Description(
             run_id=self.run_id,
@@ -218,6 +220,7 @@ class Replica:
             scales=dict(before.scales) if before else {},
             versions=versions,
             machine=here,
+            history=history,
             files=(self.pretrained.source,) if self.pretrained else (),
             created_at=before.created_at if before else now,
             updated_at=now,

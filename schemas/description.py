@@ -42,6 +42,9 @@ class Description:
         `init` and `rewind`: root mean square of every counted layer's weights.
     versions, machine : mapping
         Code and libraries; device, threads, instruction set, determinism.
+    history : tuple of str
+        Levels from which on versions or machine were others, and what changed; `versions` and
+        `machine` are the last.
     files : list of mapping
         Files read by an import, with their sha256.
     inferred : mapping of str to str
@@ -64,6 +67,7 @@ class Description:
     scales: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
+    history: tuple[str, ...] = ()
     files: tuple[Mapping[str, str], ...] = ()
     inferred: Mapping[str, str] = field(default_factory=dict)
 
@@ -72,7 +76,7 @@ class Description:
         values: dict[str, Any] = {"version": VERSION}
         values |= {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         values["recipe"] = self.recipe.to_json()
-        values["files"] = list(self.files)
+        values |= {"files": list(self.files), "history": list(self.history)}
         write_atomic(path, (json.dumps(values, indent=2) + "\n").encode())
 
     @classmethod
@@ -108,7 +112,8 @@ class Description:
                     f"reads up to {VERSION}): upgrade rgtool to read it"
                 )
             values["recipe"] = Recipe.from_json(values["recipe"])
-            values["files"] = tuple(values.get("files", ()))
+            for name in ("files", "history"):
+                values[name] = tuple(values.get(name, ()))
             description = cls(**values)
         except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
             raise RecordError(f"{where}: not a description of a run ({error})") from None

@@ -262,7 +262,7 @@ def test_a_run_that_goes_on_with_other_kernels_is_told(
     go(tmp_path, levels=1, compile="on", on_event=events.append)
     warnings = [event.message for event in events if event.kind == "warning"]
     assert len(warnings) == 1
-    assert "goes on elsewhere: kernels was eager, is eager, compiled" in warnings[0]
+    assert "goes on under other conditions: kernels was eager, is eager, compiled" in warnings[0]
 
 
 def test_a_description_of_before_kernels_were_recorded_goes_on_without_a_word(

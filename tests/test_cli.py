@@ -16,6 +16,7 @@ import stores
 from command import Cli, Done
 
 import rgtool
+from rgtool.cli import output
 from rgtool.schemas.recipe import Recipe
 
 
@@ -306,3 +307,52 @@ def test_python_says_what_the_command_line_says(cli: Cli, store: Path) -> None:
     told: list[dict[str, Any]] = json.loads(cli("eigen", "lenet/digits", "--json").out)
     spectrum = rgtool.eigen(rgtool.Store(store), "lenet/digits", by="block")
     assert [row["eigenvalue"] for row in told] == spectrum.eigenvalue.tolist()
+
+
+def test_a_wide_table_goes_on_below(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    names = tuple(f"number_{i}" for i in range(8))
+    rows = [(name, *(i + 0.123456 for i in range(8))) for name in ("one", "two")]
+    output._print_rich(output.Table(("name", *names), rows))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 60
+    words = " ".join(lines).split()
+    assert all(words.count(name) == 1 for name in names)
+    assert all(words.count(f"{i}.12346" if i else "0.123456") == 2 for i in range(8))
+    assert words.count("one") == 2  # the first column begins both parts
+
+
+def test_a_run_that_diverged_is_not_sent_to_its_spectrum(cli: Cli) -> None:
+    code, _, err = cli(
+        "run",
+        "lenet",
+        "digits",
+        "--set",
+        "lr=1e9",
+        "--epochs",
+        "2",
+        "--levels",
+        "3",
+        "--seeds",
+        "1",
+    )
+    assert code == 0
+    assert "training diverged: its loss or a weight was not finite" in err
+    assert "next: rgtool eigen" not in err
+
+
+def test_help_alone_ends_without_a_word(cli: Cli) -> None:
+    code, out, err = cli()
+    assert "rgtool: " not in err
+    assert "Usage" in out + err
+
+
+def test_groups_hold_every_column_once() -> None:
+    widths = [10, 30, 5, 70, 8, 8, 8, 40]
+    groups = output.groups_of_columns(widths, 60)
+    assert [i for group in groups for i in group[1:]] == list(range(1, 8))
+    assert all(group[0] == 0 for group in groups)
+    assert all(sum(widths[i] + 3 for i in group) <= 60 or len(group) == 2 for group in groups)
+    assert output.groups_of_columns([90], 60) == [[0]]

@@ -187,6 +187,14 @@ def test_a_recipe_is_shown_with_all_its_fields(cli: Cli) -> None:
     assert rows["lr"]["differs"] == ""
 
 
+def test_a_recipe_of_ones_own_is_shown(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('base = "quick"\nlr = 0.05\nmilestones = ["3ep"]\n')
+    code, out, _ = cli("recipes", "show", "mine.toml", "--json")
+    rows = {row["field"]: row["value"] for row in json.loads(out)}
+    assert code == 0
+    assert (rows["lr"], rows["milestones"], rows["epochs"]) == (0.05, "3ep", 8)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -202,6 +210,8 @@ def test_a_recipe_is_shown_with_all_its_fields(cli: Cli) -> None:
         (("run", "lenet", "digits", "--compile", "yes"), "compile 'yes' is unknown"),
         (("run", "lenet", "digits", "--threads", "0"), "threads is 0: at least one computes"),
         (("run", "lenet", "digits", "--set", "pretrained=a"), "pretrained cannot be chosen"),
+        (("run", "lenet", "digits", "--set", "task=cifar10"), "task cannot be chosen"),
+        (("recipes", "show", "no.toml"), "recipe no.toml: cannot be read"),
     ],
 )
 def test_wrong_commands_are_refused_in_words(

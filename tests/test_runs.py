@@ -525,10 +525,15 @@ def test_other_libraries_and_machines_are_warned_of(whole: Path, tmp_path: Path)
     assert go(tmp_path, on_event=events.append).seeds("done") == [0]
     warnings = [event.message for event in events if event.kind == "warning"]
     assert len(warnings) == 2
-    assert f"goes on elsewhere: torch was 1.0, is {torch.__version__}" in warnings[0]
+    assert f"goes on under other conditions: torch was 1.0, is {torch.__version__}" in warnings[0]
     assert "threads was 2, is 1" in warnings[1]
     assert results(tmp_path) == results(whole)
-    assert Description.read(path).versions["torch"] == torch.__version__
+    found = Description.read(path)
+    assert found.versions["torch"] == torch.__version__
+    assert found.history == (
+        f"from level 2: torch was 1.0, is {torch.__version__}",
+        "from level 2: threads was 2, is 1",
+    )
 
 
 def test_a_second_process_is_told_who_is_at_work(whole: Path, tmp_path: Path) -> None:
