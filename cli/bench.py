@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..schemas.words import counted
 from .options import DataOption, read_seeds
 from .output import Table, duration, output_options, say
 
@@ -59,7 +60,7 @@ def bench(
 def _table(made: Plan, found: Bench) -> Table:
     alone = found.layouts[0]
     rows: list[tuple[str, Any, str, str]] = [
-        ("speed", alone.images_per_second, "images/s", "one replica, one thread"),
+        ("speed", _whole(alone.images_per_second), "images/s", "one replica, one thread"),
         ("arithmetic", found.flops / 1e6, "MFLOP/image", "forward and backward"),
         (
             "achieved",
@@ -77,7 +78,7 @@ def _table(made: Plan, found: Bench) -> Table:
         rows.append(
             (
                 "ceiling",
-                found.ceiling,
+                _whole(found.ceiling),
                 "images/s",
                 "if its convolutions alone took time, one thread",
             )
@@ -89,7 +90,12 @@ def _table(made: Plan, found: Bench) -> Table:
     for layout in found.layouts[1:]:
         ratio = layout.images_per_second / alone.images_per_second
         rows.append(
-            ("layout", layout.images_per_second, "images/s", f"{layout}: {ratio:.2f} x alone")
+            (
+                "layout",
+                _whole(layout.images_per_second),
+                "images/s",
+                f"{layout}: {ratio:.2f} x alone",
+            )
         )
     rows += [
         ("test set", found.test_seconds, "s", "one pass"),
@@ -98,7 +104,7 @@ def _table(made: Plan, found: Bench) -> Table:
             "experiment",
             _whole(found.experiment_seconds),
             "s",
-            f"{len(made.seeds)} seeds x {made.levels + 1} levels: "
+            f"{counted(len(made.seeds), 'seed')} x {counted(made.levels + 1, 'level')}: "
             f"{duration(found.experiment_seconds)}",
         ),
     ]
@@ -112,16 +118,17 @@ def _table(made: Plan, found: Bench) -> Table:
     )
 
 
-def _whole(seconds: float) -> float:
-    """Drop the fractions of many seconds."""
-    return round(seconds) if seconds >= 1000 else seconds
+def _whole(number: float) -> float:
+    """Drop the fractions of a large number."""
+    return round(number) if number >= 1000 else number
 
 
 def _why(made: Plan, found: Bench) -> str:
     fastest = found.fastest
     if made.device != "cpu":
         return f"chosen: {made.replicas} seeds side by side; the fastest measured: {fastest}"
-    chosen = f"chosen: {made.workers} process(es) of one thread, one seed in each"
+    processes = counted(made.workers, "process", "processes")
+    chosen = f"chosen: {processes} of one thread, one seed in each"
     if fastest.threads == 1:
         return f"{chosen}; the fastest measured: {fastest}"
     return (

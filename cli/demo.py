@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..schemas.words import counted
 from .output import duration, print_table, say
 
 _LEVELS, _SEEDS = 12, 5
@@ -39,7 +40,7 @@ def demo(
         )
         say(
             f"{made.recipe.architecture} on digits: {_SEEDS} seeds, {_LEVELS} prunings of 20 %, "
-            f"{made.recipe.epochs} epochs a level, {made.workers} process(es)"
+            f"{made.recipe.epochs} epochs a level, {counted(made.workers, 'process', 'processes')}"
         )
         with show_progress(made) as on_event, stop_on_signals() as should_stop:
             outcome = execute(made, on_event=on_event, should_stop=should_stop)

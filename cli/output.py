@@ -287,9 +287,11 @@ def duration(seconds: float) -> str:
 
     Examples
     --------
-    >>> duration(42), duration(600), duration(9000)
-    ('42 s', '10 min', '2.5 h')
+    >>> duration(42), duration(600), duration(9000), duration(0.2)
+    ('42 s', '10 min', '2.5 h', 'a second')
     """
+    if 0 < seconds < 1.5:
+        return "a second"
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..schemas.blocks import coarsest
+from ..schemas.words import counted
 from .options import DataOption, StoreOption, read_duration, read_fields, read_seeds
 from .output import Table, duration, output_options, say, size
 
@@ -134,12 +135,17 @@ def _work(made: Plan) -> float:
 def _what(made: Plan, expected: Estimate) -> str:
     return (
         f"{expected.remaining} of {expected.records} records, "
-        f"{expected.images_per_second:.0f} images/s a process, {made.workers} process(es)"
+        f"{expected.images_per_second:.0f} images/s a process, {_processes(made)}"
     )
+
+
+def _processes(made: Plan) -> str:
+    return counted(made.workers, "process", "processes")
 
 
 def _dry_run(made: Plan, expected: Estimate) -> Table:
     recipe = made.recipe.to_json()
+    alone = ", if they do not slow one another" if made.workers > 1 else ""
     rows: list[tuple[str, str]] = [
         ("experiment", made.recipe.experiment_id),
         ("runs", ", ".join(f"seed {seed}" for seed in made.seeds)),
@@ -148,10 +154,11 @@ def _dry_run(made: Plan, expected: Estimate) -> Table:
         ("kept weights", " ".join(map(str, made.kept))),
         ("records", f"{expected.records}, of which {expected.remaining} are to be computed"),
         ("disk", size(expected.disk)),
-        ("device", f"{made.device}, {made.workers} process(es) of {made.threads} thread(s)"),
-        ("side by side", f"{made.replicas} seed(s) in a process, {made.kernels.name} kernels"),
-        ("speed", f"{expected.images_per_second:.0f} images/s a process (probed)"),
-        ("time", f"about {duration(expected.seconds)}"),
+        ("device", f"{made.device}, {_processes(made)} of {counted(made.threads, 'thread')}"),
+        ("side by side", f"{counted(made.replicas, 'seed')} in a process"),
+        ("kernels", made.kernels.name),
+        ("speed", f"{expected.images_per_second:.0f} images/s, one process alone (probed)"),
+        ("time", f"about {duration(expected.seconds)}{alone}"),
     ]
     rows += [(f"recipe.{name}", _text(value)) for name, value in recipe.items()]
     return Table(("what", "value"), rows, title=f"{made.recipe_name}: nothing was computed")

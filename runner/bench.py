@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..schemas.errors import RgtoolError
 from ..schemas.steps import Step
+from ..schemas.words import counted
 from . import machine
 from .arithmetic import PRECISIONS, autocast
 from .equipment import Equipment
@@ -54,10 +55,12 @@ class Layout:
     images_per_second: float
 
     def __str__(self) -> str:
-        return (
-            f"{self.processes} process(es) of {self.threads} thread(s), {self.replicas} replica(s) "
-            "in each"
+        parts = (
+            counted(self.processes, "process", "processes"),
+            counted(self.threads, "thread"),
+            counted(self.replicas, "replica"),
         )
+        return "{} of {}, {} in each".format(*parts)
 
 
 @dataclass(frozen=True)

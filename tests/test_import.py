@@ -29,6 +29,7 @@ from foreign import (
     write_table,
 )
 
+import rgtool
 from rgtool.schemas.errors import UsageError
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.tensors import read_mask, read_tensors
@@ -552,8 +553,6 @@ def test_identity_does_not_depend_on_the_place(store: Store, tmp_path: Path) -> 
 
 
 def test_own_and_imported_runs_stand_side_by_side(store: Store, tmp_path: Path) -> None:
-    import rgtool
-
     rgtool.run("lenet", "digits", levels=3, epochs=2, store=store.path)
     lenet(tmp_path / "in")
     store.import_runs(tmp_path / "in")
@@ -568,8 +567,6 @@ def test_own_and_imported_runs_stand_side_by_side(store: Store, tmp_path: Path) 
 
 
 def test_eigen_takes_an_imported_experiment(store: Store, tmp_path: Path) -> None:
-    import rgtool
-
     for replicate in (1, 2, 3):
         write_openlth(
             tmp_path / "in", "cifar_resnet_20", levels=4, replicate=replicate, seed=replicate
@@ -628,3 +625,13 @@ def test_a_manifest_may_name_files_of_its_folder_alone(store: Store, tmp_path: P
     report = store.import_runs(tmp_path / "in")
     assert "no checkpoint '../outside.safetensors'" in str(report.skipped[0])
     assert report.exit_code == 3
+
+
+def test_a_store_of_rgtool_is_named_as_one(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    rgtool.run("lenet", "digits", seeds=1, levels=1, epochs=1, store=own)
+    report = rgtool.Store(tmp_path / "store").import_runs(tmp_path)
+    assert report.runs == ()
+    assert [(one.path, one.reason) for one in report.skipped] == [
+        (str(own), "a store of rgtool: name it with --store")
+    ]

@@ -30,6 +30,7 @@ FORMATS: dict[str, Callable[[Tree], Found]] = {
     tables.FORMAT: tables.find,
 }
 ALIASES = {"elasticlth": openlth.FORMAT, "pth": torch_prune.FORMAT, "csv": tables.FORMAT}
+_STORE = "a store of rgtool: name it with --store"
 KEEP = ("init", "rewind", "dense")
 # What may be a checkpoint: named when no format takes it.
 _CHECKPOINTS = (".pt", ".pth", ".tar", ".ckpt", ".safetensors", ".pkl", ".bin")
@@ -63,6 +64,9 @@ def survey(paths: Iterable[str | Path], format: str | None = None) -> Survey:
     for path in paths:
         tree = walk(Path(path))
         skipped += tree.skipped
+        own = _own(tree)
+        skipped += own.skipped
+        tree = tree.without(own.claimed)
         for find in formats.values():
             found = find(tree)
             runs += found.runs
@@ -78,6 +82,18 @@ def survey(paths: Iterable[str | Path], format: str | None = None) -> Survey:
         told = {one.path for one in skipped}
         skipped += [Skipped(str(f), tables.OTHER) for f in left if str(f) not in told]
     return Survey(tuple(runs), tuple(skipped))
+
+
+def _own(tree: Tree) -> Found:
+    """Find stores of rgtool: they need no import, and their masks are not those of others."""
+    runs = {
+        path.parent
+        for path in tree.files
+        if path.name == "run.json" and path.parent.parent.name == "runs"
+    }
+    claimed = frozenset(path for path in tree.files if not runs.isdisjoint(path.parents))
+    stores = sorted({run.parents[1] for run in runs})
+    return Found(claimed=claimed, skipped=tuple(Skipped(str(one), _STORE) for one in stores))
 
 
 def import_runs(
