@@ -230,6 +230,15 @@ def _check_points(resolved: Recipe, per_epoch: int) -> None:
             f"rewind {resolved.rewind} is iteration {point}, but training ends at {end} "
             f"({resolved.epochs} epochs of {per_epoch}): choose an earlier point with --rewind"
         )
+    for field, text in [
+        ("warmup", resolved.warmup),
+        *(("milestones", m) for m in resolved.milestones),
+    ]:
+        if (point := Step.parse(text).iteration(per_epoch)) > end:
+            raise UsageError(
+                f"{field} {text} is iteration {point}, but training ends at {end} "
+                f"({resolved.epochs} epochs of {per_epoch})"
+            )
 
 
 def as_control(found: Recipe) -> Recipe:

@@ -109,6 +109,8 @@ def test_one_number_has_one_identity() -> None:
         ({"lr": 0.0}, "lr is 0.0: a positive number is needed"),
         ({"lr": float("nan")}, "lr is nan"),
         ({"momentum": -0.5}, "momentum is -0.5: a number from 0 on is needed"),
+        ({"milestones": ("161ep",)}, "milestones 161ep is iteration 62951, but training ends at"),
+        ({"warmup": "200ep"}, "warmup 200ep is iteration 78200, but training ends at 62560"),
         ({"momentum": 1.0}, "momentum is 1.0: less than 1 is needed"),
         ({"exempt": ("fcc",)}, "exempt 'fcc' is no layer: did you mean fc?"),
         ({"name": "chen2020a"}, "recipe 'chen2020a' describes imports: rgtool cannot train it"),
