@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..schemas.words import counted
 from .clusters import STABLE, Clusters
 from .tables import Result, frame, number
 
@@ -136,7 +137,7 @@ class Classes(Result):
         lines = []
         if self.tested:
             lines.append(
-                f"{len(self.pairs.verdict):,} pairs: {self.number_of('same'):,} same, "
+                f"{counted(len(self.pairs.verdict), 'pair')}: {self.number_of('same'):,} same, "
                 f"{self.number_of('different'):,} different (Holm 5 %), "
                 f"{self.number_of('undecided'):,} undecided; undecided is not same: more seeds "
                 "decide"

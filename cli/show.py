@@ -133,4 +133,4 @@ def _text(value: Any) -> Any:
 def _curve(values: list[float | None], format_: str) -> str:
     numbers = [math.nan if value is None else value for value in values]
     ends = [format(x, format_) if math.isfinite(x) else "none" for x in (numbers[0], numbers[-1])]
-    return f"{sparkline(numbers)}  {ends[0]} to {ends[1]}"
+    return f"{sparkline(numbers)}  first {ends[0]}, last {ends[1]}"

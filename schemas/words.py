@@ -11,4 +11,4 @@ def counted(number: int, singular: str, plural: str = "") -> str:
     >>> counted(1, "seed"), counted(2, "seed"), counted(2, "process", "processes")
     ('1 seed', '2 seeds', '2 processes')
     """
-    return f"{number} {singular if number == 1 else plural or singular + 's'}"
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"

@@ -72,7 +72,7 @@ def test_accuracies_that_are_missing_are_not_shown_as_numbers(
     kept = stores.counts(recipe, 0, 3)
     stores.write_record(tmp_path, recipe, run, 3, kept, accuracy=last)
     shown = {row["what"]: row["value"] for row in json.loads(show(cli, tmp_path).out)}
-    assert shown["accuracy"].endswith("0.9000 to none")
+    assert shown["accuracy"].endswith("first 0.9000, last none")
     for level in range(4):
         stores.write_record(tmp_path, recipe, run, level, kept, accuracy=last)
     assert "nan" not in show(cli, tmp_path).out
