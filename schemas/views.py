@@ -47,6 +47,7 @@ _DESCRIPTION_TYPES = {
     "scales": "JSON",
     "versions": "JSON",
     "machine": "JSON",
+    "history": "JSON",
     "files": "JSON",
     "inferred": "JSON",
 }
