@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from rgtool.cli import main
+from rgtool.runner import bench as bench_module
 from rgtool.runner import machine
 from rgtool.runner.bench import (
     Bench,
@@ -19,8 +21,9 @@ from rgtool.runner.bench import (
     moved_bytes,
     training_flops,
 )
+from rgtool.runner.estimate import estimate
 from rgtool.runner.models import build
-from rgtool.runner.plan import plan
+from rgtool.runner.plan import Plan, plan
 
 
 def test_flops_are_those_of_the_literature() -> None:
@@ -61,14 +64,42 @@ def test_on_a_gpu_the_share_is_of_bytes() -> None:
     assert one.share == pytest.approx(0.2)
 
 
+def test_layouts_end_where_memory_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    speed = bench_module.speed
+
+    def short(made: Plan, equipment: Any, *others: Any) -> tuple[float, float]:
+        if len(equipment) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return speed(made, equipment, *others)
+
+    monkeypatch.setattr(machine, "workers", lambda chosen: 1)
+    monkeypatch.setattr(bench_module, "speed", short)
+    found = bench(plan("lenet", "digits", epochs=1, device="cpu"), seconds=0.02)
+    assert [layout.replicas for layout in found.layouts] == [1]
+
+
+def test_an_estimate_is_measured_with_the_kernels_of_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled: list[torch.nn.Module] = []
+
+    def note(module: torch.nn.Module, **options: Any) -> torch.nn.Module:
+        compiled.append(module)
+        return module
+
+    monkeypatch.setattr(torch, "compile", note)
+    for choice, times in (("off", 0), ("on", 1)):
+        made = plan("lenet", "digits", epochs=1, device="cpu", compile=choice)
+        assert estimate(made).images_per_second > 0
+        assert len(compiled) == times
+
+
 def test_the_peak_is_measured() -> None:
     assert convolution_peak(seconds=0.05) > 1e8
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_convolutions_alone_are_measured_in_the_precision(
-    precision: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_convolutions_alone_are_measured_in_the_precision(precision: str) -> None:
     made = plan("resnet8", "digits", width=4, precision=precision, batch_size=16, device="cpu")
     module = build("resnet8w4", (1, 8, 8), 10)
     seen: list[tuple[torch.Size, torch.dtype]] = []

@@ -325,19 +325,8 @@ def test_a_wide_table_goes_on_below(
 
 
 def test_a_run_that_diverged_is_not_sent_to_its_spectrum(cli: Cli) -> None:
-    code, _, err = cli(
-        "run",
-        "lenet",
-        "digits",
-        "--set",
-        "lr=1e9",
-        "--epochs",
-        "2",
-        "--levels",
-        "3",
-        "--seeds",
-        "1",
-    )
+    command = "run lenet digits --set lr=1e9 --epochs 2 --levels 3 --seeds 1"
+    code, _, err = cli(*command.split())
     assert code == 0
     assert "training diverged: its loss or a weight was not finite" in err
     assert "next: rgtool eigen" not in err

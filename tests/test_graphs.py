@@ -91,12 +91,8 @@ def test_a_capture_that_runs_out_of_memory_is_ended_and_halved(
     case, expected = solo
     cuda.fails, cuda.quietly = {number}, quietly
     events: list[Event] = []
-    assert go(tmp_path, **case, seeds=4, replicas=4, on_event=events.append).seeds("done") == [
-        0,
-        1,
-        2,
-        3,
-    ]
+    outcome = go(tmp_path, **case, seeds=4, replicas=4, on_event=events.append)
+    assert outcome.seeds("done") == [0, 1, 2, 3]
     assert results(tmp_path) == expected
     assert cuda.graphs[number].body is None  # reset
     assert max(cuda.groups[number + 1 :]) == 2
