@@ -627,9 +627,12 @@ def test_a_manifest_may_name_files_of_its_folder_alone(store: Store, tmp_path: P
     assert report.exit_code == 3
 
 
-def test_a_store_of_rgtool_is_named_as_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_store_of_rgtool_is_named_as_one(compacted: bool, tmp_path: Path) -> None:
     own = tmp_path / "own"
     rgtool.run("lenet", "digits", seeds=1, levels=1, epochs=1, store=own)
+    if compacted:
+        rgtool.Store(own).compact()
     report = rgtool.Store(tmp_path / "store").import_runs(tmp_path)
     assert report.runs == ()
     assert [(one.path, one.reason) for one in report.skipped] == [

@@ -86,14 +86,16 @@ def survey(paths: Iterable[str | Path], format: str | None = None) -> Survey:
 
 def _own(tree: Tree) -> Found:
     """Find stores of rgtool: they need no import, and their masks are not those of others."""
-    runs = {
-        path.parent
-        for path in tree.files
-        if path.name == "run.json" and path.parent.parent.name == "runs"
-    }
-    claimed = frozenset(path for path in tree.files if not runs.isdisjoint(path.parents))
-    stores = sorted({run.parents[1] for run in runs})
-    return Found(claimed=claimed, skipped=tuple(Skipped(str(one), _STORE) for one in stores))
+    runs = {path.parent.parent for path in tree.files if path.name == "run.json"}
+    stores = {folder.parent for folder in runs if folder.name == "runs"}
+    # Once compacted the descriptions are one file.
+    merged = {path.parent for path in tree.files if path.name.startswith("descriptions-")}
+    stores |= {folder.parent for folder in merged if folder.name == "compact"}
+    parts = {store / part for store in stores for part in ("runs", "compact")}
+    claimed = frozenset(path for path in tree.files if not parts.isdisjoint(path.parents))
+    return Found(
+        claimed=claimed, skipped=tuple(Skipped(str(one), _STORE) for one in sorted(stores))
+    )
 
 
 def import_runs(
