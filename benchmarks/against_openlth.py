@@ -233,10 +233,9 @@ def by_the_clock(
     ways: dict[tuple[str, str], Callable[[], float]] = {}
     precisions = ("float32", "bf16") if has_bf16() else ("float32",)
     for precision in precisions:
-        name = precision
-        ways[name, "1 seed, 1 thread"] = partial(ours, precision, 1)
-        ways[name, f"1 seed, {cores} threads (--threads)"] = partial(ours, precision, cores)
-        ways[name, f"{cores} seeds, a process each"] = partial(
+        ways[precision, "1 seed, 1 thread"] = partial(ours, precision, 1)
+        ways[precision, f"1 seed, {cores} threads (--threads)"] = partial(ours, precision, cores)
+        ways[precision, f"{cores} seeds, a process each"] = partial(
             processes_speed, resolved(precision), cores, seconds
         )
     trained: list[float] = []

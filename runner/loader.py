@@ -151,7 +151,7 @@ class Normalise:
         return (raw * self.scale - self.shift).permute(0, 3, 1, 2)
 
 
-def evaluated(images: Images, device: torch.device) -> int:
+def evaluation_batch(images: Images, device: torch.device) -> int:
     """Return how many images go through a network at once without gradients.
 
     Few on a CPU, whose cache is what counts (ResNet-20 evaluates 1.6 times faster with 125 than
@@ -177,7 +177,7 @@ def valid_batches(images: Images, device: torch.device, batch_size: int | None =
 def _batches(
     name: str, images: Images, x: object, y: object, device: torch.device, batch_size: int | None
 ) -> Batches:
-    size = batch_size or evaluated(images, device)
+    size = batch_size or evaluation_batch(images, device)
 
     def make() -> Batches:
         normalise = Normalise(images, device)

@@ -83,8 +83,8 @@ class Trainer:
         self._apply_mask()
         self.tally = torch.zeros(3, dtype=torch.float64, device=self.device)
         self.scale = LossScale(self.device) if recipe.precision == "fp16" else None
-        # On a GPU a tensor: a step that has been captured reads the rate of the day from it.
         self.rate = recipe.lr
+        # On a GPU a tensor: a step that has been captured reads the rate of the day from it.
         self.lr: float | Tensor = recipe.lr
         if self.device.type == "cuda":
             self.lr = torch.tensor(recipe.lr, device=self.device)

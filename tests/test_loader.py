@@ -15,7 +15,7 @@ from experiments import synthetic
 from scipy import stats
 
 from rgtool.runner.data import Images
-from rgtool.runner.loader import Loader, Normalise, evaluated
+from rgtool.runner.loader import Loader, Normalise, evaluation_batch
 from rgtool.runner.loader import test_batches as whole_test_set
 from rgtool.runner.vision import torchvision_datasets
 
@@ -222,4 +222,4 @@ def test_replicas_share_a_data_set_for_as_long_as_it_lives() -> None:
 def test_large_images_are_evaluated_in_smaller_batches(
     device: str, size: int, expected: int
 ) -> None:
-    assert evaluated(synthetic(10, size=size), torch.device(device)) == expected
+    assert evaluation_batch(synthetic(10, size=size), torch.device(device)) == expected
