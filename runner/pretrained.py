@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
-from ..schemas.errors import RecordError, Refused, RgtoolError
+from ..schemas.errors import RecordError, RgtoolError
+from ..schemas.files import open_file
 from ..schemas.pickles import short
+from ..schemas.stored import described, hold_no_object, is_tensor, to_array
 from ..schemas.tensors import read_tensors
-from ..schemas.torch_files import open_torch
+from ..schemas.torch_files import read_torch
 from .training import Arrays
 
 # Where training codes put the state dict, and what wrappers put before its names.
@@ -48,7 +47,7 @@ class Pretrained:
     @property
     def source(self) -> dict[str, str]:
         """Name and hash of the file, for the description of a run."""
-        with self.path.open("rb") as file:
+        with open_file(self.path) as file:
             return {
                 "path": self.path.name,
                 "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
@@ -130,49 +129,15 @@ def _tensors(path: Path) -> Arrays:
             return read_tensors(path)[0]
         except RecordError as error:
             raise RgtoolError(str(error)) from None
-    found = _load(path)
+    found = read_torch(path)
     for home in _HOMES:
         if isinstance(found, Mapping) and isinstance(found.get(home), Mapping):
             found = found[home]
+    hold_no_object(found, str(path))
     if not isinstance(found, Mapping):
-        raise RgtoolError(f"{path}: a {type(found).__name__}, where a state dict is expected")
+        raise RgtoolError(f"{path}: {described(found)}, where a state dict is expected")
     return {
-        str(name): value.detach().float().numpy()
+        str(name): to_array(value, f"{path}, {short(name)}")
         for name, value in found.items()
-        if _is_plain(value)
+        if is_tensor(value)
     }
-
-
-def _is_plain(value: object) -> bool:
-    return (
-        isinstance(value, torch.Tensor)
-        and value.layout is torch.strided
-        and value.device.type == "cpu"
-        and not (value.is_quantized or value.is_complex())
-    )
-
-
-def _load(path: Path) -> Any:
-    source, size, zipped = open_torch(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch, on old formats
-            found = torch.load(
-                source, map_location="cpu", weights_only=True, mmap=zipped and source is path
-            )
-    except MemoryError:
-        raise Refused(f"{path}: loading it takes more memory than there is") from None
-    except Exception as error:  # torch raises whatever a broken file provokes
-        reason = short(str(error).splitlines()[0] if str(error) else type(error).__name__)
-        raise RgtoolError(f"{path}: not a readable file of weights ({reason})") from None
-    _hold_sizes(found, size, path)
-    return found
-
-
-def _hold_sizes(found: Any, size: int, path: Path) -> None:
-    """Refuse tensors that are larger than the file: repeated or resized storage."""
-    for value in found.values() if isinstance(found, Mapping) else ():
-        if isinstance(value, Mapping):
-            _hold_sizes(value, size, path)
-        elif isinstance(value, torch.Tensor) and value.numel() * value.element_size() > size:
-            raise Refused(f"{path}: a tensor of shape {tuple(value.shape)} in {size} bytes")

@@ -1,9 +1,41 @@
-"""Files that are either whole or absent."""
+"""Files that are written whole or not at all, and opened only where they are files."""
 
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
+from typing import BinaryIO
+
+from .errors import Unreadable
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file for reading; what is no file is refused, and nothing of it is waited for.
+
+    Raises
+    ------
+    Unreadable
+        It is a folder, a named pipe, a socket or a device.
+    OSError
+        It is not there, or may not be read.
+    """
+    # A pipe without a writer would block `open` for ever; a terminal would become ours.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+    found = path.stat()
+    if stat.S_ISREG(found.st_mode):
+        file = os.fdopen(os.open(path, flags | getattr(os, "O_BINARY", 0)), "rb")
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it may have been exchanged since
+            return file
+        file.close()
+    kind = next((name for of, name in _KINDS if of(found.st_mode)), "a device")
+    raise Unreadable(f"{path}: {kind} where a file is due")
 
 
 def write_atomic(path: Path, data: bytes, *, flush: bool = True) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,20 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import RecordError
-from .files import write_atomic
+from .files import open_file, write_atomic
+from .number_types import SAFETENSORS, decode, width
+from .stored import held_shape
 
-_DTYPES: dict[str, np.dtype[Any]] = {
-    "F64": np.dtype("<f8"),
-    "F32": np.dtype("<f4"),
-    "F16": np.dtype("<f2"),
-    "I64": np.dtype("<i8"),
-    "I32": np.dtype("<i4"),
-    "I16": np.dtype("<i2"),
-    "I8": np.dtype("i1"),
-    "U8": np.dtype("u1"),
-    "BOOL": np.dtype("?"),
-}
-_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+_NAMES: dict[np.dtype[Any], str] = {
+    np.dtype(code): name
+    for code, name in {
+        "<f8": "F64", "<f4": "F32", "<f2": "F16", "<i8": "I64", "<i4": "I32", "<i2": "I16",
+        "i1": "I8", "u1": "U8", "?": "BOOL",
+    }.items()
+}  # fmt: skip
+_METADATA = "__metadata__"
 _MAX_HEADER = 100_000_000  # bytes; the limit of the reference implementation
 
 
@@ -47,8 +46,12 @@ def write_tensors(
     ------
     OSError
         The disk is full or the folder is not writable.
+    ValueError
+        A tensor has the name that the format keeps for itself.
     """
-    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    if _METADATA in tensors:
+        raise ValueError(f"{path}: no tensor can be called {_METADATA}")
+    header: dict[str, Any] = {_METADATA: dict(metadata)} if metadata else {}
     chunks: list[bytes] = []
     offset = 0
     for name, array in tensors.items():
@@ -68,6 +71,8 @@ def write_tensors(
 def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """Read a safetensors file: the arrays and the metadata.
 
+    bfloat16 and the eight-bit floats become float32, since numpy has none of them.
+
     Raises
     ------
     RecordError
@@ -75,16 +80,26 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     FileNotFoundError
         There is no such file.
     """
-    blob = path.read_bytes()
+    with open_file(path) as file:
+        blob = file.read()
     try:
         size = int.from_bytes(blob[:8], "little")
         if len(blob) < 8 or size > min(_MAX_HEADER, len(blob) - 8):
             raise ValueError("the header is cut off")
         header = json.loads(blob[8 : 8 + size], object_pairs_hook=_unique)
-        metadata = header.pop("__metadata__", {})
+        metadata = header.pop(_METADATA, {})
+        if not all(isinstance(value, str) for value in metadata.values()):
+            raise ValueError("metadata that are no texts")
         _hold_apart(header, len(blob) - 8 - size)
         tensors = {name: _array(blob, 8 + size, entry) for name, entry in header.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+    ) as error:
         raise RecordError(f"{path}: not a whole safetensors file ({error})") from None
     return tensors, metadata
 
@@ -108,20 +123,28 @@ def _hold_apart(header: Mapping[str, Any], size: int) -> None:
 
 def _array(blob: bytes, start: int, entry: dict[str, Any]) -> NDArray[Any]:
     begin, end = entry["data_offsets"]
-    dtype, shape = _DTYPES[entry["dtype"]], tuple(entry["shape"])
+    kind, shape = SAFETENSORS[entry["dtype"]], held_shape(entry["shape"])
     if not 0 <= begin <= end <= len(blob) - start:
         raise ValueError("the data is cut off")
-    if end - begin != math.prod(shape) * dtype.itemsize:
+    if end - begin != math.prod(shape) * width(kind):
         raise ValueError("a shape does not fit its data")
-    return np.frombuffer(blob[start + begin : start + end], dtype).reshape(shape).copy()
+    return decode(memoryview(blob)[start + begin : start + end], kind).reshape(shape).copy()
 
 
 def write_mask(path: Path, mask: Mapping[str, NDArray[np.bool_]], *, flush: bool = True) -> None:
     """Write a mask (layer name to boolean array) with eight weights a byte."""
-    packed = {name: np.packbits(array.ravel()) for name, array in mask.items()}
+    packed = {_kept_as(name): np.packbits(array.ravel()) for name, array in mask.items()}
     shapes = {name: list(array.shape) for name, array in mask.items()}
     metadata = {"format": "rgtool-mask-1", "shapes": json.dumps(shapes)}
     write_tensors(path, packed, metadata, flush=flush)
+
+
+def _kept_as(layer: str) -> str:
+    """Return the name of a layer in a file: that of the format's own entry gets a sign before it.
+
+    So do the names that this makes, and no two layers share one.
+    """
+    return f"_{layer}" if re.fullmatch(f"_*{_METADATA}", layer) else layer
 
 
 def read_mask(path: Path) -> dict[str, NDArray[np.bool_]]:
@@ -137,7 +160,7 @@ def read_mask(path: Path) -> dict[str, NDArray[np.bool_]]:
         raise RecordError(f"{path}: holds no mask of rgtool")
     try:
         shapes: dict[str, list[int]] = json.loads(metadata["shapes"])
-        return {name: _unpack(packed[name], shape) for name, shape in shapes.items()}
+        return {name: _unpack(packed[_kept_as(name)], shape) for name, shape in shapes.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"{path}: not a whole mask ({error})") from None
 

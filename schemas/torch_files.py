@@ -1,6 +1,7 @@
-"""Files of `torch.save`, looked at before torch opens them: nothing grows beyond their size.
+"""Files of `torch.save`, read without torch: nothing is run, nothing grows beyond a budget.
 
-What a file may hold is decided here, without torch; loading with `weights_only=True` follows.
+Three containers are known: the zip archive of torch since 1.6, the row of pickles before, and
+either of them under gzip. A plain pickle of numbers, texts and numpy arrays is read, too.
 """
 
 from __future__ import annotations
@@ -9,119 +10,269 @@ import gzip
 import io
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from . import pickles
 from .errors import Refused, Unreadable
+from .files import open_file
+from .number_types import width
+from .pickles import Budget, read_pickle, short
+from .rebuild import storage_kind
+from .stored import Contents, OnDisk, Storage, Unpacked
 
 _ZIP, _GZIP, _LFS = b"PK\x03\x04", b"\x1f\x8b", b"version https://git-lfs"
-_MAX_UNPACKED = 1 << 30  # bytes of a gzip'd file; a mask of BERT in int32 has a third of that
+_TAR = (257, b"ustar")
 _MAX_PICKLE = 64 << 20  # bytes of the pickle in a checkpoint; that of a ResNet-152 has .2 MB
-_LEGACY_PARTS = 5  # pickles in a row at the start of a file of torch before 1.6
+# Bytes of a gzip'd file: masks of BERT in int32 have a third of it, and shrink a hundredfold.
+_MAX_UNPACKED, _FREE, _MAX_RATIO = 1 << 30, 200 << 20, 100
+# Bytes of tensors that a file may name: those in it in wider types, and those spread out of a few.
+_WIDER, _SPREAD = 4, 96 << 20
+_MAGIC = 0x1950A86A20F9469CFC6C  # what a file of torch before 1.6 begins with
+_PROTOCOL = 1001
+_LOCAL = 30  # bytes of the header before an entry of a zip, its name and extra field aside
 
 
-def open_torch(path: Path) -> tuple[Path | io.BytesIO, int, bool]:
-    """Look at a file before torch does.
+def read_torch(path: Path) -> Any:
+    """Read a file of `torch.save` as data.
 
     Returns
     -------
-    source : Path or BytesIO
-        What to load: the file, or what a gzip'd one unpacks to.
-    size : int
-        Bytes that it holds: no tensor in it may be larger.
-    zipped : bool
-        Whether it is a zip archive, which can be mapped into memory.
+    object
+        What `pickles.read_pickle` returns; its tensors are read from the file when they are asked.
 
     Raises
     ------
     Unreadable
         It is empty, cut off or something else.
     Refused
-        It would execute code, or unpacks to more than it holds.
+        It would execute code, or builds more than it holds.
     """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            head = file.read(len(_LFS))
-    except OSError as error:
-        raise Unreadable(f"{path}: cannot be read ({error.strerror})") from None
-    if size == 0:
+    contents: Contents = OnDisk(path)
+    head = bytes(contents.read(0, 512))
+    if not head:
         raise Unreadable(f"{path}: an empty file")
-    if head == _LFS:
+    if head.startswith(_LFS):
         raise Unreadable(f"{path}: a git-lfs pointer: fetch the file itself first (git lfs pull)")
     if head.startswith(_GZIP):
-        data = _unpack(path)
-        zipped = data.startswith(_ZIP)
-        return _look(io.BytesIO(data), zipped, path), len(data), zipped
-    with _Clipped(io.FileIO(path)) as stream:
-        _look(stream, head.startswith(_ZIP), path)
-    return path, size, head.startswith(_ZIP)
+        contents = _unpack(path)
+        head = bytes(contents.read(0, 512))
+    if head[_TAR[0] :].startswith(_TAR[1]):
+        raise Unreadable(
+            f"{path}: the tar format of torch 0.1: load it with a torch before 2.13, weights only, "
+            "and save it again"
+        )
+    budget = Budget(_WIDER * contents.size + _SPREAD, str(path))
+    read = _read_zip if head.startswith(_ZIP) else _read_row
+    return read(contents, budget)
 
 
-class _Clipped(io.BufferedReader):
-    """A file whose `read` never allocates for more than there is, whatever a header claims."""
+class _Raw(io.RawIOBase):
+    """The bytes of a file as a stream."""
+
+    def __init__(self, contents: Contents) -> None:
+        self._contents, self._at = contents, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._contents.read(self._at, self._at + len(buffer))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._contents.size}[whence]
+        if start + offset < 0:
+            raise OSError("before the start of the file")
+        self._at = start + offset
+        return self._at
+
+
+class _Stream(io.BufferedReader):
+    """A stream whose `read` never allocates for more than there is, whatever a header claims."""
+
+    def __init__(self, contents: Contents) -> None:
+        super().__init__(_Raw(contents), 1 << 16)
+        self._size = contents.size
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read at most what is left."""
         if size is not None and size > 1 << 16:
-            here = self.tell()
-            left = self.seek(0, io.SEEK_END) - here
-            self.seek(here)
-            size = min(size, left)
+            size = min(size, max(0, self._size - self.tell()))
         return super().read(size)
 
 
-def _look(stream: Any, zipped: bool, path: Path) -> Any:
-    if zipped:
-        _look_into_zip(stream, path)
-    else:
-        for _ in range(_LEGACY_PARTS):
-            pickles.inspect(stream, str(path))
-    stream.seek(0)
-    return stream
+# The zip archive.
 
 
-def _look_into_zip(stream: Any, path: Path) -> None:
-    size = stream.seek(0, io.SEEK_END)
-    stream.seek(0)
+def _read_zip(contents: Contents, budget: Budget) -> Any:
+    entries = _entries(contents)
+    root = _root(entries, contents.where)
+    order = ">" if _small(entries.get(f"{root}/byteorder")) == b"big" else "<"
+    storages: dict[str, Storage] = {}
+
+    def load_storage(identity: tuple[Any, ...]) -> Storage:
+        kind, key, size = _identity(identity)
+        if key not in storages:
+            entry = entries.get(f"{root}/data/{key}")
+            if entry is None or (kind and entry.size != size * width(kind)):
+                raise ValueError(f"storage {short(key)} is missing or of another size")
+            entry.kind, entry.order = kind, order
+            storages[key] = entry
+        if storages[key].kind != kind:
+            raise ValueError(f"storage {short(key)} of two types")
+        return storages[key]
+
+    pickled = entries[f"{root}/data.pkl"]
+    return read_pickle(io.BytesIO(pickled.read(0, pickled.size)), budget, load_storage)
+
+
+def _identity(identity: tuple[Any, ...]) -> tuple[str, str, int]:
+    """Return type, key and number of elements of a storage that a pickle refers to."""
+    if len(identity) < 5 or identity[0] != "storage":
+        raise ValueError("a reference to something else than a storage")
+    kind, key, size = storage_kind(identity[1]), identity[2], identity[4]
+    if not isinstance(key, str) or type(size) is not int or size < 0:
+        raise ValueError("a reference to a storage without name or size")
+    return kind, key, size
+
+
+def _small(entry: Storage | None) -> bytes:
+    return bytes(entry.read(0, min(entry.size, 16))).strip() if entry is not None else b""
+
+
+def _entries(contents: Contents) -> dict[str, Storage]:
+    """List the entries of an archive as torch writes them: as they are, one behind the other."""
+    where = contents.where
     try:
-        with zipfile.ZipFile(stream) as archive:
-            entries = archive.infolist()
-            # torch stores entries as they are: anything packed, or larger than the file, is not its
-            # work and would be unpacked in memory.
-            if any(e.compress_type != zipfile.ZIP_STORED for e in entries):
-                raise Refused(f"{path}: a zip with packed entries, which torch never writes")
-            if sum(e.file_size for e in entries) > size:
-                raise Refused(f"{path}: a zip that claims to hold more than its {size} bytes")
-            pickled = [e for e in entries if e.filename.endswith(("/data.pkl", "/constants.pkl"))]
-            names = [e.filename.partition("/")[2] for e in pickled]
-            if names.count("data.pkl") != 1:
-                raise Unreadable(f"{path}: a zip without the data.pkl of a checkpoint")
-            if "constants.pkl" in names:
-                raise Refused(f"{path}: a TorchScript program: give a mask or a state dict instead")
-            if pickled[0].file_size > _MAX_PICKLE:
-                raise Refused(f"{path}: a pickle of {pickled[0].file_size} bytes")
-            pickles.inspect(archive.read(pickled[0]), str(path))
-            if (broken := archive.testzip()) is not None:  # torch looks at no check sum
-                raise Unreadable(f"{path}: damaged, the check sum of {broken} does not hold")
+        with zipfile.ZipFile(_Stream(contents)) as archive:
+            found = sorted(archive.infolist(), key=lambda entry: entry.header_offset)
+            last = archive.start_dir
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
-        raise Unreadable(f"{path}: no whole zip archive ({pickles.short(error)})") from None
+        raise Unreadable(f"{where}: no whole zip archive ({short(error)})") from None
     except (KeyError, RuntimeError, OverflowError, UnicodeError) as error:
-        raise Unreadable(f"{path}: a damaged zip archive ({pickles.short(error)})") from None
+        raise Unreadable(f"{where}: a damaged zip archive ({short(error)})") from None
+    # What is packed, or lies twice in the file, would grow in memory: torch writes neither.
+    if any(e.compress_type != zipfile.ZIP_STORED for e in found):
+        raise Refused(f"{where}: a zip with packed entries, which torch never writes")
+    if any(e.flag_bits & 1 for e in found):
+        raise Refused(f"{where}: an encrypted zip archive")
+    if sum(e.file_size for e in found) > contents.size:
+        raise Refused(f"{where}: a zip that claims to hold more than its {contents.size} bytes")
+    if len({e.filename for e in found}) < len(found):
+        raise Refused(f"{where}: a zip with two entries of one name")
+    ends = [*(e.header_offset for e in found[1:]), last]
+    return {e.filename: _entry(e, end, contents) for e, end in zip(found, ends, strict=True)}
 
 
-def _unpack(path: Path) -> bytes:
+def _entry(entry: zipfile.ZipInfo, end: int, contents: Contents) -> Storage:
+    """Find the bytes of an entry, which must lie between its header and what follows."""
+    header = bytes(contents.read(entry.header_offset, entry.header_offset + _LOCAL))
+    if not header.startswith(_ZIP) or len(header) < _LOCAL:
+        raise Unreadable(f"{contents.where}: a damaged zip archive (an entry without a header)")
+    begin = entry.header_offset + _LOCAL
+    begin += int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    if entry.file_size != entry.compress_size or begin + entry.file_size > end:
+        raise Unreadable(f"{contents.where}: a damaged zip archive (entries overlap)")
+    return Storage("", entry.file_size, contents, begin, entry.CRC)
+
+
+def _root(entries: dict[str, Storage], where: str) -> str:
+    """Return the folder of the archive that the checkpoint is in."""
+    roots = [name[:-9] for name in entries if name.endswith("/data.pkl") and name.count("/") == 1]
+    if len(roots) != 1:
+        raise Unreadable(f"{where}: a zip without the data.pkl of a checkpoint")
+    if f"{roots[0]}/constants.pkl" in entries:
+        raise Refused(f"{where}: a TorchScript program: give a mask or a state dict instead")
+    if (size := entries[f"{roots[0]}/data.pkl"].size) > _MAX_PICKLE:
+        raise Refused(f"{where}: a pickle of {size} bytes")
+    return roots[0]
+
+
+# The row of pickles.
+
+
+def _read_row(contents: Contents, budget: Budget) -> Any:
+    stream = _Stream(contents)
+    first = read_pickle(stream, budget, _nowhere)
+    if first != _MAGIC or isinstance(first, bool):
+        if stream.read(1):
+            raise Unreadable(f"{contents.where}: a pickle with something behind it, no checkpoint")
+        return first
+    protocol, system = (read_pickle(stream, budget, _nowhere) for _ in range(2))
+    if protocol != _PROTOCOL:
+        raise Unreadable(f"{contents.where}: a checkpoint of unknown protocol {short(protocol)}")
+    little = system.get("little_endian", True) if isinstance(system, dict) else True
+    storages: dict[str, Storage] = {}
+    found = read_pickle(stream, budget, _referred(storages, contents, "<" if little else ">"))
+    keys = read_pickle(stream, budget, _nowhere)
+    _place(storages, keys, stream, contents)
+    return found
+
+
+def _nowhere(identity: tuple[Any, ...]) -> Storage:
+    raise ValueError("a reference to a storage where none is due")
+
+
+def _referred(
+    storages: dict[str, Storage], contents: Contents, order: str
+) -> Callable[[tuple[Any, ...]], Storage]:
+    """Return what notes the storages that a pickle refers to; where they are stands behind it."""
+
+    def load_storage(identity: tuple[Any, ...]) -> Storage:
+        kind, key, count = _identity(identity)
+        if len(identity) > 5 and identity[5] is not None:
+            raise ValueError("a storage that is part of another")
+        size = count * _each(kind)
+        held = storages.setdefault(key, Storage(kind, size, contents, contents.size, order=order))
+        if (held.kind, held.size) != (kind, size):
+            raise ValueError(f"storage {short(key)} of two types or sizes")
+        return held
+
+    return load_storage
+
+
+def _each(kind: str) -> int:
+    """Return the bytes of an element of a storage; one of no type counts in bytes."""
+    return width(kind) if kind else 1
+
+
+def _place(storages: dict[str, Storage], keys: Any, stream: BinaryIO, contents: Contents) -> None:
+    """Find the storages behind the pickles: each its number of elements, then its bytes."""
+    where = contents.where
+    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+        raise Unreadable(f"{where}: a checkpoint that does not list its storages")
+    at = stream.tell()
+    for key in keys:
+        storage = storages[key]
+        count = contents.read(at, at + 8)
+        storage.begin = at + 8
+        at = storage.begin + storage.size
+        order = "little" if storage.order == "<" else "big"
+        if int.from_bytes(count, order) * _each(storage.kind) != storage.size:
+            raise Unreadable(f"{where}: storage {short(key)} is of another size than its tensors")
+        if at > contents.size:
+            raise Unreadable(f"{where}: cut off")
+
+
+def _unpack(path: Path) -> Unpacked:
     """Unpack a gzip'd file up to a limit."""
-    unpacked = io.BytesIO()
+    unpacked = bytearray()
     try:
-        with gzip.open(path, "rb") as file:
+        with open_file(path) as packed, gzip.open(packed, "rb") as file:
+            size = packed.seek(0, io.SEEK_END)
+            packed.seek(0)
+            limit = min(_MAX_UNPACKED, _FREE + _MAX_RATIO * size)
             while part := file.read(1 << 20):
-                unpacked.write(part)
-                if unpacked.tell() > _MAX_UNPACKED:
-                    raise Refused(f"{path}: unpacks to more than {_MAX_UNPACKED >> 20} MB")
+                unpacked += part
+                if len(unpacked) > limit:
+                    raise Refused(f"{path}: unpacks to more than {limit >> 20} MB")
     except MemoryError:
         raise Refused(f"{path}: unpacks to more than memory holds") from None
     except (OSError, EOFError, zlib.error) as error:
-        raise Unreadable(f"{path}: no whole gzip file ({pickles.short(error)})") from None
-    return unpacked.getvalue()
+        raise Unreadable(f"{path}: no whole gzip file ({short(error)})") from None
+    return Unpacked(unpacked, str(path))

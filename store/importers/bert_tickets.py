@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError
+from ...schemas.stored import described, hold_no_object
+from ...schemas.torch_files import read_torch
 from .found import Found, FoundLevel, FoundRun, LevelData, Refused, Unreadable
 from .names import place
-from .safe import read_torch
 from .state import as_mask, named, unwrapped
 from .tree import Tree
 
@@ -112,8 +113,9 @@ def _files(mask: Path, result: Path | None) -> tuple[Path, ...]:
 
 def _masks(path: Path) -> dict[str, NDArray[np.bool_]]:
     loaded = read_torch(path)
+    hold_no_object(loaded, str(path))
     if not isinstance(loaded, Mapping):
-        raise Refused(f"{path}: holds no mask but a {type(loaded).__name__}")
+        raise Refused(f"{path}: holds no mask but {described(loaded)}")
     state = named(loaded, str(path))
     plain = unwrapped(state)
     masks = {
@@ -146,5 +148,14 @@ def _recorded(path: Path | None, checkpoint: int) -> float | None:
         results = read_torch(path)
         value = next(results[checkpoint][key] for key in _METRICS if key in results[checkpoint])
         return float(value) if len(results) <= _CHECKPOINTS else None
-    except (Unreadable, OSError, KeyError, IndexError, TypeError, ValueError, StopIteration):
+    except (
+        Unreadable,
+        OSError,
+        KeyError,
+        IndexError,
+        TypeError,
+        ValueError,
+        StopIteration,
+        OverflowError,
+    ):
         return None

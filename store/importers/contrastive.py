@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from ...schemas.errors import RgtoolError
+from ...schemas.torch_files import read_torch
 from .found import Found, FoundLevel, FoundRun, LevelData
 from .names import place
-from .safe import read_torch
 from .state import pruned_state, state_dict, unwrapped
 from .tree import Tree
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ...schemas.errors import RgtoolError
+from ...schemas.torch_files import read_torch
 from .found import Arrays, Found, FoundLevel, FoundRun, FoundWeights, LevelData, Unreadable
 from .names import Place, place, task_of
-from .safe import read_torch
 from .state import layer_weights, named, pruned_state, state_dict, unwrapped
 from .tree import Tree
 
@@ -125,7 +125,7 @@ def _read_cifar(path: Path) -> LevelData:
     data = pruned_state(state_dict(loaded, str(path)), str(path))
     try:
         numbers = _accuracies(loaded.get("result", {}))
-    except (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError):
+    except (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError, Unreadable):
         return _with(data, {}, ("accuracy is left out: 'result' is damaged",))
     return _with(data, numbers)
 
@@ -156,7 +156,7 @@ def _read_imagenet(path: Path) -> LevelData:
     data = pruned_state(state, str(path))
     try:
         return _with(data, {"accuracy": _fraction(loaded["best_acc1"])})
-    except (KeyError, TypeError, ValueError, RuntimeError):
+    except (KeyError, TypeError, ValueError, OverflowError, Unreadable):
         return _with(data, {}, ("accuracy is left out: there is no best_acc1",))
 
 

@@ -15,8 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...schemas.stored import described, hold_no_object
+from ...schemas.torch_files import read_torch
 from .found import Arrays, Found, FoundLevel, FoundRun, FoundWeights, LevelData, Refused, Unreadable
-from .safe import read_text, read_torch
+from .safe import read_text
 from .state import as_mask, layer_weights, named, state_dict, unwrapped
 from .tree import Tree
 
@@ -139,7 +141,8 @@ def _masks(loaded: Any, where: str) -> dict[str, Any]:
         plain = unwrapped(state)
         found = {plain[key]: value for key, value in state.items()}
     else:
-        raise Refused(f"{where}: holds no mask but a {type(loaded).__name__}")
+        hold_no_object(loaded, where)
+        raise Refused(f"{where}: holds no mask but {described(loaded)}")
     if not found:
         raise Refused(f"{where}: holds no mask")
     return {

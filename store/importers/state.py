@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...schemas.stored import described, hold_no_object, is_tensor, to_array
 from .found import LevelData, Refused, Unreadable
-from .safe import to_array
 
 # What wraps a network and says nothing: DataParallel, torch.compile, OpenLTH's PrunedModel.
 _WRAPPERS = ("module.", "_orig_mod.", "model.")
@@ -25,13 +25,18 @@ def state_dict(found: Any, where: str) -> Mapping[str, Any]:
     ------
     Unreadable
         There is none.
+    Refused
+        There is a whole pickled module instead.
     """
+    hold_no_object(found, where)
     if isinstance(found, Mapping):
         for key in _STATE_KEYS:
             if isinstance(found.get(key), Mapping):
                 return named(found[key], where)
         if any(hasattr(value, "shape") for value in found.values()):
             return named(found, where)
+        for key in _STATE_KEYS:
+            hold_no_object(found.get(key), f"{where}, {key}")
     raise Unreadable(f"{where}: holds no state dict")
 
 
@@ -68,19 +73,22 @@ def as_mask(value: Any, where: str) -> NDArray[np.bool_]:
     Raises
     ------
     Refused
-        It holds other values, or is no dense tensor.
+        It holds other values, or is no tensor of real numbers.
+    Unreadable
+        Its file is damaged.
     """
-    try:
-        array = value if isinstance(value, np.ndarray) else to_array(value, where)
-    except Unreadable as error:
-        raise Refused(f"{error}: no mask") from None
+    if not is_tensor(value):
+        raise Refused(f"{where}: {described(value)} where a mask of numbers is due")
+    array = to_array(value, where)
     if array.dtype == np.bool_:
         return np.array(array)
-    kept = array == 1
-    if not (kept | (array == 0)).all():
-        odd = array[~(kept | (array == 0))].ravel()[0]
-        raise Refused(f"{where}: a mask that holds {odd}: 0 and 1 are all a mask may hold")
-    return np.asarray(kept)
+    kept = np.asarray(array == 1)
+    odd = array != kept  # NaN is
+    if odd.any():
+        raise Refused(
+            f"{where}: a mask that holds {array[odd].ravel()[0]}: 0 and 1 are all a mask may hold"
+        )
+    return kept
 
 
 def pruned_state(state: Mapping[str, Any], where: str) -> LevelData:

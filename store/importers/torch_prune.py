@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from ...schemas.torch_files import read_torch
 from .found import Found, FoundLevel, FoundRun, LevelData, Skipped
 from .manifest import read_manifest
 from .names import Numbered, numbered, place, task_of
-from .safe import read_torch
 from .state import pruned_state, state_dict
 from .tree import Tree
 

@@ -1,0 +1,401 @@
+"""What the names in a pickle stand for: our own values for those that checkpoints need.
+
+`CALLS` and `CALLS_WITH_KEYS` list every name that a pickle may call with effect. Each function takes
+the arguments that the file gives and makes plain data of them, or a view of a storage; it raises
+ValueError or TypeError where they are not what `torch.save` writes. Nothing of a library is ever
+called with them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from .errors import Refused, printable
+from .number_types import NAMES, truth
+from .stored import Sparse, Storage, Strange, Tensor, held_shape
+
+_LATIN1 = frozenset({"latin1", "latin-1", "latin_1", "iso-8859-1", "iso8859-1"})
+
+
+class Keys(Protocol):
+    """Where keys of dictionaries and elements of sets are held to what they may cost."""
+
+    where: str
+
+    def key(self, key: object) -> None:
+        """Raise Refused for a key that costs more than it should."""
+
+
+class Name(Strange):
+    """A name that a pickle mentions, such as a class: `what` is the name in full."""
+
+
+@dataclass(frozen=True, eq=False)
+class Unfinished(Strange):
+    """An array or type of numbers whose state is still to come.
+
+    Attributes
+    ----------
+    finish : callable
+        Makes the value from the state.
+    places : list of int
+        Where it stands in the memo, for the value to take its place.
+    """
+
+    what: str
+    finish: Callable[[Any], Any]
+    places: list[int] = field(default_factory=list)
+
+
+# Tensors.
+
+_STORAGES = {
+    "Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16",
+    "Bool": "bool", "Byte": "uint8", "Char": "int8", "Short": "int16", "Int": "int32",
+    "Long": "int64", "ComplexFloat": "complex64", "ComplexDouble": "complex128",
+}  # fmt: skip
+_STORAGE = re.compile(r"torch\.(?:cuda\.|storage\.)?([A-Z]\w*?)(?:Storage|Tensor)")
+
+
+def storage_kind(name: object) -> str:
+    """Return torch's name of the type of numbers in a class of storages; empty where it has none.
+
+    Raises
+    ------
+    ValueError
+        It is no class of storages.
+
+    Examples
+    --------
+    >>> storage_kind(Name("torch.cuda.HalfStorage")), storage_kind(Name("torch.QInt8Storage"))
+    ('float16', '')
+    """
+    match = _STORAGE.fullmatch(name.what) if isinstance(name, Name) else None
+    if match is None:
+        raise ValueError("a storage of no type")
+    return _STORAGES.get(match[1], "")
+
+
+def _number_type(name: object) -> str:
+    kind = name.what.removeprefix("torch.") if isinstance(name, Name) else ""
+    if kind not in NAMES:
+        raise ValueError("a tensor of no type")
+    return kind
+
+
+def _view(storage: Any, kind: str, offset: Any, size: Any, stride: Any) -> Any:
+    if isinstance(storage, Strange):
+        return storage
+    if not isinstance(storage, Storage) or not isinstance(stride, tuple | list):
+        raise ValueError("a tensor without a storage")
+    if not kind:
+        return Strange("a tensor of quantized numbers")
+    return Tensor(storage, kind, offset, held_shape(size), tuple(stride))
+
+
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any) -> Any:
+    return _view(storage, getattr(storage, "kind", ""), offset, size, stride)
+
+
+def _tensor_v2(
+    storage: Any, offset: Any, size: Any, stride: Any, grad: Any, hooks: Any, metadata: Any = None
+) -> Any:
+    if metadata:
+        return Strange("a tensor with pending conjugation or negation")
+    return _tensor(storage, offset, size, stride)
+
+
+def _tensor_v3(
+    storage: Any, offset: Any, size: Any, stride: Any, grad: Any, hooks: Any, kind: Any,
+    metadata: Any = None,
+) -> Any:  # fmt: skip
+    if metadata or (isinstance(kind, Name) and kind.what.removeprefix("torch.") not in NAMES):
+        return Strange(f"a tensor of {getattr(kind, 'what', 'no type')}")
+    return _view(storage, _number_type(kind), offset, size, stride)
+
+
+def _parameter(data: Any, grad: Any, hooks: Any, state: Any = None) -> Any:
+    if not isinstance(data, Tensor | Sparse | Strange):
+        raise ValueError("a parameter that is no tensor")
+    return data
+
+
+def _layout(text: Any) -> Any:
+    return Strange(_text(text))
+
+
+def _sparse(layout: Any, data: Any) -> Any:
+    if getattr(layout, "what", None) != "torch.sparse_coo":
+        return Strange(f"a tensor of layout {getattr(layout, 'what', 'unknown')}")
+    indices, values, size, *_ = data
+    if not isinstance(indices, Tensor) or not isinstance(values, Tensor):
+        return Strange("a sparse tensor of strange parts")
+    if len(values.shape) != 1:
+        return Strange("a hybrid sparse tensor")
+    return Sparse(indices, values, held_shape(size))
+
+
+def _from_type(function: Any, kind: Any, arguments: Any, state: Any) -> Any:
+    """Rebuild a tensor that has attributes, or is of a class derived from torch's."""
+    name = function.what if isinstance(function, Name) else ""
+    if name not in _OF_TENSORS or not isinstance(arguments, tuple):
+        raise ValueError("a tensor rebuilt by no function for tensors")
+    return _OF_TENSORS[name](*arguments)
+
+
+def _strange(what: str) -> Callable[..., Any]:
+    return lambda *arguments: Strange(what)
+
+
+# numpy.
+
+
+def _dtype(text: Any, align: Any = False, copy: Any = False) -> Any:
+    code = _text(text)
+    if not re.fullmatch(r"[<>=|]?(?:b1|[iu][1248]|f[248]|c8|c16|\?)", code):
+        return Unfinished("numpy.dtype", lambda state: Strange(f"numpy.dtype {printable(code)}"))
+    return Unfinished("numpy.dtype", lambda state: _ordered(np.dtype(code), state))
+
+
+def _ordered(dtype: Any, state: Any) -> Any:
+    order = state[1] if isinstance(state, tuple) and len(state) >= 2 else None
+    if order not in ("<", ">", "|", "="):
+        raise ValueError("a type of numbers of no byte order")
+    return dtype.newbyteorder(order) if order != "|" else dtype
+
+
+def _array(kind: Any, shape: Any, code: Any) -> Any:
+    if not isinstance(kind, Name) or kind.what != "numpy.ndarray":
+        return Unfinished("numpy.ndarray", lambda state: Strange("a subclass of numpy.ndarray"))
+    return Unfinished("numpy.ndarray", _finished_array)
+
+
+def _finished_array(state: Any) -> Any:
+    _, shape, dtype, fortran, data = state
+    return _frombuffer(data, dtype, shape, "F" if fortran else "C")
+
+
+def _frombuffer(data: Any, dtype: Any, shape: Any, order: Any) -> Any:
+    if isinstance(dtype, Strange):
+        return Strange(f"a numpy array of {dtype.what}")
+    data = data.encode("latin1") if isinstance(data, str) else data
+    if not isinstance(dtype, np.dtype) or not isinstance(data, bytes | bytearray):
+        raise ValueError("an array without data")
+    shape = held_shape(shape)
+    if len(data) != math.prod(shape) * dtype.itemsize or order not in ("C", "F"):
+        raise ValueError(f"{len(data)} bytes for an array of shape {shape}")
+    flat = truth(np.frombuffer(data, "u1")) if dtype.kind == "b" else np.frombuffer(data, dtype)
+    return flat.astype(dtype.newbyteorder("="), copy=False).reshape(shape, order=order)
+
+
+def _scalar(dtype: Any, data: Any = b"") -> Any:
+    found = _frombuffer(data, dtype, (), "C")
+    return found if isinstance(found, Strange) else found[()]
+
+
+# Plain data.
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("no text where one is due")
+    return value
+
+
+def _encode(text: Any, codec: Any = "utf-8") -> bytes:
+    if codec not in _LATIN1:
+        raise ValueError("a text in an encoding that pickles do not use")
+    return _text(text).encode("latin1")
+
+
+def _bytes(*arguments: Any) -> bytes:
+    if not arguments:
+        return b""
+    data, *codec = arguments
+    if isinstance(data, bytes | bytearray) and not codec:
+        return bytes(data)
+    return _encode(data, *codec)
+
+
+def _sequence(*arguments: Any) -> list[Any]:
+    """Return what a container is made of: nothing, or one other container."""
+    if not arguments:
+        return []
+    (found,) = arguments
+    if not isinstance(found, list | tuple | set | frozenset):
+        raise ValueError("a container of no elements")
+    return list(found)
+
+
+def _size(*arguments: Any) -> tuple[int, ...]:
+    return held_shape(tuple(_sequence(*arguments)))
+
+
+def _pairs(keys: Keys, *arguments: Any) -> dict[Any, Any]:
+    if arguments and isinstance(arguments[0], dict):
+        (found,) = arguments
+        return dict(found)
+    pairs = _sequence(*arguments)
+    for key, _ in pairs:
+        keys.key(key)
+    return dict(pairs)
+
+
+def _elements(keys: Keys, *arguments: Any) -> list[Any]:
+    found = _sequence(*arguments)
+    for element in found:
+        keys.key(element)
+    return found
+
+
+def _complex(real: Any, imaginary: Any) -> complex:
+    if not isinstance(real, float) or not isinstance(imaginary, float):
+        raise ValueError("a complex number of no numbers")
+    return complex(real, imaginary)
+
+
+def _reconstructor(keys: Keys, kind: Any, base: Any, state: Any) -> Any:
+    """Make an instance as protocols 0 and 1 do."""
+    return create(kind, keys.where)
+
+
+_OF_TENSORS: Mapping[str, Callable[..., Any]] = {
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor_v2,
+    "torch._utils._rebuild_tensor_v3": _tensor_v3,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch._utils._rebuild_sparse_tensor": _sparse,
+    "torch._utils._rebuild_qtensor": _strange("a quantized tensor"),
+    "torch._utils._rebuild_nested_tensor": _strange("a nested tensor"),
+    "torch._utils._rebuild_meta_tensor_no_storage": _strange("a tensor without data"),
+}
+CALLS_WITH_KEYS: Mapping[str, Callable[..., Any]] = {
+    "copyreg._reconstructor": _reconstructor,
+    "collections.OrderedDict": _pairs,
+    "collections.Counter": _pairs,
+    "builtins.dict": _pairs,
+    "collections.defaultdict": lambda keys, *factory: {},
+    "builtins.set": lambda keys, *of: set(_elements(keys, *of)),
+    "builtins.frozenset": lambda keys, *of: frozenset(_elements(keys, *of)),
+}
+CALLS: Mapping[str, Callable[..., Any]] = {
+    **_OF_TENSORS,
+    "torch._tensor._rebuild_from_type_v2": _from_type,
+    "torch.serialization._get_layout": _layout,
+    "torch.Size": _size,
+    "torch.device": lambda kind, index=None: Strange(f"torch.device {_text(kind)}"),
+    "numpy._core.multiarray._reconstruct": _array,
+    "numpy._core.multiarray.scalar": _scalar,
+    "numpy._core.numeric._frombuffer": _frombuffer,
+    "numpy.dtype": _dtype,
+    "_codecs.encode": _encode,
+    "builtins.bytes": _bytes,
+    "builtins.bytearray": lambda *of: bytearray(_bytes(*of)),
+    "builtins.list": _sequence,
+    "builtins.tuple": lambda *of: tuple(_sequence(*of)),
+    "builtins.complex": _complex,
+}
+
+# What else a checkpoint often holds beside its tensors: of these the name is kept, and no more.
+_NOTED = re.compile(
+    r"pathlib(\._local)?\.(Pure)?(Posix|Windows)?Path|datetime\.(datetime|date|time|timedelta|timezone)"
+    r"|decimal\.Decimal|fractions\.Fraction|uuid\.UUID|collections\.deque|functools\.partial"
+    r"|types\.SimpleNamespace|argparse\.Namespace|builtins\.(slice|range|object)"
+    r"|numpy\.random\._pickle\.__(randomstate|generator|bit_generator)_ctor"
+    r"|torch\.(nn|optim)\.[\w.]*\.?[A-Z]\w*"
+)
+# Functions of these are never data, not even as a name that is only mentioned.
+_PROGRAMS = frozenset(
+    {
+        "os", "posix", "nt", "sys", "subprocess", "pty", "commands", "popen2", "shutil",
+        "socket", "runpy", "importlib", "imp", "marshal", "pickle", "_pickle", "cPickle", "code",
+        "codeop", "ctypes", "_ctypes", "multiprocessing", "webbrowser", "pdb", "bdb", "timeit",
+        "profile", "cProfile", "pydoc", "io", "_io", "tempfile", "operator", "_operator",
+    }
+)  # fmt: skip
+_BUILTINS = frozenset(
+    {
+        "eval", "exec", "execfile", "compile", "open", "file", "input", "raw_input",
+        "__import__", "getattr", "setattr", "delattr", "apply", "globals", "locals", "vars",
+        "breakpoint", "map", "filter", "reduce", "help", "memoryview",
+    }
+)  # fmt: skip
+# Python 2 and numpy 1 called some modules otherwise.
+_RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+_OWN = frozenset(sys.stdlib_module_names) | {"numpy", "torch"}
+
+
+def mention(module: str, attribute: str, where: str) -> Name:
+    """Return a name of a pickle.
+
+    Raises
+    ------
+    Refused
+        It is that of a function that runs programs, and of no use otherwise.
+    """
+    module = _RENAMED.get(module, module)
+    if module.startswith("numpy.core."):
+        module = "numpy._core." + module.removeprefix("numpy.core.")
+    attribute = {"xrange": "range"}.get(attribute, attribute)
+    name = Name(f"{module}.{attribute}")
+    builtin = module == "builtins" and attribute.partition(".")[0] in _BUILTINS
+    if builtin or module.partition(".")[0] in _PROGRAMS:
+        raise _executes(name, where)
+    return name
+
+
+def call(function: Any, arguments: tuple[Any, ...], keys: Keys) -> Any:
+    """Return what calling a name stands for.
+
+    Raises
+    ------
+    Refused
+        It is none that checkpoints need: elsewhere it would execute code.
+    ValueError, TypeError
+        The arguments are not what they should be.
+    """
+    name = function.what if isinstance(function, Name) else ""
+    if name in CALLS:
+        return CALLS[name](*arguments)
+    if name in CALLS_WITH_KEYS:
+        return CALLS_WITH_KEYS[name](keys, *arguments)
+    if name and (_NOTED.fullmatch(name) or _is_member(name, arguments)):
+        return Strange(name)
+    raise _executes(function, keys.where)
+
+
+def create(kind: Any, where: str) -> Strange:
+    """Return what is kept of an instance that is made without calling its class: the name.
+
+    Raises
+    ------
+    Refused
+        It is of a class that does more than hold data: of Python itself, of numpy or of torch.
+    """
+    if not isinstance(kind, Name):
+        raise _executes(kind, where)
+    if kind.what.partition(".")[0] in _OWN and not _NOTED.fullmatch(kind.what):
+        raise _executes(kind, where)
+    return Strange(kind.what)
+
+
+def _is_member(name: str, arguments: tuple[Any, ...]) -> bool:
+    """Tell whether a call is how a member of somebody's enumeration is written."""
+    parts = name.split(".")
+    one = len(arguments) == 1 and isinstance(arguments[0], str | int)
+    return one and parts[0] not in _OWN and parts[-1][:1].isupper()
+
+
+def _executes(name: Any, where: str) -> Refused:
+    shown = printable(getattr(name, "what", type(name).__name__))
+    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    at = f"{where}: " if where else ""
+    return Refused(f"{at}a pickle that would execute code ({shown}): nothing of it was run")
