@@ -25,6 +25,8 @@ _MAX_BITS = 1024  # of an integer; a larger one is no float either
 _MAX_MEMO = 1 << 32
 _MAX_TUPLES = 4096  # as keys: their hashes can be made to collide, which costs the square
 _MAX_KEY = 2**61 - 1  # from here on integers collide: hash(n) is n modulo this
+_TEXTS = frozenset({str, bytes, bytearray})
+_CONTAINERS = frozenset({list, tuple, dict, set, frozenset})
 _EACH = 64  # bytes of a small object and of its place in a container
 
 LoadStorage = Callable[[tuple[Any, ...]], Any]
@@ -54,10 +56,11 @@ class Budget:
 
     def value(self, value: object) -> None:
         """Count what a new value takes."""
-        if isinstance(value, str | bytes | bytearray):
+        kind = type(value)
+        if kind in _TEXTS:
             self._bytes -= sys.getsizeof(value)
-        elif isinstance(value, list | tuple | dict | set | frozenset):
-            self._bytes -= _EACH * (1 + len(value))
+        elif kind in _CONTAINERS:
+            self._bytes -= _EACH * (1 + len(value))  # type: ignore[arg-type]
         else:
             self._bytes -= _EACH
         if self._bytes < 0:
@@ -253,13 +256,6 @@ class _Machine:
             raise ValueError("a persistent id that is no tuple")
         self.push(self.load_storage(identity))
 
-    def step(self, name: str, argument: Any) -> None:
-        """Do what one instruction says."""
-        if name in _PUSHED:
-            self.push(argument)
-        else:
-            _STEPS[name](self, argument)
-
 
 def _drop(machine: _Machine) -> None:
     machine.stack.pop()
@@ -302,10 +298,12 @@ _PUSHED = frozenset(
     {
         "FLOAT", "BINFLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE",
         "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
+        "BININT", "BININT1", "BININT2",
     }
 )  # fmt: skip
-_NUMBERS = ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4")
+_NUMBERS = ("INT", "LONG", "LONG1", "LONG4")
 _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
+    **dict.fromkeys(_PUSHED, _Machine.push),
     **dict.fromkeys(_NUMBERS, lambda m, a: m.push(a) if isinstance(a, bool) else m.number(a)),
     **dict.fromkeys(("PROTO", "FRAME"), lambda m, a: None),
     **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda m, a: m.again(m.memo[int(a)])),
@@ -377,7 +375,7 @@ def read_pickle(stream: IO[bytes], budget: Budget, load_storage: LoadStorage) ->
             if opcode.name == "STOP":
                 break
             budget.instruction()
-            machine.step(opcode.name, argument)
+            _STEPS[opcode.name](machine, argument)
         return machine.pop()
     except (Refused, Unreadable):
         raise

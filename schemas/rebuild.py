@@ -1,7 +1,7 @@
 """What the names in a pickle stand for: our own values for those that checkpoints need.
 
-`CALLS` and `CALLS_WITH_KEYS` list every name that a pickle may call with effect. Each function takes
-the arguments that the file gives and makes plain data of them, or a view of a storage; it raises
+`CALLS` and `CALLS_WITH_KEYS` list every name that a pickle may call with effect. A function gets
+the arguments in the file and makes plain data of them, or a view of a storage; it raises
 ValueError or TypeError where they are not what `torch.save` writes. Nothing of a library is ever
 called with them.
 """

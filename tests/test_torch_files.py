@@ -1,0 +1,353 @@
+"""Checkpoints are read as torch reads them, without torch, and only as far as somebody asks."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import pickle
+import warnings
+import zipfile
+from argparse import Namespace
+from collections import Counter, OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from test_house import loaded_by
+
+from rgtool.schemas.errors import Refused, Unreadable
+from rgtool.schemas.stored import OnDisk, Sparse, Strange, Tensor, is_tensor, to_array
+from rgtool.schemas.torch_files import read_torch
+
+TYPES = [
+    "bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64", "float16",
+    "bfloat16", "float32", "float64",
+]  # fmt: skip
+EIGHT = ["float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"]
+_TYPED = {*TYPES} - {"uint16", "uint32", "uint64"}
+both_formats = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "row"])
+
+
+def saved(path: Path, value: Any, *, zipped: bool = True, protocol: int = 2) -> Any:
+    """Save as torch does, and read without it."""
+    torch.save(value, path, _use_new_zipfile_serialization=zipped, pickle_protocol=protocol)
+    return read_torch(path)
+
+
+def expected(tensor: torch.Tensor) -> Any:
+    """The numbers of a tensor as numpy can hold them."""
+    tensor = tensor.detach()
+    narrow = tensor.dtype is torch.bfloat16 or tensor.itemsize == 1 and tensor.is_floating_point()
+    return (tensor.float() if narrow else tensor).to_dense().numpy()
+
+
+def assert_same(found: Any, value: Any) -> None:
+    """Hold a value that was read to the one that torch loads."""
+    if isinstance(value, torch.Tensor):
+        array, due = to_array(found, "here"), expected(value)
+        assert array.dtype == due.dtype
+        np.testing.assert_array_equal(array, due)
+    elif isinstance(value, dict):
+        assert list(found) == list(value)
+        for key in value:
+            assert_same(found[key], value[key])
+    elif isinstance(value, list | tuple) and not isinstance(value, torch.Size):
+        assert type(found) is type(value)
+        for one, other in zip(found, value, strict=True):
+            assert_same(one, other)
+    elif isinstance(value, np.ndarray | np.generic):
+        assert type(found) is type(value)
+        assert found.dtype == value.dtype
+        np.testing.assert_array_equal(found, value)
+    else:
+        assert found == value
+
+
+def some(kind: str) -> torch.Tensor:
+    rng = torch.Generator().manual_seed(3)
+    if kind.startswith("float8"):
+        return torch.arange(256, dtype=torch.uint8).view(getattr(torch, kind)).view(16, 16)
+    return torch.randint(0, 2, (3, 4, 5), generator=rng).to(getattr(torch, kind))
+
+
+@both_formats
+@pytest.mark.parametrize("kind", [*TYPES, *EIGHT])
+def test_every_type_of_numbers(kind: str, zipped: bool, tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    found = saved(path, {"a": some(kind)}, zipped=zipped)
+    # Of types that have no class of storages, torch itself cannot load the row of pickles so.
+    typed = zipped or kind in _TYPED
+    assert_same(found, torch.load(path, weights_only=True) if typed else {"a": some(kind)})
+
+
+def views() -> dict[str, torch.Tensor]:
+    whole = torch.arange(60.0).reshape(3, 4, 5)
+    return {
+        "whole": whole,
+        "part": whole[1:, ::2],
+        "turned": whole.permute(2, 0, 1),
+        "channels last": torch.ones(2, 3, 4, 4).contiguous(memory_format=torch.channels_last),
+        "one": whole[2, 3, 4],
+        "empty": whole[:0],
+        "spread": torch.tensor([2.0]).expand(6, 7),
+        "parameter": torch.nn.Parameter(whole),
+        "again": whole,
+    }
+
+
+@both_formats
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_views_parameters_and_all_protocols(zipped: bool, protocol: int, tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    found = saved(path, views(), zipped=zipped, protocol=protocol)
+    # Beyond protocol 2, torch's own guard does not read what torch writes.
+    assert_same(found, torch.load(path, weights_only=protocol == 2))
+    assert found["whole"].storage is found["part"].storage
+
+
+def with_attributes() -> dict[str, Any]:
+    tensor, parameter = torch.ones(2), torch.nn.Parameter(torch.ones(3))
+    tensor.note = parameter.note = "mine"  # type: ignore[attr-defined]
+    return {"tensor": tensor, "parameter": parameter}
+
+
+PLAIN: dict[str, Any] = {
+    "state dict": torch.nn.Sequential(
+        torch.nn.Conv2d(2, 3, 3), torch.nn.BatchNorm2d(3)).state_dict(),
+    "attributes": with_attributes(),
+    "containers": [{"a": [1, (2.5, None)], 3: True}, {1, 2}, frozenset([b"x"]), bytearray(b"y")],
+    "texts": ["é", "\U0001f40d", b"", b"\xff\x00", "x" * 300],
+    "numbers": [0, -1, 2**31, -(2**63), 2**200, 1e300, float("inf"), 1 + 2j],
+    "ordered": OrderedDict([("b", 1), ("a", 2)]),
+    "counted": Counter("aab"),
+    "size": torch.Size([2, 3]),
+    "keys": {(1, "a"): 1, 2.5: 2, None: 3, b"k": 4},
+}  # fmt: skip
+
+
+@both_formats
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+@pytest.mark.parametrize("what", PLAIN)
+def test_plain_data(what: str, protocol: int, zipped: bool, tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    found = saved(path, PLAIN[what], zipped=zipped, protocol=protocol)
+    assert_same(found, torch.load(path, weights_only=False))
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+def test_arrays_and_numbers_of_numpy_in_a_plain_pickle(protocol: int, tmp_path: Path) -> None:
+    arrays = [np.arange(6.0).reshape(2, 3), np.asfortranarray(np.eye(2)), np.array([True, False]),
+              np.arange(3, dtype=">i4"), np.float32(0.5), np.int64(3), np.bool_(True),
+              np.zeros((0, 4))]  # fmt: skip
+    path = tmp_path / "x.pkl"
+    path.write_bytes(pickle.dumps(arrays, protocol=protocol))
+    found = read_torch(path)
+    for one, other in zip(found, arrays, strict=True):
+        assert np.asarray(one).dtype.newbyteorder("=") == np.asarray(other).dtype.newbyteorder("=")
+        np.testing.assert_array_equal(one, other)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False)
+    | st.text(max_size=9) | st.binary(max_size=9),
+    lambda inner: st.lists(inner, max_size=4) | st.tuples(inner, inner)
+    | st.dictionaries(st.text(max_size=5) | st.integers(0, 9), inner, max_size=4),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@given(value=values, protocol=st.integers(0, 5))
+def test_any_nested_data(value: Any, protocol: int, tmp_path_factory: Any) -> None:
+    path = tmp_path_factory.getbasetemp() / "nested.pkl"
+    path.write_bytes(pickle.dumps(value, protocol=protocol))
+    assert read_torch(path) == value
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.randoms())
+def test_any_view_of_a_storage(shape: list[int], rng: Any) -> None:
+    folder = Path(os.environ.get("TMPDIR", "/tmp"))
+    strides = [rng.randint(0, 5) for _ in shape]
+    offset = rng.randint(0, 9)
+    reach = offset + 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    tensor = torch.arange(float(reach + 3)).as_strided(shape, strides, offset)
+    path = folder / f"view-{os.getpid()}.pt"
+    try:
+        assert_same(saved(path, [tensor]), [tensor])
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR")
+def test_sparse_masks_are_made_dense(tmp_path: Path) -> None:
+    mask = (torch.arange(24).reshape(2, 3, 4) % 5 == 0).float()
+    found = saved(tmp_path / "x.pt", {"m": mask.to_sparse(), "csr": mask[0].to_sparse_csr()})
+    assert isinstance(found["m"], Sparse)
+    assert_same(found["m"], mask)
+    assert isinstance(found["csr"], Strange)
+    doubled = torch.sparse_coo_tensor(torch.zeros(2, 2, dtype=torch.int64), torch.ones(2), (2, 2))
+    assert to_array(saved(tmp_path / "x.pt", doubled), "here")[0, 0] == 2
+
+
+def test_gzip_and_both_containers_in_it(tmp_path: Path) -> None:
+    for zipped in (True, False):
+        plain, packed = tmp_path / "x.pt", tmp_path / "x.pt.gz"
+        saved(plain, views(), zipped=zipped)
+        packed.write_bytes(gzip.compress(plain.read_bytes()))
+        assert_same(read_torch(packed), views())
+
+
+def test_archives_without_check_sums(tmp_path: Path) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        found = saved(tmp_path / "x.pt", views())
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert_same(found, views())
+
+
+def test_numbers_of_the_other_byte_order(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    torch.save({"a": torch.arange(5.0)}, path)
+    with zipfile.ZipFile(path) as archive:
+        items = {name: archive.read(name) for name in archive.namelist()}
+    items["x/byteorder"] = b"big"
+    items["x/data/0"] = np.arange(5.0).astype(">f4").tobytes()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in items.items():
+            archive.writestr(name, data)
+    assert_same(read_torch(path), {"a": torch.arange(5.0)})
+
+
+def test_what_is_strange_beside_the_tensors_costs_itself_alone(tmp_path: Path) -> None:
+    found = saved(tmp_path / "x.pt", {
+        "args": Namespace(lr=0.1), "path": Path("a"), "module": torch.nn.Linear(2, 2),
+        "huge": 10**400, "meta": torch.ones(2, device="meta"), "complex": torch.ones(2) + 1j,
+        "seen": {1, 2}, "state_dict": {"a": torch.ones(3)},
+    })  # fmt: skip
+    assert_same(found["state_dict"], {"a": torch.ones(3)})
+    assert found["args"].what == "argparse.Namespace"
+    assert found["module"].what == "torch.nn.modules.linear.Linear"
+    for name in ("args", "path", "module", "huge", "meta", "complex", "seen"):
+        assert not is_tensor(found[name])
+        with pytest.raises(Unreadable, match="here: "):
+            to_array(found[name], "here")
+    with pytest.raises(TypeError):
+        float(found["huge"])
+
+
+@both_formats
+def test_tensors_are_read_when_they_are_asked(
+    zipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    plain = OnDisk.read
+
+    def counting(self: OnDisk, begin: int, end: int) -> bytes:
+        data = plain(self, begin, end)
+        read.append(len(data))
+        return data
+
+    monkeypatch.setattr(OnDisk, "read", counting)
+    found = saved(tmp_path / "x.pt", {"large": torch.ones(1 << 20), "mask": torch.ones(9)},
+                  zipped=zipped)  # fmt: skip
+    to_array(found["mask"], "here")
+    assert sum(read) < 1 << 20
+    to_array(found["large"], "here")
+    assert sum(read) > 4 << 20
+
+
+def test_a_file_that_changes_or_is_damaged_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    found = saved(path, torch.arange(1000.0))
+    data = bytearray(path.read_bytes())
+    at = data.index(np.arange(1000, dtype="<f4").tobytes())
+    data[at + 400] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(Unreadable, match="changed while it was read"):
+        found.read()
+    with pytest.raises(Unreadable, match="a check sum does not hold"):
+        read_torch(path).read()
+    path.write_bytes(data[: at + 100])
+    with pytest.raises(Unreadable, match="no whole zip archive"):
+        read_torch(path)
+
+
+def test_truth_values_are_zero_or_one(tmp_path: Path) -> None:
+    torch.save(torch.full((9,), 7, dtype=torch.uint8), tmp_path / "x.pt")
+    path = tmp_path / "x.pt"
+    with zipfile.ZipFile(path) as archive:
+        items = {name: archive.read(name) for name in archive.namelist()}
+    items["x/data.pkl"] = items["x/data.pkl"].replace(b"ByteStorage", b"BoolStorage")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in items.items():
+            archive.writestr(name, data)
+    with pytest.raises(Unreadable, match="a truth value of 7"):
+        read_torch(path).read()
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"", "an empty file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (bytes(257) + b"ustar" + bytes(300), "tar format of torch 0.1"),
+        (b"\x80\x02N.more", "something behind it"),
+        (b"\x1f\x8b\x08 no gzip", "no whole gzip file"),
+        (b"PK\x03\x04 no zip", "no whole zip archive"),
+    ],
+)
+def test_files_of_other_kinds_get_a_line(head: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "x.pt").write_bytes(head)
+    with pytest.raises(Unreadable, match=words):
+        read_torch(tmp_path / "x.pt")
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, kind in (
+        (tmp_path / "pipe", "a named pipe"), (tmp_path, "a folder"), (Path("/dev/zero"), "a device")
+    ):  # fmt: skip
+        with pytest.raises(Unreadable, match=f"{kind} where a file is due"):
+            read_torch(path)
+    with pytest.raises(Unreadable, match="cannot be read"):
+        read_torch(tmp_path / "absent")
+
+
+def test_two_entries_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    torch.save(torch.ones(3), path)
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "a") as archive:
+        warnings.simplefilter("ignore")
+        archive.writestr("x/data/0", b"other")
+    with pytest.raises(Refused, match="two entries of one name"):
+        read_torch(path)
+
+
+def test_import_needs_no_torch_and_weakens_none(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for level in range(2):
+        torch.save({"fc.weight_mask": torch.arange(12.0).reshape(3, 4) >= 4 * level,
+                    "fc.weight_orig": torch.ones(3, 4)}, folder / f"net_{level}.pt")  # fmt: skip
+    code = (
+        "from rgtool.store import Store\n"
+        f"report = Store({str(tmp_path / 'store')!r}).import_runs([{str(folder)!r}])\n"
+        "assert len(report.runs) == 1, report"
+    )
+    assert "torch" not in loaded_by(code)
+    # torch lets a few classes of its own through.
+    listed = "torch.serialization.get_safe_globals()"
+    before, after = f"import torch\nown = {listed}\n", f"\nassert {listed} == own"
+    assert "torch" in loaded_by(before + code.replace("/store", "/other") + after)
+
+
+def test_values_are_tensors_that_know_their_place(tmp_path: Path) -> None:
+    found = saved(tmp_path / "x.pt", torch.tensor(0.25))
+    assert isinstance(found, Tensor)
+    assert float(found) == 0.25
+    with pytest.raises(ValueError, match="can only convert"):
+        float(saved(tmp_path / "x.pt", torch.ones(2)))
