@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from .errors import Unreadable
 
@@ -16,7 +16,7 @@ _KINDS = (
 )
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> BufferedReader:
     """Open a file for reading; what is no file is refused, and nothing of it is waited for.
 
     Raises

@@ -10,11 +10,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+Order = Literal["<", ">"]  # of the bytes of a number: little-endian, big-endian
 # Types that numpy has, by torch's name.
 _PLAIN: Mapping[str, str] = {
     "bool": "u1", "uint8": "u1", "int8": "i1", "int16": "i2", "uint16": "u2", "int32": "i4",
@@ -49,7 +50,7 @@ class _Eight:
         values = np.where(codes >> 7, -values, values)
         if self.unsigned_zero:
             values[0x80] = np.nan
-        return values.astype(np.float32)
+        return np.asarray(values, np.float32)
 
 
 _EIGHT: Mapping[str, _Eight] = {
@@ -86,7 +87,7 @@ def width_in_memory(name: str) -> int:
     return 4 if name in _EIGHT or name == "bfloat16" else width(name)
 
 
-def decode(data: bytes | memoryview, name: str, order: str = "<") -> NDArray[Any]:
+def decode(data: bytes | memoryview, name: str, order: Order = "<") -> NDArray[Any]:
     """Return the numbers in `data`, one-dimensional; where the type allows, it is not copied.
 
     Parameters

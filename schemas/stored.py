@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from .errors import Refused, Unreadable, printable
 from .files import open_file
-from .number_types import decode, width, width_in_memory
+from .number_types import Order, decode, width, width_in_memory
 
 MAX_AXES = 64  # of numpy
 _MAX_ELEMENTS = 1 << 48  # also of a shape with a zero in it, whose other axes say anything
@@ -107,7 +107,7 @@ class Storage:
     contents: Contents
     begin: int = 0
     crc: int = 0
-    order: str = "<"
+    order: Order = "<"
     _checked: bool = field(default=False, init=False)
 
     def read(self, begin: int, end: int) -> bytes | memoryview:

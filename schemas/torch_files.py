@@ -12,11 +12,11 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from .errors import Refused, Unreadable
 from .files import open_file
-from .number_types import width
+from .number_types import Order, width
 from .pickles import Budget, read_pickle, short
 from .rebuild import storage_kind
 from .stored import Contents, OnDisk, Storage, Unpacked
@@ -112,7 +112,7 @@ class _Stream(io.BufferedReader):
 def _read_zip(contents: Contents, budget: Budget) -> Any:
     entries = _entries(contents)
     root = _root(entries, contents.where)
-    order = ">" if _small(entries.get(f"{root}/byteorder")) == b"big" else "<"
+    order: Order = ">" if _small(entries.get(f"{root}/byteorder")) == b"big" else "<"
     storages: dict[str, Storage] = {}
 
     def load_storage(identity: tuple[Any, ...]) -> Storage:
@@ -219,7 +219,7 @@ def _nowhere(identity: tuple[Any, ...]) -> Storage:
 
 
 def _referred(
-    storages: dict[str, Storage], contents: Contents, order: str
+    storages: dict[str, Storage], contents: Contents, order: Order
 ) -> Callable[[tuple[Any, ...]], Storage]:
     """Return what notes the storages that a pickle refers to; where they are stands behind it."""
 
@@ -249,11 +249,11 @@ def _place(storages: dict[str, Storage], keys: Any, stream: BinaryIO, contents: 
     at = stream.tell()
     for key in keys:
         storage = storages[key]
-        count = contents.read(at, at + 8)
+        order: Literal["little", "big"] = "little" if storage.order == "<" else "big"
+        count = int.from_bytes(contents.read(at, at + 8), order)
         storage.begin = at + 8
         at = storage.begin + storage.size
-        order = "little" if storage.order == "<" else "big"
-        if int.from_bytes(count, order) * _each(storage.kind) != storage.size:
+        if count * _each(storage.kind) != storage.size:
             raise Unreadable(f"{where}: storage {short(key)} is of another size than its tensors")
         if at > contents.size:
             raise Unreadable(f"{where}: cut off")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import pickle
+import tempfile
 import warnings
 import zipfile
 from argparse import Namespace
@@ -17,10 +19,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from test_house import loaded_by
 
-from rgtool.schemas.errors import Refused, Unreadable
+from rgtool.schemas.errors import RecordError, Refused, Unreadable
 from rgtool.schemas.stored import OnDisk, Sparse, Strange, Tensor, is_tensor, to_array
+from rgtool.schemas.tensors import read_mask, read_tensors, write_mask, write_tensors
 from rgtool.schemas.torch_files import read_torch
 
 TYPES = [
@@ -169,19 +173,15 @@ def test_any_nested_data(value: Any, protocol: int, tmp_path_factory: Any) -> No
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.randoms())
 def test_any_view_of_a_storage(shape: list[int], rng: Any) -> None:
-    folder = Path(os.environ.get("TMPDIR", "/tmp"))
     strides = [rng.randint(0, 5) for _ in shape]
     offset = rng.randint(0, 9)
     reach = offset + 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
     tensor = torch.arange(float(reach + 3)).as_strided(shape, strides, offset)
-    path = folder / f"view-{os.getpid()}.pt"
-    try:
-        assert_same(saved(path, [tensor]), [tensor])
-    finally:
-        path.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        assert_same(saved(Path(folder, "x.pt"), [tensor]), [tensor])
 
 
-@pytest.mark.filterwarnings("ignore:Sparse CSR")
+@pytest.mark.filterwarnings("ignore:Sparse")
 def test_sparse_masks_are_made_dense(tmp_path: Path) -> None:
     mask = (torch.arange(24).reshape(2, 3, 4) % 5 == 0).float()
     found = saved(tmp_path / "x.pt", {"m": mask.to_sparse(), "csr": mask[0].to_sparse_csr()})
@@ -325,6 +325,44 @@ def test_two_entries_of_one_name_are_refused(tmp_path: Path) -> None:
         archive.writestr("x/data/0", b"other")
     with pytest.raises(Refused, match="two entries of one name"):
         read_torch(path)
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", *EIGHT[:2]])
+def test_safetensors_of_short_floats(kind: str, tmp_path: Path) -> None:
+    save_file({"a": some(kind)}, tmp_path / "x.safetensors")
+    assert_same(read_tensors(tmp_path / "x.safetensors")[0], {"a": some(kind)})
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"a": {"dtype": "BOOL", "shape": [1], "data_offsets": [0, 1]}},
+        {"a": {"dtype": "U8", "shape": [0, 10**30], "data_offsets": [0, 0]}},
+        {"a": {"dtype": "U8", "shape": [True], "data_offsets": [0, 1]}},
+        {"a": {"dtype": "U8", "shape": [1.0], "data_offsets": [0, 1]}},
+        {"a": {"dtype": [], "shape": [1], "data_offsets": [0, 1]}},
+        {"a": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}, "__metadata__": [1]},
+        {"a": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}, "__metadata__": {"a": 1}},
+    ],
+)
+def test_odd_headers_of_safetensors_are_refused(header: Any, tmp_path: Path) -> None:
+    text = json.dumps(header).encode()
+    (tmp_path / "x").write_bytes(len(text).to_bytes(8, "little") + text + b"\7")
+    with pytest.raises(RecordError, match="not a whole safetensors file"):
+        read_tensors(tmp_path / "x")
+
+
+@given(st.lists(st.sampled_from(["a", *(f"{'_' * n}__metadata__" for n in range(4))]), unique=True))
+def test_masks_of_layers_of_any_name_come_back(names: list[str]) -> None:
+    masks = {name: np.arange(9) % (n + 2) == 0 for n, name in enumerate(names)}
+    with tempfile.TemporaryDirectory() as folder:
+        write_mask(Path(folder, "mask"), masks)
+        found = read_mask(Path(folder, "mask"))
+    assert {name: mask.tolist() for name, mask in found.items()} == {
+        name: mask.tolist() for name, mask in masks.items()
+    }
+    with pytest.raises(ValueError, match="no tensor can be called"):
+        write_tensors(Path("nowhere"), {"__metadata__": np.ones(1)})
 
 
 def test_import_needs_no_torch_and_weakens_none(tmp_path: Path) -> None:
