@@ -66,7 +66,10 @@ def _by_number(
     skipped += [Skipped(str(path), "no level in its name, and no manifest.json") for path in plain]
     main = main_group(groups)
     for group in groups:
-        if group.twice:
+        if main is not None and len(group.files) == 1 < len(main.files):
+            (path,) = group.files.values()
+            skipped.append(Skipped(str(path), f"lies beside {main.stem} and is none of its levels"))
+        elif group.twice:
             names = ", ".join(path.name for path in group.twice[:3])
             skipped.append(Skipped(str(folder), f"two files of one level: {names}"))
         else:
