@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -93,29 +94,30 @@ class Steps:
         """
         for lower, level in zip(self.all, self.all[1:], strict=False):
             if (lower in self.new) != (level in self.new):
-                one, other = self._level(lower), self._level(level)
+                one, other = self._with_masks(lower), self._with_masks(level)
                 hold_nested(self.network, one, other, lower, level)
 
     def write(self) -> None:
         """Stage the records of new levels, and of those whose previous level is new."""
         for level in self.all:
-            before = self._level(level - 1) if level - 1 in self.all else None
             if level in self.new or level - 1 in self.new:
+                before = self._level(level - 1) if level - 1 in self.all else None
                 record = self._record(level, self._level(level), before)
                 write_record(self.staging.record(level), record, flush=False)
 
     def _level(self, level: int) -> Level:
-        if level not in self.new:
-            return self._stored(level)
-        found = self.new[level]
-        return Level(found.kept, found.magnitude, _masks(self.staging, level), found.numbers)
+        return self.new[level] if level in self.new else self._stored(level)
+
+    def _with_masks(self, level: int) -> Level:
+        masks = _masks(self.staging if level in self.new else self.folder, level)
+        return dataclasses.replace(self._level(level), masks=masks)
 
     def _stored(self, level: int) -> Level:
         table = self.folder.read_record(level)
         magnitude = table["magnitude"].to_numpy() if not table["magnitude"].null_count else None
         counted = ("network_total", "network_kept", "network_kept_prev")
         numbers = {n: table[n][0].as_py() for n in columns("level") if n not in counted}
-        return Level(table["kept"].to_numpy(), magnitude, _masks(self.folder, level), numbers)
+        return Level(table["kept"].to_numpy(), magnitude, {}, numbers)
 
     def _record(self, level: int, current: Level, before: Level | None) -> pa.Table:
         return build_record(
