@@ -87,16 +87,18 @@ def _progress(found: Survey) -> Iterator[Callable[[FoundRun, int], None] | None]
 
 
 def _dry_run(found: Survey) -> Table:
+    from ..store.importers.found import escaped
+
     _say_skipped(found.skipped)
     rows = [
         (
             run.format,
             run.experiment,
-            run.replicate,
+            run.replicate or "0",
             run.levels[0].level,
             run.levels[-1].level,
             len(run.levels),
-            str(run.path),
+            escaped(str(run.path)),
         )
         for run in found.runs
     ]
@@ -139,7 +141,8 @@ def _closing(report: ImportReport, store: Path) -> str:
     if not report.runs:
         return _NOTHING if not report.skipped else "nothing was imported: the store is as it was"
     option = f" --store {store}" if store != store_path().absolute() else ""
-    counted = f"{report.new_levels} new level(s) of {len(report.runs)} run(s)"
+    several = len({run.run_id for run in report.runs})
+    counted = f"{report.new_levels} new level(s) of {several} run(s)"
     skipped = f", {len(report.skipped)} skipped" if report.skipped else ""
     first = report.runs[0].experiment_id
     return f"{counted}{skipped}; next: rgtool eigen {first} --by layer{option}"

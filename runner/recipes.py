@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from ..schemas.errors import RgtoolError, UsageError, did_you_mean
 from ..schemas.published_recipes import IMPORTS_ONLY, PUBLISHED
 from ..schemas.recipe import CHOICES, Recipe
 from ..schemas.steps import Step
+from ..schemas.toml import read_toml
 from .arithmetic import PRECISIONS
 from .images import Images
 from .models import BN_INITIALISERS, INITIALISERS, architecture, check
@@ -130,10 +130,10 @@ def read_recipe(path: Path) -> tuple[str, dict[str, Any]]:
         It names a field that a recipe does not have.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = read_toml(path)
     except OSError as error:
         raise RgtoolError(f"recipe {path}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise RgtoolError(f"recipe {path}: no TOML ({error}); write lines as lr = 0.05") from None
     base = values.pop("base", DEFAULT)
     known = {field.name for field in dataclasses.fields(Recipe)}

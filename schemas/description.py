@@ -14,6 +14,7 @@ from .files import write_atomic
 from .recipe import Recipe
 
 VERSION = 1
+_LISTS = ("files", "history", "aliases")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,11 @@ class Description:
         Files read by an import, with their sha256.
     inferred : mapping of str to str
         What an import concluded, and from what.
+    aliases : tuple of mapping
+        Names under which imports have seen this run: `experiment`, `replicate`, `variant`, `seed`
+        and the `levels` seen under them. The first is the one that the run bears.
+    mask_digests : mapping of str to str
+        In imports, a sum over the masks of each level, see `store.importers.identity`.
     created_at, updated_at : str
         Times, ISO 8601, UTC.
     """
@@ -70,13 +76,15 @@ class Description:
     history: tuple[str, ...] = ()
     files: tuple[Mapping[str, str], ...] = ()
     inferred: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[Mapping[str, Any], ...] = ()
+    mask_digests: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write the description as JSON, atomically."""
         values: dict[str, Any] = {"version": VERSION}
         values |= {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         values["recipe"] = self.recipe.to_json()
-        values |= {"files": list(self.files), "history": list(self.history)}
+        values |= {name: list(values[name]) for name in _LISTS}
         write_atomic(path, (json.dumps(values, indent=2) + "\n").encode())
 
     @classmethod
@@ -112,7 +120,7 @@ class Description:
                     f"reads up to {VERSION}): upgrade rgtool to read it"
                 )
             values["recipe"] = Recipe.from_json(values["recipe"])
-            for name in ("files", "history"):
+            for name in _LISTS:
                 values[name] = tuple(values.get(name, ()))
             description = cls(**values)
         except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:

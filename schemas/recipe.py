@@ -148,7 +148,10 @@ class Recipe:
         if not fits(value):
             raise UsageError(f"{name} is {value!r}: {words} is needed")
         if kind == "float":  # 1 and 1.0 are one number, so that one experiment has one identity
-            object.__setattr__(self, name, float(value))
+            try:
+                object.__setattr__(self, name, float(value))
+            except OverflowError:
+                raise UsageError(f"{name} is too large a number") from None
 
     def non_defaults(self) -> dict[str, Any]:
         """Return the fields that differ from the frozen defaults, in order of their names."""

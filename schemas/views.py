@@ -50,6 +50,8 @@ _DESCRIPTION_TYPES = {
     "history": "JSON",
     "files": "JSON",
     "inferred": "JSON",
+    "aliases": "JSON",
+    "mask_digests": "JSON",
 }
 # Of the run, repeated in every row: a query over all experiments then needs no join.
 RUN_COLUMNS = ("experiment_id", "architecture", "task", "seed")

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from ...schemas.errors import RgtoolError
 from ...schemas.stored import described, hold_no_object
 from ...schemas.torch_files import read_torch
-from .found import Found, FoundLevel, FoundRun, LevelData, Refused, Unreadable
+from .found import Found, FoundLevel, FoundRun, LevelData, Refused, Skipped, Unreadable, contained
 from .names import place
+from .numbers import number
 from .state import as_mask, named, unwrapped
 from .tree import Tree
 
@@ -45,8 +46,12 @@ def find(tree: Tree) -> Found:
         claimed.update(
             f for f in (root / "result.pt", root / "eval_results.txt") if f in tree.files
         )
-    runs = tuple(_run(tree, root, found) for root, found in sorted(steps.items()))
-    return Found(runs, frozenset(claimed))
+    runs: list[FoundRun] = []
+    skipped: list[Skipped] = []
+    for root, found in sorted(steps.items()):
+        with contained(root, skipped):
+            runs.append(_run(tree, root, found))
+    return Found(tuple(runs), frozenset(claimed), tuple(skipped))
 
 
 def _run(tree: Tree, root: Path, steps: Mapping[int, tuple[Path, ...]]) -> FoundRun:
@@ -98,7 +103,7 @@ def _shift(masks: Mapping[int, Path]) -> int:
             found = _masks(path).values()
         except (RgtoolError, OSError):
             continue
-        density = sum(np.count_nonzero(m) for m in found) / sum(m.size for m in found)
+        density = sum(np.count_nonzero(m) for m in found) / max(sum(m.size for m in found), 1)
         if abs(density - (1 - 0.1 * (k + 2))) > 0.02:
             return 0
         later += 1
@@ -146,16 +151,10 @@ def _recorded(path: Path | None, checkpoint: int) -> float | None:
         return None
     try:
         results = read_torch(path)
-        value = next(results[checkpoint][key] for key in _METRICS if key in results[checkpoint])
-        return float(value) if len(results) <= _CHECKPOINTS else None
-    except (
-        Unreadable,
-        OSError,
-        KeyError,
-        IndexError,
-        TypeError,
-        ValueError,
-        StopIteration,
-        OverflowError,
-    ):
+        one = results[checkpoint] if len(results) <= _CHECKPOINTS else {}
+        if not isinstance(one, Mapping):
+            return None
+        value = next(one[key] for key in _METRICS if key in one)
+        return number(value, str(path))
+    except (Unreadable, OSError, KeyError, IndexError, TypeError, StopIteration):
         return None

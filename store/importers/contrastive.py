@@ -16,7 +16,7 @@ import numpy as np
 
 from ...schemas.errors import RgtoolError
 from ...schemas.torch_files import read_torch
-from .found import Found, FoundLevel, FoundRun, LevelData
+from .found import Found, FoundLevel, FoundRun, LevelData, Skipped, contained
 from .names import place
 from .state import pruned_state, state_dict, unwrapped
 from .tree import Tree
@@ -48,36 +48,45 @@ def _find(
 ) -> Found:
     runs: list[FoundRun] = []
     claimed: set[Path] = set()
+    skipped: list[Skipped] = []
     for folder, files in tree.folders().items():
         epochs = {int(m[1]): f for f in files if (m := pattern.fullmatch(f.name)) is not None}
-        if not epochs or not _any_belongs(epochs, belongs):
-            continue
-        claimed.update(epochs.values())
-        # Copies of what was there before a pruning.
-        claimed.update(f for f in files if re.fullmatch(r"model_pruned\d+\.pt", f.name))
-        last = {(epoch - first) // _EPOCHS + 1: path for epoch, path in sorted(epochs.items())}
-        where = place(folder)
-        runs.append(
-            FoundRun(
-                format=format,
-                path=folder,
-                experiment=where.experiment,
-                replicate=where.replicate,
-                seed=where.seed,
-                levels=tuple(
-                    FoundLevel(level, (path,), partial(read, path))
-                    for level, path in sorted(last.items())
-                ),
-                recipe_name="chen2021a",
-                fields={"task": "imagenet", "init": "pretrained", "epochs": _EPOCHS},
-                implied_dense=True,
-                inferred={
-                    "task": f"the format: {format} pretraining on ImageNet",
-                    "level": f"epoch {first} is pruned already, {_EPOCHS} epochs a level",
-                },
-            )
-        )
-    return Found(tuple(runs), frozenset(claimed))
+        with contained(folder, skipped):
+            if not epochs or not _any_belongs(epochs, belongs):
+                continue
+            claimed.update(epochs.values())
+            # Copies of what was there before a pruning.
+            claimed.update(f for f in files if re.fullmatch(r"model_pruned\d+\.pt", f.name))
+            last = {(epoch - first) // _EPOCHS + 1: path for epoch, path in sorted(epochs.items())}
+            runs.append(_run(folder, format, first, last, read))
+    return Found(tuple(runs), frozenset(claimed), tuple(skipped))
+
+
+def _run(
+    folder: Path,
+    format: str,
+    first: int,
+    last: Mapping[int, Path],
+    read: Callable[[Path], LevelData],
+) -> FoundRun:
+    where = place(folder)
+    return FoundRun(
+        format=format,
+        path=folder,
+        experiment=where.experiment,
+        replicate=where.replicate,
+        seed=where.seed,
+        levels=tuple(
+            FoundLevel(level, (path,), partial(read, path)) for level, path in sorted(last.items())
+        ),
+        recipe_name="chen2021a",
+        fields={"task": "imagenet", "init": "pretrained", "epochs": _EPOCHS},
+        implied_dense=True,
+        inferred={
+            "task": f"the format: {format} pretraining on ImageNet",
+            "level": f"epoch {first} is pruned already, {_EPOCHS} epochs a level",
+        },
+    )
 
 
 def _any_belongs(epochs: Mapping[int, Path], belongs: Callable[[int, Path], bool]) -> bool:

@@ -16,8 +16,19 @@ from typing import Any
 
 from ...schemas.errors import RgtoolError
 from ...schemas.torch_files import read_torch
-from .found import Arrays, Found, FoundLevel, FoundRun, FoundWeights, LevelData, Unreadable
+from .found import (
+    Arrays,
+    Found,
+    FoundLevel,
+    FoundRun,
+    FoundWeights,
+    LevelData,
+    Skipped,
+    Unreadable,
+    contained,
+)
 from .names import Place, place, task_of
+from .numbers import number
 from .state import layer_weights, named, pruned_state, state_dict, unwrapped
 from .tree import Tree
 
@@ -51,21 +62,23 @@ def _find(
 ) -> Found:
     runs: list[FoundRun] = []
     claimed: set[Path] = set()
+    skipped: list[Skipped] = []
     for folder, files in tree.folders().items():
         states: dict[int, list[Path]] = {}
         for path in files:  # sorted: checkpoint before model_SA_best
             if (match := pattern.fullmatch(path.name)) is not None:
                 states.setdefault(int(match[1]), []).append(path)
-        if not states or not belongs([states[s][0] for s in sorted(states)]):
-            continue
-        claimed.update(path for paths in states.values() for path in paths)
-        rewound = [p for p in files if re.fullmatch(r"epoch_\d+_rewind_weight\.pt", p.name)]
-        claimed.update(rewound)
-        # Overwritten by every state: which one it holds is not told, and the best files say more.
-        if format == IMAGENET:
-            claimed.add(folder / "checkpoint.pth.tar")
-        runs.append(_run(folder, states, format, recipe_name))
-    return Found(tuple(runs), frozenset(claimed))
+        with contained(folder, skipped):
+            if not states or not belongs([states[s][0] for s in sorted(states)]):
+                continue
+            claimed.update(path for paths in states.values() for path in paths)
+            rewound = [p for p in files if re.fullmatch(r"epoch_\d+_rewind_weight\.pt", p.name)]
+            claimed.update(rewound)
+            # Overwritten by every state: which it holds is not told, and the best files say more.
+            if format == IMAGENET:
+                claimed.add(folder / "checkpoint.pth.tar")
+            runs.append(_run(folder, states, format, recipe_name))
+    return Found(tuple(runs), frozenset(claimed), tuple(skipped))
 
 
 def _run(
@@ -125,7 +138,7 @@ def _read_cifar(path: Path) -> LevelData:
     data = pruned_state(state_dict(loaded, str(path)), str(path))
     try:
         numbers = _accuracies(loaded.get("result", {}))
-    except (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError, Unreadable):
+    except (TypeError, AttributeError, Unreadable):
         return _with(data, {}, ("accuracy is left out: 'result' is damaged",))
     return _with(data, numbers)
 
@@ -156,13 +169,13 @@ def _read_imagenet(path: Path) -> LevelData:
     data = pruned_state(state, str(path))
     try:
         return _with(data, {"accuracy": _fraction(loaded["best_acc1"])})
-    except (KeyError, TypeError, ValueError, OverflowError, Unreadable):
+    except (KeyError, Unreadable):
         return _with(data, {}, ("accuracy is left out: there is no best_acc1",))
 
 
 def _fraction(percent: Any) -> float:
     """Turn percent into a fraction; six digits, since a float32 tensor holds no more."""
-    return round(float(percent) / 100, 6)
+    return round(number(percent, "an accuracy") / 100, 6)
 
 
 def _with(

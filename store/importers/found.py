@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...schemas.errors import Refused, Unreadable, printable
+from ...schemas.errors import Refused, RgtoolError, StoreError, Unreadable, printable
 
 __all__ = [
     "Arrays", "Found", "FoundLevel", "FoundRun", "FoundWeights", "LevelData", "Refused", "Shapes",
-    "Skipped", "Unreadable", "printable",
+    "Skipped", "Unreadable", "contained", "escaped", "failure", "printable",
 ]  # fmt: skip
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -22,6 +23,57 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 _LONGEST = 280  # characters of a reason
+
+
+def escaped(text: str) -> str:
+    r"""Return a text with every character that is no sign, or no character, as Python writes it.
+
+    Examples
+    --------
+    >>> escaped("r\udcff"), escaped("a\x1bb"), escaped("so, ü")
+    ('r\\xff', 'a\\x1bb', 'so, ü')
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # a byte of a name that is not UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
+def failure(error: Exception) -> str:
+    """Say in one line what an import has tripped over."""
+    if isinstance(error, RgtoolError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "it takes more memory than there is"
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    if isinstance(error, OSError):
+        return f"{error.filename or ''}: {error.strerror or error}".removeprefix(": ")
+    said = str(error).strip().splitlines()
+    return f"it cannot be imported ({type(error).__name__}{': ' + said[0] if said else ''})"
+
+
+@contextmanager
+def contained(path: Path, skipped: list[Skipped]) -> Iterator[None]:
+    """Contain what goes wrong inside: it is the failure of this path and of nothing else.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read or written, which stops everything.
+    """
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:  # whatever a stranger's file provokes
+        reason = failure(error).removeprefix(f"{path}: ").replace(f"{path}/", "")
+        skipped.append(Skipped(str(path), reason))
 
 
 @dataclass(frozen=True)
@@ -92,7 +144,7 @@ class FoundRun:
     experiment : str
         Name for what the runs of one experiment have in common.
     replicate : str
-        Tells the runs of the experiment apart.
+        Tells the runs of the experiment apart; empty where nothing tells it.
     variant : str
         Tells runs apart that may share experiment, replicate and masks, such as a branch.
     levels : tuple of FoundLevel
@@ -130,6 +182,20 @@ class FoundRun:
     inferred: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Escape what file names hold that is no text."""
+        for name in ("experiment", "replicate", "variant"):
+            object.__setattr__(self, name, escaped(getattr(self, name)))
+        for name in ("fields", "inferred"):
+            texts = {k: escaped(v) if isinstance(v, str) else v
+                     for k, v in getattr(self, name).items()}  # fmt: skip
+            object.__setattr__(self, name, texts)
+
+    def relative(self, path: Path) -> str:
+        """Return a path relative to the run, with `/`, escaped; of a run of one file its name."""
+        root = self.path.parent if self.path in (path, path.parent / self.path.name) else self.path
+        return escaped(path.relative_to(root).as_posix())
+
 
 @dataclass(frozen=True)
 class Skipped:
@@ -148,7 +214,7 @@ class Skipped:
 
     def __post_init__(self) -> None:
         """Keep what strangers wrote from speaking to a terminal."""
-        object.__setattr__(self, "path", printable(self.path))
+        object.__setattr__(self, "path", escaped(self.path))
         object.__setattr__(self, "reason", printable(self.reason)[:_LONGEST])
 
     def __str__(self) -> str:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ...schemas.errors import RgtoolError, StoreError, UsageError, did_you_mean
+from ...schemas.errors import StoreError, UsageError, did_you_mean
 from ...schemas.published_recipes import PUBLISHED
 from . import bert_tickets, contrastive, cv_lth, openlth, safetensors_masks, tables, torch_prune
-from .found import Found, FoundRun, Skipped
-from .ingest import Ingest
+from .found import Found, FoundRun, Skipped, contained
+from .ingest import ingest
 from .recognise import read_blocks
 from .report import Choices, ImportedRun, ImportReport
+from .staging import Staging
 from .tree import Tree, walk
 
 # In this order: the formats whose layout says most come first, and take their files away.
@@ -68,10 +69,11 @@ def survey(paths: Iterable[str | Path], format: str | None = None) -> Survey:
         skipped += own.skipped
         tree = tree.without(own.claimed)
         for find in formats.values():
-            found = find(tree)
-            runs += found.runs
-            skipped += found.skipped
-            tree = tree.without(found.claimed)
+            with contained(tree.root, skipped):
+                found = find(tree)
+                runs += found.runs
+                skipped += found.skipped
+                tree = tree.without(found.claimed)
         skipped += [
             Skipped(str(file), _unclaimed(format))
             for file in tree.files
@@ -113,19 +115,16 @@ def import_runs(
     """
     done: list[ImportedRun] = []
     skipped = list(found.skipped)
-    for run in found.runs:
-        try:
-            ingest = Ingest(
-                store, run, choices, partial(on_level, run) if on_level else lambda _: None
-            )
-            done.append(ingest.run())
-        except OSError as error:
-            raise StoreError(
-                f"{store}: cannot be written ({error}): no run is half there"
-            ) from None
-        except RgtoolError as error:
-            reason = str(error).removeprefix(f"{run.path}: ").replace(f"{run.path}/", "")
-            skipped.append(Skipped(str(run.path), reason))
+    with Staging(store) as staging:
+        for run in found.runs:
+            told = partial(on_level, run) if on_level else lambda _: None
+            with contained(run.path, skipped):
+                try:
+                    done.append(ingest(staging, run, choices, told))
+                except OSError as error:  # what reads a source says so by other errors
+                    raise StoreError(
+                        f"{store}: cannot be written ({error}): no run is half there"
+                    ) from None
     return ImportReport(tuple(done), tuple(skipped))
 
 

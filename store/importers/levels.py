@@ -1,15 +1,16 @@
-"""Levels in canonical order, each held to the one before, on their way into a run's folder."""
+"""Levels in canonical order on their way into a run's folder."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...schemas.blocks import Layer
 from ...schemas.errors import RecordError
 from ...schemas.layout import RunFolder
 from ...schemas.record import build_record, columns, write_record
@@ -35,8 +36,40 @@ class Level:
     numbers: Mapping[str, float | bool | None]
 
 
+def hold_nested(network: Recognised, before: Level, current: Level, lower: int, level: int) -> None:
+    """Hold a level to one below it: what is pruned stays pruned.
+
+    Raises
+    ------
+    Refused
+        It does not.
+    """
+    for layer, a, b in zip(network.layers, before.kept, current.kept, strict=True):
+        old, new = before.masks.get(layer.name), current.masks.get(layer.name)
+        grown = b > a if old is None or new is None else bool((new & ~old).any())
+        if grown:
+            raise Refused(
+                f"layer {layer.name} keeps weights at level {level} that level {lower} had "
+                "pruned: these are not levels of one run"
+            )
+
+
 class Steps:
-    """The records of a run as they are staged, each held to the level before it."""
+    """The records of the levels that a run gains, staged beside their masks.
+
+    Parameters
+    ----------
+    folder, staging : RunFolder
+        The run, and where it is put together.
+    network : Recognised
+        Its layers.
+    exempt : sequence of str
+        Layers that are counted and never pruned.
+    there : sequence of int
+        Levels that the run has.
+    new : mapping of int to Level
+        Those that it gains.
+    """
 
     def __init__(
         self,
@@ -45,55 +78,46 @@ class Steps:
         network: Recognised,
         exempt: Sequence[str],
         there: Sequence[int],
+        new: Mapping[int, Level],
     ) -> None:
         self.folder, self.staging, self.network, self.exempt = folder, staging, network, exempt
-        self.there = set(there)
-        self.added: dict[int, Level] = {}
-        self.last: tuple[int, Level] | None = None
+        self.new = new
+        self.all = sorted({*there, *new})
 
-    def add(self, level: int, current: Level) -> None:
-        """Stage one level; levels come in ascending order."""
-        before = self._before(level)
-        if before is not None:
-            self._hold_nested(before[1], current, before[0], level)
-        direct = before[1] if before is not None and before[0] == level - 1 else None
-        if current.masks:
-            write_mask(self.staging.mask(level), current.masks, flush=False)
-        record = self._record(level, current, direct)
-        write_record(self.staging.record(level), record, flush=False)
-        self.added[level] = dataclasses.replace(current, masks={})
-        self.last = (level, current)
+    def hold_nested(self) -> None:
+        """Hold new levels to those of the run between which they lie.
 
-    def _before(self, level: int) -> tuple[int, Level] | None:
-        """Return the nearest level below: the one staged last, or one that is in the store."""
-        below = max((n for n in self.there if n < level), default=-1)
-        if self.last is not None and self.last[0] > below:
-            return self.last
-        return (below, self._stored(below)) if below >= 0 else None
+        Raises
+        ------
+        Refused
+            They are not levels of one run.
+        """
+        for lower, level in zip(self.all, self.all[1:], strict=False):
+            if (lower in self.new) != (level in self.new):
+                one, other = self._with_masks(lower), self._with_masks(level)
+                hold_nested(self.network, one, other, lower, level)
+
+    def write(self) -> None:
+        """Stage the records of new levels, and of those whose previous level is new."""
+        for level in self.all:
+            if level in self.new or level - 1 in self.new:
+                before = self._level(level - 1) if level - 1 in self.all else None
+                record = self._record(level, self._level(level), before)
+                write_record(self.staging.record(level), record, flush=False)
+
+    def _level(self, level: int) -> Level:
+        return self.new[level] if level in self.new else self._stored(level)
+
+    def _with_masks(self, level: int) -> Level:
+        masks = _masks(self.staging if level in self.new else self.folder, level)
+        return dataclasses.replace(self._level(level), masks=masks)
 
     def _stored(self, level: int) -> Level:
         table = self.folder.read_record(level)
-        if table["layer"].to_pylist() != [layer.name for layer in self.network.layers]:
-            raise Refused(f"run {self.folder.path.name}: its layers in the store are others")
         magnitude = table["magnitude"].to_numpy() if not table["magnitude"].null_count else None
-        mask = self.folder.mask(level)
-        try:
-            masks = read_mask(mask) if mask.exists() else {}
-        except RecordError as error:
-            raise Refused(str(error)) from None
         counted = ("network_total", "network_kept", "network_kept_prev")
         numbers = {n: table[n][0].as_py() for n in columns("level") if n not in counted}
-        return Level(table["kept"].to_numpy(), magnitude, masks, numbers)
-
-    def _hold_nested(self, before: Level, current: Level, lower: int, level: int) -> None:
-        for layer, a, b in zip(self.network.layers, before.kept, current.kept, strict=True):
-            old, new = before.masks.get(layer.name), current.masks.get(layer.name)
-            grown = b > a if old is None or new is None else bool((new & ~old).any())
-            if grown:
-                raise Refused(
-                    f"layer {layer.name} keeps weights at level {level} that level {lower} had "
-                    "pruned: these are not levels of one run"
-                )
+        return Level(table["kept"].to_numpy(), magnitude, {}, numbers)
 
     def _record(self, level: int, current: Level, before: Level | None) -> pa.Table:
         return build_record(
@@ -109,20 +133,54 @@ class Steps:
             numbers=current.numbers,
         )
 
-    def rewrite_after(self) -> None:
-        """Stage the records that follow a gap which is filled now: their previous counts change."""
-        for level, added in self.added.items():
-            if level + 1 in self.there:
-                mask = self.staging.mask(level)
-                current = dataclasses.replace(added, masks=read_mask(mask) if mask.exists() else {})
-                after = self._stored(level + 1)
-                self._hold_nested(current, after, level, level + 1)
-                record = self._record(level + 1, after, current)
-                write_record(self.staging.record(level + 1), record, flush=False)
-
     def move_in(self) -> None:
         """Move what is staged into the folder of the run, masks before records."""
         self.folder.make()
         for part in ("masks", "records"):
             for path in sorted((self.staging.path / part).iterdir()):
                 path.replace(self.folder.path / part / path.name)
+
+
+def _masks(folder: RunFolder, level: int) -> Masks:
+    path = folder.mask(level)
+    try:
+        return read_mask(path) if path.exists() else {}
+    except RecordError as error:
+        raise Refused(str(error)) from None
+
+
+def adopt(
+    table: pa.Table, network: Recognised, levels: Mapping[int, Level], staging: RunFolder
+) -> tuple[Recognised, dict[int, Level]]:
+    """Bring levels into the names and the order of layers that a run in the store has.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        A record of that run.
+    network, levels
+        What comes in; the sources name the same layers.
+    staging : RunFolder
+        Where the masks of these levels lie.
+    """
+    layers = tuple(_layers(table))
+    sources = tuple(table["source_layer"].to_pylist())
+    if (layers, sources) == (network.layers, network.sources):
+        return network, dict(levels)
+    order = [network.sources.index(source) for source in sources]
+    names = {network.layers[i].name: layer.name for i, layer in zip(order, layers, strict=True)}
+    for level in levels:
+        if masks := _masks(staging, level):
+            renamed = {new: masks[old] for old, new in names.items()}
+            write_mask(staging.mask(level), renamed, flush=False)
+    taken = Recognised(network.architecture, layers, sources, network.prunable, (), network.why)
+    return taken, {
+        n: Level(x.kept[order], x.magnitude if x.magnitude is None else x.magnitude[order], {},
+                 x.numbers)
+        for n, x in levels.items()
+    }  # fmt: skip
+
+
+def _layers(table: pa.Table) -> Iterator[Layer]:
+    for row in table.select(["layer", "kind", "shape", "block", "stage"]).to_pylist():
+        yield Layer(row["layer"], row["kind"], tuple(row["shape"]), row["block"], row["stage"])

@@ -17,7 +17,18 @@ from typing import Any
 
 from ...schemas.stored import described, hold_no_object
 from ...schemas.torch_files import read_torch
-from .found import Arrays, Found, FoundLevel, FoundRun, FoundWeights, LevelData, Refused, Unreadable
+from .found import (
+    Arrays,
+    Found,
+    FoundLevel,
+    FoundRun,
+    FoundWeights,
+    LevelData,
+    Refused,
+    Skipped,
+    Unreadable,
+    contained,
+)
 from .safe import read_text
 from .state import as_mask, layer_weights, named, state_dict, unwrapped
 from .tree import Tree
@@ -45,8 +56,12 @@ def find(tree: Tree) -> Found:
             key = (folder.parent.parent, folder.name, suffix)
             assert level is not None
             places.setdefault(key, {}).setdefault(int(level[1]), files)
-    runs = tuple(_run(tree, *key, levels) for key, levels in sorted(places.items()))
-    return Found(runs, frozenset(claimed))
+    runs: list[FoundRun] = []
+    skipped: list[Skipped] = []
+    for key, levels in sorted(places.items()):
+        with contained(key[0], skipped):
+            runs.append(_run(tree, *key, levels))
+    return Found(tuple(runs), frozenset(claimed), tuple(skipped))
 
 
 def _suffixes(files: Sequence[Path]) -> list[str]:
@@ -70,7 +85,7 @@ def _run(
         format=FORMAT,
         path=replicate,
         experiment="/".join(parts),
-        replicate=match[1] if match else "0",
+        replicate=match[1] if match else "",
         variant="/".join(parts[1:]),
         levels=tuple(
             FoundLevel(level, *_level(files, suffix)) for level, files in sorted(levels.items())
@@ -242,7 +257,8 @@ def _fields(hparams: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]
     for field, key in numbers.items():
         if (value := _number(hparams.get(key))) is not None:
             fields[field] = value
-    if (batch := _number(hparams.get("batch_size"))) is not None:
+    batch = _number(hparams.get("batch_size"))
+    if batch is not None and batch.is_integer():
         fields["batch_size"] = int(batch)
     if (match := re.fullmatch(r"(\d{1,6})ep", hparams.get("training_steps", ""))) is not None:
         fields["epochs"] = int(match[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,30 @@ from numpy.typing import NDArray
 
 from ...schemas.layout import RunFolder
 from ...schemas.tensors import write_tensors
-from .found import FoundRun, Unreadable
+from .found import FoundRun, Unreadable, failure
 from .recognise import Recognised
 from .safe import digest
 
 Weights = dict[str, NDArray[Any]]
+FileEntry = dict[str, str]
 
 
-def file_entry(found: FoundRun, path: Path) -> dict[str, str]:
-    """Name a file that was read, relative to its run, with its sha256."""
-    root = found.path if found.path.is_dir() else found.path.parent
-    return {"path": path.relative_to(root).as_posix(), "sha256": digest(path)}
+def entries(found: FoundRun, paths: Iterable[Path]) -> list[FileEntry]:
+    """Name files that were read, relative to their run, with their sha256.
+
+    Raises
+    ------
+    Unreadable
+        One is gone, or may not be read.
+    """
+    return [{"path": found.relative(path), "sha256": _digest(path)} for path in paths]
+
+
+def _digest(path: Path) -> str:
+    try:
+        return digest(path)
+    except OSError as error:
+        raise Unreadable(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def scales(found: FoundRun, network: Recognised, notes: list[str]) -> dict[str, dict[str, float]]:
@@ -64,7 +77,7 @@ def _start(found: FoundRun, network: Recognised, name: str, notes: list[str]) ->
     try:
         arrays = found.starts[name].read()
     except (Unreadable, OSError) as error:
-        notes.append(f"{name} weights are left out: {error}")
+        notes.append(f"{name} weights are left out: {failure(error)}")
         return {}
     pairs = list(zip(network.layers, network.sources, strict=True))
     if any(x.shape != getattr(arrays.get(source), "shape", None) for x, source in pairs):
@@ -76,7 +89,11 @@ def _start(found: FoundRun, network: Recognised, name: str, notes: list[str]) ->
 def _dense(found: FoundRun, network: Recognised, notes: list[str]) -> Weights:
     """Read the weights at the end of level 0, in canonical names."""
     dense = next((level for level in found.levels if level.level == 0), None)
-    weights = dense.read().weights if dense is not None else {}
+    try:
+        weights = dense.read().weights if dense is not None else {}
+    except (Unreadable, OSError) as error:
+        notes.append(f"dense weights are left out: {failure(error)}")
+        return {}
     pairs = list(zip(network.layers, network.sources, strict=True))
     if any(source not in weights for _, source in pairs):
         notes.append("no weights of the trained dense network are there to keep")

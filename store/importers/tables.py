@@ -14,7 +14,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .found import Found, FoundLevel, FoundRun, LevelData, Refused, Skipped, Unreadable
+from .found import (
+    Found,
+    FoundLevel,
+    FoundRun,
+    LevelData,
+    Refused,
+    Skipped,
+    Unreadable,
+    contained,
+)
 from .names import MAX_LEVEL
 from .safe import read_text
 from .tree import Tree
@@ -37,18 +46,15 @@ def find(tree: Tree) -> Found:
     for path in tree.files:
         if path.suffix.lower() not in (".csv", ".parquet"):
             continue
-        try:
+        claimed.add(path)
+        with contained(path, skipped):
             rows = _rows(path)
-            if rows is None:
-                if path == tree.root:
-                    claimed.add(path)
-                    skipped.append(Skipped(str(path), OTHER))
-                continue
-            claimed.add(path)
-            runs += _runs(path, rows)
-        except (Refused, Unreadable) as error:
-            claimed.add(path)
-            skipped.append(Skipped(str(path), str(error).removeprefix(f"{path}: ")))
+            if rows is not None:
+                runs += _runs(path, rows)
+            elif path == tree.root:
+                skipped.append(Skipped(str(path), OTHER))
+            else:
+                claimed.remove(path)
     return Found(tuple(runs), frozenset(claimed), tuple(skipped))
 
 

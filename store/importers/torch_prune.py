@@ -6,14 +6,14 @@ number in the file's name, or stands in `manifest.json`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from ...schemas.torch_files import read_torch
-from .found import Found, FoundLevel, FoundRun, LevelData, Skipped
+from .found import Found, FoundLevel, FoundRun, LevelData, Skipped, contained
 from .manifest import read_manifest
-from .names import Numbered, numbered, place, task_of
+from .names import Numbered, copies, main_group, numbered, place, task_of
 from .state import pruned_state, state_dict
 from .tree import Tree
 
@@ -37,35 +37,54 @@ def find_numbered(
         mine = [file for file in files if file.name.endswith(suffixes)]
         if not mine:
             continue
-        found = read_manifest(folder, mine, files)
         claimed.update(mine)
-        if found is not None:
+        with contained(folder, skipped):
+            found = read_manifest(folder, mine, files)
+            if found is None:
+                runs += _by_number(folder, format, suffixes, mine, skipped, read)
+                continue
             skipped += found.skipped
             if found.levels:
                 runs.append(_listed(folder, format, found.levels, found.told, read))
-            continue
-        groups, plain = numbered(mine, suffixes)
-        skipped += [
-            Skipped(str(path), "no level in its name, and no manifest.json") for path in plain
-        ]
-        for group in groups:
-            if group.twice:
-                names = ", ".join(path.name for path in group.twice[:3])
-                skipped.append(Skipped(str(folder), f"two files of one level: {names}"))
-            else:
-                runs.append(_numbered(folder, format, group, len(groups) > 1, read))
     return Found(tuple(runs), frozenset(claimed), tuple(skipped))
 
 
+def _by_number(
+    folder: Path,
+    format: str,
+    suffixes: tuple[str, ...],
+    files: list[Path],
+    skipped: list[Skipped],
+    read: Callable[[Path], LevelData],
+) -> Iterator[FoundRun]:
+    twins = copies(files, suffixes)
+    skipped += [
+        Skipped(str(path), f"a copy of {original.name}, by its name")
+        for path, original in twins.items()
+    ]
+    groups, plain = numbered([path for path in files if path not in twins], suffixes)
+    skipped += [Skipped(str(path), "no level in its name, and no manifest.json") for path in plain]
+    main = main_group(groups)
+    for group in groups:
+        if main is not None and len(group.files) == 1 < len(main.files):
+            (path,) = group.files.values()
+            skipped.append(Skipped(str(path), f"lies beside {main.stem} and is none of its levels"))
+        elif group.twice:
+            names = ", ".join(path.name for path in group.twice[:3])
+            skipped.append(Skipped(str(folder), f"two files of one level: {names}"))
+        else:
+            yield _numbered(folder, format, group, group is not main, read)
+
+
 def _numbered(
-    folder: Path, format: str, group: Numbered, several: bool, read: Callable[[Path], LevelData]
+    folder: Path, format: str, group: Numbered, beside: bool, read: Callable[[Path], LevelData]
 ) -> FoundRun:
     where = place(folder)
     task, why = task_of(folder)
     return FoundRun(
         format=format,
         path=folder,
-        experiment=f"{where.experiment}/{group.stem}" if several else where.experiment,
+        experiment=f"{where.experiment}/{group.stem}" if beside else where.experiment,
         replicate=where.replicate,
         seed=where.seed,
         levels=tuple(

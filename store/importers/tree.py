@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...schemas.errors import UsageError
+from ...schemas.errors import UsageError, printable
 from .found import Skipped
 
 
@@ -49,19 +49,21 @@ class Tree:
 
 
 def walk(root: Path) -> Tree:
-    """List what lies under a path, without following links out of it.
+    """List what lies under a path, without following links out of it; dot files do not exist.
 
     Raises
     ------
     UsageError
         There is nothing at this path, or it is neither a folder nor a file.
     """
-    root = root.expanduser().absolute()
-    if not root.exists():
-        raise UsageError(f"{root}: no such file or folder")
-    if root.is_file():
+    try:
+        root = root.expanduser().absolute()
+        mode = root.stat().st_mode
+    except (OSError, ValueError, RuntimeError):  # too long a name, a home that nobody has
+        raise UsageError(f"{printable(str(root))[:200]}: no such file or folder") from None
+    if stat.S_ISREG(mode):
         return Tree(root, (root,))
-    if not root.is_dir():
+    if not stat.S_ISDIR(mode):
         raise UsageError(f"{root}: neither a folder nor a file")
     files: list[Path] = []
     skipped: list[Skipped] = []
@@ -73,21 +75,28 @@ def walk(root: Path) -> Tree:
             files.append(path)
         elif not path.is_dir():
             skipped.append(Skipped(str(path), "neither a file nor a folder"))
-        elif path.is_symlink():
+        else:
             skipped.append(Skipped(str(path), "a symbolic link to a folder is not followed"))
     return Tree(root, tuple(sorted(files)), tuple(skipped))
 
 
 def _entries(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
     """Yield everything but plain folders; linked folders come as entries and are not entered."""
-
-    def note(error: OSError) -> None:
-        skipped.append(Skipped(str(error.filename), f"cannot be listed ({error.strerror})"))
-
-    for folder, folders, files in os.walk(root, onerror=note):
-        here = Path(folder)
-        yield from (here / name for name in files)
-        yield from (here / name for name in folders if (here / name).is_symlink())
+    folders = [str(root)]
+    while folders:  # not os.walk, which is as deep in calls as the tree is
+        here = folders.pop()
+        try:
+            with os.scandir(here) as entries:
+                found = [
+                    (entry.path, entry.is_dir(follow_symlinks=False))
+                    for entry in entries
+                    if not entry.name.startswith(".")
+                ]
+        except OSError as error:
+            skipped.append(Skipped(here, f"cannot be listed ({error.strerror})"))
+            continue
+        folders += [path for path, folder in found if folder]
+        yield from (Path(path) for path, folder in found if not folder)
 
 
 def _stays_inside(path: Path, root: Path) -> bool:

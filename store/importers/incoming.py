@@ -1,0 +1,245 @@
+"""A run that was found, read once: its network, and its levels in canonical order."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ...schemas.errors import RgtoolError
+from ...schemas.layout import RunFolder
+from ...schemas.tensors import write_mask
+from .found import FoundLevel, FoundRun, LevelData, Refused, Unreadable, failure
+from .identity import Alias, Content, counts_digest, mask_digest
+from .levels import Level, Masks, hold_nested
+from .recognise import Recognised, recognise
+from .report import Choices
+
+_LARGEST = 2**31  # a record holds shapes as 32-bit numbers
+
+
+class Incoming:
+    """The levels of a run, each held to the one before; their masks lie in a folder.
+
+    Parameters
+    ----------
+    found : FoundRun
+        The run.
+    choices : Choices
+        What the user says.
+    folder : RunFolder
+        Where masks are written.
+    on_level : callable
+        Called with each level when it is done.
+
+    Attributes
+    ----------
+    network : Recognised
+        Its layers.
+    levels : dict of int to Level
+        What was read, ascending, without masks.
+    digests : dict of int to str
+        Sums over the masks, or the counts of a table.
+    notes : list of str
+        For the user.
+    missing : set of int
+        Levels that cannot be read.
+
+    Raises
+    ------
+    Refused
+        Levels contradict one another, or nothing is pruned.
+    OSError
+        The disk is full or not writable.
+    """
+
+    def __init__(
+        self,
+        found: FoundRun,
+        choices: Choices,
+        folder: RunFolder,
+        on_level: Callable[[int], None],
+    ) -> None:
+        self.found, self.choices, self.folder = found, choices, folder
+        self.notes: list[str] = list(found.notes)
+        self.missing: set[int] = set()
+        self.levels: dict[int, Level] = {}
+        self.digests: dict[int, str] = {}
+        self._before: tuple[int, Level] | None = None
+        self._first: tuple[int, Level] | None = None
+        self.network = self._recognise()
+        self._read_all(on_level)
+
+    @property
+    def content(self) -> Content:
+        """What tells the run apart."""
+        found = self.found
+        alias = Alias(
+            found.experiment, found.replicate, found.variant, found.seed, tuple(self.levels)
+        )
+        accuracies = {n: level.numbers.get("accuracy") for n, level in self.levels.items()}
+        return Content(self.digests, (alias,), accuracies)
+
+    @property
+    def counts(self) -> dict[int, tuple[int, int]]:
+        """Total and kept weights of every level."""
+        total = sum(layer.total for layer in self.network.layers)
+        return {n: (total, int(level.kept.sum())) for n, level in self.levels.items()}
+
+    def why_nothing(self) -> str:
+        """Say why there is no flow in it."""
+        if self.notes:
+            return self.notes[-1].partition("left out: ")[2] or self.notes[-1]
+        return "no level with anything pruned: there is no flow in it"
+
+    # The network.
+
+    def _recognise(self) -> Recognised:
+        """Read the first pruned level, which tells the layers."""
+        for level in self.found.levels:
+            with self._named(level):
+                data = self._read(level)
+                if data is None or not _pruned(data):
+                    continue
+                network = self._network(data)
+                self.notes += data.notes
+                self._first = level.level, self._canonical(data, network)
+                return network
+        raise Refused(self.why_nothing())
+
+    def _network(self, data: LevelData) -> Recognised:
+        masked = tuple(data.kept or data.masks)
+        if not all(name.strip() for name in masked):
+            raise Refused("a layer without a name")
+        for name in masked:
+            if any(size >= _LARGEST for size in data.shapes[name]):
+                raise Refused(f"layer {name} has shape {tuple(data.shapes[name])}: no such layer")
+        told, blocks = self.found.fields.get("architecture"), self.choices.blocks
+        if self.choices.architecture is None and told is not None:
+            try:
+                return recognise(data.shapes, masked, named=told, blocks=blocks)
+            except Refused as error:  # the source errs about itself: its weights tell
+                self.notes.append(f"the source names another network: {error}")
+        return recognise(data.shapes, masked, named=self.choices.architecture, blocks=blocks)
+
+    # The levels.
+
+    def _read_all(self, on_level: Callable[[int], None]) -> None:
+        implied = self.found.implied_dense and all(x.level for x in self.found.levels)
+        if implied:
+            masks = {x.name: np.ones(x.shape, np.bool_) for x in self.network.layers}
+            totals = np.array([layer.total for layer in self.network.layers], np.int64)
+            self._stage(0, Level(totals, None, masks, {}))
+            self.notes.append("level 0 is implied: the format prunes before it first writes")
+        for level in self.found.levels:
+            with self._named(level):
+                current = self._take_first(level.level)
+                if current is None and (data := self._read(level)) is not None:
+                    self.notes += data.notes
+                    current = self._canonical(data, self.network)
+                if current is not None:
+                    self._stage(level.level, current)
+            on_level(level.level)
+        self._before = None
+
+    def _take_first(self, level: int) -> Level | None:
+        """Hand out the level that told the network, and let go of it."""
+        if self._first is None or self._first[0] != level:
+            return None
+        first, self._first = self._first[1], None
+        return first
+
+    def _read(self, level: FoundLevel) -> LevelData | None:
+        """Read a level; None, and a note, where its files cannot be read."""
+        if level.level in self.missing:
+            return None
+        try:
+            return level.read()
+        except (Unreadable, OSError) as error:
+            self.missing.add(level.level)
+            self.notes.append(f"level {level.level} is left out: {failure(error)}")
+            return None
+
+    def _stage(self, level: int, current: Level) -> None:
+        """Keep a level; its masks go to the folder."""
+        sources = self.network.sources
+        if self._before is not None:
+            hold_nested(self.network, self._before[1], current, self._before[0], level)
+        if current.masks:
+            write_mask(self.folder.mask(level), current.masks, flush=False)
+            masks = zip(sources, current.masks.values(), strict=True)
+            self.digests[level] = mask_digest(dict(masks))
+        else:
+            totals = [layer.total for layer in self.network.layers]
+            self.digests[level] = counts_digest(sources, totals, current.kept.tolist())
+        self.levels[level] = dataclasses.replace(current, masks={})
+        self._before = level, current
+
+    @contextmanager
+    def _named(self, level: FoundLevel) -> Iterator[None]:
+        """Put the name of a level's file before whatever is wrong with it."""
+        try:
+            yield
+        except OSError:
+            raise  # of the folder that masks are written to
+        except Exception as error:
+            file, text = level.files[0], failure(error)
+            if isinstance(error, RgtoolError) and file.name in text:
+                raise
+            raise Refused(f"{self.found.relative(file)}: {text}") from error
+
+    def _canonical(self, data: LevelData, network: Recognised) -> Level:
+        """Bring a level into the order and names of the network, and hold it to its shapes."""
+        masks: Masks = {}
+        kept: list[int] = []
+        magnitude: list[float] = []
+        extra = set(data.masks) - set(network.sources)
+        if extra and data.masks:
+            raise Refused(f"there is a mask of {sorted(extra)[0]} at some levels only")
+        for layer, source in zip(network.layers, network.sources, strict=True):
+            shape = data.shapes.get(source)
+            due = (layer.total,) if data.kept else layer.shape
+            if shape is None or tuple(shape) != due:
+                what = "is missing" if shape is None else f"has shape {tuple(shape)}"
+                raise Refused(f"layer {source} {what}, {due} at other levels")
+            if data.kept:
+                kept.append(data.kept[source])
+                continue
+            if data.masks and source not in data.masks:
+                raise Refused(f"there is a mask of {source} at some levels only")
+            mask = data.masks[source] if data.masks else np.ones(layer.shape, np.bool_)
+            masks[layer.name] = mask
+            kept.append(int(np.count_nonzero(mask)))
+            if source in data.weights:
+                weights = np.abs(data.weights[source], dtype=np.float64)
+                magnitude.append(float(weights.sum(where=mask)))
+        whole = len(magnitude) == len(network.layers) and bool(np.isfinite(magnitude).all())
+        return Level(
+            np.array(kept, np.int64),
+            np.array(magnitude) if whole else None,
+            masks,
+            self._numbers(data.numbers),
+        )
+
+    def _numbers(self, numbers: Mapping[str, float | bool | None]) -> dict[str, Any]:
+        """Hold the numbers of a level to their ranges; what is out of range is named and null."""
+        held: dict[str, Any] = {}
+        for name, value in numbers.items():
+            fine = value is None or (
+                0 <= value <= 1 if name.endswith("accuracy") else np.isfinite(value)
+            )
+            held[name] = value if fine else None
+            if not fine and name.endswith("accuracy"):
+                self.notes.append(f"{name} {value} is no fraction: left out")
+        loss = numbers.get("loss")
+        held["diverged"] = loss is not None and not np.isfinite(loss)
+        return held
+
+
+def _pruned(data: LevelData) -> bool:
+    if data.kept:
+        return any(kept < np.prod(data.shapes[name]) for name, kept in data.kept.items())
+    return any(not mask.all() for mask in data.masks.values())

@@ -1,0 +1,109 @@
+"""Where imports are put together, and the one lock under which they take their place.
+
+`.importing/` of a store holds the file `lock`, which stays for good: a lock file that its
+holder removes lets two in, the one that holds the removed file and the one that makes it anew.
+Beside it every process that imports has a folder of its own, locked as long as it lives; what a
+killed one has left is cleared away by the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ...schemas.layout import RunFolder
+from ...schemas.lock import Locked, lock
+from .known import Known
+
+FOLDER = ".importing"
+_WAIT = 600.0  # seconds; what is done under the lock takes a moment for each run
+
+
+class Staging:
+    """A process that imports into a store: its folder, and what it knows of the store.
+
+    Nothing is created before the first run is put together.
+
+    Parameters
+    ----------
+    store : Path
+        The store.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self.store = store
+        self._root = store / FOLDER
+        self._own = contextlib.ExitStack()
+        self._folder: Path | None = None
+        self._known: Known | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._own.close()
+
+    @contextmanager
+    def run(self) -> Iterator[RunFolder]:
+        """Hand out an empty folder to put a run together in, and clear it away afterwards.
+
+        Raises
+        ------
+        OSError
+            The store cannot be written.
+        """
+        if self._folder is None:
+            self._folder = self._settle()
+        folder = RunFolder(self._folder / "run")
+        folder.make()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder.path, ignore_errors=True)
+
+    @contextmanager
+    def decision(self) -> Iterator[Known]:
+        """Hold the lock of imports: no other process adds a run meanwhile.
+
+        Raises
+        ------
+        Locked
+            Another process has held it for ten minutes.
+        StoreError
+            The store cannot be read.
+        """
+        with self._lock():
+            if self._known is None:
+                self._known = Known(self.store)
+            else:
+                self._known.refresh()
+            yield self._known
+
+    def _lock(self) -> contextlib.AbstractContextManager[None]:
+        return lock(self._root / "lock", f"the import into {self.store}", wait=_WAIT)
+
+    def _settle(self) -> Path:
+        """Make a folder of this process's own, and clear away those whose processes are gone."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        (self.store / "runs").mkdir(exist_ok=True)
+        with self._lock():
+            for left in self._root.iterdir():
+                if left.is_dir():
+                    with contextlib.suppress(Locked, OSError), lock(left / "lock", "an import"):
+                        shutil.rmtree(left, ignore_errors=True)
+            own = Path(tempfile.mkdtemp(dir=self._root))
+            self._own.enter_context(lock(own / "lock", "an import"))
+        return own
