@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
+
+_BINARY = getattr(os, "O_BINARY", 0)  # of Windows
 
 
 def write_atomic(path: Path, data: bytes, *, flush: bool = True) -> None:
@@ -40,6 +44,31 @@ def write_atomic(path: Path, data: bytes, *, flush: bool = True) -> None:
         raise
     if flush:
         _flush(path.parent)
+
+
+def read_file(path: Path | str, most: int | None = None) -> bytes:
+    """Read a file to its end; what is no file, such as a pipe, is not waited for.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+    most : int, optional
+        Bytes it may have.
+
+    Raises
+    ------
+    OSError
+        It cannot be read, is no file, or is larger than `most`.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+    with open(descriptor, "rb") as file:  # noqa: PTH123, no path
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "no file")
+        if most is not None and status.st_size > most:
+            raise OSError(errno.EFBIG, f"{status.st_size:,} bytes, at most {most:,} are expected")
+        return file.read()
 
 
 def flush_tree(folder: Path) -> None:

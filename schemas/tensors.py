@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from .errors import RecordError
 from .files import write_atomic
+from .sums import KEY, PLACE, WRONG, holds, seal
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
@@ -48,7 +49,7 @@ def write_tensors(
     OSError
         The disk is full or the folder is not writable.
     """
-    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    header: dict[str, Any] = {"__metadata__": {KEY: PLACE, **(metadata or {})}}
     chunks: list[bytes] = []
     offset = 0
     for name, array in tensors.items():
@@ -62,7 +63,8 @@ def write_tensors(
         offset += data.nbytes
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    write_atomic(path, b"".join([len(text).to_bytes(8, "little"), text, *chunks]), flush=flush)
+    blob = b"".join([len(text).to_bytes(8, "little"), text, *chunks])
+    write_atomic(path, seal(blob), flush=flush)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
@@ -71,7 +73,7 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     Raises
     ------
     RecordError
-        The file is not a whole safetensors file.
+        The file is not a whole safetensors file, or has another sum than it carries.
     FileNotFoundError
         There is no such file.
     """
@@ -82,10 +84,13 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
             raise ValueError("the header is cut off")
         header = json.loads(blob[8 : 8 + size], object_pairs_hook=_unique)
         metadata = header.pop("__metadata__", {})
+        metadata.pop(KEY, None)
         _hold_apart(header, len(blob) - 8 - size)
         tensors = {name: _array(blob, 8 + size, entry) for name, entry in header.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RecordError(f"{path}: not a whole safetensors file ({error})") from None
+    if holds(blob) is False:
+        raise RecordError(f"{path}: {WRONG}")
     return tensors, metadata
 
 
