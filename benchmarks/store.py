@@ -38,7 +38,8 @@ from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.record import arrow_schema
 from rgtool.store import Store
 from rgtool.store.connection import connect
-from rgtool.store.session import described, parquet, sql_list
+from rgtool.store.relations import parquet, sql_list
+from rgtool.store.session import described
 
 LEVELS = 20
 LOOSE_LEVELS = 12

@@ -108,8 +108,15 @@ class Description:
         write_atomic(path, seal(text.encode()))
 
     @classmethod
-    def read(cls, path: Path) -> Description:
+    def read(cls, path: Path, *, missing: bool = False) -> Description:
         """Read a description.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+        missing : bool
+            Raise FileNotFoundError, and no RecordError, where there is none.
 
         Raises
         ------
@@ -119,6 +126,8 @@ class Description:
         try:
             text = read_file(path, MOST)
         except OSError as error:
+            if missing and isinstance(error, FileNotFoundError):
+                raise
             raise RecordError(f"{path}: not a description of a run ({error})") from None
         return cls.parse(text, str(path))
 
@@ -245,8 +254,7 @@ def _are_texts(values: Any) -> bool:
 
 def _is_scales(value: Any) -> bool:
     return isinstance(value, Mapping) and all(
-        isinstance(scales, Mapping)
-        and {*map(type, scales.values())} <= {int, float, type(None)}
+        isinstance(scales, Mapping) and {*map(type, scales.values())} <= {int, float, type(None)}
         for scales in value.values()
     )
 

@@ -6,8 +6,9 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
-_BINARY = getattr(os, "O_BINARY", 0)  # of Windows
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # unix, Windows
 
 
 def write_atomic(path: Path, data: bytes, *, flush: bool = True) -> None:
@@ -46,6 +47,22 @@ def write_atomic(path: Path, data: bytes, *, flush: bool = True) -> None:
         _flush(path.parent)
 
 
+def open_file(path: Path | str) -> BinaryIO:
+    """Open a file for reading; what is no file, such as a pipe, is not waited for.
+
+    Raises
+    ------
+    OSError
+        It cannot be opened or is no file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | _NO_WAIT)
+    file = open(descriptor, "rb")  # noqa: PTH123, SIM115 (no path; the caller closes it)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no file")
+    return file
+
+
 def read_file(path: Path | str, most: int | None = None) -> bytes:
     """Read a file to its end; what is no file, such as a pipe, is not waited for.
 
@@ -61,13 +78,10 @@ def read_file(path: Path | str, most: int | None = None) -> bytes:
     OSError
         It cannot be read, is no file, or is larger than `most`.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
-    with open(descriptor, "rb") as file:  # noqa: PTH123, no path
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "no file")
-        if most is not None and status.st_size > most:
-            raise OSError(errno.EFBIG, f"{status.st_size:,} bytes, at most {most:,} are expected")
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if most is not None and size > most:
+            raise OSError(errno.EFBIG, f"it has {size:,} bytes, at most {most:,} are expected")
         return file.read()
 
 

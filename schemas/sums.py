@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .errors import RecordError
+from .files import open_file
 
 KEY = "rgtool_sum"  # the name of the value, in every format
 _MARK = b"rgtool-sha256:"
@@ -73,7 +74,7 @@ def file_holds(path: Path | str) -> bool | None:
     OSError
         The file cannot be read.
     """
-    with Path(path).open("rb") as file:
+    with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size <= _BLOCK:
             return holds(file.read())
