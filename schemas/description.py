@@ -141,14 +141,15 @@ class Description:
             `where`, and what is damaged, missing or newer than this rgtool.
         """
         try:
-            values = _load(text)
+            values, is_known = _load(text)
             version = values.pop("version")
             if version > VERSION:
                 raise RecordError(
                     f"{where}: written by a newer rgtool (description version {version}, this one "
                     f"reads up to {VERSION}): upgrade rgtool to read it"
                 )
-            values.pop(KEY, None)
+            if values.pop(KEY, PLACE) != PLACE and not is_known:
+                raise ValueError(_EDITED)
             values["recipe"] = Recipe.from_json(values["recipe"])
             for name in _TUPLES:
                 values[name] = _tuple(name, values.get(name, []))
@@ -160,23 +161,27 @@ class Description:
         return description
 
 
-def _load(text: str | bytes) -> dict[str, Any]:
-    """Read JSON as other programs would: what these refuse, or read otherwise, is an error."""
+def _load(text: str | bytes) -> tuple[dict[str, Any], bool]:
+    """Read JSON as other programs would: what these refuse, or read otherwise, is an error.
+
+    Returns
+    -------
+    tuple
+        The values, and whether the text has the sum that it carries.
+    """
     decoded = text if isinstance(text, str) else text.decode()
     # What nothing can be wrong with is spared the search: a store may hold a hundred thousand.
-    known = holds(decoded.encode()) is True  # `write` has searched it
-    hooks = {} if known or not _LONG.search(decoded) else {"parse_float": _finite}
+    is_known = holds(decoded.encode()) is True  # `write` has searched it
+    hooks = {} if is_known or not _LONG.search(decoded) else {"parse_float": _finite}
     try:
         values = json.loads(decoded, object_pairs_hook=_unique, parse_int=_whole, **hooks)
-        if not known and KEY in values and values[KEY] != PLACE:
-            raise ValueError(_EDITED)
         if "\\u" in decoded or decoded.count("{") + decoded.count("[") > _DEEPEST:
             _check_texts(values, 0)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(values, dict):
         raise ValueError("it is no object of JSON")
-    return values
+    return values, is_known
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

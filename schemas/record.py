@@ -245,13 +245,12 @@ def read_record(path: Path) -> pa.Table:
 
     try:
         blob = read_file(path)
-        whole = holds(blob)
+        if holds(blob) is False:
+            raise RecordError(f"{path}: {WRONG}")
         table = pq.read_table(io.BytesIO(blob), page_checksum_verification=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RecordError(f"{path}: not a readable Parquet file ({reason})") from None
-    if whole is False:
-        raise RecordError(f"{path}: {WRONG}")
     return validate(table, str(path))
 
 

@@ -231,7 +231,7 @@ class LeftOut:
         """
         with self._lock:
             named = set(re.findall(r"[\"'](/[^\"']+\.parquet)[\"']", error)).intersection(files)
-            found = dict(_check_each(sorted(named))) or dict(_check_all(files))
+            found = dict(check_each(sorted(named))) or dict(_check_all(files))
             self._add(found)
             return bool(found)
 
@@ -264,7 +264,8 @@ def _stamp(path: str) -> list[int]:
         return [-1, -1, -1, -1]
 
 
-def _check_each(files: Sequence[str]) -> Iterator[tuple[str, str]]:
+def check_each(files: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Hold records to the schema, one by one: yield the path and the fault of each broken one."""
     for path in files:
         try:
             table = record.read_record(Path(path))
@@ -289,7 +290,7 @@ def _bisect(
     connection: duckdb.DuckDBPyConnection, files: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
     if len(files) <= 2:
-        yield from _check_each(files)
+        yield from check_each(files)
         return
     if not _sound(connection, files):
         middle = len(files) // 2

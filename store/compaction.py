@@ -33,6 +33,7 @@ from .session import described
 from .snapshot import LooseRun, Snapshot, strict_json, take
 
 _UNFINISHED = ".part"  # the end of names that a killed compaction leaves
+_UNFINISHED_BY_0_1 = ".part-*.parquet"
 _SPILL = ".spill"
 _CHUNK = 1000  # files of whole runs that are read and checked together
 _ROW_GROUP = 122_880  # rows; DuckDB's own size, a unit of its parallel reading
@@ -158,7 +159,7 @@ def _sweep(folder: Path) -> None:
     for path in folder.glob(".*"):
         if path.name == _SPILL:
             shutil.rmtree(path, ignore_errors=True)
-        elif path.suffix == _UNFINISHED:
+        elif path.suffix == _UNFINISHED or path.match(_UNFINISHED_BY_0_1):
             path.unlink(missing_ok=True)
 
 

@@ -17,6 +17,7 @@ from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import RecordError
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.record import read_record
+from rgtool.schemas.sums import KEY
 from rgtool.store import Store
 from rgtool.store.broken import MEMORY
 
@@ -24,12 +25,17 @@ LEVELS = 4
 
 
 def edited(change: Callable[[pa.Table], pa.Table]) -> Callable[[Path], None]:
-    """Write the changed table back, as a foreign program would."""
+    """Write the changed table as a foreign program would, which knows of no sum."""
 
     def damage(path: Path) -> None:
-        pq.write_table(change(pq.read_table(io.BytesIO(path.read_bytes()))), path)
+        table = pq.read_table(io.BytesIO(path.read_bytes())).replace_schema_metadata(None)
+        pq.write_table(change(table), path)
 
     return damage
+
+
+def flipped(blob: bytes, at: int) -> bytes:
+    return blob[:at] + bytes([blob[at] ^ 1]) + blob[at + 1 :]
 
 
 def replaced(column: str, values: Callable[[list[object]], list[object]], type_: object = None):
@@ -43,11 +49,17 @@ def replaced(column: str, values: Callable[[list[object]], list[object]], type_:
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda p: p.write_bytes(b""), "not a readable Parquet file"),
-    "cut off": (lambda p: p.write_bytes(p.read_bytes()[:-100]), "not a readable Parquet file"),
+    "cut off": (lambda p: p.write_bytes(p.read_bytes()[:-100]), "the sum differs"),
+    "cut off early": (lambda p: p.write_bytes(p.read_bytes()[:100]), "not a readable Parquet file"),
+    "a bit": (lambda p: p.write_bytes(flipped(p.read_bytes(), 900)), "the sum differs"),
+    "changed and written again": (
+        lambda p: pq.write_table(pq.read_table(io.BytesIO(p.read_bytes())), p),
+        "the sum differs",
+    ),
     "text": (lambda p: p.write_text("no Parquet at all"), "not a readable Parquet file"),
     "pages": (
         lambda p: p.write_bytes(b"PAR1" + b"\xff" * 1500 + p.read_bytes()[1504:]),
-        "not a readable Parquet file",
+        "the sum differs",
     ),
     "foreign": (lambda p: pq.write_table(pa.table({"x": [1]}), p), "column 'version' is missing"),
     "no kept": (edited(lambda t: t.drop(["kept"])), "column 'kept' is missing"),
@@ -161,17 +173,22 @@ DESCRIPTIONS: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut off": (lambda p: p.write_text(p.read_text()[:-40]), "not a description"),
     "a list": (lambda p: p.write_text("[1]"), "not a description"),
     "binary": (lambda p: p.write_bytes(b"\xff\x00\x9f"), "not a description"),
-    "newer": (lambda p: p.write_text(changed(p, version=2)), "upgrade rgtool"),
+    "newer": (lambda p: p.write_text(changed(p, version=3)), "upgrade rgtool"),
     "unknown key": (lambda p: p.write_text(changed(p, color=1)), "color"),
     "bad recipe": (lambda p: p.write_text(changed(p, recipe={"task": "x"})), "architecture"),
-    "text for levels": (lambda p: p.write_text(changed(p, levels="six")), "'levels' is no int"),
+    "text for levels": (
+        lambda p: p.write_text(changed(p, levels="six")),
+        "'levels' is no whole number",
+    ),
     "another run": (lambda p: p.write_text(changed(p, run_id="a")), "describes run a"),
     "missing": (lambda p: p.unlink(), "missing"),
 }
 
 
 def changed(path: Path, **values: object) -> str:
-    return json.dumps({**json.loads(path.read_text()), **values})
+    """Edit a description by hand, as its message says: without the sum."""
+    text = {**json.loads(path.read_text()), **values}
+    return json.dumps({name: value for name, value in text.items() if name != KEY})
 
 
 @pytest.mark.parametrize("name", DESCRIPTIONS)
