@@ -126,16 +126,16 @@ class LeftOut:
 
     def sound(self, manifest: Manifest) -> Manifest:
         """Return what can be read of the compacted files; each is read when it is new."""
-        broken: dict[Part, str] = {}
+        broken: list[tuple[Part, str]] = []
         while damaged := self._damaged(manifest):
             without = {*manifest.without, *damaged}
+            parts = (*manifest.records, *manifest.descriptions)
+            broken += [(part, damaged[part.file]) for part in parts if part.file in damaged]
             for name, reason in damaged.items():
-                broken |= {part: reason for part in manifest.records if part.file == name}
-                broken |= {part: reason for part in manifest.descriptions if part.file == name}
                 if name.startswith("groups-"):
                     self.note(manifest.folder / name, f"{reason}; {_SUMMED}")
             manifest = Manifest.read(manifest.store, without)
-        for part, reason in broken.items():
+        for part, reason in broken:
             self.note(manifest.folder / part.file, f"{reason}; {_loss(manifest, part)}")
         for path, reason in manifest.notes:
             self.note(path, reason)
