@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .blocks import Layer
 from .errors import RecordError
 from .files import read_file, write_atomic
-from .sums import KEY, PLACE, WRONG, holds, seal
+from .sums import FOOTER_PLACE, KEY, WRONG, holds, seal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -226,7 +226,7 @@ def write_record(path: Path, table: pa.Table, *, flush: bool = True) -> None:
         buffer, table.schema, compression="zstd", store_schema=False, write_page_checksum=True
     ) as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata({KEY: PLACE})
+        writer.add_key_value_metadata({KEY: FOOTER_PLACE})
     write_atomic(path, seal(buffer.getvalue()), flush=flush)
 
 

@@ -1,10 +1,10 @@
 """Sums that files carry in themselves: what a disk or a copy has changed is seen.
 
-A file is made with a place for its sum, `PLACE`: a mark and 64 zeros. Over all of its bytes the
-SHA-256 is computed, zeros included, and takes their place. Whoever has the file can check it with
-nothing else at hand, and every byte of it is covered, headers and footers too. In Parquet files
-the place is a value of the key-value metadata, in safetensors one of `__metadata__`, in JSON a
-value near the beginning.
+A file is made with a place for its sum, `PLACE` or `FOOTER_PLACE`: a mark and 64 zeros. Over all of
+its bytes the SHA-256 is computed, zeros included, and takes their place. Whoever has the file can
+check it with nothing else at hand, and every byte of it is covered, headers and footers too. In
+Parquet files the place is a value of the key-value metadata, in safetensors one of `__metadata__`,
+in JSON a value near the beginning.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ from .files import open_file
 
 KEY = "rgtool_sum"  # the name of the value, in every format
 _MARK = b"rgtool-sha256:"
+# Another one in footers: statistics of texts stand there too, which may be those of descriptions.
+_FOOTER_MARK = b"rgtool-parquet-sha256:"
 _ZEROS = b"0" * 64
 PLACE = (_MARK + _ZEROS).decode()
+FOOTER_PLACE = (_FOOTER_MARK + _ZEROS).decode()
 _BLOCK = 1 << 20
 _HEAD = 1 << 16  # bytes at the beginning, among which the place is where it is not in a footer
 
@@ -124,17 +127,18 @@ def _holds(file: BinaryIO, size: int) -> bool | None:
 
 def _place(file: BinaryIO, size: int) -> int | None:
     """Find the digits of the sum: in the footer of a Parquet file, else at the beginning."""
-    start, end = 0, min(size, _HEAD)
+    start, end, mark = 0, min(size, _HEAD), _MARK
     file.seek(max(0, size - 8))
     tail = file.read(8)
     if tail.endswith(b"PAR1"):
         start, end = max(0, size - 8 - int.from_bytes(tail[:4], "little")), size
+        mark = _FOOTER_MARK
     file.seek(start)
     part = file.read(end - start)
-    at = part.rfind(_MARK) if start else part.find(_MARK)
-    if at < 0 or at + len(_MARK) + 64 > len(part):
+    at = part.find(mark)
+    if at < 0 or at + len(mark) + 64 > len(part):
         return None
-    return start + at + len(_MARK)
+    return start + at + len(mark)
 
 
 def _digest(file: BinaryIO, size: int, at: int) -> bytes:

@@ -312,7 +312,7 @@ def _copy(
     connection.execute(
         f"COPY ({select}) TO {quote(str(target))} (FORMAT parquet, COMPRESSION zstd, "
         f"ROW_GROUP_SIZE {_ROW_GROUP}, "
-        f"KV_METADATA {{{parts.KEY}: getvariable('says'), {sums.KEY}: '{sums.PLACE}'}})"
+        f"KV_METADATA {{{parts.KEY}: getvariable('says'), {sums.KEY}: '{sums.FOOTER_PLACE}'}})"
     )
     sums.seal_file(target)
 

@@ -161,7 +161,7 @@ def _holds_files(folder: str) -> bool:
     if next(_records(folder), None) is not None:
         return True
     try:
-        return any(os.scandir(f"{folder}{os.sep}masks"))
+        return bool(os.listdir(f"{folder}{os.sep}masks"))  # noqa: PTH208, once a run
     except OSError:
         return False
 

@@ -49,8 +49,7 @@ def replaced(column: str, values: Callable[[list[object]], list[object]], type_:
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda p: p.write_bytes(b""), "not a readable Parquet file"),
-    "cut off": (lambda p: p.write_bytes(p.read_bytes()[:-100]), "the sum differs"),
-    "cut off early": (lambda p: p.write_bytes(p.read_bytes()[:100]), "not a readable Parquet file"),
+    "cut off": (lambda p: p.write_bytes(p.read_bytes()[:-100]), "not a readable Parquet file"),
     "a bit": (lambda p: p.write_bytes(flipped(p.read_bytes(), 900)), "the sum differs"),
     "changed and written again": (
         lambda p: pq.write_table(pq.read_table(io.BytesIO(p.read_bytes())), p),
@@ -183,6 +182,170 @@ DESCRIPTIONS: dict[str, tuple[Callable[[Path], object], str]] = {
     "another run": (lambda p: p.write_text(changed(p, run_id="a")), "describes run a"),
     "missing": (lambda p: p.unlink(), "missing"),
 }
+
+
+HOSTILE: dict[str, str] = {
+    "half a pair": '"\\udcff"',
+    "half a pair in a list": '["\\ud800"]',
+    "null character": '"a\\u0000b"',
+    "1e999": "1e999",
+    "400 digits": "1" + "0" * 400,
+    "5000 digits": "1" + "0" * 5000,
+    "2^63": str(2**63),
+    "NaN": "NaN",
+    "deep": "[" * 900 + "]" * 900,
+    "very deep": "[" * 200_000 + "]" * 200_000,
+    "very deep objects": '{"a":' * 100_000 + "1" + "}" * 100_000,
+    "list": "[1, [2]]",
+    "object": '{"a": {"b": 1}}',
+    "null": "null",
+    "true": "true",
+    "number": "1.5",
+    "negative": "-1",
+    "twice": '1, "run_id": "x"',
+    "text": '"hello"',
+    "long": '"' + "x" * 200_000 + '"',
+    "escape": '"\\u001b[31m"',
+}
+MAY_BE = {  # what a field may hold, all the same
+    "twice": set[str](),
+    "seed": {"negative", "null"},
+    "parent_run": {"text", "long", "escape", "null"},
+    "recipe_name": {"text", "long", "escape"},
+    "replicate": {"text", "long", "escape"},
+    "experiment_id": {"text", "long", "escape"},
+    "source": {"text", "long", "escape"},
+    "versions": set[str](),
+    "machine": {"object"},
+    "scales": set[str](),
+}
+
+
+@pytest.mark.parametrize("field", [*(f.name for f in dataclasses.fields(Description)), "FUTURE"])
+def test_no_value_of_a_description_hides_the_other_runs(store: Store, field: str) -> None:
+    path = record_of(store, 1, 0).parents[1] / "run.json"
+    values = json.loads(changed(path))
+    for name, text in HOSTILE.items():
+        path.write_text(json.dumps({**values, field: "@"}).replace('"@"', text))
+        reader = Store(store.path)
+        rows = reader.sql("SELECT run_id, experiment_id, scales, machine FROM runs").rows
+        left_out = [problem.path for problem in reader.problems]
+        assert len(reader.runs()) == len(rows), name
+        assert (len(rows), left_out) in ((3, []), (2, [str(path)])), name
+        if len(rows) == 3:
+            assert name in MAY_BE.get(field, set()), (field, name)
+
+
+@pytest.mark.parametrize("blob", [b'{"a": "\xff"}', b"\xff\xfe{", b"\0" * 100, b"{}", b"null"])
+def test_bytes_that_are_no_text_hide_nothing(store: Store, blob: bytes) -> None:
+    path = record_of(store, 1, 0).parents[1] / "run.json"
+    path.write_bytes(blob)
+    assert store.sql("SELECT count(*) FROM runs").rows == [(2,)]
+    assert [problem.path for problem in store.problems] == [str(path)]
+
+
+def test_a_huge_description_and_a_pipe_are_not_read(store: Store) -> None:
+    huge, pipe = (record_of(store, i, 0).parents[1] / "run.json" for i in (0, 1))
+    with huge.open("r+b") as file:
+        file.truncate(1 << 40)
+    pipe.unlink()
+    os.mkfifo(pipe)
+    assert store.sql("SELECT count(*) FROM runs").rows == [(1,)]
+    assert [problem.path for problem in store.problems] == [str(huge), str(pipe)]
+
+
+def test_what_is_no_text_is_written_with_escapes(tmp_path: Path) -> None:
+    recipe = Recipe(architecture="lenet", task="digits", origin="r\udcff")
+    odd = describe(recipe, 0, 0, files=({"path": "a\udcff\0b"},), inferred={"\ud800": "x"})
+    folder = RunFolder.of(tmp_path, odd.run_id)
+    folder.make()
+    odd.write(folder.description)
+    assert Store(tmp_path).sql("SELECT origin, files, inferred FROM runs").rows == [
+        ("r\\udcff", '[{"path":"a\\\\udcff\\\\x00b"}]', '{"\\\\ud800":"x"}')
+    ]
+    for levels in (2**31, -1, None):
+        with pytest.raises(RecordError, match="levels"):
+            dataclasses.replace(odd, levels=levels).write(folder.description)  # type: ignore[arg-type]
+    assert Description.read(folder.description).levels == 0
+
+
+def test_a_record_restored_from_a_copy_is_looked_at_again(store: Store) -> None:
+    path = record_of(store, 1, 2)
+    whole, status = path.read_bytes(), path.stat()
+    for blob, rows in ((flipped(whole, 700), 14), (whole, 15)) * 2:
+        path.write_bytes(blob)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        for reader in (store, Store(store.path)):
+            assert reader.sql("SELECT count(*) FROM levels").rows == [(rows,)]
+            assert [p.path for p in reader.problems] == ([str(path)] if rows == 14 else [])
+
+
+@pytest.mark.parametrize("kind", ["records/*", "run.json", "compact/records*", "compact/desc*"])
+def test_no_flipped_byte_changes_a_number_in_silence(store: Store, kind: str) -> None:
+    queries = [f"FROM {view} ORDER BY ALL" for view in ("runs", "levels", "flow")]
+    if kind.startswith("compact"):
+        store.compact()
+    path = sorted(store.path.glob(kind if kind.startswith("compact") else f"runs/*/{kind}"))[0]
+    right, whole = [store.sql(query).rows for query in queries], path.read_bytes()
+    for at in range(3, len(whole), len(whole) // 9):
+        path.write_bytes(flipped(whole, at))
+        reader = Store(store.path)
+        found = [reader.sql(query).rows for query in queries]
+        assert found == right or [problem.path for problem in reader.problems] == [str(path)]
+    path.write_bytes(whole)
+    assert [store.sql(query).rows for query in queries] == right
+
+
+def test_a_file_is_read_once_and_again_when_it_is_new(store: Store) -> None:
+    store.sql("FROM levels")
+    lines = (store.path / SEEN).read_text().splitlines()
+    assert len(lines) == 3
+    Store(store.path).sql("FROM levels")
+    assert (store.path / SEEN).read_text().splitlines() == lines
+    record_of(store, 0, 1).touch()
+    Store(store.path).sql("FROM levels")
+    assert (store.path / SEEN).read_text().splitlines()[:3] == lines
+    (store.path / SEEN).write_bytes(b"\xff\n torn")
+    assert Store(store.path).sql("SELECT count(*) FROM levels").rows == [(15,)]
+
+
+def test_doctor_finds_rot_that_left_no_trace(store: Store) -> None:
+    mask = RunFolder(record_of(store, 0, 1).parents[1]).mask(1)
+    write_mask(mask, {"fc": np.ones((3, 4), np.bool_)})
+    assert store.check().problems == ()
+    record = record_of(store, 1, 1)
+    for path in (mask, record):
+        path.write_bytes(flipped(path.read_bytes(), 300))
+    Store(store.path)._reader.left_out._trust.add(
+        f"runs/{record.parents[1].name}",
+        [stamp(record_of(store, 1, level).stat()) for level in range(LEVELS + 1)],
+    )
+    found = Store(store.path).check()
+    assert [problem.path for problem in found.problems] == sorted(map(str, (mask, record)))
+    assert all("the sum differs" in problem.reason for problem in found.problems)
+    assert Store(store.path).sql("SELECT count(*) FROM levels").rows == [(14,)]
+
+
+def test_doctor_counts_what_carries_no_sum(store: Store) -> None:
+    edited(lambda table: table)(record_of(store, 0, 0))
+    store.compact()
+    found = store.check()
+    assert (found.unsummed, found.problems) == (0, ())
+    edited(lambda table: table)(next((store.path / "compact").glob("groups*")))
+    assert store.check().unsummed == 1
+
+
+def test_doctor_on_the_command_line(store: Store) -> None:
+    done = rgtool("doctor", "--json", "--store", str(store.path))
+    found = {row["what"]: row["found"] for row in json.loads(done.stdout)}
+    assert found["locks"] == found["rename"] == found["changes of files"] == "works"
+    assert found["rgtool"] == __version__
+    assert list(store.path.glob(".doctor*")) == []
+    assert rgtool("doctor", "--deep", "--store", str(store.path)).returncode == 0
+    record_of(store, 0, 0).write_bytes(b"x")
+    done = rgtool("doctor", "--deep", "--store", str(store.path))
+    assert done.returncode == 1
+    assert "records/0000.parquet" in done.stdout
 
 
 def changed(path: Path, **values: object) -> str:
