@@ -78,6 +78,8 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         There is no such file.
     """
     blob = path.read_bytes()
+    if holds(blob) is False:
+        raise RecordError(f"{path}: {WRONG}")
     try:
         size = int.from_bytes(blob[:8], "little")
         if len(blob) < 8 or size > min(_MAX_HEADER, len(blob) - 8):
@@ -89,8 +91,6 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         tensors = {name: _array(blob, 8 + size, entry) for name, entry in header.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RecordError(f"{path}: not a whole safetensors file ({error})") from None
-    if holds(blob) is False:
-        raise RecordError(f"{path}: {WRONG}")
     return tensors, metadata
 
 

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from stores import write_run
+from command import Cli
+from stores import describe, write_run
 
+import rgtool
 from rgtool.schemas.blocks import architecture
+from rgtool.schemas.description import Description
 from rgtool.schemas.errors import RecordError
 from rgtool.schemas.layout import RunFolder
+from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.record import read_record
-from rgtool.schemas.sums import KEY
+from rgtool.schemas.sums import KEY, stamp
+from rgtool.schemas.tensors import write_mask
 from rgtool.store import Store
 from rgtool.store.broken import MEMORY
+from rgtool.store.trust import MEMORY as SEEN
 
 LEVELS = 4
 
@@ -217,7 +226,7 @@ MAY_BE = {  # what a field may hold, all the same
     "source": {"text", "long", "escape"},
     "versions": set[str](),
     "machine": {"object"},
-    "scales": set[str](),
+    "scales": {"object"},
 }
 
 
@@ -291,7 +300,7 @@ def test_no_flipped_byte_changes_a_number_in_silence(store: Store, kind: str) ->
         path.write_bytes(flipped(whole, at))
         reader = Store(store.path)
         found = [reader.sql(query).rows for query in queries]
-        assert found == right or [problem.path for problem in reader.problems] == [str(path)]
+        assert found == right or str(path) in {problem.path for problem in reader.problems}
     path.write_bytes(whole)
     assert [store.sql(query).rows for query in queries] == right
 
@@ -315,7 +324,7 @@ def test_doctor_finds_rot_that_left_no_trace(store: Store) -> None:
     assert store.check().problems == ()
     record = record_of(store, 1, 1)
     for path in (mask, record):
-        path.write_bytes(flipped(path.read_bytes(), 300))
+        path.write_bytes(flipped(path.read_bytes(), path.stat().st_size - 40))
     Store(store.path)._reader.left_out._trust.add(
         f"runs/{record.parents[1].name}",
         [stamp(record_of(store, 1, level).stat()) for level in range(LEVELS + 1)],
@@ -335,17 +344,17 @@ def test_doctor_counts_what_carries_no_sum(store: Store) -> None:
     assert store.check().unsummed == 1
 
 
-def test_doctor_on_the_command_line(store: Store) -> None:
-    done = rgtool("doctor", "--json", "--store", str(store.path))
-    found = {row["what"]: row["found"] for row in json.loads(done.stdout)}
+def test_doctor_on_the_command_line(store: Store, cli: Cli) -> None:
+    done = cli("doctor", "--json", "--store", store.path)
+    found = {row["what"]: row["found"] for row in json.loads(done.out)}
     assert found["locks"] == found["rename"] == found["changes of files"] == "works"
-    assert found["rgtool"] == __version__
+    assert found["rgtool"] == rgtool.__version__
     assert list(store.path.glob(".doctor*")) == []
-    assert rgtool("doctor", "--deep", "--store", str(store.path)).returncode == 0
+    assert cli("doctor", "--deep", "--store", store.path).code == 0
     record_of(store, 0, 0).write_bytes(b"x")
-    done = rgtool("doctor", "--deep", "--store", str(store.path))
-    assert done.returncode == 1
-    assert "records/0000.parquet" in done.stdout
+    done = cli("doctor", "--deep", "--store", store.path)
+    assert done.code == 1
+    assert "records/0000.parquet" in done.out
 
 
 def changed(path: Path, **values: object) -> str:
