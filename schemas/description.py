@@ -172,9 +172,11 @@ def _load(text: str | bytes) -> tuple[dict[str, Any], bool]:
     decoded = text if isinstance(text, str) else text.decode()
     # What nothing can be wrong with is spared the search: a store may hold a hundred thousand.
     is_known = holds(decoded.encode()) is True  # `write` has searched it
-    hooks = {} if is_known or not _LONG.search(decoded) else {"parse_float": _finite}
+    finite = None if is_known or not _LONG.search(decoded) else _finite
     try:
-        values = json.loads(decoded, object_pairs_hook=_unique, parse_int=_whole, **hooks)
+        values = json.loads(
+            decoded, object_pairs_hook=_unique, parse_int=_whole, parse_float=finite
+        )
         if "\\u" in decoded or decoded.count("{") + decoded.count("[") > _DEEPEST:
             _check_texts(values, 0)
     except RecursionError:
