@@ -34,11 +34,13 @@ from rgtool.schemas.blocks import Architecture, architecture
 from rgtool.schemas.description import Description
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.manifest import Manifest
+from rgtool.schemas.parts import Part
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.record import arrow_schema
 from rgtool.store import Store
 from rgtool.store.connection import connect
-from rgtool.store.session import described, parquet, sql_list
+from rgtool.store.relations import parquet, sql_list
+from rgtool.store.session import described
 
 LEVELS = 20
 LOOSE_LEVELS = 12
@@ -287,13 +289,19 @@ def make_compacted(path: Path, network: Architecture, runs: int) -> None:
     """Write a store as `compact` leaves it."""
     (path / "compact").mkdir(parents=True)
     names = [run_name(number) for number in range(runs)]
+    levels = tuple(range(LEVELS + 1))
+    chunks = [names[first : first + CHUNK] for first in range(0, runs, CHUNK)]
     manifest = Manifest(
         store=path,
         generation=1,
-        parts=tuple(range(1, 2 + (runs - 1) // CHUNK)),
-        descriptions=1,
-        runs=dict.fromkeys(names, LEVELS),
+        records=tuple(
+            Part("records", f"0001-{i:08x}", dict.fromkeys(chunk, levels))
+            for i, chunk in enumerate(chunks)
+        ),
+        descriptions=(Part("descriptions", "0001-00000000", dict.fromkeys(names, ())),),
     )
+    told = manifest.description_files[0]
+    groups = [manifest.folder / part.groups for part in manifest.records]
     with connect() as connection:
         connection.execute(f"SET temp_directory = '{path}/spill'")
         generate(connection, network, LEVELS)
@@ -305,15 +313,14 @@ def make_compacted(path: Path, network: Architecture, runs: int) -> None:
             [template, names],
         )
         select = described("text", "text AS text").replace("AS text)", "AS text FROM texts)")
-        assert manifest.description_file is not None
-        copy(connection, f"FROM ({select}) ORDER BY run_id", manifest.description_file)
+        copy(connection, f"FROM ({select}) ORDER BY run_id", told)
         run = f"SELECT run_id, {', '.join(views.RUN_COLUMNS)} FROM"
-        join = f"JOIN ({run} {parquet([manifest.description_file])}) USING (run_id)"
+        join = f"JOIN ({run} {parquet([told])}) USING (run_id)"
         connection.execute(f"SET VARIABLE first = 0; SET VARIABLE last = {min(runs, CHUNK)}")
-        first, *others = zip(manifest.record_files, manifest.group_files, strict=True)
+        first, *others = zip(manifest.record_files, groups, strict=True)
         copy(connection, f"FROM ({GENERATED}) {join} {SORTED}", first[0])
-        groups = views.grouped(parquet([first[0]]))
-        copy(connection, f"FROM ({groups}) ORDER BY grouping, run_id, level, name", first[1])
+        grouped = views.grouped(parquet([first[0]]))
+        copy(connection, f"FROM ({grouped}) ORDER BY grouping, run_id, level, name", first[1])
         for i, files in enumerate(others, start=1):  # the first chunk again, under other names
             kept = f"WHERE run_id <= '{run_name(min(runs, (i + 1) * CHUNK) - 1)}'"
             moved = ", ".join(f"'{i:02x}' || {x}[3:] AS {x}" for x in ("run_id", "experiment_id"))

@@ -14,6 +14,7 @@ from .collapse import collapse
 from .compact import compact
 from .compare import compare
 from .demo import demo
+from .doctor import doctor
 from .eigen import eigen
 from .forecast import forecast
 from .gamma import gamma
@@ -47,7 +48,7 @@ COMMANDS = (
     classify, compare, predict,
     match,
     gamma, collapse, forecast,
-    plot, verify, demo,
+    plot, verify, demo, doctor,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.rstrip("_"))(command)  # `import` is no name in Python

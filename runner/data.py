@@ -48,8 +48,7 @@ def load(
     RgtoolError
         The files are not there and cannot be downloaded; the message says where they belong.
     """
-    if folder is None:
-        folder = Path(os.environ.get(DATA_VARIABLE) or Path.home() / ".cache" / "rgtool")
+    folder = folder or default_folder()
     if task.startswith("npz:"):
         images = _npz(Path(task.removeprefix("npz:")))
     elif task in DATASETS:
@@ -59,6 +58,25 @@ def load(
         raise UsageError(f"data set '{task}' is unknown: {did_you_mean(task, names)}")
     images = images.hold_out(valid_size)
     return images if train_size is None else images.balanced_subset(train_size)
+
+
+def default_folder() -> Path:
+    """Return where data sets lie or go: `$RGTOOL_DATA`, then `~/.cache/rgtool`."""
+    return Path(os.environ.get(DATA_VARIABLE) or Path.home() / ".cache" / "rgtool")
+
+
+def find(folder: Path | None = None) -> dict[str, Path | None]:
+    """Look for the files of every data set; None where they would have to be downloaded.
+
+    Only whether they are there is looked at. `digits` comes with scikit-learn and is left out.
+    """
+    home = folder or default_folder()
+    files = {name: home / file for name, file in _FILES.items()}
+    found = {name: path if path.exists() else None for name, path in files.items()}
+    for name, kin in (("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST")):
+        paths = _idx_paths(kin, home)
+        found[name] = paths[0].parent if paths else None
+    return found
 
 
 def _digits(folder: Path) -> Images:
@@ -78,7 +96,7 @@ def _digits(folder: Path) -> Images:
 
 
 def _cifar10(folder: Path) -> Images:
-    arrays = _cifar("CIFAR10", folder, "cifar-10-batches-py")
+    arrays = _cifar("CIFAR10", folder, _FILES["cifar10"])
     return Images(
         "cifar10",
         *arrays,
@@ -90,7 +108,7 @@ def _cifar10(folder: Path) -> Images:
 
 
 def _cifar100(folder: Path) -> Images:
-    arrays = _cifar("CIFAR100", folder, "cifar-100-python")
+    arrays = _cifar("CIFAR100", folder, _FILES["cifar100"])
     return Images(
         "cifar100",
         *arrays,
@@ -109,7 +127,7 @@ def _svhn(folder: Path) -> Images:
     def parts(dataset: Callable[..., Any], **options: Any) -> tuple[Any, Any]:
         return dataset(split="train", **options), dataset(split="test", **options)
 
-    train, test = _from_torchvision("SVHN", folder, "train_32x32.mat", parts)
+    train, test = _from_torchvision("SVHN", folder, _FILES["svhn"], parts)
     return Images(
         "svhn",
         *arrays(train),
@@ -141,19 +159,30 @@ def _cifar(name: str, folder: Path, files: str) -> Arrays:
 
 def _idx(name: str, folder: Path) -> Arrays:
     """Read the four files of MNIST and its kin, gzipped or not, from where people keep them."""
-    homes = [folder, folder / name / "raw", folder / "fashion-mnist", *_SYSTEM.get(name, ())]
-    for home in homes:
-        found = [home / file for file in _IDX_FILES]
-        paths = [p if p.exists() else p.with_name(p.name + ".gz") for p in found]
-        if all(path.exists() for path in paths):
-            break
-    else:
+    paths = _idx_paths(name, folder)
+    if not paths:
         _from_torchvision(name, folder, f"{name}/raw", lambda dataset, **o: (dataset(**o), None))
         paths = [folder / name / "raw" / file for file in _IDX_FILES]
     x_train, y_train, x_test, y_test = (_read_idx(path) for path in paths)
     return x_train[..., None], y_train.astype(np.int64), x_test[..., None], y_test.astype(np.int64)
 
 
+def _idx_paths(name: str, folder: Path) -> list[Path]:
+    """Return where the four files are; nothing where one is missing."""
+    homes = [folder, folder / name / "raw", folder / "fashion-mnist", *_SYSTEM.get(name, ())]
+    for home in homes:
+        found = [home / file for file in _IDX_FILES]
+        paths = [p if p.exists() else p.with_name(p.name + ".gz") for p in found]
+        if all(path.exists() for path in paths):
+            return paths
+    return []
+
+
+_FILES = {
+    "cifar10": "cifar-10-batches-py",
+    "cifar100": "cifar-100-python",
+    "svhn": "train_32x32.mat",
+}
 _IDX_FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from io import BufferedReader
 from pathlib import Path
+from typing import BinaryIO
 
-from .errors import Unreadable
-
+# A pipe without a writer would block the opening for ever; a terminal would become ours.
+_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -16,26 +17,45 @@ _KINDS = (
 )
 
 
-def open_file(path: Path) -> BufferedReader:
+def open_file(path: Path | str) -> BinaryIO:
     """Open a file for reading; what is no file is refused, and nothing of it is waited for.
 
     Raises
     ------
-    Unreadable
-        It is a folder, a named pipe, a socket or a device.
     OSError
-        It is not there, or may not be read.
+        It is not there, may not be read, or is a folder, a named pipe, a socket or a device.
     """
-    # A pipe without a writer would block `open` for ever; a terminal would become ours.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
-    found = path.stat()
-    if stat.S_ISREG(found.st_mode):
-        file = os.fdopen(os.open(path, flags | getattr(os, "O_BINARY", 0)), "rb")
-        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it may have been exchanged since
+    mode = os.stat(path).st_mode  # noqa: PTH116 (a text is no path, and making one takes longer)
+    if stat.S_ISREG(mode):
+        file = open(os.open(path, _FLAGS), "rb")  # noqa: PTH123, SIM115 (the caller closes it)
+        mode = os.fstat(file.fileno()).st_mode  # it may have been exchanged since
+        if stat.S_ISREG(mode):
             return file
         file.close()
-    kind = next((name for of, name in _KINDS if of(found.st_mode)), "a device")
-    raise Unreadable(f"{path}: {kind} where a file is due")
+    kind = next((name for of, name in _KINDS if of(mode)), "a device")
+    raise OSError(errno.EINVAL, f"{kind} where a file is due")
+
+
+def read_file(path: Path | str, most: int | None = None) -> bytes:
+    """Read a file to its end.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+    most : int, optional
+        Bytes it may have.
+
+    Raises
+    ------
+    OSError
+        It cannot be read, is no file, or is larger than `most`.
+    """
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if most is not None and size > most:
+            raise OSError(errno.EFBIG, f"it has {size:,} bytes, at most {most:,} are expected")
+        return file.read()
 
 
 def write_atomic(path: Path, data: bytes, *, flush: bool = True) -> None:

@@ -86,7 +86,7 @@ class RunFolder:
         Raises
         ------
         StoreError
-            The manifest of the store is damaged or newer than this rgtool.
+            The manifest of the store is newer than this rgtool.
         """
         # In this order: compaction writes the manifest first and removes files afterwards.
         loose = self.loose_levels()
@@ -100,7 +100,7 @@ class RunFolder:
         RecordError
             There is none, or it is broken.
         StoreError
-            The manifest of the store is damaged or newer than this rgtool.
+            The manifest of the store is newer than this rgtool.
         """
         try:
             return read_record(self.record(level))
@@ -123,11 +123,11 @@ class RunFolder:
         RecordError
             It is damaged or written by a newer rgtool.
         StoreError
-            The manifest of the store is damaged or newer than this rgtool.
+            The manifest of the store is newer than this rgtool.
         """
         for _ in range(_ATTEMPTS):
             with contextlib.suppress(FileNotFoundError):
-                return Description.parse(self.description.read_bytes(), str(self.description))
+                return Description.read(self.description, missing=True)
             manifest = self._manifest()
             if self.path.name not in manifest.runs:
                 return None

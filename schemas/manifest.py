@@ -1,27 +1,34 @@
 """The manifest of a store: which runs are compacted, and which files hold them.
 
-Compaction merges the records and descriptions of finished runs into a few files under `compact/`
-and then replaces the manifest in one rename. What the manifest names is read from those files
-and from nowhere else, so that a reader who takes the manifest once sees every record once.
+Compaction merges the records and descriptions of finished runs into parts under `compact/` and
+then replaces the manifest in one rename. The manifest is an index of the parts, no more: what it
+does not list, because it is missing, damaged or came from another store that was copied over this
+one, is listed from what the parts say of themselves.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .errors import StoreError
-from .files import write_atomic
+from .errors import RecordError, StoreError
+from .files import read_file, write_atomic
+from .parts import Part, apart, describe, file_names, living, once
+from .sums import KEY, PLACE, hold, holds, seal
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 1
+VERSION = 2
 FOLDER = "compact"
+_HEAD = 128  # bytes in which version and sum stand: they tell one manifest from another
+_ATTEMPTS = 10  # a compaction may replace the files between the manifest and the look at them
+_SHOWN = 5  # runs that a message names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,51 +41,64 @@ class Manifest:
         The store.
     generation : int
         Number of compactions so far; files bear the number of the one that wrote them.
-    parts : tuple of int
-        Numbers of the files with records, and of those with their blocks and stages.
-    descriptions : int or None
-        Number of the file with descriptions.
-    runs : mapping of str to int
-        Compacted runs and the last level that is compacted; all levels below it are too.
+    records, descriptions : tuple of Part
+        What is read, the parts that the manifest lists first.
+    idle : tuple of Part
+        What is there and not read, since all of it is read from other parts.
+    names : frozenset of str
+        The files of parts that are there.
+    without : frozenset of str
+        The files among them that are not to be read: they are damaged.
+    notes : tuple of (Path, str)
+        Files that are missing or cannot be read, and what is lost with them.
+    rebuilt : str
+        Why the manifest had to be made from the parts; empty where it is whole.
+    is_written : bool
+        Whether it says all of this on the disk.
+    head : bytes
+        How it begins there.
+    chosen : frozenset of str or None
+        The runs that were asked for; None for all.
     """
 
     store: Path
     generation: int = 0
-    parts: tuple[int, ...] = ()
-    descriptions: int | None = None
-    runs: Mapping[str, int] = field(default_factory=dict)
+    records: tuple[Part, ...] = ()
+    descriptions: tuple[Part, ...] = ()
+    idle: tuple[Part, ...] = ()
+    names: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()
+    notes: tuple[tuple[Path, str], ...] = ()
+    rebuilt: str = ""
+    is_written: bool = True
+    head: bytes = b""
+    chosen: frozenset[str] | None = None
 
     @classmethod
-    def read(cls, store: Path) -> Manifest:
-        """Read the manifest of the store at `store`; one that was never compacted is empty.
+    def read(cls, store: Path, without: Collection[str] = ()) -> Manifest:
+        """Read the manifest of the store at `store`, and hold it to the parts that are there.
+
+        Parameters
+        ----------
+        store : Path
+            The store; one that was never compacted has an empty manifest.
+        without : collection of str
+            Files to be taken for missing.
 
         Raises
         ------
         StoreError
-            The manifest is damaged or written by a newer rgtool.
+            The manifest is written by a newer rgtool.
         """
-        path = store / FOLDER / "manifest.json"
-        try:
-            values = json.loads(path.read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
-            return cls(store=store)
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{path}: not a readable manifest ({error})") from None
-        try:
-            if values["version"] > VERSION:
-                raise StoreError(
-                    f"{path}: written by a newer rgtool (manifest version {values['version']}, "
-                    f"this one reads up to {VERSION}): upgrade rgtool to read it"
-                )
-            return cls(
-                store=store,
-                generation=values["generation"],
-                parts=tuple(values["parts"]),
-                descriptions=values["descriptions"],
-                runs=values["runs"],
-            )
-        except (KeyError, TypeError) as error:
-            raise StoreError(f"{path}: not a manifest of rgtool ({error})") from None
+        blob = _bytes(store)
+        for _ in range(_ATTEMPTS):
+            index = _index(store, blob)
+            names = file_names(store / FOLDER)
+            missing = [part for part in index.parts if part.file not in names]
+            before, blob = blob, _bytes(store) if missing else blob
+            if blob == before:
+                return _held(store, index, names, frozenset(without))
+        raise StoreError(f"{store} changes faster than it can be read: try again")
 
     def again(self) -> Manifest:
         """Read the manifest anew; cheap if it is still this one.
@@ -86,17 +106,16 @@ class Manifest:
         Raises
         ------
         StoreError
-            It is damaged or written by a newer rgtool.
+            It is written by a newer rgtool.
         """
-        path = self.store / FOLDER / "manifest.json"
-        # The generation stands first and grows with every compaction.
-        with contextlib.suppress(OSError), path.open("rb") as file:
-            if file.read(len(self._head())) == self._head():
+        with contextlib.suppress(OSError):
+            same = self.head == _head(self.store) and self.names == file_names(self.folder)
+            if same and self.is_written:
                 return self
-        return Manifest.read(self.store)
+        return Manifest.read(self.store, self.without)
 
-    def write(self) -> None:
-        """Replace the manifest, atomically.
+    def write(self) -> Manifest:
+        """Replace the manifest, atomically; return what a reader finds.
 
         Raises
         ------
@@ -105,47 +124,74 @@ class Manifest:
         """
         values = {
             "version": VERSION,
+            KEY: PLACE,
             "generation": self.generation,
-            "parts": list(self.parts),
-            "descriptions": self.descriptions,
-            "runs": dict(self.runs),
+            "records": [part.to_json() for part in self.records],
+            "descriptions": [part.to_json() for part in self.descriptions],
         }
-        write_atomic(self.folder / "manifest.json", (json.dumps(values) + "\n").encode())
+        blob = seal((json.dumps(values) + "\n").encode())
+        write_atomic(self.folder / "manifest.json", blob)
+        return Manifest.read(self.store, self.without)
 
-    def _head(self) -> bytes:
-        return f'{{"version": {VERSION}, "generation": {self.generation}, '.encode()
+    def only(self, runs: Iterable[str]) -> Manifest:
+        """Return the manifest of some of the runs."""
+        chosen = frozenset(runs)
+
+        def holding(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+            return tuple(p for p in parts if p.is_old or not chosen.isdisjoint(p.runs))
+
+        return replace(
+            self,
+            records=holding(self.records),
+            descriptions=holding(self.descriptions),
+            chosen=chosen,
+        )
 
     @property
     def folder(self) -> Path:
         """The folder of the compacted files."""
         return self.store / FOLDER
 
+    @cached_property
+    def runs(self) -> frozenset[str]:
+        """The compacted runs."""
+        every = frozenset[str]().union(*(part.runs for part in self.descriptions))
+        return every if self.chosen is None else every & self.chosen
+
+    @cached_property
+    def lost(self) -> frozenset[str]:
+        """The runs that have compacted records and no compacted description."""
+        every = frozenset[str]().union(*(part.runs for part in self.records))
+        return every - self.runs if self.chosen is None else (every & self.chosen) - self.runs
+
     @property
     def record_files(self) -> list[Path]:
         """Paths of the files that hold records, with what `views.RUN_COLUMNS` adds to them."""
-        return [self.folder / f"records-{part:04d}.parquet" for part in self.parts]
+        return [self.folder / part.file for part in self.records]
+
+    @property
+    def description_files(self) -> list[Path]:
+        """Paths of the files that hold descriptions."""
+        return [self.folder / part.file for part in self.descriptions]
 
     @property
     def group_files(self) -> list[Path]:
         """Paths of the files that hold the counts of blocks and stages."""
-        return [self.folder / f"groups-{part:04d}.parquet" for part in self.parts]
-
-    @property
-    def description_file(self) -> Path | None:
-        """Path of the file that holds descriptions."""
-        if self.descriptions is None:
-            return None
-        return self.folder / f"descriptions-{self.descriptions:04d}.parquet"
+        return [self.folder / part.groups for part in self.records if self.has_groups(part)]
 
     @property
     def files(self) -> list[Path]:
-        """Paths of all files that the manifest names."""
-        description = self.description_file
-        return [*self.record_files, *self.group_files, *([description] if description else [])]
+        """Paths of all files that are read."""
+        return [*self.record_files, *self.group_files, *self.description_files]
 
-    def levels(self, run_id: str) -> range:
-        """Return the compacted levels of a run; none where it is not compacted."""
-        return range(self.runs.get(run_id, -1) + 1)
+    def has_groups(self, part: Part) -> bool:
+        """Tell whether the counts of blocks and stages lie beside the records of a part."""
+        return part.groups in self.names and part.groups not in self.without
+
+    def levels(self, run_id: str) -> list[int]:
+        """List the compacted levels of a run, ascending; none where it is not compacted."""
+        found = [part.shown(run_id) for part in self.records if run_id in part.runs]
+        return found[0] if len(found) == 1 else sorted({level for part in found for level in part})
 
     def read_record(self, run_id: str, level: int) -> pa.Table:
         """Read a compacted record: a row per layer, in the order of the forward pass.
@@ -154,13 +200,15 @@ class Manifest:
         ------
         FileNotFoundError
             A later compaction has replaced the file: read the manifest again.
+        RecordError
+            The file is damaged.
         """
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
+        holding = [p for p in self.records if p.is_old or level in p.shown(run_id)]
         wanted = [("run_id", "=", run_id), ("level", "=", level)]
-        parts = [pq.read_table(path, filters=wanted) for path in self.record_files]
-        return pa.concat_tables(parts).sort_by("layer_index")
+        found = [_read(self.folder / part.file, wanted) for part in holding]
+        return pa.concat_tables(found).sort_by("layer_index")
 
     def read_description(self, run_id: str) -> str:
         """Read the `run.json` of a compacted run, as it was written.
@@ -169,11 +217,150 @@ class Manifest:
         ------
         FileNotFoundError
             A later compaction has replaced the file: read the manifest again.
+        RecordError
+            The file is damaged.
         """
-        import pyarrow.parquet as pq
-
-        wanted = [("run_id", "=", run_id)]
-        text: str = pq.read_table(self.description_file, columns=["text"], filters=wanted)["text"][
-            0
-        ].as_py()
+        part = next(p for p in self.descriptions if run_id in p.runs)
+        found = _read(self.folder / part.file, [("run_id", "=", run_id)], ["text"])["text"]
+        if not len(found):
+            raise RecordError(f"{part.file}: holds no description of run {run_id}, which it lists")
+        text: str = found[0].as_py()
         return text
+
+
+def _read(
+    path: Path, wanted: list[tuple[str, str, Any]], columns: list[str] | None = None
+) -> pa.Table:
+    """Read some rows of a part, after the whole of it has been held to its sum."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    hold(path)
+    try:
+        return pq.read_table(path, columns=columns, filters=wanted)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RecordError(f"{path}: not a readable part of a store ({reason})") from None
+
+
+def some(runs: Iterable[str]) -> str:
+    """Name some runs and say how many more there are."""
+    names = sorted(runs)
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def loss(part: Part, runs: Collection[str] | None = None) -> str:
+    """Say what is lost with a part: all of its runs, or some of them."""
+    lost = part.runs if runs is None else runs
+    if not lost:
+        return "nothing is lost, other parts hold its runs too"
+    return f"its {part.kind} of {len(lost)} runs are left out: {some(lost)}"
+
+
+@dataclass(frozen=True)
+class _Index:
+    """What stands in the manifest; nothing and a reason where it cannot be read."""
+
+    parts: tuple[Part, ...] = ()
+    generation: int = 0
+    fault: str = ""
+    head: bytes = b""
+    is_old: bool = False
+
+
+def _bytes(store: Path) -> bytes | None:
+    try:
+        return read_file(store / FOLDER / "manifest.json")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        return b""
+
+
+def _head(store: Path) -> bytes:
+    with (store / FOLDER / "manifest.json").open("rb") as file:
+        return file.read(_HEAD)
+
+
+def _index(store: Path, blob: bytes | None) -> _Index:
+    if blob is None:
+        return _Index(fault="is missing")
+    path = store / FOLDER / "manifest.json"
+    try:
+        values = json.loads(blob)
+        version = values["version"]
+        if version > VERSION:
+            raise StoreError(
+                f"{path}: written by a newer rgtool (manifest version {version}, this one reads "
+                f"up to {VERSION}): upgrade rgtool to read it"
+            )
+        if version == 1:
+            return _Index(_of_version_1(values), values["generation"], "", blob[:_HEAD], True)
+        if not holds(blob):
+            raise ValueError("its sum differs")
+        parts = [Part.from_json("records", one) for one in values["records"]]
+        parts += [Part.from_json("descriptions", one) for one in values["descriptions"]]
+        return _Index(tuple(parts), values["generation"], "", blob[:_HEAD])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, RecordError) as error:
+        reason = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)
+        return _Index(fault=f"is damaged ({reason.splitlines()[0] if reason else 'empty'})")
+
+
+def _of_version_1(values: Mapping[str, Any]) -> tuple[Part, ...]:
+    """Read the manifest of rgtool 0.1.0, which tells the runs but not the part that each is in."""
+    runs = {run_id: tuple(range(last + 1)) for run_id, last in values["runs"].items()}
+    parts = [
+        Part("records", f"{number:04d}", {} if i else runs)
+        for i, number in enumerate(values["parts"])
+    ]
+    if values["descriptions"] is not None:
+        described: dict[str, tuple[int, ...]] = dict.fromkeys(runs, ())
+        parts.append(Part("descriptions", f"{values['descriptions']:04d}", described))
+    return tuple(parts)
+
+
+def _held(store: Path, index: _Index, names: frozenset[str], without: frozenset[str]) -> Manifest:
+    """Make the manifest of the parts that the index lists and of those that lie there besides."""
+    folder = store / FOLDER
+    if index.is_old and without:  # which part lacks what is told by the files alone
+        index = replace(index, parts=())
+    listed = [part for part in index.parts if part.file not in without]
+    parts = [part for part in listed if part.file in names]
+    gone = {f"{part.kind}-{name}.parquet" for part in parts for name in part.replaces}
+    notes, unlisted = [], list[Part]()
+    for name in sorted(names - {part.file for part in listed} - without - gone, reverse=True):
+        if name.startswith("groups-"):
+            continue
+        try:
+            unlisted.append(describe(folder / name))
+        except FileNotFoundError:
+            continue
+        except RecordError as error:
+            notes.append((folder / name, f"{error}; it is left out: bring it back from a copy"))
+    living_parts = living([*parts, *unlisted])
+    gone |= {f"{part.kind}-{name}.parquet" for part in unlisted for name in part.replaces}
+    notes += [
+        (folder / part.file, f"is missing: {loss(part)}; bring it back from a copy")
+        for part in listed
+        if part.file not in names | gone
+    ]
+    descriptions = once([part for part in living_parts if part.kind == "descriptions"])
+    records = apart([part for part in living_parts if part.kind == "records"])
+    rebuilt = index.fault if names or index.fault != "is missing" else ""
+    every = {(part.kind, part.name) for part in (*records, *descriptions)}
+    return Manifest(
+        store=store,
+        generation=max([index.generation, *(part.generation for part in living_parts)]),
+        records=tuple(part for part in records if not part.is_hidden),
+        descriptions=tuple(part for part in descriptions if not part.is_hidden),
+        idle=tuple(part for part in (*records, *descriptions) if part.is_hidden),
+        names=names,
+        without=without,
+        notes=tuple(notes),
+        rebuilt=rebuilt,
+        is_written=not index.fault and every == {(part.kind, part.name) for part in listed},
+        head=index.head,
+    )

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .blocks import Layer
 from .errors import RecordError
-from .files import write_atomic
+from .files import read_file, write_atomic
+from .sums import FOOTER_PLACE, KEY, WRONG, holds, seal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -221,8 +222,12 @@ def write_record(path: Path, table: pa.Table, *, flush: bool = True) -> None:
     validate(table, str(path))
     buffer = io.BytesIO()
     # Without Arrow's own copy of the schema a record of ResNet-20 takes half the space.
-    pq.write_table(table, buffer, compression="zstd", store_schema=False)
-    write_atomic(path, buffer.getvalue(), flush=flush)
+    with pq.ParquetWriter(
+        buffer, table.schema, compression="zstd", store_schema=False, write_page_checksum=True
+    ) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({KEY: FOOTER_PLACE})
+    write_atomic(path, seal(buffer.getvalue()), flush=flush)
 
 
 def read_record(path: Path) -> pa.Table:
@@ -231,17 +236,19 @@ def read_record(path: Path) -> pa.Table:
     Raises
     ------
     RecordError
-        The file is no whole Parquet file, lacks a column, has a wrong type, was written by a newer
-        rgtool, or its counts contradict each other. The message names the file.
+        The file is no whole Parquet file, has another sum than it carries, lacks a column, has a
+        wrong type, was written by a newer rgtool, or its counts contradict each other. The message
+        names the file.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        # Opened here: pyarrow takes a bare path for a data set and would look at its folders.
-        with path.open("rb") as file:
-            table = pq.read_table(file)
-    except (pa.ArrowException, OSError) as error:
+        blob = read_file(path)
+        if holds(blob) is False:
+            raise RecordError(f"{path}: {WRONG}")
+        table = pq.read_table(io.BytesIO(blob), page_checksum_verification=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RecordError(f"{path}: not a readable Parquet file ({reason})") from None
     return validate(table, str(path))

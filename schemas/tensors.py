@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import RecordError
-from .files import open_file, write_atomic
+from .files import read_file, write_atomic
 from .number_types import SAFETENSORS, decode, width
 from .stored import held_shape
+from .sums import KEY, PLACE, WRONG, holds, seal
 
 _NAMES: dict[np.dtype[Any], str] = {
     np.dtype(code): name
@@ -51,7 +52,7 @@ def write_tensors(
     """
     if _METADATA in tensors:
         raise ValueError(f"{path}: no tensor can be called {_METADATA}")
-    header: dict[str, Any] = {_METADATA: dict(metadata)} if metadata else {}
+    header: dict[str, Any] = {_METADATA: {KEY: PLACE, **(metadata or {})}}
     chunks: list[bytes] = []
     offset = 0
     for name, array in tensors.items():
@@ -65,7 +66,8 @@ def write_tensors(
         offset += data.nbytes
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    write_atomic(path, b"".join([len(text).to_bytes(8, "little"), text, *chunks]), flush=flush)
+    blob = b"".join([len(text).to_bytes(8, "little"), text, *chunks])
+    write_atomic(path, seal(blob), flush=flush)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
@@ -76,12 +78,13 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     Raises
     ------
     RecordError
-        The file is not a whole safetensors file.
+        The file is not a whole safetensors file, or has another sum than it carries.
     FileNotFoundError
         There is no such file.
     """
-    with open_file(path) as file:
-        blob = file.read()
+    blob = read_file(path)
+    if holds(blob) is False:
+        raise RecordError(f"{path}: {WRONG}")
     try:
         size = int.from_bytes(blob[:8], "little")
         if len(blob) < 8 or size > min(_MAX_HEADER, len(blob) - 8):
@@ -90,6 +93,7 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         metadata = header.pop(_METADATA, {})
         if not all(isinstance(value, str) for value in metadata.values()):
             raise ValueError("metadata that are no texts")
+        metadata.pop(KEY, None)
         _hold_apart(header, len(blob) - 8 - size)
         tensors = {name: _array(blob, 8 + size, entry) for name, entry in header.items()}
     except (

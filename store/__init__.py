@@ -10,12 +10,15 @@ from .result import Result
 from .store import Store
 
 if TYPE_CHECKING:
+    from .check import Check
     from .compaction import Compaction
     from .counts import Counts
     from .literature import PublishedSpectrum, published, published_names
+    from .medium import Trial
     from .published_curves import PublishedCurve, published_curve, published_curve_names
 
 __all__ = [
+    "Check",
     "Compaction",
     "Counts",
     "ExperimentInfo",
@@ -25,6 +28,7 @@ __all__ = [
     "Result",
     "RunInfo",
     "Store",
+    "Trial",
     "published",
     "published_curve",
     "published_curve_names",
@@ -43,6 +47,14 @@ def __getattr__(name: str) -> Any:
         from .compaction import Compaction
 
         return Compaction
+    if name == "Check":
+        from .check import Check
+
+        return Check
+    if name == "Trial":
+        from .medium import Trial
+
+        return Trial
     if name in _LITERATURE:
         from . import literature
 

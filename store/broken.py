@@ -1,8 +1,9 @@
 """Files that are no records: found, remembered, left out of every query.
 
-One broken Parquet file makes a query over all of them fail. Checking every file before every
-query would cost more than the query; so queries run optimistically, the search starts when one
-has failed, and what it finds is remembered in the store by name, size and time of change.
+One broken Parquet file makes a query over all of them fail. A file whose bytes have changed is
+found when it is new to the store, see `trust`. Holding every record to the schema before every
+query would cost more than the query; so queries run optimistically, the search starts when one has
+failed, and what it finds is remembered in the store by name, size, times and inode.
 """
 
 from __future__ import annotations
@@ -11,20 +12,26 @@ import contextlib
 import json
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-from ..schemas import record, views
+import duckdb
+
+from ..schemas import record, sums, views
 from ..schemas.errors import RecordError
 from ..schemas.files import write_atomic
 from ..schemas.layout import RunFolder
-
-if TYPE_CHECKING:
-    import duckdb
+from ..schemas.manifest import Manifest, loss, some
+from ..schemas.parts import Part
+from . import doubles
+from .trust import Stamp, Trust, rot
 
 MEMORY = ".left_out.json"
+_DIFFERS = "differs from the compacted record of this run and level, which counts"
+_SUMMED = "the counts of blocks and stages are summed from the records"
+_REBUILT = "it was made again from the parts, nothing is lost; rgtool compact writes it"
 _CHUNK = 512  # files a query while searching: large enough to be quick, small enough to bisect
 
 
@@ -47,14 +54,21 @@ class Problem:
         return f"{self.path}: {self.reason}"
 
 
+class File(NamedTuple):
+    """A file as it was when a folder was listed: path, and size, times and inode."""
+
+    path: str
+    stamp: Stamp
+
+
 class LeftOut:
     """The files of a store that are left out.
 
     Parameters
     ----------
     store : Path
-        The store; records found broken are remembered there, or only in this object where the
-        store cannot be written.
+        The store; files found broken or sound are remembered there, or only in this object where
+        the store cannot be written.
     """
 
     def __init__(self, store: Path) -> None:
@@ -66,7 +80,8 @@ class LeftOut:
                 self._stamps[str(store / name)] = stamp
                 self._reasons[str(store / name)] = reason
         self._seen: dict[str, str] = {}
-        self._lock = threading.Lock()
+        self._trust = Trust(store)
+        self._lock = threading.RLock()
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -78,7 +93,7 @@ class LeftOut:
         self._seen[str(path)] = reason
 
     def knows(self, path: str) -> bool:
-        """Tell whether a record is known to be broken, and name it if so."""
+        """Tell whether a file is known to be broken, and name it if so."""
         stamp, reason = self._stamps.get(path), self._reasons.get(path)
         if stamp is None or reason is None:
             return False
@@ -88,6 +103,116 @@ class LeftOut:
             return False
         self._seen[path] = reason
         return True
+
+    def trusted(self, run_id: str, records: Sequence[File]) -> set[str]:
+        """Return the paths of a run's records that are sound; each is read when it is new.
+
+        Parameters
+        ----------
+        run_id : str
+            The run.
+        records : sequence of File
+            Its loose records.
+        """
+        sound = [file for file in records if not self.knows(file.path)]
+        stamps = [file.stamp for file in sound]
+        if not sound or self._trust.knows(f"runs/{run_id}", stamps):
+            return {file.path for file in sound}
+        with self._lock:
+            found = {file.path: reason for file in sound if (reason := rot(file.path))}
+            self._add(found)
+            self._trust.add(f"runs/{run_id}", [f.stamp for f in sound if f.path not in found])
+            return {file.path for file in sound if not self.knows(file.path)}
+
+    def sound(self, manifest: Manifest) -> Manifest:
+        """Return what can be read of the compacted files; each is read when it is new."""
+        broken: list[tuple[Part, str]] = []
+        while damaged := self._damaged(manifest):
+            without = {*manifest.without, *damaged}
+            parts = (*manifest.records, *manifest.descriptions)
+            broken += [(part, damaged[part.file]) for part in parts if part.file in damaged]
+            for name, reason in damaged.items():
+                if name.startswith("groups-"):
+                    self.note(manifest.folder / name, f"{reason}; {_SUMMED}")
+            manifest = Manifest.read(manifest.store, without)
+        for part, reason in broken:
+            self.note(manifest.folder / part.file, f"{reason}; {_loss(manifest, part)}")
+        for path, reason in manifest.notes:
+            self.note(path, reason)
+        return manifest
+
+    def _damaged(self, manifest: Manifest) -> dict[str, str]:
+        found = {}
+        for file in manifest.files:
+            path = str(file)
+            if self.knows(path):
+                found[file.name] = self._reasons[path]
+                continue
+            with contextlib.suppress(FileNotFoundError):  # replaced; the query finds out
+                stamp = sums.stamp(file.stat())
+                if self._trust.knows(f"compact/{file.name}", [stamp]):
+                    continue
+                with self._lock:
+                    if reason := rot(path):
+                        self._add({path: reason})
+                        found[file.name] = reason
+                    else:
+                        self._trust.add(f"compact/{file.name}", [stamp])
+        return found
+
+    def compare(self, manifest: Manifest, twice: Sequence[tuple[str, int, File]]) -> None:
+        """Name what stands in the store twice and is not the same; it counts once.
+
+        Parameters
+        ----------
+        manifest : Manifest
+            Of the whole store.
+        twice : sequence of (run, level, File)
+            Loose records of levels that are compacted too.
+        """
+        parts = [p for p in (*manifest.records, *manifest.idle) if p.kind == "records"]
+        stamps = [part.file for part in manifest.records]
+        for part in parts:
+            name = f"twice {part.file} {stamps}"
+            if not part.hidden or self._trust.knows(name, []):
+                continue
+            with contextlib.suppress(duckdb.Error):  # gone meanwhile: another time
+                if reason := doubles.differing_part(manifest, part):
+                    self.note(manifest.folder / part.file, reason)
+                else:
+                    self._trust.add(name, [])
+        new = [
+            (file.path, run_id, level)
+            for run_id, level, file in twice
+            if not self.knows(file.path)
+            and not self._trust.knows(f"twice runs/{run_id}/{level}", [file.stamp])
+        ]
+        if new:
+            with contextlib.suppress(duckdb.Error):
+                self._add(dict.fromkeys(doubles.differing_loose(manifest, new), _DIFFERS))
+                for run_id, level, file in twice:
+                    if not self.knows(file.path):
+                        self._trust.add(f"twice runs/{run_id}/{level}", [file.stamp])
+        self._trust.save()
+
+    def is_double(self, run_id: str, level: int, path: str) -> bool:
+        """Tell whether a loose record is known to be the same as the compacted one."""
+        stamp = sums.stamp(Path(path).stat())
+        return self._trust.knows(f"twice runs/{run_id}/{level}", [stamp])
+
+    def name_lost(self, manifest: Manifest, loose: Collection[str]) -> None:
+        """Name what the compacted files lack: a description, or the manifest itself."""
+        lost = manifest.lost.difference(loose)
+        if lost:
+            reason = "records of {} compacted runs have no description and are left out: {}"
+            self.note(manifest.folder, reason.format(len(lost), some(lost)))
+        if manifest.rebuilt and not manifest.runs <= {*loose}:
+            self.note(manifest.folder / "manifest.json", f"{manifest.rebuilt}: {_REBUILT}")
+
+    def blame(self, path: Path, reason: str) -> None:
+        """Leave out a file that made a query fail, until it changes."""
+        with self._lock:
+            self._add({str(path): reason})
 
     def search(self, files: Sequence[str], error: str) -> bool:
         """Look for broken records after a query has failed.
@@ -105,20 +230,17 @@ class LeftOut:
             Whether any was found; all that were are left out from now on.
         """
         with self._lock:
-            return self._search(files, error)
+            named = set(re.findall(r"[\"'](/[^\"']+\.parquet)[\"']", error)).intersection(files)
+            found = dict(check_each(sorted(named))) or dict(_check_all(files))
+            self._add(found)
+            return bool(found)
 
-    def _search(self, files: Sequence[str], error: str) -> bool:
-        named = set(re.findall(r"[\"'](/[^\"']+\.parquet)[\"']", error)).intersection(files)
-        found = dict(_check_each(sorted(named)))
-        if not found:
-            found = dict(_check_all(files))
+    def _add(self, found: Mapping[str, str]) -> None:
+        """Remember broken files, here and in the store."""
         for path, reason in found.items():
             self._reasons[path], self._stamps[path] = reason, _stamp(path)
-        if found:
-            self._remember()
-        return bool(found)
-
-    def _remember(self) -> None:
+        if not found:
+            return
         values = {
             str(Path(path).relative_to(self._store)): [*stamp, self._reasons[path]]
             for path, stamp in sorted(self._stamps.items())
@@ -127,15 +249,23 @@ class LeftOut:
             write_atomic(self._store / MEMORY, (json.dumps(values, indent=1) + "\n").encode())
 
 
+def _loss(manifest: Manifest, part: Part) -> str:
+    """Say what is lost with a damaged part, in a manifest that does without it."""
+    if part.kind == "descriptions":
+        return loss(part, [run_id for run_id in part.runs if run_id not in manifest.runs])
+    lost = [run for run, levels in part.runs.items() if not {*levels} <= {*manifest.levels(run)}]
+    return loss(part, lost)
+
+
 def _stamp(path: str) -> list[int]:
     try:
-        status = Path(path).stat()
+        return [*sums.stamp(Path(path).stat())]
     except OSError:
-        return [-1, -1]
-    return [status.st_size, status.st_mtime_ns]
+        return [-1, -1, -1, -1]
 
 
-def _check_each(files: Sequence[str]) -> Iterator[tuple[str, str]]:
+def check_each(files: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Hold records to the schema, one by one: yield the path and the fault of each broken one."""
     for path in files:
         try:
             table = record.read_record(Path(path))
@@ -160,7 +290,7 @@ def _bisect(
     connection: duckdb.DuckDBPyConnection, files: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
     if len(files) <= 2:
-        yield from _check_each(files)
+        yield from check_each(files)
         return
     if not _sound(connection, files):
         middle = len(files) // 2
@@ -169,8 +299,6 @@ def _bisect(
 
 
 def _sound(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> bool:
-    import duckdb
-
     try:
         flagged = connection.execute(
             f"SELECT count(*) FROM ({faults('read_parquet(?, filename = true)')})", [list(files)]

@@ -1,13 +1,14 @@
 """Merging finished runs into few large files.
 
-Everything is written first and takes effect in one rename, that of the manifest; what it makes
-superfluous is removed afterwards. A process killed on the way leaves files that nobody reads and
-that the next compaction removes.
+Everything is written first, each part whole under a name of its own; the loose files that it makes
+superfluous are removed after the manifest lists it. A process killed on the way leaves parts that
+say the same as what they were made from, and unfinished files that the next compaction removes.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -17,17 +18,23 @@ from pathlib import Path
 
 import duckdb
 
-from ..schemas import views
+from ..schemas import parts, sums, views
 from ..schemas.description import Description
 from ..schemas.errors import StoreError
 from ..schemas.layout import RunFolder
 from ..schemas.lock import Locked, lock
 from ..schemas.manifest import FOLDER, Manifest
+from ..schemas.parts import Part
 from .broken import LeftOut, faults
 from .connection import connect
-from .session import described, known_columns, parquet, quote, sql_list
+from .doubles import same
+from .relations import compacted, known_columns, parquet, quote
+from .session import described
 from .snapshot import LooseRun, Snapshot, strict_json, take
 
+_UNFINISHED = ".part"  # the end of names that a killed compaction leaves
+_UNFINISHED_BY_0_1 = ".part-*.parquet"
+_SPILL = ".spill"
 _CHUNK = 1000  # files of whole runs that are read and checked together
 _ROW_GROUP = 122_880  # rows; DuckDB's own size, a unit of its parallel reading
 _MERGE_BELOW = 2.0  # an older file joins if it is smaller than this many times the newer ones
@@ -102,20 +109,20 @@ def _locked(store: Path, left_out: LeftOut, finished: Collection[str]) -> Compac
         and (run.records or run.text != texts.get(run_id))
     }
     manifest, merged = old, dict[str, LooseRun]()
-    if changed:
+    if changed or not old.is_written or any(part.hidden for part in old.records):
         try:
             manifest, merged = _merge(old, changed, texts, left_out)
-            if merged:
-                manifest.write()
-        except BaseException:
-            # Not `old`: the manifest may have taken effect although its flushing failed.
-            _clean(Manifest.read(store))
-            raise
+            if manifest is not old or not old.is_written:
+                manifest = manifest.write()
+        finally:
+            _sweep(old.folder)
+        _remove_old(old, manifest)
     texts |= {run_id: run.text for run_id, run in merged.items()}
     removed = [
         run_id
         for run_id in snapshot.loose
-        if run_id in manifest.runs and _remove(manifest, run_id, texts[run_id])
+        if run_id in manifest.runs
+        and _remove(manifest, run_id, texts[run_id], merged.get(run_id), left_out)
     ]
     return Compaction(
         runs=len(merged),
@@ -126,24 +133,57 @@ def _locked(store: Path, left_out: LeftOut, finished: Collection[str]) -> Compac
 
 
 def _clean(manifest: Manifest) -> None:
-    """Remove what an earlier compaction replaced, or left behind when it was killed."""
-    kept = {*manifest.files, manifest.folder / "manifest.json", manifest.folder / "lock"}
-    for path in manifest.folder.iterdir():
-        if path not in kept:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    """Remove what an earlier compaction replaced, or left behind when it was killed.
+
+    Nothing else: a file that no part replaces, and that no other repeats row by row, may be all
+    that there is of a run, whether the manifest lists it or not.
+    """
+    _sweep(manifest.folder)
+    read = {path.name for path in manifest.files}
+    parts = (*manifest.records, *manifest.descriptions)
+    gone = {f"{part.kind}-{name}.parquet" for part in parts for name in part.replaces}
+    repeated = {
+        part.file for part in manifest.idle if part.kind == "records" and same(manifest, part)
+    }
+    superfluous = {*gone, *repeated} - read
+    for name in superfluous & manifest.names:
+        (manifest.folder / name).unlink(missing_ok=True)
+    left = manifest.names - superfluous
+    for name in manifest.names:
+        if name.startswith("groups-") and name.replace("groups", "records", 1) not in left:
+            (manifest.folder / name).unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a compaction has not finished."""
+    for path in folder.glob(".*"):
+        if path.name == _SPILL:
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.suffix == _UNFINISHED or path.match(_UNFINISHED_BY_0_1):
+            path.unlink(missing_ok=True)
+
+
+def _remove_old(old: Manifest, manifest: Manifest) -> None:
+    """Remove the parts of rgtool 0.1.0 that went into new ones: their names tell nothing."""
+    kept = {(part.kind, part.name) for part in (*manifest.records, *manifest.descriptions)}
+    for part in (*old.records, *old.descriptions):
+        if part.is_old and (part.kind, part.name) not in kept:
+            (old.folder / part.file).unlink(missing_ok=True)
+            if part.kind == "records":
+                (old.folder / part.groups).unlink(missing_ok=True)
 
 
 def _compacted_texts(snapshot: Snapshot) -> dict[str, str]:
     """Return the compacted descriptions of runs that have a loose one too."""
-    file = snapshot.manifest.description_file
-    twice = [run_id for run_id in snapshot.loose if run_id in snapshot.manifest.runs]
-    if file is None or not twice:
+    manifest = snapshot.manifest
+    twice = [run_id for run_id in snapshot.loose if run_id in manifest.runs]
+    if not twice:
         return {}
     with connect() as connection:
+        columns = {"run_id": "VARCHAR", "text": "VARCHAR"}
+        parts = compacted(connection, manifest.folder, manifest.descriptions, columns)
         rows = connection.execute(
-            f"SELECT run_id, text FROM read_parquet({sql_list([file])}) "
-            "WHERE list_contains(?, run_id)",
-            [twice],
+            f"FROM ({' UNION ALL '.join(parts)}) WHERE list_contains(?, run_id)", [twice]
         ).fetchall()
     return dict(rows)
 
@@ -154,25 +194,23 @@ def _merge(
     texts: Mapping[str, str],
     left_out: LeftOut,
 ) -> tuple[Manifest, dict[str, LooseRun]]:
-    """Write the files of the next generation; return its manifest and the runs that went in."""
-    parts, merged = _stage(old.folder, changed, left_out)
-    if not merged:
-        return old, merged
-    moved = any(
-        _repeated(texts[run_id]) != _repeated(merged[run_id].text)
+    """Write the parts of the next generation; return its manifest and the runs that went in."""
+    staged, merged = _stage(old.folder, changed, left_out)
+    moved = {
+        run_id
         for run_id in merged
-        if run_id in texts
-    )
-    joined = list(old.parts) if moved else _joined(old, parts)
-    manifest = _following(old, merged, joined, bool(parts or joined))
+        if run_id in texts and _repeated(texts[run_id]) != _repeated(merged[run_id].text)
+    }
+    joined = _joined(old, staged, moved, old.runs.union(merged))
+    manifest = old
     with connect() as connection:
-        connection.execute(f"SET temp_directory = {quote(str(old.folder / '.spill'))}")
-        _copy_descriptions(connection, old, merged, manifest)
-        if parts or joined:
-            dissolved = [file for file in old.record_files if file not in manifest.record_files]
-            _copy_counts(connection, [*dissolved, *parts], manifest)
-    for part in parts:
-        part.unlink()
+        connection.execute(f"SET temp_directory = {quote(str(old.folder / _SPILL))}")
+        if merged or len(old.descriptions) > 1 or any(part.is_old for part in old.descriptions):
+            manifest = _with_descriptions(connection, manifest, merged)
+        if staged or joined:
+            manifest = _with_records(connection, manifest, joined, staged, merged)
+    if manifest is not old:
+        manifest = dataclasses.replace(manifest, generation=old.generation + 1)
     return manifest, merged
 
 
@@ -182,32 +220,29 @@ def _repeated(text: str) -> tuple[object, ...]:
     return found.experiment_id, found.recipe.architecture, found.recipe.task, found.seed
 
 
-def _following(
-    old: Manifest, merged: Mapping[str, LooseRun], joined: Collection[int], records: bool
-) -> Manifest:
-    """Return the manifest after a merge, in which the parts `joined` are dissolved."""
-    generation = old.generation + 1
-    kept = [part for part in old.parts if part not in joined]
-    last = {
-        run_id: len(old.levels(run_id)) + len(run.records) - 1 for run_id, run in merged.items()
-    }
-    return dataclasses.replace(
-        old,
-        generation=generation,
-        parts=(*kept, generation) if records else tuple(kept),
-        descriptions=generation,
-        runs=dict(sorted({**old.runs, **last}.items())),
-    )
+def _joined(
+    old: Manifest, staged: Sequence[Path], moved: Collection[str], described: Collection[str]
+) -> list[Part]:
+    """Choose the older parts to merge in, so that their number grows as the logarithm of rows.
 
-
-def _joined(old: Manifest, parts: Sequence[Path]) -> list[int]:
-    """Choose the older parts to merge in, so that their number grows as the logarithm of rows."""
-    size, joined = sum(part.stat().st_size for part in parts), list[int]()
-    for number, file in reversed([*zip(old.parts, old.record_files, strict=True)]):
-        if not parts or file.stat().st_size > _MERGE_BELOW * size:
+    Besides, those that rgtool 0.1.0 wrote, that repeat others, or that hold a run which has moved
+    to another experiment. What differs from what others say of the same run stays where it is.
+    """
+    able = [
+        part
+        for part in old.records
+        if all(run_id in described for run_id in part.runs) and (not part.hidden or same(old, part))
+    ]
+    joined = [p for p in able if p.is_old or p.hidden or not p.runs.keys().isdisjoint(moved)]
+    sizes = {part.name: (old.folder / part.file).stat().st_size for part in able}
+    size = sum(path.stat().st_size for path in staged) + sum(sizes[p.name] for p in joined)
+    for part in sorted(able, key=lambda part: sizes[part.name]):
+        if part in joined:
+            continue
+        if not (staged or joined) or sizes[part.name] > _MERGE_BELOW * size:
             break
-        size += file.stat().st_size
-        joined.append(number)
+        size += sizes[part.name]
+        joined.append(part)
     return joined
 
 
@@ -217,7 +252,7 @@ def _stage(
     """Read and check the loose records, chunk by chunk, into files of whole runs."""
 
     def stage(numbered: tuple[int, dict[str, LooseRun]]) -> tuple[Path, dict[str, LooseRun]]:
-        part = folder / f".part-{numbered[0]:05d}.parquet"
+        part = folder / f".staged-{numbered[0]:05d}{_UNFINISHED}"
         return part, _stage_chunk(part, numbered[1], left_out)
 
     # One thread a connection: DuckDB's own threads get in each other's way over small files.
@@ -268,79 +303,111 @@ def _stage_chunk(part: Path, runs: dict[str, LooseRun], left_out: LeftOut) -> di
     return runs
 
 
-def _copy(connection: duckdb.DuckDBPyConnection, select: str, target: Path) -> None:
-    """Write a query to a Parquet file, down to the disk."""
-    connection.execute(
-        f"COPY ({select}) TO {quote(str(target))} "
-        f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})"
-    )
-    with target.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _copy_descriptions(
-    connection: duckdb.DuckDBPyConnection,
-    old: Manifest,
-    merged: Mapping[str, LooseRun],
-    manifest: Manifest,
+def _copy(
+    connection: duckdb.DuckDBPyConnection, select: str, target: Path, part: Part | None = None
 ) -> None:
+    """Write a query to a Parquet file, down to the disk; a part with what it says of itself."""
+    says = json.dumps(part.to_json()) if part else ""
+    connection.execute("SET VARIABLE says = ?", [says])
+    connection.execute(
+        f"COPY ({select}) TO {quote(str(target))} (FORMAT parquet, COMPRESSION zstd, "
+        f"ROW_GROUP_SIZE {_ROW_GROUP}, "
+        f"KV_METADATA {{{parts.KEY}: getvariable('says'), {sums.KEY}: '{sums.FOOTER_PLACE}'}})"
+    )
+    sums.seal_file(target)
+
+
+def _with_descriptions(
+    connection: duckdb.DuckDBPyConnection, old: Manifest, merged: Mapping[str, LooseRun]
+) -> Manifest:
+    """Write all compacted descriptions, those of the merged runs as they are now, to a new part."""
+    runs = dict.fromkeys((*old.runs, *merged), ())
+    part = Part.new("descriptions", old.generation + 1, runs, old.descriptions)
     texts = [run.text for run in merged.values()]
     connection.execute("SET VARIABLE runs = ?", [list(merged)])
     connection.execute("SET VARIABLE texts = ?", [texts])
     connection.execute("SET VARIABLE json = ?", [[strict_json(text) for text in texts]])
-    select = described("unnest(getvariable('json'))", "unnest(getvariable('texts')) AS text")
-    if old.description_file is not None:
-        columns = {**views.description_columns(), "text": "VARCHAR"}
-        source = parquet([old.description_file])
-        before = known_columns(connection, source, columns, views.defaults())
-        select += f" UNION ALL {before} WHERE NOT list_contains(getvariable('runs'), run_id)"
-    assert manifest.description_file is not None
-    _copy(connection, f"FROM ({select}) ORDER BY run_id", manifest.description_file)
+    columns = {**views.description_columns(), "text": "VARCHAR"}
+    before = compacted(connection, old.folder, old.descriptions, columns, views.defaults())
+    selects = [f"{select} AND NOT list_contains(getvariable('runs'), run_id)" for select in before]
+    if merged:
+        selects.append(
+            described("unnest(getvariable('json'))", "unnest(getvariable('texts')) AS text")
+        )
+    target = _unfinished(old, part.file)
+    _copy(connection, f"FROM ({' UNION ALL '.join(selects)}) ORDER BY run_id", target, part)
+    target.rename(old.folder / part.file)
+    return dataclasses.replace(old, descriptions=(part,))
 
 
-def _copy_counts(
-    connection: duckdb.DuckDBPyConnection, sources: Sequence[Path], manifest: Manifest
-) -> None:
-    """Write records, and their blocks and stages, with what they repeat of their runs."""
-    assert manifest.description_file is not None
-    records, groups = manifest.record_files[-1], manifest.group_files[-1]
-    select = known_columns(connection, parquet(sources), views.record_columns())
-    runs = f"SELECT run_id, {', '.join(views.RUN_COLUMNS)} FROM"
-    _copy(
-        connection,
-        f"FROM ({select}) JOIN ({runs} {parquet([manifest.description_file])}) USING (run_id) "
-        "ORDER BY run_id, level, layer_index",
-        records,
-    )
-    _verify(connection, sources, records)
-    _copy(
-        connection,
-        f"FROM ({views.grouped(parquet([records]))}) ORDER BY grouping, run_id, level, name",
-        groups,
-    )
+def _with_records(
+    connection: duckdb.DuckDBPyConnection,
+    old: Manifest,
+    joined: Sequence[Part],
+    staged: Sequence[Path],
+    merged: Mapping[str, LooseRun],
+) -> Manifest:
+    """Write records, and their blocks and stages, with what they repeat of their runs.
+
+    The records take their name last: where they are, all that belongs to them is too.
+    """
+    levels = {run_id: {*run.records} for run_id, run in merged.items() if run.records}
+    for one in joined:
+        for run_id in one.runs:
+            levels.setdefault(run_id, set()).update(one.shown(run_id))
+    runs = {run_id: tuple(sorted(found)) for run_id, found in levels.items()}
+    part = Part.new("records", old.generation + 1, runs, joined)
+    records, groups = _unfinished(old, part.file), _unfinished(old, part.groups)
+    sources = compacted(connection, old.folder, joined, views.record_columns())
+    if staged:
+        sources.append(known_columns(connection, parquet(staged), views.record_columns()))
+    source = " UNION ALL ".join(sources)
+    told = parquet([old.folder / one.file for one in old.descriptions])
+    repeated = f"SELECT run_id, {', '.join(views.RUN_COLUMNS)} FROM {told}"
+    order = "ORDER BY run_id, level, layer_index"
+    _copy(connection, f"FROM ({source}) JOIN ({repeated}) USING (run_id) {order}", records, part)
+    _verify(connection, source, records)
+    grouped = views.grouped(parquet([records]))
+    _copy(connection, f"FROM ({grouped}) ORDER BY grouping, run_id, level, name", groups)
+    groups.rename(old.folder / part.groups)
+    records.rename(old.folder / part.file)
+    kept = [one for one in old.records if one not in joined]
+    return dataclasses.replace(old, records=(*kept, part))
 
 
-def _verify(connection: duckdb.DuckDBPyConnection, sources: Sequence[Path], target: Path) -> None:
+def _unfinished(manifest: Manifest, name: str) -> Path:
+    return manifest.folder / f".{name}{_UNFINISHED}"
+
+
+def _verify(connection: duckdb.DuckDBPyConnection, source: str, target: Path) -> None:
     """Hold merged records to what they were merged from, before anything depends on them."""
-    sums = "SELECT count(*), sum(kept), sum(network_kept), sum(level), sum(layer_index) FROM"
-    found = connection.execute(f"{sums} read_parquet({sql_list([target])})").fetchone()
-    right = connection.execute(f"{sums} read_parquet({sql_list(sources)})").fetchone()
+    totals = "SELECT count(*), sum(kept), sum(network_kept), sum(level), sum(layer_index) FROM"
+    found = connection.execute(f"{totals} {parquet([target])}").fetchone()
+    right = connection.execute(f"{totals} ({source})").fetchone()
     if found != right:
         raise StoreError(
             f"{target}: holds {found} where {right} were written: nothing is lost, check the disk"
         )
 
 
-def _remove(manifest: Manifest, run_id: str, text: str) -> bool:
-    """Remove what is compacted from the folder of a run; False where something stays."""
+def _remove(
+    manifest: Manifest, run_id: str, text: str, merged: LooseRun | None, left_out: LeftOut
+) -> bool:
+    """Remove what is compacted from the folder of a run; False where something stays.
+
+    A record goes if it was merged just now, or says the same as the compacted one.
+    """
     folder = RunFolder.of(manifest.store, run_id)
+    levels = {*manifest.levels(run_id)}
+    just = merged.records if merged else {}
     try:
         # The runner holds the same lock: a run that is being extended is left alone.
         with lock(folder.path / "lock", f"run {run_id}"):
             for level in folder.loose_levels():
-                if level in manifest.levels(run_id):
+                path = str(folder.record(level))
+                if level in levels and (level in just or left_out.is_double(run_id, level, path)):
                     folder.record(level).unlink()
-            if folder.loose_levels() or folder.description.read_text("utf-8") != text:
+            if folder.loose_levels() or folder.description.read_bytes() != text.encode():
                 return False
             folder.description.unlink()
             return True

@@ -10,7 +10,6 @@ from typing import TypeVar
 import duckdb
 
 from ..schemas.errors import StoreError
-from ..schemas.manifest import Manifest
 from .broken import LeftOut
 from .session import VIEWS, open_session
 from .snapshot import Snapshot, take
@@ -94,7 +93,7 @@ class Reader:
         duckdb.Error
             What no leaving out mends.
         StoreError
-            The store changes too fast, or a compacted file is damaged or missing.
+            The store changes too fast.
         """
         for _ in range(_ATTEMPTS):
             snapshot = take(self.path, self.left_out, only)
@@ -114,17 +113,10 @@ class Reader:
         """Tell whether it helps to look at the store again after a query has failed."""
         compact = snapshot.manifest.files
         if not all(Path(file).exists() for file in [*map(str, compact), *snapshot.record_files]):
-            now = Manifest.read(self.path)
-            lost = [file for file in now.files if not file.exists()]
-            if lost and now.again() is now:
-                raise StoreError(
-                    f"{lost[0]} is missing, which the manifest names: bring it back from a copy"
-                )
             return True
         if blamed := [file for file in compact if str(file) in str(error)]:
-            raise StoreError(
-                f"{blamed[0]} is damaged ({str(error).splitlines()[0]}): bring it back from a copy"
-            )
+            self.left_out.blame(blamed[0], f"is damaged ({str(error).splitlines()[0]})")
+            return True
         if isinstance(error, duckdb.ConversionException) and not _FROM_FILE.search(str(error)):
             return False  # a cast of the query's own
         return self.left_out.search(snapshot.record_files, str(error))

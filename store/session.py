@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection
 from pathlib import Path
-from types import MappingProxyType
 
 import duckdb
 
 from ..schemas import record, views
+from ..schemas.manifest import Manifest
 from ..schemas.published import PUBLISHED
 from .broken import in_place
 from .connection import connect
 from .figures import create_published
+from .relations import compacted, quote, sql_list
 from .snapshot import Snapshot, strict_json
 
 VIEWS = tuple(views.views())
@@ -82,6 +83,7 @@ def _create_views(
     connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, wanted: Collection[str]
 ) -> None:
     # Paths and texts go in as variables: as literals, a hundred thousand would have to be parsed.
+    manifest = snapshot.manifest
     texts = [strict_json(run.text) for run in snapshot.loose.values()]
     connection.execute("SET VARIABLE loose_records = ?", [snapshot.record_files])
     connection.execute("SET VARIABLE loose_descriptions = ?", [texts])
@@ -93,16 +95,24 @@ def _create_views(
     needed = {*wanted, *(name for view in wanted for name in _NEEDS.get(view, ()))}
     changing = _changing(connection, snapshot)
     if "descriptions" in needed or changing:
-        parts = [*_compact_descriptions(connection, snapshot), *_loose_descriptions(snapshot)]
+        told = compacted(
+            connection,
+            manifest.folder,
+            manifest.descriptions,
+            views.description_columns(),
+            views.defaults(),
+        )
+        parts = [*_compact(snapshot, told), *_loose_descriptions(snapshot)]
         _create(connection, "descriptions", views.description_columns(), parts)
     if changing:
         connection.execute(f"CREATE VIEW store.changing AS {changing}")
     if "records" in needed:
-        parts = _compact(connection, snapshot, snapshot.manifest.record_files, _RECORDS)
+        told = compacted(connection, manifest.folder, manifest.records, _RECORDS)
+        parts = _compact(snapshot, told)
         parts += ["SELECT * FROM store.changing"] if changing else []
         _create(connection, "records", _RECORDS, parts)
     if "groups" in needed:
-        parts = _compact(connection, snapshot, snapshot.manifest.group_files, _GROUPS)
+        parts = _compact(snapshot, _groups(connection, manifest))
         parts += [views.grouped("store.changing")] if changing else []
         _create(connection, "groups", _GROUPS, parts)
     for name, select in views.views().items():
@@ -118,17 +128,21 @@ def _create(
     connection.execute(f"CREATE VIEW store.{name} AS {body}")
 
 
-def _compact(
-    connection: duckdb.DuckDBPyConnection,
-    snapshot: Snapshot,
-    files: Sequence[Path],
-    columns: Mapping[str, str],
-) -> list[str]:
-    """Read compacted counts of the runs whose description is compacted too."""
+def _compact(snapshot: Snapshot, parts: list[str]) -> list[str]:
+    """Restrict what compacted files hold to the runs whose description is compacted too."""
     if not snapshot.manifest.runs:
         return []
-    select = known_columns(connection, parquet(files), columns)
-    return [f"{select} WHERE {_asked(snapshot)} AND {_not_reopened(snapshot)}"]
+    return [f"{part} AND {_asked(snapshot)} AND {_not_reopened(snapshot)}" for part in parts]
+
+
+def _groups(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> list[str]:
+    """Read the counts of blocks and stages, or sum them where their file is damaged."""
+    there = [part for part in manifest.records if manifest.has_groups(part)]
+    missing = [part for part in manifest.records if not manifest.has_groups(part)]
+    found = compacted(connection, manifest.folder, there, _GROUPS, groups=True)
+    for records in compacted(connection, manifest.folder, missing, _RECORDS):
+        found.append(f"SELECT * FROM ({views.grouped(f'({records})')}) WHERE true")
+    return found
 
 
 def _changing(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> str:
@@ -149,9 +163,9 @@ def _changing(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> str:
 def _reopened_records(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> list[str]:
     if not _reopened(snapshot):
         return []
-    source = parquet(snapshot.manifest.record_files)
-    select = known_columns(connection, source, views.record_columns())
-    return [f"{select} WHERE NOT {_not_reopened(snapshot)}"]
+    manifest = snapshot.manifest
+    parts = compacted(connection, manifest.folder, manifest.records, views.record_columns())
+    return [f"{part} AND NOT {_not_reopened(snapshot)}" for part in parts]
 
 
 def _loose_records(snapshot: Snapshot) -> list[str]:
@@ -177,22 +191,13 @@ def _loose_records(snapshot: Snapshot) -> list[str]:
 
 def _reopened(snapshot: Snapshot) -> list[str]:
     """List the compacted runs that have a `run.json` of their own again."""
-    return [run_id for run_id in snapshot.loose if run_id in snapshot.manifest.runs]
+    manifest = snapshot.manifest
+    return [run for run in snapshot.loose if run in manifest.runs or run in manifest.lost]
 
 
 def _not_reopened(snapshot: Snapshot) -> str:
     reopened = _reopened(snapshot)
     return f"(run_id NOT IN ({', '.join(map(quote, reopened))}))" if reopened else "true"
-
-
-def _compact_descriptions(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> list[str]:
-    file = snapshot.manifest.description_file
-    if file is None or not snapshot.manifest.runs:
-        return []
-    select = known_columns(
-        connection, parquet([file]), views.description_columns(), views.defaults()
-    )
-    return [f"{select} WHERE {_asked(snapshot)} AND {_not_reopened(snapshot)}"]
 
 
 def _loose_descriptions(snapshot: Snapshot) -> list[str]:
@@ -220,49 +225,7 @@ def described(text: str, *others: str) -> str:
     return views.description_select(f"({fields})", *names)
 
 
-def known_columns(
-    connection: duckdb.DuckDBPyConnection,
-    source: str,
-    columns: Mapping[str, str],
-    defaults: Mapping[str, str] = MappingProxyType({}),
-) -> str:
-    """Return SQL that selects columns from compacted files, whichever rgtool wrote them.
-
-    Parameters
-    ----------
-    connection : duckdb.DuckDBPyConnection
-        Any.
-    source : str
-        The relation that the files make.
-    columns : mapping of str to str
-        Names and types to select.
-    defaults : mapping of str to str
-        What columns are that the writer did not know yet, as SQL; NULL where they are not named.
-    """
-    present = {row[0] for row in connection.execute(f"DESCRIBE FROM {source}").fetchall()}
-    chosen = [
-        f'"{name}"' if name in present else f'{defaults.get(name, "NULL")}::{type_} AS "{name}"'
-        for name, type_ in columns.items()
-    ]
-    return f"SELECT {', '.join(chosen)} FROM {source}"
-
-
 def _asked(snapshot: Snapshot) -> str:
-    if snapshot.only is None:
+    if snapshot.only is None and not snapshot.manifest.lost:
         return "true"
     return f"run_id IN ({', '.join(map(quote, snapshot.manifest.runs))})"
-
-
-def parquet(files: Iterable[Path]) -> str:
-    """Write compacted files as one relation in SQL."""
-    return f"read_parquet({sql_list(files)}, union_by_name = true)"
-
-
-def sql_list(paths: Iterable[Path | str]) -> str:
-    """Write paths as a list in SQL; read as they are, wildcards have no meaning there."""
-    return "[" + ", ".join(quote(str(path)) for path in paths) + "]"
-
-
-def quote(text: str) -> str:
-    """Write a string in SQL."""
-    return "'" + text.replace("'", "''") + "'"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..schemas.description import Description
+from ..schemas.description import MOST, Description
 from ..schemas.errors import RecordError
+from ..schemas.files import read_file
 from ..schemas.layout import record_level
 from ..schemas.manifest import Manifest
-from .broken import LeftOut
+from ..schemas.sums import stamp
+from .broken import File, LeftOut
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Snapshot:
     def levels(self, run_id: str) -> list[int]:
         """List the recorded levels of a run, ascending."""
         loose = self.loose[run_id].records if run_id in self.loose else {}
-        return [*self.manifest.levels(run_id), *loose]
+        return sorted([*self.manifest.levels(run_id), *loose])
 
     def newest_records(self) -> Snapshot:
         """Keep of every run's loose records the one of the highest level."""
@@ -79,12 +81,12 @@ def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) ->
     """Look at the store at `store`, or at some of its runs.
 
     Broken descriptions are found here and noted in `left_out`, with the run's loose records;
-    records that `left_out` knows to be broken are not listed.
+    files that are new to the store are held to their sums; what is broken is not listed.
 
     Raises
     ------
     StoreError
-        The manifest is damaged or newer than this rgtool.
+        The manifest is newer than this rgtool, or the store changes too fast.
     """
     before = Manifest.read(store)
     listed = {
@@ -92,15 +94,13 @@ def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) ->
         for run_id, folder in _folders(store, only)
         # A compacted run without a description has nothing new; most runs of a store are such.
         if not (run_id in before.runs and not os.access(f"{folder}{os.sep}run.json", os.F_OK))
-        and ((text := _text(folder)) is not None or _holds_records(folder))
+        and ((text := _text(folder)) is not None or _holds_files(folder))
     }
     # Files first, the manifest that counts second: a record that compaction removes meanwhile is
     # in the manifest that is read afterwards. The other way round it would be in neither.
-    manifest = before.again()
-    if only is not None:
-        runs = {run_id: manifest.runs[run_id] for run_id in only if run_id in manifest.runs}
-        manifest = dataclasses.replace(manifest, runs=runs)
-    loose = {}
+    whole = left_out.sound(before.again())
+    manifest = whole if only is None else whole.only(only)
+    loose, twice = {}, list[tuple[str, int, File]]()
     for run_id, (text, records) in listed.items():
         path = store / "runs" / run_id / "run.json"
         reason = _fault(text, run_id, path)
@@ -108,10 +108,15 @@ def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) ->
             if text is not None or run_id not in manifest.runs:
                 left_out.note(path, reason)
             continue
-        assert text is not None
+        assert isinstance(text, bytes)
         compacted = manifest.levels(run_id)
-        found = {k: p for k, p in records if k not in compacted and not left_out.knows(p)}
-        loose[run_id] = LooseRun(text, found)
+        twice += [(run_id, level, file) for level, file in records if level in compacted]
+        new = [(level, file) for level, file in records if level not in compacted]
+        sound = left_out.trusted(run_id, [file for _, file in new])
+        found = {level: file.path for level, file in new if file.path in sound}
+        loose[run_id] = LooseRun(text.decode(), found)
+    left_out.compare(whole, twice)
+    left_out.name_lost(manifest, loose)
     return Snapshot(manifest, loose, None if only is None else frozenset(only))
 
 
@@ -128,33 +133,44 @@ def _folders(store: Path, only: Collection[str] | None) -> Iterator[tuple[str, s
     yield from ((name, f"{runs}{os.sep}{name}") for name in names)
 
 
-def _text(folder: str) -> str | None:
+def _text(folder: str) -> bytes | OSError | None:
+    """Read a `run.json`; None where there is none, the error where it cannot be read."""
     try:
         # Not pathlib: this runs once a run, and a store may hold a hundred thousand.
-        with open(f"{folder}{os.sep}run.json", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            return file.read()
-    except OSError:
+        return read_file(f"{folder}{os.sep}run.json", MOST)
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        return error
 
 
-def _records(folder: str) -> Iterator[tuple[int, str]]:
+def _records(folder: str) -> Iterator[tuple[int, File]]:
     try:
         with os.scandir(f"{folder}{os.sep}records") as entries:
             for entry in entries:
                 level = record_level(entry.name)
                 if level is not None:
-                    yield level, entry.path
+                    with contextlib.suppress(FileNotFoundError):  # just compacted
+                        yield level, File(entry.path, stamp(entry.stat()))
     except (FileNotFoundError, NotADirectoryError):
         return
 
 
-def _holds_records(folder: str) -> bool:
-    return next(_records(folder), None) is not None
+def _holds_files(folder: str) -> bool:
+    """Tell whether anything of a run is in its folder that only a description makes sense of."""
+    if next(_records(folder), None) is not None:
+        return True
+    try:
+        return bool(os.listdir(f"{folder}{os.sep}masks"))  # noqa: PTH208, once a run
+    except OSError:
+        return False
 
 
-def _fault(text: str | None, run_id: str, path: Path) -> str | None:
+def _fault(text: bytes | OSError | None, run_id: str, path: Path) -> str | None:
     if text is None:
-        return "is missing or unreadable: the records of this run are left out"
+        return "is missing: what else is here of this run is left out"
+    if isinstance(text, OSError):
+        return f"cannot be read ({text.strerror}); its records are left out"
     try:
         found = Description.parse(text, str(path)).run_id
     except RecordError as error:

@@ -31,9 +31,11 @@ from .session import SessionError, fence, mentioned
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from .check import Check
     from .compaction import Compaction
     from .counts import Counts
     from .importers.report import ImportReport
+    from .medium import Trial
 
 _LAST = """
     SELECT run_id, max(level) AS last, arg_max_null(accuracy, level) AS accuracy,
@@ -332,6 +334,32 @@ class Store:
 
         finished = {run.run_id for run in self.runs() if run.finished}
         return compact(self.path, self._reader.left_out, finished)
+
+    def check(self) -> Check:
+        """Read every file of the store and hold it to its sum and its schema.
+
+        What is damaged is left out of queries from then on, and nothing is removed.
+
+        Raises
+        ------
+        StoreError
+            The store cannot be read.
+
+        Examples
+        --------
+        >>> Store("nowhere").check().problems
+        ()
+        """
+        from .check import check
+
+        self.runs()  # what no file says alone: parts that are missing, records that stand twice
+        return check(self.path, self._reader.left_out)
+
+    def try_out(self) -> tuple[Trial, ...]:
+        """Try what the store needs of its file system: locks, renaming, flushing, stamps."""
+        from .medium import try_out
+
+        return try_out(self.path)
 
     def import_runs(
         self,

@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from stores import write_run
+from command import Cli
+from stores import describe, write_run
 
+import rgtool
 from rgtool.schemas.blocks import architecture
+from rgtool.schemas.description import Description
 from rgtool.schemas.errors import RecordError
 from rgtool.schemas.layout import RunFolder
+from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.record import read_record
+from rgtool.schemas.sums import KEY, stamp
+from rgtool.schemas.tensors import write_mask
 from rgtool.store import Store
 from rgtool.store.broken import MEMORY
+from rgtool.store.trust import MEMORY as SEEN
 
 LEVELS = 4
 
 
 def edited(change: Callable[[pa.Table], pa.Table]) -> Callable[[Path], None]:
-    """Write the changed table back, as a foreign program would."""
+    """Write the changed table as a foreign program would, which knows of no sum."""
 
     def damage(path: Path) -> None:
-        pq.write_table(change(pq.read_table(io.BytesIO(path.read_bytes()))), path)
+        table = pq.read_table(io.BytesIO(path.read_bytes())).replace_schema_metadata(None)
+        pq.write_table(change(table), path)
 
     return damage
+
+
+def flipped(blob: bytes, at: int) -> bytes:
+    return blob[:at] + bytes([blob[at] ^ 1]) + blob[at + 1 :]
 
 
 def replaced(column: str, values: Callable[[list[object]], list[object]], type_: object = None):
@@ -44,10 +59,15 @@ def replaced(column: str, values: Callable[[list[object]], list[object]], type_:
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda p: p.write_bytes(b""), "not a readable Parquet file"),
     "cut off": (lambda p: p.write_bytes(p.read_bytes()[:-100]), "not a readable Parquet file"),
+    "a bit": (lambda p: p.write_bytes(flipped(p.read_bytes(), 900)), "the sum differs"),
+    "changed and written again": (
+        lambda p: pq.write_table(pq.read_table(io.BytesIO(p.read_bytes())), p),
+        "the sum differs",
+    ),
     "text": (lambda p: p.write_text("no Parquet at all"), "not a readable Parquet file"),
     "pages": (
         lambda p: p.write_bytes(b"PAR1" + b"\xff" * 1500 + p.read_bytes()[1504:]),
-        "not a readable Parquet file",
+        "the sum differs",
     ),
     "foreign": (lambda p: pq.write_table(pa.table({"x": [1]}), p), "column 'version' is missing"),
     "no kept": (edited(lambda t: t.drop(["kept"])), "column 'kept' is missing"),
@@ -161,17 +181,186 @@ DESCRIPTIONS: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut off": (lambda p: p.write_text(p.read_text()[:-40]), "not a description"),
     "a list": (lambda p: p.write_text("[1]"), "not a description"),
     "binary": (lambda p: p.write_bytes(b"\xff\x00\x9f"), "not a description"),
-    "newer": (lambda p: p.write_text(changed(p, version=2)), "upgrade rgtool"),
+    "newer": (lambda p: p.write_text(changed(p, version=3)), "upgrade rgtool"),
     "unknown key": (lambda p: p.write_text(changed(p, color=1)), "color"),
     "bad recipe": (lambda p: p.write_text(changed(p, recipe={"task": "x"})), "architecture"),
-    "text for levels": (lambda p: p.write_text(changed(p, levels="six")), "'levels' is no int"),
+    "text for levels": (
+        lambda p: p.write_text(changed(p, levels="six")),
+        "'levels' is no whole number",
+    ),
     "another run": (lambda p: p.write_text(changed(p, run_id="a")), "describes run a"),
     "missing": (lambda p: p.unlink(), "missing"),
 }
 
 
+HOSTILE: dict[str, str] = {
+    "half a pair": '"\\udcff"',
+    "half a pair in a list": '["\\ud800"]',
+    "null character": '"a\\u0000b"',
+    "1e999": "1e999",
+    "400 digits": "1" + "0" * 400,
+    "5000 digits": "1" + "0" * 5000,
+    "2^63": str(2**63),
+    "NaN": "NaN",
+    "deep": "[" * 900 + "]" * 900,
+    "very deep": "[" * 200_000 + "]" * 200_000,
+    "very deep objects": '{"a":' * 100_000 + "1" + "}" * 100_000,
+    "list": "[1, [2]]",
+    "object": '{"a": {"b": 1}}',
+    "null": "null",
+    "true": "true",
+    "number": "1.5",
+    "negative": "-1",
+    "twice": '1, "run_id": "x"',
+    "text": '"hello"',
+    "long": '"' + "x" * 200_000 + '"',
+    "escape": '"\\u001b[31m"',
+}
+MAY_BE = {  # what a field may hold, all the same
+    "twice": set[str](),
+    "seed": {"negative", "null"},
+    "parent_run": {"text", "long", "escape", "null"},
+    "recipe_name": {"text", "long", "escape"},
+    "replicate": {"text", "long", "escape"},
+    "experiment_id": {"text", "long", "escape"},
+    "source": {"text", "long", "escape"},
+    "versions": set[str](),
+    "machine": {"object"},
+    "scales": {"object"},
+}
+
+
+@pytest.mark.parametrize("field", [*(f.name for f in dataclasses.fields(Description)), "FUTURE"])
+def test_no_value_of_a_description_hides_the_other_runs(store: Store, field: str) -> None:
+    path = record_of(store, 1, 0).parents[1] / "run.json"
+    values = json.loads(changed(path))
+    for name, text in HOSTILE.items():
+        path.write_text(json.dumps({**values, field: "@"}).replace('"@"', text))
+        reader = Store(store.path)
+        rows = reader.sql("SELECT run_id, experiment_id, scales, machine FROM runs").rows
+        left_out = [problem.path for problem in reader.problems]
+        assert len(reader.runs()) == len(rows), name
+        assert (len(rows), left_out) in ((3, []), (2, [str(path)])), name
+        if len(rows) == 3:
+            assert name in MAY_BE.get(field, set()), (field, name)
+
+
+@pytest.mark.parametrize("blob", [b'{"a": "\xff"}', b"\xff\xfe{", b"\0" * 100, b"{}", b"null"])
+def test_bytes_that_are_no_text_hide_nothing(store: Store, blob: bytes) -> None:
+    path = record_of(store, 1, 0).parents[1] / "run.json"
+    path.write_bytes(blob)
+    assert store.sql("SELECT count(*) FROM runs").rows == [(2,)]
+    assert [problem.path for problem in store.problems] == [str(path)]
+
+
+def test_a_huge_description_and_a_pipe_are_not_read(store: Store) -> None:
+    huge, pipe = (record_of(store, i, 0).parents[1] / "run.json" for i in (0, 1))
+    with huge.open("r+b") as file:
+        file.truncate(1 << 40)
+    pipe.unlink()
+    os.mkfifo(pipe)
+    assert store.sql("SELECT count(*) FROM runs").rows == [(1,)]
+    assert [problem.path for problem in store.problems] == [str(huge), str(pipe)]
+
+
+def test_what_is_no_text_is_written_with_escapes(tmp_path: Path) -> None:
+    recipe = Recipe(architecture="lenet", task="digits", origin="r\udcff")
+    odd = describe(recipe, 0, 0, files=({"path": "a\udcff\0b"},), inferred={"\ud800": "x"})
+    folder = RunFolder.of(tmp_path, odd.run_id)
+    folder.make()
+    odd.write(folder.description)
+    assert Store(tmp_path).sql("SELECT origin, files, inferred FROM runs").rows == [
+        ("r\\udcff", '[{"path":"a\\\\udcff\\\\x00b"}]', '{"\\\\ud800":"x"}')
+    ]
+    for levels in (2**31, -1, None):
+        with pytest.raises(RecordError, match="levels"):
+            dataclasses.replace(odd, levels=levels).write(folder.description)  # type: ignore[arg-type]
+    assert Description.read(folder.description).levels == 0
+
+
+def test_a_record_restored_from_a_copy_is_looked_at_again(store: Store) -> None:
+    path = record_of(store, 1, 2)
+    whole, status = path.read_bytes(), path.stat()
+    for blob, rows in ((flipped(whole, 700), 14), (whole, 15)) * 2:
+        path.write_bytes(blob)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        for reader in (store, Store(store.path)):
+            assert reader.sql("SELECT count(*) FROM levels").rows == [(rows,)]
+            assert [p.path for p in reader.problems] == ([str(path)] if rows == 14 else [])
+
+
+@pytest.mark.parametrize("kind", ["records/*", "run.json", "compact/records*", "compact/desc*"])
+def test_no_flipped_byte_changes_a_number_in_silence(store: Store, kind: str) -> None:
+    queries = [f"FROM {view} ORDER BY ALL" for view in ("runs", "levels", "flow")]
+    if kind.startswith("compact"):
+        store.compact()
+    path = sorted(store.path.glob(kind if kind.startswith("compact") else f"runs/*/{kind}"))[0]
+    right, whole = [store.sql(query).rows for query in queries], path.read_bytes()
+    for at in range(3, len(whole), len(whole) // 9):
+        path.write_bytes(flipped(whole, at))
+        reader = Store(store.path)
+        found = [reader.sql(query).rows for query in queries]
+        assert found == right or str(path) in {problem.path for problem in reader.problems}
+    path.write_bytes(whole)
+    assert [store.sql(query).rows for query in queries] == right
+
+
+def test_a_file_is_read_once_and_again_when_it_is_new(store: Store) -> None:
+    store.sql("FROM levels")
+    lines = (store.path / SEEN).read_text().splitlines()
+    assert len(lines) == 3
+    Store(store.path).sql("FROM levels")
+    assert (store.path / SEEN).read_text().splitlines() == lines
+    record_of(store, 0, 1).touch()
+    Store(store.path).sql("FROM levels")
+    assert (store.path / SEEN).read_text().splitlines()[:3] == lines
+    (store.path / SEEN).write_bytes(b"\xff\n torn")
+    assert Store(store.path).sql("SELECT count(*) FROM levels").rows == [(15,)]
+
+
+def test_doctor_finds_rot_that_left_no_trace(store: Store) -> None:
+    mask = RunFolder(record_of(store, 0, 1).parents[1]).mask(1)
+    write_mask(mask, {"fc": np.ones((3, 4), np.bool_)})
+    assert store.check().problems == ()
+    record = record_of(store, 1, 1)
+    for path in (mask, record):
+        path.write_bytes(flipped(path.read_bytes(), path.stat().st_size - 40))
+    Store(store.path)._reader.left_out._trust.add(
+        f"runs/{record.parents[1].name}",
+        [stamp(record_of(store, 1, level).stat()) for level in range(LEVELS + 1)],
+    )
+    found = Store(store.path).check()
+    assert [problem.path for problem in found.problems] == sorted(map(str, (mask, record)))
+    assert all("the sum differs" in problem.reason for problem in found.problems)
+    assert Store(store.path).sql("SELECT count(*) FROM levels").rows == [(14,)]
+
+
+def test_doctor_counts_what_carries_no_sum(store: Store) -> None:
+    edited(lambda table: table)(record_of(store, 0, 0))
+    store.compact()
+    found = store.check()
+    assert (found.unsummed, found.problems) == (0, ())
+    edited(lambda table: table)(next((store.path / "compact").glob("groups*")))
+    assert store.check().unsummed == 1
+
+
+def test_doctor_on_the_command_line(store: Store, cli: Cli) -> None:
+    done = cli("doctor", "--json", "--store", store.path)
+    found = {row["what"]: row["found"] for row in json.loads(done.out)}
+    assert found["locks"] == found["rename"] == found["changes of files"] == "works"
+    assert found["rgtool"] == rgtool.__version__
+    assert list(store.path.glob(".doctor*")) == []
+    assert cli("doctor", "--deep", "--store", store.path).code == 0
+    record_of(store, 0, 0).write_bytes(b"x")
+    done = cli("doctor", "--deep", "--store", store.path)
+    assert done.code == 1
+    assert "records/0000.parquet" in done.out
+
+
 def changed(path: Path, **values: object) -> str:
-    return json.dumps({**json.loads(path.read_text()), **values})
+    """Edit a description by hand, as its message says: without the sum."""
+    text = {**json.loads(path.read_text()), **values}
+    return json.dumps({name: value for name, value in text.items() if name != KEY})
 
 
 @pytest.mark.parametrize("name", DESCRIPTIONS)

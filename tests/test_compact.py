@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import shutil
 import signal
@@ -151,7 +152,7 @@ def test_many_compactions_leave_few_files(path: Path) -> None:
         Store(path).compact()
     before = answers(path)
     assert len(before[0][1]) == 16
-    assert len(Manifest.read(path).parts) <= 4
+    assert len(Manifest.read(path).records) <= 4
     Store(path).compact()
     named = {file.name for file in Manifest.read(path).files}
     found = {file.name for file in (path / "compact").iterdir()}
@@ -401,36 +402,282 @@ def test_contradictions_that_no_query_notices_stay_loose(path: Path) -> None:
     assert run_id not in Manifest.read(path).runs
 
 
-def test_a_lost_or_damaged_compact_file_is_named(path: Path) -> None:
+def damage(file: Path) -> None:
+    blob = bytearray(file.read_bytes())
+    blob[len(blob) // 3] ^= 8
+    file.write_bytes(blob)
+
+
+def test_damaged_records_are_named_with_their_runs_and_the_others_go_on(path: Path) -> None:
     Store(path).compact()
-    file = Manifest.read(path).record_files[0]
+    copy_over(make_store(path.with_name("other"), "compacted", 7, 8), path)
+    second, first = sorted(Manifest.read(path).records, key=lambda part: len(part.runs))
+    file = Manifest.read(path).folder / second.file
     whole = file.read_bytes()
-    file.write_bytes(whole[:100])
-    with pytest.raises(StoreError, match=r"records-0001.parquet is damaged .*from a copy"):
-        Store(path).sql("FROM levels")
-    file.unlink()
-    with pytest.raises(StoreError, match=r"records-0001.parquet is missing.*from a copy"):
-        Store(path).sql("FROM levels")
+    damage(file)
+    for store in (Store(path), Store(path)):
+        assert len(store.sql("FROM levels")) == len(first.runs) * 4
+        (problem,) = store.problems
+        assert problem.path == str(file)
+        assert "the sum differs" in problem.reason
+        assert "records of 2 runs are left out" in problem.reason
+        assert all(DIGITS.run_id(seed) in problem.reason for seed in (7, 8))
+    assert len(Store(path).runs()) == 6
+    with pytest.raises(RecordError, match="the sum differs"):
+        RunFolder.of(path, DIGITS.run_id(7)).read_record(1)
+    Store(path).compact()
+    assert file.exists(), "what is damaged may still be mended"
     file.write_bytes(whole)
-    assert len(Store(path).sql("FROM levels")) == 16
+    assert len(answers(path)[1][1]) == 16 + 4
+
+
+def test_missing_records_are_named_with_their_runs(path: Path) -> None:
+    Store(path).compact()
+    manifest = Manifest.read(path)
+    file = manifest.record_files[0]
+    whole = file.read_bytes()
+    file.unlink()
+    write_run(path, seed=9, levels=1)
+    store = Store(path)
+    assert len(store.sql("FROM levels")) == 2
+    (problem,) = store.problems
+    assert problem.path == str(file)
+    assert "is missing: its records of 4 runs are left out" in problem.reason
+    file.write_bytes(whole)
+    assert len(answers(path)[1][1]) == 18
+
+
+def test_damaged_groups_are_summed_from_the_records(path: Path) -> None:
+    Store(path).compact()
+    before = answers(path)
+    file = Manifest.read(path).group_files[0]
+    damage(file)
+    store = Store(path)
+    assert [store.sql(query).rows for query in QUERIES] == [rows for _, rows in before]
+    assert [problem.path for problem in store.problems] == [str(file)]
+    file.unlink()
+    assert answers(path) == before
+
+
+def test_damaged_descriptions_are_named_with_their_runs(path: Path) -> None:
+    Store(path).compact()
+    later = write_run(path, seed=9, levels=1)
+    file = Manifest.read(path).description_files[0]
+    damage(file)
+    store = Store(path)
+    assert store.sql("SELECT DISTINCT run_id FROM levels").rows == [(later,)]
+    assert [run.run_id for run in store.runs()] == [later]
+    assert store.counts("resnet8w4/digits").runs == (later,)
+    named = {problem.path: problem.reason for problem in store.problems}
+    assert "descriptions of 4 runs are left out" in named[str(file)]
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", '{"version": 2}', "\0" * 99, "flip"])
+def test_a_manifest_that_is_missing_or_damaged_is_made_again(path: Path, text: str | None) -> None:
+    Store(path).compact()
+    write_run(path, seed=9, levels=1)
+    before = answers(path)
+    manifest = path / "compact" / "manifest.json"
+    if text is None:
+        manifest.unlink()
+    elif text == "flip":
+        damage(manifest)
+    else:
+        manifest.write_text(text)
+    store = Store(path)
+    assert [store.sql(query).rows for query in QUERIES] == [rows for _, rows in before]
+    (problem,) = store.problems
+    assert problem.path == str(manifest)
+    assert "made again from the parts, nothing is lost" in problem.reason
+    assert RunFolder.of(path, DIGITS.run_id(0)).recorded_levels() == [0, 1, 2, 3]
+    Store(path).compact()
+    assert answers(path) == before
+    assert loose_files(path) == []
+
+
+def test_a_manifest_of_a_newer_rgtool_is_an_error(path: Path) -> None:
+    Store(path).compact()
+    (path / "compact" / "manifest.json").write_text('{"version": 3}')
+    with pytest.raises(StoreError, match=r"newer rgtool.*upgrade rgtool"):
+        Store(path).sql("FROM runs")
+    with pytest.raises(StoreError, match="newer rgtool"):
+        RunFolder.of(path, DIGITS.run_id(0)).recorded_levels()
+
+
+def test_strangers_in_the_folder_are_left_alone(path: Path) -> None:
+    Store(path).compact()
+    for name in ("notes.txt", "records-0001 (copy).parquet"):
+        (path / "compact" / name).write_text("mine")
+    write_run(path, seed=9, levels=1)
+    Store(path).compact()
+    for name in ("notes.txt", "records-0001 (copy).parquet"):
+        assert (path / "compact" / name).read_text() == "mine"
+
+
+# Stores that are copied over one another.
+
+STATES = ("loose", "compacted", "without manifest")
+
+
+def make_store(path: Path, state: str, *seeds: int) -> Path:
+    for seed in seeds:
+        write_run(path, seed=seed, levels=1)
+    if state != "loose":
+        Store(path).compact()
+    if state == "without manifest":
+        (path / "compact" / "manifest.json").unlink()
+    return path
+
+
+def copy_over(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, dirs_exist_ok=True)
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ('{"version": 2}', "newer rgtool.*upgrade rgtool"),
-        ("{", "not a readable manifest"),
-        ("[]", "not a manifest"),
-        ('{"version": 1}', "not a manifest"),
-    ],
+    "states", [*itertools.combinations_with_replacement(STATES, 3)], ids="-".join
 )
-def test_a_manifest_that_cannot_be_read_is_an_error(path: Path, text: str, words: str) -> None:
+def test_three_stores_copied_over_one_another_give_all_three(
+    tmp_path: Path, states: tuple[str, ...]
+) -> None:
+    sources = [
+        make_store(tmp_path / f"{i}", state, 2 * i, 2 * i + 1) for i, state in enumerate(states)
+    ]
+    for number, order in enumerate((sources, sources[::-1])):
+        target = tmp_path / f"all{number}"
+        for source in order:
+            copy_over(source, target)
+        wanted = sorted((DIGITS.run_id(seed), level) for seed in range(6) for level in (0, 1))
+        for _ in range(2):
+            assert Store(target).sql("SELECT run_id, level FROM levels ORDER BY ALL").rows == wanted
+            Store(target).compact()
+        assert answers(target)[1][1]
+        assert loose_files(target) == []
+
+
+def test_what_stands_twice_and_is_the_same_counts_once(path: Path) -> None:
+    other = shutil.copytree(path, path.with_name("other"))
+    before = answers(path)
+    extend(other, seed=1, levels=5)
+    extended = answers(other)
+    for store in (path, other):
+        Store(store).compact()
+    copy_over(other, path)
+    assert answers(path) == extended
     Store(path).compact()
-    (path / "compact" / "manifest.json").write_text(text)
-    with pytest.raises(StoreError, match=words):
-        Store(path).sql("FROM runs")
-    with pytest.raises(StoreError, match=words):
-        RunFolder.of(path, DIGITS.run_id(0)).recorded_levels()
+    assert answers(path) == extended
+    Store(path).compact()
+    assert len(list((path / "compact").glob("records-*"))) == 1
+    copy_over(path.with_name("other"), path)
+    assert len(before[1][1]) == 16
+
+
+@pytest.mark.parametrize("loose", [True, False], ids=["loose", "compacted"])
+def test_what_stands_twice_and_differs_is_named_and_kept(path: Path, loose: bool) -> None:
+    run_id, other = DIGITS.run_id(1), path.with_name("other")
+    make_store(other, "loose", 11)
+    folder = RunFolder.of(other, run_id)
+    shutil.copytree(RunFolder.of(path, run_id).path, folder.path)
+    record_level(other, DIGITS, run_id, 2, counts(DIGITS, 1, 3), accuracy=0.125)
+    if not loose:
+        Store(other).compact()
+    Store(path).compact()
+    before = answers(path)
+    index = (path / "compact" / "manifest.json").read_bytes()
+    copy_over(other, path)
+    (path / "compact" / "manifest.json").write_bytes(index)
+    for _ in range(2):
+        store = Store(path)
+        rows = store.sql(
+            "SELECT * FROM levels WHERE NOT ends_with(run_id, 's11') ORDER BY ALL"
+        ).rows
+        assert rows == before[1][1]
+        (problem,) = store.problems
+        assert "differ" in problem.reason
+        assert run_id in str(problem)
+        found = pq.read_table(problem.path).to_pylist()
+        assert 0.125 in {row["accuracy"] for row in found}
+        store.compact()
+
+
+# Stores that rgtool 0.1.0 compacted.
+
+
+def as_version_1(path: Path) -> None:
+    """Give the compacted files of a store the names and the manifest of rgtool 0.1.0."""
+    manifest = Manifest.read(path)
+    levels = {run_id: max(manifest.levels(run_id)) for run_id in manifest.runs}
+    parts = []
+    for number, part in enumerate(manifest.records, start=1):
+        parts.append(number)
+        for kind, file in (("records", part.file), ("groups", part.groups)):
+            plain(manifest.folder / file, f"{kind}-{number:04d}.parquet")
+    (described,) = manifest.description_files
+    plain(described, "descriptions-0009.parquet")
+    values = {"version": 1, "generation": 9, "parts": parts, "descriptions": 9, "runs": levels}
+    (manifest.folder / "manifest.json").write_text(json.dumps(values))
+
+
+def plain(file: Path, name: str) -> None:
+    table = pq.read_table(file).replace_schema_metadata(None)
+    file.unlink()
+    pq.write_table(table, file.with_name(name), store_schema=False)
+
+
+@pytest.fixture
+def old(path: Path) -> Path:
+    """A store that rgtool 0.1.0 compacted twice, into two parts."""
+    Store(path).compact()
+    copy_over(make_store(path.with_name("other"), "compacted", 7), path)
+    write_run(path, seed=7, levels=1)  # its description is written again, and no record
+    Store(path).compact()
+    Store(path).compact()
+    as_version_1(path)
+    return path
+
+
+def test_what_0_1_0_compacted_is_read_and_compacted_further(old: Path) -> None:
+    before = answers(old)
+    assert len(before[1][1]) == 16 + 2
+    assert Store(old).compact().runs == 0
+    write_run(old, seed=8, levels=1)
+    extended = answers(old)
+    Store(old).compact()
+    assert answers(old) == extended
+    assert all(not part.is_old for part in Manifest.read(old).records)
+    assert {file.name for file in (old / "compact").glob("*.parquet")} == {
+        file.name for file in Manifest.read(old).files
+    }
+
+
+@pytest.mark.parametrize("lost", ["manifest", "left over"])
+def test_what_0_1_0_compacted_is_found_without_its_manifest(old: Path, lost: str) -> None:
+    before = answers(old)
+    if lost == "manifest":
+        (old / "compact" / "manifest.json").unlink()
+    else:  # a part that a killed compaction has not removed yet
+        shutil.copy(old / "compact" / "records-0001.parquet", old / "compact/records-0005.parquet")
+    store = Store(old)
+    assert [store.sql(query).rows for query in QUERIES] == [rows for _, rows in before]
+    write_run(old, seed=8, levels=1)
+    Store(old).compact()
+    Store(old).compact()
+    assert len(answers(old)[1][1]) == len(before[1][1]) + 2
+    assert len(list((old / "compact").glob("records-*"))) == 1
+
+
+def test_two_stores_of_0_1_0_whose_names_collide_say_what_is_lost(tmp_path: Path) -> None:
+    one, two = (
+        make_store(tmp_path / name, "compacted", seed) for name, seed in (("a", 0), ("b", 1))
+    )
+    for store, seed in ((one, 0), (two, 1)):
+        RunFolder.of(store, DIGITS.run_id(seed)).mask(1).write_bytes(b"x")
+        as_version_1(store)
+    copy_over(two, one)
+    store = Store(one)
+    assert [run.run_id for run in store.runs()] == [DIGITS.run_id(1)]
+    (problem,) = store.problems
+    assert DIGITS.run_id(0) in problem.path
+    assert "is missing" in problem.reason
 
 
 def test_a_store_that_cannot_be_compacted_keeps_everything(path: Path) -> None:
@@ -445,11 +692,11 @@ def test_a_store_that_cannot_be_compacted_keeps_everything(path: Path) -> None:
 def test_files_of_an_older_rgtool_give_defaults_for_what_they_lack(path: Path) -> None:
     Store(path).compact()
     before = answers(path)
+    as_version_1(path)
     manifest = Manifest.read(path)
-    assert manifest.description_file is not None
-    for file, column in ((manifest.description_file, "momentum"), (manifest.files[0], "loss")):
-        table = pq.read_table(file).drop([column])
-        pq.write_table(table, file)
+    lacking = ((manifest.description_files[0], "momentum"), (manifest.record_files[0], "loss"))
+    for file, column in lacking:
+        pq.write_table(pq.read_table(file).drop([column]), file)
     assert answers(path) == before
     write_run(path, seed=20, levels=3)
     Store(path).compact()

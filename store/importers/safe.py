@@ -12,9 +12,18 @@ _TEXT_LIMIT = 64 << 20
 
 
 def digest(path: Path) -> str:
-    """Return the sha256 of a file, hexadecimal."""
-    with open_file(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the sha256 of a file, hexadecimal.
+
+    Raises
+    ------
+    Unreadable
+        It cannot be read.
+    """
+    try:
+        with open_file(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise Unreadable(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def read_text(path: Path) -> str:

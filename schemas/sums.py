@@ -1,0 +1,158 @@
+"""Sums that files carry in themselves: what a disk or a copy has changed is seen.
+
+A file is made with a place for its sum, `PLACE` or `FOOTER_PLACE`: a mark and 64 zeros. Over all of
+its bytes the SHA-256 is computed, zeros included, and takes their place. Whoever has the file can
+check it with nothing else at hand, and every byte of it is covered, headers and footers too. In
+Parquet files the place is a value of the key-value metadata, in safetensors one of `__metadata__`,
+in JSON a value near the beginning.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from .errors import RecordError
+from .files import open_file
+
+KEY = "rgtool_sum"  # the name of the value, in every format
+_MARK = b"rgtool-sha256:"
+# Another one in footers: statistics of texts stand there too, which may be those of descriptions.
+_FOOTER_MARK = b"rgtool-parquet-sha256:"
+_ZEROS = b"0" * 64
+PLACE = (_MARK + _ZEROS).decode()
+FOOTER_PLACE = (_FOOTER_MARK + _ZEROS).decode()
+_BLOCK = 1 << 20
+_HEAD = 1 << 16  # bytes at the beginning, among which the place is where it is not in a footer
+
+
+def seal(blob: bytes) -> bytes:
+    """Put the sum of a file in its place.
+
+    Examples
+    --------
+    >>> holds(seal(f'{{"sum": "{PLACE}"}}'.encode()))
+    True
+    """
+    at = _place(io.BytesIO(blob), len(blob))
+    if at is None or blob[at : at + 64] != _ZEROS:
+        raise ValueError("there is no place for a sum")
+    return blob[:at] + hashlib.sha256(blob).hexdigest().encode() + blob[at + 64 :]
+
+
+def seal_file(path: Path) -> None:
+    """Put the sum of a file in its place, down to the disk.
+
+    Raises
+    ------
+    OSError
+        The disk is full or broken.
+    """
+    with path.open("r+b") as file:
+        size = os.fstat(file.fileno()).st_size
+        at = _place(file, size)
+        if at is None:
+            raise ValueError(f"{path}: there is no place for a sum")
+        found = _digest(file, size, at)
+        file.seek(at)
+        file.write(found)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def holds(blob: bytes) -> bool | None:
+    """Tell whether the bytes of a file have the sum that they carry; None where they carry none."""
+    return _holds(io.BytesIO(blob), len(blob))
+
+
+def file_holds(path: Path | str) -> bool | None:
+    """Tell whether a file has the sum that it carries; None where it carries none.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size <= _BLOCK:
+            return holds(file.read())
+        return _holds(file, size)
+
+
+def hold(path: Path) -> None:
+    """Hold a file to its sum; the same file is read once in a process.
+
+    Raises
+    ------
+    RecordError
+        It has another sum than it carries, or cannot be read.
+    """
+    try:
+        if _remembered(str(path), *stamp(path.stat())) is False:
+            raise RecordError(f"{path}: {WRONG}")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+WRONG = (
+    "its bytes are not those that were written (the sum differs): the disk or a copy has changed "
+    "them, bring the file back from a copy"
+)
+
+
+def stamp(status: os.stat_result) -> tuple[int, int, int, int]:
+    """Return what changes with a file: size, time of its data, time of its entry, inode."""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+@functools.lru_cache(maxsize=1024)
+def _remembered(path: str, *stamp: int) -> bool | None:
+    return file_holds(path)
+
+
+def _holds(file: BinaryIO, size: int) -> bool | None:
+    at = _place(file, size)
+    if at is None:
+        return None
+    file.seek(at)
+    return file.read(64) == _digest(file, size, at)
+
+
+def _place(file: BinaryIO, size: int) -> int | None:
+    """Find the digits of the sum: in the footer of a Parquet file, else at the beginning."""
+    start, end, mark = 0, min(size, _HEAD), _MARK
+    file.seek(max(0, size - 8))
+    tail = file.read(8)
+    if tail.endswith(b"PAR1"):
+        start, end = max(0, size - 8 - int.from_bytes(tail[:4], "little")), size
+        mark = _FOOTER_MARK
+    file.seek(start)
+    part = file.read(end - start)
+    at = part.find(mark)
+    if at < 0 or at + len(mark) + 64 > len(part):
+        return None
+    return start + at + len(mark)
+
+
+def _digest(file: BinaryIO, size: int, at: int) -> bytes:
+    """Return the sum in digits, with zeros where it stands."""
+    found = hashlib.sha256()
+    file.seek(0)
+    _feed(found, file, at)
+    found.update(_ZEROS)
+    file.seek(at + 64)
+    _feed(found, file, size - at - 64)
+    return found.hexdigest().encode()
+
+
+def _feed(found: hashlib._Hash, file: BinaryIO, size: int) -> None:
+    while size > 0 and (block := file.read(min(size, _BLOCK))):
+        found.update(block)
+        size -= len(block)

@@ -1,0 +1,118 @@
+"""Every file of a store held to its sum and its schema, whatever is remembered of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..schemas import sums
+from ..schemas.description import MOST, Description
+from ..schemas.errors import RecordError
+from ..schemas.files import read_file
+from ..schemas.layout import RunFolder
+from ..schemas.manifest import FOLDER, Manifest
+from ..schemas.parts import file_names
+from ..schemas.tensors import read_mask, read_tensors
+from .broken import LeftOut, Problem, check_each
+from .trust import rot
+
+Reader = Callable[[Path], object]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was read of a store, and what of it is damaged.
+
+    Attributes
+    ----------
+    files, size : int
+        Files that were read, and their bytes.
+    unsummed : int
+        Files among them that carry no sum: of rgtool 0.1.0, or of another program. They can be
+        read, and hold what their schema asks.
+    problems : tuple of Problem
+        What is damaged or left out, by path.
+    """
+
+    files: int
+    size: int
+    unsummed: int
+    problems: tuple[Problem, ...]
+
+
+def check(store: Path, left_out: LeftOut) -> Check:
+    """Read every file of the store at `store`.
+
+    Parameters
+    ----------
+    store : Path
+        The store.
+    left_out : LeftOut
+        Hears of what is damaged: queries leave it out from then on.
+
+    Raises
+    ------
+    StoreError
+        The manifest is newer than this rgtool.
+    """
+    found = {problem.path: problem.reason for problem in left_out.problems}
+    files = size = unsummed = 0
+    for path, read in _files(store):
+        files += 1
+        try:
+            size += path.stat().st_size
+            unsummed += sums.file_holds(path) is None
+            read(path)
+        except FileNotFoundError:  # compacted meanwhile
+            files -= 1
+        except (RecordError, OSError) as error:
+            found[str(path)] = str(error).removeprefix(f"{path}: ")
+            if path.suffix == ".parquet":
+                left_out.blame(path, found[str(path)])
+    problems = tuple(Problem(path, reason) for path, reason in sorted(found.items()))
+    return Check(files, size, unsummed, problems)
+
+
+def _files(store: Path) -> Iterator[tuple[Path, Reader]]:
+    """List the files of a store, and what reads each."""
+    for name in sorted(file_names(store / FOLDER)):
+        yield store / FOLDER / name, _read_part
+    manifest = store / FOLDER / "manifest.json"
+    if manifest.exists():
+        yield manifest, _read_manifest
+    runs = sorted((store / "runs").iterdir()) if (store / "runs").is_dir() else []
+    for path in runs:
+        if not path.name.startswith(".") and path.is_dir():
+            yield from _files_of_run(RunFolder(path))
+
+
+def _files_of_run(folder: RunFolder) -> Iterator[tuple[Path, Reader]]:
+    if folder.description.exists():
+        yield folder.description, _read_description
+    yield from ((folder.record(level), _read_record) for level in folder.loose_levels())
+    if folder.checkpoint.exists():
+        yield folder.checkpoint, read_tensors
+    for part, read in (("masks", read_mask), ("weights", read_tensors)):
+        yield from ((path, read) for path in sorted((folder.path / part).glob("*.safetensors")))
+
+
+def _read_part(path: Path) -> None:
+    if reason := rot(str(path)):
+        raise RecordError(reason)
+
+
+def _read_manifest(path: Path) -> None:
+    if reason := Manifest.read(path.parents[1]).rebuilt:
+        raise RecordError(reason)
+
+
+def _read_description(path: Path) -> None:
+    read_file(path, MOST)
+    Description.read(path, missing=True)
+
+
+def _read_record(path: Path) -> None:
+    read_file(path)
+    for _, reason in check_each([str(path)]):
+        raise RecordError(reason)
