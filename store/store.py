@@ -7,15 +7,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
-
 from ..schemas.description import Description
-from ..schemas.errors import QueryError, RgtoolError, StoreError, UsageError
+from ..schemas.errors import RgtoolError, StoreError, UsageError
 from ..schemas.layout import RunFolder, store_path
 from ..schemas.recipe import Recipe
 from .broken import Problem
-from .connection import connect
-from .fence import explain, fenced
 from .inventory import (
     ExperimentInfo,
     RunInfo,
@@ -27,10 +23,13 @@ from .inventory import (
 )
 from .reading import Reader
 from .result import Result
-from .session import SessionError, fence, mentioned
+from .session import mentioned
 from .snapshot import Snapshot
+from .streaming import asked, stream, stream_arrow
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from .compaction import Compaction
     from .counts import Counts
     from .importers.report import ImportReport
@@ -89,22 +88,54 @@ class Store:
         StoreError
             The store cannot be read.
         """
-        with connect() as connection:
-            wrapped = fenced(query, connection)
-            wanted = mentioned(wrapped)
+        with asked(self._reader, query, Result.of) as (_, found):
+            return found
 
-            def run(connection: duckdb.DuckDBPyConnection) -> Result:
-                fence(connection, self.path)
-                return Result.of(connection, wrapped)
+    def stream(self, query: str, size: int = 10_000) -> Iterator[Result]:
+        """Run one SELECT as `sql` does, and read its rows part by part.
 
-            try:
-                if not wanted:
-                    return run(connection)
-                return self._reader.attempt(run, wanted=wanted, connection=connection)
-            except SessionError as error:
-                raise StoreError(f"{self.path}: {str(error).splitlines()[0]}") from error
-            except duckdb.Error as error:
-                raise QueryError(explain(error, query)) from None
+        Parameters
+        ----------
+        query : str
+            As for `sql`.
+        size : int
+            Rows of a part; memory holds one.
+
+        Yields
+        ------
+        Result
+            The next rows; the first part is there even if there are none.
+
+        Raises
+        ------
+        QueryError, StoreError
+            As for `sql`, before the first part; a store that changes while it is read ends it, too.
+
+        Examples
+        --------
+        >>> parts = Store("nowhere").stream("SELECT * FROM range(25000)")
+        >>> [len(part) for part in parts]
+        [10000, 10000, 5000]
+        """
+        return stream(self._reader, query, size)
+
+    def stream_arrow(self, query: str, size: int = 100_000) -> pa.RecordBatchReader:
+        """Run one SELECT as `sql` does, and read its rows as Arrow batches; the quickest way.
+
+        Sums of integers are int64 where those of the first batch fit; a later one that does not is
+        an error. Parameters and errors are those of `stream`.
+        """
+        return stream_arrow(self._reader, query, size)
+
+    def count(self, query: str) -> int:
+        """Count the rows of one SELECT, without reading them; errors are those of `sql`."""
+        with asked(
+            self._reader, query, lambda c, q: Result.of(c, f"SELECT count(*) FROM ({q})")
+        ) as (
+            _,
+            found,
+        ):
+            return int(found.rows[0][0])
 
     def query(
         self, sql: str, parameters: Sequence[Any] = (), *, runs: Collection[str] | None = None

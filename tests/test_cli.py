@@ -16,7 +16,7 @@ import stores
 from command import Cli, Done
 
 import rgtool
-from rgtool.cli import output
+from rgtool.cli import formats
 from rgtool.schemas.recipe import Recipe
 
 
@@ -309,14 +309,12 @@ def test_python_says_what_the_command_line_says(cli: Cli, store: Path) -> None:
     assert [row["eigenvalue"] for row in told] == spectrum.eigenvalue.tolist()
 
 
-def test_a_wide_table_goes_on_below(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wide_table_goes_on_below(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     names = tuple(f"number_{i}" for i in range(8))
     rows = [(name, *(i + 0.123456 for i in range(8))) for name in ("one", "two")]
-    output._print_rich(output.Table(("name", *names), rows))
-    lines = capsys.readouterr().out.splitlines()
+    cells = formats.cells(("name", *names), rows, {})
+    lines = formats.rich(cells, [False, *(True for _ in names)]).splitlines()
     assert max(map(len, lines)) <= 60
     words = " ".join(lines).split()
     assert all(words.count(name) == 1 for name in names)
@@ -340,8 +338,8 @@ def test_help_alone_ends_without_a_word(cli: Cli) -> None:
 
 def test_groups_hold_every_column_once() -> None:
     widths = [10, 30, 5, 70, 8, 8, 8, 40]
-    groups = output.groups_of_columns(widths, 60)
+    groups = formats.groups_of_columns(widths, 60)
     assert [i for group in groups for i in group[1:]] == list(range(1, 8))
     assert all(group[0] == 0 for group in groups)
     assert all(sum(widths[i] + 3 for i in group) <= 60 or len(group) == 2 for group in groups)
-    assert output.groups_of_columns([90], 60) == [[0]]
+    assert formats.groups_of_columns([90], 60) == [[0]]
