@@ -10,5 +10,6 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         from .app import main as run
     except KeyboardInterrupt:
+        print("rgtool: aborted", file=sys.stderr)
         sys.exit(130)
     run(arguments)

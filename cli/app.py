@@ -96,6 +96,10 @@ def main(arguments: list[str] | None = None) -> None:
         abandon()
         say(f"rgtool: {error.filename or 'standard output'}: {error.strerror or error}")
         code = 1
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":  # what DuckDB makes of Ctrl-C in the main thread
+            raise
+        code = INTERRUPTED
     except MemoryError:
         say("rgtool: memory does not suffice")
         code = 1

@@ -50,15 +50,15 @@ class QueryError(UsageError):
 
 
 def printable(text: str) -> str:
-    """Return a text on one line; every character that is no sign is escaped as Python writes it.
+    r"""Return a text on one line; every character that is no sign is escaped as Python writes it.
 
     Controls, marks that turn the direction of writing and whatever else is not seen are no signs.
     A text that is printable already stays as it is.
 
     Examples
     --------
-    >>> print(printable("red \\x1b[31m, turned \\u202e"))
-    red \\x1b[31m, turned \\u202e
+    >>> print(printable("red \x1b[31m, turned \u202e"))
+    red \x1b[31m, turned \u202e
     """
     if text.isprintable():
         return text

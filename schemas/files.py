@@ -3,7 +3,52 @@
 from __future__ import annotations
 
 import os
+import stat
+import tomllib
 from pathlib import Path
+from typing import Any
+
+from .errors import Unreadable
+
+_MOST_TOML = 1 << 20  # bytes of a file that people write by hand
+
+
+def check_regular(path: Path) -> os.stat_result:
+    """Hold a path to a regular file, before it is opened: a FIFO would keep its reader waiting.
+
+    Raises
+    ------
+    Unreadable
+        It is something else, or not there.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise Unreadable("no such file") from None
+    except (OSError, ValueError) as error:
+        raise Unreadable(getattr(error, "strerror", None) or str(error)) from None
+    if not stat.S_ISREG(found.st_mode):
+        raise Unreadable("it is no file")
+    return found
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file that a person has written.
+
+    Raises
+    ------
+    Unreadable
+        It is no file, too large, cannot be read, or is no TOML; the message does not name it.
+    """
+    if check_regular(path).st_size > _MOST_TOML:
+        raise Unreadable(f"it is larger than {_MOST_TOML >> 20} MB")
+    try:
+        with path.open("rb") as file:
+            return tomllib.loads(file.read(_MOST_TOML + 1).decode())
+    except OSError as error:
+        raise Unreadable(f"cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:  # numbers of 5000 digits, 5000 brackets
+        raise Unreadable(f"no TOML ({error})") from None
 
 
 def write_atomic(path: Path, data: bytes, *, flush: bool = True) -> None:

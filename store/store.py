@@ -25,7 +25,7 @@ from .reading import Reader
 from .result import Result
 from .session import mentioned
 from .snapshot import Snapshot
-from .streaming import asked, stream, stream_arrow
+from .streaming import asked, count, stream, stream_arrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -129,13 +129,7 @@ class Store:
 
     def count(self, query: str) -> int:
         """Count the rows of one SELECT, without reading them; errors are those of `sql`."""
-        with asked(
-            self._reader, query, lambda c, q: Result.of(c, f"SELECT count(*) FROM ({q})")
-        ) as (
-            _,
-            found,
-        ):
-            return int(found.rows[0][0])
+        return count(self._reader, query)
 
     def query(
         self, sql: str, parameters: Sequence[Any] = (), *, runs: Collection[str] | None = None

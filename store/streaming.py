@@ -79,6 +79,16 @@ def _explained(reader: Reader, query: str) -> Iterator[None]:
         raise QueryError(*explain(error, query).splitlines()) from None
 
 
+def count(reader: Reader, query: str) -> int:
+    """Count the rows of a query, see `Store.count`."""
+
+    def begin(connection: Connection, sql: str) -> Result:
+        return Result.of(connection, f"SELECT count(*) FROM ({sql})")
+
+    with asked(reader, query, begin) as (_, found):
+        return int(found.rows[0][0])
+
+
 def stream(reader: Reader, query: str, size: int) -> Iterator[Result]:
     """Read a query part by part, see `Store.stream`."""
 

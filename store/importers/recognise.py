@@ -7,13 +7,13 @@ import hashlib
 import json
 import math
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...schemas.blocks import CIFAR_RESNETS, FIXED, Architecture, Layer, architecture
-from ...schemas.errors import UsageError
+from ...schemas.errors import Unreadable, UsageError
+from ...schemas.files import read_toml
 from .found import Refused, Shapes
 
 _PRUNABLE = ("all", "convolutions", "convolutions_without_stem", "masked")
@@ -106,9 +106,9 @@ def read_blocks(path: Path) -> Blocks:
         There is no such file, or it is something else.
     """
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: no block map ({str(error).splitlines()[0]})") from None
+        found = read_toml(path)
+    except Unreadable as error:
+        raise UsageError(f"{path}: no block map ({error})") from None
     for pattern, block in found.items():
         if not isinstance(block, str) or not block:
             raise UsageError(f'{path}: {pattern} is no text: write "{pattern}" = "1.0"')
