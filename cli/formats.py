@@ -11,12 +11,11 @@ import io
 import itertools
 import json
 import math
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..schemas.errors import RgtoolError, printable
-from .terminal import encodes, write
+from .terminal import encodes, is_terminal, write
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,7 +54,7 @@ def _for_json(value: Any) -> Any:
 
 def write_csv(columns: Sequence[str], rows: Iterable[Row]) -> None:
     """Write comma-separated values; escaped only where they go to a terminal."""
-    terminal = sys.stdout is not None and sys.stdout.isatty()
+    terminal = is_terminal()
     lines = itertools.chain([tuple(columns)], rows)
     while some := list(itertools.islice(lines, 10_000)):
         if terminal:

@@ -11,7 +11,6 @@ import functools
 import inspect
 import itertools
 import math
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +19,7 @@ import typer
 
 from ..schemas.errors import UsageError
 from . import formats
-from .terminal import encodes, flush, say, write
+from .terminal import encodes, flush, is_terminal, say, write
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -146,7 +145,7 @@ def output_options(command: Callable[..., Table | Stream | None]) -> Callable[..
         chosen = [name[3:] for name in _OPTIONS if kwargs.pop(name)]
         if len(chosen) > 1:
             raise UsageError(f"--{chosen[0]} and --{chosen[1]} together: choose one format")
-        if chosen == ["parquet"] and sys.stdout is not None and sys.stdout.isatty():
+        if chosen == ["parquet"] and is_terminal():
             raise UsageError(
                 "--parquet writes bytes: redirect them, as in ... --parquet > x.parquet"
             )
@@ -194,8 +193,7 @@ def _print_for_people(table: Table, format_: str | None) -> None:
         write(formats.markdown(lines))
         return
     right = formats.numeric(shown.columns, shown.rows)
-    terminal = sys.stdout is not None and sys.stdout.isatty()
-    write(formats.rich(lines, right) if terminal else formats.plain(lines, right))
+    write(formats.rich(lines, right) if is_terminal() else formats.plain(lines, right))
 
 
 _BARS, _ASCII_BARS = "▁▂▃▄▅▆▇█", "_.:-=+*#"

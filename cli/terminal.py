@@ -87,6 +87,11 @@ def _shortened(word: str) -> str:
     return f"{word[: _LONGEST // 2]}...{word[-_LONGEST // 4 :]}"
 
 
+def is_terminal() -> bool:
+    """Tell whether a person reads standard output as it comes."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
 def encodes(text: str) -> bool:
     """Tell whether standard output can show a text."""
     try:

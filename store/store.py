@@ -63,8 +63,12 @@ class Store:
     path: Path
 
     def __init__(self, path: str | Path | None = None) -> None:
-        self.path = store_path(path).expanduser().absolute()
-        if self.path.exists() and not self.path.is_dir():
+        try:
+            self.path = store_path(path).expanduser().absolute()
+            in_the_way = self.path.exists() and not self.path.is_dir()
+        except (OSError, RuntimeError, ValueError) as error:  # too long, `~nobody`, a zero byte
+            raise StoreError(f"{path}: no path of a store ({error})") from None
+        if in_the_way:
             raise StoreError(f"{self.path} is a file: a store is a folder, name another one")
         self._reader = Reader(self.path)
 
