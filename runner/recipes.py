@@ -133,7 +133,7 @@ def read_recipe(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         values = read_toml(path)
     except Unreadable as error:
-        raise RgtoolError(f"recipe {path}: {error}; write lines as lr = 0.05") from None
+        raise RgtoolError(f"recipe {path}: {error}") from None
     base = values.pop("base", DEFAULT)
     known = {field.name for field in dataclasses.fields(Recipe)}
     for field, value in values.items():

@@ -48,7 +48,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise Unreadable(f"cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:  # numbers of 5000 digits, 5000 brackets
-        raise Unreadable(f"no TOML ({error})") from None
+        raise Unreadable(f"no TOML ({error}); a line is written name = value") from None
 
 
 def write_atomic(path: Path, data: bytes, *, flush: bool = True) -> None:

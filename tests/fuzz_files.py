@@ -456,7 +456,7 @@ class Trials:
         valid, other = path.read_bytes(), (target.home / target.other).read_bytes()
         mutation = rng.choice(list(MUTATIONS))
         damaged = valid
-        while damaged == valid:
+        while damaged == valid or (target.foreign and damaged == other):  # a valid file, both
             damaged = MUTATIONS[mutation](valid, rng, other)
         try:
             path.write_bytes(damaged)
