@@ -11,7 +11,7 @@ import functools
 import inspect
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -87,7 +87,7 @@ class Stream:
         Rows that people see; None: all. Programs always get all.
     """
 
-    parts: Callable[[], Iterator[Result]]
+    parts: Callable[[], Generator[Result, None, None]]
     batches: Callable[[], pa.RecordBatchReader]
     count: Callable[[], int]
     most: int | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,7 +37,7 @@ def sql(
     opened = Store(store)
     text = sys.stdin.read() if query == "-" else query
 
-    def parts() -> Iterator[Result]:
+    def parts() -> Generator[Result, None, None]:
         for number, part in enumerate(opened.stream(text)):
             if number == 0:
                 warn_of(opened.problems)

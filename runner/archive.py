@@ -53,8 +53,8 @@ def read_arrays(path: Path, names: Sequence[str]) -> list[NDArray[Any]]:
             return [_read(path, archive, name) for name in names]
     except RgtoolError:
         raise
-    except (OSError, zipfile.BadZipFile, ValueError) as error:
-        raise RgtoolError(f"{path}: not an archive of plain arrays ({error})") from None
+    except Exception as error:  # see below
+        raise RgtoolError(f"{path}: not an archive of plain arrays ({_reason(error)})") from None
 
 
 def _read(path: Path, archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
@@ -72,8 +72,13 @@ def _read(path: Path, archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     # Damage reaches zipfile, the decompressors, NumPy and the parser of its headers, and each of
     # them raises errors of its own: RuntimeError where it is encrypted, NotImplementedError, ...
     except Exception as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise RgtoolError(f"{path}: {name} is no array of plain numbers ({reason})") from None
+        raise RgtoolError(
+            f"{path}: {name} is no array of plain numbers ({_reason(error)})"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _array(file: IO[bytes], size: int) -> NDArray[Any]:

@@ -438,6 +438,15 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
+def test_an_archive_of_a_later_version_is_told(tmp_path: Path) -> None:
+    task = save(tmp_path / "mine.npz")
+    content = bytearray((tmp_path / "mine.npz").read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 99
+    (tmp_path / "mine.npz").write_bytes(content)
+    with pytest.raises(RgtoolError, match="mine.npz: not an archive of plain arrays .zip file ver"):
+        load(task)
+
+
 @pytest.mark.parametrize(
     ("place", "value"), [(6, 1), (8, 99)], ids=["encrypted", "unknown compression"]
 )
