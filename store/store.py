@@ -96,24 +96,10 @@ class Store:
             return found
 
     def stream(self, query: str, size: int = 10_000) -> Iterator[Result]:
-        """Run one SELECT as `sql` does, and read its rows part by part.
+        """Run one SELECT as `sql` does, and read its rows in parts of `size`: memory holds one.
 
-        Parameters
-        ----------
-        query : str
-            As for `sql`.
-        size : int
-            Rows of a part; memory holds one.
-
-        Yields
-        ------
-        Result
-            The next rows; the first part is there even if there are none.
-
-        Raises
-        ------
-        QueryError, StoreError
-            As for `sql`, before the first part; a store that changes while it is read ends it, too.
+        The first part is there even if there are no rows. Errors are those of `sql`, raised with
+        the first part; a store that changes while it is read ends it, too.
 
         Examples
         --------
