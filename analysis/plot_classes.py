@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from . import plot_style
 from .plot_style import DOUBLE, FAINT, INK, LABEL, SMALL, TICK, new_figure, series_styles
 
 if TYPE_CHECKING:
@@ -87,7 +88,10 @@ def _name(axes: Axes, classes: Classes, order: NDArray[np.int64]) -> None:
     ]
     names = [text if len(text) <= 44 else text[:43] + "…" for text in texts]
     axes.set_yticklabels(
-        [f"{name}  [{classes.clusters.labels[i]}]" for name, i in zip(names, order, strict=True)],
+        [
+            f"{plot_style.plain(name)}  [{classes.clusters.labels[i]}]"
+            for name, i in zip(names, order, strict=True)
+        ],
         fontsize=SMALL,
     )
     for label, i in zip(axes.get_yticklabels(), order, strict=True):

@@ -64,7 +64,7 @@ def _draw(axes: Axes, found: Collapse, exponents: plot_style.Floats) -> None:
                 markerfacecolor=face,
                 markeredgewidth=0.7,
                 elinewidth=0.6,
-                label=curve.label if face != "white" else None,
+                label=plot_style.plain(curve.label) if face != "white" else None,
             )
 
 

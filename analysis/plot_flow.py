@@ -89,7 +89,7 @@ def plot_slices(
     for axes, pair in zip(panels, pairs, strict=False):
         for counts, marker in zip(experiments, cycle(MARKERS), strict=False):
             _draw_slice(axes, counts, pair, marker, scale, alone=len(experiments) == 1)
-        x, y = (f"share of {experiments[0].by} {name}" for name in pair)
+        x, y = (f"share of {experiments[0].by} {plot_style.plain(name)}" for name in pair)
         plot_style.dress(axes, x=x, y=y)
         axes.margins(0.08)
         axes.locator_params(axis="x", nbins=4)
@@ -150,7 +150,7 @@ def _draw_shares(axes: Axes, counts: Counts) -> None:
             linewidth=1.0 if few else 0.8,
             marker=style.marker if few else None,
             markersize=2.6,
-            label=counts.names[group],
+            label=plot_style.plain(counts.names[group]),
         )
     plot_style.share_axis(axes)
     axes.margins(x=0.015, y=0.03)
@@ -197,7 +197,7 @@ def _name_lines(axes: Axes, counts: Counts) -> None:
     plot_style.label_ends(
         axes,
         [float(last[group]) for group in named],
-        [counts.names[group] for group in named],
+        [plot_style.plain(counts.names[group]) for group in named],
         [styles[group].colour for group in named],
         [base[group].colour for group in named],
     )

@@ -83,7 +83,7 @@ def _draw_data(axes: Axes, result: Gamma, style: Style) -> None:
         marker=style.marker,
         markersize=3.2,
         elinewidth=0.8,
-        label=f"{name}: {_said(result)}",
+        label=f"{plot_style.plain(name)}: {_said(result)}",
         zorder=3,
     )
 

@@ -49,9 +49,15 @@ def plot_match(found: Match) -> Figure:
             _pushed(right, made[row], _feeds(found, row))
         for axes, stack in ((left, found.source.stack), (right, found.target.stack)):
             _dress(axes, stack.stages[row].names)
-        left.set_ylabel(rf"$\lambda_i$, stage {stage.name}", fontsize=plot_style.LABEL)
-    panels[0].set_title(found.source.title, fontsize=SMALL + 1, loc="left", color=INK)
-    panels[1].set_title(found.target.title, fontsize=SMALL + 1, loc="left", color=INK)
+        left.set_ylabel(
+            rf"$\lambda_i$, stage {plot_style.plain(stage.name)}", fontsize=plot_style.LABEL
+        )
+    panels[0].set_title(
+        plot_style.plain(found.source.title), fontsize=SMALL + 1, loc="left", color=INK
+    )
+    panels[1].set_title(
+        plot_style.plain(found.target.title), fontsize=SMALL + 1, loc="left", color=INK
+    )
     handles, labels = panels[1].get_legend_handles_labels()
     first = panels[0].get_legend_handles_labels()
     plot_style.legend(
@@ -126,7 +132,7 @@ def _pushed(axes: Axes, made: Floats, feeds: tuple[int, ...]) -> None:
 def _dress(axes: Axes, names: tuple[str, ...]) -> None:
     axes.axhline(1.0, color=FAINT, linewidth=0.6, zorder=1)
     plot_style.dress(axes)
-    axes.set_xticks(range(1, len(names) + 1), names)
+    axes.set_xticks(range(1, len(names) + 1), list(map(plot_style.plain, names)))
     axes.set_xlim(0.4, len(names) + 0.8)
     if len(names) > 10:
         axes.tick_params(axis="x", labelrotation=90, labelsize=SMALL)
@@ -157,8 +163,9 @@ def plot_match_all(found: MatchAll) -> Figure:
             )
     plot_style.dress(axes, x="target", y="source")
     places = range(len(matrix))
-    axes.set_xticks(places, found.names, rotation=30, ha="right")
-    axes.set_yticks(places, found.names)
+    names = list(map(plot_style.plain, found.names))
+    axes.set_xticks(places, names, rotation=30, ha="right")
+    axes.set_yticks(places, names)
     axes.set_title(
         f"{found.scoring.score}, best map; bold: first source", fontsize=SMALL + 1, loc="left"
     )

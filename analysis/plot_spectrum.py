@@ -160,7 +160,7 @@ def _draw_null(
 
 
 def _finish(axes: Axes, spectrum: Spectrum, value: Value, title: str) -> None:
-    names = spectrum.names
+    names = tuple(map(plot_style.plain, spectrum.names))
     axes.axhline(FIXED_POINT[value], color=FAINT, linewidth=0.6, zorder=1)
     marked = zip(names, spectrum.exempt, strict=True)
     axes.set_xticks(range(len(names)), [f"{n}\n(exempt)" if e else n for n, e in marked])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..schemas.errors import printable
 from ..store.counts import Counts
 
 if TYPE_CHECKING:
@@ -159,6 +160,11 @@ def percent(density: float) -> str:
     return f"{100 * density:g} %"
 
 
+def plain(name: str) -> str:
+    """Return a name from a file as text that matplotlib draws as it is, without formulas in it."""
+    return printable(name).replace("$", r"\$")
+
+
 def label_ends(
     axes: Axes,
     values: Sequence[float],
@@ -237,7 +243,7 @@ def names_of(experiments: Sequence[Counts | Spectrum]) -> tuple[str, ...]:
     """
     labels = [experiment.label for experiment in experiments]
     return tuple(
-        one.label
+        plain(one.label)
         + (f" {one.experiment_id[:6]}" if labels.count(one.label) > 1 else "")
         + f", {len(one.runs)} {'seed' if len(one.runs) == 1 else 'seeds'}"
         for one in experiments

@@ -22,7 +22,6 @@ from .import_ import import_
 from .ls import ls
 from .match import match
 from .null import null
-from .output import say
 from .plot import plot
 from .power import power
 from .predict import predict
@@ -31,7 +30,10 @@ from .run import run
 from .semigroup import semigroup
 from .show import show
 from .sql import sql
+from .terminal import CLOSED, OutputClosed, abandon, flush, prepare_streams, say
 from .verify import verify
+
+INTERRUPTED = 130  # 128 + SIGINT: what typer makes of Ctrl-C
 
 app = typer.Typer(
     name="rgtool",
@@ -72,23 +74,51 @@ def callback(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and exit: 0 done, 1 failed, 2 wrong usage, 3 partly done.
+    """Run a command and exit: 0 done, 1 failed, 2 wrong usage, 3 partly done, 130 on Ctrl-C.
 
-    Expected errors become one or two lines on standard error; a traceback is a bug of rgtool.
+    Expected errors become one or two lines on standard error; a traceback is a bug of rgtool. Where
+    the reader of standard output has gone the command ends without a word, with 141.
     """
+    prepare_streams()
+    try:
+        code = _run(arguments)
+        flush()
+    except OutputClosed:
+        code = CLOSED
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except RgtoolError as error:
+        first, *more = error.lines
+        say(f"rgtool: {first}")
+        for line in more:
+            say(line)
+        code = error.exit_code
+    except OSError as error:  # of the help, which writes by itself
+        abandon()
+        say(f"rgtool: {error.filename or 'standard output'}: {error.strerror or error}")
+        code = 1
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":  # what DuckDB makes of Ctrl-C in the main thread
+            raise
+        code = INTERRUPTED
+    except MemoryError:
+        say("rgtool: memory does not suffice")
+        code = 1
+    if code == INTERRUPTED:
+        say("rgtool: aborted")
+    sys.exit(code)
+
+
+def _run(arguments: list[str] | None) -> int:
     try:
         code = app(arguments, prog_name="rgtool", standalone_mode=False)
-    except RgtoolError as error:
-        say(f"rgtool: {error}")
-        sys.exit(error.exit_code)
     except typer.TyperException as error:
         if message := _message(error):  # none where the help was all that was asked for
             say(f"rgtool: {message}")
-        sys.exit(getattr(error, "exit_code", 2))
+        return getattr(error, "exit_code", 2)
     except typer.Abort:
-        say("rgtool: aborted")
-        sys.exit(1)
-    sys.exit(code if isinstance(code, int) else 0)
+        return INTERRUPTED
+    return code if isinstance(code, int) else 0
 
 
 def _message(error: typer.TyperException) -> str:

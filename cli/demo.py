@@ -58,7 +58,8 @@ def demo(
         "shrinks (irrelevant).\nnull_eigenvalue: the same for the untrained network. What training "
         "adds is the excess."
     )
-    say(f"\ndone in {duration(time.monotonic() - began)}. Try next:")
+    say()
+    say(f"done in {duration(time.monotonic() - began)}. Try next:")
     query = "SELECT name, level, avg(share) FROM flow WHERE grouping = 'stage' GROUP BY ALL"
     for command in (
         f"rgtool ls --store {store}",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..schemas.errors import printable
 from ..schemas.layout import store_path
 from .options import StoreOption
 from .output import Table, output_options, print_table, say
@@ -81,7 +82,7 @@ def _progress(found: Survey) -> Iterator[Callable[[FoundRun, int], None] | None]
         job = bar.add_task("reading", total=found.levels)
 
         def show(run: FoundRun, level: int) -> None:
-            bar.update(job, advance=1, description=f"{run.path.name} level {level}")
+            bar.update(job, advance=1, description=printable(f"{run.path.name} level {level}"))
 
         yield show
 

@@ -52,7 +52,7 @@ def read_window(text: str | None, option: str = "--window") -> tuple[int, int] |
     """
     if text is None:
         return None
-    match = re.fullmatch(r"(\d+):(\d+)", text.strip())
+    match = re.fullmatch(r"([0-9]{1,9}):([0-9]{1,9})", text.strip())
     if match is None or int(match[1]) >= int(match[2]):
         raise UsageError(f"{option} {text}: give two levels, the first before the last, as 1:16")
     return int(match[1]), int(match[2])
@@ -68,7 +68,7 @@ def read_duration(text: str | None) -> float | None:
     """
     if text is None:
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([smh]?)", text.strip())
     if match is None or float(match[1]) <= 0:
         raise UsageError(f"--time-budget {text}: give a duration such as 90s, 9m or 1.5h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]

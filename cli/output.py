@@ -6,21 +6,30 @@ carries data only; titles and remarks go to standard error.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
-import io
-import json
+import itertools
 import math
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..schemas.errors import UsageError
+from . import formats
+from .terminal import encodes, flush, is_terminal, say, write
 
-_WIDEST = 60  # characters of a cell on a terminal
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ..store.result import Result
+
+__all__ = [
+    "Stream", "Table", "duration", "output_options", "print_table", "say", "size", "sparkline",
+    "warn_of",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,9 +71,56 @@ class Table:
         return replace(self, columns=self.shown, rows=rows, shown=())
 
 
-def say(text: str = "") -> None:
-    """Print a line that is not data: to standard error."""
-    print(text, file=sys.stderr, flush=True)
+@dataclass(frozen=True)
+class Stream:
+    """Rows of a query, which are printed as they come: memory holds a part of them.
+
+    Attributes
+    ----------
+    parts : callable
+        Begins to read: results, one after the other, the first of which may be empty.
+    batches : callable
+        Begins to read: the same as Arrow batches.
+    count : callable
+        Counts all rows.
+    most : int or None
+        Rows that people see; None: all. Programs always get all.
+    """
+
+    parts: Callable[[], Generator[Result, None, None]]
+    batches: Callable[[], pa.RecordBatchReader]
+    count: Callable[[], int]
+    most: int | None = None
+
+    def print(self, format_: str | None) -> None:
+        """Print as `print_table` does."""
+        if format_ == "parquet":
+            formats.write_parquet(self.batches())
+        elif format_ in ("json", "csv"):
+            parts = self.parts()
+            first = next(parts)
+            rows = (row for part in itertools.chain([first], parts) for row in part.rows)
+            {"json": formats.write_json, "csv": formats.write_csv}[format_](first.columns, rows)
+        else:
+            self._print_first(format_)
+        flush()
+
+    def _print_first(self, format_: str | None) -> None:
+        columns: tuple[str, ...] = ()
+        rows: list[tuple[Any, ...]] = []
+        with contextlib.closing(self.parts()) as parts:
+            for part in parts:
+                columns = part.columns
+                rows += part.rows
+                if self.most is not None and len(rows) > self.most:
+                    break
+        _print_for_people(Table(columns, rows[: self.most]), format_)
+        if self.most is not None and len(rows) > self.most:
+            flush()  # counting may take as long as the query
+            say(
+                f"the first {self.most} of {self.count()} rows; --rows 0 shows all, and --csv, "
+                "--json and --parquet write all"
+            )
 
 
 def warn_of(problems: Iterable[object]) -> None:
@@ -81,7 +137,7 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def output_options(command: Callable[..., Table | None]) -> Callable[..., None]:
+def output_options(command: Callable[..., Table | Stream | None]) -> Callable[..., None]:
     """Give a command the options `--json --csv --parquet --md` and print what it returns."""
 
     @functools.wraps(command)
@@ -89,14 +145,14 @@ def output_options(command: Callable[..., Table | None]) -> Callable[..., None]:
         chosen = [name[3:] for name in _OPTIONS if kwargs.pop(name)]
         if len(chosen) > 1:
             raise UsageError(f"--{chosen[0]} and --{chosen[1]} together: choose one format")
-        if chosen == ["parquet"] and sys.stdout.isatty():
+        if chosen == ["parquet"] and is_terminal():
             raise UsageError(
                 "--parquet writes bytes: redirect them, as in ... --parquet > x.parquet"
             )
         table = command(*args, **kwargs)
         if table is not None:
             print_table(table, chosen[0] if chosen else None)
-            if table.exit_code:
+            if isinstance(table, Table) and table.exit_code:
                 raise typer.Exit(table.exit_code)
 
     signature = inspect.signature(command, eval_str=True)
@@ -110,161 +166,41 @@ def output_options(command: Callable[..., Table | None]) -> Callable[..., None]:
     return wrapper
 
 
-def print_table(table: Table, format_: str | None = None) -> None:
+def print_table(table: Table | Stream, format_: str | None = None) -> None:
     """Print a table: `json`, `csv`, `parquet`, `md`, or for people where None."""
-    if format_ == "parquet":
-        sys.stdout.buffer.write(_parquet(table))
+    if isinstance(table, Stream):
+        table.print(format_)
         return
-    if format_ is not None:
-        sys.stdout.write({"json": _json, "csv": _csv, "md": _markdown}[format_](table))
-        for note in table.notes:
-            say(note)
-        return
-    if table.title:
+    if table.title and format_ is None:
         say(table.title)
-    if sys.stdout.isatty():
-        _print_rich(table.for_people())
+    if format_ == "json":
+        formats.write_json(table.columns, table.rows)
+    elif format_ == "csv":
+        formats.write_csv(table.columns, table.rows)
+    elif format_ == "parquet":
+        formats.write_parquet(formats.arrow(table.columns, table.rows))
     else:
-        sys.stdout.write(_plain(table.for_people()))
-    for note in table.notes:
+        _print_for_people(table, format_)
+    flush()
+    for note in table.notes if format_ != "parquet" else ():
         say(note)
 
 
-def _json(table: Table) -> str:
-    objects = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-    lines = [json.dumps(_for_json(o), ensure_ascii=False, default=str) for o in objects]
-    return "[" + ",\n ".join(lines) + "]\n"
+def _print_for_people(table: Table, format_: str | None) -> None:
+    shown = table if format_ == "md" else table.for_people()
+    lines = formats.cells(shown.columns, shown.rows, shown.formats)
+    if format_ == "md":
+        write(formats.markdown(lines))
+        return
+    right = formats.numeric(shown.columns, shown.rows)
+    write(formats.rich(lines, right) if is_terminal() else formats.plain(lines, right))
 
 
-def _for_json(value: Any) -> Any:
-    """Replace what JSON has no number for (NaN, infinities) by null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _for_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_for_json(item) for item in value]
-    return value
-
-
-def _csv(table: Table) -> str:
-    import csv
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.columns)
-    writer.writerows(["" if v is None else v for v in row] for row in table.rows)
-    return text.getvalue()
-
-
-def _markdown(table: Table) -> str:
-    lines = [table.columns, ["---"] * len(table.columns), *_cells(table)]
-    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
-
-
-def _parquet(table: Table) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns = list(zip(*table.rows, strict=True)) or [()] * len(table.columns)
-    arrays = [pa.array(list(column)) for column in columns]
-    buffer = io.BytesIO()
-    pq.write_table(pa.table(arrays, names=list(table.columns)), buffer)
-    return buffer.getvalue()
-
-
-def _cells(table: Table) -> list[list[str]]:
-    return [
-        [_cell(v, table.formats.get(c)) for c, v in zip(table.columns, row, strict=True)]
-        for row in table.rows
-    ]
-
-
-def _cell(value: Any, format_: str | None) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return format(value, format_ or ".6g") if math.isfinite(value) else str(value)
-    if isinstance(value, list | tuple):
-        return " ".join(str(item) for item in value)
-    return str(value)
-
-
-def _numeric(table: Table) -> list[bool]:
-    """Tell which columns hold numbers only: those are aligned to the right."""
-    columns = list(zip(*table.rows, strict=True)) or [()] * len(table.columns)
-    return [
-        any(v is not None for v in column)
-        and all(isinstance(v, int | float | None) and not isinstance(v, bool) for v in column)
-        for column in columns
-    ]
-
-
-def _plain(table: Table) -> str:
-    lines = [list(table.columns), *_cells(table)]
-    lines = [[cell.replace("\n", " ") for cell in line] for line in lines]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
-    right = _numeric(table)
-    return "".join(
-        "  ".join(
-            cell.rjust(width) if r else cell.ljust(width)
-            for cell, width, r in zip(line, widths, right, strict=True)
-        ).rstrip()
-        + "\n"
-        for line in lines
-    )
-
-
-def _print_rich(table: Table) -> None:
-    """Print to a terminal; what is too wide for it goes on below, beginning with column 1 again."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    console, rows = Console(), _cells(table)
-    right = _numeric(table)
-    widths = [
-        min(_WIDEST, max(len(cell) for cell in (name, *cells)))
-        for name, *cells in zip(table.columns, *rows, strict=True)
-    ]
-    for places in groups_of_columns(widths, console.width):
-        shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-        for i in places:
-            shown.add_column(
-                Text(table.columns[i]),
-                justify="right" if right[i] else "left",
-                overflow="fold",
-                max_width=_WIDEST,
-                no_wrap=right[i],
-            )
-        for row in rows:
-            shown.add_row(*(Text(row[i]) for i in places))
-        console.print(shown)
-
-
-def groups_of_columns(widths: Sequence[int], room: int) -> list[list[int]]:
-    """Divide columns into as many tables as fit into `room`, each with column 0 first.
-
-    Examples
-    --------
-    >>> groups_of_columns([8, 10, 10, 10], 40)
-    [[0, 1, 2], [0, 3]]
-    """
-    between = 3
-    groups, used = [[0]], widths[0] + between
-    for i, width in enumerate(widths[1:], 1):
-        if len(groups[-1]) > 1 and used + width + between > room:
-            groups.append([0])
-            used = widths[0] + between
-        groups[-1].append(i)
-        used += width + between
-    return groups
+_BARS, _ASCII_BARS = "▁▂▃▄▅▆▇█", "_.:-=+*#"
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """Draw numbers as bars between their own minimum and maximum.
+    """Draw numbers as bars between their own minimum and maximum, in ASCII where it must be.
 
     Examples
     --------
@@ -275,7 +211,7 @@ def sparkline(values: Sequence[float]) -> str:
     if not finite:
         return ""
     low, width = min(finite), max(finite) - min(finite)
-    bars = "▁▂▃▄▅▆▇█"
+    bars = _BARS if encodes(_BARS) else _ASCII_BARS
     return "".join(
         " " if not math.isfinite(v) else bars[round((v - low) / width * 7)] if width else bars[3]
         for v in values

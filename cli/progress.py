@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from ..schemas.errors import printable
 from .output import say
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def show_progress(made: Plan) -> Iterator[Callable[[Event], None]]:
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.completed:.1f}/{task.total:.0f} levels"),
         TimeRemainingColumn(elapsed_when_finished=True),
@@ -52,7 +53,7 @@ def show_draws() -> Iterator[Callable[[int, int], None] | None]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("pairs of experiments", total=None)
         yield lambda done, total: progress.update(
@@ -83,7 +84,9 @@ class _Bar:
             text = f"accuracy {event.accuracy:.4f}, density {event.density:.3f}"
         else:
             if event.message:
-                self.progress.console.print(f"seed {event.seed}: {event.message}", markup=False)
+                self.progress.console.print(
+                    printable(f"seed {event.seed}: {event.message}"), markup=False
+                )
             return
         self.progress.update(
             self.bar,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import os
-import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..schemas.errors import RgtoolError, UsageError, did_you_mean
+from ..schemas.errors import RgtoolError, UsageError, did_you_mean, printable
+from .archive import read_arrays
 from .images import Images
 
 DATA_VARIABLE = "RGTOOL_DATA"
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
+_MOST_CLASSES = 100_000
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -210,23 +211,7 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
 
 def _npz(path: Path) -> Images:
     """Read a data set of one's own; its name carries its hash, since a path is no identity."""
-    wanted = ("x_train", "y_train", "x_test", "y_test")
-    try:
-        # Opened here: np.load leaves a file open that it cannot make sense of.
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it holds a single array")
-            missing = [name for name in wanted if name not in archive.files]
-            if missing:
-                raise RgtoolError(
-                    f"{path}: array '{missing[0]}' is missing; {', '.join(wanted)} are expected"
-                )
-            x_train, y_train, x_test, y_test = (archive[name] for name in wanted)
-    except FileNotFoundError:
-        raise RgtoolError(f"{path}: no such file; npz:FILE names an archive of arrays") from None
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise RgtoolError(f"{path}: not an archive of plain arrays ({error})") from None
+    x_train, y_train, x_test, y_test = read_arrays(path, ("x_train", "y_train", "x_test", "y_test"))
     x_train, x_test = (
         _checked_images(path, "x_train", x_train),
         _checked_images(path, "x_test", x_test),
@@ -249,7 +234,7 @@ def _npz(path: Path) -> Images:
         mean=tuple(float(value) for value in pixels.mean(axis=0).round(4)),
         std=tuple(float(value) for value in std.round(4)),
     )
-    return dataclasses.replace(images, name=f"npz-{path.stem}-{images.sha256[:8]}")
+    return dataclasses.replace(images, name=f"npz-{printable(path.stem)}-{images.sha256[:8]}")
 
 
 def _checked_images(path: Path, name: str, x: NDArray[Any]) -> NDArray[np.uint8]:
@@ -262,6 +247,11 @@ def _checked_images(path: Path, name: str, x: NDArray[Any]) -> NDArray[np.uint8]
 
 
 def _checked_labels(path: Path, name: str, y: NDArray[Any], count: int) -> NDArray[np.int64]:
+    if y.dtype.kind in "iu" and y.size and int(y.max()) >= _MOST_CLASSES:
+        raise RgtoolError(
+            f"{path}: {name} has the label {y.max()}: classes are numbered from 0, and fewer than "
+            f"{_MOST_CLASSES}"
+        )
     if y.shape != (count,) or y.dtype.kind not in "iu" or (count and y.min() < 0):
         raise RgtoolError(
             f"{path}: {name} is {y.dtype} of shape {y.shape}; {count} whole numbers from 0 on are "

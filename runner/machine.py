@@ -56,6 +56,13 @@ def workers(chosen: torch.device) -> int:
     return os.cpu_count() or 1
 
 
+def memory() -> int | None:
+    """Return the bytes of memory that the machine has, where the system tells."""
+    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def prepare(chosen: torch.device, precision: str = "float32", threads: int = THREADS) -> None:
     """Make results repeatable: threads, deterministic kernels, no less precision than asked."""
     torch.set_num_threads(threads)

@@ -22,6 +22,9 @@ from .pretrained import Pretrained, read_pretrained
 from .pruning import kept_series
 from .recipes import DEFAULT, as_control, check_choosable, recipe
 
+_MOST_SEEDS = 100_000
+_MOST_LEVELS = 9999  # four digits name a record
+_MOST_THREADS = 1024
 _BRANCHES = 8  # replicas that a GPU gets at once; memory decides in the end
 
 
@@ -159,8 +162,8 @@ def plan(
     **changes: Any,
 ) -> Plan:
     """Resolve and check an experiment without computing anything; see `run` for the parameters."""
-    numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(dict.fromkeys(seeds))
-    _check_numbers(numbers, seeds, levels, keep)
+    numbers = _numbers(seeds)
+    _check_levels(levels, keep)
     _check_layout(workers, threads, replicas)
     check_choosable(changes)
     check(with_width(model, changes.get("width")))  # before the data, which may be long in coming
@@ -171,6 +174,7 @@ def plan(
     pretrained = _pretrained(Path(init_file) if init_file else None, name, whole)
     control = changes.pop("control", None) or "none"
     digest = pretrained.digest if pretrained else None
+    _check_memory(name, whole)
     resolved = recipe(model, whole, recipe_name, pretrained=digest, **changes)
     remark = arithmetic.check(resolved.precision, chosen)
     found = None
@@ -210,24 +214,50 @@ def plan(
     return made
 
 
-def _check_numbers(
-    numbers: tuple[int, ...],
-    seeds: int | Sequence[int],
-    levels: int,
-    keep: Sequence[str],
-) -> None:
-    if not numbers or min(numbers) < 0:
-        raise UsageError(f"seeds {seeds}: give a count such as 5, or seeds such as 3,7")
-    if levels < 0:
-        raise UsageError(f"levels is {levels}: it is the number of prunings, 0 or more")
+def _numbers(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the seeds that a count or a list means."""
+    if isinstance(seeds, int):
+        if not 0 < seeds <= _MOST_SEEDS:
+            raise UsageError(
+                f"seeds {seeds}: give a count such as 5, at most {_MOST_SEEDS}, or seeds such as "
+                "3,7"
+            )
+        return tuple(range(seeds))
+    numbers = tuple(dict.fromkeys(seeds))
+    wrong = [seed for seed in numbers if not 0 <= seed < 2**63]
+    if wrong or not numbers:
+        found = wrong[0] if wrong else "none"
+        raise UsageError(
+            f"seeds: {found} is no seed: give a count such as 5, or seeds such as 3,7, from 0 to "
+            "2^63 - 1"
+        )
+    return numbers
+
+
+def _check_levels(levels: int, keep: Sequence[str]) -> None:
+    if not 0 <= levels <= _MOST_LEVELS:
+        raise UsageError(
+            f"levels is {levels}: it is the number of prunings, from 0 to {_MOST_LEVELS}"
+        )
     unknown = [name for name in keep if name not in KEEPABLE]
     if unknown:
         raise UsageError(f"keep '{unknown[0]}' is unknown: choose from {', '.join(KEEPABLE)}")
 
 
+def _check_memory(name: str, images: Images) -> None:
+    """Refuse a network whose weights alone, with gradient and momentum, no machine here holds."""
+    layers = architecture(name, images.input_shape, images.classes).layers
+    needed, there = 12 * sum(layer.total for layer in layers), machine.memory()
+    if there is not None and needed > there:
+        raise UsageError(
+            f"{name} on {images.name} has {needed // 12:.3g} weights, which take "
+            f"{needed / 1e9:.3g} GB to train: this machine has {there / 1e9:.3g} GB"
+        )
+
+
 def _check_layout(workers: int | None, threads: int, replicas: int | None) -> None:
-    if threads < 1:
-        raise UsageError(f"threads is {threads}: at least one computes")
+    if not 1 <= threads <= _MOST_THREADS:
+        raise UsageError(f"threads is {threads}: from 1 to {_MOST_THREADS} compute")
     if workers is not None and workers < 1:
         raise UsageError(f"workers is {workers}: at least one process is needed")
     if replicas is not None and replicas < 1:

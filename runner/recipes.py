@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.blocks import Architecture, with_width
-from ..schemas.errors import RgtoolError, UsageError, did_you_mean
+from ..schemas.errors import RgtoolError, Unreadable, UsageError, did_you_mean
 from ..schemas.published_recipes import IMPORTS_ONLY, PUBLISHED
 from ..schemas.recipe import CHOICES, Recipe
 from ..schemas.steps import Step
@@ -99,6 +99,7 @@ def recipe(
     for layer in resolved.exempt:
         if layer not in layers:
             raise UsageError(f"exempt '{layer}' is no layer: {did_you_mean(layer, layers)}")
+    _check_crop(resolved, images)
     per_epoch = iterations_per_epoch(resolved, images)
     if "epochs" in changes:
         resolved = _move_along(resolved, fields, changes, per_epoch)
@@ -131,10 +132,8 @@ def read_recipe(path: Path) -> tuple[str, dict[str, Any]]:
     """
     try:
         values = read_toml(path)
-    except OSError as error:
-        raise RgtoolError(f"recipe {path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise RgtoolError(f"recipe {path}: no TOML ({error}); write lines as lr = 0.05") from None
+    except Unreadable as error:
+        raise RgtoolError(f"recipe {path}: {error}") from None
     base = values.pop("base", DEFAULT)
     known = {field.name for field in dataclasses.fields(Recipe)}
     for field, value in values.items():
@@ -182,8 +181,10 @@ def _check_ability(resolved: Recipe, name: str) -> None:
         known_names = ", ".join(PRECISIONS)
         raise UsageError(f"precision '{resolved.precision}' cannot be run: use {known_names}")
     for part in resolved.augment:
-        if not re.fullmatch(r"flip|crop[1-9]\d*", part):
-            raise UsageError(f"augment '{part}' is unknown: choose from flip, crop4 (any padding)")
+        if not re.fullmatch(r"flip|crop[1-9][0-9]{0,3}", part):
+            raise UsageError(
+                f"augment '{part}' is unknown: choose from flip, crop4 (any padding to 9999)"
+            )
     for field in ("momentum", "weight_decay", "gamma"):
         value = getattr(resolved, field)
         if not (math.isfinite(value) and value >= 0):
@@ -196,6 +197,14 @@ def _check_ability(resolved: Recipe, name: str) -> None:
             if resolved.pretrained is None
             else f"init '{resolved.init}' and --init FILE together: choose one"
         )
+
+
+def _check_crop(resolved: Recipe, images: Images) -> None:
+    side = max(images.input_shape[1:])
+    for part in resolved.augment:
+        padding = part.removeprefix("crop")
+        if part != padding and int(padding) > side:
+            raise UsageError(f"augment '{part}': images of {images.name} have {side} pixels a side")
 
 
 def _move_along(

@@ -17,6 +17,8 @@ from .errors import UsageError, did_you_mean
 GROUPINGS = ("layer", "block", "stage")
 # ResNet-50 has 6 n + 2 layers too, but the name belongs to torchvision's.
 CIFAR_RESNETS = tuple(f"resnet{depth}" for depth in range(8, 111, 6) if depth != 50)
+_CIFAR_RESNET = re.compile(r"resnet([0-9]{1,4})(a?)(?:w([0-9]{1,18}))?")
+MOST_WIDTH = 4096  # channels of the first stage: of a resnet8 then 1.3 thousand million weights
 # Convolutions of each stage of Simonyan & Zisserman 2015; stages end in a pooling layer.
 VGG_PLANS = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2,) * 5, "vgg16": (2, 2, 3, 3, 3)}
 VGG_PLANS["vgg19"] = (2, 2, 4, 4, 4)
@@ -137,9 +139,11 @@ def architecture(
     >>> sum(layer.total for layer in architecture("resnet20").counted())
     270896
     """
-    cifar_resnet = re.fullmatch(r"resnet(\d+)(a?)(?:w(\d+))?", name)
+    cifar_resnet = _CIFAR_RESNET.fullmatch(name)
     if cifar_resnet and name not in FIXED:
         depth, width = int(cifar_resnet[1]), int(cifar_resnet[3] or 16)
+        if width > MOST_WIDTH:
+            raise UsageError(f"'{name}' is unknown: a width of at most {MOST_WIDTH} is built")
         if depth >= 8 and depth % 6 == 2 and width >= 1:
             shape, projected = input_shape or (3, 32, 32), not cifar_resnet[2]
             return _cifar_resnet(depth, width, shape, classes or 10, projected)
@@ -181,11 +185,11 @@ def with_width(name: str, width: int | None) -> str:
     """
     if width is None:
         return name.removesuffix("w16") if name.startswith("resnet") else name
-    match = re.fullmatch(r"resnet(\d+)", name)
+    match = re.fullmatch(r"resnet[0-9]{1,4}", name)
     if match is None or name in FIXED:
         raise UsageError(f"width goes with a CIFAR ResNet such as resnet20, not with '{name}'")
-    if width < 1:
-        raise UsageError(f"width is {width}: at least 1 channel is needed")
+    if not 1 <= width <= MOST_WIDTH:
+        raise UsageError(f"width is {width}: from 1 to {MOST_WIDTH} channels are possible")
     return name if width == 16 else f"{name}w{width}"
 
 
@@ -206,7 +210,7 @@ def size_of(name: str) -> tuple[str, int, int]:
     ('CIFAR ResNet', 8, 20)
     """
     architecture(name)  # an unknown name gets its own message
-    cifar_resnet = re.fullmatch(r"resnet(\d+)(a?)(?:w(\d+))?", name)
+    cifar_resnet = _CIFAR_RESNET.fullmatch(name)
     if cifar_resnet and name not in FIXED:
         family = "CIFAR ResNet" + (" with shortcuts without weights" if cifar_resnet[2] else "")
         return family, int(cifar_resnet[3] or 16), int(cifar_resnet[1])

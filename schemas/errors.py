@@ -12,9 +12,23 @@ from collections.abc import Iterable
 
 
 class RgtoolError(Exception):
-    """Something failed; the command line ends with `exit_code` and the message, no traceback."""
+    """Something failed; the command line ends with `exit_code` and the message, no traceback.
+
+    Parameters
+    ----------
+    *lines : str
+        The message, a line each: a name from a file that holds a line break makes no other one.
+    """
 
     exit_code = 1
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*lines)
+        self.lines = lines
+
+    def __str__(self) -> str:
+        """Return the lines as one text."""
+        return "\n".join(self.lines)
 
 
 class UsageError(RgtoolError):
@@ -36,8 +50,19 @@ class QueryError(UsageError):
 
 
 def printable(text: str) -> str:
-    """Return a text on one line, with a question mark for every character that is no sign."""
-    return "".join(c if c.isprintable() else " " if c == "\n" else "?" for c in text)
+    r"""Return a text on one line; every character that is no sign is escaped as Python writes it.
+
+    Controls, marks that turn the direction of writing and whatever else is not seen are no signs.
+    A text that is printable already stays as it is.
+
+    Examples
+    --------
+    >>> print(printable("red \x1b[31m, turned \u202e"))
+    red \x1b[31m, turned \u202e
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class Unreadable(RgtoolError):

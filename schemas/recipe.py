@@ -26,6 +26,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "head_init": ("same", "torch"),
     "schedule": ("continue", "restart"),
 }
+_INT64 = range(-(2**63), 2**63)
 # What a field's annotation asks of a value, and in words.
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "str": (lambda v: isinstance(v, str), "a text"),
@@ -147,6 +148,12 @@ class Recipe:
         fits, words = _KINDS[kind]
         if not fits(value):
             raise UsageError(f"{name} is {value!r}: {words} is needed")
+        if isinstance(value, int) and value not in _INT64:
+            raise UsageError(
+                f"{name} is {value:.1e}: {words} of at most 64 bits is needed"
+                if abs(value) < 10**300
+                else f"{name} has more than 300 digits: {words} is needed"
+            )
         if kind == "float":  # 1 and 1.0 are one number, so that one experiment has one identity
             try:
                 object.__setattr__(self, name, float(value))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .errors import UsageError
 
-_PATTERN = re.compile(r"(?:(?P<ep>\d+)ep)?(?:(?P<it>\d+)it)?")
+_PATTERN = re.compile(r"(?:(?P<ep>[0-9]{1,15})ep)?(?:(?P<it>[0-9]{1,15})it)?")
 
 
 @dataclass(frozen=True)

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import stat
 import tomllib
 from pathlib import Path
 from typing import Any
 
-_LIMIT = 1 << 20  # bytes; such a file has a few lines
+from .errors import Unreadable
+from .files import read_file
+
+_MOST = 1 << 20  # bytes; such a file has a few lines
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file.
+    """Read a TOML file that a person has written.
 
     Raises
     ------
-    OSError
-        It cannot be read.
-    ValueError
-        It is no TOML, no file, or nothing that a person wrote.
+    Unreadable
+        It is no file, too large, cannot be read, or is no TOML; the message does not name it.
     """
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):  # reading a pipe or a device may never end
-        raise ValueError("not a file")
-    if found.st_size > _LIMIT:
-        raise ValueError(f"{found.st_size} bytes are too many")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except RecursionError:
-        raise ValueError("nested too deep") from None
+        return tomllib.loads(read_file(path, _MOST).decode())
+    except FileNotFoundError:
+        raise Unreadable("no such file") from None
+    except OSError as error:
+        raise Unreadable(f"cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:  # numbers of 5000 digits, 5000 brackets
+        raise Unreadable(f"no TOML ({error}); a line is written name = value") from None

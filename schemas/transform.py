@@ -196,6 +196,7 @@ def _fail(text: str, place: int, problem: str) -> NoReturn:
     shown = re.sub(r"[^ -~]", "?", text[begin:end])
     caret = " " * (len(before) + place - begin) + "^"
     raise UsageError(
-        f"transform: {problem}; source : targets is written as {EXAMPLE}\n"
-        f"  {before}{shown}{after}\n  {caret}"
+        f"transform: {problem}; source : targets is written as {EXAMPLE}",
+        f"  {before}{shown}{after}",
+        f"  {caret}",
     )

@@ -68,6 +68,11 @@ def explain(error: duckdb.Error, query: str) -> str:
     if match := re.search(r"Table with name (\S+) does not exist", message):
         name = match[1].strip('"')
         return f"there is no view '{name}': {did_you_mean(name, (*VIEWS, *PUBLISHED))}"
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return (
+            "memory, and the disk behind it, do not suffice for this query: ask for fewer rows or "
+            "columns, or for sums of them"
+        )
     if isinstance(error, duckdb.PermissionException):
         known = ", ".join((*VIEWS, "published_*"))
         return f"{message}: a query reads the views of the store ({known}) alone"

@@ -13,6 +13,15 @@ from ..schemas.recipe import Recipe
 
 RECIPE_FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
 _SHOWN = 5  # candidates that a message lists
+RUNS = """
+    SELECT run_id, experiment_id, architecture, task, seed, replicate, source, recipe_name, levels,
+           last, accuracy, density, coalesce(diverged, false) AS diverged, created_at
+    FROM runs LEFT JOIN (
+        SELECT run_id, max(level) AS last, arg_max_null(accuracy, level) AS accuracy,
+               arg_max(density, level) AS density, arg_max(diverged, level) AS diverged
+        FROM levels GROUP BY run_id
+    ) USING (run_id)
+    ORDER BY architecture, task, experiment_id, seed, replicate, run_id"""
 
 
 @dataclass(frozen=True)
@@ -124,6 +133,13 @@ def is_finished(levels: Sequence[int], asked: int, diverged: bool) -> bool:
     """
     whole = bool(levels) and list(levels) == list(range(len(levels)))
     return whole and (len(levels) > asked or diverged)
+
+
+def run_info(row: dict[str, Any], levels: Sequence[int]) -> RunInfo:
+    """Return a run from a row of `RUNS`, which says whether it is `compacted`, and its levels."""
+    row = {**row, "last_level": row["last"], "recorded": len(levels)}
+    row["finished"] = is_finished(levels, row["levels"], row["diverged"])
+    return RunInfo(**{field.name: row[field.name] for field in dataclasses.fields(RunInfo)})
 
 
 def recipe_of(row: dict[str, Any]) -> Recipe:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
@@ -83,10 +84,12 @@ class Reader:
         narrow: Callable[[Snapshot], Snapshot] | None = None,
         wanted: Collection[str] = VIEWS,
         connection: duckdb.DuckDBPyConnection | None = None,
+        keep_open: bool = False,
     ) -> T:
         """Run something over a snapshot; again without the files that made it fail.
 
-        The parameters are those of `run`; the first attempt uses `connection` if there is one.
+        The parameters are those of `run`; the first attempt uses `connection` if there is one, and
+        with `keep_open` the connection of the attempt that succeeds is left to `run`.
 
         Raises
         ------
@@ -100,8 +103,12 @@ class Reader:
             snapshot = narrow(snapshot) if narrow else snapshot
             connection, first = None, connection
             try:
-                with open_session(snapshot, wanted, first) as session:
-                    return run(session)
+                with ExitStack() as opened:
+                    session = opened.enter_context(open_session(snapshot, wanted, first))
+                    found = run(session)
+                    if keep_open:
+                        opened.pop_all()
+                    return found
             except _QUERY_ERRORS:
                 raise
             except duckdb.Error as error:

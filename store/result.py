@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
+
+from .connection import interruptibly
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,7 +32,7 @@ _INT64 = range(-(2**63), 2**63)
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A table: what a query gives, read to the end.
+    """A table: what a query gives, or a part of it.
 
     Attributes
     ----------
@@ -51,7 +53,14 @@ class Result:
         cls, connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()
     ) -> Self:
         """Run SQL and read its rows to the end."""
-        rows = connection.execute(sql, list(parameters)).fetchall()
+        return cls.fetched(connection, lambda: connection.execute(sql, list(parameters)).fetchall())
+
+    @classmethod
+    def fetched(
+        cls, connection: duckdb.DuckDBPyConnection, fetch: Callable[[], list[tuple[Any, ...]]]
+    ) -> Self:
+        """Fetch rows of what a connection executes; Ctrl-C ends it."""
+        rows = interruptibly(connection, fetch)
         columns = connection.description or []
         return cls(tuple(c[0] for c in columns), tuple(str(c[1]) for c in columns), rows)
 
@@ -71,7 +80,7 @@ class Result:
             _arrow_column(list(values[i]) if values else [], type_)
             for i, type_ in enumerate(self.types)
         ]
-        return pa.Table.from_arrays(columns, names=_distinct(self.columns))
+        return pa.Table.from_arrays(columns, names=distinct(self.columns))
 
     def to_polars(self) -> pl.DataFrame:
         """Return a polars frame; sums of integers are Int64 wherever they fit."""
@@ -102,7 +111,7 @@ def _arrow_column(values: list[Any], type_: str) -> pa.Array:
         return pa.array([None if v is None else str(v) for v in values], pa.string())
 
 
-def _distinct(names: tuple[str, ...]) -> list[str]:
+def distinct(names: Sequence[str]) -> list[str]:
     """Make names distinct as DuckDB does: Arrow takes repeated ones and polars does not."""
     seen: dict[str, int] = {}
     distinct = []

@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
-
 from ..schemas.description import Description
-from ..schemas.errors import QueryError, RgtoolError, StoreError, UsageError
+from ..schemas.errors import RgtoolError, StoreError, UsageError
 from ..schemas.layout import RunFolder, store_path
 from ..schemas.recipe import Recipe
 from .broken import Problem
-from .connection import connect
-from .fence import explain, fenced
 from .inventory import (
+    RUNS,
     ExperimentInfo,
     RunInfo,
     empty_store,
-    is_finished,
     pick_experiment,
     pick_run,
     recipe_of,
+    run_info,
 )
 from .reading import Reader
 from .result import Result
-from .session import SessionError, fence, mentioned
+from .session import mentioned
 from .snapshot import Snapshot
+from .streaming import asked, count, stream, stream_arrow
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from .check import Check
     from .compaction import Compaction
     from .counts import Counts
     from .importers.report import ImportReport
     from .medium import Trial
-
-_LAST = """
-    SELECT run_id, max(level) AS last, arg_max_null(accuracy, level) AS accuracy,
-           arg_max(density, level) AS density, arg_max(diverged, level) AS diverged
-    FROM levels GROUP BY run_id"""
 
 
 class Store:
@@ -66,8 +60,12 @@ class Store:
     path: Path
 
     def __init__(self, path: str | Path | None = None) -> None:
-        self.path = store_path(path).expanduser().absolute()
-        if self.path.exists() and not self.path.is_dir():
+        try:
+            self.path = store_path(path).expanduser().absolute()
+            in_the_way = self.path.exists() and not self.path.is_dir()
+        except (OSError, RuntimeError, ValueError) as error:  # too long, `~nobody`, a zero byte
+            raise StoreError(f"{path}: no path of a store ({error})") from None
+        if in_the_way:
             raise StoreError(f"{self.path} is a file: a store is a folder, name another one")
         self._reader = Reader(self.path)
 
@@ -91,22 +89,34 @@ class Store:
         StoreError
             The store cannot be read.
         """
-        with connect() as connection:
-            wrapped = fenced(query, connection)
-            wanted = mentioned(wrapped)
+        with asked(self._reader, query, Result.of) as (_, found):
+            return found
 
-            def run(connection: duckdb.DuckDBPyConnection) -> Result:
-                fence(connection, self.path)
-                return Result.of(connection, wrapped)
+    def stream(self, query: str, size: int = 10_000) -> Iterator[Result]:
+        """Run one SELECT as `sql` does, and read its rows in parts of `size`: memory holds one.
 
-            try:
-                if not wanted:
-                    return run(connection)
-                return self._reader.attempt(run, wanted=wanted, connection=connection)
-            except SessionError as error:
-                raise StoreError(f"{self.path}: {str(error).splitlines()[0]}") from error
-            except duckdb.Error as error:
-                raise QueryError(explain(error, query)) from None
+        The first part is there even if there are no rows. Errors are those of `sql`, raised with
+        the first part; a store that changes while it is read ends it, too.
+
+        Examples
+        --------
+        >>> parts = Store("nowhere").stream("SELECT * FROM range(25000)")
+        >>> [len(part) for part in parts]
+        [10000, 10000, 5000]
+        """
+        return stream(self._reader, query, size)
+
+    def stream_arrow(self, query: str, size: int = 100_000) -> pa.RecordBatchReader:
+        """Run one SELECT as `sql` does, and read its rows as Arrow batches; the quickest way.
+
+        Sums of integers are int64 where those of the first batch fit; a later one that does not is
+        an error. Parameters and errors are those of `stream`.
+        """
+        return stream_arrow(self._reader, query, size)
+
+    def count(self, query: str) -> int:
+        """Count the rows of one SELECT, without reading them; errors are those of `sql`."""
+        return count(self._reader, query)
 
     def query(
         self, sql: str, parameters: Sequence[Any] = (), *, runs: Collection[str] | None = None
@@ -143,20 +153,10 @@ class Store:
             return snapshot.newest_records()
 
         found = self._reader.run(
-            lambda c: Result.of(
-                c,
-                f"""
-                SELECT run_id, experiment_id, architecture, task, seed, replicate, source,
-                       recipe_name, levels, last, accuracy, density,
-                       coalesce(diverged, false) AS diverged, created_at
-                FROM runs LEFT JOIN ({_LAST}) USING (run_id)
-                ORDER BY architecture, task, experiment_id, seed, replicate, run_id""",
-            ),
-            narrow=narrow,
-            wanted=("runs", "levels"),
+            lambda c: Result.of(c, RUNS), narrow=narrow, wanted=("runs", "levels")
         )
         return [
-            _run_info({**row, "compacted": row["run_id"] not in loose}, levels[row["run_id"]])
+            run_info({**row, "compacted": row["run_id"] not in loose}, levels[row["run_id"]])
             for row in found.to_dicts()
         ]
 
@@ -413,9 +413,3 @@ class Store:
     def _recipes(self) -> dict[str, Recipe]:
         found = self.query("SELECT DISTINCT ON (experiment_id) * FROM runs ORDER BY experiment_id")
         return {row["experiment_id"]: recipe_of(row) for row in found.to_dicts()}
-
-
-def _run_info(row: dict[str, Any], levels: list[int]) -> RunInfo:
-    row = {**row, "last_level": row["last"], "recorded": len(levels)}
-    row["finished"] = is_finished(levels, row["levels"], row["diverged"])
-    return RunInfo(**{field.name: row[field.name] for field in dataclasses.fields(RunInfo)})

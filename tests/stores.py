@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,16 @@ from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.recipe import Recipe
 
 TIME = "2026-03-01T12:00:00+00:00"
+NOTES = (".left_out.json", ".seen")  # what readers note for themselves in a store
+
+
+def data_of(folder: Path) -> dict[str, str]:
+    """Every file below a folder, with a hash of its content; locks and notes are nobody's data."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "lock" not in path.name and path.name not in NOTES
+    }
 
 
 def counts(recipe: Recipe, seed: int, levels: int) -> np.ndarray:

@@ -5,8 +5,10 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 import stores
 from command import Cli, Done
+from stores import data_of
 
 import rgtool
-from rgtool.cli import output
+from rgtool.cli import formats
 from rgtool.schemas.recipe import Recipe
 
 
@@ -34,10 +37,6 @@ def store(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "rgstore"))
 
 
-def contents(store: Path) -> dict[str, bytes]:
-    return {str(p): p.read_bytes() for p in sorted(store.rglob("*")) if p.is_file()}
-
-
 def test_run_trains_records_and_resumes(cli: Cli, tmp_path: Path) -> None:
     command = ("run", "lenet", "digits", "--levels", "2", "--epochs", "1", "--json")
     first = cli(*command)
@@ -45,10 +44,10 @@ def test_run_trains_records_and_resumes(cli: Cli, tmp_path: Path) -> None:
     assert "seed 0 level 2: accuracy" in first.err
     (row,) = json.loads(first.out)
     assert (row["seed"], row["end"], row["level"]) == (0, "done", 2)
-    before = contents(tmp_path / "rgstore")
+    before = data_of(tmp_path / "rgstore")
     second = cli(*command)
     assert json.loads(second.out)[0]["end"] == "known"
-    assert contents(tmp_path / "rgstore") == before
+    assert data_of(tmp_path / "rgstore") == before
 
 
 def test_dry_run_computes_nothing(cli: Cli, tmp_path: Path) -> None:
@@ -217,6 +216,27 @@ WRONG: list[tuple[list[str], int, str]] = [
     (["run", "lenet", "digits", "--rewind", "40ep"], 2, "training ends at 480"),
     (["run", "lenet", "digits", "--seeds", "many"], 2, "give a count such as 5"),
     (["run", "lenet", "digits", "--seeds", "0"], 2, "give a count such as 5"),
+    (["run", "lenet", "digits", "--seeds", "1000000000"], 2, "at most 100000"),
+    (["run", "lenet", "digits", "--seeds", "9" * 300 + ",1"], 2, "from 0 to 2^63 - 1"),
+    (["run", "lenet", "digits", "--seeds", f"{2**63},"], 2, "is no seed"),
+    (["run", "lenet", "digits", "--seeds", "9" * 5000], 2, "give a count such as 5"),
+    (["run", "lenet", "digits", "--levels", "1000000000", "--prune", "1e-300"], 2, "to 9999"),
+    (["run", "lenet", "digits", "--threads", str(2**31)], 2, "from 1 to 1024"),
+    (["run", "lenet", "digits", "--rewind", "9" * 5000 + "ep"], 2, "is no point in training"),
+    (["run", "lenet", "digits", "--batch-size", str(2**63)], 2, "of at most 64 bits"),
+    (["run", "lenet", "digits", "--set", "lr=1e999"], 2, "lr is inf"),
+    (["run", "lenet", "digits", "--set", "augment=crop99999999999999"], 2, "is unknown"),
+    (["run", "lenet", "digits", "--set", "augment=crop99"], 2, "have 8 pixels a side"),
+    (["run", "lenet", "digits", "--time-budget", "9" * 400], 2, "a duration such as"),
+    (["run", "resnet20w99999999", "digits"], 2, "at most 4096"),
+    (["run", "resnet20", "digits", "--width", "99999999"], 2, "from 1 to 4096"),
+    (["run", "resnet110w4096", "digits"], 2, "weights, which take"),
+    (["run", "resnet" + "9" * 5000, "digits"], 2, "is unknown"),
+    (["null", "resnet20w99999999"], 2, "at most 4096"),
+    (["eigen", "lenet/digits", "--window", "1:" + "9" * 5000], 2, "give two levels"),
+    (["ls", "--store", "a" * 5000], 1, "no path of a store"),
+    (["ls", "--store", "~nobody-of-that-name/x"], 1, "no path of a store"),
+    (["sql", "SELECT 1", "--rows", "-1"], 2, "--rows"),
     (["run", "lenet", "digits", "--epochs", "0"], 2, "epochs is 0"),
     (["run", "lenet", "digits", "--batch-size", "0"], 2, "batch_size is 0"),
     (["run", "lenet", "digits", "--width", "8"], 2, "width goes with a CIFAR ResNet"),
@@ -264,14 +284,14 @@ def test_wrong_input_is_told_in_words(
     arguments: list[str], code: int, told: str, cli: Cli, store: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "a-file").write_text("not a store")
-    before = contents(tmp_path)
+    before = data_of(tmp_path)
     done = cli(*arguments)
     assert (done.code, done.out) == (code, "")
     assert done.err.startswith("rgtool: ")
     assert told in done.err
     assert len(done.err.splitlines()) <= 2
     assert "Traceback" not in done.err
-    assert contents(tmp_path) == before
+    assert data_of(tmp_path) == before
 
 
 def test_too_few_levels_are_told(cli: Cli, tmp_path: Path) -> None:
@@ -287,7 +307,8 @@ def test_a_record_of_a_newer_schema_is_left_out_and_named(cli: Cli, store: Path)
     path = sorted(store.glob("runs/*/records/0004.parquet"))[0]
     table = pq.read_table(path)
     newer = pa.array([99] * table.num_rows, pa.int16())
-    pq.write_table(table.set_column(0, "version", newer), path)
+    table = table.set_column(0, "version", newer)
+    pq.write_table(table.replace_schema_metadata(None), path)  # with the sum of no other file
     done = cli("sql", "SELECT max(level) AS top FROM levels GROUP BY run_id ORDER BY 1", "--json")
     assert done.code == 0
     assert [row["top"] for row in json.loads(done.out)] == [3, 3, 4]
@@ -309,19 +330,161 @@ def test_python_says_what_the_command_line_says(cli: Cli, store: Path) -> None:
     assert [row["eigenvalue"] for row in told] == spectrum.eigenvalue.tolist()
 
 
-def test_a_wide_table_goes_on_below(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wide_table_goes_on_below(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     names = tuple(f"number_{i}" for i in range(8))
     rows = [(name, *(i + 0.123456 for i in range(8))) for name in ("one", "two")]
-    output._print_rich(output.Table(("name", *names), rows))
-    lines = capsys.readouterr().out.splitlines()
+    cells = formats.cells(("name", *names), rows, {})
+    lines = formats.rich(cells, [False, *(True for _ in names)]).splitlines()
     assert max(map(len, lines)) <= 60
     words = " ".join(lines).split()
     assert all(words.count(name) == 1 for name in names)
     assert all(words.count(f"{i}.12346" if i else "0.123456") == 2 for i in range(8))
     assert words.count("one") == 2  # the first column begins both parts
+
+
+HOSTILE = "\x1b[31m\u202e[red]\u2028\u200f\n|\x9b"
+SHOWN = r"\x1b[31m\u202e[red]\u2028\u200f\n|\x9b"
+
+
+def test_names_of_files_cannot_move_the_cursor(
+    cli: Cli, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = "SELECT '" + HOSTILE + '\' AS "a\x1bb", 1 AS n'
+    done = cli("sql", query)
+    assert SHOWN in done.out and r"a\x1bb" in done.out.splitlines()[0]
+    assert SHOWN.replace("\\", "\\\\").replace("|", "\\|") in cli("sql", query, "--md").out
+    assert done.out.replace("\n", "").isprintable()
+    for option, read in {
+        "--json": lambda text: json.loads(text)[0]["a\x1bb"],
+        "--csv": lambda text: list(csv.reader(io.StringIO(text, newline="")))[1][0],
+    }.items():
+        assert read(cli("sql", query, option).out) == HOSTILE  # data keep their values
+    drawn = formats.rich(formats.cells(("name",), [(HOSTILE,)], {}), [False])
+    assert SHOWN in drawn and "\x1b[31m" not in drawn
+    told = cli("show", HOSTILE).err
+    assert SHOWN in told and len(told.splitlines()) == 1 and told[:-1].isprintable()
+
+
+def test_csv_for_eyes_is_escaped(cli: Cli, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "is_terminal", lambda: True)
+    assert SHOWN in cli("sql", f"SELECT '{HOSTILE}' AS a", "--csv").out
+
+
+def command(*arguments: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    """The command line in a process of its own, with streams as a shell gives them."""
+    code = "import sys; from rgtool.cli import main; main(sys.argv[1:])"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], stderr=subprocess.PIPE, timeout=300, **options
+    )
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_what_an_encoding_lacks_is_escaped(store: Path, encoding: str) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "RGTOOL_STORE": str(store)}
+    shown = command("show", "lenet/digits", stdout=subprocess.PIPE, env=environment)
+    assert shown.returncode == 0 and b"Traceback" not in shown.stderr
+    assert b"share of fc1" in shown.stdout and b"\\u2" not in shown.stdout  # bars of ASCII
+    query = "SELECT '\u0142\U0001f600' AS a"
+    done = command("sql", query, "--json", stdout=subprocess.PIPE, env=environment)
+    assert json.loads(done.stdout) == [{"a": "\u0142\U0001f600"}]
+    done = command("sql", query, stdout=subprocess.PIPE, env=environment)
+    assert rb"\u0142\U0001f600" in done.stdout
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", [["ls"], ["sql", "SELECT 1", "--csv"], ["--help"]])
+def test_a_full_disk_ends_in_one_line(arguments: list[str], tmp_path: Path) -> None:
+    if arguments == ["ls"]:
+        stores.write_run(tmp_path / "rgstore")
+    with FULL.open("w") as full:
+        done = command(*arguments, stdout=full)
+    assert done.returncode == 1
+    assert done.stderr.decode().count("\n") == 1 and b"No space left" in done.stderr
+
+
+def test_a_full_or_closed_standard_error_changes_no_exit_code(tmp_path: Path) -> None:
+    code = "import sys; from rgtool.cli import main; main(['sql', 'SELECT * FROM nowhere'])"
+    for redirection in ("2>&-", "2>/dev/full") if FULL.exists() else ("2>&-",):
+        done = subprocess.run(["sh", "-c", f'"{sys.executable}" -c "{code}" {redirection}'])
+        assert done.returncode == 2
+    code = "import sys; from rgtool.cli import main; main(['sql', 'SELECT 1', '--csv'])"
+    done = subprocess.run(
+        ["sh", "-c", f'"{sys.executable}" -c "{code}" >&-'], stderr=subprocess.PIPE
+    )
+    assert (done.returncode, done.stderr) == (1, b"rgtool: standard output is closed\n")
+
+
+def test_a_reader_that_leaves_ends_the_command_without_a_word() -> None:
+    read, written = os.pipe()
+    os.close(read)
+    done = command("sql", "SELECT * FROM range(100000)", "--csv", stdout=written)
+    os.close(written)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_table_shows_the_first_rows_and_says_how_many_there_are(cli: Cli) -> None:
+    query = "SELECT * FROM range(25000)"
+    done = cli("sql", query)
+    assert len(done.out.splitlines()) == 1001
+    assert done.err.startswith("the first 1000 of 25000 rows; --rows 0 shows all")
+    few = cli("sql", query, "--rows", "2", "--md")
+    assert len(few.out.splitlines()) == 4 and "the first 2 of 25000 rows" in few.err
+    assert len(cli("sql", query, "--rows", "0").out.splitlines()) == 25001
+    assert len(cli("sql", query, "--csv").out.splitlines()) == 25001
+    assert len(json.loads(cli("sql", query, "--json").out)) == 25000
+    assert cli("sql", "SELECT * FROM range(1000)").err == ""
+
+
+def test_rows_are_written_as_they_come() -> None:
+    code = (
+        "import resource, sys\n"
+        "from rgtool.cli import main\n"
+        "try: main(['sql', f'SELECT repeat(chr(65), 100) FROM range({sys.argv[1]})', '--csv'])\n"
+        "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, file=sys.stderr)"
+    )
+    peaks = [
+        int(
+            subprocess.run(
+                [sys.executable, "-c", code, rows],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            ).stderr
+        )
+        for rows in ("100000", "1500000")
+    ]
+    assert peaks[1] < peaks[0] + 60  # MB; whole, the rows would take 250 more
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT count(*) FROM range(10000000000000)",
+        "SELECT * FROM range(10000000000000) WHERE range < 0",
+    ],
+)
+def test_ctrl_c_ends_a_query(query: str, tmp_path: Path) -> None:
+    code = (
+        "import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import rgtool.cli.app, rgtool.store\n"
+        "print('ready', flush=True)\n"
+        "rgtool.cli.main(sys.argv[1:])"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "sql", query],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=120)
+    assert (process.returncode, told) == (130, b"rgtool: aborted\n")
 
 
 def test_a_run_that_diverged_is_not_sent_to_its_spectrum(cli: Cli) -> None:
@@ -340,8 +503,8 @@ def test_help_alone_ends_without_a_word(cli: Cli) -> None:
 
 def test_groups_hold_every_column_once() -> None:
     widths = [10, 30, 5, 70, 8, 8, 8, 40]
-    groups = output.groups_of_columns(widths, 60)
+    groups = formats.groups_of_columns(widths, 60)
     assert [i for group in groups for i in group[1:]] == list(range(1, 8))
     assert all(group[0] == 0 for group in groups)
     assert all(sum(widths[i] + 3 for i in group) <= 60 or len(group) == 2 for group in groups)
-    assert output.groups_of_columns([90], 60) == [[0]]
+    assert formats.groups_of_columns([90], 60) == [[0]]

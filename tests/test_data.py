@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import os
+import struct
 import subprocess
 import sys
+import tempfile
+import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from experiments import go, results, synthetic
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rgtool.runner import data
 from rgtool.runner.data import Images, load
@@ -190,7 +197,10 @@ X, Y = synthetic().x_train, synthetic().y_train
         ({"y_train": Y[:-1]}, "y_train is int64 of shape (39,); 40 whole numbers from 0 on"),
         ({"y_train": Y - 1}, "40 whole numbers from 0 on are expected"),
         ({"y_train": Y.astype(float)}, "y_train is float64 of shape (40,)"),
-        ({"y_train": np.array([None] * 40)}, "not an archive of plain arrays"),
+        (
+            {"y_train": np.array([None] * 40)},
+            "y_train is no array of plain numbers (it holds object)",
+        ),
     ],
 )
 def test_arrays_that_are_no_data_set_are_refused(
@@ -365,3 +375,122 @@ def test_damaged_files_are_not_used(cifar10: Path, tmp_path: Path) -> None:
     damaged.write_bytes(content)
     with pytest.raises(RgtoolError, match="cifar10: not found in .* Bring the official files"):
         load("cifar10", tmp_path)
+
+
+def header(descr: str, shape: tuple[int, ...], text: str | None = None) -> bytes:
+    """The beginning of an npy file that announces whatever is wanted."""
+    about = text or repr({"descr": descr, "fortran_order": False, "shape": shape})
+    line = about.encode() + b" " * (64 - (11 + len(about)) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(line)) + line
+
+
+def archive_with(path: Path, x_train: bytes, method: int = zipfile.ZIP_STORED) -> str:
+    """A valid archive but for one member."""
+    save(path)
+    with zipfile.ZipFile(path) as valid:
+        members = {name: valid.read(name) for name in valid.namelist()}
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in {**members, "x_train.npy": x_train}.items():
+            archive.writestr(name, content)
+    return f"npz:{path}"
+
+
+PICKLE = b"\x80\x04cposix\nsystem\nX\x04\0\0\0true\x85R."
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (header("|u1", (10**12, 8, 8)), "takes 64000000000000 bytes, and 0 are there"),
+        (header("|u1", (2**62, 8, 8)) + b"x" * 100, "and 100 are there"),
+        (header("|u1", (-1, 8, 8)) + b"x" * 64, "of shape"),
+        (header("|u1", (0, 2**62)), "bytes .uint8. of shape"),
+        (header("", (), "(" * 9000), "x_train is no array of plain numbers"),
+        (header("", (), "__import__('os').system('touch PWNED')"), "no array of plain numbers"),
+        (header("", (), "{'descr': " + "[" * 3000 + "]" * 3000 + "}"), "no array of plain numbers"),
+        (header("|O", (60, 8, 8)) + PICKLE, "it holds object"),
+        (header("<U1000000000", (60, 8, 8)), "no array of plain numbers"),
+        (PICKLE, "no array of plain numbers"),
+        (b"", "no array of plain numbers"),
+    ],
+    ids=range(11),
+)
+def test_what_an_array_announces_is_held_to_what_is_there(
+    content: bytes, told: str, tmp_path: Path
+) -> None:
+    task = archive_with(tmp_path / "mine.npz", content)
+    with pytest.raises(RgtoolError, match=told) as refused:
+        load(task)
+    assert str(refused.value).startswith(f"{tmp_path}/mine.npz: ")
+    assert len(str(refused.value).splitlines()) == 1
+    assert not Path("PWNED").exists()
+
+
+def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
+    zeros = header("|u1", (1 << 20, 16, 16)) + bytes(1 << 28)
+    task = archive_with(tmp_path / "mine.npz", zeros, zipfile.ZIP_DEFLATED)
+    tracemalloc.start()
+    try:
+        with pytest.raises(RgtoolError, match="x_train unpacks to 268435584 bytes, more than 100"):
+            load(task)
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_archive_of_a_later_version_is_told(tmp_path: Path) -> None:
+    task = save(tmp_path / "mine.npz")
+    content = bytearray((tmp_path / "mine.npz").read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 99
+    (tmp_path / "mine.npz").write_bytes(content)
+    with pytest.raises(RgtoolError, match="mine.npz: not an archive of plain arrays .zip file ver"):
+        load(task)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [(6, 1), (8, 99)], ids=["encrypted", "unknown compression"]
+)
+def test_archives_that_cannot_be_unpacked_are_told(place: int, value: int, tmp_path: Path) -> None:
+    task = save(tmp_path / "mine.npz")
+    content = bytearray((tmp_path / "mine.npz").read_bytes())
+    central = content.index(b"PK\x01\x02")
+    content[place] = content[central + place + 2] = value
+    (tmp_path / "mine.npz").write_bytes(content)
+    with pytest.raises(RgtoolError, match="mine.npz: x_train is no array of plain numbers"):
+        load(task)
+
+
+@given(place=st.integers(0, 10**6), flip=st.integers(1, 255))
+def test_damage_is_seen_or_harmless(place: int, flip: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "mine.npz")
+        task = save(path)
+        whole, content = load(task).sha256, bytearray(path.read_bytes())
+        content[place % len(content)] ^= flip
+        path.write_bytes(content)
+        try:
+            found = load(task)
+        except RgtoolError as error:
+            assert len(str(error).splitlines()) == 1
+        else:
+            assert found.sha256 == whole
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_a_fifo_is_no_archive(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(RgtoolError, match="pipe.npz: a named pipe where a file is due"):
+        load(f"npz:{tmp_path}/pipe.npz")
+
+
+@pytest.mark.parametrize("label", [10**9, 2**62, 2**64 - 1])
+def test_labels_beyond_all_classes_are_told(label: int, tmp_path: Path) -> None:
+    labels = np.zeros(len(load(save(tmp_path / "a.npz")).y_train), dtype=np.uint64)
+    labels[0] = label
+    with pytest.raises(RgtoolError, match=f"y_train has the label {label}: classes are numbered"):
+        load(save(tmp_path / "mine.npz", y_train=labels))
+
+
+def test_a_name_that_is_no_text_is_escaped(tmp_path: Path) -> None:
+    name = os.fsdecode(b"a\xff\x1b.npz")
+    assert load(save(tmp_path / name)).name.startswith(r"npz-a\udcff\x1b-")

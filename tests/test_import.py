@@ -28,6 +28,7 @@ from foreign import (
     write_simclr,
     write_table,
 )
+from stores import data_of
 
 import rgtool
 from rgtool.schemas.errors import UsageError
@@ -69,10 +70,6 @@ def only(report: ImportReport) -> ImportedRun:
 def column(store: Store, run_id: str, name: str) -> list[Any]:
     rows = store.query(f"SELECT {name} FROM levels WHERE run_id = ? ORDER BY level", [run_id]).rows
     return [value for (value,) in rows]
-
-
-def digest(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def hold(store: Store, run: ImportedRun, layout: Layout, golden: tuple[int, ...] = ()) -> None:
@@ -232,10 +229,10 @@ def test_every_format_is_recognised_and_counted(store: Store, tmp_path: Path, na
     assert (run.format, report.exit_code) == (format_, 0)
     assert run.levels == run.new == tuple(range(len(layout.kept)))
     hold(store, run, layout)
-    before = digest(store.path)
+    before = data_of(store.path)
     again = only(store.import_runs(tmp_path / "foreign folder"))
     assert (again.run_id, again.new, again.levels) == (run.run_id, (), run.levels)
-    assert digest(store.path) == before
+    assert data_of(store.path) == before
 
 
 def test_every_format_has_a_test() -> None:
@@ -417,14 +414,14 @@ def test_a_folder_that_has_grown_adds_the_new_levels(store: Store, tmp_path: Pat
     shutil.rmtree(level_folders(part)[-1])
     run = only(store.import_runs(part))
     assert run.levels == (0, 1, 2)
-    before = digest(store.path)
+    before = data_of(store.path)
     shutil.copytree(
         level_folders(tmp_path / "whole")[-1], level_folders(part)[0].parent / "level_3"
     )
     grown = only(store.import_runs(part))
     assert (grown.run_id, grown.new) == (run.run_id, (3,))
     hold(store, grown, layout)
-    after = digest(store.path)
+    after = data_of(store.path)
     assert {name for name in before if after[name] != before[name]} == {
         f"runs/{run.run_id}/run.json"
     }
@@ -483,12 +480,12 @@ def test_a_level_that_cannot_be_read_counts_as_missing(
 def test_a_file_that_changed_is_named_and_its_record_kept(store: Store, tmp_path: Path) -> None:
     lenet(tmp_path / "in")
     store.import_runs(tmp_path / "in")
-    before = digest(store.path)
+    before = data_of(store.path)
     logger = level_folders(tmp_path / "in")[2] / "main" / "logger"
     logger.write_text("test_accuracy,1,0.123")
     run = only(store.import_runs(tmp_path / "in"))
     assert any("level_2/main/logger has changed" in note for note in run.notes)
-    assert digest(store.path) == before
+    assert data_of(store.path) == before
 
 
 def test_masks_of_another_run_are_refused_whole(store: Store, tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ import itertools
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
 from synthetic import counts, without
 
 from rgtool import RgtoolError
@@ -20,7 +22,8 @@ from rgtool.analysis.matching import matching_density
 from rgtool.analysis.plot import FIGURES, plot, save
 from rgtool.analysis.plot_flow import plot_slices
 from rgtool.analysis.plot_spectrum import HOLLOW, plot_spectrum
-from rgtool.analysis.plot_style import TOP, group_styles, spread_out
+from rgtool.analysis.plot_style import TOP, group_styles, plain, spread_out
+from rgtool.schemas.errors import printable
 
 
 def lines(axes):
@@ -289,3 +292,17 @@ def test_figures_leave_no_global_state():
         "assert not {'torch', 'pandas'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent)], check=True)
+
+
+@pytest.mark.parametrize(
+    "name", ["$x", "a$b$c", r"\$\frac{", "$\\undefined$", "50\x1b[31m$", "a/b"]
+)
+def test_names_are_no_formulas(name, tmp_path):
+    figure = Figure()
+    text = figure.text(0.5, 0.5, f"$\\lambda_i$ of {plain(name)}")
+    alone = figure.text(0.5, 0.2, plain(name))
+    figure.draw_without_rendering()  # a formula that does not parse would be an error
+    assert all(part.isprintable() for part in (text.get_text(), alone.get_text()))
+    save(figure, tmp_path / "a.svg")
+    drawn = "".join(ElementTree.parse(tmp_path / "a.svg").getroot().itertext())
+    assert printable(name) in drawn

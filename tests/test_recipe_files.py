@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from rgtool.runner.recipes import RECIPES, recipe
 from rgtool.schemas.errors import RgtoolError, UsageError
 from rgtool.schemas.published_recipes import PUBLISHED, summary
 from rgtool.schemas.recipe import Recipe, parse_field
+from rgtool.store.importers.recognise import read_blocks
 
 CIFAR = dataclasses.replace(synthetic(5000, size=4), name="cifar10", augment=("flip", "crop4"))
 LARGE = dataclasses.replace(
@@ -140,6 +142,19 @@ def test_a_file_changes_fields_of_its_base(tmp_path: Path) -> None:
     [
         ("lr = 0.1\nmomentun = 0.9\n", "mine.toml: field 'momentun' is unknown: did you mean"),
         ("lr == 0.1\n", "mine.toml: no TOML ("),
+        ("lr = " + "[" * 5000, "mine.toml: no TOML ("),
+        ("lr = 1" + "0" * 5000, "mine.toml: no TOML ("),
+        ("lr = 1" + "0" * 400, "lr has more than 300 digits"),
+        (
+            "batch_size = 99999999999999999999",
+            "batch_size is 1.0e+20: a whole number of at most 64",
+        ),
+        (
+            "lr = 1" + "0" * (1 << 20),
+            "mine.toml: cannot be read (it has 1,048,582 bytes, at most",
+        ),
+        ("lr = nan", "lr is nan: a positive number"),
+        ("milestones = [[1]]", "milestones is"),
         ('lr = "fast"\n', "lr is 'fast': a number is needed"),
         ("epochs = true\n", "epochs is True: a whole number is needed"),
         ('milestones = "80ep"\n', "milestones is '80ep': a list of texts is needed"),
@@ -160,8 +175,19 @@ def test_mistakes_in_files_are_named(text: str, words: str, tmp_path: Path) -> N
     assert str(refused.value).count("\n") <= 1
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_a_fifo_is_no_recipe_and_no_block_map(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(RgtoolError, match=r"pipe\.toml: cannot be read \(a named pipe"):
+        recipe("resnet18", LARGE, str(tmp_path / "pipe.toml"))
+    with pytest.raises(
+        UsageError, match=r"pipe\.toml: no block map \(cannot be read \(a named pipe"
+    ):
+        read_blocks(tmp_path / "pipe.toml")
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RgtoolError, match=r"no\.toml: cannot be read \(No such file"):
+    with pytest.raises(RgtoolError, match=r"no\.toml: no such file"):
         recipe("resnet18", LARGE, str(tmp_path / "no.toml"))
 
 
@@ -204,14 +230,14 @@ def test_a_recipe_of_ones_own_is_shown(cli: Cli, tmp_path: Path) -> None:
         (("recipes", "show", "quick", "vgg15"), "architecture 'vgg15' is unknown"),
         (("run", "lenet", "digits", "--set", "lrr=1"), "recipe field 'lrr' is unknown"),
         (("run", "lenet", "digits", "--prune", ".3", "--set", "prune=.2"), "prune is given twice"),
-        (("run", "lenet", "digits", "--recipe", "no.toml"), "recipe no.toml: cannot be read"),
+        (("run", "lenet", "digits", "--recipe", "no.toml"), "recipe no.toml: no such file"),
         (("run", "lenet", "digits", "--precision", "half"), "precision 'half' cannot be run: use"),
         (("run", "lenet", "digits", "--init", "no.pt"), "no.pt: no such file"),
         (("run", "lenet", "digits", "--compile", "yes"), "compile 'yes' is unknown"),
-        (("run", "lenet", "digits", "--threads", "0"), "threads is 0: at least one computes"),
+        (("run", "lenet", "digits", "--threads", "0"), "threads is 0: from 1 to 1024 compute"),
         (("run", "lenet", "digits", "--set", "pretrained=a"), "pretrained cannot be chosen"),
         (("run", "lenet", "digits", "--set", "task=cifar10"), "task cannot be chosen"),
-        (("recipes", "show", "no.toml"), "recipe no.toml: cannot be read"),
+        (("recipes", "show", "no.toml"), "recipe no.toml: no such file"),
     ],
 )
 def test_wrong_commands_are_refused_in_words(

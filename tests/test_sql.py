@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import shutil
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 import pytest
-from stores import write_run
+from stores import data_of, write_run
 
 from rgtool.schemas.errors import QueryError
 from rgtool.schemas.published import PUBLISHED
-from rgtool.store import Store
+from rgtool.store import Store, connection, memory
 from rgtool.store.session import VIEWS
 
 
@@ -29,15 +28,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(template: Path, tmp_path: Path) -> Store:
     return Store(shutil.copytree(template, tmp_path / "s"))
-
-
-def digest(folder: Path) -> dict[str, str]:
-    """Every file below a folder, with a hash of its content."""
-    return {
-        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 @pytest.mark.parametrize(
@@ -108,13 +98,13 @@ def test_describe_and_summarize_work(store: Store) -> None:
     ],
 )
 def test_other_queries_get_one_or_two_lines(store: Store, query: str, words: str) -> None:
-    before = digest(store.path.parent)
+    before = data_of(store.path.parent)
     with pytest.raises(QueryError, match=words) as caught:
         store.sql(query)
     assert len(str(caught.value).splitlines()) <= 2
     assert "LINE" not in str(caught.value)
     assert caught.value.exit_code == 2
-    assert digest(store.path.parent) == before
+    assert data_of(store.path.parent) == before
 
 
 def test_the_second_line_shows_the_place(store: Store) -> None:
@@ -168,6 +158,79 @@ def test_values_without_an_arrow_type_travel_as_text_or_decimal(store: Store) ->
     row = found.to_polars().to_dicts()[0]
     assert int(row["big"]) == 4 * (2**63 - 1)
     assert (row["s"], row["nested"]) == ({"a": 1}, [[1]])
+
+
+@pytest.mark.parametrize("rows", [0, 1, 9, 10, 11, 25])
+def test_parts_hold_every_row_once(store: Store, rows: int) -> None:
+    parts = list(store.stream(f"SELECT range AS n, 'x' AS t FROM range({rows})", size=10))
+    assert [row for part in parts for row in part.rows] == [(n, "x") for n in range(rows)]
+    assert all(part.columns == ("n", "t") for part in parts)
+    assert [len(part) for part in parts[:-1]] == [10] * (len(parts) - 1)
+    assert len(parts) == max(1, -(-rows // 10))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5000])
+def test_batches_hold_what_a_result_holds(store: Store, rows: int) -> None:
+    query = f"SELECT range AS n, sum(range) OVER () AS s, 1 AS n FROM range({rows})"
+    table = store.stream_arrow(query, size=2048).read_all()
+    assert table.equals(store.sql(query).to_arrow())
+    assert store.count(query) == rows
+
+
+def test_a_sum_that_outgrows_64_bits_is_named(store: Store) -> None:
+    query = "SELECT CASE WHEN range < 2048 THEN 1 ELSE 2^70 END::HUGEINT AS big FROM range(9000)"
+    with pytest.raises(QueryError, match="cast the sum"):
+        store.stream_arrow(query, size=2048).read_all()
+
+
+def test_a_stream_goes_on_without_a_broken_record(store: Store) -> None:
+    broken = sorted(store.path.glob("runs/*/records/0002.parquet"))[0]
+    broken.write_bytes(broken.read_bytes()[:-40])
+    levels = {row for part in store.stream("SELECT run_id, level FROM levels") for row in part.rows}
+    assert len(levels) == 7
+    assert [problem.path for problem in store.problems] == [str(broken)] or store.problems
+
+
+@pytest.mark.parametrize("query", ["", "SELECT * FROM flw", "DROP VIEW runs", "SELECT 1; SELECT 2"])
+def test_streams_refuse_what_sql_refuses(store: Store, query: str) -> None:
+    for ask in (store.sql, lambda q: list(store.stream(q)), store.stream_arrow, store.count):
+        with pytest.raises(QueryError):
+            ask(query)
+
+
+def test_a_query_that_outgrows_memory_goes_to_the_disk_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spill = tmp_path / "spill"
+    monkeypatch.setattr(connection, "memory_for_queries", lambda: 64 << 20)
+    monkeypatch.setattr(connection, "spill_folder", lambda: str(spill))
+    query = "SELECT repeat('x', 40) || range AS s FROM range(2000000) ORDER BY hash(range)"
+    seen = 0
+    for part in Store(tmp_path / "s").stream(query, size=200_000):
+        seen += len(part)
+        assert any(spill.iterdir())
+    assert (seen, spill.exists()) == (2_000_000, False)
+
+
+def test_memory_is_bounded_on_purpose(store: Store, tmp_path: Path) -> None:
+    ((limit, folder),) = store.sql(
+        "SELECT current_setting('memory_limit'), current_setting('temp_directory')"
+    ).rows
+    assert limit != "" and Path(folder).parent.stat().st_mode & 0o077 == 0
+    groups = tmp_path / "cgroup"
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "memory.max").write_text("12345\n")
+    (tmp_path / "a" / "b" / "memory.max").write_text("max\n")
+    groups.write_text("0::/a/b\n")
+    assert list(memory._of_groups(groups, tmp_path)) == [12345]
+
+
+def test_too_little_memory_is_told_in_a_line(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "memory_for_queries", lambda: 20 << 20)
+    monkeypatch.setattr(connection, "spill_folder", lambda: "")
+    with pytest.raises(QueryError, match="memory") as caught:
+        store.sql("SELECT list(range) FROM range(20000000)")
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_long_query_draws_no_bar(store: Store) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...schemas.blocks import CIFAR_RESNETS, FIXED, Architecture, Layer, architecture
-from ...schemas.errors import UsageError
+from ...schemas.errors import Unreadable, UsageError
 from ...schemas.toml import read_toml
 from .found import Refused, Shapes
 
@@ -107,9 +107,8 @@ def read_blocks(path: Path) -> Blocks:
     """
     try:
         found = read_toml(path)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise UsageError(f"{path}: no block map ({reason})") from None
+    except Unreadable as error:
+        raise UsageError(f"{path}: no block map ({error})") from None
     for pattern, block in found.items():
         if not isinstance(block, str) or not block:
             raise UsageError(f'{path}: {pattern} is no text: write "{pattern}" = "1.0"')
