@@ -256,16 +256,17 @@ def test_masks_survive_at_a_bit_a_weight(tmp_path: Path, mask: dict[str, np.ndar
 @files
 @given(cut=st.integers(0, 10**6), data=st.data())
 def test_damaged_tensor_files_are_refused(tmp_path: Path, cut: int, data: st.DataObject) -> None:
-    write_mask(tmp_path / "m", {"a": np.ones((5, 5), np.bool_), "b": np.zeros(9, np.bool_)})
+    mask = {"a": np.ones((5, 5), np.bool_), "b": np.zeros(9, np.bool_)}
+    write_mask(tmp_path / "m", mask)
     whole = (tmp_path / "m").read_bytes()
     (tmp_path / "m").write_bytes(whole[: cut % len(whole)])
-    with pytest.raises(RecordError, match="not a whole safetensors file"):
+    with pytest.raises(RecordError, match="not a whole safetensors file|the sum differs"):
         read_mask(tmp_path / "m")
     changed = bytearray(whole)
     changed[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
     (tmp_path / "m").write_bytes(changed)
     try:
-        read_mask(tmp_path / "m")
+        same(read_mask(tmp_path / "m"), mask)  # only the mark of the sum may differ unseen
     except RgtoolError as error:
         assert str(tmp_path) in str(error)
 
