@@ -344,11 +344,6 @@ class Store:
         ------
         StoreError
             The store cannot be read.
-
-        Examples
-        --------
-        >>> Store("nowhere").check().problems
-        ()
         """
         from .check import check
 
