@@ -65,8 +65,8 @@ def commands_page() -> str:
         lines.append("")
     lines += [
         "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 partly done, 130 ended by Ctrl-C, 141 left",
-        "by the reader of its output (`| head`). Standard output carries data only, everything else",
-        "goes to standard error.",
+        "by the reader of its output (`| head`). Standard output carries data only, all else goes",
+        "to standard error.",
     ]
     return "\n".join(lines) + "\n"
 
