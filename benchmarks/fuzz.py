@@ -3,7 +3,7 @@
     python benchmarks/fuzz.py --cases 3000
     python benchmarks/fuzz.py --seed 5 --only 1234      # one case again, with what was said
 
-Ctrl-C ends it early, with the table of what was done.
+Ctrl-C or SIGTERM ends it early, with the table of what was done.
 
 Valid files of every foreign format are imported, and the files of a store queried, each with one
 mutation: bits flipped, cut off, overwritten, inserted, deleted, fields swapped, numbers grown, tags
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import signal
 import sys
 import tempfile
 import time
@@ -37,6 +38,9 @@ def main() -> int:
     parser.add_argument("--only", type=int, help="one case, and what was said")
     parser.add_argument("--shown", type=int, default=2, help="examples of each fault of a target")
     options = parser.parse_args()
+    # A shell lets what it starts in the background ignore Ctrl-C; both signals end with the table.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     began = time.perf_counter()
     print(f"seed {options.seed}, {options.cases} cases, {machine()}", flush=True)
     cases: collections.Counter[str] = collections.Counter()
