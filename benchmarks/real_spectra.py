@@ -25,7 +25,7 @@ from machine import machine
 
 import rgtool
 from rgtool import RgtoolError, Store
-from rgtool.analysis.tables import interval, number, text_table
+from rgtool.analysis.result import interval, number, text_table
 
 SEEDS, LEVELS = 5, 12
 NETWORKS: dict[tuple[str, str], dict[str, Any]] = {

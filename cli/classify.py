@@ -14,9 +14,9 @@ from .output import Table, output_options, warn_of
 from .progress import show_draws
 
 if TYPE_CHECKING:
-    from ..analysis.against import Against
-    from ..analysis.classes import Classes
-    from ..analysis.initial_scale import Weighting
+    from ..analysis.classes.against import Against
+    from ..analysis.classes.result import Classes
+    from ..analysis.nulls.initial import Weighting
 
 _SHOWN = ("class", "experiment", "label", "differs", "seeds", "levels", "stability", "signature")
 _SIGNS = ("relevant", "marginal", "irrelevant", "indeterminate")
@@ -61,8 +61,8 @@ def classify(
     if against is not None:
         return _against(names, grouping, store, seed)
 
-    from ..analysis.classify import classify as compute
-    from ..analysis.classify import classify_published
+    from ..analysis.classes.classify import classify as compute
+    from ..analysis.classes.classify import classify_published
     from ..store import Store
 
     if published:
@@ -100,7 +100,7 @@ def _check(
 
 
 def _against(names: list[str], grouping: str | None, store: Path | None, seed: int) -> Table:
-    from ..analysis.against import against_published
+    from ..analysis.classes.against import against_published
     from ..store import Store
 
     opened = Store(store)

@@ -32,7 +32,7 @@ def compare(
 
     Example: rgtool compare 3f2a 91cc --by block
     """
-    from ..analysis.compare import compare as compute
+    from ..analysis.classes.compare import compare as compute
     from ..store import Store
 
     opened = Store(store)

@@ -24,7 +24,7 @@ def demo(
 
     Example: rgtool demo
     """
-    from ..analysis.eigen import eigen
+    from ..analysis.spectrum.eigen import eigen
     from ..runner.experiment import execute
     from ..runner.plan import plan
     from ..schemas.blocks import coarsest

@@ -12,10 +12,10 @@ from .output import Table, output_options, warn_of
 from .published import is_published, spectrum_of
 
 if TYPE_CHECKING:
-    from ..analysis.initial_scale import Weighting
-    from ..analysis.intervals import Method
-    from ..analysis.spectrum import Spectrum
-    from ..analysis.verdicts import Rule
+    from ..analysis.nulls.initial import Weighting
+    from ..analysis.spectrum.intervals import Method
+    from ..analysis.spectrum.result import Spectrum
+    from ..analysis.spectrum.verdicts import Rule
     from ..store import Store
 
 _SHOWN = (
@@ -105,7 +105,7 @@ def eigen(
             else _nulls_table(opened, experiment, by or "block", levels)
         )
     else:
-        from ..analysis.eigen import eigen as compute
+        from ..analysis.spectrum.eigen import eigen as compute
 
         table = spectrum_table(
             compute(
@@ -145,7 +145,7 @@ def _check_alone(
 def _all_table(
     store: Store, by: str, window: tuple[int, int] | None, margin: float | None
 ) -> Table:
-    from ..analysis.spectra import spectra
+    from ..analysis.spectrum.many import spectra
 
     found = spectra(store, by=by, window=window, margin=margin)
     if not found.experiments:
@@ -171,7 +171,7 @@ def _all_table(
 def _nulls_table(
     store: Store, experiment: str | None, by: str, window: tuple[int, int] | None
 ) -> Table:
-    from ..analysis.nulls import nulls_of
+    from ..analysis.nulls.beside import nulls_of
 
     found = nulls_of(store, experiment, by=by, window=window)
     frame = found.to_frame()

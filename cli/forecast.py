@@ -31,7 +31,7 @@ def forecast(
 
     Example: rgtool forecast resnet20/cifar10 --by stage
     """
-    from ..analysis.forecast import forecast as compute
+    from ..analysis.spectrum.forecast import forecast as compute
     from ..store import Store
 
     opened = Store(store)

@@ -33,8 +33,8 @@ def plot(
 
     Example: rgtool plot resnet20/cifar10 --kind spectrum --to spectrum.pdf
     """
-    from ..analysis.plot import FIGURES
-    from ..analysis.plot import plot as draw
+    from ..analysis.plots.figures import FIGURES
+    from ..analysis.plots.figures import plot as draw
     from ..schemas.blocks import coarsest
     from ..store import Store
 

@@ -48,7 +48,7 @@ def power(
 
     Example: rgtool power --eigenvalue 1.02 --groups 9
     """
-    from ..analysis.power import power as compute
+    from ..analysis.spectrum.power import power as compute
 
     opened = _opened(store) if like is not None else None
     found = compute(

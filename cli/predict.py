@@ -27,7 +27,7 @@ def predict(
 
     Example: rgtool predict published:resnet50-simclr-imagenet published:resnet50-simclr-cifar10
     """
-    from ..analysis.predict import predict as compute
+    from ..analysis.classes.predict import predict as compute
     from ..store import Store
 
     opened = Store(store)

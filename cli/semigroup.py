@@ -27,7 +27,7 @@ def semigroup(
 
     Example: rgtool semigroup 3f2a 91cc --by stage
     """
-    from ..analysis.semigroup import semigroup as compute
+    from ..analysis.classes.semigroup import semigroup as compute
     from ..store import Store
 
     opened = Store(store)

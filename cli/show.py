@@ -75,7 +75,7 @@ def _show_run(opened: Store, run_id: str) -> Table:
 
 
 def _show_experiment(opened: Store, experiment: str) -> Table:
-    from ..analysis.matching import matching_density
+    from ..analysis.curves.matching import matching_density
 
     info = next(e for e in opened.experiments() if e.experiment_id == experiment)
     rows: Rows = [

@@ -25,7 +25,7 @@ def verify(
 
     Example: rgtool verify paper
     """
-    from ..analysis.verify import verify as compute
+    from ..analysis.paper.verify import verify as compute
 
     found = compute(paper)
     if claim is not None:

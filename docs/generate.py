@@ -12,7 +12,7 @@ import inspect
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
-from rgtool.analysis.verify import verify
+from rgtool.analysis.paper.verify import verify
 from rgtool.cli.app import app
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.record import COLUMNS, VERSION

@@ -12,7 +12,7 @@ R56, R32 = "published:resnet56-cifar10", "published:resnet32-cifar10"
 
 
 def figure():
-    from rgtool.analysis.plot_style import new_figure
+    from rgtool.analysis.plots.style import new_figure
 
     return new_figure(1, 1, (1.0, 1.0))[0]
 

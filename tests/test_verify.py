@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rgtool
-from rgtool.analysis import verify_bounds, verify_elastic, verify_null
-from rgtool.analysis.verify import Verification
-from rgtool.analysis.verify_claim import (
+from rgtool.analysis.paper import bounds as verify_bounds
+from rgtool.analysis.paper import elastic as verify_elastic
+from rgtool.analysis.paper import null as verify_null
+from rgtool.analysis.paper.claim import (
     CLAIM_VERDICTS,
     certain,
     corners,
@@ -27,7 +28,8 @@ from rgtool.analysis.verify_claim import (
     std_half,
     weighted_power,
 )
-from rgtool.analysis.verify_flow import dense_share, started
+from rgtool.analysis.paper.flow import dense_share, started
+from rgtool.analysis.paper.verify import Verification
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import UsageError
 from rgtool.schemas.transform import Transform
