@@ -127,7 +127,7 @@ def _changes(node: ast.AST, data: bytes, at: object) -> Iterator[tuple[str, int,
 
 
 def in_code(source: str) -> set[int]:
-    """Return the lines on which code of a module stands: no decorators, nothing for type checkers."""
+    """Return the lines on which statements of a module stand: decorators are none."""
     found: set[int] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.stmt):
