@@ -8,29 +8,29 @@ from typing import Annotated
 import typer
 
 from ..schemas.errors import RgtoolError
-from .bench import bench
-from .classify import classify
-from .collapse import collapse
-from .compact import compact
-from .compare import compare
-from .demo import demo
-from .eigen import eigen
-from .forecast import forecast
-from .gamma import gamma
-from .import_ import import_
-from .ls import ls
-from .match import match
-from .null import null
+from .analyse.classify import classify
+from .analyse.collapse import collapse
+from .analyse.compare import compare
+from .analyse.eigen import eigen
+from .analyse.forecast import forecast
+from .analyse.gamma import gamma
+from .analyse.match import match
+from .analyse.null import null
+from .analyse.plot import plot
+from .analyse.power import power
+from .analyse.predict import predict
+from .analyse.semigroup import semigroup
+from .analyse.verify import verify
 from .output import say
-from .plot import plot
-from .power import power
-from .predict import predict
-from .recipes import recipes
-from .run import run
-from .semigroup import semigroup
-from .show import show
-from .sql import sql
-from .verify import verify
+from .run.bench import bench
+from .run.demo import demo
+from .run.recipes import recipes
+from .run.run import run
+from .store.compact import compact
+from .store.import_ import import_
+from .store.ls import ls
+from .store.show import show
+from .store.sql import sql
 
 app = typer.Typer(
     name="rgtool",

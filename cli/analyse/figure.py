@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..schemas.errors import RgtoolError, UsageError
-from .output import say
+from ...schemas.errors import RgtoolError, UsageError
+from ..output import say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def is_figure(path: Path) -> bool:
     """Tell whether a path ends as a figure does, in .png, .svg or .pdf."""
-    from ..analysis.plots.figures import SUFFIXES
+    from ...analysis.plots.figures import SUFFIXES
 
     return path.suffix.lower() in SUFFIXES
 
@@ -40,7 +40,7 @@ def write_figure(figure: Figure, path: Path) -> None:
     RgtoolError
         The folder cannot be made, or the file not be written.
     """
-    from ..analysis.plots.figures import save
+    from ...analysis.plots.figures import save
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

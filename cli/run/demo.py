@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ..schemas.words import counted
-from .output import duration, print_table, say
+from ...schemas.words import counted
+from ..output import duration, print_table, say
 
 _LEVELS, _SEEDS = 12, 5
 _NETWORKS = (("lenet", None), ("resnet8", 8))  # and the width
@@ -24,13 +24,13 @@ def demo(
 
     Example: rgtool demo
     """
-    from ..analysis.spectrum.eigen import eigen
-    from ..runner.experiment import execute
-    from ..runner.plan import plan
-    from ..schemas.blocks import coarsest
-    from ..store import Store
-    from .eigen import spectrum_table
-    from .progress import show_progress, stop_on_signals
+    from ...analysis.spectrum.eigen import eigen
+    from ...runner.experiment import execute
+    from ...runner.plan import plan
+    from ...schemas.blocks import coarsest
+    from ...store import Store
+    from ..analyse.eigen import spectrum_table
+    from ..progress import show_progress, stop_on_signals
 
     began = time.monotonic()
     experiments = []

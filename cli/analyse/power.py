@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..schemas.errors import UsageError
-from .options import StoreOption
-from .output import Table, output_options, warn_of
+from ...schemas.errors import UsageError
+from ..options import StoreOption
+from ..output import Table, output_options, warn_of
 
 if TYPE_CHECKING:
-    from ..store import Store
+    from ...store import Store
 
 
 @output_options
@@ -48,7 +48,7 @@ def power(
 
     Example: rgtool power --eigenvalue 1.02 --groups 9
     """
-    from ..analysis.spectrum.power import power as compute
+    from ...analysis.spectrum.power import power as compute
 
     opened = _opened(store) if like is not None else None
     found = compute(
@@ -79,7 +79,7 @@ def power(
 
 
 def _opened(store: object) -> Store:
-    from ..store import Store
+    from ...store import Store
 
     return Store(store)  # type: ignore[arg-type]  # a path or None
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..schemas.words import counted
-from .options import DataOption, read_seeds
-from .output import Table, duration, output_options, say
+from ...schemas.words import counted
+from ..options import DataOption, read_seeds
+from ..output import Table, duration, output_options, say
 
 if TYPE_CHECKING:
-    from ..runner.bench import Bench
-    from ..runner.plan import Plan
+    from ...runner.bench import Bench
+    from ...runner.plan import Plan
 
 
 @output_options
@@ -35,8 +35,8 @@ def bench(
 
     Example: rgtool bench resnet20 cifar10
     """
-    from ..runner.bench import bench as measure
-    from ..runner.plan import plan
+    from ...runner.bench import bench as measure
+    from ...runner.plan import plan
 
     if not seconds > 0:
         raise typer.BadParameter("a positive time is needed", param_hint="--seconds")

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from .options import StoreOption
-from .output import Table, output_options, warn_of
+from ..options import StoreOption
+from ..output import Table, output_options, warn_of
 
 
 @output_options
@@ -27,8 +27,8 @@ def predict(
 
     Example: rgtool predict published:resnet50-simclr-imagenet published:resnet50-simclr-cifar10
     """
-    from ..analysis.classes.predict import predict as compute
-    from ..store import Store
+    from ...analysis.classes.predict import predict as compute
+    from ...store import Store
 
     opened = Store(store)
     found = compute(opened, a, b, by=by, rng=seed)

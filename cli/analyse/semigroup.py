@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from .options import StoreOption
-from .output import Table, output_options, warn_of
+from ..options import StoreOption
+from ..output import Table, output_options, warn_of
 
 
 @output_options
@@ -27,8 +27,8 @@ def semigroup(
 
     Example: rgtool semigroup 3f2a 91cc --by stage
     """
-    from ..analysis.classes.semigroup import semigroup as compute
-    from ..store import Store
+    from ...analysis.classes.semigroup import semigroup as compute
+    from ...store import Store
 
     opened = Store(store)
     found = compute(opened, a, b, by=by, rng=seed)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..schemas.errors import UsageError
+from ...schemas.errors import UsageError
+from ..options import StoreOption
+from ..output import Table, output_options, warn_of
 from .figure import check_figure, draw_figure
-from .options import StoreOption
-from .output import Table, output_options, warn_of
 
 if TYPE_CHECKING:
-    from ..analysis.collapse.result import Collapse
-    from ..analysis.curves.family import Family
+    from ...analysis.collapse.result import Collapse
+    from ...analysis.curves.family import Family
 
 
 @output_options
@@ -53,7 +53,7 @@ def collapse(
     Example: rgtool collapse resnet8w4/digits resnet8w8/digits --plot collapse.png
     """
     check_figure(plot)
-    from ..analysis.collapse.estimate import collapse_of
+    from ...analysis.collapse.estimate import collapse_of
 
     family = _family(experiments, chance, store)
     found = collapse_of(family, over=over, above=above, noise=noise, draws=draws, rng=seed)
@@ -62,8 +62,8 @@ def collapse(
 
 
 def _family(names: list[str], chance: float | None, store: Path | None) -> Family:
-    from ..analysis.curves.family import family_of, family_of_table
-    from ..analysis.curves.table import is_table
+    from ...analysis.curves.family import family_of, family_of_table
+    from ...analysis.curves.table import is_table
 
     tables = [name for name in names if is_table(name)]
     if tables and len(names) > 1:
@@ -72,7 +72,7 @@ def _family(names: list[str], chance: float | None, store: Path | None) -> Famil
         return family_of_table(tables[0], chance=chance)
     if chance is not None:
         raise UsageError("--chance goes with a file: of an experiment the classes are known")
-    from ..store import Store
+    from ...store import Store
 
     opened = Store(store)
     family = family_of(opened, names)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from .options import StoreOption, WindowOption, read_window
-from .output import Table, output_options, warn_of
+from ..options import StoreOption, WindowOption, read_window
+from ..output import Table, output_options, warn_of
 
 
 @output_options
@@ -31,8 +31,8 @@ def forecast(
 
     Example: rgtool forecast resnet20/cifar10 --by stage
     """
-    from ..analysis.spectrum.forecast import forecast as compute
-    from ..store import Store
+    from ...analysis.spectrum.forecast import forecast as compute
+    from ...store import Store
 
     opened = Store(store)
     found = compute(opened, experiment, by=by, window=read_window(window), draws=draws, rng=seed)

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from ..schemas.errors import RgtoolError, UsageError
+from ...schemas.errors import RgtoolError, UsageError
+from ..options import StoreOption
+from ..output import Table, output_options, say, warn_of
 from .figure import is_figure, write_figure
-from .options import StoreOption
-from .output import Table, output_options, say, warn_of
 
 _FORMATS = ("png", "svg", "pdf")
 
@@ -33,10 +33,10 @@ def plot(
 
     Example: rgtool plot resnet20/cifar10 --kind spectrum --to spectrum.pdf
     """
-    from ..analysis.plots.figures import FIGURES
-    from ..analysis.plots.figures import plot as draw
-    from ..schemas.blocks import coarsest
-    from ..store import Store
+    from ...analysis.plots.figures import FIGURES
+    from ...analysis.plots.figures import plot as draw
+    from ...schemas.blocks import coarsest
+    from ...store import Store
 
     if format_ not in _FORMATS:
         raise UsageError(f"--format {format_}: choose from {', '.join(_FORMATS)}")

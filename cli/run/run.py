@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..schemas.blocks import coarsest
-from ..schemas.words import counted
-from .options import DataOption, StoreOption, read_duration, read_fields, read_seeds
-from .output import Table, duration, output_options, say, size
+from ...schemas.blocks import coarsest
+from ...schemas.words import counted
+from ..options import DataOption, StoreOption, read_duration, read_fields, read_seeds
+from ..output import Table, duration, output_options, say, size
 
 if TYPE_CHECKING:
-    from ..runner.estimate import Estimate
-    from ..runner.experiment import Outcome
-    from ..runner.plan import Plan
+    from ...runner.estimate import Estimate
+    from ...runner.experiment import Outcome
+    from ...runner.plan import Plan
 
 _LONG = 3600.0  # seconds after which a run is announced with its estimate
 _WORTH_A_PROBE = 3e12  # images x prunable weights: minutes rather than seconds on one core
@@ -75,10 +75,10 @@ def run(
 
     Example: rgtool run resnet20 cifar10 --seeds 5 --levels 16
     """
-    from ..runner.estimate import estimate
-    from ..runner.experiment import execute
-    from ..runner.plan import plan
-    from .progress import show_progress, stop_on_signals
+    from ...runner.estimate import estimate
+    from ...runner.experiment import execute
+    from ...runner.plan import plan
+    from ..progress import show_progress, stop_on_signals
 
     if workers is not None and workers < 1:
         raise typer.BadParameter("at least one process is needed", param_hint="--workers")
@@ -172,7 +172,7 @@ def _text(value: object) -> str:
 
 def _report(made: Plan, outcome: Outcome) -> Table:
     """Tell how every seed ended; leave with 1 or 3 where not all did well."""
-    from ..store import Store
+    from ...store import Store
 
     recorded = {info.run_id: info for info in Store(made.store).runs()}
     rows = []
@@ -200,7 +200,7 @@ def _report(made: Plan, outcome: Outcome) -> Table:
         formats={"density": ".4f", "accuracy": ".4f"},
     )
     if failed or stopped:
-        from .output import print_table
+        from ..output import print_table
 
         print_table(table)
         done = len(outcome.ends) - len(failed) - len(stopped)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .options import StoreOption
-from .output import Table, output_options, warn_of
+from ..options import StoreOption
+from ..output import Table, output_options, warn_of
 
 
 @output_options
@@ -15,7 +15,7 @@ def compact(store: StoreOption = None) -> Table:
 
     Example: rgtool compact
     """
-    from ..store import Store
+    from ...store import Store
 
     opened = Store(store)
     done = opened.compact()

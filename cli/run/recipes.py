@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..schemas.errors import UsageError
-from .output import Table, output_options
+from ...schemas.errors import UsageError
+from ..output import Table, output_options
 
 
 @output_options
@@ -37,7 +37,7 @@ def recipes(
 
 
 def _list() -> Table:
-    from ..schemas.published_recipes import IMPORTS_ONLY, PUBLISHED, summary
+    from ...schemas.published_recipes import IMPORTS_ONLY, PUBLISHED, summary
 
     rows = [
         (name, "imports" if name in IMPORTS_ONLY else "runs and imports", summary(name))
@@ -51,14 +51,14 @@ def _list() -> Table:
 
 
 def _show(name: str, model: str) -> Table:
-    from ..schemas.blocks import architecture
-    from ..schemas.errors import did_you_mean
-    from ..schemas.published_recipes import PUBLISHED
-    from ..schemas.recipe import Recipe
+    from ...schemas.blocks import architecture
+    from ...schemas.errors import did_you_mean
+    from ...schemas.published_recipes import PUBLISHED
+    from ...schemas.recipe import Recipe
 
     changes: dict[str, Any] = {}
     if name.endswith(".toml"):
-        from ..runner.recipes import read_recipe
+        from ...runner.recipes import read_recipe
 
         name, changes = read_recipe(Path(name))
     if name not in PUBLISHED:

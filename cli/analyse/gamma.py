@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ..schemas.errors import RgtoolError, UsageError
+from ...schemas.errors import RgtoolError, UsageError
+from ..options import StoreOption
+from ..output import Table, output_options, say, warn_of
 from .figure import check_figure, draw_figure
-from .options import StoreOption
-from .output import Table, output_options, say, warn_of
 
 if TYPE_CHECKING:
-    from ..analysis.gamma.result import Gamma, GammaMethod, Plateau
-    from ..store import Store
+    from ...analysis.gamma.result import Gamma, GammaMethod, Plateau
+    from ...store import Store
 
 _SHOWN = (
     "experiment",
@@ -80,8 +80,8 @@ def gamma(
 
     Example: rgtool gamma resnet20/cifar10 --plot gamma.pdf
     """
-    from ..analysis.plots.gamma import plot_gamma
-    from ..store import Store
+    from ...analysis.plots.gamma import plot_gamma
+    from ...store import Store
 
     if margin is not None and not shared:
         raise UsageError("--margin goes with --shared")
@@ -108,7 +108,7 @@ def _each(
     seed: int,
 ) -> list[Gamma]:
     """Estimate every exponent; what cannot be estimated is named."""
-    from ..analysis.gamma.estimate import gamma as estimate
+    from ...analysis.gamma.estimate import gamma as estimate
 
     results, names = [], list(dict.fromkeys(experiments))
     for name in names:
@@ -135,7 +135,7 @@ def _shared(
     margin: float | None,
     plot: Path | None,
 ) -> Table:
-    from ..analysis.gamma.shared import MARGIN, shared_gamma
+    from ...analysis.gamma.shared import MARGIN, shared_gamma
 
     found = shared_gamma(
         store, experiments, chance=chance, plateau=plateau, margin=margin or MARGIN
@@ -156,7 +156,7 @@ def _shared(
 
 def gamma_table(results: Sequence[Gamma], exit_code: int = 0) -> Table:
     """Return exponents as a table, a row per curve."""
-    from ..analysis.gamma.result import gamma_frame
+    from ...analysis.gamma.result import gamma_frame
 
     frame = gamma_frame(list(results))
     empty = {name for name in _SPARE if not any(cell not in (None, "") for cell in frame[name])}

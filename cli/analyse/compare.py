@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from .options import StoreOption
-from .output import Table, output_options, warn_of
+from ..options import StoreOption
+from ..output import Table, output_options, warn_of
 
 
 @output_options
@@ -32,8 +32,8 @@ def compare(
 
     Example: rgtool compare 3f2a 91cc --by block
     """
-    from ..analysis.classes.compare import compare as compute
-    from ..store import Store
+    from ...analysis.classes.compare import compare as compute
+    from ...store import Store
 
     opened = Store(store)
     found = compute(opened, a, b, by=by, masks=masks, rng=seed)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .output import Table, output_options
+from ..output import Table, output_options
 
 
 @output_options
@@ -25,7 +25,7 @@ def verify(
 
     Example: rgtool verify paper
     """
-    from ..analysis.paper.verify import verify as compute
+    from ...analysis.paper.verify import verify as compute
 
     found = compute(paper)
     if claim is not None:

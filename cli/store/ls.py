@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..schemas.errors import UsageError
-from .options import StoreOption
-from .output import Table, output_options, say, warn_of
-from .published import every_published
+from ...schemas.errors import UsageError
+from ..options import StoreOption
+from ..output import Table, output_options, say, warn_of
+from ..published import every_published
 
 if TYPE_CHECKING:
-    from ..store import ExperimentInfo, RunInfo
+    from ...store import ExperimentInfo, RunInfo
 
 
 _MANY = 500  # loose runs, from which on queries take a noticeable time
@@ -38,7 +38,7 @@ def ls(
             raise UsageError("--runs and --published together: choose one")
         return every_published()
 
-    from ..store import Store
+    from ...store import Store
 
     opened = Store(store)
     experiments = opened.experiments()

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ..schemas.errors import RgtoolError, UsageError
-from .options import StoreOption, WindowOption, read_window
-from .output import Table, output_options, warn_of
-from .published import is_published, spectrum_of
+from ...schemas.errors import RgtoolError, UsageError
+from ..options import StoreOption, WindowOption, read_window
+from ..output import Table, output_options, warn_of
+from ..published import is_published, spectrum_of
 
 if TYPE_CHECKING:
-    from ..analysis.nulls.initial import Weighting
-    from ..analysis.spectrum.intervals import Method
-    from ..analysis.spectrum.result import Spectrum
-    from ..analysis.spectrum.verdicts import Rule
-    from ..store import Store
+    from ...analysis.nulls.initial import Weighting
+    from ...analysis.spectrum.intervals import Method
+    from ...analysis.spectrum.result import Spectrum
+    from ...analysis.spectrum.verdicts import Rule
+    from ...store import Store
 
 _SHOWN = (
     "name",
@@ -94,7 +94,7 @@ def eigen(
             raise UsageError(f"{experiment} is shown as it was printed: give --by alone with it")
         return spectrum_of(experiment, by, window)
 
-    from ..store import Store
+    from ...store import Store
 
     opened, levels = Store(store), read_window(window)
     if all_ or nulls:
@@ -105,7 +105,7 @@ def eigen(
             else _nulls_table(opened, experiment, by or "block", levels)
         )
     else:
-        from ..analysis.spectrum.eigen import eigen as compute
+        from ...analysis.spectrum.eigen import eigen as compute
 
         table = spectrum_table(
             compute(
@@ -145,7 +145,7 @@ def _check_alone(
 def _all_table(
     store: Store, by: str, window: tuple[int, int] | None, margin: float | None
 ) -> Table:
-    from ..analysis.spectrum.many import spectra
+    from ...analysis.spectrum.many import spectra
 
     found = spectra(store, by=by, window=window, margin=margin)
     if not found.experiments:
@@ -171,7 +171,7 @@ def _all_table(
 def _nulls_table(
     store: Store, experiment: str | None, by: str, window: tuple[int, int] | None
 ) -> Table:
-    from ..analysis.nulls.beside import nulls_of
+    from ...analysis.nulls.beside import nulls_of
 
     found = nulls_of(store, experiment, by=by, window=window)
     frame = found.to_frame()

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..schemas.layout import store_path
-from .options import StoreOption
-from .output import Table, output_options, print_table, say
+from ...schemas.layout import store_path
+from ..options import StoreOption
+from ..output import Table, output_options, print_table, say
 
 if TYPE_CHECKING:
-    from ..store.importers.found import FoundRun, Skipped
-    from ..store.importers.imports import Survey
-    from ..store.importers.report import ImportReport
+    from ...store.importers.found import FoundRun, Skipped
+    from ...store.importers.imports import Survey
+    from ...store.importers.report import ImportReport
 
 
 @output_options
@@ -46,8 +46,8 @@ def import_(
 
     Example: rgtool import chen2021a/ --task cifar10
     """
-    from ..store import Store
-    from ..store.importers import imports
+    from ...store import Store
+    from ...store.importers import imports
 
     chosen = imports.choices(
         name=name,

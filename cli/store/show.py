@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..schemas.errors import RgtoolError
-from .options import StoreOption
-from .output import Table, output_options, sparkline, warn_of
-from .published import is_published, spectrum_of
+from ...schemas.errors import RgtoolError
+from ..options import StoreOption
+from ..output import Table, output_options, sparkline, warn_of
+from ..published import is_published, spectrum_of
 
 if TYPE_CHECKING:
-    from ..store import Store
+    from ...store import Store
 
 Rows = list[tuple[str, Any]]
 
@@ -35,7 +35,7 @@ def show(
     if is_published(name):
         return spectrum_of(name)
 
-    from ..store import Store
+    from ...store import Store
 
     opened = Store(store)
     kind, identity = _find(opened, name)
@@ -75,7 +75,7 @@ def _show_run(opened: Store, run_id: str) -> Table:
 
 
 def _show_experiment(opened: Store, experiment: str) -> Table:
-    from ..analysis.curves.matching import matching_density
+    from ...analysis.curves.matching import matching_density
 
     info = next(e for e in opened.experiments() if e.experiment_id == experiment)
     rows: Rows = [

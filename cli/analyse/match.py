@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from ..schemas.errors import UsageError
+from ...schemas.errors import UsageError
+from ..options import StoreOption, WindowOption, read_window
+from ..output import Table, output_options, warn_of
 from .figure import check_figure, draw_figure
-from .options import StoreOption, WindowOption, read_window
-from .output import Table, output_options, warn_of
 
 if TYPE_CHECKING:
-    from ..analysis.elastic.maps import Kind
-    from ..analysis.elastic.match_all import MatchAll
-    from ..analysis.elastic.result import Match
-    from ..analysis.elastic.scores import Score
+    from ...analysis.elastic.maps import Kind
+    from ...analysis.elastic.match_all import MatchAll
+    from ...analysis.elastic.result import Match
+    from ...analysis.elastic.scores import Score
 
 _SCORES = ("w1", "position", "signature", "density")
 
@@ -64,7 +64,7 @@ def match(
 
     Example: rgtool match published:resnet56-cifar10 published:resnet32-cifar10
     """
-    from ..store import Store
+    from ...store import Store
 
     check_figure(plot)
     opened, names = Store(store), experiments or []
@@ -82,7 +82,7 @@ def match(
     if every or literature:
         if transforms:
             raise UsageError("--map goes with one SOURCE and TARGET, not with --all")
-        from ..analysis.elastic.match_all import match_all
+        from ...analysis.elastic.match_all import match_all
 
         both = match_all(opened, names, published=literature, **choices)
         warn_of(opened.problems)
@@ -92,7 +92,7 @@ def match(
         raise UsageError(
             f"{len(names)} experiments are named: give SOURCE and TARGET, or --all for every pair"
         )
-    from ..analysis.elastic.match import match as compute
+    from ...analysis.elastic.match import match as compute
 
     found = compute(opened, *names, transforms=transforms or (), **choices)
     warn_of(opened.problems)

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ..schemas.errors import UsageError
+from ...schemas.errors import UsageError
+from ..options import StoreOption
+from ..output import Table, output_options, warn_of
+from ..progress import show_draws
 from .figure import check_figure, draw_figure
-from .options import StoreOption
-from .output import Table, output_options, warn_of
-from .progress import show_draws
 
 if TYPE_CHECKING:
-    from ..analysis.classes.against import Against
-    from ..analysis.classes.result import Classes
-    from ..analysis.nulls.initial import Weighting
+    from ...analysis.classes.against import Against
+    from ...analysis.classes.result import Classes
+    from ...analysis.nulls.initial import Weighting
 
 _SHOWN = ("class", "experiment", "label", "differs", "seeds", "levels", "stability", "signature")
 _SIGNS = ("relevant", "marginal", "irrelevant", "indeterminate")
@@ -61,9 +61,9 @@ def classify(
     if against is not None:
         return _against(names, grouping, store, seed)
 
-    from ..analysis.classes.classify import classify as compute
-    from ..analysis.classes.classify import classify_published
-    from ..store import Store
+    from ...analysis.classes.classify import classify as compute
+    from ...analysis.classes.classify import classify_published
+    from ...store import Store
 
     if published:
         found = classify_published(draws=draws, rng=seed, by=by)
@@ -100,8 +100,8 @@ def _check(
 
 
 def _against(names: list[str], grouping: str | None, store: Path | None, seed: int) -> Table:
-    from ..analysis.classes.against import against_published
-    from ..store import Store
+    from ...analysis.classes.against import against_published
+    from ...store import Store
 
     opened = Store(store)
     found: Against = against_published(opened, names, grouping=grouping, rng=seed)

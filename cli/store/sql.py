@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .options import StoreOption
-from .output import Table, output_options, warn_of
+from ..options import StoreOption
+from ..output import Table, output_options, warn_of
 
 
 @output_options
@@ -23,7 +23,7 @@ def sql(
 
     Example: rgtool sql "SELECT name, avg(eigenvalue) FROM flow WHERE grouping = 'stage' GROUP BY 1"
     """
-    from ..store import Store
+    from ...store import Store
 
     opened = Store(store)
     result = opened.sql(sys.stdin.read() if query == "-" else query)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from .options import read_window
-from .output import Table, output_options
+from ..options import read_window
+from ..output import Table, output_options
 
 
 @output_options
@@ -30,7 +30,7 @@ def null(
 
     Example: rgtool null resnet50 --init fan_in --prune 0.2 --levels 1:17
     """
-    from ..analysis.nulls.untrained import null as compute
+    from ...analysis.nulls.untrained import null as compute
 
     window = read_window(levels, "--levels")
     assert window is not None
