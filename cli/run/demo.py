@@ -20,7 +20,7 @@ def demo(
 ) -> None:
     """Measure a pruning flow in a minute: two networks, five seeds, twelve prunings.
 
-    The data are the 8x8 digits that come with scikit-learn.
+    The data are the 8x8 digits that come with rgtool.
 
     Example: rgtool demo
     """
