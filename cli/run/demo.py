@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ...schemas.words import counted
 from ..output import duration, print_table, say
 
-_LEVELS, _SEEDS = 12, 5
-_NETWORKS = (("lenet", None), ("resnet8", 8))  # and the width
+if TYPE_CHECKING:
+    from ...runner.plan import Plan
+    from ...studies.complete import Watching
 
 
 def demo(
@@ -24,34 +27,14 @@ def demo(
 
     Example: rgtool demo
     """
-    from ...analysis.spectrum.eigen import eigen
-    from ...runner.experiment import execute
-    from ...runner.plan import plan
-    from ...schemas.blocks import coarsest
-    from ...store import Store
+    from ...studies.demo import demo as study
     from ..analyse.eigen import spectrum_table
-    from ..progress import show_progress, stop_on_signals
 
     began = time.monotonic()
-    experiments = []
-    for model, width in _NETWORKS:
-        made = plan(
-            model, "digits", "quick", width=width, seeds=_SEEDS, levels=_LEVELS, store=store
-        )
-        say(
-            f"{made.recipe.architecture} on digits: {_SEEDS} seeds, {_LEVELS} prunings of 20 %, "
-            f"{made.recipe.epochs} epochs a level, {counted(made.workers, 'process', 'processes')}"
-        )
-        with show_progress(made) as on_event, stop_on_signals() as should_stop:
-            outcome = execute(made, on_event=on_event, should_stop=should_stop)
-        if outcome.seeds("failed", "stopped"):
-            say("not finished; rgtool demo goes on where it was")
-            raise typer.Exit(1)
-        experiments.append((outcome.experiment_id, coarsest(made.layers)))
-    opened = Store(store)
-    for experiment, by in experiments:
+    spectra = study(store, watch=_watch)
+    for spectrum in spectra:
         say()
-        print_table(spectrum_table(eigen(opened, experiment, by=by)))
+        print_table(spectrum_table(spectrum))
     say()
     say(
         "eigenvalue > 1: the group's share of the surviving weights grows (relevant); < 1: it "
@@ -62,7 +45,20 @@ def demo(
     query = "SELECT name, level, avg(share) FROM flow WHERE grouping = 'stage' GROUP BY ALL"
     for command in (
         f"rgtool ls --store {store}",
-        f"rgtool show {experiments[1][0]} --store {store}",
+        f"rgtool show {spectra[1].experiment_id} --store {store}",
         f'rgtool sql "{query} ORDER BY ALL" --store {store}',
     ):
         say(f"  {command}")
+
+
+@contextmanager
+def _watch(made: Plan) -> Iterator[Watching]:
+    from ..progress import show_progress, stop_on_signals
+
+    say(
+        f"{made.recipe.architecture} on digits: {counted(len(made.seeds), 'seed')}, {made.levels} prunings of "
+        f"20 %, {made.recipe.epochs} epochs a level, "
+        f"{counted(made.workers, 'process', 'processes')}"
+    )
+    with show_progress(made) as on_event, stop_on_signals() as should_stop:
+        yield on_event, should_stop
