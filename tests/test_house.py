@@ -5,6 +5,8 @@ import importlib
 import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,19 +15,22 @@ import rgtool
 
 PACKAGE = Path(rgtool.__file__).parent
 CLONE = Path(__file__).parents[1]
-ROOMS = ("analysis", "cli", "runner", "schemas", "store")
+Name = tuple[str, ...]  # of a module, below the package
+ROOMS = ("analysis", "cli", "runner", "schemas", "store", "studies")
 MAY_IMPORT = {
     "schemas": set(),
     "store": {"schemas"},
     "runner": {"schemas"},
     "analysis": {"schemas", "store"},
-    "cli": {"schemas", "store", "runner", "analysis"},
+    "studies": {"schemas", "store", "runner", "analysis"},
+    "cli": {"schemas", "store", "runner", "analysis", "studies"},
 }
 FORBIDDEN = {
     "runner": {"duckdb", "polars", "scipy", "statsmodels", "typer", "rich"},
     "analysis": {"torch", "torchvision", "duckdb", "typer", "rich"},
     "schemas": {"torch", "duckdb", "polars", "scipy", "typer", "rich"},
     "store": {"scipy", "statsmodels", "typer", "rich"},
+    "studies": {"duckdb", "typer", "rich"},
 }
 
 
@@ -58,6 +63,97 @@ def test_arrows_point_one_way(room: str, path: Path) -> None:
             assert first in MAY_IMPORT[room], f"{room} may not import {first}"
         if level == 0:
             assert first not in FORBIDDEN.get(room, set()), f"{room} may not import {first}"
+
+
+def runs(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node but those under `if TYPE_CHECKING`."""
+    if isinstance(tree, ast.If) and getattr(tree.test, "id", "") == "TYPE_CHECKING":
+        return
+    yield tree
+    for child in ast.iter_child_nodes(tree):
+        yield from runs(child)
+
+
+def module_graph() -> dict[Name, set[Name]]:
+    """The modules of the package that each imports, inside functions too."""
+    homes = {path.relative_to(PACKAGE).with_suffix("").parts: path for _, path in modules()}
+    homes = {name[:-1] if name[-1] == "__init__" else name: path for name, path in homes.items()}
+    graph: dict[Name, set[Name]] = {name: set() for name in homes}
+    for name, path in homes.items():
+        package = name if path.name == "__init__.py" else name[:-1]
+        for node in runs(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                start = package[: len(package) + 1 - node.level]
+                base = (*start, *(node.module.split(".") if node.module else ()))
+                graph[name] |= {
+                    (*base, alias.name) if (*base, alias.name) in homes else base
+                    for alias in node.names
+                } & homes.keys()
+    return graph
+
+
+def reached(graph: dict[Name, set[Name]], start: Name) -> set[Name]:
+    """What `start` leads to, itself only by a circle."""
+    seen: set[Name] = set()
+    waiting = [*graph[start]]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting += graph[name]
+    return seen
+
+
+def circles(graph: dict[Name, set[Name]]) -> list[list[str]]:
+    """Sets of modules that lead to each other."""
+    all_ = {name: reached(graph, name) for name in graph}
+    found = {
+        tuple(sorted(other for other in there if name in all_[other]))
+        for name, there in all_.items()
+        if name in there
+    }
+    return sorted(["/".join(name) for name in circle] for circle in found)
+
+
+def test_modules_import_in_no_circle() -> None:
+    graph = module_graph()
+    assert sum(map(len, graph.values())) > 2 * len(graph)
+    assert circles(graph) == []
+
+
+def test_a_circle_is_found() -> None:
+    graph: dict[Name, set[Name]] = {("a",): {("b",)}, ("b",): {("c",)}, ("c",): {("b",)}}
+    assert circles(graph) == [["b", "c"]]
+    assert circles({("a",): {("a",)}}) == [["a"]]
+
+
+@pytest.mark.parametrize("room", ["analysis", "cli"])
+def test_a_folder_can_be_taken_in_at_a_glance(room: str) -> None:
+    folders = [PACKAGE / room, *(path for path in (PACKAGE / room).rglob("*") if path.is_dir())]
+    sizes = {folder.name: len([*folder.glob("[!_]*.py")]) for folder in folders}
+    assert {name: size for name, size in sizes.items() if size > 20} == {}
+
+
+def test_what_is_installed_is_what_there_is() -> None:
+    settings = tomllib.loads((CLONE / "pyproject.toml").read_text())["tool"]["setuptools"]
+    listed = {name.replace(".", "/") for name in settings["packages"]}
+    data = {name.replace(".", "/") for name in settings["package-data"]}
+    folders = {f"rgtool/{path.parent.relative_to(PACKAGE)}" for _, path in modules()}
+    assert listed == {"rgtool"} | folders | data
+
+
+def test_dependencies_are_those_that_are_imported() -> None:
+    project = tomllib.loads((CLONE / "pyproject.toml").read_text())["project"]
+    declared = {re.split(r"[^\w-]", text)[0] for text in project["dependencies"]}
+    imported = {
+        module.partition(".")[0]
+        for _, path in modules()
+        for level, module in imports(path)
+        if not level
+    } - sys.stdlib_module_names
+    assert imported <= declared
+    # torchvision is imported by its name as a string, see runner/vision.py.
+    assert declared - imported <= {"torchvision", "statsmodels"}
 
 
 @pytest.mark.parametrize(("room", "path"), modules(), ids=lambda v: getattr(v, "name", v))
