@@ -55,10 +55,11 @@ def demo(
 def _watch(made: Plan) -> Iterator[Watching]:
     from ..progress import show_progress, stop_on_signals
 
+    seeds = counted(len(made.seeds), "seed")
+    workers = counted(made.workers, "process", "processes")
     say(
-        f"{made.recipe.architecture} on digits: {counted(len(made.seeds), 'seed')}, {made.levels} prunings of "
-        f"20 %, {made.recipe.epochs} epochs a level, "
-        f"{counted(made.workers, 'process', 'processes')}"
+        f"{made.recipe.architecture} on digits: {seeds}, {made.levels} prunings of 20 %, "
+        f"{made.recipe.epochs} epochs a level, {workers}"
     )
     with show_progress(made) as on_event, stop_on_signals() as should_stop:
         yield on_event, should_stop
