@@ -35,22 +35,23 @@ from .store.sql import sql
 app = typer.Typer(
     name="rgtool",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-COMMANDS = (
-    run, recipes, bench, import_,
-    ls, show, sql, compact,
-    eigen, semigroup, null, power,
-    classify, compare, predict,
-    match,
-    gamma, collapse, forecast,
-    plot, verify, demo,
-)  # fmt: skip
-for command in COMMANDS:
-    app.command(command.__name__.rstrip("_"))(command)  # `import` is no name in Python
+COMMANDS = {
+    "Run": (run, recipes, bench, demo),
+    "Store": (import_, ls, show, sql, compact),
+    "Analyse": (
+        eigen, semigroup, null, power, plot,
+        classify, compare, predict, match,
+        gamma, collapse, forecast, verify,
+    ),
+}  # fmt: skip
+for group, commands in COMMANDS.items():
+    for command in commands:
+        name = command.__name__.rstrip("_")  # `import` is no name in Python
+        app.command(name, rich_help_panel=group)(command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command import Cli
 
 import rgtool
 
@@ -181,6 +182,11 @@ def loaded_by(code: str) -> set[str]:
 HEAVY = {"torch", "scipy", "pandas", "sklearn", "matplotlib", "polars", "pyarrow", "statsmodels"}
 
 
+COMPLETION = {
+    "_RGTOOL_COMPLETE": "complete_bash", "COMP_WORDS": "rgtool co", "COMP_CWORD": "1",
+}  # fmt: skip
+
+
 def test_importing_rgtool_loads_nothing_heavy() -> None:
     assert not loaded_by("import rgtool") & (HEAVY | {"duckdb", "numpy", "typer"})
 
@@ -238,11 +244,38 @@ def test_links_of_the_pages_lead_somewhere() -> None:
     assert [f"{page.name}: {t}" for page, t in links if not (page.parent / t).exists()] == []
 
 
-def test_every_command_stands_in_the_readme() -> None:
-    from rgtool.cli.app import app
+def test_commands_are_grouped_alike_in_the_readme_the_help_and_the_folders() -> None:
+    from rgtool.cli.app import COMMANDS
 
-    for registered in app.registered_commands:
-        assert re.search(rf"\brgtool {registered.name}\b", readme())
+    shown = {
+        group: set(re.findall(r"^rgtool (\w+)", lines, flags=re.MULTILINE))
+        for group, lines in re.findall(r"^### (\w+)\n\n```\n(.*?)```", readme(), flags=re.M | re.S)
+    }
+    assert shown == {g: {c.__name__.rstrip("_") for c in cs} for g, cs in COMMANDS.items()}
+    for group, commands in COMMANDS.items():
+        for command in commands:
+            assert command.__module__ == f"rgtool.cli.{group.lower()}.{command.__name__}"
+
+
+def test_help_shows_the_groups(cli: Cli) -> None:
+    from rgtool.cli.app import COMMANDS
+
+    told = cli("--help").out
+    headings = re.findall(r"─ (\w+) ─", told)
+    assert headings == ["Options", *COMMANDS]
+
+
+def test_the_shell_completes_commands(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in COMPLETION.items():
+        monkeypatch.setenv(name, value)
+    assert cli().out.split() == ["compact", "compare", "collapse"]
+
+
+def test_completion_loads_nothing_heavy() -> None:
+    code = f"import os; os.environ.update({COMPLETION})\nfrom rgtool.cli import main\n"
+    loaded = loaded_by(f"{code}try: main()\nexcept SystemExit: pass")
+    assert "typer" in loaded
+    assert not loaded & HEAVY
 
 
 def test_every_command_shows_an_example() -> None:
