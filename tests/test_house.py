@@ -232,8 +232,29 @@ def test_continuous_integration_runs_what_the_readme_says() -> None:
     assert all(command in readme().splitlines() for command in commands)
 
 
+def test_hooks_run_what_continuous_integration_runs() -> None:
+    hooks = (CLONE / ".pre-commit-config.yaml").read_text()
+    entries = set(re.findall(r"entry: (.*)", hooks))
+    parts = re.search(r"set -- (.*)", (CLONE / ".ci" / "check").read_text())
+    assert parts is not None
+    assert entries == {"pytest", *(f".ci/check {part}" for part in parts[1].split())}
+    steps = (CLONE / ".ci" / "run").read_text().splitlines()
+    assert ".ci/check" in steps
+    assert set(re.findall(r"language: (.*)", hooks)) == {"system"}  # nothing is fetched
+
+
+def test_version_and_authors_are_the_same_everywhere() -> None:
+    project = tomllib.loads((CLONE / "pyproject.toml").read_text())["project"]
+    citation = (CLONE / "CITATION.cff").read_text()
+    assert project["authors"] == [{"name": "The rgtool developers"}]
+    assert re.findall(r"^  - name: (.*)", citation, flags=re.MULTILINE) == ["The rgtool developers"]
+    assert re.findall(r"^version: (.*)", citation, flags=re.MULTILINE) == [rgtool.__version__]
+    assert project["version"] == rgtool.__version__
+    assert f"\n## {rgtool.__version__}" in (CLONE / "CHANGELOG.md").read_text()
+
+
 def test_links_of_the_pages_lead_somewhere() -> None:
-    pages = [CLONE / "README.md", *(CLONE / "docs").glob("*.md")]
+    pages = [*CLONE.glob("*.md"), *(CLONE / "docs").glob("*.md")]
     links = [
         (page, target)
         for page in pages
