@@ -184,6 +184,4 @@ def test_torch_numpy_and_pyarrow_are_enough(tmp_path: Path) -> None:
     )
     runs = [RunFolder(path) for path in (tmp_path / "runs").iterdir()]
     assert [run.recorded_levels() for run in runs] == [[0, 1], [0, 1]]
-    assert {json.loads(run.description.read_text())["recipe"]["task"] for run in runs} == {
-        "stripes"
-    }
+    assert {json.loads(run.description.read_text())["recipe"]["task"] for run in runs} == {"digits"}
