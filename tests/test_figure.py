@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rgtool.cli import main
-from rgtool.cli.figure import check_figure, draw_figure, is_figure, write_figure
+from rgtool.cli.analyse.figure import check_figure, draw_figure, is_figure, write_figure
 from rgtool.schemas.errors import RgtoolError, UsageError
 
 R56, R32 = "published:resnet56-cifar10", "published:resnet32-cifar10"
