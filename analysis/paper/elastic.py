@@ -9,15 +9,15 @@ import numpy as np
 
 from ...schemas.transform import Transform
 from ...store.figures import figure_rows
-from ..elastic.scores import Scoring, push, verdict_counts
-from .claim import HALF, Claim, Floats, agrees
-from .orderings import (
+from ..elastic.orderings import (
     concordance,
     orderings,
     published_blocks,
     published_scores,
     published_transforms,
 )
+from ..elastic.scores import Scoring, push, verdict_counts
+from .claim import HALF, Claim, Floats, agrees
 
 DEPTHS = (14, 20, 32, 44, 56)
 MARGINS = (0.01, 0.02)  # the paper prints no std here, so both usual margins are tried
