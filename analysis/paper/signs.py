@@ -123,10 +123,9 @@ def transfers_need_equal_sets(
     """Ask whether tickets transfer only where the relevant sets, the first the source's, agree."""
     (_, source), *others = (with_sign(s, "relevant") for s in spectra)
     differ = [not source <= possible for possible, _ in others]
-    values = transfers(pretraining, tasks).values | {
-        "differ": ", ".join("yes" if one else "no" for one in differ)
-    }
-    return Finding(not any(differ), values)
+    words = ", ".join("yes" if one else "no" for one in differ)
+    levels = transfers(pretraining, tasks).values
+    return finding(not any(differ), differ=words, **levels)
 
 
 def best_source(pretrainings: Sequence[str], best: str) -> Finding:

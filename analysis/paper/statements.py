@@ -49,11 +49,11 @@ def statements() -> Iterator[Statement]:
     entries = [{"id": name} | entry for name, entry in _file()["claims"].items()]
     for each, alike in itertools.groupby(entries, lambda entry: str(entry.get("each", ""))):
         claims = list(alike)
-        for spectrum in _spectra_named(each) or [None]:
+        subjects = [{"spectra": name} for name in _spectra_named(each)] or [{}]
+        for subject in subjects:
             for claim in claims:
-                named = {} if spectrum is None else {"spectra": spectrum}
                 for variant in claim.get("variants", [{}]):
-                    yield _statement(claim | named | variant)
+                    yield _statement(claim | subject | variant)
 
 
 def _statement(entry: Mapping[str, Any]) -> Statement:
