@@ -31,6 +31,7 @@ from rgtool.analysis.paper.printed import (
     signs_of,
     std_half,
     weighted_power,
+    with_sign,
 )
 from rgtool.analysis.paper.statements import Statement, common_words, statements
 from rgtool.analysis.paper.verify import Verification, checked
@@ -106,6 +107,16 @@ def test_verdicts_by_name(found: Verification) -> None:
     assert list(found.counts.values()) == [44, 13, 5, 15, 3]
 
 
+def test_numbers_by_name(found: Verification) -> None:
+    """Golden: what is found in printed numbers; the two claims of double precision apart."""
+    golden = json.loads(Path(__file__).with_name("verify_golden.json").read_text())
+    numbers = {c.id: [c.printed, c.checked, c.tolerance] for c in found.claims}
+    apart = {"eq14-forms", "eq14-two-signs"}
+    assert numbers.keys() == golden.keys() | apart
+    for name, expected in golden.items():
+        assert numbers[name] == expected, name
+
+
 def test_remarks_are_no_claims_of_the_paper(found: Verification) -> None:
     assert [remark.id for remark in found.remarks] == [f"drift-{task}" for task in TASKS]
     assert found.title.startswith("77 claims of Redman et al. 2021")
@@ -179,6 +190,68 @@ def test_a_claim_of_ones_own(said: dict[str, Any], verdict: str) -> None:
     claim = checked(statement)
     assert (claim.id, claim.checked) == ("imagenet", "1.1 1.1 1.0 0.9; 1.1 1.1 1.0 1.0")
     assert (claim.verdict, claim.why) == (verdict, why.get(verdict, "as imagenet shows"))
+
+
+DENSE = [dataclasses.replace(s, share_start=dense_share(s)) for s in SIMCLR]
+RISING = [dataclasses.replace(s, eigenvalue=s.eigenvalue[::-1], std=s.std[::-1]) for s in SIMCLR]
+LATE = [dataclasses.replace(s, eigenvalue=np.array([1.1, 1.1, 1.0, 1.1])) for s in SIMCLR]
+UNLIKE = [dataclasses.replace(s, share_start=s.share_start + 0.001) for s in SIMCLR]
+SMALL = [published(f"resnet{depth}-cifar10") for depth in (14, 56)]
+MARGINS = (0.01, 0.02)
+PAIR = ("32>56 B12 inter", "32>56 B1x5")
+STRETCH = {"source": 32, "target": 56, "maps": ["32>56 B1x5"], "margins": MARGINS}
+SQUEEZES = {"source": 56, "target": 32, "prefix": "56>32 keep", "margins": [0.02]}
+
+
+@pytest.mark.parametrize(
+    ("check", "arguments", "holds"),
+    [
+        ("start_sums", {"spectra": UNLIKE}, False),
+        ("start_levels", {"spectra": [*SIMCLR[:2], DENSE[2]]}, False),
+        ("start_tasks", {"spectra": [SIMCLR[0], SIMCLR[0]]}, False),
+        ("first_step", {"spectra": DENSE}, False),
+        ("leading_signs", {"spectra": RISING}, False),
+        ("leading_signs", {"spectra": LATE}, False),
+        ("relevant_sets", {"spectra": [SIMCLR[1], SIMCLR[2]]}, True),
+        ("equal_exponents", {"spectra": [SIMCLR[1], SIMCLR[1]]}, True),
+        ("tasks_differ", {"spectra": [SIMCLR[1], SIMCLR[1]]}, False),
+        ("mostly_below", {"spectra": [published("vgg16-cifar10")], "limit": 0.03}, False),
+        ("all_signs", {"spectra": [published("bert-base-mlm")]}, False),
+        ("all_marginal", {"spectra": [published("vgg16-cifar10")]}, False),
+        ("both_sides", {"spectra": SMALL[:1]}, True),
+        ("both_sides", {"spectra": [published("resnet50-simclr-imagenet"), *LATE]}, True),
+        ("upper_bound", {"spectra": SMALL, "keep": 0.95, "keeps": {}}, False),
+        ("upper_bound", {"spectra": SMALL, "keep": 0.95, "keeps": {"resnet56": 0.8}}, False),
+        ("upper_bound", {"spectra": SMALL[1:], "keep": 0.95, "keeps": {"resnet56": 0.8}}, True),
+        ("room_for_the_rest", {"spectra": SMALL, "steps": 16, "keep": 0.95}, False),
+        ("residual_blocks", {"architecture": "resnet50", "count": 16}, True),
+        ("only_relevant", {"small": [14], "large": [32]}, True),
+        ("only_relevant", {"small": [14], "large": [20]}, False),
+        ("only_relevant", {"small": [32], "large": [44]}, False),
+        ("not_all_relevant", {"depths": [14], "margins": MARGINS}, False),
+        ("mismatch_foretells", {"pairs": [PAIR], "margins": [0.01]}, True),
+        ("only_one_exceeds", SQUEEZES | {"one": "5678"}, True),
+        ("only_one_exceeds", SQUEEZES | {"one": "1357"}, False),
+        ("relevant_made", STRETCH | {"than_target": "more"}, False),
+        ("signs_of_later_stages", {"margin": 0.005}, False),
+        ("weakest_source", {"worst": "resnet20", "other": "resnet14", "target": "resnet32"}, False),
+        ("transfers", {"pretraining": "simclr", "tasks": ["cifar10"]}, True),
+        ("best_source", {"pretrainings": ["supervised", "simclr", "moco"], "best": "moco"}, True),
+    ],
+)
+def test_a_check_can_find_otherwise(check: str, arguments: dict[str, Any], holds: bool) -> None:
+    assert CHECKS[check](**arguments).holds is holds
+
+
+def test_the_sign_that_rounding_leaves_open() -> None:
+    spectrum = dataclasses.replace(
+        SIMCLR[0],
+        eigenvalue=np.array([1.05, 1.01, 0.99, 0.9]),
+        std=np.array([0.01, 0.01, 0.01, 0.01]),
+    )
+    assert with_sign(spectrum, "relevant") == ({"1", "2"}, {"1"})
+    assert with_sign(spectrum, "marginal") == ({"2", "3"}, set())
+    assert with_sign(spectrum, "irrelevant") == ({"3", "4"}, {"4"})
 
 
 def test_what_is_unknown_decides_where_outcomes_differ() -> None:
