@@ -23,20 +23,20 @@ from rgtool.analysis.elastic import match as match_module
 from rgtool.analysis.elastic.blocks import NormalBlocks, of_counts, of_published
 from rgtool.analysis.elastic.match import match_of
 from rgtool.analysis.elastic.match_all import match_all_of
-from rgtool.analysis.elastic.scores import (
-    Scoring,
-    first_share,
-    push,
-    scores,
-    verdict_counts,
-)
-from rgtool.analysis.paper.orderings import (
+from rgtool.analysis.elastic.orderings import (
     concordance,
     jittered,
     orderings,
     published_blocks,
     published_scores,
     published_theta,
+)
+from rgtool.analysis.elastic.scores import (
+    Scoring,
+    first_share,
+    push,
+    scores,
+    verdict_counts,
 )
 from rgtool.analysis.spectrum.noise import PUBLISHED_SD
 from rgtool.schemas.errors import StoreError, UsageError

@@ -1,38 +1,42 @@
-"""Claims of Sec. 3.2 about elastic tickets, from Tables 3, 7, 8 and the published orderings."""
+"""Checks of elastic tickets: Tables 3, 7 and 8, and the published orderings.
+
+No std is printed there, so what counts signs does it with several margins of 1.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ...schemas.transform import Transform
 from ...store.figures import figure_rows
-from ..elastic.scores import Scoring, push, verdict_counts
-from .claim import HALF, Claim, Floats, agrees
-from .orderings import (
+from ..elastic.orderings import (
     concordance,
     orderings,
     published_blocks,
     published_scores,
     published_transforms,
 )
+from ..elastic.scores import Scoring, push, verdict_counts
+from .claim import Finding, decided, finding
+from .printed import HALF, Floats
 
 DEPTHS = (14, 20, 32, 44, 56)
-MARGINS = (0.01, 0.02)  # the paper prints no std here, so both usual margins are tried
-_MARGIN = "no std is printed: marginal within .01 or .02 of 1 are both tried"
+STAGES = (1, 2, 3)
 
 
-def stage_of(depth: int, stage: int) -> Floats:
+def blocks_of(depth: int, stage: int) -> Floats:
     """Return the eigenvalues of a stage's normal blocks: shape ((depth - 2)/6 - 1,)."""
     return published_blocks(f"resnet{depth}").eigenvalue[stage - 1]
 
 
-def transformed(depth: int, stage: int, transform: Transform) -> Floats:
-    """Carry a stage's eigenvalues along a map of blocks."""
-    (only,) = transform.stages
-    return push(stage_of(depth, stage), np.array(only.feeds, np.int64))
+def transformed(depth: int, mapping: str) -> Floats:
+    """Carry the eigenvalues of stage 1 along a map of blocks, written out or by published name."""
+    named = published_transforms().get(mapping)
+    (only,) = (named.transform if named else Transform.parse(mapping)).stages
+    return push(blocks_of(depth, 1), np.array(only.feeds, np.int64))
 
 
 def tally(margin: float, stages: Sequence[int]) -> tuple[int, int, int]:
@@ -41,336 +45,152 @@ def tally(margin: float, stages: Sequence[int]) -> tuple[int, int, int]:
     return int(found.wins), int(found.ties), int(found.losses)
 
 
-def _mismatch(name: str, margin: float, stages: Sequence[int]) -> float:
-    return float(published_scores(Scoring("signature", margin), stages=stages)[name])
+def _sign_counts(eigenvalue: Floats, margin: float) -> list[int]:
+    """Count relevant, marginal and irrelevant blocks."""
+    return [int(count) for count in verdict_counts(np.log(eigenvalue), margin)]
 
 
 def _relevant(eigenvalue: Floats, margin: float) -> int:
-    return int(verdict_counts(np.log(eigenvalue), margin)[0])
+    return _sign_counts(eigenvalue, margin)[0]
 
 
-def claims() -> list[Claim]:
-    """Check what Sec. 3.2 and App. C say of signs in stages and of elastic tickets."""
-    return [
-        _counts(),
-        _colours(),
-        _only_relevant(),
-        _resnet14(),
-        _resnet14_alone(),
-        _early(),
-        _few_unique(),
-        _drop_first_four(),
-        _drop_first_four_alone(),
-        _replicate_last(),
-        _replicate_last_56(),
-        _orderings((1,), "1", "Sec. 3.2, Table 3"),
-        _orderings((2, 3), "2-3", "App. C, Tables 7, 8"),
-        _later_stages(),
-        _fewer_relevant(),
-        _weakest(),
+def _beside_stage_1(holds: bool | None, **values: Any) -> Finding:
+    rows = (f"{d}: " + " ".join(f"{v:.2f}" for v in blocks_of(d, 1)) for d in DEPTHS)
+    return Finding(holds, {"stage1": "; ".join(rows)} | values)
+
+
+def block_counts() -> Finding:
+    """Count the printed eigenvalues of every stage against the blocks that are not first."""
+    found = [np.array([len(blocks_of(d, s)) for d in DEPTHS]) for s in STAGES]
+    expected = np.array([(d - 2) // 6 - 1 for d in DEPTHS])
+    return finding(
+        all(np.array_equal(f, expected) for f in found),
+        found=found,
+        expected=expected,
+        number=sum(int(f.sum()) for f in found),
+    )
+
+
+def only_relevant(small: Sequence[int], large: Sequence[int]) -> Finding:
+    """Ask whether every block of small depths exceeds 1, and not every one of large depths."""
+    least = min(float(blocks_of(d, 1).min()) for d in small)
+    others = np.array([blocks_of(d, 1).min() for d in large])
+    holds = least - HALF > 1 and others.max() <= 1 + HALF
+    return _beside_stage_1(bool(holds), least=least, others=others)
+
+
+def not_all_relevant(depths: Sequence[int], margins: Sequence[float]) -> Finding:
+    """Ask whether depths have blocks that are not relevant, at every margin."""
+    signs = {d: "/".join(map(str, _sign_counts(blocks_of(d, 1), margins[0]))) for d in DEPTHS}
+    holds = [
+        all(_relevant(blocks_of(d, 1), m) < len(blocks_of(d, 1)) for d in depths) for m in margins
     ]
-
-
-def _row(stage: int) -> str:
-    return "; ".join(f"{d}: " + " ".join(f"{v:.2f}" for v in stage_of(d, stage)) for d in DEPTHS)
-
-
-def _counts() -> Claim:
-    found = [[len(stage_of(d, s)) for d in DEPTHS] for s in (1, 2, 3)]
-    expected = [(d - 2) // 6 - 1 for d in DEPTHS]
-    return Claim(
-        "normal-blocks",
-        "Sec. 3.2, Tables 3, 7, 8",
-        "every stage's normal blocks are listed, the down-sampling block left out",
-        "numbers of eigenvalues " + "; ".join(" ".join(map(str, f)) for f in found),
-        "(depth - 2)/6 - 1 = " + " ".join(map(str, expected)),
-        "a count, exact",
-        "recomputed",
-        agrees(all(f == expected for f in found)),
-        "the first stage has no down-sampling block, and its first block is left out as well",
+    return _beside_stage_1(
+        decided(holds), signs=", ".join(f"{d}: {sign}" for d, sign in signs.items())
     )
 
 
-def _colours() -> Claim:
-    number = sum(len(stage_of(d, s)) for d in DEPTHS for s in (1, 2, 3))
-    return Claim(
-        "colours-tables-3-7-8",
-        "Tables 3, 7, 8",
-        "blocks are coloured by the rule of one standard deviation",
-        f"{number} eigenvalues, 0 standard deviations",
-        "0 of the colours can be recomputed",
-        "none: the rule needs the std",
-        "not checkable",
-        "cannot be checked",
-        "without the std no block is known to be marginal, and every count of signs in Sec. 3.2 "
-        "hangs on it",
-    )
+def mismatch_foretells(pairs: Sequence[Sequence[str]], margins: Sequence[float]) -> Finding:
+    """Ask whether the signature in stage 1 is worse for the worse of two published maps."""
+    scored = [published_scores(Scoring("signature", m), stages=(1,)) for m in margins]
+    apart = np.array([one[worse] - one[better] for better, worse in pairs for one in scored])
+    return finding(bool((apart > 0).all()), gaps=apart)
 
 
-def _only_relevant() -> Claim:
-    small = min(float(stage_of(d, 1).min()) for d in (14, 20))
-    large = [float(stage_of(d, 1).min()) for d in (32, 44, 56)]
-    return Claim(
-        "stage1-relevant",
-        "Sec. 3.2, Table 3",
-        "in stage 1 ResNet-14 and ResNet-20 have relevant blocks only, the deeper ones at least "
-        "one other",
-        _row(1),
-        f"least eigenvalue {small:.2f} against " + " ".join(f"{v:.2f}" for v in large),
-        "true of every margin up to .065: +-.005 from the printed digits",
-        "recomputed",
-        agrees(small - HALF > 1 and max(large) <= 1 + HALF),
-        "does not hang on the missing stds",
-    )
-
-
-def _resnet14() -> Claim:
-    spread = [_signs_of(d, 0.01) for d in DEPTHS]
-    return Claim(
-        "resnet14-mismatch",
-        "Sec. 3.2, Table 3",
-        "a ticket stretched from ResNet-14 has relevant blocks only, unlike its targets",
-        _row(1),
-        "relevant/marginal/irrelevant at .01: "
-        + ", ".join(f"{d}: {s}" for d, s in zip(DEPTHS, spread, strict=True)),
-        _MARGIN,
-        "recomputed",
-        agrees(
-            all(
-                _relevant(stage_of(d, 1), m) < len(stage_of(d, 1))
-                for d in (32, 44, 56)
-                for m in MARGINS
-            )
-        ),
-        "one block can only be copied; the target ResNet-20 is the exception, and there ResNet-14 "
-        "does best",
-    )
-
-
-def _signs_of(depth: int, margin: float) -> str:
-    return "/".join(str(n) for n in verdict_counts(np.log(stage_of(depth, 1)), margin))
-
-
-def _resnet14_alone() -> Claim:
-    pairs = [("20>32", "14>32"), ("20>56", "14>56")]
-    gaps = [_mismatch(w, m, (1,)) - _mismatch(b, m, (1,)) for b, w in pairs for m in MARGINS]
-    return Claim(
-        "resnet14-singled-out",
-        "Sec. 3.2, Table 3",
-        "having relevant blocks only is why ResNet-14 in particular transfers poorly",
-        "ResNet-14 1.07, ResNet-20 1.07 1.07",
-        "signature of ResNet-20 minus ResNet-14 to ResNet-32 and ResNet-56: "
-        + " ".join(f"{g:.2f}" for g in gaps),
-        f"exact counts; {_MARGIN}",
-        "consistency",
-        agrees(all(gap > 0 for gap in gaps)),
-        "ResNet-20 has relevant blocks only too, so the argument foretells the same for it, while "
-        "Chen et al. 2021c find it better than ResNet-14 for both targets",
-    )
-
-
-def _early() -> Claim:
-    places = {
-        d: [i + 1 for i, v in enumerate(stage_of(d, 1)) if v <= 1 + HALF] for d in (32, 44, 56)
-    }
+def early_blocks(depths: Sequence[int]) -> Finding:
+    """Ask whether most blocks that do not exceed 1 stand in the first half of stage 1."""
+    places = {d: [i + 1 for i, v in enumerate(blocks_of(d, 1)) if v <= 1 + HALF] for d in depths}
     every = [(i, d) for d, blocks in places.items() for i in blocks]
-    early = sum(i <= len(stage_of(d, 1)) / 2 for i, d in every)
-    return Claim(
-        "early-blocks",
-        "Sec. 3.2, Table 3",
-        "most blocks that are not relevant stand early in stage 1",
-        _row(1),
-        f"{early} of {len(every)} stand in the first half: "
-        + ", ".join(f"ResNet-{d} block {' '.join(map(str, b))}" for d, b in places.items()),
-        "+-.005 from the printed digits; at a margin of .02 block 1 of ResNet-56 joins them",
-        "recomputed",
-        agrees(2 * early > len(every)),
-        "does not hang on the missing stds",
+    early = sum(i <= len(blocks_of(d, 1)) / 2 for i, d in every)
+    where = ", ".join(f"ResNet-{d} block {' '.join(map(str, b))}" for d, b in places.items())
+    return _beside_stage_1(2 * early > len(every), early=early, number=len(every), where=where)
+
+
+def relevant_made(
+    source: int,
+    target: int,
+    maps: Sequence[str],
+    margins: Sequence[float],
+    than_target: str,
+    beside: Sequence[str] = (),
+) -> Finding:
+    """Ask whether maps of stage 1 make `fewer` or `more` relevant blocks than the target has.
+
+    Maps that are only shown stand in `beside`.
+    """
+    wanted = [_relevant(blocks_of(target, 1), m) for m in margins]
+    made = [[_relevant(transformed(source, x), m) for x in (*maps, *beside)] for m in margins]
+    sign = {"more": 1, "fewer": -1}[than_target]
+    holds = [
+        all(sign * (count - goal) > 0 for count in row[: len(maps)])
+        for row, goal in zip(made, wanted, strict=True)
+    ]
+    return _beside_stage_1(decided(holds), made=made, wanted=wanted)
+
+
+def only_one_exceeds(
+    source: int, target: int, prefix: str, one: str, margins: Sequence[float]
+) -> Finding:
+    """Ask whether one alone of the maps with a prefix makes more relevant blocks than wanted."""
+    maps = [name for name in published_transforms() if name.startswith(prefix)]
+    exceeding = [
+        [
+            name.removeprefix(prefix)
+            for name in maps
+            if _relevant(transformed(source, name), m) > _relevant(blocks_of(target, 1), m)
+        ]
+        for m in margins
+    ]
+    return finding(
+        decided([names == [one] for names in exceeding]),
+        others=len(maps) - 1,
+        exceeding=[" ".join(names) for names in exceeding],
     )
 
 
-def _few_unique() -> Claim:
-    names = ("32>56 B1x5", "32>56 B12 inter")
-    maps = published_transforms()
-    made = [[_relevant(transformed(32, 1, maps[n].transform), m) for n in names] for m in MARGINS]
-    wanted = [_relevant(stage_of(56, 1), m) for m in MARGINS]
-    return Claim(
-        "few-unique-blocks",
-        "Sec. 3.2, Table 3",
-        "copying block 1 alone, or blocks 1 and 2, gives too many blocks of one sign",
-        _row(1),
-        "; ".join(
-            f"at {m}: {a} and {b} of 8 are relevant, ResNet-56 has {w}"
-            for m, (a, b), w in zip(MARGINS, made, wanted, strict=True)
+def most_orderings(stages: Sequence[int], margins: Sequence[float]) -> Finding:
+    """Ask whether the signature gives more than half of the published orderings."""
+    found = [tally(m, stages) for m in margins]
+    holds = decided([wins > ties + losses for wins, ties, losses in found])
+    texts = (
+        f"at {m}: {wins} right, {ties} ties, {losses} wrong"
+        for m, (wins, ties, losses) in zip(margins, found, strict=True)
+    )
+    return finding(holds, number=sum(found[0]), tallies="; ".join(texts))
+
+
+def signs_of_later_stages(margin: float) -> Finding:
+    """Ask whether a margin makes all of stage 2 relevant or marginal; stage 3 not above 1."""
+    second, third = (np.concatenate([blocks_of(d, s) for d in DEPTHS]) for s in (2, 3))
+    return finding(
+        bool(1 - second.min() <= margin and third.max() <= 1 + HALF),
+        ends=[second.min(), second.max(), third.min(), third.max()],
+        below=int((second < 1).sum()),
+        above=int((third > 1).sum()),
+        blocks=[len(second), len(third)],
+    )
+
+
+def fewer_relevant_later(margins: Sequence[float]) -> Finding:
+    """Ask whether stages 2 and 3 have fewer relevant blocks than stage 1."""
+    counts = [[sum(_relevant(blocks_of(d, s), m) for d in DEPTHS) for s in STAGES] for m in margins]
+    return finding(
+        decided([max(row[1:]) < row[0] for row in counts]),
+        blocks=sum(len(blocks_of(d, 1)) for d in DEPTHS),
+        relevant="; ".join(
+            f"relevant at {m}: {' '.join(map(str, row))}"
+            for m, row in zip(margins, counts, strict=True)
         ),
-        _MARGIN,
-        "recomputed",
-        agrees(all(max(row) < w for row, w in zip(made, wanted, strict=True))),
-        "both give too few relevant blocks, at either margin",
     )
 
 
-def _kept(margin: float) -> dict[str, int]:
-    """Relevant blocks of stage 1 in every published squeeze of ResNet-56 to ResNet-32."""
-    return {
-        name.removeprefix("56>32 keep"): _relevant(transformed(56, 1, one.transform), margin)
-        for name, one in published_transforms().items()
-        if name.startswith("56>32 keep")
+def weakest_source(worst: str, other: str, target: str) -> Finding:
+    """Compare accuracy lost between two tickets for a target, and orderings that one loses."""
+    lost = {
+        row["from_architecture"]: 100 * row["value"]
+        for row in figure_rows("published_elastic")
+        if row["metric"] == "barrier" and row["architecture"] == target
     }
-
-
-def _drop_first_four() -> Claim:
-    wanted = _relevant(stage_of(32, 1), 0.02)
-    found = [_kept(m)["5678"] for m in MARGINS]
-    return Claim(
-        "drop-first-four",
-        "Sec. 3.2, Table 3",
-        "dropping the first four blocks of ResNet-56 for ResNet-32 leaves too many relevant ones",
-        _row(1),
-        f"{found[0]} of 4 are relevant, ResNet-32 has {wanted}",
-        f"exact counts; {_MARGIN}",
-        "recomputed",
-        agrees(all(value > wanted for value in found)),
-        "true at either margin",
-    )
-
-
-def _drop_first_four_alone() -> Claim:
-    wanted = _relevant(stage_of(32, 1), 0.01)
-    tied = {m: [k for k, v in _kept(m).items() if v > wanted] for m in MARGINS}
-    return Claim(
-        "drop-first-four-alone",
-        "Sec. 3.2, Table 3",
-        "the count of relevant blocks explains why only dropping the first four is worse",
-        "10 other published squeezes of ResNet-56 to ResNet-32",
-        "; ".join(f"at {m} too many relevant: keep {' '.join(k)}" for m, k in tied.items()),
-        _MARGIN,
-        "consistency",
-        "cannot be checked",
-        "hangs on whether 1.02 of ResNet-56's block 1 is marginal, whose std is not printed: if it "
-        "is relevant, other squeezes have as many relevant blocks and are not worse",
-    )
-
-
-def _replicate_last() -> Claim:
-    early = transformed(32, 1, Transform.parse("0:0;1:1,3;2:2,4;3:5;4:6"))
-    late = transformed(32, 1, Transform.parse("0:0;1:1;2:2;3:3,5;4:4,6"))
-    found = [[_relevant(x, m) for x in (early, late, stage_of(44, 1))] for m in MARGINS]
-    return Claim(
-        "replicate-last-44",
-        "Sec. 3.2, Table 3",
-        "copying the last two blocks of ResNet-32 for ResNet-44 gives too many relevant ones",
-        _row(1),
-        "; ".join(
-            f"at {m}: last two {b}, first two {a}, ResNet-44 {c}"
-            for m, (a, b, c) in zip(MARGINS, found, strict=True)
-        ),
-        _MARGIN,
-        "recomputed",
-        agrees(all(b > c for _, b, c in found)),
-        "true at either margin, and copying the first two meets the target's count",
-    )
-
-
-def _replicate_last_56() -> Claim:
-    late = transformed(32, 1, published_transforms()["32>56 B34 inter"].transform)
-    found = [(_relevant(late, m), _relevant(stage_of(56, 1), m)) for m in MARGINS]
-    return Claim(
-        "replicate-last-56",
-        "Sec. 3.2, Table 3",
-        "copying later blocks of ResNet-32 for ResNet-56 gives too many relevant ones",
-        _row(1),
-        "; ".join(
-            f"at {m}: last two {a}, ResNet-56 {b}" for m, (a, b) in zip(MARGINS, found, strict=True)
-        ),
-        _MARGIN,
-        "recomputed",
-        "cannot be checked",
-        "the counts are equal if block 1 of ResNet-56 (1.02) is relevant, and too many if it is "
-        "marginal: its std is not printed",
-    )
-
-
-def _orderings(stages: tuple[int, ...], label: str, source: str) -> Claim:
-    found = [tally(m, stages) for m in MARGINS]
-    decided = {wins > ties + losses for wins, ties, losses in found}
-    return Claim(
-        f"orderings-stage-{label}",
-        source,
-        f"the number of blocks of each sign in stage {label.replace('-', ' and ')} explains which "
-        "elastic tickets do well",
-        f"{sum(found[0])} orderings of two tickets in Chen et al. 2021c",
-        "; ".join(
-            f"at {m}: {w} right, {t} ties, {n} wrong"
-            for m, (w, t, n) in zip(MARGINS, found, strict=True)
-        ),
-        f"more than half right counts as explained; {_MARGIN}",
-        "consistency",
-        "cannot be checked" if len(decided) > 1 else agrees(decided.pop()),
-        (
-            "hangs on the margin, which the missing stds would set"
-            if len(decided) > 1
-            else "at either margin"
-        )
-        + "; the orderings are read from prose, and ten share one loser",
-    )
-
-
-def _later_stages() -> Claim:
-    second = [float(v) for d in DEPTHS for v in stage_of(d, 2)]
-    third = [float(v) for d in DEPTHS for v in stage_of(d, 3)]
-    below = sum(v < 1 for v in second)
-    return Claim(
-        "later-stages",
-        "Sec. 3.2, Tables 7, 8",
-        "stage 2 has relevant and marginal blocks only, stage 3 marginal and irrelevant ones",
-        f"stage 2 {min(second):.2f} to {max(second):.2f}; stage 3 {min(third):.2f} to "
-        f"{max(third):.2f}",
-        f"{below} of {len(second)} blocks of stage 2 below 1, {sum(v > 1 for v in third)} of "
-        f"{len(third)} blocks of stage 3 above 1",
-        "+-.005 from the printed digits; 0.99 is marginal if its std is at least .005",
-        "recomputed",
-        agrees(1 - min(second) <= 0.02 and max(third) <= 1 + HALF),
-        "possible for the stds that the other tables have; the null of an untrained network has "
-        "the same order of stages",
-    )
-
-
-def _fewer_relevant() -> Claim:
-    counts = {
-        m: [sum(_relevant(stage_of(d, s), m) for d in DEPTHS) for s in (1, 2, 3)] for m in MARGINS
-    }
-    blocks = sum(len(stage_of(d, 1)) for d in DEPTHS)
-    return Claim(
-        "fewer-relevant-later",
-        "App. C, Tables 7, 8",
-        "the later stages have considerably fewer relevant blocks than stage 1",
-        f"{blocks} blocks a stage",
-        "; ".join(f"relevant at {m}: {' '.join(map(str, c))}" for m, c in counts.items()),
-        _MARGIN,
-        "recomputed",
-        agrees(all(c[1] < c[0] and c[2] < c[0] for c in counts.values())),
-        "stage 3 has none; how much fewer stage 2 has hangs on the margin",
-    )
-
-
-def _weakest() -> Claim:
-    drops = {
-        r["from_architecture"]: r["value"]
-        for r in figure_rows("published_elastic")
-        if r["metric"] == "barrier" and r["architecture"] == "resnet32"
-    }
-    worse_from = Counter(worse.partition(">")[0] for _, worse, _ in orderings())
-    return Claim(
-        "resnet14-weakest",
-        "Sec. 3.2",
-        "of the ResNets in Chen et al. 2021c the smallest, ResNet-14, transfers worst",
-        "ResNet-14, 1 of 5 depths",
-        f"accuracy lost on the way to ResNet-32: {100 * drops['resnet14']:.2f} % from ResNet-14, "
-        f"{100 * drops['resnet20']:.2f} % from ResNet-20; ResNet-14 is the worse one in "
-        f"{worse_from['14']} orderings",
-        "single runs",
-        "consistency",
-        agrees(drops["resnet14"] > drops["resnet20"]),
-        "for the target ResNet-20 it is the best source, in 3 orderings of the same work",
-    )
+    depth = worst.removeprefix("resnet")
+    losses = sum(worse.partition(">")[0] == depth for _, worse, _ in orderings())
+    return finding(lost[worst] > lost[other], lost=lost, losses=losses)

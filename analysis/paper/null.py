@@ -1,51 +1,56 @@
-"""Published spectra beside that of an untrained network (N1): what training has to explain."""
+"""Checks against the spectrum of an untrained network (N1): what training has to explain."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ...schemas.blocks import architecture
-from ...store import PublishedSpectrum, published, published_names
+from ...store import PublishedSpectrum, published_names
 from ..nulls.initial import Fan
 from ..nulls.untrained import null
-from ..spectrum.noise import PUBLISHED_SD as SD
-from .claim import Claim, Floats, numbers
+from ..spectrum.noise import PUBLISHED_SD
+from .claim import Finding, finding, in_words
+from .printed import HALF, Floats, PrintedSpectra
 
-# Windows: from level 1 where a starting point is printed, else from the dense network.
-_WINDOWS = {"resnet50": (1, 17), "vgg16": (0, 17), "bert-base": (0, 9)}
-_ONE_SCALE, _BERT_SCALE = ("bert-base",), 0.02  # Devlin et al. 2019, their published code
 _FANS: tuple[Fan, ...] = ("fan_in", "fan_out")
-LEVEL = 0.05
 
 
-def null_of(spectrum: PublishedSpectrum, fan: Fan) -> Floats:
+def untrained_of(
+    spectrum: PublishedSpectrum, fan: Fan, levels: Sequence[int], scale: float | None = None
+) -> Floats:
     """Return the eigenvalues of N1 for the groups of a published spectrum: shape (G,).
 
-    BERT is initialised at one scale, whatever the fan.
+    Parameters
+    ----------
+    spectrum : PublishedSpectrum
+        Gives architecture and groups.
+    fan : str
+        Of the initialiser.
+    levels : sequence of int, length 2
+        The window.
+    scale : float, optional
+        The one scale at which all layers are initialised, whatever the fan.
     """
-    name, window = spectrum.architecture, _WINDOWS.get(spectrum.architecture, (0, 16))
-    one = (
-        {x.name: _BERT_SCALE for x in architecture(name).counted()} if name in _ONE_SCALE else None
-    )
-    found = null(name, by=spectrum.by, fan=fan, levels=window, scales=one)
+    name, (first, last) = spectrum.architecture, levels
+    one = None if scale is None else {x.name: scale for x in architecture(name).counted()}
+    found = null(name, by=spectrum.by, fan=fan, levels=(first, last), scales=one)
     by_name = dict(zip(found.names, found.eigenvalue, strict=True))
-    return np.array([by_name[name] for name in spectrum.names])
+    return np.array([by_name[group] for group in spectrum.names])
 
 
-def distance(spectrum: PublishedSpectrum, expected: Floats) -> tuple[float, float]:
-    """Compare a spectrum with its null by centred log-ratios.
+def p_of_null(spectrum: PublishedSpectrum, expected: Floats) -> float:
+    """Compare a spectrum with its null by centred log-ratios; return p.
 
-    Returns
-    -------
-    statistic, p : float
-        Q = sum of squared differences over SD^2, and its chi-square tail with G - 1 degrees of
-        freedom: the common factor of shares is free.
+    Squared differences over the variance of a published spectrum have a chi-square sum of G - 1
+    degrees of freedom: the common factor of shares is free.
     """
     from scipy.special import chdtrc
 
     gap = np.log(spectrum.eigenvalue) - np.log(expected)
-    statistic = float(((gap - gap.mean()) ** 2).sum() / SD**2)
-    return statistic, float(chdtrc(len(gap) - 1, statistic))
+    statistic = float(((gap - gap.mean()) ** 2).sum() / PUBLISHED_SD**2)
+    return float(chdtrc(len(gap) - 1, statistic))
 
 
 def correlation(spectrum: PublishedSpectrum, expected: Floats) -> float:
@@ -55,72 +60,56 @@ def correlation(spectrum: PublishedSpectrum, expected: Floats) -> float:
     return float(np.corrcoef(spectrum.eigenvalue, expected)[0, 1])
 
 
-def claims() -> list[Claim]:
-    """Hold every printed spectrum against N1 with both fans of the initialiser."""
-    spectra = [published(name) for name in published_names()]
-    return [*(_beside(spectrum, len(spectra)) for spectrum in spectra), _fixed_point()]
+def beside_untrained(
+    spectra: PrintedSpectra,
+    windows: Mapping[str, Sequence[int]],
+    scales: Mapping[str, float],
+    level: float,
+) -> Finding:
+    """Ask whether a spectrum is told from N1 with every fan; pretrained weights decide nothing.
 
-
-def _beside(spectrum: PublishedSpectrum, tests: int) -> Claim:
-    equal = spectrum.architecture in _ONE_SCALE
-    fans = _FANS[:1] if equal else _FANS
-    nulls = [null_of(spectrum, fan) for fan in fans]
-    p = [distance(spectrum, expected)[1] for expected in nulls]
-    told = max(p) < LEVEL / tests
-    decided = told and spectrum.pretraining == "none"
-    return Claim(
-        f"null-{spectrum.name.removeprefix('published:')}",
-        f"{spectrum.source.partition('), ')[2]}; Sec. 3.1",
-        "the eigenvalues are not a mere reflection of pretraining and initialisation",
-        numbers(spectrum.eigenvalue, ".2f"),
-        "; ".join(
-            _against(spectrum, *each)
-            for each in zip(("one scale",) if equal else fans, nulls, strict=True)
+    Windows and single scales go by architecture; the level is divided by all published spectra.
+    """
+    (spectrum,) = spectra
+    name, tests = spectrum.architecture, len(published_names())
+    scale = scales.get(name)
+    fans = _FANS if scale is None else _FANS[:1]
+    nulls = [untrained_of(spectrum, fan, windows[name], scale) for fan in fans]
+    told = max(p_of_null(spectrum, expected) for expected in nulls) < level / tests
+    fresh = spectrum.pretraining == "none"
+    case = ("told" if told else "alike") + ("" if fresh else ", pretrained")
+    return finding(
+        True if told and fresh else None,
+        case,
+        beside="; ".join(
+            _beside_null(spectrum, fan if scale is None else "one scale", expected)
+            for fan, expected in zip(fans, nulls, strict=True)
         ),
-        f"sd {SD:.4f} of log lambda (.008 between seeds, .0029 of rounding); told apart where "
-        f"p < .05/{tests} with both fans",
-        "recomputed",
-        "agrees" if decided else "cannot be checked",
-        _reason(spectrum, told),
+        sd=PUBLISHED_SD,
+        tests=tests,
     )
 
 
-def _against(spectrum: PublishedSpectrum, fan: str, expected: Floats) -> str:
-    r, (_, p) = correlation(spectrum, expected), distance(spectrum, expected)
-    told = "" if np.isnan(r) else f"correlation {r:.3f}, "
-    gap = numbers(spectrum.eigenvalue - expected, "+.3f")
-    return f"{fan}: null {numbers(expected)}, {told}printed minus null {gap}, p {p:.2g}"
+def _beside_null(spectrum: PublishedSpectrum, fan: str, expected: Floats) -> str:
+    r = correlation(spectrum, expected)
+    template = "{fan}: null {null:.3f}, {told}printed minus null {gap:+.3f}, p {p:.2g}"
+    values = {
+        "fan": fan,
+        "null": expected,
+        "told": "" if np.isnan(r) else f"correlation {r:.3f}, ",
+        "gap": spectrum.eigenvalue - expected,
+        "p": p_of_null(spectrum, expected),
+    }
+    return in_words(template, values)
 
 
-def _reason(spectrum: PublishedSpectrum, told: bool) -> str:
-    base = (
-        "an untrained network gives something else; what is left speaks of training"
-        if told
-        else "an untrained network gives the same within seeds and rounding: this "
-        "spectrum shows nothing of training or task, though it rules neither out"
-    )
-    if spectrum.pretraining != "none":
-        base += (
-            "; but the weights are pretrained, so the null proper needs their measured scales, "
-            "which are not printed"
-        )
-    return base
-
-
-def _fixed_point() -> Claim:
-    spectrum = published("bert-base-mlm")
-    layers = len(spectrum.names)
-    expected = null_of(spectrum, "fan_in")
-    return Claim(
-        "bert-fixed-point",
-        "App. B, Table 6",
-        "that all layers of BERT are marginal suggests a fixed point of the flow",
-        numbers(spectrum.eigenvalue, ".2f"),
-        f"N1 of {layers} equal layers: {expected.min():.3f} to {expected.max():.3f}, before any "
-        "training",
-        "+-.005 from the printed digits; N1 is exact",
-        "recomputed",
-        "cannot be checked",
-        "twelve layers of one shape and one scale keep equal shares without any training: "
-        "eigenvalues of 1 are the null, no evidence of a fixed point",
+def flat_without_training(spectra: PrintedSpectra, levels: Sequence[int], scale: float) -> Finding:
+    """Ask whether eigenvalues of 1 need training: where N1 has them, they decide nothing."""
+    (spectrum,) = spectra
+    expected = untrained_of(spectrum, "fan_in", levels, scale)
+    return finding(
+        None if np.abs(expected - 1).max() <= HALF else True,
+        layers=len(expected),
+        least=expected.min(),
+        most=expected.max(),
     )

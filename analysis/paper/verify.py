@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any
 
 from ...schemas.errors import UsageError, did_you_mean
+from ...store import PublishedSpectrum, published
 from ..result import Result, frame
-from .claim import CLAIM_VERDICTS, Claim, ClaimVerdict, Kind
+from .claim import CLAIM_VERDICTS, REMARK, Claim, ClaimKind, ClaimVerdict, Finding, in_words
+from .statements import Statement, common_words, statements
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Claim", "ClaimVerdict", "Kind", "Verification", "verify"]
+__all__ = ["Claim", "ClaimVerdict", "ClaimKind", "Verification", "verify"]
 
+_TEXT_FIELDS = ("id", "source", "claim", "printed", "checked", "tolerance")
 PAPER = "Redman et al. 2021 (arXiv 2110.03210)"
 
 
@@ -28,7 +32,8 @@ class Verification(Result):
     paper : str
         The paper.
     claims : tuple of Claim
-        In the order of the text: the theory, Sec. 3.1 with its tables, the null model, Sec. 3.2.
+        In the order of the text: the theory, Sec. 3.1 with its tables, the null model, Sec. 3.2;
+        among them what rgtool itself remarks.
     """
 
     paper: str
@@ -46,9 +51,18 @@ class Verification(Result):
         return tuple(c for c in self.claims if c.verdict == "contradiction inside the paper")
 
     @property
+    def remarks(self) -> tuple[Claim, ...]:
+        """What rgtool says of the printed numbers and the paper does not."""
+        return tuple(c for c in self.claims if c.verdict == REMARK)
+
+    @property
     def title(self) -> str:
         """One line that says what this is."""
-        return f"{len(self.claims)} claims of {self.paper} against the numbers it prints"
+        remarks = len(self.remarks)
+        return (
+            f"{len(self.claims) - remarks} claims of {self.paper} against the numbers it prints, "
+            f"and {remarks} remarks of rgtool"
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -58,6 +72,7 @@ class Verification(Result):
             "rounding counts in the paper's favour: a claim disagrees only where no numbers that "
             "round to the printed ones meet it",
             "there are no masks and no seeds behind printed numbers: to agree is not to be proved",
+            "a remark of rgtool is no claim of the paper and counts neither for nor against it",
             counts,
         )
 
@@ -114,26 +129,52 @@ def verify(paper: str = "paper") -> Verification:
         raise UsageError(
             f"no figures of '{paper}' come with rgtool: rgtool verify paper checks {PAPER}"
         )
-    claims = tuple(claim for chapter in _chapters() for claim in chapter())
-    assert all(claim.kind in get_args(Kind) for claim in claims)
-    return Verification(PAPER, claims)
+    return Verification(PAPER, tuple(checked(one) for one in statements()))
 
 
-def _chapters() -> tuple[Callable[[], list[Claim]], ...]:
-    from . import bounds as verify_bounds
-    from . import elastic as verify_elastic
-    from . import flow as verify_flow
-    from . import null as verify_null
-    from . import rules as verify_rules
-    from . import theory as verify_theory
-    from . import transfer as verify_transfer
+def checked(statement: Statement) -> Claim:
+    """Hold one statement of the paper against the numbers."""
+    from .checks import CHECKS
 
-    return (
-        verify_theory.claims,
-        verify_flow.claims,
-        verify_rules.claims,
-        verify_bounds.claims,
-        verify_transfer.claims,
-        verify_null.claims,
-        verify_elastic.claims,
-    )
+    spectra = [published(name) for name in statement.spectra]
+    found = Finding(None)
+    if statement.check:
+        check = CHECKS[statement.check]
+        found = check(*([spectra] if spectra else []), **statement.given)
+    verdict = _verdict_of(statement, found.holds)
+    values = common_words() | {**statement.given} | _spectra_values(spectra) | {**found.values}
+    texts = {name: in_words(getattr(statement, name), values) for name in _TEXT_FIELDS}
+    why = statement.why
+    reason = why if isinstance(why, str) else why[found.case or verdict]
+    return Claim(**texts, kind=statement.kind, verdict=verdict, why=in_words(reason, values))
+
+
+def _verdict_of(statement: Statement, holds: bool | None) -> ClaimVerdict:
+    if statement.remark:
+        return REMARK
+    if statement.verdict is not None:
+        return statement.verdict
+    if holds is None:
+        return "cannot be checked"
+    return "agrees" if holds else statement.otherwise
+
+
+def _spectra_values(spectra: Sequence[PublishedSpectrum]) -> dict[str, Any]:
+    """Return what texts may say of the spectra: all of them, and the first by name."""
+    if not spectra:
+        return {}
+    first = spectra[0]
+    return {
+        "eigenvalue": tuple(s.eigenvalue for s in spectra),
+        "std": tuple(s.std for s in spectra),
+        "start": tuple(s.share_start for s in spectra),
+        "with_std": "; ".join(_with_std(s) for s in spectra),
+        "name": first.name.removeprefix("published:"),
+        "task": first.task,
+        "tables": first.source.partition("), ")[2],
+    }
+
+
+def _with_std(spectrum: PublishedSpectrum) -> str:
+    pairs = zip(spectrum.eigenvalue, spectrum.std, strict=True)
+    return " ".join(f"{v:.2f}" + (f"+-{s:.3g}" if math.isfinite(s) else "") for v, s in pairs)

@@ -21,7 +21,8 @@ def verify(
 
     Eigenvalues, starting points and tables are held against each other, against identities of
     shares and against the spectrum of an untrained network. It is a report: claims that disagree
-    are no failure. --json, --csv and --md give numbers, tolerance and reason of every claim.
+    are no failure, and what rgtool remarks beyond them counts neither way. --json, --csv and --md
+    give numbers, tolerance and reason of every claim.
 
     Example: rgtool verify paper
     """

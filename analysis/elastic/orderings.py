@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from ...schemas.transform import Transform
 from ...store import published
 from ...store.figures import figure_rows
-from ..elastic.blocks import NormalBlocks, Stages, of_published
-from ..elastic.scores import TIE, Scoring, scores
+from .blocks import NormalBlocks, Stages, of_published
+from .scores import TIE, Scoring, scores
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
