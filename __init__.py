@@ -10,23 +10,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rgtool.analysis.against import against_published
-    from rgtool.analysis.classify import classify
-    from rgtool.analysis.collapse import collapse
-    from rgtool.analysis.compare import compare
-    from rgtool.analysis.eigen import eigen
-    from rgtool.analysis.forecast import forecast
-    from rgtool.analysis.gamma import gamma
-    from rgtool.analysis.gamma_shared import shared_gamma
-    from rgtool.analysis.match import match
-    from rgtool.analysis.match_all import match_all
-    from rgtool.analysis.null import null
-    from rgtool.analysis.nulls import nulls_of
-    from rgtool.analysis.power import power
-    from rgtool.analysis.predict import predict
-    from rgtool.analysis.semigroup import semigroup
-    from rgtool.analysis.spectra import spectra
-    from rgtool.analysis.verify import verify
+    from rgtool.analysis.classes.against import against_published
+    from rgtool.analysis.classes.classify import classify
+    from rgtool.analysis.classes.compare import compare
+    from rgtool.analysis.classes.predict import predict
+    from rgtool.analysis.classes.semigroup import semigroup
+    from rgtool.analysis.collapse.estimate import collapse
+    from rgtool.analysis.elastic.match import match
+    from rgtool.analysis.elastic.match_all import match_all
+    from rgtool.analysis.gamma.estimate import gamma
+    from rgtool.analysis.gamma.shared import shared_gamma
+    from rgtool.analysis.nulls.beside import nulls_of
+    from rgtool.analysis.nulls.untrained import null
+    from rgtool.analysis.paper.verify import verify
+    from rgtool.analysis.spectrum.eigen import eigen
+    from rgtool.analysis.spectrum.forecast import forecast
+    from rgtool.analysis.spectrum.many import spectra
+    from rgtool.analysis.spectrum.power import power
     from rgtool.runner.experiment import run
     from rgtool.runner.recipes import recipe
     from rgtool.schemas.errors import RgtoolError
@@ -39,26 +39,26 @@ _HOMES = {
     "Recipe": "rgtool.schemas.recipe",
     "RgtoolError": "rgtool.schemas.errors",
     "Store": "rgtool.store",
-    "against_published": "rgtool.analysis.against",
-    "classify": "rgtool.analysis.classify",
-    "collapse": "rgtool.analysis.collapse",
-    "compare": "rgtool.analysis.compare",
-    "eigen": "rgtool.analysis.eigen",
-    "forecast": "rgtool.analysis.forecast",
-    "match": "rgtool.analysis.match",
-    "match_all": "rgtool.analysis.match_all",
-    "gamma": "rgtool.analysis.gamma",
-    "null": "rgtool.analysis.null",
-    "nulls_of": "rgtool.analysis.nulls",
-    "power": "rgtool.analysis.power",
-    "predict": "rgtool.analysis.predict",
+    "against_published": "rgtool.analysis.classes.against",
+    "classify": "rgtool.analysis.classes.classify",
+    "collapse": "rgtool.analysis.collapse.estimate",
+    "compare": "rgtool.analysis.classes.compare",
+    "eigen": "rgtool.analysis.spectrum.eigen",
+    "forecast": "rgtool.analysis.spectrum.forecast",
+    "match": "rgtool.analysis.elastic.match",
+    "match_all": "rgtool.analysis.elastic.match_all",
+    "gamma": "rgtool.analysis.gamma.estimate",
+    "null": "rgtool.analysis.nulls.untrained",
+    "nulls_of": "rgtool.analysis.nulls.beside",
+    "power": "rgtool.analysis.spectrum.power",
+    "predict": "rgtool.analysis.classes.predict",
     "published": "rgtool.store",
     "recipe": "rgtool.runner.recipes",
     "run": "rgtool.runner.experiment",
-    "semigroup": "rgtool.analysis.semigroup",
-    "shared_gamma": "rgtool.analysis.gamma_shared",
-    "spectra": "rgtool.analysis.spectra",
-    "verify": "rgtool.analysis.verify",
+    "semigroup": "rgtool.analysis.classes.semigroup",
+    "shared_gamma": "rgtool.analysis.gamma.shared",
+    "spectra": "rgtool.analysis.spectrum.many",
+    "verify": "rgtool.analysis.paper.verify",
 }
 
 __all__ = [

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .contrast import DRAWS, centred, contrast, helmert
-from .verdicts import ALPHA, default_margin, holm
+from .spectrum.verdicts import ALPHA, default_margin, holm
+from .stats.contrast import DRAWS, centred, contrast, helmert
 
 Floats = NDArray[np.float64]
 SameVerdict = Literal["same", "different", "undecided"]

@@ -24,7 +24,7 @@ import polars as pl
 from machine import apart, machine, peak
 
 from rgtool import Store, eigen
-from rgtool.analysis.spectra import spectra
+from rgtool.analysis.spectrum.many import spectra
 from rgtool.schemas.blocks import architecture
 from store import LEVELS, SEEDS, make_compacted
 

@@ -35,16 +35,16 @@ import numpy as np
 import scipy
 from machine import machine
 
-from rgtool.analysis.clusters import cluster, coassignment, stability
-from rgtool.analysis.contrast import centred, helmert
-from rgtool.analysis.criteria import shares_of
-from rgtool.analysis.distances import clr_points, condensed
-from rgtool.analysis.intervals import estimate
-from rgtool.analysis.moderation import moderate
-from rgtool.analysis.pairwise import pair_tests
+from rgtool.analysis.classes.clusters import cluster, coassignment, stability
+from rgtool.analysis.classes.criteria import shares_of
+from rgtool.analysis.classes.distances import clr_points, condensed
+from rgtool.analysis.classes.pairs import pair_tests
+from rgtool.analysis.classes.printed import mean_noise
 from rgtool.analysis.same_class import same_class
-from rgtool.analysis.unmatched import mean_noise
-from rgtool.analysis.verdicts import holm
+from rgtool.analysis.spectrum.intervals import estimate
+from rgtool.analysis.spectrum.verdicts import holm
+from rgtool.analysis.stats.contrast import centred, helmert
+from rgtool.analysis.stats.moderation import moderate
 
 SEED_SD, SEEDS, GROUPS = 0.0068, (2, 3, 5, 10), (9, 30)
 BASE = 1.2 * np.log([1.07, 1.07, 1.07, 1.06, 1.02, 1.02, 1.0, 0.97, 0.95])

@@ -21,11 +21,11 @@ import scipy
 from class_recovery import SEED_SD, adjusted_rand
 from machine import machine, peak
 
-from rgtool.analysis.clusters import cluster, coassignment, stability
-from rgtool.analysis.evidence import spectral
-from rgtool.analysis.pairwise import draws_for, pair_tests
-from rgtool.analysis.subjects import Subject
-from rgtool.analysis.verdicts import holm
+from rgtool.analysis.classes.clusters import cluster, coassignment, stability
+from rgtool.analysis.classes.evidence import spectral
+from rgtool.analysis.classes.pairs import draws_for, pair_tests
+from rgtool.analysis.classes.subjects import Subject
+from rgtool.analysis.spectrum.verdicts import holm
 
 GROUPS, SEEDS, CLASSES, APART = 9, 3, 5, 0.05
 

@@ -17,9 +17,9 @@ import numpy as np
 import scipy
 from machine import machine
 
-from rgtool.analysis.collapse import collapse_of
-from rgtool.analysis.error_curves import ErrorCurve, Family
-from rgtool.analysis.joint_law import log_error
+from rgtool.analysis.collapse.estimate import collapse_of
+from rgtool.analysis.collapse.joint_law import log_error
+from rgtool.analysis.curves.family import ErrorCurve, Family
 
 PSI, CHANCE, WIDTHS, LEVELS = 1.2, 0.9, (4, 6, 8, 12), 22
 

@@ -19,7 +19,7 @@ import numpy as np
 import scipy
 from machine import machine
 
-from rgtool.analysis.excess import differs
+from rgtool.analysis.nulls.excess import differs
 from rgtool.analysis.same_class import same_class
 
 SEED_SD, SHIFT, ALPHA = 0.0068, 0.02, 0.05

@@ -20,17 +20,17 @@ from collections import Counter
 import numpy as np
 from machine import machine
 
-from rgtool.analysis.elastic_maps import candidates
-from rgtool.analysis.elastic_orderings import (
+from rgtool.analysis.elastic.maps import candidates
+from rgtool.analysis.elastic.match import match_of
+from rgtool.analysis.elastic.orderings import (
     concordance,
     jittered,
     orderings,
     published_blocks,
     published_theta,
 )
-from rgtool.analysis.elastic_scores import Scoring
-from rgtool.analysis.match import match_of
-from rgtool.analysis.null import NullSpectrum, null
+from rgtool.analysis.elastic.scores import Scoring
+from rgtool.analysis.nulls.untrained import NullSpectrum, null
 
 ROWS: tuple[tuple[str, Scoring, tuple[int, ...]], ...] = (
     ("w1", Scoring("w1"), (1, 2, 3)),

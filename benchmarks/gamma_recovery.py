@@ -26,12 +26,12 @@ import numpy as np
 import scipy
 from machine import machine
 
-from rgtool.analysis.critical import log_error
-from rgtool.analysis.critical_fit import Fit, Problem, fit
-from rgtool.analysis.gamma_gates import LEAST_RISE
-from rgtool.analysis.gamma_shared import MARGIN
-from rgtool.analysis.profile import profile
-from rgtool.analysis.shared_exponent import shared_exponent
+from rgtool.analysis.gamma.common import shared_exponent
+from rgtool.analysis.gamma.fit import Fit, Problem, fit
+from rgtool.analysis.gamma.gates import LEAST_RISE
+from rgtool.analysis.gamma.power_law import log_error
+from rgtool.analysis.gamma.profile import profile
+from rgtool.analysis.gamma.shared import MARGIN
 
 GAMMAS, ONSETS, LEVELS, NOISES = (0.15, 0.5, 1.0, 2.0), (0.05, 0.2), (17, 30), (0.01, 0.02, 0.034)
 EPS_NP, CHANCE = 0.06, 0.9

@@ -21,9 +21,9 @@ import scipy
 from machine import machine
 
 from rgtool.analysis import flow
-from rgtool.analysis.initial_scale import initial_scale_kept, initial_scales
-from rgtool.analysis.intervals import Method, estimate
-from rgtool.analysis.linearity import linearity
+from rgtool.analysis.nulls.initial import initial_scale_kept, initial_scales
+from rgtool.analysis.spectrum.intervals import Method, estimate
+from rgtool.analysis.spectrum.linearity import linearity
 from rgtool.schemas.blocks import architecture
 
 LOG_S = 1.2 * np.log([1.07, 1.07, 1.07, 1.06, 1.02, 1.02, 1.0, 0.97, 0.95])

@@ -27,8 +27,8 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from rgtool.analysis.collapse_fit import Fit, best_collapse
-from rgtool.analysis.collapse_quality import critical, curves_of
+from rgtool.analysis.collapse.fit import Fit, best_collapse
+from rgtool.analysis.collapse.quality import critical, curves_of
 
 P_C = 0.592746
 T_C = 2 / math.log(1 + math.sqrt(2))

@@ -3,7 +3,7 @@
     python benchmarks/real_spectra.py --data DIR --store STORE
     python benchmarks/real_spectra.py --store STORE --only digits
 
-Two networks on the digits of scikit-learn, on Fashion-MNIST and on CIFAR-10 (class-balanced subsets
+Two networks on the 8x8 digits, on Fashion-MNIST and on CIFAR-10 (class-balanced subsets
 of the last two); five seeds each. Three experiments of every pair prune 20 % of the weights twelve
 times: by magnitude, at random, and by magnitude with the masks re-initialised and trained again
 (which moves accuracies; the masks, so the spectrum, are those of its parent by construction). A
@@ -25,7 +25,7 @@ from machine import machine
 
 import rgtool
 from rgtool import RgtoolError, Store
-from rgtool.analysis.tables import interval, number, text_table
+from rgtool.analysis.result import interval, number, text_table
 
 SEEDS, LEVELS = 5, 12
 NETWORKS: dict[tuple[str, str], dict[str, Any]] = {

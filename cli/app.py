@@ -8,52 +8,53 @@ from typing import Annotated
 import typer
 
 from ..schemas.errors import RgtoolError
-from .bench import bench
-from .classify import classify
-from .collapse import collapse
-from .compact import compact
-from .compare import compare
-from .demo import demo
-from .doctor import doctor
-from .eigen import eigen
-from .forecast import forecast
-from .gamma import gamma
-from .import_ import import_
-from .ls import ls
-from .match import match
-from .null import null
-from .plot import plot
-from .power import power
-from .predict import predict
-from .recipes import recipes
-from .run import run
-from .semigroup import semigroup
-from .show import show
-from .sql import sql
+from .analyse.classify import classify
+from .analyse.collapse import collapse
+from .analyse.compare import compare
+from .analyse.eigen import eigen
+from .analyse.forecast import forecast
+from .analyse.gamma import gamma
+from .analyse.match import match
+from .analyse.null import null
+from .analyse.plot import plot
+from .analyse.power import power
+from .analyse.predict import predict
+from .analyse.semigroup import semigroup
+from .analyse.verify import verify
+from .run.bench import bench
+from .run.demo import demo
+from .run.recipes import recipes
+from .run.run import run
+from .store.compact import compact
+from .store.doctor import doctor
+from .store.import_ import import_
+from .store.ls import ls
+from .store.show import show
+from .store.sql import sql
 from .terminal import CLOSED, OutputClosed, abandon, flush, prepare_streams, say
-from .verify import verify
 
 INTERRUPTED = 130  # 128 + SIGINT: what typer makes of Ctrl-C
 
 app = typer.Typer(
     name="rgtool",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-COMMANDS = (
-    run, recipes, bench, import_,
-    ls, show, sql, compact,
-    eigen, semigroup, null, power,
-    classify, compare, predict,
-    match,
-    gamma, collapse, forecast,
-    plot, verify, demo, doctor,
-)  # fmt: skip
-for command in COMMANDS:
-    app.command(command.__name__.rstrip("_"))(command)  # `import` is no name in Python
+COMMANDS = {
+    "Run": (run, recipes, bench, demo),
+    "Store": (import_, ls, show, sql, compact, doctor),
+    "Analyse": (
+        eigen, semigroup, null, power, plot,
+        classify, compare, predict, match,
+        gamma, collapse, forecast, verify,
+    ),
+}  # fmt: skip
+for group, commands in COMMANDS.items():
+    for command in commands:
+        name = command.__name__.rstrip("_")  # `import` is no name in Python
+        app.command(name, rich_help_panel=group)(command)
 
 
 def _print_version(wanted: bool) -> None:

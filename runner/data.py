@@ -21,6 +21,7 @@ from .archive import read_arrays
 from .images import Images
 
 DATA_VARIABLE = "RGTOOL_DATA"
+_DIGITS = Path(__file__).parent / "digits" / "digits.csv.gz"
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
 _MOST_CLASSES = 100_000
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -81,13 +82,11 @@ def find(folder: Path | None = None) -> dict[str, Path | None]:
 
 
 def _digits(folder: Path) -> Images:
-    # 1797 images of 8x8 pixels with 17 grey levels (Alpaydin & Kaynak 1998), bundled with
-    # scikit-learn. It has no split of its own: every fifth image of each class is the test set.
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    x = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
-    y = bunch.target.astype(np.int64)
+    # 17 grey levels (Alpaydin & Kaynak 1998). There is no split: every fifth image of each class
+    # is the test set.
+    rows = np.loadtxt(_DIGITS, delimiter=",", dtype=np.int64)
+    x = np.rint(rows[:, :-1].reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
+    y = rows[:, -1].copy()
     test = np.zeros(len(y), dtype=bool)
     for label in range(10):
         test[np.flatnonzero(y == label)[4::5]] = True

@@ -310,7 +310,7 @@ def serve() -> None:
     import scipy.stats  # noqa: F401
     import torch
 
-    import rgtool.analysis.eigen
+    import rgtool.analysis.spectrum.eigen
     import rgtool.cli.app
     import rgtool.store.importers.imports  # noqa: F401
 

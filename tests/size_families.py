@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from stores import counts, describe, write_record
 
-from rgtool.analysis.error_curves import ErrorCurve, Family
-from rgtool.analysis.joint_law import log_error
+from rgtool.analysis.collapse.joint_law import log_error
+from rgtool.analysis.curves.family import ErrorCurve, Family
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.recipe import Recipe
 

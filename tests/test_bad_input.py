@@ -11,7 +11,7 @@ import pytest
 import stores
 
 from rgtool import Store
-from rgtool.analysis.tables import interval, number
+from rgtool.analysis.result import interval, number
 from rgtool.cli import main
 from rgtool.schemas import record
 from rgtool.schemas.blocks import Layer, architecture

@@ -16,21 +16,21 @@ from size_families import CHANCE, GAMMA, PHI, PSI, columns, family, write_csv, w
 from stores import write_run
 
 import rgtool
-from rgtool.analysis.collapse import collapse, collapse_of, collapse_table
-from rgtool.analysis.collapse_fit import best_collapse
-from rgtool.analysis.collapse_quality import Curves, critical, curves_of, quality, shift
-from rgtool.analysis.collapse_result import Collapse
-from rgtool.analysis.error_curves import (
+from rgtool.analysis.collapse.estimate import collapse, collapse_of, collapse_table
+from rgtool.analysis.collapse.fit import best_collapse
+from rgtool.analysis.collapse.joint_law import log_error
+from rgtool.analysis.collapse.quality import Curves, critical, curves_of, quality, shift
+from rgtool.analysis.collapse.result import Collapse
+from rgtool.analysis.curves.curve import ASSUMED_SD, curve_of_file
+from rgtool.analysis.curves.family import (
     ErrorCurve,
     Family,
     family_of,
     family_of_columns,
     family_of_counts,
 )
-from rgtool.analysis.error_noise import noise_draws, noise_of
-from rgtool.analysis.joint_law import log_error
-from rgtool.analysis.pruning_curve import ASSUMED_SD, curve_of_file
-from rgtool.analysis.simplex import minimise
+from rgtool.analysis.curves.scatter import noise_draws, noise_of
+from rgtool.analysis.stats.simplex import minimise
 from rgtool.schemas.blocks import size_of
 from rgtool.schemas.errors import RgtoolError, UsageError
 from rgtool.schemas.recipe import Recipe

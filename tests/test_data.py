@@ -19,6 +19,7 @@ import pytest
 from experiments import go, results, synthetic
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.datasets import load_digits
 
 from rgtool.runner import data
 from rgtool.runner.data import Images, load
@@ -49,6 +50,28 @@ def assert_sound(images: Images) -> None:
 
 
 # Digits.
+
+
+def test_digits_are_those_of_scikit_learn() -> None:
+    oracle = load_digits()
+    rows = np.loadtxt(data._DIGITS, delimiter=",")
+    np.testing.assert_array_equal(rows[:, :-1], oracle.data, strict=True)
+    np.testing.assert_array_equal(rows[:, -1], oracle.target)
+    images, fifth = load("digits"), np.zeros(1797, bool)
+    for label in range(10):
+        fifth[np.flatnonzero(oracle.target == label)[4::5]] = True
+    pixels = np.rint(oracle.images * (255 / 16)).astype(np.uint8)[..., None]
+    for part, places in (("train", ~fifth), ("test", fifth)):
+        x, y = getattr(images, f"x_{part}"), getattr(images, f"y_{part}")
+        np.testing.assert_array_equal(x, pixels[places], strict=True)
+        np.testing.assert_array_equal(y, oracle.target[places].astype(np.int64), strict=True)
+
+
+def test_digits_keep_their_hash() -> None:
+    """Runs record it, and go on upon the same data alone."""
+    assert load("digits").sha256 == (
+        "3baeb8053ef4be8b3373d48b5836a8071b23b35e392d6068b06c37e50f02811d"
+    )
 
 
 def test_digits_are_split_by_class() -> None:

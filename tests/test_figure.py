@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from rgtool.cli import main
-from rgtool.cli.figure import check_figure, draw_figure, is_figure, write_figure
+from rgtool.cli.analyse.figure import check_figure, draw_figure, is_figure, write_figure
 from rgtool.schemas.errors import RgtoolError, UsageError
 
 R56, R32 = "published:resnet56-cifar10", "published:resnet32-cifar10"
 
 
 def figure():
-    from rgtool.analysis.plot_style import new_figure
+    from rgtool.analysis.plots.style import new_figure
 
     return new_figure(1, 1, (1.0, 1.0))[0]
 

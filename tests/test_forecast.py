@@ -15,8 +15,8 @@ from stores import write_run
 from synthetic import counts, first_levels, replicator, without
 
 import rgtool
-from rgtool.analysis.eigen import spectrum_of
-from rgtool.analysis.forecast import collapse_level, flow_levels, forecast_of
+from rgtool.analysis.spectrum.eigen import spectrum_of
+from rgtool.analysis.spectrum.forecast import collapse_level, flow_levels, forecast_of
 from rgtool.schemas.errors import RgtoolError, UsageError
 from rgtool.store.counts import Counts
 

@@ -14,7 +14,11 @@ from scipy.optimize import brentq, least_squares
 from scipy.stats import f as f_distribution
 
 import rgtool
-from rgtool.analysis.critical import (
+from rgtool.analysis.curves.curve import curve_of_published, make_curve
+from rgtool.analysis.gamma.estimate import gamma, gamma_of
+from rgtool.analysis.gamma.fit import Problem, fit, refit
+from rgtool.analysis.gamma.gates import Noise, judge, rises, sparse_slope
+from rgtool.analysis.gamma.power_law import (
     LOG_D_HI,
     LOG_G,
     Eq14,
@@ -27,11 +31,7 @@ from rgtool.analysis.critical import (
     other_sign,
     to_eq14,
 )
-from rgtool.analysis.critical_fit import Problem, fit, refit
-from rgtool.analysis.gamma import gamma, gamma_of
-from rgtool.analysis.gamma_gates import Noise, judge, rises, sparse_slope
-from rgtool.analysis.profile import profile
-from rgtool.analysis.pruning_curve import curve_of_published, make_curve
+from rgtool.analysis.gamma.profile import profile
 from rgtool.store.published_curves import published_curve, published_curve_names
 
 SIGN = dict(
@@ -435,7 +435,7 @@ def test_a_refused_result_has_no_numbers_and_still_prints():
 
 
 def test_the_figure_shows_data_fit_band_and_profile(tmp_path):
-    from rgtool.analysis.plot import save
+    from rgtool.analysis.plots.figures import save
 
     figure = rgtool.gamma(None, "published:renda2020-resnet56").plot()
     left, right = figure.get_axes()

@@ -7,7 +7,7 @@ import pytest
 import stores
 
 from rgtool import RgtoolError, Store, classify
-from rgtool.analysis.critical import log_error
+from rgtool.analysis.gamma.power_law import log_error
 from rgtool.schemas.errors import UsageError
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.recipe import Recipe

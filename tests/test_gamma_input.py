@@ -13,17 +13,17 @@ from command import Cli
 from synthetic import counts as synthetic_counts
 
 import rgtool
-from rgtool.analysis.critical import LOG_G, log_error
-from rgtool.analysis.critical_fit import Problem, fit, minima
-from rgtool.analysis.gamma import gamma_of
-from rgtool.analysis.gamma_shared import (
+from rgtool.analysis.curves.curve import curve_of_counts, curve_of_file, make_curve
+from rgtool.analysis.gamma.common import shared_exponent
+from rgtool.analysis.gamma.estimate import gamma_of
+from rgtool.analysis.gamma.fit import Problem, fit, minima
+from rgtool.analysis.gamma.power_law import LOG_G, log_error
+from rgtool.analysis.gamma.shared import (
     compare_gammas,
     same_gamma,
     shared_gamma,
     shared_gamma_of,
 )
-from rgtool.analysis.pruning_curve import curve_of_counts, curve_of_file, make_curve
-from rgtool.analysis.shared_exponent import shared_exponent
 from rgtool.schemas.errors import RgtoolError, UsageError
 
 DENSITY = 0.8 ** np.arange(17)

@@ -5,27 +5,33 @@ import importlib
 import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command import Cli
 
 import rgtool
 
 PACKAGE = Path(rgtool.__file__).parent
 CLONE = Path(__file__).parents[1]
-ROOMS = ("analysis", "cli", "runner", "schemas", "store")
+Name = tuple[str, ...]  # of a module, below the package
+ROOMS = ("analysis", "cli", "runner", "schemas", "store", "studies")
 MAY_IMPORT = {
     "schemas": set(),
     "store": {"schemas"},
     "runner": {"schemas"},
     "analysis": {"schemas", "store"},
-    "cli": {"schemas", "store", "runner", "analysis"},
+    "studies": {"schemas", "store", "runner", "analysis"},
+    "cli": {"schemas", "store", "runner", "analysis", "studies"},
 }
 FORBIDDEN = {
     "runner": {"duckdb", "polars", "scipy", "statsmodels", "typer", "rich"},
     "analysis": {"torch", "torchvision", "duckdb", "typer", "rich"},
     "schemas": {"torch", "duckdb", "polars", "scipy", "typer", "rich"},
     "store": {"scipy", "statsmodels", "typer", "rich"},
+    "studies": {"duckdb", "typer", "rich"},
 }
 
 
@@ -60,6 +66,97 @@ def test_arrows_point_one_way(room: str, path: Path) -> None:
             assert first not in FORBIDDEN.get(room, set()), f"{room} may not import {first}"
 
 
+def runs(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node but those under `if TYPE_CHECKING`."""
+    if isinstance(tree, ast.If) and getattr(tree.test, "id", "") == "TYPE_CHECKING":
+        return
+    yield tree
+    for child in ast.iter_child_nodes(tree):
+        yield from runs(child)
+
+
+def module_graph() -> dict[Name, set[Name]]:
+    """The modules of the package that each imports, inside functions too."""
+    homes = {path.relative_to(PACKAGE).with_suffix("").parts: path for _, path in modules()}
+    homes = {name[:-1] if name[-1] == "__init__" else name: path for name, path in homes.items()}
+    graph: dict[Name, set[Name]] = {name: set() for name in homes}
+    for name, path in homes.items():
+        package = name if path.name == "__init__.py" else name[:-1]
+        for node in runs(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                start = package[: len(package) + 1 - node.level]
+                base = (*start, *(node.module.split(".") if node.module else ()))
+                graph[name] |= {
+                    (*base, alias.name) if (*base, alias.name) in homes else base
+                    for alias in node.names
+                } & homes.keys()
+    return graph
+
+
+def reached(graph: dict[Name, set[Name]], start: Name) -> set[Name]:
+    """What `start` leads to, itself only by a circle."""
+    seen: set[Name] = set()
+    waiting = [*graph[start]]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting += graph[name]
+    return seen
+
+
+def circles(graph: dict[Name, set[Name]]) -> list[list[str]]:
+    """Sets of modules that lead to each other."""
+    all_ = {name: reached(graph, name) for name in graph}
+    found = {
+        tuple(sorted(other for other in there if name in all_[other]))
+        for name, there in all_.items()
+        if name in there
+    }
+    return sorted(["/".join(name) for name in circle] for circle in found)
+
+
+def test_modules_import_in_no_circle() -> None:
+    graph = module_graph()
+    assert sum(map(len, graph.values())) > 2 * len(graph)
+    assert circles(graph) == []
+
+
+def test_a_circle_is_found() -> None:
+    graph: dict[Name, set[Name]] = {("a",): {("b",)}, ("b",): {("c",)}, ("c",): {("b",)}}
+    assert circles(graph) == [["b", "c"]]
+    assert circles({("a",): {("a",)}}) == [["a"]]
+
+
+@pytest.mark.parametrize("room", ["analysis", "cli"])
+def test_a_folder_can_be_taken_in_at_a_glance(room: str) -> None:
+    folders = [PACKAGE / room, *(path for path in (PACKAGE / room).rglob("*") if path.is_dir())]
+    sizes = {folder.name: len([*folder.glob("[!_]*.py")]) for folder in folders}
+    assert {name: size for name, size in sizes.items() if size > 20} == {}
+
+
+def test_what_is_installed_is_what_there_is() -> None:
+    settings = tomllib.loads((CLONE / "pyproject.toml").read_text())["tool"]["setuptools"]
+    listed = {name.replace(".", "/") for name in settings["packages"]}
+    data = {name.replace(".", "/") for name in settings["package-data"]}
+    folders = {f"rgtool/{path.parent.relative_to(PACKAGE)}" for _, path in modules()}
+    assert listed == {"rgtool"} | folders | data
+
+
+def test_dependencies_are_those_that_are_imported() -> None:
+    project = tomllib.loads((CLONE / "pyproject.toml").read_text())["project"]
+    declared = {re.split(r"[^\w-]", text)[0] for text in project["dependencies"]}
+    imported = {
+        module.partition(".")[0]
+        for _, path in modules()
+        for level, module in imports(path)
+        if not level
+    } - sys.stdlib_module_names
+    assert imported <= declared
+    # torchvision is imported by its name as a string, see runner/vision.py.
+    assert declared - imported <= {"torchvision", "statsmodels"}
+
+
 @pytest.mark.parametrize(("room", "path"), modules(), ids=lambda v: getattr(v, "name", v))
 def test_nothing_below_the_command_line_prints(room: str, path: Path) -> None:
     calls = [
@@ -83,6 +180,11 @@ def loaded_by(code: str) -> set[str]:
 
 
 HEAVY = {"torch", "scipy", "pandas", "sklearn", "matplotlib", "polars", "pyarrow", "statsmodels"}
+
+
+COMPLETION = {
+    "_RGTOOL_COMPLETE": "complete_bash", "COMP_WORDS": "rgtool co", "COMP_CWORD": "1",
+}  # fmt: skip
 
 
 def test_importing_rgtool_loads_nothing_heavy() -> None:
@@ -130,8 +232,29 @@ def test_continuous_integration_runs_what_the_readme_says() -> None:
     assert all(command in readme().splitlines() for command in commands)
 
 
+def test_hooks_run_what_continuous_integration_runs() -> None:
+    hooks = (CLONE / ".pre-commit-config.yaml").read_text()
+    entries = set(re.findall(r"entry: (.*)", hooks))
+    parts = re.search(r"set -- (.*)", (CLONE / ".ci" / "check").read_text())
+    assert parts is not None
+    assert entries == {"pytest", *(f".ci/check {part}" for part in parts[1].split())}
+    steps = (CLONE / ".ci" / "run").read_text().splitlines()
+    assert ".ci/check" in steps
+    assert set(re.findall(r"language: (.*)", hooks)) == {"system"}  # nothing is fetched
+
+
+def test_version_and_authors_are_the_same_everywhere() -> None:
+    project = tomllib.loads((CLONE / "pyproject.toml").read_text())["project"]
+    citation = (CLONE / "CITATION.cff").read_text()
+    assert project["authors"] == [{"name": "The rgtool developers"}]
+    assert re.findall(r"^  - name: (.*)", citation, flags=re.MULTILINE) == ["The rgtool developers"]
+    assert re.findall(r"^version: (.*)", citation, flags=re.MULTILINE) == [rgtool.__version__]
+    assert project["version"] == rgtool.__version__
+    assert f"\n## {rgtool.__version__}" in (CLONE / "CHANGELOG.md").read_text()
+
+
 def test_links_of_the_pages_lead_somewhere() -> None:
-    pages = [CLONE / "README.md", *(CLONE / "docs").glob("*.md")]
+    pages = [*CLONE.glob("*.md"), *(CLONE / "docs").glob("*.md")]
     links = [
         (page, target)
         for page in pages
@@ -142,11 +265,38 @@ def test_links_of_the_pages_lead_somewhere() -> None:
     assert [f"{page.name}: {t}" for page, t in links if not (page.parent / t).exists()] == []
 
 
-def test_every_command_stands_in_the_readme() -> None:
-    from rgtool.cli.app import app
+def test_commands_are_grouped_alike_in_the_readme_the_help_and_the_folders() -> None:
+    from rgtool.cli.app import COMMANDS
 
-    for registered in app.registered_commands:
-        assert re.search(rf"\brgtool {registered.name}\b", readme())
+    shown = {
+        group: set(re.findall(r"^rgtool (\w+)", lines, flags=re.MULTILINE))
+        for group, lines in re.findall(r"^### (\w+)\n\n```\n(.*?)```", readme(), flags=re.M | re.S)
+    }
+    assert shown == {g: {c.__name__.rstrip("_") for c in cs} for g, cs in COMMANDS.items()}
+    for group, commands in COMMANDS.items():
+        for command in commands:
+            assert command.__module__ == f"rgtool.cli.{group.lower()}.{command.__name__}"
+
+
+def test_help_shows_the_groups(cli: Cli) -> None:
+    from rgtool.cli.app import COMMANDS
+
+    told = cli("--help").out
+    headings = re.findall(r"─ (\w+) ─", told)
+    assert headings == ["Options", *COMMANDS]
+
+
+def test_the_shell_completes_commands(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in COMPLETION.items():
+        monkeypatch.setenv(name, value)
+    assert cli().out.split() == ["compact", "compare", "collapse"]
+
+
+def test_completion_loads_nothing_heavy() -> None:
+    code = f"import os; os.environ.update({COMPLETION})\nfrom rgtool.cli import main\n"
+    loaded = loaded_by(f"{code}try: main()\nexcept SystemExit: pass")
+    assert "typer" in loaded
+    assert not loaded & HEAVY
 
 
 def test_every_command_shows_an_example() -> None:

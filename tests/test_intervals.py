@@ -9,13 +9,14 @@ import pytest
 from scipy import stats
 from synthetic import RESNET20, SEED_SD, STEP_SD, counts
 
-from rgtool.analysis import flow, intervals
-from rgtool.analysis.eigen import spectrum_of
-from rgtool.analysis.initial_scale import initial_scale_kept, initial_scales
-from rgtool.analysis.intervals import Method, estimate, parametric_draws
-from rgtool.analysis.linearity import change_point, linearity, odd_first_step
-from rgtool.analysis.moderation import moderate, shrunk_correlation, trigamma_inverse
-from rgtool.analysis.verdicts import default_margin, holm, judge
+from rgtool.analysis import flow
+from rgtool.analysis.nulls.initial import initial_scale_kept, initial_scales
+from rgtool.analysis.spectrum import intervals
+from rgtool.analysis.spectrum.eigen import spectrum_of
+from rgtool.analysis.spectrum.intervals import Method, estimate, parametric_draws
+from rgtool.analysis.spectrum.linearity import change_point, linearity, odd_first_step
+from rgtool.analysis.spectrum.verdicts import default_margin, holm, judge
+from rgtool.analysis.stats.moderation import moderate, shrunk_correlation, trigamma_inverse
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import UsageError
 

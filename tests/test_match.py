@@ -19,9 +19,11 @@ from stores import write_run
 
 import rgtool
 from rgtool import RgtoolError, Store, match, match_all
-from rgtool.analysis import match as match_module
-from rgtool.analysis.elastic_blocks import NormalBlocks, of_counts, of_published
-from rgtool.analysis.elastic_orderings import (
+from rgtool.analysis.elastic import match as match_module
+from rgtool.analysis.elastic.blocks import NormalBlocks, of_counts, of_published
+from rgtool.analysis.elastic.match import match_of
+from rgtool.analysis.elastic.match_all import match_all_of
+from rgtool.analysis.elastic.orderings import (
     concordance,
     jittered,
     orderings,
@@ -29,16 +31,14 @@ from rgtool.analysis.elastic_orderings import (
     published_scores,
     published_theta,
 )
-from rgtool.analysis.elastic_scores import (
+from rgtool.analysis.elastic.scores import (
     Scoring,
     first_share,
     push,
     scores,
     verdict_counts,
 )
-from rgtool.analysis.match import match_of
-from rgtool.analysis.match_all import match_all_of
-from rgtool.analysis.noise import PUBLISHED_SD
+from rgtool.analysis.spectrum.noise import PUBLISHED_SD
 from rgtool.schemas.errors import StoreError, UsageError
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.transform import Transform

@@ -10,7 +10,12 @@ from hypothesis.extra import numpy as hnp
 from synthetic import counts, without
 
 from rgtool import RgtoolError
-from rgtool.analysis.matching import DEFINITION, matching_density, matching_draws, matching_level
+from rgtool.analysis.curves.matching import (
+    DEFINITION,
+    matching_density,
+    matching_draws,
+    matching_level,
+)
 
 
 def experiment(accuracy, **kwargs):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rgtool import RgtoolError, null
-from rgtool.analysis.initial_scale import (
+from rgtool.analysis.nulls.initial import (
     DISTRIBUTIONS,
     initial_scale_kept,
     initial_scales,

@@ -14,12 +14,12 @@ from synthetic import counts
 import rgtool
 from rgtool import RgtoolError, Store, nulls_of
 from rgtool.analysis import flow
-from rgtool.analysis.initial_scale import initial_scale_kept, initial_scales
-from rgtool.analysis.null import measured_null_kept, null_kept
-from rgtool.analysis.null_models import NULL_MODELS, situation
-from rgtool.analysis.nulls import _nulls
-from rgtool.analysis.random_null import random_kept, random_log_variance
-from rgtool.analysis.static_null import static_kept
+from rgtool.analysis.nulls.beside import _nulls
+from rgtool.analysis.nulls.initial import initial_scale_kept, initial_scales
+from rgtool.analysis.nulls.models import NULL_MODELS, situation
+from rgtool.analysis.nulls.random import random_kept, random_log_variance
+from rgtool.analysis.nulls.static import static_kept
+from rgtool.analysis.nulls.untrained import measured_null_kept, null_kept
 from rgtool.analysis.window import choose_window
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.recipe import Recipe
@@ -135,7 +135,7 @@ def test_random_pruning_has_eigenvalue_one():
 def test_magnitude_form_is_written_out():
     """Gaussian: N tau sqrt(2/pi) exp(-t^2 / 2 tau^2), that is up to a factor for all layers."""
     total, tau = np.array([3000.0, 50000.0]), np.array([0.3, 0.1])
-    from rgtool.analysis.initial_scale import threshold
+    from rgtool.analysis.nulls.initial import threshold
 
     kept = total.sum() * 0.8 ** np.arange(8)
     t = threshold(total, tau, kept)[:, None]

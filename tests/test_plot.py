@@ -17,12 +17,12 @@ from synthetic import counts, without
 
 from rgtool import RgtoolError
 from rgtool.analysis import flow
-from rgtool.analysis.eigen import spectrum_of
-from rgtool.analysis.matching import matching_density
-from rgtool.analysis.plot import FIGURES, plot, save
-from rgtool.analysis.plot_flow import plot_slices
-from rgtool.analysis.plot_spectrum import HOLLOW, plot_spectrum
-from rgtool.analysis.plot_style import TOP, group_styles, plain, spread_out
+from rgtool.analysis.curves.matching import matching_density
+from rgtool.analysis.plots.figures import FIGURES, plot, save
+from rgtool.analysis.plots.flow import plot_slices
+from rgtool.analysis.plots.spectrum import HOLLOW, plot_spectrum
+from rgtool.analysis.plots.style import TOP, group_styles, plain, spread_out
+from rgtool.analysis.spectrum.eigen import spectrum_of
 from rgtool.schemas.errors import printable
 
 
@@ -286,7 +286,7 @@ def test_figures_leave_no_global_state():
     code = (
         "import matplotlib, sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); "
         "before = dict(matplotlib.rcParams); from synthetic import counts; "
-        "from rgtool.analysis.plot import plot, save; "
+        "from rgtool.analysis.plots.figures import plot, save; "
         "save(plot('flow', [counts('lenet', seeds=1, levels=3)]), Path('figure.svg')); "
         "assert dict(matplotlib.rcParams) == before; "
         "assert not {'torch', 'pandas'} & set(sys.modules)"

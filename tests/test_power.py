@@ -15,9 +15,9 @@ from stores import write_run
 from synthetic import SEED_SD, STEP_SD, counts
 
 import rgtool
-from rgtool.analysis.moderation import moderate
-from rgtool.analysis.noise import noise_of, noise_of_counts
-from rgtool.analysis.power import analytic_power, simulated_power
+from rgtool.analysis.spectrum.noise import noise_of, noise_of_counts
+from rgtool.analysis.spectrum.power import analytic_power, simulated_power
+from rgtool.analysis.stats.moderation import moderate
 from rgtool.schemas.errors import RgtoolError
 from rgtool.schemas.recipe import Recipe
 
@@ -198,10 +198,10 @@ def test_extremes_are_answered_without_a_warning() -> None:
 
 
 def test_simulations_in_parts_are_those_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rgtool.analysis import power as module
+    from rgtool.analysis.spectrum import power as module
 
     whole = simulated_power(1.0, 3, 9, 0.05, simulations=200, rng=5)
-    monkeypatch.setattr("rgtool.analysis.power._CHUNK", 3 * 9 * 7)
+    monkeypatch.setattr("rgtool.analysis.spectrum.power._CHUNK", 3 * 9 * 7)
     assert module.simulated_power(1.0, 3, 9, 0.05, simulations=200, rng=5) == whole
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import rgtool
 from rgtool import RgtoolError, Store, predict
-from rgtool.analysis.predict import anchors, left_out_errors
+from rgtool.analysis.classes.predict import anchors, left_out_errors
 from rgtool.cli import main
 
 IMAGENET = "published:resnet50-simclr-imagenet"
@@ -75,8 +75,8 @@ def test_the_word_hypothesis_is_everywhere():
 @pytest.mark.parametrize("truth", [0.0, 0.02, 0.08])
 def test_the_interval_of_the_norm_covers(truth):
     """Norms of 200 differences of three seeds each: the 95 % interval holds the true one."""
-    from rgtool.analysis.predict import _ends, _norms
-    from rgtool.analysis.subjects import of_print
+    from rgtool.analysis.classes.predict import _ends, _norms
+    from rgtool.analysis.classes.subjects import of_print
 
     rng = np.random.default_rng(0)
     shift = truth * np.array([0.6, -0.6, 0.4, -0.34641016, -0.05358984])

@@ -11,9 +11,9 @@ import synthetic
 import rgtool
 from rgtool import RgtoolError, Store, semigroup
 from rgtool.analysis import flow
+from rgtool.analysis.classes.semigroup import common_levels, semigroup_of
 from rgtool.analysis.flow import UNIT
-from rgtool.analysis.null import null_kept
-from rgtool.analysis.semigroup import common_levels, semigroup_of
+from rgtool.analysis.nulls.untrained import null_kept
 from rgtool.cli import main
 
 

@@ -104,7 +104,7 @@ def test_an_empty_store_has_no_spectra(tmp_path: Path) -> None:
 def test_batches_do_not_depend_on_how_many_are_read_at_once(
     mixed: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rgtool.analysis import spectra as module
+    from rgtool.analysis.spectrum import many as module
 
     whole = spectra(mixed, by="layer").to_frame()
     monkeypatch.setattr(module, "_CHUNK", 2)

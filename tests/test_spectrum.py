@@ -12,9 +12,9 @@ from synthetic import RESNET20, counts, first_levels, without
 
 from rgtool import RgtoolError
 from rgtool.analysis import flow
-from rgtool.analysis.eigen import eigen, spectrum_of
-from rgtool.analysis.null import null
-from rgtool.analysis.verdicts import judge_as_paper
+from rgtool.analysis.nulls.untrained import null
+from rgtool.analysis.spectrum.eigen import eigen, spectrum_of
+from rgtool.analysis.spectrum.verdicts import judge_as_paper
 
 
 def test_without_noise_the_growth_is_found():

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rgtool.analysis import elastic_maps
-from rgtool.analysis.elastic_maps import (
+from rgtool.analysis.elastic import maps as elastic_maps
+from rgtool.analysis.elastic.maps import (
     as_transform,
     candidates,
     count_order_preserving,

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,24 +17,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rgtool
-from rgtool.analysis import verify_bounds, verify_elastic, verify_null
-from rgtool.analysis.verify import Verification
-from rgtool.analysis.verify_claim import (
-    CLAIM_VERDICTS,
+from rgtool.analysis.paper.checks import CHECKS
+from rgtool.analysis.paper.claim import CLAIM_VERDICTS, decided, in_words
+from rgtool.analysis.paper.elastic import tally, transformed
+from rgtool.analysis.paper.flow import growth_of_rest
+from rgtool.analysis.paper.null import correlation, untrained_of
+from rgtool.analysis.paper.printed import (
     certain,
     corners,
+    dense_share,
+    gaps,
     replicator,
-    signs,
+    signs_of,
     std_half,
     weighted_power,
+    with_sign,
 )
-from rgtool.analysis.verify_flow import dense_share, started
+from rgtool.analysis.paper.statements import Statement, common_words, statements
+from rgtool.analysis.paper.verify import Verification, checked
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import UsageError
-from rgtool.schemas.transform import Transform
-from rgtool.store import published
+from rgtool.store import published, published_names
 
 TASKS = ("imagenet", "cifar10", "cifar100")
+SIMCLR = [published(f"resnet50-simclr-{task}") for task in TASKS]
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +91,6 @@ def test_verdicts_by_name(found: Verification) -> None:
         "resnet50-blocks",
         "first-step",
         "one-step-imagenet",
-        "drift-imagenet",
-        "drift-cifar10",
-        "drift-cifar100",
         "relevant-set-simclr",
         "relevant-set-supervised",
         "equal-exponents-simclr",
@@ -97,9 +101,173 @@ def test_verdicts_by_name(found: Verification) -> None:
         "simclr-transfers-best",
         "resnet14-singled-out",
     }
+    assert by_verdict["remark of rgtool"] == {f"drift-{task}" for task in TASKS}
     assert {c.id for c in found.contradictions} == by_verdict["contradiction inside the paper"]
     assert found.counts == {v: len(ids) for v, ids in by_verdict.items()}
-    assert list(found.counts.values()) == [44, 16, 5, 15]
+    assert list(found.counts.values()) == [44, 13, 5, 15, 3]
+
+
+def test_numbers_by_name(found: Verification) -> None:
+    """Golden: what is found in printed numbers; the two claims of double precision apart."""
+    golden = json.loads(Path(__file__).with_name("verify_golden.json").read_text())
+    numbers = {c.id: [c.printed, c.checked, c.tolerance] for c in found.claims}
+    apart = {"eq14-forms", "eq14-two-signs"}
+    assert numbers.keys() == golden.keys() | apart
+    for name, expected in golden.items():
+        assert numbers[name] == expected, name
+
+
+def test_remarks_are_no_claims_of_the_paper(found: Verification) -> None:
+    assert [remark.id for remark in found.remarks] == [f"drift-{task}" for task in TASKS]
+    assert found.title.startswith("77 claims of Redman et al. 2021")
+    assert found.title.endswith("and 3 remarks of rgtool")
+    assert "disagrees: 13;" in found.notes[-1]
+
+
+# The file
+
+
+def test_every_check_is_used_and_every_claim_has_one_or_a_verdict() -> None:
+    every = list(statements())
+    assert {one.check for one in every if one.check} == set(CHECKS)
+    for one in every:
+        assert one.check or one.verdict, one.id
+        assert one.kind != "not checkable" or one.verdict == "cannot be checked", one.id
+        assert {one.otherwise, one.verdict or one.otherwise} <= set(CLAIM_VERDICTS), one.id
+    assert len({one.id for one in every}) < len(every) == 80  # one-step-{task} is said of three
+
+
+def test_a_name_in_a_text_means_one_thing() -> None:
+    """What a check finds must not hide a parameter, nor a parameter a phrase."""
+    phrases = set(common_words())
+    for one in statements():
+        spectra = [published(name) for name in one.spectra]
+        arguments = [spectra] if spectra else []
+        values = CHECKS[one.check](*arguments, **one.given).values if one.check else {}
+        assert not set(values) & set(one.given), one.id
+        assert not phrases & (set(values) | set(one.given)), one.id
+
+
+def test_claims_of_all_spectra_and_of_a_set_in_turn() -> None:
+    every = list(statements())
+    beside = [one.spectra for one in every if one.check == "beside_untrained"]
+    assert [f"published:{name}" for (name,) in beside] == list(published_names())
+    of_tasks = [(one.id, one.spectra) for one in every if one.id.endswith("-{task}")]
+    assert [spectra for _, spectra in of_tasks] == [
+        (f"resnet50-simclr-{task}",) for task in TASKS for _ in range(4)
+    ]
+    assert [name for name, _ in of_tasks[:4]] == [name for name, _ in of_tasks[4:8]]
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [
+        ({"check": "dimension", "given": {"dimensions": 3}}, "agrees"),
+        ({"check": "dimension", "given": {"dimensions": 4}}, "disagrees"),
+        (
+            {
+                "check": "dimension",
+                "given": {"dimensions": 4},
+                "otherwise": "contradiction inside the paper",
+            },
+            "contradiction inside the paper",
+        ),
+        ({"check": "dimension", "given": {"dimensions": 4}, "remark": True}, "remark of rgtool"),
+        ({"verdict": "cannot be checked"}, "cannot be checked"),
+    ],
+)
+def test_a_claim_of_ones_own(said: dict[str, Any], verdict: str) -> None:
+    texts = dict.fromkeys(("source", "claim", "printed", "tolerance"), "here")
+    why = {"agrees": "it does", "disagrees": "it does not", "cannot be checked": "who knows"}
+    statement = Statement(
+        id="{task}",
+        checked="{eigenvalue:.1f}",
+        why=why if "otherwise" not in said and "remark" not in said else "as {task} shows",
+        spectra=("resnet50-simclr-imagenet", "resnet50-simclr-cifar10"),
+        **texts,
+        **said,
+    )
+    claim = checked(statement)
+    assert (claim.id, claim.checked) == ("imagenet", "1.1 1.1 1.0 0.9; 1.1 1.1 1.0 1.0")
+    assert (claim.verdict, claim.why) == (verdict, why.get(verdict, "as imagenet shows"))
+
+
+DENSE = [dataclasses.replace(s, share_start=dense_share(s)) for s in SIMCLR]
+RISING = [dataclasses.replace(s, eigenvalue=s.eigenvalue[::-1], std=s.std[::-1]) for s in SIMCLR]
+LATE = [dataclasses.replace(s, eigenvalue=np.array([1.1, 1.1, 1.0, 1.1])) for s in SIMCLR]
+UNLIKE = [dataclasses.replace(s, share_start=s.share_start + 0.001) for s in SIMCLR]
+SMALL = [published(f"resnet{depth}-cifar10") for depth in (14, 56)]
+MARGINS = (0.01, 0.02)
+PAIR = ("32>56 B12 inter", "32>56 B1x5")
+STRETCH = {"source": 32, "target": 56, "maps": ["32>56 B1x5"], "margins": MARGINS}
+SQUEEZES = {"source": 56, "target": 32, "prefix": "56>32 keep", "margins": [0.02]}
+
+
+@pytest.mark.parametrize(
+    ("check", "arguments", "holds"),
+    [
+        ("start_sums", {"spectra": UNLIKE}, False),
+        ("start_levels", {"spectra": [*SIMCLR[:2], DENSE[2]]}, False),
+        ("start_tasks", {"spectra": [SIMCLR[0], SIMCLR[0]]}, False),
+        ("first_step", {"spectra": DENSE}, False),
+        ("leading_signs", {"spectra": RISING}, False),
+        ("leading_signs", {"spectra": LATE}, False),
+        ("relevant_sets", {"spectra": [SIMCLR[1], SIMCLR[2]]}, True),
+        ("equal_exponents", {"spectra": [SIMCLR[1], SIMCLR[1]]}, True),
+        ("tasks_differ", {"spectra": [SIMCLR[1], SIMCLR[1]]}, False),
+        ("mostly_below", {"spectra": [published("vgg16-cifar10")], "limit": 0.03}, False),
+        ("all_signs", {"spectra": [published("bert-base-mlm")]}, False),
+        ("all_marginal", {"spectra": [published("vgg16-cifar10")]}, False),
+        ("both_sides", {"spectra": SMALL[:1]}, True),
+        ("both_sides", {"spectra": [published("resnet50-simclr-imagenet"), *LATE]}, True),
+        ("upper_bound", {"spectra": SMALL, "keep": 0.95, "keeps": {}}, False),
+        ("upper_bound", {"spectra": SMALL, "keep": 0.95, "keeps": {"resnet56": 0.8}}, False),
+        ("upper_bound", {"spectra": SMALL[1:], "keep": 0.95, "keeps": {"resnet56": 0.8}}, True),
+        ("room_for_the_rest", {"spectra": SMALL, "steps": 16, "keep": 0.95}, False),
+        ("residual_blocks", {"architecture": "resnet50", "count": 16}, True),
+        ("only_relevant", {"small": [14], "large": [32]}, True),
+        ("only_relevant", {"small": [14], "large": [20]}, False),
+        ("only_relevant", {"small": [32], "large": [44]}, False),
+        ("not_all_relevant", {"depths": [14], "margins": MARGINS}, False),
+        ("mismatch_foretells", {"pairs": [PAIR], "margins": [0.01]}, True),
+        ("only_one_exceeds", SQUEEZES | {"one": "5678"}, True),
+        ("only_one_exceeds", SQUEEZES | {"one": "1357"}, False),
+        ("relevant_made", STRETCH | {"than_target": "more"}, False),
+        ("signs_of_later_stages", {"margin": 0.005}, False),
+        ("weakest_source", {"worst": "resnet20", "other": "resnet14", "target": "resnet32"}, False),
+        ("transfers", {"pretraining": "simclr", "tasks": ["cifar10"]}, True),
+        ("best_source", {"pretrainings": ["supervised", "simclr", "moco"], "best": "moco"}, True),
+    ],
+)
+def test_a_check_can_find_otherwise(check: str, arguments: dict[str, Any], holds: bool) -> None:
+    assert CHECKS[check](**arguments).holds is holds
+
+
+def test_the_sign_that_rounding_leaves_open() -> None:
+    spectrum = dataclasses.replace(
+        SIMCLR[0],
+        eigenvalue=np.array([1.05, 1.01, 0.99, 0.9]),
+        std=np.array([0.01, 0.01, 0.01, 0.01]),
+    )
+    assert with_sign(spectrum, "relevant") == ({"1", "2"}, {"1"})
+    assert with_sign(spectrum, "marginal") == ({"2", "3"}, set())
+    assert with_sign(spectrum, "irrelevant") == ({"3", "4"}, {"4"})
+
+
+def test_what_is_unknown_decides_where_outcomes_differ() -> None:
+    assert decided([True, True]) is True
+    assert decided([False]) is False
+    assert decided([True, False]) is None
+
+
+def test_words_around_numbers() -> None:
+    values = {"a": np.array([1.005, -2.0]), "t": (np.array([1.0]), np.array([2, 3])), "d": {"x": 1}}
+    assert in_words("{a:+.1f} | {t:.0f} | {d[x]}", values) == "+1.0 -2.0 | 1; 2 3 | 1"
+    with pytest.raises(KeyError):
+        in_words("{missing}", values)
+
+
+# Single claims
 
 
 def test_the_caption_of_fig_2_contradicts_itself(found: Verification) -> None:
@@ -129,11 +297,11 @@ def test_the_replicator_flow_returns_table_2(found: Verification) -> None:
 
 
 def test_the_dense_shares_of_resnet50() -> None:
-    spectrum = started()[0]
+    spectrum = SIMCLR[0]
     np.testing.assert_array_equal(
         dense_share(spectrum).round(6), [0.009085, 0.051712, 0.301887, 0.637317]
     )
-    ratios = [(s.share_start[0] / dense_share(s)[0]).round(2) for s in started()]
+    ratios = [(s.share_start[0] / dense_share(s)[0]).round(2) for s in SIMCLR]
     assert ratios == [0.87, 0.83, 0.77]
 
 
@@ -142,14 +310,12 @@ def test_nulls_beside_the_tables(found: Verification) -> None:
     assert "fan_in: null 1.132 1.084 1.026 0.943, correlation 0.995" in resnet50
     assert "fan_out: null 1.120 1.077 1.028 0.948" in resnet50
     vgg = published("vgg16-cifar10")
-    both = [
-        verify_null.correlation(vgg, verify_null.null_of(vgg, fan)) for fan in ("fan_in", "fan_out")
-    ]
+    both = [correlation(vgg, untrained_of(vgg, fan, (0, 17))) for fan in ("fan_in", "fan_out")]
     assert [f"{r:.2f}" for r in both] == ["0.98", "0.93"]
     bert = published("bert-base-mlm")
-    np.testing.assert_allclose(verify_null.null_of(bert, "fan_out"), 1, rtol=1e-9)
-    assert math.isnan(verify_null.correlation(bert, verify_null.null_of(bert, "fan_in")))
-    third = verify_null.null_of(published("resnet20-cifar10"), "fan_in")[4:]
+    np.testing.assert_allclose(untrained_of(bert, "fan_out", (0, 9), 0.02), 1, rtol=1e-9)
+    assert math.isnan(correlation(bert, untrained_of(bert, "fan_in", (0, 9), 0.02)))
+    third = untrained_of(published("resnet20-cifar10"), "fan_in", (0, 16))[4:]
     np.testing.assert_array_equal(third.round(3), [0.879, 0.879])
 
 
@@ -160,11 +326,11 @@ def test_only_networks_without_pretraining_are_told_from_the_null(found: Verific
 
 
 def test_the_signature_of_elastic_tickets() -> None:
-    assert verify_elastic.tally(0.01, (1, 2, 3)) == (26, 3, 4)
-    assert verify_elastic.tally(0.01, (1,)) == (13, 14, 6)
-    assert verify_elastic.tally(0.02, (1,)) == (19, 14, 0)
+    assert tally(0.01, (1, 2, 3)) == (26, 3, 4)
+    assert tally(0.01, (1,)) == (13, 14, 6)
+    assert tally(0.02, (1,)) == (19, 14, 0)
     np.testing.assert_array_equal(
-        verify_elastic.transformed(32, 1, Transform.parse("0:0;1:1,3,5;2:2,4,6;3:7;4:8")),
+        transformed(32, "0:0;1:1,3,5;2:2,4,6;3:7;4:8"),
         [0.99, 1.06, 0.99, 1.06, 0.99, 1.06, 1.06, 1.08],
     )
 
@@ -178,7 +344,7 @@ def test_table_5_does_not_start_at_the_dense_network(found: Verification) -> Non
 def test_what_is_left_for_unprinted_blocks_is_a_share() -> None:
     """The oracle: the flow of two groups, printed and unprinted together, keeps its sum."""
     spectrum = published("resnet32-cifar10")
-    growth, low, high = verify_bounds._rest_of(spectrum)
+    growth, low, high = growth_of_rest(spectrum, 16)
     share = dense_share(spectrum)
     end = (share * spectrum.eigenvalue**16).sum() + (1 - share.sum()) * growth**16
     assert end == pytest.approx(1)
@@ -224,15 +390,23 @@ def test_a_replicator_keeps_shares(groups: list[tuple[float, float]]) -> None:
 
 def test_the_rule_is_decimal_not_binary() -> None:
     assert 1.01 - 1 > 0.01
-    assert signs([1.01, 1.02, 0.98, 0.99], [0.01, 0.01, 0.002, 0.01]) == (
-        "marginal",
-        "relevant",
-        "irrelevant",
-        "marginal",
+    spectrum = published("resnet50-simclr-cifar10")
+    printed = np.array([1.01, 1.02, 0.98, 0.99])
+    edges = dataclasses.replace(
+        spectrum, eigenvalue=printed, std=np.array([0.01, 0.01, 0.002, 0.01])
     )
+    assert signs_of(edges) == ("marginal", "relevant", "irrelevant", "marginal")
     np.testing.assert_array_equal(std_half([0.01, 0.002, 0.05]), [0.005, 0.0005, 0.005])
     values, stds = [1.02, 1.01, 1.0, 0.98], [0.01, 0.01, 0.01, 0.002]
     assert certain(values, stds).tolist() == [True, False, True, True]
+
+
+def test_gaps_between_spectra_have_room_for_spreads_and_digits() -> None:
+    gap, room = gaps(SIMCLR)
+    first, _, third = SIMCLR
+    assert gap.shape == room.shape == (3, 4)
+    np.testing.assert_allclose(gap[1], abs(first.eigenvalue - third.eigenvalue))
+    np.testing.assert_allclose(room[1], [0.06, 0.06, 0.04, 0.05], atol=1e-6)
 
 
 # The result and the command
@@ -253,7 +427,9 @@ def test_the_command_reports_and_ends_well(cli: Callable[..., tuple[int, str, st
     assert code == 0
     rows = json.loads(out)
     assert len(rows) == 80 and all(row["why"] for row in rows)
-    assert "contradiction inside the paper: 5" in err
+    assert "contradiction inside the paper: 5" in err and "remark of rgtool: 3" in err
+    marked = [row["id"] for row in rows if row["verdict"] == "remark of rgtool"]
+    assert marked == [f"drift-{task}" for task in TASKS]
     code, out, _ = cli("verify", "paper", "--claim", "fig2-density")
     assert (code, "2.25 1.80 1.44" in out) == (0, True)
 

@@ -1,0 +1,1 @@
+"""Which experiments behave alike: subjects, pairs, clusters, comparisons, predictions."""

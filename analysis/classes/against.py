@@ -1,0 +1,275 @@
+"""Which published experiment does one behave like? Never `same`: there are no seeds behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...schemas.blocks import GROUPINGS
+from ...schemas.errors import RgtoolError, UsageError, did_you_mean
+from ...store.literature import PublishedSpectrum, published, published_names
+from .. import flow
+from ..flow import UNIT
+from ..result import Result, frame, number
+from ..spectrum.verdicts import ALPHA, holm
+from ..stats.contrast import DRAWS, centred
+from .printed import printed_test
+from .subjects import Subject, subject_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ...store import Store
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Against(Result):
+    """Experiments beside published spectra: M comparisons, the nearest first.
+
+    Attributes
+    ----------
+    experiments, labels : tuple of str, length M
+        Id and label of the experiment of the store.
+    printed : tuple of str, length M
+        `published:NAME`.
+    grouping : tuple of str, length M
+        The grouping in which groups were matched.
+    groups : integer array, shape (M,)
+        Number of matched groups.
+    rms : array, shape (M,)
+        Root mean square of the differences of centred log eigenvalues, of a step that keeps .8.
+    q, p, p_holm : array, shape (M,)
+        Statistic, its p, and p corrected for all M.
+    verdict : tuple of str, length M
+        `different` or `undecided`.
+    notes : tuple of str
+        What the numbers alone do not say.
+    """
+
+    experiments: tuple[str, ...]
+    labels: tuple[str, ...]
+    printed: tuple[str, ...]
+    grouping: tuple[str, ...]
+    groups: NDArray[np.int64]
+    rms: Floats
+    q: Floats
+    p: Floats
+    p_holm: Floats
+    verdict: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """One line that says what this is."""
+        own = len(set(self.experiments))
+        return f"{own} experiment{'s' * (own > 1)} against {len(set(self.printed))} published ones"
+
+    def to_frame(self) -> pl.DataFrame:
+        """Return a row per comparison."""
+        return frame(
+            {
+                "experiment": self.experiments,
+                "label": self.labels,
+                "published": self.printed,
+                "grouping": self.grouping,
+                "groups": self.groups,
+                "rms": self.rms,
+                "q": self.q,
+                "p": self.p,
+                "p_holm": self.p_holm,
+                "verdict": self.verdict,
+            }
+        )
+
+    def words(self) -> tuple[str, ...]:
+        """Say for every experiment which published ones it cannot be told from."""
+        lines = []
+        for name in dict.fromkeys(self.experiments):
+            like = [
+                printed.removeprefix("published:")
+                for one, printed, verdict in zip(
+                    self.experiments, self.printed, self.verdict, strict=True
+                )
+                if one == name and verdict == "undecided"
+            ]
+            found = ", ".join(like) if like else "none of them"
+            lines.append(f"{name} cannot be told from: {found}")
+        lines.append(
+            "not to be told from is not the same: published spectra have no seeds, their values "
+            "are taken to scatter by .008 and by .0029 for the rounding"
+        )
+        return tuple(lines)
+
+    def _below(self) -> Sequence[str]:
+        return (*self.words(), *self.notes)
+
+    def _columns(self) -> dict[str, list[str]]:
+        return {
+            "experiment": [
+                f"{label} {one[:6]}"
+                for one, label in zip(self.experiments, self.labels, strict=True)
+            ],
+            "published": list(self.printed),
+            "matched": [f"{n} by {by}" for n, by in zip(self.groups, self.grouping, strict=True)],
+            "rms": [number(value, 4) for value in self.rms],
+            "p (Holm)": [number(value, 4) for value in self.p_holm],
+            "verdict": list(self.verdict),
+        }
+
+
+def against_published(
+    store: Store,
+    experiments: Sequence[str] = (),
+    *,
+    grouping: str | None = None,
+    rng: np.random.Generator | int = 0,
+    draws: int = DRAWS,
+) -> Against:
+    """Compare experiments of a store with every published spectrum that has groups in common.
+
+    Parameters
+    ----------
+    store : Store
+        Where the records are.
+    experiments : sequence of str
+        Ids, prefixes or labels; none: every experiment that gives a spectrum.
+    grouping : str, optional
+        `layer`, `block` or `stage`; default each published spectrum's own, or stages where blocks
+        do not match: the mean over the printed blocks of a stage then.
+    rng : numpy.random.Generator or int
+        Randomness of the draws, or its seed.
+    draws : int
+        Draws of every test, at least.
+
+    Raises
+    ------
+    UsageError
+        A name or the grouping cannot be had, or nothing matches.
+    RgtoolError
+        An experiment that was named gives no spectrum.
+    """
+    if grouping is not None and grouping not in GROUPINGS:
+        raise UsageError(f"grouping '{grouping}' is unknown: {did_you_mean(grouping, GROUPINGS)}")
+    twice = [name for i, name in enumerate(experiments) if name in experiments[:i]]
+    if twice:
+        raise UsageError(f"experiment {twice[0]} is named twice")
+    ids = [store.find_experiment(name) for name in experiments]
+    if not ids:
+        ids = [found.experiment_id for found in store.experiments()]
+        if not ids:
+            store.find_experiment()  # says that the store is empty
+    own, notes = _own(store, ids, grouping, bool(experiments))
+    matches = [
+        (one, printed, by, *matched)
+        for name in own
+        for printed in map(published, published_names())
+        for by, one in own[name].items()
+        if (matched := _matched(one, printed, by)) is not None
+    ]
+    matches = _finest(matches)
+    if not matches:
+        raise UsageError(
+            "no published spectrum has two groups of the same name: `rgtool ls --published` and "
+            "`rgtool eigen published:NAME` show theirs; try another --grouping"
+        )
+    generator = np.random.default_rng(rng)
+    number_ = max(draws, 40 * len(matches))
+    return _result(matches, generator, number_, notes)
+
+
+Match = tuple[Subject, PublishedSpectrum, str, Floats, Floats]
+
+
+def _own(
+    store: Store, ids: Sequence[str], grouping: str | None, named: bool
+) -> tuple[dict[str, dict[str, Subject]], list[str]]:
+    """Return the experiments in every grouping they have: finest first."""
+    own: dict[str, dict[str, Subject]] = {}
+    notes: list[str] = []
+    for name in ids:
+        found = {}
+        for by in [grouping] if grouping else GROUPINGS:
+            try:
+                found[by] = subject_of(store, name, by)
+            except UsageError:  # no such grouping
+                if grouping:
+                    raise
+            except RgtoolError as error:
+                if named:
+                    raise
+                notes.append(f"left out: {error}")
+                break
+        if found:
+            own[name] = found
+    return own, notes
+
+
+def _matched(one: Subject, printed: PublishedSpectrum, by: str) -> tuple[Floats, Floats] | None:
+    """Return log eigenvalues of the groups that both have, (S, K) and (K,); None below two."""
+    names, logs = list(printed.names), np.log(printed.eigenvalue)
+    if printed.by == "block" and by == "stage":
+        stages = [name.partition(".")[0] for name in names]
+        names = list(dict.fromkeys(stages))
+        if len(names) == len(stages):  # blocks that lie in no stage
+            return None
+        logs = np.array([logs[[s == name for s in stages]].mean() for name in names])
+    elif printed.by != by:
+        return None
+    both = [name for name in one.names if name in names]
+    if len(both) < 2:
+        return None
+    assert one.counts is not None
+    y = flow.window_exponents(one.kept, 0, one.kept.shape[1] - 1)[:, one.open] * UNIT
+    columns = [one.names.index(name) for name in both]
+    return y[:, columns], logs[[names.index(name) for name in both]]
+
+
+def _finest(matches: Sequence[Match]) -> list[Match]:
+    """Keep one match of every experiment and spectrum: the first, which is the finest."""
+    first: dict[tuple[str, str], Match] = {}
+    for match in matches:
+        first.setdefault((match[0].id, match[1].name), match)
+    return list(first.values())
+
+
+def _result(
+    matches: Sequence[Match], rng: np.random.Generator, draws: int, notes: Sequence[str]
+) -> Against:
+    tests = [printed_test(a, b, rng, draws) for *_, a, b in matches]
+    rms = [
+        float(np.sqrt(((centred(a).mean(axis=0) - centred(b)) ** 2).mean())) for *_, a, b in matches
+    ]
+    p = np.array([test[1] for test in tests])
+    adjusted = holm(p)
+    order = sorted(range(len(matches)), key=lambda i: (matches[i][0].id, rms[i]))
+    stages = any(by == "stage" and printed.by == "block" for _, printed, by, *_ in matches)
+    architectures = {
+        (one.label.partition("/")[0], printed.architecture) for one, printed, *_ in matches
+    }
+    remarks = [
+        *dict.fromkeys(notes),
+        "groups of one name are compared"
+        + (" across architectures" if any(a != b for a, b in architectures) else "")
+        + ", centred over the matched ones, as log eigenvalues of a step that keeps .8",
+    ]
+    if stages:
+        remarks.append("blocks do not match by name: a printed stage is the mean of its blocks")
+    return Against(
+        experiments=tuple(matches[i][0].id for i in order),
+        labels=tuple(matches[i][0].label for i in order),
+        printed=tuple(matches[i][1].name for i in order),
+        grouping=tuple(matches[i][2] for i in order),
+        groups=np.array([len(matches[i][4]) for i in order]),
+        rms=np.array([rms[i] for i in order]),
+        q=np.array([tests[i][0] for i in order]),
+        p=p[order],
+        p_holm=adjusted[order],
+        verdict=tuple("different" if adjusted[i] < ALPHA else "undecided" for i in order),
+        notes=tuple(remarks),
+    )

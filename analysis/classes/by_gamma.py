@@ -1,0 +1,73 @@
+"""The criterion `gamma` of `classify`: whether the critical exponents of error curves are one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...schemas.errors import RgtoolError, UsageError
+from ..curves.curve import curve_of_counts
+from ..gamma.estimate import gamma_of
+from ..gamma.result import Gamma
+from ..gamma.shared import same_gamma
+from .evidence import Evidence
+from .pairs import all_pairs
+from .subjects import Subject
+
+
+def by_gamma(subjects: Sequence[Subject], weighting: str, rng: np.random.Generator) -> Evidence:
+    """Compare critical exponents pair by pair: the F test of one g, and of ratios near 1.
+
+    A pair of which one exponent may not be quoted is undecided. There are no draws of exponents:
+    their intervals are profiles, and may have no end.
+
+    Raises
+    ------
+    UsageError
+        A published spectrum has no error curve; shares of magnitude are asked for.
+    RgtoolError
+        A curve cannot be fitted.
+    """
+    if weighting != "count":
+        raise UsageError("error curves know no weighting: leave --weighting out with --by gamma")
+    gammas = [_gamma(subject, rng) for subject in subjects]
+    first, second = all_pairs(len(gammas))
+    tests = [same_gamma(gammas[a], gammas[b]) for a, b in zip(first, second, strict=True)]
+    quoted = np.array([one.verdict == "quoted" for one in gammas])
+    estimates = np.array([one.estimate for one in gammas])
+    both = quoted[first] & quoted[second]
+    return Evidence(
+        distance=np.abs(np.log(estimates[first] / estimates[second])),
+        p=np.where(both, [test.found.p for test in tests], np.nan),
+        same=np.array([test.verdict == "accepted" for test in tests]),
+        draws=None,
+        metric="the logarithm of the ratio of exponents",
+        columns={"gamma_a": estimates[first], "gamma_b": estimates[second]},
+        notes=_notes(gammas),
+    )
+
+
+def _gamma(subject: Subject, rng: np.random.Generator) -> Gamma:
+    if subject.counts is None:
+        raise UsageError(
+            f"{subject.id} is a spectrum without an error curve: leave it out, or compare curves "
+            "by rgtool gamma --shared"
+        )
+    found = gamma_of(curve_of_counts(subject.counts), rng=rng)
+    if found.fit is None:
+        raise RgtoolError(
+            f"{subject.label} ({subject.id}) has no exponent: {found.reason}, or leave it out"
+        )
+    return found
+
+
+def _notes(gammas: Sequence[Gamma]) -> tuple[str, ...]:
+    unquoted = [one for one in gammas if one.verdict != "quoted"]
+    notes = [f"{one.curve.name}: {one.verdict}: {one.reason}" for one in unquoted]
+    if unquoted:
+        notes.append(
+            f"{len(unquoted)} of {len(gammas)} exponents may not be quoted, and pairs with them "
+            "are undecided; classes are made from all estimates"
+        )
+    return (*notes, "exponents have no draws, so classes have no stability")

@@ -1,0 +1,232 @@
+"""Which experiments behave alike: tests of all pairs, classes, and how far both can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...schemas.errors import RgtoolError, UsageError, did_you_mean
+from ...store.literature import published_names
+from ..nulls.initial import Weighting
+from ..spectrum.verdicts import ALPHA, holm
+from .clusters import cluster, coassignment, stability
+from .criteria import CRITERIA, signature_of
+from .evidence import Evidence
+from .pairs import all_pairs
+from .result import Classes, Pairs
+from .subjects import Subject, gather
+
+if TYPE_CHECKING:
+    from ...store import Store
+
+Floats = NDArray[np.float64]
+Follow = Callable[[int, int], None]
+DRAWS = 500
+MOST = 2000  # experiments: two million pairs, and classes drawn 500 times
+
+
+def classify(
+    store: Store | None = None,
+    experiments: Sequence[str] = (),
+    *,
+    by: str = "eigen",
+    grouping: str | None = None,
+    weighting: Weighting = "count",
+    draws: int = DRAWS,
+    rng: np.random.Generator | int = 0,
+    most: int = MOST,
+    follow: Follow | None = None,
+) -> Classes:
+    """Divide experiments into universality classes, and say with what certainty.
+
+    Parameters
+    ----------
+    store : Store, optional
+        Where the records are; not needed for published spectra alone.
+    experiments : sequence of str
+        Ids, prefixes of ids, labels such as `resnet20/cifar10`, or `published:NAME`; none: every
+        experiment of the store.
+    by : str
+        What is compared, a name of `criteria.CRITERIA`: `eigen`, `exponent`, `excess`,
+        `signature` or `gamma`.
+    grouping : str, optional
+        `layer`, `block` or `stage`; default the coarsest that all have.
+    weighting : str
+        `count` (eq. 13), or `magnitude`.
+    draws : int
+        Draws behind the co-assignment of experiments to classes.
+    rng : numpy.random.Generator or int
+        Randomness of tests and draws, or its seed.
+    most : int
+        Largest number of experiments: pairs grow with its square.
+    follow : callable, optional
+        Called with the draws done and all of them, after every draw; for a progress bar.
+
+    Raises
+    ------
+    UsageError
+        A name, a grouping or a criterion cannot be had, an experiment is named twice or shares
+        runs with another, or there are too many.
+    RgtoolError
+        Fewer than two experiments can be compared.
+
+    Examples
+    --------
+    >>> names = ["published:resnet50-simclr-imagenet", "published:resnet50-simclr-cifar100"]
+    >>> classify(experiments=names).pairs.verdict
+    ('different',)
+    """
+    for what, value, known in (("by", by, CRITERIA), ("weighting", weighting, get_args(Weighting))):
+        if value not in known:
+            raise UsageError(f"{what} '{value}' is unknown: {did_you_mean(value, known)}")
+    if draws < 1:
+        raise UsageError(f"{draws} draws: at least one is needed, 500 are usual")
+    if store is None and not experiments:
+        raise UsageError("name published spectra, or give a store")
+    _check_number(store, experiments, most)
+    subjects, group, notes = gather(store, experiments, grouping)
+    if len(subjects) < 2:
+        left = f" ({'; '.join(notes)})" if notes else ""
+        raise RgtoolError(
+            f"{len(subjects)} experiment{'s' * (len(subjects) != 1)} to classify, at least two are "
+            f"needed{left}: run another, or compare with the literature by --against published"
+        )
+    return classify_subjects(
+        subjects,
+        by=by,
+        grouping=group,
+        weighting=weighting,
+        draws=draws,
+        rng=rng,
+        notes=notes,
+        follow=follow,
+    )
+
+
+def classify_published(
+    *, draws: int = DRAWS, rng: np.random.Generator | int = 0, by: str = "eigen"
+) -> Classes:
+    """Divide the published spectra alone into classes; parameters are those of `classify`."""
+    return classify(experiments=published_names(), by=by, draws=draws, rng=rng)
+
+
+def classify_subjects(
+    subjects: Sequence[Subject],
+    *,
+    by: str = "eigen",
+    grouping: str = "block",
+    weighting: Weighting = "count",
+    draws: int = DRAWS,
+    rng: np.random.Generator | int = 0,
+    notes: Sequence[str] = (),
+    follow: Follow | None = None,
+) -> Classes:
+    """Classify subjects; parameters and errors are those of `classify`."""
+    generator = np.random.default_rng(rng)
+    evidence = CRITERIA[by](subjects, weighting, generator)
+    pairs = _pairs(evidence, len(subjects))
+    if evidence.tested:
+        divided = "different" in pairs.verdict
+    else:
+        divided = bool((evidence.distance > 0).any())
+    clusters = cluster(evidence.distance, divided)
+    together = None
+    if evidence.draws is not None and divided:
+        together = coassignment(_followed(evidence.draws(draws, generator), draws, follow))
+    nothing = np.full(len(subjects), np.nan)
+    return Classes(
+        by=by,
+        grouping=grouping,
+        weighting=weighting,
+        experiments=tuple(subject.id for subject in subjects),
+        labels=tuple(subject.label for subject in subjects),
+        differences=_differences(subjects),
+        seeds=np.array([subject.seeds for subject in subjects]),
+        levels=tuple(subject.levels for subject in subjects),
+        groups=np.array([len(subject.names) for subject in subjects]),
+        signatures=tuple(signature_of(subject, weighting) for subject in subjects),
+        clusters=clusters,
+        together=together,
+        stability=nothing if together is None else stability(clusters.labels, together),
+        draws=0 if together is None else draws,
+        pairs=pairs,
+        metric=evidence.metric,
+        tested=evidence.tested,
+        notes=(*notes, *evidence.notes, *_assumptions(subjects)),
+    )
+
+
+def _followed(drawn: Iterable[Floats], total: int, follow: Follow | None) -> Iterator[Floats]:
+    for done, distance in enumerate(drawn):
+        if follow is not None:
+            follow(done, total)
+        yield distance
+
+
+def _check_number(store: Store | None, experiments: Sequence[str], most: int) -> None:
+    number = len(experiments)
+    if store is not None and not experiments:
+        number = len(store.query("SELECT DISTINCT experiment_id FROM runs").rows)
+    if number > most:
+        raise UsageError(
+            f"{number:,} experiments make {number * (number - 1) // 2:,} pairs, more than can be "
+            f"tested and drawn in minutes (the most is {most:,} experiments): name those of one "
+            "architecture or task; `rgtool sql` finds their ids"
+        )
+
+
+def _pairs(evidence: Evidence, experiments: int) -> Pairs:
+    first, second = all_pairs(experiments)
+    adjusted = holm(evidence.p)
+    rejected = np.nan_to_num(adjusted, nan=1.0) < ALPHA
+    verdict = np.where(evidence.same, "same", np.where(rejected, "different", "undecided"))
+    return Pairs(
+        first=first,
+        second=second,
+        distance=evidence.distance,
+        p=evidence.p,
+        p_holm=adjusted,
+        verdict=tuple(verdict.tolist()),
+        columns=evidence.columns,
+    )
+
+
+def _differences(subjects: Sequence[Subject]) -> tuple[str, ...]:
+    """Say what tells experiments with the same label apart; published ones are named by id."""
+    fields = [
+        subject.counts.recipe.non_defaults() if subject.counts is not None else {}
+        for subject in subjects
+    ]
+    out = []
+    for subject, own in zip(subjects, fields, strict=True):
+        others = [
+            other
+            for one, other in zip(subjects, fields, strict=True)
+            if one.label == subject.label and one is not subject
+        ]
+        names = sorted({name for other in (own, *others) for name in other})
+        apart = [n for n in names if any(other.get(n) != own.get(n) for other in others)]
+        out.append(" ".join(f"{n}={own[n]}" for n in apart if n in own))
+    return tuple(out)
+
+
+def _assumptions(subjects: Sequence[Subject]) -> list[str]:
+    notes = []
+    lone = [subject.id for subject in subjects if subject.seeds == 1]
+    if lone:
+        notes.append(
+            f"{', '.join(lone[:3])}{' and more' * (len(lone) > 3)}: one seed, taken to scatter as "
+            "the seeds it is compared with"
+        )
+    if any(subject.printed is not None for subject in subjects):
+        notes.append(
+            "published spectra have no seeds: their values are taken to scatter by .008, and by "
+            ".0029 for the rounding; against them the verdict is never `same`"
+        )
+    architectures = {subject.label.partition("/")[0] for subject in subjects}
+    if len(architectures) > 1 and len({subject.groups for subject in subjects}) == 1:
+        notes.append("groups of one name are compared across architectures")
+    return notes

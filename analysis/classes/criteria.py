@@ -1,0 +1,201 @@
+"""What `--by` may mean: a registry of functions from experiments to evidence.
+
+A criterion takes subjects and a source of randomness and returns an `Evidence`: for every pair a
+distance, a p and whether sameness is certified, and draws of the distances. Classes, Holm's
+correction, tables and figures follow from that alone, so a new criterion is one function and one
+line of `CRITERIA`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...schemas.errors import RgtoolError, UsageError
+from .. import flow
+from ..flow import UNIT
+from ..nulls.untrained import null_groups
+from ..spectrum.intervals import Interval, estimate
+from ..spectrum.verdicts import default_margin, judge
+from .by_gamma import by_gamma
+from .distances import condensed
+from .evidence import Evidence, spectral
+from .printed import ONE_SEED, PRINTED
+from .subjects import Subject
+
+Floats = NDArray[np.float64]
+SIGNS = ("relevant", "marginal", "irrelevant", "indeterminate")
+_RETENTION = 0.01  # relative difference of steps from which on eigenvalues do not compare
+
+
+Criterion = Callable[[Sequence[Subject], str, np.random.Generator], Evidence]
+
+
+def by_eigen(subjects: Sequence[Subject], weighting: str, rng: np.random.Generator) -> Evidence:
+    """Compare log eigenvalues; y ln(1/.8) instead where steps keep different shares."""
+    thetas, notes = scaled_theta(subjects, weighting)
+    return spectral(subjects, thetas, rng, notes)
+
+
+def by_exponent(subjects: Sequence[Subject], weighting: str, rng: np.random.Generator) -> Evidence:
+    """Compare theta = y ln(1/.8) from the exponents of every run."""
+    return spectral(subjects, [exponents(subject, weighting) for subject in subjects], rng)
+
+
+def by_excess(subjects: Sequence[Subject], weighting: str, rng: np.random.Generator) -> Evidence:
+    """Compare what training adds to the initial scales: (y - y of the null) ln(1/.8)."""
+    if weighting != "count":
+        raise UsageError("the null stands beside counts: take --weighting count with --by excess")
+    printed = [subject.id for subject in subjects if subject.printed is not None]
+    if printed:
+        raise UsageError(
+            f"{printed[0]} has no counts, from which the null is computed: leave published spectra "
+            "out, or take --by eigen"
+        )
+    thetas: list[Floats] = []
+    notes: list[str] = []
+    for subject in subjects:
+        assert subject.counts is not None and subject.window is not None
+        counts, scales = subject.counts, ()
+        if counts.scales:
+            scales = tuple(counts.scales[i] for i in subject.window.runs)
+        network = subject.kept[:, [0, -1]].sum(axis=-1)
+        ends, about = null_groups(counts, network, scales)
+        null = flow.window_exponents(ends, 0, 1)
+        y = flow.window_exponents(subject.kept, 0, subject.kept.shape[1] - 1)
+        found = ((y - null) * UNIT)[:, subject.open]
+        if not np.isfinite(found).all():
+            raise RgtoolError(
+                f"{subject.label} ({subject.id}): a group dies in its null, which has no exponent "
+                "then: take --by exponent"
+            )
+        thetas.append(found)
+        notes += about
+    return spectral(subjects, thetas, rng, list(dict.fromkeys(notes)))
+
+
+def by_signature(subjects: Sequence[Subject], weighting: str, rng: np.random.Generator) -> Evidence:
+    """Compare counts of verdicts, as the literature does: blunt, and without a test."""
+    intervals = [interval_of(subject, weighting) for subject in subjects]
+    shares = np.array([shares_of(i.centre[None], i)[0] for i in intervals])
+
+    def draws(number: int, rng: np.random.Generator) -> Iterator[Floats]:
+        drawn = np.stack(
+            [shares_of(i.centre + _of_interval(i, number, rng), i) for i in intervals], axis=1
+        )
+        for points in drawn:
+            yield condensed(points, "cityblock") / 2
+
+    distance = condensed(shares, "cityblock") / 2
+    return Evidence(
+        distance=distance,
+        p=np.full(len(distance), np.nan),
+        same=np.zeros(len(distance), np.bool_),
+        draws=draws,
+        metric="half the L1 distance between shares of verdicts",
+        tested=False,
+        notes=(
+            "signatures are blunt: they count verdicts, know no test, and agree for spectra that "
+            "differ as well as differ for one verdict at a margin; take --by eigen for evidence",
+        ),
+    )
+
+
+CRITERIA: dict[str, Criterion] = {
+    "eigen": by_eigen,
+    "exponent": by_exponent,
+    "excess": by_excess,
+    "signature": by_signature,
+    "gamma": by_gamma,
+}
+
+
+def scaled_theta(
+    subjects: Sequence[Subject], weighting: str = "count"
+) -> tuple[list[Floats], list[str]]:
+    """Return log eigenvalues by run, (S_e, K_e), made comparable where retention differs.
+
+    Returns
+    -------
+    thetas : list of array
+        Mean log eigenvalues; y ln(1/.8) where a step does not keep the same share in all.
+    notes : list of str
+        That it does not.
+    """
+    rates = np.array([subject.rate.mean() for subject in subjects])
+    thetas = [_theta(subject, weighting) for subject in subjects]
+    if np.ptp(rates) <= _RETENTION * rates.min():
+        return thetas, []
+    scaled = [t * (UNIT / s.rate)[:, None] for t, s in zip(thetas, subjects, strict=True)]
+    return scaled, [
+        f"a step keeps between {np.exp(-rates.max()):.3g} and {np.exp(-rates.min()):.3g}, so "
+        "theta = y ln(1/.8) is compared, the log eigenvalue of a step that keeps .8"
+    ]
+
+
+def exponents(subject: Subject, weighting: str = "count") -> Floats:
+    """Return theta = y ln(1/.8) of the pruned groups by run: shape (S, K)."""
+    return _theta(subject, weighting) * (UNIT / subject.rate)[:, None]
+
+
+def interval_of(subject: Subject, weighting: str = "count") -> Interval:
+    """Return the interval of a subject's log eigenvalues: those of the pruned groups."""
+    if subject.printed is not None:
+        theta = _theta(subject, weighting)[0]
+        variance, half = np.full(len(theta), PRINTED), 1.96 * np.sqrt(PRINTED)
+        return Interval("t", "population", theta, theta - half, theta + half, variance, 1e6, 1)
+    return estimate(flow.log_eigenvalues(weights_of(subject, weighting))[..., subject.open])
+
+
+def shares_of(theta: Floats, interval: Interval) -> Floats:
+    """Return the shares of the four verdicts with the interval moved to theta (B, K): (B, 4)."""
+    margin = default_margin(interval.seeds)
+    half = (interval.high - interval.low) / 2
+    inner = (interval.quantile(0.9)[1] - interval.centre) if np.isfinite(interval.df) else half
+    relevant, irrelevant = theta - half > 0, theta + half < 0
+    marginal = ~relevant & ~irrelevant & (np.abs(theta) + inner < margin)
+    parts = [relevant, marginal, irrelevant]
+    shares = [part.mean(axis=-1) for part in parts]
+    return np.stack([*shares, 1 - sum(shares)], axis=-1)
+
+
+def signature_of(subject: Subject, weighting: str = "count") -> tuple[int, int, int, int]:
+    """Count relevant, marginal, irrelevant and indeterminate groups by the tool's own rule."""
+    interval = interval_of(subject, weighting)
+    verdicts = judge(interval, np.zeros(len(interval.centre), np.bool_)).verdict
+    return tuple(verdicts.count(sign) for sign in SIGNS)  # type: ignore[return-value]
+
+
+def weights_of(subject: Subject, weighting: str) -> Floats:
+    """Return counts or sums of |w| over the window: shape (S, T + 1, G)."""
+    if weighting == "count":
+        return subject.kept
+    assert subject.counts is not None and subject.window is not None
+    levels = slice(subject.window.start, subject.window.end + 1)
+    found = subject.counts.magnitude[subject.window.runs, levels]
+    if not np.isfinite(found).all():
+        raise UsageError(
+            f"{subject.label} ({subject.id}) tells no magnitudes at some level, and weightings are "
+            "not mixed: take --weighting count, or leave it out"
+        )
+    return found
+
+
+def _theta(subject: Subject, weighting: str) -> Floats:
+    """Return mean log eigenvalues of the pruned groups by run: shape (S, K)."""
+    if subject.printed is not None:
+        if weighting != "count":
+            raise UsageError(
+                f"{subject.id} is printed for counts, and weightings are not mixed: take "
+                "--weighting count, or leave it out"
+            )
+        return np.log(subject.printed.eigenvalue)[None]
+    weights = weights_of(subject, weighting)
+    return flow.window_log_eigenvalues(weights, 0, weights.shape[1] - 1)[:, subject.open]
+
+
+def _of_interval(interval: Interval, number: int, rng: np.random.Generator) -> Floats:
+    error = np.sqrt(np.nan_to_num(interval.variance, nan=ONE_SEED) / interval.seeds)
+    return np.asarray(error * rng.standard_normal((number, len(error))))

@@ -1,0 +1,193 @@
+"""Do two experiments keep the same weights? Overlap of masks against that of independent ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...schemas.errors import RecordError
+from ...schemas.layout import RunFolder
+from ...schemas.tensors import read_mask
+from ..result import frame
+from .semigroup import common_levels
+from .subjects import Subject, density
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ...store import Store
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Masks = dict[str, NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, eq=False)
+class Overlap:
+    """Overlap of masks at N matched densities in K groups, for pairs of runs of one kind.
+
+    Attributes
+    ----------
+    kind : str
+        `same seed`: pairs with equal seeds, which begin at equal weights where the recipes say so;
+        `other seeds`: all others.
+    pairs : int
+        Pairs of runs.
+    densities : array, shape (N,)
+        Of the whole network.
+    levels : integer array, shape (N, 2)
+        Levels of both experiments.
+    shared : array, shape (N, K)
+        Weights that both masks keep, over the mean number that one keeps; mean over pairs.
+    expected, sd : array, shape (N, K)
+        The same of independent masks with the same counts in every layer (hypergeometric), and
+        the standard deviation for one pair.
+    """
+
+    kind: str
+    pairs: int
+    densities: Floats
+    levels: Integers
+    shared: Floats
+    expected: Floats
+    sd: Floats
+
+    @property
+    def z(self) -> Floats:
+        """How many sd of one pair lie between; NaN where there is no sd: shape (N, K)."""
+        out = np.full_like(self.sd, np.nan)
+        np.divide(self.shared - self.expected, self.sd, out=out, where=self.sd > 0)
+        return out
+
+    def to_frame(self, names: tuple[str, ...]) -> pl.DataFrame:
+        """Return a row per density and group."""
+        number, groups = self.shared.shape
+        return frame(
+            {
+                "pairs": [self.kind] * (number * groups),
+                "level_a": np.repeat(self.levels[:, 0], groups),
+                "level_b": np.repeat(self.levels[:, 1], groups),
+                "density": np.repeat(self.densities, groups),
+                "name": list(names) * number,
+                "overlap": self.shared.ravel(),
+                "expected": self.expected.ravel(),
+                "sd": self.sd.ravel(),
+                "z": self.z.ravel(),
+            }
+        )
+
+
+def expected_overlap(
+    kept_a: ArrayLike, kept_b: ArrayLike, total: ArrayLike
+) -> tuple[Floats, Floats]:
+    """Return mean and variance of the weights that two independent masks both keep.
+
+    Hypergeometric (Johnson, Kotz & Balakrishnan 1997): one mask keeps `kept_a` of `total` weights,
+    the other draws `kept_b` of them without regard to the first.
+
+    Parameters
+    ----------
+    kept_a, kept_b, total : array, shape (...,)
+        Counts of a layer, or of several.
+
+    Examples
+    --------
+    >>> mean, variance = expected_overlap(5, 4, 10)
+    >>> float(mean), round(float(variance), 4)
+    (2.0, 0.6667)
+    """
+    a, b, size = (np.asarray(x, np.float64) for x in (kept_a, kept_b, total))
+    mean = np.asarray(a * b / size)
+    variance = mean * (size - a) * (size - b) / (size * np.maximum(size - 1, 1))
+    return mean, np.asarray(variance)
+
+
+def mask_overlap(store: Store, a: Subject, b: Subject) -> tuple[list[Overlap], list[str]]:
+    """Compare the masks of two experiments at the densities that both have.
+
+    Parameters
+    ----------
+    store : Store
+        Where the masks are.
+    a, b : Subject
+        Experiments with the same groups.
+
+    Returns
+    -------
+    overlaps : list of Overlap
+        Of equal seeds and of other seeds, where there are any.
+    notes : list of str
+        Why there are none.
+    """
+    assert a.counts is not None and b.counts is not None
+    layers = [layer for layer in a.counts.layers if layer.group(a.counts.by) in a.names]
+    shapes = [[(x.name, x.shape) for x in s.counts.layers] for s in (a, b) if s.counts]
+    if shapes[0] != shapes[1]:
+        return [], ["the networks differ in shape: their masks do not compare weight by weight"]
+    levels = common_levels(density(a), density(b))
+    assert a.window is not None and b.window is not None
+    levels = levels + np.array([a.window.start, b.window.start])
+    try:
+        masks = [
+            [[_mask(store, subject, run, int(level)) for level in column] for run in _runs(subject)]
+            for subject, column in zip((a, b), levels.T, strict=True)
+        ]
+        kept = [_counts(one, [layer.name for layer in layers]) for one in masks]
+    except (OSError, RecordError, KeyError) as error:
+        found = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)
+        return [], [f"no overlap of masks is shown, since not all are stored ({found})"]
+    member = np.array([[layer.group(a.counts.by) == n for n in a.names] for layer in layers])
+    names, total = [x.name for x in layers], np.array([x.total for x in layers])
+    densities = density(a)[levels[:, 0] - a.window.start]
+    overlaps: list[Overlap] = []
+    for kind, pairs in _kinds(a, b).items():
+        parts = []
+        for i, j in pairs:
+            mean, spread = expected_overlap(kept[0][i], kept[1][j], total)
+            size = (kept[0][i] + kept[1][j]) @ member / 2
+            both = _both(masks[0][i], masks[1][j], names)
+            parts.append([both @ member / size, mean @ member / size, spread @ member / size**2])
+        shared, expected, variance = np.mean(parts, axis=0)
+        sd = np.sqrt(variance)
+        overlaps.append(Overlap(kind, len(pairs), densities, levels, shared, expected, sd))
+    return overlaps, []
+
+
+def _kinds(a: Subject, b: Subject) -> dict[str, list[tuple[int, int]]]:
+    """Sort the pairs of runs by whether their seeds are equal; kinds without pairs are left out."""
+    seeds = [[s.counts.seeds[i] for i in _runs(s)] for s in (a, b) if s.counts is not None]
+    kinds: dict[str, list[tuple[int, int]]] = {"same seed": [], "other seeds": []}
+    for i, one in enumerate(seeds[0]):
+        for j, other in enumerate(seeds[1]):
+            equal = one is not None and one == other
+            kinds["same seed" if equal else "other seeds"].append((i, j))
+    return {kind: pairs for kind, pairs in kinds.items() if pairs}
+
+
+def _runs(subject: Subject) -> Integers:
+    assert subject.window is not None
+    return subject.window.runs
+
+
+def _mask(store: Store, subject: Subject, run: int, level: int) -> Masks:
+    assert subject.counts is not None
+    return read_mask(RunFolder.of(store.path, subject.counts.runs[run]).mask(level))
+
+
+def _counts(masks: list[list[Masks]], layers: list[str]) -> Floats:
+    """Count what the masks of runs and levels keep: shape (S, N, L)."""
+    return np.array([[[mask[name].sum() for name in layers] for mask in run] for run in masks])
+
+
+def _both(a: list[Masks], b: list[Masks], layers: list[str]) -> Floats:
+    """Count what two runs both keep: shape (N, L)."""
+    return np.array(
+        [
+            [np.count_nonzero(one[name] & other[name]) for name in layers]
+            for one, other in zip(a, b, strict=True)
+        ],
+        np.float64,
+    )

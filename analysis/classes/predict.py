@@ -1,0 +1,309 @@
+"""How far may a ticket be pruned and still transfer? A hypothesis from the distance of spectra.
+
+If tickets transfer until the flows have moved apart by a fixed amount tau in centred log-ratios,
+the sparsest level that transfers is n* = tau / ||Delta clr||, the Euclidean norm of the difference
+of centred log eigenvalues of a step that keeps .8. tau comes from the published transfers whose
+source and target both have a published spectrum: four values, two levels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...store.figures import figure_rows
+from ...store.literature import PREFIX, published, published_names
+from ..result import Result, frame
+from ..spectrum.verdicts import ALPHA
+from ..stats.contrast import DRAWS, centred
+from .compare import check_groups
+from .criteria import exponents
+from .evidence import spectral
+from .printed import ONE_SEED, PRINTED, mean_noise
+from .subjects import Subject, gather, of_print
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ...store import Store
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Anchor:
+    """A published transfer that tau is taken from.
+
+    Attributes
+    ----------
+    source, target : str
+        Published spectra.
+    level : int
+        Sparsest matching level of the transferred ticket.
+    norm : float
+        ||Delta clr|| of the two spectra.
+    """
+
+    source: str
+    target: str
+    level: int
+    norm: float
+
+    @property
+    def tau(self) -> float:
+        """Level times norm."""
+        return self.level * self.norm
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction(Result):
+    """Predicted minimal transferable density of a pair: a hypothesis.
+
+    Attributes
+    ----------
+    experiments, labels : (str, str)
+        Source and target.
+    verdict : str
+        Of the spectra: `same`, `different` or `undecided`.
+    p : float
+        Of equal spectra; NaN where there are too few seeds.
+    norm, norm_low, norm_high : float
+        ||Delta clr||, and its 95 % interval; 0 below where noise alone may make the difference.
+    tau, tau_low, tau_high : float
+        Mean of the published values, and the 95 % interval for another one.
+    level, level_low, level_high : float
+        n*, and its 95 % interval from both; infinite where the norm may be 0.
+    density, density_low, density_high : float
+        .8^n*, and the interval.
+    notes : tuple of str
+        What the numbers alone do not say.
+    """
+
+    experiments: tuple[str, str]
+    labels: tuple[str, str]
+    verdict: str
+    p: float
+    norm: float
+    norm_low: float
+    norm_high: float
+    tau: float
+    tau_low: float
+    tau_high: float
+    level: float
+    level_low: float
+    level_high: float
+    density: float
+    density_low: float
+    density_high: float
+    notes: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """One line that says what this is."""
+        a, b = self.experiments
+        return (
+            f"hypothesis: tickets of {a} transfer to {b} down to density {self.density:.2g} "
+            f"[{self.density_low:.2g}, {self.density_high:.2g}]; spectra: {self.verdict}"
+        )
+
+    def to_frame(self) -> pl.DataFrame:
+        """Return one row; what does not exist is null."""
+        names = (
+            "p norm norm_low norm_high tau tau_low tau_high level level_low level_high "
+            "density density_low density_high"
+        )
+        one, other = self.experiments
+        numbers = {name: np.array([getattr(self, name)], np.float64) for name in names.split()}
+        return frame({"a": [one], "b": [other], "verdict": [self.verdict], **numbers})
+
+    def _columns(self) -> dict[str, list[str]]:
+        rows = {"||Delta clr||": "norm", "tau": "tau", "level n*": "level", "density": "density"}
+        ends = ["", "_low", "_high"]
+        values = [[getattr(self, name + end) for name in rows.values()] for end in ends]
+        return {
+            "quantity": list(rows),
+            **{
+                head: [f"{value:.3g}" for value in column]
+                for head, column in zip(("value", "low", "high"), values, strict=True)
+            },
+        }
+
+
+def anchors() -> tuple[Anchor, ...]:
+    """Return the published transfers whose source and target both have a published spectrum.
+
+    Examples
+    --------
+    >>> [round(anchor.tau, 2) for anchor in anchors()]
+    [0.79, 0.57, 0.68, 0.71]
+    """
+    known, found = set(published_names()), []
+    for row in figure_rows("published_transfers"):
+        if row["ticket"] != "transfer" or not row["matching"] or row["level"] is None:
+            continue
+        source = f"{PREFIX}resnet50-{row['weights_from']}-imagenet"
+        target = f"{PREFIX}resnet50-{row['weights_from']}-{row['task']}"
+        if {source, target} <= known and source != target:
+            a, b = (centred(np.log(published(name).eigenvalue)) for name in (source, target))
+            found.append(Anchor(source, target, row["level"], float(np.sqrt(((a - b) ** 2).sum()))))
+    return tuple(found)
+
+
+def left_out_errors() -> tuple[Floats, Floats]:
+    """Return the errors of anchors predicted from the others, log of predicted over true level.
+
+    Returns
+    -------
+    by_tau, by_level : array, shape (A,)
+        With the mean tau of the others, and with the mean level of the others: what a rule that
+        knows nothing of spectra would say.
+    """
+    found = anchors()
+    tau, level, norm = (np.array([getattr(a, x) for a in found]) for x in ("tau", "level", "norm"))
+    others = len(found) - 1
+    mean_tau, mean_level = (tau.sum() - tau) / others, (level.sum() - level) / others
+    return np.log(mean_tau / norm / level), np.log(mean_level / level)
+
+
+def predict(
+    store: Store | None,
+    a: str,
+    b: str,
+    *,
+    by: str | None = None,
+    rng: np.random.Generator | int = 0,
+    draws: int = DRAWS,
+) -> Prediction:
+    """Predict the smallest density at which tickets of one experiment transfer to another.
+
+    Parameters
+    ----------
+    store : Store or None
+        Where the records are; not needed for published spectra.
+    a, b : str
+        Source and target: ids, prefixes, labels, or `published:NAME`.
+    by : str, optional
+        `layer`, `block` or `stage`; default the coarsest that both have.
+    rng : numpy.random.Generator or int
+        Randomness of the draws, or its seed.
+    draws : int
+        Draws behind test and intervals.
+
+    Raises
+    ------
+    UsageError
+        A name or grouping cannot be had, the groups differ, or both are one experiment.
+    RgtoolError
+        An experiment gives no spectrum.
+    """
+    printed = [of_print(name) for name in (a, b) if name.startswith(PREFIX)]
+    if by is None and printed:
+        by = printed[0].printed.by if printed[0].printed is not None else None
+    (one, other), _, notes = gather(store, [a, b], by)
+    if not one.id.startswith(a) and a.startswith(PREFIX):
+        one, other = other, one  # published spectra come last
+    return _predict(one, other, np.random.default_rng(rng), draws, notes)
+
+
+def _predict(
+    a: Subject,
+    b: Subject,
+    rng: np.random.Generator,
+    draws: int,
+    notes: tuple[str, ...],
+) -> Prediction:
+    thetas = [exponents(a), exponents(b)]
+    if a.groups != b.groups:
+        a, b, thetas, about = _matched(a, b, thetas)
+        notes = (*notes, about)
+    evidence = spectral([a, b], thetas, rng)
+    p, same = float(evidence.p[0]), bool(evidence.same[0])
+    verdict = "same" if same else "different" if p < ALPHA else "undecided"
+    norm = float(evidence.columns["norm"][0])
+    norms = _norms([a, b], thetas, rng, draws)
+    values = np.array([anchor.tau for anchor in anchors()])
+    taus = _taus(values, rng, draws)
+    with np.errstate(divide="ignore"):
+        levels, level = taus / norms, values.mean() / norm if norm > 0 else np.inf
+    low, high = _ends(levels)
+    return Prediction(
+        experiments=(a.id, b.id),
+        labels=(a.label, b.label),
+        verdict=verdict,
+        p=p,
+        norm=norm,
+        norm_low=_ends(norms)[0],
+        norm_high=_ends(norms)[1],
+        tau=float(values.mean()),
+        tau_low=_ends(taus)[0],
+        tau_high=_ends(taus)[1],
+        level=float(level),
+        level_low=low,
+        level_high=high,
+        density=float(0.8**level),
+        density_low=0.8**high,
+        density_high=0.8**low,
+        notes=(*notes, *evidence.notes, *_remarks(verdict, values, high)),
+    )
+
+
+def _matched(
+    a: Subject, b: Subject, thetas: list[Floats]
+) -> tuple[Subject, Subject, list[Floats], str]:
+    """Narrow an experiment and a published spectrum to the groups that both have."""
+    both = tuple(name for name in a.names if name in b.names)
+    if (a.printed is None and b.printed is None) or len(both) < 2 or a.by != b.by:
+        check_groups(a, b)
+    columns = [[s.names.index(name) for name in both] for s in (a, b)]
+    narrowed = [theta[:, some] for theta, some in zip(thetas, columns, strict=True)]
+    note = f"compared in the groups that both have: {', '.join(both)}"
+    return replace(a, names=both), replace(b, names=both), narrowed, note
+
+
+def _norms(
+    subjects: list[Subject], thetas: list[Floats], rng: np.random.Generator, draws: int
+) -> Floats:
+    """Draw the norm of the difference, freed of what noise adds to its square: shape (B,)."""
+    means, noises = [], []
+    for subject, theta in zip(subjects, thetas, strict=True):
+        known = PRINTED if subject.printed is not None else ONE_SEED if len(theta) < 2 else None
+        means.append(centred(theta.mean(axis=0)))
+        noises.append(centred(mean_noise(theta, draws, rng, known)))
+    noise = noises[0] - noises[1]
+    square = ((means[0] - means[1] + noise) ** 2).sum(axis=1)
+    # The square of the estimate is too large by the variance, and that of a draw by twice that.
+    return np.asarray(np.sqrt(np.maximum(square - 2 * (noise**2).sum(axis=1).mean(), 0)))
+
+
+def _taus(values: Floats, rng: np.random.Generator, draws: int) -> Floats:
+    """Draw another tau: log-normal about the mean, with few degrees of freedom."""
+    spread = np.log(values).std(ddof=1) * np.sqrt(1 + 1 / len(values))
+    return np.asarray(values.mean() * np.exp(spread * rng.standard_t(len(values) - 1, draws)))
+
+
+def _ends(values: Floats) -> tuple[float, float]:
+    low, high = np.quantile(values, [0.025, 0.975], method="nearest")
+    return float(low), float(high)
+
+
+def _remarks(verdict: str, values: Floats, high: float) -> list[str]:
+    shown = " ".join(f"{value:.2f}" for value in values)
+    by_tau, by_level = (float(np.sqrt((e**2).mean())) for e in left_out_errors())
+    notes = [
+        f"a hypothesis: n* = tau / ||Delta clr|| with tau {values.mean():.2f} from four published "
+        f"transfers ({shown}) of one architecture; nothing else has tested it",
+        f"each of the four predicted from the others misses its level by {by_tau:.0%}, and by "
+        f"{by_level:.0%} where the mean level of the others is taken and spectra are not looked at",
+    ]
+    if not np.isfinite(high):
+        notes.append(
+            "noise alone may make the difference, so no level is too sparse for it: the prediction "
+            "has one end only"
+        )
+    if verdict != "different":
+        notes.append(f"spectra: {verdict}: a distance of spectra that may be none predicts little")
+    notes.append("equal spectra are not equal tickets, and the distance knows no direction")
+    return notes

@@ -1,0 +1,306 @@
+"""Pruning twice by a little against once by more: the test of equal exponents.
+
+Magnitude pruning is a semigroup in density if the flow depends on the densities alone, not on the
+steps between them: then the exponents y_i of two experiments that prune different shares agree
+over the same densities, as rescaling twice by b is rescaling by b^2 (Wilson & Kogut 1974).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...schemas.blocks import GROUPINGS
+from ...schemas.errors import RgtoolError, UsageError, did_you_mean
+from ...store.counts import Counts
+from .. import flow
+from ..flow import UNIT
+from ..result import Result, frame, interval, number
+from ..same_class import SameClass, same_class
+from ..stats.contrast import DRAWS
+from ..window import Window, choose_window
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ...store import Store
+
+Floats = NDArray[np.float64]
+_TOLERANCE = 0.05  # of a step of the finer experiment: what rounding of counts may cost
+_SCHEDULE = ("architecture", "task", "prune")
+
+
+@dataclass(frozen=True, eq=False)
+class Semigroup(Result):
+    """Exponents of two experiments over the densities that both have.
+
+    Attributes
+    ----------
+    experiments : (str, str)
+        Ids of a and b.
+    label, by : str
+        Architecture and task, and the grouping.
+    prune : (float, float)
+        Share that a level of each removes.
+    windows : pair of (int, int)
+        Levels of each between which exponents are taken.
+    densities : array, shape (N,)
+        The common densities from the first to the last of the window.
+    runs : pair of tuple of str
+        The runs used.
+    names : tuple of str, length K
+        The groups that are pruned.
+    exponent_a, exponent_b : array, shape (K,)
+        y_i, mean over runs.
+    comparison : SameClass
+        Of theta = y ln(1/.8) in both.
+    notes : tuple of str
+        What the numbers alone do not say.
+    """
+
+    experiments: tuple[str, str]
+    label: str
+    by: str
+    prune: tuple[float, float]
+    windows: tuple[tuple[int, int], tuple[int, int]]
+    densities: Floats
+    runs: tuple[tuple[str, ...], tuple[str, ...]]
+    names: tuple[str, ...]
+    exponent_a: Floats
+    exponent_b: Floats
+    comparison: SameClass
+    notes: tuple[str, ...]
+
+    @property
+    def verdict(self) -> str:
+        """`same`, `different` or `undecided`."""
+        return self.comparison.verdict
+
+    @property
+    def title(self) -> str:
+        """One line that says what this is."""
+        (a, b), (pa, pb) = self.windows, self.prune
+        return (
+            f"semigroup of {self.label} by {self.by}: prune {pa:g} levels {a[0]}:{a[1]} against "
+            f"prune {pb:g} levels {b[0]}:{b[1]}: {self.verdict}, p {self.comparison.p:.2g}"
+        )
+
+    def to_frame(self) -> pl.DataFrame:
+        """Return a row per group; differences are in units of theta, centred over groups."""
+        found = self.comparison
+        return frame(
+            {
+                "name": self.names,
+                "exponent_a": self.exponent_a,
+                "exponent_b": self.exponent_b,
+                "difference": found.d,
+                "low": found.low,
+                "high": found.high,
+                "p": found.p_group,
+                "equivalent": found.equivalent,
+            }
+        )
+
+    def _columns(self) -> dict[str, list[str]]:
+        found = self.comparison
+        ends = zip(found.low, found.high, strict=True)
+        return {
+            self.by: list(self.names),
+            "exponent a": [number(value) for value in self.exponent_a],
+            "exponent b": [number(value) for value in self.exponent_b],
+            "difference": [number(value) for value in found.d],
+            "interval": [interval(*pair) for pair in ends],
+            "p (Holm)": [number(value) for value in found.p_group],
+            "equivalent": ["yes" if flag else "no" for flag in found.equivalent],
+        }
+
+
+def semigroup(
+    store: Store,
+    a: str,
+    b: str,
+    *,
+    by: str = "block",
+    rng: np.random.Generator | int = 0,
+    draws: int = DRAWS,
+) -> Semigroup:
+    """Test whether two experiments with different pruning shares have the same exponents.
+
+    Parameters
+    ----------
+    store : Store
+        Where the records are.
+    a, b : str
+        Experiments of one network and task, such as ids of runs with prune .2 and .36: two steps
+        of .2 keep what one of .36 keeps.
+    by : str
+        `layer`, `block` or `stage`.
+    rng : numpy.random.Generator or int
+        Randomness of the parametric bootstrap, or its seed.
+    draws : int
+        Its draws.
+
+    Raises
+    ------
+    RgtoolError
+        There are too few seeds or levels.
+    UsageError
+        The experiments cannot be compared; the message says why.
+    """
+    if by not in GROUPINGS:
+        raise UsageError(f"grouping '{by}' is unknown: {did_you_mean(by, GROUPINGS)}")
+    one, other = (store.counts(store.find_experiment(name), by) for name in (a, b))
+    return semigroup_of(one, other, rng=rng, draws=draws)
+
+
+def semigroup_of(
+    a: Counts, b: Counts, *, rng: np.random.Generator | int = 0, draws: int = DRAWS
+) -> Semigroup:
+    """Test counts; parameters and errors are those of `semigroup`."""
+    _check_comparable(a, b)
+    chosen = choose_window(a), choose_window(b)
+    seeds = tuple(len(window.runs) for window in chosen)
+    if sum(seeds) < 4:
+        raise RgtoolError(
+            f"{a.label}: {seeds[0]} and {seeds[1]} seeds with levels to compare, and at least four "
+            "are needed in all, best two of each: nothing else tells how far seeds lie apart"
+        )
+    levels = common_levels(_density(a, chosen[0]), _density(b, chosen[1]))
+    levels = np.array([chosen[0].start, chosen[1].start]) + levels
+    if len(levels) < 2:
+        raise UsageError(_no_common_density(a, b, chosen, levels))
+    windows = [(int(column[0]), int(column[-1])) for column in levels.T]
+    open_ = ~a.exempt
+    y = [
+        flow.window_exponents(counts.kept[window.runs], *ends)[:, open_]
+        for counts, window, ends in zip((a, b), chosen, windows, strict=True)
+    ]
+    try:
+        found = same_class(y[0] * UNIT, y[1] * UNIT, np.random.default_rng(rng), draws)
+    except ValueError as error:
+        raise RgtoolError(f"{a.label}: no comparison, {error}") from None
+    densities = _density(a, chosen[0])[levels[:, 0] - chosen[0].start]
+    return Semigroup(
+        experiments=(a.experiment_id, b.experiment_id),
+        label=a.label,
+        by=a.by,
+        prune=(a.recipe.prune, b.recipe.prune),
+        windows=(windows[0], windows[1]),
+        densities=densities,
+        runs=(_runs(a, chosen[0]), _runs(b, chosen[1])),
+        names=tuple(name for name, pruned in zip(a.names, open_, strict=True) if pruned),
+        exponent_a=y[0].mean(axis=0),
+        exponent_b=y[1].mean(axis=0),
+        comparison=found,
+        notes=(*chosen[0].notes, *chosen[1].notes, *_notes(a, b, densities, found, seeds)),
+    )
+
+
+def common_levels(
+    density_a: Floats, density_b: Floats, tolerance: float = _TOLERANCE
+) -> NDArray[np.int64]:
+    """Find the levels of two series of densities at which both agree.
+
+    Parameters
+    ----------
+    density_a, density_b : array, shapes (T_a,) and (T_b,)
+        Falling shares of kept weights, positive.
+    tolerance : float
+        Largest difference of logarithms, in units of the mean step of the finer series.
+
+    Returns
+    -------
+    integer array, shape (N, 2)
+        Positions in both, ascending.
+
+    Examples
+    --------
+    >>> common_levels(0.8 ** np.arange(1, 7), 0.64 ** np.arange(1, 4)).tolist()
+    [[1, 0], [3, 1], [5, 2]]
+    """
+    logs = [np.log(np.asarray(series, np.float64)) for series in (density_a, density_b)]
+    steps = [(x[0] - x[-1]) / (len(x) - 1) for x in logs if len(x) > 1]
+    apart = np.abs(np.subtract.outer(*logs))
+    nearest = apart == apart.min(axis=1, keepdims=True)
+    return np.argwhere(nearest & (apart <= tolerance * min(steps, default=0.0)))
+
+
+def _density(counts: Counts, window: Window) -> Floats:
+    kept = counts.kept[window.runs, window.start : window.end + 1].sum(axis=-1).mean(axis=0)
+    return np.asarray(kept / counts.total.sum())
+
+
+def _runs(counts: Counts, window: Window) -> tuple[str, ...]:
+    return tuple(counts.runs[i] for i in window.runs)
+
+
+def _check_comparable(a: Counts, b: Counts) -> None:
+    for what in ("architecture", "task"):
+        values = getattr(a.recipe, what), getattr(b.recipe, what)
+        if values[0] != values[1]:
+            raise UsageError(
+                f"{what} is {values[0]} in one and {values[1]} in the other: a semigroup is tested "
+                "on two experiments of one network and task"
+            )
+    if (a.by, a.names, a.total.tolist(), a.exempt.tolist()) != (
+        b.by,
+        b.names,
+        b.total.tolist(),
+        b.exempt.tolist(),
+    ):
+        raise UsageError(
+            f"{a.label}: the two experiments do not count or prune the same groups "
+            f"({len(a.names)} by {a.by} and {len(b.names)} by {b.by}): their shares do not compare"
+        )
+    if a.recipe.prune == b.recipe.prune:
+        raise UsageError(
+            f"{a.label}: both prune {a.recipe.prune:g} a level: a semigroup is tested on two "
+            "shares, such as 0.2 and 0.36"
+        )
+    if (~a.exempt).sum() < 2:
+        raise UsageError(
+            f"{a.label}: fewer than two groups are pruned: use a finer grouping (--by)"
+        )
+
+
+def _no_common_density(
+    a: Counts, b: Counts, chosen: tuple[Window, Window], levels: NDArray[np.int64]
+) -> str:
+    texts = []
+    for counts, window in zip((a, b), chosen, strict=True):
+        found = ", ".join(f"{value:.3g}" for value in _density(counts, window)[:6])
+        texts.append(f"prune {counts.recipe.prune:g} has {found}, ...")
+    return (
+        f"{a.label}: common densities: {len(levels)}, two are needed: {'; '.join(texts)}; shares "
+        "such as 0.2 and 0.36 meet at every second level, with more levels at more densities"
+    )
+
+
+def _notes(
+    a: Counts, b: Counts, densities: Floats, found: SameClass, seeds: tuple[int, ...]
+) -> list[str]:
+    notes = [
+        f"compared between densities {densities[0]:.3g} and {densities[-1]:.3g}, {len(densities)} "
+        "of them common to both",
+        f"difference: theta = y ln(1/.8) of a minus b, centred over groups; equivalent within "
+        f"+-{found.delta:g}",
+    ]
+    if found.verdict == "same" and found.p < 0.05:
+        notes.append("the difference is certain, and certainly smaller than the margin")
+    if min(seeds) < 2:
+        notes.append("one experiment has one seed: seeds of both are taken to scatter alike")
+    other = [
+        field.name
+        for field in dataclasses.fields(a.recipe)
+        if field.name not in _SCHEDULE
+        and getattr(a.recipe, field.name) != getattr(b.recipe, field.name)
+    ]
+    if other:
+        notes.append(
+            f"the experiments differ in {', '.join(other)} too: a difference may come from there"
+        )
+    return notes

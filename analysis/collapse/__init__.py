@@ -1,0 +1,1 @@
+"""Finite-size scaling: error curves of several sizes on one."""

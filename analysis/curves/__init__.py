@@ -1,0 +1,1 @@
+"""Error curves over density: read, joined into families, their scatter, the matching density."""

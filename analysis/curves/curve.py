@@ -1,0 +1,334 @@
+"""Error against density of one experiment, from a store, the literature or a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...schemas.errors import RgtoolError, UsageError
+from ...store.counts import Counts
+from ...store.literature import PREFIX
+from ...store.published_curves import PublishedCurve, published_curve
+from .table import (
+    check_fractions,
+    check_zero,
+    density_and_error,
+    is_table,
+    read_columns,
+    seeds_of,
+)
+
+if TYPE_CHECKING:
+    from ...store import Store
+
+Floats = NDArray[np.float64]
+Noise = Literal["seeds", "assumed", "residuals"]
+# Error of guessing: the share of all classes but the most frequent one of the test set.
+CHANCE = {
+    "cifar10": 0.9,
+    "cifar100": 0.99,
+    "svhn": 0.804,
+    "digits": 0.9,
+    "mnist": 0.886,
+    "fashion-mnist": 0.9,
+    "imagenet": 0.999,
+}
+ASSUMED_SD = 0.034  # relative seed sd of the error where there is one seed
+ABOVE_CHANCE = 1.05  # times chance: what noise may add to the error of guessing
+_SAME = 1e-3  # relative difference of densities that seeds of one level may have
+
+
+def chance_of(task: str | None, classes: int | None = None) -> float | None:
+    """Return the error of guessing on a task, by its classes where it is unknown.
+
+    Examples
+    --------
+    >>> chance_of("svhn"), chance_of("npz:mine.npz", 4), chance_of(None)
+    (0.804, 0.75, None)
+    """
+    of_classes = None if classes is None else 1 - 1 / classes
+    return of_classes if task is None else CHANCE.get(task, of_classes)
+
+
+@dataclass(frozen=True, eq=False)
+class PruningCurve:
+    """Test error against density.
+
+    Attributes
+    ----------
+    name : str
+        What the user calls it.
+    label : str
+        Architecture and task, or the file.
+    task : str or None
+        What was trained; None where unknown.
+    density : array, shape (T,)
+        Densities, falling.
+    error : array, shape (S, T)
+        Error by seed, a fraction; NaN where a seed has no such level.
+    runs : array, shape (T,)
+        Runs behind the mean of a level: the seeds, or what a published mean says.
+    chance : float or None
+        Error of guessing; None where unknown.
+    noise : str
+        Where the noise of the error comes from: `seeds`, `assumed` (one seed), `residuals` (means
+        read off a figure).
+    notes : tuple of str
+        What was done to the data; `cautions` says what one curve by itself does not tell.
+    """
+
+    name: str
+    label: str
+    task: str | None
+    density: Floats
+    error: Floats
+    runs: Floats
+    chance: float | None
+    noise: Noise
+    notes: tuple[str, ...]
+
+    @property
+    def seeds(self) -> int:
+        """Number of seeds S."""
+        return len(self.error)
+
+    @property
+    def mean(self) -> Floats:
+        """Mean error over seeds, shape (T,)."""
+        return np.asarray(np.nanmean(self.error, axis=0))
+
+    @property
+    def weight(self) -> Floats:
+        """Weight of a level: its runs, at most those of the median level; mean 1, shape (T,).
+
+        Beyond that it is the form of the curve that limits a point, not its noise.
+        """
+        weight = np.minimum(self.runs, np.median(self.runs))
+        return np.asarray(weight / weight.mean())
+
+    @property
+    def relative_sd(self) -> float:
+        """Seed sd of the error over the error, pooled over levels; NaN without two seeds.
+
+        Variances of three seeds are noise themselves, so that one number serves the whole curve.
+        Seeds that are alike to rounding have 0.
+        """
+        has = np.isfinite(self.error)
+        df = int((has.sum(axis=0) - 1).clip(0).sum())
+        ratio = np.where(has, self.error / self.mean - 1, 0.0)
+        found = float(np.sqrt((ratio**2).sum() / df)) if df else float("nan")
+        return 0.0 if found < 1e-12 else found
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What levels that lack seeds, or one seed alone, mean for `weight` and `relative_sd`."""
+        notes = []
+        ragged = int((self.runs < np.median(self.runs)).sum())
+        if ragged and self.noise != "residuals":
+            notes.append(
+                f"{self.name}: {ragged} of {len(self.runs)} levels lack seeds and count for less"
+            )
+        if self.noise == "assumed":
+            notes.append(
+                f"{self.name}: one seed, which does not tell the noise of the error: a relative "
+                f"sd of {100 * ASSUMED_SD:g} % is assumed"
+            )
+        return tuple(notes)
+
+
+def find_curve(store: Store | None, name: str) -> PruningCurve:
+    """Read the curve that a name means.
+
+    Parameters
+    ----------
+    store : Store or None
+        Where experiments are; None for the literature and files alone.
+    name : str
+        An experiment of the store, `published:NAME`, or a CSV or Parquet file.
+
+    Raises
+    ------
+    UsageError
+        Nothing has this name, or a file lacks a column.
+    RgtoolError
+        The data are not errors against densities.
+    """
+    if name.startswith(PREFIX):
+        return curve_of_published(published_curve(name))
+    if is_table(name):
+        return curve_of_file(name)
+    if store is None:
+        raise UsageError(f"'{name}' is an experiment of a store: say which store")
+    return curve_of_counts(store.counts(store.find_experiment(name), "layer"))
+
+
+def curve_of_counts(counts: Counts) -> PruningCurve:
+    """Read 1 - test accuracy of an experiment at every level that was recorded.
+
+    Raises
+    ------
+    RgtoolError
+        No level has an accuracy.
+    """
+    has = counts.recorded & np.isfinite(counts.accuracy)
+    if not has.any():
+        raise RgtoolError(
+            f"{counts.label} ({counts.experiment_id}): no accuracy is on record, there is no error "
+            "to fit"
+        )
+    density = counts.kept.sum(axis=-1) / counts.total.sum()
+    seed, level = np.nonzero(has)
+    runs = [counts.seeds[i] if counts.seeds[i] is not None else f"run {i}" for i in range(len(has))]
+    curve = make_curve(
+        counts.label,
+        density[seed, level],
+        1 - counts.accuracy[seed, level],
+        [runs[i] for i in seed],
+        task=counts.recipe.task,
+    )
+    missing = int(counts.recorded.sum() - has.sum())
+    notes = [f"{missing} records without an accuracy are left out"] if missing else []
+    return replace(
+        curve,
+        name=counts.experiment_id,
+        chance=chance_of(counts.recipe.task, counts.layers[-1].shape[0]),
+        notes=(*notes, *curve.notes),
+    )
+
+
+def curve_of_published(found: PublishedCurve) -> PruningCurve:
+    """Read an error curve of the literature."""
+    first = next((seed for seed in found.seed if seed is not None), 0)
+    curve = make_curve(
+        found.name,
+        found.density,
+        1 - found.accuracy,
+        # A level that is published as a mean is one row: its runs tell how many are behind it.
+        [first if seed is None else seed for seed in found.seed],
+        task=found.task,
+        runs=found.runs,
+    )
+    source = f"{found.name}: {found.source}"
+    if found.digitised:
+        told = f"{source} without its seeds: noise is the rms of the residuals"
+        return replace(curve, label=found.label, noise="residuals", notes=(told,))
+    return replace(curve, label=found.label, notes=(source, *curve.notes))
+
+
+def curve_of_file(path: str | Path) -> PruningCurve:
+    """Read a CSV or Parquet file with the columns density, error (or accuracy) and seed.
+
+    Without a column seed the file is one seed; other columns are ignored.
+
+    Raises
+    ------
+    UsageError
+        The file or a column is missing.
+    RgtoolError
+        The file cannot be read, is empty, or holds what is no number in its range.
+    """
+    where, columns = str(path), read_columns(Path(path))
+    density, error = density_and_error(columns, where)
+    return make_curve(where, density, error, seeds_of(columns, where))
+
+
+def make_curve(
+    name: str,
+    density: ArrayLike,
+    error: ArrayLike,
+    seed: Sequence[object] | None = None,
+    *,
+    task: str | None = None,
+    runs: ArrayLike | None = None,
+) -> PruningCurve:
+    """Lay out errors by seed and level, after a look at whether they are errors.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    density, error : array, shape (N,)
+        Fractions, in any order.
+    seed : sequence, length N, optional
+        Which rows belong together; by default all do.
+    task : str, optional
+        What was trained; it tells the error of guessing.
+    runs : array, shape (N,), optional
+        Runs that a row is the mean of; by default 1.
+
+    Raises
+    ------
+    RgtoolError
+        A value is not a number, out of range, or all errors of a level are 0.
+
+    Examples
+    --------
+    >>> make_curve("mine", [0.5, 1.0], [0.2, 0.1]).mean.tolist()
+    [0.1, 0.2]
+    """
+    d, e = np.asarray(density, np.float64).ravel(), np.asarray(error, np.float64).ravel()
+    labels = [0] * len(d) if seed is None else list(seed)
+    if not len(d) == len(e) == len(labels) or not len(d):
+        raise RgtoolError(
+            f"{name}: {len(d)} densities, {len(e)} errors, {len(labels)} seeds: as many of each "
+            "are expected, and one at least"
+        )
+    check_fractions(name, "density", d)
+    check_fractions(name, "error", e)
+    members = {label: n for n, label in enumerate(dict.fromkeys(labels))}
+    rows = np.array([members[label] for label in labels])
+    level, density_of = _levels(d)
+    count, total, behind = np.zeros((3, len(members), len(density_of)))
+    np.add.at(count, (rows, level), 1)
+    np.add.at(total, (rows, level), e)
+    np.add.at(behind, (rows, level), 1 if runs is None else np.asarray(runs, np.float64))
+    errors = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+    check_zero(name, density_of, errors)
+    few = bool((count > 0).sum(axis=0).max() < 2)
+    return PruningCurve(
+        name=name,
+        label=name,
+        task=task,
+        density=density_of,
+        error=errors,
+        runs=np.asarray(behind.sum(axis=0)),
+        chance=chance_of(task),
+        noise="assumed" if few else "seeds",
+        notes=tuple(_notes(name, d, rows, count, density_of)),
+    )
+
+
+def _levels(density: Floats) -> tuple[NDArray[np.int64], Floats]:
+    """Return the level of every row, and the levels' mean densities, falling."""
+    order = np.argsort(-density, kind="stable")
+    falling = density[order]
+    fresh = np.concatenate([[True], falling[1:] < falling[:-1] * (1 - _SAME)])
+    level = np.empty(len(density), np.int64)
+    level[order] = np.cumsum(fresh) - 1
+    return level, np.bincount(level, density) / np.bincount(level)
+
+
+def _notes(
+    name: str,
+    density: Floats,
+    rows: NDArray[np.int64],
+    count: Floats,
+    levels: Floats,
+) -> list[str]:
+    notes = []
+    steps = [np.diff(density[rows == member]) for member in range(len(count))]
+    if any((step > 0).any() and (step < 0).any() for step in steps):
+        notes.append(f"{name}: densities were not in order: sorted")
+    again = int((count > 1).sum())
+    if again:
+        at = levels[int((count > 1).any(axis=0).argmax())]
+        notes.append(
+            f"{name}: {again} densities stand more than once for one seed, the first is {at:.4g}: "
+            "their means are used; a column seed tells seeds apart"
+        )
+    return notes

@@ -1,0 +1,1 @@
+"""Stretched and squeezed tickets: which map of blocks fits where."""

@@ -1,0 +1,314 @@
+"""From an error curve to its critical exponent: fit, profile, bootstrap, gates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...schemas.errors import RgtoolError, UsageError, did_you_mean
+from ..curves.curve import ABOVE_CHANCE, ASSUMED_SD, PruningCurve, find_curve
+from ..curves.table import check_chance
+from ..spectrum.verdicts import ALPHA
+from .fit import Fit, Problem, fit, refit
+from .gates import Noise, judge, noise_of, other_form, rises, sparse_slope
+from .paper import TIGHT, paper_fit
+from .power_law import G_BOUNDS, LOG_D_HI, LOG_G, A, from_eq14, log_error
+from .profile import profile
+from .result import Gamma, GammaMethod, Plateau, nothing
+
+if TYPE_CHECKING:
+    from ...store import Store
+
+Floats = NDArray[np.float64]
+DRAWS = 999
+_LEAST_SEEDS = 5  # of the bootstrap over seeds
+
+
+def gamma(
+    store: Store | None,
+    experiment: str,
+    *,
+    chance: float | None = None,
+    plateau: Plateau = "chance",
+    method: GammaMethod = "profile",
+    rng: np.random.Generator | int = 0,
+    draws: int = DRAWS,
+) -> Gamma:
+    """Estimate the critical exponent of an experiment, or say why none can be quoted.
+
+    Parameters
+    ----------
+    store : Store or None
+        Where experiments are; None for the literature and files.
+    experiment : str
+        An experiment of the store, `published:NAME`, or a CSV or Parquet file with the columns
+        density, error and seed.
+    chance : float, optional
+        Error of guessing, a fraction; by default that of the task.
+    plateau : str
+        `chance`: the error of the sparsest end is that of guessing; `free`: it is fitted.
+    method : str
+        `profile`, or `paper`: eq. 14 by curve_fit with a free plateau, without gates.
+    rng : numpy.random.Generator or int
+        Randomness of the bootstrap over seeds, or its seed.
+    draws : int
+        Its draws.
+
+    Raises
+    ------
+    UsageError
+        Nothing has this name, or an option is wrong.
+    RgtoolError
+        The data are no error curve, or too few.
+    """
+    return gamma_of(
+        find_curve(store, experiment),
+        chance=chance,
+        plateau=plateau,
+        method=method,
+        rng=rng,
+        draws=draws,
+    )
+
+
+def gamma_of(
+    curve: PruningCurve,
+    *,
+    chance: float | None = None,
+    plateau: Plateau = "chance",
+    method: GammaMethod = "profile",
+    rng: np.random.Generator | int = 0,
+    draws: int = DRAWS,
+) -> Gamma:
+    """Estimate the critical exponent of a curve; parameters and errors are those of `gamma`."""
+    for what, value, known in (
+        ("method", method, get_args(GammaMethod)),
+        ("plateau", plateau, get_args(Plateau)),
+    ):
+        if value not in known:
+            raise UsageError(f"{what} '{value}' is unknown: {did_you_mean(value, known)}")
+    if method == "paper":
+        if chance is not None:
+            raise UsageError("method paper fits the plateau: leave out the chance error")
+        plateau = "free"
+    problem = problem_of(curve, chance, plateau)
+    if flat := _flat(curve):
+        return replace(_refused(curve, plateau, flat), method=method)
+    if method == "paper":
+        return _by_paper(curve)
+    best = fit(problem)
+    noise = noise_of(curve, best.rms)
+    p = rises(best)
+    if p >= ALPHA and not other_form(best, noise):
+        rise = float(problem.log_error.max() - problem.log_error.min())
+        return _refused(
+            curve,
+            plateau,
+            f"the error never leaves its plateau: all of it lies within {100 * rise:.1f} %, and a "
+            f"constant fits as well (p {p:.2g}); prune further",
+            noise,
+        )
+    found, onset = profile(best, LOG_G), profile(best, LOG_D_HI)
+    rise = float(log_error(problem.log_density, best.theta)[-1] - best.theta[A])
+    verdict, reason = judge(best, found, noise, rise, plateau)
+    boot = _bootstrap(curve, best, np.random.default_rng(rng), draws)
+    result = Gamma(
+        curve=curve,
+        method=method,
+        plateau=plateau,
+        theta=best.theta,
+        estimate=found.estimate,
+        low=found.low,
+        high=found.high,
+        onset=onset.estimate,
+        onset_low=onset.low,
+        onset_high=onset.high,
+        boot_low=boot[0],
+        boot_high=boot[1],
+        slope=sparse_slope(curve),
+        rise=rise,
+        noise=noise,
+        rms=best.rms,
+        verdict=verdict,
+        reason=reason,
+        fit=best,
+        profile=found,
+        onset_profile=onset,
+        notes=(*curve.notes, *curve.cautions),
+    )
+    return replace(result, notes=(*result.notes, *_remarks(result)))
+
+
+def problem_of(curve: PruningCurve, chance: float | None, plateau: Plateau) -> Problem:
+    """Return what is fitted, after a look at the plateau and the number of points.
+
+    Raises
+    ------
+    UsageError
+        The error of guessing is not known, or is no fraction.
+    RgtoolError
+        There are too few levels, errors above chance, or errors that fall with pruning.
+    """
+    check_chance(chance)
+    if plateau == "free" and chance is not None:
+        raise UsageError("a chance error and a free plateau together: choose one")
+    log_plateau = None
+    if plateau == "chance":
+        known = chance if chance is not None else curve.chance
+        if known is None:
+            raise UsageError(
+                f"{curve.name}: the error of guessing is not known: give it with --chance, .9 for "
+                "ten equal classes, or take --free-plateau"
+            )
+        _check_chance(curve, known)
+        log_plateau = float(np.log(known))
+    problem = Problem(np.log(curve.density), np.log(curve.mean), curve.weight, log_plateau)
+    _check_order(curve)
+    if problem.df < 1:
+        raise RgtoolError(
+            f"{curve.name}: {len(curve.density)} densities for {problem.parameters} parameters: at "
+            f"least {problem.parameters + 1} are needed, a dozen are good: prune further"
+        )
+    return problem
+
+
+def _check_chance(curve: PruningCurve, chance: float) -> None:
+    worst = int(curve.mean.argmax())
+    if curve.mean[worst] > ABOVE_CHANCE * chance:
+        raise RgtoolError(
+            f"{curve.name}: the error is {curve.mean[worst]:.3f} at density "
+            f"{curve.density[worst]:.4g}, above that of guessing, {chance:g}: is it an accuracy, "
+            "or is --chance another?"
+        )
+
+
+def _check_order(curve: PruningCurve) -> None:
+    third = max(len(curve.density) // 3, 1)
+    dense, sparse = curve.mean[:third].mean(), curve.mean[-third:].mean()
+    if sparse < 0.7 * dense:
+        raise RgtoolError(
+            f"{curve.name}: the error falls from {dense:.3f} to {sparse:.3f} as weights are "
+            "pruned: is the column an accuracy, or the density a sparsity?"
+        )
+
+
+def _flat(curve: PruningCurve) -> str:
+    if np.ptp(curve.mean) > 1e-9 * curve.mean[0]:
+        return ""
+    return f"the error is {curve.mean[0]:.4g} at every density: there is nothing to fit"
+
+
+def _refused(
+    curve: PruningCurve, plateau: Plateau, reason: str, noise: Noise | None = None
+) -> Gamma:
+    no = float("nan")
+    return Gamma(
+        curve=curve,
+        method="profile",
+        plateau=plateau,
+        theta=nothing(),
+        estimate=no,
+        low=no,
+        high=no,
+        onset=no,
+        onset_low=no,
+        onset_high=no,
+        boot_low=no,
+        boot_high=no,
+        slope=sparse_slope(curve),
+        rise=no,
+        noise=noise or Noise(no, no),
+        rms=no,
+        verdict="refused",
+        reason=reason,
+        fit=None,
+        profile=None,
+        onset_profile=None,
+        notes=(*curve.notes, *curve.cautions),
+    )
+
+
+def _by_paper(curve: PruningCurve) -> Gamma:
+    from ..spectrum.intervals import t_quantile
+
+    found = paper_fit(curve.density, curve.mean)
+    theta = from_eq14(found.parameters)
+    g = -found.parameters.gamma
+    half = t_quantile(len(curve.density) - 4, 1 - ALPHA) * found.gamma_sd
+    residuals = np.log(curve.mean) - log_error(np.log(curve.density), theta)
+    rms = float(np.sqrt(np.mean(residuals**2)))
+    no = float("nan")
+    base = _refused(curve, "free", "")
+    return replace(
+        base,
+        method="paper",
+        theta=theta,
+        estimate=g,
+        # What leaves the range that was searched has no end.
+        low=g - half if g - half > G_BOUNDS[0] else 0.0,
+        high=g + half if g + half < G_BOUNDS[1] else np.inf,
+        onset=found.parameters.p,
+        onset_low=no,
+        onset_high=no,
+        rise=float(log_error(np.log(curve.density), theta)[-1] - theta[A]),
+        noise=noise_of(curve, rms),
+        rms=rms,
+        verdict="ungated",
+        reason="eq. 14 as curve_fit has it, without gates",
+        notes=(
+            *base.notes,
+            f"{curve.name}: method paper: errors on the linear scale, four free parameters, eps_np "
+            f"within {100 * TIGHT:.0f} % of the three densest levels; the interval is from the "
+            "covariance",
+        ),
+    )
+
+
+def _bootstrap(
+    curve: PruningCurve, best: Fit, rng: np.random.Generator, draws: int
+) -> tuple[float, float]:
+    """Return the percentile interval of g over resampled seeds; NaN below five seeds."""
+    if curve.seeds < _LEAST_SEEDS or draws < 1:
+        return float("nan"), float("nan")
+    chosen = rng.integers(curve.seeds, size=(draws, curve.seeds))
+    has = np.isfinite(curve.error)
+    total = np.where(has, curve.error, 0.0)[chosen].sum(axis=1)
+    count = has[chosen].sum(axis=1)
+    mean = np.where((count > 0) & (total > 0), total / np.maximum(count, 1), curve.mean)
+    g = np.exp(refit(best.problem, np.log(mean), best.theta)[:, LOG_G])
+    low, high = np.quantile(g, [ALPHA / 2, 1 - ALPHA / 2])
+    inner = np.exp([1e-6, -1e-6]) * G_BOUNDS  # draws at a bound, either one, give no end
+    bounded = [bool(inner[0] < end < inner[1]) for end in (low, high)]
+    return (float(low) if bounded[0] else 0.0), (float(high) if bounded[1] else np.inf)
+
+
+def _remarks(result: Gamma) -> list[str]:
+    """Say what the numbers alone do not."""
+    name, notes = result.name, []
+    if result.curve.noise == "seeds" and result.curve.relative_sd == 0:
+        notes.append(
+            f"{name}: all seeds have the same errors, as copies of one run do: a relative sd of "
+            f"{100 * ASSUMED_SD:.1f} % is assumed"
+        )
+    if result.onset > 1:
+        notes.append(
+            f"{name}: the onset lies at {result.onset:.2g}, above density 1: the error rises from "
+            "the first pruning on, its plateau is extrapolated"
+        )
+    share = result.steepest / result.estimate
+    if share < 0.7:
+        notes.append(
+            f"{name}: within the data the curve is nowhere steeper than {result.steepest:.2f}: "
+            f"{100 * (1 - share):.0f} % of the exponent is extrapolation by the form of the curve"
+        )
+    if result.fit is not None and result.fit.agreeing < 3:
+        notes.append(
+            f"{name}: {result.fit.agreeing} of {result.fit.starts} starts reach the best fit: "
+            "others end in worse minima"
+        )
+    if result.curve.mean.max() > result.eps_dag:
+        notes.append(f"{name}: some errors lie above the plateau, by noise as it seems")
+    return notes

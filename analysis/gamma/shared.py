@@ -1,0 +1,271 @@
+"""Do several curves have one critical exponent? The test of the universality of gamma."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...schemas.errors import RgtoolError, UsageError
+from ..curves.curve import PruningCurve, find_curve
+from ..result import Result, frame
+from ..spectrum.verdicts import ALPHA
+from .common import SharedFit, shared_exponent
+from .estimate import gamma_of
+from .result import Gamma, Plateau, ends
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.figure import Figure
+
+    from ...store import Store
+
+Floats = NDArray[np.float64]
+SharedVerdict = Literal["accepted", "rejected", "not decidable"]
+MARGIN = 1.5  # exponents within this factor of each other count as one
+
+
+@dataclass(frozen=True, eq=False)
+class SharedGamma(Result):
+    """Whether curves have one critical exponent.
+
+    Attributes
+    ----------
+    gammas : tuple of Gamma, length K
+        The curves by themselves.
+    found : SharedFit
+        The comparison.
+    margin : float
+        Factor within which exponents count as one.
+    verdict, reason : str
+        `not decidable` where an exponent may not be quoted; else `rejected` where p < .05,
+        `accepted` where p >= .05 and every ratio is certified within the margin at 5 % (two
+        one-sided tests, Schuirmann 1987), `not decidable` otherwise.
+    notes : tuple of str
+        What the numbers alone do not say.
+    """
+
+    gammas: tuple[Gamma, ...]
+    found: SharedFit
+    margin: float
+    verdict: SharedVerdict
+    reason: str
+    notes: tuple[str, ...]
+
+    @property
+    def estimate(self) -> float:
+        """The common g."""
+        return self.found.common.estimate
+
+    @property
+    def low(self) -> float:
+        """Lower end of its 95 % interval, 0 where it is unbounded."""
+        return self.found.common.low
+
+    @property
+    def high(self) -> float:
+        """Upper end of its 95 % interval, infinite where it is unbounded."""
+        return self.found.common.high
+
+    @property
+    def p(self) -> float:
+        """P of one exponent for all, against one for each."""
+        return self.found.p
+
+    @property
+    def title(self) -> str:
+        """One line that says what this is."""
+        return (
+            f"universality of gamma {self.verdict}: {len(self.gammas)} curves, common gamma "
+            f"{self.estimate:.3f} {ends(self.low, self.high)}, F({self.found.df[0]}, "
+            f"{self.found.df[1]}) {self.found.statistic:.2f}, p {self.p:.2g}"
+        )
+
+    def plot(self) -> Figure:
+        """Draw data, fits and profiles, that of the common exponent too."""
+        from ..plots.gamma import plot_gamma
+
+        return plot_gamma(self.gammas, self)
+
+    def to_frame(self) -> pl.DataFrame:
+        """Return a row per curve, the comparison repeated; what does not exist is null."""
+        common = self.found.common
+        shared = {
+            "common": common.estimate,
+            "common_low": common.low or np.nan,
+            "common_high": common.high,
+            "f": self.found.statistic,
+            "df1": self.found.df[0],
+            "df2": self.found.df[1],
+            "p": self.found.p,
+            "universality": self.verdict,
+            "universality_reason": self.reason,
+        }
+        rows = [one.to_dict() | shared for one in self.gammas]
+        return frame(
+            {
+                key: np.array([row[key] for row in rows], np.float64)
+                if isinstance(value, float)
+                else [row[key] for row in rows]
+                for key, value in rows[0].items()
+            }
+        )
+
+    def _below(self) -> Sequence[str]:
+        return (f"{self.verdict}: {self.reason}", *self.notes)
+
+    def _columns(self) -> dict[str, list[str]]:
+        return {
+            "experiment": [one.name for one in self.gammas],
+            "gamma": [f"{one.estimate:.3f}" for one in self.gammas],
+            "interval": [ends(one.low, one.high) for one in self.gammas],
+            "onset": [f"{one.onset:.3f}" for one in self.gammas],
+            "verdict": [one.verdict for one in self.gammas],
+        }
+
+
+def shared_gamma(
+    store: Store | None,
+    experiments: Sequence[str],
+    *,
+    chance: float | None = None,
+    plateau: Plateau = "chance",
+    margin: float = MARGIN,
+) -> SharedGamma:
+    """Test whether experiments have one critical exponent.
+
+    Parameters
+    ----------
+    store, experiments, chance, plateau
+        As for `gamma`; two experiments at least.
+    margin : float
+        Factor within which exponents count as one.
+
+    Raises
+    ------
+    UsageError
+        There are fewer than two curves, one stands twice, or an option is wrong.
+    RgtoolError
+        A curve cannot be fitted; the message names it.
+    """
+    curves = [find_curve(store, name) for name in experiments]
+    return shared_gamma_of(curves, chance=chance, plateau=plateau, margin=margin)
+
+
+def shared_gamma_of(
+    curves: Sequence[PruningCurve],
+    *,
+    chance: float | None = None,
+    plateau: Plateau = "chance",
+    margin: float = MARGIN,
+) -> SharedGamma:
+    """Test whether curves have one critical exponent; see `shared_gamma`."""
+    _check_curves(curves, chance)
+    gammas = [gamma_of(curve, chance=chance, plateau=plateau, draws=0) for curve in curves]
+    return compare_gammas(gammas, margin)
+
+
+def same_gamma(a: Gamma, b: Gamma, margin: float = MARGIN) -> SharedGamma:
+    """Compare two exponents that are already estimated; see `compare_gammas`."""
+    return compare_gammas((a, b), margin)
+
+
+def compare_gammas(gammas: Sequence[Gamma], margin: float = MARGIN) -> SharedGamma:
+    """Test whether exponents that are already estimated are one.
+
+    Parameters
+    ----------
+    gammas : sequence of Gamma
+        Two at least, of method profile.
+    margin : float
+        Factor within which exponents count as one.
+
+    Raises
+    ------
+    UsageError
+        There are fewer than two, one stands twice, or the margin is no factor above 1.
+    RgtoolError
+        A curve was not fitted; the message names it.
+    """
+    _check(gammas, margin)
+    fits = [one.fit for one in gammas if one.fit is not None]
+    sds = noise_scales(gammas)
+    found = shared_exponent(fits, sds)
+    verdict, reason = _judge(gammas, found, margin)
+    notes = [note for one in gammas for note in one.notes]
+    return SharedGamma(
+        gammas=tuple(gammas),
+        found=found,
+        margin=margin,
+        verdict=verdict,
+        reason=reason,
+        notes=tuple(dict.fromkeys([*notes, *_remarks(gammas, sds)])),
+    )
+
+
+def noise_scales(gammas: Sequence[Gamma]) -> Floats | None:
+    """Return the noise of the means where the seeds of every curve tell it, else None."""
+    known = all(one.curve.noise == "seeds" and one.curve.relative_sd > 0 for one in gammas)
+    return np.array([one.noise.mean_sd for one in gammas]) if known else None
+
+
+def _check(gammas: Sequence[Gamma], margin: float) -> None:
+    if len(gammas) < 2:
+        raise UsageError("a shared exponent needs two curves at least: name another experiment")
+    names = [one.name for one in gammas]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise UsageError(f"{twice[0]} stands twice: name different curves")
+    if margin <= 1:
+        raise UsageError(f"margin {margin:g}: a factor above 1 is expected, such as 1.5")
+    for one in gammas:
+        if one.fit is None:
+            raise RgtoolError(f"{one.name}: {one.reason}: it has no exponent to be compared")
+
+
+def _check_curves(curves: Sequence[PruningCurve], chance: float | None) -> None:
+    if len(curves) < 2:
+        raise UsageError("a shared exponent needs two curves at least: name another experiment")
+    known = {curve.task: curve.chance for curve in curves if curve.chance is not None}
+    if chance is not None and len(set(known.values())) > 1:
+        told = ", ".join(f"{task} {value:g}" for task, value in known.items())
+        raise UsageError(
+            f"one --chance for tasks that differ in their error of guessing ({told}): leave it "
+            "out, every curve then has its own"
+        )
+
+
+def _judge(gammas: Sequence[Gamma], found: SharedFit, margin: float) -> tuple[SharedVerdict, str]:
+    bad = [one for one in gammas if one.verdict != "quoted"]
+    if bad:  # what may not be quoted decides nothing, either way
+        return "not decidable", f"{bad[0].name}: {bad[0].verdict}: {bad[0].reason}"
+    if found.p < ALPHA:
+        return "rejected", "one exponent fits worse than one for each"
+    low, high = float(found.ratio_low.min()), float(found.ratio_high.max())
+    if low <= 1 / margin or high >= margin:
+        return "not decidable", (
+            f"ratios of exponents may be {ends(low, high)}, which a margin of {margin:g} does not "
+            "hold: the curves do not tell"
+        )
+    return "accepted", f"ratios of exponents lie within {ends(low, high)}, a margin of {margin:g}"
+
+
+def _remarks(gammas: Sequence[Gamma], sds: Floats | None) -> list[str]:
+    notes = []
+    tasks = dict.fromkeys(one.curve.task or "unknown" for one in gammas)
+    if len(tasks) > 1:
+        notes.append(
+            f"tasks differ ({', '.join(tasks)}): every curve has the error of guessing of its own"
+        )
+    rms = np.array([one.rms for one in gammas])
+    if sds is None:
+        notes.append("seeds do not tell the noise of every curve: the test takes it to be equal")
+    if sds is None and rms.max() > 2 * rms.min():
+        notes.append(
+            f"residuals differ by a factor of {rms.max() / rms.min():.1f} between curves: p is "
+            "approximate"
+        )
+    return notes

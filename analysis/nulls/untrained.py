@@ -1,0 +1,373 @@
+"""The spectrum of an untrained network: the analytic initial-scale null N1, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...schemas import blocks
+from ...schemas.blocks import Layer
+from ...schemas.errors import UsageError, did_you_mean
+from ...schemas.recipe import CHOICES, Recipe
+from ...store.counts import Counts, Scales
+from .. import flow
+from ..result import Result, frame, number
+from .initial import (
+    INITIALISERS,
+    DistributionName,
+    Fan,
+    Floats,
+    Weighting,
+    given_scales,
+    initial_scale_kept,
+    initial_scales,
+    initialiser,
+    known_distribution,
+)
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True, eq=False)
+class NullSpectrum(Result):
+    """Spectrum of N1 for one architecture.
+
+    Attributes
+    ----------
+    architecture, by, prunable : str
+        What was asked for.
+    init : str
+        Initialiser and fan, or `measured scales`.
+    distribution : str
+        Shape of the initial weights.
+    weighting : str
+        `count` or `magnitude`.
+    prune : float
+        Share of the remaining weights that a level removes.
+    window : tuple of int
+        First and last level, a and b.
+    names : tuple of str, length G
+        Groups in the order of the forward pass.
+    total : integer array, shape (G,)
+        Weights of the dense groups.
+    exempt : bool array, shape (G,)
+        Groups that are counted and never pruned: eigenvalue 1/rho, exponent 1 by construction.
+    share : array, shape (b - a + 1, G)
+        M_i(n) at the levels of the window.
+    step_eigenvalues : array, shape (b - a, G)
+        lambda_i(n) of every step.
+    eigenvalue : array, shape (G,)
+        Geometric mean over the window.
+    exponent : array, shape (G,)
+        y_i over the window.
+    """
+
+    architecture: str
+    by: str
+    prunable: str
+    init: str
+    distribution: str
+    weighting: str
+    prune: float
+    window: tuple[int, int]
+    names: tuple[str, ...]
+    total: NDArray[np.int64]
+    exempt: NDArray[np.bool_]
+    share: Floats
+    step_eigenvalues: Floats
+    eigenvalue: Floats
+    exponent: Floats
+
+    @property
+    def title(self) -> str:
+        """One line that says what this is."""
+        a, b = self.window
+        return (
+            f"initial-scale null of {self.architecture} by {self.by}: {self.init}, "
+            f"{self.distribution}; prune {self.prune:g}, levels {a}:{b}"
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the numbers alone do not say."""
+        dead = [name for name, value in zip(self.names, self.eigenvalue, strict=True) if value == 0]
+        if not dead:
+            return ()
+        return (f"{', '.join(dead)} lost every weight in the window: eigenvalue 0, no exponent",)
+
+    def to_frame(self) -> pl.DataFrame:
+        """Return a row per group: sizes, shares at both ends, eigenvalue and exponent."""
+        return frame(
+            {
+                "name": self.names,
+                "total": self.total,
+                "exempt": self.exempt,
+                "share_start": self.share[0],
+                "share_end": self.share[-1],
+                "eigenvalue": self.eigenvalue,
+                "exponent": self.exponent,
+            }
+        )
+
+    def _columns(self) -> dict[str, list[str]]:
+        return {
+            self.by: [
+                f"{name} (exempt)" if exempt else name
+                for name, exempt in zip(self.names, self.exempt, strict=True)
+            ],
+            "weights": [f"{total:,}" for total in self.total],
+            "eigenvalue": [number(value) for value in self.eigenvalue],
+            "exponent": [number(value) for value in self.exponent],
+        }
+
+
+def null(
+    architecture: str,
+    *,
+    by: str | None = None,
+    fan: Fan = "fan_in",
+    prune: float = 0.2,
+    levels: tuple[int, int] = (1, 17),
+    prunable: str | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    classes: int | None = None,
+    scales: Mapping[str, float] | None = None,
+    init: str = "kaiming_normal",
+    distribution: DistributionName | None = None,
+    weighting: Weighting = "count",
+) -> NullSpectrum:
+    """Compute the spectrum that global magnitude pruning finds in an untrained network (N1).
+
+    Parameters
+    ----------
+    architecture : str
+        Any architecture with a block map, such as `resnet50` or `vgg16`.
+    by : str, optional
+        `layer`, `block` or `stage`; by default the coarsest that the architecture has.
+    fan : str
+        Fan that the initialiser divides by: `fan_in` or `fan_out`.
+    prune : float
+        Share of the remaining weights that a level removes.
+    levels : (a, b)
+        Window: eigenvalues are geometric means over the steps from level a to level b.
+    prunable : str, optional
+        Layers that count: `all`, `convolutions` or `convolutions_without_stem`; by default those
+        that published studies of the architecture count.
+    input_shape, classes : optional
+        Passed to `schemas.blocks.architecture`.
+    scales : mapping of str to float, optional
+        Measured root mean square of every counted layer's weights, instead of `init` and `fan`.
+    init : str
+        Initialiser.
+    distribution : str, optional
+        `gaussian`, `uniform` or `laplace`; by default that of the initialiser.
+    weighting : str
+        `count` (eq. 13), or `magnitude` for shares of sum |w|.
+
+    Raises
+    ------
+    UsageError
+        A name is unknown or a value out of range; the message says which.
+
+    Examples
+    --------
+    >>> [round(float(value), 3) for value in null("resnet50").eigenvalue]
+    [1.132, 1.084, 1.026, 0.943]
+    """
+    network = blocks.architecture(architecture, input_shape, classes)
+    grouping = by or network.groupings[-1]
+    _check_choice("grouping", grouping, network.groupings)
+    _check_choice("prunable", prunable or network.prunable, CHOICES["prunable"])
+    _check_choice("weighting", weighting, ("count", "magnitude"))
+    _check_range(prune, levels)
+    prunable = prunable or network.prunable
+    layers = network.counted(prunable)
+    scale = given_scales(layers, scales) if scales else initial_scales(layers, init, fan)
+    shape = distribution or ("gaussian" if scales else initialiser(init).distribution)
+    total = np.array([layer.total for layer in layers], np.int64)
+    exempt = np.array([layer.name in network.exempt for layer in layers], np.bool_)
+    names = tuple(dict.fromkeys(str(layer.group(grouping)) for layer in layers))
+    index = flow.group_index([layer.group(grouping) for layer in layers], names)
+    network_kept = total.sum() * (1 - prune) ** np.arange(levels[0], levels[1] + 1)
+    if network_kept[-1] < 1:
+        raise UsageError(
+            f"prune {prune:g} leaves less than one of {total.sum():,} weights at level "
+            f"{levels[1]}: ask for fewer levels"
+        )
+    kept = initial_scale_kept(
+        total,
+        scale,
+        network_kept,
+        exempt=exempt,
+        distribution=known_distribution(shape),
+        weighting=weighting,
+    )
+    kept = flow.group_sums(kept, index, len(names))
+    theta = flow.window_log_eigenvalues(kept, 0, levels[1] - levels[0])
+    return NullSpectrum(
+        architecture=network.name,
+        by=grouping,
+        prunable=prunable,
+        init="measured scales" if scales else f"{init}, {fan}",
+        distribution=shape,
+        weighting=weighting,
+        prune=prune,
+        window=levels,
+        names=names,
+        total=flow.group_sums(total, index, len(names)).astype(np.int64),
+        exempt=flow.group_sums(~exempt, index, len(names)) == 0,
+        share=flow.shares(kept),
+        step_eigenvalues=flow.eigenvalues(kept),
+        eigenvalue=np.exp(theta),
+        # Retention is of counts in either weighting, so it is 1 - p by construction.
+        exponent=np.where(np.isfinite(theta), theta / -np.log1p(-prune), np.nan),
+    )
+
+
+def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UsageError(f"{what} '{value}' is not to be had: {did_you_mean(value, choices)}")
+
+
+def _check_range(prune: float, levels: tuple[int, int]) -> None:
+    if not 0 < prune < 1:
+        raise UsageError(
+            f"prune is {prune}: it is the share of the remaining weights that a level removes, "
+            "between 0 and 1, such as 0.2"
+        )
+    if not 0 <= levels[0] < levels[1]:
+        raise UsageError(
+            f"levels {levels[0]}:{levels[1]} hold no step: the first is at least 0 and the last "
+            "greater than the first, such as 1:17"
+        )
+
+
+def null_kept(
+    layers: Sequence[Layer],
+    exempt: Sequence[str],
+    recipe: Recipe,
+    kept: Floats,
+    scales: Sequence[Scales] = (),
+) -> tuple[Floats, tuple[str, ...]]:
+    """Return what N1 keeps in every layer of an experiment at measured counts of the network.
+
+    Parameters
+    ----------
+    layers : sequence of Layer, length L
+        The counted layers.
+    exempt : sequence of str
+        Names of the layers that are never pruned.
+    recipe : Recipe
+        Its initialiser and fan give the scales; where weights are pruned without regard to the
+        scales of layers (a random pruner, layerwise scope) all scales count as equal.
+    kept : array, shape (..., T)
+        Weights that the network keeps.
+    scales : sequence of mapping, length S
+        Stored scales of every run, for initialisers that are not known (pretrained weights): see
+        `measured_null_kept`. `kept` then has shape (S, T).
+
+    Returns
+    -------
+    kept : array, shape (..., T, L)
+        Expected counts.
+    notes : tuple of str
+        What was assumed.
+
+    Raises
+    ------
+    UsageError
+        The scales of the initialiser are not known, and none are stored.
+    """
+    blind = blindness(recipe)
+    if blind:
+        tau, shape = np.ones(len(layers)), known_distribution("gaussian")
+    elif recipe.init not in INITIALISERS and any(scales):
+        return measured_null_kept(layers, exempt, recipe, kept, scales)
+    else:
+        tau = initial_scales(layers, recipe.init, recipe.fan)
+        shape = initialiser(recipe.init).distribution
+    totals, fixed = [x.total for x in layers], [x.name in exempt for x in layers]
+    return initial_scale_kept(totals, tau, kept, exempt=fixed, distribution=shape), blind
+
+
+def null_groups(
+    counts: Counts, network: Floats, scales: Sequence[Scales] = ()
+) -> tuple[Floats, tuple[str, ...]]:
+    """Return what N1 keeps in every group of an experiment: shape (..., T, G), and notes.
+
+    `network`, shape (..., T), is what the network keeps; the rest is as in `null_kept`.
+    """
+    layers, notes = null_kept(counts.layers, counts.exempt_layers, counts.recipe, network, scales)
+    index = flow.group_index([layer.group(counts.by) for layer in counts.layers], counts.names)
+    return flow.group_sums(layers, index, len(counts.names)), notes
+
+
+def blindness(recipe: Recipe) -> tuple[str, ...]:
+    """Say why the scales of layers do not matter; empty where they do."""
+    if recipe.pruner != "random" and recipe.scope != "layerwise":
+        return ()
+    what = "a random pruner" if recipe.pruner == "random" else "layerwise scope"
+    return (
+        f"{what} does not see the scales of layers: the null is equal retention in all of them",
+    )
+
+
+def measured_null_kept(
+    layers: Sequence[Layer],
+    exempt: Sequence[str],
+    recipe: Recipe,
+    kept: Floats,
+    scales: Sequence[Scales],
+    distribution: str | None = None,
+) -> tuple[Floats, tuple[str, ...]]:
+    """Return what N1 keeps in every layer at the scales that the runs have stored.
+
+    Parameters
+    ----------
+    layers, exempt, recipe
+        As in `null_kept`.
+    kept : array, shape (S, T)
+        Weights that the network keeps in every run.
+    scales : sequence of mapping, length S
+        Of every run, `rewind` or `init`: root mean square of every layer's weights. `rewind` is
+        used where all runs have it, since every level starts from there.
+    distribution : str, optional
+        `gaussian`, `uniform` or `laplace`; by default that of the recipe's initialiser, gaussian
+        where that is not known.
+
+    Returns
+    -------
+    kept : array, shape (S, T, L)
+        Expected counts.
+    notes : tuple of str
+        Which scales were used.
+
+    Raises
+    ------
+    UsageError
+        A run has no scales, or a layer lacks one.
+    """
+    blind = blindness(recipe)
+    if blind:
+        return null_kept(layers, exempt, recipe, kept)
+    name = next((n for n in ("rewind", "init") if scales and all(s.get(n) for s in scales)), None)
+    if name is None:
+        raise UsageError(
+            "not all runs have stored scales: runs and imports with weights store them"
+        )
+    tau = np.stack([given_scales(layers, of_run[name]) for of_run in scales])
+    known = INITIALISERS.get(recipe.init)
+    shape = known_distribution(distribution or (known.distribution if known else "gaussian"))
+    expected = initial_scale_kept(
+        [layer.total for layer in layers],
+        tau[:, None],
+        kept,
+        exempt=[layer.name in exempt for layer in layers],
+        distribution=shape,
+    )
+    return expected, (f"scales are those stored of the {name} weights of every run, {shape}",)

@@ -1,0 +1,1 @@
+"""The claims of the first paper, held against its own numbers."""

@@ -1,0 +1,1 @@
+"""Eigenvalues of a flow: estimates, intervals, verdicts."""

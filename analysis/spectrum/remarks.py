@@ -1,0 +1,268 @@
+"""What the numbers of a spectrum alone do not say: flags in words, never silent cuts."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...store.counts import Counts
+from .. import flow
+from ..stats.moderation import moderate, seed_variance
+from ..window import Window
+from .intervals import SMALL, Interval
+from .linearity import Linearity, change_point, odd_first_step
+from .verdicts import ALPHA, Judgement
+
+Floats = NDArray[np.float64]
+ODD = 3.0  # z of a first step that is unlike the later ones
+EIGENFUNCTION = 0.05  # the paper's criterion: standard deviation over levels below 5 % (App. B)
+
+
+def remarks(
+    counts: Counts,
+    chosen: Window,
+    pruned: Floats,
+    found: Interval,
+    judgement: Judgement,
+    linear: Linearity | None,
+) -> list[str]:
+    """Say what a reader of the spectrum should know.
+
+    Parameters
+    ----------
+    counts : Counts
+        The experiment.
+    chosen : Window
+        Levels and runs.
+    pruned : array, shape (S, T, G)
+        Log eigenvalues of the steps, NaN for exempt groups.
+    found : Interval
+        Of their mean.
+    judgement : Judgement
+        The verdicts.
+    linear : Linearity or None
+        The test of constant growth.
+    """
+    return [
+        *_few(counts, chosen, found),
+        *_groups(counts),
+        *_copies(counts, chosen),
+        *_alike(counts, pruned, found),
+        *_small(counts, chosen, found),
+        *_scatter(counts, pruned, found),
+        *_both(counts, judgement),
+        *_growth(counts, chosen, pruned, judgement, linear),
+    ]
+
+
+def _few(counts: Counts, chosen: Window, found: Interval) -> list[str]:
+    notes, steps = [], chosen.end - chosen.start
+    if len(chosen.runs) == 1 and steps < 3 and found.method == "moderated":
+        notes.append(
+            f"no interval: it takes two seeds, or one run of at least 3 steps, and this one seed "
+            f"has {steps}: add --seeds or --levels"
+        )
+    elif found.scope == "this run" and found.method != "paper":
+        notes.append(
+            "one seed: the intervals are of this run. Other seeds would differ by more, the "
+            "population's value lies inside about 73 % of the time, not 95 %: add --seeds"
+            if len(chosen.runs) == 1
+            else f"method {found.method} resamples levels, not seeds: its intervals cover the "
+            "population's value about 80 % of the time, not 95 %"
+        )
+    if found.method == "cluster":
+        notes.append(
+            "method cluster resamples few seeds: its intervals cover the population's value about "
+            "50 % of the time with two, 74 % with three and 83 % with five, not 95 %"
+        )
+    if found.method == "paper" and steps > 1:
+        notes.append(
+            "low and high are the mean minus and plus one standard deviation over levels: a spread "
+            "that holds deterministic drift, no error bar"
+        )
+    if steps < 2:
+        notes.append(
+            "one step has no spread over levels, so the paper's rule gives no verdict: add --levels"
+        )
+    return notes
+
+
+def _groups(counts: Counts) -> list[str]:
+    notes = []
+    exempt = [name for name, flag in zip(counts.names, counts.exempt, strict=True) if flag]
+    if exempt:
+        notes.append(
+            f"{', '.join(exempt)}: exempt from pruning but counted, so the eigenvalue is 1/rho and "
+            "the exponent 1 by construction; no verdict"
+        )
+    if len(counts.names) - len(exempt) < 2:
+        notes.append(
+            "fewer than two groups are pruned, so no group can be compared with another: "
+            "a finer grouping (--by layer) may have more"
+        )
+    return notes
+
+
+def _copies(counts: Counts, chosen: Window) -> list[str]:
+    """Name the first two runs that have the same counts."""
+    kept = counts.kept[chosen.runs, chosen.start : chosen.end + 1]
+    first: dict[bytes, int] = {}
+    for run, own in zip(chosen.runs, kept, strict=True):
+        other = first.setdefault(own.tobytes(), int(run))
+        if other != run:
+            return [
+                f"runs {counts.runs[other]} and {counts.runs[run]} have the same counts: if they "
+                "are one run read twice, the intervals over seeds are too narrow"
+            ]
+    return []
+
+
+def _alike(counts: Counts, pruned: Floats, found: Interval) -> list[str]:
+    """Name groups whose seeds agree to the last weight, in a flow that has somewhere to go."""
+    if found.seeds < 2 or found.method not in ("moderated", "t") or (~counts.exempt).sum() < 2:
+        return []
+    alike = seed_variance(pruned.mean(axis=1)) == 0
+    names = _named(counts, alike)
+    if not names:
+        return []
+    known = (
+        "no interval"
+        if np.isnan(found.variance[alike]).any()
+        else "the interval knows no scatter but that of steps and small counts"
+    )
+    return [f"{names}: all seeds are alike (are they copies of one run?): {known}"]
+
+
+def _small(counts: Counts, chosen: Window, found: Interval) -> list[str]:
+    last = counts.kept[chosen.runs, chosen.end].mean(axis=0)
+    names = _named(counts, (last < SMALL) & ~counts.exempt)
+    if not names:
+        return []
+    seeds = found.method == "moderated" and found.seeds > 1
+    added = "; that is added to the least variance that intervals have" if seeds else ""
+    return [
+        f"{names}: fewer than {SMALL} weights at level {chosen.end}, so one step's eigenvalue "
+        f"moves by over 1 % by chance alone{added}"
+    ]
+
+
+def _scatter(counts: Counts, pruned: Floats, found: Interval) -> list[str]:
+    """Name groups whose seeds scatter more than moderation allows for (F at .99)."""
+    if found.method != "moderated" or found.seeds < 2:
+        return []
+    from scipy.special import fdtrc
+
+    variances = seed_variance(pruned.mean(axis=1))
+    fitted = moderate(variances, found.seeds - 1)
+    prior, df = float(fitted.prior_variance), min(float(fitted.prior_df), 1e9)
+    if not (np.isfinite(prior) and prior > 0 and df > 0):
+        return []
+    with np.errstate(invalid="ignore"):
+        wild = fdtrc(found.seeds - 1, df, variances / prior) < 0.01
+    names = _named(counts, wild & ~counts.exempt)
+    if not names:
+        return []
+    return [
+        f"{names}: seeds scatter more than those of the other groups, so the interval may cover "
+        "less than it says (--method t takes each group by itself)"
+    ]
+
+
+def _both(counts: Counts, judgement: Judgement) -> list[str]:
+    both = [
+        name
+        for name, verdict, within in zip(
+            counts.names, judgement.verdict, judgement.within, strict=True
+        )
+        if within and verdict in ("relevant", "irrelevant")
+    ]
+    if not both:
+        return []
+    return [
+        f"{', '.join(both)}: detectably other than 1 and certified within {judgement.margin:g} of "
+        "it in log eigenvalue: marginal for practical purposes"
+    ]
+
+
+def _growth(
+    counts: Counts,
+    chosen: Window,
+    pruned: Floats,
+    judgement: Judgement,
+    linear: Linearity | None,
+) -> list[str]:
+    if linear is None:
+        return []
+    notes = []
+    active = ~counts.exempt
+    names = [name for name, flag in zip(counts.names, active, strict=True) if flag]
+    if linear.rejected:
+        bent = [name for name, p in zip(names, linear.p, strict=True) if p < ALPHA]
+        notes.append(
+            f"growth is not constant (Holm p {np.nanmin(linear.p):.2g}; {', '.join(bent[:6])}"
+            f"{' ...' if len(bent) > 6 else ''}): eigenvalues are averages of a flow that bends; "
+            "correction of --json and to_frame() is c/b"
+        )
+        notes += _marginally(names, np.array(judgement.verdict)[active], linear)
+    with np.errstate(over="ignore"):
+        spread = np.exp(pruned[..., active]).std(axis=1, ddof=1).mean(axis=0)
+    wide = [name for name, sd in zip(names, spread, strict=True) if sd >= EIGENFUNCTION]
+    if wide:
+        notes.append(
+            f"{', '.join(wide)}: standard deviation over levels of 5 % or more, no eigenfunction "
+            "by the paper's own criterion (App. B)"
+        )
+    return notes + _first_step(counts, chosen, active, names) + _change(counts, chosen, active)
+
+
+def _marginally(names: list[str], verdict: NDArray[np.str_], linear: Linearity) -> list[str]:
+    """Say which way a marginal group goes where its growth changes: the sign of c decides."""
+    bends = (verdict == "marginal") & (linear.p < ALPHA)
+    return [
+        f"{name}: marginal, and its growth {'rises' if slope > 0 else 'falls'} along the flow: "
+        f"marginally {'relevant' if slope > 0 else 'irrelevant'}"
+        for name, slope, flag in zip(names, linear.slope, bends, strict=True)
+        if flag
+    ]
+
+
+def _first_step(
+    counts: Counts, chosen: Window, active: NDArray[np.bool_], names: list[str]
+) -> list[str]:
+    runs, start = chosen.runs, chosen.start
+    if start > 1 or not counts.recorded[runs, 0].all() or chosen.end < 3:
+        return []
+    steps = np.diff(_clr(counts.kept[runs, : chosen.end + 1][..., active]), axis=1)
+    z = odd_first_step(steps[:, 0], steps[:, 1:])
+    odd = [name for name, value in zip(names, z, strict=True) if abs(value) > ODD]
+    if not odd:
+        return []
+    return [
+        f"the step 0 -> 1 is unlike the later ones (|z| up to {np.nanmax(np.abs(z)):.0f}; "
+        f"{', '.join(odd[:6])}{' ...' if len(odd) > 6 else ''}); it is "
+        + ("outside the window" if start else f"in the window, --window 1:{chosen.end} has it out")
+    ]
+
+
+def _change(counts: Counts, chosen: Window, active: NDArray[np.bool_]) -> list[str]:
+    kept = counts.kept[chosen.runs, chosen.start : chosen.end + 1][..., active].astype(np.float64)
+    if kept.shape[1] < 6:
+        return []
+    lost = np.clip(1 - flow.retention(kept).mean(axis=0), 0, 1 - 1e-9)
+    sampling = (lost / (1 - lost))[:, None] / np.maximum(kept.mean(axis=0)[:-1], 1)
+    place, p = change_point(np.diff(_clr(kept), axis=1), sampling)
+    if p >= ALPHA:
+        return []
+    return [
+        f"growth changes after level {chosen.start + place} (p {p:.2g}): a window chosen for that "
+        "would void the stated coverage"
+    ]
+
+
+def _clr(kept: NDArray[np.generic]) -> Floats:
+    return flow.clr(flow.shares(kept))
+
+
+def _named(counts: Counts, flags: NDArray[np.bool_]) -> str:
+    names = [name for name, flag in zip(counts.names, flags, strict=True) if flag]
+    return ", ".join(names[:6]) + (" ..." if len(names) > 6 else "")

@@ -1,0 +1,1 @@
+"""Commands that turn what is in the store into results."""

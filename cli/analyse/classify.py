@@ -1,0 +1,143 @@
+"""`rgtool classify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from ...schemas.errors import UsageError
+from ..options import StoreOption
+from ..output import Table, output_options, warn_of
+from ..progress import show_draws
+from .figure import check_figure, draw_figure
+
+if TYPE_CHECKING:
+    from ...analysis.classes.against import Against
+    from ...analysis.classes.result import Classes
+    from ...analysis.nulls.initial import Weighting
+
+_SHOWN = ("class", "experiment", "label", "differs", "seeds", "levels", "stability", "signature")
+_SIGNS = ("relevant", "marginal", "irrelevant", "indeterminate")
+
+
+@output_options
+def classify(
+    experiments: Annotated[
+        list[str] | None,
+        typer.Argument(help="Prefixes of ids, labels, published:NAME; default the whole store."),
+    ] = None,
+    by: Annotated[str, typer.Option(help="eigen, exponent, excess, signature or gamma.")] = "eigen",
+    grouping: Annotated[
+        str | None, typer.Option(help="layer, block or stage; default the coarsest of all.")
+    ] = None,
+    weighting: Annotated[str, typer.Option(help="count, or magnitude.")] = "count",
+    against: Annotated[
+        str | None, typer.Option(help="published: beside every spectrum of the literature.")
+    ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="Classify the spectra of the literature alone.")
+    ] = False,
+    pairs: Annotated[bool, typer.Option("--pairs", help="Print the pairs instead.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw tree and co-assignment: .png, .svg or .pdf.")
+    ] = None,
+    draws: Annotated[int, typer.Option(help="Draws behind the co-assignment.")] = 500,
+    seed: Annotated[int, typer.Option(help="Seed of tests and draws.")] = 0,
+    store: StoreOption = None,
+) -> Table:
+    """Divide experiments into universality classes, and say with what certainty.
+
+    Every pair is same (certified equivalent in every group), different (p < 0.05 after Holm) or
+    undecided. Classes come from average linkage, their number from the silhouette; one class if no
+    pair is different. stability is the share of draws that keep an experiment with its class, .8 or
+    more is stable. signature counts relevant/marginal/irrelevant/indeterminate groups.
+
+    Example: rgtool classify --by eigen --grouping stage --plot classes.png
+    """
+    names = experiments or []
+    _check(names, against, published, pairs, plot)
+    if against is not None:
+        return _against(names, grouping, store, seed)
+
+    from ...analysis.classes.classify import classify as compute
+    from ...analysis.classes.classify import classify_published
+    from ...store import Store
+
+    if published:
+        found = classify_published(draws=draws, rng=seed, by=by)
+    else:
+        opened = Store(store)
+        with show_draws() as follow:
+            found = compute(
+                opened,
+                names,
+                by=by,
+                grouping=grouping,
+                weighting=cast("Weighting", weighting),
+                draws=draws,
+                rng=seed,
+                follow=follow,
+            )
+        warn_of(opened.problems)
+    draw_figure(plot, found.plot)
+    return _pairs(found) if pairs else _classes(found)
+
+
+def _check(
+    names: list[str], against: str | None, published: bool, pairs: bool, plot: Path | None
+) -> None:
+    if against not in (None, "published"):
+        raise UsageError(
+            f"--against {against}: the literature is all there is, --against published"
+        )
+    if published and names:
+        raise UsageError("--published takes no names: name published:NAME, or leave them out")
+    if against is not None and (published or pairs or plot is not None):
+        raise UsageError("--against goes without --published, --pairs and --plot")
+    check_figure(plot)
+
+
+def _against(names: list[str], grouping: str | None, store: Path | None, seed: int) -> Table:
+    from ...analysis.classes.against import against_published
+    from ...store import Store
+
+    opened = Store(store)
+    found: Against = against_published(opened, names, grouping=grouping, rng=seed)
+    warn_of(opened.problems)
+    frame = found.to_frame()
+    return Table(
+        tuple(frame.columns),
+        frame.rows(),
+        title=found.title,
+        notes=(*found.words(), *found.notes),
+        formats={"rms": ".4f", "q": ".3g", "p": ".2g", "p_holm": ".2g"},
+    )
+
+
+def _classes(found: Classes) -> Table:
+    rows = found.to_frame().to_dicts()
+    for row in rows:
+        row["signature"] = "/".join(str(row[sign]) for sign in _SIGNS)
+    columns = tuple(rows[0])
+    return Table(
+        columns,
+        [tuple(row[name] for name in columns) for row in rows],
+        title=found.title,
+        notes=(*found.words(), *found.notes),
+        formats={"stability": ".2f"},
+        shown=_SHOWN,
+    )
+
+
+def _pairs(found: Classes) -> Table:
+    frame = found.pairs_frame()
+    numbers = dict.fromkeys(("norm", "bound", "depth"), ".4f")
+    return Table(
+        tuple(frame.columns),
+        frame.rows(),
+        title=found.title,
+        notes=(*found.words(), *found.notes),
+        formats=numbers | {"distance": ".3g", "p": ".2g", "p_holm": ".2g"},
+    )

@@ -1,0 +1,50 @@
+"""`rgtool compare`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..options import StoreOption
+from ..output import Table, output_options, warn_of
+
+
+@output_options
+def compare(
+    a: Annotated[str, typer.Argument(help="Prefix of an id, or resnet20/cifar10.")],
+    b: Annotated[str, typer.Argument(help="Another experiment with the same groups.")],
+    by: Annotated[
+        str | None, typer.Option(help="Grouping: layer, block or stage; default the coarsest.")
+    ] = None,
+    levels: Annotated[
+        bool, typer.Option("--levels", help="Print the overlap of masks at every density.")
+    ] = False,
+    masks: Annotated[bool, typer.Option(help="Read the masks.")] = True,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap behind p.")] = 0,
+    store: StoreOption = None,
+) -> Table:
+    """Compare two experiments in depth: spectra group by group, masks weight by weight.
+
+    difference is ln eigenvalue, a minus b, centred over groups, over the densities that both have.
+    overlap is the share of the weights of one mask that the other keeps too, at the sparsest common
+    density; expected is that of independent masks with the same counts, sd that of one pair.
+
+    Example: rgtool compare 3f2a 91cc --by block
+    """
+    from ...analysis.classes.compare import compare as compute
+    from ...store import Store
+
+    opened = Store(store)
+    found = compute(opened, a, b, by=by, masks=masks, rng=seed)
+    warn_of(opened.problems)
+    frame = found.overlap_frame() if levels else found.to_frame()
+    signed = dict.fromkeys(("difference", "low", "high"), "+z.4f")
+    plain = {c: ".3f" for c in frame.columns if c.startswith(("overlap", "expected", "sd"))}
+    return Table(
+        tuple(frame.columns),
+        frame.rows(),
+        title=found.title,
+        notes=(*found.words(), *found.notes),
+        formats=signed | plain | {"p": ".2g", "z": "+.1f", "density": ".3g"},
+    )

@@ -1,0 +1,117 @@
+"""`rgtool match`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from ...schemas.errors import UsageError
+from ..options import StoreOption, WindowOption, read_window
+from ..output import Table, output_options, warn_of
+from .figure import check_figure, draw_figure
+
+if TYPE_CHECKING:
+    from ...analysis.elastic.maps import Kind
+    from ...analysis.elastic.match_all import MatchAll
+    from ...analysis.elastic.result import Match
+    from ...analysis.elastic.scores import Score
+
+_SCORES = ("w1", "position", "signature", "density")
+
+
+@output_options
+def match(
+    experiments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SOURCE TARGET",
+            help="Experiments or published:NAME; the target may be an architecture.",
+        ),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every pair of depths, among those named or all.")
+    ] = False,
+    literature: Annotated[
+        bool, typer.Option("--published", help="With --all: the spectra of the literature.")
+    ] = False,
+    maps: Annotated[str, typer.Option(help="published, families or all.")] = "families",
+    transforms: Annotated[
+        list[str] | None, typer.Option("--map", help="A map to rank too, such as '0:0;1:1,2'.")
+    ] = None,
+    score: Annotated[str, typer.Option(help="w1, position, signature or density.")] = "w1",
+    margin: Annotated[
+        float, typer.Option(help="|eigenvalue - 1| of a marginal block, for signature.")
+    ] = 0.01,
+    level: Annotated[int, typer.Option(help="Prunings, for density.")] = 13,
+    window: WindowOption = None,
+    draws: Annotated[int, typer.Option(help="Draws of the spectra, for probability.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    top: Annotated[int, typer.Option(help="Rows to print; 0: all.")] = 20,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw to this .png, .svg or .pdf.")
+    ] = None,
+    store: StoreOption = None,
+) -> Table:
+    """Rank the stretches or squeezes that would turn one network's tickets into another's.
+
+    Blocks of the source feed blocks of the target: 0:0;1:1,2;2:3,4 is source : targets. The map
+    that gives the target's spectrum should give its tickets. w1 is the distance of the sorted log
+    eigenvalues, position that block by block, signature that of the counts of relevant, marginal
+    and irrelevant blocks (low is near); density is log transformed over target survivors.
+    probability: how often a map is first over draws of both spectra.
+
+    Example: rgtool match published:resnet56-cifar10 published:resnet32-cifar10
+    """
+    from ...store import Store
+
+    check_figure(plot)
+    opened, names = Store(store), experiments or []
+    if top < 0:
+        raise UsageError(f"--top {top}: give a number of rows, or 0 for all")
+    choices: dict[str, Any] = {
+        "maps": cast("Kind", maps),
+        "score": cast("Score", score),
+        "margin": margin,
+        "level": level,
+        "window": read_window(window),
+        "draws": draws,
+        "rng": seed,
+    }
+    if every or literature:
+        if transforms:
+            raise UsageError("--map goes with one SOURCE and TARGET, not with --all")
+        from ...analysis.elastic.match_all import match_all
+
+        both = match_all(opened, names, published=literature, **choices)
+        warn_of(opened.problems)
+        draw_figure(plot, both.plot)
+        return _table(both, top, both.notes)
+    if len(names) != 2:
+        raise UsageError(
+            f"{len(names)} experiments are named: give SOURCE and TARGET, or --all for every pair"
+        )
+    from ...analysis.elastic.match import match as compute
+
+    found = compute(opened, *names, transforms=transforms or (), **choices)
+    warn_of(opened.problems)
+    draw_figure(plot, found.plot)
+    return _table(found, top, (*found.side_by_side(), *found.notes))
+
+
+def _table(found: Match | MatchAll, top: int, notes: tuple[str, ...]) -> Table:
+    frame = found.to_frame()
+    rows = frame.rows()
+    shown = rows[:top] if top else rows
+    if len(shown) < len(rows):
+        notes = (f"{len(shown)} of {len(rows)} rows; --top 0 prints all", *notes)
+    empty = {name for name in frame.columns if frame[name].null_count() == len(frame)}
+    return Table(
+        tuple(frame.columns),
+        shown,
+        title=found.title,
+        notes=notes,
+        formats=dict.fromkeys(_SCORES, ".4f") | {"probability": ".3f"},
+        shown=tuple(name for name in frame.columns if name not in empty),
+    )

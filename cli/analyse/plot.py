@@ -1,0 +1,68 @@
+"""`rgtool plot`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ...schemas.errors import RgtoolError, UsageError
+from ..options import StoreOption
+from ..output import Table, output_options, say, warn_of
+from .figure import is_figure, write_figure
+
+_FORMATS = ("png", "svg", "pdf")
+
+
+@output_options
+def plot(
+    experiments: Annotated[list[str], typer.Argument(help="Experiments, drawn together.")],
+    kind: Annotated[
+        str | None, typer.Option(help="flow, slices, accuracy, spectrum; default all.")
+    ] = None,
+    by: Annotated[str | None, typer.Option("--by", help="Default: the coarsest grouping.")] = None,
+    to: Annotated[
+        Path, typer.Option("--to", help="A folder, or a file ending in .png, .svg or .pdf.")
+    ] = Path(),
+    format_: Annotated[str, typer.Option("--format", help="png, svg or pdf.")] = "png",
+    store: StoreOption = None,
+) -> Table:
+    """Draw figures: shares against level, accuracy against density, spectrum beside its null.
+
+    Example: rgtool plot resnet20/cifar10 --kind spectrum --to spectrum.pdf
+    """
+    from ...analysis.plots.figures import FIGURES
+    from ...analysis.plots.figures import plot as draw
+    from ...schemas.blocks import coarsest
+    from ...store import Store
+
+    if format_ not in _FORMATS:
+        raise UsageError(f"--format {format_}: choose from {', '.join(_FORMATS)}")
+    alone = is_figure(to)
+    if alone and kind is None:
+        raise UsageError(f"--to {to} names one file: say which figure with --kind")
+    opened = Store(store)
+    names = list(dict.fromkeys(opened.find_experiment(name) for name in experiments))
+    grouping = by or coarsest(opened.counts(names[0], "layer").layers)
+    counts = [opened.counts(name, grouping) for name in names]
+    warn_of(opened.problems)
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", "-".join(dict.fromkeys(c.label for c in counts)))
+    rows, failures = [], []
+    for figure in [kind] if kind else FIGURES:
+        path = to if alone else to / f"{stem}-{figure}.{format_}"
+        try:
+            drawn = draw(figure, counts)
+        except UsageError:
+            raise
+        except RgtoolError as error:
+            failures.append(f"no {figure}: {error}")
+            continue
+        write_figure(drawn, path)
+        rows.append((figure, str(path)))
+    for failure in failures:
+        say(failure)
+    if not rows:
+        raise typer.Exit(1)
+    return Table(("figure", "file"), rows)

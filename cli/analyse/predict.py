@@ -1,0 +1,44 @@
+"""`rgtool predict`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..options import StoreOption
+from ..output import Table, output_options, warn_of
+
+
+@output_options
+def predict(
+    a: Annotated[str, typer.Argument(help="Where tickets are found: an id, or published:NAME.")],
+    b: Annotated[str, typer.Argument(help="Where they are to be used.")],
+    by: Annotated[
+        str | None, typer.Option(help="Grouping: layer, block or stage; default the coarsest.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of test and intervals.")] = 0,
+    store: StoreOption = None,
+) -> Table:
+    """Predict the smallest density at which tickets transfer: a hypothesis, with its uncertainty.
+
+    The level is n* = tau / norm, norm the distance of the two spectra (centred log eigenvalues of a
+    step that keeps 0.8) and tau a constant from four published transfers; density is 0.8^n*.
+
+    Example: rgtool predict published:resnet50-simclr-imagenet published:resnet50-simclr-cifar10
+    """
+    from ...analysis.classes.predict import predict as compute
+    from ...store import Store
+
+    opened = Store(store)
+    found = compute(opened, a, b, by=by, rng=seed)
+    warn_of(opened.problems)
+    row = found.to_frame().to_dicts()[0]
+    return Table(
+        tuple(row),
+        [tuple(row.values())],
+        title=found.title,
+        notes=found.notes,
+        formats=dict.fromkeys((name for name in row if name not in ("a", "b", "verdict")), ".3g"),
+        shown=tuple(name for name in row if not name.startswith("tau")),
+    )

@@ -1,0 +1,66 @@
+"""`rgtool demo`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ...schemas.words import counted
+from ..output import duration, print_table, say
+
+if TYPE_CHECKING:
+    from ...runner.plan import Plan
+    from ...studies.complete import Watching
+
+
+def demo(
+    store: Annotated[Path, typer.Option(help="Folder of the store.")] = Path("rgstore-demo"),
+) -> None:
+    """Measure a pruning flow in a minute: two networks, five seeds, twelve prunings.
+
+    The data are the 8x8 digits that come with rgtool.
+
+    Example: rgtool demo
+    """
+    from ...studies.demo import demo as study
+    from ..analyse.eigen import spectrum_table
+
+    began = time.monotonic()
+    spectra = study(store, watch=_watch)
+    for spectrum in spectra:
+        say()
+        print_table(spectrum_table(spectrum))
+    say()
+    say(
+        "eigenvalue > 1: the group's share of the surviving weights grows (relevant); < 1: it "
+        "shrinks (irrelevant).\nnull_eigenvalue: the same for the untrained network. What training "
+        "adds is the excess."
+    )
+    say()
+    say(f"done in {duration(time.monotonic() - began)}. Try next:")
+    query = "SELECT name, level, avg(share) FROM flow WHERE grouping = 'stage' GROUP BY ALL"
+    for command in (
+        f"rgtool ls --store {store}",
+        f"rgtool show {spectra[1].experiment_id} --store {store}",
+        f'rgtool sql "{query} ORDER BY ALL" --store {store}',
+    ):
+        say(f"  {command}")
+
+
+@contextmanager
+def _watch(made: Plan) -> Iterator[Watching]:
+    from ..progress import show_progress, stop_on_signals
+
+    seeds = counted(len(made.seeds), "seed")
+    workers = counted(made.workers, "process", "processes")
+    say(
+        f"{made.recipe.architecture} on digits: {seeds}, {made.levels} prunings of 20 %, "
+        f"{made.recipe.epochs} epochs a level, {workers}"
+    )
+    with show_progress(made) as on_event, stop_on_signals() as should_stop:
+        yield on_event, should_stop

@@ -1,0 +1,84 @@
+"""`rgtool recipes`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ...schemas.errors import UsageError
+from ..output import Table, output_options
+
+
+@output_options
+def recipes(
+    action: Annotated[str | None, typer.Argument(help="show", metavar="[show]")] = None,
+    name: Annotated[str | None, typer.Argument(help="A recipe.", metavar="[NAME]")] = None,
+    model: Annotated[str, typer.Argument(help="Network that it is resolved for.")] = "resnet20",
+) -> Table:
+    """List the named recipes, or show all fields of one.
+
+    `rgtool recipes show NAME [MODEL]` resolves it; `--set FIELD=VALUE` of `rgtool run` or a TOML
+    file changes any field.
+
+    Example: rgtool recipes show chen2021a resnet50
+    """
+    if action is None:
+        return _list()
+    if action != "show":
+        raise UsageError(
+            f"recipes {action}: write `rgtool recipes show {action}` to see its fields"
+        )
+    if name is None:
+        raise UsageError("recipes show: name a recipe, as in rgtool recipes show frankle2020")
+    return _show(name, model)
+
+
+def _list() -> Table:
+    from ...schemas.published_recipes import IMPORTS_ONLY, PUBLISHED, summary
+
+    rows = [
+        (name, "imports" if name in IMPORTS_ONLY else "runs and imports", summary(name))
+        for name in PUBLISHED
+    ]
+    return Table(
+        ("recipe", "for", "what it is"),
+        rows,
+        notes=("next: rgtool recipes show NAME [MODEL]; rgtool run MODEL TASK --recipe NAME",),
+    )
+
+
+def _show(name: str, model: str) -> Table:
+    from ...schemas.blocks import architecture
+    from ...schemas.errors import did_you_mean
+    from ...schemas.published_recipes import PUBLISHED
+    from ...schemas.recipe import Recipe
+
+    changes: dict[str, Any] = {}
+    if name.endswith(".toml"):
+        from ...runner.recipes import read_recipe
+
+        name, changes = read_recipe(Path(name))
+    if name not in PUBLISHED:
+        raise UsageError(f"recipe '{name}' is unknown: {did_you_mean(name, PUBLISHED)}")
+    network = architecture(model)
+    fields = {"prunable": network.prunable, "exempt": network.exempt} | PUBLISHED[name](network)
+    fields |= changes
+    rows = []
+    for field in dataclasses.fields(Recipe):
+        if field.name in ("architecture", "task"):
+            continue
+        value = fields.get(field.name, field.default)
+        shown = " ".join(value) or "none" if isinstance(value, tuple) else value
+        changed = "" if value == field.default else "*"
+        rows.append(
+            (field.name, "none" if shown is None else shown, changed, field.metadata["meaning"])
+        )
+    return Table(
+        ("field", "value", "differs", "meaning"),
+        rows,
+        title=(PUBLISHED[name].__doc__ or "").replace("\n    ", "\n").strip(),
+        notes=("* differs from the default of a field; augment follows the data set",),
+    )

@@ -1,0 +1,223 @@
+"""`rgtool run`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ...schemas.blocks import coarsest
+from ...schemas.words import counted
+from ..options import DataOption, StoreOption, read_duration, read_fields, read_seeds
+from ..output import Table, duration, output_options, say, size
+
+if TYPE_CHECKING:
+    from ...runner.estimate import Estimate
+    from ...runner.experiment import Outcome
+    from ...runner.plan import Plan
+
+_LONG = 3600.0  # seconds after which a run is announced with its estimate
+_WORTH_A_PROBE = 3e12  # images x prunable weights: minutes rather than seconds on one core
+
+
+@output_options
+def run(
+    model: Annotated[str, typer.Argument(help="Network: lenet, resnet20, vgg16, resnet50, ...")],
+    task: Annotated[str, typer.Argument(help="Data set: digits, cifar10, ...")],
+    recipe: Annotated[
+        str, typer.Option(help="Named recipe (rgtool recipes), or a TOML file.")
+    ] = "frankle2020",
+    seeds: Annotated[str, typer.Option(help="A count (5: seeds 0 to 4) or seeds (3,7).")] = "1",
+    levels: Annotated[int, typer.Option(help="Prunings; one record more is written.")] = 16,
+    prune: Annotated[float | None, typer.Option(help="Share pruned a level.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs a level; milestones move along.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a batch.")] = None,
+    rewind: Annotated[str | None, typer.Option(help="Rewind point: 0, 500it, 2ep.")] = None,
+    rounding: Annotated[str | None, typer.Option(help="exact, openlth or round.")] = None,
+    scope: Annotated[str | None, typer.Option(help="global or layerwise ranking.")] = None,
+    pruner: Annotated[str | None, typer.Option(help="magnitude or random.")] = None,
+    control: Annotated[str | None, typer.Option(help="reinit: re-initialise found masks.")] = None,
+    width: Annotated[int | None, typer.Option(help="Channels of a ResNet's first stage.")] = None,
+    train_size: Annotated[int | None, typer.Option(help="Class-balanced training subset.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any field: lr=0.05. Repeatable.", metavar="FIELD=VALUE"),
+    ] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Pretrained weights: .safetensors or of torch.save.")
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, tf32, bf16 or fp16.")] = None,
+    compile: Annotated[
+        str, typer.Option(help="auto, on or off: fuse the steps with torch.compile.")
+    ] = "auto",
+    data: DataOption = None,
+    store: StoreOption = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
+    workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
+    threads: Annotated[int, typer.Option(help="Threads of a process: other bits.")] = 1,
+    replicas: Annotated[
+        int | None, typer.Option(help="Seeds side by side in one process; for GPUs.")
+    ] = None,
+    keep: Annotated[str, typer.Option(help="Weights kept: init, rewind, dense.")] = "init,rewind",
+    time_budget: Annotated[
+        str | None, typer.Option(help="Stop cleanly after 90s, 9m, 1.5h.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+) -> Table:
+    """Train, prune, rewind, record: iterative magnitude pruning.
+
+    The same command continues what was interrupted, and does nothing where all is done.
+
+    Example: rgtool run resnet20 cifar10 --seeds 5 --levels 16
+    """
+    from ...runner.estimate import estimate
+    from ...runner.experiment import execute
+    from ...runner.plan import plan
+    from ..progress import show_progress, stop_on_signals
+
+    if workers is not None and workers < 1:
+        raise typer.BadParameter("at least one process is needed", param_hint="--workers")
+    options = {
+        "prune": prune,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "rewind": rewind,
+        "rounding": rounding,
+        "scope": scope,
+        "pruner": pruner,
+        "control": control,
+        "train_size": train_size,
+        "precision": precision,
+    }
+    made = plan(
+        model,
+        task,
+        recipe,
+        seeds=read_seeds(seeds),
+        levels=levels,
+        store=store,
+        data_folder=data,
+        device=device,
+        workers=workers,
+        threads=threads,
+        replicas=replicas,
+        compile=compile,
+        keep=tuple(part.strip() for part in keep.split(",") if part.strip()),
+        init_file=init,
+        time_budget=read_duration(time_budget),
+        width=width,
+        **read_fields(set_ or (), options),
+    )
+    for note in made.notes:
+        say(note)
+    if dry_run:
+        return _dry_run(made, estimate(made))
+    if _work(made) > _WORTH_A_PROBE:
+        expected = estimate(made)
+        if expected.seconds > _LONG:
+            say(f"this will take about {duration(expected.seconds)}: {_what(made, expected)}")
+    with show_progress(made) as on_event, stop_on_signals() as should_stop:
+        outcome = execute(made, on_event=on_event, should_stop=should_stop)
+    return _report(made, outcome)
+
+
+def _work(made: Plan) -> float:
+    """Return images to be trained on times weights: what the duration grows with."""
+    images = made.remaining() * made.recipe.epochs * len(made.images.y_train)
+    return float(images) * made.kept[0]
+
+
+def _what(made: Plan, expected: Estimate) -> str:
+    return (
+        f"{expected.remaining} of {expected.records} records, "
+        f"{expected.images_per_second:.0f} images/s a process, {_processes(made)}"
+    )
+
+
+def _processes(made: Plan) -> str:
+    return counted(made.workers, "process", "processes")
+
+
+def _dry_run(made: Plan, expected: Estimate) -> Table:
+    recipe = made.recipe.to_json()
+    alone = ", if they do not slow one another" if made.workers > 1 else ""
+    rows: list[tuple[str, str]] = [
+        ("experiment", made.recipe.experiment_id),
+        ("runs", ", ".join(f"seed {seed}" for seed in made.seeds)),
+        ("parameters", f"{expected.parameters}"),
+        ("prunable weights", f"{expected.prunable}"),
+        ("kept weights", " ".join(map(str, made.kept))),
+        ("records", f"{expected.records}, of which {expected.remaining} are to be computed"),
+        ("disk", size(expected.disk)),
+        ("device", f"{made.device}, {_processes(made)} of {counted(made.threads, 'thread')}"),
+        ("side by side", f"{counted(made.replicas, 'seed')} in a process"),
+        ("kernels", made.kernels.name),
+        ("speed", f"{expected.images_per_second:.0f} images/s, one process alone (probed)"),
+        ("time", f"about {duration(expected.seconds)}{alone}"),
+    ]
+    rows += [(f"recipe.{name}", _text(value)) for name, value in recipe.items()]
+    return Table(("what", "value"), rows, title=f"{made.recipe_name}: nothing was computed")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def _report(made: Plan, outcome: Outcome) -> Table:
+    """Tell how every seed ended; leave with 1 or 3 where not all did well."""
+    from ...store import Store
+
+    recorded = {info.run_id: info for info in Store(made.store).runs()}
+    rows = []
+    for seed, event in outcome.ends.items():
+        parent = made.found.run_id(seed) if made.found else None
+        run_id = made.recipe.run_id(seed, parent)
+        info = recorded.get(run_id)
+        end = "diverged" if event.message == "diverged" else event.kind
+        rows.append(
+            (
+                run_id,
+                seed,
+                end,
+                info.last_level if info else None,
+                info.density if info else None,
+                info.accuracy if info else None,
+            )
+        )
+    failed, stopped = outcome.seeds("failed"), outcome.seeds("stopped")
+    table = Table(
+        ("run", "seed", "end", "level", "density", "accuracy"),
+        rows,
+        title=f"experiment {outcome.experiment_id} in {made.store}",
+        notes=_advice(made, outcome),
+        formats={"density": ".4f", "accuracy": ".4f"},
+    )
+    if failed or stopped:
+        from ..output import print_table
+
+        print_table(table)
+        done = len(outcome.ends) - len(failed) - len(stopped)
+        raise typer.Exit(3 if done or stopped else 1)
+    return table
+
+
+def _advice(made: Plan, outcome: Outcome) -> tuple[str, ...]:
+    failed = outcome.seeds("failed")
+    if outcome.seeds("stopped"):
+        return (f"stopped; to go on: {shlex.join(['rgtool', *sys.argv[1:]])}",)
+    if failed:
+        return ("what was recorded is whole; the same command goes on where it was",)
+    store = f" --store {made.store}" if str(made.store) != "rgstore" else ""
+    if all("diverged" in (end.kind, end.message) for end in outcome.ends.values()):
+        return ("training diverged: its loss or a weight was not finite; try a smaller --set lr=",)
+    if made.levels < 2:  # a spectrum needs the two steps between three records
+        return (f"next: rgtool show {made.recipe.experiment_id}{store}",)
+    by = coarsest(made.layers)
+    return (f"next: rgtool eigen {made.recipe.experiment_id} --by {by}{store}",)

@@ -1,0 +1,1 @@
+"""Commands that fill the store, show it and ask it."""

@@ -1,0 +1,28 @@
+"""`rgtool compact`."""
+
+from __future__ import annotations
+
+from ..options import StoreOption
+from ..output import Table, output_options, warn_of
+
+
+@output_options
+def compact(store: StoreOption = None) -> Table:
+    """Merge the records of finished runs into few large files: queries become quick again.
+
+    Others may train and query meanwhile; killed at any moment, it loses nothing. Masks and weights
+    stay where they are.
+
+    Example: rgtool compact
+    """
+    from ...store import Store
+
+    opened = Store(store)
+    done = opened.compact()
+    warn_of(opened.problems)
+    note = "nothing to merge: no loose run is finished" if not done.runs else ""
+    return Table(
+        ("runs", "records", "loose", "files"),
+        [(done.runs, done.records, done.loose, list(done.files))],
+        notes=(note,) if note else (),
+    )

@@ -1,0 +1,154 @@
+"""`rgtool import`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ...schemas.errors import printable
+from ...schemas.layout import store_path
+from ..options import StoreOption
+from ..output import Table, output_options, print_table, say
+
+if TYPE_CHECKING:
+    from ...store.importers.found import FoundRun, Skipped
+    from ...store.importers.imports import Survey
+    from ...store.importers.report import ImportReport
+
+
+@output_options
+def import_(
+    paths: Annotated[list[Path], typer.Argument(help="Folders or files.", show_default=False)],
+    format: Annotated[
+        str | None, typer.Option("--format", help="Format; by default it is detected.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the experiment.")] = None,
+    task: Annotated[str | None, typer.Option(help="Data set, where the files do not tell.")] = None,
+    arch: Annotated[str | None, typer.Option(help="Architecture: known ones must fit.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Published recipe it was made with.")] = None,
+    blocks: Annotated[
+        Path | None, typer.Option(help="Block map of an unknown network (TOML).")
+    ] = None,
+    keep: Annotated[str, typer.Option(help="Weights to copy: init, rewind, dense.")] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be imported, and what not.")
+    ] = False,
+    store: StoreOption = None,
+) -> Table:
+    """Import other people's checkpoints; the format is detected from the files.
+
+    No code in a checkpoint ever runs. Importing twice changes nothing; of a folder that has grown
+    only the new levels come in.
+
+    Example: rgtool import chen2021a/ --task cifar10
+    """
+    from ...store import Store
+    from ...store.importers import imports
+
+    chosen = imports.choices(
+        name=name,
+        task=task,
+        architecture=arch,
+        recipe=recipe,
+        blocks=blocks,
+        keep=[part.strip() for part in keep.split(",") if part.strip()],
+    )
+    found = imports.survey(paths, format)
+    if dry_run:
+        return _dry_run(found)
+    opened = Store(store)  # a file in the way is said before anything is read
+    with _progress(found) as on_level:
+        report = imports.import_runs(opened.path, found, chosen, on_level)
+    return _report(report, opened.path)
+
+
+@contextmanager
+def _progress(found: Survey) -> Iterator[Callable[[FoundRun, int], None] | None]:
+    """Show a bar over all levels on a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, Remaining(), console=Console(stderr=True), transient=True) as bar:
+        job = bar.add_task("reading", total=found.levels)
+
+        def show(run: FoundRun, level: int) -> None:
+            bar.update(job, advance=1, description=printable(f"{run.path.name} level {level}"))
+
+        yield show
+
+
+def _dry_run(found: Survey) -> Table:
+    from ..store.importers.found import escaped
+
+    _say_skipped(found.skipped)
+    rows = [
+        (
+            run.format,
+            run.experiment,
+            run.replicate or "0",
+            run.levels[0].level,
+            run.levels[-1].level,
+            len(run.levels),
+            escaped(str(run.path)),
+        )
+        for run in found.runs
+    ]
+    columns = ("format", "experiment", "replicate", "first", "last", "levels", "path")
+    note = "nothing was imported" if rows else _NOTHING
+    return Table(columns, rows, notes=(note,))
+
+
+_NOTHING = "no run was found: docs/importing.md shows the layouts that are known"
+
+
+def _report(report: ImportReport, store: Path) -> Table:
+    """Show what is in the store now; leave with 1 or 3 where not all of it is."""
+    _say_skipped(report.skipped)
+    for run in report.runs:
+        for note in run.notes:
+            say(f"{run.run_id}: {note}")
+    rows = [
+        (
+            r.run_id,
+            r.experiment_id,
+            r.format,
+            r.label,
+            r.replicate,
+            len(r.levels),
+            len(r.new),
+            r.source,
+        )
+        for r in report.runs
+    ]
+    columns = ("run", "experiment", "format", "label", "replicate", "levels", "new", "source")
+    table = Table(columns, rows, notes=(_closing(report, store),))
+    if report.exit_code:
+        print_table(table)
+        raise typer.Exit(report.exit_code)
+    return table
+
+
+def _closing(report: ImportReport, store: Path) -> str:
+    if not report.runs:
+        return _NOTHING if not report.skipped else "nothing was imported: the store is as it was"
+    option = f" --store {store}" if store != store_path().absolute() else ""
+    several = len({run.run_id for run in report.runs})
+    counted = f"{report.new_levels} new level(s) of {several} run(s)"
+    skipped = f", {len(report.skipped)} skipped" if report.skipped else ""
+    first = report.runs[0].experiment_id
+    return f"{counted}{skipped}; next: rgtool eigen {first} --by layer{option}"
+
+
+def _say_skipped(skipped: tuple[Skipped, ...]) -> None:
+    for one in skipped:
+        say(f"skipped: {one}")

@@ -1,0 +1,136 @@
+"""`rgtool show`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ...schemas.errors import RgtoolError
+from ..options import StoreOption
+from ..output import Table, output_options, sparkline, warn_of
+from ..published import is_published, spectrum_of
+
+if TYPE_CHECKING:
+    from ...store import Store
+
+Rows = list[tuple[str, Any]]
+
+
+@output_options
+def show(
+    name: Annotated[str, typer.Argument(help="A run, an experiment, or published:NAME.")],
+    store: StoreOption = None,
+) -> Table:
+    """Show one run (recipe, provenance, accuracy and shares) or one experiment.
+
+    For an experiment: its runs together, and the matching density, the sparsest level whose
+    accuracy is within one seed standard deviation of the dense network's. published:NAME shows a
+    spectrum of the literature with its source; rgtool ls --published lists them.
+
+    Example: rgtool show resnet20/cifar10
+    """
+    if is_published(name):
+        return spectrum_of(name)
+
+    from ...store import Store
+
+    opened = Store(store)
+    kind, identity = _find(opened, name)
+    table = _show_run(opened, identity) if kind == "run" else _show_experiment(opened, identity)
+    warn_of(opened.problems)
+    return table
+
+
+def _find(opened: Store, name: str) -> tuple[str, str]:
+    """Resolve a name: an experiment where it names one, else a run."""
+    try:
+        return "experiment", opened.find_experiment(name)
+    except RgtoolError:
+        if "-" not in name:
+            raise
+        return "run", opened.find_run(name)
+
+
+def _show_run(opened: Store, run_id: str) -> Table:
+    description = opened.description(run_id)
+    values = {
+        f.name: getattr(description, f.name)
+        for f in dataclasses.fields(description)
+        if f.name not in ("recipe", "scales", "files", "history")
+    }
+    rows: Rows = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            rows += [(f"{key}.{k}", v) for k, v in value.items()]
+        else:
+            rows.append((key, value))
+    rows += [(f"recipe.{k}", _text(v)) for k, v in description.recipe.to_json().items()]
+    rows += [("history", line) for line in description.history]
+    rows += [("file", f"{f.get('path')} sha256:{f.get('sha256')}") for f in description.files]
+    rows += _curves(opened, f"run_id = '{run_id}'")
+    return Table(("what", "value"), rows, title=f"run {run_id}")
+
+
+def _show_experiment(opened: Store, experiment: str) -> Table:
+    from ...analysis.curves.matching import matching_density
+
+    info = next(e for e in opened.experiments() if e.experiment_id == experiment)
+    rows: Rows = [
+        ("experiment_id", info.experiment_id),
+        ("label", info.label),
+        ("runs", " ".join(run.run_id for run in info.runs)),
+        ("finished", sum(run.finished for run in info.runs)),
+        ("levels", info.levels),
+    ]
+    rows += [(f"recipe.{k}", _text(v)) for k, v in info.distinction.items()]
+    notes: tuple[str, ...] = ()
+    try:
+        matching = matching_density(opened.counts(experiment, "layer"))
+    except RgtoolError as error:
+        notes = (f"no matching density: {error}",)
+    else:
+        rows += [
+            ("matching_density", matching.density),
+            ("matching_density_low", matching.density_low),
+            ("matching_density_high", matching.density_high),
+            ("matching_level", matching.level),
+            ("dense_accuracy", matching.dense_accuracy),
+            ("seed_std", matching.std),
+        ]
+        notes = matching.notes
+    rows += _curves(opened, f"experiment_id = '{experiment}'")
+    return Table(("what", "value"), rows, title=f"experiment {info.label}", notes=notes)
+
+
+def _curves(opened: Store, where: str) -> Rows:
+    """Draw accuracy and the share of every stage (or layer) against level, mean over runs."""
+    rows: Rows = []
+    accuracy = opened.query(
+        "SELECT avg(accuracy) FROM levels JOIN runs USING (run_id) "
+        f"WHERE {where} GROUP BY level ORDER BY level"
+    ).rows
+    if any(value is not None and math.isfinite(value) for (value,) in accuracy):
+        rows.append(("accuracy", _curve([value for (value,) in accuracy], ".4f")))
+    shares = opened.query(
+        "SELECT name, list(share ORDER BY level) FROM ("
+        "  SELECT name, level, min(place) AS place, avg(share) AS share FROM ("
+        "    SELECT run_id, level, coalesce(stage, layer) AS name, min(layer_index) AS place,"
+        "           sum(kept) / any_value(network_kept) AS share"
+        "    FROM layers JOIN levels USING (run_id, level) JOIN runs USING (run_id)"
+        f"   WHERE {where} GROUP BY ALL)"
+        "  GROUP BY name, level) GROUP BY name ORDER BY min(place)"
+    ).rows
+    return rows + [(f"share of {name}", _curve(values, ".4f")) for name, values in shares]
+
+
+def _text(value: Any) -> Any:
+    return " ".join(value) or "none" if isinstance(value, list | tuple) else value
+
+
+def _curve(values: list[float | None], format_: str) -> str:
+    numbers = [math.nan if value is None else value for value in values]
+    ends = [format(x, format_) if math.isfinite(x) else "none" for x in (numbers[0], numbers[-1])]
+    return f"{sparkline(numbers)}  first {ends[0]}, last {ends[1]}"

@@ -1,0 +1,1 @@
+"""What needs runner and analysis together: runs are completed, then measured."""
