@@ -1,7 +1,7 @@
 """One way to print: a table for people, and the same data for programs.
 
 A command returns a `Table`; `output_options` adds the options and prints it. Standard output
-carries data only; titles and remarks go to standard error.
+carries data only; titles and notes go to standard error.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    from ..analysis.result import Result
 
 _WIDEST = 60  # characters of a cell on a terminal
 
@@ -60,6 +63,33 @@ class Table:
         places = [self.columns.index(name) for name in self.shown]
         rows = [tuple(row[i] for i in places) for row in self.rows]
         return replace(self, columns=self.shown, rows=rows, shown=())
+
+
+def table_of(found: Result, *, top: int = 0, exit_code: int = 0) -> Table:
+    """Turn a result into a table: all of its columns, of which people see those it says.
+
+    Parameters
+    ----------
+    found : Result
+        What an analysis found.
+    top : int
+        Rows to print in every format; 0: all.
+    exit_code : int
+        As in `Table`.
+    """
+    frame, notes = found.to_frame(), tuple(found.notes)
+    if 0 < top < len(frame):
+        notes = (f"{top} of {len(frame)} rows; --top 0 prints all", *notes)
+        frame = frame.head(top)
+    return Table(
+        tuple(frame.columns),
+        frame.rows(),
+        title=found.title,
+        notes=notes,
+        formats={column.name: column.format for column in found.columns if column.format},
+        shown=tuple(column.name for column in found.shown(frame)),
+        exit_code=exit_code,
+    )
 
 
 def say(text: str = "") -> None:

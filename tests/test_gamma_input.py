@@ -126,7 +126,7 @@ def test_levels_that_lack_seeds_count_for_less():
     found = make_curve(
         "ragged", data["density"][kept], data["error"][kept], data["seed"][kept].tolist()
     )
-    assert any("6 of 17 levels lack seeds" in note for note in found.cautions)
+    assert any("6 of 17 levels lack seeds" in note for note in found.lone_notes)
     assert found.weight[0] == pytest.approx(3 * found.weight[-1])
     assert found.weight.mean() == pytest.approx(1)
 

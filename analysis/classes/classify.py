@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -16,7 +17,7 @@ from .clusters import cluster, coassignment, stability
 from .criteria import CRITERIA, signature_of
 from .evidence import Evidence
 from .pairs import all_pairs
-from .result import Classes, Pairs
+from .result import Classes, Pairs, notes_of
 from .subjects import Subject, gather
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def classify_subjects(
     if evidence.draws is not None and divided:
         together = coassignment(_followed(evidence.draws(draws, generator), draws, follow))
     nothing = np.full(len(subjects), np.nan)
-    return Classes(
+    found = Classes(
         by=by,
         grouping=grouping,
         weighting=weighting,
@@ -157,6 +158,7 @@ def classify_subjects(
         tested=evidence.tested,
         notes=(*notes, *evidence.notes, *_assumptions(subjects)),
     )
+    return replace(found, notes=(*notes_of(found), *found.notes))
 
 
 def _followed(drawn: Iterable[Floats], total: int, follow: Follow | None) -> Iterator[Floats]:

@@ -257,7 +257,7 @@ def check_window(window: tuple[int, int] | None, several: Sequence[NormalBlocks]
         )
 
 
-def own_remarks(one: NormalBlocks) -> list[str]:
+def own_notes(one: NormalBlocks) -> list[str]:
     """Say what the numbers of an experiment alone do not say."""
     if not isinstance(one.spectrum, Spectrum):
         return []

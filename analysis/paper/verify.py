@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, get_args
+from typing import Any, get_args
 
 from ...schemas.errors import UsageError, did_you_mean
-from ..result import Result, frame
+from ..result import Column, Result
 from .claim import CLAIM_VERDICTS, Claim, ClaimVerdict, Kind
-
-if TYPE_CHECKING:
-    import polars as pl
 
 __all__ = ["Claim", "ClaimVerdict", "Kind", "Verification", "verify"]
 
@@ -33,6 +30,21 @@ class Verification(Result):
 
     paper: str
     claims: tuple[Claim, ...]
+
+    columns = (
+        Column("id", "Unique name of the claim."),
+        Column("source", "Table, figure, equation or section."),
+        Column("claim", "What is claimed.", shown="wide"),
+        Column("printed", "The numbers that the paper prints.", shown="wide"),
+        Column("checked", "Those that were recomputed, or held against them.", shown="wide"),
+        Column("tolerance", "How far the two may lie apart, and why.", shown="wide"),
+        Column("kind", "recomputed, consistency, or not checkable."),
+        Column(
+            "verdict", "agrees, disagrees, contradiction inside the paper, or cannot be checked."
+        ),
+        Column("why", "The reason, with what limits it.", shown="wide"),
+    )
+    rows = "a row for every claim"
 
     @property
     def counts(self) -> dict[ClaimVerdict, int]:
@@ -75,19 +87,10 @@ class Verification(Result):
         names = [claim.id for claim in self.claims]
         raise UsageError(f"no claim '{name}': {did_you_mean(name, names)}")
 
-    def to_frame(self) -> pl.DataFrame:
-        """Return a row per claim with all that is known of it."""
-        return frame(
-            {
-                field.name: [getattr(claim, field.name) for claim in self.claims]
-                for field in fields(Claim)
-            }
-        )
-
-    def _columns(self) -> dict[str, list[str]]:
+    def _values(self) -> dict[str, Any]:
         return {
-            name: [str(getattr(claim, name)) for claim in self.claims]
-            for name in ("id", "source", "verdict")
+            field.name: [getattr(claim, field.name) for claim in self.claims]
+            for field in fields(Claim)
         }
 
 
