@@ -26,6 +26,13 @@ class Estimate(Generic[Value]):
     low: Value
     high: Value
 
+    def __eq__(self, other: object) -> bool:
+        """Tell whether all numbers are equal; NaN is equal to NaN."""
+        return isinstance(other, Estimate) and all(
+            np.array_equal(getattr(self, name), getattr(other, name), equal_nan=True)
+            for name in ("value", "low", "high")
+        )
+
 
 NOTHING: Estimate[float] = Estimate(float("nan"), float("nan"), float("nan"))
 

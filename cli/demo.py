@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..schemas.words import counted
-from .output import duration, print_table, say
+from .output import duration, print_table, say, table_of
 
 _LEVELS, _SEEDS = 12, 5
 _NETWORKS = (("lenet", None), ("resnet8", 8))  # and the width
@@ -29,7 +29,6 @@ def demo(
     from ..runner.plan import plan
     from ..schemas.blocks import coarsest
     from ..store import Store
-    from .eigen import spectrum_table
     from .progress import show_progress, stop_on_signals
 
     began = time.monotonic()
@@ -51,7 +50,7 @@ def demo(
     opened = Store(store)
     for experiment, by in experiments:
         say()
-        print_table(spectrum_table(eigen(opened, experiment, by=by)))
+        print_table(table_of(eigen(opened, experiment, by=by)))
     say()
     say(
         "eigenvalue > 1: the group's share of the surviving weights grows (relevant); < 1: it "

@@ -307,7 +307,7 @@ def test_classes_of_a_store(several):
     assert any("theta = y ln(1/.8)" in note for note in found.notes)
     frame = found.to_frame()
     assert frame["class"].to_list() == sorted(frame["class"].to_list())
-    assert set(found.pairs_frame()["verdict"]) >= {"different"}
+    assert set(found.pair_table.to_frame()["verdict"]) >= {"different"}
     assert found.matrix()[0][0] == "-" and found._repr_html_().count("<tr>") == 5
     assert found.plot().axes
 

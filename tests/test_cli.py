@@ -306,7 +306,7 @@ def test_a_store_that_cannot_be_written_is_told(cli: Cli, tmp_path: Path) -> Non
 def test_python_says_what_the_command_line_says(cli: Cli, store: Path) -> None:
     told: list[dict[str, Any]] = json.loads(cli("eigen", "lenet/digits", "--json").out)
     spectrum = rgtool.eigen(rgtool.Store(store), "lenet/digits", by="block")
-    assert [row["eigenvalue"] for row in told] == spectrum.eigenvalue.tolist()
+    assert [row["eigenvalue"] for row in told] == spectrum.eigenvalue.value.tolist()
 
 
 def test_a_wide_table_goes_on_below(

@@ -347,7 +347,7 @@ def test_the_flow_of_an_experiment_is_pushed_block_by_block() -> None:
     assert source.seeds == 5 and found.draws == 50
     spectrum = source.spectrum
     assert spectrum is not None
-    by_name = dict(zip(spectrum.names, spectrum.eigenvalue, strict=True))
+    by_name = dict(zip(spectrum.names, spectrum.eigenvalue.value, strict=True))
     feeds = found.best.stages[0].feeds
     for stage, made in zip("123", found.pushed(), strict=True):
         np.testing.assert_allclose(made, [by_name[f"{stage}.{i}"] for i in feeds], rtol=1e-4)

@@ -141,7 +141,7 @@ class OverlapTable(Result):
         Column("overlap", "Share of the weights of one mask that the other keeps too.", "", ".3f"),
         Column("expected", "The same of independent masks with the same counts.", "", ".3f"),
         Column("sd", "Standard deviation of that, for one pair of runs.", "", ".3f"),
-        Column("z", "overlap minus expected, over sd.", "sd", "+.1f"),
+        Column("z", "overlap minus expected, over sd.", "sd", "+z.1f"),
     )
     rows = "a row for every kind of pairs, density and group"
 

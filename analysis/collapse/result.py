@@ -60,9 +60,9 @@ class Collapse(Result):
     columns = (
         Column("exponent", "psi of the width, phi of the depth; gamma of the joint law."),
         Column("method", "collapse, or joint law."),
-        Column("value", "The exponent.", "", ".3f"),
-        *ends("low", "high", "its 95 % interval, over draws of the curves", "", ".3f"),
-        *ends("rise_low", "rise_high", "where the quality rises by 1", "", ".3f"),
+        Column("value", "The exponent.", "", "z.3f"),
+        *ends("low", "high", "its 95 % interval, over draws of the curves", "", "z.3f"),
+        *ends("rise_low", "rise_high", "where the quality rises by 1", "", "z.3f"),
         Column(
             "quality",
             "S of Houdayer & Hartmann; of the joint law residuals over the scatter of a seed.",

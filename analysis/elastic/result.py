@@ -27,7 +27,7 @@ SCORE_COLUMNS = (
         ".4f",
         "if any",
     ),
-    Column("density", "Log of transformed over target survivors.", "log", ".4f", "if any"),
+    Column("density", "Log of transformed over target survivors.", "log", "z.4f", "if any"),
 )
 
 

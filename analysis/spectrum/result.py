@@ -139,7 +139,7 @@ class Spectrum(Result):
         *ends(
             "boot_low",
             "boot_high",
-            "that of a bootstrap of seeds and blocks of levels, from three seeds on",
+            "its interval by bootstrap of seeds and blocks of levels, from three seeds on",
             "1 a level",
             ".3f",
             "if any",
