@@ -162,7 +162,10 @@ class Result:
         """Return header, cells, which columns hold numbers, and notes."""
         found, notes = self.to_frame(), list(self.notes)
         columns = self.shown(found)
-        numeric = [found[column.name].dtype.is_numeric() for column in columns]
+        numeric = [
+            found[column.name].dtype.is_numeric() and _tells(found[column.name])
+            for column in columns
+        ]
         if self.most and len(found) > self.most:
             notes.insert(0, f"{self.most} of {len(found):,} rows; to_frame() has all")
             found = found.head(self.most)

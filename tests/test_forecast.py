@@ -132,11 +132,11 @@ def test_intervals_hold_the_forecast_and_follow_the_draws() -> None:
     seen = np.isfinite(found.level.high)
     assert (found.level.low[seen] <= found.level.value[seen]).all()
     assert (found.level.value[seen] <= found.level.high[seen]).all()
-    np.testing.assert_array_less(found.density_low[seen], found.density_high[seen])
+    np.testing.assert_array_less(found.density.low[seen], found.density.high[seen])
     again = forecast_of(counts(levels=12), draws=2000)
-    np.testing.assert_array_equal(found.level.low, again.level_low)
+    np.testing.assert_array_equal(found.level.low, again.level.low)
     other = forecast_of(counts(levels=12), draws=2000, rng=1)
-    np.testing.assert_allclose(found.level.low, other.level_low, rtol=0.02)
+    np.testing.assert_allclose(found.level.low, other.level.low, rtol=0.02)
 
 
 def test_strong_groups_are_not_in_sight() -> None:

@@ -337,7 +337,7 @@ def test_tasks_that_differ_are_told_and_keep_their_own_chance():
     names = ["published:chen2021a-moco-cifar10", "published:chen2021a-moco-cifar100"]
     found = shared_gamma(None, names)
     assert any("tasks differ (cifar10, cifar100)" in note for note in found.notes)
-    assert [round(one.eps_dag, 6) for one in found.gammas] == [0.9, 0.99]
+    assert [round(one.fitted.eps_dag, 6) for one in found.gammas] == [0.9, 0.99]
     with pytest.raises(UsageError, match=r"cifar10 0.9, cifar100 0.99\): leave it out"):
         shared_gamma(None, names, chance=0.9)
 
@@ -398,5 +398,6 @@ def test_the_noise_of_seeds_weighs_the_curves():
     quiet, loud = curve("quiet", sd=0.01, rng=1), curve("loud", sd=0.08, rng=2, gamma=0.6)
     found = shared_gamma_of([quiet, loud])
     own = found.found.own
-    assert abs(math.log(found.estimate / own[0])) < abs(math.log(found.estimate / own[1]))
+    common = found.estimate.value
+    assert abs(math.log(common / own[0])) < abs(math.log(common / own[1]))
     assert not any("seeds do not tell" in note for note in found.notes)

@@ -5,6 +5,7 @@ import importlib
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,61 @@ def test_arrows_point_one_way(room: str, path: Path) -> None:
             assert first in MAY_IMPORT[room], f"{room} may not import {first}"
         if level == 0:
             assert first not in FORBIDDEN.get(room, set()), f"{room} may not import {first}"
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def run_time_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """Nodes of a module, those that only type checkers see left out."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from run_time_nodes(child)
+
+
+def modules_imported(path: Path, known: set[str]) -> set[str]:
+    """Modules of the package that a module imports, inside its functions too."""
+    found, package = set(), path.relative_to(PACKAGE).parent.parts
+    for node in run_time_nodes(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            above = package[: len(package) - node.level + 1]
+            base = ".".join((*above, *((node.module or "").split(".") if node.module else ())))
+            for alias in node.names:
+                inner = f"{base}.{alias.name}" if base else alias.name
+                found.add(inner if inner in known else base)
+    return found & known
+
+
+def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of modules each of which reaches all others of its group."""
+    reach = {name: set(direct) for name, direct in arrows.items()}
+    for middle in reach:  # Warshall's closure
+        for several in reach.values():
+            if middle in several:
+                several |= reach[middle]
+    groups = {
+        frozenset({name} | {other for other in reach[name] if name in reach[other]})
+        for name in reach
+        if name in reach[name]
+    }
+    return sorted(sorted(group) for group in groups)
+
+
+def test_a_circle_is_found() -> None:
+    arrows = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}, "e": {"e"}}
+    assert circles(arrows) == [["a", "b", "c"], ["e"]]
+
+
+def test_no_modules_of_the_analysis_import_each_other() -> None:
+    paths = {module_name(path): path for _, path in modules()}
+    arrows = {name: modules_imported(path, set(paths)) for name, path in paths.items()}
+    assert arrows["analysis.plots.gamma"] > {"analysis.gamma.result", "analysis.plots.style"}
+    assert "analysis.spectrum.eigen" in arrows["cli.eigen"]  # inside a function
+    assert [group for group in circles(arrows) if group[0].startswith(("analysis", "cli"))] == []
 
 
 @pytest.mark.parametrize(("room", "path"), modules(), ids=lambda v: getattr(v, "name", v))
