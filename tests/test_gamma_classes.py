@@ -46,7 +46,7 @@ def test_equal_exponents_are_one_class_and_others_are_apart(tmp_path: Path) -> N
     estimates = found.pair_table.to_frame()["gamma_a"].to_list()
     assert estimates == pytest.approx([0.8, 0.8, 0.8], rel=0.15)
     assert any("no draws" in note for note in found.notes)
-    assert np.isnan(found.stability).all()
+    assert found.certainty is None
 
 
 def test_an_exponent_that_may_not_be_quoted_decides_nothing(tmp_path: Path) -> None:

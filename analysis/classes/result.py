@@ -46,6 +46,25 @@ class Pairs:
 
 
 @dataclass(frozen=True, eq=False)
+class Certainty:
+    """How certain classes of E experiments are.
+
+    Attributes
+    ----------
+    together : array, shape (E, E)
+        Share of draws in which two experiments fall into one class.
+    stability : array, shape (E,)
+        Mean co-assignment within the class; a class is stable from .8 on.
+    draws : int
+        Number of draws.
+    """
+
+    together: Floats
+    stability: Floats
+    draws: int
+
+
+@dataclass(frozen=True, eq=False)
 class Classes(Result):
     """Universality classes of E experiments.
 
@@ -64,12 +83,8 @@ class Classes(Result):
         `by="signature"` alone.
     clusters : Clusters
         Classes and tree.
-    together : array, shape (E, E), or None
-        Share of draws in which two experiments fall into one class; None for one class.
-    stability : array, shape (E,)
-        Mean co-assignment within the class; a class is stable from .8 on.
-    draws : int
-        Draws behind `together`.
+    certainty : Certainty or None
+        How often experiments fall into one class; None for one class, or without draws.
     pairs : Pairs
         All pairs, in the order of SciPy's condensed distances.
     metric : str
@@ -91,9 +106,7 @@ class Classes(Result):
     groups: Integers
     signatures: tuple[tuple[int, int, int, int], ...]
     clusters: Clusters
-    together: Floats | None
-    stability: Floats
-    draws: int
+    certainty: Certainty | None
     pairs: Pairs
     metric: str
     tested: bool
@@ -150,7 +163,7 @@ class Classes(Result):
         return cells
 
     def _values(self) -> dict[str, Any]:
-        order = np.argsort(self.clusters.labels, kind="stable")
+        order, sure = np.argsort(self.clusters.labels, kind="stable"), self.certainty
 
         def pick(values: Sequence[Any]) -> list[Any]:
             return [values[i] for i in order]
@@ -164,8 +177,8 @@ class Classes(Result):
             "seeds": self.seeds[order],
             "levels": pick(self.levels),
             "groups": self.groups[order],
-            "stability": self.stability[order],
-            "stable": [None if np.isnan(s) else bool(s >= STABLE) for s in self._mean(order)],
+            "stability": None if sure is None else sure.stability[order],
+            "stable": None if sure is None else _stable(sure, self.clusters.labels)[order],
             **{sign: pick(values) for sign, values in zip(SIGNS, signs, strict=True)},
             "signature": ["/".join(map(str, counts)) for counts in pick(self.signatures)],
         }
@@ -174,12 +187,6 @@ class Classes(Result):
     def pair_table(self) -> PairTable:
         """The pairs of experiments as a result of their own."""
         return PairTable(self)
-
-    def _mean(self, order: Integers) -> Floats:
-        """Return the mean stability of its class for every experiment."""
-        labels = self.clusters.labels
-        means = {label: self.stability[labels == label].mean() for label in set(labels.tolist())}
-        return np.array([means[label] for label in labels[order].tolist()])
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,6 +251,12 @@ class PairTable(Result):
         }
 
 
+def _stable(sure: Certainty, labels: Integers) -> NDArray[np.bool_]:
+    """Tell for every experiment whether its class is stable in the mean."""
+    means = {label: sure.stability[labels == label].mean() for label in set(labels.tolist())}
+    return np.array([means[label] >= STABLE for label in labels.tolist()])
+
+
 def notes_of(found: Classes) -> tuple[str, ...]:
     """Say what the evidence says, and what it does not."""
     lines = []
@@ -277,11 +290,11 @@ def _about_classes(found: Classes) -> list[str]:
         f"classes by average linkage on {found.metric}; their number by silhouette "
         f"({found.clusters.silhouette.max():.2f})"
     ]
-    if found.together is not None:
-        shaky = sorted(set(labels[found.stability < STABLE].tolist()))
+    if found.certainty is not None:
+        shaky = sorted(set(labels[found.certainty.stability < STABLE].tolist()))
         classes = ", ".join(map(str, shaky))
         lines.append(
-            f"over {found.draws} draws "
+            f"over {found.certainty.draws} draws "
             + (
                 f"not stable (mean co-assignment below .8): class {classes}"
                 if shaky
