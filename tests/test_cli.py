@@ -123,7 +123,7 @@ def test_eigen_of_all_experiments_is_a_row_a_group(cli: Cli, store: Path) -> Non
 def test_eigen_shows_all_nulls_where_asked(cli: Cli, store: Path) -> None:
     told = cli("eigen", "lenet/digits", "--nulls")
     header, fc1, *_ = told.out.splitlines()
-    assert header.split()[:4] == ["name", "exponent", "random_sd", "random_exponent"]
+    assert header.split()[:4] == ["name", "exempt", "exponent", "random_sd"]
     assert {"initial_excess", "measured_excess"} <= set(header.split())
     assert fc1.split()[0] == "fc1"
     assert "N2, dense network pruned in one go: not to be had" in told.err
