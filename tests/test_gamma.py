@@ -341,8 +341,10 @@ def test_the_method_of_the_paper_is_near_its_table():
         assert found.gamma == pytest.approx(printed, abs=0.01)
         assert found.fitted.eq14().gamma == pytest.approx(-found.gamma)
         assert (found.verdict, found.fitted.profile) == ("ungated", None)
-    loose = gamma(None, "published:chen2021a-simclr-cifar100", method="paper").estimate
-    assert (loose.low, loose.high) == (0, np.inf)
+    loose = gamma(None, "published:chen2021a-simclr-cifar100", method="paper")
+    (row,) = loose.to_frame().to_dicts()
+    assert (loose.estimate.low, loose.estimate.high) == (0, np.inf)
+    assert (row["low"], row["high"], row["unbounded"]) == (None, None, "on both sides")
 
 
 # Gates, noise, slope, bootstrap
@@ -419,6 +421,7 @@ def test_the_result_is_frozen_and_makes_a_frame():
     (row,) = found.to_frame().to_dicts()
     assert row["gamma"] == row["estimate"] == found.gamma
     assert row["gamma_negative"] == -row["gamma_positive"] == -found.estimate.value
+    assert row["signal"] == pytest.approx(row["rise"] / row["noise"]) and row["signal"] > 15
     assert row["p_negative"] == pytest.approx(row["onset"])
     assert row["p_positive"] == pytest.approx(row["d_lo"])
     assert (row["boot_low"], row["verdict"], row["seeds"], row["levels"]) == (None, "quoted", 3, 18)

@@ -260,6 +260,8 @@ def test_any_result_is_drawn_by_one_function(store: Path) -> None:
     assert len(rgtool.plot(spectra).axes) == 1
     gammas = [rgtool.gamma(None, name) for name in RENDA]
     assert len(rgtool.plot(gammas).axes) == len(gammas[0].plot().axes) == 2
+    shared = rgtool.shared_gamma(None, RENDA)
+    assert len(rgtool.plot(shared).axes) == len(shared.plot().axes) == 2
     counts = opened.counts(first(opened), "stage")
     assert rgtool.plot(counts, "flow").axes and rgtool.plot([counts], "accuracy").axes
     with pytest.raises(UsageError, match="no figure shows 2 of Spectrum, Gamma"):
