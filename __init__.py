@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rgtool.analysis.nulls.beside import nulls_of
     from rgtool.analysis.nulls.untrained import null
     from rgtool.analysis.paper.verify import verify
+    from rgtool.analysis.plots.figures import plot
     from rgtool.analysis.spectrum.eigen import eigen
     from rgtool.analysis.spectrum.forecast import forecast
     from rgtool.analysis.spectrum.many import spectra
@@ -50,6 +51,7 @@ _HOMES = {
     "gamma": "rgtool.analysis.gamma.estimate",
     "null": "rgtool.analysis.nulls.untrained",
     "nulls_of": "rgtool.analysis.nulls.beside",
+    "plot": "rgtool.analysis.plots.figures",
     "power": "rgtool.analysis.spectrum.power",
     "predict": "rgtool.analysis.classes.predict",
     "published": "rgtool.store",
@@ -76,6 +78,7 @@ __all__ = [
     "gamma",
     "null",
     "nulls_of",
+    "plot",
     "power",
     "predict",
     "published",

@@ -1,62 +1,98 @@
-"""Plain-text and HTML tables for the summaries of results."""
+"""What an analysis found: its columns, described once, and everything that is made of them.
+
+A result states its columns and gives their values. The frame, the summary, the table of a notebook,
+what the command line prints and writes, and the reference in `docs/` follow from these.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from html import escape
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
     import polars as pl
+    from matplotlib.figure import Figure
 
-Columns = Mapping[str, Sequence[str]]
-
-
-def number(value: float, digits: int = 3) -> str:
-    """Write a number with fixed decimals, or `-` where there is none."""
-    return f"{value:z.{digits}f}" if math.isfinite(value) else "-"
+Shown = Literal["always", "if any", "wide"]
+Cells = Sequence[Sequence[str]]
 
 
-def interval(low: float, high: float, digits: int = 3) -> str:
-    """Write an interval, or `-` where there is none."""
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return "-"
-    return f"[{low:z.{digits}f}, {high:z.{digits}f}]"
+@dataclass(frozen=True)
+class Column:
+    """A column of a result.
+
+    Attributes
+    ----------
+    name : str
+        Unique in the result, the same in every form.
+    meaning : str
+        What its values say.
+    unit : str
+        Their unit; empty for words and pure numbers.
+    format : str
+        How people read a number, such as `.3f`; six digits where it is empty.
+    shown : str
+        To people: `always`; `if any`: unless no row has a value, a word or a flag; `wide`: never.
+        Programs get every column.
+    """
+
+    name: str
+    meaning: str
+    unit: str = ""
+    format: str = ""
+    shown: Shown = "always"
+
+    def text(self, value: Any) -> str:
+        """Write a value as people read it; nothing where there is none."""
+        if value is None:
+            return ""
+        return format(value, self.format or ".6g") if isinstance(value, float) else str(value)
 
 
-def text_table(columns: Columns) -> str:
-    """Lay out columns of equal length: the first aligned left, the others right."""
-    parts = []
-    for i, (header, cells) in enumerate(columns.items()):
-        width = max(len(cell) for cell in (header, *cells))
-        align = str.rjust if i else str.ljust
-        parts.append([align(cell, width) for cell in (header, *cells)])
-    return "\n".join("  ".join(row).rstrip() for row in zip(*parts, strict=True))
-
-
-def html_table(title: str, columns: Columns, notes: Sequence[str] = ()) -> str:
-    """Return an HTML table with a caption, and the notes as a list below."""
-    head = "".join(f"<th>{escape(header)}</th>" for header in columns)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in zip(*columns.values(), strict=True)
-    )
-    below = "".join(f"<li>{escape(note)}</li>" for note in notes)
+def ends(
+    low: str, high: str, of: str, unit: str = "", format: str = "", shown: Shown = "always"
+) -> tuple[Column, Column]:
+    """Describe the two columns of an interval."""
     return (
-        f"<table><caption>{escape(title)}</caption><thead><tr>{head}</tr></thead>"
-        f"<tbody>{rows}</tbody></table>" + (f"<ul>{below}</ul>" if below else "")
+        Column(low, f"Lower end of {of}.", unit, format, shown),
+        Column(high, "Upper end.", unit, format, shown),
+    )
+
+
+def columns_like(columns: Iterable[Column], names: str, **shown: Shown) -> tuple[Column, ...]:
+    """Take some of the columns of another result by name, shown as there or as said."""
+    known = {column.name: column for column in columns}
+    return tuple(
+        replace(known[name], shown=shown.get(name, known[name].shown)) for name in names.split()
     )
 
 
 class Result:
-    """What an analysis found, as people read it: a title, a table, lines below.
+    """What an analysis found: a title, a table, notes beside it.
 
-    A result defines `title`, `_columns` and, as a field or a property, `notes`; one that says more
-    than its notes below the table defines `_below`.
+    A result states `columns` and `rows`, defines `title` and `_values`, and has `notes` as a field
+    or a property. Columns of which `_values` tells nothing are left out, those that are None there
+    have no value in any row.
+
+    Attributes
+    ----------
+    columns : tuple of Column
+        All that it can have, in order.
+    rows : str
+        What it has a row for.
+    most : int
+        Rows that `summary` and notebooks show; 0: all.
     """
+
+    columns: ClassVar[tuple[Column, ...]] = ()
+    rows: ClassVar[str] = "a row"
+    most: ClassVar[int] = 0
 
     if TYPE_CHECKING:  # at run time a property here would be in the way of a field there
 
@@ -66,20 +102,103 @@ class Result:
 
         @property
         def notes(self) -> Sequence[str]:
-            """What a reader should know."""
+            """What the numbers alone do not say."""
 
-    def summary(self) -> str:
-        """Return title, table, and what is said below it, as plain text."""
-        return "\n".join([self.title, text_table(self._columns()), *self._below()])
-
-    def _repr_html_(self) -> str:
-        return html_table(self.title, self._columns(), self._below())
-
-    def _columns(self) -> Columns:
+    def _values(self) -> Mapping[str, Any]:
+        """Return the values of the columns, each of one length."""
         raise NotImplementedError
 
-    def _below(self) -> Sequence[str]:
-        return self.notes
+    def to_frame(self) -> pl.DataFrame:
+        """Return all columns as a frame; what does not exist is null."""
+        values = self._values()
+        names = [column.name for column in self.columns]
+        unknown = values.keys() - names
+        if unknown:
+            raise KeyError(f"{type(self).__name__} does not describe {', '.join(sorted(unknown))}")
+        length = max((len(column) for column in values.values() if column is not None), default=0)
+        return frame(
+            {
+                name: [None] * length if values[name] is None else values[name]
+                for name in names
+                if name in values
+            }
+        )
+
+    def shown(self, frame: pl.DataFrame | None = None) -> tuple[Column, ...]:
+        """Return the columns that people see, of the frame where that is at hand."""
+        found = self.to_frame() if frame is None else frame
+        return tuple(
+            column
+            for column in self.columns
+            if column.name in found.columns
+            and (
+                column.shown == "always"
+                or (column.shown == "if any" and _tells(found[column.name]))
+            )
+        )
+
+    def summary(self) -> str:
+        """Return title, table and notes as plain text, the columns those of the command line."""
+        header, cells, numeric, notes = self._for_people()
+        return "\n".join([self.title, *text_lines([header, *cells], numeric), *notes])
+
+    def _repr_html_(self) -> str:
+        header, cells, _, notes = self._for_people()
+        return html_table(self.title, header, cells, notes)
+
+    def plot(self) -> Figure:
+        """Draw it, as `rgtool.plot` does.
+
+        Raises
+        ------
+        UsageError
+            Results of this type have no figure.
+        """
+        # By name: figures know the results, and results import nothing that stands on them.
+        figure: Figure = import_module(".plots.figures", __package__).plot(self)
+        return figure
+
+    def _for_people(self) -> tuple[list[str], list[list[str]], list[bool], list[str]]:
+        """Return header, cells, which columns hold numbers, and notes."""
+        found, notes = self.to_frame(), list(self.notes)
+        columns = self.shown(found)
+        numeric = [
+            found[column.name].dtype.is_numeric() and _tells(found[column.name])
+            for column in columns
+        ]
+        if self.most and len(found) > self.most:
+            notes.insert(0, f"{self.most} of {len(found):,} rows; to_frame() has all")
+            found = found.head(self.most)
+        cells = [
+            [column.text(value) for column, value in zip(columns, row, strict=True)]
+            for row in found.select(column.name for column in columns).rows()
+        ]
+        return [column.name for column in columns], cells, numeric, notes
+
+
+def text_lines(rows: Cells, right: Sequence[bool]) -> list[str]:
+    """Lay out rows of cells as lines, numbers at the right of their column."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if flag else cell.ljust(width)
+            for cell, width, flag in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def html_table(title: str, header: Sequence[str], rows: Cells, notes: Sequence[str] = ()) -> str:
+    """Return an HTML table with a caption, and the notes as a list below."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in header)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    below = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return (
+        f"<table><caption>{escape(title)}</caption><thead><tr>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table>" + (f"<ul>{below}</ul>" if below else "")
+    )
 
 
 def frame(columns: Mapping[str, Any]) -> pl.DataFrame:
@@ -94,6 +213,18 @@ def frame(columns: Mapping[str, Any]) -> pl.DataFrame:
 def _plain(values: Any) -> Any:
     import polars as pl
 
-    if isinstance(values, np.ndarray) and values.dtype.kind == "f":
+    if isinstance(values, np.ndarray):
+        if values.dtype.kind != "f":
+            return pl.Series(values)
         return pl.Series(np.where(np.isfinite(values), values, np.nan)).fill_nan(None)
-    return pl.Series(values) if isinstance(values, np.ndarray) else list(values)
+    return [None if isinstance(v, float) and not math.isfinite(v) else v for v in values]
+
+
+def _tells(column: pl.Series) -> bool:
+    """Tell whether any row has a value, a word or a flag."""
+    import polars as pl
+
+    if column.dtype == pl.Boolean:
+        return bool(column.any())
+    there = column.drop_nulls()
+    return bool((there != "").any()) if column.dtype == pl.String else len(there) > 0

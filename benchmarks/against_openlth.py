@@ -266,11 +266,11 @@ def by_the_clock(
         print(f"{name:<15} {epoch:9.2f} s         {their_epoch / epoch:6.2f} x  {layout}")
 
 
-def line(what: str, speeds: list[float], base: float, remark: str = "") -> None:
+def line(what: str, speeds: list[float], base: float, note: str = "") -> None:
     """Print a figure beside its ratio."""
     images = statistics.median(speeds)
     every = f" ({' '.join(f'{x:.0f}' for x in speeds)})" if len(speeds) > 1 else ""
-    print(f"{what:<15} {images:9.0f} images/s  {images / base:6.2f} x  {remark}{every}", flush=True)
+    print(f"{what:<15} {images:9.0f} images/s  {images / base:6.2f} x  {note}{every}", flush=True)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from machine import machine
 
 import rgtool
 from rgtool import RgtoolError, Store
-from rgtool.analysis.result import interval, number, text_table
+from rgtool.analysis.result import text_lines
 
 SEEDS, LEVELS = 5, 12
 NETWORKS: dict[tuple[str, str], dict[str, Any]] = {
@@ -90,12 +90,13 @@ def experiments(
 
 def report(store: Store, found: dict[str, str], by: str) -> None:
     """Print accuracies, spectra beside their nulls, and the semigroup test of one pair."""
-    print(text_table(accuracies(store, found)))
+    rows = accuracies(store, found)
+    print("\n".join(text_lines(rows, [False] + [True] * (len(rows[0]) - 1))))
     for kind in ("magnitude", "random"):
         print(f"\n{kind}: exponents")
-        print(text_table(exponents(store, found[kind], by)))
         nulls = rgtool.nulls_of(store, found[kind], by=by)
         spectrum = rgtool.eigen(store, found[kind], by=by)
+        print(spectrum.summary(), nulls.summary(), sep="\n")
         p = "-" if nulls.p is None else f"{nulls.p:.2g}"
         bends = "-" if spectrum.linear is None else f"{np.nanmin(spectrum.linear.p):.2g}"
         print(f"p of the initial-scale null {p}; smallest Holm p of constant growth {bends}")
@@ -107,39 +108,17 @@ def report(store: Store, found: dict[str, str], by: str) -> None:
         print(f"semigroup: {error}")
 
 
-def accuracies(store: Store, found: dict[str, str]) -> dict[str, list[str]]:
+def accuracies(store: Store, found: dict[str, str]) -> list[list[str]]:
     """Test accuracies, mean and standard deviation over seeds, at some densities."""
-    columns: dict[str, list[str]] = {"accuracy at density": list(found)}
-    for density in (1.0, 0.41, 0.168, 0.069):
-        cells = []
-        for experiment in found.values():
-            counts = store.counts(experiment, "layer")
-            network = counts.kept.sum(axis=-1)[0] / counts.total.sum()
-            level = int(np.abs(np.log(network / density)).argmin())
-            of = counts.accuracy[:, level]
-            cells.append(f"{of.mean():.3f} +- {of.std(ddof=1):.3f}")
-        columns[f"{density:g}"] = cells
-    return columns
-
-
-def exponents(store: Store, experiment: str, by: str) -> dict[str, list[str]]:
-    """Exponents beside the null models, and the excess over each with its 95 % interval."""
-    spectrum = rgtool.eigen(store, experiment, by=by)
-    nulls = rgtool.nulls_of(store, experiment, by=by)
-    columns = {
-        by: list(spectrum.names),
-        "eigenvalue": [number(value) for value in spectrum.eigenvalue],
-        "interval": [interval(*ends) for ends in zip(spectrum.low, spectrum.high, strict=True)],
-        "y": [number(value) for value in spectrum.exponent],
-    }
-    for null in nulls.nulls:
-        columns[null.name] = [number(value) for value in null.exponent]
-        columns[f"y - {null.name}"] = [
-            f"{number(value)} {interval(low, high)}"
-            for value, low, high in zip(null.excess, null.low, null.high, strict=True)
-        ]
-    columns["verdict"] = list(spectrum.verdict)
-    return columns
+    densities = (1.0, 0.41, 0.168, 0.069)
+    rows = [["accuracy at density", *(f"{density:g}" for density in densities)]]
+    for kind, experiment in found.items():
+        counts = store.counts(experiment, "layer")
+        network = counts.kept.sum(axis=-1)[0] / counts.total.sum()
+        levels = [int(np.abs(np.log(network / density)).argmin()) for density in densities]
+        at = [counts.accuracy[:, level] for level in levels]
+        rows.append([kind, *(f"{one.mean():.3f} +- {one.std(ddof=1):.3f}" for one in at)])
+    return rows
 
 
 def spectra_equal(store: Store, one: str, other: str, by: str) -> bool:

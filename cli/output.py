@@ -1,7 +1,7 @@
 """One way to print: a table for people, and the same data for programs.
 
 A command returns a `Table`; `output_options` adds the options and prints it. Standard output
-carries data only; titles and remarks go to standard error.
+carries data only; titles and notes go to standard error.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from .terminal import encodes, flush, is_terminal, say, write
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ..store.result import Result
+    from ..analysis.result import Result
+    from ..store.result import Result as Rows
 
 __all__ = [
     "Stream", "Table", "duration", "output_options", "print_table", "say", "size", "sparkline",
+    "table_of",
     "warn_of",
 ]  # fmt: skip
 
@@ -87,7 +89,7 @@ class Stream:
         Rows that people see; None: all. Programs always get all.
     """
 
-    parts: Callable[[], Generator[Result, None, None]]
+    parts: Callable[[], Generator[Rows, None, None]]
     batches: Callable[[], pa.RecordBatchReader]
     count: Callable[[], int]
     most: int | None = None
@@ -121,6 +123,33 @@ class Stream:
                 f"the first {self.most} of {self.count()} rows; --rows 0 shows all, and --csv, "
                 "--json and --parquet write all"
             )
+
+
+def table_of(found: Result, *, top: int = 0, exit_code: int = 0) -> Table:
+    """Turn a result into a table: all of its columns, of which people see those it says.
+
+    Parameters
+    ----------
+    found : Result
+        What an analysis found.
+    top : int
+        Rows to print in every format; 0: all.
+    exit_code : int
+        As in `Table`.
+    """
+    frame, notes = found.to_frame(), tuple(found.notes)
+    if 0 < top < len(frame):
+        notes = (f"{top} of {len(frame)} rows; --top 0 prints all", *notes)
+        frame = frame.head(top)
+    return Table(
+        tuple(frame.columns),
+        frame.rows(),
+        title=found.title,
+        notes=notes,
+        formats={column.name: column.format for column in found.columns if column.format},
+        shown=tuple(column.name for column in found.shown(frame)),
+        exit_code=exit_code,
+    )
 
 
 def warn_of(problems: Iterable[object]) -> None:

@@ -74,5 +74,5 @@ def every_published() -> Table:
             (curve.name, "curve", curve.label, curve.pretraining, "density", levels, curve.source)
         )
     names = ("experiment", "kind", "label", "pretraining", "by", "number", "source")
-    advice = "rgtool eigen and show take a spectrum, rgtool gamma a curve of error against density"
-    return Table(names, rows, notes=(advice,))
+    note = "rgtool eigen and show take a spectrum, rgtool gamma a curve of error against density"
+    return Table(names, rows, notes=(note,))

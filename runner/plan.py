@@ -176,7 +176,7 @@ def plan(
     digest = pretrained.digest if pretrained else None
     _check_memory(name, whole)
     resolved = recipe(model, whole, recipe_name, pretrained=digest, **changes)
-    remark = arithmetic.check(resolved.precision, chosen)
+    note = arithmetic.check(resolved.precision, chosen)
     found = None
     if control == "reinit":
         found, resolved = resolved, as_control(resolved)
@@ -203,7 +203,7 @@ def plan(
         replicas=min(side_by_side, -(-len(numbers) // at_once)),
         kernels=kernels(compile, chosen),
         init_file=pretrained.path if pretrained else None,
-        notes=tuple(filter(None, (remark, pretrained.note if pretrained else ""))),
+        notes=tuple(filter(None, (note, pretrained.note if pretrained else ""))),
     )
     images = whole.hold_out(resolved.valid_size)  # loaded already
     if resolved.train_size is not None:

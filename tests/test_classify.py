@@ -302,12 +302,12 @@ def test_classes_of_a_store(several):
     assert classes[ids["one"]] == classes[ids["twin"]] == classes[ids["coarse"]]
     assert classes[ids["other"]] != classes[ids["one"]]
     assert found.number_of("different") == 3
-    assert (found.stability >= 0.8).all()
+    assert (found.certainty.stability >= 0.8).all()
     assert any("control reinit" in note and "by construction" in note for note in found.notes)
     assert any("theta = y ln(1/.8)" in note for note in found.notes)
     frame = found.to_frame()
     assert frame["class"].to_list() == sorted(frame["class"].to_list())
-    assert set(found.pairs_frame()["verdict"]) >= {"different"}
+    assert set(found.pair_table.to_frame()["verdict"]) >= {"different"}
     assert found.matrix()[0][0] == "-" and found._repr_html_().count("<tr>") == 5
     assert found.plot().axes
 
@@ -350,8 +350,8 @@ def test_a_criterion_is_one_function_and_one_line(several, monkeypatch):
 
     monkeypatch.setitem(CRITERIA, "rate", by_size)
     found = classify(Store(store), by="rate")
-    assert found.clusters.number == 2 and np.isnan(found.stability).all()
-    assert found.together is None and found.plot().axes
+    assert found.clusters.number == 2
+    assert found.certainty is None and found.plot().axes
 
 
 def test_one_seed_against_five(several, tmp_path):

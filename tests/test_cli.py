@@ -122,7 +122,7 @@ def test_eigen_of_all_experiments_is_a_row_a_group(cli: Cli, store: Path) -> Non
 def test_eigen_shows_all_nulls_where_asked(cli: Cli, store: Path) -> None:
     told = cli("eigen", "lenet/digits", "--nulls")
     header, fc1, *_ = told.out.splitlines()
-    assert header.split()[:4] == ["name", "exponent", "random_sd", "random_exponent"]
+    assert header.split()[:4] == ["name", "exempt", "exponent", "random_sd"]
     assert {"initial_excess", "measured_excess"} <= set(header.split())
     assert fc1.split()[0] == "fc1"
     assert "N2, dense network pruned in one go: not to be had" in told.err
@@ -327,7 +327,7 @@ def test_a_store_that_cannot_be_written_is_told(cli: Cli, tmp_path: Path) -> Non
 def test_python_says_what_the_command_line_says(cli: Cli, store: Path) -> None:
     told: list[dict[str, Any]] = json.loads(cli("eigen", "lenet/digits", "--json").out)
     spectrum = rgtool.eigen(rgtool.Store(store), "lenet/digits", by="block")
-    assert [row["eigenvalue"] for row in told] == spectrum.eigenvalue.tolist()
+    assert [row["eigenvalue"] for row in told] == spectrum.eigenvalue.value.tolist()
 
 
 def test_a_wide_table_goes_on_below(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from stores import write_run
 import rgtool
 from rgtool.analysis.collapse.estimate import collapse, collapse_of, collapse_table
 from rgtool.analysis.collapse.fit import best_collapse
-from rgtool.analysis.collapse.joint_law import log_error
+from rgtool.analysis.collapse.joint_law import JointLaw, log_error
 from rgtool.analysis.collapse.quality import Curves, critical, curves_of, quality, shift
 from rgtool.analysis.collapse.result import Collapse
 from rgtool.analysis.curves.curve import ASSUMED_SD, curve_of_file
@@ -206,7 +206,7 @@ def test_exponents_of_curves_that_obey_the_law(
     for i, value in enumerate(true.values()):
         assert found.fit.boot_low[i] - 0.05 < value < found.fit.boot_high[i] + 0.05
         assert found.fit.exponents[i] == pytest.approx(value, abs=0.15)
-    assert found.law is not None and found.agrees
+    assert isinstance(found.law, JointLaw) and found.agrees
     np.testing.assert_allclose(found.law.exponents, list(true.values()), atol=0.1)
     assert found.law.gamma == pytest.approx(GAMMA, rel=0.15)
 
@@ -325,7 +325,8 @@ def test_tables_are_read_in_any_order(tmp_path: Path) -> None:
     for path in (csv, tmp_path / "curves.parquet"):
         found = collapse_table(path, draws=30)
         assert found.fit.exponents == pytest.approx(plain.fit.exponents)
-        assert found.law is not None and found.law.error_up == pytest.approx(CHANCE, rel=0.25)
+        assert isinstance(found.law, JointLaw)
+        assert found.law.error_up == pytest.approx(CHANCE, rel=0.25)
 
 
 def _table(**changes: object) -> dict[str, list[object]]:

@@ -56,7 +56,7 @@ def test_spectra_are_compared_as_same_class_does(pair):
     assert found.names == ("stem", "1", "2", "3", "head")
     assert any("not all are stored" in note for note in found.notes)
     assert "equal spectra are not equal tickets" in found.summary()
-    assert found.overlap_frame().is_empty()
+    assert found.overlap_table.to_frame().is_empty()
 
 
 def test_masks_are_counted_weight_by_weight(pair):
@@ -82,7 +82,7 @@ def test_masks_are_counted_weight_by_weight(pair):
     other = found.overlaps[1]
     assert (np.abs(other.z[-1]) < 4).all() and (same.z[-1] > 5).any()
     assert other.expected.shape == (3, 5)
-    frame = found.overlap_frame()
+    frame = found.overlap_table.to_frame()
     assert len(frame) == 2 * 3 * 5 and set(frame["pairs"]) == {"same seed", "other seeds"}
     assert "times what independent masks share" in found.summary()
     assert found._repr_html_().count("<tr>") == 6

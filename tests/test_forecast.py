@@ -86,12 +86,14 @@ def test_the_forecast_is_the_formula_from_either_end_of_the_window() -> None:
     rate = ((kept[:, 12] - kept[:, 1]) / 11).mean(axis=0)
     from_start = 1 + kept[:, 1].mean(axis=0) / -rate
     from_end = 12 + kept[:, 12].mean(axis=0) / -rate
-    seen = np.isfinite(found.level)
-    np.testing.assert_allclose(found.level[seen], from_start[seen])
-    np.testing.assert_allclose(found.level[seen], from_end[seen])
-    np.testing.assert_allclose(found.eigenvalue, spectrum.eigenvalue)
-    density = made.kept[:, 1].sum(axis=-1).mean() / made.total.sum() * 0.8 ** (found.level - 1)
-    np.testing.assert_allclose(found.density[seen], density[seen], rtol=1e-3)
+    seen = np.isfinite(found.level.value)
+    np.testing.assert_allclose(found.level.value[seen], from_start[seen])
+    np.testing.assert_allclose(found.level.value[seen], from_end[seen])
+    np.testing.assert_allclose(found.eigenvalue, spectrum.eigenvalue.value)
+    density = (
+        made.kept[:, 1].sum(axis=-1).mean() / made.total.sum() * 0.8 ** (found.level.value - 1)
+    )
+    np.testing.assert_allclose(found.density.value[seen], density[seen], rtol=1e-3)
 
 
 def test_a_steady_flow_is_forecast_where_it_ends() -> None:
@@ -102,37 +104,39 @@ def test_a_steady_flow_is_forecast_where_it_ends() -> None:
     """
     made = counts(levels=48, seeds=2, noise=0.0)
     found, early = forecast_of(made, (1, 12)), forecast_of(first_levels(made, 13))
-    np.testing.assert_allclose(early.flow_level, found.flow_level)
+    np.testing.assert_allclose(early.flow_level.value, found.flow_level.value)
     assert np.isnan(early.observed).all() and "collapsed" not in early.outlook
-    seen = np.isfinite(found.observed) & np.isfinite(found.flow_level)
+    seen = np.isfinite(found.observed) & np.isfinite(found.flow_level.value)
     assert seen.sum() >= 6
-    behind = (found.observed - found.flow_level)[seen]
+    behind = (found.observed - found.flow_level.value)[seen]
     assert behind.min() > 1.5 and behind.max() < 5
     # Eigenvalues do not stay: the formula is late where strong groups take over.
-    assert np.nanmean(found.level[seen] - found.flow_level[seen]) > 0
+    assert np.nanmean(found.level.value[seen] - found.flow_level.value[seen]) > 0
 
 
 def test_intervals_of_the_steady_flow_cover_other_seeds() -> None:
     """The forecast of the flow without noise lies in the intervals of noisy seeds."""
-    truth = forecast_of(counts(levels=12, seeds=2, noise=0.0)).flow_level
+    truth = forecast_of(counts(levels=12, seeds=2, noise=0.0)).flow_level.value
     inside = []
     for rng in range(12):
         found = forecast_of(counts(levels=12, seeds=4, rng=rng), draws=400)
-        seen = np.isfinite(truth) & np.isfinite(found.flow_high)
-        inside += ((found.flow_low <= truth) & (truth <= found.flow_high))[seen].tolist()
+        seen = np.isfinite(truth) & np.isfinite(found.flow_level.high)
+        inside += ((found.flow_level.low <= truth) & (truth <= found.flow_level.high))[
+            seen
+        ].tolist()
     assert 0.85 < np.mean(inside) <= 1
 
 
 def test_intervals_hold_the_forecast_and_follow_the_draws() -> None:
     found = forecast_of(counts(levels=12), draws=2000)
-    seen = np.isfinite(found.level_high)
-    assert (found.level_low[seen] <= found.level[seen]).all()
-    assert (found.level[seen] <= found.level_high[seen]).all()
-    np.testing.assert_array_less(found.density_low[seen], found.density_high[seen])
+    seen = np.isfinite(found.level.high)
+    assert (found.level.low[seen] <= found.level.value[seen]).all()
+    assert (found.level.value[seen] <= found.level.high[seen]).all()
+    np.testing.assert_array_less(found.density.low[seen], found.density.high[seen])
     again = forecast_of(counts(levels=12), draws=2000)
-    np.testing.assert_array_equal(found.level_low, again.level_low)
+    np.testing.assert_array_equal(found.level.low, again.level.low)
     other = forecast_of(counts(levels=12), draws=2000, rng=1)
-    np.testing.assert_allclose(found.level_low, other.level_low, rtol=0.02)
+    np.testing.assert_allclose(found.level.low, other.level.low, rtol=0.02)
 
 
 def test_strong_groups_are_not_in_sight() -> None:
@@ -140,7 +144,7 @@ def test_strong_groups_are_not_in_sight() -> None:
     kept = made.kept.copy()
     kept[:, :, 0] = kept[:, :1, 0]  # nothing is ever pruned there
     found = forecast_of(dataclasses.replace(made, kept=kept))
-    assert found.outlook[0] == "not in sight" and np.isnan(found.level[0])
+    assert found.outlook[0] == "not in sight" and np.isnan(found.level.value[0])
     assert any("not before the whole network is gone" in note for note in found.notes)
     assert found.to_frame()["level"][0] is None
 
@@ -156,7 +160,7 @@ def test_exempt_groups_are_left_out() -> None:
 
 def test_one_seed_gives_points_and_says_so() -> None:
     found = forecast_of(counts(seeds=1))
-    assert np.isnan(found.level_low).all() and np.isfinite(found.level).any()
+    assert np.isnan(found.level.low).all() and np.isfinite(found.level.value).any()
     assert any("one seed: points without interval" in note for note in found.notes)
     assert found.to_frame()["level_low"].null_count() == len(found.names)
 

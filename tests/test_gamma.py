@@ -254,10 +254,11 @@ def renda(network: str, dense: bool):
 @pytest.mark.parametrize(("network", "dense", "g", "low", "high"), RENDA)
 def test_golden_exponents_of_renda(network, dense, g, low, high):
     found = gamma_of(renda(network, dense))
-    assert found.estimate == pytest.approx(g, abs=5e-4)
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.003)
-    assert found.low <= low + 5e-4 and found.high >= high - 5e-4
-    assert (found.verdict, found.gamma) == ("quoted", found.estimate)
+    one = found.estimate
+    assert one.value == pytest.approx(g, abs=5e-4)
+    assert (one.low, one.high) == pytest.approx((low, high), abs=0.003)
+    assert one.low <= low + 5e-4 and one.high >= high - 5e-4
+    assert (found.verdict, found.gamma) == ("quoted", one.value)
 
 
 def test_the_package_has_the_numbers_of_renda(shared: Path):
@@ -301,9 +302,9 @@ def test_golden_exponents_of_chen(name):
     assert found.verdict == verdict
     if g is None:
         assert "never leaves its plateau" in found.reason
-        assert math.isnan(found.estimate) and math.isnan(found.gamma)
+        assert math.isnan(found.estimate.value) and math.isnan(found.gamma)
     else:
-        assert found.estimate == pytest.approx(g, abs=5e-4)
+        assert found.estimate.value == pytest.approx(g, abs=5e-4)
     if verdict == "not quoted":
         assert "15 times are asked" in found.reason and math.isnan(found.gamma)
 
@@ -312,7 +313,7 @@ def test_golden_exponents_of_chen(name):
     ("name", "low", "high"), [("none-cifar10", 0.107, 0.167), ("moco-cifar10", 0.181, 0.223)]
 )
 def test_golden_intervals_of_chen(name, low, high):
-    found = gamma(None, f"published:chen2021a-{name}")
+    found = gamma(None, f"published:chen2021a-{name}").estimate
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.001)
 
 
@@ -338,10 +339,12 @@ def test_the_method_of_the_paper_is_near_its_table():
     for name, printed in (("none-cifar10", 0.14), ("none-cifar100", 0.11), ("none-svhn", 0.07)):
         found = gamma(None, f"published:chen2021a-{name}", method="paper")
         assert found.gamma == pytest.approx(printed, abs=0.01)
-        assert found.eq14().gamma == pytest.approx(-found.gamma)
-        assert (found.verdict, found.profile) == ("ungated", None)
+        assert found.fitted.eq14().gamma == pytest.approx(-found.gamma)
+        assert (found.verdict, found.fitted.profile) == ("ungated", None)
     loose = gamma(None, "published:chen2021a-simclr-cifar100", method="paper")
-    assert (loose.low, loose.high) == (0, np.inf)
+    (row,) = loose.to_frame().to_dicts()
+    assert (loose.estimate.low, loose.estimate.high) == (0, np.inf)
+    assert (row["low"], row["high"], row["unbounded"]) == (None, None, "on both sides")
 
 
 # Gates, noise, slope, bootstrap
@@ -387,13 +390,14 @@ def test_the_slope_needs_no_model():
 
 def test_the_bootstrap_over_seeds_starts_at_five():
     four, five = (gamma_of(seeds_curve(seeds=n), draws=199) for n in (4, 5))
-    assert math.isnan(four.boot_low) and math.isnan(four.boot_high)
-    assert five.boot_low < five.estimate < five.boot_high
+    assert four.fitted.boot is None
+    boot = five.fitted.boot
+    assert boot.low < boot.value == five.estimate.value < boot.high
     barely = gamma_of(seeds_curve(2.0, seeds=5, sd=0.01, onset=0.02), draws=199)
-    assert barely.boot_high == np.inf
+    assert barely.fitted.boot.high == np.inf
     assert barely.to_frame()["boot_high"].to_list() == [None]
     again = gamma_of(seeds_curve(seeds=5), draws=199)
-    assert (again.boot_low, again.boot_high) == (five.boot_low, five.boot_high)
+    assert (again.fitted.boot.low, again.fitted.boot.high) == (boot.low, boot.high)
 
 
 def test_a_constant_does_not_fit_a_rise():
@@ -413,10 +417,11 @@ def test_the_free_plateau_finds_a_plateau_that_is_reached():
 def test_the_result_is_frozen_and_makes_a_frame():
     found = rgtool.gamma(None, "published:renda2020-resnet56")
     with pytest.raises(dataclasses.FrozenInstanceError):
-        found.estimate = 1  # type: ignore[misc]
+        found.curve = None  # type: ignore[misc]
     (row,) = found.to_frame().to_dicts()
     assert row["gamma"] == row["estimate"] == found.gamma
-    assert row["gamma_negative"] == -row["gamma_positive"] == -found.estimate
+    assert row["gamma_negative"] == -row["gamma_positive"] == -found.estimate.value
+    assert row["signal"] == pytest.approx(row["rise"] / row["noise"]) and row["signal"] > 15
     assert row["p_negative"] == pytest.approx(row["onset"])
     assert row["p_positive"] == pytest.approx(row["d_lo"])
     assert (row["boot_low"], row["verdict"], row["seeds"], row["levels"]) == (None, "quoted", 3, 18)

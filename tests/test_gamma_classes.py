@@ -38,15 +38,15 @@ def write_curve(store: Path, task: str, gamma: float, *, onset: float = 0.3) -> 
 def test_equal_exponents_are_one_class_and_others_are_apart(tmp_path: Path) -> None:
     names = [write_curve(tmp_path, task, g) for task, g in (("a", 0.8), ("b", 0.8), ("c", 1.6))]
     found = classify(Store(tmp_path), names, by="gamma")
-    verdicts = found.pairs_frame().select("a", "b", "verdict").rows()
+    verdicts = found.pair_table.to_frame().select("a", "b", "verdict").rows()
     assert [v for a, b, v in verdicts if {a, b} == set(names[:2])] == ["same"]
     assert [v for a, b, v in verdicts if names[2] in (a, b)] == ["different"] * 2
     label = dict(zip(found.experiments, found.clusters.labels.tolist(), strict=True))
     assert label[names[0]] == label[names[1]] != label[names[2]]
-    estimates = found.pairs_frame()["gamma_a"].to_list()
+    estimates = found.pair_table.to_frame()["gamma_a"].to_list()
     assert estimates == pytest.approx([0.8, 0.8, 0.8], rel=0.15)
     assert any("no draws" in note for note in found.notes)
-    assert np.isnan(found.stability).all()
+    assert found.certainty is None
 
 
 def test_an_exponent_that_may_not_be_quoted_decides_nothing(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from rgtool.analysis.gamma.shared import (
     shared_gamma,
     shared_gamma_of,
 )
+from rgtool.analysis.values import Refusal
 from rgtool.schemas.errors import RgtoolError, UsageError
 
 DENSITY = 0.8 ** np.arange(17)
@@ -75,7 +76,7 @@ def test_csv_and_parquet_say_the_same(table: Path, cli):
     assert found[0]["seeds"] == 3 and found[0]["verdict"] == "quoted"
     assert found[0]["low"] < 0.5 < found[0]["high"]
     direct = gamma_of(curve(), draws=0)
-    assert found[0]["estimate"] == pytest.approx(direct.estimate, rel=1e-6)
+    assert found[0]["estimate"] == pytest.approx(direct.estimate.value, rel=1e-6)
 
 
 def test_the_order_of_rows_does_not_matter_and_is_told(table: Path, cli):
@@ -110,7 +111,7 @@ def test_densities_that_stand_twice_are_averaged_and_told(tmp_path: Path, cli):
     assert "17 densities stand more than once for one seed, the first is 1" in done.err
     found = json.loads(done.out)[0]
     assert found["seeds"] == 1
-    assert found["estimate"] == pytest.approx(gamma_of(curve(), draws=0).estimate, rel=1e-6)
+    assert found["estimate"] == pytest.approx(gamma_of(curve(), draws=0).estimate.value, rel=1e-6)
 
 
 def test_seeds_of_one_level_may_keep_a_weight_more_or_less():
@@ -126,7 +127,7 @@ def test_levels_that_lack_seeds_count_for_less():
     found = make_curve(
         "ragged", data["density"][kept], data["error"][kept], data["seed"][kept].tolist()
     )
-    assert any("6 of 17 levels lack seeds" in note for note in found.cautions)
+    assert any("6 of 17 levels lack seeds" in note for note in found.lone_notes)
     assert found.weight[0] == pytest.approx(3 * found.weight[-1])
     assert found.weight.mean() == pytest.approx(1)
 
@@ -206,7 +207,7 @@ def test_a_curve_that_never_leaves_its_plateau_is_refused():
 
 def test_a_constant_curve_is_refused():
     found = gamma_of(make_curve("constant", DENSITY, np.full(17, 0.1), task="cifar10"))
-    assert (found.verdict, found.fit) == ("refused", None)
+    assert found.verdict == "refused" and isinstance(found.fitted, Refusal)
     assert "0.1 at every density" in found.reason
     assert gamma_of(found.curve, method="paper").verdict == "refused"
 
@@ -262,7 +263,7 @@ def test_an_experiment_of_a_store(digits: Path, cli, tmp_path: Path):
     assert row["eps_dag"] in (None, pytest.approx(0.9))
     assert (tmp_path / "figures/gamma.png").read_bytes().startswith(b"\x89PNG")
     found = rgtool.gamma(rgtool.Store(store), "lenet/digits")
-    assert found.to_dict()["estimate"] == row["estimate"] or math.isnan(found.estimate)
+    assert found.estimate.value == row["estimate"] or math.isnan(found.estimate.value)
     opened = rgtool.Store(store).counts("lenet/digits", "layer")
     np.testing.assert_array_equal(found.curve.error, 1 - opened.accuracy)
 
@@ -298,8 +299,8 @@ def test_golden_universality_of_renda():
     """ResNet-20 and ResNet-56 (Renda et al. 2020) have one exponent as far as they tell."""
     found = shared_gamma(None, ["published:renda2020-resnet20", "published:renda2020-resnet56"])
     assert found.verdict == "accepted" and found.p == pytest.approx(0.41, abs=0.02)
-    assert found.estimate == pytest.approx(0.272, abs=1e-3)
-    assert found.low < 0.272 < found.high
+    assert found.estimate.value == pytest.approx(0.272, abs=1e-3)
+    assert found.estimate.low < 0.272 < found.estimate.high
     assert found.found.df == (1, 23)
     frame = found.to_frame()
     assert frame["universality"].to_list() == ["accepted"] * 2
@@ -319,7 +320,8 @@ def test_two_exponents_are_told_apart_and_one_is_accepted():
     results = [gamma_of(x, draws=0) for x in (a, b, c)]
     assert same_gamma(results[0], results[1]).p == pytest.approx(one.p)
     assert compare_gammas(results).found.ratio_low.shape == (3,)
-    assert one.gammas[0].onset > 1.2 * one.gammas[1].onset  # each keeps its own
+    onsets = [fitted.fitted.onset.value for fitted in one.gammas]
+    assert onsets[0] > 1.2 * onsets[1]  # each keeps its own
 
 
 def test_what_may_not_be_quoted_decides_nothing():
@@ -335,7 +337,7 @@ def test_tasks_that_differ_are_told_and_keep_their_own_chance():
     names = ["published:chen2021a-moco-cifar10", "published:chen2021a-moco-cifar100"]
     found = shared_gamma(None, names)
     assert any("tasks differ (cifar10, cifar100)" in note for note in found.notes)
-    assert [round(one.eps_dag, 6) for one in found.gammas] == [0.9, 0.99]
+    assert [round(one.fitted.eps_dag, 6) for one in found.gammas] == [0.9, 0.99]
     with pytest.raises(UsageError, match=r"cifar10 0.9, cifar100 0.99\): leave it out"):
         shared_gamma(None, names, chance=0.9)
 
@@ -396,5 +398,6 @@ def test_the_noise_of_seeds_weighs_the_curves():
     quiet, loud = curve("quiet", sd=0.01, rng=1), curve("loud", sd=0.08, rng=2, gamma=0.6)
     found = shared_gamma_of([quiet, loud])
     own = found.found.own
-    assert abs(math.log(found.estimate / own[0])) < abs(math.log(found.estimate / own[1]))
+    common = found.estimate.value
+    assert abs(math.log(common / own[0])) < abs(math.log(common / own[1]))
     assert not any("seeds do not tell" in note for note in found.notes)

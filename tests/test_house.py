@@ -307,7 +307,7 @@ def test_every_command_shows_an_example() -> None:
         assert f"Example: rgtool {registered.name}" in (registered.callback.__doc__ or "")
 
 
-@pytest.mark.parametrize("page", ["record.md", "commands.md", "verify.md"])
+@pytest.mark.parametrize("page", ["record.md", "commands.md", "columns.md", "verify.md"])
 def test_generated_pages_are_fresh(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(CLONE / "docs"))
     generate = importlib.import_module("generate")

@@ -1,6 +1,7 @@
 """The matching density, its interval, and what is said about it."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -44,13 +45,13 @@ def test_by_hand():
     found = matching_density(
         experiment([[0.89, 0.90, 0.89, 0.80], [0.90, 0.91, 0.90, 0.80], [0.91, 0.89, 0.88, 0.80]])
     )
-    assert found.level == 2
-    assert found.density == pytest.approx(0.64, abs=1e-4)
-    assert found.std == pytest.approx(0.01)
+    assert found.level.value == 2
+    assert found.density.value == pytest.approx(0.64, abs=1e-4)
+    assert found.seed_std == pytest.approx(0.01)
     assert found.dense_accuracy == pytest.approx(0.90)
     assert found.accuracy == pytest.approx(0.89)
-    assert found.level_low <= 2 <= found.level_high
-    assert found.density_low <= found.density <= found.density_high
+    assert found.level.low <= 2 <= found.level.high
+    assert found.density.low <= found.density.value <= found.density.high
     assert DEFINITION in found.summary()
 
 
@@ -59,11 +60,11 @@ def test_a_steep_fall_leaves_no_doubt_and_a_flat_one_does():
     noise = 0.002 * rng.normal(size=(5, 13))
     steep = np.where(np.arange(13) > 6, 0.5, 0.9) + noise
     found = matching_density(experiment(steep))
-    assert (found.level, found.level_high) == (6, 6)
+    assert (found.level.value, found.level.high) == (6, 6)
     flat = 0.9 - 0.0004 * np.arange(13) + noise
     found = matching_density(experiment(flat))
-    assert found.level_high - found.level_low >= 3
-    assert found.density_low < found.density_high
+    assert found.level.high - found.level.low >= 3
+    assert found.density.low < found.density.high
 
 
 def test_draws_cover_the_true_level():
@@ -88,8 +89,8 @@ def test_the_same_question_has_the_same_answer():
 
 def test_one_seed_has_no_uncertainty_and_it_is_said():
     found = matching_density(experiment([[0.9, 0.91, 0.9, 0.89]]))
-    assert found.level == 2
-    assert found.std is None and found.level_low is None and found.density_high is None
+    assert found.level.value == 2
+    assert all(map(math.isnan, (found.seed_std, found.level.low, found.density.high)))
     assert "no uncertainty can be given" in found.summary()
     row = found.to_frame().to_dicts()[0]
     assert row["density_low"] is None and row["density"] == pytest.approx(0.64, abs=1e-4)
@@ -98,10 +99,10 @@ def test_one_seed_has_no_uncertainty_and_it_is_said():
 
 def test_a_dip_and_an_open_end_are_said():
     found = matching_density(experiment([[0.9, 0.8, 0.9, 0.7], [0.91, 0.8, 0.91, 0.7]]))
-    assert found.level == 2
+    assert found.level.value == 2
     assert any("not monotone: below the bar at level 1" in note for note in found.notes)
     found = matching_density(experiment([[0.9, 0.91], [0.91, 0.92]]))
-    assert found.level == 1
+    assert found.level.value == 1
     assert any("upper bound" in note for note in found.notes)
 
 

@@ -38,7 +38,7 @@ def labels(axes):
 
 def test_flow_shows_every_groups_share():
     experiment = counts("resnet20", seeds=3)
-    (axes,) = plot("flow", [experiment]).axes
+    (axes,) = plot([experiment], "flow").axes
     drawn = lines(axes)
     assert tuple(drawn) == experiment.names
     share = flow.shares(experiment.kept).mean(axis=0)
@@ -53,14 +53,14 @@ def test_flow_shows_every_groups_share():
 def test_flow_leaves_out_what_is_not_there():
     experiment = counts("resnet20", seeds=2)
     gap = without(experiment, (0, 4), (1, 4), (1, 5))
-    (axes,) = plot("flow", [gap]).axes
+    (axes,) = plot([gap], "flow").axes
     line = lines(axes)["2.1"]
     assert list(line.get_xdata()) == [n for n in range(13) if n != 4]
     share = flow.shares(experiment.kept)[0, 5, experiment.names.index("2.1")]
     assert line.get_ydata()[4] == pytest.approx(share)
     kept = experiment.kept.copy()
     kept[:, 9:, 0] = 0
-    (axes,) = plot("flow", [dataclasses.replace(experiment, kept=kept)]).axes
+    (axes,) = plot([dataclasses.replace(experiment, kept=kept)], "flow").axes
     assert np.isnan(lines(axes)["stem"].get_ydata()[9:]).all()
     assert "stem" not in labels(axes)  # nothing to point at
 
@@ -73,10 +73,10 @@ def test_many_groups_are_told_apart():
     stage = dict(zip(experiment.names, drawn, strict=True))
     assert len({stage["1.0"], stage["2.0"], stage["3.0"]}) == 3
     assert stage["1.0"] == stage["1.8"]
-    (axes,) = plot("flow", [experiment]).axes
+    (axes,) = plot([experiment], "flow").axes
     assert set(experiment.names) <= set(labels(axes))
     deeper = counts("resnet110", seeds=1, levels=3)
-    (axes,) = plot("flow", [deeper]).axes
+    (axes,) = plot([deeper], "flow").axes
     named = [text for text in labels(axes) if text != "density"]
     assert sorted(named) == sorted(["stem", "1.0", "1.17", "2.0", "2.17", "3.0", "3.17", "head"])
 
@@ -84,13 +84,13 @@ def test_many_groups_are_told_apart():
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
 def test_flow_has_a_panel_per_experiment(number):
     experiments = [counts("lenet", seeds=1, levels=3, rng=i, task=f"t{i}") for i in range(number)]
-    titles = [axes.get_title(loc="left") for axes in plot("flow", experiments).axes]
+    titles = [axes.get_title(loc="left") for axes in plot(experiments, "flow").axes]
     assert titles == [f"lenet/t{i}, 1 seed" for i in range(number)]
 
 
 def test_slices_show_pairs_of_shares_by_level():
     experiment = counts("resnet20", by="stage", seeds=3)
-    figure = plot("slices", [experiment])
+    figure = plot([experiment], "slices")
     share = flow.shares(experiment.kept).mean(axis=0)
     moved = np.ptp(share, axis=0)
     assert set(np.argsort(moved)[-3:]) == {1, 2, 3}  # stages, not stem or head
@@ -109,7 +109,7 @@ def test_slices_show_pairs_of_shares_by_level():
 
 def test_slices_give_every_experiment_a_marker():
     experiments = [counts("lenet", seeds=2, levels=4, task=task) for task in ("mnist", "digits")]
-    figure = plot("slices", experiments)
+    figure = plot(experiments, "slices")
     points = figure.axes[0].collections
     assert len(points) == 2
     shapes = [point.get_paths()[0].vertices.shape for point in points]
@@ -124,12 +124,12 @@ def test_slices_give_every_experiment_a_marker():
 def test_slices_of_different_groups_are_refused():
     experiments = [counts("resnet20", levels=3), counts("lenet", levels=3)]
     with pytest.raises(RgtoolError, match="lenet/cifar10 has 3 blocks, resnet20/cifar10 has 11"):
-        plot("slices", experiments)
+        plot(experiments, "slices")
 
 
 def test_accuracy_shows_mean_band_and_matching_density():
     experiment = counts("resnet20", seeds=4)
-    (axes,) = plot("accuracy", [experiment]).axes
+    (axes,) = plot([experiment], "accuracy").axes
     (line,) = lines(axes).values()
     density = experiment.kept.sum(axis=-1).mean(axis=0) / experiment.total.sum()
     mean = experiment.accuracy.mean(axis=0)
@@ -141,18 +141,18 @@ def test_accuracy_shows_mean_band_and_matching_density():
         for point in zip(density, edge, strict=True):
             assert np.isclose(band, point, rtol=1e-9).all(axis=1).any()
     found = matching_density(experiment)
-    (marks,) = [one for one in axes.lines if list(one.get_xdata()) == [found.density]]
+    (marks,) = [one for one in axes.lines if list(one.get_xdata()) == [found.density.value]]
     assert marks.get_marker() == line.get_marker()
     (bar,) = axes.containers[0].lines[2]
     np.testing.assert_allclose(
-        bar.get_segments()[0][:, 0], [found.density_low, found.density_high], rtol=1e-12
+        bar.get_segments()[0][:, 0], [found.density.low, found.density.high], rtol=1e-12
     )
     left, right = axes.get_xlim()
     assert left > right and axes.get_xscale() == "log"
 
 
 def test_accuracy_of_one_seed_has_no_band():
-    (axes,) = plot("accuracy", [counts("lenet", seeds=1)]).axes
+    (axes,) = plot([counts("lenet", seeds=1)], "accuracy").axes
     assert len(axes.collections) == 1  # the bar of the matching density, of no length
     assert np.ptp(axes.collections[0].get_segments()[0][:, 0]) == 0
 
@@ -161,16 +161,16 @@ def test_accuracy_needs_an_accuracy():
     experiment = counts("lenet", seeds=2)
     bare = dataclasses.replace(experiment, accuracy=np.full(experiment.accuracy.shape, np.nan))
     with pytest.raises(RgtoolError, match="no accuracy is on record"):
-        plot("accuracy", [bare])
+        plot([bare], "accuracy")
 
 
 def test_spectrum_shows_points_intervals_and_null():
     experiment = counts("resnet20", seeds=3)
     spectrum = spectrum_of(experiment)
-    (axes,) = plot("spectrum", [experiment]).axes
+    (axes,) = plot([experiment], "spectrum").axes
     drawn = lines(axes)
     assert set(drawn) == {*spectrum.verdict, HOLLOW}
-    np.testing.assert_allclose(drawn[HOLLOW].get_ydata(), spectrum.null_eigenvalue)
+    np.testing.assert_allclose(drawn[HOLLOW].get_ydata(), spectrum.untrained.eigenvalue)
     assert drawn[HOLLOW].get_markerfacecolor() == "none"
     verdicts = np.array(spectrum.verdict)
     for verdict in set(spectrum.verdict):
@@ -178,17 +178,17 @@ def test_spectrum_shows_points_intervals_and_null():
             drawn[verdict].get_xdata(), np.flatnonzero(verdicts == verdict)
         )
         np.testing.assert_array_equal(
-            drawn[verdict].get_ydata(), spectrum.eigenvalue[verdicts == verdict]
+            drawn[verdict].get_ydata(), spectrum.eigenvalue.value[verdicts == verdict]
         )
     ends = np.concatenate([bars.get_segments() for bars in axes.collections])[:, :, 1]
-    np.testing.assert_allclose(np.sort(ends[:, 0]), np.sort(spectrum.low), rtol=1e-12)
-    np.testing.assert_allclose(np.sort(ends[:, 1]), np.sort(spectrum.high), rtol=1e-12)
+    np.testing.assert_allclose(np.sort(ends[:, 0]), np.sort(spectrum.eigenvalue.low), rtol=1e-12)
+    np.testing.assert_allclose(np.sort(ends[:, 1]), np.sort(spectrum.eigenvalue.high), rtol=1e-12)
     assert [tick.get_text() for tick in axes.get_xticklabels()] == list(spectrum.names)
 
 
 def test_spectrum_says_what_the_bars_are():
     one, few, none = (
-        plot("spectrum", [counts("lenet", seeds=seeds, levels=levels)]).axes[0]
+        plot([counts("lenet", seeds=seeds, levels=levels)], "spectrum").axes[0]
         for seeds, levels in ((1, 8), (3, 8), (1, 2))
     )
     assert one.get_title(loc="left").endswith("bars 95 % of this run")
@@ -203,15 +203,15 @@ def test_spectra_of_the_same_groups_share_a_panel():
         counts("resnet20", by="stage", seeds=2, task=task, rng=i)
         for i, task in enumerate(("cifar10", "svhn"))
     ]
-    (axes,) = plot("spectrum", experiments).axes
+    (axes,) = plot(experiments, "spectrum").axes
     first, second = (spectrum_of(experiment) for experiment in experiments)
     found = [line for label, line in lines(axes).items() if label != HOLLOW]
-    np.testing.assert_array_equal(found[0].get_ydata(), first.eigenvalue)
-    np.testing.assert_array_equal(found[1].get_ydata(), second.eigenvalue)
+    np.testing.assert_array_equal(found[0].get_ydata(), first.eigenvalue.value)
+    np.testing.assert_array_equal(found[1].get_ydata(), second.eigenvalue.value)
     assert (found[0].get_xdata() < found[1].get_xdata()).all()
     assert found[0].get_marker() != found[1].get_marker()
     other = counts("lenet", seeds=2)
-    assert len(plot("spectrum", [experiments[0], other]).axes) == 2
+    assert len(plot([experiments[0], other], "spectrum").axes) == 2
 
 
 def test_twins_are_told_apart_by_their_id():
@@ -219,7 +219,7 @@ def test_twins_are_told_apart_by_their_id():
     ids = [twin.experiment_id[:6] for twin in twins]
     assert ids[0] != ids[1]
     for kind in FIGURES:
-        figure = plot(kind, twins)
+        figure = plot(twins, kind)
         said = [text.get_text() for text in figure.findobj(lambda one: hasattr(one, "get_text"))]
         assert all(any(one in text for text in said) for one in ids), kind
 
@@ -227,10 +227,10 @@ def test_twins_are_told_apart_by_their_id():
 def test_different_retention_compares_exponents():
     slow = counts("resnet20", by="stage", seeds=2, levels=6)
     fast = counts("resnet20", by="stage", seeds=2, levels=6, prune=0.4)
-    (axes,) = plot("spectrum", [slow, fast]).axes
+    (axes,) = plot([slow, fast], "spectrum").axes
     first, second = (line for label, line in lines(axes).items() if label != HOLLOW)
-    np.testing.assert_array_equal(first.get_ydata(), spectrum_of(slow).exponent)
-    np.testing.assert_array_equal(second.get_ydata(), spectrum_of(fast).exponent)
+    np.testing.assert_array_equal(first.get_ydata(), spectrum_of(slow).exponent.value)
+    np.testing.assert_array_equal(second.get_ydata(), spectrum_of(fast).exponent.value)
     assert "exponent" in axes.get_ylabel()
     (axes,) = plot_spectrum([spectrum_of(slow)], "exponent").axes
     assert "exponent" in axes.get_ylabel()
@@ -251,7 +251,7 @@ def test_labels_do_not_collide(places, gap):
 def test_files_are_whole_and_the_same_every_time(suffix, tmp_path):
     first, again = tmp_path / f"first{suffix}", tmp_path / f"again{suffix}"
     for path in (first, again):
-        save(plot("spectrum", [counts("lenet", seeds=2, levels=4)]), path)
+        save(plot([counts("lenet", seeds=2, levels=4)], "spectrum"), path)
     data = first.read_bytes()
     assert data == again.read_bytes()
     start = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[suffix]
@@ -264,17 +264,17 @@ def test_files_are_whole_and_the_same_every_time(suffix, tmp_path):
 
 @pytest.mark.parametrize("kind", FIGURES)
 def test_every_kind_can_be_drawn_and_saved(kind, tmp_path):
-    save(plot(kind, [counts("resnet8", seeds=2, levels=4)]), tmp_path / "figure.png")
+    save(plot([counts("resnet8", seeds=2, levels=4)], kind), tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 10_000
 
 
 def test_wrong_questions_are_answered_in_words(tmp_path):
     experiment = counts("lenet", seeds=1, levels=3)
     with pytest.raises(RgtoolError, match="did you mean flow"):
-        plot("flows", [experiment])
+        plot([experiment], "flows")
     with pytest.raises(RgtoolError, match="at least one experiment"):
-        plot("flow", [])
-    figure = plot("flow", [experiment])
+        plot([], "flow")
+    figure = plot([experiment], "flow")
     with pytest.raises(RgtoolError, match="ends in .png, .svg or .pdf, not in '.jpg'"):
         save(figure, tmp_path / "figure.jpg")
     with pytest.raises(RgtoolError, match="cannot be written"):
@@ -287,7 +287,7 @@ def test_figures_leave_no_global_state():
         "import matplotlib, sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); "
         "before = dict(matplotlib.rcParams); from synthetic import counts; "
         "from rgtool.analysis.plots.figures import plot, save; "
-        "save(plot('flow', [counts('lenet', seeds=1, levels=3)]), Path('figure.svg')); "
+        "save(plot([counts('lenet', seeds=1, levels=3)], 'flow'), Path('figure.svg')); "
         "assert dict(matplotlib.rcParams) == before; "
         "assert not {'torch', 'pandas'} & set(sys.modules)"
     )

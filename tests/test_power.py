@@ -102,9 +102,9 @@ def test_the_default_design() -> None:
     frame = found.to_frame()
     assert frame.height == 35
     assert found.smallest == (3, 6)
-    assert "3 seeds of 6 levels are the smallest design with power 0.8: 21" in found.advice
-    assert found.advice in found.summary()
-    assert found._repr_html_().count("<tr>") == 8
+    assert "3 seeds of 6 levels are the smallest design with power 0.8: 21" in found.notes[0]
+    assert found.notes[0] in found.summary()
+    assert found._repr_html_().count("<tr>") == 36
     adequate = frame.filter(frame["adequate"])
     assert adequate["networks"].min() == 21
 
@@ -112,7 +112,7 @@ def test_the_default_design() -> None:
 def test_a_hopeless_question_is_answered_in_words() -> None:
     found = rgtool.power(1.001, seeds=(2, 3), levels=(6,), simulations=200)
     assert found.smallest is None
-    assert "no design of this table reaches power 0.8" in found.advice
+    assert "no design of this table reaches power 0.8" in found.notes[0]
 
 
 @pytest.mark.parametrize("seeds", [2, 12])

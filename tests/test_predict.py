@@ -36,11 +36,11 @@ def test_the_norm_is_that_of_the_printed_eigenvalues():
     logs = [np.log(rgtool.published(name).eigenvalue) for name in (IMAGENET, CIFAR10)]
     d = np.subtract(*[x - x.mean() for x in logs])
     found = predict(None, IMAGENET, CIFAR10)
-    assert found.norm == pytest.approx(np.linalg.norm(d))
-    assert found.level == pytest.approx(found.tau / found.norm)
-    assert found.density == pytest.approx(0.8**found.level)
-    assert found.level_low < 11 < found.level_high  # what Chen et al. 2021a found
-    assert found.density_low < found.density < found.density_high
+    assert found.norm.value == pytest.approx(np.linalg.norm(d))
+    assert found.level.value == pytest.approx(found.tau.value / found.norm.value)
+    assert found.density.value == pytest.approx(0.8**found.level.value)
+    assert found.level.low < 11 < found.level.high  # what Chen et al. 2021a found
+    assert found.density.low < found.density.value < found.density.high
     assert found.verdict == "different"
 
 
@@ -58,9 +58,9 @@ def test_left_out_transfers_are_predicted_no_better_than_by_a_constant():
 
 def test_a_difference_that_may_be_noise_has_one_end():
     found = predict(None, CIFAR10, CIFAR100)
-    assert found.verdict == "undecided" and found.norm_low == 0
-    assert np.isinf(found.level_high) and found.density_low == 0
-    assert found.density_high < 0.5
+    assert found.verdict == "undecided" and found.norm.low == 0
+    assert np.isinf(found.level.high) and found.density.low == 0
+    assert found.density.high < 0.5
     assert any("one end only" in note for note in found.notes)
     assert found.to_frame()["level_high"][0] is None
 
@@ -105,9 +105,9 @@ def test_experiments_of_a_store(store):
     path, ids = store
     found = predict(Store(path), ids["one"], ids["other"])
     assert found.experiments == (ids["one"], ids["other"])
-    assert found.verdict == "different" and found.norm_low > 0
+    assert found.verdict == "different" and found.norm.low > 0
     back = predict(Store(path), ids["other"], ids["one"])
-    assert back.norm == pytest.approx(found.norm)
+    assert back.norm.value == pytest.approx(found.norm.value)
     assert back.experiments == (ids["other"], ids["one"])
 
 
@@ -116,7 +116,7 @@ def test_against_a_published_spectrum_groups_are_matched(store):
     found = predict(Store(path), IMAGENET, ids["one"])
     assert found.experiments == (IMAGENET, ids["one"])
     assert "compared in the groups that both have: 1, 2, 3" in found.notes
-    assert predict(Store(path), ids["one"], IMAGENET).norm == pytest.approx(found.norm)
+    assert predict(Store(path), ids["one"], IMAGENET).norm.value == pytest.approx(found.norm.value)
     assert found.verdict in ("different", "undecided")
 
 

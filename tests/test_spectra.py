@@ -181,7 +181,7 @@ def test_infinite_magnitudes_of_a_diverged_run_are_none(tmp_path: Path) -> None:
     place = table.schema.get_field_index("magnitude")
     record.write_record(folder.record(4), table.set_column(place, "magnitude", infinite))
     counted = eigen(Store(tmp_path), by="stage")
-    assert np.isfinite(counted.low).all()
+    assert np.isfinite(counted.interval.low).all()
     with pytest.raises(UsageError, match="tell no magnitudes at some level"):
         eigen(Store(tmp_path), by="stage", weighting="magnitude")
 

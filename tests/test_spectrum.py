@@ -20,17 +20,18 @@ from rgtool.analysis.spectrum.verdicts import judge_as_paper
 def test_without_noise_the_growth_is_found():
     experiment = counts("resnet20", seeds=2, noise=0.0)
     spectrum = spectrum_of(experiment)
-    found = flow.clr(spectrum.eigenvalue)
+    found = flow.clr(spectrum.eigenvalue.value)
     expected = flow.clr(np.array(RESNET20))
     np.testing.assert_allclose(found, expected, atol=2e-3)  # small groups round their counts
     assert spectrum.window == (1, 12)
     assert spectrum.scope == "population"
     # Every log eigenvalue drifts by -log(1 + Var_M lambda), though nothing is random.
-    assert (spectrum.spread > 0.001).all()
+    assert (spectrum.paper.sd > 0.001).all()
     # Seeds that agree leave what a drifting flow and small counts scatter by themselves.
-    assert ((spectrum.low <= spectrum.eigenvalue) & (spectrum.eigenvalue <= spectrum.high)).all()
+    growth = spectrum.eigenvalue
+    assert ((growth.low <= growth.value) & (growth.value <= growth.high)).all()
     large = spectrum.total * 0.8**12 > 2500
-    assert (np.log(spectrum.high / spectrum.low)[large] < 2e-3).all()
+    assert (np.log(spectrum.eigenvalue.high / spectrum.eigenvalue.low)[large] < 2e-3).all()
 
 
 def test_estimates_follow_from_the_ends_of_the_window():
@@ -40,13 +41,13 @@ def test_estimates_follow_from_the_ends_of_the_window():
     network = experiment.kept.sum(axis=-1)
     theta = np.log(share[:, 9] / share[:, 2]) / 7
     np.testing.assert_allclose(spectrum.theta, theta, rtol=1e-12)
-    np.testing.assert_allclose(spectrum.eigenvalue, np.exp(theta.mean(axis=0)), rtol=1e-12)
+    np.testing.assert_allclose(spectrum.eigenvalue.value, np.exp(theta.mean(axis=0)), rtol=1e-12)
     y = 7 * theta / np.log(network[:, 2] / network[:, 9])[:, None]
-    np.testing.assert_allclose(spectrum.exponent, y.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(spectrum.exponent.value, y.mean(axis=0), rtol=1e-12)
     ratios = share[:, 3:10] / share[:, 2:9]
-    np.testing.assert_allclose(spectrum.mean, ratios.mean(axis=(0, 1)), rtol=1e-12)
+    np.testing.assert_allclose(spectrum.paper.mean, ratios.mean(axis=(0, 1)), rtol=1e-12)
     sd = np.mean([one.std(axis=0, ddof=1) for one in ratios], axis=0)
-    np.testing.assert_allclose(spectrum.spread, sd, rtol=1e-12)
+    np.testing.assert_allclose(spectrum.paper.sd, sd, rtol=1e-12)
 
 
 def test_interval_over_seeds_by_students_t_alone():
@@ -54,12 +55,12 @@ def test_interval_over_seeds_by_students_t_alone():
     low, high = stats.t.interval(
         0.95, 3, loc=spectrum.theta.mean(axis=0), scale=stats.sem(spectrum.theta, axis=0)
     )
-    np.testing.assert_allclose(spectrum.low, np.exp(low), rtol=1e-12)
-    np.testing.assert_allclose(spectrum.high, np.exp(high), rtol=1e-12)
+    np.testing.assert_allclose(spectrum.eigenvalue.low, np.exp(low), rtol=1e-12)
+    np.testing.assert_allclose(spectrum.eigenvalue.high, np.exp(high), rtol=1e-12)
     # Retention is nearly the same for all seeds, so the exponent's interval is the same, scaled.
     scale = -math.log(0.8)
-    np.testing.assert_allclose(spectrum.exponent_low, low / scale, atol=1e-4)
-    np.testing.assert_allclose(spectrum.exponent_high, high / scale, atol=1e-4)
+    np.testing.assert_allclose(spectrum.exponent.low, low / scale, atol=1e-4)
+    np.testing.assert_allclose(spectrum.exponent.high, high / scale, atol=1e-4)
 
 
 def test_interval_of_one_run_is_of_its_detrended_ratios():
@@ -72,13 +73,17 @@ def test_interval_of_one_run_is_of_its_detrended_ratios():
         residual = series - fit.intercept - fit.slope * steps
         sd = math.sqrt((residual**2).sum() / (len(steps) - 2))
         half = stats.t.ppf(0.975, len(steps) - 2) * sd / math.sqrt(len(steps))
-        assert spectrum.low[group] == pytest.approx(np.exp(series.mean() - half), rel=1e-12)
-        assert spectrum.high[group] == pytest.approx(np.exp(series.mean() + half), rel=1e-12)
+        assert spectrum.eigenvalue.low[group] == pytest.approx(
+            np.exp(series.mean() - half), rel=1e-12
+        )
+        assert spectrum.eigenvalue.high[group] == pytest.approx(
+            np.exp(series.mean() + half), rel=1e-12
+        )
     width = np.log(experiment.kept.sum(axis=-1)[0, [1, -1]])
     scale = len(steps) / (width[0] - width[1])
     np.testing.assert_allclose(
-        spectrum.exponent_high - spectrum.exponent,
-        scale * np.log(spectrum.high / spectrum.eigenvalue),
+        spectrum.exponent.high - spectrum.exponent.value,
+        scale * np.log(spectrum.eigenvalue.high / spectrum.eigenvalue.value),
         rtol=1e-9,
     )
     assert spectrum.scope == "this run"
@@ -92,11 +97,13 @@ def test_the_null_of_an_untrained_network_is_its_spectrum():
     experiment = counts("resnet20", by="layer", seeds=2)
     experiment = dataclasses.replace(experiment, kept=np.stack([kept, kept]).astype(np.int64))
     spectrum = spectrum_of(experiment)
-    np.testing.assert_allclose(spectrum.eigenvalue, spectrum.null_eigenvalue, rtol=2e-3)
+    np.testing.assert_allclose(spectrum.eigenvalue.value, spectrum.untrained.eigenvalue, rtol=2e-3)
     expected = null("resnet20", by="layer", levels=(1, 12))
-    np.testing.assert_allclose(spectrum.null_eigenvalue, expected.eigenvalue, rtol=1e-4)
-    np.testing.assert_allclose(spectrum.excess, spectrum.exponent - spectrum.null_exponent)
-    assert np.abs(spectrum.excess).max() < 0.01
+    np.testing.assert_allclose(spectrum.untrained.eigenvalue, expected.eigenvalue, rtol=1e-4)
+    np.testing.assert_allclose(
+        spectrum.excess.value, spectrum.exponent.value - spectrum.untrained.exponent
+    )
+    assert np.abs(spectrum.excess.value).max() < 0.01
 
 
 def test_the_null_takes_the_recipe_and_the_measured_retention():
@@ -104,8 +111,8 @@ def test_the_null_takes_the_recipe_and_the_measured_retention():
     recipe = dataclasses.replace(experiment.recipe, fan="fan_out")
     spectrum = spectrum_of(dataclasses.replace(experiment, recipe=recipe))
     expected = null("resnet20", fan="fan_out", prune=0.3, levels=(1, 8))
-    np.testing.assert_allclose(spectrum.null_eigenvalue, expected.eigenvalue, rtol=1e-3)
-    np.testing.assert_allclose(spectrum.null_exponent, expected.exponent, atol=5e-3)
+    np.testing.assert_allclose(spectrum.untrained.eigenvalue, expected.eigenvalue, rtol=1e-3)
+    np.testing.assert_allclose(spectrum.untrained.exponent, expected.exponent, atol=5e-3)
 
 
 @pytest.mark.parametrize("change", [{"pruner": "random"}, {"scope": "layerwise"}])
@@ -113,7 +120,7 @@ def test_pruning_that_is_blind_to_scales_has_a_flat_null(change):
     experiment = counts("resnet20", seeds=2)
     recipe = dataclasses.replace(experiment.recipe, **change)
     spectrum = spectrum_of(dataclasses.replace(experiment, recipe=recipe))
-    np.testing.assert_allclose(spectrum.null_eigenvalue, 1, rtol=1e-9)
+    np.testing.assert_allclose(spectrum.untrained.eigenvalue, 1, rtol=1e-9)
     assert any("equal retention" in note for note in spectrum.notes)
 
 
@@ -133,8 +140,8 @@ def test_exempt_groups_are_shown_without_verdict():
     assert spectrum.names == ("fc1", "fc2", "fc")
     assert spectrum.exempt.tolist() == [False, False, True]
     assert spectrum.verdict[2] == "exempt"
-    assert spectrum.eigenvalue[2] == pytest.approx(1.25, rel=1e-3)
-    assert spectrum.exponent[2] == spectrum.null_exponent[2] == 1
+    assert spectrum.eigenvalue.value[2] == pytest.approx(1.25, rel=1e-3)
+    assert spectrum.exponent.value[2] == spectrum.untrained.exponent[2] == 1
     row = spectrum.to_frame().to_dicts()[2]
     assert row["low"] is None and row["exponent_high"] is None
     assert any(note.startswith("fc: exempt") for note in spectrum.notes)
@@ -146,7 +153,7 @@ def test_the_papers_rule():
     expected = ("relevant", "irrelevant", "marginal", "marginal", "marginal", "indeterminate")
     assert judge_as_paper(mean, spread, np.zeros(6, bool)).verdict == expected
     spectrum = spectrum_of(counts("resnet20", seeds=5), rule="paper")
-    judged = judge_as_paper(spectrum.mean, spectrum.spread, spectrum.exempt)
+    judged = judge_as_paper(spectrum.paper.mean, spectrum.paper.sd, spectrum.exempt)
     assert spectrum.verdict == judged.verdict
     assert {"relevant", "irrelevant", "marginal"} == set(spectrum.verdict)
 
@@ -155,9 +162,10 @@ def test_a_result_shows_itself():
     spectrum = spectrum_of(counts("resnet20", seeds=3))
     frame = spectrum.to_frame()
     assert frame["name"].to_list() == ["stem", *(f"{s}.{b}" for s in "123" for b in "012"), "head"]
-    np.testing.assert_array_equal(frame["eigenvalue"].to_numpy(), spectrum.eigenvalue)
+    np.testing.assert_array_equal(frame["eigenvalue"].to_numpy(), spectrum.eigenvalue.value)
     text = spectrum.summary()
-    assert "resnet20/cifar10" in text and "levels 1:12" in text and "+-" in text
+    assert "resnet20/cifar10" in text and "levels 1:12" in text
+    assert {"low", "boot_low", "excess_low", "verdict"} <= set(text.splitlines()[1].split())
     assert "nan" not in text and "nan" not in spectrum._repr_html_()
     assert spectrum._repr_html_().count("<tr>") == 12
 
@@ -190,8 +198,12 @@ def test_an_exponent_is_as_uncertain_as_its_eigenvalue(seeds):
     assert (experiment.kept[:, -1] < 2500).any()
     spectrum = spectrum_of(experiment)
     scale = -math.log(0.8)
-    np.testing.assert_allclose(spectrum.exponent_low * scale, np.log(spectrum.low), atol=1e-3)
-    np.testing.assert_allclose(spectrum.exponent_high * scale, np.log(spectrum.high), atol=1e-3)
+    np.testing.assert_allclose(
+        spectrum.exponent.low * scale, np.log(spectrum.eigenvalue.low), atol=1e-3
+    )
+    np.testing.assert_allclose(
+        spectrum.exponent.high * scale, np.log(spectrum.eigenvalue.high), atol=1e-3
+    )
 
 
 def test_the_window_ends_before_a_collapse():
@@ -218,7 +230,7 @@ def test_a_gap_ends_the_window_and_it_is_said():
     assert spectrum.window == (1, 5)
     assert f"run {experiment.runs[0]} has no record of level 6" in "\n".join(spectrum.notes)
     whole = spectrum_of(first_levels(experiment, 6))
-    np.testing.assert_array_equal(spectrum.eigenvalue, whole.eigenvalue)
+    np.testing.assert_array_equal(spectrum.eigenvalue.value, whole.eigenvalue.value)
     with pytest.raises(RgtoolError, match="no record of level 6"):
         spectrum_of(without(experiment, (0, 6)), window=(1, 8))
     with pytest.raises(
@@ -301,7 +313,7 @@ def test_one_step_has_nothing_to_resample(method):
     experiment = counts("resnet20", seeds=1)
     with pytest.raises(RgtoolError, match=f"method {method} needs 3 steps and the window has 1"):
         spectrum_of(experiment, (1, 2), method=method)
-    assert np.isfinite(spectrum_of(experiment, (1, 4), method=method).low).all()
+    assert np.isfinite(spectrum_of(experiment, (1, 4), method=method).interval.low).all()
 
 
 @pytest.mark.parametrize("method", ["moderated", "t"])
@@ -311,7 +323,7 @@ def test_seeds_that_are_copies_make_nothing_certain(method):
         one.select([0, 0, 0]), runs=("a", "b", "c"), kept=np.repeat(one.kept, 3, axis=0) * 1000
     )
     spectrum = spectrum_of(copies, (1, 3), method=method)
-    assert np.isnan(spectrum.low).all() and set(spectrum.verdict) == {"indeterminate"}
+    assert np.isnan(spectrum.eigenvalue.low).all() and set(spectrum.verdict) == {"indeterminate"}
     words = "\n".join(spectrum.notes)
     assert "all seeds are alike (are they copies of one run?): no interval" in words
     longer = spectrum_of(copies, method=method)
@@ -336,7 +348,7 @@ def test_a_group_that_the_null_empties_is_named():
     kept = np.maximum(experiment.total * 0.5 ** np.arange(13)[:, None], 1).astype(np.int64)
     kept = np.stack([kept, kept + (kept > 1000)])
     spectrum = spectrum_of(dataclasses.replace(experiment, recipe=uniform, kept=kept))
-    dead = [n for n, y in zip(spectrum.names, spectrum.excess, strict=True) if np.isnan(y)]
+    dead = [n for n, y in zip(spectrum.names, spectrum.excess.value, strict=True) if np.isnan(y)]
     assert dead
     assert f"{', '.join(dead)}: the null would have lost every weight" in "\n".join(spectrum.notes)
 

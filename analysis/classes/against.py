@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +14,13 @@ from ...schemas.errors import RgtoolError, UsageError, did_you_mean
 from ...store.literature import PublishedSpectrum, published, published_names
 from .. import flow
 from ..flow import UNIT
-from ..result import Result, frame, number
+from ..result import Column, Result
 from ..spectrum.verdicts import ALPHA, holm
 from ..stats.contrast import DRAWS, centred
 from .printed import printed_test
 from .subjects import Subject, subject_of
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from ...store import Store
 
 Floats = NDArray[np.float64]
@@ -64,62 +62,43 @@ class Against(Result):
     verdict: tuple[str, ...]
     notes: tuple[str, ...]
 
+    columns = (
+        Column("experiment", "The experiment of the store."),
+        Column("label", "Its architecture and task."),
+        Column("published", "The spectrum of the literature."),
+        Column("grouping", "In which groups were matched."),
+        Column("groups", "Groups that both have."),
+        Column(
+            "rms",
+            "Root mean square of differences of centred log eigenvalues.",
+            "log, a level",
+            ".4f",
+        ),
+        Column("q", "Statistic of all groups together.", "", ".3g"),
+        Column("p", "Its p.", "", ".2g"),
+        Column("p_holm", "p corrected for all comparisons (Holm).", "", ".2g"),
+        Column("verdict", "different or undecided."),
+    )
+    rows = "a row for every comparison, the nearest first"
+
     @property
     def title(self) -> str:
         """One line that says what this is."""
         own = len(set(self.experiments))
         return f"{own} experiment{'s' * (own > 1)} against {len(set(self.printed))} published ones"
 
-    def to_frame(self) -> pl.DataFrame:
-        """Return a row per comparison."""
-        return frame(
-            {
-                "experiment": self.experiments,
-                "label": self.labels,
-                "published": self.printed,
-                "grouping": self.grouping,
-                "groups": self.groups,
-                "rms": self.rms,
-                "q": self.q,
-                "p": self.p,
-                "p_holm": self.p_holm,
-                "verdict": self.verdict,
-            }
-        )
-
-    def words(self) -> tuple[str, ...]:
-        """Say for every experiment which published ones it cannot be told from."""
-        lines = []
-        for name in dict.fromkeys(self.experiments):
-            like = [
-                printed.removeprefix("published:")
-                for one, printed, verdict in zip(
-                    self.experiments, self.printed, self.verdict, strict=True
-                )
-                if one == name and verdict == "undecided"
-            ]
-            found = ", ".join(like) if like else "none of them"
-            lines.append(f"{name} cannot be told from: {found}")
-        lines.append(
-            "not to be told from is not the same: published spectra have no seeds, their values "
-            "are taken to scatter by .008 and by .0029 for the rounding"
-        )
-        return tuple(lines)
-
-    def _below(self) -> Sequence[str]:
-        return (*self.words(), *self.notes)
-
-    def _columns(self) -> dict[str, list[str]]:
+    def _values(self) -> dict[str, Any]:
         return {
-            "experiment": [
-                f"{label} {one[:6]}"
-                for one, label in zip(self.experiments, self.labels, strict=True)
-            ],
-            "published": list(self.printed),
-            "matched": [f"{n} by {by}" for n, by in zip(self.groups, self.grouping, strict=True)],
-            "rms": [number(value, 4) for value in self.rms],
-            "p (Holm)": [number(value, 4) for value in self.p_holm],
-            "verdict": list(self.verdict),
+            "experiment": self.experiments,
+            "label": self.labels,
+            "published": self.printed,
+            "grouping": self.grouping,
+            "groups": self.groups,
+            "rms": self.rms,
+            "q": self.q,
+            "p": self.p,
+            "p_holm": self.p_holm,
+            "verdict": self.verdict,
         }
 
 
@@ -252,15 +231,15 @@ def _result(
     architectures = {
         (one.label.partition("/")[0], printed.architecture) for one, printed, *_ in matches
     }
-    remarks = [
+    about = [
         *dict.fromkeys(notes),
         "groups of one name are compared"
         + (" across architectures" if any(a != b for a, b in architectures) else "")
         + ", centred over the matched ones, as log eigenvalues of a step that keeps .8",
     ]
     if stages:
-        remarks.append("blocks do not match by name: a printed stage is the mean of its blocks")
-    return Against(
+        about.append("blocks do not match by name: a printed stage is the mean of its blocks")
+    found = Against(
         experiments=tuple(matches[i][0].id for i in order),
         labels=tuple(matches[i][0].label for i in order),
         printed=tuple(matches[i][1].name for i in order),
@@ -271,5 +250,25 @@ def _result(
         p=p[order],
         p_holm=adjusted[order],
         verdict=tuple("different" if adjusted[i] < ALPHA else "undecided" for i in order),
-        notes=tuple(remarks),
+        notes=tuple(about),
     )
+    return replace(found, notes=(*_notes(found), *found.notes))
+
+
+def _notes(found: Against) -> tuple[str, ...]:
+    """Say for every experiment which published ones it cannot be told from."""
+    lines = []
+    for name in dict.fromkeys(found.experiments):
+        like = [
+            printed.removeprefix("published:")
+            for one, printed, verdict in zip(
+                found.experiments, found.printed, found.verdict, strict=True
+            )
+            if one == name and verdict == "undecided"
+        ]
+        lines.append(f"{name} cannot be told from: {', '.join(like) if like else 'none of them'}")
+    lines.append(
+        "not to be told from is not the same: published spectra have no seeds, their values "
+        "are taken to scatter by .008 and by .0029 for the rounding"
+    )
+    return tuple(lines)

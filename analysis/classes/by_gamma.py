@@ -11,6 +11,7 @@ from ..curves.curve import curve_of_counts
 from ..gamma.estimate import gamma_of
 from ..gamma.result import Gamma
 from ..gamma.shared import same_gamma
+from ..values import Refusal
 from .evidence import Evidence
 from .pairs import all_pairs
 from .subjects import Subject
@@ -35,7 +36,7 @@ def by_gamma(subjects: Sequence[Subject], weighting: str, rng: np.random.Generat
     first, second = all_pairs(len(gammas))
     tests = [same_gamma(gammas[a], gammas[b]) for a, b in zip(first, second, strict=True)]
     quoted = np.array([one.verdict == "quoted" for one in gammas])
-    estimates = np.array([one.estimate for one in gammas])
+    estimates = np.array([one.estimate.value for one in gammas])
     both = quoted[first] & quoted[second]
     return Evidence(
         distance=np.abs(np.log(estimates[first] / estimates[second])),
@@ -55,7 +56,7 @@ def _gamma(subject: Subject, rng: np.random.Generator) -> Gamma:
             "by rgtool gamma --shared"
         )
     found = gamma_of(curve_of_counts(subject.counts), rng=rng)
-    if found.fit is None:
+    if isinstance(found.fitted, Refusal):
         raise RgtoolError(
             f"{subject.label} ({subject.id}) has no exponent: {found.reason}, or leave it out"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -16,7 +17,7 @@ from .clusters import cluster, coassignment, stability
 from .criteria import CRITERIA, signature_of
 from .evidence import Evidence
 from .pairs import all_pairs
-from .result import Classes, Pairs
+from .result import Certainty, Classes, Pairs, notes_of
 from .subjects import Subject, gather
 
 if TYPE_CHECKING:
@@ -133,11 +134,11 @@ def classify_subjects(
     else:
         divided = bool((evidence.distance > 0).any())
     clusters = cluster(evidence.distance, divided)
-    together = None
+    certainty = None
     if evidence.draws is not None and divided:
         together = coassignment(_followed(evidence.draws(draws, generator), draws, follow))
-    nothing = np.full(len(subjects), np.nan)
-    return Classes(
+        certainty = Certainty(together, stability(clusters.labels, together), draws)
+    found = Classes(
         by=by,
         grouping=grouping,
         weighting=weighting,
@@ -149,14 +150,13 @@ def classify_subjects(
         groups=np.array([len(subject.names) for subject in subjects]),
         signatures=tuple(signature_of(subject, weighting) for subject in subjects),
         clusters=clusters,
-        together=together,
-        stability=nothing if together is None else stability(clusters.labels, together),
-        draws=0 if together is None else draws,
+        certainty=certainty,
         pairs=pairs,
         metric=evidence.metric,
         tested=evidence.tested,
         notes=(*notes, *evidence.notes, *_assumptions(subjects)),
     )
+    return replace(found, notes=(*notes_of(found), *found.notes))
 
 
 def _followed(drawn: Iterable[Floats], total: int, follow: Follow | None) -> Iterator[Floats]:

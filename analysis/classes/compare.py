@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError
 from ...store.literature import PREFIX
-from ..result import Result, frame, interval, number
+from ..result import Column, Result, ends
 from ..same_class import SameClass, same_class
 from ..stats.contrast import DRAWS
 from .criteria import scaled_theta
-from .overlap import Overlap, mask_overlap
+from .overlap import KINDS, Overlap, mask_overlap
 from .subjects import Subject, gather
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from ...store import Store
+
+
+def _overlap_columns(kind: str) -> tuple[Column, ...]:
+    end = kind.replace(" ", "_")
+    return (
+        Column(f"overlap_{end}", f"Share of weights kept by both masks, {kind}.", "", ".3f"),
+        Column(f"expected_{end}", "The same of independent masks.", "", ".3f"),
+        Column(f"sd_{end}", "Its standard deviation for one pair of runs.", "", ".3f"),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +63,21 @@ class Comparison(Result):
     overlaps: tuple[Overlap, ...]
     notes: tuple[str, ...]
 
+    columns = (
+        Column("name", "The group."),
+        Column(
+            "difference",
+            "ln eigenvalue, a minus b, centred over groups.",
+            "log, a level",
+            "+z.4f",
+        ),
+        *ends("low", "high", "its 95 % interval", "log, a level", "+z.4f"),
+        Column("p", "Of no difference, adjusted over groups (Holm).", "", ".2g"),
+        Column("equivalent", "The difference is certified to lie within the margin."),
+        *(column for kind in KINDS for column in _overlap_columns(kind)),
+    )
+    rows = "a row for every group; overlaps are those at the sparsest common density"
+
     @property
     def verdict(self) -> str:
         """`same`, `different` or `undecided`: of the spectra."""
@@ -74,80 +95,100 @@ class Comparison(Result):
             f"p {self.spectra.p:.2g}"
         )
 
-    def to_frame(self) -> pl.DataFrame:
-        """Return a row per group; overlaps are those of the sparsest common density."""
-        found = self.spectra
-        columns = {
+    def _values(self) -> dict[str, Any]:
+        spectra = self.spectra
+        values = {
             "name": self.names,
-            "difference": found.d,
-            "low": found.low,
-            "high": found.high,
-            "p": found.p_group,
-            "equivalent": found.equivalent,
+            "difference": spectra.d,
+            "low": spectra.low,
+            "high": spectra.high,
+            "p": spectra.p_group,
+            "equivalent": spectra.equivalent,
         }
         for overlap in self.overlaps:
             kind = overlap.kind.replace(" ", "_")
-            columns |= {
+            values |= {
                 f"overlap_{kind}": overlap.shared[-1],
                 f"expected_{kind}": overlap.expected[-1],
                 f"sd_{kind}": overlap.sd[-1],
             }
-        return frame(columns)
+        return values
 
-    def overlap_frame(self) -> pl.DataFrame:
-        """Return a row per kind of pairs, density and group."""
-        import polars as pl
+    @property
+    def overlap_table(self) -> OverlapTable:
+        """The overlaps at every density as a result of their own."""
+        return OverlapTable(self)
 
-        parts = [overlap.to_frame(self.names) for overlap in self.overlaps]
-        return pl.concat(parts) if parts else pl.DataFrame()
 
-    def words(self) -> tuple[str, ...]:
-        """Say what the evidence says, and what it does not."""
-        said = {
-            "same": "every group is equivalent within the margin",
-            "different": "the spectra differ",
-            "undecided": "neither a difference nor sameness is certain: more seeds decide",
+@dataclass(frozen=True, eq=False)
+class OverlapTable(Result):
+    """Overlap of the masks of two experiments at every density that both have.
+
+    Attributes
+    ----------
+    comparison : Comparison
+        The comparison.
+    """
+
+    comparison: Comparison
+
+    columns = (
+        Column("pairs", "same seed, or other seeds."),
+        Column("level_a", "Level of the first experiment.", "levels"),
+        Column("level_b", "Level of the second.", "levels"),
+        Column("density", "Density of the network.", "", ".3g"),
+        Column("name", "The group."),
+        Column("overlap", "Share of the weights of one mask that the other keeps too.", "", ".3f"),
+        Column("expected", "The same of independent masks with the same counts.", "", ".3f"),
+        Column("sd", "Standard deviation of that, for one pair of runs.", "", ".3f"),
+        Column("z", "overlap minus expected, over sd.", "sd", "+z.1f"),
+    )
+    rows = "a row for every kind of pairs, density and group"
+
+    @property
+    def title(self) -> str:
+        """One line that says what this is."""
+        return self.comparison.title
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the numbers alone do not say."""
+        return self.comparison.notes
+
+    def _values(self) -> dict[str, Any]:
+        parts = [overlap.values(self.comparison.names) for overlap in self.comparison.overlaps]
+        return {
+            column.name: np.concatenate([part[column.name] for part in parts]) if parts else []
+            for column in self.columns
         }
-        lines = [f"{self.verdict}: {said[self.verdict]} (+-{self.spectra.delta:g})"]
-        if self.verdict == "same" and self.spectra.p < 0.05:
-            lines.append("the difference is certain, and certainly smaller than the margin")
-        for overlap in self.overlaps:
-            z = overlap.z[-1]
-            ratio = overlap.shared[-1] / overlap.expected[-1]
-            lines.append(
-                f"masks at density {overlap.densities[-1]:.3g}, {overlap.pairs} pairs of "
-                f"{overlap.kind}: {np.nanmin(ratio):.2f} to {np.nanmax(ratio):.2f} times what "
-                f"independent masks share ({np.nanmin(z):+.1f} to {np.nanmax(z):+.1f} sd)"
-            )
-        if self.overlaps:
-            lines.append(
-                "spectra count weights and masks name them: equal spectra with masks that overlap "
-                "as independent ones do are different tickets"
-            )
-        else:
-            lines.append("equal spectra are not equal tickets")
-        return tuple(lines)
 
-    def _below(self) -> Sequence[str]:
-        return (*self.words(), *self.notes)
 
-    def _columns(self) -> dict[str, list[str]]:
-        found = self.spectra
-        ends = zip(found.low, found.high, strict=True)
-        columns = {
-            self.by: list(self.names),
-            "difference": [number(value, 4) for value in found.d],
-            "interval": [interval(*pair, 4) for pair in ends],
-            "p (Holm)": [number(value) for value in found.p_group],
-            "equivalent": ["yes" if flag else "no" for flag in found.equivalent],
-        }
-        for overlap in self.overlaps:
-            rows = zip(overlap.expected[-1], overlap.sd[-1], strict=True)
-            columns[f"overlap, {overlap.kind}"] = [number(v) for v in overlap.shared[-1]]
-            columns[f"independent ({overlap.kind})"] = [
-                f"{number(mean)} +- {number(sd)}" for mean, sd in rows
-            ]
-        return columns
+def _notes(found: Comparison) -> tuple[str, ...]:
+    """Say what the evidence says, and what it does not."""
+    said = {
+        "same": "every group is equivalent within the margin",
+        "different": "the spectra differ",
+        "undecided": "neither a difference nor sameness is certain: more seeds decide",
+    }
+    lines = [f"{found.verdict}: {said[found.verdict]} (+-{found.spectra.delta:g})"]
+    if found.verdict == "same" and found.spectra.p < 0.05:
+        lines.append("the difference is certain, and certainly smaller than the margin")
+    for overlap in found.overlaps:
+        z = overlap.z[-1]
+        ratio = overlap.shared[-1] / overlap.expected[-1]
+        lines.append(
+            f"masks at density {overlap.densities[-1]:.3g}, {overlap.pairs} pairs of "
+            f"{overlap.kind}: {np.nanmin(ratio):.2f} to {np.nanmax(ratio):.2f} times what "
+            f"independent masks share ({np.nanmin(z):+.1f} to {np.nanmax(z):+.1f} sd)"
+        )
+    if found.overlaps:
+        lines.append(
+            "spectra count weights and masks name them: equal spectra with masks that overlap "
+            "as independent ones do are different tickets"
+        )
+    else:
+        lines.append("equal spectra are not equal tickets")
+    return tuple(lines)
 
 
 def compare(
@@ -205,7 +246,7 @@ def compare(
     overlaps, missing = mask_overlap(store, one, other) if masks else ([], [])
     if min(one.seeds, other.seeds) < 2:
         missing.append("one experiment has one seed: seeds of both are taken to scatter alike")
-    return Comparison(
+    result = Comparison(
         experiments=(one.id, other.id),
         labels=(one.label, other.label),
         by=grouping,
@@ -216,6 +257,7 @@ def compare(
         overlaps=tuple(overlaps),
         notes=(*notes, *about, *missing),
     )
+    return replace(result, notes=(*_notes(result), *result.notes))
 
 
 def check_groups(a: Subject, b: Subject) -> None:

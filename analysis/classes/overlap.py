@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,18 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 from ...schemas.errors import RecordError
 from ...schemas.layout import RunFolder
 from ...schemas.tensors import read_mask
-from ..result import frame
 from .semigroup import common_levels
 from .subjects import Subject, density
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from ...store import Store
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Masks = dict[str, NDArray[np.bool_]]
+KINDS = ("same seed", "other seeds")  # of pairs of runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,22 +60,20 @@ class Overlap:
         np.divide(self.shared - self.expected, self.sd, out=out, where=self.sd > 0)
         return out
 
-    def to_frame(self, names: tuple[str, ...]) -> pl.DataFrame:
-        """Return a row per density and group."""
+    def values(self, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+        """Return columns with a row for every density and group."""
         number, groups = self.shared.shape
-        return frame(
-            {
-                "pairs": [self.kind] * (number * groups),
-                "level_a": np.repeat(self.levels[:, 0], groups),
-                "level_b": np.repeat(self.levels[:, 1], groups),
-                "density": np.repeat(self.densities, groups),
-                "name": list(names) * number,
-                "overlap": self.shared.ravel(),
-                "expected": self.expected.ravel(),
-                "sd": self.sd.ravel(),
-                "z": self.z.ravel(),
-            }
-        )
+        return {
+            "pairs": np.repeat(self.kind, number * groups),
+            "level_a": np.repeat(self.levels[:, 0], groups),
+            "level_b": np.repeat(self.levels[:, 1], groups),
+            "density": np.repeat(self.densities, groups),
+            "name": np.tile(np.array(names), number),
+            "overlap": self.shared.ravel(),
+            "expected": self.expected.ravel(),
+            "sd": self.sd.ravel(),
+            "z": self.z.ravel(),
+        }
 
 
 def expected_overlap(
@@ -159,11 +155,11 @@ def mask_overlap(store: Store, a: Subject, b: Subject) -> tuple[list[Overlap], l
 def _kinds(a: Subject, b: Subject) -> dict[str, list[tuple[int, int]]]:
     """Sort the pairs of runs by whether their seeds are equal; kinds without pairs are left out."""
     seeds = [[s.counts.seeds[i] for i in _runs(s)] for s in (a, b) if s.counts is not None]
-    kinds: dict[str, list[tuple[int, int]]] = {"same seed": [], "other seeds": []}
+    kinds: dict[str, list[tuple[int, int]]] = {kind: [] for kind in KINDS}
     for i, one in enumerate(seeds[0]):
         for j, other in enumerate(seeds[1]):
             equal = one is not None and one == other
-            kinds["same seed" if equal else "other seeds"].append((i, j))
+            kinds[KINDS[0] if equal else KINDS[1]].append((i, j))
     return {kind: pairs for kind, pairs in kinds.items() if pairs}
 
 

@@ -9,16 +9,17 @@ source and target both have a published spectrum: four values, two levels.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...store.figures import figure_rows
 from ...store.literature import PREFIX, published, published_names
-from ..result import Result, frame
+from ..result import Column, Result, ends
 from ..spectrum.verdicts import ALPHA
 from ..stats.contrast import DRAWS, centred
+from ..values import Estimate
 from .compare import check_groups
 from .criteria import exponents
 from .evidence import spectral
@@ -26,8 +27,6 @@ from .printed import ONE_SEED, PRINTED, mean_noise
 from .subjects import Subject, gather, of_print
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from ...store import Store
 
 Floats = NDArray[np.float64]
@@ -70,13 +69,13 @@ class Prediction(Result):
         Of the spectra: `same`, `different` or `undecided`.
     p : float
         Of equal spectra; NaN where there are too few seeds.
-    norm, norm_low, norm_high : float
+    norm : Estimate
         ||Delta clr||, and its 95 % interval; 0 below where noise alone may make the difference.
-    tau, tau_low, tau_high : float
+    tau : Estimate
         Mean of the published values, and the 95 % interval for another one.
-    level, level_low, level_high : float
+    level : Estimate
         n*, and its 95 % interval from both; infinite where the norm may be 0.
-    density, density_low, density_high : float
+    density : Estimate
         .8^n*, and the interval.
     notes : tuple of str
         What the numbers alone do not say.
@@ -86,50 +85,52 @@ class Prediction(Result):
     labels: tuple[str, str]
     verdict: str
     p: float
-    norm: float
-    norm_low: float
-    norm_high: float
-    tau: float
-    tau_low: float
-    tau_high: float
-    level: float
-    level_low: float
-    level_high: float
-    density: float
-    density_low: float
-    density_high: float
+    norm: Estimate[float]
+    tau: Estimate[float]
+    level: Estimate[float]
+    density: Estimate[float]
     notes: tuple[str, ...]
+
+    columns = (
+        Column("a", "Where tickets are found."),
+        Column("b", "Where they are to be used."),
+        Column("verdict", "Of the spectra: same, different or undecided."),
+        Column("p", "Of equal spectra.", "", ".3g"),
+        Column("norm", "||Delta clr||, the distance of the spectra.", "log, a level", ".3g"),
+        *ends("norm_low", "norm_high", "its 95 % interval", "log, a level", ".3g"),
+        Column("tau", "Mean over the published transfers.", "log", ".3g", "wide"),
+        *ends("tau_low", "tau_high", "the 95 % interval of another", "log", ".3g", "wide"),
+        Column("level", "n* = tau / norm.", "levels", ".3g"),
+        *ends("level_low", "level_high", "its 95 % interval", "levels", ".3g"),
+        Column("density", "0.8^n*, the smallest at which tickets transfer.", "", ".3g"),
+        *ends("density_low", "density_high", "its 95 % interval", "", ".3g"),
+    )
+    rows = "one row"
 
     @property
     def title(self) -> str:
         """One line that says what this is."""
-        a, b = self.experiments
+        (a, b), density = self.experiments, self.density
         return (
-            f"hypothesis: tickets of {a} transfer to {b} down to density {self.density:.2g} "
-            f"[{self.density_low:.2g}, {self.density_high:.2g}]; spectra: {self.verdict}"
+            f"hypothesis: tickets of {a} transfer to {b} down to density {density.value:.2g} "
+            f"[{density.low:.2g}, {density.high:.2g}]; spectra: {self.verdict}"
         )
 
-    def to_frame(self) -> pl.DataFrame:
-        """Return one row; what does not exist is null."""
-        names = (
-            "p norm norm_low norm_high tau tau_low tau_high level level_low level_high "
-            "density density_low density_high"
-        )
-        one, other = self.experiments
-        numbers = {name: np.array([getattr(self, name)], np.float64) for name in names.split()}
-        return frame({"a": [one], "b": [other], "verdict": [self.verdict], **numbers})
-
-    def _columns(self) -> dict[str, list[str]]:
-        rows = {"||Delta clr||": "norm", "tau": "tau", "level n*": "level", "density": "density"}
-        ends = ["", "_low", "_high"]
-        values = [[getattr(self, name + end) for name in rows.values()] for end in ends]
-        return {
-            "quantity": list(rows),
-            **{
-                head: [f"{value:.3g}" for value in column]
-                for head, column in zip(("value", "low", "high"), values, strict=True)
-            },
+    def _values(self) -> dict[str, Any]:
+        values: dict[str, Any] = {
+            "a": [self.experiments[0]],
+            "b": [self.experiments[1]],
+            "verdict": [self.verdict],
+            "p": [self.p],
         }
+        for name in ("norm", "tau", "level", "density"):
+            found: Estimate[float] = getattr(self, name)
+            values |= {
+                name: [found.value],
+                f"{name}_low": [found.low],
+                f"{name}_high": [found.high],
+            }
+        return values
 
 
 def anchors() -> tuple[Anchor, ...]:
@@ -234,19 +235,11 @@ def _predict(
         labels=(a.label, b.label),
         verdict=verdict,
         p=p,
-        norm=norm,
-        norm_low=_ends(norms)[0],
-        norm_high=_ends(norms)[1],
-        tau=float(values.mean()),
-        tau_low=_ends(taus)[0],
-        tau_high=_ends(taus)[1],
-        level=float(level),
-        level_low=low,
-        level_high=high,
-        density=float(0.8**level),
-        density_low=0.8**high,
-        density_high=0.8**low,
-        notes=(*notes, *evidence.notes, *_remarks(verdict, values, high)),
+        norm=Estimate(norm, *_ends(norms)),
+        tau=Estimate(float(values.mean()), *_ends(taus)),
+        level=Estimate(float(level), low, high),
+        density=Estimate(float(0.8**level), 0.8**high, 0.8**low),
+        notes=(*notes, *evidence.notes, *_notes(verdict, values, high)),
     )
 
 
@@ -289,7 +282,7 @@ def _ends(values: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _remarks(verdict: str, values: Floats, high: float) -> list[str]:
+def _notes(verdict: str, values: Floats, high: float) -> list[str]:
     shown = " ".join(f"{value:.2f}" for value in values)
     by_tau, by_level = (float(np.sqrt((e**2).mean())) for e in left_out_errors())
     notes = [

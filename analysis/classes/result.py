@@ -1,24 +1,21 @@
-"""Universality classes: the result of `classify`, its tables and words."""
+"""Universality classes: the result of `classify` and its tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...schemas.words import counted
-from ..result import Result, frame, number
+from ..result import Column, Result
 from .clusters import STABLE, Clusters
-
-if TYPE_CHECKING:
-    import polars as pl
-    from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+SIGNS = ("relevant", "marginal", "irrelevant", "indeterminate")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +46,25 @@ class Pairs:
 
 
 @dataclass(frozen=True, eq=False)
+class Certainty:
+    """How certain classes of E experiments are.
+
+    Attributes
+    ----------
+    together : array, shape (E, E)
+        Share of draws in which two experiments fall into one class.
+    stability : array, shape (E,)
+        Mean co-assignment within the class; a class is stable from .8 on.
+    draws : int
+        Number of draws.
+    """
+
+    together: Floats
+    stability: Floats
+    draws: int
+
+
+@dataclass(frozen=True, eq=False)
 class Classes(Result):
     """Universality classes of E experiments.
 
@@ -67,12 +83,8 @@ class Classes(Result):
         `by="signature"` alone.
     clusters : Clusters
         Classes and tree.
-    together : array, shape (E, E), or None
-        Share of draws in which two experiments fall into one class; None for one class.
-    stability : array, shape (E,)
-        Mean co-assignment within the class; a class is stable from .8 on.
-    draws : int
-        Draws behind `together`.
+    certainty : Certainty or None
+        How often experiments fall into one class; None for one class, or without draws.
     pairs : Pairs
         All pairs, in the order of SciPy's condensed distances.
     metric : str
@@ -94,13 +106,31 @@ class Classes(Result):
     groups: Integers
     signatures: tuple[tuple[int, int, int, int], ...]
     clusters: Clusters
-    together: Floats | None
-    stability: Floats
-    draws: int
+    certainty: Certainty | None
     pairs: Pairs
     metric: str
     tested: bool
     notes: tuple[str, ...]
+
+    columns = (
+        Column("class", "Number of the class."),
+        Column("experiment", "The experiment."),
+        Column("label", "Its architecture and task."),
+        Column("differs", "What tells it from others of that label."),
+        Column("seeds", "Runs used; 0: published."),
+        Column("levels", "Window of levels."),
+        Column("groups", "Groups that are compared.", shown="wide"),
+        Column(
+            "stability",
+            "Mean share of draws that keep it with the others of its class.",
+            "",
+            ".2f",
+        ),
+        Column("stable", f"That of its class is {STABLE:g} or more.", shown="wide"),
+        *(Column(sign, f"Groups that are {sign}.", shown="wide") for sign in SIGNS),
+        Column("signature", "relevant/marginal/irrelevant/indeterminate groups."),
+    )
+    rows = "a row for every experiment, by class"
 
     @property
     def title(self) -> str:
@@ -132,123 +162,150 @@ class Classes(Result):
             cells[a][b] = cells[b][a] = verdict
         return cells
 
-    def words(self) -> tuple[str, ...]:
-        """Say what the evidence says, and what it does not."""
-        lines = []
-        if self.tested:
-            lines.append(
-                f"{counted(len(self.pairs.verdict), 'pair')}: {self.number_of('same'):,} same, "
-                f"{self.number_of('different'):,} different (Holm 5 %), "
-                f"{self.number_of('undecided'):,} undecided; undecided is not same: more seeds "
-                "decide"
-            )
-        lines += self._about_classes()
-        lines.append(
-            "equal spectra are not equal tickets: they say nothing of which weights survive "
-            "(rgtool compare)"
-        )
-        if self.by == "signature":
-            lines.append("equal signs are not equal exponents: universality means the latter")
-        return tuple(lines)
-
-    def _about_classes(self) -> list[str]:
-        if self.clusters.number == 1:
-            why = "no pair is certainly different" if self.tested else "all signatures are equal"
-            return [f"one class because {why}: that is not evidence that all are the same"]
-        labels = self.clusters.labels
-        inside = labels[self.pairs.first] == labels[self.pairs.second]
-        verdict = np.array(self.pairs.verdict)
-        within = int((inside & (verdict == "different")).sum())
-        across = int((~inside & (verdict != "different")).sum())
-        lines = [
-            f"classes by average linkage on {self.metric}; their number by silhouette "
-            f"({self.clusters.silhouette.max():.2f})"
-        ]
-        if self.together is not None:
-            shaky = sorted(set(labels[self.stability < STABLE].tolist()))
-            found = ", ".join(map(str, shaky))
-            lines.append(
-                f"over {self.draws} draws "
-                + (
-                    f"not stable (mean co-assignment below .8): class {found}"
-                    if shaky
-                    else "all classes are stable (mean co-assignment .8 or more)"
-                )
-            )
-        if self.tested and within:
-            lines.append(
-                f"pairs within a class that are certainly different: {within:,}; such a class is a "
-                "neighbourhood, not one spectrum"
-            )
-        if self.tested and across:
-            lines.append(f"pairs across classes that are not certainly different: {across:,}")
-        return lines
-
-    def to_frame(self) -> pl.DataFrame:
-        """Return a row per experiment, by class."""
-        order = np.argsort(self.clusters.labels, kind="stable")
+    def _values(self) -> dict[str, Any]:
+        order, sure = np.argsort(self.clusters.labels, kind="stable"), self.certainty
 
         def pick(values: Sequence[Any]) -> list[Any]:
             return [values[i] for i in order]
 
         signs = zip(*self.signatures, strict=True)
-        kinds = ("relevant", "marginal", "irrelevant", "indeterminate")
-        return frame(
-            {
-                "class": self.clusters.labels[order],
-                "experiment": pick(self.experiments),
-                "label": pick(self.labels),
-                "differs": pick(self.differences),
-                "seeds": self.seeds[order],
-                "levels": pick(self.levels),
-                "groups": self.groups[order],
-                "stability": self.stability[order],
-                "stable": [None if np.isnan(s) else bool(s >= STABLE) for s in self._mean(order)],
-                **{kind: pick(values) for kind, values in zip(kinds, signs, strict=True)},
-            }
-        )
-
-    def pairs_frame(self) -> pl.DataFrame:
-        """Return a row per pair."""
-        pairs, labels = self.pairs, self.clusters.labels
-        return frame(
-            {
-                "a": [self.experiments[i] for i in pairs.first],
-                "b": [self.experiments[i] for i in pairs.second],
-                "label_a": [self.labels[i] for i in pairs.first],
-                "label_b": [self.labels[i] for i in pairs.second],
-                "distance": pairs.distance,
-                **pairs.columns,
-                "p": pairs.p,
-                "p_holm": pairs.p_holm,
-                "verdict": pairs.verdict,
-                "one_class": labels[pairs.first] == labels[pairs.second],
-            }
-        )
-
-    def plot(self) -> Figure:
-        """Draw the tree beside the co-assignment of experiments."""
-        from ..plots.classes import plot_classes
-
-        return plot_classes(self)
-
-    def _below(self) -> Sequence[str]:
-        return (*self.words(), *self.notes)
-
-    def _mean(self, order: Integers) -> Floats:
-        """Return the mean stability of its class for every experiment."""
-        labels = self.clusters.labels
-        means = {label: self.stability[labels == label].mean() for label in set(labels.tolist())}
-        return np.array([means[label] for label in labels[order].tolist()])
-
-    def _columns(self) -> dict[str, list[str]]:
-        order = np.argsort(self.clusters.labels, kind="stable").tolist()
         return {
-            "experiment": [self.names[i] for i in order],
-            "differs": [self.differences[i] for i in order],
-            "class": [str(self.clusters.labels[i]) for i in order],
-            "seeds": [str(self.seeds[i]) for i in order],
-            "levels": [self.levels[i] for i in order],
-            "stability": [number(self.stability[i], 2) for i in order],
-            "rel/mar/irr/ind": ["/".join(map(str, self.signatures[i])) for i in order],
+            "class": self.clusters.labels[order],
+            "experiment": pick(self.experiments),
+            "label": pick(self.labels),
+            "differs": pick(self.differences),
+            "seeds": self.seeds[order],
+            "levels": pick(self.levels),
+            "groups": self.groups[order],
+            "stability": None if sure is None else sure.stability[order],
+            "stable": None if sure is None else _stable(sure, self.clusters.labels)[order],
+            **{sign: pick(values) for sign, values in zip(SIGNS, signs, strict=True)},
+            "signature": ["/".join(map(str, counts)) for counts in pick(self.signatures)],
         }
+
+    @property
+    def pair_table(self) -> PairTable:
+        """The pairs of experiments as a result of their own."""
+        return PairTable(self)
+
+
+@dataclass(frozen=True, eq=False)
+class PairTable(Result):
+    """What is known of all pairs of experiments of a classification.
+
+    Attributes
+    ----------
+    classes : Classes
+        The classification.
+    """
+
+    classes: Classes
+
+    columns = (
+        Column("a", "One experiment."),
+        Column("b", "The other."),
+        Column("label_a", "Architecture and task of a."),
+        Column("label_b", "Architecture and task of b."),
+        Column("distance", "Distance by the criterion, which the notes name.", "", ".3g"),
+        Column("norm", "Of the difference of centred log eigenvalues.", "log, a level", ".4f"),
+        Column(
+            "bound",
+            "Margin within which all groups are certified equal.",
+            "log, a level",
+            ".4f",
+        ),
+        Column("depth", "L2 distance of spectra as functions of depth.", "log, a level", ".4f"),
+        Column("gamma_a", "Critical exponent of a.", "", ".3f"),
+        Column("gamma_b", "Critical exponent of b.", "", ".3f"),
+        Column("p", "Of one class.", "", ".2g"),
+        Column("p_holm", "p corrected for all pairs (Holm).", "", ".2g"),
+        Column("verdict", "same, different or undecided."),
+        Column("one_class", "Both are in one class."),
+    )
+    rows = "a row for every pair; norm, bound, depth and gamma where the criterion has them"
+
+    @property
+    def title(self) -> str:
+        """One line that says what this is."""
+        return self.classes.title
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the numbers alone do not say."""
+        return self.classes.notes
+
+    def _values(self) -> dict[str, Any]:
+        found, pairs = self.classes, self.classes.pairs
+        labels = found.clusters.labels
+        return {
+            "a": [found.experiments[i] for i in pairs.first],
+            "b": [found.experiments[i] for i in pairs.second],
+            "label_a": [found.labels[i] for i in pairs.first],
+            "label_b": [found.labels[i] for i in pairs.second],
+            "distance": pairs.distance,
+            **pairs.columns,
+            "p": pairs.p,
+            "p_holm": pairs.p_holm,
+            "verdict": pairs.verdict,
+            "one_class": labels[pairs.first] == labels[pairs.second],
+        }
+
+
+def _stable(sure: Certainty, labels: Integers) -> NDArray[np.bool_]:
+    """Tell for every experiment whether its class is stable in the mean."""
+    means = {label: sure.stability[labels == label].mean() for label in set(labels.tolist())}
+    return np.array([means[label] >= STABLE for label in labels.tolist()])
+
+
+def notes_of(found: Classes) -> tuple[str, ...]:
+    """Say what the evidence says, and what it does not."""
+    lines = []
+    if found.tested:
+        lines.append(
+            f"{counted(len(found.pairs.verdict), 'pair')}: {found.number_of('same'):,} same, "
+            f"{found.number_of('different'):,} different (Holm 5 %), "
+            f"{found.number_of('undecided'):,} undecided; undecided is not same: more seeds "
+            "decide"
+        )
+    lines += _about_classes(found)
+    lines.append(
+        "equal spectra are not equal tickets: they say nothing of which weights survive "
+        "(rgtool compare)"
+    )
+    if found.by == "signature":
+        lines.append("equal signs are not equal exponents: universality means the latter")
+    return tuple(lines)
+
+
+def _about_classes(found: Classes) -> list[str]:
+    if found.clusters.number == 1:
+        why = "no pair is certainly different" if found.tested else "all signatures are equal"
+        return [f"one class because {why}: that is not evidence that all are the same"]
+    labels = found.clusters.labels
+    inside = labels[found.pairs.first] == labels[found.pairs.second]
+    verdict = np.array(found.pairs.verdict)
+    within = int((inside & (verdict == "different")).sum())
+    across = int((~inside & (verdict != "different")).sum())
+    lines = [
+        f"classes by average linkage on {found.metric}; their number by silhouette "
+        f"({found.clusters.silhouette.max():.2f})"
+    ]
+    if found.certainty is not None:
+        shaky = sorted(set(labels[found.certainty.stability < STABLE].tolist()))
+        classes = ", ".join(map(str, shaky))
+        lines.append(
+            f"over {found.certainty.draws} draws "
+            + (
+                f"not stable (mean co-assignment below .8): class {classes}"
+                if shaky
+                else "all classes are stable (mean co-assignment .8 or more)"
+            )
+        )
+    if found.tested and within:
+        lines.append(
+            f"pairs within a class that are certainly different: {within:,}; such a class is a "
+            "neighbourhood, not one spectrum"
+        )
+    if found.tested and across:
+        lines.append(f"pairs across classes that are not certainly different: {across:,}")
+    return lines

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +19,12 @@ from ...schemas.errors import RgtoolError, UsageError, did_you_mean
 from ...store.counts import Counts
 from .. import flow
 from ..flow import UNIT
-from ..result import Result, frame, interval, number
+from ..result import Column, Result, ends
 from ..same_class import SameClass, same_class
 from ..stats.contrast import DRAWS
 from ..window import Window, choose_window
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from ...store import Store
 
 Floats = NDArray[np.float64]
@@ -75,6 +73,22 @@ class Semigroup(Result):
     comparison: SameClass
     notes: tuple[str, ...]
 
+    columns = (
+        Column("name", "The group."),
+        Column("exponent_a", "y of the first experiment.", "", "+z.3f"),
+        Column("exponent_b", "y of the second.", "", "+z.3f"),
+        Column(
+            "difference",
+            "ln eigenvalue for a step of 0.2, a minus b, centred over groups.",
+            "log, a level",
+            "+z.4f",
+        ),
+        *ends("low", "high", "its 95 % interval", "log, a level", "+z.4f"),
+        Column("p", "Of no difference, adjusted over groups (Holm).", "", ".2g"),
+        Column("equivalent", "The difference is certified to lie within the margin."),
+    )
+    rows = "a row for every group"
+
     @property
     def verdict(self) -> str:
         """`same`, `different` or `undecided`."""
@@ -89,33 +103,17 @@ class Semigroup(Result):
             f"prune {pb:g} levels {b[0]}:{b[1]}: {self.verdict}, p {self.comparison.p:.2g}"
         )
 
-    def to_frame(self) -> pl.DataFrame:
-        """Return a row per group; differences are in units of theta, centred over groups."""
+    def _values(self) -> dict[str, Any]:
         found = self.comparison
-        return frame(
-            {
-                "name": self.names,
-                "exponent_a": self.exponent_a,
-                "exponent_b": self.exponent_b,
-                "difference": found.d,
-                "low": found.low,
-                "high": found.high,
-                "p": found.p_group,
-                "equivalent": found.equivalent,
-            }
-        )
-
-    def _columns(self) -> dict[str, list[str]]:
-        found = self.comparison
-        ends = zip(found.low, found.high, strict=True)
         return {
-            self.by: list(self.names),
-            "exponent a": [number(value) for value in self.exponent_a],
-            "exponent b": [number(value) for value in self.exponent_b],
-            "difference": [number(value) for value in found.d],
-            "interval": [interval(*pair) for pair in ends],
-            "p (Holm)": [number(value) for value in found.p_group],
-            "equivalent": ["yes" if flag else "no" for flag in found.equivalent],
+            "name": self.names,
+            "exponent_a": self.exponent_a,
+            "exponent_b": self.exponent_b,
+            "difference": found.d,
+            "low": found.low,
+            "high": found.high,
+            "p": found.p_group,
+            "equivalent": found.equivalent,
         }
 
 

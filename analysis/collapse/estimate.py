@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...schemas.errors import RgtoolError, UsageError, did_you_mean
 from ..curves.family import ErrorCurve, Family, family_of, family_of_table
 from ..curves.scatter import Noise, noise_draws, noise_of
+from ..values import Refusal
 from .fit import Fit, best_collapse
 from .joint_law import JointLaw, fit_joint_law
 from .quality import curves_of
@@ -106,7 +107,7 @@ def collapse_of(
     origin = points[np.lexsort((log_density[points], *size[member[points]].T[::-1]))]
     deviations = noise_draws(curves, scatter, draws, generator)
     fit = best_collapse(used, [BOX] * len(axes), replicas=used.y + deviations[:, origin])
-    law, why = _law(family, curves, scatter, axes, fit, deviations)
+    law = _law(family, curves, scatter, axes, fit, deviations)
     return Collapse(
         label=family.task or "a table",
         over=axes,
@@ -117,7 +118,7 @@ def collapse_of(
         noise=scatter,
         above=above,
         verdict=_verdict(fit, scatter, noise),
-        notes=(*family.notes, *notes, *why, *_remarks(axes, fit, law, scatter, noise, above)),
+        notes=(*family.notes, *notes, *_notes(axes, fit, law, scatter, noise, above)),
     )
 
 
@@ -194,10 +195,10 @@ def _law(
     axes: tuple[str, ...],
     fit: Fit,
     deviations: Floats,
-) -> tuple[JointLaw | None, list[str]]:
+) -> JointLaw | Refusal:
     size = np.array([[getattr(c, name) for name in axes] for c in curves])
     try:
-        law = fit_joint_law(
+        return fit_joint_law(
             np.log(np.concatenate([c.density for c in curves])),
             np.log(np.concatenate([c.mean for c in curves])),
             noise.sigma,
@@ -209,8 +210,7 @@ def _law(
             deviations=deviations,
         )
     except RgtoolError as error:
-        return None, [f"no joint law: {error}"]
-    return law, []
+        return Refusal(str(error))
 
 
 def _verdict(fit: Fit, noise: Noise, assumed: float | None) -> str:
@@ -223,15 +223,15 @@ def _verdict(fit: Fit, noise: Noise, assumed: float | None) -> str:
     return fit.verdict
 
 
-def _remarks(
+def _notes(
     axes: tuple[str, ...],
     fit: Fit,
-    law: JointLaw | None,
+    law: JointLaw | Refusal,
     noise: Noise,
     assumed: float | None,
     above: float,
 ) -> list[str]:
-    notes = []
+    notes = [f"no joint law: {law.reason}"] if isinstance(law, Refusal) else []
     if not noise.measured:
         source = "one seed: errors of" if assumed is None else "as told, errors of"
         notes.append(f"{source} {noise.seed_sd:.1%} a seed are assumed, and quality hangs on them")
@@ -241,7 +241,7 @@ def _remarks(
     )
     if fit.quality < 0.5 and noise.measured:
         notes.append("S_min is below 0.5: errors are correlated along curves, or taken too large")
-    if law is None:
+    if isinstance(law, Refusal):
         return notes
     state = "rejected" if law.rejected else "not rejected"
     up = f"eps_up {law.error_up:.3g}"

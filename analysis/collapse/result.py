@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..curves.family import ErrorCurve
 from ..curves.scatter import Noise
-from ..result import Result, frame, interval, number
+from ..result import Column, Result, ends
+from ..values import Refusal
 from .fit import Fit
 from .joint_law import JointLaw
 from .quality import Curves
-
-if TYPE_CHECKING:
-    import polars as pl
-    from matplotlib.figure import Figure
 
 EXPONENT = {"width": "psi", "depth": "phi"}
 
@@ -37,8 +34,8 @@ class Collapse(Result):
         The points above the bar, as log error against log density, by size.
     fit : Fit
         The best collapse.
-    law : JointLaw or None
-        The law of Rosenfeld et al. 2021, fitted to all points; None where it cannot be.
+    law : JointLaw or Refusal
+        The law of Rosenfeld et al. 2021, fitted to all points, or why it cannot be.
     noise : Noise
         Scatter behind the errors of all points.
     above : float
@@ -54,11 +51,32 @@ class Collapse(Result):
     curves: tuple[ErrorCurve, ...]
     used: Curves
     fit: Fit
-    law: JointLaw | None
+    law: JointLaw | Refusal
     noise: Noise
     above: float
     verdict: str
     notes: tuple[str, ...]
+
+    columns = (
+        Column("exponent", "psi of the width, phi of the depth; gamma of the joint law."),
+        Column("method", "collapse, or joint law."),
+        Column("value", "The exponent.", "", "z.3f"),
+        *ends("low", "high", "its 95 % interval, over draws of the curves", "", "z.3f"),
+        *ends("rise_low", "rise_high", "where the quality rises by 1", "", "z.3f"),
+        Column(
+            "quality",
+            "S of Houdayer & Hartmann; of the joint law residuals over the scatter of a seed.",
+            "",
+            ".2f",
+        ),
+        Column(
+            "verdict",
+            "accepted or refused; of the joint law agrees, differs or rejected; of its gamma "
+            "fitted or at its bound.",
+        ),
+        Column("reason", "Why it is refused.", shown="wide"),
+    )
+    rows = "a row for every exponent and method"
 
     @property
     def accepted(self) -> bool:
@@ -77,7 +95,7 @@ class Collapse(Result):
         It does where it is not rejected and no exponent differs by over 1.96 standard errors, both
         errors added as if independent: they come from the same seeds, so this is lenient.
         """
-        if self.law is None:
+        if isinstance(self.law, Refusal):
             return None
         error = np.hypot(self.fit.draws.std(axis=0), self.law.error[: len(self.names)])
         apart = np.abs(self.fit.exponents - self.law.exponents)
@@ -92,28 +110,9 @@ class Collapse(Result):
             f"points above {self.above:g} eps_np; S_min {self.fit.quality:.2f}, {self.verdict}"
         )
 
-    def plot(self) -> Figure:
-        """Draw the curves before and after."""
-        from ..plots.collapse import plot_collapse
-
-        return plot_collapse(self)
-
-    def to_frame(self) -> pl.DataFrame:
-        """Return a row per exponent and method; what does not exist is null."""
+    def _values(self) -> dict[str, Any]:
         rows = self._rows()
-        columns = {name: [row[name] for row in rows] for name in rows[0]}
-        return frame({n: np.array(v) if isinstance(v[0], float) else v for n, v in columns.items()})
-
-    def _columns(self) -> dict[str, list[str]]:
-        rows = self._rows()
-        return {
-            "exponent": [row["exponent"] for row in rows],
-            "method": [row["method"] for row in rows],
-            "value": [number(row["value"]) for row in rows],
-            "interval": [interval(row["low"], row["high"]) for row in rows],
-            "S_min + 1": [interval(row["rise_low"], row["rise_high"]) for row in rows],
-            "verdict": [row["verdict"] for row in rows],
-        }
+        return {name: [row[name] for row in rows] for name in rows[0]}
 
     def _rows(self) -> list[dict[str, Any]]:
         fit, rows = self.fit, []
@@ -137,7 +136,7 @@ class Collapse(Result):
 
     def _law_rows(self) -> list[dict[str, Any]]:
         law = self.law
-        if law is None:
+        if isinstance(law, Refusal):
             return []
         values = [*law.exponents, law.gamma]
         ends = [

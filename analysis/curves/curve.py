@@ -79,7 +79,7 @@ class PruningCurve:
         Where the noise of the error comes from: `seeds`, `assumed` (one seed), `residuals` (means
         read off a figure).
     notes : tuple of str
-        What was done to the data; `cautions` says what one curve by itself does not tell.
+        What was done to the data; `lone_notes` say what one curve by itself does not tell.
     """
 
     name: str
@@ -125,7 +125,7 @@ class PruningCurve:
         return 0.0 if found < 1e-12 else found
 
     @property
-    def cautions(self) -> tuple[str, ...]:
+    def lone_notes(self) -> tuple[str, ...]:
         """What levels that lack seeds, or one seed alone, mean for `weight` and `relative_sd`."""
         notes = []
         ragged = int((self.runs < np.median(self.runs)).sum())

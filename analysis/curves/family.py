@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 SIZES = ("width", "depth")
-# Fields in which networks of several sizes may differ without a remark.
+# Fields in which networks of several sizes may differ without a note.
 _FREE = ("architecture", "prune", "rounding", "origin")
 
 

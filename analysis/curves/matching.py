@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...schemas.errors import RgtoolError
 from ...store.counts import Counts
-from ..result import Result, frame, interval, number
-
-if TYPE_CHECKING:
-    import polars as pl
+from ..result import Column, Result, ends
+from ..values import Estimate
 
 Floats = NDArray[np.float64]
 DEFINITION = (
@@ -32,18 +30,14 @@ class Matching(Result):
         Experiment, its architecture and task.
     runs : tuple of str
         The runs used.
-    level : int
-        The sparsest matching level.
-    density : float
-        Its density, mean over runs.
-    level_low, level_high : int or None
-        95 % interval of the level; None where one seed gives none.
-    density_low, density_high : float or None
-        The densities of these levels: `density_low` is that of `level_high`.
+    level : Estimate
+        The sparsest matching level, with its 95 % interval, NaN where one seed gives none.
+    density : Estimate
+        Its density, mean over runs; the low end is that of the high level.
     accuracy, dense_accuracy : float
         Mean test accuracy at the level, and at level 0.
-    std : float or None
-        Standard deviation of dense accuracy over seeds; None with one seed.
+    seed_std : float
+        Standard deviation of dense accuracy over seeds; NaN with one seed.
     notes : tuple of str
         The definition, and what the numbers alone do not say.
     """
@@ -51,16 +45,31 @@ class Matching(Result):
     experiment_id: str
     label: str
     runs: tuple[str, ...]
-    level: int
-    density: float
-    level_low: int | None
-    level_high: int | None
-    density_low: float | None
-    density_high: float | None
+    level: Estimate[float]
+    density: Estimate[float]
     accuracy: float
     dense_accuracy: float
-    std: float | None
+    seed_std: float
     notes: tuple[str, ...]
+
+    columns = (
+        Column("experiment_id", "The experiment.", shown="wide"),
+        Column("label", "Architecture and task.", shown="wide"),
+        Column("level", "The sparsest level that matches.", "levels"),
+        *ends("level_low", "level_high", "its 95 % interval", "levels", shown="if any"),
+        Column("density", "Density of the network there.", "", ".4f"),
+        *ends("density_low", "density_high", "its interval", "", ".4f", "if any"),
+        Column("accuracy", "Mean test accuracy there.", "fraction", ".4f"),
+        Column("dense_accuracy", "That of the dense network.", "fraction", ".4f"),
+        Column(
+            "seed_std",
+            "Standard deviation of dense accuracy over seeds.",
+            "fraction",
+            ".4f",
+            "if any",
+        ),
+    )
+    rows = "one row"
 
     @property
     def title(self) -> str:
@@ -68,25 +77,21 @@ class Matching(Result):
         seeds = f"{len(self.runs)} {'seed' if len(self.runs) == 1 else 'seeds'}"
         return f"matching density of {self.label} ({self.experiment_id}), {seeds}"
 
-    def to_frame(self) -> pl.DataFrame:
-        """Return one row; what does not exist is null."""
-        names = (
-            "experiment_id label level level_low level_high density density_low density_high "
-            "accuracy dense_accuracy std"
-        )
-        return frame({name: [getattr(self, name)] for name in names.split()})
-
-    def _columns(self) -> dict[str, list[str]]:
-        low = math.nan if self.density_low is None else self.density_low
-        high = math.nan if self.density_high is None else self.density_high
-        return {
-            "density": [number(self.density, 4)],
-            "interval": [interval(low, high, 4)],
-            "level": [str(self.level)],
-            "accuracy": [number(self.accuracy, 4)],
-            "dense accuracy": [number(self.dense_accuracy, 4)],
-            "seed std": ["-" if self.std is None else number(self.std, 4)],
+    def _values(self) -> dict[str, Any]:
+        values = {
+            "experiment_id": self.experiment_id,
+            "label": self.label,
+            "level": self.level.value,
+            "level_low": self.level.low,
+            "level_high": self.level.high,
+            "density": self.density.value,
+            "density_low": self.density.low,
+            "density_high": self.density.high,
+            "accuracy": self.accuracy,
+            "dense_accuracy": self.dense_accuracy,
+            "seed_std": self.seed_std,
         }
+        return {name: [value] for name, value in values.items()}
 
 
 def matching_level(accuracy: ArrayLike) -> int:
@@ -171,25 +176,27 @@ def matching_density(
     accuracy = counts.accuracy[np.ix_(runs, levels)]
     density = (counts.kept[np.ix_(runs, levels)].sum(axis=-1) / counts.total.sum()).mean(axis=0)
     found = matching_level(accuracy)
-    low = high = None
+    bounds: tuple[int, int] | None = None
     if len(runs) > 1:
         drawn = matching_draws(accuracy, draws, np.random.default_rng(rng))
-        low, high = (int(end) for end in np.quantile(drawn, (0.025, 0.975), method="inverted_cdf"))
+        low, high = np.quantile(drawn, (0.025, 0.975), method="inverted_cdf")
+        bounds = int(low), int(high)
     return Matching(
         experiment_id=counts.experiment_id,
         label=counts.label,
         runs=tuple(counts.runs[i] for i in runs),
-        level=int(levels[found]),
-        density=float(density[found]),
-        level_low=None if low is None else int(levels[low]),
-        level_high=None if high is None else int(levels[high]),
-        density_low=None if high is None else float(density[high]),
-        density_high=None if low is None else float(density[low]),
+        level=_estimate(levels, found, bounds),
+        density=_estimate(density, found, bounds and bounds[::-1]),
         accuracy=float(accuracy[:, found].mean()),
         dense_accuracy=float(accuracy[:, 0].mean()),
-        std=float(_std(accuracy[:, 0])) if len(runs) > 1 else None,
-        notes=(DEFINITION, *_notes(counts, runs, levels, accuracy, found, high)),
+        seed_std=_std(accuracy[:, 0]) if len(runs) > 1 else math.nan,
+        notes=(DEFINITION, *_notes(counts, runs, levels, accuracy, found, bounds and bounds[1])),
     )
+
+
+def _estimate(values: NDArray[Any], found: int, bounds: tuple[int, int] | None) -> Estimate[float]:
+    low, high = (math.nan, math.nan) if bounds is None else (values[end].item() for end in bounds)
+    return Estimate(values[found].item(), low, high)
 
 
 def _std(dense: Floats) -> float:

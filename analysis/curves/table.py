@@ -140,10 +140,10 @@ def check_fractions(where: str, what: str, values: Floats) -> None:
     if wrong.any():
         row = int(wrong.argmax())
         percent = values.max() > 1 and values.min() >= 0
-        advice = "these look like percentages: divide by 100" if percent else "mend the data"
+        cure = "these look like percentages: divide by 100" if percent else "mend the data"
         raise RgtoolError(
             f"{where}, row {row + 1}: {what} is {values[row]:g}, a fraction of 1 is expected: "
-            f"{advice}"
+            f"{cure}"
         )
 
 

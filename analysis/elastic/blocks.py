@@ -196,9 +196,10 @@ def of_counts(counts: Counts, window: tuple[int, int] | None = None) -> NormalBl
         empty = ((early == 0) & counts.recorded[:, : early.shape[1], None]).any(axis=1)
         _check_alive(np.where(empty.any(axis=0), 0.0, 1.0), counts.names, counts.label)
     spectrum = spectrum_of(counts, window)
-    _check_alive(spectrum.eigenvalue, spectrum.names, counts.label)
+    growth = spectrum.eigenvalue.value
+    _check_alive(growth, spectrum.names, counts.label)
     scale = _scale(counts, spectrum)
-    theta = _stages(scale * np.log(spectrum.eigenvalue), spectrum.names, stack, counts.label)
+    theta = _stages(scale * np.log(growth), spectrum.names, stack, counts.label)
     return NormalBlocks(
         counts.experiment_id,
         counts.recipe.architecture,
@@ -257,7 +258,7 @@ def check_window(window: tuple[int, int] | None, several: Sequence[NormalBlocks]
         )
 
 
-def own_remarks(one: NormalBlocks) -> list[str]:
+def own_notes(one: NormalBlocks) -> list[str]:
     """Say what the numbers of an experiment alone do not say."""
     if not isinstance(one.spectrum, Spectrum):
         return []

@@ -23,10 +23,10 @@ from .blocks import (
     check_window,
     differences,
     normal_blocks,
-    own_remarks,
+    own_notes,
 )
 from .maps import Candidates, Kind, as_transform, candidates
-from .result import Match
+from .result import Match, side_by_side
 from .scores import (
     LEVEL,
     MARGIN,
@@ -117,7 +117,7 @@ def match_of(
     order = np.argsort(np.round(costs / TIE), kind="stable")
     probability, used, about = _probabilities(source, target, found, scoring, draws, rng)
     apart, apart_value = _apart(source, target, found, scoring)
-    return Match(
+    result = Match(
         source=source,
         target=target,
         scoring=scoring,
@@ -141,11 +141,12 @@ def match_of(
             *about,
             *_most_often(found, probability, order),
             *_apart_note(apart, apart_value, scoring, len(found)),
-            *own_remarks(source),
-            *own_remarks(target),
+            *own_notes(source),
+            *own_notes(target),
             *differences([source, target]),
         ),
     )
+    return replace(result, notes=(*side_by_side(result), *result.notes))
 
 
 def _goal(target: NormalBlocks) -> Stages:

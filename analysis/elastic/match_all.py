@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from ...schemas.transform import Transform
 from ...store import PublishedSpectrum, published, published_names
 from ...store.counts import Counts
 from ...store.inventory import empty_store
-from ..result import Result, frame, number
+from ..result import Column, Result
 from .blocks import (
     NormalBlocks,
     Stages,
@@ -24,16 +24,14 @@ from .blocks import (
     normal_blocks,
     of_counts,
     of_published,
-    own_remarks,
+    own_notes,
 )
 from .maps import Candidates, Kind, candidates
 from .match import DRAWS, about_draws, affordable, drawn_costs, no_draws, weights_of
+from .result import MOST, SCORE_COLUMNS
 from .scores import LEVEL, MARGIN, TIE, Score, Scoring, first_share, scores
 
 if TYPE_CHECKING:
-    import polars as pl
-    from matplotlib.figure import Figure
-
     from ...store import Store
 
 Floats = NDArray[np.float64]
@@ -100,6 +98,20 @@ class MatchAll(Result):
     draws: int
     notes: tuple[str, ...]
 
+    columns = (
+        Column("target", "Where tickets are to be used."),
+        Column("source", "Where they are found."),
+        Column("rank", "Of the source among those of the target; ties share the best."),
+        *SCORE_COLUMNS,
+        Column("probability", "Share of draws that put the source first.", "", ".3f", "if any"),
+        Column("transform", "The best map."),
+        Column("family", "Kind of map."),
+        Column("published", "Its name in Chen et al. 2021c.", shown="if any"),
+        Column("maps", "Maps that it is the best of."),
+    )
+    rows = "a row for every pair, by target; of the scores the one that pairs are ranked by"
+    most = MOST
+
     @property
     def names(self) -> tuple[str, ...]:
         """A short unique name for each experiment."""
@@ -125,47 +137,19 @@ class MatchAll(Result):
             out[pair.source, pair.target] = pair.value
         return out
 
-    def plot(self) -> Figure:
-        """Draw the matrix of scores."""
-        from ..plots.match import plot_match_all
-
-        return plot_match_all(self)
-
-    def to_frame(self) -> pl.DataFrame:
-        """Return a row per pair; what does not exist is null."""
+    def _values(self) -> dict[str, Any]:
         names = self.names
-        return frame(
-            {
-                "target": [names[pair.target] for pair in self.pairs],
-                "source": [names[pair.source] for pair in self.pairs],
-                "rank": [pair.rank for pair in self.pairs],
-                self.scoring.score: np.array([pair.value for pair in self.pairs]),
-                "probability": np.array([pair.probability for pair in self.pairs]),
-                "transform": [str(pair.transform) for pair in self.pairs],
-                "family": [pair.family for pair in self.pairs],
-                "published": [pair.published or None for pair in self.pairs],
-                "maps": [pair.tried for pair in self.pairs],
-            }
-        )
-
-    def _below(self) -> Sequence[str]:
-        return (*self._first(), *self.notes)
-
-    def _columns(self) -> dict[str, list[str]]:
-        names, matrix = self.names, self.matrix
-        columns = {"from \\ to": list(names)}
-        for target, name in enumerate(names):
-            columns[name] = [number(value, 4) for value in matrix[:, target]]
-        return columns
-
-    def _first(self) -> list[str]:
-        names = self.names
-        return [
-            f"{names[pair.target]}: from {names[pair.source]} by {pair.transform}"
-            + (f", P(first) {pair.probability:.2f}" if np.isfinite(pair.probability) else "")
-            for pair in self.pairs
-            if pair.rank == 1
-        ]
+        return {
+            "target": [names[pair.target] for pair in self.pairs],
+            "source": [names[pair.source] for pair in self.pairs],
+            "rank": [pair.rank for pair in self.pairs],
+            self.scoring.score: [pair.value for pair in self.pairs],
+            "probability": [pair.probability for pair in self.pairs],
+            "transform": [str(pair.transform) for pair in self.pairs],
+            "family": [pair.family for pair in self.pairs],
+            "published": [pair.published or None for pair in self.pairs],
+            "maps": [pair.tried for pair in self.pairs],
+        }
 
 
 def match_all(
@@ -259,7 +243,7 @@ def match_all_of(
             *dict.fromkeys(note for found in between.values() for note in found.notes),
             *(about_draws(sides, count, draws, "source") if known else []),
             *([] if all(one.can_draw for one in sides) else [no_draws(sides)]),
-            *(note for one in sides for note in own_remarks(one)),
+            *(note for one in sides for note in own_notes(one)),
             *differences(sides),
             *notes,
         ),

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...schemas.transform import Transform
-from ..result import Result, frame, number
+from ..result import Column, Result
 from .blocks import NormalBlocks, Stages
 from .maps import Kind
-from .scores import SCORES, Scoring, push
-
-if TYPE_CHECKING:
-    import polars as pl
-    from matplotlib.figure import Figure
+from .scores import Scoring, push
 
 Floats = NDArray[np.float64]
-_SHOWN = 10  # transforms in a summary
+MOST = 20  # maps that people are shown
+SCORE_COLUMNS = (
+    Column("w1", "Distance of the sorted log eigenvalues.", "log, a level", ".4f", "if any"),
+    Column("position", "The same block by block.", "log, a level", ".4f", "if any"),
+    Column(
+        "signature",
+        "Distance of the counts of relevant, marginal and irrelevant blocks.",
+        "",
+        ".4f",
+        "if any",
+    ),
+    Column("density", "Log of transformed over target survivors.", "log", "z.4f", "if any"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +82,17 @@ class Match(Result):
     apart_value: float
     notes: tuple[str, ...]
 
+    columns = (
+        Column("rank", "From 1; maps that tie share the best of their ranks.", shown="if any"),
+        Column("transform", "source blocks : target blocks of every stage."),
+        Column("family", "Kind of map."),
+        Column("published", "Its name in Chen et al. 2021c.", shown="if any"),
+        *SCORE_COLUMNS,
+        Column("probability", "Share of draws that put it first.", "", ".3f", "if any"),
+    )
+    rows = "a row for every map, best first"
+    most = MOST
+
     @property
     def ranked(self) -> bool:
         """Whether the transforms are ranked: not where the target has nothing to be held to."""
@@ -101,51 +119,28 @@ class Match(Result):
             for theta, one in zip(self.source.theta, maps, strict=True)
         )
 
-    def side_by_side(self) -> tuple[str, ...]:
-        """Return a line per stage: eigenvalues of the source, of the first map, of the target."""
-        made, wanted = self.pushed() if self.ranked else (), self.target.eigenvalue
-        lines = []
-        for i, stage in enumerate(self.source.stack.stages):
-            parts = [("source", self.source.eigenvalue[i])]
-            parts += [("first", made[i])] if made else []
-            parts += [("target", wanted[i])] if wanted else []
-            texts = (f"{name} {' '.join(f'{v:.3f}' for v in values)}" for name, values in parts)
-            lines.append(f"stage {stage.name}: {'; '.join(texts)}")
-        return tuple(lines)
-
-    def plot(self) -> Figure:
-        """Draw source and target side by side, stage by stage, and what the best map makes."""
-        from ..plots.match import plot_match
-
-        return plot_match(self)
-
-    def to_frame(self) -> pl.DataFrame:
-        """Return a row per transform; what does not exist is null."""
-        return frame(
-            {
-                "rank": [int(rank) if math.isfinite(rank) else None for rank in self.rank],
-                "transform": [str(transform) for transform in self.transforms],
-                "family": self.family,
-                "published": [name or None for name in self.published],
-                "w1": self.w1,
-                "position": self.position,
-                "signature": self.signature,
-                "density": self.density,
-                "probability": self.probability,
-            }
-        )
-
-    def _below(self) -> Sequence[str]:
-        return (*self.side_by_side(), *self.notes)
-
-    def _columns(self) -> dict[str, list[str]]:
-        shown = slice(_SHOWN)
-        named = zip(self.family[shown], self.published[shown], strict=True)
-        numbers = {name: getattr(self, name)[shown] for name in SCORES}
+    def _values(self) -> dict[str, Any]:
         return {
-            "transform": [str(transform) for transform in self.transforms[shown]],
-            "family": [f"{family} ({name})" if name else family for family, name in named],
-            "rank": [number(value, 0) for value in self.rank[shown]],
-            **{name: [number(v, 4) for v in values] for name, values in numbers.items()},
-            "P(first)": [number(value) for value in self.probability[shown]],
+            "rank": [int(rank) if math.isfinite(rank) else None for rank in self.rank],
+            "transform": [str(transform) for transform in self.transforms],
+            "family": self.family,
+            "published": [name or None for name in self.published],
+            "w1": self.w1,
+            "position": self.position,
+            "signature": self.signature,
+            "density": self.density,
+            "probability": self.probability,
         }
+
+
+def side_by_side(found: Match) -> tuple[str, ...]:
+    """Return a line per stage: eigenvalues of the source, of the first map, of the target."""
+    made, wanted = found.pushed() if found.ranked else (), found.target.eigenvalue
+    lines = []
+    for i, stage in enumerate(found.source.stack.stages):
+        parts = [("source", found.source.eigenvalue[i])]
+        parts += [("first", made[i])] if made else []
+        parts += [("target", wanted[i])] if wanted else []
+        texts = (f"{name} {' '.join(f'{v:.3f}' for v in values)}" for name, values in parts)
+        lines.append(f"stage {stage.name}: {'; '.join(texts)}")
+    return tuple(lines)

@@ -12,12 +12,13 @@ from ...schemas.errors import RgtoolError, UsageError, did_you_mean
 from ..curves.curve import ABOVE_CHANCE, ASSUMED_SD, PruningCurve, find_curve
 from ..curves.table import check_chance
 from ..spectrum.verdicts import ALPHA
+from ..values import Estimate, Refusal
 from .fit import Fit, Problem, fit, refit
-from .gates import Noise, judge, noise_of, other_form, rises, sparse_slope
+from .gates import NO_NOISE, Noise, judge, noise_of, other_form, rises, sparse_slope
 from .paper import TIGHT, paper_fit
 from .power_law import G_BOUNDS, LOG_D_HI, LOG_G, A, from_eq14, log_error
 from .profile import profile
-from .result import Gamma, GammaMethod, Plateau, nothing
+from .result import Fitted, Gamma, GammaMethod, Plateau
 
 if TYPE_CHECKING:
     from ...store import Store
@@ -96,7 +97,7 @@ def gamma_of(
         plateau = "free"
     problem = problem_of(curve, chance, plateau)
     if flat := _flat(curve):
-        return replace(_refused(curve, plateau, flat), method=method)
+        return _refused(curve, method, plateau, flat)
     if method == "paper":
         return _by_paper(curve)
     best = fit(problem)
@@ -106,6 +107,7 @@ def gamma_of(
         rise = float(problem.log_error.max() - problem.log_error.min())
         return _refused(
             curve,
+            method,
             plateau,
             f"the error never leaves its plateau: all of it lies within {100 * rise:.1f} %, and a "
             f"constant fits as well (p {p:.2g}); prune further",
@@ -119,27 +121,23 @@ def gamma_of(
         curve=curve,
         method=method,
         plateau=plateau,
-        theta=best.theta,
-        estimate=found.estimate,
-        low=found.low,
-        high=found.high,
-        onset=onset.estimate,
-        onset_low=onset.low,
-        onset_high=onset.high,
-        boot_low=boot[0],
-        boot_high=boot[1],
+        fitted=Fitted(
+            theta=best.theta,
+            exponent=Estimate(found.estimate, found.low, found.high),
+            onset=Estimate(onset.estimate, onset.low, onset.high),
+            boot=boot,
+            rise=rise,
+            rms=best.rms,
+            verdict=verdict,
+            reason=reason,
+            fit=best,
+            profile=found,
+            onset_profile=onset,
+        ),
         slope=sparse_slope(curve),
-        rise=rise,
         noise=noise,
-        rms=best.rms,
-        verdict=verdict,
-        reason=reason,
-        fit=best,
-        profile=found,
-        onset_profile=onset,
-        notes=(*curve.notes, *curve.cautions),
     )
-    return replace(result, notes=(*result.notes, *_remarks(result)))
+    return _noted(result)
 
 
 def problem_of(curve: PruningCurve, chance: float | None, plateau: Plateau) -> Problem:
@@ -202,33 +200,13 @@ def _flat(curve: PruningCurve) -> str:
 
 
 def _refused(
-    curve: PruningCurve, plateau: Plateau, reason: str, noise: Noise | None = None
+    curve: PruningCurve,
+    method: GammaMethod,
+    plateau: Plateau,
+    reason: str,
+    noise: Noise = NO_NOISE,
 ) -> Gamma:
-    no = float("nan")
-    return Gamma(
-        curve=curve,
-        method="profile",
-        plateau=plateau,
-        theta=nothing(),
-        estimate=no,
-        low=no,
-        high=no,
-        onset=no,
-        onset_low=no,
-        onset_high=no,
-        boot_low=no,
-        boot_high=no,
-        slope=sparse_slope(curve),
-        rise=no,
-        noise=noise or Noise(no, no),
-        rms=no,
-        verdict="refused",
-        reason=reason,
-        fit=None,
-        profile=None,
-        onset_profile=None,
-        notes=(*curve.notes, *curve.cautions),
-    )
+    return _noted(Gamma(curve, method, plateau, Refusal(reason), sparse_slope(curve), noise))
 
 
 def _by_paper(curve: PruningCurve) -> Gamma:
@@ -238,41 +216,31 @@ def _by_paper(curve: PruningCurve) -> Gamma:
     theta = from_eq14(found.parameters)
     g = -found.parameters.gamma
     half = t_quantile(len(curve.density) - 4, 1 - ALPHA) * found.gamma_sd
-    residuals = np.log(curve.mean) - log_error(np.log(curve.density), theta)
-    rms = float(np.sqrt(np.mean(residuals**2)))
-    no = float("nan")
-    base = _refused(curve, "free", "")
-    return replace(
-        base,
-        method="paper",
+    # What leaves the range that was searched has no end.
+    low = g - half if g - half > G_BOUNDS[0] else 0.0
+    high = g + half if g + half < G_BOUNDS[1] else np.inf
+    curve_at = log_error(np.log(curve.density), theta)
+    rms = float(np.sqrt(np.mean((np.log(curve.mean) - curve_at) ** 2)))
+    fitted = Fitted(
         theta=theta,
-        estimate=g,
-        # What leaves the range that was searched has no end.
-        low=g - half if g - half > G_BOUNDS[0] else 0.0,
-        high=g + half if g + half < G_BOUNDS[1] else np.inf,
-        onset=found.parameters.p,
-        onset_low=no,
-        onset_high=no,
-        rise=float(log_error(np.log(curve.density), theta)[-1] - theta[A]),
-        noise=noise_of(curve, rms),
+        exponent=Estimate(g, low, high),
+        onset=Estimate(found.parameters.p, np.nan, np.nan),
+        boot=None,
+        rise=float(curve_at[-1] - theta[A]),
         rms=rms,
         verdict="ungated",
         reason="eq. 14 as curve_fit has it, without gates",
-        notes=(
-            *base.notes,
-            f"{curve.name}: method paper: errors on the linear scale, four free parameters, eps_np "
-            f"within {100 * TIGHT:.0f} % of the three densest levels; the interval is from the "
-            "covariance",
-        ),
     )
+    noise = noise_of(curve, rms)
+    return _noted(Gamma(curve, "paper", "free", fitted, sparse_slope(curve), noise))
 
 
 def _bootstrap(
     curve: PruningCurve, best: Fit, rng: np.random.Generator, draws: int
-) -> tuple[float, float]:
-    """Return the percentile interval of g over resampled seeds; NaN below five seeds."""
+) -> Estimate[float] | None:
+    """Return g with its percentile interval over resampled seeds; None below five seeds."""
     if curve.seeds < _LEAST_SEEDS or draws < 1:
-        return float("nan"), float("nan")
+        return None
     chosen = rng.integers(curve.seeds, size=(draws, curve.seeds))
     has = np.isfinite(curve.error)
     total = np.where(has, curve.error, 0.0)[chosen].sum(axis=1)
@@ -282,33 +250,58 @@ def _bootstrap(
     low, high = np.quantile(g, [ALPHA / 2, 1 - ALPHA / 2])
     inner = np.exp([1e-6, -1e-6]) * G_BOUNDS  # draws at a bound, either one, give no end
     bounded = [bool(inner[0] < end < inner[1]) for end in (low, high)]
-    return (float(low) if bounded[0] else 0.0), (float(high) if bounded[1] else np.inf)
+    return Estimate(
+        float(np.exp(best.theta[LOG_G])),
+        float(low) if bounded[0] else 0.0,
+        float(high) if bounded[1] else np.inf,
+    )
 
 
-def _remarks(result: Gamma) -> list[str]:
-    """Say what the numbers alone do not."""
-    name, notes = result.name, []
-    if result.curve.noise == "seeds" and result.curve.relative_sd == 0:
+def _noted(result: Gamma) -> Gamma:
+    """Add what the numbers alone do not say."""
+    curve, one = result.curve, result.fitted
+    of_fit = () if isinstance(one, Refusal) else _notes(curve, one)
+    return replace(
+        result,
+        notes=(
+            f"{result.name}: {result.verdict}: {result.reason}",
+            *curve.notes,
+            *curve.lone_notes,
+            *of_fit,
+        ),
+    )
+
+
+def _notes(curve: PruningCurve, one: Fitted) -> list[str]:
+    name, notes = curve.name, []
+    if one.verdict == "ungated":
+        return [
+            f"{name}: method paper: errors on the linear scale, four free parameters, eps_np "
+            f"within {100 * TIGHT:.0f} % of the three densest levels; the interval is from the "
+            "covariance"
+        ]
+    if curve.noise == "seeds" and curve.relative_sd == 0:
         notes.append(
             f"{name}: all seeds have the same errors, as copies of one run do: a relative sd of "
             f"{100 * ASSUMED_SD:.1f} % is assumed"
         )
-    if result.onset > 1:
+    if one.onset.value > 1:
         notes.append(
-            f"{name}: the onset lies at {result.onset:.2g}, above density 1: the error rises from "
-            "the first pruning on, its plateau is extrapolated"
+            f"{name}: the onset lies at {one.onset.value:.2g}, above density 1: the error rises "
+            "from the first pruning on, its plateau is extrapolated"
         )
-    share = result.steepest / result.estimate
+    steepest = one.steepest(curve.density)
+    share = steepest / one.exponent.value
     if share < 0.7:
         notes.append(
-            f"{name}: within the data the curve is nowhere steeper than {result.steepest:.2f}: "
+            f"{name}: within the data the curve is nowhere steeper than {steepest:.2f}: "
             f"{100 * (1 - share):.0f} % of the exponent is extrapolation by the form of the curve"
         )
-    if result.fit is not None and result.fit.agreeing < 3:
+    if one.fit is not None and one.fit.agreeing < 3:
         notes.append(
-            f"{name}: {result.fit.agreeing} of {result.fit.starts} starts reach the best fit: "
+            f"{name}: {one.fit.agreeing} of {one.fit.starts} starts reach the best fit: "
             "others end in worse minima"
         )
-    if result.curve.mean.max() > result.eps_dag:
+    if curve.mean.max() > one.eps_dag:
         notes.append(f"{name}: some errors lie above the plateau, by noise as it seems")
     return notes

@@ -1,4 +1,4 @@
-"""When an exponent may be quoted: the gates, in words, and what needs no model."""
+"""When an exponent may be quoted: the gates, and what needs no model."""
 
 from __future__ import annotations
 
@@ -32,6 +32,9 @@ class Noise(NamedTuple):
 
     seed_sd: float
     mean_sd: float
+
+
+NO_NOISE = Noise(np.nan, np.nan)
 
 
 class Slope(NamedTuple):

@@ -1,24 +1,21 @@
-"""The critical exponent of one error curve, or why none can be quoted."""
+"""The critical exponents of error curves, or why none can be quoted."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...schemas.words import counted
 from ..curves.curve import PruningCurve
-from ..result import Result, frame, interval
+from ..result import Column, Result, ends
+from ..values import NOTHING, Estimate, Refusal
 from .fit import Fit
 from .gates import GammaVerdict, Noise, Slope
 from .power_law import LOG_PLATEAU, A, Eq14, local_slope, log_d_lo, to_eq14
 from .profile import Profile, unbounded
-
-if TYPE_CHECKING:
-    import polars as pl
-    from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
 GammaMethod = Literal["profile", "paper"]
@@ -26,76 +23,42 @@ Plateau = Literal["chance", "free"]
 
 
 @dataclass(frozen=True, eq=False)
-class Gamma(Result):
-    """A critical exponent with interval, onset and verdict. Numbers are NaN where there is none.
+class Fitted:
+    """A curve that was fitted, and what the gates say of it.
 
     Attributes
     ----------
-    curve : PruningCurve
-        The data.
-    method : str
-        `profile`, or `paper`: eq. 14 by curve_fit.
-    plateau : str
-        Whether the error of the sparsest end was fixed at `chance`, or `free`.
     theta : array, shape (4,)
         Parameters of `critical`: a, log g, log d_hi, log eps_dag.
-    estimate, low, high : float
-        g = |gamma| of the fit and its 95 % interval; 0 and infinity where it is unbounded.
-    onset, onset_low, onset_high : float
+    exponent : Estimate
+        g = |gamma| and its 95 % interval; 0 and infinity where it is unbounded.
+    onset : Estimate
         d_hi: the density at which the error leaves that of the dense network.
-    boot_low, boot_high : float
-        Interval of g from a bootstrap of the seeds, from five seeds on.
-    slope : Slope
-        -d log eps / d log d at the sparse end, without a model.
+    boot : Estimate or None
+        g with the interval of a bootstrap of the seeds, from five seeds on.
     rise : float
         Log of the fitted error at the least density over eps_np.
-    noise : Noise
-        Relative sd of the error, of a seed and of a mean.
     rms : float
         Root mean square of the residuals of log error.
     verdict, reason : str
-        `quoted`, `not quoted`, `model rejected`, `refused` (nothing was fitted) or, by method
-        `paper`, `ungated`; and why.
+        `quoted`, `not quoted`, `model rejected` or, by method `paper`, `ungated`; and why.
     fit : Fit or None
         The fit behind it.
     profile, onset_profile : Profile or None
         Profiles of g and d_hi.
-    notes : tuple of str
-        What the numbers alone do not say.
     """
 
-    curve: PruningCurve
-    method: GammaMethod
-    plateau: Plateau
     theta: Floats
-    estimate: float
-    low: float
-    high: float
-    onset: float
-    onset_low: float
-    onset_high: float
-    boot_low: float
-    boot_high: float
-    slope: Slope
+    exponent: Estimate[float]
+    onset: Estimate[float]
+    boot: Estimate[float] | None
     rise: float
-    noise: Noise
     rms: float
     verdict: GammaVerdict
     reason: str
-    fit: Fit | None
-    profile: Profile | None
-    onset_profile: Profile | None
-    notes: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """What the curve was called."""
-        return self.curve.name
-
-    @property
-    def gamma(self) -> float:
-        """|gamma| where the gates let it be quoted, else NaN."""
-        return self.estimate if self.verdict in ("quoted", "ungated") else float("nan")
+    fit: Fit | None = None
+    profile: Profile | None = None
+    onset_profile: Profile | None = None
 
     @property
     def eps_np(self) -> float:
@@ -112,14 +75,106 @@ class Gamma(Result):
         """Density below which the error is eps_dag."""
         return float(np.exp(log_d_lo(self.theta)))
 
-    @property
-    def steepest(self) -> float:
-        """Largest slope -d log eps / d log d of the fitted curve within the data."""
-        return float(local_slope(np.log(self.curve.density), self.theta).max())
+    def steepest(self, density: Floats) -> float:
+        """Return the largest slope -d log eps / d log d of the curve at these densities."""
+        return float(local_slope(np.log(density), self.theta).max())
 
     def eq14(self, sign: int = -1) -> Eq14:
         """Return the parameters of eq. 14 with gamma negative (p = d_hi) or positive (p = d_lo)."""
         return to_eq14(self.theta, sign)
+
+
+@dataclass(frozen=True, eq=False)
+class Gamma(Result):
+    """A critical exponent with interval, onset and verdict, or the reason why there is none.
+
+    Attributes
+    ----------
+    curve : PruningCurve
+        The data.
+    method : str
+        `profile`, or `paper`: eq. 14 by curve_fit.
+    plateau : str
+        Whether the error of the sparsest end was fixed at `chance`, or `free`.
+    fitted : Fitted or Refusal
+        What was fitted, or why nothing was.
+    slope : Slope
+        -d log eps / d log d at the sparse end, without a model.
+    noise : Noise
+        Relative sd of the error, of a seed and of a mean.
+    notes : tuple of str
+        Verdict and reason, and what the numbers alone do not say.
+    """
+
+    curve: PruningCurve
+    method: GammaMethod
+    plateau: Plateau
+    fitted: Fitted | Refusal
+    slope: Slope
+    noise: Noise
+    notes: tuple[str, ...] = ()
+
+    columns = (
+        Column("experiment", "What the curve is called."),
+        Column("label", "Architecture and task.", shown="wide"),
+        Column("gamma", "The critical exponent, where the gates let it be quoted.", "", ".3f"),
+        Column("estimate", "That of the fit, quoted or not.", "", ".3f"),
+        *ends("low", "high", "its 95 % interval, by profile likelihood", "", ".3f"),
+        Column("unbounded", "On which side the interval has no end.", shown="if any"),
+        *ends(
+            "boot_low", "boot_high", "its interval by bootstrap of five seeds or more", "", ".3f",
+            "if any",
+        ),
+        Column("onset", "d_hi, where the error leaves that of the dense one.", "density", ".3f"),
+        *ends("onset_low", "onset_high", "its 95 % interval", "density", ".3f", "if any"),
+        Column("slope", "-dlog eps/dlog d at the sparse end, without a model.", "", "z.3f"),
+        *ends("slope_low", "slope_high", "its 95 % interval", "", "z.3f", "wide"),
+        Column("steepest", "The largest slope of the fit within the data.", "", ".3f", "wide"),
+        Column("eps_np", "Error of the dense network, as fitted.", "", ".3f", "wide"),
+        Column("eps_dag", "Error of the plateau at the sparsest end.", "", ".3f", "wide"),
+        Column("plateau", "chance: fixed at the error of guessing; free: fitted.", shown="wide"),
+        Column("d_lo", "Where the error reaches the plateau.", "density", ".3f", "wide"),
+        Column("gamma_negative", "gamma of eq. 14, written negative.", "", ".3f", "wide"),
+        Column("p_negative", "p of eq. 14 with it.", "density", ".3f", "wide"),
+        Column("gamma_positive", "gamma of eq. 14, written positive.", "", ".3f", "wide"),
+        Column("p_positive", "p of eq. 14 with it.", "density", ".3f", "wide"),
+        Column("rise", "Fitted error at the least density over eps_np.", "log", "z.3f", "wide"),
+        Column("signal", "rise over noise.", "", "z.1f"),
+        Column("noise", "Relative standard deviation of a mean error.", "", ".3f", "wide"),
+        Column("seed_sd", "That of one seed's error.", "", ".3f", "wide"),
+        Column("rms", "Root mean square of the residuals of log error.", "log", ".3f", "wide"),
+        Column("seeds", "Runs of the curve.", shown="wide"),
+        Column("levels", "Densities of the curve.", shown="wide"),
+        Column("method", "profile, or paper.", shown="wide"),
+        Column("verdict", "quoted, not quoted, model rejected, refused, or ungated."),
+        Column("reason", "Why.", shown="wide"),
+    )  # fmt: skip
+    rows = "a row for every curve"
+
+    @property
+    def name(self) -> str:
+        """What the curve was called."""
+        return self.curve.name
+
+    @property
+    def verdict(self) -> GammaVerdict:
+        """`refused` where nothing was fitted, else that of the gates."""
+        return "refused" if isinstance(self.fitted, Refusal) else self.fitted.verdict
+
+    @property
+    def reason(self) -> str:
+        """Why the verdict is what it is."""
+        return self.fitted.reason
+
+    @property
+    def estimate(self) -> Estimate[float]:
+        """G with its interval, quoted or not; NaN where nothing was fitted."""
+        return NOTHING if isinstance(self.fitted, Refusal) else self.fitted.exponent
+
+    @property
+    def gamma(self) -> float:
+        """|gamma| where the gates let it be quoted, else NaN."""
+        return self.estimate.value if self.verdict in ("quoted", "ungated") else float("nan")
 
     @property
     def title(self) -> str:
@@ -130,45 +185,19 @@ class Gamma(Result):
             f"densities {self.curve.density[0]:.3g} to {self.curve.density[-1]:.3g}, {self.verdict}"
         )
 
-    def plot(self) -> Figure:
-        """Draw data, fit and profile."""
-        from ..plots.gamma import plot_gamma
-
-        return plot_gamma([self])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the columns of `to_frame`."""
-        negative, positive = self.eq14(-1), self.eq14(1)
+    def to_row(self) -> dict[str, Any]:
+        """Return the values of its row, in no order."""
         return {
             "experiment": self.name,
             "label": self.curve.label,
             "gamma": self.gamma,
-            "estimate": self.estimate,
-            "low": _end(self.low, self.estimate),
-            "high": _end(self.high, self.estimate),
-            "unbounded": unbounded(self.low, self.high),
-            "boot_low": _end(self.boot_low, self.estimate),
-            "boot_high": _end(self.boot_high, self.estimate),
-            "onset": self.onset,
-            "onset_low": _end(self.onset_low, self.onset),
-            "onset_high": _end(self.onset_high, self.onset),
+            **(dict.fromkeys(_FITTED, np.nan) | self._fitted_values()),
             "slope": self.slope.value,
             "slope_low": self.slope.low,
             "slope_high": self.slope.high,
-            "steepest": self.steepest,
-            "eps_np": self.eps_np,
-            "eps_dag": self.eps_dag,
             "plateau": self.plateau,
-            "d_lo": self.d_lo,
-            "gamma_negative": negative.gamma,
-            "p_negative": negative.p,
-            "gamma_positive": positive.gamma,
-            "p_positive": positive.p,
-            "rise": self.rise,
-            "signal": self.rise / self.noise.mean_sd if self.noise.mean_sd > 0 else np.nan,
             "noise": self.noise.mean_sd,
             "seed_sd": self.noise.seed_sd,
-            "rms": self.rms,
             "seeds": self.curve.seeds,
             "levels": len(self.curve.density),
             "method": self.method,
@@ -176,39 +205,95 @@ class Gamma(Result):
             "reason": self.reason,
         }
 
-    def to_frame(self) -> pl.DataFrame:
-        """Return one row; what does not exist, such as the end of an interval, is null."""
-        return gamma_frame([self])
-
-    def _below(self) -> Sequence[str]:
-        return (f"{self.verdict}: {self.reason}", *self.notes)
-
-    def _columns(self) -> dict[str, list[str]]:
+    def _fitted_values(self) -> dict[str, Any]:
+        one = self.fitted
+        if isinstance(one, Refusal):
+            return {"unbounded": ""}
+        negative, positive, noise = one.eq14(-1), one.eq14(1), self.noise.mean_sd
         return {
-            "gamma": [_number(self.gamma)],
-            "estimate": [_number(self.estimate)],
-            "interval": [ends(self.low, self.high)],
-            "onset": [_number(self.onset)],
-            "onset interval": [ends(self.onset_low, self.onset_high)],
-            "slope": [_number(self.slope.value)],
-            "slope interval": [interval(self.slope.low, self.slope.high)],
-            "verdict": [self.verdict],
+            **_ends("estimate", "low", "high", one.exponent),
+            "unbounded": unbounded(one.exponent.low, one.exponent.high),
+            **({} if one.boot is None else _ends("", "boot_low", "boot_high", one.boot)),
+            **_ends("onset", "onset_low", "onset_high", one.onset),
+            "steepest": one.steepest(self.curve.density),
+            "eps_np": one.eps_np,
+            "eps_dag": one.eps_dag,
+            "d_lo": one.d_lo,
+            "gamma_negative": negative.gamma,
+            "p_negative": negative.p,
+            "gamma_positive": positive.gamma,
+            "p_positive": positive.p,
+            "rise": one.rise,
+            "signal": one.rise / noise if noise > 0 else np.nan,
+            "rms": one.rms,
         }
 
-
-def gamma_frame(results: list[Gamma]) -> pl.DataFrame:
-    """Return a row per curve; what does not exist is null."""
-    rows = [result.to_dict() for result in results]
-    columns = {
-        name: np.array([row[name] for row in rows], np.float64)
-        if isinstance(rows[0][name], float)
-        else [row[name] for row in rows]
-        for name in rows[0]
-    }
-    return frame(columns)
+    def _values(self) -> dict[str, Any]:
+        return {name: [value] for name, value in self.to_row().items()}
 
 
-def ends(low: float, high: float) -> str:
+_FITTED = [
+    "estimate",
+    "low",
+    "high",
+    "unbounded",
+    "boot_low",
+    "boot_high",
+    "onset",
+    "onset_low",
+    "onset_high",
+    "steepest",
+    "eps_np",
+    "eps_dag",
+    "d_lo",
+    "gamma_negative",
+    "p_negative",
+    "gamma_positive",
+    "p_positive",
+    "rise",
+    "signal",
+    "rms",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Gammas(Result):
+    """The critical exponents of several curves, each by itself.
+
+    Attributes
+    ----------
+    results : tuple of Gamma, one at least
+        The curves.
+    """
+
+    results: tuple[Gamma, ...]
+
+    columns = Gamma.columns
+    rows = Gamma.rows
+
+    @property
+    def title(self) -> str:
+        """One line that says what this is."""
+        if len(self.results) == 1:
+            return self.results[0].title
+        quoted = sum(one.verdict == "quoted" for one in self.results)
+        return f"critical exponents of {counted(len(self.results), 'curve')}, {quoted} quoted"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the numbers alone do not say, of every curve."""
+        return tuple(dict.fromkeys(note for one in self.results for note in one.notes))
+
+    def _values(self) -> dict[str, Any]:
+        return by_column([one.to_row() for one in self.results])
+
+
+def by_column(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Turn rows that have the same names into columns."""
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def bounds_text(low: float, high: float) -> str:
     """Write an interval, `unbounded` where it has no end, `-` where there is none."""
     if not (np.isfinite(low) or np.isfinite(high)):
         return "-"
@@ -216,16 +301,10 @@ def ends(low: float, high: float) -> str:
     return f"[{below}, {f'{high:.3f}' if np.isfinite(high) else 'unbounded'}]"
 
 
-def _number(value: float) -> str:
-    return f"{value:.3f}" if np.isfinite(value) else "-"
-
-
-def _end(value: float, estimate: float) -> float:
-    """Return an end of an interval, or NaN where there is no end or no estimate."""
-    exists = 0 < value < np.inf and np.isfinite(estimate)
-    return float(value) if exists else float("nan")
-
-
-def nothing() -> Floats:
-    """Return theta of a curve that was not fitted: shape (4,), NaN."""
-    return np.full(4, np.nan)
+def _ends(name: str, low: str, high: str, found: Estimate[float]) -> dict[str, float]:
+    """Return an estimate's columns; an end that is 0 or infinite is none."""
+    ends = {
+        end: float(value) if 0 < value < np.inf and np.isfinite(found.value) else np.nan
+        for end, value in ((low, found.low), (high, found.high))
+    }
+    return ({name: found.value} if name else {}) | ends

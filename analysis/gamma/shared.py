@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError, UsageError
 from ..curves.curve import PruningCurve, find_curve
-from ..result import Result, frame
+from ..result import Column, Result, ends
 from ..spectrum.verdicts import ALPHA
+from ..values import Estimate
 from .common import SharedFit, shared_exponent
 from .estimate import gamma_of
-from .result import Gamma, Plateau, ends
+from .fit import Fit
+from .result import Fitted, Gamma, Plateau, bounds_text, by_column
 
 if TYPE_CHECKING:
-    import polars as pl
-    from matplotlib.figure import Figure
-
     from ...store import Store
 
 Floats = NDArray[np.float64]
 SharedVerdict = Literal["accepted", "rejected", "not decidable"]
+_SHOWN = ("experiment", "estimate", "low", "high", "unbounded", "onset", "signal", "verdict")
 MARGIN = 1.5  # exponents within this factor of each other count as one
 
 
@@ -45,7 +45,7 @@ class SharedGamma(Result):
         `accepted` where p >= .05 and every ratio is certified within the margin at 5 % (two
         one-sided tests, Schuirmann 1987), `not decidable` otherwise.
     notes : tuple of str
-        What the numbers alone do not say.
+        Verdict and reason, and what the numbers alone do not say.
     """
 
     gammas: tuple[Gamma, ...]
@@ -55,20 +55,24 @@ class SharedGamma(Result):
     reason: str
     notes: tuple[str, ...]
 
-    @property
-    def estimate(self) -> float:
-        """The common g."""
-        return self.found.common.estimate
+    columns = (
+        *(replace(one, shown=one.shown if one.name in _SHOWN else "wide") for one in Gamma.columns),
+        Column("common", "The exponent that all have in common.", "", ".3f", "wide"),
+        *ends("common_low", "common_high", "its 95 % interval", "", ".3f", "wide"),
+        Column("f", "F of one exponent for all against one for each.", "", ".2f", "wide"),
+        Column("df1", "Its degrees of freedom.", shown="wide"),
+        Column("df2", "Its degrees of freedom, of the residuals.", shown="wide"),
+        Column("p", "Its p.", "", ".2g", "wide"),
+        Column("universality", "accepted, rejected or not decidable.", shown="wide"),
+        Column("universality_reason", "Why.", shown="wide"),
+    )
+    rows = "a row for every curve, the comparison repeated"
 
     @property
-    def low(self) -> float:
-        """Lower end of its 95 % interval, 0 where it is unbounded."""
-        return self.found.common.low
-
-    @property
-    def high(self) -> float:
-        """Upper end of its 95 % interval, infinite where it is unbounded."""
-        return self.found.common.high
+    def estimate(self) -> Estimate[float]:
+        """The common g with its 95 % interval, 0 and infinite where that is unbounded."""
+        common = self.found.common
+        return Estimate(common.estimate, common.low, common.high)
 
     @property
     def p(self) -> float:
@@ -78,53 +82,27 @@ class SharedGamma(Result):
     @property
     def title(self) -> str:
         """One line that says what this is."""
+        common, (df1, df2) = self.estimate, self.found.df
         return (
             f"universality of gamma {self.verdict}: {len(self.gammas)} curves, common gamma "
-            f"{self.estimate:.3f} {ends(self.low, self.high)}, F({self.found.df[0]}, "
-            f"{self.found.df[1]}) {self.found.statistic:.2f}, p {self.p:.2g}"
+            f"{common.value:.3f} {bounds_text(common.low, common.high)}, F({df1}, {df2}) "
+            f"{self.found.statistic:.2f}, p {self.p:.2g}"
         )
 
-    def plot(self) -> Figure:
-        """Draw data, fits and profiles, that of the common exponent too."""
-        from ..plots.gamma import plot_gamma
-
-        return plot_gamma(self.gammas, self)
-
-    def to_frame(self) -> pl.DataFrame:
-        """Return a row per curve, the comparison repeated; what does not exist is null."""
-        common = self.found.common
+    def _values(self) -> dict[str, Any]:
+        common, (df1, df2) = self.estimate, self.found.df
         shared = {
-            "common": common.estimate,
+            "common": common.value,
             "common_low": common.low or np.nan,
             "common_high": common.high,
             "f": self.found.statistic,
-            "df1": self.found.df[0],
-            "df2": self.found.df[1],
+            "df1": df1,
+            "df2": df2,
             "p": self.found.p,
             "universality": self.verdict,
             "universality_reason": self.reason,
         }
-        rows = [one.to_dict() | shared for one in self.gammas]
-        return frame(
-            {
-                key: np.array([row[key] for row in rows], np.float64)
-                if isinstance(value, float)
-                else [row[key] for row in rows]
-                for key, value in rows[0].items()
-            }
-        )
-
-    def _below(self) -> Sequence[str]:
-        return (f"{self.verdict}: {self.reason}", *self.notes)
-
-    def _columns(self) -> dict[str, list[str]]:
-        return {
-            "experiment": [one.name for one in self.gammas],
-            "gamma": [f"{one.estimate:.3f}" for one in self.gammas],
-            "interval": [ends(one.low, one.high) for one in self.gammas],
-            "onset": [f"{one.onset:.3f}" for one in self.gammas],
-            "verdict": [one.verdict for one in self.gammas],
-        }
+        return by_column([one.to_row() | shared for one in self.gammas])
 
 
 def shared_gamma(
@@ -191,7 +169,7 @@ def compare_gammas(gammas: Sequence[Gamma], margin: float = MARGIN) -> SharedGam
         A curve was not fitted; the message names it.
     """
     _check(gammas, margin)
-    fits = [one.fit for one in gammas if one.fit is not None]
+    fits = [fit for one in gammas if (fit := _fit(one)) is not None]
     sds = noise_scales(gammas)
     found = shared_exponent(fits, sds)
     verdict, reason = _judge(gammas, found, margin)
@@ -202,7 +180,7 @@ def compare_gammas(gammas: Sequence[Gamma], margin: float = MARGIN) -> SharedGam
         margin=margin,
         verdict=verdict,
         reason=reason,
-        notes=tuple(dict.fromkeys([*notes, *_remarks(gammas, sds)])),
+        notes=tuple(dict.fromkeys([f"{verdict}: {reason}", *notes, *_notes(fits, gammas, sds)])),
     )
 
 
@@ -210,6 +188,10 @@ def noise_scales(gammas: Sequence[Gamma]) -> Floats | None:
     """Return the noise of the means where the seeds of every curve tell it, else None."""
     known = all(one.curve.noise == "seeds" and one.curve.relative_sd > 0 for one in gammas)
     return np.array([one.noise.mean_sd for one in gammas]) if known else None
+
+
+def _fit(one: Gamma) -> Fit | None:
+    return one.fitted.fit if isinstance(one.fitted, Fitted) else None
 
 
 def _check(gammas: Sequence[Gamma], margin: float) -> None:
@@ -222,7 +204,7 @@ def _check(gammas: Sequence[Gamma], margin: float) -> None:
     if margin <= 1:
         raise UsageError(f"margin {margin:g}: a factor above 1 is expected, such as 1.5")
     for one in gammas:
-        if one.fit is None:
+        if _fit(one) is None:
             raise RgtoolError(f"{one.name}: {one.reason}: it has no exponent to be compared")
 
 
@@ -245,22 +227,23 @@ def _judge(gammas: Sequence[Gamma], found: SharedFit, margin: float) -> tuple[Sh
     if found.p < ALPHA:
         return "rejected", "one exponent fits worse than one for each"
     low, high = float(found.ratio_low.min()), float(found.ratio_high.max())
+    ratios = bounds_text(low, high)
     if low <= 1 / margin or high >= margin:
         return "not decidable", (
-            f"ratios of exponents may be {ends(low, high)}, which a margin of {margin:g} does not "
-            "hold: the curves do not tell"
+            f"ratios of exponents may be {ratios}, which a margin of {margin:g} does not hold: the "
+            "curves do not tell"
         )
-    return "accepted", f"ratios of exponents lie within {ends(low, high)}, a margin of {margin:g}"
+    return "accepted", f"ratios of exponents lie within {ratios}, a margin of {margin:g}"
 
 
-def _remarks(gammas: Sequence[Gamma], sds: Floats | None) -> list[str]:
+def _notes(fits: Sequence[Fit], gammas: Sequence[Gamma], sds: Floats | None) -> list[str]:
     notes = []
     tasks = dict.fromkeys(one.curve.task or "unknown" for one in gammas)
     if len(tasks) > 1:
         notes.append(
             f"tasks differ ({', '.join(tasks)}): every curve has the error of guessing of its own"
         )
-    rms = np.array([one.rms for one in gammas])
+    rms = np.array([one.rms for one in fits])
     if sds is None:
         notes.append("seeds do not tell the noise of every curve: the test takes it to be equal")
     if sds is None and rms.max() > 2 * rms.min():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,20 +12,20 @@ from ...schemas.errors import RgtoolError
 from ...store.counts import Counts
 from ...store.weights import layer_weights
 from .. import flow
-from ..result import Result, frame, interval, number
+from ..result import Column, Result, ends
 from ..spectrum.eigen import counts_named
 from ..stats.contrast import DRAWS
+from ..values import Estimate
 from ..window import choose_window
 from .excess import differs, excess
 from .models import MEANING, NULL_MODELS, Situation, situation
 from .random import random_log_variance
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from ...store import Store
 
 Floats = NDArray[np.float64]
+SIGNED = "+z.3f"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Null:
         `random` (N0), `initial` or `measured` (N1), `static` (N2).
     theta, y : array, shape (S, G)
         Mean log eigenvalue and exponent over the window.
-    excess, low, high : array, shape (G,)
+    excess : Estimate, shape (G,)
         Mean over runs of the experiment's exponent minus the null's, and its moderated 95 % t
         interval over seeds, NaN with one seed. All NaN for exempt groups.
     """
@@ -46,9 +46,7 @@ class Null:
     name: str
     theta: Floats
     y: Floats
-    excess: Floats
-    low: Floats
-    high: Floats
+    excess: Estimate[Floats]
 
     @property
     def eigenvalue(self) -> Floats:
@@ -59,6 +57,16 @@ class Null:
     def exponent(self) -> Floats:
         """Mean over runs, shape (G,)."""
         return np.asarray(self.y.mean(axis=0))
+
+
+def _columns(null: str) -> tuple[Column, ...]:
+    what = MEANING.get(null, null)
+    return (
+        Column(f"{null}_eigenvalue", f"Eigenvalue of {what}.", "1 a level", ".3f", "wide"),
+        Column(f"{null}_exponent", "Its exponent.", "", SIGNED),
+        Column(f"{null}_excess", "exponent minus that of this null.", "", SIGNED),
+        *ends(f"{null}_low", f"{null}_high", "the excess", "", SIGNED, "if any"),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +114,20 @@ class Nulls(Result):
     p_null: str | None
     notes: tuple[str, ...]
 
+    columns = (
+        Column("name", "The group."),
+        Column("exempt", "Counted and never pruned.", shown="if any"),
+        Column("exponent", "y = ln eigenvalue / -ln retention over the window.", "", SIGNED),
+        Column(
+            "random_sd",
+            "Standard deviation of the log eigenvalue if pruning were random (N0).",
+            "log, a level",
+            ".4f",
+        ),
+        *(column for name in NULL_MODELS for column in _columns(name)),
+    )
+    rows = "a row for every group; the columns of a null that cannot be had are left out"
+
     def __getitem__(self, name: str) -> Null:
         """Return the null model of that name."""
         return {null.name: null for null in self.nulls}[name]
@@ -120,34 +142,22 @@ class Nulls(Result):
             f"{'seed' if seeds == 1 else 'seeds'}, levels {a}:{b}{said}"
         )
 
-    def to_frame(self) -> pl.DataFrame:
-        """Return a row per group; what does not exist is null."""
-        columns = {
+    def _values(self) -> dict[str, Any]:
+        values = {
             "name": self.names,
             "exempt": self.exempt,
             "exponent": self.exponent,
             "random_sd": self.random_sd,
         }
         for null in self.nulls:
-            for part in ("eigenvalue", "exponent", "excess", "low", "high"):
-                columns[f"{null.name}_{part}"] = getattr(null, part)
-        return frame(columns)
-
-    def _columns(self) -> dict[str, list[str]]:
-        columns = {
-            self.by: [
-                f"{name} (exempt)" if exempt else name
-                for name, exempt in zip(self.names, self.exempt, strict=True)
-            ],
-            "exponent": [number(value) for value in self.exponent],
-        }
-        for null in self.nulls:
-            columns[null.name] = [number(value) for value in null.exponent]
-            columns[f"beyond {null.name}"] = [
-                f"{number(value)} {interval(low, high)}" if low < high else number(value)
-                for value, low, high in zip(null.excess, null.low, null.high, strict=True)
-            ]
-        return columns
+            values |= {
+                f"{null.name}_eigenvalue": null.eigenvalue,
+                f"{null.name}_exponent": null.exponent,
+                f"{null.name}_excess": null.excess.value,
+                f"{null.name}_low": null.excess.low,
+                f"{null.name}_high": null.excess.high,
+            }
+        return values
 
 
 def nulls_of(
@@ -234,7 +244,7 @@ def _null(name: str, kept: Floats, steps: int, y: Floats) -> Null:
     null_y = flow.window_exponents(kept, 0, 1)
     centre, low, high = excess(y, null_y)
     theta = flow.window_log_eigenvalues(kept, 0, 1) / steps
-    return Null(name, theta, null_y, centre, low, high)
+    return Null(name, theta, null_y, Estimate(centre, low, high))
 
 
 def _collapse(null: Null, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from ...schemas.errors import UsageError, did_you_mean
 from ...schemas.recipe import CHOICES, Recipe
 from ...store.counts import Counts, Scales
 from .. import flow
-from ..result import Result, frame, number
+from ..result import Column, Result
 from .initial import (
     INITIALISERS,
     DistributionName,
@@ -28,9 +28,6 @@ from .initial import (
     initialiser,
     known_distribution,
 )
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +80,17 @@ class NullSpectrum(Result):
     eigenvalue: Floats
     exponent: Floats
 
+    columns = (
+        Column("name", "The group."),
+        Column("total", "Weights of the dense group.", "weights"),
+        Column("exempt", "Counted and never pruned.", shown="if any"),
+        Column("share_start", "Share of all kept weights at the first level.", "", ".4f", "wide"),
+        Column("share_end", "The same at the last level.", "", ".4f", "wide"),
+        Column("eigenvalue", "Geometric mean of M(n+1)/M(n).", "1 a level", ".3f"),
+        Column("exponent", "y = ln eigenvalue / -ln retention.", "", "+z.3f"),
+    )
+    rows = "a row for every group"
+
     @property
     def title(self) -> str:
         """One line that says what this is."""
@@ -100,29 +108,15 @@ class NullSpectrum(Result):
             return ()
         return (f"{', '.join(dead)} lost every weight in the window: eigenvalue 0, no exponent",)
 
-    def to_frame(self) -> pl.DataFrame:
-        """Return a row per group: sizes, shares at both ends, eigenvalue and exponent."""
-        return frame(
-            {
-                "name": self.names,
-                "total": self.total,
-                "exempt": self.exempt,
-                "share_start": self.share[0],
-                "share_end": self.share[-1],
-                "eigenvalue": self.eigenvalue,
-                "exponent": self.exponent,
-            }
-        )
-
-    def _columns(self) -> dict[str, list[str]]:
+    def _values(self) -> dict[str, Any]:
         return {
-            self.by: [
-                f"{name} (exempt)" if exempt else name
-                for name, exempt in zip(self.names, self.exempt, strict=True)
-            ],
-            "weights": [f"{total:,}" for total in self.total],
-            "eigenvalue": [number(value) for value in self.eigenvalue],
-            "exponent": [number(value) for value in self.exponent],
+            "name": self.names,
+            "total": self.total,
+            "exempt": self.exempt,
+            "share_start": self.share[0],
+            "share_end": self.share[-1],
+            "eigenvalue": self.eigenvalue,
+            "exponent": self.exponent,
         }
 
 

@@ -6,16 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...schemas.errors import UsageError, did_you_mean
 from ...store import PublishedSpectrum, published
-from ..result import Result, frame
+from ..result import Column, Result
 from .claim import CLAIM_VERDICTS, REMARK, Claim, ClaimKind, ClaimVerdict, Finding, in_words
 from .statements import Statement, common_words, statements
-
-if TYPE_CHECKING:
-    import polars as pl
 
 __all__ = ["Claim", "ClaimVerdict", "ClaimKind", "Verification", "verify"]
 
@@ -38,6 +35,19 @@ class Verification(Result):
 
     paper: str
     claims: tuple[Claim, ...]
+
+    columns = (
+        Column("id", "Unique name of the claim."),
+        Column("source", "Table, figure, equation or section."),
+        Column("claim", "What is claimed.", shown="wide"),
+        Column("printed", "The numbers that the paper prints.", shown="wide"),
+        Column("checked", "Those that were recomputed, or held against them.", shown="wide"),
+        Column("tolerance", "How far the two may lie apart, and why.", shown="wide"),
+        Column("kind", "recomputed, consistency, or not checkable."),
+        Column("verdict", f"{', '.join(CLAIM_VERDICTS[:-1])}, or {CLAIM_VERDICTS[-1]}."),
+        Column("why", "The reason, with what limits it.", shown="wide"),
+    )
+    rows = "a row for every claim"
 
     @property
     def counts(self) -> dict[ClaimVerdict, int]:
@@ -90,19 +100,10 @@ class Verification(Result):
         names = [claim.id for claim in self.claims]
         raise UsageError(f"no claim '{name}': {did_you_mean(name, names)}")
 
-    def to_frame(self) -> pl.DataFrame:
-        """Return a row per claim with all that is known of it."""
-        return frame(
-            {
-                field.name: [getattr(claim, field.name) for claim in self.claims]
-                for field in fields(Claim)
-            }
-        )
-
-    def _columns(self) -> dict[str, list[str]]:
+    def _values(self) -> dict[str, Any]:
         return {
-            name: [str(getattr(claim, name)) for claim in self.claims]
-            for name in ("id", "source", "verdict")
+            field.name: [getattr(claim, field.name) for claim in self.claims]
+            for field in fields(Claim)
         }
 
 

@@ -90,11 +90,12 @@ def _draw_matching(axes: Axes, counts: Counts, style: Style, row: int) -> None:
         found = matching_density(counts)
     except RgtoolError:  # without a dense accuracy there is nothing to match
         return
-    ends = (found.density_low or found.density, found.density_high or found.density)
+    at = found.density
+    lengths = np.nan_to_num([[at.value - at.low], [at.high - at.value]])
     axes.errorbar(
-        [found.density],
+        [at.value],
         [1.05 + 0.05 * row],
-        xerr=[[found.density - ends[0]], [ends[1] - found.density]],
+        xerr=lengths,
         transform=axes.get_xaxis_transform(),
         clip_on=False,
         color=style.colour,

@@ -42,7 +42,8 @@ def plot_classes(classes: Classes) -> Figure:
     )
     order = np.array(found["leaves"])
     _dress_tree(tree, classes)
-    shown = np.eye(size) if classes.together is None else classes.together
+    sure = classes.certainty
+    shown = np.eye(size) if sure is None else sure.together
     image = heat.imshow(
         shown[np.ix_(order, order)],
         cmap="Greys",
@@ -55,9 +56,9 @@ def plot_classes(classes: Classes) -> Figure:
     _name(heat, classes, order)
     if size <= _MARKED:
         _mark(heat, classes, order)
-    if classes.together is not None:
+    if sure is not None:
         bar = figure.colorbar(image, ax=heat, shrink=0.8)
-        bar.set_label(f"share of {classes.draws} draws in one class", fontsize=TICK, color=INK)
+        bar.set_label(f"share of {sure.draws} draws in one class", fontsize=TICK, color=INK)
         bar.ax.tick_params(labelsize=SMALL)
     figure.suptitle(classes.title, fontsize=LABEL, color=INK, x=0.01, ha="left")
     return figure

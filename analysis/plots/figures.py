@@ -1,18 +1,30 @@
-"""Figures of experiments, and saving them."""
+"""Figures of results and experiments, and saving them."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...schemas.errors import RgtoolError, UsageError, did_you_mean
 from ...schemas.files import write_atomic
 from ...store.counts import Counts
+from ..classes.result import Classes
+from ..collapse.result import Collapse
+from ..elastic.match_all import MatchAll
+from ..elastic.result import Match
+from ..gamma.result import Gamma, Gammas
+from ..gamma.shared import SharedGamma
+from ..result import Result
 from ..spectrum.eigen import spectrum_of
+from ..spectrum.result import Spectrum
 from .accuracy import plot_accuracy
+from .classes import plot_classes
+from .collapse import plot_collapse
 from .flow import plot_flow, plot_slices
+from .gamma import plot_gamma
+from .match import plot_match, plot_match_all
 from .spectrum import plot_spectrum
 
 if TYPE_CHECKING:
@@ -28,37 +40,77 @@ def spectrum_figure(experiments: Sequence[Counts]) -> Figure:
     return plot_spectrum(spectra, "eigenvalue" if len(rates) == 1 else "exponent")
 
 
+# Of experiments, by kind.
 FIGURES: dict[str, Callable[[Sequence[Counts]], Figure]] = {
     "flow": plot_flow,
     "slices": plot_slices,
     "accuracy": plot_accuracy,
     "spectrum": spectrum_figure,
 }
+# Of results: one figure for several of a type, or one of each.
+TOGETHER: dict[type[Result], Callable[[Sequence[Any]], Figure]] = {
+    Spectrum: plot_spectrum,
+    Gamma: plot_gamma,
+}
+ALONE: dict[type[Result], Callable[[Any], Figure]] = {
+    Classes: plot_classes,
+    Collapse: plot_collapse,
+    Gammas: lambda found: plot_gamma(found.results),
+    Match: plot_match,
+    MatchAll: plot_match_all,
+    SharedGamma: lambda found: plot_gamma(found.gammas, found),
+}
 
 
-def plot(kind: str, experiments: Sequence[Counts]) -> Figure:
-    """Draw a figure of one or several experiments.
+def plot(
+    what: Result | Counts | Sequence[Result] | Sequence[Counts], kind: str | None = None
+) -> Figure:
+    """Draw a result, or experiments.
 
     Parameters
     ----------
-    kind : str
-        `flow` (shares against level), `slices` (shares against each other, the paper's Fig. 2),
-        `accuracy` (against density) or `spectrum` (beside its null).
-    experiments : sequence of Counts
-        In one grouping.
+    what : Result, Counts, or several
+        A result of `eigen`, `gamma`, `shared_gamma`, `classify`, `collapse`, `match` or
+        `match_all`; several spectra or exponents go into one figure. Or the counts of experiments,
+        in one grouping.
+    kind : str, optional
+        What of experiments: `flow` (shares against level), `slices` (shares against each other, the
+        paper's Fig. 2), `accuracy` (against density) or `spectrum` (beside its null).
 
     Raises
     ------
     UsageError
-        The kind is unknown, or there is no experiment.
+        The kind is unknown, there is nothing to draw, or a result has no figure.
     RgtoolError
         An experiment lacks what the figure shows.
+
+    Examples
+    --------
+    >>> import rgtool
+    >>> figure = rgtool.plot(rgtool.gamma(None, "published:renda2020-resnet56"))
     """
-    if kind not in FIGURES:
-        raise UsageError(f"figure '{kind}' is unknown: {did_you_mean(kind, FIGURES)}")
-    if not experiments:
+    things = [what] if isinstance(what, Result | Counts) else list(what)
+    if not things:
         raise UsageError("a figure needs at least one experiment")
-    return FIGURES[kind](experiments)
+    if kind is not None or isinstance(things[0], Counts):
+        return _figure_of_experiments(things, kind)
+    of = type(things[0])
+    if of in TOGETHER and all(type(one) is of for one in things):
+        return TOGETHER[of](things)
+    if of in ALONE and len(things) == 1:
+        return ALONE[of](things[0])
+    names = ", ".join(dict.fromkeys(type(one).__name__ for one in things))
+    known = ", ".join(one.__name__ for one in (*TOGETHER, *ALONE))
+    raise UsageError(f"no figure shows {len(things)} of {names}: there are figures of {known}")
+
+
+def _figure_of_experiments(things: Sequence[Any], kind: str | None) -> Figure:
+    if kind not in FIGURES:
+        named = "no kind of figure is given" if kind is None else f"figure '{kind}' is unknown"
+        raise UsageError(f"{named}: {did_you_mean(kind or '', FIGURES)}")
+    if not all(isinstance(one, Counts) for one in things):
+        raise UsageError(f"figure '{kind}' is of experiments: give their counts, or leave it out")
+    return FIGURES[kind](things)
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...schemas.errors import RgtoolError
+from ..gamma.fit import Fit
 from ..gamma.power_law import curve_and_jacobian, log_error
 from ..gamma.profile import Profile
-from ..gamma.result import Gamma
+from ..gamma.result import Fitted, Gamma
 from ..spectrum.intervals import t_quantile
 from . import style as plot_style
 from .style import DOUBLE, FAINT, INK, SMALL, Floats, Style
@@ -40,13 +41,14 @@ def plot_gamma(results: Sequence[Gamma], shared: SharedGamma | None = None) -> F
         raise RgtoolError("a figure of critical exponents needs one curve at least")
     figure, (left, right) = plot_style.new_figure(1, 2, (DOUBLE, 2.8))
     styles = plot_style.series_styles(len(results))
+    profiles: list[Profile] = []
     for result, style in zip(results, styles, strict=True):
         _draw_data(left, result, style)
-        if np.isfinite(result.theta).all():
-            _draw_fit(left, result, style)
-        if result.profile is not None:
-            _draw_profile(right, result.profile, style)
-    profiles = [one.profile for one in results if one.profile is not None]
+        if isinstance(result.fitted, Fitted):
+            _draw_fit(left, result.curve.density, result.fitted, style)
+            if result.fitted.profile is not None:
+                profiles.append(result.fitted.profile)
+                _draw_profile(right, profiles[-1], style)
     if shared is not None:
         common = shared.found.common
         _draw_profile(right, common, Style(INK, "", ":"), f"common: {common.estimate:.2f}")
@@ -55,19 +57,11 @@ def plot_gamma(results: Sequence[Gamma], shared: SharedGamma | None = None) -> F
     return figure
 
 
-def band(result: Gamma, log_density: Floats) -> tuple[Floats, Floats]:
-    """Return the 95 % band of the fitted log error, by the delta method: two arrays (n,).
-
-    Raises
-    ------
-    RgtoolError
-        There is no least-squares fit behind the result.
-    """
-    if result.fit is None:
-        raise RgtoolError(f"{result.name}: no band without a fit of method profile")
-    middle, slopes = curve_and_jacobian(log_density, result.theta)
-    variance = np.einsum("ni,ij,nj->n", slopes, result.fit.covariance(), slopes)
-    half = t_quantile(result.fit.problem.df, 0.95) * np.sqrt(np.maximum(variance, 0))
+def band(fit: Fit, log_density: Floats) -> tuple[Floats, Floats]:
+    """Return the 95 % band of the fitted log error, by the delta method: two arrays (n,)."""
+    middle, slopes = curve_and_jacobian(log_density, fit.theta)
+    variance = np.einsum("ni,ij,nj->n", slopes, fit.covariance(), slopes)
+    half = t_quantile(fit.problem.df, 0.95) * np.sqrt(np.maximum(variance, 0))
     return middle - half, middle + half
 
 
@@ -95,27 +89,28 @@ def _short(result: Gamma) -> str:
 def _said(result: Gamma) -> str:
     if not np.isfinite(result.gamma):
         return result.verdict
-    low, high = (f"{v:.2f}" if 0 < v < np.inf else "unbounded" for v in (result.low, result.high))
+    ends = (result.estimate.low, result.estimate.high)
+    low, high = (f"{v:.2f}" if 0 < v < np.inf else "unbounded" for v in ends)
     return f"$\\gamma$ {result.gamma:.2f} [{low}, {high}]"
 
 
-def _draw_fit(axes: Axes, result: Gamma, style: Style) -> None:
-    ends = np.log(result.curve.density[[0, -1]])
+def _draw_fit(axes: Axes, density: Floats, fitted: Fitted, style: Style) -> None:
+    ends = np.log(density[[0, -1]])
     x = np.linspace(ends[1] - 0.3, ends[0], 200)
     axes.plot(
         np.exp(x),
-        np.exp(log_error(x, result.theta)),
+        np.exp(log_error(x, fitted.theta)),
         color=style.colour,
         linestyle=style.line,
         linewidth=1.0,
     )
-    if result.fit is not None:
-        low, high = band(result, x)
+    if fitted.fit is not None:
+        low, high = band(fitted.fit, x)
         axes.fill_between(
             np.exp(x), np.exp(low), np.exp(high), color=style.colour, alpha=0.18, linewidth=0
         )
-    if np.exp(ends[1]) < result.onset <= 1:
-        axes.axvline(result.onset, color=style.colour, linewidth=0.6, linestyle=(0, (1, 2)))
+    if np.exp(ends[1]) < fitted.onset.value <= 1:
+        axes.axvline(fitted.onset.value, color=style.colour, linewidth=0.6, linestyle=(0, (1, 2)))
 
 
 def _draw_profile(axes: Axes, profile: Profile, style: Style, label: str = "") -> None:

@@ -105,10 +105,8 @@ def _draw_points(
     style: Style,
     label: str,
 ) -> None:
-    if value == "eigenvalue":
-        middle, low, high = spectrum.eigenvalue, spectrum.low, spectrum.high
-    else:
-        middle, low, high = spectrum.exponent, spectrum.exponent_low, spectrum.exponent_high
+    found = spectrum.eigenvalue if value == "eigenvalue" else spectrum.exponent
+    middle, low, high = found.value, found.low, found.high
     ends = chosen & np.isfinite(low) & np.isfinite(high)
     axes.errorbar(
         places[ends],
@@ -141,7 +139,8 @@ def _draw_null(
     style: Style,
     label: str,
 ) -> None:
-    null = spectrum.null_eigenvalue if value == "eigenvalue" else spectrum.null_exponent
+    untrained = spectrum.untrained
+    null = untrained.eigenvalue if value == "eigenvalue" else untrained.exponent
     # What is exempt has the same value in the null, by construction: no mark under the mark.
     shown = np.isfinite(null) & ~spectrum.exempt
     if shown.any():
@@ -172,5 +171,5 @@ def _finish(axes: Axes, spectrum: Spectrum, value: Value, title: str) -> None:
 
 def _title(name: str, spectrum: Spectrum) -> str:
     bars = "95 %" if spectrum.scope == "population" else "95 % of this run"
-    shown = f", bars {bars}" if np.isfinite(spectrum.low).any() else ""
+    shown = f", bars {bars}" if spectrum.has_intervals else ""
     return f"{name}, levels {spectrum.window[0]}:{spectrum.window[1]}{shown}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,8 +19,6 @@ from ...store.counts import Counts
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from ..spectrum.result import Spectrum
 
 Floats = NDArray[np.float64]
 SINGLE, DOUBLE = 3.4, 7.0  # inches: one and two columns of a journal
@@ -236,7 +234,23 @@ def spread_out(places: ArrayLike, gap: float) -> Floats:
     return seats
 
 
-def names_of(experiments: Sequence[Counts | Spectrum]) -> tuple[str, ...]:
+class Named(Protocol):
+    """What has an architecture with a task, an id and runs: counts, or a spectrum."""
+
+    @property
+    def label(self) -> str:
+        """Architecture and task."""
+
+    @property
+    def experiment_id(self) -> str:
+        """The experiment."""
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Ids of its runs."""
+
+
+def names_of(experiments: Sequence[Named]) -> tuple[str, ...]:
     """Name experiments by architecture, task and number of seeds, and by id where these are equal.
 
     Such as `resnet20/cifar10, 5 seeds`, or beside a twin `resnet20/cifar10 fc9154, 5 seeds`.

@@ -18,12 +18,13 @@ from ..nulls.initial import Weighting
 from ..nulls.models import NULL_MODELS, Weights, situation
 from ..nulls.random import random_log_variance
 from ..nulls.untrained import null_groups
+from ..values import Estimate
 from ..window import Window, choose_window
 from . import intervals
 from .intervals import SEEDS, STEPS, Interval, Method, estimate, sampling_variance
 from .linearity import Linearity, linearity
-from .remarks import remarks
-from .result import Spectrum
+from .notes import notes_of
+from .result import PaperSpread, Spectrum, Untrained
 from .verdicts import ALPHA, Rule, check_margin, judge, judge_as_paper
 
 if TYPE_CHECKING:
@@ -130,7 +131,6 @@ def spectrum_of(
     exponents = _exponent_ends(pruned, found, scale, sampling)
     y = flow.window_exponents(kept, 0, steps)
     theta = logs.mean(axis=1)
-    centre = theta.mean(axis=0)
     y_centre = y.mean(axis=0) if weighting == "count" else (theta * scale[:, None]).mean(axis=0)
     ratios = np.exp(logs)
     mean, spread = ratios.mean(axis=(0, 1)), intervals.paper_spread(ratios)
@@ -146,7 +146,6 @@ def spectrum_of(
     of_counts = weighting == "count"  # as the nulls are
     random_sd, static = _other_nulls(counts, chosen, dense) if of_counts else (nothing, nothing)
     linear = _linearity(weights, counts.exempt)
-    # The geometric mean is the estimate, whichever interval stands beside it.
     return Spectrum(
         experiment_id=counts.experiment_id,
         label=counts.label,
@@ -158,29 +157,17 @@ def spectrum_of(
         total=counts.total,
         exempt=counts.exempt,
         theta=theta,
-        eigenvalue=np.exp(centre),
-        low=np.exp(found.low),
-        high=np.exp(found.high),
-        boot_low=np.exp(boot[0]),
-        boot_high=np.exp(boot[1]),
-        mean=mean,
-        spread=spread,
-        exponent=y_centre,
-        exponent_low=exponents[0],
-        exponent_high=exponents[1],
-        null_eigenvalue=np.exp(null_theta),
-        null_exponent=null_y,
-        static_eigenvalue=static,
-        random_sd=random_sd,
-        excess_low=excess_ends[0],
-        excess_high=excess_ends[1],
-        null_p=null_p,
+        boot=boot,
+        paper=PaperSpread(mean, spread),
+        exponent=Estimate(y_centre, *exponents),
+        untrained=Untrained(np.exp(null_theta), null_y, static, random_sd, null_p),
+        excess=Estimate(y_centre - null_y, *excess_ends),
         interval=found,
         judgement=judgement,
         linear=linear,
         notes=(
             *chosen.notes,
-            *remarks(counts, chosen, pruned, found, judgement, linear),
+            *notes_of(counts, chosen, pruned, found, judgement, linear),
             *null_notes,
             *excess_notes,
         ),
@@ -246,13 +233,12 @@ def _exponent_ends(
     return ends.low, ends.high
 
 
-def _beside(pruned: Floats, method: Method) -> tuple[Floats, Floats]:
-    """Return the hierarchical bootstrap's ends, beside the default from three seeds on."""
+def _beside(pruned: Floats, method: Method) -> Estimate[Floats] | None:
+    """Return the hierarchical bootstrap, beside the default from three seeds on."""
     if method != "moderated" or len(pruned) < 3:
-        nothing = np.full(pruned.shape[-1], np.nan)
-        return nothing, nothing
+        return None
     other = estimate(pruned, "hierarchical")
-    return other.low, other.high
+    return Estimate(np.exp(other.centre), np.exp(other.low), np.exp(other.high))
 
 
 def _linearity(weights: Floats, exempt: NDArray[np.bool_]) -> Linearity | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,15 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from ...schemas.blocks import GROUPINGS
 from ...schemas.errors import RgtoolError, UsageError, did_you_mean
 from ...store.counts import Counts
-from ..result import Result, frame, interval, number
+from ..result import Column, Result, ends
+from ..values import Estimate
 from ..window import Window, choose_window
 from .eigen import spectrum_of
 from .result import Spectrum
 from .verdicts import Verdict
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from ...store import Store
 
 Floats = NDArray[np.float64]
@@ -48,12 +47,12 @@ class Forecast(Result):
         Geometric mean over window and seeds.
     verdict : tuple of str
         That of the spectrum.
-    level, level_low, level_high : array, shape (G,)
+    level : Estimate, shape (G,)
         n_c, where the expected number of weights is 1, and its 95 % interval over seeds; NaN where
         that is not in sight (`outlook`), and for the ends with one seed.
-    density, density_low, density_high : array, shape (G,)
-        Density of the network at these levels: `density_low` is that of `level_high`.
-    flow_level, flow_low, flow_high : array, shape (G,)
+    density : Estimate, shape (G,)
+        Density of the network at these levels: the low end is that of the high level.
+    flow_level : Estimate, shape (G,)
         The same level, and its interval, if strengths relative to one another stay as they are
         from level b on, rather than eigenvalues, which cannot: shares sum to 1.
     observed : array, shape (G,)
@@ -77,19 +76,45 @@ class Forecast(Result):
     kept: Floats
     eigenvalue: Floats
     verdict: tuple[Verdict, ...]
-    level: Floats
-    level_low: Floats
-    level_high: Floats
-    density: Floats
-    density_low: Floats
-    density_high: Floats
-    flow_level: Floats
-    flow_low: Floats
-    flow_high: Floats
+    level: Estimate[Floats]
+    density: Estimate[Floats]
+    flow_level: Estimate[Floats]
     observed: Floats
     outlook: tuple[str, ...]
     end: float
     notes: tuple[str, ...]
+
+    columns = (
+        Column("name", "The group."),
+        Column("total", "Weights of the dense group.", "weights", shown="wide"),
+        Column("kept", "Weights at the last level of the window.", "weights", ".0f"),
+        Column("eigenvalue", "Geometric mean over window and seeds.", "1 a level", ".3f"),
+        Column("verdict", "That of the spectrum.", shown="wide"),
+        Column(
+            "level",
+            "Where one weight is left if eigenvalues stay.",
+            "levels",
+            ".1f",
+            "if any",
+        ),
+        *ends("level_low", "level_high", "its 95 % interval", "levels", ".1f", "if any"),
+        Column("density", "Density of the network there.", "", ".5f"),
+        *ends("density_low", "density_high", "its interval", "", ".5f", "wide"),
+        Column(
+            "flow_level",
+            "The level if strengths relative to one another stay.",
+            "levels",
+            ".1f",
+            "if any",
+        ),
+        *ends("flow_low", "flow_high", "its 95 % interval", "levels", ".1f", "if any"),
+        Column("observed", "Level of the first empty record.", "levels", ".1f", "if any"),
+        Column(
+            "outlook",
+            "collapses; collapsed, on record; not in sight: the network as a whole ends before.",
+        ),
+    )
+    rows = "a row for every group that is pruned"
 
     @property
     def title(self) -> str:
@@ -101,29 +126,24 @@ class Forecast(Result):
             f"weight at level {self.end:.0f}"
         )
 
-    def to_frame(self) -> pl.DataFrame:
-        """Return a row per group; what does not exist is null."""
-        names = (
-            "name total kept eigenvalue verdict level level_low level_high density density_low "
-            "density_high flow_level flow_low flow_high observed outlook"
-        )
-        return frame({name: getattr(self, name.replace("name", "names")) for name in names.split()})
-
-    def _columns(self) -> dict[str, list[str]]:
-        levels = zip(self.level_low, self.level_high, strict=True)
-        steady = zip(self.flow_low, self.flow_high, strict=True)
-        densities = zip(self.density_low, self.density_high, strict=True)
+    def _values(self) -> dict[str, Any]:
         return {
-            self.by: list(self.names),
-            "kept": [f"{kept:,.0f}" for kept in self.kept],
-            "eigenvalue": [number(value) for value in self.eigenvalue],
-            "level": [number(value, 1) for value in self.level],
-            "interval": [interval(*pair, 1) for pair in levels],
-            "density": [number(value, 5) for value in self.density],
-            "density interval": [interval(*pair, 5) for pair in densities],
-            "steady flow": [number(value, 1) for value in self.flow_level],
-            "flow interval": [interval(*pair, 1) for pair in steady],
-            "outlook": list(self.outlook),
+            "name": self.names,
+            "total": self.total,
+            "kept": self.kept,
+            "eigenvalue": self.eigenvalue,
+            "verdict": self.verdict,
+            "level": self.level.value,
+            "level_low": self.level.low,
+            "level_high": self.level.high,
+            "density": self.density.value,
+            "density_low": self.density.low,
+            "density_high": self.density.high,
+            "flow_level": self.flow_level.value,
+            "flow_low": self.flow_level.low,
+            "flow_high": self.flow_level.high,
+            "observed": self.observed,
+            "outlook": self.outlook,
         }
 
 
@@ -268,7 +288,7 @@ def forecast_of(
     network = np.log(kept[:, [a, b]].sum(axis=-1)).mean(axis=0)
     log_rho = float(network[1] - network[0]) / (b - a)
     end = float(collapse_level(network[0], log_rho, a))
-    theta = np.log(spectrum.eigenvalue)
+    theta = np.log(spectrum.eigenvalue.value)
     level = collapse_level(log_start, theta + log_rho, a)
     steady = b + flow_levels(np.exp(log_end), theta, log_rho, counts.exempt)
     ends, flow_ends = np.full((2, 2, len(level)), np.nan)
@@ -300,17 +320,15 @@ def forecast_of(
         names=tuple(np.array(counts.names)[pruned].tolist()),
         total=counts.total[pruned],
         kept=np.exp(log_end)[pruned],
-        eigenvalue=spectrum.eigenvalue[pruned],
+        eigenvalue=spectrum.eigenvalue.value[pruned],
         verdict=tuple(v for v, flag in zip(spectrum.verdict, pruned, strict=True) if flag),
-        level=level[pruned],
-        level_low=low[pruned],
-        level_high=high[pruned],
-        density=density(level),
-        density_low=density(high),
-        density_high=density(low),
-        flow_level=np.where(np.isfinite(steady), steady, np.nan)[pruned],
-        flow_low=flow_low[pruned],
-        flow_high=flow_high[pruned],
+        level=Estimate(level[pruned], low[pruned], high[pruned]),
+        density=Estimate(density(level), density(high), density(low)),
+        flow_level=Estimate(
+            np.where(np.isfinite(steady), steady, np.nan)[pruned],
+            flow_low[pruned],
+            flow_high[pruned],
+        ),
         observed=seen[pruned],
         outlook=tuple(outlook[pruned].tolist()),
         end=end,

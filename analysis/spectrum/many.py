@@ -20,9 +20,10 @@ from .. import flow
 from ..nulls.excess import excess
 from ..nulls.initial import INITIALISERS
 from ..nulls.untrained import null_groups
-from ..result import frame
+from ..result import Column, Result, columns_like, frame
 from ..window import Window, choose_window
 from .intervals import Interval, estimate, moderated_variances, sampling_variance, t_quantile
+from .result import Spectrum
 from .verdicts import check_margin, judge
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _CHUNK = 250  # experiments in memory at once
 
 
 @dataclass(frozen=True, eq=False)
-class Spectra:
+class Spectra(Result):
     """The spectra of many experiments.
 
     Attributes
@@ -53,8 +54,26 @@ class Spectra:
     problems: Mapping[str, str]
     _frame: pl.DataFrame
 
+    columns = (
+        Column("experiment_id", "The experiment."),
+        Column("architecture", "Its network."),
+        Column("task", "Its data set."),
+        Column("seeds", "Runs used."),
+        Column("first_level", "Where the window begins.", "levels", shown="wide"),
+        Column("last_level", "Where it ends.", "levels", shown="wide"),
+        *columns_like(
+            Spectrum.columns,
+            "name total exempt eigenvalue low high exponent exponent_low exponent_high "
+            "null_eigenvalue null_exponent excess excess_low excess_high p verdict strong "
+            "within_margin",
+            total="wide",
+        ),
+    )
+    rows = "a row for every experiment and group"
+    most = 40
+
     def to_frame(self) -> pl.DataFrame:
-        """Return a row per experiment and group; what does not exist is null."""
+        """Return all columns as a frame; what does not exist is null."""
         return self._frame
 
     @property
@@ -63,10 +82,6 @@ class Spectra:
         without = f", {len(self.problems)} without" if self.problems else ""
         experiments = "experiment" if self.experiments == 1 else "experiments"
         return f"spectra of {self.experiments} {experiments} by {self.by}{without}"
-
-    def summary(self) -> str:
-        """Return the title, the frame and what is missing as plain text."""
-        return "\n".join([self.title, str(self._frame), *self.notes])
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...schemas.errors import UsageError
-from ..result import Result, frame, number
+from ..result import Column, Result
 from ..stats.moderation import Floats, moderate, trigamma_inverse
 from .noise import Noise, measured_noise
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from ...store import Store
 
 SEEDS = (2, 3, 4, 5, 6, 8, 10)
@@ -52,7 +50,7 @@ class Power(Result):
     simulations : int
         Simulated experiments behind every entry of `simulated`.
     notes : tuple of str
-        Where the noise comes from, and what is assumed.
+        The smallest adequate design, where the noise comes from, and what is assumed.
     """
 
     eigenvalue: float
@@ -68,6 +66,17 @@ class Power(Result):
     simulated: Floats
     simulations: int
     notes: tuple[str, ...] = ()
+
+    columns = (
+        Column("seeds", "Seeds to run."),
+        Column("levels", "Prunings of each.", "levels"),
+        Column("steps", "Steps of the window, which begins at level 1.", "levels"),
+        Column("networks", "Networks to train: seeds times levels and one."),
+        Column("analytic", "Power by the noncentral t.", "probability", ".3f"),
+        Column("simulated", "Power by simulation.", "probability", ".3f"),
+        Column("adequate", "Both reach the power that is wanted."),
+    )
+    rows = "a row for every design"
 
     @property
     def title(self) -> str:
@@ -90,45 +99,18 @@ class Power(Result):
         designs = [(self.seeds[i], self.levels[j]) for i, j in enough]
         return min(designs, key=lambda d: (d[0] * (d[1] + 1), d[0])) if designs else None
 
-    @property
-    def advice(self) -> str:
-        """The smallest adequate design in words."""
-        if self.smallest is None:
-            return (
-                f"no design of this table reaches power {self.wanted:g}: the best has "
-                f"{self.simulated.max():.2f}: ask for more seeds"
-            )
-        seeds, levels = self.smallest
-        return (
-            f"{seeds} seeds of {levels} levels are the smallest design with power "
-            f"{self.wanted:g}: {seeds * (levels + 1)} networks to train"
-        )
-
-    def to_frame(self) -> pl.DataFrame:
-        """Return a row per design: seeds, levels, steps, networks, power by both ways."""
+    def _values(self) -> dict[str, Any]:
         i, j = (index.ravel() for index in np.indices(self.analytic.shape))
         seeds, levels = np.array(self.seeds)[i], np.array(self.levels)[j]
-        return frame(
-            {
-                "seeds": seeds,
-                "levels": levels,
-                "steps": levels - 1,
-                "networks": seeds * (levels + 1),
-                "analytic": self.analytic.ravel(),
-                "simulated": self.simulated.ravel(),
-                "adequate": np.minimum(self.analytic, self.simulated).ravel() >= self.wanted,
-            }
-        )
-
-    def _below(self) -> Sequence[str]:
-        return (self.advice, *self.notes)
-
-    def _columns(self) -> dict[str, list[str]]:
-        columns = {"seeds": [str(s) for s in self.seeds]}
-        for j, level in enumerate(self.levels):
-            pairs = zip(self.analytic[:, j], self.simulated[:, j], strict=True)
-            columns[f"{level} levels"] = [f"{number(a, 2)}/{number(s, 2)}" for a, s in pairs]
-        return columns
+        return {
+            "seeds": seeds,
+            "levels": levels,
+            "steps": levels - 1,
+            "networks": seeds * (levels + 1),
+            "analytic": self.analytic.ravel(),
+            "simulated": self.simulated.ravel(),
+            "adequate": np.minimum(self.analytic, self.simulated).ravel() >= self.wanted,
+        }
 
 
 def power(
@@ -207,7 +189,7 @@ def power(
             simulated[i, j] = simulated_power(
                 effect, s, number_of, alpha, holm=holm, simulations=simulations, rng=draw
             )
-    return Power(
+    found = Power(
         eigenvalue=eigenvalue,
         seed_sd=between,
         step_sd=within,
@@ -222,6 +204,7 @@ def power(
         simulations=simulations,
         notes=(*noise.notes, *_notes(simulations, holm)),
     )
+    return replace(found, notes=(_smallest(found), *found.notes))
 
 
 def analytic_power(effect: float, seeds: int, groups: int, alpha: float) -> float:
@@ -366,6 +349,20 @@ def _check_designs(seeds: Sequence[int], levels: Sequence[int]) -> None:
         raise UsageError(
             f"{min(levels)} level leaves no step after level 1: a power needs two levels or more"
         )
+
+
+def _smallest(found: Power) -> str:
+    """Name the smallest adequate design."""
+    if found.smallest is None:
+        return (
+            f"no design of this table reaches power {found.wanted:g}: the best has "
+            f"{found.simulated.max():.2f}: ask for more seeds"
+        )
+    seeds, levels = found.smallest
+    return (
+        f"{seeds} seeds of {levels} levels are the smallest design with power "
+        f"{found.wanted:g}: {seeds * (levels + 1)} networks to train"
+    )
 
 
 def _notes(simulations: int, holm: bool) -> tuple[str, ...]:

@@ -3,24 +3,62 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...schemas.errors import UsageError
 from ..nulls.initial import Weighting
-from ..result import Result, frame, interval, number
+from ..result import Column, Result, ends
+from ..values import Estimate
 from . import intervals
 from .intervals import Interval, Method, Scope
 from .linearity import Linearity
 from .verdicts import Judgement, Verdict
 
-if TYPE_CHECKING:
-    import polars as pl
-    from matplotlib.figure import Figure
-
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class PaperSpread:
+    """The paper's numbers of G groups, shape (G,) each.
+
+    Attributes
+    ----------
+    mean : array
+        Arithmetic mean of the eigenvalue over levels and seeds.
+    sd : array
+        Standard deviation over levels, averaged over seeds. It holds deterministic drift and is no
+        error bar.
+    """
+
+    mean: Floats
+    sd: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Untrained:
+    """What G groups have without training, at the retention measured in every run; NaN: unknown.
+
+    Attributes
+    ----------
+    eigenvalue, exponent : array, shape (G,)
+        Of N1, the untrained network.
+    static : array, shape (G,)
+        Eigenvalue of N2, the trained dense network pruned in one go; NaN where runs keep no dense
+        weights.
+    random_sd : array, shape (G,)
+        N0: standard deviation over runs of the log eigenvalue, mean 0, if pruning were random.
+    p : float
+        Of a spectrum that is that of its initial scales (N1), over all groups together.
+    """
+
+    eigenvalue: Floats
+    exponent: Floats
+    static: Floats
+    random_sd: Floats
+    p: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,28 +83,16 @@ class Spectrum(Result):
         Groups that are counted and never pruned: eigenvalue 1/rho, exponent 1 by construction.
     theta : array, shape (S, G)
         Mean log eigenvalue over the window, per run.
-    eigenvalue : array, shape (G,)
-        exp of the mean of theta over runs: the geometric mean over window and seeds.
-    low, high : array, shape (G,)
-        Interval of the eigenvalue.
-    boot_low, boot_high : array, shape (G,)
-        That of the hierarchical bootstrap, beside the default from three seeds on.
-    mean, spread : array, shape (G,)
-        The paper's numbers: arithmetic mean over levels and seeds, and standard deviation over
-        levels, averaged over seeds. The spread holds deterministic drift; it is no error bar.
-    exponent, exponent_low, exponent_high : array, shape (G,)
-        y_i over the window, mean over runs, and its interval.
-    null_eigenvalue, null_exponent : array, shape (G,)
-        The same of N1, the untrained network, at the retention measured in every run.
-    static_eigenvalue : array, shape (G,)
-        The same of N2, the trained dense network pruned in one go; NaN where runs keep no dense
-        weights.
-    random_sd : array, shape (G,)
-        N0: standard deviation over runs of the log eigenvalue, mean 0, if pruning were random.
-    excess_low, excess_high : array, shape (G,)
-        Interval of the excess over seeds.
-    null_p : float
-        Of a spectrum that is that of its initial scales (N1), over all groups together.
+    boot : Estimate, shape (G,), or None
+        The eigenvalue by the hierarchical bootstrap, beside the default from three seeds on.
+    paper : PaperSpread
+        Mean and standard deviation as the paper gives them.
+    exponent : Estimate, shape (G,)
+        y_i over the window, mean over runs.
+    untrained : Untrained
+        The null models.
+    excess : Estimate, shape (G,)
+        y_i - y_i(N1): what training and task add to the untrained network.
     interval : Interval
         Of theta, with variance and degrees of freedom; exempt groups are NaN.
     judgement : Judgement
@@ -88,32 +114,88 @@ class Spectrum(Result):
     total: NDArray[np.int64]
     exempt: NDArray[np.bool_]
     theta: Floats
-    eigenvalue: Floats
-    low: Floats
-    high: Floats
-    boot_low: Floats
-    boot_high: Floats
-    mean: Floats
-    spread: Floats
-    exponent: Floats
-    exponent_low: Floats
-    exponent_high: Floats
-    null_eigenvalue: Floats
-    null_exponent: Floats
-    static_eigenvalue: Floats
-    random_sd: Floats
-    excess_low: Floats
-    excess_high: Floats
-    null_p: float
+    boot: Estimate[Floats] | None
+    paper: PaperSpread
+    exponent: Estimate[Floats]
+    untrained: Untrained
+    excess: Estimate[Floats]
     interval: Interval
     judgement: Judgement
     linear: Linearity | None
     notes: tuple[str, ...]
 
+    columns = (
+        Column("name", "The group."),
+        Column("total", "Weights of the dense group.", "weights"),
+        Column("exempt", "Counted and never pruned.", shown="wide"),
+        Column(
+            "eigenvalue",
+            "Geometric mean over levels and seeds of M(n+1)/M(n).",
+            "1 a level",
+            ".3f",
+        ),
+        *ends("low", "high", "its 95 % interval", "1 a level", ".3f", "if any"),
+        Column("scope", "What intervals cover: population (of seeds), or this run.", shown="wide"),
+        *ends(
+            "boot_low",
+            "boot_high",
+            "its interval by bootstrap of seeds and blocks of levels, from three seeds on",
+            "1 a level",
+            ".3f",
+            "if any",
+        ),
+        Column("mean", "The paper's eigenvalue: arithmetic mean.", "1 a level", ".3f", "wide"),
+        Column(
+            "spread",
+            "The paper's ±: standard deviation over levels, no error bar.",
+            "1 a level",
+            ".3f",
+            "wide",
+        ),
+        Column("exponent", "y = ln eigenvalue / -ln retention.", format="+z.3f"),
+        *ends("exponent_low", "exponent_high", "its 95 % interval", "", "+z.3f", "wide"),
+        Column(
+            "null_eigenvalue",
+            "Eigenvalue of the untrained network (N1), pruned by magnitude as often.",
+            "1 a level",
+            ".3f",
+        ),
+        Column("null_exponent", "Exponent of N1.", format="+z.3f", shown="wide"),
+        Column(
+            "static_eigenvalue",
+            "Eigenvalue of the trained dense network pruned in one go (N2); with --keep dense.",
+            "1 a level",
+            ".3f",
+            "if any",
+        ),
+        Column(
+            "random_sd",
+            "Standard deviation of the log eigenvalue if pruning were random (N0).",
+            "log, a level",
+            ".4f",
+            "wide",
+        ),
+        Column("excess", "exponent minus null_exponent.", format="+z.3f"),
+        *ends("excess_low", "excess_high", "its 95 % interval over seeds", "", "+z.3f", "if any"),
+        Column("p", "Of an eigenvalue of 1, adjusted over groups (Holm).", "", ".2g", "wide"),
+        Column("verdict", "relevant, irrelevant, marginal, indeterminate, or exempt."),
+        Column("strong", "The whole interval lies outside the margin.", shown="wide"),
+        Column("within_margin", "Certified within the margin of 1.", shown="wide"),
+        Column(
+            "correction",
+            "c/b of clr = a + b n + c n^2 where growth is not constant.",
+            "1 a level",
+            ".3g",
+            "wide",
+        ),
+    )
+    rows = "a row for every group"
+
     @property
-    def excess(self) -> Floats:
-        """y_i - y_i(null): what training and task add to the untrained network; shape (G,)."""
-        return self.exponent - self.null_exponent
+    def eigenvalue(self) -> Estimate[Floats]:
+        """Geometric mean over window and seeds: exp of the mean of theta over runs."""
+        value = np.exp(self.theta.mean(axis=0))
+        return Estimate(value, np.exp(self.interval.low), np.exp(self.interval.high))
 
     @property
     def correction(self) -> Floats:
@@ -139,6 +221,11 @@ class Spectrum(Result):
         return self.interval.scope
 
     @property
+    def has_intervals(self) -> bool:
+        """Whether any group has an interval."""
+        return bool(np.isfinite(self.interval.low).any())
+
+    @property
     def title(self) -> str:
         """One line that says what this is."""
         (a, b), seeds = self.window, len(self.runs)
@@ -148,7 +235,11 @@ class Spectrum(Result):
         return (
             f"{self.label} ({self.experiment_id}) by {self.by}{weights}: {seeds} "
             f"{'seed' if seeds == 1 else 'seeds'}, levels {a}:{b}, "
-            + (f"{kind} ({self.method})" if np.isfinite(self.low).any() else "no intervals")
+            + (
+                f"{kind} ({self.method})"
+                if np.isfinite(self.interval.low).any()
+                else "no intervals"
+            )
         )
 
     def draws(self, number: int = 9999, rng: np.random.Generator | int | None = 0) -> Floats:
@@ -172,63 +263,35 @@ class Spectrum(Result):
                 f"{len(self.runs)} and {self.method}"
             )
         drawn = intervals.parametric_draws(self.interval, self.theta, number, rng)
-        return np.where(self.exempt, np.log(self.eigenvalue), drawn)
+        return np.where(self.exempt, np.log(self.eigenvalue.value), drawn)
 
-    def plot(self) -> Figure:
-        """Draw the spectrum beside its null."""
-        from ..plots.spectrum import plot_spectrum
-
-        return plot_spectrum([self])
-
-    def to_frame(self) -> pl.DataFrame:
-        """Return a row per group; what does not exist is null."""
-        return frame(
-            {
-                "name": self.names,
-                "total": self.total,
-                "exempt": self.exempt,
-                "eigenvalue": self.eigenvalue,
-                "low": self.low,
-                "high": self.high,
-                "scope": [self.scope] * len(self.names),
-                "boot_low": self.boot_low,
-                "boot_high": self.boot_high,
-                "mean": self.mean,
-                "spread": self.spread,
-                "exponent": self.exponent,
-                "exponent_low": self.exponent_low,
-                "exponent_high": self.exponent_high,
-                "null_eigenvalue": self.null_eigenvalue,
-                "null_exponent": self.null_exponent,
-                "static_eigenvalue": self.static_eigenvalue,
-                "random_sd": self.random_sd,
-                "excess": self.excess,
-                "excess_low": self.excess_low,
-                "excess_high": self.excess_high,
-                "p": self.judgement.p,
-                "verdict": self.verdict,
-                "strong": self.judgement.strong,
-                "within_margin": self.judgement.within,
-                "correction": self.correction,
-            }
-        )
-
-    def _columns(self) -> dict[str, list[str]]:
-        ends = zip(self.low, self.high, strict=True)
-        exponent_ends = zip(self.exponent_low, self.exponent_high, strict=True)
-        spreads = zip(self.mean, self.spread, strict=True)
-        static = np.isfinite(self.static_eigenvalue).any()
-        other = {"static null": [number(value) for value in self.static_eigenvalue]}
+    def _values(self) -> dict[str, Any]:
+        growth, judged, nulls = self.eigenvalue, self.judgement, self.untrained
         return {
-            self.by: list(self.names),
-            "weights": [f"{total:,}" for total in self.total],
-            "eigenvalue": [number(value) for value in self.eigenvalue],
-            "interval": [interval(*pair) for pair in ends],
-            "mean +- spread": [f"{number(mean)} +- {number(sd)}" for mean, sd in spreads],
-            "null": [number(value) for value in self.null_eigenvalue],
-            **(other if static else {}),
-            "exponent": [number(value) for value in self.exponent],
-            "exponent interval": [interval(*pair) for pair in exponent_ends],
-            "null exponent": [number(value) for value in self.null_exponent],
-            "verdict": self.judgement.words(),
+            "name": self.names,
+            "total": self.total,
+            "exempt": self.exempt,
+            "eigenvalue": growth.value,
+            "low": growth.low,
+            "high": growth.high,
+            "scope": [self.scope] * len(self.names),
+            "boot_low": None if self.boot is None else self.boot.low,
+            "boot_high": None if self.boot is None else self.boot.high,
+            "mean": self.paper.mean,
+            "spread": self.paper.sd,
+            "exponent": self.exponent.value,
+            "exponent_low": self.exponent.low,
+            "exponent_high": self.exponent.high,
+            "null_eigenvalue": nulls.eigenvalue,
+            "null_exponent": nulls.exponent,
+            "static_eigenvalue": nulls.static,
+            "random_sd": nulls.random_sd,
+            "excess": self.excess.value,
+            "excess_low": self.excess.low,
+            "excess_high": self.excess.high,
+            "p": judged.p,
+            "verdict": judged.verdict,
+            "strong": judged.strong,
+            "within_margin": judged.within,
+            "correction": self.correction,
         }

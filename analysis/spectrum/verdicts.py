@@ -41,18 +41,6 @@ class Judgement:
     p: NDArray[np.float64]
     margin: float
 
-    def words(self) -> list[str]:
-        """Return the verdicts with what strengthens or qualifies them, length G."""
-        return [
-            f"strongly {verdict}" if strong else f"{verdict}, within margin" if both else verdict
-            for verdict, strong, both in zip(
-                self.verdict,
-                self.strong,
-                self.within & np.array([v in ("relevant", "irrelevant") for v in self.verdict]),
-                strict=True,
-            )
-        ]
-
 
 def default_margin(seeds: int) -> float:
     """Return the margin in log lambda: .02 for fewer than five seeds, .01 from five on."""

@@ -9,17 +9,12 @@ import typer
 
 from ...schemas.errors import UsageError
 from ..options import StoreOption
-from ..output import Table, output_options, warn_of
+from ..output import Table, output_options, table_of, warn_of
 from ..progress import show_draws
 from .figure import check_figure, draw_figure
 
 if TYPE_CHECKING:
-    from ...analysis.classes.against import Against
-    from ...analysis.classes.result import Classes
     from ...analysis.nulls.initial import Weighting
-
-_SHOWN = ("class", "experiment", "label", "differs", "seeds", "levels", "stability", "signature")
-_SIGNS = ("relevant", "marginal", "irrelevant", "indeterminate")
 
 
 @output_options
@@ -82,7 +77,7 @@ def classify(
             )
         warn_of(opened.problems)
     draw_figure(plot, found.plot)
-    return _pairs(found) if pairs else _classes(found)
+    return table_of(found.pair_table if pairs else found)
 
 
 def _check(
@@ -104,40 +99,6 @@ def _against(names: list[str], grouping: str | None, store: Path | None, seed: i
     from ...store import Store
 
     opened = Store(store)
-    found: Against = against_published(opened, names, grouping=grouping, rng=seed)
+    found = against_published(opened, names, grouping=grouping, rng=seed)
     warn_of(opened.problems)
-    frame = found.to_frame()
-    return Table(
-        tuple(frame.columns),
-        frame.rows(),
-        title=found.title,
-        notes=(*found.words(), *found.notes),
-        formats={"rms": ".4f", "q": ".3g", "p": ".2g", "p_holm": ".2g"},
-    )
-
-
-def _classes(found: Classes) -> Table:
-    rows = found.to_frame().to_dicts()
-    for row in rows:
-        row["signature"] = "/".join(str(row[sign]) for sign in _SIGNS)
-    columns = tuple(rows[0])
-    return Table(
-        columns,
-        [tuple(row[name] for name in columns) for row in rows],
-        title=found.title,
-        notes=(*found.words(), *found.notes),
-        formats={"stability": ".2f"},
-        shown=_SHOWN,
-    )
-
-
-def _pairs(found: Classes) -> Table:
-    frame = found.pairs_frame()
-    numbers = dict.fromkeys(("norm", "bound", "depth"), ".4f")
-    return Table(
-        tuple(frame.columns),
-        frame.rows(),
-        title=found.title,
-        notes=(*found.words(), *found.notes),
-        formats=numbers | {"distance": ".3g", "p": ".2g", "p_holm": ".2g"},
-    )
+    return table_of(found)

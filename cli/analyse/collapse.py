@@ -9,11 +9,10 @@ import typer
 
 from ...schemas.errors import UsageError
 from ..options import StoreOption
-from ..output import Table, output_options, warn_of
+from ..output import Table, output_options, table_of, warn_of
 from .figure import check_figure, draw_figure
 
 if TYPE_CHECKING:
-    from ...analysis.collapse.result import Collapse
     from ...analysis.curves.family import Family
 
 
@@ -58,7 +57,7 @@ def collapse(
     family = _family(experiments, chance, store)
     found = collapse_of(family, over=over, above=above, noise=noise, draws=draws, rng=seed)
     draw_figure(plot, found.plot)
-    return _table(found)
+    return table_of(found)
 
 
 def _family(names: list[str], chance: float | None, store: Path | None) -> Family:
@@ -78,16 +77,3 @@ def _family(names: list[str], chance: float | None, store: Path | None) -> Famil
     family = family_of(opened, names)
     warn_of(opened.problems)
     return family
-
-
-def _table(found: Collapse) -> Table:
-    frame = found.to_frame()
-    ends = ("value", "low", "high", "rise_low", "rise_high")
-    return Table(
-        tuple(frame.columns),
-        frame.rows(),
-        title=found.title,
-        notes=found.notes,
-        formats=dict.fromkeys(ends, ".3f") | {"quality": ".2f"},
-        shown=tuple(name for name in frame.columns if name != "reason"),
-    )

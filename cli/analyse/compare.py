@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..options import StoreOption
-from ..output import Table, output_options, warn_of
+from ..output import Table, output_options, table_of, warn_of
 
 
 @output_options
@@ -38,13 +38,4 @@ def compare(
     opened = Store(store)
     found = compute(opened, a, b, by=by, masks=masks, rng=seed)
     warn_of(opened.problems)
-    frame = found.overlap_frame() if levels else found.to_frame()
-    signed = dict.fromkeys(("difference", "low", "high"), "+z.4f")
-    plain = {c: ".3f" for c in frame.columns if c.startswith(("overlap", "expected", "sd"))}
-    return Table(
-        tuple(frame.columns),
-        frame.rows(),
-        title=found.title,
-        notes=(*found.words(), *found.notes),
-        formats=signed | plain | {"p": ".2g", "z": "+.1f", "density": ".3g"},
-    )
+    return table_of(found.overlap_table if levels else found)

@@ -8,47 +8,14 @@ import typer
 
 from ...schemas.errors import RgtoolError, UsageError
 from ..options import StoreOption, WindowOption, read_window
-from ..output import Table, output_options, warn_of
+from ..output import Table, output_options, table_of, warn_of
 from ..published import is_published, spectrum_of
 
 if TYPE_CHECKING:
     from ...analysis.nulls.initial import Weighting
     from ...analysis.spectrum.intervals import Method
-    from ...analysis.spectrum.result import Spectrum
     from ...analysis.spectrum.verdicts import Rule
     from ...store import Store
-
-_SHOWN = (
-    "name",
-    "total",
-    "eigenvalue",
-    "low",
-    "high",
-    "boot_low",
-    "boot_high",
-    "null_eigenvalue",
-    "static_eigenvalue",
-    "exponent",
-    "excess",
-    "verdict",
-)
-_SHOWN_OF_ALL = (
-    "architecture",
-    "task",
-    "seeds",
-    "name",
-    "eigenvalue",
-    "low",
-    "high",
-    "null_eigenvalue",
-    "exponent",
-    "excess",
-    "verdict",
-)
-_FORMATS = dict.fromkeys(
-    ("eigenvalue", "low", "high", "boot_low", "boot_high", "spread"), ".3f"
-) | dict.fromkeys(("exponent", "excess"), "+z.3f")
-_FORMATS |= dict.fromkeys(("null_eigenvalue", "static_eigenvalue"), ".3f")
 
 _DEFAULTS = ("moderated", "count", "tost")  # method, weighting, rule
 
@@ -83,9 +50,9 @@ def eigen(
     interval over seeds, boot_low and boot_high that of a bootstrap of seeds and blocks of levels;
     null_eigenvalue is what magnitude pruning of the untrained network gives, static_eigenvalue what
     pruning the trained dense one in one go does (runs with --keep dense); excess is the exponent
-    minus that of the untrained. The id of a run gives the spectrum of that run alone, --all a row
-    for every experiment and group. published:NAME prints a spectrum of the literature as it is; its
-    std is a spread over levels.
+    minus that of the untrained, excess_low and excess_high its 95 % interval. The id of a run gives
+    the spectrum of that run alone, --all a row for every experiment and group. published:NAME
+    prints a spectrum of the literature as it is; its std is a spread over levels.
 
     Example: rgtool eigen resnet20/cifar10 --by stage
     """
@@ -99,15 +66,16 @@ def eigen(
     opened, levels = Store(store), read_window(window)
     if all_ or nulls:
         _check_alone(experiment, all_, nulls, (method, weighting, rule), margin)
-        table = (
-            _all_table(opened, by or "block", levels, margin)
-            if all_
-            else _nulls_table(opened, experiment, by or "block", levels)
-        )
+        if all_:
+            table = _all(opened, by or "block", levels, margin)
+        else:
+            from ...analysis.nulls.beside import nulls_of
+
+            table = table_of(nulls_of(opened, experiment, by=by or "block", window=levels))
     else:
         from ...analysis.spectrum.eigen import eigen as compute
 
-        table = spectrum_table(
+        table = table_of(
             compute(
                 opened,
                 experiment,
@@ -142,9 +110,7 @@ def _check_alone(
         raise UsageError("--nulls gives no verdicts, so it has no margin: leave out --margin")
 
 
-def _all_table(
-    store: Store, by: str, window: tuple[int, int] | None, margin: float | None
-) -> Table:
+def _all(store: Store, by: str, window: tuple[int, int] | None, margin: float | None) -> Table:
     from ...analysis.spectrum.many import spectra
 
     found = spectra(store, by=by, window=window, margin=margin)
@@ -156,47 +122,4 @@ def _all_table(
             f"no experiment has a spectrum by {by}: {found.notes[0]}"
             + (f" (and {more} more)" if more else "")
         )
-    frame = found.to_frame()
-    return Table(
-        tuple(frame.columns),
-        frame.rows(),
-        title=found.title,
-        notes=found.notes,
-        formats=_FORMATS,
-        shown=("experiment_id", *_SHOWN_OF_ALL),
-        exit_code=3 if found.problems else 0,
-    )
-
-
-def _nulls_table(
-    store: Store, experiment: str | None, by: str, window: tuple[int, int] | None
-) -> Table:
-    from ...analysis.nulls.beside import nulls_of
-
-    found = nulls_of(store, experiment, by=by, window=window)
-    frame = found.to_frame()
-    names = [name for name in frame.columns if name not in ("name", "exempt")]
-    shown = [name for name in names if not name.endswith(("_eigenvalue", "_low", "_high"))]
-    return Table(
-        tuple(frame.columns),
-        frame.rows(),
-        title=found.title,
-        notes=found.notes,
-        formats=dict.fromkeys(names, "+z.3f") | {"random_sd": ".4f"},
-        shown=("name", *shown),
-    )
-
-
-def spectrum_table(spectrum: Spectrum) -> Table:
-    """Return a spectrum as a table."""
-    frame = spectrum.to_frame()
-    maybe = ("low", "high", "boot_low", "boot_high", "static_eigenvalue")
-    empty = {name for name in maybe if frame[name].null_count() == len(frame)}
-    return Table(
-        tuple(frame.columns),
-        frame.rows(),
-        title=spectrum.title,
-        notes=spectrum.notes,
-        formats=_FORMATS,
-        shown=tuple(name for name in _SHOWN if name not in empty),
-    )
+    return table_of(found, exit_code=3 if found.problems else 0)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..options import StoreOption, WindowOption, read_window
-from ..output import Table, output_options, warn_of
+from ..output import Table, output_options, table_of, warn_of
 
 
 @output_options
@@ -37,17 +37,4 @@ def forecast(
     opened = Store(store)
     found = compute(opened, experiment, by=by, window=read_window(window), draws=draws, rng=seed)
     warn_of(opened.problems)
-    frame = found.to_frame()
-    levels = ("level", "level_low", "level_high", "flow_level", "flow_low", "flow_high", "observed")
-    hidden = {"total", "verdict"} | {n for n in levels if frame[n].null_count() == len(frame)}
-    hidden |= {"density_low", "density_high"}
-    return Table(
-        tuple(frame.columns),
-        frame.rows(),
-        title=found.title,
-        notes=found.notes,
-        formats=dict.fromkeys(levels, ".1f")
-        | dict.fromkeys(("density", "density_low", "density_high"), ".5f")
-        | {"eigenvalue": ".3f", "kept": ".0f"},
-        shown=tuple(name for name in frame.columns if name not in hidden),
-    )
+    return table_of(found)

@@ -10,31 +10,12 @@ import typer
 
 from ...schemas.errors import RgtoolError, UsageError
 from ..options import StoreOption
-from ..output import Table, output_options, say, warn_of
+from ..output import Table, output_options, say, table_of, warn_of
 from .figure import check_figure, draw_figure
 
 if TYPE_CHECKING:
-    from ...analysis.gamma.result import Gamma, GammaMethod, Plateau
+    from ...analysis.gamma.result import GammaMethod, Gammas, Plateau
     from ...store import Store
-
-_SHOWN = (
-    "experiment",
-    "gamma",
-    "estimate",
-    "low",
-    "high",
-    "unbounded",
-    "boot_low",
-    "boot_high",
-    "onset",
-    "onset_low",
-    "onset_high",
-    "slope",
-    "signal",
-    "verdict",
-)
-# Not shown where all of them are empty.
-_SPARE = ("unbounded", "boot_low", "boot_high", "onset_low", "onset_high")
 
 
 @output_options
@@ -80,7 +61,6 @@ def gamma(
 
     Example: rgtool gamma resnet20/cifar10 --plot gamma.pdf
     """
-    from ...analysis.plots.gamma import plot_gamma
     from ...store import Store
 
     if margin is not None and not shared:
@@ -92,11 +72,11 @@ def gamma(
         if method != "profile":
             raise UsageError(f"--shared and --method {method} together: leave one out")
         return _shared(opened, experiments, chance, plateau, margin, plot)
-    results = _each(opened, experiments, chance, plateau, cast("GammaMethod", method), seed)
+    found = _each(opened, experiments, chance, plateau, cast("GammaMethod", method), seed)
     warn_of(opened.problems)
-    draw_figure(plot, lambda: plot_gamma(results))
-    partly = len(results) < len(dict.fromkeys(experiments))
-    return gamma_table(results, exit_code=3 if partly else 0)
+    draw_figure(plot, found.plot)
+    partly = len(found.results) < len(dict.fromkeys(experiments))
+    return table_of(found, exit_code=3 if partly else 0)
 
 
 def _each(
@@ -106,9 +86,10 @@ def _each(
     plateau: Plateau,
     method: GammaMethod,
     seed: int,
-) -> list[Gamma]:
+) -> Gammas:
     """Estimate every exponent; what cannot be estimated is named."""
     from ...analysis.gamma.estimate import gamma as estimate
+    from ...analysis.gamma.result import Gammas
 
     results, names = [], list(dict.fromkeys(experiments))
     for name in names:
@@ -124,7 +105,7 @@ def _each(
             say(f"left out: {error}")
     if not results:
         raise typer.Exit(1)
-    return results
+    return Gammas(tuple(results))
 
 
 def _shared(
@@ -142,37 +123,4 @@ def _shared(
     )
     warn_of(store.problems)
     draw_figure(plot, found.plot)
-    reason = f"{found.verdict}: {found.reason}"
-    frame = found.to_frame()
-    return Table(
-        tuple(frame.columns),
-        frame.rows(),
-        title=found.title,
-        notes=(reason, *found.notes),
-        formats=_formats(frame.columns),
-        shown=("experiment", "estimate", "low", "high", "unbounded", "onset", "signal", "verdict"),
-    )
-
-
-def gamma_table(results: Sequence[Gamma], exit_code: int = 0) -> Table:
-    """Return exponents as a table, a row per curve."""
-    from ...analysis.gamma.result import gamma_frame
-
-    frame = gamma_frame(list(results))
-    empty = {name for name in _SPARE if not any(cell not in (None, "") for cell in frame[name])}
-    reasons = [f"{one.name}: {one.verdict}: {one.reason}" for one in results]
-    notes = [note for one in results for note in one.notes]
-    return Table(
-        tuple(frame.columns),
-        frame.rows(),
-        title=results[0].title if len(results) == 1 else "",
-        notes=tuple(dict.fromkeys([*reasons, *notes])),
-        formats=_formats(frame.columns),
-        shown=tuple(name for name in _SHOWN if name not in empty),
-        exit_code=exit_code,
-    )
-
-
-def _formats(columns: Sequence[str]) -> dict[str, str]:
-    other = {"signal": ".1f", "p": ".2g", "f": ".2f"}
-    return dict.fromkeys(columns, ".3f") | other
+    return table_of(found)

@@ -9,16 +9,12 @@ import typer
 
 from ...schemas.errors import UsageError
 from ..options import StoreOption, WindowOption, read_window
-from ..output import Table, output_options, warn_of
+from ..output import Table, output_options, table_of, warn_of
 from .figure import check_figure, draw_figure
 
 if TYPE_CHECKING:
     from ...analysis.elastic.maps import Kind
-    from ...analysis.elastic.match_all import MatchAll
-    from ...analysis.elastic.result import Match
     from ...analysis.elastic.scores import Score
-
-_SCORES = ("w1", "position", "signature", "density")
 
 
 @output_options
@@ -87,7 +83,7 @@ def match(
         both = match_all(opened, names, published=literature, **choices)
         warn_of(opened.problems)
         draw_figure(plot, both.plot)
-        return _table(both, top, both.notes)
+        return table_of(both, top=top)
     if len(names) != 2:
         raise UsageError(
             f"{len(names)} experiments are named: give SOURCE and TARGET, or --all for every pair"
@@ -97,21 +93,4 @@ def match(
     found = compute(opened, *names, transforms=transforms or (), **choices)
     warn_of(opened.problems)
     draw_figure(plot, found.plot)
-    return _table(found, top, (*found.side_by_side(), *found.notes))
-
-
-def _table(found: Match | MatchAll, top: int, notes: tuple[str, ...]) -> Table:
-    frame = found.to_frame()
-    rows = frame.rows()
-    shown = rows[:top] if top else rows
-    if len(shown) < len(rows):
-        notes = (f"{len(shown)} of {len(rows)} rows; --top 0 prints all", *notes)
-    empty = {name for name in frame.columns if frame[name].null_count() == len(frame)}
-    return Table(
-        tuple(frame.columns),
-        shown,
-        title=found.title,
-        notes=notes,
-        formats=dict.fromkeys(_SCORES, ".4f") | {"probability": ".3f"},
-        shown=tuple(name for name in frame.columns if name not in empty),
-    )
+    return table_of(found, top=top)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..options import read_window
-from ..output import Table, output_options
+from ..output import Table, output_options, table_of
 
 
 @output_options
@@ -42,17 +42,4 @@ def null(
         levels=window,
         prunable=prunable,
     )
-    frame = spectrum.to_frame()
-    return Table(
-        tuple(frame.columns),
-        frame.rows(),
-        title=spectrum.title,
-        notes=spectrum.notes,
-        formats={
-            "share_start": ".4f",
-            "share_end": ".4f",
-            "eigenvalue": ".3f",
-            "exponent": "+z.3f",
-        },
-        shown=("name", "total", "eigenvalue", "exponent"),
-    )
+    return table_of(spectrum)

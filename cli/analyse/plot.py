@@ -53,7 +53,7 @@ def plot(
     for figure in [kind] if kind else FIGURES:
         path = to if alone else to / f"{stem}-{figure}.{format_}"
         try:
-            drawn = draw(figure, counts)
+            drawn = draw(counts, figure)
         except UsageError:
             raise
         except RgtoolError as error:

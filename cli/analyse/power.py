@@ -8,7 +8,7 @@ import typer
 
 from ...schemas.errors import UsageError
 from ..options import StoreOption
-from ..output import Table, output_options, warn_of
+from ..output import Table, output_options, table_of, warn_of
 
 if TYPE_CHECKING:
     from ...store import Store
@@ -68,14 +68,7 @@ def power(
     )
     if opened is not None:
         warn_of(opened.problems)
-    frame = found.to_frame()
-    return Table(
-        tuple(frame.columns),
-        frame.rows(),
-        title=found.title,
-        notes=(found.advice, *found.notes),
-        formats=dict.fromkeys(("analytic", "simulated"), ".3f"),
-    )
+    return table_of(found)
 
 
 def _opened(store: object) -> Store:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..options import StoreOption
-from ..output import Table, output_options, warn_of
+from ..output import Table, output_options, table_of, warn_of
 
 
 @output_options
@@ -33,12 +33,4 @@ def predict(
     opened = Store(store)
     found = compute(opened, a, b, by=by, rng=seed)
     warn_of(opened.problems)
-    row = found.to_frame().to_dicts()[0]
-    return Table(
-        tuple(row),
-        [tuple(row.values())],
-        title=found.title,
-        notes=found.notes,
-        formats=dict.fromkeys((name for name in row if name not in ("a", "b", "verdict")), ".3g"),
-        shown=tuple(name for name in row if not name.startswith("tau")),
-    )
+    return table_of(found)

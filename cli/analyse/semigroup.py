@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..options import StoreOption
-from ..output import Table, output_options, warn_of
+from ..output import Table, output_options, table_of, warn_of
 
 
 @output_options
@@ -33,13 +33,4 @@ def semigroup(
     opened = Store(store)
     found = compute(opened, a, b, by=by, rng=seed)
     warn_of(opened.problems)
-    frame = found.to_frame()
-    return Table(
-        tuple(frame.columns),
-        frame.rows(),
-        title=found.title,
-        notes=found.notes,
-        formats=dict.fromkeys(("exponent_a", "exponent_b"), "+z.3f")
-        | dict.fromkeys(("difference", "low", "high"), "+z.4f")
-        | {"p": ".2g"},
-    )
+    return table_of(found)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..output import Table, output_options
+from ..output import Table, output_options, table_of
 
 
 @output_options
@@ -32,11 +32,4 @@ def verify(
     if claim is not None:
         fields = dataclasses.asdict(found.claim(claim))
         return Table(("field", "value"), list(fields.items()))
-    frame = found.to_frame()
-    return Table(
-        tuple(frame.columns),
-        frame.rows(),
-        title=found.title,
-        notes=found.notes,
-        shown=("id", "source", "kind", "verdict"),
-    )
+    return table_of(found)

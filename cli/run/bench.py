@@ -109,7 +109,7 @@ def _table(made: Plan, found: Bench) -> Table:
         ),
     ]
     return Table(
-        ("what", "value", "unit", "remark"),
+        ("what", "value", "unit", "note"),
         rows,
         title=f"{made.recipe.architecture}/{made.recipe.task}, batch {made.recipe.batch_size}, "
         f"{made.recipe.precision}, {made.kernels.name} kernels, {made.device}",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...schemas.words import counted
-from ..output import duration, print_table, say
+from ..output import duration, print_table, say, table_of
 
 if TYPE_CHECKING:
     from ...runner.plan import Plan
@@ -28,13 +28,12 @@ def demo(
     Example: rgtool demo
     """
     from ...studies.demo import demo as study
-    from ..analyse.eigen import spectrum_table
 
     began = time.monotonic()
     spectra = study(store, watch=_watch)
     for spectrum in spectra:
         say()
-        print_table(spectrum_table(spectrum))
+        print_table(table_of(spectrum))
     say()
     say(
         "eigenvalue > 1: the group's share of the surviving weights grows (relevant); < 1: it "

@@ -196,7 +196,7 @@ def _report(made: Plan, outcome: Outcome) -> Table:
         ("run", "seed", "end", "level", "density", "accuracy"),
         rows,
         title=f"experiment {outcome.experiment_id} in {made.store}",
-        notes=_advice(made, outcome),
+        notes=_notes(made, outcome),
         formats={"density": ".4f", "accuracy": ".4f"},
     )
     if failed or stopped:
@@ -208,7 +208,7 @@ def _report(made: Plan, outcome: Outcome) -> Table:
     return table
 
 
-def _advice(made: Plan, outcome: Outcome) -> tuple[str, ...]:
+def _notes(made: Plan, outcome: Outcome) -> tuple[str, ...]:
     failed = outcome.seeds("failed")
     if outcome.seeds("stopped"):
         return (f"stopped; to go on: {shlex.join(['rgtool', *sys.argv[1:]])}",)

@@ -49,8 +49,8 @@ def ls(
     if loose > _MANY:
         say(f"{loose} finished runs lie loose: rgtool compact makes queries quicker")
     if not table.rows:
-        advice = f"{opened.path}: no runs yet; rgtool demo or rgtool run lenet digits makes some"
-        return Table(table.columns, [], notes=(advice,))
+        note = f"{opened.path}: no runs yet; rgtool demo or rgtool run lenet digits makes some"
+        return Table(table.columns, [], notes=(note,))
     return table
 
 

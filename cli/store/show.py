@@ -92,13 +92,14 @@ def _show_experiment(opened: Store, experiment: str) -> Table:
     except RgtoolError as error:
         notes = (f"no matching density: {error}",)
     else:
+        found = matching.to_frame().to_dicts()[0]
         rows += [
-            ("matching_density", matching.density),
-            ("matching_density_low", matching.density_low),
-            ("matching_density_high", matching.density_high),
-            ("matching_level", matching.level),
-            ("dense_accuracy", matching.dense_accuracy),
-            ("seed_std", matching.std),
+            ("matching_density", found["density"]),
+            ("matching_density_low", found["density_low"]),
+            ("matching_density_high", found["density_high"]),
+            ("matching_level", found["level"]),
+            ("dense_accuracy", found["dense_accuracy"]),
+            ("seed_std", found["seed_std"]),
         ]
         notes = matching.notes
     rows += _curves(opened, f"experiment_id = '{experiment}'")

@@ -18,7 +18,7 @@ ODD = 3.0  # z of a first step that is unlike the later ones
 EIGENFUNCTION = 0.05  # the paper's criterion: standard deviation over levels below 5 % (App. B)
 
 
-def remarks(
+def notes_of(
     counts: Counts,
     chosen: Window,
     pruned: Floats,
