@@ -675,9 +675,9 @@ def test_a_control_of_a_run_that_diverged_is_left_out_each_time(tmp_path: Path) 
     [
         ({"model": "resnet2O"}, "model 'resnet2O' is unknown: did you mean resnet"),
         ({"task": "digit"}, "data set 'digit' is unknown: did you mean"),
-        ({"levels": -1}, "levels is -1: it is the number of prunings, 0 or more"),
+        ({"levels": -1}, "levels is -1: it is the number of prunings, from 0 to 9999"),
         ({"levels": 500}, "is the most for lenet at prune 0.2"),
-        ({"seeds": 0}, "seeds 0: give a count such as 5, or seeds such as 3,7"),
+        ({"seeds": 0}, "seeds 0: give a count such as 5, at most 100000, or seeds such as 3,7"),
         ({"seeds": [1, -1]}, "give a count such as 5"),
         ({"workers": 0}, "workers is 0: at least one process is needed"),
         ({"keep": ("init", "all")}, "keep 'all' is unknown: choose from init, rewind, dense"),
