@@ -12,9 +12,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from .arrays import Floats, Integers
+
 UNIT = math.log(1 / 0.8)  # theta of a step that prunes 20 % is y times this
 
 
@@ -96,7 +97,7 @@ def clr(share: ArrayLike) -> Floats:
     return centred
 
 
-def group_index(groups: Sequence[str | None], names: Sequence[str]) -> NDArray[np.int64]:
+def group_index(groups: Sequence[str | None], names: Sequence[str]) -> Integers:
     """Return the position in `names` of every layer's group: shape (L,).
 
     Raises
@@ -111,7 +112,7 @@ def group_index(groups: Sequence[str | None], names: Sequence[str]) -> NDArray[n
     return np.array([position[str(group)] for group in groups], np.int64)
 
 
-def group_sums(values: ArrayLike, index: NDArray[np.int64], groups: int) -> Floats:
+def group_sums(values: ArrayLike, index: Integers, groups: int) -> Floats:
     """Sum values of layers, shape (..., L), within groups: shape (..., G)."""
     membership = np.eye(groups)[index]
     return np.asarray(np.asarray(values, np.float64) @ membership)

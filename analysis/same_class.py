@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from .arrays import Bools, Floats
 from .spectrum.verdicts import ALPHA, default_margin, holm
 from .stats.contrast import DRAWS, centred, contrast, helmert
 
-Floats = NDArray[np.float64]
 SameVerdict = Literal["same", "different", "undecided"]
 
 
@@ -45,7 +45,7 @@ class SameClass:
     low: Floats
     high: Floats
     p_group: Floats
-    equivalent: NDArray[np.bool_]
+    equivalent: Bools
     delta: float
     q: float
     p: float

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..schemas.errors import RgtoolError, UsageError
 from ..store.counts import Counts
+from .arrays import Bools, Integers
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class Window:
 
     start: int
     end: int
-    runs: NDArray[np.int64]
+    runs: Integers
     notes: tuple[str, ...]
 
 
@@ -63,7 +63,7 @@ def choose_window(counts: Counts, requested: tuple[int, int] | None = None) -> W
     return Window(start, end, runs, tuple(notes))
 
 
-def _usable_runs(counts: Counts) -> tuple[NDArray[np.int64], list[str]]:
+def _usable_runs(counts: Counts) -> tuple[Integers, list[str]]:
     recorded = counts.recorded.sum(axis=1)
     if len(recorded) == 0 or recorded.max() < 3:
         found = int(recorded.max(initial=0))
@@ -79,7 +79,7 @@ def _usable_runs(counts: Counts) -> tuple[NDArray[np.int64], list[str]]:
     return np.flatnonzero(recorded >= 3), notes
 
 
-def _recorded_stretch(counts: Counts, runs: NDArray[np.int64]) -> tuple[int, int, list[str]]:
+def _recorded_stretch(counts: Counts, runs: Integers) -> tuple[int, int, list[str]]:
     common = np.asarray(counts.recorded[runs].all(axis=0))
     candidates = np.flatnonzero(common[1:]) + 1
     start = int(candidates[0]) if len(candidates) else 0
@@ -108,7 +108,7 @@ def _recorded_stretch(counts: Counts, runs: NDArray[np.int64]) -> tuple[int, int
     return start, end, notes
 
 
-def _longest_stretch(common: NDArray[np.bool_]) -> tuple[int, int] | None:
+def _longest_stretch(common: Bools) -> tuple[int, int] | None:
     """Return the ends of the longest stretch of levels from level 1 on, None without a step."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], common[1:], [False]]).astype(int)))
     first, last = edges[::2] + 1, edges[1::2]
@@ -118,9 +118,7 @@ def _longest_stretch(common: NDArray[np.bool_]) -> tuple[int, int] | None:
     return int(first[best]), int(last[best])
 
 
-def _before_collapse(
-    counts: Counts, runs: NDArray[np.int64], start: int, end: int
-) -> tuple[int, list[str]]:
+def _before_collapse(counts: Counts, runs: Integers, start: int, end: int) -> tuple[int, list[str]]:
     found = _first_collapse(counts, runs, start, end)
     if found is None:
         return end, []
@@ -133,7 +131,7 @@ def _before_collapse(
     return level - 1, [f"the window ends at level {level - 1}: {what}"]
 
 
-def _check_requested(counts: Counts, runs: NDArray[np.int64], start: int, end: int) -> None:
+def _check_requested(counts: Counts, runs: Integers, start: int, end: int) -> None:
     last = len(counts.levels) - 1
     if not 0 <= start < end:
         raise UsageError(
@@ -156,9 +154,7 @@ def _check_requested(counts: Counts, runs: NDArray[np.int64], start: int, end: i
         )
 
 
-def _first_collapse(
-    counts: Counts, runs: NDArray[np.int64], start: int, end: int
-) -> tuple[int, str] | None:
+def _first_collapse(counts: Counts, runs: Integers, start: int, end: int) -> tuple[int, str] | None:
     """Return the first level at which a group is empty, and that in words."""
     empty = (counts.kept[runs, start : end + 1] == 0).swapaxes(0, 1)
     if not empty.any():
@@ -170,7 +166,7 @@ def _first_collapse(
     )
 
 
-def _who_lacks(counts: Counts, runs: NDArray[np.int64], level: int) -> str:
+def _who_lacks(counts: Counts, runs: Integers, level: int) -> str:
     lacking = [counts.runs[i] for i in runs if not counts.recorded[i, level]]
     if len(lacking) == 1:
         return f"run {lacking[0]} has"

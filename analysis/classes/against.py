@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.blocks import GROUPINGS
 from ...schemas.errors import RgtoolError, UsageError, did_you_mean
 from ...store.literature import PublishedSpectrum, published, published_names
 from .. import flow
+from ..arrays import Floats, Integers
 from ..flow import UNIT
 from ..result import Result, frame, number
 from ..spectrum.verdicts import ALPHA, holm
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ...store import Store
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +54,7 @@ class Against(Result):
     labels: tuple[str, ...]
     printed: tuple[str, ...]
     grouping: tuple[str, ...]
-    groups: NDArray[np.int64]
+    groups: Integers
     rms: Floats
     q: Floats
     p: Floats

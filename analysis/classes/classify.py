@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError, UsageError, did_you_mean
 from ...store.literature import published_names
+from ..arrays import Floats
 from ..nulls.initial import Weighting
 from ..spectrum.verdicts import ALPHA, holm
 from .clusters import cluster, coassignment, stability
@@ -22,7 +22,6 @@ from .subjects import Subject, gather
 if TYPE_CHECKING:
     from ...store import Store
 
-Floats = NDArray[np.float64]
 Follow = Callable[[int, int], None]
 DRAWS = 500
 MOST = 2000  # experiments: two million pairs, and classes drawn 500 times

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError, UsageError
 from .. import flow
+from ..arrays import Floats
 from ..flow import UNIT
 from ..nulls.untrained import null_groups
 from ..spectrum.intervals import Interval, estimate
@@ -25,7 +25,6 @@ from .evidence import Evidence, spectral
 from .printed import ONE_SEED, PRINTED
 from .subjects import Subject
 
-Floats = NDArray[np.float64]
 SIGNS = ("relevant", "marginal", "irrelevant", "indeterminate")
 _RETENTION = 0.01  # relative difference of steps from which on eigenvalues do not compare
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Bools, Floats, Integers
 from ..spectrum.verdicts import ALPHA
 from ..stats.contrast import centred, helmert
 from ..stats.moderation import moderate
@@ -16,8 +16,6 @@ from .pairs import all_pairs, draws_for, pair_tests
 from .printed import ONE_SEED, PRINTED, mean_noise, printed_test, quantile_test
 from .subjects import Subject
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 Distances = Callable[[int, np.random.Generator], Iterator[Floats]]
 _LEAST, _MOST = 999, 99_999  # draws of one test between printed or unmatched spectra
 _ALL = 4_000_000  # draws of all tests of unmatched spectra together
@@ -50,7 +48,7 @@ class Evidence:
 
     distance: Floats
     p: Floats
-    same: NDArray[np.bool_]
+    same: Bools
     draws: Distances | None
     metric: str
     columns: Mapping[str, Floats] = field(default_factory=dict)

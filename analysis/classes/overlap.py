@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...schemas.errors import RecordError
 from ...schemas.layout import RunFolder
 from ...schemas.tensors import read_mask
+from ..arrays import Bools, Floats, Integers
 from ..result import frame
 from .semigroup import common_levels
 from .subjects import Subject, density
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
 
     from ...store import Store
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Masks = dict[str, NDArray[np.bool_]]
+Masks = dict[str, Bools]
 
 
 @dataclass(frozen=True, eq=False)

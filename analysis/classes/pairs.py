@@ -15,14 +15,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Bools, Floats, Integers
 from ..spectrum.verdicts import ALPHA, default_margin
 from ..stats.contrast import DRAWS, FLOOR, centred, helmert, null_draws
 from ..stats.moderation import moderate, shrunk_correlation
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 PER_PAIR = 40  # draws for each pair in the family
 MOST_DRAWS = 4_000_000  # of all pairs together; beyond, pairs share a pool
 POOL, POOL_PAIRS = 2_000_000, 200  # draws of a pool, and the pairs they come from
@@ -64,7 +63,7 @@ class PairTests:
     pooled: bool
 
     @property
-    def same(self) -> NDArray[np.bool_]:
+    def same(self) -> Bools:
         """Whether every group is certified equivalent: shape (P,)."""
         return self.bound < self.delta
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...store.figures import figure_rows
 from ...store.literature import PREFIX, published, published_names
+from ..arrays import Floats
 from ..result import Result, frame
 from ..spectrum.verdicts import ALPHA
 from ..stats.contrast import DRAWS, centred
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ...store import Store
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.words import counted
+from ..arrays import Floats, Integers
 from ..result import Result, frame, number
 from .clusters import STABLE, Clusters
 
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.blocks import GROUPINGS
 from ...schemas.errors import RgtoolError, UsageError, did_you_mean
 from ...store.counts import Counts
 from .. import flow
+from ..arrays import Floats, Integers
 from ..flow import UNIT
 from ..result import Result, frame, interval, number
 from ..same_class import SameClass, same_class
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from ...store import Store
 
-Floats = NDArray[np.float64]
 _TOLERANCE = 0.05  # of a step of the finer experiment: what rounding of counts may cost
 _SCHEDULE = ("architecture", "task", "prune")
 
@@ -200,9 +199,7 @@ def semigroup_of(
     )
 
 
-def common_levels(
-    density_a: Floats, density_b: Floats, tolerance: float = _TOLERANCE
-) -> NDArray[np.int64]:
+def common_levels(density_a: Floats, density_b: Floats, tolerance: float = _TOLERANCE) -> Integers:
     """Find the levels of two series of densities at which both agree.
 
     Parameters
@@ -268,7 +265,7 @@ def _check_comparable(a: Counts, b: Counts) -> None:
 
 
 def _no_common_density(
-    a: Counts, b: Counts, chosen: tuple[Window, Window], levels: NDArray[np.int64]
+    a: Counts, b: Counts, chosen: tuple[Window, Window], levels: Integers
 ) -> str:
     texts = []
     for counts, window in zip((a, b), chosen, strict=True):

@@ -8,20 +8,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.blocks import GROUPINGS
 from ...schemas.errors import RgtoolError, UsageError, did_you_mean
 from ...schemas.recipe import Recipe
 from ...store.counts import Counts
 from ...store.literature import PREFIX, PublishedSpectrum, published
+from ..arrays import Bools, Floats
 from ..flow import UNIT
 from ..window import Window, choose_window
 
 if TYPE_CHECKING:
     from ...store import Store
 
-Floats = NDArray[np.float64]
 _TOLERANCE = 0.05  # of a step: what rounding of counts may cost
 PRINTED_GROUPS = "printed group"  # grouping where there are published spectra alone
 
@@ -80,7 +79,7 @@ class Subject:
         return self.counts.kept[self.window.runs, levels].astype(np.float64)
 
     @property
-    def open(self) -> NDArray[np.bool_]:
+    def open(self) -> Bools:
         """Which of the counted groups are pruned: shape (G,)."""
         assert self.counts is not None
         return ~self.counts.exempt

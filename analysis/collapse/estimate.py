@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError, UsageError, did_you_mean
+from ..arrays import Bools, Floats
 from ..curves.family import ErrorCurve, Family, family_of, family_of_table
 from ..curves.scatter import Noise, noise_draws, noise_of
 from .fit import Fit, best_collapse
@@ -20,7 +20,6 @@ from .result import EXPONENT, Collapse
 if TYPE_CHECKING:
     from ...store import Store
 
-Floats = NDArray[np.float64]
 OVERS = ("width", "depth", "both")
 ABOVE = 1.5  # points enter from so many times the error of the dense network on
 BOX = (-5.0, 5.0)  # where exponents are sought
@@ -168,7 +167,7 @@ def _unknown(curves: Sequence[ErrorCurve], name: str) -> str:
     return next(c.label for c in curves if not np.isfinite(getattr(c, name))) or "a row"
 
 
-def _above_bar(curves: Sequence[ErrorCurve], above: float) -> tuple[NDArray[np.bool_], list[str]]:
+def _above_bar(curves: Sequence[ErrorCurve], above: float) -> tuple[Bools, list[str]]:
     """Choose the points above the bar; sizes with too few of them are left out and named."""
     taken = [curve.mean > above * curve.dense_error for curve in curves]
     short = [i for i, flags in enumerate(taken) if flags.sum() < _LEAST]

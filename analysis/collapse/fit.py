@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...schemas.errors import RgtoolError, UsageError
+from ..arrays import Bools, Floats, Integers
 from ..stats.simplex import minimise
 from .quality import Curves, Scaling, quality_of_many, shift
 
-Floats = NDArray[np.float64]
 ACCEPT = 1.3  # S up to which a collapse counts as one
 LEAST = 10  # points that S must compare
 OVERLAP = 0.5  # share of the points that a collapse must compare: curves pushed apart fit for free
@@ -58,7 +58,7 @@ class Fit:
     boot_low: Floats
     boot_high: Floats
     spread: float
-    bounded: NDArray[np.bool_]
+    bounded: Bools
 
     @property
     def verdict(self) -> str:
@@ -163,7 +163,7 @@ def _spread(curves: Curves) -> float:
     return float((weight * (curves.y - mean) ** 2).mean())
 
 
-def _check_box(ends: Floats) -> NDArray[np.bool_]:
+def _check_box(ends: Floats) -> Bools:
     if ends.ndim != 2 or ends.shape[1] != 2 or not np.isfinite(ends).all():
         raise UsageError("the box is a pair of finite numbers (low, high) for every exponent")
     if (ends[:, 0] > ends[:, 1]).any():
@@ -181,7 +181,7 @@ class _Problem:
         self,
         curves: Curves,
         ends: Floats,
-        free: NDArray[np.bool_],
+        free: Bools,
         scaling: Scaling,
         overlap: float,
     ) -> None:
@@ -196,7 +196,7 @@ class _Problem:
         out[:, self.free] = points
         return out
 
-    def __call__(self, points: Floats, problem: NDArray[np.int64]) -> Floats:
+    def __call__(self, points: Floats, problem: Integers) -> Floats:
         out = np.full(len(points), np.inf)
         low, high = self.ends[self.free].T
         inside = np.flatnonzero(((points >= low) & (points <= high)).all(axis=1))
@@ -223,7 +223,7 @@ class _Problem:
         return points[_apart(points[order], (high - low) / 20, order)]
 
 
-def _apart(points: Floats, distance: Floats, order: NDArray[np.int64]) -> NDArray[np.int64]:
+def _apart(points: Floats, distance: Floats, order: Integers) -> Integers:
     """Choose places that are not all in one valley, the best first."""
     chosen: list[int] = []
     for i, point in enumerate(points):
@@ -264,12 +264,12 @@ def _crossing(problem: _Problem, axis: int, point: Floats, bound: float, level: 
 def _profile(problem: _Problem, axis: int, point: Floats, values: Floats) -> Floats:
     others = [i for i in range(len(point)) if i != axis]
 
-    def filled(rest: Floats, index: NDArray[np.int64]) -> Floats:
+    def filled(rest: Floats, index: Integers) -> Floats:
         points = np.empty((len(rest), len(point)))
         points[:, others], points[:, axis] = rest, values[index]
         return problem(points, np.zeros(len(rest), np.int64))
 
-    def from_place(rest: Floats, where: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    def from_place(rest: Floats, where: Integers) -> tuple[Floats, Floats]:
         step = problem.step[others] / 4
         return minimise(
             lambda points, at: filled(points, where[at]), rest, step, iterations=60, tol=0.02

@@ -16,14 +16,14 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...schemas.errors import RgtoolError
+from ..arrays import Floats, Integers
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
-Floats = NDArray[np.float64]
 REJECT = 3.0  # a law is rejected where residuals exceed so many relative standard deviations
 _GAMMA = (0.01, 8.0)
 
@@ -97,7 +97,7 @@ def fit_joint_law(
     log_density: Floats,
     log_eps: Floats,
     sigma: Floats,
-    member: NDArray[np.int64],
+    member: Integers,
     log_size: Floats,
     *,
     seed_sd: float,
@@ -168,7 +168,7 @@ class _Law:
         log_density: Floats,
         log_eps: Floats,
         sigma: Floats,
-        member: NDArray[np.int64],
+        member: Integers,
         log_size: Floats,
         chance: float | None,
     ) -> None:

@@ -10,12 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...schemas.errors import RgtoolError, UsageError
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from ..arrays import Floats, Integers
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...schemas.errors import RgtoolError, UsageError
 from ...store.counts import Counts
 from ...store.literature import PREFIX
 from ...store.published_curves import PublishedCurve, published_curve
+from ..arrays import Floats, Integers
 from .table import (
     check_fractions,
     check_zero,
@@ -26,7 +27,6 @@ from .table import (
 if TYPE_CHECKING:
     from ...store import Store
 
-Floats = NDArray[np.float64]
 Noise = Literal["seeds", "assumed", "residuals"]
 # Error of guessing: the share of all classes but the most frequent one of the test set.
 CHANCE = {
@@ -303,7 +303,7 @@ def make_curve(
     )
 
 
-def _levels(density: Floats) -> tuple[NDArray[np.int64], Floats]:
+def _levels(density: Floats) -> tuple[Integers, Floats]:
     """Return the level of every row, and the levels' mean densities, falling."""
     order = np.argsort(-density, kind="stable")
     falling = density[order]
@@ -316,7 +316,7 @@ def _levels(density: Floats) -> tuple[NDArray[np.int64], Floats]:
 def _notes(
     name: str,
     density: Floats,
-    rows: NDArray[np.int64],
+    rows: Integers,
     count: Floats,
     levels: Floats,
 ) -> list[str]:

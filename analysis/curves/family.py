@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.blocks import size_of
 from ...schemas.errors import RgtoolError, UsageError
 from ...store.counts import Counts
+from ..arrays import Floats
 from .curve import ABOVE_CHANCE, PruningCurve, chance_of, curve_of_counts, make_curve
 from .table import (
     Columns,
@@ -31,7 +31,6 @@ from .table import (
 if TYPE_CHECKING:
     from ...store import Store
 
-Floats = NDArray[np.float64]
 SIZES = ("width", "depth")
 # Fields in which networks of several sizes may differ without a remark.
 _FREE = ("architecture", "prune", "rounding", "origin")

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...schemas.errors import RgtoolError
 from ...store.counts import Counts
+from ..arrays import Floats, Integers
 from ..result import Result, frame, interval, number
 
 if TYPE_CHECKING:
     import polars as pl
 
-Floats = NDArray[np.float64]
 DEFINITION = (
     "matching: the sparsest level whose mean accuracy over seeds is within one seed std of dense"
 )
@@ -107,7 +107,7 @@ def matching_level(accuracy: ArrayLike) -> int:
     return int(_last_matching(values.mean(axis=0) - values[:, 0].mean(), _std(values[:, 0])))
 
 
-def matching_draws(accuracy: ArrayLike, draws: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def matching_draws(accuracy: ArrayLike, draws: int, rng: np.random.Generator) -> Integers:
     """Draw matching levels as other samples of as many seeds might have given.
 
     Parametric draws: the dense variance is drawn from its scaled inverse chi-square distribution,
@@ -196,7 +196,7 @@ def _std(dense: Floats) -> float:
     return float(dense.std(ddof=1)) if len(dense) > 1 else 0.0
 
 
-def _last_matching(difference: Floats, std: ArrayLike) -> NDArray[np.int64]:
+def _last_matching(difference: Floats, std: ArrayLike) -> Integers:
     within = difference >= -np.asarray(std)[..., None]
     within[..., 0] = True
     return np.asarray(within.shape[-1] - 1 - np.argmax(within[..., ::-1], axis=-1))
@@ -204,8 +204,8 @@ def _last_matching(difference: Floats, std: ArrayLike) -> NDArray[np.int64]:
 
 def _notes(
     counts: Counts,
-    runs: NDArray[np.int64],
-    levels: NDArray[np.int64],
+    runs: Integers,
+    levels: Integers,
     accuracy: Floats,
     found: int,
     high: int | None,

@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Floats
 from ..stats.moderation import moderate
 from .curve import ASSUMED_SD
 from .family import ErrorCurve
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

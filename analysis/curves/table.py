@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError, UsageError, did_you_mean
+from ..arrays import Floats
 
-Floats = NDArray[np.float64]
 Columns = Mapping[str, Sequence[Any]]
 _SUFFIXES = (".csv", ".parquet")
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.blocks import architecture
 from ...schemas.errors import RgtoolError, UsageError
@@ -17,6 +16,7 @@ from ...schemas.recipe import Recipe
 from ...schemas.stack import Stack, stack_of
 from ...store.counts import Counts
 from ...store.literature import PREFIX, PublishedSpectrum, published
+from ..arrays import Floats
 from ..flow import UNIT
 from ..spectrum.eigen import counts_named, spectrum_of
 from ..spectrum.noise import PUBLISHED_SD
@@ -25,7 +25,6 @@ from ..spectrum.result import Spectrum
 if TYPE_CHECKING:
     from ...store import Store
 
-Floats = NDArray[np.float64]
 Stages = tuple[Floats, ...]
 _NAMED = ("architecture", "task")  # fields of a recipe that are named elsewhere
 

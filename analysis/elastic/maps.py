@@ -15,12 +15,12 @@ from itertools import combinations, product
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import UsageError, did_you_mean
 from ...schemas.stack import Stack, check_family
 from ...schemas.transform import StageMap, Transform
 from ...store.figures import figure_rows
+from ..arrays import Integers
 
 Feeds = tuple[int, ...]
 Kind = Literal["published", "families", "all"]
@@ -44,7 +44,7 @@ class Candidates:
         What was left out.
     """
 
-    feeds: tuple[NDArray[np.int64], ...]
+    feeds: tuple[Integers, ...]
     family: tuple[str, ...]
     published: tuple[str, ...]
     notes: tuple[str, ...] = ()

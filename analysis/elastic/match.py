@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import UsageError
 from ...schemas.transform import Transform
+from ..arrays import Floats, Integers
 from ..spectrum.noise import PUBLISHED_SD
 from .blocks import (
     NormalBlocks,
@@ -44,7 +44,6 @@ from .scores import (
 if TYPE_CHECKING:
     from ...store import Store
 
-Floats = NDArray[np.float64]
 DRAWS = 2000
 _AT_ONCE, _IN_ALL = 4e6, 1e8  # eigenvalues pushed: 32 MB, and some seconds
 
@@ -258,7 +257,7 @@ def about_draws(
     return notes
 
 
-def _most_often(found: Candidates, probability: Floats, order: NDArray[np.int64]) -> list[str]:
+def _most_often(found: Candidates, probability: Floats, order: Integers) -> list[str]:
     if not np.isfinite(probability).all():
         return []
     often = int(np.argmax(probability))

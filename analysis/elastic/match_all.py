@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError, StoreError, UsageError
 from ...schemas.stack import same_family
@@ -15,6 +14,7 @@ from ...schemas.transform import Transform
 from ...store import PublishedSpectrum, published, published_names
 from ...store.counts import Counts
 from ...store.inventory import empty_store
+from ..arrays import Floats
 from ..result import Result, frame, number
 from .blocks import (
     NormalBlocks,
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ...store import Store
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.transform import Transform
+from ..arrays import Floats
 from ..result import Result, frame, number
 from .blocks import NormalBlocks, Stages
 from .maps import Kind
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.float64]
 _SHOWN = 10  # transforms in a summary
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...schemas.errors import UsageError, did_you_mean
+from ..arrays import Floats, Integers
 
-Floats = NDArray[np.float64]
 Score = Literal["w1", "position", "signature", "density"]
 SCORES: tuple[Score, ...] = ("w1", "position", "signature", "density")
 MARGIN = 0.01  # of an eigenvalue, for the signature
@@ -69,7 +69,7 @@ class Scoring:
         return -values if self.score == "density" else values
 
 
-def push(theta: ArrayLike, feeds: NDArray[np.int64]) -> Floats:
+def push(theta: ArrayLike, feeds: Integers) -> Floats:
     """Carry the spectrum of a stage along maps of its blocks.
 
     Parameters
@@ -111,7 +111,7 @@ def signature(made: Floats, target: Floats, margin: float = MARGIN) -> Floats:
     return np.asarray(apart / (2 * made.shape[-1]))
 
 
-def verdict_counts(theta: ArrayLike, margin: float = MARGIN) -> NDArray[np.int64]:
+def verdict_counts(theta: ArrayLike, margin: float = MARGIN) -> Integers:
     """Count relevant, marginal and irrelevant blocks: shape (..., 3).
 
     A block is marginal where |lambda - 1| <= margin, the ends included.
@@ -134,7 +134,7 @@ def scores(
     scoring: Scoring,
     source: Sequence[Floats],
     target: Sequence[Floats],
-    feeds: Sequence[NDArray[np.int64]],
+    feeds: Sequence[Integers],
     weights: Sequence[int],
 ) -> Floats:
     """Score transforms of one spectrum against another.

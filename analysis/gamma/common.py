@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Floats
 from ..spectrum.verdicts import ALPHA
 from .fit import Fit
 from .power_law import G_BOUNDS, LOG_G
 from .profile import Least, Profile, least_sums, threshold_factor, walk
 
-Floats = NDArray[np.float64]
 _FINE = 5e-3  # step of log g in which tables of profiles are kept
 _COARSE = 33  # points of a profile over the whole range, besides those around its minimum
 _AROUND = np.array([0.3, 0.7, 1.2, 2.0, 3.0, 4.5, 7.0])  # standard errors

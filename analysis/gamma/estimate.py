@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError, UsageError, did_you_mean
 from ..curves.curve import ABOVE_CHANCE, ASSUMED_SD, PruningCurve, find_curve
@@ -22,7 +21,6 @@ from .result import Gamma, GammaMethod, Plateau, nothing
 if TYPE_CHECKING:
     from ...store import Store
 
-Floats = NDArray[np.float64]
 DRAWS = 999
 _LEAST_SEEDS = 5  # of the bootstrap over seeds
 

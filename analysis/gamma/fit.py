@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Bools, Floats, Integers
 from .power_law import (
     D_HI_BOUNDS,
     G_BOUNDS,
@@ -23,8 +23,6 @@ from .power_law import (
     log_error,
 )
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 _START_G = (0.06, 0.15, 0.4, 1.0, 2.5)
 _START_D_HI = (0.015, 0.04, 0.1, 0.25, 0.6, 1.5)
 _ITERATIONS, _STUCK = 200, 1e8
@@ -281,7 +279,7 @@ def _step(
     weight: Floats,
     theta: Floats,
     damping: Floats,
-    columns: NDArray[np.int64],
+    columns: Integers,
     low: Floats,
     high: Floats,
 ) -> Floats:

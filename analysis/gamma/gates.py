@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..curves.curve import ASSUMED_SD, PruningCurve
 from ..spectrum.verdicts import ALPHA
 from .fit import Fit
 from .profile import Profile
 
-Floats = NDArray[np.float64]
 GammaVerdict = Literal["quoted", "not quoted", "model rejected", "refused", "ungated"]
 LEAST_RISE = {"chance": 15.0, "free": 40.0}  # rise over noise
 MOST_RESIDUAL = 3.0  # rms of residuals over the seed sd

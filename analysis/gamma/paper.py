@@ -10,12 +10,11 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError
+from ..arrays import Floats
 from .power_law import D_HI_BOUNDS, G_BOUNDS, Eq14, eq14
 
-Floats = NDArray[np.float64]
 TIGHT = 0.05
 _STARTS = [(-g, p) for g in (0.1, 0.3, 1.0) for p in (0.03, 0.1, 0.4)]
 

@@ -12,12 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Floats
 from .fit import Fit, Problem, minima
 from .power_law import LOG_D_HI, LOG_G
 
-Floats = NDArray[np.float64]
 Least = Callable[[Floats], Floats]
 _FIRST, _GROWTH = 0.01, 1.35  # steps outward in the logarithm, from small to large
 _PARTS, _ROUNDS = 9, 3  # the crossing step is divided into so many parts, so many times

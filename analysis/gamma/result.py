@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Floats
 from ..curves.curve import PruningCurve
 from ..result import Result, frame, interval
 from .fit import Fit
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.float64]
 GammaMethod = Literal["profile", "paper"]
 Plateau = Literal["chance", "free"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError, UsageError
+from ..arrays import Floats
 from ..curves.curve import PruningCurve, find_curve
 from ..result import Result, frame
 from ..spectrum.verdicts import ALPHA
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from ...store import Store
 
-Floats = NDArray[np.float64]
 SharedVerdict = Literal["accepted", "rejected", "not decidable"]
 MARGIN = 1.5  # exponents within this factor of each other count as one
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError
 from ...store.counts import Counts
 from ...store.weights import layer_weights
 from .. import flow
+from ..arrays import Bools, Floats
 from ..result import Result, frame, interval, number
 from ..spectrum.eigen import counts_named
 from ..stats.contrast import DRAWS
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ...store import Store
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +96,7 @@ class Nulls(Result):
     window: tuple[int, int]
     runs: tuple[str, ...]
     names: tuple[str, ...]
-    exempt: NDArray[np.bool_]
+    exempt: Bools
     exponent: Floats
     random_sd: Floats
     nulls: tuple[Null, ...]
@@ -247,7 +245,7 @@ def _collapse(null: Null, names: tuple[str, ...]) -> tuple[str, ...]:
 def _p_value(
     theta: Floats,
     nulls: list[Null],
-    exempt: NDArray[np.bool_],
+    exempt: Bools,
     rng: np.random.Generator | int,
     draws: int,
 ) -> tuple[float | None, str | None, tuple[str, ...]]:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...schemas.blocks import Layer
 from ...schemas.errors import UsageError, did_you_mean
+from ..arrays import Floats
 
-Floats = NDArray[np.float64]
 DistributionName = Literal["gaussian", "uniform", "laplace"]
 Weighting = Literal["count", "magnitude"]
 Fan = Literal["fan_in", "fan_out"]

@@ -19,12 +19,12 @@ from ...schemas.errors import UsageError
 from ...schemas.recipe import Recipe
 from ...store.counts import Counts, Scales
 from .. import flow
+from ..arrays import Floats, Integers
 from ..window import Window
 from .random import random_kept
 from .static import static_kept
 from .untrained import blindness, measured_null_kept, null_kept
 
-Floats = NDArray[np.float64]
 Weights = tuple[NDArray[Any], ...]
 NullModel = Callable[["Situation"], tuple[Floats, tuple[str, ...]]]
 
@@ -56,7 +56,7 @@ class Situation:
     recipe: Recipe
     layers: tuple[Layer, ...]
     exempt: tuple[str, ...]
-    index: NDArray[np.int64]
+    index: Integers
     kept: Floats
     runs: tuple[str, ...]
     scales: tuple[Scales, ...]

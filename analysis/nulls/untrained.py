@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas import blocks
 from ...schemas.blocks import Layer
@@ -15,12 +14,12 @@ from ...schemas.errors import UsageError, did_you_mean
 from ...schemas.recipe import CHOICES, Recipe
 from ...store.counts import Counts, Scales
 from .. import flow
+from ..arrays import Bools, Floats, Integers
 from ..result import Result, frame, number
 from .initial import (
     INITIALISERS,
     DistributionName,
     Fan,
-    Floats,
     Weighting,
     given_scales,
     initial_scale_kept,
@@ -76,8 +75,8 @@ class NullSpectrum(Result):
     prune: float
     window: tuple[int, int]
     names: tuple[str, ...]
-    total: NDArray[np.int64]
-    exempt: NDArray[np.bool_]
+    total: Integers
+    exempt: Bools
     share: Floats
     step_eigenvalues: Floats
     eigenvalue: Floats

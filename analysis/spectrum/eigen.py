@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.blocks import GROUPINGS
 from ...schemas.errors import RgtoolError, StoreError, UsageError, did_you_mean
 from ...store.counts import Counts
 from ...store.weights import layer_weights
 from .. import flow
+from ..arrays import Bools, Floats
 from ..nulls.excess import differs, excess
 from ..nulls.initial import Weighting
 from ..nulls.models import NULL_MODELS, Weights, situation
@@ -28,8 +28,6 @@ from .verdicts import ALPHA, Rule, check_margin, judge, judge_as_paper
 
 if TYPE_CHECKING:
     from ...store import Store
-
-Floats = NDArray[np.float64]
 
 
 def eigen(
@@ -255,14 +253,14 @@ def _beside(pruned: Floats, method: Method) -> tuple[Floats, Floats]:
     return other.low, other.high
 
 
-def _linearity(weights: Floats, exempt: NDArray[np.bool_]) -> Linearity | None:
+def _linearity(weights: Floats, exempt: Bools) -> Linearity | None:
     if weights.shape[1] < 4 or (~exempt).sum() < 2:
         return None
     return linearity(np.diff(flow.clr(flow.shares(weights[..., ~exempt])), axis=1))
 
 
 def _against_null(
-    y: Floats, null_y: Floats, exempt: NDArray[np.bool_]
+    y: Floats, null_y: Floats, exempt: Bools
 ) -> tuple[tuple[Floats, Floats], float, tuple[str, ...]]:
     """Return ends of the excess, and the p of a spectrum that is its initial-scale null's."""
     active = ~exempt

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...schemas.blocks import GROUPINGS
 from ...schemas.errors import RgtoolError, UsageError, did_you_mean
 from ...store.counts import Counts
+from ..arrays import Bools, Floats, Integers
 from ..result import Result, frame, interval, number
 from ..window import Window, choose_window
 from .eigen import spectrum_of
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from ...store import Store
 
-Floats = NDArray[np.float64]
 _FAR = 2.0  # a forecast this many times as long as what it rests on is called far
 
 
@@ -73,7 +73,7 @@ class Forecast(Result):
     window: tuple[int, int]
     runs: tuple[str, ...]
     names: tuple[str, ...]
-    total: NDArray[np.int64]
+    total: Integers
     kept: Floats
     eigenvalue: Floats
     verdict: tuple[Verdict, ...]
@@ -195,9 +195,7 @@ def collapse_level(log_kept: ArrayLike, log_retention: ArrayLike, start: float =
     return np.asarray(start + np.where(logs <= 0, 0.0, out))
 
 
-def flow_levels(
-    kept: ArrayLike, log_strength: ArrayLike, log_rho: float, exempt: NDArray[np.bool_]
-) -> Floats:
+def flow_levels(kept: ArrayLike, log_strength: ArrayLike, log_rho: float, exempt: Bools) -> Floats:
     """Return how many levels a steady flow takes to bring each group down to one weight.
 
     Shares grow by strengths relative to one another and are renormalised, M_i(n+1) = M_i(n) s_i /

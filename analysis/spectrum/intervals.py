@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Floats
 from ..stats.moderation import moderate, seed_variance, shrunk_correlation
 
-Floats = NDArray[np.float64]
 Method = Literal["moderated", "hierarchical", "cluster", "block", "iid", "t", "paper"]
 Scope = Literal["population", "this run"]
 CONFIDENCE = 0.95

@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Floats, Integers
 from ..stats.moderation import moderate, seed_variance
 from .intervals import detrended, t_quantile
 from .verdicts import ALPHA, holm
 
-Floats = NDArray[np.float64]
 _CHUNK = 4_000_000  # numbers drawn at once, 32 MB
 
 
@@ -180,7 +180,7 @@ def _of_centred(variance: Floats) -> Floats:
     return np.asarray(variance * (1 - 2 / groups) + variance.mean(axis=-1, keepdims=True) / groups)
 
 
-def _cusum(white: Floats) -> tuple[NDArray[np.int64], Floats]:
+def _cusum(white: Floats) -> tuple[Integers, Floats]:
     """Return place and size of the largest squared CUSUM of (R, T, G)."""
     length = white.shape[1]
     sums = np.cumsum(white - white.mean(axis=1, keepdims=True), axis=1)[:, :-1]

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError
 from ...store.counts import Counts
 from .. import flow
+from ..arrays import Floats
 from ..nulls.excess import excess
 from ..nulls.initial import INITIALISERS
 from ..nulls.untrained import null_groups
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from ...store import Store
 
-Floats = NDArray[np.float64]
 _CHUNK = 250  # experiments in memory at once
 
 

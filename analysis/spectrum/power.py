@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import UsageError
+from ..arrays import Bools, Floats
 from ..result import Result, frame, number
-from ..stats.moderation import Floats, moderate, trigamma_inverse
+from ..stats.moderation import moderate, trigamma_inverse
 from .noise import Noise, measured_noise
 
 if TYPE_CHECKING:
@@ -304,7 +304,7 @@ def simulated_power(
     return found / simulations
 
 
-def _detected(draws: Floats, alpha: float, holm: bool) -> NDArray[np.bool_]:
+def _detected(draws: Floats, alpha: float, holm: bool) -> Bools:
     """Tell in which of the experiments (N, S, G) the first group is found different from 0."""
     from scipy.special import stdtr
 

@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from ...store.counts import Counts
 from .. import flow
+from ..arrays import Bools, Floats
 from ..stats.moderation import moderate, seed_variance
 from ..window import Window
 from .intervals import SMALL, Interval
 from .linearity import Linearity, change_point, odd_first_step
 from .verdicts import ALPHA, Judgement
 
-Floats = NDArray[np.float64]
 ODD = 3.0  # z of a first step that is unlike the later ones
 EIGENFUNCTION = 0.05  # the paper's criterion: standard deviation over levels below 5 % (App. B)
 
@@ -226,9 +226,7 @@ def _marginally(names: list[str], verdict: NDArray[np.str_], linear: Linearity) 
     ]
 
 
-def _first_step(
-    counts: Counts, chosen: Window, active: NDArray[np.bool_], names: list[str]
-) -> list[str]:
+def _first_step(counts: Counts, chosen: Window, active: Bools, names: list[str]) -> list[str]:
     runs, start = chosen.runs, chosen.start
     if start > 1 or not counts.recorded[runs, 0].all() or chosen.end < 3:
         return []
@@ -244,7 +242,7 @@ def _first_step(
     ]
 
 
-def _change(counts: Counts, chosen: Window, active: NDArray[np.bool_]) -> list[str]:
+def _change(counts: Counts, chosen: Window, active: Bools) -> list[str]:
     kept = counts.kept[chosen.runs, chosen.start : chosen.end + 1][..., active].astype(np.float64)
     if kept.shape[1] < 6:
         return []
@@ -263,6 +261,6 @@ def _clr(kept: NDArray[np.generic]) -> Floats:
     return flow.clr(flow.shares(kept))
 
 
-def _named(counts: Counts, flags: NDArray[np.bool_]) -> str:
+def _named(counts: Counts, flags: Bools) -> str:
     names = [name for name, flag in zip(counts.names, flags, strict=True) if flag]
     return ", ".join(names[:6]) + (" ..." if len(names) > 6 else "")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import UsageError
+from ..arrays import Bools, Floats, Integers
 from ..nulls.initial import Weighting
 from ..result import Result, frame, interval, number
 from . import intervals
@@ -19,8 +19,6 @@ from .verdicts import Judgement, Verdict
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +83,8 @@ class Spectrum(Result):
     window: tuple[int, int]
     runs: tuple[str, ...]
     names: tuple[str, ...]
-    total: NDArray[np.int64]
-    exempt: NDArray[np.bool_]
+    total: Integers
+    exempt: Bools
     theta: Floats
     eigenvalue: Floats
     low: Floats

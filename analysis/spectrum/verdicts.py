@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...schemas.errors import UsageError
+from ..arrays import Bools, Floats
 from .intervals import Interval
 
 Verdict = Literal["relevant", "irrelevant", "marginal", "indeterminate", "exempt"]
@@ -36,9 +37,9 @@ class Judgement:
     """
 
     verdict: tuple[Verdict, ...]
-    strong: NDArray[np.bool_]
-    within: NDArray[np.bool_]
-    p: NDArray[np.float64]
+    strong: Bools
+    within: Bools
+    p: Floats
     margin: float
 
     def words(self) -> list[str]:
@@ -118,7 +119,7 @@ def _name(low: float, high: float, within: bool) -> Verdict:
     return "marginal" if within else "indeterminate"
 
 
-def holm(p: ArrayLike) -> NDArray[np.float64]:
+def holm(p: ArrayLike) -> Floats:
     """Adjust p-values for their number (Holm 1979); NaN takes no part.
 
     The tests hold it to `statsmodels.stats.multitest`, which takes milliseconds a call and two

@@ -13,11 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Floats
 from .moderation import moderate, shrunk_correlation
 
-Floats = NDArray[np.float64]
 DRAWS = 9999
 _CHUNK = 4_000_000  # numbers drawn at once, 32 MB
 FLOOR = 1e-6  # of the mean variance: a group whose seeds agree by chance has a logarithm then
