@@ -19,12 +19,11 @@ from rgtool.analysis.classes.clusters import cluster, coassignment, stability
 from rgtool.analysis.classes.criteria import CRITERIA, signature_of
 from rgtool.analysis.classes.distances import clr_points, condensed, depth_distance, quantile_points
 from rgtool.analysis.classes.evidence import Evidence
-from rgtool.analysis.classes.pairs import all_pairs, draws_for, pair_tests, tail_p
+from rgtool.analysis.classes.pairs import all_pairs, draws_for, pair_tests, same_class, tail_p
 from rgtool.analysis.classes.printed import PRINTED, common_function, printed_test, quantile_test
 from rgtool.analysis.classes.subjects import gather, of_print
-from rgtool.analysis.same_class import same_class
-from rgtool.analysis.spectrum.verdicts import holm
 from rgtool.analysis.stats.contrast import centred
+from rgtool.analysis.stats.level import holm
 from rgtool.analysis.stats.moderation import shrunk_correlation
 
 SIMCLR = [f"published:resnet50-simclr-{task}" for task in ("imagenet", "cifar10", "cifar100")]

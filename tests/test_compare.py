@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import rgtool
 from rgtool import RgtoolError, Store, compare
 from rgtool.analysis.classes.overlap import expected_overlap
-from rgtool.analysis.same_class import same_class
+from rgtool.analysis.classes.pairs import same_class
 from rgtool.cli import main
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.tensors import read_mask

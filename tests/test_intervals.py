@@ -11,11 +11,12 @@ from synthetic import RESNET20, SEED_SD, STEP_SD, counts
 
 from rgtool.analysis import flow
 from rgtool.analysis.nulls.initial import initial_scale_kept, initial_scales
-from rgtool.analysis.spectrum import intervals
+from rgtool.analysis.spectrum import bootstrap, intervals
 from rgtool.analysis.spectrum.eigen import spectrum_of
 from rgtool.analysis.spectrum.intervals import Method, estimate, parametric_draws
 from rgtool.analysis.spectrum.linearity import change_point, linearity, odd_first_step
-from rgtool.analysis.spectrum.verdicts import default_margin, holm, judge
+from rgtool.analysis.spectrum.verdicts import default_margin, judge
+from rgtool.analysis.stats.level import holm
 from rgtool.analysis.stats.moderation import moderate, shrunk_correlation, trigamma_inverse
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import UsageError
@@ -177,10 +178,10 @@ def test_noise_in_the_levels_does_not_widen_the_floor() -> None:
 def test_bootstrap_weights_are_resamples() -> None:
     rng = np.random.default_rng(9)
     for method in ("iid", "cluster", "block", "hierarchical"):
-        weights = intervals._WEIGHTS[method](rng, 2000, 3, 8).reshape(2000, 3, 8)
+        weights = bootstrap.WEIGHTS[method](rng, 2000, 3, 8).reshape(2000, 3, 8)
         np.testing.assert_allclose(weights.sum(axis=(1, 2)), 1)
         np.testing.assert_allclose(weights.mean(axis=0), np.full((3, 8), 1 / 24), atol=0.004)
-    blocks = intervals._blocks(rng, 4000, 30)
+    blocks = bootstrap._blocks(rng, 4000, 30)
     assert ((blocks * 30) % 1 == 0).all()
 
 

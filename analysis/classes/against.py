@@ -15,8 +15,8 @@ from .. import flow
 from ..arrays import Floats, Integers
 from ..flow import UNIT
 from ..result import Result, frame, number
-from ..spectrum.verdicts import ALPHA, holm
 from ..stats.contrast import DRAWS, centred
+from ..stats.level import ALPHA, holm
 from .printed import printed_test
 from .subjects import Subject, subject_of
 

@@ -11,7 +11,7 @@ from ...schemas.errors import RgtoolError, UsageError, did_you_mean
 from ...store.literature import published_names
 from ..arrays import Floats
 from ..nulls.initial import Weighting
-from ..spectrum.verdicts import ALPHA, holm
+from ..stats.level import ALPHA, holm
 from .clusters import cluster, coassignment, stability
 from .criteria import CRITERIA, signature_of
 from .evidence import Evidence

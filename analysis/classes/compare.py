@@ -11,11 +11,11 @@ import numpy as np
 from ...schemas.errors import RgtoolError, UsageError
 from ...store.literature import PREFIX
 from ..result import Result, frame, interval, number
-from ..same_class import SameClass, same_class
 from ..stats.contrast import DRAWS
-from .criteria import scaled_theta
 from .overlap import Overlap, mask_overlap
+from .pairs import SameClass, same_class
 from .subjects import Subject, gather
+from .theta import scaled_theta
 
 if TYPE_CHECKING:
     import polars as pl

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..arrays import Bools, Floats, Integers
-from ..spectrum.verdicts import ALPHA
 from ..stats.contrast import centred, helmert
+from ..stats.level import ALPHA
 from ..stats.moderation import moderate
 from .distances import clr_points, condensed, depth_distance, quantile_points
 from .pairs import all_pairs, draws_for, pair_tests

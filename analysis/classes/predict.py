@@ -17,13 +17,13 @@ from ...store.figures import figure_rows
 from ...store.literature import PREFIX, published, published_names
 from ..arrays import Floats
 from ..result import Result, frame
-from ..spectrum.verdicts import ALPHA
 from ..stats.contrast import DRAWS, centred
+from ..stats.level import ALPHA
 from .compare import check_groups
-from .criteria import exponents
 from .evidence import spectral
 from .printed import ONE_SEED, PRINTED, mean_noise
 from .subjects import Subject, gather, of_print
+from .theta import run_exponents
 
 if TYPE_CHECKING:
     import polars as pl
@@ -213,7 +213,7 @@ def _predict(
     draws: int,
     notes: tuple[str, ...],
 ) -> Prediction:
-    thetas = [exponents(a), exponents(b)]
+    thetas = [run_exponents(a), run_exponents(b)]
     if a.groups != b.groups:
         a, b, thetas, about = _matched(a, b, thetas)
         notes = (*notes, about)

@@ -20,9 +20,9 @@ from .. import flow
 from ..arrays import Floats, Integers
 from ..flow import UNIT
 from ..result import Result, frame, interval, number
-from ..same_class import SameClass, same_class
 from ..stats.contrast import DRAWS
 from ..window import Window, choose_window
+from .pairs import SameClass, same_class
 
 if TYPE_CHECKING:
     import polars as pl

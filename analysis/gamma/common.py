@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 
 from ..arrays import Floats
-from ..spectrum.verdicts import ALPHA
+from ..stats.level import ALPHA
 from .fit import Fit
 from .power_law import G_BOUNDS, LOG_G
 from .profile import Least, Profile, least_sums, threshold_factor, walk

@@ -10,7 +10,7 @@ import numpy as np
 from ...schemas.errors import RgtoolError, UsageError, did_you_mean
 from ..curves.curve import ABOVE_CHANCE, ASSUMED_SD, PruningCurve, find_curve
 from ..curves.table import check_chance
-from ..spectrum.verdicts import ALPHA
+from ..stats.level import ALPHA
 from .fit import Fit, Problem, fit, refit
 from .gates import Noise, judge, noise_of, other_form, rises, sparse_slope
 from .paper import TIGHT, paper_fit
@@ -230,7 +230,7 @@ def _refused(
 
 
 def _by_paper(curve: PruningCurve) -> Gamma:
-    from ..spectrum.intervals import t_quantile
+    from ..stats.level import t_quantile
 
     found = paper_fit(curve.density, curve.mean)
     theta = from_eq14(found.parameters)

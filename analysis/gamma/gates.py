@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ..curves.curve import ASSUMED_SD, PruningCurve
-from ..spectrum.verdicts import ALPHA
+from ..stats.level import ALPHA
 from .fit import Fit
 from .profile import Profile
 
@@ -120,7 +120,7 @@ def sparse_slope(curve: PruningCurve) -> Slope:
         value, df = -(y @ x) / (x @ x), len(x) - 2
         residual = y - y.mean() + value * x
         error = np.sqrt(residual @ residual / df / (x @ x))
-    from ..spectrum.intervals import t_quantile
+    from ..stats.level import t_quantile
 
     half = t_quantile(df, 1 - ALPHA) * float(error)
     return Slope(float(value), float(value) - half, float(value) + half)

@@ -12,7 +12,7 @@ from ...schemas.errors import RgtoolError, UsageError
 from ..arrays import Floats
 from ..curves.curve import PruningCurve, find_curve
 from ..result import Result, frame
-from ..spectrum.verdicts import ALPHA
+from ..stats.level import ALPHA
 from .common import SharedFit, shared_exponent
 from .estimate import gamma_of
 from .result import Gamma, Plateau, ends

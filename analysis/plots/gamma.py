@@ -11,7 +11,7 @@ from ...schemas.errors import RgtoolError
 from ..gamma.power_law import curve_and_jacobian, log_error
 from ..gamma.profile import Profile
 from ..gamma.result import Gamma
-from ..spectrum.intervals import t_quantile
+from ..stats.level import t_quantile
 from . import style as plot_style
 from .style import DOUBLE, FAINT, INK, SMALL, Floats, Style
 

@@ -18,13 +18,14 @@ from ..nulls.initial import Weighting
 from ..nulls.models import NULL_MODELS, Weights, situation
 from ..nulls.random import random_log_variance
 from ..nulls.untrained import null_groups
+from ..stats.level import ALPHA
 from ..window import Window, choose_window
 from . import intervals
 from .intervals import SEEDS, STEPS, Interval, Method, estimate, sampling_variance
 from .linearity import Linearity, linearity
 from .remarks import remarks
 from .result import Spectrum
-from .verdicts import ALPHA, Rule, check_margin, judge, judge_as_paper
+from .verdicts import Rule, check_margin, judge, judge_as_paper
 
 if TYPE_CHECKING:
     from ...store import Store

@@ -7,7 +7,6 @@ methods that compare seeds cover the population's value.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,12 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import Floats
+from ..stats.level import t_quantile
 from ..stats.moderation import moderate, seed_variance, shrunk_correlation
+from .bootstrap import WEIGHTS
 
 Method = Literal["moderated", "hierarchical", "cluster", "block", "iid", "t", "paper"]
 Scope = Literal["population", "this run"]
 CONFIDENCE = 0.95
-BLOCK = 3.0  # mean length of a block of levels, in steps
 # Below, noise lies in the levels and not in the steps: neighbouring ratios share an error of
 # opposite sign, and their variance says little about that of their sum.
 LEVEL_NOISE = -0.25
@@ -124,13 +124,6 @@ def estimate(
     if method == "t":
         return _student(data, confidence)
     return _bootstrap(data, method, confidence, draws, np.random.default_rng(rng))
-
-
-def t_quantile(df: float, confidence: float) -> float:
-    """Return the two-sided quantile of Student's t."""
-    from scipy.special import stdtrit  # a tenth of the import time of scipy.stats
-
-    return float(stdtrit(df, 0.5 + confidence / 2))
 
 
 def _moderated(data: Floats, confidence: float, sampling: Floats) -> Interval:
@@ -288,14 +281,11 @@ def _autocorrelation_of_residuals(length: int) -> float:
     return float(-hat.sum() / (length - 2))
 
 
-# Bootstraps: every resample is a weight for each run and step, so that all of them are one product.
-
-
 def _bootstrap(
     data: Floats, method: Method, confidence: float, draws: int, rng: np.random.Generator
 ) -> Interval:
     seeds, length, groups = data.shape
-    weights = _WEIGHTS[method](rng, draws, seeds, length)
+    weights = WEIGHTS[method](rng, draws, seeds, length)
     means = weights.reshape(draws, -1) @ data.reshape(-1, groups)
     tail = (1 - confidence) / 2
     low, high, *inner = np.quantile(means, [tail, 1 - tail, 0.05, 0.95], axis=0)
@@ -304,52 +294,6 @@ def _bootstrap(
     scope: Scope = "population" if method in ("hierarchical", "cluster") else "this run"
     ends = (inner[0], inner[1])
     return Interval(method, scope, centre, low, high, nothing, np.nan, seeds, ends)
-
-
-def _iid(rng: np.random.Generator, draws: int, seeds: int, length: int) -> Floats:
-    size = seeds * length
-    return rng.multinomial(size, np.full(size, 1 / size), draws).astype(np.float64) / size
-
-
-def _cluster(rng: np.random.Generator, draws: int, seeds: int, length: int) -> Floats:
-    runs = rng.multinomial(seeds, np.full(seeds, 1 / seeds), draws) / seeds
-    return np.asarray(np.repeat(runs[:, :, None], length, axis=2) / length)
-
-
-def _block(rng: np.random.Generator, draws: int, seeds: int, length: int) -> Floats:
-    """Stationary blocks (Politis & Romano 1994) in every run by itself."""
-    return _blocks(rng, draws * seeds, length).reshape(draws, seeds, length) / seeds
-
-
-def _hierarchical(rng: np.random.Generator, draws: int, seeds: int, length: int) -> Floats:
-    """Seeds with replacement; in each of them stationary blocks, the same for all groups."""
-    chosen = rng.integers(seeds, size=(draws, seeds))
-    within = _blocks(rng, draws * seeds, length).reshape(draws, seeds, length)
-    weights = np.zeros((draws, seeds, length))
-    np.add.at(weights, (np.arange(draws)[:, None], chosen), within)
-    return np.asarray(weights / seeds)
-
-
-def _blocks(rng: np.random.Generator, rows: int, length: int) -> Floats:
-    """Weights of the steps in stationary bootstrap samples of one run: shape (rows, T)."""
-    index = np.empty((rows, length), np.int64)
-    index[:, 0] = rng.integers(length, size=rows)
-    fresh = rng.random((rows, length)) < 1 / BLOCK
-    starts = rng.integers(length, size=(rows, length))
-    for step in range(1, length):
-        following = (index[:, step - 1] + 1) % length
-        index[:, step] = np.where(fresh[:, step], starts[:, step], following)
-    flat = np.arange(rows)[:, None] * length + index
-    counts = np.bincount(flat.ravel(), minlength=rows * length).reshape(rows, length)
-    return np.asarray(counts / length)
-
-
-_WEIGHTS: dict[str, Callable[[np.random.Generator, int, int, int], Floats]] = {
-    "hierarchical": _hierarchical,
-    "cluster": _cluster,
-    "block": _block,
-    "iid": _iid,
-}
 
 
 def parametric_draws(

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import Floats, Integers
+from ..stats.level import ALPHA, holm, t_quantile
 from ..stats.moderation import moderate, seed_variance
-from .intervals import detrended, t_quantile
-from .verdicts import ALPHA, holm
+from .intervals import detrended
 
 _CHUNK = 4_000_000  # numbers drawn at once, 32 MB
 

@@ -21,8 +21,9 @@ from ..nulls.excess import excess
 from ..nulls.initial import INITIALISERS
 from ..nulls.untrained import null_groups
 from ..result import frame
+from ..stats.level import t_quantile
 from ..window import Window, choose_window
-from .intervals import Interval, estimate, moderated_variances, sampling_variance, t_quantile
+from .intervals import Interval, estimate, moderated_variances, sampling_variance
 from .verdicts import check_margin, judge
 
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from ...store.counts import Counts
 from .. import flow
 from ..arrays import Bools, Floats
+from ..stats.level import ALPHA
 from ..stats.moderation import moderate, seed_variance
 from ..window import Window
 from .intervals import SMALL, Interval
 from .linearity import Linearity, change_point, odd_first_step
-from .verdicts import ALPHA, Judgement
+from .verdicts import Judgement
 
 ODD = 3.0  # z of a first step that is unlike the later ones
 EIGENFUNCTION = 0.05  # the paper's criterion: standard deviation over levels below 5 % (App. B)

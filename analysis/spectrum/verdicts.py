@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike
 
 from ...schemas.errors import UsageError
 from ..arrays import Bools, Floats
+from ..stats.level import ALPHA, holm
 from .intervals import Interval
 
 Verdict = Literal["relevant", "irrelevant", "marginal", "indeterminate", "exempt"]
 Rule = Literal["tost", "paper"]
-ALPHA = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,26 +117,6 @@ def _name(low: float, high: float, within: bool) -> Verdict:
     if high < 0:
         return "irrelevant"
     return "marginal" if within else "indeterminate"
-
-
-def holm(p: ArrayLike) -> Floats:
-    """Adjust p-values for their number (Holm 1979); NaN takes no part.
-
-    The tests hold it to `statsmodels.stats.multitest`, which takes milliseconds a call and two
-    seconds to import.
-
-    Examples
-    --------
-    >>> holm([0.01, 0.04, 0.03]).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    values = np.asarray(p, np.float64)
-    taking = np.flatnonzero(np.isfinite(values))
-    order = taking[np.argsort(values[taking], kind="stable")]
-    adjusted = np.full(values.shape, np.nan)
-    stepped = np.maximum.accumulate(values[order] * np.arange(len(order), 0, -1))
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted
 
 
 def judge_as_paper(mean: ArrayLike, spread: ArrayLike, exempt: ArrayLike) -> Judgement:
