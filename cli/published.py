@@ -53,7 +53,7 @@ def spectrum_of(name: str, by: str | None = None, window: str | None = None) -> 
 def every_published() -> Table:
     """List the published spectra, and the published curves of error against density."""
     from ..store import published, published_names
-    from ..store.published_curves import published_curve, published_curve_names
+    from ..store.literature import published_curve, published_curve_names
 
     rows: list[tuple[object, ...]] = []
     for spectrum in map(published, published_names()):

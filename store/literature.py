@@ -1,11 +1,11 @@
-"""Spectra of the literature: `published:NAME` names one wherever an experiment is named."""
+"""Figures of the literature: `published:NAME` names a spectrum or a curve of error and density."""
 
 from __future__ import annotations
 
 import functools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..schemas.errors import UsageError, did_you_mean
 from .figures import figure_rows
@@ -64,6 +64,8 @@ class PublishedSpectrum:
     share_start: Floats
     sources: tuple[str, ...]
 
+    kind: ClassVar[str] = "a printed spectrum"
+
     @property
     def label(self) -> str:
         """Architecture and task, such as `resnet20/cifar10`."""
@@ -102,6 +104,47 @@ class PublishedSpectrum:
         return pl.DataFrame(self.to_dicts(), schema_overrides=reals)
 
 
+@dataclass(frozen=True, eq=False)
+class PublishedCurve:
+    """Test accuracy at several densities, as a paper or its data give it.
+
+    Attributes
+    ----------
+    name : str
+        `published:` and a name, unique.
+    source : str
+        Paper and place.
+    architecture, pretraining, task : str
+        What was trained, in the words of the store; pretraining is `none` where there was none.
+    density, accuracy : array, shape (N,)
+        Fractions, a row per density and seed.
+    seed : tuple of (int or None), length N
+        Trial of the source; None where a row is a mean over runs of its own.
+    runs : array, shape (N,)
+        Runs that a row is the mean of; 1 where a figure does not tell.
+    digitised : bool
+        Whether the accuracies were read off a figure.
+    """
+
+    name: str
+    source: str
+    architecture: str
+    pretraining: str
+    task: str
+    density: Floats
+    accuracy: Floats
+    seed: tuple[int | None, ...]
+    runs: Floats
+    digitised: bool
+
+    kind: ClassVar[str] = "a curve of error against density"
+
+    @property
+    def label(self) -> str:
+        """Architecture and task, such as `resnet20/cifar10`."""
+        return f"{self.architecture}/{self.task}"
+
+
 def published_names() -> tuple[str, ...]:
     """Name the published spectra, in the order of their tables.
 
@@ -113,38 +156,80 @@ def published_names() -> tuple[str, ...]:
     return tuple(_spectra())
 
 
-def published(name: str) -> PublishedSpectrum:
-    """Look up a spectrum of the literature.
+def published_curve_names() -> tuple[str, ...]:
+    """Name the published error curves.
+
+    Examples
+    --------
+    >>> published_curve_names()[0]
+    'published:renda2020-resnet20-cifar10'
+    """
+    return tuple(_curves())
+
+
+def find_published(name: str) -> PublishedSpectrum | PublishedCurve:
+    """Look up figures of the literature, whatever their kind.
 
     Parameters
     ----------
     name : str
-        A name of `published_names`, or a unique prefix of one; `published:` may be left out.
+        A name of `published_names` or `published_curve_names`, or a unique prefix of one;
+        `published:` may be left out.
 
     Raises
     ------
     UsageError
         None or several fit; the message lists the nearest or the candidates.
+    """
+    full = PREFIX + name.removeprefix(PREFIX)
+    known = [*_spectra(), *_curves()]
+    # A whole name counts also where it begins another one: cifar10 and cifar100.
+    found = [full] if full in known else [other for other in known if other.startswith(full)]
+    if full == PREFIX or not found:
+        raise UsageError(f"nothing published is named '{name}': {did_you_mean(full, known)}")
+    if len(found) > 1:
+        some = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
+        raise UsageError(f"'{name}' begins {len(found)} published names: {some}")
+    spectrum = _spectra().get(found[0])
+    return _spectrum(found[0], spectrum) if spectrum else _curve(found[0], _curves()[found[0]])
+
+
+def published(name: str) -> PublishedSpectrum:
+    """Look up a spectrum of the literature; see `find_published`.
+
+    Raises
+    ------
+    UsageError
+        None or several fit, or the name is that of a curve.
 
     Examples
     --------
     >>> published("resnet50-simclr-imagenet").eigenvalue.tolist()
     [1.15, 1.09, 1.02, 0.95]
     """
-    full = PREFIX + name.removeprefix(PREFIX)
-    known = _spectra()
-    if full in known:  # also where it begins another name: cifar10 and cifar100
-        return _spectrum(full, known[full])
-    found = [other for other in known if full != PREFIX and other.startswith(full)]
-    if len(found) == 1:
-        return _spectrum(found[0], known[found[0]])
-    if found:
-        raise UsageError(f"'{name}' begins {len(found)} published names: {', '.join(found)}")
-    from .published_curves import published_curve_names  # which needs this module
+    found = find_published(name)
+    if isinstance(found, PublishedCurve):
+        raise UsageError(f"{found.name} is {found.kind}: rgtool gamma takes it")
+    return found
 
-    if full in published_curve_names():
-        raise UsageError(f"{full} is a curve of error against density: rgtool gamma takes it")
-    raise UsageError(f"no published spectrum '{name}': {did_you_mean(full, known)}")
+
+def published_curve(name: str) -> PublishedCurve:
+    """Look up an error curve of the literature; see `find_published`.
+
+    Raises
+    ------
+    UsageError
+        None or several fit, or the name is that of a spectrum.
+
+    Examples
+    --------
+    >>> published_curve("renda2020-resnet56").architecture
+    'resnet56'
+    """
+    found = find_published(name)
+    if isinstance(found, PublishedSpectrum):
+        raise UsageError(f"{found.name} is {found.kind}: rgtool ls --published lists the curves")
+    return found
 
 
 @functools.cache
@@ -154,6 +239,15 @@ def _spectra() -> dict[str, list[dict[str, Any]]]:
     for row in figure_rows("published_spectra"):
         spectra.setdefault(row["experiment"], []).append(row)
     return spectra
+
+
+@functools.cache
+def _curves() -> dict[str, list[dict[str, Any]]]:
+    """Rows of the published curves by name."""
+    curves: dict[str, list[dict[str, Any]]] = {}
+    for row in figure_rows("published_curves"):
+        curves.setdefault(row["experiment"], []).append(row)
+    return curves
 
 
 def _spectrum(name: str, rows: list[dict[str, Any]]) -> PublishedSpectrum:
@@ -176,6 +270,22 @@ def _spectrum(name: str, rows: list[dict[str, Any]]) -> PublishedSpectrum:
         std=_array([row["std"] for row in rows]),
         share_start=_array([starts.get(row["name"]) for row in rows]),
         sources=tuple(row["source"] for row in rows),
+    )
+
+
+def _curve(name: str, rows: list[dict[str, Any]]) -> PublishedCurve:
+    first = rows[0]
+    return PublishedCurve(
+        name=name,
+        source=first["source"],
+        architecture=first["architecture"],
+        pretraining=first["pretraining"],
+        task=first["task"],
+        density=_array([row["density"] for row in rows]),
+        accuracy=_array([row["accuracy"] for row in rows]),
+        seed=tuple(row["seed"] for row in rows),
+        runs=_array([row["runs"] or 1 for row in rows]),
+        digitised=any(row["digitised"] for row in rows),
     )
 
 

@@ -441,7 +441,7 @@ WRONG = [
     (["one"], {}, "at least two are needed"),
     (["resnet8w4/digits", "one"], {}, "fits 5 experiments"),
     (["nothing", "one"], {}, "no experiment 'nothing'"),
-    (["published:nothing", "one"], {}, "no published spectrum"),
+    (["published:nothing", "one"], {}, "nothing published is named"),
     ([], {"by": "egen"}, "did you mean eigen"),
     ([], {"grouping": "blok"}, "did you mean block"),
     ([], {"weighting": "size"}, "weighting 'size' is unknown"),

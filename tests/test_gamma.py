@@ -32,7 +32,7 @@ from rgtool.analysis.gamma.power_law import (
     to_eq14,
 )
 from rgtool.analysis.gamma.profile import profile
-from rgtool.store.published_curves import published_curve, published_curve_names
+from rgtool.store.literature import published_curve, published_curve_names
 
 SIGN = dict(
     eps_np=st.floats(0.01, 0.4),

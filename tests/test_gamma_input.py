@@ -175,8 +175,8 @@ OPTIONS: list[tuple[list[str], int, str]] = [
     (["curve.csv", "curve.csv", "--chance", ".9", "--shared"], 2, "stands twice"),
     (["curve.csv", "--chance", ".9", "--margin", "2"], 2, "--margin goes with --shared"),
     (["published:resnet20-cifar10"], 2, "is a spectrum"),
-    (["published:chen2021a"], 2, "begins 12 published curves"),
-    (["published:nobody"], 2, "no published curve 'published:nobody'"),
+    (["published:chen2021a"], 2, "begins 12 published names"),
+    (["published:nobody"], 2, "nothing published is named 'published:nobody'"),
     (["lenet/digits"], 1, "holds no runs"),
 ]
 

@@ -582,7 +582,7 @@ def test_the_command_for_all(cli: Cli, path: Path, tmp_path: Path) -> None:
         ((R56, "resnet20w8"), "different families"),
         ((R56, "resnet8"), "resnet8 has no normal block in stage 1"),
         ((R56, "resnet21"), "'resnet21' is unknown: a CIFAR ResNet has 6 n + 2"),
-        ((R56, "published:resnet38-cifar10"), "no published spectrum"),
+        ((R56, "published:resnet38-cifar10"), "nothing published is named"),
         (("resnet20/cifar10", R32), "holds no runs"),
         (("--all",), "holds no runs"),
     ],

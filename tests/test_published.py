@@ -387,8 +387,8 @@ def test_names_may_be_shortened_where_that_is_unique() -> None:
     [
         ("published:resnet50-simclr", "begins 3 published names: .*-imagenet, .*-cifar10, .*-100"),
         ("resnet21-cifar10", r"did you mean published:resnet20-cifar10 or"),
-        ("published:", "no published spectrum 'published:'"),
-        ("", "no published spectrum ''"),
+        ("published:", "nothing published is named 'published:'"),
+        ("", "nothing published is named ''"),
     ],
 )
 def test_other_names_are_refused_with_what_there_is(name: str, words: str) -> None:

@@ -20,7 +20,16 @@ from numpy.typing import ArrayLike
 
 from ..arrays import Bools, Floats, Integers
 from ..spectrum.verdicts import default_margin
-from ..stats.contrast import DRAWS, centred, contrast, helmert, null_draws, share_above, statistic
+from ..stats.contrast import (
+    DRAWS,
+    centred,
+    contrast,
+    helmert,
+    moderated_rows,
+    null_draws,
+    share_above,
+    statistic,
+)
 from ..stats.level import ALPHA, holm
 
 PER_PAIR = 40  # draws for each pair in the family

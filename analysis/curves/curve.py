@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike
 
 from ...schemas.errors import RgtoolError, UsageError
 from ...store.counts import Counts
-from ...store.literature import PREFIX
-from ...store.published_curves import PublishedCurve, published_curve
+from ...store.literature import PREFIX, PublishedCurve, published_curve
 from ..arrays import Floats, Integers
 from .table import (
     check_fractions,
