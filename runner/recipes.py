@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.blocks import Architecture, with_width
-from ..schemas.errors import RgtoolError, UsageError, did_you_mean
+from ..schemas.errors import RgtoolError, UsageError, choose, did_you_mean
 from ..schemas.published_recipes import IMPORTS_ONLY, PUBLISHED
 from ..schemas.recipe import CHOICES, Recipe
 from ..schemas.steps import Step
@@ -77,8 +77,7 @@ def recipe(
         changes = {**in_file, **changes}
     if name in PUBLISHED and name not in RECIPES:
         raise UsageError(f"recipe '{name}' describes imports: rgtool cannot train it")
-    if name not in RECIPES:
-        raise UsageError(f"recipe '{name}' is unknown: {did_you_mean(name, RECIPES)}")
+    choose("recipe", name, RECIPES)
     check_choosable(changes)
     check(with_width(model, width))
     network = architecture(with_width(model, width), images.input_shape, images.classes)
@@ -97,8 +96,7 @@ def recipe(
     _check_ability(resolved, name)
     layers = [layer.name for layer in network.layers]
     for layer in resolved.exempt:
-        if layer not in layers:
-            raise UsageError(f"exempt '{layer}' is no layer: {did_you_mean(layer, layers)}")
+        choose("exempt", layer, layers, "is no layer")
     per_epoch = iterations_per_epoch(resolved, images)
     if "epochs" in changes:
         resolved = _move_along(resolved, fields, changes, per_epoch)
@@ -175,9 +173,7 @@ def _check_ability(resolved: Recipe, name: str) -> None:
         "prunable": [name for name in CHOICES["prunable"] if name != "masked"],
     }
     for field, known in able.items():
-        value = getattr(resolved, field)
-        if value not in known:
-            raise UsageError(f"{field} '{value}' cannot be run: {did_you_mean(value, known)}")
+        choose(field, getattr(resolved, field), known, "cannot be run")
     if resolved.precision not in PRECISIONS:  # few and short: none is nearest
         known_names = ", ".join(PRECISIONS)
         raise UsageError(f"precision '{resolved.precision}' cannot be run: use {known_names}")

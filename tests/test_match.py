@@ -563,7 +563,7 @@ def test_the_command_for_all(cli: Cli, path: Path, tmp_path: Path) -> None:
         ((R56,), "1 experiments are named: give SOURCE and TARGET"),
         ((R56, R32, R32), "3 experiments are named"),
         ((R56, R32, "--score", "w2"), "score 'w2' is unknown: choose from"),
-        ((R56, R32, "--maps", "any"), "maps 'any' are unknown"),
+        ((R56, R32, "--maps", "any"), "maps 'any' is unknown"),
         ((R56, R32, "--margin", "-1"), "margin is -1.0"),
         ((R56, R32, "--margin", "nan"), "margin is nan"),
         ((R56, R32, "--level", "0"), "level is 0"),

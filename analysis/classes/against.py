@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...schemas.blocks import GROUPINGS
-from ...schemas.errors import RgtoolError, UsageError, did_you_mean
+from ...schemas.errors import RgtoolError, UsageError, choose
 from ...store.literature import PublishedSpectrum, published, published_names
 from .. import flow
 from ..arrays import Floats, Integers
@@ -152,8 +152,8 @@ def against_published(
     RgtoolError
         An experiment that was named gives no spectrum.
     """
-    if grouping is not None and grouping not in GROUPINGS:
-        raise UsageError(f"grouping '{grouping}' is unknown: {did_you_mean(grouping, GROUPINGS)}")
+    if grouping is not None:
+        choose("grouping", grouping, GROUPINGS)
     twice = [name for i, name in enumerate(experiments) if name in experiments[:i]]
     if twice:
         raise UsageError(f"experiment {twice[0]} is named twice")

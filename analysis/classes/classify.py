@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from ...schemas.errors import RgtoolError, UsageError, did_you_mean
+from ...schemas.errors import RgtoolError, UsageError, choose
 from ...store.literature import published_names
 from ..arrays import Floats
 from ..nulls.initial import Weighting
@@ -78,9 +78,8 @@ def classify(
     >>> classify(experiments=names).pairs.verdict
     ('different',)
     """
-    for what, value, known in (("by", by, CRITERIA), ("weighting", weighting, get_args(Weighting))):
-        if value not in known:
-            raise UsageError(f"{what} '{value}' is unknown: {did_you_mean(value, known)}")
+    choose("by", by, CRITERIA)
+    choose("weighting", weighting, get_args(Weighting))
     if draws < 1:
         raise UsageError(f"{draws} draws: at least one is needed, 500 are usual")
     if store is None and not experiments:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...schemas.blocks import GROUPINGS
-from ...schemas.errors import RgtoolError, UsageError, did_you_mean
+from ...schemas.errors import RgtoolError, UsageError, choose
 from ...store.counts import Counts
 from .. import flow
 from ..arrays import Floats, Integers
@@ -150,8 +150,7 @@ def semigroup(
     UsageError
         The experiments cannot be compared; the message says why.
     """
-    if by not in GROUPINGS:
-        raise UsageError(f"grouping '{by}' is unknown: {did_you_mean(by, GROUPINGS)}")
+    choose("grouping", by, GROUPINGS)
     one, other = (store.counts(store.find_experiment(name), by) for name in (a, b))
     return semigroup_of(one, other, rng=rng, draws=draws)
 

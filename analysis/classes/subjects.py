@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...schemas.blocks import GROUPINGS
-from ...schemas.errors import RgtoolError, UsageError, did_you_mean
+from ...schemas.errors import RgtoolError, UsageError, choose
 from ...schemas.recipe import Recipe
 from ...store.counts import Counts
 from ...store.literature import PREFIX, PublishedSpectrum, published
@@ -127,8 +127,8 @@ def gather(
     RgtoolError
         An experiment that was named gives no spectrum.
     """
-    if grouping is not None and grouping not in GROUPINGS:
-        raise UsageError(f"grouping '{grouping}' is unknown: {did_you_mean(grouping, GROUPINGS)}")
+    if grouping is not None:
+        choose("grouping", grouping, GROUPINGS)
     printed = [published(name) for name in experiments if name.startswith(PREFIX)]
     own = [name for name in experiments if not name.startswith(PREFIX)]
     every = not experiments

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...schemas.errors import RgtoolError, UsageError, did_you_mean
+from ...schemas.errors import RgtoolError, UsageError, choose
 from ..arrays import Bools, Floats
 from ..curves.family import ErrorCurve, Family, family_of, family_of_table
 from ..curves.scatter import Noise, noise_draws, noise_of
@@ -121,8 +121,8 @@ def collapse_of(
 
 
 def _check(over: str | None, above: float, noise: float | None, draws: int) -> None:
-    if over is not None and over not in OVERS:
-        raise UsageError(f"over '{over}' is unknown: {did_you_mean(over, OVERS)}")
+    if over is not None:
+        choose("over", over, OVERS)
     if not (np.isfinite(above) and above > 0):
         raise UsageError(f"above is {above}: a positive multiple of the dense error, such as 1.5")
     if noise is not None and not (np.isfinite(noise) and noise > 0):

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from ...schemas.errors import UsageError, did_you_mean
+from ...schemas.errors import UsageError, choose
 from ...schemas.stack import Stack, check_family
 from ...schemas.transform import StageMap, Transform
 from ...store.figures import figure_rows
@@ -192,8 +192,7 @@ def candidates(
     UsageError
         The networks are of different families, a transform of `own` does not fit, or there is none.
     """
-    if kind not in get_args(Kind):
-        raise UsageError(f"maps '{kind}' are unknown: {did_you_mean(kind, get_args(Kind))}")
+    choose("maps", kind, get_args(Kind))
     check_family(source, target)
     _check_blocks(source, target)
     pairs = tuple(zip(source.depths, target.depths, strict=True))

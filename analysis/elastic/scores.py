@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...schemas.errors import UsageError, did_you_mean
+from ...schemas.errors import UsageError, choose
 from ..arrays import Floats, Integers
 
 Score = Literal["w1", "position", "signature", "density"]
@@ -53,8 +53,7 @@ class Scoring:
         UsageError
             One is out of range.
         """
-        if self.score not in SCORES:
-            raise UsageError(f"score '{self.score}' is unknown: {did_you_mean(self.score, SCORES)}")
+        choose("score", self.score, SCORES)
         if not (math.isfinite(self.margin) and 0 <= self.margin < 1):
             raise UsageError(
                 f"margin is {self.margin}: it is |eigenvalue - 1| of a marginal block, such as 0.01"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from ...schemas.errors import RgtoolError, UsageError, did_you_mean
+from ...schemas.errors import RgtoolError, UsageError, choose
 from ..curves.curve import ABOVE_CHANCE, ASSUMED_SD, PruningCurve, find_curve
 from ..curves.table import check_chance
 from ..stats.level import ALPHA
@@ -82,12 +82,8 @@ def gamma_of(
     draws: int = DRAWS,
 ) -> Gamma:
     """Estimate the critical exponent of a curve; parameters and errors are those of `gamma`."""
-    for what, value, known in (
-        ("method", method, get_args(GammaMethod)),
-        ("plateau", plateau, get_args(Plateau)),
-    ):
-        if value not in known:
-            raise UsageError(f"{what} '{value}' is unknown: {did_you_mean(value, known)}")
+    choose("method", method, get_args(GammaMethod))
+    choose("plateau", plateau, get_args(Plateau))
     if method == "paper":
         if chance is not None:
             raise UsageError("method paper fits the plateau: leave out the chance error")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from ...schemas import blocks
 from ...schemas.blocks import Layer
-from ...schemas.errors import UsageError, did_you_mean
+from ...schemas.errors import UsageError, choose
 from ...schemas.recipe import CHOICES, Recipe
 from ...store.counts import Counts, Scales
 from .. import flow
@@ -180,11 +180,10 @@ def null(
     """
     network = blocks.architecture(architecture, input_shape, classes)
     grouping = by or network.groupings[-1]
-    _check_choice("grouping", grouping, network.groupings)
-    _check_choice("prunable", prunable or network.prunable, CHOICES["prunable"])
-    _check_choice("weighting", weighting, ("count", "magnitude"))
+    choose("grouping", grouping, network.groupings, "is not to be had")
+    choose("weighting", weighting, get_args(Weighting))
+    prunable = choose("prunable", prunable or network.prunable, CHOICES["prunable"])
     _check_range(prune, levels)
-    prunable = prunable or network.prunable
     layers = network.counted(prunable)
     scale = given_scales(layers, scales) if scales else initial_scales(layers, init, fan)
     shape = distribution or ("gaussian" if scales else initialiser(init).distribution)
@@ -226,11 +225,6 @@ def null(
         # Retention is of counts in either weighting, so it is 1 - p by construction.
         exponent=np.where(np.isfinite(theta), theta / -np.log1p(-prune), np.nan),
     )
-
-
-def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise UsageError(f"{what} '{value}' is not to be had: {did_you_mean(value, choices)}")
 
 
 def _check_range(prune: float, levels: tuple[int, int]) -> None:

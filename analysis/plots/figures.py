@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...schemas.errors import RgtoolError, UsageError, did_you_mean
+from ...schemas.errors import RgtoolError, UsageError, choose
 from ...schemas.files import write_atomic
 from ...store.counts import Counts
 from ..spectrum.eigen import spectrum_of
@@ -54,8 +54,7 @@ def plot(kind: str, experiments: Sequence[Counts]) -> Figure:
     RgtoolError
         An experiment lacks what the figure shows.
     """
-    if kind not in FIGURES:
-        raise UsageError(f"figure '{kind}' is unknown: {did_you_mean(kind, FIGURES)}")
+    choose("figure", kind, FIGURES)
     if not experiments:
         raise UsageError("a figure needs at least one experiment")
     return FIGURES[kind](experiments)

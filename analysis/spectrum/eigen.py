@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from ...schemas.blocks import GROUPINGS
-from ...schemas.errors import RgtoolError, StoreError, UsageError, did_you_mean
+from ...schemas.errors import RgtoolError, StoreError, UsageError, choose
 from ...store.counts import Counts
 from ...store.weights import layer_weights
 from .. import flow
@@ -71,8 +71,7 @@ def eigen(
     UsageError
         The experiment, the grouping, the window, the method or the weighting is not to be had.
     """
-    if by not in GROUPINGS:
-        raise UsageError(f"grouping '{by}' is unknown: {did_you_mean(by, GROUPINGS)}")
+    choose("grouping", by, GROUPINGS)
     counts = counts_named(store, experiment, by)
     return spectrum_of(
         counts,
@@ -187,13 +186,9 @@ def spectrum_of(
 
 
 def _check(method: str, weighting: str, rule: str, margin: float | None) -> None:
-    for what, value, known in (
-        ("method", method, get_args(Method)),
-        ("weighting", weighting, get_args(Weighting)),
-        ("rule", rule, get_args(Rule)),
-    ):
-        if value not in known:
-            raise UsageError(f"{what} '{value}' is unknown: {did_you_mean(value, known)}")
+    choose("method", method, get_args(Method))
+    choose("weighting", weighting, get_args(Weighting))
+    choose("rule", rule, get_args(Rule))
     check_margin(margin)
     if rule == "paper" and margin is not None:
         raise UsageError("rule paper takes the spread over levels for a margin: leave out --margin")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...schemas.blocks import GROUPINGS
-from ...schemas.errors import RgtoolError, UsageError, did_you_mean
+from ...schemas.errors import RgtoolError, choose
 from ...store.counts import Counts
 from ..arrays import Bools, Floats, Integers
 from ..result import Result, frame, interval, number
@@ -163,8 +163,7 @@ def forecast(
     UsageError
         The experiment, the grouping or the window is not to be had.
     """
-    if by not in GROUPINGS:
-        raise UsageError(f"grouping '{by}' is unknown: {did_you_mean(by, GROUPINGS)}")
+    choose("grouping", by, GROUPINGS)
     counts = store.counts(store.find_experiment(experiment), by)
     return forecast_of(counts, window, draws=draws, rng=rng)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...schemas.blocks import GROUPINGS
-from ...schemas.errors import RgtoolError, UsageError, did_you_mean
+from ...schemas.errors import RgtoolError, choose
 from ...store.counts import Counts
 from .. import flow
 from ..window import choose_window
@@ -81,8 +81,7 @@ def measured_noise(store: Store, experiment: str, by: str = "block") -> Noise:
     RgtoolError
         There are fewer than two seeds, or than three steps after level 1.
     """
-    if by not in GROUPINGS:
-        raise UsageError(f"grouping '{by}' is unknown: {did_you_mean(by, GROUPINGS)}")
+    choose("grouping", by, GROUPINGS)
     return noise_of_counts(store.counts(store.find_experiment(experiment), by))
 
 
