@@ -2,33 +2,91 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..schemas.errors import RgtoolError, UsageError
-from ..store.counts import Counts
-from .arrays import Bools, Integers
+from ..store.counts import Counts, Scales
+from .arrays import Bools, Floats, Integers
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """The steps from level `start` to level `end`, of the runs at positions `runs`.
+    """The steps of an experiment from level `start` to level `end`, of the runs at `runs`.
 
     Attributes
     ----------
+    counts : Counts
+        The experiment.
     start, end : int
         Levels, start < end; every run kept has a record of each level between.
-    runs : integer array
+    runs : integer array, shape (S,)
         Positions of the runs that are used.
     notes : tuple of str
         What was left out, and why.
     """
 
+    counts: Counts
     start: int
     end: int
     runs: Integers
     notes: tuple[str, ...]
+
+    @property
+    def levels(self) -> tuple[int, int]:
+        """First and last level."""
+        return self.start, self.end
+
+    @property
+    def steps(self) -> int:
+        """Number of steps T."""
+        return self.end - self.start
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """Ids of the runs, length S."""
+        return tuple(self.counts.runs[i] for i in self.runs)
+
+    @property
+    def open(self) -> Bools:
+        """Which groups are pruned, shape (G,)."""
+        return ~self.counts.exempt
+
+    @property
+    def scales(self) -> tuple[Scales, ...]:
+        """Stored scales of the runs, length S, or empty."""
+        return tuple(self.counts.scales[i] for i in self.runs) if self.counts.scales else ()
+
+    @cached_property
+    def kept(self) -> Floats:
+        """Kept weights, shape (S, T + 1, G)."""
+        return self._over(self.counts.kept).astype(np.float64)
+
+    @property
+    def magnitude(self) -> Floats:
+        """Sums of |w| over kept weights, shape (S, T + 1, G)."""
+        return self._over(self.counts.magnitude)
+
+    @property
+    def network(self) -> Floats:
+        """Weights that the whole network keeps, shape (S, T + 1)."""
+        return np.asarray(self.kept.sum(axis=-1))
+
+    @property
+    def density(self) -> Floats:
+        """Share of all weights that is kept, mean over runs: shape (T + 1,)."""
+        return np.asarray(self.network.mean(axis=0) / self.counts.total.sum())
+
+    def between(self, start: int, end: int) -> Window:
+        """Return the same with other levels."""
+        return replace(self, start=start, end=end)
+
+    def _over(self, values: NDArray[Any]) -> NDArray[Any]:
+        return values[self.runs, self.start : self.end + 1]
 
 
 def choose_window(counts: Counts, requested: tuple[int, int] | None = None) -> Window:
@@ -60,7 +118,7 @@ def choose_window(counts: Counts, requested: tuple[int, int] | None = None) -> W
                 f"{counts.label}: run {counts.runs[run]} keeps {first:,} weights at level {start} "
                 f"and at level {end}: nothing was pruned, so there is no flow to measure"
             )
-    return Window(start, end, runs, tuple(notes))
+    return Window(counts, start, end, runs, tuple(notes))
 
 
 def _usable_runs(counts: Counts) -> tuple[Integers, list[str]]:

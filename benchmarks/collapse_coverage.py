@@ -17,7 +17,7 @@ import numpy as np
 import scipy
 from machine import machine
 
-from rgtool.analysis.collapse.estimate import collapse_of
+from rgtool.analysis.collapse.estimate import collapse
 from rgtool.analysis.collapse.joint_law import log_error
 from rgtool.analysis.curves.family import ErrorCurve, Family
 
@@ -59,7 +59,7 @@ def main() -> None:
         rows = []
         for _ in range(options.simulations):
             made = family(rng, seeds, gamma, options.noise, shared)
-            found = collapse_of(made, draws=options.draws, rng=rng)
+            found = collapse(None, made, draws=options.draws, rng=rng)
             fit, law = found.fit, found.law
             assert law is not None
             rows.append(

@@ -9,7 +9,7 @@ import typer
 from ..schemas.errors import RgtoolError, UsageError
 from .options import StoreOption, WindowOption, read_window
 from .output import Table, output_options, warn_of
-from .published import is_published, spectrum_of
+from .published import printed_table
 
 if TYPE_CHECKING:
     from ..analysis.nulls.initial import Weighting
@@ -89,12 +89,7 @@ def eigen(
 
     Example: rgtool eigen resnet20/cifar10 --by stage
     """
-    if experiment and is_published(experiment):
-        if all_ or nulls or margin or (method, weighting, rule) != _DEFAULTS:
-            raise UsageError(f"{experiment} is shown as it was printed: give --by alone with it")
-        return spectrum_of(experiment, by, window)
-
-    from ..store import Store
+    from ..store import PublishedSpectrum, Store
 
     opened, levels = Store(store), read_window(window)
     if all_ or nulls:
@@ -107,17 +102,18 @@ def eigen(
     else:
         from ..analysis.spectrum.eigen import eigen as compute
 
-        table = spectrum_table(
-            compute(
-                opened,
-                experiment,
-                by=by or "block",
-                window=levels,
-                method=cast("Method", method),
-                weighting=cast("Weighting", weighting),
-                rule=cast("Rule", rule),
-                margin=margin,
-            )
+        found = compute(
+            opened,
+            experiment,
+            by=by,
+            window=levels,
+            method=cast("Method", method),
+            weighting=cast("Weighting", weighting),
+            rule=cast("Rule", rule),
+            margin=margin,
+        )
+        table = (
+            printed_table(found) if isinstance(found, PublishedSpectrum) else spectrum_table(found)
         )
     warn_of(opened.problems)
     return table

@@ -13,7 +13,7 @@ from scipy.stats import chi2, wasserstein_distance
 from sklearn.metrics import silhouette_score
 
 import rgtool
-from rgtool import RgtoolError, Store, against_published, classify
+from rgtool import RgtoolError, Store, against_published, classify, published
 from rgtool.analysis.classes.classify import classify_published, classify_subjects
 from rgtool.analysis.classes.clusters import cluster, coassignment, stability
 from rgtool.analysis.classes.criteria import CRITERIA, signature_of
@@ -21,7 +21,7 @@ from rgtool.analysis.classes.distances import clr_points, condensed, depth_dista
 from rgtool.analysis.classes.evidence import Evidence
 from rgtool.analysis.classes.pairs import all_pairs, draws_for, pair_tests, same_class, tail_p
 from rgtool.analysis.classes.printed import PRINTED, common_function, printed_test, quantile_test
-from rgtool.analysis.classes.subjects import gather, of_print
+from rgtool.analysis.classes.subjects import as_subject, gather
 from rgtool.analysis.stats.contrast import centred
 from rgtool.analysis.stats.level import holm
 from rgtool.analysis.stats.moderation import shrunk_correlation
@@ -272,7 +272,7 @@ def test_published_verdicts_follow_the_papers_numbers():
     """Golden: ||Delta clr|| of Table 2, to be multiplied by a level (.57 and .71)."""
     found = classify(experiments=SIMCLR)
     np.testing.assert_allclose(found.pairs.columns["norm"][:2], [0.0515, 0.0793], atol=1e-4)
-    assert signature_of(of_print(SIMCLR[0])) == (3, 0, 1, 0)
+    assert signature_of(as_subject(published(SIMCLR[0]))) == (3, 0, 1, 0)
 
 
 # Stores

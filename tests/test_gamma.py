@@ -15,9 +15,9 @@ from scipy.stats import f as f_distribution
 
 import rgtool
 from rgtool.analysis.curves.curve import curve_of_published, make_curve
-from rgtool.analysis.gamma.estimate import gamma, gamma_of
+from rgtool.analysis.gamma.estimate import gamma
 from rgtool.analysis.gamma.fit import Problem, fit, refit
-from rgtool.analysis.gamma.gates import Noise, judge, rises, sparse_slope
+from rgtool.analysis.gamma.gates import RelativeNoise, gate, rises, sparse_slope
 from rgtool.analysis.gamma.power_law import (
     LOG_D_HI,
     LOG_G,
@@ -253,7 +253,7 @@ def renda(network: str, dense: bool):
 
 @pytest.mark.parametrize(("network", "dense", "g", "low", "high"), RENDA)
 def test_golden_exponents_of_renda(network, dense, g, low, high):
-    found = gamma_of(renda(network, dense))
+    found = gamma(None, renda(network, dense))
     assert found.estimate == pytest.approx(g, abs=5e-4)
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.003)
     assert found.low <= low + 5e-4 and found.high >= high - 5e-4
@@ -358,17 +358,17 @@ def test_the_gate_is_the_rise_over_the_noise_of_a_mean():
         (rise / 39.9, "free", "not quoted"),
         (rise / 40.1, "free", "quoted"),
     ):
-        assert judge(best, found, Noise(1.0, noise), rise, plateau)[0] == verdict
-    verdict, reason = judge(best, found, Noise(best.rms / 3.1, 1e-3), rise, "chance")
+        assert gate(best, found, RelativeNoise(1.0, noise), rise, plateau)[0] == verdict
+    verdict, reason = gate(best, found, RelativeNoise(best.rms / 3.1, 1e-3), rise, "chance")
     assert verdict == "model rejected" and "another form" in reason
     endless = dataclasses.replace(found, high=np.inf)
-    verdict, reason = judge(best, endless, Noise(1.0, 1e-3), rise, "chance")
+    verdict, reason = gate(best, endless, RelativeNoise(1.0, 1e-3), rise, "chance")
     assert verdict == "not quoted" and "unbounded above" in reason
 
 
 def test_noise_is_pooled_over_the_curve_and_shrinks_with_seeds():
     curve = seeds_curve(seeds=40, sd=0.03)
-    found = gamma_of(curve, draws=0)
+    found = gamma(None, curve, draws=0)
     assert found.noise.seed_sd == pytest.approx(0.03, rel=0.1)
     assert found.noise.mean_sd == pytest.approx(found.noise.seed_sd / math.sqrt(40))
 
@@ -386,13 +386,13 @@ def test_the_slope_needs_no_model():
 
 
 def test_the_bootstrap_over_seeds_starts_at_five():
-    four, five = (gamma_of(seeds_curve(seeds=n), draws=199) for n in (4, 5))
+    four, five = (gamma(None, seeds_curve(seeds=n), draws=199) for n in (4, 5))
     assert math.isnan(four.boot_low) and math.isnan(four.boot_high)
     assert five.boot_low < five.estimate < five.boot_high
-    barely = gamma_of(seeds_curve(2.0, seeds=5, sd=0.01, onset=0.02), draws=199)
+    barely = gamma(None, seeds_curve(2.0, seeds=5, sd=0.01, onset=0.02), draws=199)
     assert barely.boot_high == np.inf
     assert barely.to_frame()["boot_high"].to_list() == [None]
-    again = gamma_of(seeds_curve(seeds=5), draws=199)
+    again = gamma(None, seeds_curve(seeds=5), draws=199)
     assert (again.boot_low, again.boot_high) == (five.boot_low, five.boot_high)
 
 

@@ -12,7 +12,7 @@ from synthetic import RESNET20, SEED_SD, STEP_SD, counts
 from rgtool.analysis import flow
 from rgtool.analysis.nulls.initial import initial_scale_kept, initial_scales
 from rgtool.analysis.spectrum import bootstrap, intervals
-from rgtool.analysis.spectrum.eigen import spectrum_of
+from rgtool.analysis.spectrum.eigen import eigen
 from rgtool.analysis.spectrum.intervals import Method, estimate, parametric_draws
 from rgtool.analysis.spectrum.linearity import change_point, linearity, odd_first_step
 from rgtool.analysis.spectrum.verdicts import default_margin, judge
@@ -211,7 +211,7 @@ def test_too_few_seeds_for_a_method(method: Method, seeds: int) -> None:
     with pytest.raises(ValueError, match="needs"):
         estimate(np.zeros((seeds, 4, 3)), method)
     with pytest.raises(UsageError, match=f"method {method} needs"):
-        spectrum_of(counts("resnet20", seeds=seeds), method=method)
+        eigen(None, counts("resnet20", seeds=seeds), method=method)
 
 
 # Verdicts.
@@ -325,22 +325,22 @@ def test_size_of_the_odd_first_step(length: int) -> None:
 
 
 def test_the_bootstrap_stands_beside_from_three_seeds_on() -> None:
-    assert np.isfinite(spectrum_of(counts("resnet20", seeds=3)).boot_low).all()
-    assert np.isnan(spectrum_of(counts("resnet20", seeds=2)).boot_low).all()
+    assert np.isfinite(eigen(None, counts("resnet20", seeds=3)).boot_low).all()
+    assert np.isnan(eigen(None, counts("resnet20", seeds=2)).boot_low).all()
 
 
 def test_draws_of_a_spectrum() -> None:
-    spectrum = spectrum_of(counts("lenet", seeds=4, task="mnist"))
+    spectrum = eigen(None, counts("lenet", seeds=4, task="mnist"))
     drawn = spectrum.draws(500)
     assert drawn.shape == (500, 3)
     np.testing.assert_allclose(drawn[:, 2], np.log(spectrum.eigenvalue[2]))
     with pytest.raises(UsageError, match="two seeds"):
-        spectrum_of(counts("resnet20", seeds=1)).draws()
+        eigen(None, counts("resnet20", seeds=1)).draws()
 
 
 def test_draws_of_seeds_that_repeat_each_other() -> None:
     """Two runs, each read twice: products of residuals do not vary, so nothing is shrunk."""
-    spectrum = spectrum_of(counts("resnet20", seeds=2).select([0, 0, 1, 1]))
+    spectrum = eigen(None, counts("resnet20", seeds=2).select([0, 0, 1, 1]))
     drawn = spectrum.draws(2000)
     assert np.isfinite(drawn).all()
     np.testing.assert_allclose(drawn.mean(axis=0), np.log(spectrum.eigenvalue), atol=0.01)
@@ -351,18 +351,18 @@ def test_magnitudes_weigh_where_all_runs_tell_them() -> None:
 
     experiment = counts("resnet20", seeds=3)
     with pytest.raises(UsageError, match="tell no magnitudes"):
-        spectrum_of(experiment, weighting="magnitude")
+        eigen(None, experiment, weighting="magnitude")
     magnitude = experiment.kept * 0.5
-    same = spectrum_of(dataclasses.replace(experiment, magnitude=magnitude), weighting="magnitude")
-    np.testing.assert_allclose(same.eigenvalue, spectrum_of(experiment).eigenvalue)
+    same = eigen(None, dataclasses.replace(experiment, magnitude=magnitude), weighting="magnitude")
+    np.testing.assert_allclose(same.eigenvalue, eigen(None, experiment).eigenvalue)
     magnitude[1, 4, 2] = np.nan
     with pytest.raises(UsageError, match="weightings are not mixed"):
-        spectrum_of(dataclasses.replace(experiment, magnitude=magnitude), weighting="magnitude")
+        eigen(None, dataclasses.replace(experiment, magnitude=magnitude), weighting="magnitude")
 
 
 def test_one_run_of_an_experiment_by_itself() -> None:
     experiment = counts("resnet20", seeds=3)
-    alone = spectrum_of(experiment.select([1]))
+    alone = eigen(None, experiment.select([1]))
     assert (alone.runs, alone.scope) == ((experiment.runs[1],), "this run")
 
 
@@ -377,4 +377,4 @@ def test_one_run_of_an_experiment_by_itself() -> None:
 )
 def test_wrong_choices_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        spectrum_of(counts("resnet20", seeds=3), **arguments)  # type: ignore[arg-type]
+        eigen(None, counts("resnet20", seeds=3), **arguments)  # type: ignore[arg-type]

@@ -42,7 +42,8 @@ def test_the_definition(accuracy):
 def test_by_hand():
     # Dense mean .90, std .01: the bar is .89.
     found = matching_density(
-        experiment([[0.89, 0.90, 0.89, 0.80], [0.90, 0.91, 0.90, 0.80], [0.91, 0.89, 0.88, 0.80]])
+        None,
+        experiment([[0.89, 0.90, 0.89, 0.80], [0.90, 0.91, 0.90, 0.80], [0.91, 0.89, 0.88, 0.80]]),
     )
     assert found.level == 2
     assert found.density == pytest.approx(0.64, abs=1e-4)
@@ -58,10 +59,10 @@ def test_a_steep_fall_leaves_no_doubt_and_a_flat_one_does():
     rng = np.random.default_rng(5)
     noise = 0.002 * rng.normal(size=(5, 13))
     steep = np.where(np.arange(13) > 6, 0.5, 0.9) + noise
-    found = matching_density(experiment(steep))
+    found = matching_density(None, experiment(steep))
     assert (found.level, found.level_high) == (6, 6)
     flat = 0.9 - 0.0004 * np.arange(13) + noise
-    found = matching_density(experiment(flat))
+    found = matching_density(None, experiment(flat))
     assert found.level_high - found.level_low >= 3
     assert found.density_low < found.density_high
 
@@ -82,12 +83,14 @@ def test_draws_cover_the_true_level():
 
 def test_the_same_question_has_the_same_answer():
     drawn = counts("resnet20", seeds=4)
-    assert matching_density(drawn) == matching_density(drawn)
-    assert matching_density(drawn, rng=np.random.default_rng(0)) == matching_density(drawn)
+    assert matching_density(None, drawn) == matching_density(None, drawn)
+    assert matching_density(None, drawn, rng=np.random.default_rng(0)) == matching_density(
+        None, drawn
+    )
 
 
 def test_one_seed_has_no_uncertainty_and_it_is_said():
-    found = matching_density(experiment([[0.9, 0.91, 0.9, 0.89]]))
+    found = matching_density(None, experiment([[0.9, 0.91, 0.9, 0.89]]))
     assert found.level == 2
     assert found.std is None and found.level_low is None and found.density_high is None
     assert "no uncertainty can be given" in found.summary()
@@ -97,17 +100,17 @@ def test_one_seed_has_no_uncertainty_and_it_is_said():
 
 
 def test_a_dip_and_an_open_end_are_said():
-    found = matching_density(experiment([[0.9, 0.8, 0.9, 0.7], [0.91, 0.8, 0.91, 0.7]]))
+    found = matching_density(None, experiment([[0.9, 0.8, 0.9, 0.7], [0.91, 0.8, 0.91, 0.7]]))
     assert found.level == 2
     assert any("not monotone: below the bar at level 1" in note for note in found.notes)
-    found = matching_density(experiment([[0.9, 0.91], [0.91, 0.92]]))
+    found = matching_density(None, experiment([[0.9, 0.91], [0.91, 0.92]]))
     assert found.level == 1
     assert any("upper bound" in note for note in found.notes)
 
 
 def test_levels_and_runs_without_accuracy_are_left_out():
     drawn = counts("resnet20", seeds=3)
-    found = matching_density(without(drawn, (1, 0), (2, 12)))
+    found = matching_density(None, without(drawn, (1, 0), (2, 12)))
     assert found.runs == (drawn.runs[0], drawn.runs[2])
     assert any(drawn.runs[1] in note for note in found.notes)
     assert any("12 of 13 levels" in note for note in found.notes)
@@ -116,4 +119,6 @@ def test_levels_and_runs_without_accuracy_are_left_out():
 def test_without_a_dense_accuracy_there_is_nothing_to_match():
     drawn = counts("resnet20", seeds=2)
     with pytest.raises(RgtoolError, match="no run has the accuracy of the dense network"):
-        matching_density(dataclasses.replace(drawn, accuracy=np.full(drawn.accuracy.shape, np.nan)))
+        matching_density(
+            None, dataclasses.replace(drawn, accuracy=np.full(drawn.accuracy.shape, np.nan))
+        )

@@ -15,7 +15,7 @@ from stores import write_run
 from synthetic import SEED_SD, STEP_SD, counts
 
 import rgtool
-from rgtool.analysis.spectrum.noise import noise_of, noise_of_counts
+from rgtool.analysis.spectrum.noise import measured_noise, split_noise
 from rgtool.analysis.spectrum.power import analytic_power, simulated_power
 from rgtool.analysis.stats.moderation import moderate
 from rgtool.schemas.errors import RgtoolError
@@ -120,19 +120,19 @@ def test_noise_is_split_into_seeds_and_steps(seeds: int) -> None:
     rng = np.random.default_rng(0)
     noise = SEED_SD * rng.normal(size=(seeds, 1, 300)) + STEP_SD * rng.normal(size=(seeds, 15, 300))
     drift = 0.004 * np.arange(15)[None, :, None]
-    seed_sd, step_sd = noise_of(0.02 + drift + noise)
+    seed_sd, step_sd = split_noise(0.02 + drift + noise)
     assert seed_sd == pytest.approx(SEED_SD, rel=0.15)
     assert step_sd == pytest.approx(STEP_SD, rel=0.05)
-    assert noise_of(np.tile(noise[:1], (3, 1, 1)))[0] == 0
+    assert split_noise(np.tile(noise[:1], (3, 1, 1)))[0] == 0
 
 
 def test_noise_of_an_experiment() -> None:
-    noise = noise_of_counts(counts("resnet20", seeds=10, levels=16))
+    noise = measured_noise(None, counts("resnet20", seeds=10, levels=16))
     assert noise.groups == 11
     assert noise.seed_sd == pytest.approx(SEED_SD, rel=0.5)
     assert noise.step_sd == pytest.approx(STEP_SD, rel=0.3)
     with pytest.raises(RgtoolError, match="1 seed and 11 steps.*--seed-sd"):
-        noise_of_counts(counts("resnet20", seeds=1))
+        measured_noise(None, counts("resnet20", seeds=1))
 
 
 def test_noise_is_taken_from_a_store(
@@ -209,4 +209,4 @@ def test_noise_takes_a_group_that_is_pruned() -> None:
     experiment = counts("resnet20", seeds=2)
     none = dataclasses.replace(experiment, exempt=np.ones(len(experiment.names), bool))
     with pytest.raises(RgtoolError, match="no group is pruned"):
-        noise_of_counts(none)
+        measured_noise(None, none)

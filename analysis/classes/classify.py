@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError, choose
-from ...store.literature import published_names
 from ..arrays import Floats
+from ..named import Named, StoreLike, open_store
 from ..nulls.initial import Weighting
 from ..stats.level import ALPHA, holm
 from .clusters import cluster, coassignment, stability
@@ -19,17 +19,14 @@ from .pairs import all_pairs
 from .result import Classes, Pairs
 from .subjects import Subject, gather
 
-if TYPE_CHECKING:
-    from ...store import Store
-
 Follow = Callable[[int, int], None]
 DRAWS = 500
 MOST = 2000  # experiments: two million pairs, and classes drawn 500 times
 
 
 def classify(
-    store: Store | None = None,
-    experiments: Sequence[str] = (),
+    store: StoreLike = None,
+    experiments: Sequence[Named] = (),
     *,
     by: str = "eigen",
     grouping: str | None = None,
@@ -43,11 +40,11 @@ def classify(
 
     Parameters
     ----------
-    store : Store, optional
-        Where the records are; not needed for published spectra alone.
+    store : Store or path, optional
+        Where the records are.
     experiments : sequence of str
-        Ids, prefixes of ids, labels such as `resnet20/cifar10`, or `published:NAME`; none: every
-        experiment of the store.
+        Experiments, runs or `published:NAME`, see `named.find`; none: every experiment of the
+        store.
     by : str
         What is compared, a name of `criteria.CRITERIA`: `eigen`, `exponent`, `excess`,
         `signature` or `gamma`.
@@ -82,8 +79,6 @@ def classify(
     choose("weighting", weighting, get_args(Weighting))
     if draws < 1:
         raise UsageError(f"{draws} draws: at least one is needed, 500 are usual")
-    if store is None and not experiments:
-        raise UsageError("name published spectra, or give a store")
     _check_number(store, experiments, most)
     subjects, group, notes = gather(store, experiments, grouping)
     if len(subjects) < 2:
@@ -102,13 +97,6 @@ def classify(
         notes=notes,
         follow=follow,
     )
-
-
-def classify_published(
-    *, draws: int = DRAWS, rng: np.random.Generator | int = 0, by: str = "eigen"
-) -> Classes:
-    """Divide the published spectra alone into classes; parameters are those of `classify`."""
-    return classify(experiments=published_names(), by=by, draws=draws, rng=rng)
 
 
 def classify_subjects(
@@ -164,10 +152,10 @@ def _followed(drawn: Iterable[Floats], total: int, follow: Follow | None) -> Ite
         yield distance
 
 
-def _check_number(store: Store | None, experiments: Sequence[str], most: int) -> None:
+def _check_number(store: StoreLike, experiments: Sequence[Named], most: int) -> None:
     number = len(experiments)
-    if store is not None and not experiments:
-        number = len(store.query("SELECT DISTINCT experiment_id FROM runs").rows)
+    if not number:
+        number = len(open_store(store).query("SELECT DISTINCT experiment_id FROM runs").rows)
     if number > most:
         raise UsageError(
             f"{number:,} experiments make {number * (number - 1) // 2:,} pairs, more than can be "
@@ -195,7 +183,7 @@ def _pairs(evidence: Evidence, experiments: int) -> Pairs:
 def _differences(subjects: Sequence[Subject]) -> tuple[str, ...]:
     """Say what tells experiments with the same label apart; published ones are named by id."""
     fields = [
-        subject.counts.recipe.non_defaults() if subject.counts is not None else {}
+        subject.counts.recipe.non_defaults() if subject.window is not None else {}
         for subject in subjects
     ]
     out = []

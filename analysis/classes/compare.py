@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError
-from ...store.literature import PREFIX
+from ...store.literature import PublishedSpectrum
+from ..named import Named, StoreLike, find, open_store, unsuited
 from ..result import Result, frame, interval, number
 from ..stats.contrast import DRAWS
 from .overlap import Overlap, mask_overlap
@@ -19,8 +20,6 @@ from .theta import scaled_theta
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from ...store import Store
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,9 +150,9 @@ class Comparison(Result):
 
 
 def compare(
-    store: Store,
-    a: str,
-    b: str,
+    store: StoreLike,
+    a: Named,
+    b: Named,
     *,
     by: str | None = None,
     masks: bool = True,
@@ -164,10 +163,10 @@ def compare(
 
     Parameters
     ----------
-    store : Store
+    store : Store or path
         Where the records are.
     a, b : str
-        Ids, prefixes of ids, or labels such as `resnet20/cifar10`.
+        Experiments or runs, see `named.find`.
     by : str, optional
         `layer`, `block` or `stage`; default the coarsest that both have.
     masks : bool
@@ -184,13 +183,15 @@ def compare(
     RgtoolError
         An experiment gives no spectrum, or there are too few seeds.
     """
-    for name in (a, b):
-        if name.startswith(PREFIX):
-            raise UsageError(
-                f"{name} has neither seeds nor masks to compare: `rgtool predict` and `rgtool "
-                "classify --against published` take published spectra"
+    found = [find(store, name) for name in (a, b)]
+    for one in found:
+        if isinstance(one, PublishedSpectrum):
+            raise unsuited(
+                one,
+                "a comparison takes seeds and masks (`rgtool predict` and `rgtool classify "
+                "--against published` take published spectra)",
             )
-    (one, other), grouping, notes = gather(store, [a, b], by)
+    (one, other), grouping, notes = gather(store, found, by)
     check_groups(one, other)
     (theta_a, theta_b), about = scaled_theta([one, other])
     if one.seeds + other.seeds < 4:
@@ -199,10 +200,10 @@ def compare(
             "tells how far seeds lie apart"
         )
     try:
-        found = same_class(theta_a, theta_b, np.random.default_rng(rng), draws)
+        spectra = same_class(theta_a, theta_b, np.random.default_rng(rng), draws)
     except ValueError as error:
         raise RgtoolError(f"{one.id} and {other.id}: no comparison, {error}") from None
-    overlaps, missing = mask_overlap(store, one, other) if masks else ([], [])
+    overlaps, missing = mask_overlap(open_store(store), one, other) if masks else ([], [])
     if min(one.seeds, other.seeds) < 2:
         missing.append("one experiment has one seed: seeds of both are taken to scatter alike")
     return Comparison(
@@ -212,7 +213,7 @@ def compare(
         levels=(one.levels, other.levels),
         seeds=(one.seeds, other.seeds),
         names=one.names,
-        spectra=found,
+        spectra=spectra,
         overlaps=tuple(overlaps),
         notes=(*notes, *about, *missing),
     )

@@ -16,13 +16,13 @@ from ...schemas.errors import RgtoolError, UsageError
 from .. import flow
 from ..arrays import Floats
 from ..flow import UNIT
-from ..nulls.untrained import null_groups
+from ..nulls.beside import initial_null
 from ..spectrum.intervals import Interval, estimate
+from ..spectrum.noise import ONE_SEED, PRINTED
 from ..spectrum.verdicts import default_margin, judge
 from .by_gamma import by_gamma
 from .distances import condensed
 from .evidence import Evidence, spectral
-from .printed import ONE_SEED, PRINTED
 from .subjects import Subject
 from .theta import run_exponents, run_theta, run_weights, scaled_theta
 
@@ -56,15 +56,10 @@ def by_excess(subjects: Sequence[Subject], weighting: str, rng: np.random.Genera
     thetas: list[Floats] = []
     notes: list[str] = []
     for subject in subjects:
-        assert subject.counts is not None and subject.window is not None
-        counts, scales = subject.counts, ()
-        if counts.scales:
-            scales = tuple(counts.scales[i] for i in subject.window.runs)
-        network = subject.kept[:, [0, -1]].sum(axis=-1)
-        ends, about = null_groups(counts, network, scales)
-        null = flow.window_exponents(ends, 0, 1)
-        y = flow.window_exponents(subject.kept, 0, subject.kept.shape[1] - 1)
-        found = ((y - null) * UNIT)[:, subject.open]
+        window = subject.measured
+        y = flow.window_exponents(window.kept, 0, window.steps)
+        null, about = initial_null(window, y)
+        found = ((y - null.y) * UNIT)[:, window.open]
         if not np.isfinite(found).all():
             raise RgtoolError(
                 f"{subject.label} ({subject.id}): a group dies in its null, which has no exponent "
@@ -117,7 +112,9 @@ def interval_of(subject: Subject, weighting: str = "count") -> Interval:
         theta = run_theta(subject, weighting)[0]
         variance, half = np.full(len(theta), PRINTED), 1.96 * np.sqrt(PRINTED)
         return Interval("t", "population", theta, theta - half, theta + half, variance, 1e6, 1)
-    return estimate(flow.log_eigenvalues(run_weights(subject, weighting))[..., subject.open])
+    return estimate(
+        flow.log_eigenvalues(run_weights(subject, weighting))[..., subject.measured.open]
+    )
 
 
 def shares_of(theta: Floats, interval: Interval) -> Floats:

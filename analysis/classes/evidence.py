@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..arrays import Bools, Floats, Integers
+from ..spectrum.noise import ONE_SEED, PRINTED
 from ..stats.contrast import centred, helmert
 from ..stats.level import ALPHA
 from ..stats.moderation import moderate
 from .distances import clr_points, condensed, depth_distance, quantile_points
 from .pairs import all_pairs, draws_for, pair_tests
-from .printed import ONE_SEED, PRINTED, mean_noise, printed_test, quantile_test
+from .printed import mean_noise, printed_test, quantile_test
 from .subjects import Subject
 
 Distances = Callable[[int, np.random.Generator], Iterator[Floats]]

@@ -14,7 +14,7 @@ from ...schemas.tensors import read_mask
 from ..arrays import Bools, Floats, Integers
 from ..result import frame
 from .semigroup import common_levels
-from .subjects import Subject, density
+from .subjects import Subject
 
 if TYPE_CHECKING:
     import polars as pl
@@ -121,18 +121,19 @@ def mask_overlap(store: Store, a: Subject, b: Subject) -> tuple[list[Overlap], l
     notes : list of str
         Why there are none.
     """
-    assert a.counts is not None and b.counts is not None
     layers = [layer for layer in a.counts.layers if layer.group(a.counts.by) in a.names]
-    shapes = [[(x.name, x.shape) for x in s.counts.layers] for s in (a, b) if s.counts]
+    shapes = [[(x.name, x.shape) for x in s.counts.layers] for s in (a, b)]
     if shapes[0] != shapes[1]:
         return [], ["the networks differ in shape: their masks do not compare weight by weight"]
-    levels = common_levels(density(a), density(b))
-    assert a.window is not None and b.window is not None
-    levels = levels + np.array([a.window.start, b.window.start])
+    levels = common_levels(a.measured.density, b.measured.density)
+    levels = levels + np.array([a.measured.start, b.measured.start])
     try:
         masks = [
-            [[_mask(store, subject, run, int(level)) for level in column] for run in _runs(subject)]
-            for subject, column in zip((a, b), levels.T, strict=True)
+            [
+                [_mask(store, run_id, int(level)) for level in column]
+                for run_id in one.measured.run_ids
+            ]
+            for one, column in zip((a, b), levels.T, strict=True)
         ]
         kept = [_counts(one, [layer.name for layer in layers]) for one in masks]
     except (OSError, RecordError, KeyError) as error:
@@ -140,7 +141,7 @@ def mask_overlap(store: Store, a: Subject, b: Subject) -> tuple[list[Overlap], l
         return [], [f"no overlap of masks is shown, since not all are stored ({found})"]
     member = np.array([[layer.group(a.counts.by) == n for n in a.names] for layer in layers])
     names, total = [x.name for x in layers], np.array([x.total for x in layers])
-    densities = density(a)[levels[:, 0] - a.window.start]
+    densities = a.measured.density[levels[:, 0] - a.measured.start]
     overlaps: list[Overlap] = []
     for kind, pairs in _kinds(a, b).items():
         parts = []
@@ -157,7 +158,7 @@ def mask_overlap(store: Store, a: Subject, b: Subject) -> tuple[list[Overlap], l
 
 def _kinds(a: Subject, b: Subject) -> dict[str, list[tuple[int, int]]]:
     """Sort the pairs of runs by whether their seeds are equal; kinds without pairs are left out."""
-    seeds = [[s.counts.seeds[i] for i in _runs(s)] for s in (a, b) if s.counts is not None]
+    seeds = [[s.counts.seeds[i] for i in s.measured.runs] for s in (a, b)]
     kinds: dict[str, list[tuple[int, int]]] = {"same seed": [], "other seeds": []}
     for i, one in enumerate(seeds[0]):
         for j, other in enumerate(seeds[1]):
@@ -166,14 +167,8 @@ def _kinds(a: Subject, b: Subject) -> dict[str, list[tuple[int, int]]]:
     return {kind: pairs for kind, pairs in kinds.items() if pairs}
 
 
-def _runs(subject: Subject) -> Integers:
-    assert subject.window is not None
-    return subject.window.runs
-
-
-def _mask(store: Store, subject: Subject, run: int, level: int) -> Masks:
-    assert subject.counts is not None
-    return read_mask(RunFolder.of(store.path, subject.counts.runs[run]).mask(level))
+def _mask(store: Store, run_id: str, level: int) -> Masks:
+    return read_mask(RunFolder.of(store.path, run_id).mask(level))
 
 
 def _counts(masks: list[list[Masks]], layers: list[str]) -> Floats:

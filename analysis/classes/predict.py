@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...store.figures import figure_rows
-from ...store.literature import PREFIX, published, published_names
+from ...store.literature import PREFIX, PublishedSpectrum, published, published_names
 from ..arrays import Floats
+from ..named import Named, StoreLike, find
 from ..result import Result, frame
+from ..spectrum.noise import ONE_SEED, PRINTED
 from ..stats.contrast import DRAWS, centred
 from ..stats.level import ALPHA
 from .compare import check_groups
 from .evidence import spectral
-from .printed import ONE_SEED, PRINTED, mean_noise
-from .subjects import Subject, gather, of_print
+from .printed import mean_noise
+from .subjects import Subject, gather
 from .theta import run_exponents
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from ...store import Store
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,9 +167,9 @@ def left_out_errors() -> tuple[Floats, Floats]:
 
 
 def predict(
-    store: Store | None,
-    a: str,
-    b: str,
+    store: StoreLike,
+    a: Named,
+    b: Named,
     *,
     by: str | None = None,
     rng: np.random.Generator | int = 0,
@@ -179,10 +179,10 @@ def predict(
 
     Parameters
     ----------
-    store : Store or None
-        Where the records are; not needed for published spectra.
+    store : Store or path, or None
+        Where the records are.
     a, b : str
-        Source and target: ids, prefixes, labels, or `published:NAME`.
+        Source and target: experiments, runs, or `published:NAME`, see `named.find`.
     by : str, optional
         `layer`, `block` or `stage`; default the coarsest that both have.
     rng : numpy.random.Generator or int
@@ -197,11 +197,12 @@ def predict(
     RgtoolError
         An experiment gives no spectrum.
     """
-    printed = [of_print(name) for name in (a, b) if name.startswith(PREFIX)]
-    if by is None and printed:
-        by = printed[0].printed.by if printed[0].printed is not None else None
-    (one, other), _, notes = gather(store, [a, b], by)
-    if not one.id.startswith(a) and a.startswith(PREFIX):
+    found = [find(store, name) for name in (a, b)]
+    printed = [isinstance(one, PublishedSpectrum) for one in found]
+    if by is None:
+        by = next((one.by for one in found if isinstance(one, PublishedSpectrum)), None)
+    (one, other), _, notes = gather(store, found, by)
+    if printed == [True, False]:
         one, other = other, one  # published spectra come last
     return _predict(one, other, np.random.default_rng(rng), draws, notes)
 

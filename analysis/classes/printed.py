@@ -12,13 +12,10 @@ from numpy.typing import ArrayLike
 
 from ..arrays import Floats
 from ..spectrum.intervals import estimate, parametric_draws
+from ..spectrum.noise import ONE_SEED, PRINTED
 from ..stats.contrast import centred
 from ..stats.moderation import moderate
 from .distances import quantile_points, union_edges
-
-PRINTED_SD, ROUNDING_SD = 0.008, 0.0029
-PRINTED = PRINTED_SD**2 + ROUNDING_SD**2  # variance of a printed log eigenvalue
-ONE_SEED = PRINTED_SD**2  # of the mean of one seed, where nothing tells how far seeds lie apart
 
 
 def mean_noise(

@@ -46,10 +46,8 @@ def run_exponents(subject: Subject, weighting: str = "count") -> Floats:
 def run_weights(subject: Subject, weighting: str) -> Floats:
     """Return counts or sums of |w| over the window: shape (S, T + 1, G)."""
     if weighting == "count":
-        return subject.kept
-    assert subject.counts is not None and subject.window is not None
-    levels = slice(subject.window.start, subject.window.end + 1)
-    found = subject.counts.magnitude[subject.window.runs, levels]
+        return subject.measured.kept
+    found = subject.measured.magnitude
     if not np.isfinite(found).all():
         raise UsageError(
             f"{subject.label} ({subject.id}) tells no magnitudes at some level, and weightings are "
@@ -68,4 +66,4 @@ def run_theta(subject: Subject, weighting: str) -> Floats:
             )
         return np.log(subject.printed.eigenvalue)[None]
     weights = run_weights(subject, weighting)
-    return flow.window_log_eigenvalues(weights, 0, weights.shape[1] - 1)[:, subject.open]
+    return flow.window_log_eigenvalues(weights, 0, weights.shape[1] - 1)[:, subject.measured.open]

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError, choose
 from ..arrays import Bools, Floats
-from ..curves.family import ErrorCurve, Family, family_of, family_of_table
-from ..curves.scatter import Noise, noise_draws, noise_of
-from .fit import Fit, best_collapse
+from ..curves.family import ErrorCurve, Family, family_of
+from ..curves.scatter import CurveNoise, curve_noise, noise_draws
+from ..named import Named, StoreLike
+from .fit import CollapseFit, best_collapse
 from .joint_law import JointLaw, fit_joint_law
 from .quality import curves_of
 from .result import EXPONENT, Collapse
-
-if TYPE_CHECKING:
-    from ...store import Store
 
 OVERS = ("width", "depth", "both")
 ABOVE = 1.5  # points enter from so many times the error of the dense network on
@@ -27,9 +23,10 @@ _LEAST = 2  # points above the bar that a size needs
 
 
 def collapse(
-    store: Store,
-    experiments: Sequence[str],
+    store: StoreLike,
+    experiments: Sequence[Named] | Family,
     *,
+    chance: float | None = None,
     over: str | None = None,
     above: float = ABOVE,
     noise: float | None = None,
@@ -44,10 +41,12 @@ def collapse(
 
     Parameters
     ----------
-    store : Store
+    store : Store or path, or None
         Where the records are.
-    experiments : sequence of str
-        Two sizes at least, of one family and task.
+    experiments : sequence of str or Counts, or Family
+        Two sizes at least, of one family and task, or one CSV or Parquet file; see `family_of`.
+    chance : float, optional
+        Error of guessing, of a file.
     over : str, optional
         `width`, `depth` or `both`; by default what the sizes differ in.
     above : float
@@ -66,32 +65,26 @@ def collapse(
     RgtoolError
         The curves have nothing to collapse: one size, no points above the bar, no overlap.
     """
-    family = family_of(store, experiments)
-    return collapse_of(family, over=over, above=above, noise=noise, draws=draws, rng=rng)
-
-
-def collapse_table(
-    path: str | Path, *, chance: float | None = None, over: str | None = None, **options: Any
-) -> Collapse:
-    """Collapse the curves of a CSV or Parquet file; see `family_of_table` and `collapse`."""
-    return collapse_of(family_of_table(path, chance=chance), over=over, **options)
-
-
-def collapse_of(
-    family: Family,
-    *,
-    over: str | None = None,
-    above: float = ABOVE,
-    noise: float | None = None,
-    draws: int = 400,
-    rng: np.random.Generator | int = 0,
-) -> Collapse:
-    """Collapse a family of error curves; parameters and errors are those of `collapse`."""
     _check(over, above, noise, draws)
-    generator = np.random.default_rng(rng)
+    family = (
+        experiments
+        if isinstance(experiments, Family)
+        else family_of(store, experiments, chance=chance)
+    )
+    return _collapse(family, over, above, noise, draws, np.random.default_rng(rng))
+
+
+def _collapse(
+    family: Family,
+    over: str | None,
+    above: float,
+    noise: float | None,
+    draws: int,
+    generator: np.random.Generator,
+) -> Collapse:
     axes = _axes(family.curves, over)
     curves = family.curves
-    scatter = noise_of(curves, noise)
+    scatter = curve_noise(curves, noise)
     taken, notes = _above_bar(curves, above)
     mean = np.concatenate([c.mean for c in curves])
     size = np.array([[getattr(c, name) for name in axes] for c in curves])
@@ -189,9 +182,9 @@ def _above_bar(curves: Sequence[ErrorCurve], above: float) -> tuple[Bools, list[
 def _law(
     family: Family,
     curves: Sequence[ErrorCurve],
-    noise: Noise,
+    noise: CurveNoise,
     axes: tuple[str, ...],
-    fit: Fit,
+    fit: CollapseFit,
     deviations: Floats,
 ) -> tuple[JointLaw | None, list[str]]:
     size = np.array([[getattr(c, name) for name in axes] for c in curves])
@@ -212,7 +205,7 @@ def _law(
     return law, []
 
 
-def _verdict(fit: Fit, noise: Noise, assumed: float | None) -> str:
+def _verdict(fit: CollapseFit, noise: CurveNoise, assumed: float | None) -> str:
     low, high = BOX
     edge = 0.02 * (high - low)
     if fit.accepted and ((fit.boot_low < low + edge) | (fit.boot_high > high - edge)).any():
@@ -224,9 +217,9 @@ def _verdict(fit: Fit, noise: Noise, assumed: float | None) -> str:
 
 def _remarks(
     axes: tuple[str, ...],
-    fit: Fit,
+    fit: CollapseFit,
     law: JointLaw | None,
-    noise: Noise,
+    noise: CurveNoise,
     assumed: float | None,
     above: float,
 ) -> list[str]:

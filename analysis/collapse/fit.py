@@ -25,7 +25,7 @@ _CHUNK = 400_000  # points times sets of exponents judged at once: about 50 MB
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
+class CollapseFit:
     """The best collapse of some curves.
 
     Attributes
@@ -93,7 +93,7 @@ def best_collapse(
     replicas: ArrayLike | None = None,
     overlap: float = OVERLAP,
     grid: int | None = None,
-) -> Fit:
+) -> CollapseFit:
     """Find the exponents that make S smallest.
 
     A grid over the box, simplices from its best places, and again for every replica from the
@@ -143,7 +143,7 @@ def best_collapse(
     bounded[free] = inside
     full = problem.full(point[None])
     compared = quality_of_many(curves, curves.y[None], full, scaling)[1]
-    return Fit(
+    return CollapseFit(
         exponents=full[0],
         quality=s_min,
         points=round(float(compared[0]) * len(curves.x)),

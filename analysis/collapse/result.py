@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..curves.family import ErrorCurve
-from ..curves.scatter import Noise
+from ..curves.scatter import CurveNoise
 from ..result import Result, frame, interval, number
-from .fit import Fit
+from .fit import CollapseFit
 from .joint_law import JointLaw
 from .quality import Curves
 
@@ -35,11 +35,11 @@ class Collapse(Result):
         All curves with all their points.
     used : Curves
         The points above the bar, as log error against log density, by size.
-    fit : Fit
+    fit : CollapseFit
         The best collapse.
     law : JointLaw or None
         The law of Rosenfeld et al. 2021, fitted to all points; None where it cannot be.
-    noise : Noise
+    noise : CurveNoise
         Scatter behind the errors of all points.
     above : float
         The bar, in units of the dense error of each size.
@@ -53,9 +53,9 @@ class Collapse(Result):
     over: tuple[str, ...]
     curves: tuple[ErrorCurve, ...]
     used: Curves
-    fit: Fit
+    fit: CollapseFit
     law: JointLaw | None
-    noise: Noise
+    noise: CurveNoise
     above: float
     verdict: str
     notes: tuple[str, ...]

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from ...schemas.blocks import size_of
 from ...schemas.errors import RgtoolError, UsageError
 from ...store.counts import Counts
 from ..arrays import Floats
+from ..named import ErrorTable, Named, StoreLike, counts_of, find, open_store
 from .curve import ABOVE_CHANCE, PruningCurve, chance_of, curve_of_counts, make_curve
 from .table import (
     Columns,
@@ -27,9 +27,6 @@ from .table import (
     read_columns,
     seeds_of,
 )
-
-if TYPE_CHECKING:
-    from ...store import Store
 
 SIZES = ("width", "depth")
 # Fields in which networks of several sizes may differ without a remark.
@@ -91,11 +88,22 @@ class Family:
     notes: tuple[str, ...]
 
 
-def family_of(store: Store, experiments: Sequence[str]) -> Family:
-    """Read the error curves of experiments of a store.
+def family_of(
+    store: StoreLike, experiments: Sequence[Named], *, chance: float | None = None
+) -> Family:
+    """Read the error curves of several sizes, of experiments or of one file.
 
     Error is 1 minus test accuracy, at the densities that all runs of an experiment have; width and
     depth come from the name of the architecture.
+
+    Parameters
+    ----------
+    store : Store or path, or None
+        Where experiments are.
+    experiments : sequence of str or Counts
+        Experiments or runs, or one CSV or Parquet file; see `named.find`.
+    chance : float, optional
+        Error of guessing, of a file.
 
     Raises
     ------
@@ -104,12 +112,23 @@ def family_of(store: Store, experiments: Sequence[str]) -> Family:
     RgtoolError
         Two experiments have one size, or an experiment has no accuracies.
     """
-    names = dict.fromkeys(store.find_experiment(name) for name in experiments)
-    return family_of_counts([store.counts(name, "layer") for name in names])
+    store = open_store(store)
+    found = [find(store, name) for name in experiments]
+    tables = [one for one in found if isinstance(one, ErrorTable)]
+    if tables and len(found) > 1:
+        raise UsageError(
+            f"{tables[0].name} stands beside others: a file holds all sizes, give it alone"
+        )
+    if tables:
+        return family_of_table(tables[0].path, chance=chance)
+    if chance is not None:
+        raise UsageError("--chance goes with a file: of an experiment the classes are known")
+    return _family_of_counts(
+        [counts_of(store, one, "layer", "a collapse") for one in dict.fromkeys(found)]
+    )
 
 
-def family_of_counts(experiments: Sequence[Counts]) -> Family:
-    """Read the error curves of counts; errors are those of `family_of`."""
+def _family_of_counts(experiments: Sequence[Counts]) -> Family:
     if not experiments:
         raise UsageError("a collapse needs experiments of two sizes at least, none is given")
     for what, values in (

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from ...schemas.errors import RgtoolError
 from ...store.counts import Counts
 from ..arrays import Floats, Integers
+from ..named import Named, StoreLike, counts_of
 from ..result import Result, frame, interval, number
 
 if TYPE_CHECKING:
@@ -142,14 +143,20 @@ def matching_draws(accuracy: ArrayLike, draws: int, rng: np.random.Generator) ->
 
 
 def matching_density(
-    counts: Counts, *, draws: int = 9999, rng: np.random.Generator | int = 0
+    store: StoreLike = None,
+    experiment: Named = None,
+    *,
+    draws: int = 9999,
+    rng: np.random.Generator | int = 0,
 ) -> Matching:
     """Find the sparsest level that is as accurate as the dense network, with its uncertainty.
 
     Parameters
     ----------
-    counts : Counts
-        An experiment, in any grouping.
+    store : Store or path, optional
+        Where the records are.
+    experiment : str or Counts, optional
+        An experiment or a run, see `named.find`.
     draws : int
         Draws behind the interval.
     rng : Generator or int
@@ -160,6 +167,7 @@ def matching_density(
     RgtoolError
         No run has a dense level with an accuracy.
     """
+    counts = counts_of(store, experiment, "layer", "a matching density")
     has = counts.recorded & np.isfinite(counts.accuracy)
     runs = np.flatnonzero(has[:, 0])
     if not len(runs):

@@ -16,12 +16,6 @@ from ...schemas.errors import RgtoolError, UsageError, did_you_mean
 from ..arrays import Floats
 
 Columns = Mapping[str, Sequence[Any]]
-_SUFFIXES = (".csv", ".parquet")
-
-
-def is_table(name: str) -> bool:
-    """Tell whether a name is that of a CSV or Parquet file."""
-    return name.lower().endswith(_SUFFIXES)
 
 
 def read_columns(path: Path) -> dict[str, list[Any]]:

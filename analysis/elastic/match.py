@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...schemas.errors import UsageError
 from ...schemas.transform import Transform
 from ..arrays import Floats, Integers
+from ..named import Named, StoreLike
 from ..spectrum.noise import PUBLISHED_SD
 from .blocks import (
     NormalBlocks,
@@ -41,17 +41,14 @@ from .scores import (
     survivors,
 )
 
-if TYPE_CHECKING:
-    from ...store import Store
-
 DRAWS = 2000
 _AT_ONCE, _IN_ALL = 4e6, 1e8  # eigenvalues pushed: 32 MB, and some seconds
 
 
 def match(
-    store: Store,
-    source: str,
-    target: str,
+    store: StoreLike,
+    source: Named | NormalBlocks,
+    target: Named | NormalBlocks,
     *,
     maps: Kind = "families",
     transforms: Sequence[str | Transform] = (),
@@ -66,11 +63,11 @@ def match(
 
     Parameters
     ----------
-    store : Store
+    store : Store or path, or None
         Where the records are.
     source, target : str
-        Experiments of the store or `published:NAME`; the target may be an architecture alone, of
-        which only densities can be told.
+        Experiments or runs of the store or `published:NAME`; the target may be an architecture
+        alone, of which only densities can be told. See `named.find`.
     maps : str
         `published`, `families` or `all`, see `elastic_maps.candidates`.
     transforms : sequence of str or Transform
@@ -96,21 +93,20 @@ def match(
     one = normal_blocks(store, source, window)
     other = normal_blocks(store, target, window, lone=True)
     check_window(window, [one, other])
-    return match_of(one, other, scoring, maps=maps, transforms=given, draws=draws, rng=rng)
+    return _match(
+        one, other, scoring, candidates(one.stack, other.stack, maps, given), maps, draws, rng
+    )
 
 
-def match_of(
+def _match(
     source: NormalBlocks,
     target: NormalBlocks,
     scoring: Scoring,
-    *,
-    maps: Kind = "families",
-    transforms: Sequence[Transform] = (),
-    draws: int = DRAWS,
-    rng: np.random.Generator | int = 0,
+    found: Candidates,
+    maps: Kind,
+    draws: int,
+    rng: np.random.Generator | int,
 ) -> Match:
-    """Rank transforms between two spectra; parameters and errors are those of `match`."""
-    found = candidates(source.stack, target.stack, maps, transforms)
     values = {name: _values(replace(scoring, score=name), source, target, found) for name in SCORES}
     costs = scoring.cost(values[scoring.score])
     order = np.argsort(np.round(costs / TIE), kind="stable")
@@ -152,7 +148,7 @@ def _goal(target: NormalBlocks) -> Stages:
     return target.theta or tuple(np.zeros(depth) for depth in target.stack.depths)
 
 
-def weights_of(target: NormalBlocks) -> list[int]:
+def block_weights(target: NormalBlocks) -> list[int]:
     """Return the weights of a normal block of every stage."""
     return [stage.weights for stage in target.stack.stages]
 
@@ -162,7 +158,7 @@ def _values(
 ) -> Floats:
     if not target.theta and scoring.score != "density":
         return np.full(len(found), np.nan)
-    return scores(scoring, source.theta, _goal(target), found.feeds, weights_of(target))
+    return scores(scoring, source.theta, _goal(target), found.feeds, block_weights(target))
 
 
 def drawn_costs(
@@ -226,7 +222,7 @@ def _probabilities(
         else tuple(np.zeros((count, depth)) for depth in target.stack.depths)
     )
     total = np.zeros(len(found))
-    for costs in drawn_costs(scoring, drawn, goal, found, weights_of(target)):
+    for costs in drawn_costs(scoring, drawn, goal, found, block_weights(target)):
         total += first_share(costs) * len(costs)
     return total / count, count, about_draws(sides, count, draws)
 
@@ -306,7 +302,7 @@ def _apart(
     if not target.theta or len(source.theta) < 2 or len(found) < 2 or not found.uniform:
         return None, np.nan
     chosen = []
-    stages = zip(source.theta, target.theta, found.feeds, weights_of(target), strict=True)
+    stages = zip(source.theta, target.theta, found.feeds, block_weights(target), strict=True)
     for theta, goal, maps, weights in stages:
         made = push(theta, maps)
         costs = (
@@ -316,7 +312,7 @@ def _apart(
         )
         chosen.append(maps[int(np.argmin(np.round(costs / TIE)))])
     feeds = [one[None] for one in chosen]
-    value = scores(scoring, source.theta, target.theta, feeds, weights_of(target))
+    value = scores(scoring, source.theta, target.theta, feeds, block_weights(target))
     return as_transform([one.tolist() for one in chosen]), float(value[0])
 
 

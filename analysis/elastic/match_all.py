@@ -15,6 +15,7 @@ from ...store import PublishedSpectrum, published, published_names
 from ...store.counts import Counts
 from ...store.inventory import empty_store
 from ..arrays import Floats
+from ..named import Named, StoreLike, open_store
 from ..result import Result, frame, number
 from .blocks import (
     NormalBlocks,
@@ -27,7 +28,7 @@ from .blocks import (
     own_remarks,
 )
 from .maps import Candidates, Kind, candidates
-from .match import DRAWS, about_draws, affordable, drawn_costs, no_draws, weights_of
+from .match import DRAWS, about_draws, affordable, block_weights, drawn_costs, no_draws
 from .scores import LEVEL, MARGIN, TIE, Score, Scoring, first_share, scores
 
 if TYPE_CHECKING:
@@ -167,8 +168,8 @@ class MatchAll(Result):
 
 
 def match_all(
-    store: Store,
-    experiments: Sequence[str] = (),
+    store: StoreLike = None,
+    experiments: Sequence[Named | NormalBlocks] = (),
     *,
     published: bool = False,
     maps: Kind = "families",
@@ -183,11 +184,11 @@ def match_all(
 
     Parameters
     ----------
-    store : Store
+    store : Store or path, optional
         Where the records are.
     experiments : sequence of str
-        Experiments of the store or `published:NAME`; default all of the store that have residual
-        blocks.
+        Experiments or runs of the store or `published:NAME`, see `named.find`; default all of
+        the store that have residual blocks.
     published : bool
         Take the spectra of the literature instead of those of the store.
     maps, score, margin, level, window, draws, rng
@@ -207,21 +208,19 @@ def match_all(
             "as published:NAME and leave published out"
         )
     scoring = Scoring(score, margin, level)
-    members, notes = _members(store, experiments, published, window)
+    members, notes = _members(open_store(store), experiments, published, window)
     check_window(window, members)
-    return match_all_of(members, scoring, maps=maps, draws=draws, rng=rng, notes=notes)
+    return _match_all(members, scoring, maps, draws, rng, notes)
 
 
-def match_all_of(
+def _match_all(
     experiments: Sequence[NormalBlocks],
     scoring: Scoring,
-    *,
-    maps: Kind = "families",
-    draws: int = DRAWS,
-    rng: np.random.Generator | int = 0,
-    notes: Sequence[str] = (),
+    maps: Kind,
+    draws: int,
+    rng: np.random.Generator | int,
+    notes: Sequence[str],
 ) -> MatchAll:
-    """Rank sources of spectra; parameters and errors are those of `match_all`."""
     if draws < 1:
         raise UsageError(f"draws is {draws}: at least 1 is needed")
     members = sorted(experiments, key=lambda one: (one.label, one.name))
@@ -265,7 +264,10 @@ def match_all_of(
 
 
 def _members(
-    store: Store, names: Sequence[str], literature: bool, window: tuple[int, int] | None
+    store: Store,
+    names: Sequence[Named | NormalBlocks],
+    literature: bool,
+    window: tuple[int, int] | None,
 ) -> tuple[list[NormalBlocks], list[str]]:
     """Return the experiments that are meant, and which were left out."""
     if names:
@@ -317,7 +319,7 @@ def _sources(
 ) -> list[Pair]:
     """Rank the sources of one target."""
     sources = [source for source, other in between if other == target]
-    weights, goal = weights_of(members[target]), members[target].theta
+    weights, goal = block_weights(members[target]), members[target].theta
     best, values, least = [], [], []
     for source in sources:
         found = between[source, target]

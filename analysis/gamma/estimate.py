@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError, choose
-from ..curves.curve import ABOVE_CHANCE, ASSUMED_SD, PruningCurve, find_curve
+from ..curves.curve import ABOVE_CHANCE, ASSUMED_SD, PruningCurve, curve_of
 from ..curves.table import check_chance
+from ..named import Named, StoreLike
 from ..stats.level import ALPHA
 from .fit import Fit, Problem, fit, refit
-from .gates import Noise, judge, noise_of, other_form, rises, sparse_slope
+from .gates import RelativeNoise, gate, noise_over_error, other_form, rises, sparse_slope
 from .paper import TIGHT, paper_fit
 from .power_law import G_BOUNDS, LOG_D_HI, LOG_G, A, from_eq14, log_error
 from .profile import profile
 from .result import Gamma, GammaMethod, Plateau, nothing
-
-if TYPE_CHECKING:
-    from ...store import Store
 
 DRAWS = 999
 _LEAST_SEEDS = 5  # of the bootstrap over seeds
 
 
 def gamma(
-    store: Store | None,
-    experiment: str,
+    store: StoreLike,
+    experiment: Named | PruningCurve,
     *,
     chance: float | None = None,
     plateau: Plateau = "chance",
@@ -39,11 +37,11 @@ def gamma(
 
     Parameters
     ----------
-    store : Store or None
-        Where experiments are; None for the literature and files.
-    experiment : str
-        An experiment of the store, `published:NAME`, or a CSV or Parquet file with the columns
-        density, error and seed.
+    store : Store or path, or None
+        Where experiments are.
+    experiment : str, Counts or PruningCurve
+        An experiment or a run, `published:NAME`, or a CSV or Parquet file with the columns
+        density, error and seed; see `named.find`.
     chance : float, optional
         Error of guessing, a fraction; by default that of the task.
     plateau : str
@@ -62,39 +60,30 @@ def gamma(
     RgtoolError
         The data are no error curve, or too few.
     """
-    return gamma_of(
-        find_curve(store, experiment),
-        chance=chance,
-        plateau=plateau,
-        method=method,
-        rng=rng,
-        draws=draws,
-    )
-
-
-def gamma_of(
-    curve: PruningCurve,
-    *,
-    chance: float | None = None,
-    plateau: Plateau = "chance",
-    method: GammaMethod = "profile",
-    rng: np.random.Generator | int = 0,
-    draws: int = DRAWS,
-) -> Gamma:
-    """Estimate the critical exponent of a curve; parameters and errors are those of `gamma`."""
     choose("method", method, get_args(GammaMethod))
     choose("plateau", plateau, get_args(Plateau))
     if method == "paper":
         if chance is not None:
             raise UsageError("method paper fits the plateau: leave out the chance error")
         plateau = "free"
+    curve = curve_of(store, experiment, "a critical exponent")
     problem = problem_of(curve, chance, plateau)
     if flat := _flat(curve):
         return replace(_refused(curve, plateau, flat), method=method)
     if method == "paper":
         return _by_paper(curve)
+    return _by_profile(curve, problem, plateau, rng, draws)
+
+
+def _by_profile(
+    curve: PruningCurve,
+    problem: Problem,
+    plateau: Plateau,
+    rng: np.random.Generator | int,
+    draws: int,
+) -> Gamma:
     best = fit(problem)
-    noise = noise_of(curve, best.rms)
+    noise = noise_over_error(curve, best.rms)
     p = rises(best)
     if p >= ALPHA and not other_form(best, noise):
         rise = float(problem.log_error.max() - problem.log_error.min())
@@ -107,11 +96,11 @@ def gamma_of(
         )
     found, onset = profile(best, LOG_G), profile(best, LOG_D_HI)
     rise = float(log_error(problem.log_density, best.theta)[-1] - best.theta[A])
-    verdict, reason = judge(best, found, noise, rise, plateau)
+    verdict, reason = gate(best, found, noise, rise, plateau)
     boot = _bootstrap(curve, best, np.random.default_rng(rng), draws)
     result = Gamma(
         curve=curve,
-        method=method,
+        method="profile",
         plateau=plateau,
         theta=best.theta,
         estimate=found.estimate,
@@ -196,7 +185,7 @@ def _flat(curve: PruningCurve) -> str:
 
 
 def _refused(
-    curve: PruningCurve, plateau: Plateau, reason: str, noise: Noise | None = None
+    curve: PruningCurve, plateau: Plateau, reason: str, noise: RelativeNoise | None = None
 ) -> Gamma:
     no = float("nan")
     return Gamma(
@@ -214,7 +203,7 @@ def _refused(
         boot_high=no,
         slope=sparse_slope(curve),
         rise=no,
-        noise=noise or Noise(no, no),
+        noise=noise or RelativeNoise(no, no),
         rms=no,
         verdict="refused",
         reason=reason,
@@ -248,7 +237,7 @@ def _by_paper(curve: PruningCurve) -> Gamma:
         onset_low=no,
         onset_high=no,
         rise=float(log_error(np.log(curve.density), theta)[-1] - theta[A]),
-        noise=noise_of(curve, rms),
+        noise=noise_over_error(curve, rms),
         rms=rms,
         verdict="ungated",
         reason="eq. 14 as curve_fit has it, without gates",

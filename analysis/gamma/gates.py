@@ -17,7 +17,7 @@ MOST_RESIDUAL = 3.0  # rms of residuals over the seed sd
 _SPARSE = 2.5  # densities within this factor of the least one are the sparse end
 
 
-class Noise(NamedTuple):
+class RelativeNoise(NamedTuple):
     """Noise of a curve, relative to the error.
 
     Attributes
@@ -40,14 +40,14 @@ class Slope(NamedTuple):
     high: float
 
 
-def noise_of(curve: PruningCurve, rms: float) -> Noise:
+def noise_over_error(curve: PruningCurve, rms: float) -> RelativeNoise:
     """Return the noise of a curve: of its seeds, assumed for one, else the rms of residuals."""
     if curve.noise == "residuals":
-        return Noise(np.nan, rms)
+        return RelativeNoise(np.nan, rms)
     # Seeds that agree to the last digit are copies: they tell no more than one does.
     known = curve.noise == "seeds" and curve.relative_sd > 0
     seed_sd = curve.relative_sd if known else ASSUMED_SD
-    return Noise(seed_sd, seed_sd / float(np.sqrt(np.median(curve.runs))))
+    return RelativeNoise(seed_sd, seed_sd / float(np.sqrt(np.median(curve.runs))))
 
 
 def rises(fit: Fit) -> float:
@@ -64,13 +64,13 @@ def rises(fit: Fit) -> float:
     return float(fdtrc(more, at.df, statistic))
 
 
-def other_form(fit: Fit, noise: Noise) -> bool:
+def other_form(fit: Fit, noise: RelativeNoise) -> bool:
     """Tell whether residuals exceed three times the seed sd; False where there is none."""
     return fit.rms > MOST_RESIDUAL * noise.seed_sd
 
 
-def judge(
-    fit: Fit, profile: Profile, noise: Noise, rise: float, plateau: str
+def gate(
+    fit: Fit, profile: Profile, noise: RelativeNoise, rise: float, plateau: str
 ) -> tuple[GammaVerdict, str]:
     """Return the verdict on an exponent, and its reason.
 

@@ -12,7 +12,7 @@ from ..arrays import Floats
 from ..curves.curve import PruningCurve
 from ..result import Result, frame, interval
 from .fit import Fit
-from .gates import GammaVerdict, Noise, Slope
+from .gates import GammaVerdict, RelativeNoise, Slope
 from .power_law import LOG_PLATEAU, A, Eq14, local_slope, log_d_lo, to_eq14
 from .profile import Profile, unbounded
 
@@ -48,7 +48,7 @@ class Gamma(Result):
         -d log eps / d log d at the sparse end, without a model.
     rise : float
         Log of the fitted error at the least density over eps_np.
-    noise : Noise
+    noise : RelativeNoise
         Relative sd of the error, of a seed and of a mean.
     rms : float
         Root mean square of the residuals of log error.
@@ -77,7 +77,7 @@ class Gamma(Result):
     boot_high: float
     slope: Slope
     rise: float
-    noise: Noise
+    noise: RelativeNoise
     rms: float
     verdict: GammaVerdict
     reason: str

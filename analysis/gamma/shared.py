@@ -10,18 +10,17 @@ import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError
 from ..arrays import Floats
-from ..curves.curve import PruningCurve, find_curve
+from ..curves.curve import PruningCurve, curve_of
+from ..named import Named, StoreLike
 from ..result import Result, frame
 from ..stats.level import ALPHA
 from .common import SharedFit, shared_exponent
-from .estimate import gamma_of
+from .estimate import gamma
 from .result import Gamma, Plateau, ends
 
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
-
-    from ...store import Store
 
 SharedVerdict = Literal["accepted", "rejected", "not decidable"]
 MARGIN = 1.5  # exponents within this factor of each other count as one
@@ -127,8 +126,8 @@ class SharedGamma(Result):
 
 
 def shared_gamma(
-    store: Store | None,
-    experiments: Sequence[str],
+    store: StoreLike,
+    experiments: Sequence[Named | PruningCurve],
     *,
     chance: float | None = None,
     plateau: Plateau = "chance",
@@ -150,20 +149,9 @@ def shared_gamma(
     RgtoolError
         A curve cannot be fitted; the message names it.
     """
-    curves = [find_curve(store, name) for name in experiments]
-    return shared_gamma_of(curves, chance=chance, plateau=plateau, margin=margin)
-
-
-def shared_gamma_of(
-    curves: Sequence[PruningCurve],
-    *,
-    chance: float | None = None,
-    plateau: Plateau = "chance",
-    margin: float = MARGIN,
-) -> SharedGamma:
-    """Test whether curves have one critical exponent; see `shared_gamma`."""
+    curves = [curve_of(store, name, "a shared exponent") for name in experiments]
     _check_curves(curves, chance)
-    gammas = [gamma_of(curve, chance=chance, plateau=plateau, draws=0) for curve in curves]
+    gammas = [gamma(None, curve, chance=chance, plateau=plateau, draws=0) for curve in curves]
     return compare_gammas(gammas, margin)
 
 

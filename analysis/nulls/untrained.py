@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...schemas import blocks
 from ...schemas.blocks import Layer
@@ -296,8 +297,13 @@ def null_groups(
     `network`, shape (..., T), is what the network keeps; the rest is as in `null_kept`.
     """
     layers, notes = null_kept(counts.layers, counts.exempt_layers, counts.recipe, network, scales)
+    return group_layers(counts, layers), notes
+
+
+def group_layers(counts: Counts, values: ArrayLike) -> Floats:
+    """Sum values of the counted layers within groups: shape (..., L) to (..., G)."""
     index = flow.group_index([layer.group(counts.by) for layer in counts.layers], counts.names)
-    return flow.group_sums(layers, index, len(counts.names)), notes
+    return flow.group_sums(values, index, len(counts.names))
 
 
 def blindness(recipe: Recipe) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ...schemas.errors import RgtoolError, UsageError, choose
 from ...schemas.files import write_atomic
 from ...store.counts import Counts
-from ..spectrum.eigen import spectrum_of
+from ..spectrum.eigen import eigen
 from .accuracy import plot_accuracy
 from .flow import plot_flow, plot_slices
 from .spectrum import plot_spectrum
@@ -24,7 +24,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 def spectrum_figure(experiments: Sequence[Counts]) -> Figure:
     """Draw the spectra of experiments: exponents where they prune at different rates."""
     rates = {counts.recipe.prune for counts in experiments}
-    spectra = [spectrum_of(counts) for counts in experiments]
+    spectra = [eigen(None, counts) for counts in experiments]
     return plot_spectrum(spectra, "eigenvalue" if len(rates) == 1 else "exponent")
 
 

@@ -8,20 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...schemas.blocks import GROUPINGS
-from ...schemas.errors import RgtoolError, choose
-from ...store.counts import Counts
+from ...schemas.errors import RgtoolError
 from ..arrays import Bools, Floats, Integers
+from ..named import Named, StoreLike, counts_of
 from ..result import Result, frame, interval, number
 from ..window import Window, choose_window
-from .eigen import spectrum_of
+from .eigen import eigen
 from .result import Spectrum
 from .verdicts import Verdict
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from ...store import Store
 
 _FAR = 2.0  # a forecast this many times as long as what it rests on is called far
 
@@ -128,8 +125,8 @@ class Forecast(Result):
 
 
 def forecast(
-    store: Store,
-    experiment: str | None = None,
+    store: StoreLike = None,
+    experiment: Named = None,
     *,
     by: str = "block",
     window: tuple[int, int] | None = None,
@@ -143,10 +140,10 @@ def forecast(
 
     Parameters
     ----------
-    store : Store
+    store : Store or path, optional
         Where the records are.
-    experiment : str, optional
-        Any unique prefix of its id, or `resnet20/cifar10`.
+    experiment : str or Counts, optional
+        An experiment or a run, see `named.find`.
     by : str
         `layer`, `block` or `stage`.
     window : (a, b), optional
@@ -163,9 +160,12 @@ def forecast(
     UsageError
         The experiment, the grouping or the window is not to be had.
     """
-    choose("grouping", by, GROUPINGS)
-    counts = store.counts(store.find_experiment(experiment), by)
-    return forecast_of(counts, window, draws=draws, rng=rng)
+    counts = counts_of(store, experiment, by, "a forecast")
+    if counts.exempt.all():
+        raise RgtoolError(f"{counts.label}: all groups are exempt from pruning, none collapses")
+    spectrum = eigen(store, counts, window=window)
+    assert isinstance(spectrum, Spectrum)  # of counts
+    return _forecast(choose_window(counts, window), spectrum, draws, rng)
 
 
 def collapse_level(log_kept: ArrayLike, log_retention: ArrayLike, start: float = 0.0) -> Floats:
@@ -247,22 +247,13 @@ def _shared(target: Floats, wanted: Floats, most: Floats) -> Floats:
         full |= over
 
 
-def forecast_of(
-    counts: Counts,
-    window: tuple[int, int] | None = None,
-    *,
-    draws: int = 4000,
-    rng: np.random.Generator | int = 0,
+def _forecast(
+    chosen: Window, spectrum: Spectrum, draws: int, rng: np.random.Generator | int
 ) -> Forecast:
-    """Forecast from counts; parameters and errors are those of `forecast`."""
-    if counts.exempt.all():
-        raise RgtoolError(f"{counts.label}: all groups are exempt from pruning, none collapses")
-    chosen = choose_window(counts, window)
-    spectrum = spectrum_of(counts, window)
+    counts = chosen.counts
     (a, b), pruned = spectrum.window, ~counts.exempt
-    kept = counts.kept[chosen.runs].astype(np.float64)
-    log_start, log_end = (np.log(kept[:, n]).mean(axis=0) for n in (a, b))
-    network = np.log(kept[:, [a, b]].sum(axis=-1)).mean(axis=0)
+    log_start, log_end = (np.log(chosen.kept[:, n]).mean(axis=0) for n in (0, -1))
+    network = np.log(chosen.network[:, [0, -1]]).mean(axis=0)
     log_rho = float(network[1] - network[0]) / (b - a)
     end = float(collapse_level(network[0], log_rho, a))
     theta = np.log(spectrum.eigenvalue)
@@ -271,11 +262,11 @@ def forecast_of(
     ends, flow_ends = np.full((2, 2, len(level)), np.nan)
     if len(chosen.runs) > 1:
         drawn = spectrum.draws(draws, rng)
-        ends = _interval(collapse_level(log_start, drawn + log_rho, a))
+        ends = _seed_ends(collapse_level(log_start, drawn + log_rho, a))
         grown = np.minimum((b - a) * (drawn + log_rho), 0.0)  # no group gains weights
         reached = np.exp(log_start + grown)
-        flow_ends = _interval(b + flow_levels(reached, drawn, log_rho, counts.exempt))
-    seen = _observed(counts, chosen)
+        flow_ends = _seed_ends(b + flow_levels(reached, drawn, log_rho, counts.exempt))
+    seen = _observed(chosen)
     outlook = np.where(level >= end, "not in sight", "collapses")
     outlook = np.where(np.isfinite(seen), "collapsed", outlook)
     level = np.where(level >= end, np.nan, level)
@@ -311,31 +302,31 @@ def forecast_of(
         observed=seen[pruned],
         outlook=tuple(outlook[pruned].tolist()),
         end=end,
-        notes=tuple(_notes(counts, chosen, spectrum, level, outlook, steady - seen)),
+        notes=tuple(_notes(chosen, spectrum, level, outlook, steady - seen)),
     )
 
 
-def _interval(levels: Floats) -> Floats:
+def _seed_ends(levels: Floats) -> Floats:
     # Levels may be infinite, between which nothing can be interpolated.
     return np.asarray(np.quantile(levels, (0.025, 0.975), axis=0, method="inverted_cdf"))
 
 
-def _observed(counts: Counts, chosen: Window) -> Floats:
+def _observed(chosen: Window) -> Floats:
     """Return the level of the first record without a weight, mean over runs; NaN unless in all."""
+    counts = chosen.counts
     empty = (counts.kept[chosen.runs] == 0) & counts.recorded[chosen.runs][:, :, None]
     first = np.where(empty.any(axis=1), counts.levels[np.argmax(empty, axis=1)], np.nan)
     return np.asarray(first.mean(axis=0))
 
 
 def _notes(
-    counts: Counts,
     chosen: Window,
     spectrum: Spectrum,
     level: Floats,
     outlook: NDArray[np.str_],
     late: Floats,
 ) -> list[str]:
-    notes = list(chosen.notes)
+    counts, notes = chosen.counts, list(chosen.notes)
     exempt = [name for name, flag in zip(counts.names, counts.exempt, strict=True) if flag]
     if exempt:
         notes.append(f"{', '.join(exempt)}: exempt from pruning, left out")

@@ -113,22 +113,54 @@ def estimate(
     data = np.asarray(steps, np.float64)
     if data.ndim != 3 or 0 in data.shape:
         raise ValueError(f"steps of shape (seeds, steps, groups) are due, not {data.shape}")
-    for what, found, least in zip(("seeds", "steps"), data.shape, (SEEDS, STEPS), strict=False):
+    extra = None if sampling is None else np.asarray(sampling, np.float64)[None]
+    (found,) = estimate_all(
+        data[None], method, confidence=confidence, sampling=extra, draws=draws, rng=rng
+    )
+    return found
+
+
+def estimate_all(
+    steps: Floats,
+    method: Method = "moderated",
+    *,
+    confidence: float = CONFIDENCE,
+    sampling: Floats | None = None,
+    draws: int = 9999,
+    rng: np.random.Generator | int | None = 0,
+) -> list[Interval]:
+    """Estimate theta of many experiments, those of seeds and steps together; see `estimate`.
+
+    Parameters
+    ----------
+    steps : array, shape (E, S, T, G)
+        log lambda_i(n); groups that are NaN are so in all experiments.
+    sampling : array, shape (E, G), optional
+        As for `estimate`.
+    """
+    for what, found, least in zip(
+        ("seeds", "steps"), steps.shape[1:], (SEEDS, STEPS), strict=False
+    ):
         if found < least.get(method, 1):
             raise ValueError(f"method {method} needs {least[method]} {what}, not {found}")
-    if method == "paper":
-        return _paper(data)
+    if method == "moderated" and steps.shape[1] > 1:
+        return _moderated(steps, confidence, 0.0 if sampling is None else sampling)
     if method == "moderated":
-        extra = np.zeros(data.shape[2]) if sampling is None else np.asarray(sampling, np.float64)
-        return _moderated(data, confidence, extra) if len(data) > 1 else _one_run(data, confidence)
+        return [_one_run(one, confidence) for one in steps]
+    if method == "paper":
+        return [_paper(one) for one in steps]
     if method == "t":
-        return _student(data, confidence)
-    return _bootstrap(data, method, confidence, draws, np.random.default_rng(rng))
+        return [_student(one, confidence) for one in steps]
+    return [_bootstrap(one, method, confidence, draws, np.random.default_rng(rng)) for one in steps]
 
 
-def _moderated(data: Floats, confidence: float, sampling: Floats) -> Interval:
-    variance, df = moderated_variances(data, sampling)
-    return _t_interval("moderated", data.mean(axis=1), variance, float(df), confidence)
+def _moderated(steps: Floats, confidence: float, sampling: ArrayLike) -> list[Interval]:
+    variance, df = moderated_variances(steps, sampling)
+    quantile = {value: t_quantile(value, confidence) for value in set(df.tolist())}
+    return [
+        _t_interval("moderated", theta, v, d, quantile[d])
+        for theta, v, d in zip(steps.mean(axis=2), variance, df.tolist(), strict=True)
+    ]
 
 
 def moderated_variances(steps: ArrayLike, sampling: ArrayLike = 0.0) -> tuple[Floats, Floats]:
@@ -156,7 +188,9 @@ def moderated_variances(steps: ArrayLike, sampling: ArrayLike = 0.0) -> tuple[Fl
 
 def _student(data: Floats, confidence: float) -> Interval:
     theta = data.mean(axis=1)
-    return _t_interval("t", theta, _positive(seed_variance(theta)), len(data) - 1, confidence)
+    df = len(data) - 1
+    variance = _positive(seed_variance(theta))
+    return _t_interval("t", theta, variance, df, t_quantile(df, confidence))
 
 
 def _positive(variance: Floats) -> Floats:
@@ -165,10 +199,10 @@ def _positive(variance: Floats) -> Floats:
 
 
 def _t_interval(
-    method: Method, theta: Floats, variance: Floats, df: float, confidence: float
+    method: Method, theta: Floats, variance: Floats, df: float, quantile: float
 ) -> Interval:
     centre, seeds = theta.mean(axis=0), len(theta)
-    half = t_quantile(df, confidence) * np.sqrt(variance / seeds)
+    half = quantile * np.sqrt(variance / seeds)
     return Interval(method, "population", centre, centre - half, centre + half, variance, df, seeds)
 
 
@@ -187,19 +221,19 @@ def _one_run(data: Floats, confidence: float) -> Interval:
 
 def _paper(data: Floats) -> Interval:
     ratios = np.exp(data)
-    mean = ratios.mean(axis=(0, 1))
-    spread = paper_spread(ratios)
+    mean, spread = paper_numbers(ratios)
     with np.errstate(invalid="ignore", divide="ignore"):
         low, high = np.log(np.maximum(mean - spread, 0)), np.log(mean + spread)
     nothing = np.full_like(mean, np.nan)
     return Interval("paper", "this run", np.log(mean), low, high, nothing, np.nan, len(data))
 
 
-def paper_spread(ratios: Floats) -> Floats:
-    """Return the standard deviation of eigenvalues (S, T, G) over levels, mean over seeds: (G,)."""
+def paper_numbers(ratios: Floats) -> tuple[Floats, Floats]:
+    """Return mean of eigenvalues (S, T, G), and sd over levels, mean over seeds: (G,) each."""
+    mean = ratios.mean(axis=(0, 1))
     if ratios.shape[1] < 2:
-        return np.full(ratios.shape[2], np.nan)
-    return np.asarray(ratios.std(axis=1, ddof=1).mean(axis=0))
+        return mean, np.full(ratios.shape[2], np.nan)
+    return mean, np.asarray(ratios.std(axis=1, ddof=1).mean(axis=0))
 
 
 def detrended(data: ArrayLike) -> Floats:

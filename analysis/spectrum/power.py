@@ -11,14 +11,13 @@ import numpy as np
 
 from ...schemas.errors import UsageError
 from ..arrays import Bools, Floats
+from ..named import Named, StoreLike
 from ..result import Result, frame, number
 from ..stats.moderation import moderate, trigamma_inverse
-from .noise import Noise, measured_noise
+from .noise import SpectrumNoise, measured_noise
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from ...store import Store
 
 SEEDS = (2, 3, 4, 5, 6, 8, 10)
 LEVELS = (6, 8, 12, 16, 20)
@@ -142,8 +141,8 @@ def power(
     alpha: float = 0.05,
     power: float = 0.8,
     holm: bool = False,
-    store: Store | None = None,
-    like: str | None = None,
+    store: StoreLike = None,
+    like: Named = None,
     by: str = "block",
     simulations: int = 4000,
     rng: np.random.Generator | int = 0,
@@ -320,11 +319,9 @@ def _detected(draws: Floats, alpha: float, holm: bool) -> Bools:
     return np.asarray((p[:, :1] > p).sum(axis=-1) < rejected)
 
 
-def _noise(store: Store | None, like: str | None, by: str) -> Noise:
+def _noise(store: StoreLike, like: Named, by: str) -> SpectrumNoise:
     if like is None:
-        return Noise(SEED_SD, STEP_SD, 9)
-    if store is None:
-        raise UsageError(f"like '{like}' needs the store that holds it: give store")
+        return SpectrumNoise(SEED_SD, STEP_SD, 9)
     return measured_noise(store, like, by)
 
 

@@ -20,7 +20,6 @@ EIGENFUNCTION = 0.05  # the paper's criterion: standard deviation over levels be
 
 
 def remarks(
-    counts: Counts,
     chosen: Window,
     pruned: Floats,
     found: Interval,
@@ -31,10 +30,8 @@ def remarks(
 
     Parameters
     ----------
-    counts : Counts
-        The experiment.
     chosen : Window
-        Levels and runs.
+        The experiment, its levels and runs.
     pruned : array, shape (S, T, G)
         Log eigenvalues of the steps, NaN for exempt groups.
     found : Interval
@@ -44,20 +41,21 @@ def remarks(
     linear : Linearity or None
         The test of constant growth.
     """
+    counts = chosen.counts
     return [
-        *_few(counts, chosen, found),
+        *_few(chosen, found),
         *_groups(counts),
-        *_copies(counts, chosen),
+        *_copies(chosen),
         *_alike(counts, pruned, found),
-        *_small(counts, chosen, found),
+        *_small(chosen, found),
         *_scatter(counts, pruned, found),
         *_both(counts, judgement),
-        *_growth(counts, chosen, pruned, judgement, linear),
+        *_growth(chosen, pruned, judgement, linear),
     ]
 
 
-def _few(counts: Counts, chosen: Window, found: Interval) -> list[str]:
-    notes, steps = [], chosen.end - chosen.start
+def _few(chosen: Window, found: Interval) -> list[str]:
+    notes, steps = [], chosen.steps
     if len(chosen.runs) == 1 and steps < 3 and found.method == "moderated":
         notes.append(
             f"no interval: it takes two seeds, or one run of at least 3 steps, and this one seed "
@@ -104,15 +102,14 @@ def _groups(counts: Counts) -> list[str]:
     return notes
 
 
-def _copies(counts: Counts, chosen: Window) -> list[str]:
+def _copies(chosen: Window) -> list[str]:
     """Name the first two runs that have the same counts."""
-    kept = counts.kept[chosen.runs, chosen.start : chosen.end + 1]
-    first: dict[bytes, int] = {}
-    for run, own in zip(chosen.runs, kept, strict=True):
-        other = first.setdefault(own.tobytes(), int(run))
+    first: dict[bytes, str] = {}
+    for run, own in zip(chosen.run_ids, chosen.kept, strict=True):
+        other = first.setdefault(own.tobytes(), run)
         if other != run:
             return [
-                f"runs {counts.runs[other]} and {counts.runs[run]} have the same counts: if they "
+                f"runs {other} and {run} have the same counts: if they "
                 "are one run read twice, the intervals over seeds are too narrow"
             ]
     return []
@@ -123,7 +120,7 @@ def _alike(counts: Counts, pruned: Floats, found: Interval) -> list[str]:
     if found.seeds < 2 or found.method not in ("moderated", "t") or (~counts.exempt).sum() < 2:
         return []
     alike = seed_variance(pruned.mean(axis=1)) == 0
-    names = _named(counts, alike)
+    names = _listed(counts, alike)
     if not names:
         return []
     known = (
@@ -134,9 +131,9 @@ def _alike(counts: Counts, pruned: Floats, found: Interval) -> list[str]:
     return [f"{names}: all seeds are alike (are they copies of one run?): {known}"]
 
 
-def _small(counts: Counts, chosen: Window, found: Interval) -> list[str]:
-    last = counts.kept[chosen.runs, chosen.end].mean(axis=0)
-    names = _named(counts, (last < SMALL) & ~counts.exempt)
+def _small(chosen: Window, found: Interval) -> list[str]:
+    last = chosen.kept[:, -1].mean(axis=0)
+    names = _listed(chosen.counts, (last < SMALL) & chosen.open)
     if not names:
         return []
     seeds = found.method == "moderated" and found.seeds > 1
@@ -160,7 +157,7 @@ def _scatter(counts: Counts, pruned: Floats, found: Interval) -> list[str]:
         return []
     with np.errstate(invalid="ignore"):
         wild = fdtrc(found.seeds - 1, df, variances / prior) < 0.01
-    names = _named(counts, wild & ~counts.exempt)
+    names = _listed(counts, wild & ~counts.exempt)
     if not names:
         return []
     return [
@@ -186,7 +183,6 @@ def _both(counts: Counts, judgement: Judgement) -> list[str]:
 
 
 def _growth(
-    counts: Counts,
     chosen: Window,
     pruned: Floats,
     judgement: Judgement,
@@ -195,8 +191,8 @@ def _growth(
     if linear is None:
         return []
     notes = []
-    active = ~counts.exempt
-    names = [name for name, flag in zip(counts.names, active, strict=True) if flag]
+    active = chosen.open
+    names = [name for name, flag in zip(chosen.counts.names, active, strict=True) if flag]
     if linear.rejected:
         bent = [name for name, p in zip(names, linear.p, strict=True) if p < ALPHA]
         notes.append(
@@ -213,7 +209,7 @@ def _growth(
             f"{', '.join(wide)}: standard deviation over levels of 5 % or more, no eigenfunction "
             "by the paper's own criterion (App. B)"
         )
-    return notes + _first_step(counts, chosen, active, names) + _change(counts, chosen, active)
+    return notes + _first_step(chosen, names) + _change(chosen)
 
 
 def _marginally(names: list[str], verdict: NDArray[np.str_], linear: Linearity) -> list[str]:
@@ -227,11 +223,12 @@ def _marginally(names: list[str], verdict: NDArray[np.str_], linear: Linearity) 
     ]
 
 
-def _first_step(counts: Counts, chosen: Window, active: Bools, names: list[str]) -> list[str]:
-    runs, start = chosen.runs, chosen.start
-    if start > 1 or not counts.recorded[runs, 0].all() or chosen.end < 3:
+def _first_step(chosen: Window, names: list[str]) -> list[str]:
+    counts, start = chosen.counts, chosen.start
+    if start > 1 or not counts.recorded[chosen.runs, 0].all() or chosen.end < 3:
         return []
-    steps = np.diff(_clr(counts.kept[runs, : chosen.end + 1][..., active]), axis=1)
+    kept = chosen.between(0, chosen.end).kept[..., chosen.open]
+    steps = np.diff(_clr(kept), axis=1)
     z = odd_first_step(steps[:, 0], steps[:, 1:])
     odd = [name for name, value in zip(names, z, strict=True) if abs(value) > ODD]
     if not odd:
@@ -243,8 +240,8 @@ def _first_step(counts: Counts, chosen: Window, active: Bools, names: list[str])
     ]
 
 
-def _change(counts: Counts, chosen: Window, active: Bools) -> list[str]:
-    kept = counts.kept[chosen.runs, chosen.start : chosen.end + 1][..., active].astype(np.float64)
+def _change(chosen: Window) -> list[str]:
+    kept = chosen.kept[..., chosen.open]
     if kept.shape[1] < 6:
         return []
     lost = np.clip(1 - flow.retention(kept).mean(axis=0), 0, 1 - 1e-9)
@@ -262,6 +259,6 @@ def _clr(kept: NDArray[np.generic]) -> Floats:
     return flow.clr(flow.shares(kept))
 
 
-def _named(counts: Counts, flags: Bools) -> str:
+def _listed(counts: Counts, flags: Bools) -> str:
     names = [name for name, flag in zip(counts.names, flags, strict=True) if flag]
     return ", ".join(names[:6]) + (" ..." if len(names) > 6 else "")
