@@ -83,6 +83,13 @@ class ErrorTable:
 Found = Stored | Counts | PublishedSpectrum | PublishedCurve | ErrorTable
 Named = str | Found | None
 
+# Where what is not in the store can be taken to.
+_TAKEN = {
+    PublishedSpectrum: "rgtool show, classify, predict and match take",
+    PublishedCurve: "rgtool show and gamma take",
+    ErrorTable: "rgtool gamma and collapse take",
+}
+
 
 def open_store(store: StoreLike = None) -> Store:
     """Return the store, or the one in a folder; None is the default one.
@@ -193,7 +200,7 @@ def unsuited(found: Found, needs: str) -> UsageError:
     needs : str
         What is needed, with its subject: `gamma needs an error curve`.
     """
-    name, kind = (
-        (found.experiment_id, "counts") if isinstance(found, Counts) else (found.name, found.kind)
-    )
-    return UsageError(f"{needs}: {name} is {kind}")
+    if isinstance(found, Counts):
+        return UsageError(f"{needs}: {found.experiment_id} is counts of weights")
+    taken = _TAKEN.get(type(found), "")
+    return UsageError(f"{needs}: {found.name} is {found.kind}{taken and f', which {taken}'}")

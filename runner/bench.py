@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,10 +21,11 @@ from ..schemas.steps import Step
 from ..schemas.words import counted
 from . import machine
 from .arithmetic import PRECISIONS, autocast
-from .equipment import Equipment
 from .loader import Loader
-from .plan import Plan
-from .together import is_memory, stepper
+from .plan import Plan, plan
+from .recipes import DEFAULT
+from .replica_parts import ReplicaParts
+from .side_by_side import is_memory, stepper
 from .training import Lane, Stopped, evaluate, train
 
 _WARM_UP = 2  # steps
@@ -119,7 +121,40 @@ class Bench:
         return max(self.layouts, key=lambda layout: layout.images_per_second)
 
 
-def bench(made: Plan, seconds: float = 3.0) -> Bench:
+def bench(
+    model: str = "resnet8",
+    task: str = "digits",
+    recipe: str | Path = DEFAULT,
+    *,
+    seconds: float = 3.0,
+    seeds: int | Sequence[int] = 5,
+    levels: int = 16,
+    data: str | Path | None = None,
+    **options: Any,
+) -> Bench:
+    """Measure what this machine makes of an experiment; nothing is recorded.
+
+    Parameters
+    ----------
+    model, task, recipe, seeds, levels, data
+        As for `run`.
+    seconds : float
+        Time for each layout.
+    **options
+        Fields of `Launch` and of `Recipe`, as for `run`.
+
+    Raises
+    ------
+    UsageError
+        A name is unknown or a value out of range.
+    RgtoolError
+        A process that measures died.
+    """
+    made = plan(model, task, recipe, seeds=seeds, levels=levels, data=data, **options)
+    return measure(made, seconds)
+
+
+def measure(made: Plan, seconds: float = 3.0) -> Bench:
     """Measure a plan: every layout for about `seconds`.
 
     Raises
@@ -130,15 +165,15 @@ def bench(made: Plan, seconds: float = 3.0) -> Bench:
     device = torch.device(made.device)
     machine.prepare(device, made.recipe.precision)
     gpu = device.type == "cuda"
-    equipment = [equipment_of(made, seed) for seed in range(8 if gpu else 2)]
-    speeds = _side_by_side(made, equipment, (1, 2, 4, 8) if gpu else (1, 2), seconds)
+    parts = [parts_of(made, seed) for seed in range(8 if gpu else 2)]
+    speeds = _side_by_side(made, parts, (1, 2, 4, 8) if gpu else (1, 2), seconds)
     layouts = [Layout(1, 1, n, speed) for n, (speed, _) in speeds.items()]
     if not gpu and (cores := machine.workers(device)) > 1:
         torch.set_num_threads(cores)
-        layouts.append(Layout(1, cores, 1, speed(made, equipment[:1], seconds)[0]))
+        layouts.append(Layout(1, cores, 1, speed(made, parts[:1], seconds)[0]))
         torch.set_num_threads(machine.THREADS)
         layouts.append(Layout(cores, 1, 1, processes_speed(made, cores, seconds)))
-    first = equipment[0]
+    first = parts[0]
     tested = evaluation_seconds(first)
     used = _used(layouts, made)
     share = used.images_per_second / (used.processes * used.replicas)
@@ -159,13 +194,13 @@ def bench(made: Plan, seconds: float = 3.0) -> Bench:
 
 
 def _side_by_side(
-    made: Plan, equipment: Sequence[Equipment], counts: Sequence[int], seconds: float
+    made: Plan, parts: Sequence[ReplicaParts], counts: Sequence[int], seconds: float
 ) -> dict[int, tuple[float, float]]:
     """Measure numbers of replicas in one process, up to the last that memory has room for."""
     speeds: dict[int, tuple[float, float]] = {}
     for count in counts:
         try:
-            speeds[count] = speed(made, equipment[:count], seconds)
+            speeds[count] = speed(made, parts[:count], seconds)
         except (RuntimeError, MemoryError) as error:
             if not speeds or not is_memory(error):
                 raise
@@ -181,7 +216,7 @@ def level_images(made: Plan, loader: Loader) -> float:
     return (made.recipe.epochs * per_epoch - start) * loader.end / per_epoch
 
 
-def evaluation_seconds(one: Equipment) -> float:
+def evaluation_seconds(one: ReplicaParts) -> float:
     """Measure a pass over the test set: its first batch, once the libraries are warm."""
     evaluate(one.module, one.tests[:1])
     began = time.perf_counter()
@@ -200,27 +235,27 @@ def _used(layouts: Sequence[Layout], made: Plan) -> Layout:
     )
 
 
-def equipment_of(made: Plan, seed: int) -> Equipment:
+def parts_of(made: Plan, seed: int) -> ReplicaParts:
     """Return what one replica of a plan computes with, at a rate that moves nothing."""
     # Speed does not depend on the learning rate, and a small one cannot diverge.
     recipe = dataclasses.replace(made.recipe, lr=1e-6)
     device = torch.device(made.device)
-    return Equipment(
+    return ReplicaParts(
         recipe, seed, made.images, device, made.pretrained, made.kernels, lambda text: None
     )
 
 
 def speed(
     made: Plan,
-    equipment: Sequence[Equipment],
+    parts: Sequence[ReplicaParts],
     seconds: float,
     ready: Callable[[], object] = lambda: None,
 ) -> tuple[float, float]:
     """Train replicas side by side and return images a second: by the clock, by processor time."""
-    lanes = [Lane(one.trainer(None)) for one in equipment]
+    lanes = [Lane(one.trainer(None)) for one in parts]
     step = stepper(made.kernels)
     # A whole epoch where kernels are built: those of the partial last batch are others.
-    loader = equipment[0].loader
+    loader = parts[0].loader
     built = made.kernels.graph or made.kernels.compiled
     warm_up = loader.iterations_per_epoch if built else _WARM_UP
     train(lanes, 0, warm_up, step)
@@ -249,7 +284,9 @@ def processes_speed(made: Plan, count: int, seconds: float) -> float:
     results: Any = context.Queue()
     barrier = context.Barrier(count)
     processes = [
-        context.Process(target=_measure, args=(made, seed, seconds, barrier, results), daemon=True)
+        context.Process(
+            target=_one_speed, args=(made, seed, seconds, barrier, results), daemon=True
+        )
         for seed in range(count)
     ]
     for process in processes:
@@ -261,10 +298,10 @@ def processes_speed(made: Plan, count: int, seconds: float) -> float:
     return float(sum(results.get() for _ in processes))
 
 
-def _measure(made: Plan, seed: int, seconds: float, barrier: Barrier, results: Any) -> None:
+def _one_speed(made: Plan, seed: int, seconds: float, barrier: Barrier, results: Any) -> None:
     machine.prepare(torch.device(made.device), made.recipe.precision)
-    equipment = equipment_of(made, seed)
-    results.put(speed(made, [equipment], seconds, lambda: barrier.wait(_START))[0])
+    parts = parts_of(made, seed)
+    results.put(speed(made, [parts], seconds, lambda: barrier.wait(_START))[0])
 
 
 @dataclass(frozen=True)

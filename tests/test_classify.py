@@ -14,7 +14,7 @@ from sklearn.metrics import silhouette_score
 
 import rgtool
 from rgtool import RgtoolError, Store, against_published, classify, published
-from rgtool.analysis.classes.classify import classify_published, classify_subjects
+from rgtool.analysis.classes.classify import classify_subjects
 from rgtool.analysis.classes.clusters import cluster, coassignment, stability
 from rgtool.analysis.classes.criteria import CRITERIA, signature_of
 from rgtool.analysis.classes.distances import clr_points, condensed, depth_distance, quantile_points
@@ -25,6 +25,7 @@ from rgtool.analysis.classes.subjects import as_subject, gather
 from rgtool.analysis.stats.contrast import centred
 from rgtool.analysis.stats.level import holm
 from rgtool.analysis.stats.moderation import shrunk_correlation
+from rgtool.store import published_names
 
 SIMCLR = [f"published:resnet50-simclr-{task}" for task in ("imagenet", "cifar10", "cifar100")]
 SUPERVISED = [name.replace("simclr", "supervised") for name in SIMCLR]
@@ -265,7 +266,7 @@ def test_tables_2_and_4_as_classes():
     assert verdict[0, 3] == "undecided" and verdict[4, 5] == "undecided"
     assert found.clusters.labels.tolist() == [1, 2, 2, 1, 3, 3]
     assert "undecided is not same" in found.summary()
-    assert classify_published().clusters.number >= 2
+    assert classify(experiments=published_names()).clusters.number >= 2
 
 
 def test_published_verdicts_follow_the_papers_numbers():
@@ -460,8 +461,8 @@ def test_wrong_input_is_told_in_words(several, names, options, words):
 
 
 def test_no_store_and_an_empty_one(tmp_path):
-    with pytest.raises(RgtoolError, match="name published spectra, or give a store"):
-        classify()
+    with pytest.raises(RgtoolError, match="rgstore holds no runs"):
+        classify()  # the store of the working directory
     with pytest.raises(RgtoolError, match="holds no runs"):
         classify(Store(tmp_path / "nothing"))
     with pytest.raises(RgtoolError, match="holds no runs"):

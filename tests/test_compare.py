@@ -114,7 +114,7 @@ def test_one_seed_is_told(pair):
         ("one", "lenet", {}, "groups differ: .* has 5 blocks .*; .* has 2 blocks .fc1, fc2"),
         ("one", "lenet", {"by": "stage"}, "lenet has no stages"),
         ("one", "bare", {"by": "stages"}, "did you mean stage"),
-        ("one", "published:resnet20-cifar10", {}, "neither seeds nor masks"),
+        ("one", "published:resnet20-cifar10", {}, "needs seeds and masks"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_in_words(pair, a, b, options, words):

@@ -173,7 +173,7 @@ OPTIONS: list[tuple[list[str], int, str]] = [
     (["curve.csv", "--chance", ".9", "--shared"], 2, "two curves at least"),
     (["curve.csv", "curve.csv", "--chance", ".9", "--shared"], 2, "stands twice"),
     (["curve.csv", "--chance", ".9", "--margin", "2"], 2, "--margin goes with --shared"),
-    (["published:resnet20-cifar10"], 2, "is a spectrum"),
+    (["published:resnet20-cifar10"], 2, "is a printed spectrum"),
     (["published:chen2021a"], 2, "begins 12 published names"),
     (["published:nobody"], 2, "nothing published is named 'published:nobody'"),
     (["lenet/digits"], 1, "holds no runs"),
@@ -283,11 +283,6 @@ def test_levels_without_accuracy_are_left_out_and_told():
     assert np.isnan(found.error[0, 3])
     with pytest.raises(RgtoolError, match="no accuracy is on record"):
         curve_of_counts(dataclasses.replace(whole, accuracy=np.full_like(accuracy, np.nan)))
-
-
-def test_a_store_must_be_named_for_its_experiments():
-    with pytest.raises(UsageError, match="say which store"):
-        rgtool.gamma(None, "lenet/digits")
 
 
 # One exponent for several curves

@@ -183,11 +183,6 @@ def test_bad_input_is_refused_in_words(
     assert len(err.splitlines()) == 1
 
 
-def test_like_needs_a_store() -> None:
-    with pytest.raises(RgtoolError, match="needs the store"):
-        rgtool.power(like="resnet20/cifar10")
-
-
 def test_extremes_are_answered_without_a_warning() -> None:
     small = {"seeds": (2,), "levels": (6,), "simulations": 50}
     certain = rgtool.power(1.02, seed_sd=1e-300, step_sd=0.0, **small)

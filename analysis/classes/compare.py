@@ -186,11 +186,7 @@ def compare(
     found = [find(store, name) for name in (a, b)]
     for one in found:
         if isinstance(one, PublishedSpectrum):
-            raise unsuited(
-                one,
-                "a comparison takes seeds and masks (`rgtool predict` and `rgtool classify "
-                "--against published` take published spectra)",
-            )
+            raise unsuited(one, "a comparison needs seeds and masks")
     (one, other), grouping, notes = gather(store, found, by)
     check_groups(one, other)
     (theta_a, theta_b), about = scaled_theta([one, other])
