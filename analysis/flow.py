@@ -75,7 +75,7 @@ def window_log_eigenvalues(kept: ArrayLike, start: int, end: int) -> Floats:
     ValueError
         The window holds no step or reaches past the last level.
     """
-    counts = _window(kept, start, end)
+    counts = _ends_of(kept, start, end)
     return log_eigenvalues(counts)[..., 0, :] / (end - start)
 
 
@@ -84,7 +84,7 @@ def window_exponents(kept: ArrayLike, start: int, end: int) -> Floats:
 
     Unlike eigenvalues, exponents compare across sources that prune at different rates.
     """
-    return exponents(_window(kept, start, end))[..., 0, :]
+    return exponents(_ends_of(kept, start, end))[..., 0, :]
 
 
 def clr(share: ArrayLike) -> Floats:
@@ -118,7 +118,7 @@ def group_sums(values: ArrayLike, index: Integers, groups: int) -> Floats:
     return np.asarray(np.asarray(values, np.float64) @ membership)
 
 
-def _window(kept: ArrayLike, start: int, end: int) -> Floats:
+def _ends_of(kept: ArrayLike, start: int, end: int) -> Floats:
     counts = np.asarray(kept, np.float64)
     if not 0 <= start < end < counts.shape[-2]:
         raise ValueError(f"no window {start}:{end} in {counts.shape[-2]} levels")

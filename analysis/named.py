@@ -80,8 +80,8 @@ class ErrorTable:
         return str(self.path)
 
 
-Found = Stored | Counts | PublishedSpectrum | PublishedCurve | ErrorTable
-Named = str | Found | None
+Meaning = Stored | Counts | PublishedSpectrum | PublishedCurve | ErrorTable
+Named = str | Meaning | None
 
 # Where what is not in the store can be taken to.
 _TAKEN = {
@@ -102,7 +102,7 @@ def open_store(store: StoreLike = None) -> Store:
     return store if isinstance(store, Store) else Store(store)
 
 
-def find(store: StoreLike, name: Named = None) -> Found:
+def look_up(store: StoreLike, name: Named = None) -> Meaning:
     """Look up what a name means.
 
     Parameters
@@ -137,7 +137,7 @@ def find(store: StoreLike, name: Named = None) -> Found:
     return Stored(opened, opened.description(run_id).experiment_id, run_id)
 
 
-def find_all(store: StoreLike, names: Sequence[Named]) -> list[Found]:
+def look_up_all(store: StoreLike, names: Sequence[Named]) -> list[Meaning]:
     """Look up several names; none means every experiment of the store, by architecture and task.
 
     Raises
@@ -148,10 +148,10 @@ def find_all(store: StoreLike, names: Sequence[Named]) -> list[Found]:
         The store holds no runs.
     """
     if names:
-        return [find(store, name) for name in names]
+        return [look_up(store, name) for name in names]
     opened = open_store(store)
-    every: list[Found] = [Stored(opened, one.experiment_id) for one in opened.experiments()]
-    return every or [find(opened)]  # says that the store is empty
+    every: list[Meaning] = [Stored(opened, one.experiment_id) for one in opened.experiments()]
+    return every or [look_up(opened)]  # says that the store is empty
 
 
 def is_published(name: str) -> bool:
@@ -170,7 +170,7 @@ def counts_of(store: StoreLike, name: Named, by: str, what: str) -> Counts:
     Parameters
     ----------
     store, name
-        As for `find`.
+        As for `look_up`.
     by : str
         `layer`, `block` or `stage`.
     what : str
@@ -182,7 +182,7 @@ def counts_of(store: StoreLike, name: Named, by: str, what: str) -> Counts:
         The name cannot be had, or means something without counts.
     """
     choose("grouping", by, GROUPINGS)
-    found = find(store, name)
+    found = look_up(store, name)
     if isinstance(found, Counts):
         return found
     if isinstance(found, Stored):
@@ -190,12 +190,12 @@ def counts_of(store: StoreLike, name: Named, by: str, what: str) -> Counts:
     raise unsuited(found, f"{what} needs the counts of an experiment or a run")
 
 
-def unsuited(found: Found, needs: str) -> UsageError:
+def unsuited(found: Meaning, needs: str) -> UsageError:
     """Return the error that says why what was found cannot serve.
 
     Parameters
     ----------
-    found : what `find` returns
+    found : what `look_up` returns
         What was found.
     needs : str
         What is needed, with its subject: `gamma needs an error curve`.

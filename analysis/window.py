@@ -13,6 +13,8 @@ from ..schemas.errors import RgtoolError, UsageError
 from ..store.counts import Counts, Scales
 from .arrays import Bools, Floats, Integers
 
+SLACK = 0.05  # of a step: what rounding of counts may move a density
+
 
 @dataclass(frozen=True, eq=False)
 class Window:

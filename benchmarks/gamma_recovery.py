@@ -27,7 +27,7 @@ import scipy
 from machine import machine
 
 from rgtool.analysis.gamma.common import shared_exponent
-from rgtool.analysis.gamma.fit import Fit, Problem, fit
+from rgtool.analysis.gamma.fit import Fit, FitProblem, fit
 from rgtool.analysis.gamma.gates import LEAST_RISE
 from rgtool.analysis.gamma.power_law import log_error
 from rgtool.analysis.gamma.profile import profile
@@ -53,13 +53,13 @@ def theta(gamma: float, onset: float) -> np.ndarray:
 
 
 def simulate(gamma: float, onset: float, levels: int, noise: float, rng: np.random.Generator):
-    """Draw a curve: a `Problem` ready to be fitted."""
+    """Draw a curve: a `FitProblem` ready to be fitted."""
     x = np.log(0.8) * np.arange(levels)
     y = log_error(x, theta(gamma, onset)) + noise * rng.normal(size=levels)
-    return Problem(x, y, np.ones(levels), math.log(CHANCE))
+    return FitProblem(x, y, np.ones(levels), math.log(CHANCE))
 
 
-def recover(problem: Problem, noise: float) -> Recovered:
+def recover(problem: FitProblem, noise: float) -> Recovered:
     """Fit one curve as `rgtool gamma` does."""
     best = fit(problem)
     found = profile(best)

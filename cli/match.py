@@ -13,10 +13,10 @@ from .options import StoreOption, WindowOption, read_window
 from .output import Table, output_options, warn_of
 
 if TYPE_CHECKING:
-    from ..analysis.elastic.maps import Kind
+    from ..analysis.elastic.maps import MapKind
     from ..analysis.elastic.match_all import MatchAll
     from ..analysis.elastic.result import Match
-    from ..analysis.elastic.scores import Score
+    from ..analysis.elastic.scores import ScoreName
 
 _SCORES = ("w1", "position", "signature", "density")
 
@@ -71,8 +71,8 @@ def match(
     if top < 0:
         raise UsageError(f"--top {top}: give a number of rows, or 0 for all")
     choices: dict[str, Any] = {
-        "maps": cast("Kind", maps),
-        "score": cast("Score", score),
+        "maps": cast("MapKind", maps),
+        "score": cast("ScoreName", score),
         "margin": margin,
         "level": level,
         "window": read_window(window),

@@ -33,7 +33,7 @@ def plot(
 
     Example: rgtool plot resnet20/cifar10 --kind spectrum --to spectrum.pdf
     """
-    from ..analysis.named import counts_of, find
+    from ..analysis.named import counts_of, look_up
     from ..analysis.plots.figures import FIGURES
     from ..analysis.plots.figures import plot as draw
     from ..schemas.blocks import coarsest
@@ -45,7 +45,7 @@ def plot(
     if alone and kind is None:
         raise UsageError(f"--to {to} names one file: say which figure with --kind")
     opened = Store(store)
-    found = list(dict.fromkeys(find(opened, name) for name in experiments))
+    found = list(dict.fromkeys(look_up(opened, name) for name in experiments))
     grouping = by or coarsest(counts_of(opened, found[0], "layer", "a figure").layers)
     counts = [counts_of(opened, one, grouping, "a figure") for one in found]
     warn_of(opened.problems)

@@ -33,11 +33,11 @@ def show(
 
     Example: rgtool show resnet20/cifar10
     """
-    from ..analysis.named import Stored, find, unsuited
+    from ..analysis.named import Stored, look_up, unsuited
     from ..store import PublishedCurve, PublishedSpectrum, Store
 
     opened = Store(store)
-    found = find(opened, name)
+    found = look_up(opened, name)
     if isinstance(found, PublishedSpectrum):
         return printed_table(found)
     if isinstance(found, PublishedCurve):

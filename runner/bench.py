@@ -28,7 +28,7 @@ from .replica_parts import ReplicaParts
 from .side_by_side import is_memory, stepper
 from .training import Lane, Stopped, evaluate, train
 
-_WARM_UP = 2  # steps
+_WARM_UP_STEPS = 2  # steps
 # Convolutions that keep a core busy: (channels, pixels a side), 3x3, 32 images.
 _SHAPES = ((32, 16), (64, 8), (64, 16), (128, 16), (256, 8))
 _START = 120.0  # seconds that a process may take to begin
@@ -257,7 +257,7 @@ def speed(
     # A whole epoch where kernels are built: those of the partial last batch are others.
     loader = parts[0].loader
     built = made.kernels.graph or made.kernels.compiled
-    warm_up = loader.iterations_per_epoch if built else _WARM_UP
+    warm_up = loader.iterations_per_epoch if built else _WARM_UP_STEPS
     train(lanes, 0, warm_up, step)
     if lanes[0].trainer.device.type == "cuda":
         torch.cuda.synchronize()
@@ -313,7 +313,7 @@ class _Layer:
     out: Tensor
 
 
-def _layers(module: nn.Module, shape: tuple[int, int, int]) -> list[_Layer]:
+def _multiplying(module: nn.Module, shape: tuple[int, int, int]) -> list[_Layer]:
     """Return the layers that multiply, in the order in which an image meets them."""
     seen: list[_Layer] = []
     parts = [part for part in module.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
@@ -344,7 +344,7 @@ def training_flops(module: nn.Module, shape: tuple[int, int, int]) -> float:
     1126800.0
     """
     total = 0.0
-    for number, layer in enumerate(_layers(module, shape)):
+    for number, layer in enumerate(_multiplying(module, shape)):
         weight = layer.part.get_parameter("weight")
         places = layer.out[0, 0].numel() if isinstance(layer.part, nn.Conv2d) else 1
         total += 2.0 * weight.numel() * places * (2 if number == 0 else 3)
@@ -354,7 +354,7 @@ def training_flops(module: nn.Module, shape: tuple[int, int, int]) -> float:
 def moved_bytes(module: nn.Module, made: Plan) -> float:
     """Count the bytes that one training image moves through memory, without fused kernels."""
     width = 2 if made.recipe.precision in ("bf16", "fp16") else 4
-    activations = sum(layer.out.numel() for layer in _layers(module, made.images.input_shape))
+    activations = sum(layer.out.numel() for layer in _multiplying(module, made.images.input_shape))
     return float(_PASSES * activations * width)
 
 
@@ -389,7 +389,7 @@ def convolutions_speed(module: nn.Module, made: Plan, repeats: int = 3) -> float
         everything else took no time.
     """
     times = []
-    layers = _layers(module, made.images.input_shape)
+    layers = _multiplying(module, made.images.input_shape)
     for _ in range(repeats + 1):  # the first one warms up
         busy = sum(_pass(layer, made, first=number == 0) for number, layer in enumerate(layers))
         times.append(busy)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..schemas.errors import choose
 
-CHOICES = ("auto", "on", "off")
+COMPILE = ("auto", "on", "off")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def kernels(choice: str, device: torch.device) -> Kernels:
     UsageError
         The choice is unknown.
     """
-    choose("compile", choice, CHOICES)
+    choose("compile", choice, COMPILE)
     gpu = device.type == "cuda"
     return Kernels(compiled=choice == "on", graph=gpu and choice != "off")
 

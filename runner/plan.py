@@ -20,7 +20,7 @@ from .data import load
 from .images import Images
 from .kernels import EAGER, Kernels, kernels
 from .launch import Launch
-from .models import architecture, build, check
+from .models import architecture, build, check_model
 from .pretrained import Pretrained, read_pretrained
 from .pruning import kept_series
 from .recipes import DEFAULT, as_control, check_choosable
@@ -164,7 +164,7 @@ def plan(
         changes["init"] = init
     check_choosable(changes)
     name = with_width(model, changes.get("width"))
-    check(name)  # before the data, which may be long in coming
+    check_model(name)  # before the data, which may be long in coming
     folder = Path(data) if data is not None else None
     chosen = machine.device(launch.device)
     whole = load(task, folder)
@@ -172,7 +172,7 @@ def plan(
     control = changes.pop("control", None) or "none"
     digest = pretrained.digest if pretrained else None
     resolved = resolve(model, whole, str(recipe), pretrained=digest, **changes)
-    remark = arithmetic.check(resolved.precision, chosen)
+    remark = arithmetic.check_precision(resolved.precision, chosen)
     found = None
     if control == "reinit":
         found, resolved = resolved, as_control(resolved)

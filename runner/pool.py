@@ -49,7 +49,7 @@ def execute_parallel(
                 ends |= {seed: Event(kind="stopped", seed=seed) for seed in waiting}
                 waiting.clear()
             while waiting and len(workers) < made.workers:
-                workers.append(_start(made))
+                workers.append(_start_worker(made))
             for worker in workers:
                 if worker.seed is None and waiting:
                     worker.seed = waiting.pop(0)
@@ -64,7 +64,7 @@ def execute_parallel(
     return {seed: ends[seed] for seed in made.seeds}
 
 
-def _start(made: Plan) -> _Worker:
+def _start_worker(made: Plan) -> _Worker:
     context = multiprocessing.get_context("spawn")  # torch does not survive a fork
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(made, theirs), daemon=True)

@@ -17,7 +17,7 @@ from ..schemas.recipe import CHOICES, Recipe
 from ..schemas.steps import Step
 from .arithmetic import PRECISIONS
 from .images import Images
-from .models import BN_INITIALISERS, INITIALISERS, architecture, check
+from .models import BN_INITIALISERS, INITIALISERS, architecture, check_model
 from .pruning import PRUNERS
 
 DEFAULT = "frankle2020"
@@ -79,7 +79,7 @@ def recipe(
         raise UsageError(f"recipe '{name}' describes imports: rgtool cannot train it")
     choose("recipe", name, RECIPES)
     check_choosable(changes)
-    check(with_width(model, width))
+    check_model(with_width(model, width))
     network = architecture(with_width(model, width), images.input_shape, images.classes)
     fields: dict[str, Any] = {
         "prunable": network.prunable,

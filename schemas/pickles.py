@@ -79,7 +79,7 @@ def inspect(data: bytes | IO[bytes], where: str) -> int:
             if count > _MAX_OPCODES:
                 raise Refused(f"{where}: the pickle has over {_MAX_OPCODES} instructions")
             if opcode.name in _GLOBALS:
-                _hold(_name(opcode.name, argument, texts), where)
+                _hold(_global_name(opcode.name, argument, texts), where)
             elif opcode.name in _WATCHED:
                 _follow(opcode.name, argument, texts, memo, where)
     except Refused:
@@ -89,7 +89,7 @@ def inspect(data: bytes | IO[bytes], where: str) -> int:
     return stream.tell() - start
 
 
-def _name(opcode: str, argument: object, texts: list[str]) -> str:
+def _global_name(opcode: str, argument: object, texts: list[str]) -> str:
     """Return the name that an instruction asks for."""
     if opcode in ("GLOBAL", "INST"):
         return str(argument).replace(" ", ".", 1)

@@ -51,7 +51,7 @@ def open_torch(path: Path) -> tuple[Path | io.BytesIO, int, bool]:
     if head == _LFS:
         raise Unreadable(f"{path}: a git-lfs pointer: fetch the file itself first (git lfs pull)")
     if head.startswith(_GZIP):
-        data = _unpack(path)
+        data = _read_archive(path)
         zipped = data.startswith(_ZIP)
         return _look(io.BytesIO(data), zipped, path), len(data), zipped
     with _Clipped(io.FileIO(path)) as stream:
@@ -111,7 +111,7 @@ def _look_into_zip(stream: Any, path: Path) -> None:
         raise Unreadable(f"{path}: a damaged zip archive ({pickles.short(error)})") from None
 
 
-def _unpack(path: Path) -> bytes:
+def _read_archive(path: Path) -> bytes:
     """Unpack a gzip'd file up to a limit."""
     unpacked = io.BytesIO()
     try:

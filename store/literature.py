@@ -80,7 +80,7 @@ class PublishedSpectrum:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the numbers alone do not say."""
-        printed = any(value is not None for value in _known(self.std))
+        printed = any(value is not None for value in _or_none(self.std))
         blocks = self.by == "block" and "." in self.names[0]
         return (_SPREAD if printed else _NO_SPREAD, *([_NORMAL] if blocks else []))
 
@@ -90,8 +90,8 @@ class PublishedSpectrum:
             "name": self.names,
             "printed_index": self.printed_index,
             "eigenvalue": self.eigenvalue.tolist(),
-            "std": _known(self.std),
-            "share_start": _known(self.share_start),
+            "std": _or_none(self.std),
+            "share_start": _or_none(self.share_start),
             "source": self.sources,
         }
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
@@ -153,7 +153,7 @@ def published_names() -> tuple[str, ...]:
     >>> published_names()[0]
     'published:resnet50-simclr-imagenet'
     """
-    return tuple(_spectra())
+    return tuple(_spectrum_rows())
 
 
 def published_curve_names() -> tuple[str, ...]:
@@ -164,7 +164,7 @@ def published_curve_names() -> tuple[str, ...]:
     >>> published_curve_names()[0]
     'published:renda2020-resnet20-cifar10'
     """
-    return tuple(_curves())
+    return tuple(_curve_rows())
 
 
 def find_published(name: str) -> PublishedSpectrum | PublishedCurve:
@@ -182,7 +182,7 @@ def find_published(name: str) -> PublishedSpectrum | PublishedCurve:
         None or several fit; the message lists the nearest or the candidates.
     """
     full = PREFIX + name.removeprefix(PREFIX)
-    known = [*_spectra(), *_curves()]
+    known = [*_spectrum_rows(), *_curve_rows()]
     # A whole name counts also where it begins another one: cifar10 and cifar100.
     found = [full] if full in known else [other for other in known if other.startswith(full)]
     if full == PREFIX or not found:
@@ -190,8 +190,12 @@ def find_published(name: str) -> PublishedSpectrum | PublishedCurve:
     if len(found) > 1:
         some = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
         raise UsageError(f"'{name}' begins {len(found)} published names: {some}")
-    spectrum = _spectra().get(found[0])
-    return _spectrum(found[0], spectrum) if spectrum else _curve(found[0], _curves()[found[0]])
+    spectrum = _spectrum_rows().get(found[0])
+    return (
+        _spectrum_of_rows(found[0], spectrum)
+        if spectrum
+        else _curve_of_rows(found[0], _curve_rows()[found[0]])
+    )
 
 
 def published(name: str) -> PublishedSpectrum:
@@ -233,7 +237,7 @@ def published_curve(name: str) -> PublishedCurve:
 
 
 @functools.cache
-def _spectra() -> dict[str, list[dict[str, Any]]]:
+def _spectrum_rows() -> dict[str, list[dict[str, Any]]]:
     """Rows of the published spectra by name."""
     spectra: dict[str, list[dict[str, Any]]] = {}
     for row in figure_rows("published_spectra"):
@@ -242,7 +246,7 @@ def _spectra() -> dict[str, list[dict[str, Any]]]:
 
 
 @functools.cache
-def _curves() -> dict[str, list[dict[str, Any]]]:
+def _curve_rows() -> dict[str, list[dict[str, Any]]]:
     """Rows of the published curves by name."""
     curves: dict[str, list[dict[str, Any]]] = {}
     for row in figure_rows("published_curves"):
@@ -250,7 +254,7 @@ def _curves() -> dict[str, list[dict[str, Any]]]:
     return curves
 
 
-def _spectrum(name: str, rows: list[dict[str, Any]]) -> PublishedSpectrum:
+def _spectrum_of_rows(name: str, rows: list[dict[str, Any]]) -> PublishedSpectrum:
     starts = {
         row["name"]: row["share"]
         for row in figure_rows("published_starting_points")
@@ -266,14 +270,14 @@ def _spectrum(name: str, rows: list[dict[str, Any]]) -> PublishedSpectrum:
         by=first["grouping"],
         names=tuple(row["name"] for row in rows),
         printed_index=tuple(row["printed_index"] for row in rows),
-        eigenvalue=_array([row["eigenvalue"] for row in rows]),
-        std=_array([row["std"] for row in rows]),
-        share_start=_array([starts.get(row["name"]) for row in rows]),
+        eigenvalue=_frozen_array([row["eigenvalue"] for row in rows]),
+        std=_frozen_array([row["std"] for row in rows]),
+        share_start=_frozen_array([starts.get(row["name"]) for row in rows]),
         sources=tuple(row["source"] for row in rows),
     )
 
 
-def _curve(name: str, rows: list[dict[str, Any]]) -> PublishedCurve:
+def _curve_of_rows(name: str, rows: list[dict[str, Any]]) -> PublishedCurve:
     first = rows[0]
     return PublishedCurve(
         name=name,
@@ -281,15 +285,15 @@ def _curve(name: str, rows: list[dict[str, Any]]) -> PublishedCurve:
         architecture=first["architecture"],
         pretraining=first["pretraining"],
         task=first["task"],
-        density=_array([row["density"] for row in rows]),
-        accuracy=_array([row["accuracy"] for row in rows]),
+        density=_frozen_array([row["density"] for row in rows]),
+        accuracy=_frozen_array([row["accuracy"] for row in rows]),
         seed=tuple(row["seed"] for row in rows),
-        runs=_array([row["runs"] or 1 for row in rows]),
+        runs=_frozen_array([row["runs"] or 1 for row in rows]),
         digitised=any(row["digitised"] for row in rows),
     )
 
 
-def _array(values: list[float | None]) -> Floats:
+def _frozen_array(values: list[float | None]) -> Floats:
     import numpy as np
 
     array = np.array(values, dtype=np.float64)  # None becomes NaN
@@ -297,7 +301,7 @@ def _array(values: list[float | None]) -> Floats:
     return array
 
 
-def _known(values: Floats) -> list[float | None]:
+def _or_none(values: Floats) -> list[float | None]:
     return [value if math.isfinite(value) else None for value in values.tolist()]
 
 

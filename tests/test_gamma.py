@@ -16,7 +16,7 @@ from scipy.stats import f as f_distribution
 import rgtool
 from rgtool.analysis.curves.curve import curve_of_published, make_curve
 from rgtool.analysis.gamma.estimate import gamma
-from rgtool.analysis.gamma.fit import Problem, fit, refit
+from rgtool.analysis.gamma.fit import FitProblem, fit, refit
 from rgtool.analysis.gamma.gates import RelativeNoise, gate, rises, sparse_slope
 from rgtool.analysis.gamma.power_law import (
     LOG_D_HI,
@@ -48,10 +48,10 @@ def truth(gamma: float = 0.5, onset: float = 0.2, eps_np: float = 0.06) -> np.nd
 
 def simulated(
     theta: np.ndarray, noise: float = 0.02, levels: int = 17, seed: int = 0, free: bool = False
-) -> Problem:
+) -> FitProblem:
     x = np.log(0.8) * np.arange(levels)
     y = log_error(x, theta) + noise * np.random.default_rng(seed).normal(size=levels)
-    return Problem(x, y, np.ones(levels), None if free else math.log(0.9))
+    return FitProblem(x, y, np.ones(levels), None if free else math.log(0.9))
 
 
 def seeds_curve(
@@ -121,7 +121,7 @@ def test_between_the_two_densities_the_error_is_a_power_law():
 # The fit and its profile, against slow oracles
 
 
-def oracle_fit(problem: Problem, log_g: float | None = None) -> tuple[float, np.ndarray]:
+def oracle_fit(problem: FitProblem, log_g: float | None = None) -> tuple[float, np.ndarray]:
     """The best of many starts of SciPy alone, one after the other, without a Jacobian."""
     lower, upper = problem.bounds()
     columns = np.flatnonzero(problem.free)
@@ -196,7 +196,9 @@ def test_weights_count_a_level_as_often_as_repeating_it():
     weight = np.where(np.arange(17) < 5, 2.0, 1.0)
     weighted = fit(dataclasses.replace(base, weight=weight))
     again = np.repeat(np.arange(17), weight.astype(int))
-    repeated = Problem(base.log_density[again], base.log_error[again], np.ones(22), math.log(0.9))
+    repeated = FitProblem(
+        base.log_density[again], base.log_error[again], np.ones(22), math.log(0.9)
+    )
     np.testing.assert_allclose(weighted.theta, fit(repeated).theta, atol=1e-5)
 
 
@@ -349,7 +351,7 @@ def test_the_method_of_the_paper_is_near_its_table():
 
 def test_the_gate_is_the_rise_over_the_noise_of_a_mean():
     curve = seeds_curve(0.5)
-    best = fit(Problem(np.log(curve.density), np.log(curve.mean), curve.weight, math.log(0.9)))
+    best = fit(FitProblem(np.log(curve.density), np.log(curve.mean), curve.weight, math.log(0.9)))
     found = profile(best)
     rise = 0.6
     for noise, plateau, verdict in (

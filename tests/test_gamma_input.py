@@ -16,7 +16,7 @@ import rgtool
 from rgtool.analysis.curves.curve import curve_of_counts, curve_of_file, make_curve
 from rgtool.analysis.gamma.common import shared_exponent
 from rgtool.analysis.gamma.estimate import gamma
-from rgtool.analysis.gamma.fit import Problem, fit, minima
+from rgtool.analysis.gamma.fit import FitProblem, fit, minima
 from rgtool.analysis.gamma.power_law import LOG_G, log_error
 from rgtool.analysis.gamma.shared import (
     compare_gammas,
@@ -355,7 +355,7 @@ def test_the_shared_command(cli):
     assert cli(*names, "--shared", "--method", "paper").code == 2
 
 
-def slow_shared(problems: list[Problem], grid: np.ndarray) -> np.ndarray:
+def slow_shared(problems: list[FitProblem], grid: np.ndarray) -> np.ndarray:
     """Sums of squares of every curve along log g: shape (K, grid), from many starts."""
     return np.array([minima(p, LOG_G, grid, p.starts())[0] for p in problems])
 
@@ -367,7 +367,7 @@ def test_the_shared_fit_is_that_of_a_fine_grid(scale):
         x = np.log(DENSITY)
         y = log_error(x, np.log([0.06, g, onset, 0.9]))
         y += 0.02 * np.random.default_rng(n).normal(size=17)
-        problems.append(Problem(x, y, np.ones(17), math.log(0.9)))
+        problems.append(FitProblem(x, y, np.ones(17), math.log(0.9)))
     found = shared_exponent([fit(p) for p in problems], scale)
     grid = np.log(0.25) + np.arange(300) * 0.005
     weight = np.ones(2) if scale is None else scale**-2.0 / (scale**-2.0).mean()

@@ -181,7 +181,7 @@ def test_bootstrap_weights_are_resamples() -> None:
         weights = bootstrap.WEIGHTS[method](rng, 2000, 3, 8).reshape(2000, 3, 8)
         np.testing.assert_allclose(weights.sum(axis=(1, 2)), 1)
         np.testing.assert_allclose(weights.mean(axis=0), np.full((3, 8), 1 / 24), atol=0.004)
-    blocks = bootstrap._blocks(rng, 4000, 30)
+    blocks = bootstrap._stationary(rng, 4000, 30)
     assert ((blocks * 30) % 1 == 0).all()
 
 

@@ -14,7 +14,7 @@ from ...store.literature import PublishedSpectrum, published, published_names
 from .. import flow
 from ..arrays import Floats, Integers
 from ..flow import UNIT
-from ..named import Named, Stored, StoreLike, find_all, unsuited
+from ..named import Named, Stored, StoreLike, look_up_all, unsuited
 from ..result import Result, frame, number
 from ..stats.contrast import DRAWS, centred
 from ..stats.level import ALPHA, holm
@@ -135,7 +135,7 @@ def against_published(
     store : Store or path, optional
         Where the records are.
     experiments : sequence of str
-        Experiments or runs, see `named.find`; none: every experiment that gives a spectrum.
+        Experiments or runs, see `named.look_up`; none: every experiment that gives a spectrum.
     grouping : str, optional
         `layer`, `block` or `stage`; default each published spectrum's own, or stages where blocks
         do not match: the mean over the printed blocks of a stage then.
@@ -153,19 +153,19 @@ def against_published(
     """
     if grouping is not None:
         choose("grouping", grouping, GROUPINGS)
-    found = find_all(store, experiments)
+    found = look_up_all(store, experiments)
     for one in found:
         if not isinstance(one, Stored):
             raise unsuited(one, "experiments of the store are set against the literature")
     stored = [one for one in found if isinstance(one, Stored)]
     refuse_twice([one.name for one in stored])
-    own, notes = _own(stored, grouping, bool(experiments))
+    own, notes = _in_every_grouping(stored, grouping, bool(experiments))
     matches = [
         (one, printed, by, *matched)
         for name in own
         for printed in map(published, published_names())
         for by, one in own[name].items()
-        if (matched := _matched(one, printed, by)) is not None
+        if (matched := _common_groups(one, printed, by)) is not None
     ]
     matches = _finest(matches)
     if not matches:
@@ -181,7 +181,7 @@ def against_published(
 Matched = tuple[Subject, PublishedSpectrum, str, Floats, Floats]
 
 
-def _own(
+def _in_every_grouping(
     stored: Sequence[Stored], grouping: str | None, named: bool
 ) -> tuple[dict[str, dict[str, Subject]], list[str]]:
     """Return the experiments in every grouping they have: finest first."""
@@ -205,7 +205,9 @@ def _own(
     return own, notes
 
 
-def _matched(one: Subject, printed: PublishedSpectrum, by: str) -> tuple[Floats, Floats] | None:
+def _common_groups(
+    one: Subject, printed: PublishedSpectrum, by: str
+) -> tuple[Floats, Floats] | None:
     """Return log eigenvalues of the groups that both have, (S, K) and (K,); None below two."""
     names, logs = list(printed.names), np.log(printed.eigenvalue)
     if printed.by == "block" and by == "stage":

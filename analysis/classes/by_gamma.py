@@ -45,7 +45,7 @@ def by_gamma(subjects: Sequence[Subject], weighting: str, rng: np.random.Generat
         draws=None,
         metric="the logarithm of the ratio of exponents",
         columns={"gamma_a": estimates[first], "gamma_b": estimates[second]},
-        notes=_notes(gammas),
+        notes=_quoted_notes(gammas),
     )
 
 
@@ -63,7 +63,7 @@ def _estimate(subject: Subject, rng: np.random.Generator) -> Gamma:
     return found
 
 
-def _notes(gammas: Sequence[Gamma]) -> tuple[str, ...]:
+def _quoted_notes(gammas: Sequence[Gamma]) -> tuple[str, ...]:
     unquoted = [one for one in gammas if one.verdict != "quoted"]
     notes = [f"{one.curve.name}: {one.verdict}: {one.reason}" for one in unquoted]
     if unquoted:

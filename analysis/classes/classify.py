@@ -20,7 +20,7 @@ from .result import Classes, Pairs
 from .subjects import Subject, gather
 
 Follow = Callable[[int, int], None]
-DRAWS = 500
+CLASS_DRAWS = 500
 MOST = 2000  # experiments: two million pairs, and classes drawn 500 times
 
 
@@ -31,7 +31,7 @@ def classify(
     by: str = "eigen",
     grouping: str | None = None,
     weighting: Weighting = "count",
-    draws: int = DRAWS,
+    draws: int = CLASS_DRAWS,
     rng: np.random.Generator | int = 0,
     most: int = MOST,
     follow: Follow | None = None,
@@ -43,7 +43,7 @@ def classify(
     store : Store or path, optional
         Where the records are.
     experiments : sequence of str
-        Experiments, runs or `published:NAME`, see `named.find`; none: every experiment of the
+        Experiments, runs or `published:NAME`, see `named.look_up`; none: every experiment of the
         store.
     by : str
         What is compared, a name of `criteria.CRITERIA`: `eigen`, `exponent`, `excess`,
@@ -79,7 +79,7 @@ def classify(
     choose("weighting", weighting, get_args(Weighting))
     if draws < 1:
         raise UsageError(f"{draws} draws: at least one is needed, 500 are usual")
-    _check_number(store, experiments, most)
+    _check_pairs(store, experiments, most)
     subjects, group, notes = gather(store, experiments, grouping)
     if len(subjects) < 2:
         left = f" ({'; '.join(notes)})" if notes else ""
@@ -105,7 +105,7 @@ def classify_subjects(
     by: str = "eigen",
     grouping: str = "block",
     weighting: Weighting = "count",
-    draws: int = DRAWS,
+    draws: int = CLASS_DRAWS,
     rng: np.random.Generator | int = 0,
     notes: Sequence[str] = (),
     follow: Follow | None = None,
@@ -113,7 +113,7 @@ def classify_subjects(
     """Classify subjects; parameters and errors are those of `classify`."""
     generator = np.random.default_rng(rng)
     evidence = CRITERIA[by](subjects, weighting, generator)
-    pairs = _pairs(evidence, len(subjects))
+    pairs = _judged_pairs(evidence, len(subjects))
     if evidence.tested:
         divided = "different" in pairs.verdict
     else:
@@ -129,7 +129,7 @@ def classify_subjects(
         weighting=weighting,
         experiments=tuple(subject.id for subject in subjects),
         labels=tuple(subject.label for subject in subjects),
-        differences=_differences(subjects),
+        differences=_label_differences(subjects),
         seeds=np.array([subject.seeds for subject in subjects]),
         levels=tuple(subject.levels for subject in subjects),
         groups=np.array([len(subject.names) for subject in subjects]),
@@ -152,7 +152,7 @@ def _followed(drawn: Iterable[Floats], total: int, follow: Follow | None) -> Ite
         yield distance
 
 
-def _check_number(store: StoreLike, experiments: Sequence[Named], most: int) -> None:
+def _check_pairs(store: StoreLike, experiments: Sequence[Named], most: int) -> None:
     number = len(experiments)
     if not number:
         number = len(open_store(store).query("SELECT DISTINCT experiment_id FROM runs").rows)
@@ -164,7 +164,7 @@ def _check_number(store: StoreLike, experiments: Sequence[Named], most: int) -> 
         )
 
 
-def _pairs(evidence: Evidence, experiments: int) -> Pairs:
+def _judged_pairs(evidence: Evidence, experiments: int) -> Pairs:
     first, second = all_pairs(experiments)
     adjusted = holm(evidence.p)
     rejected = np.nan_to_num(adjusted, nan=1.0) < ALPHA
@@ -180,7 +180,7 @@ def _pairs(evidence: Evidence, experiments: int) -> Pairs:
     )
 
 
-def _differences(subjects: Sequence[Subject]) -> tuple[str, ...]:
+def _label_differences(subjects: Sequence[Subject]) -> tuple[str, ...]:
     """Say what tells experiments with the same label apart; published ones are named by id."""
     fields = [
         subject.counts.recipe.non_defaults() if subject.window is not None else {}

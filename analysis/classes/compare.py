@@ -10,7 +10,7 @@ import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError
 from ...store.literature import PublishedSpectrum
-from ..named import Named, StoreLike, find, open_store, unsuited
+from ..named import Named, StoreLike, look_up, open_store, unsuited
 from ..result import Result, frame, interval, number
 from ..stats.contrast import DRAWS
 from .overlap import Overlap, mask_overlap
@@ -166,7 +166,7 @@ def compare(
     store : Store or path
         Where the records are.
     a, b : str
-        Experiments or runs, see `named.find`.
+        Experiments or runs, see `named.look_up`.
     by : str, optional
         `layer`, `block` or `stage`; default the coarsest that both have.
     masks : bool
@@ -183,7 +183,7 @@ def compare(
     RgtoolError
         An experiment gives no spectrum, or there are too few seeds.
     """
-    found = [find(store, name) for name in (a, b)]
+    found = [look_up(store, name) for name in (a, b)]
     for one in found:
         if isinstance(one, PublishedSpectrum):
             raise unsuited(one, "a comparison needs seeds and masks")

@@ -18,7 +18,7 @@ from .printed import mean_noise, printed_test, quantile_test
 from .subjects import Subject
 
 Distances = Callable[[int, np.random.Generator], Iterator[Floats]]
-_LEAST, _MOST = 999, 99_999  # draws of one test between printed or unmatched spectra
+_LEAST_DRAWS, _MOST_DRAWS = 999, 99_999  # draws of one test between printed or unmatched spectra
 _ALL = 4_000_000  # draws of all tests of unmatched spectra together
 
 
@@ -180,7 +180,7 @@ class _Tests:
             a, b = (a, b) if self._is_printed[b] else (b, a)
             one = self._thetas[a][0] if self._is_printed[a] else self._thetas[a]
             printed = self._thetas[b][0]
-            self.p[i] = printed_test(one, printed, self._rng, min(self._draws[0], _MOST))[1]
+            self.p[i] = printed_test(one, printed, self._rng, min(self._draws[0], _MOST_DRAWS))[1]
             d = centred(np.atleast_2d(one)).mean(axis=0) - centred(printed)
             self.norm[i] = np.sqrt((d**2).sum())
 
@@ -189,7 +189,7 @@ class _Tests:
         pairs = np.flatnonzero(~self._matched)
         if not len(pairs):
             return
-        number = int(np.clip(_ALL // len(pairs), _LEAST, min(self._draws[0], _MOST)))
+        number = int(np.clip(_ALL // len(pairs), _LEAST_DRAWS, min(self._draws[0], _MOST_DRAWS)))
         noise: dict[int, Floats] = {}
         for i in pairs:
             a, b = int(self._first[i]), int(self._second[i])

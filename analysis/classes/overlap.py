@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ...store import Store
 
-Masks = dict[str, Bools]
+LevelMasks = dict[str, Bools]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +135,7 @@ def mask_overlap(store: Store, a: Subject, b: Subject) -> tuple[list[Overlap], l
             ]
             for one, column in zip((a, b), levels.T, strict=True)
         ]
-        kept = [_counts(one, [layer.name for layer in layers]) for one in masks]
+        kept = [_mask_counts(one, [layer.name for layer in layers]) for one in masks]
     except (OSError, RecordError, KeyError) as error:
         found = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)
         return [], [f"no overlap of masks is shown, since not all are stored ({found})"]
@@ -148,7 +148,7 @@ def mask_overlap(store: Store, a: Subject, b: Subject) -> tuple[list[Overlap], l
         for i, j in pairs:
             mean, spread = expected_overlap(kept[0][i], kept[1][j], total)
             size = (kept[0][i] + kept[1][j]) @ member / 2
-            both = _both(masks[0][i], masks[1][j], names)
+            both = _kept_by_both(masks[0][i], masks[1][j], names)
             parts.append([both @ member / size, mean @ member / size, spread @ member / size**2])
         shared, expected, variance = np.mean(parts, axis=0)
         sd = np.sqrt(variance)
@@ -167,16 +167,16 @@ def _kinds(a: Subject, b: Subject) -> dict[str, list[tuple[int, int]]]:
     return {kind: pairs for kind, pairs in kinds.items() if pairs}
 
 
-def _mask(store: Store, run_id: str, level: int) -> Masks:
+def _mask(store: Store, run_id: str, level: int) -> LevelMasks:
     return read_mask(RunFolder.of(store.path, run_id).mask(level))
 
 
-def _counts(masks: list[list[Masks]], layers: list[str]) -> Floats:
+def _mask_counts(masks: list[list[LevelMasks]], layers: list[str]) -> Floats:
     """Count what the masks of runs and levels keep: shape (S, N, L)."""
     return np.array([[[mask[name].sum() for name in layers] for mask in run] for run in masks])
 
 
-def _both(a: list[Masks], b: list[Masks], layers: list[str]) -> Floats:
+def _kept_by_both(a: list[LevelMasks], b: list[LevelMasks], layers: list[str]) -> Floats:
     """Count what two runs both keep: shape (N, L)."""
     return np.array(
         [

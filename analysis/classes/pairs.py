@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import Bools, Floats, Integers
+from ..arrays import AT_ONCE, Bools, Floats, Integers
 from ..spectrum.verdicts import default_margin
 from ..stats.contrast import (
     DRAWS,
@@ -36,7 +36,6 @@ PER_PAIR = 40  # draws for each pair in the family
 MOST_DRAWS = 4_000_000  # of all pairs together; beyond, pairs share a pool
 POOL, POOL_PAIRS = 2_000_000, 200  # draws of a pool, and the pairs they come from
 _TAIL = 1000  # one in so many draws belongs to the tail
-_CHUNK = 4_000_000  # numbers held at once, 32 MB
 
 SameVerdict = Literal["same", "different", "undecided"]
 
@@ -275,7 +274,7 @@ class _Cells:
         for value in np.unique(code):
             cell = np.flatnonzero(code == value)
             rows = int(self._seeds[first[cell[0]]] + self._seeds[second[cell[0]]])
-            step = max(1, _CHUNK // (rows * self._groups))
+            step = max(1, AT_ONCE // (rows * self._groups))
             for start in range(0, len(cell) if rows >= 4 else 0, step):
                 yield cell[start : start + step]
 

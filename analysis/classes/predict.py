@@ -16,7 +16,7 @@ import numpy as np
 from ...store.figures import figure_rows
 from ...store.literature import PREFIX, PublishedSpectrum, published, published_names
 from ..arrays import Floats
-from ..named import Named, StoreLike, find
+from ..named import Named, StoreLike, look_up
 from ..result import Result, frame
 from ..spectrum.noise import ONE_SEED, PRINTED
 from ..stats.contrast import DRAWS, centred
@@ -182,7 +182,7 @@ def predict(
     store : Store or path, or None
         Where the records are.
     a, b : str
-        Source and target: experiments, runs, or `published:NAME`, see `named.find`.
+        Source and target: experiments, runs, or `published:NAME`, see `named.look_up`.
     by : str, optional
         `layer`, `block` or `stage`; default the coarsest that both have.
     rng : numpy.random.Generator or int
@@ -197,7 +197,7 @@ def predict(
     RgtoolError
         An experiment gives no spectrum.
     """
-    found = [find(store, name) for name in (a, b)]
+    found = [look_up(store, name) for name in (a, b)]
     printed = [isinstance(one, PublishedSpectrum) for one in found]
     if by is None:
         by = next((one.by for one in found if isinstance(one, PublishedSpectrum)), None)
@@ -216,7 +216,7 @@ def _predict(
 ) -> Prediction:
     thetas = [run_exponents(a), run_exponents(b)]
     if a.groups != b.groups:
-        a, b, thetas, about = _matched(a, b, thetas)
+        a, b, thetas, about = _narrowed(a, b, thetas)
         notes = (*notes, about)
     evidence = spectral([a, b], thetas, rng)
     p, same = float(evidence.p[0]), bool(evidence.same[0])
@@ -245,11 +245,11 @@ def _predict(
         density=float(0.8**level),
         density_low=0.8**high,
         density_high=0.8**low,
-        notes=(*notes, *evidence.notes, *_remarks(verdict, values, high)),
+        notes=(*notes, *evidence.notes, *_prediction_notes(verdict, values, high)),
     )
 
 
-def _matched(
+def _narrowed(
     a: Subject, b: Subject, thetas: list[Floats]
 ) -> tuple[Subject, Subject, list[Floats], str]:
     """Narrow an experiment and a published spectrum to the groups that both have."""
@@ -288,7 +288,7 @@ def _ends(values: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _remarks(verdict: str, values: Floats, high: float) -> list[str]:
+def _prediction_notes(verdict: str, values: Floats, high: float) -> list[str]:
     shown = " ".join(f"{value:.2f}" for value in values)
     by_tau, by_level = (float(np.sqrt((e**2).mean())) for e in left_out_errors())
     notes = [

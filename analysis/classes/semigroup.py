@@ -21,13 +21,12 @@ from ..flow import UNIT
 from ..named import Named, StoreLike, counts_of
 from ..result import Result, frame, interval, number
 from ..stats.contrast import DRAWS
-from ..window import Window, choose_window
+from ..window import SLACK, Window, choose_window
 from .pairs import SameClass, same_class
 
 if TYPE_CHECKING:
     import polars as pl
 
-_TOLERANCE = 0.05  # of a step of the finer experiment: what rounding of counts may cost
 _SCHEDULE = ("architecture", "task", "prune")
 
 
@@ -133,7 +132,7 @@ def semigroup(
         Where the records are.
     a, b : str or Counts
         Experiments of one network and task with other pruning shares, such as .2 and .36: two
-        steps of .2 keep what one of .36 keeps. See `named.find`.
+        steps of .2 keep what one of .36 keeps. See `named.look_up`.
     by : str
         `layer`, `block` or `stage`.
     rng : numpy.random.Generator or int
@@ -186,11 +185,11 @@ def _semigroup(one: Window, other: Window, rng: np.random.Generator | int, draws
         exponent_a=y[0].mean(axis=0),
         exponent_b=y[1].mean(axis=0),
         comparison=found,
-        notes=(*one.notes, *other.notes, *_about(one, other, densities, found)),
+        notes=(*one.notes, *other.notes, *_semigroup_notes(one, other, densities, found)),
     )
 
 
-def common_levels(density_a: Floats, density_b: Floats, tolerance: float = _TOLERANCE) -> Integers:
+def common_levels(density_a: Floats, density_b: Floats, tolerance: float = SLACK) -> Integers:
     """Find the levels of two series of densities at which both agree.
 
     Parameters
@@ -258,7 +257,7 @@ def _no_common_density(windows: tuple[Window, Window], common: int) -> str:
     )
 
 
-def _about(one: Window, two: Window, densities: Floats, found: SameClass) -> list[str]:
+def _semigroup_notes(one: Window, two: Window, densities: Floats, found: SameClass) -> list[str]:
     a, b = one.counts.recipe, two.counts.recipe
     notes = [
         f"compared between densities {densities[0]:.3g} and {densities[-1]:.3g}, {len(densities)} "

@@ -14,10 +14,9 @@ from ...store.counts import Counts
 from ...store.literature import PublishedSpectrum
 from ..arrays import Floats
 from ..flow import UNIT
-from ..named import Found, Named, Stored, StoreLike, find_all, unsuited
-from ..window import Window, choose_window
+from ..named import Meaning, Named, Stored, StoreLike, look_up_all, unsuited
+from ..window import SLACK, Window, choose_window
 
-_TOLERANCE = 0.05  # of a step: what rounding of counts may cost
 PRINTED_GROUPS = "printed group"  # grouping where there are published spectra alone
 
 
@@ -97,7 +96,7 @@ def gather(
     store : Store or path, optional
         Where the records are.
     experiments : sequence of str
-        Experiments, runs or `published:NAME`, see `named.find`; none: the whole store.
+        Experiments, runs or `published:NAME`, see `named.look_up`; none: the whole store.
     grouping : str, optional
         `layer`, `block` or `stage`; default that of published spectra where there are any, and
         the coarsest that all have.
@@ -122,13 +121,13 @@ def gather(
     if grouping is not None:
         choose("grouping", grouping, GROUPINGS)
     every = not experiments
-    found = find_all(store, experiments)
+    found = look_up_all(store, experiments)
     printed = [one for one in found if isinstance(one, PublishedSpectrum)]
     own = [one for one in found if not isinstance(one, PublishedSpectrum)]
     refuse_twice([one.name for one in found if not isinstance(one, Counts)])
-    counts, by, notes = _load(own, grouping, every)
+    counts, by, notes = _counts_of_all(own, grouping, every)
     subjects, about = _windows(counts, every)
-    subjects, shared = _apart(subjects, every)
+    subjects, shared = _unshared(subjects, every)
     subjects, common = _common_densities(subjects)
     return [*subjects, *map(as_subject, printed)], by, (*notes, *about, *shared, *common)
 
@@ -169,15 +168,15 @@ def refuse_twice(ids: Sequence[str]) -> None:
         )
 
 
-def _load(
-    found: Sequence[Found], grouping: str | None, every: bool
+def _counts_of_all(
+    found: Sequence[Meaning], grouping: str | None, every: bool
 ) -> tuple[list[tuple[str, Counts]], str, list[str]]:
     """Read the counts of what was found, by name, in one grouping."""
     if not found:
         return [], PRINTED_GROUPS, []
     by, read = "", []
     for by in [grouping] if grouping else ["stage", "block"]:
-        read = _read(found, by)
+        read = _read_counts(found, by)
         without = [counts for _, counts in read if isinstance(counts, UsageError)]
         if not without:
             break
@@ -190,18 +189,18 @@ def _load(
     return whole, by, [f"left out: {error}" for error in errors]
 
 
-def _read(found: Sequence[Found], by: str) -> list[tuple[str, Counts | RgtoolError]]:
+def _read_counts(found: Sequence[Meaning], by: str) -> list[tuple[str, Counts | RgtoolError]]:
     """Read counts in one grouping, those of whole experiments together."""
     together: dict[str, Counts | RgtoolError] = {}
     whole = [one for one in found if isinstance(one, Stored) and one.run_id is None]
     if whole:
         ids = [one.experiment_id for one in whole]
         together = dict(whole[0].store.counts_of(ids, by))
-    return [_counts(one, by, together) for one in found]
+    return [_counts_in(one, by, together) for one in found]
 
 
-def _counts(
-    found: Found, by: str, together: Mapping[str, Counts | RgtoolError]
+def _counts_in(
+    found: Meaning, by: str, together: Mapping[str, Counts | RgtoolError]
 ) -> tuple[str, Counts | RgtoolError]:
     if isinstance(found, Counts):
         return found.experiment_id, found
@@ -230,7 +229,7 @@ def _windows(counts: Sequence[tuple[str, Counts]], every: bool) -> tuple[list[Su
     return subjects, notes
 
 
-def _apart(subjects: Sequence[Subject], every: bool) -> tuple[list[Subject], list[str]]:
+def _unshared(subjects: Sequence[Subject], every: bool) -> tuple[list[Subject], list[str]]:
     """Keep experiments whose runs are their own: copied masks have equal spectra for certain."""
     seen: dict[bytes, list[tuple[Subject, int]]] = {}
     dropped, notes = set(), []
@@ -243,7 +242,7 @@ def _apart(subjects: Sequence[Subject], every: bool) -> tuple[list[Subject], lis
             other
             for run, row in enumerate(rows)
             for other, its in seen.get(row, [])
-            if own and _one_run(subject, run, other, its)
+            if own and _same_run(subject, run, other, its)
         ]
         if not shared:
             for run, row in enumerate(rows):
@@ -261,7 +260,7 @@ def _apart(subjects: Sequence[Subject], every: bool) -> tuple[list[Subject], lis
     return [subject for subject in subjects if subject.id not in dropped], notes
 
 
-def _one_run(a: Subject, run_a: int, b: Subject, run_b: int) -> bool:
+def _same_run(a: Subject, run_a: int, b: Subject, run_b: int) -> bool:
     """Tell whether two runs keep the same counts at all levels that both have."""
     one, other = a.counts, b.counts
     if one.names != other.names:
@@ -286,7 +285,7 @@ def _common_densities(subjects: list[Subject]) -> tuple[list[Subject], list[str]
     latest = subjects[int(np.argmin([x[0] for x in logs]))]
     out, ends = [], []
     for subject, log in zip(subjects, logs, strict=True):
-        slack = _TOLERANCE * (log[0] - log[-1]) / (len(log) - 1)
+        slack = SLACK * (log[0] - log[-1]) / (len(log) - 1)
         inside = np.flatnonzero((log <= top + slack) & (log >= bottom - slack))
         if len(inside) < 2:
             raise UsageError(

@@ -65,7 +65,7 @@ def collapse(
     RgtoolError
         The curves have nothing to collapse: one size, no points above the bar, no overlap.
     """
-    _check(over, above, noise, draws)
+    _check_options(over, above, noise, draws)
     family = (
         experiments
         if isinstance(experiments, Family)
@@ -109,11 +109,16 @@ def _collapse(
         noise=scatter,
         above=above,
         verdict=_verdict(fit, scatter, noise),
-        notes=(*family.notes, *notes, *why, *_remarks(axes, fit, law, scatter, noise, above)),
+        notes=(
+            *family.notes,
+            *notes,
+            *why,
+            *_collapse_notes(axes, fit, law, scatter, noise, above),
+        ),
     )
 
 
-def _check(over: str | None, above: float, noise: float | None, draws: int) -> None:
+def _check_options(over: str | None, above: float, noise: float | None, draws: int) -> None:
     if over is not None:
         choose("over", over, OVERS)
     if not (np.isfinite(above) and above > 0):
@@ -215,7 +220,7 @@ def _verdict(fit: CollapseFit, noise: CurveNoise, assumed: float | None) -> str:
     return fit.verdict
 
 
-def _remarks(
+def _collapse_notes(
     axes: tuple[str, ...],
     fit: CollapseFit,
     law: JointLaw | None,

@@ -17,11 +17,11 @@ from .quality import Curves, Scaling, quality_of_many, shift
 ACCEPT = 1.3  # S up to which a collapse counts as one
 LEAST = 10  # points that S must compare
 OVERLAP = 0.5  # share of the points that a collapse must compare: curves pushed apart fit for free
-_STARTS = 8  # places of the coarse grid that are followed to a minimum
+_PLACES = 8  # places of the coarse grid that are followed to a minimum
 _CLOUD = 60  # places an exponent that each replica is tried at
 _FOLLOWED = 4  # of them that are followed to a minimum
 _SCAN = 41  # values of one exponent at which the others are minimised anew
-_CHUNK = 400_000  # points times sets of exponents judged at once: about 50 MB
+_POINTS_AT_ONCE = 400_000  # points times sets of exponents judged at once: about 50 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,12 +152,12 @@ def best_collapse(
         draws=problem.full(drawn),
         boot_low=boot[0],
         boot_high=boot[1],
-        spread=_spread(curves),
+        spread=_flatness(curves),
         bounded=bounded,
     )
 
 
-def _spread(curves: Curves) -> float:
+def _flatness(curves: Curves) -> float:
     weight = curves.sigma**-2.0
     mean = (weight * curves.y).sum() / weight.sum()
     return float((weight * (curves.y - mean) ** 2).mean())
@@ -200,7 +200,7 @@ class _Problem:
         out = np.full(len(points), np.inf)
         low, high = self.ends[self.free].T
         inside = np.flatnonzero(((points >= low) & (points <= high)).all(axis=1))
-        chunk = max(1, _CHUNK // len(self.curves.x))
+        chunk = max(1, _POINTS_AT_ONCE // len(self.curves.x))
         for part in np.array_split(inside, -(-len(inside) // chunk) or 1):
             y = self.y if len(self.y) == 1 else self.y[problem[part]]
             s, compared = quality_of_many(self.curves, y, self.full(points[part]), self.scaling)
@@ -208,28 +208,28 @@ class _Problem:
         return out
 
     def grid(self, values: int) -> Floats:
-        """Return the best places of a coarse grid, (at most _STARTS, free)."""
+        """Return the best places of a coarse grid, (at most _PLACES, free)."""
         low, high = self.ends[self.free].T
         axes = [np.linspace(*pair, values + 2)[1:-1] for pair in zip(low, high, strict=True)]
         points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
         s = self(points, np.zeros(len(points), np.int64))
-        order = np.argsort(s, kind="stable")[: 40 * _STARTS]
+        order = np.argsort(s, kind="stable")[: 40 * _PLACES]
         order = order[np.isfinite(s[order])]
         if not len(order):
             raise RgtoolError(
                 "the sizes do not overlap: for no exponents in the box does another size enclose "
                 f"{self.overlap:.0%} of the points; measure each size over a wider range"
             )
-        return points[_apart(points[order], (high - low) / 20, order)]
+        return points[_in_other_valleys(points[order], (high - low) / 20, order)]
 
 
-def _apart(points: Floats, distance: Floats, order: Integers) -> Integers:
+def _in_other_valleys(points: Floats, distance: Floats, order: Integers) -> Integers:
     """Choose places that are not all in one valley, the best first."""
     chosen: list[int] = []
     for i, point in enumerate(points):
         if all((np.abs(point - points[j]) > distance).any() for j in chosen):
             chosen.append(i)
-        if len(chosen) == _STARTS:
+        if len(chosen) == _PLACES:
             break
     return order[chosen]
 
@@ -240,11 +240,11 @@ def _rise(problem: _Problem, point: Floats, s_min: float) -> tuple[Floats, Float
     for axis, e in enumerate(np.flatnonzero(problem.free)):
         low, high = problem.ends[e]
         for side, bound in enumerate((low, high)):
-            ends[side, e] = _crossing(problem, axis, point, bound, s_min + 1)
+            ends[side, e] = _rise_at(problem, axis, point, bound, s_min + 1)
     return ends[0], ends[1]
 
 
-def _crossing(problem: _Problem, axis: int, point: Floats, bound: float, level: float) -> float:
+def _rise_at(problem: _Problem, axis: int, point: Floats, bound: float, level: float) -> float:
     """Return where the profile of S along one axis crosses a level first, or infinity.
 
     A coarse scan from the minimum to the edge of the box, and a fine one where it crosses.

@@ -82,7 +82,7 @@ class JointLaw:
         return self.gamma / wide, self.gamma * wide
 
 
-def log_error(
+def joint_log_error(
     log_m: ArrayLike, log_np: ArrayLike, log_up: float, gamma: float, log_p: float
 ) -> Floats:
     """Return log eps of the law at log m; arguments broadcast."""
@@ -184,7 +184,7 @@ class _Law:
         e = self.exponents
         moved = self.log_size @ parameters[:e]
         base = parameters[e + 2 : e + 2 + self.curves]
-        fitted = log_error(
+        fitted = joint_log_error(
             self.x + moved[self.member],
             base[self.member],
             self.log_up(parameters),

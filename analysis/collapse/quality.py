@@ -122,11 +122,11 @@ def curves_of(x: ArrayLike, y: ArrayLike, sigma: ArrayLike, size: ArrayLike) -> 
     start = np.searchsorted(member.ravel()[order], np.arange(len(distinct) + 1))
     sorted_x, sorted_y, sorted_sigma = (values[order] for values in columns)
     curves = Curves(sorted_x, sorted_y, sorted_sigma, start.astype(np.int64), distinct)
-    _check_points(curves)
+    _check_each_curve(curves)
     return curves
 
 
-def _check_points(curves: Curves) -> None:
+def _check_each_curve(curves: Curves) -> None:
     for k, (low, high) in enumerate(zip(curves.start, curves.start[1:], strict=False)):
         name = ", ".join(f"{value:g}" for value in curves.size[k])
         if high - low < 2:

@@ -14,7 +14,7 @@ from ...schemas.errors import RgtoolError
 from ...store.counts import Counts
 from ...store.literature import PublishedCurve, PublishedSpectrum
 from ..arrays import Floats, Integers
-from ..named import ErrorTable, Named, Stored, StoreLike, counts_of, find, unsuited
+from ..named import ErrorTable, Named, Stored, StoreLike, counts_of, look_up, unsuited
 from .table import (
     check_fractions,
     check_zero,
@@ -144,7 +144,7 @@ def curve_of(store: StoreLike, name: Named | PruningCurve, what: str) -> Pruning
     ----------
     store : Store or path, or None
         Where experiments are.
-    name : str, or what `named.find` returns
+    name : str, or what `named.look_up` returns
         An experiment or a run, `published:NAME`, or a CSV or Parquet file.
     what : str
         What needs the curve, for messages.
@@ -158,7 +158,7 @@ def curve_of(store: StoreLike, name: Named | PruningCurve, what: str) -> Pruning
     """
     if isinstance(name, PruningCurve):
         return name
-    found = find(store, name)
+    found = look_up(store, name)
     if isinstance(found, PublishedSpectrum):
         raise unsuited(found, f"{what} needs a curve of error against density")
     if isinstance(found, PublishedCurve):
@@ -301,7 +301,7 @@ def make_curve(
         runs=np.asarray(behind.sum(axis=0)),
         chance=chance_of(task),
         noise="assumed" if few else "seeds",
-        notes=tuple(_notes(name, d, rows, count, density_of)),
+        notes=tuple(_order_notes(name, d, rows, count, density_of)),
     )
 
 
@@ -315,7 +315,7 @@ def _levels(density: Floats) -> tuple[Integers, Floats]:
     return level, np.bincount(level, density) / np.bincount(level)
 
 
-def _notes(
+def _order_notes(
     name: str,
     density: Floats,
     rows: Integers,

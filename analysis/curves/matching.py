@@ -156,7 +156,7 @@ def matching_density(
     store : Store or path, optional
         Where the records are.
     experiment : str or Counts, optional
-        An experiment or a run, see `named.find`.
+        An experiment or a run, see `named.look_up`.
     draws : int
         Draws behind the interval.
     rng : Generator or int
@@ -196,7 +196,7 @@ def matching_density(
         accuracy=float(accuracy[:, found].mean()),
         dense_accuracy=float(accuracy[:, 0].mean()),
         std=float(_std(accuracy[:, 0])) if len(runs) > 1 else None,
-        notes=(DEFINITION, *_notes(counts, runs, levels, accuracy, found, high)),
+        notes=(DEFINITION, *_matching_notes(counts, runs, levels, accuracy, found, high)),
     )
 
 
@@ -210,7 +210,7 @@ def _last_matching(difference: Floats, std: ArrayLike) -> Integers:
     return np.asarray(within.shape[-1] - 1 - np.argmax(within[..., ::-1], axis=-1))
 
 
-def _notes(
+def _matching_notes(
     counts: Counts,
     runs: Integers,
     levels: Integers,

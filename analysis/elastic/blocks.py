@@ -17,14 +17,14 @@ from ...store.counts import Counts
 from ...store.literature import PREFIX, PublishedSpectrum
 from ..arrays import Floats
 from ..flow import UNIT
-from ..named import Named, Stored, StoreLike, counts_of, find, is_published
+from ..named import Named, Stored, StoreLike, counts_of, is_published, look_up
 from ..spectrum.eigen import eigen
 from ..spectrum.noise import PUBLISHED_SD
 from ..spectrum.result import Spectrum
 from ..window import choose_window
 
 Stages = tuple[Floats, ...]
-_NAMED = ("architecture", "task")  # fields of a recipe that are named elsewhere
+_NAMED_ELSEWHERE = ("architecture", "task")  # fields of a recipe that are named elsewhere
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +131,7 @@ def normal_blocks(
     ----------
     store : Store or path, or None
         Where the records are.
-    name : str, or what `named.find` returns
+    name : str, or what `named.look_up` returns
         An experiment or run of the store, `published:NAME`, or, where `lone`, an architecture.
     window : (a, b), optional
         Levels of an experiment of the store, see `choose_window`.
@@ -153,7 +153,7 @@ def normal_blocks(
         if unknown is None:
             return _lone(name, lone)
     try:
-        found = find(store, name)
+        found = look_up(store, name)
     except RgtoolError as missing:
         if not (unknown and lone) or re.match(r"[0-9a-f]+(-|$)|.*/", str(name)):
             raise
@@ -287,7 +287,7 @@ def differences(several: Sequence[NormalBlocks]) -> list[str]:
     fields = sorted(
         field
         for field in (recipes[0] if recipes else ())
-        if field not in _NAMED and any(one[field] != recipes[0][field] for one in recipes)
+        if field not in _NAMED_ELSEWHERE and any(one[field] != recipes[0][field] for one in recipes)
     )
     if fields:
         notes.append(f"the recipes differ in {', '.join(fields)} too")

@@ -25,14 +25,14 @@ from .blocks import (
     normal_blocks,
     own_remarks,
 )
-from .maps import Candidates, Kind, as_transform, candidates
+from .maps import Candidates, MapKind, as_transform, candidates
 from .result import Match
 from .scores import (
     LEVEL,
     MARGIN,
     SCORES,
     TIE,
-    Score,
+    ScoreName,
     Scoring,
     first_share,
     push,
@@ -41,7 +41,7 @@ from .scores import (
     survivors,
 )
 
-DRAWS = 2000
+MAP_DRAWS = 2000
 _AT_ONCE, _IN_ALL = 4e6, 1e8  # eigenvalues pushed: 32 MB, and some seconds
 
 
@@ -50,13 +50,13 @@ def match(
     source: Named | NormalBlocks,
     target: Named | NormalBlocks,
     *,
-    maps: Kind = "families",
+    maps: MapKind = "families",
     transforms: Sequence[str | Transform] = (),
-    score: Score = "w1",
+    score: ScoreName = "w1",
     margin: float = MARGIN,
     level: int = LEVEL,
     window: tuple[int, int] | None = None,
-    draws: int = DRAWS,
+    draws: int = MAP_DRAWS,
     rng: np.random.Generator | int = 0,
 ) -> Match:
     """Rank the stretches or squeezes that lead from one experiment to another.
@@ -67,7 +67,7 @@ def match(
         Where the records are.
     source, target : str
         Experiments or runs of the store or `published:NAME`; the target may be an architecture
-        alone, of which only densities can be told. See `named.find`.
+        alone, of which only densities can be told. See `named.look_up`.
     maps : str
         `published`, `families` or `all`, see `elastic_maps.candidates`.
     transforms : sequence of str or Transform
@@ -103,7 +103,7 @@ def _match(
     target: NormalBlocks,
     scoring: Scoring,
     found: Candidates,
-    maps: Kind,
+    maps: MapKind,
     draws: int,
     rng: np.random.Generator | int,
 ) -> Match:
@@ -111,7 +111,7 @@ def _match(
     costs = scoring.cost(values[scoring.score])
     order = np.argsort(np.round(costs / TIE), kind="stable")
     probability, used, about = _probabilities(source, target, found, scoring, draws, rng)
-    apart, apart_value = _apart(source, target, found, scoring)
+    apart, apart_value = _apart_by_stage(source, target, found, scoring)
     return Match(
         source=source,
         target=target,
@@ -181,7 +181,7 @@ def drawn_costs(
     weights : sequence of int
         Weights of a normal block of every stage.
     """
-    step = max(1, int(_AT_ONCE // _pushed(found)))
+    step = max(1, int(_AT_ONCE // _pushed_number(found)))
     for first in range(0, len(source[0]), step):
         parts = [[stage[first : first + step] for stage in stages] for stages in (source, target)]
         yield scoring.cost(scores(scoring, parts[0], parts[1], found.feeds, weights))
@@ -189,10 +189,10 @@ def drawn_costs(
 
 def affordable(asked: int, found: Candidates) -> int:
     """Return how many draws of so many transforms are taken: some seconds' worth."""
-    return min(asked, max(50, int(_IN_ALL // max(_pushed(found), 1000))))
+    return min(asked, max(50, int(_IN_ALL // max(_pushed_number(found), 1000))))
 
 
-def _pushed(found: Candidates) -> int:
+def _pushed_number(found: Candidates) -> int:
     return sum(feeds.size for feeds in found.feeds)
 
 
@@ -295,7 +295,7 @@ def _tied(costs: Floats, scoring: Scoring) -> list[str]:
     return [f"{tied} maps share the first place by {scoring.score}{why}"] if tied > 1 else []
 
 
-def _apart(
+def _apart_by_stage(
     source: NormalBlocks, target: NormalBlocks, found: Candidates, scoring: Scoring
 ) -> tuple[Transform | None, float]:
     """Find the best map of every stage by itself; scores are sums over stages, so this is exact."""

@@ -27,9 +27,9 @@ from .blocks import (
     of_published,
     own_remarks,
 )
-from .maps import Candidates, Kind, candidates
-from .match import DRAWS, about_draws, affordable, block_weights, drawn_costs, no_draws
-from .scores import LEVEL, MARGIN, TIE, Score, Scoring, first_share, scores
+from .maps import Candidates, MapKind, candidates
+from .match import MAP_DRAWS, about_draws, affordable, block_weights, drawn_costs, no_draws
+from .scores import LEVEL, MARGIN, TIE, ScoreName, Scoring, first_share, scores
 
 if TYPE_CHECKING:
     import polars as pl
@@ -94,7 +94,7 @@ class MatchAll(Result):
 
     experiments: tuple[NormalBlocks, ...]
     scoring: Scoring
-    maps: Kind
+    maps: MapKind
     pairs: tuple[Pair, ...]
     draws: int
     notes: tuple[str, ...]
@@ -172,12 +172,12 @@ def match_all(
     experiments: Sequence[Named | NormalBlocks] = (),
     *,
     published: bool = False,
-    maps: Kind = "families",
-    score: Score = "w1",
+    maps: MapKind = "families",
+    score: ScoreName = "w1",
     margin: float = MARGIN,
     level: int = LEVEL,
     window: tuple[int, int] | None = None,
-    draws: int = DRAWS,
+    draws: int = MAP_DRAWS,
     rng: np.random.Generator | int = 0,
 ) -> MatchAll:
     """Rank the sources of every target among experiments of one family and task.
@@ -187,7 +187,7 @@ def match_all(
     store : Store or path, optional
         Where the records are.
     experiments : sequence of str
-        Experiments or runs of the store or `published:NAME`, see `named.find`; default all of
+        Experiments or runs of the store or `published:NAME`, see `named.look_up`; default all of
         the store that have residual blocks.
     published : bool
         Take the spectra of the literature instead of those of the store.
@@ -216,7 +216,7 @@ def match_all(
 def _match_all(
     experiments: Sequence[NormalBlocks],
     scoring: Scoring,
-    maps: Kind,
+    maps: MapKind,
     draws: int,
     rng: np.random.Generator | int,
     notes: Sequence[str],
@@ -239,7 +239,9 @@ def _match_all(
         )
     used = sorted({place for pair in between for place in pair})
     count = min(affordable(draws, found) for found in between.values())
-    drawn = _draw([members[i] if i in used else None for i in range(len(members))], count, rng)
+    drawn = _member_draws(
+        [members[i] if i in used else None for i in range(len(members))], count, rng
+    )
     pairs: list[Pair] = []
     for target in used:
         pairs += _sources(target, members, between, scoring, drawn)
@@ -303,7 +305,7 @@ def _comparable(source: NormalBlocks, target: NormalBlocks) -> bool:
     )
 
 
-def _draw(
+def _member_draws(
     members: Sequence[NormalBlocks | None], count: int, rng: np.random.Generator | int
 ) -> list[Stages | None]:
     generator = np.random.default_rng(rng)

@@ -13,14 +13,14 @@ from ...schemas.transform import Transform
 from ..arrays import Floats
 from ..result import Result, frame, number
 from .blocks import NormalBlocks, Stages
-from .maps import Kind
+from .maps import MapKind
 from .scores import SCORES, Scoring, push
 
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
 
-_SHOWN = 10  # transforms in a summary
+_ROWS_SHOWN = 10  # transforms in a summary
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ class Match(Result):
     source: NormalBlocks
     target: NormalBlocks
     scoring: Scoring
-    maps: Kind
+    maps: MapKind
     transforms: tuple[Transform, ...]
     family: tuple[str, ...]
     published: tuple[str, ...]
@@ -138,7 +138,7 @@ class Match(Result):
         return (*self.side_by_side(), *self.notes)
 
     def _columns(self) -> dict[str, list[str]]:
-        shown = slice(_SHOWN)
+        shown = slice(_ROWS_SHOWN)
         named = zip(self.family[shown], self.published[shown], strict=True)
         numbers = {name: getattr(self, name)[shown] for name in SCORES}
         return {

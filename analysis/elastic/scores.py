@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike
 from ...schemas.errors import UsageError, choose
 from ..arrays import Floats, Integers
 
-Score = Literal["w1", "position", "signature", "density"]
-SCORES: tuple[Score, ...] = ("w1", "position", "signature", "density")
+ScoreName = Literal["w1", "position", "signature", "density"]
+SCORES: tuple[ScoreName, ...] = ("w1", "position", "signature", "density")
 MARGIN = 0.01  # of an eigenvalue, for the signature
 LEVEL = 13  # prunings after which densities are compared: 5.5 % of the weights
 TIE = 1e-9  # scores nearer than this are equal: .01 - .03 + .02 is not 0 in binary
@@ -41,7 +41,7 @@ class Scoring:
         Prunings of 20 %, for the density.
     """
 
-    score: Score = "w1"
+    score: ScoreName = "w1"
     margin: float = MARGIN
     level: int = LEVEL
 

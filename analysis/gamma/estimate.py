@@ -12,14 +12,14 @@ from ..curves.curve import ABOVE_CHANCE, ASSUMED_SD, PruningCurve, curve_of
 from ..curves.table import check_chance
 from ..named import Named, StoreLike
 from ..stats.level import ALPHA
-from .fit import Fit, Problem, fit, refit
+from .fit import Fit, FitProblem, fit, refit
 from .gates import RelativeNoise, gate, noise_over_error, other_form, rises, sparse_slope
 from .paper import TIGHT, paper_fit
 from .power_law import G_BOUNDS, LOG_D_HI, LOG_G, A, from_eq14, log_error
 from .profile import profile
 from .result import Gamma, GammaMethod, Plateau, nothing
 
-DRAWS = 999
+BOOT_DRAWS = 999
 _LEAST_SEEDS = 5  # of the bootstrap over seeds
 
 
@@ -31,7 +31,7 @@ def gamma(
     plateau: Plateau = "chance",
     method: GammaMethod = "profile",
     rng: np.random.Generator | int = 0,
-    draws: int = DRAWS,
+    draws: int = BOOT_DRAWS,
 ) -> Gamma:
     """Estimate the critical exponent of an experiment, or say why none can be quoted.
 
@@ -41,7 +41,7 @@ def gamma(
         Where experiments are.
     experiment : str, Counts or PruningCurve
         An experiment or a run, `published:NAME`, or a CSV or Parquet file with the columns
-        density, error and seed; see `named.find`.
+        density, error and seed; see `named.look_up`.
     chance : float, optional
         Error of guessing, a fraction; by default that of the task.
     plateau : str
@@ -77,7 +77,7 @@ def gamma(
 
 def _by_profile(
     curve: PruningCurve,
-    problem: Problem,
+    problem: FitProblem,
     plateau: Plateau,
     rng: np.random.Generator | int,
     draws: int,
@@ -97,7 +97,7 @@ def _by_profile(
     found, onset = profile(best, LOG_G), profile(best, LOG_D_HI)
     rise = float(log_error(problem.log_density, best.theta)[-1] - best.theta[A])
     verdict, reason = gate(best, found, noise, rise, plateau)
-    boot = _bootstrap(curve, best, np.random.default_rng(rng), draws)
+    boot = _seed_bootstrap(curve, best, np.random.default_rng(rng), draws)
     result = Gamma(
         curve=curve,
         method="profile",
@@ -122,10 +122,10 @@ def _by_profile(
         onset_profile=onset,
         notes=(*curve.notes, *curve.cautions),
     )
-    return replace(result, notes=(*result.notes, *_remarks(result)))
+    return replace(result, notes=(*result.notes, *_curve_notes(result)))
 
 
-def problem_of(curve: PruningCurve, chance: float | None, plateau: Plateau) -> Problem:
+def problem_of(curve: PruningCurve, chance: float | None, plateau: Plateau) -> FitProblem:
     """Return what is fitted, after a look at the plateau and the number of points.
 
     Raises
@@ -148,7 +148,7 @@ def problem_of(curve: PruningCurve, chance: float | None, plateau: Plateau) -> P
             )
         _check_chance(curve, known)
         log_plateau = float(np.log(known))
-    problem = Problem(np.log(curve.density), np.log(curve.mean), curve.weight, log_plateau)
+    problem = FitProblem(np.log(curve.density), np.log(curve.mean), curve.weight, log_plateau)
     _check_order(curve)
     if problem.df < 1:
         raise RgtoolError(
@@ -250,7 +250,7 @@ def _by_paper(curve: PruningCurve) -> Gamma:
     )
 
 
-def _bootstrap(
+def _seed_bootstrap(
     curve: PruningCurve, best: Fit, rng: np.random.Generator, draws: int
 ) -> tuple[float, float]:
     """Return the percentile interval of g over resampled seeds; NaN below five seeds."""
@@ -268,7 +268,7 @@ def _bootstrap(
     return (float(low) if bounded[0] else 0.0), (float(high) if bounded[1] else np.inf)
 
 
-def _remarks(result: Gamma) -> list[str]:
+def _curve_notes(result: Gamma) -> list[str]:
     """Say what the numbers alone do not."""
     name, notes = result.name, []
     if result.curve.noise == "seeds" and result.curve.relative_sd == 0:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SharedVerdict = Literal["accepted", "rejected", "not decidable"]
-MARGIN = 1.5  # exponents within this factor of each other count as one
+RATIO_MARGIN = 1.5  # exponents within this factor of each other count as one
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +131,7 @@ def shared_gamma(
     *,
     chance: float | None = None,
     plateau: Plateau = "chance",
-    margin: float = MARGIN,
+    margin: float = RATIO_MARGIN,
 ) -> SharedGamma:
     """Test whether experiments have one critical exponent.
 
@@ -155,12 +155,12 @@ def shared_gamma(
     return compare_gammas(gammas, margin)
 
 
-def same_gamma(a: Gamma, b: Gamma, margin: float = MARGIN) -> SharedGamma:
+def same_gamma(a: Gamma, b: Gamma, margin: float = RATIO_MARGIN) -> SharedGamma:
     """Compare two exponents that are already estimated; see `compare_gammas`."""
     return compare_gammas((a, b), margin)
 
 
-def compare_gammas(gammas: Sequence[Gamma], margin: float = MARGIN) -> SharedGamma:
+def compare_gammas(gammas: Sequence[Gamma], margin: float = RATIO_MARGIN) -> SharedGamma:
     """Test whether exponents that are already estimated are one.
 
     Parameters
@@ -177,7 +177,7 @@ def compare_gammas(gammas: Sequence[Gamma], margin: float = MARGIN) -> SharedGam
     RgtoolError
         A curve was not fitted; the message names it.
     """
-    _check(gammas, margin)
+    _check_gammas(gammas, margin)
     fits = [one.fit for one in gammas if one.fit is not None]
     sds = noise_scales(gammas)
     found = shared_exponent(fits, sds)
@@ -189,7 +189,7 @@ def compare_gammas(gammas: Sequence[Gamma], margin: float = MARGIN) -> SharedGam
         margin=margin,
         verdict=verdict,
         reason=reason,
-        notes=tuple(dict.fromkeys([*notes, *_remarks(gammas, sds)])),
+        notes=tuple(dict.fromkeys([*notes, *_noise_notes(gammas, sds)])),
     )
 
 
@@ -199,7 +199,7 @@ def noise_scales(gammas: Sequence[Gamma]) -> Floats | None:
     return np.array([one.noise.mean_sd for one in gammas]) if known else None
 
 
-def _check(gammas: Sequence[Gamma], margin: float) -> None:
+def _check_gammas(gammas: Sequence[Gamma], margin: float) -> None:
     if len(gammas) < 2:
         raise UsageError("a shared exponent needs two curves at least: name another experiment")
     names = [one.name for one in gammas]
@@ -240,7 +240,7 @@ def _judge(gammas: Sequence[Gamma], found: SharedFit, margin: float) -> tuple[Sh
     return "accepted", f"ratios of exponents lie within {ends(low, high)}, a margin of {margin:g}"
 
 
-def _remarks(gammas: Sequence[Gamma], sds: Floats | None) -> list[str]:
+def _noise_notes(gammas: Sequence[Gamma], sds: Floats | None) -> list[str]:
     notes = []
     tasks = dict.fromkeys(one.curve.task or "unknown" for one in gammas)
     if len(tasks) > 1:

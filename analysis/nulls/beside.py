@@ -18,7 +18,7 @@ from ..result import Result, frame, interval, number
 from ..stats.contrast import DRAWS
 from ..window import Window, choose_window
 from .excess import differs, excess
-from .models import MEANING, NULL_MODELS, Situation, Weights
+from .models import MEANING, NULL_MODELS, DenseWeights, Situation
 from .untrained import null_groups
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def nulls_of(
     store : Store or path, optional
         Where the records are, and for N2 the weights that `--keep dense` keeps.
     experiment : str or Counts, optional
-        An experiment or a run, see `named.find`.
+        An experiment or a run, see `named.look_up`.
     by : str
         `layer`, `block` or `stage`.
     window : (a, b), optional
@@ -189,7 +189,7 @@ def nulls_of(
     return nulls_beside(Situation(chosen, dense_weights(store, counts)), rng=rng, draws=draws)
 
 
-def dense_weights(store: StoreLike, counts: Counts) -> Callable[[str], Weights]:
+def dense_weights(store: StoreLike, counts: Counts) -> Callable[[str], DenseWeights]:
     """Return what reads the trained dense weights of a run: a flat array a layer."""
     return lambda run: layer_weights(open_store(store), run, "dense", counts.layers)
 
@@ -208,7 +208,8 @@ def nulls_beside(at: Situation, *, rng: np.random.Generator | int = 0, draws: in
         null = set_beside(name, kept, y, window)
         found.append(null)
         notes += [
-            f"{MEANING.get(name, name)}: {text}" for text in (*said, *_collapse(null, counts.names))
+            f"{MEANING.get(name, name)}: {text}"
+            for text in (*said, *_dead_notes(null, counts.names))
         ]
     initial = next((null for null in found if null.name in ("initial", "measured")), None)
     p, why = (
@@ -298,7 +299,7 @@ def null_p(
         return np.nan, f"no p: {error}"
 
 
-def _collapse(null: Null, names: tuple[str, ...]) -> tuple[str, ...]:
+def _dead_notes(null: Null, names: tuple[str, ...]) -> tuple[str, ...]:
     dead = null.dead(names)
     if not dead:
         return ()

@@ -24,7 +24,7 @@ from .random import random_kept, random_log_variance
 from .static import static_kept
 from .untrained import blindness, group_layers, measured_null_kept, null_groups
 
-Weights = tuple[NDArray[Any], ...]
+DenseWeights = tuple[NDArray[Any], ...]
 NullModel = Callable[["Situation"], tuple[Floats, tuple[str, ...]]]
 
 
@@ -41,7 +41,7 @@ class Situation:
     """
 
     window: Window
-    dense: Callable[[str], Weights]
+    dense: Callable[[str], DenseWeights]
 
     @property
     def recipe(self) -> Recipe:
@@ -95,29 +95,29 @@ class Situation:
         return group_layers(self.window.counts, layers)
 
 
-def _random(at: Situation) -> tuple[Floats, tuple[str, ...]]:
+def _n0(at: Situation) -> tuple[Floats, tuple[str, ...]]:
     """N0: survivors are drawn without regard to anything."""
     end = random_kept(at.kept[:, 0], at.fixed, at.network[:, 1])
     return np.stack([at.kept[:, 0], end], axis=1), ()
 
 
-def _initial(at: Situation) -> tuple[Floats, tuple[str, ...]]:
+def _n1(at: Situation) -> tuple[Floats, tuple[str, ...]]:
     """N1 at the scales of the recipe's initialiser."""
     return null_groups(at.window.counts, at.network)
 
 
-def _measured(at: Situation) -> tuple[Floats, tuple[str, ...]]:
+def _n1_measured(at: Situation) -> tuple[Floats, tuple[str, ...]]:
     """N1 at the scales that the runs have stored."""
     layers, notes = measured_null_kept(at.layers, at.exempt, at.recipe, at.network, at.scales)
     return at.grouped(layers), notes
 
 
-def _static(at: Situation) -> tuple[Floats, tuple[str, ...]]:
+def _n2(at: Situation) -> tuple[Floats, tuple[str, ...]]:
     """N2: the trained dense network, pruned in one go."""
     if at.recipe.pruner != "magnitude":
         raise UsageError(f"a {at.recipe.pruner} pruner does not look at magnitudes")
     if note := blindness(at.recipe):
-        return _initial(at)[0], note
+        return _n1(at)[0], note
     exempt = np.array([layer.name in at.exempt for layer in at.layers])
     kept = [
         static_kept(at.dense(run), network, exempt)
@@ -127,10 +127,10 @@ def _static(at: Situation) -> tuple[Floats, tuple[str, ...]]:
 
 
 NULL_MODELS: dict[str, NullModel] = {
-    "random": _random,
-    "initial": _initial,
-    "measured": _measured,
-    "static": _static,
+    "random": _n0,
+    "initial": _n1,
+    "measured": _n1_measured,
+    "static": _n2,
 }
 MEANING = {
     "random": "N0, random pruning",

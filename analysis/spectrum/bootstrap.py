@@ -26,19 +26,19 @@ def _cluster(rng: np.random.Generator, draws: int, seeds: int, length: int) -> F
 
 def _block(rng: np.random.Generator, draws: int, seeds: int, length: int) -> Floats:
     """Stationary blocks (Politis & Romano 1994) in every run by itself."""
-    return _blocks(rng, draws * seeds, length).reshape(draws, seeds, length) / seeds
+    return _stationary(rng, draws * seeds, length).reshape(draws, seeds, length) / seeds
 
 
 def _hierarchical(rng: np.random.Generator, draws: int, seeds: int, length: int) -> Floats:
     """Seeds with replacement; in each of them stationary blocks, the same for all groups."""
     chosen = rng.integers(seeds, size=(draws, seeds))
-    within = _blocks(rng, draws * seeds, length).reshape(draws, seeds, length)
+    within = _stationary(rng, draws * seeds, length).reshape(draws, seeds, length)
     weights = np.zeros((draws, seeds, length))
     np.add.at(weights, (np.arange(draws)[:, None], chosen), within)
     return np.asarray(weights / seeds)
 
 
-def _blocks(rng: np.random.Generator, rows: int, length: int) -> Floats:
+def _stationary(rng: np.random.Generator, rows: int, length: int) -> Floats:
     """Weights of the steps in stationary bootstrap samples of one run: shape (rows, T)."""
     index = np.empty((rows, length), np.int64)
     index[:, 0] = rng.integers(length, size=rows)

@@ -12,7 +12,7 @@ from ...schemas.errors import RgtoolError, UsageError, choose
 from ...store.literature import PublishedSpectrum
 from .. import flow
 from ..arrays import Bools, Floats
-from ..named import Named, StoreLike, counts_of, find
+from ..named import Named, StoreLike, counts_of, look_up
 from ..nulls.beside import (
     Null,
     dense_weights,
@@ -22,17 +22,17 @@ from ..nulls.beside import (
     set_beside,
 )
 from ..nulls.initial import Weighting
-from ..nulls.models import NULL_MODELS, Situation, Weights
+from ..nulls.models import NULL_MODELS, DenseWeights, Situation
 from ..stats.level import ALPHA
 from ..window import Window, choose_window
 from .estimates import estimates
-from .intervals import SEEDS, STEPS, Method, estimate, paper_numbers
+from .intervals import LEAST_SEEDS, LEAST_STEPS, Method, estimate, paper_numbers
 from .linearity import Linearity, linearity
 from .remarks import remarks
 from .result import Spectrum
 from .verdicts import Rule, check_margin, judge, judge_as_paper
 
-_DEFAULTS = ("moderated", "count", "tost")  # method, weighting, rule
+_PLAIN = ("moderated", "count", "tost")  # method, weighting, rule
 
 
 def eigen(
@@ -55,7 +55,7 @@ def eigen(
     experiment : str or Counts, optional
         Any unique prefix of its id, or `resnet20/cifar10`; may be left out where the store holds
         one experiment. The id of a run gives the spectrum of that run alone; `published:NAME` one
-        of the literature, as it was printed. See `named.find`.
+        of the literature, as it was printed. See `named.look_up`.
     by : str, optional
         `layer`, `block` or `stage`; default `block`.
     window : (a, b), optional
@@ -76,10 +76,10 @@ def eigen(
     UsageError
         The experiment, the grouping, the window, the method or the weighting is not to be had.
     """
-    _check(method, weighting, rule, margin)
-    found = find(store, experiment)
+    _check_choices(method, weighting, rule, margin)
+    found = look_up(store, experiment)
     if isinstance(found, PublishedSpectrum):
-        asked = margin is not None or (method, weighting, rule) != _DEFAULTS
+        asked = margin is not None or (method, weighting, rule) != _PLAIN
         return _as_printed(found, by, window, asked)
     counts = counts_of(store, found, by or "block", "a spectrum")
     return _spectrum(
@@ -107,7 +107,7 @@ def _spectrum(
     weighting: Weighting,
     rule: Rule,
     margin: float | None,
-    dense: Callable[[str], Weights],
+    dense: Callable[[str], DenseWeights],
 ) -> Spectrum:
     counts = chosen.counts
     _check_size(chosen, method)
@@ -123,8 +123,8 @@ def _spectrum(
         if rule == "paper"
         else judge(interval, counts.exempt, margin)
     )
-    boot = _beside(pruned, method)
-    nulls = _nulls(chosen, found.y[0], dense) if of_counts else _no_nulls(chosen)
+    boot = _hierarchical_ends(pruned, method)
+    nulls = _nulls_beside(chosen, found.y[0], dense) if of_counts else _no_nulls(chosen)
     linear = _linearity(weights, counts.exempt)
     # The geometric mean is the estimate, whichever interval stands beside it.
     return Spectrum(
@@ -166,7 +166,7 @@ def _spectrum(
     )
 
 
-def _check(method: str, weighting: str, rule: str, margin: float | None) -> None:
+def _check_choices(method: str, weighting: str, rule: str, margin: float | None) -> None:
     choose("method", method, get_args(Method))
     choose("weighting", weighting, get_args(Weighting))
     choose("rule", rule, get_args(Rule))
@@ -177,7 +177,7 @@ def _check(method: str, weighting: str, rule: str, margin: float | None) -> None
 
 def _check_size(chosen: Window, method: Method) -> None:
     label, seeds, steps = chosen.counts.label, len(chosen.runs), chosen.steps
-    needed, least = SEEDS.get(method, 1), STEPS.get(method, 1)
+    needed, least = LEAST_SEEDS.get(method, 1), LEAST_STEPS.get(method, 1)
     if seeds < needed:
         raise UsageError(
             f"{label}: method {method} needs {needed} seeds and there "
@@ -210,7 +210,7 @@ def _magnitudes(chosen: Window) -> Floats:
     return found
 
 
-def _beside(pruned: Floats, method: Method) -> tuple[Floats, Floats]:
+def _hierarchical_ends(pruned: Floats, method: Method) -> tuple[Floats, Floats]:
     """Return the hierarchical bootstrap's ends, beside the default from three seeds on."""
     if method != "moderated" or len(pruned) < 3:
         nothing = np.full(pruned.shape[-1], np.nan)
@@ -242,13 +242,15 @@ def _no_nulls(chosen: Window) -> _Nulls:
     return _Nulls(missing_null(chosen), np.nan, nothing, nothing, (note,))
 
 
-def _nulls(chosen: Window, y: Floats, dense: Callable[[str], Weights]) -> _Nulls:
+def _nulls_beside(chosen: Window, y: Floats, dense: Callable[[str], DenseWeights]) -> _Nulls:
     at, counts = Situation(chosen, dense), chosen.counts
     try:
         initial, notes = initial_null(chosen, y)
     except RgtoolError as error:
         note = f"no null is shown: {error}"
-        return _Nulls(missing_null(chosen), np.nan, _static(at, y), at.random_sd, (note,))
+        return _Nulls(
+            missing_null(chosen), np.nan, _static_eigenvalue(at, y), at.random_sd, (note,)
+        )
     dead = initial.dead(counts.names)
     if dead:
         notes += (
@@ -261,10 +263,10 @@ def _nulls(chosen: Window, y: Floats, dense: Callable[[str], Weights]) -> _Nulls
         notes += (f"the spectrum {words} that of its initial scales (p {p:.2g})",)
     elif len(y) > 1 and chosen.open.sum() > 1 and not dead:
         notes += (why,)
-    return _Nulls(initial, p, _static(at, y), at.random_sd, notes)
+    return _Nulls(initial, p, _static_eigenvalue(at, y), at.random_sd, notes)
 
 
-def _static(at: Situation, y: Floats) -> Floats:
+def _static_eigenvalue(at: Situation, y: Floats) -> Floats:
     """Return the eigenvalues of N2, NaN where runs keep no dense weights; `nulls_of` says why."""
     try:
         kept, _ = NULL_MODELS["static"](at)

@@ -143,7 +143,7 @@ def forecast(
     store : Store or path, optional
         Where the records are.
     experiment : str or Counts, optional
-        An experiment or a run, see `named.find`.
+        An experiment or a run, see `named.look_up`.
     by : str
         `layer`, `block` or `stage`.
     window : (a, b), optional
@@ -225,7 +225,7 @@ def flow_levels(kept: ArrayLike, log_strength: ArrayLike, log_rho: float, exempt
     out = np.where((now <= 1) & ~exempt, 0.0, np.inf)
     for step in range(int(np.log(max(network.max(), 1.0)) / -log_rho) + 1):
         target = np.maximum(network * np.exp(log_rho * (step + 1)) - fixed, 0.0)
-        following = np.where(target[..., None] > 1, _shared(target, now * strength, now), now)
+        following = np.where(target[..., None] > 1, _divided(target, now * strength, now), now)
         with np.errstate(divide="ignore", invalid="ignore"):
             part = np.log(now) / (np.log(now) - np.log(following))
         out = np.where((following <= 1) & np.isinf(out) & ~exempt, step + part, out)
@@ -233,7 +233,7 @@ def flow_levels(kept: ArrayLike, log_strength: ArrayLike, log_rho: float, exempt
     return out
 
 
-def _shared(target: Floats, wanted: Floats, most: Floats) -> Floats:
+def _divided(target: Floats, wanted: Floats, most: Floats) -> Floats:
     """Divide weights in proportion to `wanted`, no group getting more than `most`."""
     full = np.zeros(wanted.shape, bool)
     while True:
@@ -302,7 +302,7 @@ def _forecast(
         observed=seen[pruned],
         outlook=tuple(outlook[pruned].tolist()),
         end=end,
-        notes=tuple(_notes(chosen, spectrum, level, outlook, steady - seen)),
+        notes=tuple(_forecast_notes(chosen, spectrum, level, outlook, steady - seen)),
     )
 
 
@@ -319,7 +319,7 @@ def _observed(chosen: Window) -> Floats:
     return np.asarray(first.mean(axis=0))
 
 
-def _notes(
+def _forecast_notes(
     chosen: Window,
     spectrum: Spectrum,
     level: Floats,

@@ -19,14 +19,19 @@ from ..stats.moderation import moderate, seed_variance, shrunk_correlation
 from .bootstrap import WEIGHTS
 
 Method = Literal["moderated", "hierarchical", "cluster", "block", "iid", "t", "paper"]
-Scope = Literal["population", "this run"]
+IntervalScope = Literal["population", "this run"]
 CONFIDENCE = 0.95
 # Below, noise lies in the levels and not in the steps: neighbouring ratios share an error of
 # opposite sign, and their variance says little about that of their sum.
 LEVEL_NOISE = -0.25
-SEEDS: dict[str, int] = {"hierarchical": 3, "cluster": 2, "t": 2}  # that a method needs
-STEPS: dict[str, int] = {"iid": 3, "block": 3}  # resamples of one or two steps know no scatter
-SMALL = 2500  # weights below which the sampling of one step alone moves an eigenvalue by over 1 %
+LEAST_SEEDS: dict[str, int] = {"hierarchical": 3, "cluster": 2, "t": 2}  # that a method needs
+LEAST_STEPS: dict[str, int] = {
+    "iid": 3,
+    "block": 3,
+}  # resamples of one or two steps know no scatter
+FEW_WEIGHTS = (
+    2500  # weights below which the sampling of one step alone moves an eigenvalue by over 1 %
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +57,7 @@ class Interval:
     """
 
     method: Method
-    scope: Scope
+    scope: IntervalScope
     centre: Floats
     low: Floats
     high: Floats
@@ -139,7 +144,7 @@ def estimate_all(
         As for `estimate`.
     """
     for what, found, least in zip(
-        ("seeds", "steps"), steps.shape[1:], (SEEDS, STEPS), strict=False
+        ("seeds", "steps"), steps.shape[1:], (LEAST_SEEDS, LEAST_STEPS), strict=False
     ):
         if found < least.get(method, 1):
             raise ValueError(f"method {method} needs {least[method]} {what}, not {found}")
@@ -148,7 +153,7 @@ def estimate_all(
     if method == "moderated":
         return [_one_run(one, confidence) for one in steps]
     if method == "paper":
-        return [_paper(one) for one in steps]
+        return [_paper_interval(one) for one in steps]
     if method == "t":
         return [_student(one, confidence) for one in steps]
     return [_bootstrap(one, method, confidence, draws, np.random.default_rng(rng)) for one in steps]
@@ -219,7 +224,7 @@ def _one_run(data: Floats, confidence: float) -> Interval:
     )
 
 
-def _paper(data: Floats) -> Interval:
+def _paper_interval(data: Floats) -> Interval:
     ratios = np.exp(data)
     mean, spread = paper_numbers(ratios)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -293,14 +298,14 @@ def sampling_variance(kept: ArrayLike, exempt: ArrayLike) -> Floats:
     Returns
     -------
     array, shape (..., G)
-        0 for groups that keep `SMALL` weights or more, and for exempt ones.
+        0 for groups that keep `FEW_WEIGHTS` weights or more, and for exempt ones.
     """
     counts = np.asarray(kept, np.float64)
     steps = counts.shape[-2] - 1
     mean, network = counts.mean(axis=-3), counts.sum(axis=-1).mean(axis=-2)
     lost = np.clip(1 - network[..., 1:] / network[..., :-1], 0, 1 - 1e-9)
     per_step = (lost / (1 - lost))[..., None] / np.maximum(mean[..., :-1, :], 1)
-    small = (mean[..., -1, :] < SMALL) & ~np.asarray(exempt, np.bool_)
+    small = (mean[..., -1, :] < FEW_WEIGHTS) & ~np.asarray(exempt, np.bool_)
     return np.where(small, per_step.sum(axis=-2) / steps**2, 0.0)
 
 
@@ -325,7 +330,7 @@ def _bootstrap(
     low, high, *inner = np.quantile(means, [tail, 1 - tail, 0.05, 0.95], axis=0)
     centre = data.mean(axis=(0, 1))
     nothing = np.full_like(centre, np.nan)
-    scope: Scope = "population" if method in ("hierarchical", "cluster") else "this run"
+    scope: IntervalScope = "population" if method in ("hierarchical", "cluster") else "this run"
     ends = (inner[0], inner[1])
     return Interval(method, scope, centre, low, high, nothing, np.nan, seeds, ends)
 

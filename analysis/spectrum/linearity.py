@@ -12,12 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import Floats, Integers
+from ..arrays import AT_ONCE, Floats, Integers
 from ..stats.level import ALPHA, holm, t_quantile
 from ..stats.moderation import moderate, seed_variance
 from .intervals import detrended
-
-_CHUNK = 4_000_000  # numbers drawn at once, 32 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +152,7 @@ def change_point(
     # known, the scatter of a few steps would call a change in up to 70 % of steady flows.
     variance = squares / free + extra
     generator, larger = np.random.default_rng(rng), 0
-    chunk = max(1, _CHUNK // mean.size)
+    chunk = max(1, AT_ONCE // mean.size)
     for first in range(0, draws, chunk):
         size = min(chunk, draws - first)
         noise = np.sqrt(variance / seeds) * generator.standard_normal((size, length, groups))

@@ -17,7 +17,7 @@ from ...schemas.errors import RgtoolError
 from ...store import Store
 from ...store.counts import Counts
 from ..arrays import Floats
-from ..named import Named, Stored, StoreLike, find, open_store, unsuited
+from ..named import Named, Stored, StoreLike, look_up, open_store, unsuited
 from ..nulls.beside import Null, missing_null, set_beside
 from ..nulls.initial import INITIALISERS
 from ..nulls.untrained import null_groups
@@ -29,7 +29,7 @@ from .verdicts import check_margin, judge
 if TYPE_CHECKING:
     import polars as pl
 
-_CHUNK = 250  # experiments in memory at once
+_BATCH = 250  # experiments in memory at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ def spectra(
     store : Store or path, optional
         Where the records are. Compacted ones are read quickly.
     experiments : sequence of str, optional
-        Names of experiments, see `named.find`; by default all of the store.
+        Names of experiments, see `named.look_up`; by default all of the store.
     by : str
         `layer`, `block` or `stage`.
     window : (a, b), optional
@@ -106,20 +106,20 @@ def spectra(
     problems: dict[str, str] = {}
     parts: list[dict[str, Any]] = []
     done = 0
-    for batch in _batches(store.counts_of(names, by, chunk=_CHUNK), window, problems):
+    for batch in _gathered(store.counts_of(names, by, chunk=_BATCH), window, problems):
         parts.append(_columns(batch, margin))
         done += len(batch)
-    return Spectra(by, done, problems, _joined(parts))
+    return Spectra(by, done, problems, _one_frame(parts))
 
 
 def _id(store: Store, name: Named) -> str:
-    found = find(store, name)
+    found = look_up(store, name)
     if not isinstance(found, Stored) or found.run_id is not None:
         raise unsuited(found, "many spectra at once are those of experiments of the store")
     return found.experiment_id
 
 
-def _alike(window: Window) -> tuple[Any, ...]:
+def _batch_key(window: Window) -> tuple[Any, ...]:
     """Return what experiments of one batch have in common."""
     counts = window.counts
     recipe = counts.recipe
@@ -130,7 +130,7 @@ def _alike(window: Window) -> tuple[Any, ...]:
     return (*shape, counts.names, counts.layers, counts.exempt_layers, *nulls, own)
 
 
-def _batches(
+def _gathered(
     found: Iterable[tuple[str, Counts | RgtoolError]],
     window: tuple[int, int] | None,
     problems: dict[str, str],
@@ -145,10 +145,10 @@ def _batches(
         except RgtoolError as error:
             problems[name] = str(error)
             continue
-        key = _alike(chosen)
+        key = _batch_key(chosen)
         batch = waiting.setdefault(key, [])
         batch.append(chosen)
-        if len(batch) == _CHUNK:
+        if len(batch) == _BATCH:
             yield waiting.pop(key)
     yield from waiting.values()
 
@@ -158,11 +158,11 @@ def _columns(batch: list[Window], margin: float | None) -> dict[str, Any]:
     first = batch[0].counts
     exempt, groups = first.exempt, len(first.names)
     found = estimates(np.stack([window.kept for window in batch]), exempt)
-    nulls = _nulls(batch, found.y)
+    nulls = _initial_nulls(batch, found.y)
     judged = [judge(one, exempt, margin) for one in found.intervals]
     null_exponent = np.array([one.exponent for one in nulls])
     columns: dict[str, Any] = {
-        name: np.repeat(values, groups) for name, values in _about(batch).items()
+        name: np.repeat(values, groups) for name, values in _identity(batch).items()
     }
     return columns | {
         "name": np.tile(np.array(first.names), len(batch)),
@@ -186,7 +186,7 @@ def _columns(batch: list[Window], margin: float | None) -> dict[str, Any]:
     }
 
 
-def _about(batch: list[Window]) -> dict[str, Any]:
+def _identity(batch: list[Window]) -> dict[str, Any]:
     """Return what the rows of an experiment repeat."""
     return {
         "experiment_id": np.array([window.counts.experiment_id for window in batch]),
@@ -198,7 +198,7 @@ def _about(batch: list[Window]) -> dict[str, Any]:
     }
 
 
-def _nulls(batch: list[Window], y: Floats) -> list[Null]:
+def _initial_nulls(batch: list[Window], y: Floats) -> list[Null]:
     """Set N1 beside the exponents (E, S, G) of a batch; NaN where it is not to be had."""
     first = batch[0]
     network = np.stack([window.network[:, [0, -1]] for window in batch])
@@ -210,12 +210,16 @@ def _nulls(batch: list[Window], y: Floats) -> list[Null]:
         if len(batch) == 1:
             return [missing_null(first)]
         # One of them may be what has no null.
-        return [null for i in range(len(batch)) for null in _nulls(batch[i : i + 1], y[i : i + 1])]
+        return [
+            null
+            for i in range(len(batch))
+            for null in _initial_nulls(batch[i : i + 1], y[i : i + 1])
+        ]
     expected = expected.reshape(*network.shape, -1)
     return [set_beside("initial", *one) for one in zip(expected, y, batch, strict=True)]
 
 
-def _joined(parts: list[dict[str, Any]]) -> pl.DataFrame:
+def _one_frame(parts: list[dict[str, Any]]) -> pl.DataFrame:
     import polars as pl
 
     if not parts:

@@ -74,7 +74,7 @@ def measured_noise(store: StoreLike, experiment: Named, by: str = "block") -> Sp
     Parameters
     ----------
     store, experiment
-        As for `named.find`.
+        As for `named.look_up`.
     by : str
         `layer`, `block` or `stage`.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...schemas.errors import UsageError
-from ..arrays import Bools, Floats
+from ..arrays import AT_ONCE, Bools, Floats
 from ..named import Named, StoreLike
 from ..result import Result, frame, number
 from ..stats.moderation import moderate, trigamma_inverse
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 SEEDS = (2, 3, 4, 5, 6, 8, 10)
 LEVELS = (6, 8, 12, 16, 20)
 SEED_SD, STEP_SD = 0.006, 0.0144
-_CHUNK = 4_000_000  # numbers drawn at once, 32 MB
 _QUANTILES = (np.arange(200) + 0.5) / 200
 
 
@@ -192,7 +191,7 @@ def power(
     between = noise.seed_sd if seed_sd is None else seed_sd
     within = noise.step_sd if step_sd is None else step_sd
     number_of = noise.groups if groups is None else groups
-    _check(eigenvalue, between, within, number_of, alpha, power, simulations)
+    _check_values(eigenvalue, between, within, number_of, alpha, power, simulations)
     _check_designs(seeds, levels)
     draw = np.random.default_rng(rng)
     analytic, simulated = np.empty((2, len(seeds), len(levels)))
@@ -219,7 +218,7 @@ def power(
         analytic=analytic,
         simulated=simulated,
         simulations=simulations,
-        notes=(*noise.notes, *_notes(simulations, holm)),
+        notes=(*noise.notes, *_power_notes(simulations, holm)),
     )
 
 
@@ -294,7 +293,7 @@ def simulated_power(
         Source of randomness, or its seed.
     """
     generator = np.random.default_rng(rng)
-    chunk = max(1, _CHUNK // (seeds * groups))
+    chunk = max(1, AT_ONCE // (seeds * groups))
     found = 0
     for first in range(0, simulations, chunk):
         draws = generator.standard_normal((min(chunk, simulations - first), seeds, groups))
@@ -325,7 +324,7 @@ def _noise(store: StoreLike, like: Named, by: str) -> SpectrumNoise:
     return measured_noise(store, like, by)
 
 
-def _check(
+def _check_values(
     eigenvalue: float,
     seed_sd: float,
     step_sd: float,
@@ -365,7 +364,7 @@ def _check_designs(seeds: Sequence[int], levels: Sequence[int]) -> None:
         )
 
 
-def _notes(simulations: int, holm: bool) -> tuple[str, ...]:
+def _power_notes(simulations: int, holm: bool) -> tuple[str, ...]:
     notes = [
         f"cells: analytic/simulated ({simulations} experiments, error up to "
         f"{0.5 / math.sqrt(simulations):.3f}); at two seeds trust the simulation",

@@ -11,7 +11,7 @@ from ..arrays import Bools, Floats
 from ..stats.level import ALPHA
 from ..stats.moderation import moderate, seed_variance
 from ..window import Window
-from .intervals import SMALL, Interval
+from .intervals import FEW_WEIGHTS, Interval
 from .linearity import Linearity, change_point, odd_first_step
 from .verdicts import Judgement
 
@@ -49,7 +49,7 @@ def remarks(
         *_alike(counts, pruned, found),
         *_small(chosen, found),
         *_scatter(counts, pruned, found),
-        *_both(counts, judgement),
+        *_twice_certain(counts, judgement),
         *_growth(chosen, pruned, judgement, linear),
     ]
 
@@ -120,7 +120,7 @@ def _alike(counts: Counts, pruned: Floats, found: Interval) -> list[str]:
     if found.seeds < 2 or found.method not in ("moderated", "t") or (~counts.exempt).sum() < 2:
         return []
     alike = seed_variance(pruned.mean(axis=1)) == 0
-    names = _listed(counts, alike)
+    names = _some_names(counts, alike)
     if not names:
         return []
     known = (
@@ -133,14 +133,14 @@ def _alike(counts: Counts, pruned: Floats, found: Interval) -> list[str]:
 
 def _small(chosen: Window, found: Interval) -> list[str]:
     last = chosen.kept[:, -1].mean(axis=0)
-    names = _listed(chosen.counts, (last < SMALL) & chosen.open)
+    names = _some_names(chosen.counts, (last < FEW_WEIGHTS) & chosen.open)
     if not names:
         return []
     seeds = found.method == "moderated" and found.seeds > 1
     added = "; that is added to the least variance that intervals have" if seeds else ""
     return [
-        f"{names}: fewer than {SMALL} weights at level {chosen.end}, so one step's eigenvalue "
-        f"moves by over 1 % by chance alone{added}"
+        f"{names}: fewer than {FEW_WEIGHTS} weights at level {chosen.end}, so one step's "
+        f"eigenvalue moves by over 1 % by chance alone{added}"
     ]
 
 
@@ -157,7 +157,7 @@ def _scatter(counts: Counts, pruned: Floats, found: Interval) -> list[str]:
         return []
     with np.errstate(invalid="ignore"):
         wild = fdtrc(found.seeds - 1, df, variances / prior) < 0.01
-    names = _listed(counts, wild & ~counts.exempt)
+    names = _some_names(counts, wild & ~counts.exempt)
     if not names:
         return []
     return [
@@ -166,7 +166,7 @@ def _scatter(counts: Counts, pruned: Floats, found: Interval) -> list[str]:
     ]
 
 
-def _both(counts: Counts, judgement: Judgement) -> list[str]:
+def _twice_certain(counts: Counts, judgement: Judgement) -> list[str]:
     both = [
         name
         for name, verdict, within in zip(
@@ -209,7 +209,7 @@ def _growth(
             f"{', '.join(wide)}: standard deviation over levels of 5 % or more, no eigenfunction "
             "by the paper's own criterion (App. B)"
         )
-    return notes + _first_step(chosen, names) + _change(chosen)
+    return notes + _odd_first_step(chosen, names) + _change(chosen)
 
 
 def _marginally(names: list[str], verdict: NDArray[np.str_], linear: Linearity) -> list[str]:
@@ -223,7 +223,7 @@ def _marginally(names: list[str], verdict: NDArray[np.str_], linear: Linearity) 
     ]
 
 
-def _first_step(chosen: Window, names: list[str]) -> list[str]:
+def _odd_first_step(chosen: Window, names: list[str]) -> list[str]:
     counts, start = chosen.counts, chosen.start
     if start > 1 or not counts.recorded[chosen.runs, 0].all() or chosen.end < 3:
         return []
@@ -259,6 +259,6 @@ def _clr(kept: NDArray[np.generic]) -> Floats:
     return flow.clr(flow.shares(kept))
 
 
-def _listed(counts: Counts, flags: Bools) -> str:
+def _some_names(counts: Counts, flags: Bools) -> str:
     names = [name for name, flag in zip(counts.names, flags, strict=True) if flag]
     return ", ".join(names[:6]) + (" ..." if len(names) > 6 else "")

@@ -12,7 +12,7 @@ from ..arrays import Bools, Floats, Integers
 from ..nulls.initial import Weighting
 from ..result import Result, frame, interval, number
 from . import intervals
-from .intervals import Interval, Method, Scope
+from .intervals import Interval, IntervalScope, Method
 from .linearity import Linearity
 from .verdicts import Judgement, Verdict
 
@@ -132,7 +132,7 @@ class Spectrum(Result):
         return self.interval.method
 
     @property
-    def scope(self) -> Scope:
+    def scope(self) -> IntervalScope:
         """What the intervals cover: the `population` of seeds, or `this run`."""
         return self.interval.scope
 

@@ -105,13 +105,13 @@ def judge(interval: Interval, exempt: ArrayLike, margin: float | None = None) ->
     certain = interval.method != "paper"  # a spread certifies nothing
     within = certain & ~left & (inner_low > -width) & (inner_high < width)
     verdict = tuple(
-        "exempt" if e else _name(float(a), float(b), bool(w))
+        "exempt" if e else _verdict_of(float(a), float(b), bool(w))
         for e, a, b, w in zip(left, low, high, within, strict=True)
     )
     return Judgement(verdict, (low > width) | (high < -width), within, p, width)
 
 
-def _name(low: float, high: float, within: bool) -> Verdict:
+def _verdict_of(low: float, high: float, within: bool) -> Verdict:
     if low > 0:
         return "relevant"
     if high < 0:
@@ -134,14 +134,14 @@ def judge_as_paper(mean: ArrayLike, spread: ArrayLike, exempt: ArrayLike) -> Jud
     """
     left = np.asarray(exempt, np.bool_)
     verdict: tuple[Verdict, ...] = tuple(
-        "exempt" if e else _paper(float(m), float(s))
+        "exempt" if e else _paper_verdict(float(m), float(s))
         for m, s, e in zip(np.asarray(mean), np.asarray(spread), left, strict=True)
     )
     nothing = np.zeros(len(left), np.bool_)
     return Judgement(verdict, nothing, nothing, np.full(len(left), np.nan), np.nan)
 
 
-def _paper(mean: float, spread: float) -> Verdict:
+def _paper_verdict(mean: float, spread: float) -> Verdict:
     if not np.isfinite(spread):
         return "indeterminate"
     if abs(mean - 1) <= spread + 1e-12:  # printed 1.01 +- .01 lies on the edge, not beyond

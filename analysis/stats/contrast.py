@@ -16,11 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import Floats
+from ..arrays import AT_ONCE, Floats
 from .moderation import Moderated, moderate, shrunk_correlation
 
 DRAWS = 9999
-_CHUNK = 4_000_000  # numbers drawn at once, 32 MB
 FLOOR = 1e-6  # of the mean variance: a group whose seeds agree by chance has a logarithm then
 
 
@@ -207,7 +206,7 @@ def null_draws(rows: Floats, variance: Floats, rng: np.random.Generator, draws: 
     # it is continuous: the last bit of the data cannot change all draws.
     values, vectors = np.linalg.eigh(shrunk_correlation(rows))
     root = np.sqrt(variance)[:, None] * (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    chunk = max(1, _CHUNK // ((df + 1) * variance.size))
+    chunk = max(1, AT_ONCE // ((df + 1) * variance.size))
     parts = []
     for first in range(0, draws, chunk):
         size = (min(chunk, draws - first), df + 1, variance.size)
