@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..analysis.spectrum.intervals import Method
     from ..analysis.spectrum.result import Spectrum
     from ..analysis.spectrum.verdicts import Rule
-    from ..store import Store
+    from ..store import PublishedSpectrum, Store
 
 _SHOWN = (
     "name",
@@ -89,7 +89,7 @@ def eigen(
 
     Example: rgtool eigen resnet20/cifar10 --by stage
     """
-    from ..store import PublishedSpectrum, Store
+    from ..store import Store
 
     opened, levels = Store(store), read_window(window)
     if all_ or nulls:
@@ -102,18 +102,17 @@ def eigen(
     else:
         from ..analysis.spectrum.eigen import eigen as compute
 
-        found = compute(
-            opened,
-            experiment,
-            by=by,
-            window=levels,
-            method=cast("Method", method),
-            weighting=cast("Weighting", weighting),
-            rule=cast("Rule", rule),
-            margin=margin,
-        )
-        table = (
-            printed_table(found) if isinstance(found, PublishedSpectrum) else spectrum_table(found)
+        table = spectrum_table(
+            compute(
+                opened,
+                experiment,
+                by=by,
+                window=levels,
+                method=cast("Method", method),
+                weighting=cast("Weighting", weighting),
+                rule=cast("Rule", rule),
+                margin=margin,
+            )
         )
     warn_of(opened.problems)
     return table
@@ -183,8 +182,12 @@ def _nulls_table(
     )
 
 
-def spectrum_table(spectrum: Spectrum) -> Table:
-    """Return a spectrum as a table."""
+def spectrum_table(spectrum: Spectrum | PublishedSpectrum) -> Table:
+    """Return a spectrum as a table, one of the literature as it was printed."""
+    from ..store import PublishedSpectrum
+
+    if isinstance(spectrum, PublishedSpectrum):
+        return printed_table(spectrum)
     frame = spectrum.to_frame()
     maybe = ("low", "high", "boot_low", "boot_high", "static_eigenvalue")
     empty = {name for name in maybe if frame[name].null_count() == len(frame)}

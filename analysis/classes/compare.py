@@ -184,9 +184,9 @@ def compare(
         An experiment gives no spectrum, or there are too few seeds.
     """
     found = [look_up(store, name) for name in (a, b)]
-    for one in found:
-        if isinstance(one, PublishedSpectrum):
-            raise unsuited(one, "a comparison needs seeds and masks")
+    for meant in found:
+        if isinstance(meant, PublishedSpectrum):
+            raise unsuited(meant, "a comparison needs seeds and masks")
     (one, other), grouping, notes = gather(store, found, by)
     check_groups(one, other)
     (theta_a, theta_b), about = scaled_theta([one, other])

@@ -206,7 +206,6 @@ def of_counts(counts: Counts, window: tuple[int, int] | None = None) -> NormalBl
         empty = ((early == 0) & counts.recorded[:, : early.shape[1], None]).any(axis=1)
         _check_alive(np.where(empty.any(axis=0), 0.0, 1.0), counts.names, counts.label)
     spectrum = eigen(None, counts, window=window)
-    assert isinstance(spectrum, Spectrum)  # of counts
     _check_alive(spectrum.eigenvalue, spectrum.names, counts.label)
     scale = _scale(counts, spectrum)
     theta = _stages(scale * np.log(spectrum.eigenvalue), spectrum.names, stack, counts.label)

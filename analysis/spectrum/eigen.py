@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import get_args
+from typing import get_args, overload
 
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError, choose
+from ...store.counts import Counts
 from ...store.literature import PublishedSpectrum
 from .. import flow
 from ..arrays import Bools, Floats
@@ -33,6 +34,34 @@ from .result import Spectrum
 from .verdicts import Rule, check_margin, judge, judge_as_paper
 
 _PLAIN = ("moderated", "count", "tost")  # method, weighting, rule
+
+
+@overload
+def eigen(
+    store: StoreLike,
+    experiment: Counts,
+    *,
+    by: str | None = ...,
+    window: tuple[int, int] | None = ...,
+    method: Method = ...,
+    weighting: Weighting = ...,
+    rule: Rule = ...,
+    margin: float | None = ...,
+) -> Spectrum: ...
+
+
+@overload
+def eigen(
+    store: StoreLike = ...,
+    experiment: Named = ...,
+    *,
+    by: str | None = ...,
+    window: tuple[int, int] | None = ...,
+    method: Method = ...,
+    weighting: Weighting = ...,
+    rule: Rule = ...,
+    margin: float | None = ...,
+) -> Spectrum | PublishedSpectrum: ...
 
 
 def eigen(

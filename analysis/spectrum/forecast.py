@@ -164,7 +164,6 @@ def forecast(
     if counts.exempt.all():
         raise RgtoolError(f"{counts.label}: all groups are exempt from pruning, none collapses")
     spectrum = eigen(store, counts, window=window)
-    assert isinstance(spectrum, Spectrum)  # of counts
     return _forecast(choose_window(counts, window), spectrum, draws, rng)
 
 
