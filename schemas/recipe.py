@@ -14,7 +14,6 @@ from .errors import UsageError, choose, did_you_mean
 from .steps import Step
 
 Rounding = Literal["exact", "openlth", "round"]
-Scope = Literal["global", "layerwise"]
 Control = Literal["none", "reinit"]
 
 CHOICES: dict[str, tuple[str, ...]] = {

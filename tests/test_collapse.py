@@ -18,7 +18,7 @@ from stores import write_run
 import rgtool
 from rgtool.analysis.collapse.estimate import collapse
 from rgtool.analysis.collapse.fit import best_collapse
-from rgtool.analysis.collapse.joint_law import log_error
+from rgtool.analysis.collapse.joint_law import joint_log_error
 from rgtool.analysis.collapse.quality import Curves, critical, curves_of, quality, shift
 from rgtool.analysis.collapse.result import Collapse
 from rgtool.analysis.curves.curve import ASSUMED_SD, curve_of_file
@@ -222,13 +222,13 @@ def test_a_common_unit_of_width_changes_no_exponent() -> None:
 
 def test_the_law_has_its_plateaus_and_its_slope() -> None:
     dense, up, gamma, p = np.log(0.05), np.log(0.9), 0.5, -3.0
-    assert log_error(40.0, dense, up, gamma, p) == pytest.approx(dense)
-    assert log_error(-60.0, dense, up, gamma, p) == pytest.approx(up)
+    assert joint_log_error(40.0, dense, up, gamma, p) == pytest.approx(dense)
+    assert joint_log_error(-60.0, dense, up, gamma, p) == pytest.approx(up)
     # The form of the paper, with complex numbers.
     m = np.exp(1.3)
     ratio = np.exp((up - dense) / gamma) * np.exp(p)
     expected = np.exp(dense) * abs((m - 1j * ratio) / (m - 1j * np.exp(p))) ** gamma
-    assert np.exp(log_error(1.3, dense, up, gamma, p)) == pytest.approx(expected)
+    assert np.exp(joint_log_error(1.3, dense, up, gamma, p)) == pytest.approx(expected)
 
 
 def test_curves_that_do_not_fall_together_are_refused() -> None:

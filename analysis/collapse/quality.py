@@ -7,7 +7,7 @@ affine map and y by a factor. B sets of exponents are judged at once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -40,10 +40,6 @@ class Curves:
     def member(self) -> Integers:
         """The size of every point, shape (P,)."""
         return np.repeat(np.arange(len(self.size)), np.diff(self.start))
-
-    def with_y(self, y: Floats) -> Curves:
-        """Return the same with other values, shape (P,)."""
-        return replace(self, y=y)
 
 
 @dataclass(frozen=True, eq=False)
