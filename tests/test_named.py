@@ -66,7 +66,7 @@ def test_a_name_and_what_it_means_give_the_same(place: tuple[Path, str]) -> None
     counts = store.counts(first)
     assert rgtool.eigen(None, counts).summary() == rgtool.eigen(store, first).summary()
     assert rgtool.forecast(None, counts).summary() == rgtool.forecast(store, first).summary()
-    assert rgtool.nulls_of(None, counts).summary() == rgtool.nulls_of(store, first).summary()
+    assert rgtool.nulls_of(store, counts).summary() == rgtool.nulls_of(store, first).summary()
     assert rgtool.matching_density(None, counts) == rgtool.matching_density(store, first)
     alone = rgtool.eigen(store, f"{first}-s1")
     assert alone.summary() == rgtool.eigen(None, counts.select([1])).summary()

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...schemas.errors import RgtoolError
-from ...store.counts import Counts
+from ...schemas.blocks import Layer
+from ...schemas.errors import RgtoolError, StoreError
 from ...store.weights import layer_weights
 from .. import flow
 from ..arrays import Bools, Floats
-from ..named import Named, StoreLike, counts_of, open_store
+from ..named import Meaning, Named, Stored, StoreLike, counts_of, look_up, open_store
 from ..result import Result, frame, interval, number
 from ..stats.contrast import DRAWS
 from ..window import Window, choose_window
@@ -184,14 +184,27 @@ def nulls_of(
     UsageError
         The experiment, the grouping or the window is not to be had.
     """
-    counts = counts_of(store, experiment, by, "a comparison with null models")
-    chosen = choose_window(counts, window)
-    return nulls_beside(Situation(chosen, dense_weights(store, counts)), rng=rng, draws=draws)
+    found = look_up(store, experiment)
+    counts = counts_of(store, found, by, "a comparison with null models")
+    at = Situation(choose_window(counts, window), dense_weights(store, found, counts.layers))
+    return nulls_beside(at, rng=rng, draws=draws)
 
 
-def dense_weights(store: StoreLike, counts: Counts) -> Callable[[str], DenseWeights]:
-    """Return what reads the trained dense weights of a run: a flat array a layer."""
-    return lambda run: layer_weights(open_store(store), run, "dense", counts.layers)
+def dense_weights(
+    store: StoreLike, found: Meaning, layers: Sequence[Layer]
+) -> Callable[[str], DenseWeights]:
+    """Return what reads the trained dense weights of a run: a flat array a layer.
+
+    They lie in the store of what was found; those of counts in the store that is given, if one is.
+    """
+    place = found.store if isinstance(found, Stored) else store
+
+    def read(run: str) -> DenseWeights:
+        if place is None:
+            raise StoreError(f"no weights of run {run} are at hand: name their store")
+        return layer_weights(open_store(place), run, "dense", layers)
+
+    return read
 
 
 def nulls_beside(at: Situation, *, rng: np.random.Generator | int = 0, draws: int = DRAWS) -> Nulls:

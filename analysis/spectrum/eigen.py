@@ -111,9 +111,8 @@ def eigen(
         asked = margin is not None or (method, weighting, rule) != _PLAIN
         return _as_printed(found, by, window, asked)
     counts = counts_of(store, found, by or "block", "a spectrum")
-    return _spectrum(
-        choose_window(counts, window), method, weighting, rule, margin, dense_weights(store, counts)
-    )
+    dense = dense_weights(store, found, counts.layers)
+    return _spectrum(choose_window(counts, window), method, weighting, rule, margin, dense)
 
 
 def _as_printed(

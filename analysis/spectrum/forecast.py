@@ -163,7 +163,7 @@ def forecast(
     counts = counts_of(store, experiment, by, "a forecast")
     if counts.exempt.all():
         raise RgtoolError(f"{counts.label}: all groups are exempt from pruning, none collapses")
-    spectrum = eigen(store, counts, window=window)
+    spectrum = eigen(None, counts, window=window)
     return _forecast(choose_window(counts, window), spectrum, draws, rng)
 
 
