@@ -13,15 +13,8 @@ import rgtool
 from rgtool.cli import main
 from rgtool.runner import bench as bench_module
 from rgtool.runner import machine
-from rgtool.runner.bench import (
-    Bench,
-    Layout,
-    convolution_peak,
-    convolutions_speed,
-    measure,
-    moved_bytes,
-    training_flops,
-)
+from rgtool.runner.bench import Bench, Layout, measure
+from rgtool.runner.ceiling import convolution_peak, convolutions_speed, moved_bytes, training_flops
 from rgtool.runner.estimate import estimate
 from rgtool.runner.models import build
 from rgtool.runner.plan import Plan, plan

@@ -196,7 +196,7 @@ def test_simulations_in_parts_are_those_in_one_go(monkeypatch: pytest.MonkeyPatc
     from rgtool.analysis.spectrum import power as module
 
     whole = simulated_power(1.0, 3, 9, 0.05, simulations=200, rng=5)
-    monkeypatch.setattr("rgtool.analysis.spectrum.power._CHUNK", 3 * 9 * 7)
+    monkeypatch.setattr("rgtool.analysis.spectrum.power.AT_ONCE", 3 * 9 * 7)
     assert module.simulated_power(1.0, 3, 9, 0.05, simulations=200, rng=5) == whole
 
 

@@ -158,7 +158,7 @@ def test_two_groups_are_one_dimension():
 
 
 def test_draws_in_pieces_are_as_many(monkeypatch):
-    monkeypatch.setattr("rgtool.analysis.stats.contrast._CHUNK", 1000)
+    monkeypatch.setattr("rgtool.analysis.stats.contrast.AT_ONCE", 1000)
     rng = np.random.default_rng(11)
     found = same_class(seeds(rng, 3), seeds(rng, 3), rng, 777)
     assert found.p * 778 == pytest.approx(round(found.p * 778))

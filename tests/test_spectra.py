@@ -107,7 +107,7 @@ def test_batches_do_not_depend_on_how_many_are_read_at_once(
     from rgtool.analysis.spectrum import many as module
 
     whole = spectra(mixed, by="layer").to_frame()
-    monkeypatch.setattr(module, "_CHUNK", 2)
+    monkeypatch.setattr(module, "_BATCH", 2)
     parts = spectra(mixed, by="layer").to_frame()
     key = ["experiment_id", "name"]
     left, right = whole.sort(key), parts.sort(key)

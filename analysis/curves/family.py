@@ -15,7 +15,7 @@ from ...schemas.blocks import size_of
 from ...schemas.errors import RgtoolError, UsageError
 from ...store.counts import Counts
 from ..arrays import Floats
-from ..named import ErrorTable, Named, StoreLike, counts_of, look_up, open_store
+from ..named import Named, StoreLike, counts_of, is_table, look_up, open_store
 from .curve import ABOVE_CHANCE, PruningCurve, chance_of, curve_of_counts, make_curve
 from .table import (
     ErrorColumns,
@@ -112,20 +112,16 @@ def family_of(
     RgtoolError
         Two experiments have one size, or an experiment has no accuracies.
     """
-    store = open_store(store)
-    found = [look_up(store, name) for name in experiments]
-    tables = [one for one in found if isinstance(one, ErrorTable)]
-    if tables and len(found) > 1:
-        raise UsageError(
-            f"{tables[0].name} stands beside others: a file holds all sizes, give it alone"
-        )
-    if tables:
-        return family_of_table(tables[0].path, chance=chance)
+    files = [name for name in experiments if isinstance(name, str) and is_table(name)]
+    if files and len(experiments) > 1:
+        raise UsageError(f"{files[0]} stands beside others: a file holds all sizes, give it alone")
+    if files:
+        return family_of_table(files[0], chance=chance)
     if chance is not None:
         raise UsageError("--chance goes with a file: of an experiment the classes are known")
-    return _family_of_counts(
-        [counts_of(store, one, "layer", "a collapse") for one in dict.fromkeys(found)]
-    )
+    opened = open_store(store)
+    found = dict.fromkeys(look_up(opened, name) for name in experiments)
+    return _family_of_counts([counts_of(opened, one, "layer", "a collapse") for one in found])
 
 
 def _family_of_counts(experiments: Sequence[Counts]) -> Family:

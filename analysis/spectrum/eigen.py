@@ -8,6 +8,7 @@ from typing import get_args, overload
 
 import numpy as np
 
+from ...schemas.blocks import GROUPINGS
 from ...schemas.errors import RgtoolError, UsageError, choose
 from ...store.counts import Counts
 from ...store.literature import PublishedSpectrum
@@ -105,6 +106,8 @@ def eigen(
     UsageError
         The experiment, the grouping, the window, the method or the weighting is not to be had.
     """
+    if by is not None:
+        choose("grouping", by, GROUPINGS)
     _check_choices(method, weighting, rule, margin)
     found = look_up(store, experiment)
     if isinstance(found, PublishedSpectrum):
