@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rgtool.analysis.classes.predict import predict
     from rgtool.analysis.classes.semigroup import semigroup
     from rgtool.analysis.collapse.estimate import collapse
+    from rgtool.analysis.curves.matching import matching_density
     from rgtool.analysis.elastic.match import match
     from rgtool.analysis.elastic.match_all import match_all
     from rgtool.analysis.gamma.estimate import gamma
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
     from rgtool.analysis.spectrum.forecast import forecast
     from rgtool.analysis.spectrum.many import spectra
     from rgtool.analysis.spectrum.power import power
+    from rgtool.runner.bench import bench
     from rgtool.runner.experiment import run
+    from rgtool.runner.launch import Launch
+    from rgtool.runner.plan import plan
     from rgtool.runner.recipes import recipe
     from rgtool.schemas.errors import RgtoolError
     from rgtool.schemas.recipe import Recipe
@@ -37,10 +41,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Launch": "rgtool.runner.launch",
     "Recipe": "rgtool.schemas.recipe",
     "RgtoolError": "rgtool.schemas.errors",
     "Store": "rgtool.store",
     "against_published": "rgtool.analysis.classes.against",
+    "bench": "rgtool.runner.bench",
     "classify": "rgtool.analysis.classes.classify",
     "collapse": "rgtool.analysis.collapse.estimate",
     "compare": "rgtool.analysis.classes.compare",
@@ -48,9 +54,11 @@ _HOMES = {
     "forecast": "rgtool.analysis.spectrum.forecast",
     "match": "rgtool.analysis.elastic.match",
     "match_all": "rgtool.analysis.elastic.match_all",
+    "matching_density": "rgtool.analysis.curves.matching",
     "gamma": "rgtool.analysis.gamma.estimate",
     "null": "rgtool.analysis.nulls.untrained",
     "nulls_of": "rgtool.analysis.nulls.beside",
+    "plan": "rgtool.runner.plan",
     "plot": "rgtool.analysis.plots.figures",
     "power": "rgtool.analysis.spectrum.power",
     "predict": "rgtool.analysis.classes.predict",
@@ -64,10 +72,12 @@ _HOMES = {
 }
 
 __all__ = [
+    "Launch",
     "Recipe",
     "RgtoolError",
     "Store",
     "against_published",
+    "bench",
     "classify",
     "collapse",
     "compare",
@@ -75,9 +85,11 @@ __all__ = [
     "forecast",
     "match",
     "match_all",
+    "matching_density",
     "gamma",
     "null",
     "nulls_of",
+    "plan",
     "plot",
     "power",
     "predict",

@@ -12,9 +12,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from .arrays import Floats, Integers
+
 UNIT = math.log(1 / 0.8)  # theta of a step that prunes 20 % is y times this
 
 
@@ -74,7 +75,7 @@ def window_log_eigenvalues(kept: ArrayLike, start: int, end: int) -> Floats:
     ValueError
         The window holds no step or reaches past the last level.
     """
-    counts = _window(kept, start, end)
+    counts = _ends_of(kept, start, end)
     return log_eigenvalues(counts)[..., 0, :] / (end - start)
 
 
@@ -83,7 +84,7 @@ def window_exponents(kept: ArrayLike, start: int, end: int) -> Floats:
 
     Unlike eigenvalues, exponents compare across sources that prune at different rates.
     """
-    return exponents(_window(kept, start, end))[..., 0, :]
+    return exponents(_ends_of(kept, start, end))[..., 0, :]
 
 
 def clr(share: ArrayLike) -> Floats:
@@ -96,7 +97,7 @@ def clr(share: ArrayLike) -> Floats:
     return centred
 
 
-def group_index(groups: Sequence[str | None], names: Sequence[str]) -> NDArray[np.int64]:
+def group_index(groups: Sequence[str | None], names: Sequence[str]) -> Integers:
     """Return the position in `names` of every layer's group: shape (L,).
 
     Raises
@@ -111,13 +112,13 @@ def group_index(groups: Sequence[str | None], names: Sequence[str]) -> NDArray[n
     return np.array([position[str(group)] for group in groups], np.int64)
 
 
-def group_sums(values: ArrayLike, index: NDArray[np.int64], groups: int) -> Floats:
+def group_sums(values: ArrayLike, index: Integers, groups: int) -> Floats:
     """Sum values of layers, shape (..., L), within groups: shape (..., G)."""
     membership = np.eye(groups)[index]
     return np.asarray(np.asarray(values, np.float64) @ membership)
 
 
-def _window(kept: ArrayLike, start: int, end: int) -> Floats:
+def _ends_of(kept: ArrayLike, start: int, end: int) -> Floats:
     counts = np.asarray(kept, np.float64)
     if not 0 <= start < end < counts.shape[-2]:
         raise ValueError(f"no window {start}:{end} in {counts.shape[-2]} levels")

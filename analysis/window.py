@@ -2,33 +2,93 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..schemas.errors import RgtoolError, UsageError
-from ..store.counts import Counts
+from ..store.counts import Counts, Scales
+from .arrays import Bools, Floats, Integers
+
+SLACK = 0.05  # of a step: what rounding of counts may move a density
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """The steps from level `start` to level `end`, of the runs at positions `runs`.
+    """The steps of an experiment from level `start` to level `end`, of the runs at `runs`.
 
     Attributes
     ----------
+    counts : Counts
+        The experiment.
     start, end : int
         Levels, start < end; every run kept has a record of each level between.
-    runs : integer array
+    runs : integer array, shape (S,)
         Positions of the runs that are used.
     notes : tuple of str
         What was left out, and why.
     """
 
+    counts: Counts
     start: int
     end: int
-    runs: NDArray[np.int64]
+    runs: Integers
     notes: tuple[str, ...]
+
+    @property
+    def levels(self) -> tuple[int, int]:
+        """First and last level."""
+        return self.start, self.end
+
+    @property
+    def steps(self) -> int:
+        """Number of steps T."""
+        return self.end - self.start
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """Ids of the runs, length S."""
+        return tuple(self.counts.runs[i] for i in self.runs)
+
+    @property
+    def open(self) -> Bools:
+        """Which groups are pruned, shape (G,)."""
+        return ~self.counts.exempt
+
+    @property
+    def scales(self) -> tuple[Scales, ...]:
+        """Stored scales of the runs, length S, or empty."""
+        return tuple(self.counts.scales[i] for i in self.runs) if self.counts.scales else ()
+
+    @cached_property
+    def kept(self) -> Floats:
+        """Kept weights, shape (S, T + 1, G)."""
+        return self._over(self.counts.kept).astype(np.float64)
+
+    @property
+    def magnitude(self) -> Floats:
+        """Sums of |w| over kept weights, shape (S, T + 1, G)."""
+        return self._over(self.counts.magnitude)
+
+    @property
+    def network(self) -> Floats:
+        """Weights that the whole network keeps, shape (S, T + 1)."""
+        return np.asarray(self.kept.sum(axis=-1))
+
+    @property
+    def density(self) -> Floats:
+        """Share of all weights that is kept, mean over runs: shape (T + 1,)."""
+        return np.asarray(self.network.mean(axis=0) / self.counts.total.sum())
+
+    def between(self, start: int, end: int) -> Window:
+        """Return the same with other levels."""
+        return replace(self, start=start, end=end)
+
+    def _over(self, values: NDArray[Any]) -> NDArray[Any]:
+        return values[self.runs, self.start : self.end + 1]
 
 
 def choose_window(counts: Counts, requested: tuple[int, int] | None = None) -> Window:
@@ -60,10 +120,10 @@ def choose_window(counts: Counts, requested: tuple[int, int] | None = None) -> W
                 f"{counts.label}: run {counts.runs[run]} keeps {first:,} weights at level {start} "
                 f"and at level {end}: nothing was pruned, so there is no flow to measure"
             )
-    return Window(start, end, runs, tuple(notes))
+    return Window(counts, start, end, runs, tuple(notes))
 
 
-def _usable_runs(counts: Counts) -> tuple[NDArray[np.int64], list[str]]:
+def _usable_runs(counts: Counts) -> tuple[Integers, list[str]]:
     recorded = counts.recorded.sum(axis=1)
     if len(recorded) == 0 or recorded.max() < 3:
         found = int(recorded.max(initial=0))
@@ -79,7 +139,7 @@ def _usable_runs(counts: Counts) -> tuple[NDArray[np.int64], list[str]]:
     return np.flatnonzero(recorded >= 3), notes
 
 
-def _recorded_stretch(counts: Counts, runs: NDArray[np.int64]) -> tuple[int, int, list[str]]:
+def _recorded_stretch(counts: Counts, runs: Integers) -> tuple[int, int, list[str]]:
     common = np.asarray(counts.recorded[runs].all(axis=0))
     candidates = np.flatnonzero(common[1:]) + 1
     start = int(candidates[0]) if len(candidates) else 0
@@ -108,7 +168,7 @@ def _recorded_stretch(counts: Counts, runs: NDArray[np.int64]) -> tuple[int, int
     return start, end, notes
 
 
-def _longest_stretch(common: NDArray[np.bool_]) -> tuple[int, int] | None:
+def _longest_stretch(common: Bools) -> tuple[int, int] | None:
     """Return the ends of the longest stretch of levels from level 1 on, None without a step."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], common[1:], [False]]).astype(int)))
     first, last = edges[::2] + 1, edges[1::2]
@@ -118,9 +178,7 @@ def _longest_stretch(common: NDArray[np.bool_]) -> tuple[int, int] | None:
     return int(first[best]), int(last[best])
 
 
-def _before_collapse(
-    counts: Counts, runs: NDArray[np.int64], start: int, end: int
-) -> tuple[int, list[str]]:
+def _before_collapse(counts: Counts, runs: Integers, start: int, end: int) -> tuple[int, list[str]]:
     found = _first_collapse(counts, runs, start, end)
     if found is None:
         return end, []
@@ -133,7 +191,7 @@ def _before_collapse(
     return level - 1, [f"the window ends at level {level - 1}: {what}"]
 
 
-def _check_requested(counts: Counts, runs: NDArray[np.int64], start: int, end: int) -> None:
+def _check_requested(counts: Counts, runs: Integers, start: int, end: int) -> None:
     last = len(counts.levels) - 1
     if not 0 <= start < end:
         raise UsageError(
@@ -156,9 +214,7 @@ def _check_requested(counts: Counts, runs: NDArray[np.int64], start: int, end: i
         )
 
 
-def _first_collapse(
-    counts: Counts, runs: NDArray[np.int64], start: int, end: int
-) -> tuple[int, str] | None:
+def _first_collapse(counts: Counts, runs: Integers, start: int, end: int) -> tuple[int, str] | None:
     """Return the first level at which a group is empty, and that in words."""
     empty = (counts.kept[runs, start : end + 1] == 0).swapaxes(0, 1)
     if not empty.any():
@@ -170,7 +226,7 @@ def _first_collapse(
     )
 
 
-def _who_lacks(counts: Counts, runs: NDArray[np.int64], level: int) -> str:
+def _who_lacks(counts: Counts, runs: Integers, level: int) -> str:
     lacking = [counts.runs[i] for i in runs if not counts.recorded[i, level]]
     if len(lacking) == 1:
         return f"run {lacking[0]} has"

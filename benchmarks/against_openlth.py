@@ -42,7 +42,8 @@ from machine import machine
 
 import rgtool
 from rgtool.runner.arithmetic import has_bf16
-from rgtool.runner.bench import convolutions_speed, equipment_of, processes_speed, speed
+from rgtool.runner.bench import parts_of, processes_speed, speed
+from rgtool.runner.ceiling import convolutions_speed
 from rgtool.runner.machine import workers
 from rgtool.runner.plan import Plan, plan
 
@@ -182,7 +183,7 @@ def compare(model: str, tree: Path, home: Path, options: argparse.Namespace) -> 
     def resolved(precision: str = "float32") -> Plan:
         task = CASES[model][1]
         return plan(
-            model, task, "frankle2020", seeds=cores, data_folder=data, device="cpu",
+            model, task, "frankle2020", seeds=cores, data=data, device="cpu",
             precision=precision,
         )  # fmt: skip
 
@@ -193,7 +194,7 @@ def compare(model: str, tree: Path, home: Path, options: argparse.Namespace) -> 
     made = resolved()
     alone = theirs(1)
     torch.set_num_threads(1)
-    one = equipment_of(made, 0)
+    one = parts_of(made, 0)
     # As long as OpenLTH's steps took, by the clock.
     seconds = options.repeats * steps * 128 / statistics.median(alone["speeds"])
     print("by processor time, one thread")
@@ -226,7 +227,7 @@ def by_the_clock(
     def ours(precision: str, threads: int) -> float:
         made = resolved(precision)
         torch.set_num_threads(threads)
-        found = speed(made, [equipment_of(made, 0)], seconds)[0]
+        found = speed(made, [parts_of(made, 0)], seconds)[0]
         torch.set_num_threads(1)
         return found
 

@@ -25,7 +25,7 @@ from rgtool.analysis.classes.clusters import cluster, coassignment, stability
 from rgtool.analysis.classes.evidence import spectral
 from rgtool.analysis.classes.pairs import draws_for, pair_tests
 from rgtool.analysis.classes.subjects import Subject
-from rgtool.analysis.spectrum.verdicts import holm
+from rgtool.analysis.stats.level import holm
 
 GROUPS, SEEDS, CLASSES, APART = 9, 3, 5, 0.05
 

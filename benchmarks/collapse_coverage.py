@@ -17,8 +17,8 @@ import numpy as np
 import scipy
 from machine import machine
 
-from rgtool.analysis.collapse.estimate import collapse_of
-from rgtool.analysis.collapse.joint_law import log_error
+from rgtool.analysis.collapse.estimate import collapse
+from rgtool.analysis.collapse.joint_law import JointLaw, joint_log_error
 from rgtool.analysis.curves.family import ErrorCurve, Family
 
 PSI, CHANCE, WIDTHS, LEVELS = 1.2, 0.9, (4, 6, 8, 12), 22
@@ -31,7 +31,9 @@ def family(
     density, curves = 0.8 ** np.arange(LEVELS + 1), []
     for width in WIDTHS:
         log_m = np.log(density) + PSI * np.log(width)
-        mean = np.exp(log_error(log_m, np.log(0.15 * width**-0.3), np.log(CHANCE), gamma, -1.0))
+        mean = np.exp(
+            joint_log_error(log_m, np.log(0.15 * width**-0.3), np.log(CHANCE), gamma, -1.0)
+        )
         own = rng.normal(size=(seeds, LEVELS + 1)) * np.sqrt(1 - shared)
         common = rng.normal(size=(seeds, 1)) * np.sqrt(shared)
         error = mean * (1 + noise * (own + common))
@@ -59,9 +61,9 @@ def main() -> None:
         rows = []
         for _ in range(options.simulations):
             made = family(rng, seeds, gamma, options.noise, shared)
-            found = collapse_of(made, draws=options.draws, rng=rng)
+            found = collapse(None, made, draws=options.draws, rng=rng)
             fit, law = found.fit, found.law
-            assert law is not None
+            assert isinstance(law, JointLaw)
             rows.append(
                 (
                     found.accepted,

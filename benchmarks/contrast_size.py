@@ -19,8 +19,8 @@ import numpy as np
 import scipy
 from machine import machine
 
+from rgtool.analysis.classes.pairs import same_class
 from rgtool.analysis.nulls.excess import differs
-from rgtool.analysis.same_class import same_class
 
 SEED_SD, SHIFT, ALPHA = 0.0068, 0.02, 0.05
 SEEDS, GROUPS = (2, 3, 5), (9, 11)

@@ -21,7 +21,7 @@ import numpy as np
 from machine import machine
 
 from rgtool.analysis.elastic.maps import candidates
-from rgtool.analysis.elastic.match import match_of
+from rgtool.analysis.elastic.match import match
 from rgtool.analysis.elastic.orderings import (
     concordance,
     jittered,
@@ -108,7 +108,7 @@ def ends() -> None:
     for pair in ((56, 32), (32, 56)):
         source, target = (published_blocks(f"resnet{depth}") for depth in pair)
         for kind in ("published", "families", "all"):
-            found = match_of(source, target, Scoring("w1"), maps=kind, draws=1)
+            found = match(None, source, target, maps=kind, draws=1)
             texts = (
                 f"{found.transforms[i]} {found.w1[i]:.4f} {found.published[i]}".rstrip()
                 for i in (0, -1)

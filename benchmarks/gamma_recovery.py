@@ -27,11 +27,11 @@ import scipy
 from machine import machine
 
 from rgtool.analysis.gamma.common import shared_exponent
-from rgtool.analysis.gamma.fit import Fit, Problem, fit
+from rgtool.analysis.gamma.fit import Fit, FitProblem, fit
 from rgtool.analysis.gamma.gates import LEAST_RISE
 from rgtool.analysis.gamma.power_law import log_error
 from rgtool.analysis.gamma.profile import profile
-from rgtool.analysis.gamma.shared import MARGIN
+from rgtool.analysis.gamma.shared import RATIO_MARGIN
 
 GAMMAS, ONSETS, LEVELS, NOISES = (0.15, 0.5, 1.0, 2.0), (0.05, 0.2), (17, 30), (0.01, 0.02, 0.034)
 EPS_NP, CHANCE = 0.06, 0.9
@@ -53,13 +53,13 @@ def theta(gamma: float, onset: float) -> np.ndarray:
 
 
 def simulate(gamma: float, onset: float, levels: int, noise: float, rng: np.random.Generator):
-    """Draw a curve: a `Problem` ready to be fitted."""
+    """Draw a curve: a `FitProblem` ready to be fitted."""
     x = np.log(0.8) * np.arange(levels)
     y = log_error(x, theta(gamma, onset)) + noise * rng.normal(size=levels)
-    return Problem(x, y, np.ones(levels), math.log(CHANCE))
+    return FitProblem(x, y, np.ones(levels), math.log(CHANCE))
 
 
-def recover(problem: Problem, noise: float) -> Recovered:
+def recover(problem: FitProblem, noise: float) -> Recovered:
     """Fit one curve as `rgtool gamma` does."""
     best = fit(problem)
     found = profile(best)
@@ -114,7 +114,7 @@ def shared_test(options: argparse.Namespace) -> None:
     """Print size and power of the test of one exponent for two curves."""
     rng = np.random.default_rng(options.seed + 1)
     heads = "".join(f"{f'ratio {r:g}':>20}" for r in RATIOS)
-    print(f"{'levels':>6}{'noise':>7}{heads}    p < .05, certified within {MARGIN:g}")
+    print(f"{'levels':>6}{'noise':>7}{heads}    p < .05, certified within {RATIO_MARGIN:g}")
     took = []
     for levels, noise in product(LEVELS, NOISES):
         cells = []
@@ -130,7 +130,9 @@ def shared_test(options: argparse.Namespace) -> None:
                 found = shared_exponent(fits)
                 took.append(time.perf_counter() - began)
                 rejected += found.p < 0.05
-                certified += found.ratio_low[0] > 1 / MARGIN and found.ratio_high[0] < MARGIN
+                certified += (
+                    found.ratio_low[0] > 1 / RATIO_MARGIN and found.ratio_high[0] < RATIO_MARGIN
+                )
             cells.append(
                 f"{rejected / options.pairs:>13.3f} {certified / options.pairs:.3f}".rjust(20)
             )

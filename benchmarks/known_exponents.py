@@ -27,7 +27,7 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from rgtool.analysis.collapse.fit import Fit, best_collapse
+from rgtool.analysis.collapse.fit import CollapseFit, best_collapse
 from rgtool.analysis.collapse.quality import critical, curves_of
 
 P_C = 0.592746
@@ -121,7 +121,7 @@ def collapse(
     half_width: float,
     fixed: bool,
     rng: np.random.Generator,
-) -> Fit:
+) -> CollapseFit:
     """Collapse with the critical point fixed or free; intervals by a bootstrap over replicates."""
     mean = np.array([one.mean() for one in samples])
     error = np.array([one.std(ddof=1) / math.sqrt(len(one)) for one in samples])
@@ -147,7 +147,7 @@ class Clock:
         return f"{wall:.1f} s, {cpu:.1f} s of the processor"
 
 
-def report(title: str, fit: Fit, exact: tuple[float, float, float], clock: Clock) -> None:
+def report(title: str, fit: CollapseFit, exact: tuple[float, float, float], clock: Clock) -> None:
     """Print found against exact."""
     print(f"{title}: S_min {fit.quality:.2f} ({fit.verdict}), {fit.points} points; {clock}")
     for i, name in enumerate(NAMES):

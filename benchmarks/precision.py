@@ -64,7 +64,7 @@ def train(store: Path, precision: str, threads: int, options: argparse.Namespace
         seeds=options.seeds,
         levels=options.levels,
         store=store,
-        data_folder=options.data,
+        data=options.data,
         threads=threads,
         epochs=options.epochs,
         train_size=options.train_size,

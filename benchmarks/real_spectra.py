@@ -76,7 +76,7 @@ def experiments(
             task,
             seeds=SEEDS,
             store=options.store,
-            data_folder=options.data,
+            data=options.data,
             workers=None,
             keep=("init", "rewind", "dense"),
             **recipe,

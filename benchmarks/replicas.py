@@ -19,7 +19,7 @@ import torch
 from machine import machine
 
 import rgtool
-from rgtool.runner.bench import equipment_of, processes_speed, speed
+from rgtool.runner.bench import parts_of, processes_speed, speed
 from rgtool.runner.machine import device as device_of
 from rgtool.runner.machine import prepare, workers
 from rgtool.runner.plan import plan
@@ -39,12 +39,12 @@ def main() -> None:
     print(f"{machine()}, torch {torch.__version__}, {device}, load {os.getloadavg()[0]:.1f}")
     counts = [int(n) for n in options.replicas.split(",")]
     made = plan(
-        options.model, options.task, seeds=max(counts), data_folder=options.data, device=str(device)
+        options.model, options.task, seeds=max(counts), data=options.data, device=str(device)
     )
     prepare(device)
     base = None
     for count in counts:
-        clock, busy = speed(made, [equipment_of(made, n) for n in range(count)], options.seconds)
+        clock, busy = speed(made, [parts_of(made, n) for n in range(count)], options.seconds)
         # What the processor works says nothing of a GPU.
         found = busy if device.type == "cpu" else clock
         base = base or found

@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-from ..schemas.errors import UsageError
+from typing import TYPE_CHECKING
+
 from .output import Table
+
+if TYPE_CHECKING:
+    from ..store import PublishedCurve, PublishedSpectrum
 
 _COLUMNS = ("name", "printed_index", "eigenvalue", "std", "share_start", "source")
 
 
-def is_published(name: str) -> bool:
-    """Tell whether a name means an experiment of the literature: `published:NAME`."""
-    from ..store.literature import PREFIX
-
-    return name.startswith(PREFIX)
-
-
-def spectrum_of(name: str, by: str | None = None, window: str | None = None) -> Table:
-    """Show the groups of a published spectrum.
-
-    Parameters
-    ----------
-    name : str
-        `published:NAME`.
-    by, window : str, optional
-        As the user gave them; a published spectrum has one grouping, and no levels to choose.
-
-    Raises
-    ------
-    UsageError
-        The name is unknown, or the grouping or window cannot be had.
-    """
-    from ..store import published
-
-    spectrum = published(name)
-    if by not in (None, spectrum.by):
-        raise UsageError(f"{spectrum.name} is printed by {spectrum.by} alone: leave out --by {by}")
-    if window is not None:
-        raise UsageError(f"{spectrum.name} has no levels to choose from: leave out --window")
+def printed_table(spectrum: PublishedSpectrum) -> Table:
+    """Show the groups of a published spectrum."""
     rows = [tuple(row[column] for column in _COLUMNS) for row in spectrum.to_dicts()]
     started = any(row[_COLUMNS.index("share_start")] is not None for row in rows)
     hidden = {"printed_index"} | (set() if started else {"share_start"})
@@ -50,10 +27,29 @@ def spectrum_of(name: str, by: str | None = None, window: str | None = None) -> 
     )
 
 
+def curve_table(curve: PublishedCurve) -> Table:
+    """Show the points of a published curve of error against density."""
+    rows = list(
+        zip(
+            curve.density.tolist(),
+            curve.seed,
+            curve.accuracy.tolist(),
+            curve.runs.tolist(),
+            strict=True,
+        )
+    )
+    return Table(
+        ("density", "seed", "accuracy", "runs"),
+        rows,
+        title=f"{curve.name}: {curve.label}; {curve.source}",
+        notes=("accuracies are read off a figure",) if curve.digitised else (),
+        formats={"density": ".4f", "accuracy": ".4f", "runs": ".0f"},
+    )
+
+
 def every_published() -> Table:
     """List the published spectra, and the published curves of error against density."""
-    from ..store import published, published_names
-    from ..store.published_curves import published_curve, published_curve_names
+    from ..store import published, published_curve, published_curve_names, published_names
 
     rows: list[tuple[object, ...]] = []
     for spectrum in map(published, published_names()):

@@ -41,8 +41,8 @@ def read_arrays(path: Path, names: Sequence[str]) -> list[NDArray[Any]]:
     try:
         file = open_file(path)
     except (OSError, ValueError) as error:
-        missing = isinstance(error, FileNotFoundError)
-        why = "no such file" if missing else getattr(error, "strerror", None) or str(error)
+        absent = isinstance(error, FileNotFoundError)
+        why = "no such file" if absent else getattr(error, "strerror", None) or str(error)
         raise RgtoolError(f"{path}: {why}; npz:FILE names an archive of arrays") from None
     try:
         with file, zipfile.ZipFile(file) as archive:

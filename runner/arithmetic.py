@@ -18,10 +18,10 @@ PRECISIONS: dict[str, torch.dtype] = {
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
-_SCALE, _GROWTH, _INTERVAL = 65536.0, 2.0, 2000  # as torch.amp.GradScaler begins and goes on
+_FIRST_SCALE, _GROWTH, _INTERVAL = 65536.0, 2.0, 2000  # as torch.amp.GradScaler begins and goes on
 
 
-def check(precision: str, device: torch.device) -> str:
+def check_precision(precision: str, device: torch.device) -> str:
     """Hold a precision to what the device can do and return what should be said of it.
 
     Raises
@@ -59,7 +59,7 @@ class LossScale:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self.factor = torch.full((), _SCALE, device=device)
+        self.factor = torch.full((), _FIRST_SCALE, device=device)
         self.steady = torch.zeros((), dtype=torch.int32, device=device)
         self.overflow = torch.zeros((), device=device)
 

@@ -22,7 +22,7 @@ from .images import Images
 
 DATA_VARIABLE = "RGTOOL_DATA"
 _DIGITS = Path(__file__).parent / "digits" / "digits.csv.gz"
-Arrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
+ImageArrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
 _MOST_CLASSES = 100_000
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -148,7 +148,7 @@ def _fashion_mnist(folder: Path) -> Images:
     return Images("fashion-mnist", *arrays, classes=10, mean=(0.2860,), std=(0.3530,))
 
 
-def _cifar(name: str, folder: Path, files: str) -> Arrays:
+def _cifar(name: str, folder: Path, files: str) -> ImageArrays:
     def parts(dataset: Callable[..., Any], **options: Any) -> tuple[Any, Any]:
         return dataset(train=True, **options), dataset(train=False, **options)
 
@@ -157,7 +157,7 @@ def _cifar(name: str, folder: Path, files: str) -> Arrays:
     return train.data, labels[0], test.data, labels[1]
 
 
-def _idx(name: str, folder: Path) -> Arrays:
+def _idx(name: str, folder: Path) -> ImageArrays:
     """Read the four files of MNIST and its kin, gzipped or not, from where people keep them."""
     paths = _idx_paths(name, folder)
     if not paths:

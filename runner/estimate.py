@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from . import machine
-from .bench import equipment_of, evaluation_seconds, level_images, speed
+from .bench import evaluation_seconds, level_images, parts_of, speed
 from .plan import Plan
 
 PROBE_SECONDS = 1.5
@@ -51,9 +51,9 @@ def estimate(made: Plan) -> Estimate:
     """
     device = torch.device(made.device)
     machine.prepare(device, made.recipe.precision, made.threads)
-    equipment = [equipment_of(made, seed) for seed in made.seeds[: made.replicas]]
-    first = equipment[0]
-    images_per_second, _ = speed(made, equipment, PROBE_SECONDS)
+    parts = [parts_of(made, seed) for seed in made.seeds[: made.replicas]]
+    first = parts[0]
+    images_per_second, _ = speed(made, parts, PROBE_SECONDS)
     experiments = 1 if made.found is None else 2
     remaining = made.remaining()
     each = level_images(made, first.loader) / images_per_second + evaluation_seconds(first)

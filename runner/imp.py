@@ -25,7 +25,6 @@ from ..schemas.steps import Step
 from ..schemas.tensors import read_mask, read_tensors, write_mask, write_tensors
 from . import machine
 from .checkpoint import Checkpoint
-from .equipment import Equipment
 from .event import Event
 from .images import Images
 from .kernels import EAGER, Kernels
@@ -33,7 +32,8 @@ from .models import architecture
 from .pretrained import Pretrained
 from .pruning import Mask, next_mask
 from .randomness import generator
-from .together import Training, Work, alone
+from .replica_parts import ReplicaParts
+from .side_by_side import Training, Work, alone
 from .training import (
     Arrays,
     Diverged,
@@ -50,7 +50,6 @@ from .training import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-KEEPABLE = ("init", "rewind", "dense")
 _PRETRAIN = -1  # the level that a checkpoint before the rewind point is filed under
 
 
@@ -77,7 +76,7 @@ class Replica:
     should_stop : callable
         Asked after every step; true ends the run cleanly, to be continued.
     keep : tuple of str
-        Weights that stay: any of `KEEPABLE`.
+        Weights that stay: any of `launch.KEEPABLE`.
     pretrained : Pretrained, optional
         Weights that training starts from.
     kernels : Kernels
@@ -103,7 +102,7 @@ class Replica:
         self.images, self.device, self.keep = images, device, keep
         self.on_event, self.should_stop = on_event, should_stop
         self.pretrained, self.kernels = pretrained, kernels
-        self.on = Equipment(recipe, seed, images, device, pretrained, kernels, self._warn)
+        self.on = ReplicaParts(recipe, seed, images, device, pretrained, kernels, self._warn)
         network = architecture(recipe.architecture, images.input_shape, images.classes)
         self.layers: tuple[Layer, ...] = network.counted(recipe.prunable)
         self.names = [layer.name for layer in self.layers]

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..schemas.errors import UsageError, did_you_mean
+from ..schemas.errors import choose
 
-CHOICES = ("auto", "on", "off")
+COMPILE = ("auto", "on", "off")
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,7 @@ def kernels(choice: str, device: torch.device) -> Kernels:
     UsageError
         The choice is unknown.
     """
-    if choice not in CHOICES:
-        raise UsageError(f"compile '{choice}' is unknown: {did_you_mean(choice, CHOICES)}")
+    choose("compile", choice, COMPILE)
     gpu = device.type == "cuda"
     return Kernels(compiled=choice == "on", graph=gpu and choice != "off")
 

@@ -61,7 +61,7 @@ class Loader:
         self.shape = images.x_train.shape[1:]
         self.row = width + 2 * self.pad  # pixels in a padded row
         self.stride = (height + 2 * self.pad) * self.row  # pixels in a padded image
-        self.pixels, self.labels = _table(images, self.pad, device)
+        self.pixels, self.labels = _pixel_table(images, self.pad, device)
         self.normalise = Normalise(images, device)
         offsets = torch.arange(height)[:, None] * self.row + torch.arange(width)
         # The gather pattern of an image and of its mirror image.
@@ -116,7 +116,7 @@ class Loader:
             yield self.gather(draw)
 
 
-def _shared(images: Images, key: object, make: Callable[[], Any]) -> Any:
+def _made_once(images: Images, key: object, make: Callable[[], Any]) -> Any:
     """Return what replicas share of a data set on a device; it goes when the data set does."""
     found = _SHARED.setdefault(images, {})
     if key not in found:
@@ -124,7 +124,7 @@ def _shared(images: Images, key: object, make: Callable[[], Any]) -> Any:
     return found[key]
 
 
-def _table(images: Images, pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def _pixel_table(images: Images, pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return padded training images as rows of pixels, and their labels."""
 
     def make() -> tuple[Tensor, Tensor]:
@@ -134,7 +134,7 @@ def _table(images: Images, pad: int, device: torch.device) -> tuple[Tensor, Tens
         pixels = pixels.reshape(-1, pixels.shape[-1])
         return pixels.to(device), torch.from_numpy(images.y_train).to(device)
 
-    table: tuple[Tensor, Tensor] = _shared(images, ("train", pad, device), make)
+    table: tuple[Tensor, Tensor] = _made_once(images, ("train", pad, device), make)
     return table
 
 
@@ -164,17 +164,17 @@ def evaluation_batch(images: Images, device: torch.device) -> int:
 
 def test_batches(images: Images, device: torch.device, batch_size: int | None = None) -> Batches:
     """Return the test set as normalised batches on the device; replicas share them."""
-    return _batches("test", images, images.x_test, images.y_test, device, batch_size)
+    return _whole_batches("test", images, images.x_test, images.y_test, device, batch_size)
 
 
 def valid_batches(images: Images, device: torch.device, batch_size: int | None = None) -> Batches:
     """Return the validation set in the same way; empty where nothing is held out."""
     if images.x_valid is None or images.y_valid is None:
         return []
-    return _batches("validation", images, images.x_valid, images.y_valid, device, batch_size)
+    return _whole_batches("validation", images, images.x_valid, images.y_valid, device, batch_size)
 
 
-def _batches(
+def _whole_batches(
     name: str, images: Images, x: object, y: object, device: torch.device, batch_size: int | None
 ) -> Batches:
     size = batch_size or evaluation_batch(images, device)
@@ -185,5 +185,5 @@ def _batches(
         parts = zip(torch.split(raw, size), torch.split(labels, size), strict=True)
         return [(normalise(part), part_labels) for part, part_labels in parts]
 
-    batches: Batches = _shared(images, (name, size, device), make)
+    batches: Batches = _made_once(images, (name, size, device), make)
     return batches

@@ -27,7 +27,7 @@ _WIDTH = re.compile(r"w\d+$")
 _ANY_IMAGE: InputShape = (3, 32, 32)
 
 
-def check(name: str) -> None:
+def check_model(name: str) -> None:
     """Hold a name to the networks that can be trained.
 
     Raises
@@ -43,8 +43,8 @@ def check(name: str) -> None:
 
 
 def build(name: str, input_shape: InputShape, classes: int) -> nn.Module:
-    """Build a network that passes `check`, channels last, with PyTorch's own initial values."""
-    check(name)
+    """Build a network that passes `check_model`, channels last, with PyTorch's initial values."""
+    check_model(name)
     with torch.random.fork_rng(devices=[]):  # the caller's random state stays as it is
         module = MODELS[_WIDTH.sub("", name)](name, input_shape, classes)
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
@@ -63,7 +63,7 @@ def architecture(
     UsageError
         The runner has no such network.
     """
-    check(name)
+    check_model(name)
     if _WIDTH.sub("", name) in blocks.known_names():
         return blocks.architecture(name, input_shape, classes)
     with torch.device("meta"):  # names and shapes alone
@@ -74,7 +74,7 @@ def architecture(
         if isinstance(part, nn.Conv2d | nn.Linear)
     ]
     staged = any(re.match(r"layer\d+\.\d+\.", part_name) for part_name, _ in weights)
-    layers = [_layer(part_name, part, staged) for part_name, part in weights]
+    layers = [_counted_layer(part_name, part, staged) for part_name, part in weights]
     if staged:  # what stands before the first stage is the stem, what stands behind it the head
         first = next(i for i, layer in enumerate(layers) if layer.stage != "head")
         stem = [Layer(x.name, x.kind, x.shape, "stem", "stem") for x in layers[:first]]
@@ -82,7 +82,7 @@ def architecture(
     return Architecture(name, tuple(layers))
 
 
-def _layer(name: str, part: nn.Module, staged: bool) -> Layer:
+def _counted_layer(name: str, part: nn.Module, staged: bool) -> Layer:
     kind = "conv" if isinstance(part, nn.Conv2d) else "linear"
     shape = tuple(part.get_parameter("weight").shape)
     inside = re.match(r"layer(\d+)\.(\d+)\.", name)

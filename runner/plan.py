@@ -9,22 +9,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..schemas.blocks import Layer, with_width
 from ..schemas.errors import UsageError
 from ..schemas.layout import RunFolder, store_path
 from ..schemas.recipe import Recipe
-from . import arithmetic, data, machine
+from . import arithmetic, machine
+from .data import load
 from .images import Images
-from .imp import KEEPABLE
 from .kernels import EAGER, Kernels, kernels
-from .models import architecture, build, check
+from .launch import Launch
+from .models import architecture, build, check_model
 from .pretrained import Pretrained, read_pretrained
 from .pruning import kept_series
-from .recipes import DEFAULT, as_control, check_choosable, recipe
+from .recipes import DEFAULT, as_control, check_choosable
+from .recipes import recipe as resolve
 
 _MOST_SEEDS = 100_000
 _MOST_LEVELS = 9999  # four digits name a record
-_MOST_THREADS = 1024
 _BRANCHES = 8  # replicas that a GPU gets at once; memory decides in the end
 
 
@@ -90,7 +93,7 @@ class Plan:
     def images(self) -> Images:
         """The data set."""
         recipe = self.recipe
-        return data.load(self.task, self.data_folder, recipe.train_size, recipe.valid_size)
+        return load(self.task, self.data_folder, recipe.train_size, recipe.valid_size)
 
     @cached_property
     def pretrained(self) -> Pretrained | None:
@@ -145,63 +148,56 @@ def _pretrained(path: Path | None, model: str, images: Images) -> Pretrained | N
 def plan(
     model: str,
     task: str,
-    recipe_name: str = DEFAULT,
+    recipe: str | Path = DEFAULT,
     *,
     seeds: int | Sequence[int] = 1,
     levels: int = 16,
     store: str | Path | None = None,
-    data_folder: str | Path | None = None,
-    device: str = "auto",
-    workers: int | None = None,
-    threads: int = machine.THREADS,
-    replicas: int | None = None,
-    compile: str = "auto",
-    keep: Sequence[str] = ("init", "rewind"),
-    init_file: str | Path | None = None,
-    time_budget: float | None = None,
-    **changes: Any,
+    data: str | Path | None = None,
+    init: str | Path | None = None,
+    **options: Any,
 ) -> Plan:
     """Resolve and check an experiment without computing anything; see `run` for the parameters."""
+    launch, changes = Launch.split(options)
     numbers = _numbers(seeds)
-    _check_levels(levels, keep)
-    _check_layout(workers, threads, replicas)
+    _check_levels(levels)
+    file = _file_of(init)
+    if init is not None and file is None:
+        changes["init"] = init
     check_choosable(changes)
-    check(with_width(model, changes.get("width")))  # before the data, which may be long in coming
-    folder = Path(data_folder) if data_folder is not None else None
-    chosen = machine.device(device)
-    whole = data.load(task, folder)
     name = with_width(model, changes.get("width"))
-    pretrained = _pretrained(Path(init_file) if init_file else None, name, whole)
+    check_model(name)  # before the data, which may be long in coming
+    folder = Path(data) if data is not None else None
+    chosen = machine.device(launch.device)
+    whole = load(task, folder)
+    pretrained = _pretrained(file, name, whole)
     control = changes.pop("control", None) or "none"
     digest = pretrained.digest if pretrained else None
     _check_memory(name, whole)
-    resolved = recipe(model, whole, recipe_name, pretrained=digest, **changes)
-    note = arithmetic.check(resolved.precision, chosen)
+    resolved = resolve(model, whole, str(recipe), pretrained=digest, **changes)
+    note = arithmetic.check_precision(resolved.precision, chosen)
     found = None
     if control == "reinit":
         found, resolved = resolved, as_control(resolved)
     elif control != "none":
         resolved = replace(resolved, control=control)  # rejected there, with the known names
-    if workers is None and replicas is not None and replicas > 1:
-        workers = 1
-    at_once = min(len(numbers), workers or max(1, machine.workers(chosen) // threads))
-    side_by_side = replicas or (1 if chosen.type == "cpu" else _BRANCHES)
+    workers, replicas = _spread(launch, len(numbers), chosen)
     made = Plan(
         recipe=resolved,
-        recipe_name=Path(recipe_name).name,
+        recipe_name=Path(recipe).name,
         task=task,
         seeds=numbers,
         levels=levels,
         store=store_path(store),
         data_folder=folder,
         device=str(chosen),
-        workers=at_once,
-        keep=tuple(keep),
-        deadline=None if time_budget is None else time.time() + time_budget,
+        workers=workers,
+        keep=tuple(launch.keep),
+        deadline=None if launch.time_budget is None else time.time() + launch.time_budget,
         found=found,
-        threads=threads,
-        replicas=min(side_by_side, -(-len(numbers) // at_once)),
-        kernels=kernels(compile, chosen),
+        threads=launch.threads,
+        replicas=replicas,
+        kernels=kernels(launch.compile, chosen),
         init_file=pretrained.path if pretrained else None,
         notes=tuple(filter(None, (note, pretrained.note if pretrained else ""))),
     )
@@ -234,14 +230,11 @@ def _numbers(seeds: int | Sequence[int]) -> tuple[int, ...]:
     return numbers
 
 
-def _check_levels(levels: int, keep: Sequence[str]) -> None:
+def _check_levels(levels: int) -> None:
     if not 0 <= levels <= _MOST_LEVELS:
         raise UsageError(
             f"levels is {levels}: it is the number of prunings, from 0 to {_MOST_LEVELS}"
         )
-    unknown = [name for name in keep if name not in KEEPABLE]
-    if unknown:
-        raise UsageError(f"keep '{unknown[0]}' is unknown: choose from {', '.join(KEEPABLE)}")
 
 
 def _check_memory(name: str, images: Images) -> None:
@@ -255,15 +248,18 @@ def _check_memory(name: str, images: Images) -> None:
         )
 
 
-def _check_layout(workers: int | None, threads: int, replicas: int | None) -> None:
-    if not 1 <= threads <= _MOST_THREADS:
-        raise UsageError(f"threads is {threads}: from 1 to {_MOST_THREADS} compute")
-    if workers is not None and workers < 1:
-        raise UsageError(f"workers is {workers}: at least one process is needed")
-    if replicas is not None and replicas < 1:
-        raise UsageError(f"replicas is {replicas}: at least one trains at a time")
-    if (workers or 1) > 1 and (replicas or 1) > 1:
-        raise UsageError(
-            f"workers {workers} and replicas {replicas} together: seeds train in processes of "
-            "their own (the faster way on a CPU) or side by side in one (on a GPU)"
-        )
+def _file_of(init: str | Path | None) -> Path | None:
+    """Tell a file of weights from the name of an initialiser, which has no suffix."""
+    if init is None or not (isinstance(init, Path) or Path(init).suffix or Path(init).exists()):
+        return None
+    return Path(init)
+
+
+def _spread(launch: Launch, seeds: int, device: torch.device) -> tuple[int, int]:
+    """Return how many processes compute, and how many replicas train side by side in each."""
+    workers = launch.workers
+    if workers is None and (launch.replicas or 1) > 1:
+        workers = 1
+    at_once = min(seeds, workers or max(1, machine.workers(device) // launch.threads))
+    side_by_side = launch.replicas or (1 if device.type == "cpu" else _BRANCHES)
+    return at_once, min(side_by_side, -(-seeds // at_once))

@@ -17,8 +17,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from .event import Event
-from .experiment import OnEvent, compute_seeds
 from .plan import Plan
+from .seeds import OnEvent, compute_seeds
 
 
 @dataclass
@@ -49,7 +49,7 @@ def execute_parallel(
                 ends |= {seed: Event(kind="stopped", seed=seed) for seed in waiting}
                 waiting.clear()
             while waiting and len(workers) < made.workers:
-                workers.append(_start(made))
+                workers.append(_start_worker(made))
             for worker in workers:
                 if worker.seed is None and waiting:
                     worker.seed = waiting.pop(0)
@@ -64,10 +64,10 @@ def execute_parallel(
     return {seed: ends[seed] for seed in made.seeds}
 
 
-def _start(made: Plan) -> _Worker:
+def _start_worker(made: Plan) -> _Worker:
     context = multiprocessing.get_context("spawn")  # torch does not survive a fork
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(made, theirs), daemon=True)
+    process = context.Process(target=_serve, args=(made, theirs), daemon=True)
     with _signals_held():
         process.start()
     theirs.close()
@@ -132,7 +132,7 @@ def _last_event(worker: _Worker, code: int) -> Event:
     )
 
 
-def _work(made: Plan, pipe: Connection) -> None:
+def _serve(made: Plan, pipe: Connection) -> None:
     """Compute the seeds that come through the pipe, until the parent hangs up or dies."""
     stop = False
     parent = multiprocessing.parent_process()

@@ -75,7 +75,7 @@ def read_pretrained(path: Path, module: nn.Module) -> Pretrained:
     RgtoolError
         There is no such file, it is damaged or executes code, or it is of another network.
     """
-    found = _named(_tensors(path), module)
+    found = _named(_file_tensors(path), module)
     layers = [n for n, part in module.named_modules() if isinstance(part, nn.Conv2d | nn.Linear)]
     free = tuple(dict.fromkeys((layers[0], layers[-1])))
     arrays: Arrays = {}
@@ -121,7 +121,7 @@ def _named(tensors: Arrays, module: nn.Module) -> Arrays:
     return max((strip(prefix) for prefix in _PREFIXES), key=lambda a: len(names & set(a)))
 
 
-def _tensors(path: Path) -> Arrays:
+def _file_tensors(path: Path) -> Arrays:
     if not path.is_file():
         raise RgtoolError(f"{path}: no such file; --init names weights in a file")
     if path.suffix == ".safetensors":

@@ -17,7 +17,7 @@ from ..schemas.errors import UsageError
 from ..schemas.recipe import Recipe
 
 Mask = dict[str, NDArray[np.bool_]]
-Weights = Mapping[str, NDArray[np.float32]]
+LayerWeights = Mapping[str, NDArray[np.float32]]
 Scores = NDArray[np.float32] | NDArray[np.float64]
 
 
@@ -83,7 +83,7 @@ def kept_series(layers: Sequence[Layer], recipe: Recipe, levels: int) -> list[in
 
 
 def next_mask(
-    weights: Weights,
+    weights: LayerWeights,
     mask: Mask,
     layers: Sequence[Layer],
     recipe: Recipe,
@@ -159,18 +159,18 @@ def smallest(scores: Scores, count: int) -> NDArray[np.bool_]:
     return marked
 
 
-def _magnitude(weights: Weights, rng: torch.Generator) -> dict[str, Scores]:
+def _magnitude(weights: LayerWeights, rng: torch.Generator) -> dict[str, Scores]:
     return {name: np.abs(weight) for name, weight in weights.items()}
 
 
-def _random(weights: Weights, rng: torch.Generator) -> dict[str, Scores]:
+def _random(weights: LayerWeights, rng: torch.Generator) -> dict[str, Scores]:
     return {
         name: torch.rand(weight.shape, generator=rng, dtype=torch.float64).numpy()
         for name, weight in weights.items()
     }
 
 
-PRUNERS: dict[str, Callable[[Weights, torch.Generator], dict[str, Scores]]] = {
+PRUNERS: dict[str, Callable[[LayerWeights, torch.Generator], dict[str, Scores]]] = {
     "magnitude": _magnitude,
     "random": _random,
 }

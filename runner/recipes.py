@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.blocks import Architecture, with_width
-from ..schemas.errors import RgtoolError, Unreadable, UsageError, did_you_mean
+from ..schemas.errors import RgtoolError, Unreadable, UsageError, choose, did_you_mean
 from ..schemas.published_recipes import IMPORTS_ONLY, PUBLISHED
 from ..schemas.recipe import CHOICES, Recipe
 from ..schemas.steps import Step
 from ..schemas.toml import read_toml
 from .arithmetic import PRECISIONS
 from .images import Images
-from .models import BN_INITIALISERS, INITIALISERS, architecture, check
+from .models import BN_INITIALISERS, INITIALISERS, architecture, check_model
 from .pruning import PRUNERS
 
 DEFAULT = "frankle2020"
@@ -77,10 +77,9 @@ def recipe(
         changes = {**in_file, **changes}
     if name in PUBLISHED and name not in RECIPES:
         raise UsageError(f"recipe '{name}' describes imports: rgtool cannot train it")
-    if name not in RECIPES:
-        raise UsageError(f"recipe '{name}' is unknown: {did_you_mean(name, RECIPES)}")
+    choose("recipe", name, RECIPES)
     check_choosable(changes)
-    check(with_width(model, width))
+    check_model(with_width(model, width))
     network = architecture(with_width(model, width), images.input_shape, images.classes)
     fields: dict[str, Any] = {
         "prunable": network.prunable,
@@ -97,8 +96,7 @@ def recipe(
     _check_ability(resolved, name)
     layers = [layer.name for layer in network.layers]
     for layer in resolved.exempt:
-        if layer not in layers:
-            raise UsageError(f"exempt '{layer}' is no layer: {did_you_mean(layer, layers)}")
+        choose("exempt", layer, layers, "is no layer")
     _check_crop(resolved, images)
     per_epoch = iterations_per_epoch(resolved, images)
     if "epochs" in changes:
@@ -174,9 +172,7 @@ def _check_ability(resolved: Recipe, name: str) -> None:
         "prunable": [name for name in CHOICES["prunable"] if name != "masked"],
     }
     for field, known in able.items():
-        value = getattr(resolved, field)
-        if value not in known:
-            raise UsageError(f"{field} '{value}' cannot be run: {did_you_mean(value, known)}")
+        choose(field, getattr(resolved, field), known, "cannot be run")
     if resolved.precision not in PRECISIONS:  # few and short: none is nearest
         known_names = ", ".join(PRECISIONS)
         raise UsageError(f"precision '{resolved.precision}' cannot be run: use {known_names}")

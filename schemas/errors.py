@@ -9,6 +9,9 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable
+from typing import TypeVar
+
+Name = TypeVar("Name", bound=str)
 
 
 class RgtoolError(Exception):
@@ -71,6 +74,26 @@ class Unreadable(RgtoolError):
 
 class Refused(RgtoolError):
     """A file is dangerous, or files contradict one another: nothing of the run is imported."""
+
+
+def choose(what: str, value: str, known: Iterable[Name], problem: str = "is unknown") -> Name:
+    """Return the one of the known names that a value is.
+
+    Raises
+    ------
+    UsageError
+        It is none of them; the message names the nearest.
+
+    Examples
+    --------
+    >>> choose("fan", "fan_in", ("fan_in", "fan_out"))
+    'fan_in'
+    """
+    names = tuple(known)
+    for name in names:
+        if name == value:
+            return name
+    raise UsageError(f"{what} '{value}' {problem}: {did_you_mean(value, names)}")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -10,11 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from .errors import UsageError, did_you_mean
+from .errors import UsageError, choose, did_you_mean
 from .steps import Step
 
 Rounding = Literal["exact", "openlth", "round"]
-Scope = Literal["global", "layerwise"]
 Control = Literal["none", "reinit"]
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -121,9 +120,7 @@ class Recipe:
         for one in dataclasses.fields(self):
             self._check_kind(one.name, getattr(one.type, "__name__", str(one.type)))
         for name, choices in CHOICES.items():
-            value = getattr(self, name)
-            if value not in choices:
-                raise UsageError(f"{name} '{value}' is unknown: {did_you_mean(value, choices)}")
+            choose(name, getattr(self, name), choices)
         if not 0 < self.prune < 1:
             raise UsageError(
                 f"prune is {self.prune}: it is the share of the remaining weights that a level "
@@ -220,8 +217,7 @@ def parse_field(text: str) -> tuple[str, Any]:
     kinds = {f.name: str(f.type).removesuffix(" | None") for f in dataclasses.fields(Recipe)}
     if not equals:
         raise UsageError(f"'{text}' sets nothing: write a field and its value, as lr=0.05")
-    if name not in kinds:
-        raise UsageError(f"recipe field '{name}' is unknown: {did_you_mean(name, kinds)}")
+    choose("recipe field", name, kinds)
     kind = kinds[name]
     try:
         if kind == "int":

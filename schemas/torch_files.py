@@ -55,7 +55,7 @@ def read_torch(path: Path) -> Any:
     if head.startswith(_LFS):
         raise Unreadable(f"{path}: a git-lfs pointer: fetch the file itself first (git lfs pull)")
     if head.startswith(_GZIP):
-        contents = _unpack(path)
+        contents = _read_archive(path)
         head = bytes(contents.read(0, 512))
     if head[_TAR[0] :].startswith(_TAR[1]):
         raise Unreadable(
@@ -259,7 +259,7 @@ def _place(storages: dict[str, Storage], keys: Any, stream: BinaryIO, contents: 
             raise Unreadable(f"{where}: cut off")
 
 
-def _unpack(path: Path) -> Unpacked:
+def _read_archive(path: Path) -> Unpacked:
     """Unpack a gzip'd file up to a limit."""
     unpacked = bytearray()
     try:

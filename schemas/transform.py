@@ -148,7 +148,7 @@ def _read_stage(text: str, begin: int) -> tuple[StageMap, int]:
     place = begin
     while True:
         start = place
-        source, place = _number(text, place, "a source block")
+        source, place = _read_number(text, place, "a source block")
         if source in feeds.values():
             _fail(text, start, f"source block {source} stands twice: name all its targets together")
         if text[place : place + 1] != ":":
@@ -171,7 +171,7 @@ def _read_stage(text: str, begin: int) -> tuple[StageMap, int]:
 def _read_targets(text: str, place: int, source: int, feeds: dict[int, int]) -> int:
     while True:
         start = place
-        target, place = _number(text, place, "a target block")
+        target, place = _read_number(text, place, "a target block")
         if (source == 0) != (target == 0):
             _fail(text, start, "block 0 down-samples: it goes to block 0 alone, as 0:0")
         if target in feeds:
@@ -182,7 +182,7 @@ def _read_targets(text: str, place: int, source: int, feeds: dict[int, int]) -> 
         place += 1
 
 
-def _number(text: str, place: int, what: str) -> tuple[int, int]:
+def _read_number(text: str, place: int, what: str) -> tuple[int, int]:
     found = _NUMBER.match(text, place)
     if found is None:
         _fail(text, place, f"expected {what}")

@@ -13,9 +13,15 @@ if TYPE_CHECKING:
     from .check import Check
     from .compaction import Compaction
     from .counts import Counts
-    from .literature import PublishedSpectrum, published, published_names
+    from .literature import (
+        PublishedCurve,
+        PublishedSpectrum,
+        published,
+        published_curve,
+        published_curve_names,
+        published_names,
+    )
     from .medium import Trial
-    from .published_curves import PublishedCurve, published_curve, published_curve_names
 
 __all__ = [
     "Check",
@@ -34,8 +40,7 @@ __all__ = [
     "published_curve_names",
     "published_names",
 ]
-_LITERATURE = ("PublishedSpectrum", "published", "published_names")
-_CURVES = ("PublishedCurve", "published_curve", "published_curve_names")
+_LITERATURE = {name for name in __all__ if "published" in name.lower()}
 
 
 def __getattr__(name: str) -> Any:
@@ -59,8 +64,4 @@ def __getattr__(name: str) -> Any:
         from . import literature
 
         return getattr(literature, name)
-    if name in _CURVES:
-        from . import published_curves
-
-        return getattr(published_curves, name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -1,11 +1,11 @@
-"""Spectra of the literature: `published:NAME` names one wherever an experiment is named."""
+"""Figures of the literature: `published:NAME` names a spectrum or a curve of error and density."""
 
 from __future__ import annotations
 
 import functools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..schemas.errors import UsageError, did_you_mean
 from .figures import figure_rows
@@ -64,6 +64,8 @@ class PublishedSpectrum:
     share_start: Floats
     sources: tuple[str, ...]
 
+    kind: ClassVar[str] = "a printed spectrum"
+
     @property
     def label(self) -> str:
         """Architecture and task, such as `resnet20/cifar10`."""
@@ -78,7 +80,7 @@ class PublishedSpectrum:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the numbers alone do not say."""
-        printed = any(value is not None for value in _known(self.std))
+        printed = any(value is not None for value in _or_none(self.std))
         blocks = self.by == "block" and "." in self.names[0]
         return (_SPREAD if printed else _NO_SPREAD, *([_NORMAL] if blocks else []))
 
@@ -88,8 +90,8 @@ class PublishedSpectrum:
             "name": self.names,
             "printed_index": self.printed_index,
             "eigenvalue": self.eigenvalue.tolist(),
-            "std": _known(self.std),
-            "share_start": _known(self.share_start),
+            "std": _or_none(self.std),
+            "share_start": _or_none(self.share_start),
             "source": self.sources,
         }
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
@@ -102,6 +104,47 @@ class PublishedSpectrum:
         return pl.DataFrame(self.to_dicts(), schema_overrides=reals)
 
 
+@dataclass(frozen=True, eq=False)
+class PublishedCurve:
+    """Test accuracy at several densities, as a paper or its data give it.
+
+    Attributes
+    ----------
+    name : str
+        `published:` and a name, unique.
+    source : str
+        Paper and place.
+    architecture, pretraining, task : str
+        What was trained, in the words of the store; pretraining is `none` where there was none.
+    density, accuracy : array, shape (N,)
+        Fractions, a row per density and seed.
+    seed : tuple of (int or None), length N
+        Trial of the source; None where a row is a mean over runs of its own.
+    runs : array, shape (N,)
+        Runs that a row is the mean of; 1 where a figure does not tell.
+    digitised : bool
+        Whether the accuracies were read off a figure.
+    """
+
+    name: str
+    source: str
+    architecture: str
+    pretraining: str
+    task: str
+    density: Floats
+    accuracy: Floats
+    seed: tuple[int | None, ...]
+    runs: Floats
+    digitised: bool
+
+    kind: ClassVar[str] = "a curve of error against density"
+
+    @property
+    def label(self) -> str:
+        """Architecture and task, such as `resnet20/cifar10`."""
+        return f"{self.architecture}/{self.task}"
+
+
 def published_names() -> tuple[str, ...]:
     """Name the published spectra, in the order of their tables.
 
@@ -110,45 +153,91 @@ def published_names() -> tuple[str, ...]:
     >>> published_names()[0]
     'published:resnet50-simclr-imagenet'
     """
-    return tuple(_spectra())
+    return tuple(_spectrum_rows())
 
 
-def published(name: str) -> PublishedSpectrum:
-    """Look up a spectrum of the literature.
+def published_curve_names() -> tuple[str, ...]:
+    """Name the published error curves.
+
+    Examples
+    --------
+    >>> published_curve_names()[0]
+    'published:renda2020-resnet20-cifar10'
+    """
+    return tuple(_curve_rows())
+
+
+def find_published(name: str) -> PublishedSpectrum | PublishedCurve:
+    """Look up figures of the literature, whatever their kind.
 
     Parameters
     ----------
     name : str
-        A name of `published_names`, or a unique prefix of one; `published:` may be left out.
+        A name of `published_names` or `published_curve_names`, or a unique prefix of one;
+        `published:` may be left out.
 
     Raises
     ------
     UsageError
         None or several fit; the message lists the nearest or the candidates.
+    """
+    full = PREFIX + name.removeprefix(PREFIX)
+    known = [*_spectrum_rows(), *_curve_rows()]
+    # A whole name counts also where it begins another one: cifar10 and cifar100.
+    found = [full] if full in known else [other for other in known if other.startswith(full)]
+    if full == PREFIX or not found:
+        raise UsageError(f"nothing published is named '{name}': {did_you_mean(full, known)}")
+    if len(found) > 1:
+        some = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
+        raise UsageError(f"'{name}' begins {len(found)} published names: {some}")
+    spectrum = _spectrum_rows().get(found[0])
+    return (
+        _spectrum_of_rows(found[0], spectrum)
+        if spectrum
+        else _curve_of_rows(found[0], _curve_rows()[found[0]])
+    )
+
+
+def published(name: str) -> PublishedSpectrum:
+    """Look up a spectrum of the literature; see `find_published`.
+
+    Raises
+    ------
+    UsageError
+        None or several fit, or the name is that of a curve.
 
     Examples
     --------
     >>> published("resnet50-simclr-imagenet").eigenvalue.tolist()
     [1.15, 1.09, 1.02, 0.95]
     """
-    full = PREFIX + name.removeprefix(PREFIX)
-    known = _spectra()
-    if full in known:  # also where it begins another name: cifar10 and cifar100
-        return _spectrum(full, known[full])
-    found = [other for other in known if full != PREFIX and other.startswith(full)]
-    if len(found) == 1:
-        return _spectrum(found[0], known[found[0]])
-    if found:
-        raise UsageError(f"'{name}' begins {len(found)} published names: {', '.join(found)}")
-    from .published_curves import published_curve_names  # which needs this module
+    found = find_published(name)
+    if isinstance(found, PublishedCurve):
+        raise UsageError(f"{found.name} is {found.kind}: rgtool gamma takes it")
+    return found
 
-    if full in published_curve_names():
-        raise UsageError(f"{full} is a curve of error against density: rgtool gamma takes it")
-    raise UsageError(f"no published spectrum '{name}': {did_you_mean(full, known)}")
+
+def published_curve(name: str) -> PublishedCurve:
+    """Look up an error curve of the literature; see `find_published`.
+
+    Raises
+    ------
+    UsageError
+        None or several fit, or the name is that of a spectrum.
+
+    Examples
+    --------
+    >>> published_curve("renda2020-resnet56").architecture
+    'resnet56'
+    """
+    found = find_published(name)
+    if isinstance(found, PublishedSpectrum):
+        raise UsageError(f"{found.name} is {found.kind}: rgtool ls --published lists the curves")
+    return found
 
 
 @functools.cache
-def _spectra() -> dict[str, list[dict[str, Any]]]:
+def _spectrum_rows() -> dict[str, list[dict[str, Any]]]:
     """Rows of the published spectra by name."""
     spectra: dict[str, list[dict[str, Any]]] = {}
     for row in figure_rows("published_spectra"):
@@ -156,7 +245,16 @@ def _spectra() -> dict[str, list[dict[str, Any]]]:
     return spectra
 
 
-def _spectrum(name: str, rows: list[dict[str, Any]]) -> PublishedSpectrum:
+@functools.cache
+def _curve_rows() -> dict[str, list[dict[str, Any]]]:
+    """Rows of the published curves by name."""
+    curves: dict[str, list[dict[str, Any]]] = {}
+    for row in figure_rows("published_curves"):
+        curves.setdefault(row["experiment"], []).append(row)
+    return curves
+
+
+def _spectrum_of_rows(name: str, rows: list[dict[str, Any]]) -> PublishedSpectrum:
     starts = {
         row["name"]: row["share"]
         for row in figure_rows("published_starting_points")
@@ -172,14 +270,30 @@ def _spectrum(name: str, rows: list[dict[str, Any]]) -> PublishedSpectrum:
         by=first["grouping"],
         names=tuple(row["name"] for row in rows),
         printed_index=tuple(row["printed_index"] for row in rows),
-        eigenvalue=_array([row["eigenvalue"] for row in rows]),
-        std=_array([row["std"] for row in rows]),
-        share_start=_array([starts.get(row["name"]) for row in rows]),
+        eigenvalue=_frozen_array([row["eigenvalue"] for row in rows]),
+        std=_frozen_array([row["std"] for row in rows]),
+        share_start=_frozen_array([starts.get(row["name"]) for row in rows]),
         sources=tuple(row["source"] for row in rows),
     )
 
 
-def _array(values: list[float | None]) -> Floats:
+def _curve_of_rows(name: str, rows: list[dict[str, Any]]) -> PublishedCurve:
+    first = rows[0]
+    return PublishedCurve(
+        name=name,
+        source=first["source"],
+        architecture=first["architecture"],
+        pretraining=first["pretraining"],
+        task=first["task"],
+        density=_frozen_array([row["density"] for row in rows]),
+        accuracy=_frozen_array([row["accuracy"] for row in rows]),
+        seed=tuple(row["seed"] for row in rows),
+        runs=_frozen_array([row["runs"] or 1 for row in rows]),
+        digitised=any(row["digitised"] for row in rows),
+    )
+
+
+def _frozen_array(values: list[float | None]) -> Floats:
     import numpy as np
 
     array = np.array(values, dtype=np.float64)  # None becomes NaN
@@ -187,7 +301,7 @@ def _array(values: list[float | None]) -> Floats:
     return array
 
 
-def _known(values: Floats) -> list[float | None]:
+def _or_none(values: Floats) -> list[float | None]:
     return [value if math.isfinite(value) else None for value in values.tolist()]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schemas.blocks import GROUPINGS, Layer
-from ..schemas.errors import RgtoolError, StoreError, UsageError, did_you_mean
+from ..schemas.errors import RgtoolError, StoreError, UsageError, choose
 from .counts import Counts, Scales
 from .inventory import recipe_of
 from .result import Result
@@ -61,8 +61,7 @@ def load_counts(connection: duckdb.DuckDBPyConnection, by: str) -> dict[str, Cou
 
 def check_grouping(by: str) -> None:
     """Refuse a grouping that does not exist."""
-    if by not in GROUPINGS:
-        raise UsageError(f"grouping '{by}' is unknown: {did_you_mean(by, GROUPINGS)}")
+    choose("grouping", by, GROUPINGS)
 
 
 @dataclass(frozen=True, eq=False)

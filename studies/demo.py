@@ -40,6 +40,6 @@ def demo(
     outcomes = [complete(made, watch) for made in plans]
     opened = Store(store)
     return tuple(
-        eigen(opened, outcome.experiment_id, by=coarsest(made.layers))
+        eigen(opened, opened.counts(outcome.experiment_id, coarsest(made.layers)))
         for made, outcome in zip(plans, outcomes, strict=True)
     )

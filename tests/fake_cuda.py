@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rgtool.runner import graphs, together
+from rgtool.runner import graphs, side_by_side
 from rgtool.runner.training import Trainer
 
 
@@ -136,5 +136,5 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Cuda:
         monkeypatch.setattr(torch.cuda, name, fake)
     graphs._streams.cache_clear()
     monkeypatch.setattr(graphs, "_branches", lambda *arguments: cuda.branches(real, *arguments))
-    monkeypatch.setattr(together, "stepper", lambda kernels: graphs.GraphSteps())
+    monkeypatch.setattr(side_by_side, "stepper", lambda kernels: graphs.GraphSteps())
     return cuda

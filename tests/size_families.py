@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from stores import counts, describe, write_record
 
-from rgtool.analysis.collapse.joint_law import log_error
+from rgtool.analysis.collapse.joint_law import joint_log_error
 from rgtool.analysis.curves.family import ErrorCurve, Family
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.recipe import Recipe
@@ -19,7 +19,7 @@ PSI, PHI, GAMMA, LOG_P, CHANCE = 1.2, 0.8, 0.5, -1.0, 0.9
 def law(width: float, depth: float, density: np.ndarray, dense: float) -> np.ndarray:
     """Log error at densities, by the law."""
     log_m = np.log(density) + PSI * np.log(width) + PHI * np.log(depth / 8)
-    return log_error(log_m, np.log(dense), np.log(CHANCE), GAMMA, LOG_P)
+    return joint_log_error(log_m, np.log(dense), np.log(CHANCE), GAMMA, LOG_P)
 
 
 def family(

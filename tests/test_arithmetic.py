@@ -90,17 +90,17 @@ def test_a_run_in_bf16_keeps_float32_on_disk_and_is_an_experiment_of_its_own(
 def test_what_a_cpu_cannot_do_is_refused(precision: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"precision {precision} needs a GPU"):
         go(tmp_path, precision=precision, device="cpu")
-    assert arithmetic.check(precision, CUDA) == ""
+    assert arithmetic.check_precision(precision, CUDA) == ""
 
 
 def test_bf16_without_instructions_for_it_is_said_to_be_slow(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(arithmetic, "has_bf16", lambda: False)
-    assert "float32 is faster here" in arithmetic.check("bf16", CPU)
+    assert "float32 is faster here" in arithmetic.check_precision("bf16", CPU)
     monkeypatch.setattr(arithmetic, "has_bf16", lambda: True)
-    assert arithmetic.check("bf16", CPU) == ""
-    assert arithmetic.check("float32", CPU) == ""
+    assert arithmetic.check_precision("bf16", CPU) == ""
+    assert arithmetic.check_precision("float32", CPU) == ""
 
 
 # The scale of losses in float16.

@@ -9,21 +9,16 @@ from typing import Any
 import pytest
 import torch
 
+import rgtool
 from rgtool.cli import main
 from rgtool.runner import bench as bench_module
 from rgtool.runner import machine
-from rgtool.runner.bench import (
-    Bench,
-    Layout,
-    bench,
-    convolution_peak,
-    convolutions_speed,
-    moved_bytes,
-    training_flops,
-)
+from rgtool.runner.bench import Bench, Layout, measure
+from rgtool.runner.ceiling import convolution_peak, convolutions_speed, moved_bytes, training_flops
 from rgtool.runner.estimate import estimate
 from rgtool.runner.models import build
 from rgtool.runner.plan import Plan, plan
+from rgtool.schemas.errors import UsageError
 
 
 def test_flops_are_those_of_the_literature() -> None:
@@ -43,7 +38,7 @@ def test_flops_are_those_of_the_literature() -> None:
 def test_a_small_bench_says_all_it_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "workers", lambda chosen: 2)
     made = plan("lenet", "digits", seeds=5, levels=3, epochs=2, device="cpu")
-    found = bench(made, seconds=0.05)
+    found = measure(made, seconds=0.05)
     layouts = [(x.processes, x.threads, x.replicas) for x in found.layouts]
     assert layouts == [(1, 1, 1), (1, 1, 2), (1, 2, 1), (2, 1, 1)]
     assert all(layout.images_per_second > 0 for layout in found.layouts)
@@ -67,14 +62,14 @@ def test_on_a_gpu_the_share_is_of_bytes() -> None:
 def test_layouts_end_where_memory_does(monkeypatch: pytest.MonkeyPatch) -> None:
     speed = bench_module.speed
 
-    def short(made: Plan, equipment: Any, *others: Any) -> tuple[float, float]:
-        if len(equipment) > 1:
+    def short(made: Plan, parts: Any, *others: Any) -> tuple[float, float]:
+        if len(parts) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return speed(made, equipment, *others)
+        return speed(made, parts, *others)
 
     monkeypatch.setattr(machine, "workers", lambda chosen: 1)
     monkeypatch.setattr(bench_module, "speed", short)
-    found = bench(plan("lenet", "digits", epochs=1, device="cpu"), seconds=0.02)
+    found = measure(plan("lenet", "digits", epochs=1, device="cpu"), seconds=0.02)
     assert [layout.replicas for layout in found.layouts] == [1]
 
 
@@ -131,3 +126,12 @@ def test_the_command_prints_a_table(
     with pytest.raises(SystemExit) as left:
         main(["bench", "lenet", "digits", "--seconds", "0"])
     assert left.value.code == 2
+
+
+def test_the_same_three_ways_to_name_an_experiment() -> None:
+    found = rgtool.bench("lenet", "digits", seconds=0.01, epochs=1, device="cpu", workers=1)
+    assert found.layouts[0].images_per_second > 0
+    made = rgtool.plan("lenet", "digits", seeds=3, device="cpu", workers=2, epochs=1)
+    assert (made.workers, made.recipe.epochs) == (2, 1)
+    with pytest.raises(UsageError, match="workers is 0"):
+        rgtool.bench("lenet", "digits", workers=0)

@@ -13,19 +13,19 @@ from scipy.stats import chi2, wasserstein_distance
 from sklearn.metrics import silhouette_score
 
 import rgtool
-from rgtool import RgtoolError, Store, against_published, classify
-from rgtool.analysis.classes.classify import classify_published, classify_subjects
+from rgtool import RgtoolError, Store, against_published, classify, published
+from rgtool.analysis.classes.classify import classify_subjects
 from rgtool.analysis.classes.clusters import cluster, coassignment, stability
 from rgtool.analysis.classes.criteria import CRITERIA, signature_of
 from rgtool.analysis.classes.distances import clr_points, condensed, depth_distance, quantile_points
 from rgtool.analysis.classes.evidence import Evidence
-from rgtool.analysis.classes.pairs import all_pairs, draws_for, pair_tests, tail_p
+from rgtool.analysis.classes.pairs import all_pairs, draws_for, pair_tests, same_class, tail_p
 from rgtool.analysis.classes.printed import PRINTED, common_function, printed_test, quantile_test
-from rgtool.analysis.classes.subjects import gather, of_print
-from rgtool.analysis.same_class import same_class
-from rgtool.analysis.spectrum.verdicts import holm
+from rgtool.analysis.classes.subjects import as_subject, gather
 from rgtool.analysis.stats.contrast import centred
+from rgtool.analysis.stats.level import holm
 from rgtool.analysis.stats.moderation import shrunk_correlation
+from rgtool.store import published_names
 
 SIMCLR = [f"published:resnet50-simclr-{task}" for task in ("imagenet", "cifar10", "cifar100")]
 SUPERVISED = [name.replace("simclr", "supervised") for name in SIMCLR]
@@ -266,14 +266,14 @@ def test_tables_2_and_4_as_classes():
     assert verdict[0, 3] == "undecided" and verdict[4, 5] == "undecided"
     assert found.clusters.labels.tolist() == [1, 2, 2, 1, 3, 3]
     assert "undecided is not same" in found.summary()
-    assert classify_published().clusters.number >= 2
+    assert classify(experiments=published_names()).clusters.number >= 2
 
 
 def test_published_verdicts_follow_the_papers_numbers():
     """Golden: ||Delta clr|| of Table 2, to be multiplied by a level (.57 and .71)."""
     found = classify(experiments=SIMCLR)
     np.testing.assert_allclose(found.pairs.columns["norm"][:2], [0.0515, 0.0793], atol=1e-4)
-    assert signature_of(of_print(SIMCLR[0])) == (3, 0, 1, 0)
+    assert signature_of(as_subject(published(SIMCLR[0]))) == (3, 0, 1, 0)
 
 
 # Stores
@@ -442,7 +442,7 @@ WRONG = [
     (["one"], {}, "at least two are needed"),
     (["resnet8w4/digits", "one"], {}, "fits 5 experiments"),
     (["nothing", "one"], {}, "no experiment 'nothing'"),
-    (["published:nothing", "one"], {}, "no published spectrum"),
+    (["published:nothing", "one"], {}, "nothing published is named"),
     ([], {"by": "egen"}, "did you mean eigen"),
     ([], {"grouping": "blok"}, "did you mean block"),
     ([], {"weighting": "size"}, "weighting 'size' is unknown"),
@@ -461,8 +461,8 @@ def test_wrong_input_is_told_in_words(several, names, options, words):
 
 
 def test_no_store_and_an_empty_one(tmp_path):
-    with pytest.raises(RgtoolError, match="name published spectra, or give a store"):
-        classify()
+    with pytest.raises(RgtoolError, match="rgstore holds no runs"):
+        classify()  # the store of the working directory
     with pytest.raises(RgtoolError, match="holds no runs"):
         classify(Store(tmp_path / "nothing"))
     with pytest.raises(RgtoolError, match="holds no runs"):

@@ -16,9 +16,9 @@ from size_families import CHANCE, GAMMA, PHI, PSI, columns, family, write_csv, w
 from stores import write_run
 
 import rgtool
-from rgtool.analysis.collapse.estimate import collapse, collapse_of, collapse_table
+from rgtool.analysis.collapse.estimate import collapse
 from rgtool.analysis.collapse.fit import best_collapse
-from rgtool.analysis.collapse.joint_law import JointLaw, log_error
+from rgtool.analysis.collapse.joint_law import JointLaw, joint_log_error
 from rgtool.analysis.collapse.quality import Curves, critical, curves_of, quality, shift
 from rgtool.analysis.collapse.result import Collapse
 from rgtool.analysis.curves.curve import ASSUMED_SD, curve_of_file
@@ -27,9 +27,8 @@ from rgtool.analysis.curves.family import (
     Family,
     family_of,
     family_of_columns,
-    family_of_counts,
 )
-from rgtool.analysis.curves.scatter import noise_draws, noise_of
+from rgtool.analysis.curves.scatter import curve_noise, noise_draws
 from rgtool.analysis.stats.simplex import minimise
 from rgtool.schemas.blocks import size_of
 from rgtool.schemas.errors import RgtoolError, UsageError
@@ -201,7 +200,7 @@ def test_a_critical_point_is_found_with_its_exponents() -> None:
 def test_exponents_of_curves_that_obey_the_law(
     sizes: tuple[tuple[float, float], ...], true: dict[str, float]
 ) -> None:
-    found = collapse_of(family(sizes, noise=0.02, rng=2), draws=100)
+    found = collapse(None, family(sizes, noise=0.02, rng=2), draws=100)
     assert found.accepted and found.names == tuple(true)
     for i, value in enumerate(true.values()):
         assert found.fit.boot_low[i] - 0.05 < value < found.fit.boot_high[i] + 0.05
@@ -216,20 +215,20 @@ def test_a_common_unit_of_width_changes_no_exponent() -> None:
     wide = dataclasses.replace(
         made, curves=tuple(dataclasses.replace(c, width=16 * c.width) for c in made.curves)
     )
-    one, other = (collapse_of(f, draws=50) for f in (made, wide))
+    one, other = (collapse(None, f, draws=50) for f in (made, wide))
     assert one.fit.exponents == pytest.approx(other.fit.exponents, abs=1e-3)
     assert one.fit.quality == pytest.approx(other.fit.quality, rel=1e-3)
 
 
 def test_the_law_has_its_plateaus_and_its_slope() -> None:
     dense, up, gamma, p = np.log(0.05), np.log(0.9), 0.5, -3.0
-    assert log_error(40.0, dense, up, gamma, p) == pytest.approx(dense)
-    assert log_error(-60.0, dense, up, gamma, p) == pytest.approx(up)
+    assert joint_log_error(40.0, dense, up, gamma, p) == pytest.approx(dense)
+    assert joint_log_error(-60.0, dense, up, gamma, p) == pytest.approx(up)
     # The form of the paper, with complex numbers.
     m = np.exp(1.3)
     ratio = np.exp((up - dense) / gamma) * np.exp(p)
     expected = np.exp(dense) * abs((m - 1j * ratio) / (m - 1j * np.exp(p))) ** gamma
-    assert np.exp(log_error(1.3, dense, up, gamma, p)) == pytest.approx(expected)
+    assert np.exp(joint_log_error(1.3, dense, up, gamma, p)) == pytest.approx(expected)
 
 
 def test_curves_that_do_not_fall_together_are_refused() -> None:
@@ -240,7 +239,7 @@ def test_curves_that_do_not_fall_together_are_refused() -> None:
         )
         for i, c in enumerate(made.curves)
     ]
-    found = collapse_of(dataclasses.replace(made, curves=tuple(bent)), draws=30)
+    found = collapse(None, dataclasses.replace(made, curves=tuple(bent)), draws=30)
     assert not found.accepted and found.verdict.startswith("refused: S_min is over 1.3")
     assert found.agrees is False
 
@@ -251,39 +250,39 @@ def test_curves_that_any_shift_fits_are_refused() -> None:
     rng = np.random.default_rng(0)
     error = np.where(density == 1, 0.1, 0.9) * (1 + 0.02 * rng.normal(size=(3, 20)))
     curves = tuple(ErrorCurve(f"w{w}", w, np.nan, density, error) for w in (4.0, 8.0, 16.0))
-    found = collapse_of(Family(curves, "flat", 0.9, ()), draws=30)
+    found = collapse(None, Family(curves, "flat", 0.9, ()), draws=30)
     assert found.verdict.startswith("refused: the curves are flat")
 
 
 def test_few_points_are_refused() -> None:
-    found = collapse_of(family(((4, 8), (6, 8)), levels=8, noise=0.02), draws=30)
+    found = collapse(None, family(((4, 8), (6, 8)), levels=8, noise=0.02), draws=30)
     assert "are the least" in found.verdict and len(found.used.x) < 20
 
 
 def test_one_seed_is_not_judged_unless_its_noise_is_told() -> None:
     made = family(seeds=1)
-    found = collapse_of(made, draws=50)
+    found = collapse(None, made, draws=50)
     assert found.verdict.startswith("refused: one seed") and found.noise.seed_sd == ASSUMED_SD
-    told = collapse_of(made, noise=0.03, draws=50)
+    told = collapse(None, made, noise=0.03, draws=50)
     assert told.accepted and not told.noise.measured
     assert any("3.0% a seed" in note for note in told.notes)
 
 
 def test_noise_is_that_of_the_seeds() -> None:
     made = family(seeds=5, noise=0.05, rng=7)
-    noise = noise_of(made.curves)
+    noise = curve_noise(made.curves)
     assert noise.measured and noise.seed_sd == pytest.approx(0.05, rel=0.15)
     np.testing.assert_allclose(noise.sigma, 0.05 / np.sqrt(5), rtol=0.35)
     draws = noise_draws(made.curves, noise, 4000, np.random.default_rng(0))
     assert draws.std() == pytest.approx(0.05 / np.sqrt(5), rel=0.15)
     mixed = (made.curves[0], dataclasses.replace(made.curves[1], error=made.curves[1].error[:1]))
-    sigma = noise_of(mixed).sigma
+    sigma = curve_noise(mixed).sigma
     assert sigma[-1] / sigma[0] == pytest.approx(np.sqrt(5), rel=0.4)
 
 
 def test_draws_are_those_of_the_seed() -> None:
     made = family()
-    one, other = (collapse_of(made, draws=40, rng=3) for _ in range(2))
+    one, other = (collapse(None, made, draws=40, rng=3) for _ in range(2))
     assert one.fit.draws.tolist() == other.fit.draws.tolist()
 
 
@@ -321,9 +320,9 @@ def test_tables_are_read_in_any_order(tmp_path: Path) -> None:
     shuffled = {name: [values[i] for i in order] for name, values in rows.items()}
     csv = write_csv(tmp_path / "curves.csv", shuffled)
     pl.DataFrame(rows).write_parquet(tmp_path / "curves.parquet")
-    plain = collapse_of(dataclasses.replace(made, chance=None), draws=30)
+    plain = collapse(None, dataclasses.replace(made, chance=None), draws=30)
     for path in (csv, tmp_path / "curves.parquet"):
-        found = collapse_table(path, draws=30)
+        found = collapse(None, [str(path)], draws=30)
         assert found.fit.exponents == pytest.approx(plain.fit.exponents)
         assert isinstance(found.law, JointLaw)
         assert found.law.error_up == pytest.approx(CHANCE, rel=0.25)
@@ -367,13 +366,13 @@ def test_bad_tables_are_told_in_words(
     changes: dict[str, object], kind: type[RgtoolError], message: str
 ) -> None:
     with pytest.raises(kind, match=message):
-        collapse_of(family_of_columns(_table(**changes)))
+        collapse(None, family_of_columns(_table(**changes)))
 
 
 def test_a_table_of_one_size_is_told() -> None:
     rows = columns(family(((4, 8),)))
     with pytest.raises(RgtoolError, match="is one size"):
-        collapse_of(family_of_columns(rows))
+        collapse(None, family_of_columns(rows))
 
 
 def test_no_rows_and_wrong_chance_are_told() -> None:
@@ -396,7 +395,7 @@ def test_seeds_without_common_densities_are_told() -> None:
 def test_points_on_the_plateau_alone_are_told() -> None:
     made = family(levels=1)
     with pytest.raises(RgtoolError, match="prune further"):
-        collapse_of(made)
+        collapse(None, made)
 
 
 def test_sizes_that_never_overlap_are_told() -> None:
@@ -409,7 +408,7 @@ def test_sizes_that_never_overlap_are_told() -> None:
         for w in (1.0, 4.0)
     )
     with pytest.raises(RgtoolError, match="the sizes do not overlap"):
-        collapse_of(Family(curves, "far", 0.9, ()))
+        collapse(None, Family(curves, "far", 0.9, ()))
 
 
 def test_fewer_points_than_exponents_are_told() -> None:
@@ -448,17 +447,17 @@ def test_wrong_options_are_told() -> None:
         ({"over": "depth"}, "all sizes have depth 8"),
     ):
         with pytest.raises(UsageError, match=message):
-            collapse_of(made, **options)  # type: ignore[arg-type]
+            collapse(None, made, **options)  # type: ignore[arg-type]
     both = family(((4, 8), (8, 20)))
     with pytest.raises(UsageError, match="differ in depth too"):
-        collapse_of(both, over="width")
+        collapse(None, both, over="width")
     with pytest.raises(UsageError, match="do not tell psi from phi"):
-        collapse_of(both)
+        collapse(None, both)
     unknown = dataclasses.replace(
         made, curves=tuple(dataclasses.replace(c, depth=np.nan) for c in made.curves)
     )
     with pytest.raises(UsageError, match="the depth of w4 l8 is unknown"):
-        collapse_of(unknown, over="both")
+        collapse(None, unknown, over="both")
 
 
 def test_experiments_that_do_not_belong_together_are_told(tmp_path: Path) -> None:
@@ -480,7 +479,7 @@ def test_experiments_that_do_not_belong_together_are_told(tmp_path: Path) -> Non
     with pytest.raises(RgtoolError, match="is one size"):
         collapse(store, ["resnet8w4/digits", "resnet8w4/digits"])
     with pytest.raises(UsageError, match="none is given"):
-        family_of_counts([])
+        family_of(None, [])
 
 
 def test_two_experiments_of_one_size_and_other_differences_are_told(tmp_path: Path) -> None:
@@ -553,7 +552,7 @@ def test_the_command_tells_of_wrong_arguments(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_results_have_their_faces() -> None:
-    found = collapse_of(family(noise=0.02), draws=30)
+    found = collapse(None, family(noise=0.02), draws=30)
     assert found.title in found.summary() and "joint law" in found.summary()
     assert "<table>" in found._repr_html_()
     frame = found.to_frame()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import rgtool
 from rgtool import RgtoolError, Store, compare
 from rgtool.analysis.classes.overlap import expected_overlap
-from rgtool.analysis.same_class import same_class
+from rgtool.analysis.classes.pairs import same_class
 from rgtool.cli import main
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.tensors import read_mask
@@ -114,7 +114,7 @@ def test_one_seed_is_told(pair):
         ("one", "lenet", {}, "groups differ: .* has 5 blocks .*; .* has 2 blocks .fc1, fc2"),
         ("one", "lenet", {"by": "stage"}, "lenet has no stages"),
         ("one", "bare", {"by": "stages"}, "did you mean stage"),
-        ("one", "published:resnet20-cifar10", {}, "neither seeds nor masks"),
+        ("one", "published:resnet20-cifar10", {}, "needs seeds and masks"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_in_words(pair, a, b, options, words):

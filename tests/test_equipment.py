@@ -12,10 +12,10 @@ import torch
 from experiments import few_digits, synthetic
 
 from rgtool.runner import machine
-from rgtool.runner.equipment import Equipment
 from rgtool.runner.images import Images
 from rgtool.runner.kernels import EAGER
 from rgtool.runner.recipes import recipe
+from rgtool.runner.replica_parts import ReplicaParts
 from rgtool.schemas.errors import RgtoolError
 
 
@@ -25,7 +25,7 @@ from rgtool.schemas.errors import RgtoolError
 def test_initial_weights_do_not_depend_on_the_device(model: str, images: Images) -> None:
     def initial(device: str, seed: int) -> dict[str, np.ndarray]:
         made = recipe(model, images, batch_size=16, rewind="0")
-        on = Equipment(made, seed, images, torch.device(device), None, EAGER, lambda text: None)
+        on = ReplicaParts(made, seed, images, torch.device(device), None, EAGER, lambda text: None)
         return on.initial("init")
 
     here, there = initial("cpu", 3), initial("meta", 3)  # meta: a device that holds no numbers

@@ -15,8 +15,8 @@ from stores import write_run
 from synthetic import counts, first_levels, replicator, without
 
 import rgtool
-from rgtool.analysis.spectrum.eigen import spectrum_of
-from rgtool.analysis.spectrum.forecast import collapse_level, flow_levels, forecast_of
+from rgtool.analysis.spectrum.eigen import eigen
+from rgtool.analysis.spectrum.forecast import collapse_level, flow_levels, forecast
 from rgtool.schemas.errors import RgtoolError, UsageError
 from rgtool.store.counts import Counts
 
@@ -81,7 +81,7 @@ def test_a_batch_of_flows_is_each_by_itself() -> None:
 
 def test_the_forecast_is_the_formula_from_either_end_of_the_window() -> None:
     made = counts(levels=12)
-    found, spectrum = forecast_of(made), spectrum_of(made)
+    found, spectrum = forecast(None, made), eigen(None, made)
     kept = np.log(made.kept.astype(float))
     rate = ((kept[:, 12] - kept[:, 1]) / 11).mean(axis=0)
     from_start = 1 + kept[:, 1].mean(axis=0) / -rate
@@ -103,7 +103,7 @@ def test_a_steady_flow_is_forecast_where_it_ends() -> None:
     log(2)/-log(rho lambda), about three levels, and the rest of one, after the last whole weight.
     """
     made = counts(levels=48, seeds=2, noise=0.0)
-    found, early = forecast_of(made, (1, 12)), forecast_of(first_levels(made, 13))
+    found, early = forecast(None, made, window=(1, 12)), forecast(None, first_levels(made, 13))
     np.testing.assert_allclose(early.flow_level.value, found.flow_level.value)
     assert np.isnan(early.observed).all() and "collapsed" not in early.outlook
     seen = np.isfinite(found.observed) & np.isfinite(found.flow_level.value)
@@ -116,10 +116,10 @@ def test_a_steady_flow_is_forecast_where_it_ends() -> None:
 
 def test_intervals_of_the_steady_flow_cover_other_seeds() -> None:
     """The forecast of the flow without noise lies in the intervals of noisy seeds."""
-    truth = forecast_of(counts(levels=12, seeds=2, noise=0.0)).flow_level.value
+    truth = forecast(None, counts(levels=12, seeds=2, noise=0.0)).flow_level.value
     inside = []
     for rng in range(12):
-        found = forecast_of(counts(levels=12, seeds=4, rng=rng), draws=400)
+        found = forecast(None, counts(levels=12, seeds=4, rng=rng), draws=400)
         seen = np.isfinite(truth) & np.isfinite(found.flow_level.high)
         inside += ((found.flow_level.low <= truth) & (truth <= found.flow_level.high))[
             seen
@@ -128,14 +128,14 @@ def test_intervals_of_the_steady_flow_cover_other_seeds() -> None:
 
 
 def test_intervals_hold_the_forecast_and_follow_the_draws() -> None:
-    found = forecast_of(counts(levels=12), draws=2000)
+    found = forecast(None, counts(levels=12), draws=2000)
     seen = np.isfinite(found.level.high)
     assert (found.level.low[seen] <= found.level.value[seen]).all()
     assert (found.level.value[seen] <= found.level.high[seen]).all()
     np.testing.assert_array_less(found.density.low[seen], found.density.high[seen])
-    again = forecast_of(counts(levels=12), draws=2000)
+    again = forecast(None, counts(levels=12), draws=2000)
     np.testing.assert_array_equal(found.level.low, again.level.low)
-    other = forecast_of(counts(levels=12), draws=2000, rng=1)
+    other = forecast(None, counts(levels=12), draws=2000, rng=1)
     np.testing.assert_allclose(found.level.low, other.level.low, rtol=0.02)
 
 
@@ -143,23 +143,23 @@ def test_strong_groups_are_not_in_sight() -> None:
     made = counts(levels=12, noise=0.0)
     kept = made.kept.copy()
     kept[:, :, 0] = kept[:, :1, 0]  # nothing is ever pruned there
-    found = forecast_of(dataclasses.replace(made, kept=kept))
+    found = forecast(None, dataclasses.replace(made, kept=kept))
     assert found.outlook[0] == "not in sight" and np.isnan(found.level.value[0])
     assert any("not before the whole network is gone" in note for note in found.notes)
     assert found.to_frame()["level"][0] is None
 
 
 def test_exempt_groups_are_left_out() -> None:
-    found = forecast_of(counts("lenet", "layer"))
+    found = forecast(None, counts("lenet", "layer"))
     assert found.names == ("fc1", "fc2")
     assert "fc: exempt from pruning, left out" in found.notes
     made = counts("lenet", "layer")
     with pytest.raises(RgtoolError, match="all groups are exempt"):
-        forecast_of(dataclasses.replace(made, exempt=np.ones(3, bool)))
+        forecast(None, dataclasses.replace(made, exempt=np.ones(3, bool)))
 
 
 def test_one_seed_gives_points_and_says_so() -> None:
-    found = forecast_of(counts(seeds=1))
+    found = forecast(None, counts(seeds=1))
     assert np.isnan(found.level.low).all() and np.isfinite(found.level.value).any()
     assert any("one seed: points without interval" in note for note in found.notes)
     assert found.to_frame()["level_low"].null_count() == len(found.names)
@@ -173,7 +173,7 @@ def collapsed(level: int = 8) -> Counts:
 
 
 def test_a_group_that_is_empty_on_record_is_told() -> None:
-    found = forecast_of(collapsed())
+    found = forecast(None, collapsed())
     assert found.outlook[3] == "collapsed" and found.observed[3] == 8
     assert found.window == (1, 7) and any("the window ends at level 7" in n for n in found.notes)
 
@@ -182,17 +182,17 @@ def test_a_collapse_of_some_runs_alone_is_none() -> None:
     made = collapsed()
     kept = made.kept.copy()
     kept[0, 8:, 3] = 5
-    found = forecast_of(dataclasses.replace(made, kept=kept))
+    found = forecast(None, dataclasses.replace(made, kept=kept))
     assert np.isnan(found.observed[3]) and found.outlook[3] != "collapsed"
 
 
 def test_levels_that_are_missing_are_no_collapse() -> None:
-    found = forecast_of(without(counts(levels=12), (0, 12)))
+    found = forecast(None, without(counts(levels=12), (0, 12)))
     assert np.isnan(found.observed).all() and found.window == (1, 11)
 
 
 def test_far_forecasts_are_called_far() -> None:
-    assert any("past the last one used" in n for n in forecast_of(counts(levels=4)).notes)
+    assert any("past the last one used" in n for n in forecast(None, counts(levels=4)).notes)
 
 
 def test_the_simulation_of_the_tests_keeps_its_shares() -> None:

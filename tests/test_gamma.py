@@ -15,9 +15,9 @@ from scipy.stats import f as f_distribution
 
 import rgtool
 from rgtool.analysis.curves.curve import curve_of_published, make_curve
-from rgtool.analysis.gamma.estimate import gamma, gamma_of
-from rgtool.analysis.gamma.fit import Problem, fit, refit
-from rgtool.analysis.gamma.gates import Noise, judge, rises, sparse_slope
+from rgtool.analysis.gamma.estimate import gamma
+from rgtool.analysis.gamma.fit import FitProblem, fit, refit
+from rgtool.analysis.gamma.gates import RelativeNoise, gate, rises, sparse_slope
 from rgtool.analysis.gamma.power_law import (
     LOG_D_HI,
     LOG_G,
@@ -32,7 +32,7 @@ from rgtool.analysis.gamma.power_law import (
     to_eq14,
 )
 from rgtool.analysis.gamma.profile import profile
-from rgtool.store.published_curves import published_curve, published_curve_names
+from rgtool.store.literature import published_curve, published_curve_names
 
 SIGN = dict(
     eps_np=st.floats(0.01, 0.4),
@@ -48,10 +48,10 @@ def truth(gamma: float = 0.5, onset: float = 0.2, eps_np: float = 0.06) -> np.nd
 
 def simulated(
     theta: np.ndarray, noise: float = 0.02, levels: int = 17, seed: int = 0, free: bool = False
-) -> Problem:
+) -> FitProblem:
     x = np.log(0.8) * np.arange(levels)
     y = log_error(x, theta) + noise * np.random.default_rng(seed).normal(size=levels)
-    return Problem(x, y, np.ones(levels), None if free else math.log(0.9))
+    return FitProblem(x, y, np.ones(levels), None if free else math.log(0.9))
 
 
 def seeds_curve(
@@ -121,7 +121,7 @@ def test_between_the_two_densities_the_error_is_a_power_law():
 # The fit and its profile, against slow oracles
 
 
-def oracle_fit(problem: Problem, log_g: float | None = None) -> tuple[float, np.ndarray]:
+def oracle_fit(problem: FitProblem, log_g: float | None = None) -> tuple[float, np.ndarray]:
     """The best of many starts of SciPy alone, one after the other, without a Jacobian."""
     lower, upper = problem.bounds()
     columns = np.flatnonzero(problem.free)
@@ -196,7 +196,9 @@ def test_weights_count_a_level_as_often_as_repeating_it():
     weight = np.where(np.arange(17) < 5, 2.0, 1.0)
     weighted = fit(dataclasses.replace(base, weight=weight))
     again = np.repeat(np.arange(17), weight.astype(int))
-    repeated = Problem(base.log_density[again], base.log_error[again], np.ones(22), math.log(0.9))
+    repeated = FitProblem(
+        base.log_density[again], base.log_error[again], np.ones(22), math.log(0.9)
+    )
     np.testing.assert_allclose(weighted.theta, fit(repeated).theta, atol=1e-5)
 
 
@@ -253,7 +255,7 @@ def renda(network: str, dense: bool):
 
 @pytest.mark.parametrize(("network", "dense", "g", "low", "high"), RENDA)
 def test_golden_exponents_of_renda(network, dense, g, low, high):
-    found = gamma_of(renda(network, dense))
+    found = gamma(None, renda(network, dense))
     one = found.estimate
     assert one.value == pytest.approx(g, abs=5e-4)
     assert (one.low, one.high) == pytest.approx((low, high), abs=0.003)
@@ -352,7 +354,7 @@ def test_the_method_of_the_paper_is_near_its_table():
 
 def test_the_gate_is_the_rise_over_the_noise_of_a_mean():
     curve = seeds_curve(0.5)
-    best = fit(Problem(np.log(curve.density), np.log(curve.mean), curve.weight, math.log(0.9)))
+    best = fit(FitProblem(np.log(curve.density), np.log(curve.mean), curve.weight, math.log(0.9)))
     found = profile(best)
     rise = 0.6
     for noise, plateau, verdict in (
@@ -361,17 +363,17 @@ def test_the_gate_is_the_rise_over_the_noise_of_a_mean():
         (rise / 39.9, "free", "not quoted"),
         (rise / 40.1, "free", "quoted"),
     ):
-        assert judge(best, found, Noise(1.0, noise), rise, plateau)[0] == verdict
-    verdict, reason = judge(best, found, Noise(best.rms / 3.1, 1e-3), rise, "chance")
+        assert gate(best, found, RelativeNoise(1.0, noise), rise, plateau)[0] == verdict
+    verdict, reason = gate(best, found, RelativeNoise(best.rms / 3.1, 1e-3), rise, "chance")
     assert verdict == "model rejected" and "another form" in reason
     endless = dataclasses.replace(found, high=np.inf)
-    verdict, reason = judge(best, endless, Noise(1.0, 1e-3), rise, "chance")
+    verdict, reason = gate(best, endless, RelativeNoise(1.0, 1e-3), rise, "chance")
     assert verdict == "not quoted" and "unbounded above" in reason
 
 
 def test_noise_is_pooled_over_the_curve_and_shrinks_with_seeds():
     curve = seeds_curve(seeds=40, sd=0.03)
-    found = gamma_of(curve, draws=0)
+    found = gamma(None, curve, draws=0)
     assert found.noise.seed_sd == pytest.approx(0.03, rel=0.1)
     assert found.noise.mean_sd == pytest.approx(found.noise.seed_sd / math.sqrt(40))
 
@@ -389,14 +391,14 @@ def test_the_slope_needs_no_model():
 
 
 def test_the_bootstrap_over_seeds_starts_at_five():
-    four, five = (gamma_of(seeds_curve(seeds=n), draws=199) for n in (4, 5))
+    four, five = (gamma(None, seeds_curve(seeds=n), draws=199) for n in (4, 5))
     assert four.fitted.boot is None
     boot = five.fitted.boot
     assert boot.low < boot.value == five.estimate.value < boot.high
-    barely = gamma_of(seeds_curve(2.0, seeds=5, sd=0.01, onset=0.02), draws=199)
+    barely = gamma(None, seeds_curve(2.0, seeds=5, sd=0.01, onset=0.02), draws=199)
     assert barely.fitted.boot.high == np.inf
     assert barely.to_frame()["boot_high"].to_list() == [None]
-    again = gamma_of(seeds_curve(seeds=5), draws=199)
+    again = gamma(None, seeds_curve(seeds=5), draws=199)
     assert (again.fitted.boot.low, again.fitted.boot.high) == (boot.low, boot.high)
 
 

@@ -15,14 +15,13 @@ from synthetic import counts as synthetic_counts
 import rgtool
 from rgtool.analysis.curves.curve import curve_of_counts, curve_of_file, make_curve
 from rgtool.analysis.gamma.common import shared_exponent
-from rgtool.analysis.gamma.estimate import gamma_of
-from rgtool.analysis.gamma.fit import Problem, fit, minima
+from rgtool.analysis.gamma.estimate import gamma
+from rgtool.analysis.gamma.fit import FitProblem, fit, minima
 from rgtool.analysis.gamma.power_law import LOG_G, log_error
 from rgtool.analysis.gamma.shared import (
     compare_gammas,
     same_gamma,
     shared_gamma,
-    shared_gamma_of,
 )
 from rgtool.analysis.values import Refusal
 from rgtool.schemas.errors import RgtoolError, UsageError
@@ -75,7 +74,7 @@ def test_csv_and_parquet_say_the_same(table: Path, cli):
     assert found[0]["estimate"] == pytest.approx(found[1]["estimate"], rel=1e-9)
     assert found[0]["seeds"] == 3 and found[0]["verdict"] == "quoted"
     assert found[0]["low"] < 0.5 < found[0]["high"]
-    direct = gamma_of(curve(), draws=0)
+    direct = gamma(None, curve(), draws=0)
     assert found[0]["estimate"] == pytest.approx(direct.estimate.value, rel=1e-6)
 
 
@@ -111,7 +110,9 @@ def test_densities_that_stand_twice_are_averaged_and_told(tmp_path: Path, cli):
     assert "17 densities stand more than once for one seed, the first is 1" in done.err
     found = json.loads(done.out)[0]
     assert found["seeds"] == 1
-    assert found["estimate"] == pytest.approx(gamma_of(curve(), draws=0).estimate.value, rel=1e-6)
+    assert found["estimate"] == pytest.approx(
+        gamma(None, curve(), draws=0).estimate.value, rel=1e-6
+    )
 
 
 def test_seeds_of_one_level_may_keep_a_weight_more_or_less():
@@ -175,9 +176,9 @@ OPTIONS: list[tuple[list[str], int, str]] = [
     (["curve.csv", "--chance", ".9", "--shared"], 2, "two curves at least"),
     (["curve.csv", "curve.csv", "--chance", ".9", "--shared"], 2, "stands twice"),
     (["curve.csv", "--chance", ".9", "--margin", "2"], 2, "--margin goes with --shared"),
-    (["published:resnet20-cifar10"], 2, "is a spectrum"),
-    (["published:chen2021a"], 2, "begins 12 published curves"),
-    (["published:nobody"], 2, "no published curve 'published:nobody'"),
+    (["published:resnet20-cifar10"], 2, "is a printed spectrum"),
+    (["published:chen2021a"], 2, "begins 12 published names"),
+    (["published:nobody"], 2, "nothing published is named 'published:nobody'"),
     (["lenet/digits"], 1, "holds no runs"),
 ]
 
@@ -200,16 +201,16 @@ def test_a_free_plateau_needs_no_chance(options, table: Path, cli):
 
 def test_a_curve_that_never_leaves_its_plateau_is_refused():
     flat = curve(onset=1e-3)
-    found = gamma_of(flat)
+    found = gamma(None, flat)
     assert (found.verdict, math.isnan(found.gamma)) == ("refused", True)
     assert "never leaves its plateau" in found.reason and "prune further" in found.reason
 
 
 def test_a_constant_curve_is_refused():
-    found = gamma_of(make_curve("constant", DENSITY, np.full(17, 0.1), task="cifar10"))
+    found = gamma(None, make_curve("constant", DENSITY, np.full(17, 0.1), task="cifar10"))
     assert found.verdict == "refused" and isinstance(found.fitted, Refusal)
     assert "0.1 at every density" in found.reason
-    assert gamma_of(found.curve, method="paper").verdict == "refused"
+    assert gamma(None, found.curve, method="paper").verdict == "refused"
 
 
 def test_seeds_that_are_copies_tell_no_noise():
@@ -218,7 +219,7 @@ def test_seeds_that_are_copies_tell_no_noise():
         "copies", np.tile(DENSITY, 3), np.tile(data["error"], 3), np.repeat([0, 1, 2], 17).tolist(),
         task="cifar10",
     )  # fmt: skip
-    found = gamma_of(copies)
+    found = gamma(None, copies)
     assert any("copies of one run" in note for note in found.notes)
     assert found.noise.seed_sd == pytest.approx(0.034)
 
@@ -226,7 +227,7 @@ def test_seeds_that_are_copies_tell_no_noise():
 def test_a_curve_of_another_form_is_rejected():
     steps = np.where(DENSITY > 0.3, 0.06, np.where(DENSITY > 0.05, 0.4, 0.15))
     noise = np.exp(0.01 * np.random.default_rng(0).normal(size=(3, 17)))
-    found = gamma_of(
+    found = gamma(None, 
         make_curve(
             "steps", np.tile(DENSITY, 3), (steps * noise).ravel(),
             np.repeat([0, 1, 2], 17).tolist(), task="cifar10",
@@ -287,11 +288,6 @@ def test_levels_without_accuracy_are_left_out_and_told():
         curve_of_counts(dataclasses.replace(whole, accuracy=np.full_like(accuracy, np.nan)))
 
 
-def test_a_store_must_be_named_for_its_experiments():
-    with pytest.raises(UsageError, match="say which store"):
-        rgtool.gamma(None, "lenet/digits")
-
-
 # One exponent for several curves
 
 
@@ -312,12 +308,12 @@ def test_golden_universality_of_renda():
 def test_two_exponents_are_told_apart_and_one_is_accepted():
     a, b = curve("a", gamma=0.5, rng=1, sd=0.01), curve("b", gamma=0.5, onset=0.12, rng=2, sd=0.01)
     c = curve("c", gamma=0.9, rng=3, sd=0.01)
-    one = shared_gamma_of([a, b])
+    one = shared_gamma(None, [a, b])
     assert (one.verdict, one.p > 0.05) == ("accepted", True)
-    other = shared_gamma_of([a, c])
+    other = shared_gamma(None, [a, c])
     assert (other.verdict, other.p < 0.001) == ("rejected", True)
-    assert shared_gamma_of([a, b, c]).verdict == "rejected"
-    results = [gamma_of(x, draws=0) for x in (a, b, c)]
+    assert shared_gamma(None, [a, b, c]).verdict == "rejected"
+    results = [gamma(None, x, draws=0) for x in (a, b, c)]
     assert same_gamma(results[0], results[1]).p == pytest.approx(one.p)
     assert compare_gammas(results).found.ratio_low.shape == (3,)
     onsets = [fitted.fitted.onset.value for fitted in one.gammas]
@@ -348,7 +344,7 @@ def test_a_refused_curve_cannot_be_compared():
             None, ["published:chen2021a-moco-cifar10", "published:chen2021a-supervised-cifar10"]
         )
     with pytest.raises(UsageError, match="a factor above 1"):
-        shared_gamma_of([curve("a"), curve("b", rng=1)], margin=1.0)
+        shared_gamma(None, [curve("a"), curve("b", rng=1)], margin=1.0)
 
 
 def test_the_shared_command(cli):
@@ -363,7 +359,7 @@ def test_the_shared_command(cli):
     assert cli(*names, "--shared", "--method", "paper").code == 2
 
 
-def slow_shared(problems: list[Problem], grid: np.ndarray) -> np.ndarray:
+def slow_shared(problems: list[FitProblem], grid: np.ndarray) -> np.ndarray:
     """Sums of squares of every curve along log g: shape (K, grid), from many starts."""
     return np.array([minima(p, LOG_G, grid, p.starts())[0] for p in problems])
 
@@ -375,7 +371,7 @@ def test_the_shared_fit_is_that_of_a_fine_grid(scale):
         x = np.log(DENSITY)
         y = log_error(x, np.log([0.06, g, onset, 0.9]))
         y += 0.02 * np.random.default_rng(n).normal(size=17)
-        problems.append(Problem(x, y, np.ones(17), math.log(0.9)))
+        problems.append(FitProblem(x, y, np.ones(17), math.log(0.9)))
     found = shared_exponent([fit(p) for p in problems], scale)
     grid = np.log(0.25) + np.arange(300) * 0.005
     weight = np.ones(2) if scale is None else scale**-2.0 / (scale**-2.0).mean()
@@ -396,7 +392,7 @@ def test_the_shared_fit_is_that_of_a_fine_grid(scale):
 
 def test_the_noise_of_seeds_weighs_the_curves():
     quiet, loud = curve("quiet", sd=0.01, rng=1), curve("loud", sd=0.08, rng=2, gamma=0.6)
-    found = shared_gamma_of([quiet, loud])
+    found = shared_gamma(None, [quiet, loud])
     own = found.found.own
     common = found.estimate.value
     assert abs(math.log(common / own[0])) < abs(math.log(common / own[1]))

@@ -11,11 +11,12 @@ from synthetic import RESNET20, SEED_SD, STEP_SD, counts
 
 from rgtool.analysis import flow
 from rgtool.analysis.nulls.initial import initial_scale_kept, initial_scales
-from rgtool.analysis.spectrum import intervals
-from rgtool.analysis.spectrum.eigen import spectrum_of
+from rgtool.analysis.spectrum import bootstrap, intervals
+from rgtool.analysis.spectrum.eigen import eigen
 from rgtool.analysis.spectrum.intervals import Method, estimate, parametric_draws
 from rgtool.analysis.spectrum.linearity import change_point, linearity, odd_first_step
-from rgtool.analysis.spectrum.verdicts import default_margin, holm, judge
+from rgtool.analysis.spectrum.verdicts import default_margin, judge
+from rgtool.analysis.stats.level import holm
 from rgtool.analysis.stats.moderation import moderate, shrunk_correlation, trigamma_inverse
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import UsageError
@@ -177,10 +178,10 @@ def test_noise_in_the_levels_does_not_widen_the_floor() -> None:
 def test_bootstrap_weights_are_resamples() -> None:
     rng = np.random.default_rng(9)
     for method in ("iid", "cluster", "block", "hierarchical"):
-        weights = intervals._WEIGHTS[method](rng, 2000, 3, 8).reshape(2000, 3, 8)
+        weights = bootstrap.WEIGHTS[method](rng, 2000, 3, 8).reshape(2000, 3, 8)
         np.testing.assert_allclose(weights.sum(axis=(1, 2)), 1)
         np.testing.assert_allclose(weights.mean(axis=0), np.full((3, 8), 1 / 24), atol=0.004)
-    blocks = intervals._blocks(rng, 4000, 30)
+    blocks = bootstrap._stationary(rng, 4000, 30)
     assert ((blocks * 30) % 1 == 0).all()
 
 
@@ -210,7 +211,7 @@ def test_too_few_seeds_for_a_method(method: Method, seeds: int) -> None:
     with pytest.raises(ValueError, match="needs"):
         estimate(np.zeros((seeds, 4, 3)), method)
     with pytest.raises(UsageError, match=f"method {method} needs"):
-        spectrum_of(counts("resnet20", seeds=seeds), method=method)
+        eigen(None, counts("resnet20", seeds=seeds), method=method)
 
 
 # Verdicts.
@@ -323,22 +324,22 @@ def test_size_of_the_odd_first_step(length: int) -> None:
 
 
 def test_the_bootstrap_stands_beside_from_three_seeds_on() -> None:
-    assert np.isfinite(spectrum_of(counts("resnet20", seeds=3)).boot.low).all()
-    assert spectrum_of(counts("resnet20", seeds=2)).boot is None
+    assert np.isfinite(eigen(None, counts("resnet20", seeds=3)).boot.low).all()
+    assert eigen(None, counts("resnet20", seeds=2)).boot is None
 
 
 def test_draws_of_a_spectrum() -> None:
-    spectrum = spectrum_of(counts("lenet", seeds=4, task="mnist"))
+    spectrum = eigen(None, counts("lenet", seeds=4, task="mnist"))
     drawn = spectrum.draws(500)
     assert drawn.shape == (500, 3)
     np.testing.assert_allclose(drawn[:, 2], np.log(spectrum.eigenvalue.value[2]))
     with pytest.raises(UsageError, match="two seeds"):
-        spectrum_of(counts("resnet20", seeds=1)).draws()
+        eigen(None, counts("resnet20", seeds=1)).draws()
 
 
 def test_draws_of_seeds_that_repeat_each_other() -> None:
     """Two runs, each read twice: products of residuals do not vary, so nothing is shrunk."""
-    spectrum = spectrum_of(counts("resnet20", seeds=2).select([0, 0, 1, 1]))
+    spectrum = eigen(None, counts("resnet20", seeds=2).select([0, 0, 1, 1]))
     drawn = spectrum.draws(2000)
     assert np.isfinite(drawn).all()
     np.testing.assert_allclose(drawn.mean(axis=0), np.log(spectrum.eigenvalue.value), atol=0.01)
@@ -349,18 +350,18 @@ def test_magnitudes_weigh_where_all_runs_tell_them() -> None:
 
     experiment = counts("resnet20", seeds=3)
     with pytest.raises(UsageError, match="tell no magnitudes"):
-        spectrum_of(experiment, weighting="magnitude")
+        eigen(None, experiment, weighting="magnitude")
     magnitude = experiment.kept * 0.5
-    same = spectrum_of(dataclasses.replace(experiment, magnitude=magnitude), weighting="magnitude")
-    np.testing.assert_allclose(same.eigenvalue.value, spectrum_of(experiment).eigenvalue.value)
+    same = eigen(None, dataclasses.replace(experiment, magnitude=magnitude), weighting="magnitude")
+    np.testing.assert_allclose(same.eigenvalue.value, eigen(None, experiment).eigenvalue.value)
     magnitude[1, 4, 2] = np.nan
     with pytest.raises(UsageError, match="weightings are not mixed"):
-        spectrum_of(dataclasses.replace(experiment, magnitude=magnitude), weighting="magnitude")
+        eigen(None, dataclasses.replace(experiment, magnitude=magnitude), weighting="magnitude")
 
 
 def test_one_run_of_an_experiment_by_itself() -> None:
     experiment = counts("resnet20", seeds=3)
-    alone = spectrum_of(experiment.select([1]))
+    alone = eigen(None, experiment.select([1]))
     assert (alone.runs, alone.scope) == ((experiment.runs[1],), "this run")
 
 
@@ -375,4 +376,4 @@ def test_one_run_of_an_experiment_by_itself() -> None:
 )
 def test_wrong_choices_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        spectrum_of(counts("resnet20", seeds=3), **arguments)  # type: ignore[arg-type]
+        eigen(None, counts("resnet20", seeds=3), **arguments)  # type: ignore[arg-type]

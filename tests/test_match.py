@@ -21,8 +21,6 @@ import rgtool
 from rgtool import RgtoolError, Store, match, match_all
 from rgtool.analysis.elastic import match as match_module
 from rgtool.analysis.elastic.blocks import NormalBlocks, of_counts, of_published
-from rgtool.analysis.elastic.match import match_of
-from rgtool.analysis.elastic.match_all import match_all_of
 from rgtool.analysis.elastic.orderings import (
     concordance,
     jittered,
@@ -268,7 +266,7 @@ def test_probabilities_are_those_of_every_draw(score, monkeypatch: pytest.Monkey
     """The oracle: one draw at a time. Draws are taken in chunks."""
     source, target = published_blocks("resnet44"), published_blocks("resnet32")
     monkeypatch.setattr(match_module, "_AT_ONCE", 700.0)  # four draws a chunk
-    found = match_of(source, target, Scoring(score), draws=41)
+    found = match(None, source, target, score=score, draws=41)
     rng = np.random.default_rng(0)
     drawn, goal = source.draws(41, rng), target.draws(41, rng)
     feeds = [np.array([t.stages[0].feeds for t in found.transforms])] * 3
@@ -293,9 +291,7 @@ def test_what_is_published_has_an_assumed_scatter() -> None:
 
 def test_many_maps_get_fewer_draws_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(match_module, "_IN_ALL", 60_000.0)  # at 1000 a draw, or more
-    found = match_of(
-        published_blocks("resnet56"), published_blocks("resnet32"), Scoring(), maps="all"
-    )
+    found = match(None, published_blocks("resnet56"), published_blocks("resnet32"), maps="all")
     assert found.draws == 60
     assert any("share of 60 draws" in n and "not 2,000: there are many" in n for n in found.notes)
 
@@ -304,7 +300,7 @@ def test_many_maps_get_fewer_draws_and_it_is_said(monkeypatch: pytest.MonkeyPatc
 def test_stages_apart_are_the_best_of_all_combinations(score) -> None:
     source, target = published_blocks("resnet44"), published_blocks("resnet20")
     scoring = Scoring(score)
-    found = match_of(source, target, scoring, draws=1)
+    found = match(None, source, target, score=score, draws=1)
     maps = [transform.stages[0].feeds for transform in found.transforms]
     weights = [stage.weights for stage in target.stack.stages]
     least = min(
@@ -343,7 +339,7 @@ def test_the_result_shows_itself(nowhere: Store) -> None:
 
 def test_the_flow_of_an_experiment_is_pushed_block_by_block() -> None:
     source, target = blocks("resnet20"), blocks("resnet32", rng=1)
-    found = match_of(source, target, Scoring(), draws=50)
+    found = match(None, source, target, draws=50)
     assert source.seeds == 5 and found.draws == 50
     spectrum = source.spectrum
     assert spectrum is not None
@@ -380,14 +376,14 @@ def test_other_pruning_shares_are_put_in_one_unit() -> None:
     coarse = of_counts(every_second)
     assert coarse.scale == pytest.approx(0.5, abs=1e-3)
     np.testing.assert_allclose(np.concatenate(coarse.theta), np.concatenate(fine.theta), atol=2e-3)
-    found = match_of(fine, coarse, Scoring(), draws=1)
+    found = match(None, fine, coarse, draws=1)
     assert str(found.best) == "0:0;1:1;2:2" and found.w1[0] < 2e-3
     assert any("a step prunes 0.36" in note for note in found.notes)
     assert any("the recipes differ in prune too" in note for note in found.notes)
 
 
 def test_one_seed_has_no_probabilities_and_it_is_said() -> None:
-    found = match_of(blocks("resnet20", seeds=1), blocks("resnet32"), Scoring())
+    found = match(None, blocks("resnet20", seeds=1), blocks("resnet32"))
     assert np.isnan(found.probability).all() and found.draws == 0
     assert any("no probabilities: resnet20/cifar10" in n and "one seed" in n for n in found.notes)
     assert np.isfinite(found.w1).all() and found.rank[0] == 1
@@ -404,7 +400,7 @@ def test_a_collapsed_block_is_named() -> None:
     kept[1, 2:, place] = made.kept[1, 2:, place]
     kept[1, 7:, place] = 0
     late = of_counts(dataclasses.replace(made, kept=kept))
-    found = match_of(late, blocks("resnet32"), Scoring(), draws=5)
+    found = match(None, late, blocks("resnet32"), draws=5)
     assert any("the window ends at level 6: group 2.1 keeps no" in note for note in found.notes)
     printed = dataclasses.replace(
         rgtool.published("resnet20-cifar10"), eigenvalue=np.array([1.07, 1.07, 0, 1.02, 0.9, 1])
@@ -483,14 +479,14 @@ def test_pairs_of_a_store(store: Store) -> None:
 
 def test_pairs_with_one_seed_have_no_probabilities() -> None:
     several = [blocks("resnet14"), blocks("resnet20", seeds=1), blocks("resnet26")]
-    found = match_all_of(several, Scoring(), draws=40)
+    found = match_all(None, several, draws=40)
     assert all(math.isnan(pair.probability) for pair in found.pairs)
     assert found.draws == 0 and any("one seed" in note for note in found.notes)
 
 
 def test_twins_are_told_apart() -> None:
     twin = dataclasses.replace(blocks("resnet20", rng=5), name="ab12cd34ef56")
-    found = match_all_of([blocks("resnet20"), twin, blocks("resnet32")], Scoring(), draws=5)
+    found = match_all(None, [blocks("resnet20"), twin, blocks("resnet32")], draws=5)
     assert len({*found.names}) == 3 and "resnet20/cifar10 ab12cd34ef56" in found.names
     assert len(found.pairs) == 4  # twins of one depth are not matched with each other
 
@@ -563,7 +559,7 @@ def test_the_command_for_all(cli: Cli, path: Path, tmp_path: Path) -> None:
         ((R56,), "1 experiments are named: give SOURCE and TARGET"),
         ((R56, R32, R32), "3 experiments are named"),
         ((R56, R32, "--score", "w2"), "score 'w2' is unknown: choose from"),
-        ((R56, R32, "--maps", "any"), "maps 'any' are unknown"),
+        ((R56, R32, "--maps", "any"), "maps 'any' is unknown"),
         ((R56, R32, "--margin", "-1"), "margin is -1.0"),
         ((R56, R32, "--margin", "nan"), "margin is nan"),
         ((R56, R32, "--level", "0"), "level is 0"),
@@ -582,7 +578,7 @@ def test_the_command_for_all(cli: Cli, path: Path, tmp_path: Path) -> None:
         ((R56, "resnet20w8"), "different families"),
         ((R56, "resnet8"), "resnet8 has no normal block in stage 1"),
         ((R56, "resnet21"), "'resnet21' is unknown: a CIFAR ResNet has 6 n + 2"),
-        ((R56, "published:resnet38-cifar10"), "no published spectrum"),
+        ((R56, "published:resnet38-cifar10"), "nothing published is named"),
         (("resnet20/cifar10", R32), "holds no runs"),
         (("--all",), "holds no runs"),
     ],

@@ -43,7 +43,8 @@ def test_the_definition(accuracy):
 def test_by_hand():
     # Dense mean .90, std .01: the bar is .89.
     found = matching_density(
-        experiment([[0.89, 0.90, 0.89, 0.80], [0.90, 0.91, 0.90, 0.80], [0.91, 0.89, 0.88, 0.80]])
+        None,
+        experiment([[0.89, 0.90, 0.89, 0.80], [0.90, 0.91, 0.90, 0.80], [0.91, 0.89, 0.88, 0.80]]),
     )
     assert found.level.value == 2
     assert found.density.value == pytest.approx(0.64, abs=1e-4)
@@ -59,10 +60,10 @@ def test_a_steep_fall_leaves_no_doubt_and_a_flat_one_does():
     rng = np.random.default_rng(5)
     noise = 0.002 * rng.normal(size=(5, 13))
     steep = np.where(np.arange(13) > 6, 0.5, 0.9) + noise
-    found = matching_density(experiment(steep))
+    found = matching_density(None, experiment(steep))
     assert (found.level.value, found.level.high) == (6, 6)
     flat = 0.9 - 0.0004 * np.arange(13) + noise
-    found = matching_density(experiment(flat))
+    found = matching_density(None, experiment(flat))
     assert found.level.high - found.level.low >= 3
     assert found.density.low < found.density.high
 
@@ -83,12 +84,14 @@ def test_draws_cover_the_true_level():
 
 def test_the_same_question_has_the_same_answer():
     drawn = counts("resnet20", seeds=4)
-    assert matching_density(drawn) == matching_density(drawn)
-    assert matching_density(drawn, rng=np.random.default_rng(0)) == matching_density(drawn)
+    assert matching_density(None, drawn) == matching_density(None, drawn)
+    assert matching_density(None, drawn, rng=np.random.default_rng(0)) == matching_density(
+        None, drawn
+    )
 
 
 def test_one_seed_has_no_uncertainty_and_it_is_said():
-    found = matching_density(experiment([[0.9, 0.91, 0.9, 0.89]]))
+    found = matching_density(None, experiment([[0.9, 0.91, 0.9, 0.89]]))
     assert found.level.value == 2
     assert all(map(math.isnan, (found.seed_std, found.level.low, found.density.high)))
     assert "no uncertainty can be given" in found.summary()
@@ -98,17 +101,17 @@ def test_one_seed_has_no_uncertainty_and_it_is_said():
 
 
 def test_a_dip_and_an_open_end_are_said():
-    found = matching_density(experiment([[0.9, 0.8, 0.9, 0.7], [0.91, 0.8, 0.91, 0.7]]))
+    found = matching_density(None, experiment([[0.9, 0.8, 0.9, 0.7], [0.91, 0.8, 0.91, 0.7]]))
     assert found.level.value == 2
     assert any("not monotone: below the bar at level 1" in note for note in found.notes)
-    found = matching_density(experiment([[0.9, 0.91], [0.91, 0.92]]))
+    found = matching_density(None, experiment([[0.9, 0.91], [0.91, 0.92]]))
     assert found.level.value == 1
     assert any("upper bound" in note for note in found.notes)
 
 
 def test_levels_and_runs_without_accuracy_are_left_out():
     drawn = counts("resnet20", seeds=3)
-    found = matching_density(without(drawn, (1, 0), (2, 12)))
+    found = matching_density(None, without(drawn, (1, 0), (2, 12)))
     assert found.runs == (drawn.runs[0], drawn.runs[2])
     assert any(drawn.runs[1] in note for note in found.notes)
     assert any("12 of 13 levels" in note for note in found.notes)
@@ -117,4 +120,6 @@ def test_levels_and_runs_without_accuracy_are_left_out():
 def test_without_a_dense_accuracy_there_is_nothing_to_match():
     drawn = counts("resnet20", seeds=2)
     with pytest.raises(RgtoolError, match="no run has the accuracy of the dense network"):
-        matching_density(dataclasses.replace(drawn, accuracy=np.full(drawn.accuracy.shape, np.nan)))
+        matching_density(
+            None, dataclasses.replace(drawn, accuracy=np.full(drawn.accuracy.shape, np.nan))
+        )

@@ -14,9 +14,9 @@ from synthetic import counts
 import rgtool
 from rgtool import RgtoolError, Store, nulls_of
 from rgtool.analysis import flow
-from rgtool.analysis.nulls.beside import _nulls
+from rgtool.analysis.nulls.beside import nulls_beside
 from rgtool.analysis.nulls.initial import initial_scale_kept, initial_scales
-from rgtool.analysis.nulls.models import NULL_MODELS, situation
+from rgtool.analysis.nulls.models import NULL_MODELS, Situation
 from rgtool.analysis.nulls.random import random_kept, random_log_variance
 from rgtool.analysis.nulls.static import static_kept
 from rgtool.analysis.nulls.untrained import measured_null_kept, null_kept
@@ -216,9 +216,7 @@ def nulls(experiment, dense=None, draws=499):
     def missing(run):
         raise RgtoolError(f"{run} has no weights")
 
-    chosen = choose_window(experiment)
-    at = situation(experiment, chosen, dense or missing)
-    return _nulls(experiment, at, (chosen.start, chosen.end), chosen.notes, (0, draws))
+    return nulls_beside(Situation(choose_window(experiment), dense or missing), draws=draws)
 
 
 def test_what_an_experiment_has_beyond_its_nulls():

@@ -22,7 +22,7 @@ from rgtool.analysis.plots.figures import FIGURES, plot, save
 from rgtool.analysis.plots.flow import plot_slices
 from rgtool.analysis.plots.spectrum import HOLLOW, plot_spectrum
 from rgtool.analysis.plots.style import TOP, group_styles, plain, spread_out
-from rgtool.analysis.spectrum.eigen import spectrum_of
+from rgtool.analysis.spectrum.eigen import eigen
 from rgtool.schemas.errors import printable
 
 
@@ -140,7 +140,7 @@ def test_accuracy_shows_mean_band_and_matching_density():
     for edge in (mean - std, mean + std):
         for point in zip(density, edge, strict=True):
             assert np.isclose(band, point, rtol=1e-9).all(axis=1).any()
-    found = matching_density(experiment)
+    found = matching_density(None, experiment)
     (marks,) = [one for one in axes.lines if list(one.get_xdata()) == [found.density.value]]
     assert marks.get_marker() == line.get_marker()
     (bar,) = axes.containers[0].lines[2]
@@ -166,7 +166,7 @@ def test_accuracy_needs_an_accuracy():
 
 def test_spectrum_shows_points_intervals_and_null():
     experiment = counts("resnet20", seeds=3)
-    spectrum = spectrum_of(experiment)
+    spectrum = eigen(None, experiment)
     (axes,) = plot([experiment], "spectrum").axes
     drawn = lines(axes)
     assert set(drawn) == {*spectrum.verdict, HOLLOW}
@@ -204,7 +204,7 @@ def test_spectra_of_the_same_groups_share_a_panel():
         for i, task in enumerate(("cifar10", "svhn"))
     ]
     (axes,) = plot(experiments, "spectrum").axes
-    first, second = (spectrum_of(experiment) for experiment in experiments)
+    first, second = (eigen(None, experiment) for experiment in experiments)
     found = [line for label, line in lines(axes).items() if label != HOLLOW]
     np.testing.assert_array_equal(found[0].get_ydata(), first.eigenvalue.value)
     np.testing.assert_array_equal(found[1].get_ydata(), second.eigenvalue.value)
@@ -229,10 +229,10 @@ def test_different_retention_compares_exponents():
     fast = counts("resnet20", by="stage", seeds=2, levels=6, prune=0.4)
     (axes,) = plot([slow, fast], "spectrum").axes
     first, second = (line for label, line in lines(axes).items() if label != HOLLOW)
-    np.testing.assert_array_equal(first.get_ydata(), spectrum_of(slow).exponent.value)
-    np.testing.assert_array_equal(second.get_ydata(), spectrum_of(fast).exponent.value)
+    np.testing.assert_array_equal(first.get_ydata(), eigen(None, slow).exponent.value)
+    np.testing.assert_array_equal(second.get_ydata(), eigen(None, fast).exponent.value)
     assert "exponent" in axes.get_ylabel()
-    (axes,) = plot_spectrum([spectrum_of(slow)], "exponent").axes
+    (axes,) = plot_spectrum([eigen(None, slow)], "exponent").axes
     assert "exponent" in axes.get_ylabel()
 
 

@@ -15,7 +15,7 @@ from stores import write_run
 from synthetic import SEED_SD, STEP_SD, counts
 
 import rgtool
-from rgtool.analysis.spectrum.noise import noise_of, noise_of_counts
+from rgtool.analysis.spectrum.noise import measured_noise, split_noise
 from rgtool.analysis.spectrum.power import analytic_power, simulated_power
 from rgtool.analysis.stats.moderation import moderate
 from rgtool.schemas.errors import RgtoolError
@@ -120,19 +120,19 @@ def test_noise_is_split_into_seeds_and_steps(seeds: int) -> None:
     rng = np.random.default_rng(0)
     noise = SEED_SD * rng.normal(size=(seeds, 1, 300)) + STEP_SD * rng.normal(size=(seeds, 15, 300))
     drift = 0.004 * np.arange(15)[None, :, None]
-    seed_sd, step_sd = noise_of(0.02 + drift + noise)
+    seed_sd, step_sd = split_noise(0.02 + drift + noise)
     assert seed_sd == pytest.approx(SEED_SD, rel=0.15)
     assert step_sd == pytest.approx(STEP_SD, rel=0.05)
-    assert noise_of(np.tile(noise[:1], (3, 1, 1)))[0] == 0
+    assert split_noise(np.tile(noise[:1], (3, 1, 1)))[0] == 0
 
 
 def test_noise_of_an_experiment() -> None:
-    noise = noise_of_counts(counts("resnet20", seeds=10, levels=16))
+    noise = measured_noise(None, counts("resnet20", seeds=10, levels=16))
     assert noise.groups == 11
     assert noise.seed_sd == pytest.approx(SEED_SD, rel=0.5)
     assert noise.step_sd == pytest.approx(STEP_SD, rel=0.3)
     with pytest.raises(RgtoolError, match="1 seed and 11 steps.*--seed-sd"):
-        noise_of_counts(counts("resnet20", seeds=1))
+        measured_noise(None, counts("resnet20", seeds=1))
 
 
 def test_noise_is_taken_from_a_store(
@@ -183,11 +183,6 @@ def test_bad_input_is_refused_in_words(
     assert len(err.splitlines()) == 1
 
 
-def test_like_needs_a_store() -> None:
-    with pytest.raises(RgtoolError, match="needs the store"):
-        rgtool.power(like="resnet20/cifar10")
-
-
 def test_extremes_are_answered_without_a_warning() -> None:
     small = {"seeds": (2,), "levels": (6,), "simulations": 50}
     certain = rgtool.power(1.02, seed_sd=1e-300, step_sd=0.0, **small)
@@ -201,7 +196,7 @@ def test_simulations_in_parts_are_those_in_one_go(monkeypatch: pytest.MonkeyPatc
     from rgtool.analysis.spectrum import power as module
 
     whole = simulated_power(1.0, 3, 9, 0.05, simulations=200, rng=5)
-    monkeypatch.setattr("rgtool.analysis.spectrum.power._CHUNK", 3 * 9 * 7)
+    monkeypatch.setattr("rgtool.analysis.spectrum.power.AT_ONCE", 3 * 9 * 7)
     assert module.simulated_power(1.0, 3, 9, 0.05, simulations=200, rng=5) == whole
 
 
@@ -209,4 +204,4 @@ def test_noise_takes_a_group_that_is_pruned() -> None:
     experiment = counts("resnet20", seeds=2)
     none = dataclasses.replace(experiment, exempt=np.ones(len(experiment.names), bool))
     with pytest.raises(RgtoolError, match="no group is pruned"):
-        noise_of_counts(none)
+        measured_noise(None, none)

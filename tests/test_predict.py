@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import rgtool
-from rgtool import RgtoolError, Store, predict
+from rgtool import RgtoolError, Store, predict, published
 from rgtool.analysis.classes.predict import anchors, left_out_errors
 from rgtool.cli import main
 
@@ -76,13 +76,13 @@ def test_the_word_hypothesis_is_everywhere():
 def test_the_interval_of_the_norm_covers(truth):
     """Norms of 200 differences of three seeds each: the 95 % interval holds the true one."""
     from rgtool.analysis.classes.predict import _ends, _norms
-    from rgtool.analysis.classes.subjects import of_print
+    from rgtool.analysis.classes.subjects import as_subject
 
     rng = np.random.default_rng(0)
     shift = truth * np.array([0.6, -0.6, 0.4, -0.34641016, -0.05358984])
     norm, covered = np.linalg.norm(shift - shift.mean()), []
     nobody = type("Nobody", (), {"printed": None})()
-    assert of_print(IMAGENET).printed is not None
+    assert as_subject(published(IMAGENET)).printed is not None
     for _ in range(200):
         a, b = 0.0068 * rng.standard_normal((2, 3, 5))
         low, high = _ends(_norms([nobody, nobody], [a + shift, b], rng, 399))

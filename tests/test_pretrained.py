@@ -149,7 +149,7 @@ def test_a_run_begins_with_the_weights_of_the_file(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "w.pt")
     options: dict[str, Any] = {"model": "resnet8w4", "task": "synthetic", "rewind": "0"}
     store = tmp_path / "store"
-    outcome = go(store, **options, init_file=tmp_path / "w.pt")
+    outcome = go(store, **options, init=tmp_path / "w.pt")
     assert outcome.seeds("done") == [0]
     folder = only_run(store)
     initial = read_tensors(folder.weights("init"))[0]
@@ -163,8 +163,8 @@ def test_a_run_begins_with_the_weights_of_the_file(tmp_path: Path) -> None:
     # Interrupted, or from another file with the same tensors: the same experiment.
     save_file(dict(state), tmp_path / "w.safetensors")
     again = tmp_path / "again"
-    go(again, **options, init_file=tmp_path / "w.pt", should_stop=stop_at(9))
-    go(again, **options, init_file=tmp_path / "w.safetensors")
+    go(again, **options, init=tmp_path / "w.pt", should_stop=stop_at(9))
+    go(again, **options, init=tmp_path / "w.safetensors")
     assert results(again) == results(store)
     plain = go(tmp_path / "plain", **options)
     assert plain.experiment_id != outcome.experiment_id
@@ -174,15 +174,18 @@ def test_recipes_that_start_from_weights_ask_for_their_file(tmp_path: Path) -> N
     with pytest.raises(
         UsageError, match="starts from pretrained weights: name their file with --init"
     ):
-        go(tmp_path, "resnet8w4", "synthetic", recipe_name="chen2021a_pt_trans")
+        go(tmp_path, "resnet8w4", "synthetic", recipe="chen2021a_pt_trans")
     with pytest.raises(UsageError, match="pretrained cannot be chosen: it follows from the file"):
         go(tmp_path, pretrained="0" * 16)
     with pytest.raises(UsageError, match="starts from pretrained weights"):
         go(tmp_path, init="pretrained")
+    with pytest.raises(UsageError, match="init 'kaiming_norml' .* did you mean kaiming_normal"):
+        go(tmp_path, init="kaiming_norml")
     torch.save(weights(), tmp_path / "w.pt")
     with pytest.raises(UsageError, match="and --init FILE together"):
+        (tmp_path / "r.toml").write_text('init = "kaiming_normal"\n')
         go(
             tmp_path, "resnet8w4", "synthetic",
-            init="kaiming_normal", init_file=tmp_path / "w.pt",
+            recipe=tmp_path / "r.toml", init=tmp_path / "w.pt",
         )  # fmt: skip
     assert not (tmp_path / "runs").exists()

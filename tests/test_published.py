@@ -25,6 +25,7 @@ from rgtool.store import (
     PublishedSpectrum,
     Store,
     published,
+    published_curve,
     published_curve_names,
     published_names,
 )
@@ -387,8 +388,8 @@ def test_names_may_be_shortened_where_that_is_unique() -> None:
     [
         ("published:resnet50-simclr", "begins 3 published names: .*-imagenet, .*-cifar10, .*-100"),
         ("resnet21-cifar10", r"did you mean published:resnet20-cifar10 or"),
-        ("published:", "no published spectrum 'published:'"),
-        ("", "no published spectrum ''"),
+        ("published:", "nothing published is named 'published:'"),
+        ("", "nothing published is named ''"),
     ],
 )
 def test_other_names_are_refused_with_what_there_is(name: str, words: str) -> None:
@@ -440,11 +441,20 @@ def test_show_and_eigen_print_a_published_spectrum(
     assert len(rows) == 18
     assert rows[0]["std"] is None and rows[0]["source"] == f"{REDMAN}, Table 3"
     assert "no std" in cli(command, "published:resnet44-cifar10")[2]
-    code, _, err = cli(command, "published:chen2021a-moco-svhn")
-    assert (code, "rgtool gamma takes it" in err) == (2, True)
     code, _, err = cli(command, "published:nonsense")
     assert (code, len(err.splitlines())) == (2, 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_published_curve_is_shown_and_has_no_spectrum(
+    cli: Callable[..., tuple[int, str, str]],
+) -> None:
+    rows = json.loads(cli("show", "published:chen2021a-moco-svhn", "--json")[1])
+    curve = published_curve("chen2021a-moco-svhn")
+    assert [row["density"] for row in rows] == curve.density.tolist()
+    assert [row["accuracy"] for row in rows] == curve.accuracy.tolist()
+    code, _, err = cli("eigen", "published:chen2021a-moco-svhn")
+    assert (code, "rgtool show and gamma take" in err) == (2, True)
 
 
 def test_eigen_refuses_what_is_not_printed(cli: Callable[..., tuple[int, str, str]]) -> None:

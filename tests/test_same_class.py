@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
+from rgtool.analysis.classes.pairs import same_class
 from rgtool.analysis.nulls.excess import differs, excess
-from rgtool.analysis.same_class import same_class
-from rgtool.analysis.spectrum.verdicts import default_margin, holm
+from rgtool.analysis.spectrum.verdicts import default_margin
 from rgtool.analysis.stats.contrast import centred, contrast, helmert
+from rgtool.analysis.stats.level import holm
 from rgtool.analysis.stats.moderation import moderate, shrunk_correlation
 
 SEED_SD = 0.0068
@@ -157,7 +158,7 @@ def test_two_groups_are_one_dimension():
 
 
 def test_draws_in_pieces_are_as_many(monkeypatch):
-    monkeypatch.setattr("rgtool.analysis.stats.contrast._CHUNK", 1000)
+    monkeypatch.setattr("rgtool.analysis.stats.contrast.AT_ONCE", 1000)
     rng = np.random.default_rng(11)
     found = same_class(seeds(rng, 3), seeds(rng, 3), rng, 777)
     assert found.p * 778 == pytest.approx(round(found.p * 778))

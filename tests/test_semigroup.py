@@ -11,7 +11,7 @@ import synthetic
 import rgtool
 from rgtool import RgtoolError, Store, semigroup
 from rgtool.analysis import flow
-from rgtool.analysis.classes.semigroup import common_levels, semigroup_of
+from rgtool.analysis.classes.semigroup import common_levels
 from rgtool.analysis.flow import UNIT
 from rgtool.analysis.nulls.untrained import null_kept
 from rgtool.cli import main
@@ -41,8 +41,8 @@ def shifted(groups=11, by=0.02):
 
 def test_a_static_flow_is_a_semigroup():
     """Thresholds of one set of weights depend on density alone: N1 at .2 and .36 is one flow."""
-    found = semigroup_of(
-        experiment(0.2, noise=1e-4), experiment(0.36, noise=1e-4, rng=1), draws=499
+    found = semigroup(
+        None, experiment(0.2, noise=1e-4), experiment(0.36, noise=1e-4, rng=1), draws=499
     )
     assert found.verdict == "same"
     np.testing.assert_allclose(found.exponent_a, found.exponent_b, atol=2e-3)
@@ -53,7 +53,7 @@ def test_a_static_flow_is_a_semigroup():
 
 def test_exponents_are_those_of_the_flow():
     a, b = experiment(0.2), experiment(0.36, rng=1)
-    found = semigroup_of(a, b, draws=99)
+    found = semigroup(None, a, b, draws=99)
     y_a = flow.window_exponents(a.kept, 2, 12)
     y_b = flow.window_exponents(b.kept, 1, 6)
     np.testing.assert_allclose(found.exponent_a, y_a.mean(axis=0))
@@ -65,7 +65,7 @@ def test_exponents_are_those_of_the_flow():
 
 def test_the_order_does_not_matter():
     a, b = experiment(0.2, shift=shifted()), experiment(0.36, rng=1)
-    one, other = semigroup_of(a, b, draws=999), semigroup_of(b, a, draws=999)
+    one, other = semigroup(None, a, b, draws=999), semigroup(None, b, a, draws=999)
     np.testing.assert_allclose(one.comparison.d, -other.comparison.d, atol=1e-12)
     assert one.comparison.q == pytest.approx(other.comparison.q)
     assert one.windows == other.windows[::-1]
@@ -73,7 +73,7 @@ def test_the_order_does_not_matter():
 
 
 def test_another_spectrum_is_found_different():
-    found = semigroup_of(experiment(0.2, shift=shifted(by=0.06)), experiment(0.36, rng=1))
+    found = semigroup(None, experiment(0.2, shift=shifted(by=0.06)), experiment(0.36, rng=1))
     assert found.verdict == "different" and found.comparison.p < 0.01
     worst = np.argsort(-np.abs(found.comparison.d))[:2]
     assert sorted(found.names[i] for i in worst) == sorted(found.names[i] for i in (3, 4))
@@ -87,7 +87,7 @@ def test_size_and_power_over_experiments():
         shift = None if change is None else shifted(by=change)
         for i in range(400):
             a, b = experiment(0.2, shift=shift, rng=i), experiment(0.36, rng=1000 + i)
-            values.append(semigroup_of(a, b, draws=99, rng=i).comparison.p)
+            values.append(semigroup(None, a, b, draws=99, rng=i).comparison.p)
     assert 0.015 <= np.mean(np.array(p[None]) <= 0.05) <= 0.08
     assert 0.5 <= np.mean(np.array(p[0.02]) <= 0.05) <= 0.85
 
@@ -105,22 +105,22 @@ def test_levels_that_meet():
 
 def test_three_steps_of_one_are_one_of_the_other():
     a, b = experiment(0.2, levels=13), experiment(1 - 0.8**3, levels=4, rng=1)
-    assert semigroup_of(a, b, draws=99).windows == ((3, 12), (1, 4))
+    assert semigroup(None, a, b, draws=99).windows == ((3, 12), (1, 4))
 
 
 def test_seeds_and_levels_that_lack_are_told():
     a = synthetic.without(experiment(0.2), (0, 11), (0, 12))
-    found = semigroup_of(a, experiment(0.36, rng=1), draws=99)
+    found = semigroup(None, a, experiment(0.36, rng=1), draws=99)
     assert found.windows == ((2, 10), (1, 5))
     assert any("the window ends at level 10" in note for note in found.notes)
-    lone = semigroup_of(experiment(0.2, seeds=1), experiment(0.36, rng=1), draws=99)
+    lone = semigroup(None, experiment(0.2, seeds=1), experiment(0.36, rng=1), draws=99)
     assert any("one experiment has one seed" in note for note in lone.notes)
 
 
 def test_what_else_differs_is_told():
     b = experiment(0.36, rng=1)
     longer = dataclasses.replace(b, recipe=dataclasses.replace(b.recipe, epochs=20, lr=0.05))
-    found = semigroup_of(experiment(0.2), longer, draws=99)
+    found = semigroup(None, experiment(0.2), longer, draws=99)
     assert any("differ in lr, epochs too" in note for note in found.notes)
 
 
@@ -147,17 +147,17 @@ def test_what_cannot_be_compared_is_refused_in_words(change, words):
     a = experiment(0.2, seeds=1)
     b = change(experiment(0.36, rng=1))
     if words is None:
-        assert semigroup_of(a, b, draws=9).windows == ((2, 4), (1, 2))
+        assert semigroup(None, a, b, draws=9).windows == ((2, 4), (1, 2))
         return
     a = a if words.startswith("1 and 1") else experiment(0.2)
     with pytest.raises(RgtoolError, match=words) as error:
-        semigroup_of(a, b)
+        semigroup(None, a, b)
     assert "\n" not in str(error.value)
 
 
 def test_seeds_that_are_all_alike_tell_nothing():
     with pytest.raises(RgtoolError, match="all seeds are alike"):
-        semigroup_of(experiment(0.2, noise=0), experiment(0.36, noise=0))
+        semigroup(None, experiment(0.2, noise=0), experiment(0.36, noise=0))
 
 
 def test_a_lone_group_is_refused():
@@ -165,7 +165,7 @@ def test_a_lone_group_is_refused():
     exempt = np.arange(11) > 0
     a, b = (dataclasses.replace(x, exempt=exempt) for x in (a, b))
     with pytest.raises(RgtoolError, match="fewer than two groups"):
-        semigroup_of(a, b)
+        semigroup(None, a, b)
 
 
 # Real runs

@@ -107,7 +107,7 @@ def test_batches_do_not_depend_on_how_many_are_read_at_once(
     from rgtool.analysis.spectrum import many as module
 
     whole = spectra(mixed, by="layer").to_frame()
-    monkeypatch.setattr(module, "_CHUNK", 2)
+    monkeypatch.setattr(module, "_BATCH", 2)
     parts = spectra(mixed, by="layer").to_frame()
     key = ["experiment_id", "name"]
     left, right = whole.sort(key), parts.sort(key)
@@ -143,7 +143,7 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
         (["--all", "--margin", "0"], "margin is 0.0"),
         (["resnet8w4/a", "--nulls", "--margin", "0.1"], "--nulls gives no verdicts"),
         (["resnet8w4/a", "--rule", "paper", "--margin", "0.1"], "leave out --margin"),
-        (["published:resnet50-simclr-cifar10", "--nulls"], "as it was printed"),
+        (["published:resnet50-simclr-cifar10", "--nulls"], "needs the counts of an experiment"),
         (["published:resnet50-simclr-cifar10", "--method", "iid"], "as it was printed"),
         (["--all", "--window", "7:9"], "no experiment has a spectrum"),
     ],

@@ -13,13 +13,13 @@ from synthetic import RESNET20, counts, first_levels, without
 from rgtool import RgtoolError
 from rgtool.analysis import flow
 from rgtool.analysis.nulls.untrained import null
-from rgtool.analysis.spectrum.eigen import eigen, spectrum_of
+from rgtool.analysis.spectrum.eigen import eigen
 from rgtool.analysis.spectrum.verdicts import judge_as_paper
 
 
 def test_without_noise_the_growth_is_found():
     experiment = counts("resnet20", seeds=2, noise=0.0)
-    spectrum = spectrum_of(experiment)
+    spectrum = eigen(None, experiment)
     found = flow.clr(spectrum.eigenvalue.value)
     expected = flow.clr(np.array(RESNET20))
     np.testing.assert_allclose(found, expected, atol=2e-3)  # small groups round their counts
@@ -36,7 +36,7 @@ def test_without_noise_the_growth_is_found():
 
 def test_estimates_follow_from_the_ends_of_the_window():
     experiment = counts("resnet20", seeds=3)
-    spectrum = spectrum_of(experiment, window=(2, 9))
+    spectrum = eigen(None, experiment, window=(2, 9))
     share = experiment.kept / experiment.kept.sum(axis=-1, keepdims=True)
     network = experiment.kept.sum(axis=-1)
     theta = np.log(share[:, 9] / share[:, 2]) / 7
@@ -51,7 +51,7 @@ def test_estimates_follow_from_the_ends_of_the_window():
 
 
 def test_interval_over_seeds_by_students_t_alone():
-    spectrum = spectrum_of(counts("resnet20", seeds=4), method="t")
+    spectrum = eigen(None, counts("resnet20", seeds=4), method="t")
     low, high = stats.t.interval(
         0.95, 3, loc=spectrum.theta.mean(axis=0), scale=stats.sem(spectrum.theta, axis=0)
     )
@@ -65,7 +65,7 @@ def test_interval_over_seeds_by_students_t_alone():
 
 def test_interval_of_one_run_is_of_its_detrended_ratios():
     experiment = counts("resnet20", seeds=1)
-    spectrum = spectrum_of(experiment)
+    spectrum = eigen(None, experiment)
     ratios = flow.log_eigenvalues(experiment.kept[0, 1:])
     steps = np.arange(len(ratios))
     for group, series in enumerate(ratios.T):
@@ -96,7 +96,7 @@ def test_the_null_of_an_untrained_network_is_its_spectrum():
     kept = np.rint(model.share * model.total.sum() * 0.8 ** np.arange(13)[:, None])
     experiment = counts("resnet20", by="layer", seeds=2)
     experiment = dataclasses.replace(experiment, kept=np.stack([kept, kept]).astype(np.int64))
-    spectrum = spectrum_of(experiment)
+    spectrum = eigen(None, experiment)
     np.testing.assert_allclose(spectrum.eigenvalue.value, spectrum.untrained.eigenvalue, rtol=2e-3)
     expected = null("resnet20", by="layer", levels=(1, 12))
     np.testing.assert_allclose(spectrum.untrained.eigenvalue, expected.eigenvalue, rtol=1e-4)
@@ -109,7 +109,7 @@ def test_the_null_of_an_untrained_network_is_its_spectrum():
 def test_the_null_takes_the_recipe_and_the_measured_retention():
     experiment = counts("resnet20", by="stage", seeds=2, prune=0.3, levels=8)
     recipe = dataclasses.replace(experiment.recipe, fan="fan_out")
-    spectrum = spectrum_of(dataclasses.replace(experiment, recipe=recipe))
+    spectrum = eigen(None, dataclasses.replace(experiment, recipe=recipe))
     expected = null("resnet20", fan="fan_out", prune=0.3, levels=(1, 8))
     np.testing.assert_allclose(spectrum.untrained.eigenvalue, expected.eigenvalue, rtol=1e-3)
     np.testing.assert_allclose(spectrum.untrained.exponent, expected.exponent, atol=5e-3)
@@ -119,7 +119,7 @@ def test_the_null_takes_the_recipe_and_the_measured_retention():
 def test_pruning_that_is_blind_to_scales_has_a_flat_null(change):
     experiment = counts("resnet20", seeds=2)
     recipe = dataclasses.replace(experiment.recipe, **change)
-    spectrum = spectrum_of(dataclasses.replace(experiment, recipe=recipe))
+    spectrum = eigen(None, dataclasses.replace(experiment, recipe=recipe))
     np.testing.assert_allclose(spectrum.untrained.eigenvalue, 1, rtol=1e-9)
     assert any("equal retention" in note for note in spectrum.notes)
 
@@ -127,7 +127,7 @@ def test_pruning_that_is_blind_to_scales_has_a_flat_null(change):
 def test_an_unknown_initialiser_has_no_null_and_it_is_said():
     experiment = counts("resnet20", seeds=2)
     recipe = dataclasses.replace(experiment.recipe, init="orthogonal")
-    spectrum = spectrum_of(dataclasses.replace(experiment, recipe=recipe))
+    spectrum = eigen(None, dataclasses.replace(experiment, recipe=recipe))
     frame = spectrum.to_frame()
     assert frame["null_eigenvalue"].null_count() == frame["excess"].null_count() == frame.height
     assert any("no null is shown: initialiser 'orthogonal'" in note for note in spectrum.notes)
@@ -136,7 +136,7 @@ def test_an_unknown_initialiser_has_no_null_and_it_is_said():
 
 def test_exempt_groups_are_shown_without_verdict():
     experiment = counts("lenet", seeds=3, task="mnist")
-    spectrum = spectrum_of(experiment)
+    spectrum = eigen(None, experiment)
     assert spectrum.names == ("fc1", "fc2", "fc")
     assert spectrum.exempt.tolist() == [False, False, True]
     assert spectrum.verdict[2] == "exempt"
@@ -152,14 +152,14 @@ def test_the_papers_rule():
     spread = [0.01, 0.02, 0.01, 0.02, 0.0, float("nan")]
     expected = ("relevant", "irrelevant", "marginal", "marginal", "marginal", "indeterminate")
     assert judge_as_paper(mean, spread, np.zeros(6, bool)).verdict == expected
-    spectrum = spectrum_of(counts("resnet20", seeds=5), rule="paper")
+    spectrum = eigen(None, counts("resnet20", seeds=5), rule="paper")
     judged = judge_as_paper(spectrum.paper.mean, spectrum.paper.sd, spectrum.exempt)
     assert spectrum.verdict == judged.verdict
     assert {"relevant", "irrelevant", "marginal"} == set(spectrum.verdict)
 
 
 def test_a_result_shows_itself():
-    spectrum = spectrum_of(counts("resnet20", seeds=3))
+    spectrum = eigen(None, counts("resnet20", seeds=3))
     frame = spectrum.to_frame()
     assert frame["name"].to_list() == ["stem", *(f"{s}.{b}" for s in "123" for b in "012"), "head"]
     np.testing.assert_array_equal(frame["eigenvalue"].to_numpy(), spectrum.eigenvalue.value)
@@ -178,7 +178,7 @@ def test_a_result_shows_itself():
     st.integers(0, 1000),
 )
 def test_no_value_is_missing_without_a_word(which, seeds, levels, rng):
-    spectrum = spectrum_of(counts(*which, seeds=seeds, levels=levels, rng=rng))
+    spectrum = eigen(None, counts(*which, seeds=seeds, levels=levels, rng=rng))
     frame = spectrum.to_frame()
     always = ["eigenvalue", "mean", "exponent", "null_eigenvalue", "null_exponent", "excess"]
     assert frame.select(always).null_count().sum_horizontal().item() == 0
@@ -196,7 +196,7 @@ def test_an_exponent_is_as_uncertain_as_its_eigenvalue(seeds):
     """Small groups: the sampling of their counts is in both intervals."""
     experiment = counts("resnet8", seeds=seeds, levels=8)
     assert (experiment.kept[:, -1] < 2500).any()
-    spectrum = spectrum_of(experiment)
+    spectrum = eigen(None, experiment)
     scale = -math.log(0.8)
     np.testing.assert_allclose(
         spectrum.exponent.low * scale, np.log(spectrum.eigenvalue.low), atol=1e-3
@@ -211,44 +211,44 @@ def test_the_window_ends_before_a_collapse():
     kept = experiment.kept.copy()
     kept[1, 7:, 0] = 0
     collapsed = dataclasses.replace(experiment, kept=kept)
-    spectrum = spectrum_of(collapsed)
+    spectrum = eigen(None, collapsed)
     assert spectrum.window == (1, 6)
     assert spectrum.notes[0] == (
         "the window ends at level 6: group stem keeps no weight at level 7 of run "
         + experiment.runs[1]
     )
     with pytest.raises(RgtoolError, match="window 1:9: group stem keeps no weight at level 7"):
-        spectrum_of(collapsed, window=(1, 9))
+        eigen(None, collapsed, window=(1, 9))
     kept[1, 2:, 0] = 0
     with pytest.raises(RgtoolError, match="group stem keeps no weight at level 2"):
-        spectrum_of(dataclasses.replace(experiment, kept=kept))
+        eigen(None, dataclasses.replace(experiment, kept=kept))
 
 
 def test_a_gap_ends_the_window_and_it_is_said():
     experiment = counts("resnet20", seeds=2)
-    spectrum = spectrum_of(without(experiment, (0, 6)))
+    spectrum = eigen(None, without(experiment, (0, 6)))
     assert spectrum.window == (1, 5)
     assert f"run {experiment.runs[0]} has no record of level 6" in "\n".join(spectrum.notes)
-    whole = spectrum_of(first_levels(experiment, 6))
+    whole = eigen(None, first_levels(experiment, 6))
     np.testing.assert_array_equal(spectrum.eigenvalue.value, whole.eigenvalue.value)
     with pytest.raises(RgtoolError, match="no record of level 6"):
-        spectrum_of(without(experiment, (0, 6)), window=(1, 8))
+        eigen(None, without(experiment, (0, 6)), window=(1, 8))
     with pytest.raises(
         RgtoolError, match="no record of level 2, so no step .* --window 3:12, which"
     ):
-        spectrum_of(without(experiment, (1, 2)))
-    assert spectrum_of(without(experiment, (1, 2)), window=(3, 12)).window == (3, 12)
+        eigen(None, without(experiment, (1, 2)))
+    assert eigen(None, without(experiment, (1, 2)), window=(3, 12)).window == (3, 12)
     every_other = without(experiment, *((1, level) for level in range(2, 13, 2)))
     with pytest.raises(RgtoolError, match="import the missing levels$"):
-        spectrum_of(every_other)
+        eigen(None, every_other)
 
 
 def test_an_import_without_its_first_levels_starts_later():
     experiment = counts("resnet20", seeds=2)
-    dense_missing = spectrum_of(without(experiment, (0, 0), (1, 0)))
+    dense_missing = eigen(None, without(experiment, (0, 0), (1, 0)))
     assert dense_missing.window == (1, 12)
     assert not any("window" in note for note in dense_missing.notes)
-    later = spectrum_of(without(experiment, (0, 1)))
+    later = eigen(None, without(experiment, (0, 1)))
     assert later.window == (2, 12)
     assert "the window starts at level 2" in "\n".join(later.notes)
 
@@ -256,11 +256,11 @@ def test_an_import_without_its_first_levels_starts_later():
 def test_seeds_of_different_length_share_one_window():
     experiment = counts("resnet20", seeds=3)
     shorter = without(experiment, *((2, level) for level in range(8, 13)))
-    spectrum = spectrum_of(shorter)
+    spectrum = eigen(None, shorter)
     assert spectrum.window == (1, 7) and len(spectrum.runs) == 3
     assert "the longest run goes to level 12" in "\n".join(spectrum.notes)
     started = without(experiment, *((2, level) for level in range(2, 13)))
-    spectrum = spectrum_of(started)
+    spectrum = eigen(None, started)
     assert spectrum.window == (1, 12)
     assert spectrum.runs == experiment.runs[:2]
     assert f"run {experiment.runs[2]} is left out: it has 2 of the 3 levels" in spectrum.notes[0]
@@ -270,7 +270,7 @@ def test_seeds_of_different_length_share_one_window():
 def test_fewer_than_three_levels_are_refused(levels, found):
     experiment = first_levels(counts("lenet", seeds=2, task="digits"), levels)
     with pytest.raises(RgtoolError, match=found) as error:
-        spectrum_of(experiment)
+        eigen(None, experiment)
     assert "--levels" in str(error.value) and "lenet/digits" in str(error.value)
     assert error.value.exit_code == 1
 
@@ -279,19 +279,19 @@ def test_an_experiment_that_prunes_nothing_is_refused():
     experiment = counts("resnet20", seeds=2)
     still = dataclasses.replace(experiment, kept=np.repeat(experiment.kept[:, :1], 13, axis=1))
     with pytest.raises(RgtoolError, match="nothing was pruned"):
-        spectrum_of(still)
+        eigen(None, still)
 
 
 @pytest.mark.parametrize("window", [(3, 3), (5, 2), (-1, 4)])
 def test_a_window_without_a_step_is_a_usage_error(window):
     with pytest.raises(RgtoolError, match="holds no step") as error:
-        spectrum_of(counts("resnet20", seeds=2), window)
+        eigen(None, counts("resnet20", seeds=2), window=window)
     assert error.value.exit_code == 2
 
 
 def test_a_window_past_the_records_is_a_usage_error():
     with pytest.raises(RgtoolError, match="reaches past the last level recorded, 12"):
-        spectrum_of(counts("resnet20", seeds=2), window=(1, 40))
+        eigen(None, counts("resnet20", seeds=2), window=(1, 40))
 
 
 def test_an_unknown_grouping_offers_the_nearest():
@@ -304,7 +304,7 @@ def test_a_lone_group_has_nothing_to_be_compared_with():
     exempt = np.array([False, True, True])
     kept = experiment.kept.copy()
     kept[..., 1] = experiment.total[1]
-    spectrum = spectrum_of(dataclasses.replace(experiment, exempt=exempt, kept=kept))
+    spectrum = eigen(None, dataclasses.replace(experiment, exempt=exempt, kept=kept))
     assert any("no group can be compared" in note for note in spectrum.notes)
 
 
@@ -312,8 +312,8 @@ def test_a_lone_group_has_nothing_to_be_compared_with():
 def test_one_step_has_nothing_to_resample(method):
     experiment = counts("resnet20", seeds=1)
     with pytest.raises(RgtoolError, match=f"method {method} needs 3 steps and the window has 1"):
-        spectrum_of(experiment, (1, 2), method=method)
-    assert np.isfinite(spectrum_of(experiment, (1, 4), method=method).interval.low).all()
+        eigen(None, experiment, window=(1, 2), method=method)
+    assert np.isfinite(eigen(None, experiment, window=(1, 4), method=method).interval.low).all()
 
 
 @pytest.mark.parametrize("method", ["moderated", "t"])
@@ -322,11 +322,11 @@ def test_seeds_that_are_copies_make_nothing_certain(method):
     copies = dataclasses.replace(
         one.select([0, 0, 0]), runs=("a", "b", "c"), kept=np.repeat(one.kept, 3, axis=0) * 1000
     )
-    spectrum = spectrum_of(copies, (1, 3), method=method)
+    spectrum = eigen(None, copies, window=(1, 3), method=method)
     assert np.isnan(spectrum.eigenvalue.low).all() and set(spectrum.verdict) == {"indeterminate"}
     words = "\n".join(spectrum.notes)
     assert "all seeds are alike (are they copies of one run?): no interval" in words
-    longer = spectrum_of(copies, method=method)
+    longer = eigen(None, copies, method=method)
     if method == "moderated":
         assert longer.interval.df == 2  # groups without a variance have nothing to lend
         assert any("no scatter but that of steps" in note for note in longer.notes)
@@ -339,7 +339,7 @@ def test_magnitudes_that_vanish_have_no_share():
     magnitude = experiment.kept * 0.5
     magnitude[1, 4] = 0
     with pytest.raises(RgtoolError, match=r"-s1, level 4: the magnitudes of group stem sum to 0"):
-        spectrum_of(dataclasses.replace(experiment, magnitude=magnitude), weighting="magnitude")
+        eigen(None, dataclasses.replace(experiment, magnitude=magnitude), weighting="magnitude")
 
 
 def test_a_group_that_the_null_empties_is_named():
@@ -347,7 +347,7 @@ def test_a_group_that_the_null_empties_is_named():
     uniform = dataclasses.replace(experiment.recipe, init="kaiming_uniform", prune=0.5)
     kept = np.maximum(experiment.total * 0.5 ** np.arange(13)[:, None], 1).astype(np.int64)
     kept = np.stack([kept, kept + (kept > 1000)])
-    spectrum = spectrum_of(dataclasses.replace(experiment, recipe=uniform, kept=kept))
+    spectrum = eigen(None, dataclasses.replace(experiment, recipe=uniform, kept=kept))
     dead = [n for n, y in zip(spectrum.names, spectrum.excess.value, strict=True) if np.isnan(y)]
     assert dead
     assert f"{', '.join(dead)}: the null would have lost every weight" in "\n".join(spectrum.notes)
@@ -356,7 +356,7 @@ def test_a_group_that_the_null_empties_is_named():
 def test_a_small_group_is_said_to_be_what_it_is():
     words = {
         (seeds, method): "\n".join(
-            spectrum_of(counts("resnet8", seeds=seeds, levels=8), method=method).notes
+            eigen(None, counts("resnet8", seeds=seeds, levels=8), method=method).notes
         )
         for seeds, method in ((1, "moderated"), (2, "moderated"), (2, "t"), (2, "paper"))
     }
@@ -372,11 +372,11 @@ def test_the_correction_stands_beside_its_group():
     kept = experiment.kept.copy()
     kept[:, :, 1] = np.rint(kept[:, :, 1] * np.exp(-0.005 * np.arange(13) ** 2))
     exempt = np.array([True, False, False])
-    spectrum = spectrum_of(dataclasses.replace(experiment, kept=kept, exempt=exempt))
+    spectrum = eigen(None, dataclasses.replace(experiment, kept=kept, exempt=exempt))
     assert spectrum.linear is not None and spectrum.linear.rejected
     frame = spectrum.to_frame()
     assert frame["correction"].to_list()[0] is None
     np.testing.assert_array_equal(frame["correction"].to_numpy()[1:], spectrum.linear.correction)
     assert any("correction of --json" in note for note in spectrum.notes)
-    steady = spectrum_of(counts("resnet20", seeds=2, noise=0.0))
+    steady = eigen(None, counts("resnet20", seeds=2, noise=0.0))
     assert np.isnan(steady.correction).all() or steady.linear.rejected

@@ -12,7 +12,7 @@ import torch
 from experiments import REPLICA_CASES, diverging, go, replica_tasks, results, stop_at
 from torch import Tensor
 
-from rgtool.runner import imp, together
+from rgtool.runner import imp, side_by_side
 from rgtool.runner.event import Event
 from rgtool.runner.experiment import compute_seeds, plan
 from rgtool.runner.kernels import Kernels
@@ -57,7 +57,7 @@ def groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
         return step
 
-    monkeypatch.setattr(together, "stepper", stepper)
+    monkeypatch.setattr(side_by_side, "stepper", stepper)
     return sizes
 
 
@@ -119,7 +119,7 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, room: int, at: int) -> list
 
         return step
 
-    monkeypatch.setattr(together, "stepper", stepper)
+    monkeypatch.setattr(side_by_side, "stepper", stepper)
     return sizes
 
 

@@ -362,7 +362,7 @@ def _any_squeeze() -> list[tuple[int, ...]]:
 
 
 def test_what_cannot_be_had() -> None:
-    with pytest.raises(UsageError, match="maps 'al' are unknown: did you mean all"):
+    with pytest.raises(UsageError, match="maps 'al' is unknown: did you mean all"):
         candidates(stack_of("resnet20"), stack_of("resnet32"), "al")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="no published maps from resnet20 to resnet38"):
         candidates(stack_of("resnet20"), stack_of("resnet38"), "published")

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.blocks import GROUPINGS
-from ...schemas.errors import RgtoolError, UsageError, did_you_mean
+from ...schemas.errors import RgtoolError, UsageError, choose
 from ...store.literature import PublishedSpectrum, published, published_names
 from .. import flow
+from ..arrays import Floats, Integers
 from ..flow import UNIT
+from ..named import Named, Stored, StoreLike, look_up_all, unsuited
 from ..result import Column, Result
-from ..spectrum.verdicts import ALPHA, holm
 from ..stats.contrast import DRAWS, centred
+from ..stats.level import ALPHA, holm
 from .printed import printed_test
-from .subjects import Subject, subject_of
-
-if TYPE_CHECKING:
-    from ...store import Store
-
-Floats = NDArray[np.float64]
+from .subjects import Subject, as_subject, refuse_twice
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +50,7 @@ class Against(Result):
     labels: tuple[str, ...]
     printed: tuple[str, ...]
     grouping: tuple[str, ...]
-    groups: NDArray[np.int64]
+    groups: Integers
     rms: Floats
     q: Floats
     p: Floats
@@ -103,8 +99,8 @@ class Against(Result):
 
 
 def against_published(
-    store: Store,
-    experiments: Sequence[str] = (),
+    store: StoreLike = None,
+    experiments: Sequence[Named] = (),
     *,
     grouping: str | None = None,
     rng: np.random.Generator | int = 0,
@@ -114,10 +110,10 @@ def against_published(
 
     Parameters
     ----------
-    store : Store
+    store : Store or path, optional
         Where the records are.
     experiments : sequence of str
-        Ids, prefixes or labels; none: every experiment that gives a spectrum.
+        Experiments or runs, see `named.look_up`; none: every experiment that gives a spectrum.
     grouping : str, optional
         `layer`, `block` or `stage`; default each published spectrum's own, or stages where blocks
         do not match: the mean over the printed blocks of a stage then.
@@ -133,23 +129,21 @@ def against_published(
     RgtoolError
         An experiment that was named gives no spectrum.
     """
-    if grouping is not None and grouping not in GROUPINGS:
-        raise UsageError(f"grouping '{grouping}' is unknown: {did_you_mean(grouping, GROUPINGS)}")
-    twice = [name for i, name in enumerate(experiments) if name in experiments[:i]]
-    if twice:
-        raise UsageError(f"experiment {twice[0]} is named twice")
-    ids = [store.find_experiment(name) for name in experiments]
-    if not ids:
-        ids = [found.experiment_id for found in store.experiments()]
-        if not ids:
-            store.find_experiment()  # says that the store is empty
-    own, notes = _own(store, ids, grouping, bool(experiments))
+    if grouping is not None:
+        choose("grouping", grouping, GROUPINGS)
+    found = look_up_all(store, experiments)
+    for one in found:
+        if not isinstance(one, Stored):
+            raise unsuited(one, "experiments of the store are set against the literature")
+    stored = [one for one in found if isinstance(one, Stored)]
+    refuse_twice([one.name for one in stored])
+    own, notes = _in_every_grouping(stored, grouping, bool(experiments))
     matches = [
         (one, printed, by, *matched)
         for name in own
         for printed in map(published, published_names())
         for by, one in own[name].items()
-        if (matched := _matched(one, printed, by)) is not None
+        if (matched := _common_groups(one, printed, by)) is not None
     ]
     matches = _finest(matches)
     if not matches:
@@ -162,20 +156,20 @@ def against_published(
     return _result(matches, generator, number_, notes)
 
 
-Match = tuple[Subject, PublishedSpectrum, str, Floats, Floats]
+Matched = tuple[Subject, PublishedSpectrum, str, Floats, Floats]
 
 
-def _own(
-    store: Store, ids: Sequence[str], grouping: str | None, named: bool
+def _in_every_grouping(
+    stored: Sequence[Stored], grouping: str | None, named: bool
 ) -> tuple[dict[str, dict[str, Subject]], list[str]]:
     """Return the experiments in every grouping they have: finest first."""
     own: dict[str, dict[str, Subject]] = {}
     notes: list[str] = []
-    for name in ids:
+    for one in stored:
         found = {}
         for by in [grouping] if grouping else GROUPINGS:
             try:
-                found[by] = subject_of(store, name, by)
+                found[by] = replace(as_subject(one.counts(by)), id=one.name)
             except UsageError:  # no such grouping
                 if grouping:
                     raise
@@ -185,11 +179,13 @@ def _own(
                 notes.append(f"left out: {error}")
                 break
         if found:
-            own[name] = found
+            own[one.name] = found
     return own, notes
 
 
-def _matched(one: Subject, printed: PublishedSpectrum, by: str) -> tuple[Floats, Floats] | None:
+def _common_groups(
+    one: Subject, printed: PublishedSpectrum, by: str
+) -> tuple[Floats, Floats] | None:
     """Return log eigenvalues of the groups that both have, (S, K) and (K,); None below two."""
     names, logs = list(printed.names), np.log(printed.eigenvalue)
     if printed.by == "block" and by == "stage":
@@ -203,22 +199,22 @@ def _matched(one: Subject, printed: PublishedSpectrum, by: str) -> tuple[Floats,
     both = [name for name in one.names if name in names]
     if len(both) < 2:
         return None
-    assert one.counts is not None
-    y = flow.window_exponents(one.kept, 0, one.kept.shape[1] - 1)[:, one.open] * UNIT
+    window = one.measured
+    y = flow.window_exponents(window.kept, 0, window.steps)[:, window.open] * UNIT
     columns = [one.names.index(name) for name in both]
     return y[:, columns], logs[[names.index(name) for name in both]]
 
 
-def _finest(matches: Sequence[Match]) -> list[Match]:
+def _finest(matches: Sequence[Matched]) -> list[Matched]:
     """Keep one match of every experiment and spectrum: the first, which is the finest."""
-    first: dict[tuple[str, str], Match] = {}
+    first: dict[tuple[str, str], Matched] = {}
     for match in matches:
         first.setdefault((match[0].id, match[1].name), match)
     return list(first.values())
 
 
 def _result(
-    matches: Sequence[Match], rng: np.random.Generator, draws: int, notes: Sequence[str]
+    matches: Sequence[Matched], rng: np.random.Generator, draws: int, notes: Sequence[str]
 ) -> Against:
     tests = [printed_test(a, b, rng, draws) for *_, a, b in matches]
     rms = [

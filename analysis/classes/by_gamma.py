@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError
 from ..curves.curve import curve_of_counts
-from ..gamma.estimate import gamma_of
+from ..gamma.estimate import gamma
 from ..gamma.result import Gamma
 from ..gamma.shared import same_gamma
 from ..values import Refusal
@@ -32,7 +33,7 @@ def by_gamma(subjects: Sequence[Subject], weighting: str, rng: np.random.Generat
     """
     if weighting != "count":
         raise UsageError("error curves know no weighting: leave --weighting out with --by gamma")
-    gammas = [_gamma(subject, rng) for subject in subjects]
+    gammas = [_estimate(subject, rng) for subject in subjects]
     first, second = all_pairs(len(gammas))
     tests = [same_gamma(gammas[a], gammas[b]) for a, b in zip(first, second, strict=True)]
     quoted = np.array([one.verdict == "quoted" for one in gammas])
@@ -45,17 +46,17 @@ def by_gamma(subjects: Sequence[Subject], weighting: str, rng: np.random.Generat
         draws=None,
         metric="the logarithm of the ratio of exponents",
         columns={"gamma_a": estimates[first], "gamma_b": estimates[second]},
-        notes=_notes(gammas),
+        notes=_quoted_notes(gammas),
     )
 
 
-def _gamma(subject: Subject, rng: np.random.Generator) -> Gamma:
-    if subject.counts is None:
+def _estimate(subject: Subject, rng: np.random.Generator) -> Gamma:
+    if subject.window is None:
         raise UsageError(
             f"{subject.id} is a spectrum without an error curve: leave it out, or compare curves "
             "by rgtool gamma --shared"
         )
-    found = gamma_of(curve_of_counts(subject.counts), rng=rng)
+    found = gamma(None, replace(curve_of_counts(subject.counts), name=subject.id), rng=rng)
     if isinstance(found.fitted, Refusal):
         raise RgtoolError(
             f"{subject.label} ({subject.id}) has no exponent: {found.reason}, or leave it out"
@@ -63,7 +64,7 @@ def _gamma(subject: Subject, rng: np.random.Generator) -> Gamma:
     return found
 
 
-def _notes(gammas: Sequence[Gamma]) -> tuple[str, ...]:
+def _quoted_notes(gammas: Sequence[Gamma]) -> tuple[str, ...]:
     unquoted = [one for one in gammas if one.verdict != "quoted"]
     notes = [f"{one.curve.name}: {one.verdict}: {one.reason}" for one in unquoted]
     if unquoted:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...schemas.errors import RgtoolError, UsageError, did_you_mean
-from ...store.literature import published_names
+from ...schemas.errors import RgtoolError, UsageError, choose
+from ..arrays import Floats
+from ..named import Named, StoreLike, open_store
 from ..nulls.initial import Weighting
-from ..spectrum.verdicts import ALPHA, holm
+from ..stats.level import ALPHA, holm
 from .clusters import cluster, coassignment, stability
 from .criteria import CRITERIA, signature_of
 from .evidence import Evidence
@@ -20,23 +20,19 @@ from .pairs import all_pairs
 from .result import Certainty, Classes, Pairs, notes_of
 from .subjects import Subject, gather
 
-if TYPE_CHECKING:
-    from ...store import Store
-
-Floats = NDArray[np.float64]
 Follow = Callable[[int, int], None]
-DRAWS = 500
+CLASS_DRAWS = 500
 MOST = 2000  # experiments: two million pairs, and classes drawn 500 times
 
 
 def classify(
-    store: Store | None = None,
-    experiments: Sequence[str] = (),
+    store: StoreLike = None,
+    experiments: Sequence[Named] = (),
     *,
     by: str = "eigen",
     grouping: str | None = None,
     weighting: Weighting = "count",
-    draws: int = DRAWS,
+    draws: int = CLASS_DRAWS,
     rng: np.random.Generator | int = 0,
     most: int = MOST,
     follow: Follow | None = None,
@@ -45,11 +41,11 @@ def classify(
 
     Parameters
     ----------
-    store : Store, optional
-        Where the records are; not needed for published spectra alone.
+    store : Store or path, optional
+        Where the records are.
     experiments : sequence of str
-        Ids, prefixes of ids, labels such as `resnet20/cifar10`, or `published:NAME`; none: every
-        experiment of the store.
+        Experiments, runs or `published:NAME`, see `named.look_up`; none: every experiment of the
+        store.
     by : str
         What is compared, a name of `criteria.CRITERIA`: `eigen`, `exponent`, `excess`,
         `signature` or `gamma`.
@@ -80,14 +76,11 @@ def classify(
     >>> classify(experiments=names).pairs.verdict
     ('different',)
     """
-    for what, value, known in (("by", by, CRITERIA), ("weighting", weighting, get_args(Weighting))):
-        if value not in known:
-            raise UsageError(f"{what} '{value}' is unknown: {did_you_mean(value, known)}")
+    choose("by", by, CRITERIA)
+    choose("weighting", weighting, get_args(Weighting))
     if draws < 1:
         raise UsageError(f"{draws} draws: at least one is needed, 500 are usual")
-    if store is None and not experiments:
-        raise UsageError("name published spectra, or give a store")
-    _check_number(store, experiments, most)
+    _check_pairs(store, experiments, most)
     subjects, group, notes = gather(store, experiments, grouping)
     if len(subjects) < 2:
         left = f" ({'; '.join(notes)})" if notes else ""
@@ -107,20 +100,13 @@ def classify(
     )
 
 
-def classify_published(
-    *, draws: int = DRAWS, rng: np.random.Generator | int = 0, by: str = "eigen"
-) -> Classes:
-    """Divide the published spectra alone into classes; parameters are those of `classify`."""
-    return classify(experiments=published_names(), by=by, draws=draws, rng=rng)
-
-
 def classify_subjects(
     subjects: Sequence[Subject],
     *,
     by: str = "eigen",
     grouping: str = "block",
     weighting: Weighting = "count",
-    draws: int = DRAWS,
+    draws: int = CLASS_DRAWS,
     rng: np.random.Generator | int = 0,
     notes: Sequence[str] = (),
     follow: Follow | None = None,
@@ -128,7 +114,7 @@ def classify_subjects(
     """Classify subjects; parameters and errors are those of `classify`."""
     generator = np.random.default_rng(rng)
     evidence = CRITERIA[by](subjects, weighting, generator)
-    pairs = _pairs(evidence, len(subjects))
+    pairs = _judged_pairs(evidence, len(subjects))
     if evidence.tested:
         divided = "different" in pairs.verdict
     else:
@@ -144,7 +130,7 @@ def classify_subjects(
         weighting=weighting,
         experiments=tuple(subject.id for subject in subjects),
         labels=tuple(subject.label for subject in subjects),
-        differences=_differences(subjects),
+        differences=_label_differences(subjects),
         seeds=np.array([subject.seeds for subject in subjects]),
         levels=tuple(subject.levels for subject in subjects),
         groups=np.array([len(subject.names) for subject in subjects]),
@@ -166,10 +152,10 @@ def _followed(drawn: Iterable[Floats], total: int, follow: Follow | None) -> Ite
         yield distance
 
 
-def _check_number(store: Store | None, experiments: Sequence[str], most: int) -> None:
+def _check_pairs(store: StoreLike, experiments: Sequence[Named], most: int) -> None:
     number = len(experiments)
-    if store is not None and not experiments:
-        number = len(store.query("SELECT DISTINCT experiment_id FROM runs").rows)
+    if not number:
+        number = len(open_store(store).query("SELECT DISTINCT experiment_id FROM runs").rows)
     if number > most:
         raise UsageError(
             f"{number:,} experiments make {number * (number - 1) // 2:,} pairs, more than can be "
@@ -178,7 +164,7 @@ def _check_number(store: Store | None, experiments: Sequence[str], most: int) ->
         )
 
 
-def _pairs(evidence: Evidence, experiments: int) -> Pairs:
+def _judged_pairs(evidence: Evidence, experiments: int) -> Pairs:
     first, second = all_pairs(experiments)
     adjusted = holm(evidence.p)
     rejected = np.nan_to_num(adjusted, nan=1.0) < ALPHA
@@ -194,10 +180,10 @@ def _pairs(evidence: Evidence, experiments: int) -> Pairs:
     )
 
 
-def _differences(subjects: Sequence[Subject]) -> tuple[str, ...]:
+def _label_differences(subjects: Sequence[Subject]) -> tuple[str, ...]:
     """Say what tells experiments with the same label apart; published ones are named by id."""
     fields = [
-        subject.counts.recipe.non_defaults() if subject.counts is not None else {}
+        subject.counts.recipe.non_defaults() if subject.window is not None else {}
         for subject in subjects
     ]
     out = []

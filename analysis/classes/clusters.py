@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from ..arrays import Floats, Integers
+
 MOST_CLASSES = 6
 STABLE = 0.8  # mean co-assignment of a class that is called stable
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError
-from ...store.literature import PREFIX
+from ...store.literature import PublishedSpectrum
+from ..named import Named, StoreLike, look_up, open_store, unsuited
 from ..result import Column, Result, ends
-from ..same_class import SameClass, same_class
 from ..stats.contrast import DRAWS
-from .criteria import scaled_theta
 from .overlap import KINDS, Overlap, mask_overlap
+from .pairs import SameClass, same_class
 from .subjects import Subject, gather
-
-if TYPE_CHECKING:
-    from ...store import Store
+from .theta import scaled_theta
 
 
 def _overlap_columns(kind: str) -> tuple[Column, ...]:
@@ -192,9 +190,9 @@ def _notes(found: Comparison) -> tuple[str, ...]:
 
 
 def compare(
-    store: Store,
-    a: str,
-    b: str,
+    store: StoreLike,
+    a: Named,
+    b: Named,
     *,
     by: str | None = None,
     masks: bool = True,
@@ -205,10 +203,10 @@ def compare(
 
     Parameters
     ----------
-    store : Store
+    store : Store or path
         Where the records are.
     a, b : str
-        Ids, prefixes of ids, or labels such as `resnet20/cifar10`.
+        Experiments or runs, see `named.look_up`.
     by : str, optional
         `layer`, `block` or `stage`; default the coarsest that both have.
     masks : bool
@@ -225,13 +223,11 @@ def compare(
     RgtoolError
         An experiment gives no spectrum, or there are too few seeds.
     """
-    for name in (a, b):
-        if name.startswith(PREFIX):
-            raise UsageError(
-                f"{name} has neither seeds nor masks to compare: `rgtool predict` and `rgtool "
-                "classify --against published` take published spectra"
-            )
-    (one, other), grouping, notes = gather(store, [a, b], by)
+    found = [look_up(store, name) for name in (a, b)]
+    for meant in found:
+        if isinstance(meant, PublishedSpectrum):
+            raise unsuited(meant, "a comparison needs seeds and masks")
+    (one, other), grouping, notes = gather(store, found, by)
     check_groups(one, other)
     (theta_a, theta_b), about = scaled_theta([one, other])
     if one.seeds + other.seeds < 4:
@@ -240,10 +236,10 @@ def compare(
             "tells how far seeds lie apart"
         )
     try:
-        found = same_class(theta_a, theta_b, np.random.default_rng(rng), draws)
+        spectra = same_class(theta_a, theta_b, np.random.default_rng(rng), draws)
     except ValueError as error:
         raise RgtoolError(f"{one.id} and {other.id}: no comparison, {error}") from None
-    overlaps, missing = mask_overlap(store, one, other) if masks else ([], [])
+    overlaps, missing = mask_overlap(open_store(store), one, other) if masks else ([], [])
     if min(one.seeds, other.seeds) < 2:
         missing.append("one experiment has one seed: seeds of both are taken to scatter alike")
     result = Comparison(
@@ -253,7 +249,7 @@ def compare(
         levels=(one.levels, other.levels),
         seeds=(one.seeds, other.seeds),
         names=one.names,
-        spectra=found,
+        spectra=spectra,
         overlaps=tuple(overlaps),
         notes=(*notes, *about, *missing),
     )

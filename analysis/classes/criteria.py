@@ -11,23 +11,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError, UsageError
 from .. import flow
+from ..arrays import Floats
 from ..flow import UNIT
-from ..nulls.untrained import null_groups
+from ..nulls.beside import initial_null
 from ..spectrum.intervals import Interval, estimate
+from ..spectrum.noise import ONE_SEED, PRINTED
 from ..spectrum.verdicts import default_margin, judge
 from .by_gamma import by_gamma
 from .distances import condensed
 from .evidence import Evidence, spectral
-from .printed import ONE_SEED, PRINTED
 from .subjects import Subject
+from .theta import run_exponents, run_theta, run_weights, scaled_theta
 
-Floats = NDArray[np.float64]
 SIGNS = ("relevant", "marginal", "irrelevant", "indeterminate")
-_RETENTION = 0.01  # relative difference of steps from which on eigenvalues do not compare
 
 
 Criterion = Callable[[Sequence[Subject], str, np.random.Generator], Evidence]
@@ -41,7 +40,7 @@ def by_eigen(subjects: Sequence[Subject], weighting: str, rng: np.random.Generat
 
 def by_exponent(subjects: Sequence[Subject], weighting: str, rng: np.random.Generator) -> Evidence:
     """Compare theta = y ln(1/.8) from the exponents of every run."""
-    return spectral(subjects, [exponents(subject, weighting) for subject in subjects], rng)
+    return spectral(subjects, [run_exponents(subject, weighting) for subject in subjects], rng)
 
 
 def by_excess(subjects: Sequence[Subject], weighting: str, rng: np.random.Generator) -> Evidence:
@@ -57,15 +56,10 @@ def by_excess(subjects: Sequence[Subject], weighting: str, rng: np.random.Genera
     thetas: list[Floats] = []
     notes: list[str] = []
     for subject in subjects:
-        assert subject.counts is not None and subject.window is not None
-        counts, scales = subject.counts, ()
-        if counts.scales:
-            scales = tuple(counts.scales[i] for i in subject.window.runs)
-        network = subject.kept[:, [0, -1]].sum(axis=-1)
-        ends, about = null_groups(counts, network, scales)
-        null = flow.window_exponents(ends, 0, 1)
-        y = flow.window_exponents(subject.kept, 0, subject.kept.shape[1] - 1)
-        found = ((y - null) * UNIT)[:, subject.open]
+        window = subject.measured
+        y = flow.window_exponents(window.kept, 0, window.steps)
+        null, about = initial_null(window, y)
+        found = ((y - null.y) * UNIT)[:, window.open]
         if not np.isfinite(found).all():
             raise RgtoolError(
                 f"{subject.label} ({subject.id}): a group dies in its null, which has no exponent "
@@ -112,41 +106,15 @@ CRITERIA: dict[str, Criterion] = {
 }
 
 
-def scaled_theta(
-    subjects: Sequence[Subject], weighting: str = "count"
-) -> tuple[list[Floats], list[str]]:
-    """Return log eigenvalues by run, (S_e, K_e), made comparable where retention differs.
-
-    Returns
-    -------
-    thetas : list of array
-        Mean log eigenvalues; y ln(1/.8) where a step does not keep the same share in all.
-    notes : list of str
-        That it does not.
-    """
-    rates = np.array([subject.rate.mean() for subject in subjects])
-    thetas = [_theta(subject, weighting) for subject in subjects]
-    if np.ptp(rates) <= _RETENTION * rates.min():
-        return thetas, []
-    scaled = [t * (UNIT / s.rate)[:, None] for t, s in zip(thetas, subjects, strict=True)]
-    return scaled, [
-        f"a step keeps between {np.exp(-rates.max()):.3g} and {np.exp(-rates.min()):.3g}, so "
-        "theta = y ln(1/.8) is compared, the log eigenvalue of a step that keeps .8"
-    ]
-
-
-def exponents(subject: Subject, weighting: str = "count") -> Floats:
-    """Return theta = y ln(1/.8) of the pruned groups by run: shape (S, K)."""
-    return _theta(subject, weighting) * (UNIT / subject.rate)[:, None]
-
-
 def interval_of(subject: Subject, weighting: str = "count") -> Interval:
     """Return the interval of a subject's log eigenvalues: those of the pruned groups."""
     if subject.printed is not None:
-        theta = _theta(subject, weighting)[0]
+        theta = run_theta(subject, weighting)[0]
         variance, half = np.full(len(theta), PRINTED), 1.96 * np.sqrt(PRINTED)
         return Interval("t", "population", theta, theta - half, theta + half, variance, 1e6, 1)
-    return estimate(flow.log_eigenvalues(weights_of(subject, weighting))[..., subject.open])
+    return estimate(
+        flow.log_eigenvalues(run_weights(subject, weighting))[..., subject.measured.open]
+    )
 
 
 def shares_of(theta: Floats, interval: Interval) -> Floats:
@@ -166,34 +134,6 @@ def signature_of(subject: Subject, weighting: str = "count") -> tuple[int, int, 
     interval = interval_of(subject, weighting)
     verdicts = judge(interval, np.zeros(len(interval.centre), np.bool_)).verdict
     return tuple(verdicts.count(sign) for sign in SIGNS)  # type: ignore[return-value]
-
-
-def weights_of(subject: Subject, weighting: str) -> Floats:
-    """Return counts or sums of |w| over the window: shape (S, T + 1, G)."""
-    if weighting == "count":
-        return subject.kept
-    assert subject.counts is not None and subject.window is not None
-    levels = slice(subject.window.start, subject.window.end + 1)
-    found = subject.counts.magnitude[subject.window.runs, levels]
-    if not np.isfinite(found).all():
-        raise UsageError(
-            f"{subject.label} ({subject.id}) tells no magnitudes at some level, and weightings are "
-            "not mixed: take --weighting count, or leave it out"
-        )
-    return found
-
-
-def _theta(subject: Subject, weighting: str) -> Floats:
-    """Return mean log eigenvalues of the pruned groups by run: shape (S, K)."""
-    if subject.printed is not None:
-        if weighting != "count":
-            raise UsageError(
-                f"{subject.id} is printed for counts, and weightings are not mixed: take "
-                "--weighting count, or leave it out"
-            )
-        return np.log(subject.printed.eigenvalue)[None]
-    weights = weights_of(subject, weighting)
-    return flow.window_log_eigenvalues(weights, 0, weights.shape[1] - 1)[:, subject.open]
 
 
 def _of_interval(interval: Interval, number: int, rng: np.random.Generator) -> Floats:

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Floats
 from ..stats.contrast import centred
-
-Floats = NDArray[np.float64]
 
 
 def clr_points(theta: ArrayLike, variance: ArrayLike) -> Floats:

@@ -6,20 +6,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..spectrum.verdicts import ALPHA
+from ..arrays import Bools, Floats, Integers
+from ..spectrum.noise import ONE_SEED, PRINTED
 from ..stats.contrast import centred, helmert
+from ..stats.level import ALPHA
 from ..stats.moderation import moderate
 from .distances import clr_points, condensed, depth_distance, quantile_points
 from .pairs import all_pairs, draws_for, pair_tests
-from .printed import ONE_SEED, PRINTED, mean_noise, printed_test, quantile_test
+from .printed import mean_noise, printed_test, quantile_test
 from .subjects import Subject
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 Distances = Callable[[int, np.random.Generator], Iterator[Floats]]
-_LEAST, _MOST = 999, 99_999  # draws of one test between printed or unmatched spectra
+_LEAST_DRAWS, _MOST_DRAWS = 999, 99_999  # draws of one test between printed or unmatched spectra
 _ALL = 4_000_000  # draws of all tests of unmatched spectra together
 
 
@@ -50,7 +49,7 @@ class Evidence:
 
     distance: Floats
     p: Floats
-    same: NDArray[np.bool_]
+    same: Bools
     draws: Distances | None
     metric: str
     columns: Mapping[str, Floats] = field(default_factory=dict)
@@ -181,7 +180,7 @@ class _Tests:
             a, b = (a, b) if self._is_printed[b] else (b, a)
             one = self._thetas[a][0] if self._is_printed[a] else self._thetas[a]
             printed = self._thetas[b][0]
-            self.p[i] = printed_test(one, printed, self._rng, min(self._draws[0], _MOST))[1]
+            self.p[i] = printed_test(one, printed, self._rng, min(self._draws[0], _MOST_DRAWS))[1]
             d = centred(np.atleast_2d(one)).mean(axis=0) - centred(printed)
             self.norm[i] = np.sqrt((d**2).sum())
 
@@ -190,7 +189,7 @@ class _Tests:
         pairs = np.flatnonzero(~self._matched)
         if not len(pairs):
             return
-        number = int(np.clip(_ALL // len(pairs), _LEAST, min(self._draws[0], _MOST)))
+        number = int(np.clip(_ALL // len(pairs), _LEAST_DRAWS, min(self._draws[0], _MOST_DRAWS)))
         noise: dict[int, Floats] = {}
         for i in pairs:
             a, b = int(self._first[i]), int(self._second[i])

@@ -11,15 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from ...schemas.errors import RecordError
 from ...schemas.layout import RunFolder
 from ...schemas.tensors import read_mask
+from ..arrays import Bools, Floats, Integers
 from .semigroup import common_levels
-from .subjects import Subject, density
+from .subjects import Subject
 
 if TYPE_CHECKING:
     from ...store import Store
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Masks = dict[str, NDArray[np.bool_]]
+LevelMasks = dict[str, Bools]
 KINDS = ("same seed", "other seeds")  # of pairs of runs
 
 
@@ -118,33 +117,34 @@ def mask_overlap(store: Store, a: Subject, b: Subject) -> tuple[list[Overlap], l
     notes : list of str
         Why there are none.
     """
-    assert a.counts is not None and b.counts is not None
     layers = [layer for layer in a.counts.layers if layer.group(a.counts.by) in a.names]
-    shapes = [[(x.name, x.shape) for x in s.counts.layers] for s in (a, b) if s.counts]
+    shapes = [[(x.name, x.shape) for x in s.counts.layers] for s in (a, b)]
     if shapes[0] != shapes[1]:
         return [], ["the networks differ in shape: their masks do not compare weight by weight"]
-    levels = common_levels(density(a), density(b))
-    assert a.window is not None and b.window is not None
-    levels = levels + np.array([a.window.start, b.window.start])
+    levels = common_levels(a.measured.density, b.measured.density)
+    levels = levels + np.array([a.measured.start, b.measured.start])
     try:
         masks = [
-            [[_mask(store, subject, run, int(level)) for level in column] for run in _runs(subject)]
-            for subject, column in zip((a, b), levels.T, strict=True)
+            [
+                [_mask(store, run_id, int(level)) for level in column]
+                for run_id in one.measured.run_ids
+            ]
+            for one, column in zip((a, b), levels.T, strict=True)
         ]
-        kept = [_counts(one, [layer.name for layer in layers]) for one in masks]
+        kept = [_mask_counts(one, [layer.name for layer in layers]) for one in masks]
     except (OSError, RecordError, KeyError) as error:
         found = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)
         return [], [f"no overlap of masks is shown, since not all are stored ({found})"]
     member = np.array([[layer.group(a.counts.by) == n for n in a.names] for layer in layers])
     names, total = [x.name for x in layers], np.array([x.total for x in layers])
-    densities = density(a)[levels[:, 0] - a.window.start]
+    densities = a.measured.density[levels[:, 0] - a.measured.start]
     overlaps: list[Overlap] = []
     for kind, pairs in _kinds(a, b).items():
         parts = []
         for i, j in pairs:
             mean, spread = expected_overlap(kept[0][i], kept[1][j], total)
             size = (kept[0][i] + kept[1][j]) @ member / 2
-            both = _both(masks[0][i], masks[1][j], names)
+            both = _kept_by_both(masks[0][i], masks[1][j], names)
             parts.append([both @ member / size, mean @ member / size, spread @ member / size**2])
         shared, expected, variance = np.mean(parts, axis=0)
         sd = np.sqrt(variance)
@@ -154,7 +154,7 @@ def mask_overlap(store: Store, a: Subject, b: Subject) -> tuple[list[Overlap], l
 
 def _kinds(a: Subject, b: Subject) -> dict[str, list[tuple[int, int]]]:
     """Sort the pairs of runs by whether their seeds are equal; kinds without pairs are left out."""
-    seeds = [[s.counts.seeds[i] for i in _runs(s)] for s in (a, b) if s.counts is not None]
+    seeds = [[s.counts.seeds[i] for i in s.measured.runs] for s in (a, b)]
     kinds: dict[str, list[tuple[int, int]]] = {kind: [] for kind in KINDS}
     for i, one in enumerate(seeds[0]):
         for j, other in enumerate(seeds[1]):
@@ -163,22 +163,16 @@ def _kinds(a: Subject, b: Subject) -> dict[str, list[tuple[int, int]]]:
     return {kind: pairs for kind, pairs in kinds.items() if pairs}
 
 
-def _runs(subject: Subject) -> Integers:
-    assert subject.window is not None
-    return subject.window.runs
+def _mask(store: Store, run_id: str, level: int) -> LevelMasks:
+    return read_mask(RunFolder.of(store.path, run_id).mask(level))
 
 
-def _mask(store: Store, subject: Subject, run: int, level: int) -> Masks:
-    assert subject.counts is not None
-    return read_mask(RunFolder.of(store.path, subject.counts.runs[run]).mask(level))
-
-
-def _counts(masks: list[list[Masks]], layers: list[str]) -> Floats:
+def _mask_counts(masks: list[list[LevelMasks]], layers: list[str]) -> Floats:
     """Count what the masks of runs and levels keep: shape (S, N, L)."""
     return np.array([[[mask[name].sum() for name in layers] for mask in run] for run in masks])
 
 
-def _both(a: list[Masks], b: list[Masks], layers: list[str]) -> Floats:
+def _kept_by_both(a: list[LevelMasks], b: list[LevelMasks], layers: list[str]) -> Floats:
     """Count what two runs both keep: shape (N, L)."""
     return np.array(
         [

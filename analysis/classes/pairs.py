@@ -1,33 +1,138 @@
-"""The same-class test of many pairs of experiments at once.
+"""Do two experiments have the same spectrum? The test of one pair, and of many pairs at once.
 
-Pair by pair this is `same_class`: with few pairs every p comes from draws of its own, at least 40
-times as many as there are pairs, since Holm can reject nothing with fewer. That ends where 1000
-experiments make 499 500 pairs, each of which would need 20 million draws. Then pairs with equal
-degrees of freedom share one null distribution: draws of some pairs taken at random, pooled. Beyond
-the largest thousandth of them the tail is continued by a power law (Hill 1975), which errs towards
-large p where the true tail falls faster. Such a p is right on average over the pairs and not for
-each: it is too small for pairs whose groups correlate more than is usual in the pool.
+`pair_tests` is pair by pair `same_class`: with few pairs every p comes from draws of its own, at
+least 40 times as many as there are pairs, since Holm can reject nothing with fewer. That ends where
+1000 experiments make 499 500 pairs, each of which would need 20 million draws. Then pairs with
+equal degrees of freedom share one null distribution: draws of some pairs taken at random, pooled.
+Beyond the largest thousandth of them the tail is continued by a power law (Hill 1975), which errs
+towards large p where the true tail falls faster. Such a p is right on average over the pairs and
+not for each: it is too small for pairs whose groups correlate more than is usual in the pool.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ..spectrum.verdicts import ALPHA, default_margin
-from ..stats.contrast import DRAWS, FLOOR, centred, helmert, null_draws
-from ..stats.moderation import moderate, shrunk_correlation
+from ..arrays import AT_ONCE, Bools, Floats, Integers
+from ..spectrum.verdicts import default_margin
+from ..stats.contrast import (
+    DRAWS,
+    centred,
+    contrast,
+    helmert,
+    moderated_rows,
+    null_draws,
+    share_above,
+    statistic,
+)
+from ..stats.level import ALPHA, holm
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 PER_PAIR = 40  # draws for each pair in the family
 MOST_DRAWS = 4_000_000  # of all pairs together; beyond, pairs share a pool
 POOL, POOL_PAIRS = 2_000_000, 200  # draws of a pool, and the pairs they come from
 _TAIL = 1000  # one in so many draws belongs to the tail
-_CHUNK = 4_000_000  # numbers held at once, 32 MB
+
+SameVerdict = Literal["same", "different", "undecided"]
+
+
+@dataclass(frozen=True, eq=False)
+class SameClass:
+    """Comparison of two spectra over K groups.
+
+    Attributes
+    ----------
+    d : array, shape (K,)
+        Mean of a minus mean of b, both centred over groups, in units of theta.
+    low, high : array, shape (K,)
+        95 % t intervals of d.
+    p_group : array, shape (K,)
+        Two-sided p of every group, corrected after Holm for all K.
+    equivalent : bool array, shape (K,)
+        Whether |d_i| < delta is certified at 5 %: the 90 % interval lies within +-delta (two
+        one-sided tests, Schuirmann 1987).
+    delta : float
+        The margin.
+    q, p : float
+        Statistic of all groups together, and its p from the parametric bootstrap.
+    df : float
+        Degrees of freedom of the intervals.
+    verdict : str
+        `same` where every group is equivalent, even if p is small: differences may be certain
+        and negligible. Otherwise `different` where p < .05, else `undecided`.
+    """
+
+    d: Floats
+    low: Floats
+    high: Floats
+    p_group: Floats
+    equivalent: Bools
+    delta: float
+    q: float
+    p: float
+    df: float
+    verdict: SameVerdict
+
+
+def same_class(
+    theta_a: ArrayLike,
+    theta_b: ArrayLike,
+    rng: np.random.Generator,
+    draws: int = DRAWS,
+    delta: float | None = None,
+) -> SameClass:
+    """Compare the spectra of two experiments with the same groups.
+
+    Parameters
+    ----------
+    theta_a, theta_b : array, shapes (S_a, K) and (S_b, K)
+        Mean log eigenvalue of every seed and group, or y ln(1/.8) where retention differs; only
+        groups that are pruned. A common factor of all eigenvalues does not count.
+    rng : numpy.random.Generator
+        Randomness of the draws.
+    draws : int
+        Draws of the parametric bootstrap.
+    delta : float, optional
+        Margin of equivalence; default `verdicts.default_margin` of the fewer seeds.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two groups, groups that differ, S_a + S_b < 4, or seeds that are all alike.
+    """
+    a, b = centred(theta_a), centred(theta_b)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
+        raise ValueError(f"spectra of shapes {a.shape} and {b.shape} cannot be compared")
+    if min(len(a), len(b)) < 1 or len(a) + len(b) < 4:
+        raise ValueError(f"{len(a)} and {len(b)} seeds: at least four are needed in all")
+    if delta is None:
+        delta = default_margin(min(len(a), len(b)))
+    found = contrast(
+        a.mean(axis=0) - b.mean(axis=0),
+        np.concatenate([helmert(a), helmert(b)]),
+        1 / len(a) + 1 / len(b),
+        rng,
+        draws,
+    )
+    half = found.half_width(1 - ALPHA)
+    equivalent = np.abs(found.centre) + found.half_width(1 - 2 * ALPHA) < delta
+    verdict: SameVerdict = "different" if found.p < ALPHA else "undecided"
+    return SameClass(
+        d=found.centre,
+        low=found.centre - half,
+        high=found.centre + half,
+        p_group=holm(found.p_values()),
+        equivalent=equivalent,
+        delta=delta,
+        q=found.q,
+        p=found.p,
+        df=found.df,
+        verdict="same" if equivalent.all() else verdict,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +169,7 @@ class PairTests:
     pooled: bool
 
     @property
-    def same(self) -> NDArray[np.bool_]:
+    def same(self) -> Bools:
         """Whether every group is certified equivalent: shape (P,)."""
         return self.bound < self.delta
 
@@ -108,7 +213,7 @@ def pair_tests(
     draws : (int, bool), optional
         Draws of every pair or pool, and whether pairs are pooled; default `draws_for`.
     delta : float, optional
-        Margin of equivalence; default `same_class.margin` of every pair.
+        Margin of equivalence; default `verdicts.default_margin` of the fewer seeds of every pair.
 
     Raises
     ------
@@ -129,12 +234,12 @@ def pair_tests(
         a, b = first[some], second[some]
         d = means[a] - means[b]
         norm[some] = np.sqrt((d**2).sum(axis=1))
-        q[some], bound[some] = _statistics(d, cells.noise(a, b), 1 / seeds[a] + 1 / seeds[b])
+        q[some], bound[some] = _bounds(d, cells.noise(a, b), 1 / seeds[a] + 1 / seeds[b])
     df = seeds[first] + seeds[second] - 2
     p = np.full(len(first), np.nan)
     for freedom in np.unique(df[np.isfinite(q)]):
         cell = np.flatnonzero((df == freedom) & np.isfinite(q))
-        fill = _pooled if pooled else _own
+        fill = _by_pooled_draws if pooled else _by_own_draws
         p[cell] = fill(q[cell], first[cell], second[cell], cells, rng, number)
     smaller = np.minimum(seeds[first], seeds[second])
     default = np.where(smaller < 5, default_margin(1), default_margin(5))
@@ -169,7 +274,7 @@ class _Cells:
         for value in np.unique(code):
             cell = np.flatnonzero(code == value)
             rows = int(self._seeds[first[cell[0]]] + self._seeds[second[cell[0]]])
-            step = max(1, _CHUNK // (rows * self._groups))
+            step = max(1, AT_ONCE // (rows * self._groups))
             for start in range(0, len(cell) if rows >= 4 else 0, step):
                 yield cell[start : start + step]
 
@@ -181,34 +286,23 @@ class _Cells:
         return np.concatenate(parts, axis=1)
 
 
-def _moderated(noise: Floats) -> tuple[Floats, Floats]:
-    """Return moderated variances (C, K) and degrees of freedom (C,) of rows of noise (C, D, K)."""
-    _, df, groups = noise.shape
-    s2 = (noise**2).mean(axis=1)
-    floor = FLOOR * s2.mean(axis=1, keepdims=True)
-    found = moderate(np.maximum(s2, np.maximum(floor, 1e-300)), df)
-    return found.variance, np.minimum(found.df, (groups - 1) * df)
-
-
-def _statistics(d: Floats, noise: Floats, factor: Floats) -> tuple[Floats, Floats]:
+def _bounds(d: Floats, noise: Floats, factor: Floats) -> tuple[Floats, Floats]:
     """Return statistic and bound of pairs; NaN where all seeds are alike. Shapes (C,)."""
     from scipy.special import stdtrit
 
-    variance, df = _moderated(noise)
-    square = factor[:, None] * variance
-    half = stdtrit(df, 1 - ALPHA)[:, None] * np.sqrt(square)
-    q, bound = (d**2 / square).sum(axis=1), (np.abs(d) + half).max(axis=1)
+    found = statistic(d, noise, factor)
+    half = stdtrit(found.df, 1 - ALPHA)[:, None] * found.error
     alike = ~(noise != 0).any(axis=(1, 2))
-    return np.where(alike, np.nan, q), np.where(alike, np.nan, bound)
+    bound = (np.abs(d) + half).max(axis=1)
+    return np.where(alike, np.nan, found.q), np.where(alike, np.nan, bound)
 
 
-def _null(first: int, second: int, cells: _Cells, rng: np.random.Generator, draws: int) -> Floats:
-    noise = cells.noise(np.array([first]), np.array([second]))
-    variance, _ = _moderated(noise)
-    return null_draws(variance[0], shrunk_correlation(noise[0]), noise.shape[1], rng, draws)
+def _drawn(first: int, second: int, cells: _Cells, rng: np.random.Generator, draws: int) -> Floats:
+    (noise,) = cells.noise(np.array([first]), np.array([second]))
+    return null_draws(noise, moderated_rows(noise).variance, rng, draws)
 
 
-def _own(
+def _by_own_draws(
     q: Floats,
     first: Integers,
     second: Integers,
@@ -219,13 +313,13 @@ def _own(
     """Return p of every pair from draws of its own, the data counted among the draws."""
     return np.array(
         [
-            (1 + (_null(a, b, cells, rng, draws) >= value).sum()) / (draws + 1)
+            share_above(value, _drawn(a, b, cells, rng, draws))
             for value, a, b in zip(q, first, second, strict=True)
         ]
     )
 
 
-def _pooled(
+def _by_pooled_draws(
     q: Floats,
     first: Integers,
     second: Integers,
@@ -236,7 +330,7 @@ def _pooled(
     """Return p of pairs with equal degrees of freedom from one pool of draws."""
     chosen = rng.choice(len(q), min(len(q), POOL_PAIRS), replace=False)
     each = -(-draws // len(chosen))
-    pool = np.concatenate([_null(first[i], second[i], cells, rng, each) for i in chosen])
+    pool = np.concatenate([_drawn(first[i], second[i], cells, rng, each) for i in chosen])
     return tail_p(q, np.sort(pool))
 
 

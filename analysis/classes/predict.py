@@ -9,27 +9,24 @@ source and target both have a published spectrum: four values, two levels.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...store.figures import figure_rows
-from ...store.literature import PREFIX, published, published_names
+from ...store.literature import PREFIX, PublishedSpectrum, published, published_names
+from ..arrays import Floats
+from ..named import Named, StoreLike, look_up
 from ..result import Column, Result, ends
-from ..spectrum.verdicts import ALPHA
+from ..spectrum.noise import ONE_SEED, PRINTED
 from ..stats.contrast import DRAWS, centred
+from ..stats.level import ALPHA
 from ..values import Estimate
 from .compare import check_groups
-from .criteria import exponents
 from .evidence import spectral
-from .printed import ONE_SEED, PRINTED, mean_noise
-from .subjects import Subject, gather, of_print
-
-if TYPE_CHECKING:
-    from ...store import Store
-
-Floats = NDArray[np.float64]
+from .printed import mean_noise
+from .subjects import Subject, gather
+from .theta import run_exponents
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,9 +167,9 @@ def left_out_errors() -> tuple[Floats, Floats]:
 
 
 def predict(
-    store: Store | None,
-    a: str,
-    b: str,
+    store: StoreLike,
+    a: Named,
+    b: Named,
     *,
     by: str | None = None,
     rng: np.random.Generator | int = 0,
@@ -182,10 +179,10 @@ def predict(
 
     Parameters
     ----------
-    store : Store or None
-        Where the records are; not needed for published spectra.
+    store : Store or path, or None
+        Where the records are.
     a, b : str
-        Source and target: ids, prefixes, labels, or `published:NAME`.
+        Source and target: experiments, runs, or `published:NAME`, see `named.look_up`.
     by : str, optional
         `layer`, `block` or `stage`; default the coarsest that both have.
     rng : numpy.random.Generator or int
@@ -200,11 +197,12 @@ def predict(
     RgtoolError
         An experiment gives no spectrum.
     """
-    printed = [of_print(name) for name in (a, b) if name.startswith(PREFIX)]
-    if by is None and printed:
-        by = printed[0].printed.by if printed[0].printed is not None else None
-    (one, other), _, notes = gather(store, [a, b], by)
-    if not one.id.startswith(a) and a.startswith(PREFIX):
+    found = [look_up(store, name) for name in (a, b)]
+    printed = [isinstance(one, PublishedSpectrum) for one in found]
+    if by is None:
+        by = next((one.by for one in found if isinstance(one, PublishedSpectrum)), None)
+    (one, other), _, notes = gather(store, found, by)
+    if printed == [True, False]:
         one, other = other, one  # published spectra come last
     return _predict(one, other, np.random.default_rng(rng), draws, notes)
 
@@ -216,9 +214,9 @@ def _predict(
     draws: int,
     notes: tuple[str, ...],
 ) -> Prediction:
-    thetas = [exponents(a), exponents(b)]
+    thetas = [run_exponents(a), run_exponents(b)]
     if a.groups != b.groups:
-        a, b, thetas, about = _matched(a, b, thetas)
+        a, b, thetas, about = _narrowed(a, b, thetas)
         notes = (*notes, about)
     evidence = spectral([a, b], thetas, rng)
     p, same = float(evidence.p[0]), bool(evidence.same[0])
@@ -239,11 +237,11 @@ def _predict(
         tau=Estimate(float(values.mean()), *_ends(taus)),
         level=Estimate(float(level), low, high),
         density=Estimate(float(0.8**level), 0.8**high, 0.8**low),
-        notes=(*notes, *evidence.notes, *_notes(verdict, values, high)),
+        notes=(*notes, *evidence.notes, *_prediction_notes(verdict, values, high)),
     )
 
 
-def _matched(
+def _narrowed(
     a: Subject, b: Subject, thetas: list[Floats]
 ) -> tuple[Subject, Subject, list[Floats], str]:
     """Narrow an experiment and a published spectrum to the groups that both have."""
@@ -282,7 +280,7 @@ def _ends(values: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _notes(verdict: str, values: Floats, high: float) -> list[str]:
+def _prediction_notes(verdict: str, values: Floats, high: float) -> list[str]:
     shown = " ".join(f"{value:.2f}" for value in values)
     by_tau, by_level = (float(np.sqrt((e**2).mean())) for e in left_out_errors())
     notes = [

@@ -8,17 +8,14 @@ differences d_i; their quantile functions are compared instead.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Floats
 from ..spectrum.intervals import estimate, parametric_draws
+from ..spectrum.noise import ONE_SEED, PRINTED
 from ..stats.contrast import centred
 from ..stats.moderation import moderate
 from .distances import quantile_points, union_edges
-
-Floats = NDArray[np.float64]
-PRINTED_SD, ROUNDING_SD = 0.008, 0.0029
-PRINTED = PRINTED_SD**2 + ROUNDING_SD**2  # variance of a printed log eigenvalue
-ONE_SEED = PRINTED_SD**2  # of the mean of one seed, where nothing tells how far seeds lie apart
 
 
 def mean_noise(

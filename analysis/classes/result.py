@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.words import counted
+from ..arrays import Bools, Floats, Integers
 from ..result import Column, Result
 from .clusters import STABLE, Clusters
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 SIGNS = ("relevant", "marginal", "irrelevant", "indeterminate")
 
 
@@ -251,7 +249,7 @@ class PairTable(Result):
         }
 
 
-def _stable(sure: Certainty, labels: Integers) -> NDArray[np.bool_]:
+def _stable(sure: Certainty, labels: Integers) -> Bools:
     """Tell for every experiment whether its class is stable in the mean."""
     means = {label: sure.stability[labels == label].mean() for label in set(labels.tolist())}
     return np.array([means[label] >= STABLE for label in labels.tolist()])

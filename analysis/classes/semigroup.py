@@ -9,26 +9,21 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...schemas.blocks import GROUPINGS
-from ...schemas.errors import RgtoolError, UsageError, did_you_mean
+from ...schemas.errors import RgtoolError, UsageError
 from ...store.counts import Counts
 from .. import flow
+from ..arrays import Floats, Integers
 from ..flow import UNIT
+from ..named import Named, StoreLike, counts_of
 from ..result import Column, Result, ends
-from ..same_class import SameClass, same_class
 from ..stats.contrast import DRAWS
-from ..window import Window, choose_window
+from ..window import SLACK, Window, choose_window
+from .pairs import SameClass, same_class
 
-if TYPE_CHECKING:
-    from ...store import Store
-
-Floats = NDArray[np.float64]
-_TOLERANCE = 0.05  # of a step of the finer experiment: what rounding of counts may cost
 _SCHEDULE = ("architecture", "task", "prune")
 
 
@@ -118,9 +113,9 @@ class Semigroup(Result):
 
 
 def semigroup(
-    store: Store,
-    a: str,
-    b: str,
+    store: StoreLike,
+    a: Named,
+    b: Named,
     *,
     by: str = "block",
     rng: np.random.Generator | int = 0,
@@ -130,11 +125,11 @@ def semigroup(
 
     Parameters
     ----------
-    store : Store
+    store : Store or path
         Where the records are.
-    a, b : str
-        Experiments of one network and task, such as ids of runs with prune .2 and .36: two steps
-        of .2 keep what one of .36 keeps.
+    a, b : str or Counts
+        Experiments of one network and task with other pruning shares, such as .2 and .36: two
+        steps of .2 keep what one of .36 keeps. See `named.look_up`.
     by : str
         `layer`, `block` or `stage`.
     rng : numpy.random.Generator or int
@@ -149,58 +144,49 @@ def semigroup(
     UsageError
         The experiments cannot be compared; the message says why.
     """
-    if by not in GROUPINGS:
-        raise UsageError(f"grouping '{by}' is unknown: {did_you_mean(by, GROUPINGS)}")
-    one, other = (store.counts(store.find_experiment(name), by) for name in (a, b))
-    return semigroup_of(one, other, rng=rng, draws=draws)
+    counts = [counts_of(store, name, by, "a test of the semigroup") for name in (a, b)]
+    _check_comparable(*counts)
+    one, other = (choose_window(each) for each in counts)
+    return _semigroup(one, other, rng, draws)
 
 
-def semigroup_of(
-    a: Counts, b: Counts, *, rng: np.random.Generator | int = 0, draws: int = DRAWS
-) -> Semigroup:
-    """Test counts; parameters and errors are those of `semigroup`."""
-    _check_comparable(a, b)
-    chosen = choose_window(a), choose_window(b)
-    seeds = tuple(len(window.runs) for window in chosen)
+def _semigroup(one: Window, other: Window, rng: np.random.Generator | int, draws: int) -> Semigroup:
+    label, seeds = one.counts.label, (len(one.runs), len(other.runs))
     if sum(seeds) < 4:
         raise RgtoolError(
-            f"{a.label}: {seeds[0]} and {seeds[1]} seeds with levels to compare, and at least four "
+            f"{label}: {seeds[0]} and {seeds[1]} seeds with levels to compare, and at least four "
             "are needed in all, best two of each: nothing else tells how far seeds lie apart"
         )
-    levels = common_levels(_density(a, chosen[0]), _density(b, chosen[1]))
-    levels = np.array([chosen[0].start, chosen[1].start]) + levels
+    levels = common_levels(one.density, other.density)
     if len(levels) < 2:
-        raise UsageError(_no_common_density(a, b, chosen, levels))
-    windows = [(int(column[0]), int(column[-1])) for column in levels.T]
-    open_ = ~a.exempt
-    y = [
-        flow.window_exponents(counts.kept[window.runs], *ends)[:, open_]
-        for counts, window, ends in zip((a, b), chosen, windows, strict=True)
+        raise UsageError(_no_common_density((one, other), len(levels)))
+    narrowed = [
+        window.between(*(window.start + int(level) for level in column[[0, -1]]))
+        for window, column in zip((one, other), levels.T, strict=True)
     ]
+    y = [flow.window_exponents(w.kept, 0, w.steps)[:, w.open] for w in narrowed]
     try:
         found = same_class(y[0] * UNIT, y[1] * UNIT, np.random.default_rng(rng), draws)
     except ValueError as error:
-        raise RgtoolError(f"{a.label}: no comparison, {error}") from None
-    densities = _density(a, chosen[0])[levels[:, 0] - chosen[0].start]
+        raise RgtoolError(f"{label}: no comparison, {error}") from None
+    densities = one.density[levels[:, 0]]
     return Semigroup(
-        experiments=(a.experiment_id, b.experiment_id),
-        label=a.label,
-        by=a.by,
-        prune=(a.recipe.prune, b.recipe.prune),
-        windows=(windows[0], windows[1]),
+        experiments=(one.counts.experiment_id, other.counts.experiment_id),
+        label=label,
+        by=one.counts.by,
+        prune=(one.counts.recipe.prune, other.counts.recipe.prune),
+        windows=(narrowed[0].levels, narrowed[1].levels),
         densities=densities,
-        runs=(_runs(a, chosen[0]), _runs(b, chosen[1])),
-        names=tuple(name for name, pruned in zip(a.names, open_, strict=True) if pruned),
+        runs=(one.run_ids, other.run_ids),
+        names=tuple(n for n, pruned in zip(one.counts.names, one.open, strict=True) if pruned),
         exponent_a=y[0].mean(axis=0),
         exponent_b=y[1].mean(axis=0),
         comparison=found,
-        notes=(*chosen[0].notes, *chosen[1].notes, *_notes(a, b, densities, found, seeds)),
+        notes=(*one.notes, *other.notes, *_semigroup_notes(one, other, densities, found)),
     )
 
 
-def common_levels(
-    density_a: Floats, density_b: Floats, tolerance: float = _TOLERANCE
-) -> NDArray[np.int64]:
+def common_levels(density_a: Floats, density_b: Floats, tolerance: float = SLACK) -> Integers:
     """Find the levels of two series of densities at which both agree.
 
     Parameters
@@ -225,15 +211,6 @@ def common_levels(
     apart = np.abs(np.subtract.outer(*logs))
     nearest = apart == apart.min(axis=1, keepdims=True)
     return np.argwhere(nearest & (apart <= tolerance * min(steps, default=0.0)))
-
-
-def _density(counts: Counts, window: Window) -> Floats:
-    kept = counts.kept[window.runs, window.start : window.end + 1].sum(axis=-1).mean(axis=0)
-    return np.asarray(kept / counts.total.sum())
-
-
-def _runs(counts: Counts, window: Window) -> tuple[str, ...]:
-    return tuple(counts.runs[i] for i in window.runs)
 
 
 def _check_comparable(a: Counts, b: Counts) -> None:
@@ -265,22 +242,20 @@ def _check_comparable(a: Counts, b: Counts) -> None:
         )
 
 
-def _no_common_density(
-    a: Counts, b: Counts, chosen: tuple[Window, Window], levels: NDArray[np.int64]
-) -> str:
+def _no_common_density(windows: tuple[Window, Window], common: int) -> str:
     texts = []
-    for counts, window in zip((a, b), chosen, strict=True):
-        found = ", ".join(f"{value:.3g}" for value in _density(counts, window)[:6])
-        texts.append(f"prune {counts.recipe.prune:g} has {found}, ...")
+    for window in windows:
+        found = ", ".join(f"{value:.3g}" for value in window.density[:6])
+        texts.append(f"prune {window.counts.recipe.prune:g} has {found}, ...")
     return (
-        f"{a.label}: common densities: {len(levels)}, two are needed: {'; '.join(texts)}; shares "
-        "such as 0.2 and 0.36 meet at every second level, with more levels at more densities"
+        f"{windows[0].counts.label}: common densities: {common}, two are needed: "
+        f"{'; '.join(texts)}; shares such as 0.2 and 0.36 meet at every second level, with more "
+        "levels at more densities"
     )
 
 
-def _notes(
-    a: Counts, b: Counts, densities: Floats, found: SameClass, seeds: tuple[int, ...]
-) -> list[str]:
+def _semigroup_notes(one: Window, two: Window, densities: Floats, found: SameClass) -> list[str]:
+    a, b = one.counts.recipe, two.counts.recipe
     notes = [
         f"compared between densities {densities[0]:.3g} and {densities[-1]:.3g}, {len(densities)} "
         "of them common to both",
@@ -289,13 +264,12 @@ def _notes(
     ]
     if found.verdict == "same" and found.p < 0.05:
         notes.append("the difference is certain, and certainly smaller than the margin")
-    if min(seeds) < 2:
+    if min(len(one.runs), len(two.runs)) < 2:
         notes.append("one experiment has one seed: seeds of both are taken to scatter alike")
     other = [
         field.name
-        for field in dataclasses.fields(a.recipe)
-        if field.name not in _SCHEDULE
-        and getattr(a.recipe, field.name) != getattr(b.recipe, field.name)
+        for field in dataclasses.fields(a)
+        if field.name not in _SCHEDULE and getattr(a, field.name) != getattr(b, field.name)
     ]
     if other:
         notes.append(

@@ -2,44 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.blocks import GROUPINGS
-from ...schemas.errors import RgtoolError, UsageError, did_you_mean
-from ...schemas.recipe import Recipe
+from ...schemas.errors import RgtoolError, UsageError, choose
 from ...store.counts import Counts
-from ...store.literature import PREFIX, PublishedSpectrum, published
+from ...store.literature import PublishedSpectrum
+from ..arrays import Floats
 from ..flow import UNIT
-from ..window import Window, choose_window
+from ..named import Meaning, Named, Stored, StoreLike, look_up_all, unsuited
+from ..window import SLACK, Window, choose_window
 
-if TYPE_CHECKING:
-    from ...store import Store
-
-Floats = NDArray[np.float64]
-_TOLERANCE = 0.05  # of a step: what rounding of counts may cost
 PRINTED_GROUPS = "printed group"  # grouping where there are published spectra alone
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One experiment to be classified: `counts` and `window`, or `printed`.
+    """One experiment to be classified: by its `window`, or `printed`.
 
     Attributes
     ----------
     id, label : str
-        Id of the experiment or `published:NAME`; architecture and task.
+        Id of the experiment or run, or `published:NAME`; architecture and task.
     names : tuple of str, length K
         The groups that are pruned, in the order of the forward pass.
-    counts : Counts or None
-        Of an experiment of the store.
     window : Window or None
-        Its levels and runs.
+        Of an experiment of the store.
     printed : PublishedSpectrum or None
         Of the literature.
     """
@@ -47,15 +39,26 @@ class Subject:
     id: str
     label: str
     names: tuple[str, ...]
-    counts: Counts | None = None
     window: Window | None = None
     printed: PublishedSpectrum | None = None
 
     @property
+    def measured(self) -> Window:
+        """The window, of a subject that is known not to be printed."""
+        assert self.window is not None
+        return self.window
+
+    @property
+    def counts(self) -> Counts:
+        """The counts, of a subject that is known not to be printed."""
+        return self.measured.counts
+
+    @property
     def by(self) -> str:
         """Grouping of the names; empty where they stand alone."""
-        source = self.counts or self.printed
-        return source.by if source is not None else ""
+        if self.window is not None:
+            return self.counts.by
+        return "" if self.printed is None else self.printed.by
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -73,48 +76,35 @@ class Subject:
         return "" if self.window is None else f"{self.window.start}:{self.window.end}"
 
     @cached_property
-    def kept(self) -> Floats:
-        """Kept weights of all counted groups over the window: shape (S, T + 1, G)."""
-        assert self.counts is not None and self.window is not None
-        levels = slice(self.window.start, self.window.end + 1)
-        return self.counts.kept[self.window.runs, levels].astype(np.float64)
-
-    @property
-    def open(self) -> NDArray[np.bool_]:
-        """Which of the counted groups are pruned: shape (G,)."""
-        assert self.counts is not None
-        return ~self.counts.exempt
-
-    @cached_property
     def rate(self) -> Floats:
         """-ln retention of a step, mean over the window: shape (S,)."""
         if self.window is None:
             return np.array([UNIT])
-        network = self.kept.sum(axis=-1)
-        return np.asarray(np.log(network[:, 0] / network[:, -1]) / (network.shape[1] - 1))
+        network = self.window.network
+        return np.asarray(np.log(network[:, 0] / network[:, -1]) / self.window.steps)
 
 
 def gather(
-    store: Store | None,
-    experiments: Sequence[str] = (),
+    store: StoreLike = None,
+    experiments: Sequence[Named] = (),
     grouping: str | None = None,
 ) -> tuple[list[Subject], str, tuple[str, ...]]:
     """Collect what is to be classified, over densities that all experiments have.
 
     Parameters
     ----------
-    store : Store or None
-        Where the records are; may be None for published spectra alone.
+    store : Store or path, optional
+        Where the records are.
     experiments : sequence of str
-        Ids, prefixes, labels such as `resnet20/cifar10`, or `published:NAME`; none: the whole
-        store.
+        Experiments, runs or `published:NAME`, see `named.look_up`; none: the whole store.
     grouping : str, optional
-        `layer`, `block` or `stage`; default the coarsest that all have.
+        `layer`, `block` or `stage`; default that of published spectra where there are any, and
+        the coarsest that all have.
 
     Returns
     -------
     subjects : list of Subject
-        With windows over common densities.
+        With windows over common densities; published spectra come last.
     grouping : str
         The grouping of the store's experiments.
     notes : tuple of str
@@ -128,50 +118,49 @@ def gather(
     RgtoolError
         An experiment that was named gives no spectrum.
     """
-    if grouping is not None and grouping not in GROUPINGS:
-        raise UsageError(f"grouping '{grouping}' is unknown: {did_you_mean(grouping, GROUPINGS)}")
-    printed = [published(name) for name in experiments if name.startswith(PREFIX)]
-    own = [name for name in experiments if not name.startswith(PREFIX)]
+    if grouping is not None:
+        choose("grouping", grouping, GROUPINGS)
     every = not experiments
-    ids: list[str] = []
-    if store is not None and (own or every):
-        ids = [store.find_experiment(name) for name in own]
-        ids = ids or [found.experiment_id for found in store.experiments()]
-    if every and not ids and store is not None:
-        store.find_experiment()  # says that the store is empty
-    _refuse_twice([*ids, *(spectrum.name for spectrum in printed)])
-    counts, by, notes = _load(store, ids, grouping, every)
+    found = look_up_all(store, experiments)
+    printed = [one for one in found if isinstance(one, PublishedSpectrum)]
+    own = [one for one in found if not isinstance(one, PublishedSpectrum)]
+    refuse_twice([one.name for one in found if not isinstance(one, Counts)])
+    counts, by, notes = _counts_of_all(own, grouping, every)
     subjects, about = _windows(counts, every)
-    subjects, shared = _apart(subjects, every)
+    subjects, shared = _unshared(subjects, every)
     subjects, common = _common_densities(subjects)
-    literature = [_of_print(spectrum) for spectrum in printed]
-    return [*subjects, *literature], by, (*notes, *about, *shared, *common)
+    return [*subjects, *map(as_subject, printed)], by, (*notes, *about, *shared, *common)
 
 
-def of_print(name: str) -> Subject:
-    """Return a published spectrum as a subject; errors are those of `store.published`."""
-    return _of_print(published(name))
+def as_subject(found: PublishedSpectrum | Counts) -> Subject:
+    """Return a published spectrum, or counts over their own window, as a subject.
+
+    Raises
+    ------
+    RgtoolError
+        Counts give no spectrum.
+    """
+    if isinstance(found, PublishedSpectrum):
+        return Subject(found.name, found.label, found.names, printed=found)
+    window = choose_window(found)
+    names = tuple(n for n, e in zip(found.names, found.exempt, strict=True) if not e)
+    if len(names) < 2:
+        raise RgtoolError(
+            f"{found.label} ({found.experiment_id}): fewer than two groups are pruned by "
+            f"{found.by}: spectra are compared up to a common factor, so take a finer "
+            "--grouping"
+        )
+    return Subject(found.experiment_id, found.label, names, window)
 
 
-def subject_of(store: Store, experiment: str, by: str) -> Subject:
-    """Return an experiment of a store as a subject, over its own window.
+def refuse_twice(ids: Sequence[str]) -> None:
+    """Refuse what is named twice.
 
     Raises
     ------
     UsageError
-        There is no such experiment or grouping.
-    RgtoolError
-        It gives no spectrum.
+        The name.
     """
-    (found,), _ = _windows([store.counts(experiment, by)], every=False)
-    return found
-
-
-def _of_print(spectrum: PublishedSpectrum) -> Subject:
-    return Subject(spectrum.name, spectrum.label, spectrum.names, printed=spectrum)
-
-
-def _refuse_twice(ids: Sequence[str]) -> None:
     twice = [name for i, name in enumerate(ids) if name in ids[:i]]
     if twice:
         raise UsageError(
@@ -179,56 +168,73 @@ def _refuse_twice(ids: Sequence[str]) -> None:
         )
 
 
-def _load(
-    store: Store | None, ids: Sequence[str], grouping: str | None, every: bool
-) -> tuple[list[Counts], str, list[str]]:
-    """Read the counts of experiments in one grouping: the one place where data come from."""
-    if store is None or not ids:
-        return [], grouping or PRINTED_GROUPS, []
-    by, found = "", []
+def _counts_of_all(
+    found: Sequence[Meaning], grouping: str | None, every: bool
+) -> tuple[list[tuple[str, Counts]], str, list[str]]:
+    """Read the counts of what was found, by name, in one grouping."""
+    if not found:
+        return [], PRINTED_GROUPS, []
+    by, read = "", []
     for by in [grouping] if grouping else ["stage", "block"]:
-        found = list(store.counts_of(ids, by))
-        without = [counts for _, counts in found if isinstance(counts, UsageError)]
+        read = _read_counts(found, by)
+        without = [counts for _, counts in read if isinstance(counts, UsageError)]
         if not without:
             break
         if by == (grouping or "block"):  # an architecture that lacks what was asked for
             raise without[0]
-    errors = [counts for _, counts in found if isinstance(counts, RgtoolError)]
+    errors = [counts for _, counts in read if isinstance(counts, RgtoolError)]
     if errors and not every:
         raise errors[0]
-    read = [counts for _, counts in found if not isinstance(counts, RgtoolError)]
-    return read, by, [f"left out: {error}" for error in errors]
+    whole = [(name, counts) for name, counts in read if isinstance(counts, Counts)]
+    return whole, by, [f"left out: {error}" for error in errors]
 
 
-def _windows(counts: Sequence[Counts], every: bool) -> tuple[list[Subject], list[str]]:
+def _read_counts(found: Sequence[Meaning], by: str) -> list[tuple[str, Counts | RgtoolError]]:
+    """Read counts in one grouping, those of whole experiments together."""
+    together: dict[str, Counts | RgtoolError] = {}
+    whole = [one for one in found if isinstance(one, Stored) and one.run_id is None]
+    if whole:
+        ids = [one.experiment_id for one in whole]
+        together = dict(whole[0].store.counts_of(ids, by))
+    return [_counts_in(one, by, together) for one in found]
+
+
+def _counts_in(
+    found: Meaning, by: str, together: Mapping[str, Counts | RgtoolError]
+) -> tuple[str, Counts | RgtoolError]:
+    if isinstance(found, Counts):
+        return found.experiment_id, found
+    if not isinstance(found, Stored):
+        raise unsuited(found, "spectra are compared of experiments, runs and published spectra")
+    if found.run_id is None:
+        return found.name, together[found.experiment_id]
+    try:
+        return found.name, found.counts(by)
+    except RgtoolError as error:
+        return found.name, error
+
+
+def _windows(counts: Sequence[tuple[str, Counts]], every: bool) -> tuple[list[Subject], list[str]]:
     subjects, notes = [], []
-    for found in counts:
+    for name, found in counts:
         try:
-            window = choose_window(found)
-            names = tuple(n for n, e in zip(found.names, found.exempt, strict=True) if not e)
-            if len(names) < 2:
-                raise RgtoolError(
-                    f"{found.label} ({found.experiment_id}): fewer than two groups are pruned by "
-                    f"{found.by}: spectra are compared up to a common factor, so take a finer "
-                    "--grouping"
-                )
+            subject = replace(as_subject(found), id=name)
         except RgtoolError as error:
             if not every:
                 raise
             notes.append(f"left out: {error}")
             continue
-        subjects.append(Subject(found.experiment_id, found.label, names, found, window))
-        notes += [f"{found.experiment_id}: {note}" for note in window.notes]
+        subjects.append(subject)
+        notes += [f"{name}: {note}" for note in subject.measured.notes]
     return subjects, notes
 
 
-def _apart(subjects: Sequence[Subject], every: bool) -> tuple[list[Subject], list[str]]:
+def _unshared(subjects: Sequence[Subject], every: bool) -> tuple[list[Subject], list[str]]:
     """Keep experiments whose runs are their own: copied masks have equal spectra for certain."""
     seen: dict[bytes, list[tuple[Subject, int]]] = {}
     dropped, notes = set(), []
     # A control takes its parent's masks, so the parent comes first.
-    for subject in sorted(subjects, key=lambda s: _recipe(s).parent is not None):
-        assert subject.counts is not None
+    for subject in sorted(subjects, key=lambda s: s.counts.recipe.parent is not None):
         rows = [row[:3].tobytes() for row in subject.counts.kept]
         # Where all seeds are alike the counts are decided by the recipe and tell nothing.
         own = len(set(rows)) > 1 or len(rows) == 1
@@ -236,15 +242,16 @@ def _apart(subjects: Sequence[Subject], every: bool) -> tuple[list[Subject], lis
             other
             for run, row in enumerate(rows)
             for other, its in seen.get(row, [])
-            if own and _one_run(subject, run, other, its)
+            if own and _same_run(subject, run, other, its)
         ]
         if not shared:
             for run, row in enumerate(rows):
                 seen.setdefault(row, []).append((subject, run))
             continue
         why = (
-            f"{_named(subject)} has {len(shared)} of its {len(rows)} runs in common with "
-            f"{_named(shared[0])}: the same masks, so their spectra are equal by construction"
+            f"{_with_control(subject)} has {len(shared)} of its {len(rows)} runs in common with "
+            f"{_with_control(shared[0])}: the same masks, so their spectra are equal by "
+            "construction"
         )
         if not every:
             raise UsageError(f"{why}; leave one of them out")
@@ -253,15 +260,9 @@ def _apart(subjects: Sequence[Subject], every: bool) -> tuple[list[Subject], lis
     return [subject for subject in subjects if subject.id not in dropped], notes
 
 
-def _recipe(subject: Subject) -> Recipe:
-    assert subject.counts is not None
-    return subject.counts.recipe
-
-
-def _one_run(a: Subject, run_a: int, b: Subject, run_b: int) -> bool:
+def _same_run(a: Subject, run_a: int, b: Subject, run_b: int) -> bool:
     """Tell whether two runs keep the same counts at all levels that both have."""
     one, other = a.counts, b.counts
-    assert one is not None and other is not None
     if one.names != other.names:
         return False
     last = min(len(one.levels), len(other.levels))
@@ -269,29 +270,22 @@ def _one_run(a: Subject, run_a: int, b: Subject, run_b: int) -> bool:
     return bool((one.kept[run_a, :last][both] == other.kept[run_b, :last][both]).all())
 
 
-def _named(subject: Subject) -> str:
-    control = _recipe(subject).control
+def _with_control(subject: Subject) -> str:
+    control = subject.counts.recipe.control
     return subject.id + (f" (control {control})" if control != "none" else "")
-
-
-def density(subject: Subject) -> Floats:
-    """Return the share of all weights that is kept over the window, mean over runs: (T + 1,)."""
-    assert subject.counts is not None
-    kept = subject.kept.sum(axis=-1).mean(axis=0)
-    return np.asarray(kept / subject.counts.total.sum())
 
 
 def _common_densities(subjects: list[Subject]) -> tuple[list[Subject], list[str]]:
     """Narrow the windows to the densities that all experiments have."""
     if len(subjects) < 2:
         return subjects, []
-    logs = [np.log(density(subject)) for subject in subjects]
+    logs = [np.log(subject.measured.density) for subject in subjects]
     top, bottom = min(x[0] for x in logs), max(x[-1] for x in logs)
     shortest = subjects[int(np.argmax([x[-1] for x in logs]))]
     latest = subjects[int(np.argmin([x[0] for x in logs]))]
     out, ends = [], []
     for subject, log in zip(subjects, logs, strict=True):
-        slack = _TOLERANCE * (log[0] - log[-1]) / (len(log) - 1)
+        slack = SLACK * (log[0] - log[-1]) / (len(log) - 1)
         inside = np.flatnonzero((log <= top + slack) & (log >= bottom - slack))
         if len(inside) < 2:
             raise UsageError(
@@ -299,11 +293,8 @@ def _common_densities(subjects: list[Subject]) -> tuple[list[Subject], list[str]
                 f"{np.exp(top):.3g}, where {latest.id} begins, and {np.exp(bottom):.3g}, where "
                 f"{shortest.id} ends: leave one of them out, or add --levels"
             )
-        window = subject.window
-        assert window is not None
-        narrowed = replace(
-            window, start=window.start + int(inside[0]), end=window.start + int(inside[-1])
-        )
+        window = subject.measured
+        narrowed = window.between(window.start + int(inside[0]), window.start + int(inside[-1]))
         out.append(replace(subject, window=narrowed))
         ends.append((log[inside[0]], log[inside[-1]]))
     starts, finals = (np.exp(np.array(end)) for end in zip(*ends, strict=True))

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...schemas.errors import RgtoolError, UsageError, did_you_mean
-from ..curves.family import ErrorCurve, Family, family_of, family_of_table
-from ..curves.scatter import Noise, noise_draws, noise_of
+from ...schemas.errors import RgtoolError, UsageError, choose
+from ..arrays import Bools, Floats
+from ..curves.family import ErrorCurve, Family, family_of
+from ..curves.scatter import CurveNoise, curve_noise, noise_draws
+from ..named import Named, StoreLike
 from ..values import Refusal
-from .fit import Fit, best_collapse
+from .fit import CollapseFit, best_collapse
 from .joint_law import JointLaw, fit_joint_law
 from .quality import curves_of
 from .result import EXPONENT, Collapse
 
-if TYPE_CHECKING:
-    from ...store import Store
-
-Floats = NDArray[np.float64]
 OVERS = ("width", "depth", "both")
 ABOVE = 1.5  # points enter from so many times the error of the dense network on
 BOX = (-5.0, 5.0)  # where exponents are sought
@@ -29,9 +24,10 @@ _LEAST = 2  # points above the bar that a size needs
 
 
 def collapse(
-    store: Store,
-    experiments: Sequence[str],
+    store: StoreLike,
+    experiments: Sequence[Named] | Family,
     *,
+    chance: float | None = None,
     over: str | None = None,
     above: float = ABOVE,
     noise: float | None = None,
@@ -46,10 +42,12 @@ def collapse(
 
     Parameters
     ----------
-    store : Store
+    store : Store or path, or None
         Where the records are.
-    experiments : sequence of str
-        Two sizes at least, of one family and task.
+    experiments : sequence of str or Counts, or Family
+        Two sizes at least, of one family and task, or one CSV or Parquet file; see `family_of`.
+    chance : float, optional
+        Error of guessing, of a file.
     over : str, optional
         `width`, `depth` or `both`; by default what the sizes differ in.
     above : float
@@ -68,32 +66,26 @@ def collapse(
     RgtoolError
         The curves have nothing to collapse: one size, no points above the bar, no overlap.
     """
-    family = family_of(store, experiments)
-    return collapse_of(family, over=over, above=above, noise=noise, draws=draws, rng=rng)
+    _check_options(over, above, noise, draws)
+    family = (
+        experiments
+        if isinstance(experiments, Family)
+        else family_of(store, experiments, chance=chance)
+    )
+    return _collapse(family, over, above, noise, draws, np.random.default_rng(rng))
 
 
-def collapse_table(
-    path: str | Path, *, chance: float | None = None, over: str | None = None, **options: Any
-) -> Collapse:
-    """Collapse the curves of a CSV or Parquet file; see `family_of_table` and `collapse`."""
-    return collapse_of(family_of_table(path, chance=chance), over=over, **options)
-
-
-def collapse_of(
+def _collapse(
     family: Family,
-    *,
-    over: str | None = None,
-    above: float = ABOVE,
-    noise: float | None = None,
-    draws: int = 400,
-    rng: np.random.Generator | int = 0,
+    over: str | None,
+    above: float,
+    noise: float | None,
+    draws: int,
+    generator: np.random.Generator,
 ) -> Collapse:
-    """Collapse a family of error curves; parameters and errors are those of `collapse`."""
-    _check(over, above, noise, draws)
-    generator = np.random.default_rng(rng)
     axes = _axes(family.curves, over)
     curves = family.curves
-    scatter = noise_of(curves, noise)
+    scatter = curve_noise(curves, noise)
     taken, notes = _above_bar(curves, above)
     mean = np.concatenate([c.mean for c in curves])
     size = np.array([[getattr(c, name) for name in axes] for c in curves])
@@ -118,13 +110,17 @@ def collapse_of(
         noise=scatter,
         above=above,
         verdict=_verdict(fit, scatter, noise),
-        notes=(*family.notes, *notes, *_notes(axes, fit, law, scatter, noise, above)),
+        notes=(
+            *family.notes,
+            *notes,
+            *_collapse_notes(axes, fit, law, scatter, noise, above),
+        ),
     )
 
 
-def _check(over: str | None, above: float, noise: float | None, draws: int) -> None:
-    if over is not None and over not in OVERS:
-        raise UsageError(f"over '{over}' is unknown: {did_you_mean(over, OVERS)}")
+def _check_options(over: str | None, above: float, noise: float | None, draws: int) -> None:
+    if over is not None:
+        choose("over", over, OVERS)
     if not (np.isfinite(above) and above > 0):
         raise UsageError(f"above is {above}: a positive multiple of the dense error, such as 1.5")
     if noise is not None and not (np.isfinite(noise) and noise > 0):
@@ -169,7 +165,7 @@ def _unknown(curves: Sequence[ErrorCurve], name: str) -> str:
     return next(c.label for c in curves if not np.isfinite(getattr(c, name))) or "a row"
 
 
-def _above_bar(curves: Sequence[ErrorCurve], above: float) -> tuple[NDArray[np.bool_], list[str]]:
+def _above_bar(curves: Sequence[ErrorCurve], above: float) -> tuple[Bools, list[str]]:
     """Choose the points above the bar; sizes with too few of them are left out and named."""
     taken = [curve.mean > above * curve.dense_error for curve in curves]
     short = [i for i, flags in enumerate(taken) if flags.sum() < _LEAST]
@@ -191,9 +187,9 @@ def _above_bar(curves: Sequence[ErrorCurve], above: float) -> tuple[NDArray[np.b
 def _law(
     family: Family,
     curves: Sequence[ErrorCurve],
-    noise: Noise,
+    noise: CurveNoise,
     axes: tuple[str, ...],
-    fit: Fit,
+    fit: CollapseFit,
     deviations: Floats,
 ) -> JointLaw | Refusal:
     size = np.array([[getattr(c, name) for name in axes] for c in curves])
@@ -213,7 +209,7 @@ def _law(
         return Refusal(str(error))
 
 
-def _verdict(fit: Fit, noise: Noise, assumed: float | None) -> str:
+def _verdict(fit: CollapseFit, noise: CurveNoise, assumed: float | None) -> str:
     low, high = BOX
     edge = 0.02 * (high - low)
     if fit.accepted and ((fit.boot_low < low + edge) | (fit.boot_high > high - edge)).any():
@@ -223,11 +219,11 @@ def _verdict(fit: Fit, noise: Noise, assumed: float | None) -> str:
     return fit.verdict
 
 
-def _notes(
+def _collapse_notes(
     axes: tuple[str, ...],
-    fit: Fit,
+    fit: CollapseFit,
     law: JointLaw | Refusal,
-    noise: Noise,
+    noise: CurveNoise,
     assumed: float | None,
     above: float,
 ) -> list[str]:

@@ -7,25 +7,25 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...schemas.errors import RgtoolError, UsageError
+from ..arrays import Bools, Floats, Integers
 from ..stats.simplex import minimise
 from .quality import Curves, Scaling, quality_of_many, shift
 
-Floats = NDArray[np.float64]
 ACCEPT = 1.3  # S up to which a collapse counts as one
 LEAST = 10  # points that S must compare
 OVERLAP = 0.5  # share of the points that a collapse must compare: curves pushed apart fit for free
-_STARTS = 8  # places of the coarse grid that are followed to a minimum
+_PLACES = 8  # places of the coarse grid that are followed to a minimum
 _CLOUD = 60  # places an exponent that each replica is tried at
 _FOLLOWED = 4  # of them that are followed to a minimum
 _SCAN = 41  # values of one exponent at which the others are minimised anew
-_CHUNK = 400_000  # points times sets of exponents judged at once: about 50 MB
+_POINTS_AT_ONCE = 400_000  # points times sets of exponents judged at once: about 50 MB
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
+class CollapseFit:
     """The best collapse of some curves.
 
     Attributes
@@ -58,7 +58,7 @@ class Fit:
     boot_low: Floats
     boot_high: Floats
     spread: float
-    bounded: NDArray[np.bool_]
+    bounded: Bools
 
     @property
     def verdict(self) -> str:
@@ -93,7 +93,7 @@ def best_collapse(
     replicas: ArrayLike | None = None,
     overlap: float = OVERLAP,
     grid: int | None = None,
-) -> Fit:
+) -> CollapseFit:
     """Find the exponents that make S smallest.
 
     A grid over the box, simplices from its best places, and again for every replica from the
@@ -143,7 +143,7 @@ def best_collapse(
     bounded[free] = inside
     full = problem.full(point[None])
     compared = quality_of_many(curves, curves.y[None], full, scaling)[1]
-    return Fit(
+    return CollapseFit(
         exponents=full[0],
         quality=s_min,
         points=round(float(compared[0]) * len(curves.x)),
@@ -152,18 +152,18 @@ def best_collapse(
         draws=problem.full(drawn),
         boot_low=boot[0],
         boot_high=boot[1],
-        spread=_spread(curves),
+        spread=_flatness(curves),
         bounded=bounded,
     )
 
 
-def _spread(curves: Curves) -> float:
+def _flatness(curves: Curves) -> float:
     weight = curves.sigma**-2.0
     mean = (weight * curves.y).sum() / weight.sum()
     return float((weight * (curves.y - mean) ** 2).mean())
 
 
-def _check_box(ends: Floats) -> NDArray[np.bool_]:
+def _check_box(ends: Floats) -> Bools:
     if ends.ndim != 2 or ends.shape[1] != 2 or not np.isfinite(ends).all():
         raise UsageError("the box is a pair of finite numbers (low, high) for every exponent")
     if (ends[:, 0] > ends[:, 1]).any():
@@ -181,7 +181,7 @@ class _Problem:
         self,
         curves: Curves,
         ends: Floats,
-        free: NDArray[np.bool_],
+        free: Bools,
         scaling: Scaling,
         overlap: float,
     ) -> None:
@@ -196,11 +196,11 @@ class _Problem:
         out[:, self.free] = points
         return out
 
-    def __call__(self, points: Floats, problem: NDArray[np.int64]) -> Floats:
+    def __call__(self, points: Floats, problem: Integers) -> Floats:
         out = np.full(len(points), np.inf)
         low, high = self.ends[self.free].T
         inside = np.flatnonzero(((points >= low) & (points <= high)).all(axis=1))
-        chunk = max(1, _CHUNK // len(self.curves.x))
+        chunk = max(1, _POINTS_AT_ONCE // len(self.curves.x))
         for part in np.array_split(inside, -(-len(inside) // chunk) or 1):
             y = self.y if len(self.y) == 1 else self.y[problem[part]]
             s, compared = quality_of_many(self.curves, y, self.full(points[part]), self.scaling)
@@ -208,28 +208,28 @@ class _Problem:
         return out
 
     def grid(self, values: int) -> Floats:
-        """Return the best places of a coarse grid, (at most _STARTS, free)."""
+        """Return the best places of a coarse grid, (at most _PLACES, free)."""
         low, high = self.ends[self.free].T
         axes = [np.linspace(*pair, values + 2)[1:-1] for pair in zip(low, high, strict=True)]
         points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
         s = self(points, np.zeros(len(points), np.int64))
-        order = np.argsort(s, kind="stable")[: 40 * _STARTS]
+        order = np.argsort(s, kind="stable")[: 40 * _PLACES]
         order = order[np.isfinite(s[order])]
         if not len(order):
             raise RgtoolError(
                 "the sizes do not overlap: for no exponents in the box does another size enclose "
                 f"{self.overlap:.0%} of the points; measure each size over a wider range"
             )
-        return points[_apart(points[order], (high - low) / 20, order)]
+        return points[_in_other_valleys(points[order], (high - low) / 20, order)]
 
 
-def _apart(points: Floats, distance: Floats, order: NDArray[np.int64]) -> NDArray[np.int64]:
+def _in_other_valleys(points: Floats, distance: Floats, order: Integers) -> Integers:
     """Choose places that are not all in one valley, the best first."""
     chosen: list[int] = []
     for i, point in enumerate(points):
         if all((np.abs(point - points[j]) > distance).any() for j in chosen):
             chosen.append(i)
-        if len(chosen) == _STARTS:
+        if len(chosen) == _PLACES:
             break
     return order[chosen]
 
@@ -240,11 +240,11 @@ def _rise(problem: _Problem, point: Floats, s_min: float) -> tuple[Floats, Float
     for axis, e in enumerate(np.flatnonzero(problem.free)):
         low, high = problem.ends[e]
         for side, bound in enumerate((low, high)):
-            ends[side, e] = _crossing(problem, axis, point, bound, s_min + 1)
+            ends[side, e] = _rise_at(problem, axis, point, bound, s_min + 1)
     return ends[0], ends[1]
 
 
-def _crossing(problem: _Problem, axis: int, point: Floats, bound: float, level: float) -> float:
+def _rise_at(problem: _Problem, axis: int, point: Floats, bound: float, level: float) -> float:
     """Return where the profile of S along one axis crosses a level first, or infinity.
 
     A coarse scan from the minimum to the edge of the box, and a fine one where it crosses.
@@ -264,12 +264,12 @@ def _crossing(problem: _Problem, axis: int, point: Floats, bound: float, level: 
 def _profile(problem: _Problem, axis: int, point: Floats, values: Floats) -> Floats:
     others = [i for i in range(len(point)) if i != axis]
 
-    def filled(rest: Floats, index: NDArray[np.int64]) -> Floats:
+    def filled(rest: Floats, index: Integers) -> Floats:
         points = np.empty((len(rest), len(point)))
         points[:, others], points[:, axis] = rest, values[index]
         return problem(points, np.zeros(len(rest), np.int64))
 
-    def from_place(rest: Floats, where: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    def from_place(rest: Floats, where: Integers) -> tuple[Floats, Floats]:
         step = problem.step[others] / 4
         return minimise(
             lambda points, at: filled(points, where[at]), rest, step, iterations=60, tol=0.02

@@ -16,14 +16,14 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...schemas.errors import RgtoolError
+from ..arrays import Floats, Integers
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
-Floats = NDArray[np.float64]
 REJECT = 3.0  # a law is rejected where residuals exceed so many relative standard deviations
 _GAMMA = (0.01, 8.0)
 
@@ -82,7 +82,7 @@ class JointLaw:
         return self.gamma / wide, self.gamma * wide
 
 
-def log_error(
+def joint_log_error(
     log_m: ArrayLike, log_np: ArrayLike, log_up: float, gamma: float, log_p: float
 ) -> Floats:
     """Return log eps of the law at log m; arguments broadcast."""
@@ -97,7 +97,7 @@ def fit_joint_law(
     log_density: Floats,
     log_eps: Floats,
     sigma: Floats,
-    member: NDArray[np.int64],
+    member: Integers,
     log_size: Floats,
     *,
     seed_sd: float,
@@ -168,7 +168,7 @@ class _Law:
         log_density: Floats,
         log_eps: Floats,
         sigma: Floats,
-        member: NDArray[np.int64],
+        member: Integers,
         log_size: Floats,
         chance: float | None,
     ) -> None:
@@ -184,7 +184,7 @@ class _Law:
         e = self.exponents
         moved = self.log_size @ parameters[:e]
         base = parameters[e + 2 : e + 2 + self.curves]
-        fitted = log_error(
+        fitted = joint_log_error(
             self.x + moved[self.member],
             base[self.member],
             self.log_up(parameters),

@@ -7,15 +7,13 @@ affine map and y by a factor. B sets of exponents are judged at once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...schemas.errors import RgtoolError, UsageError
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from ..arrays import Floats, Integers
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +40,6 @@ class Curves:
     def member(self) -> Integers:
         """The size of every point, shape (P,)."""
         return np.repeat(np.arange(len(self.size)), np.diff(self.start))
-
-    def with_y(self, y: Floats) -> Curves:
-        """Return the same with other values, shape (P,)."""
-        return replace(self, y=y)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,11 +118,11 @@ def curves_of(x: ArrayLike, y: ArrayLike, sigma: ArrayLike, size: ArrayLike) -> 
     start = np.searchsorted(member.ravel()[order], np.arange(len(distinct) + 1))
     sorted_x, sorted_y, sorted_sigma = (values[order] for values in columns)
     curves = Curves(sorted_x, sorted_y, sorted_sigma, start.astype(np.int64), distinct)
-    _check_points(curves)
+    _check_each_curve(curves)
     return curves
 
 
-def _check_points(curves: Curves) -> None:
+def _check_each_curve(curves: Curves) -> None:
     for k, (low, high) in enumerate(zip(curves.start, curves.start[1:], strict=False)):
         name = ", ".join(f"{value:g}" for value in curves.size[k])
         if high - low < 2:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..curves.family import ErrorCurve
-from ..curves.scatter import Noise
+from ..curves.scatter import CurveNoise
 from ..result import Column, Result, ends
 from ..values import Refusal
-from .fit import Fit
+from .fit import CollapseFit
 from .joint_law import JointLaw
 from .quality import Curves
 
@@ -32,11 +32,11 @@ class Collapse(Result):
         All curves with all their points.
     used : Curves
         The points above the bar, as log error against log density, by size.
-    fit : Fit
+    fit : CollapseFit
         The best collapse.
     law : JointLaw or Refusal
         The law of Rosenfeld et al. 2021, fitted to all points, or why it cannot be.
-    noise : Noise
+    noise : CurveNoise
         Scatter behind the errors of all points.
     above : float
         The bar, in units of the dense error of each size.
@@ -50,9 +50,9 @@ class Collapse(Result):
     over: tuple[str, ...]
     curves: tuple[ErrorCurve, ...]
     used: Curves
-    fit: Fit
+    fit: CollapseFit
     law: JointLaw | Refusal
-    noise: Noise
+    noise: CurveNoise
     above: float
     verdict: str
     notes: tuple[str, ...]

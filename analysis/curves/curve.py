@@ -5,29 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ...schemas.errors import RgtoolError, UsageError
+from ...schemas.errors import RgtoolError
 from ...store.counts import Counts
-from ...store.literature import PREFIX
-from ...store.published_curves import PublishedCurve, published_curve
+from ...store.literature import PublishedCurve, PublishedSpectrum
+from ..arrays import Floats, Integers
+from ..named import ErrorTable, Named, Stored, StoreLike, counts_of, look_up, unsuited
 from .table import (
     check_fractions,
     check_zero,
     density_and_error,
-    is_table,
     read_columns,
     seeds_of,
 )
 
-if TYPE_CHECKING:
-    from ...store import Store
-
-Floats = NDArray[np.float64]
-Noise = Literal["seeds", "assumed", "residuals"]
+NoiseSource = Literal["seeds", "assumed", "residuals"]
 # Error of guessing: the share of all classes but the most frequent one of the test set.
 CHANCE = {
     "cifar10": 0.9,
@@ -89,7 +85,7 @@ class PruningCurve:
     error: Floats
     runs: Floats
     chance: float | None
-    noise: Noise
+    noise: NoiseSource
     notes: tuple[str, ...]
 
     @property
@@ -141,30 +137,36 @@ class PruningCurve:
         return tuple(notes)
 
 
-def find_curve(store: Store | None, name: str) -> PruningCurve:
-    """Read the curve that a name means.
+def curve_of(store: StoreLike, name: Named | PruningCurve, what: str) -> PruningCurve:
+    """Read the curve that a name means; a curve stands for itself.
 
     Parameters
     ----------
-    store : Store or None
-        Where experiments are; None for the literature and files alone.
-    name : str
-        An experiment of the store, `published:NAME`, or a CSV or Parquet file.
+    store : Store or path, or None
+        Where experiments are.
+    name : str, or what `named.look_up` returns
+        An experiment or a run, `published:NAME`, or a CSV or Parquet file.
+    what : str
+        What needs the curve, for messages.
 
     Raises
     ------
     UsageError
-        Nothing has this name, or a file lacks a column.
+        Nothing has this name, it means something without errors, or a file lacks a column.
     RgtoolError
         The data are not errors against densities.
     """
-    if name.startswith(PREFIX):
-        return curve_of_published(published_curve(name))
-    if is_table(name):
-        return curve_of_file(name)
-    if store is None:
-        raise UsageError(f"'{name}' is an experiment of a store: say which store")
-    return curve_of_counts(store.counts(store.find_experiment(name), "layer"))
+    if isinstance(name, PruningCurve):
+        return name
+    found = look_up(store, name)
+    if isinstance(found, PublishedSpectrum):
+        raise unsuited(found, f"{what} needs a curve of error against density")
+    if isinstance(found, PublishedCurve):
+        return curve_of_published(found)
+    if isinstance(found, ErrorTable):
+        return curve_of_file(found.path)
+    curve = curve_of_counts(counts_of(store, found, "layer", what))
+    return replace(curve, name=found.name) if isinstance(found, Stored) else curve
 
 
 def curve_of_counts(counts: Counts) -> PruningCurve:
@@ -299,11 +301,11 @@ def make_curve(
         runs=np.asarray(behind.sum(axis=0)),
         chance=chance_of(task),
         noise="assumed" if few else "seeds",
-        notes=tuple(_notes(name, d, rows, count, density_of)),
+        notes=tuple(_order_notes(name, d, rows, count, density_of)),
     )
 
 
-def _levels(density: Floats) -> tuple[NDArray[np.int64], Floats]:
+def _levels(density: Floats) -> tuple[Integers, Floats]:
     """Return the level of every row, and the levels' mean densities, falling."""
     order = np.argsort(-density, kind="stable")
     falling = density[order]
@@ -313,10 +315,10 @@ def _levels(density: Floats) -> tuple[NDArray[np.int64], Floats]:
     return level, np.bincount(level, density) / np.bincount(level)
 
 
-def _notes(
+def _order_notes(
     name: str,
     density: Floats,
-    rows: NDArray[np.int64],
+    rows: Integers,
     count: Floats,
     levels: Floats,
 ) -> list[str]:

@@ -8,30 +8,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.blocks import size_of
 from ...schemas.errors import RgtoolError, UsageError
 from ...store.counts import Counts
+from ..arrays import Floats
+from ..named import Named, StoreLike, counts_of, is_table, look_up, open_store
 from .curve import ABOVE_CHANCE, PruningCurve, chance_of, curve_of_counts, make_curve
 from .table import (
-    Columns,
+    ErrorColumns,
     check_chance,
     check_positive,
     check_zero,
     density_and_error,
-    numbers,
+    number_column,
     read_columns,
     seeds_of,
 )
 
-if TYPE_CHECKING:
-    from ...store import Store
-
-Floats = NDArray[np.float64]
 SIZES = ("width", "depth")
 # Fields in which networks of several sizes may differ without a note.
 _FREE = ("architecture", "prune", "rounding", "origin")
@@ -92,11 +88,22 @@ class Family:
     notes: tuple[str, ...]
 
 
-def family_of(store: Store, experiments: Sequence[str]) -> Family:
-    """Read the error curves of experiments of a store.
+def family_of(
+    store: StoreLike, experiments: Sequence[Named], *, chance: float | None = None
+) -> Family:
+    """Read the error curves of several sizes, of experiments or of one file.
 
     Error is 1 minus test accuracy, at the densities that all runs of an experiment have; width and
     depth come from the name of the architecture.
+
+    Parameters
+    ----------
+    store : Store or path, or None
+        Where experiments are.
+    experiments : sequence of str or Counts
+        Experiments or runs, or one CSV or Parquet file; see `named.look_up`.
+    chance : float, optional
+        Error of guessing, of a file.
 
     Raises
     ------
@@ -105,12 +112,19 @@ def family_of(store: Store, experiments: Sequence[str]) -> Family:
     RgtoolError
         Two experiments have one size, or an experiment has no accuracies.
     """
-    names = dict.fromkeys(store.find_experiment(name) for name in experiments)
-    return family_of_counts([store.counts(name, "layer") for name in names])
+    files = [name for name in experiments if isinstance(name, str) and is_table(name)]
+    if files and len(experiments) > 1:
+        raise UsageError(f"{files[0]} stands beside others: a file holds all sizes, give it alone")
+    if files:
+        return family_of_table(files[0], chance=chance)
+    if chance is not None:
+        raise UsageError("--chance goes with a file: of an experiment the classes are known")
+    opened = open_store(store)
+    found = dict.fromkeys(look_up(opened, name) for name in experiments)
+    return _family_of_counts([counts_of(opened, one, "layer", "a collapse") for one in found])
 
 
-def family_of_counts(experiments: Sequence[Counts]) -> Family:
-    """Read the error curves of counts; errors are those of `family_of`."""
+def _family_of_counts(experiments: Sequence[Counts]) -> Family:
     if not experiments:
         raise UsageError("a collapse needs experiments of two sizes at least, none is given")
     for what, values in (
@@ -127,10 +141,10 @@ def family_of_counts(experiments: Sequence[Counts]) -> Family:
     for counts in experiments:
         _, width, depth = size_of(counts.recipe.architecture)
         curves.append(_sized(curve_of_counts(counts), counts.label, width, depth, notes))
-    notes += _differences(experiments)
+    notes += _recipe_differences(experiments)
     first = experiments[0]
     chance = chance_of(first.recipe.task, first.layers[-1].shape[0])
-    return _family(curves, first.recipe.task, chance, notes)
+    return _ordered_family(curves, first.recipe.task, chance, notes)
 
 
 def _sized(
@@ -160,7 +174,7 @@ def _sized(
     return ErrorCurve(label, width, depth, curve.density[levels], error)
 
 
-def _differences(experiments: Sequence[Counts]) -> list[str]:
+def _recipe_differences(experiments: Sequence[Counts]) -> list[str]:
     recipes = [counts.recipe.to_json() for counts in experiments]
     other = [
         field
@@ -189,7 +203,7 @@ def family_of_table(path: str | Path, *, chance: float | None = None) -> Family:
 
 
 def family_of_columns(
-    columns: Columns, *, chance: float | None = None, where: str = "the table"
+    columns: ErrorColumns, *, chance: float | None = None, where: str = "the table"
 ) -> Family:
     """Read the error curves of columns; see `family_of_table`."""
     check_chance(chance)
@@ -203,7 +217,7 @@ def family_of_columns(
     sizes = np.full((len(density), len(SIZES)), np.nan)
     for place, name in enumerate(SIZES):
         if name in columns:
-            sizes[:, place] = numbers(columns, name, where)
+            sizes[:, place] = number_column(columns, name, where)
             check_positive(where, name, sizes[:, place])
     notes: list[str] = []
     curves = []
@@ -212,29 +226,29 @@ def family_of_columns(
         rows = np.flatnonzero((known == size).all(axis=1))
         width, depth = sizes[rows[0]].tolist()
         curve = make_curve(
-            f"{where}: {_label(width, depth)}",
+            f"{where}: {_size_label(width, depth)}",
             density[rows],
             error[rows],
             None if seed is None else [seed[row] for row in rows],
         )
-        curves.append(_sized(curve, _label(width, depth), width, depth, notes))
-    return _family(curves, "", chance, notes)
+        curves.append(_sized(curve, _size_label(width, depth), width, depth, notes))
+    return _ordered_family(curves, "", chance, notes)
 
 
-def _label(width: float, depth: float) -> str:
+def _size_label(width: float, depth: float) -> str:
     parts = zip(SIZES, (width, depth), strict=True)
     return ", ".join(f"{name} {value:g}" for name, value in parts if np.isfinite(value))
 
 
-def _family(
+def _ordered_family(
     curves: Sequence[ErrorCurve], task: str, chance: float | None, notes: list[str]
 ) -> Family:
     ordered = sorted(curves, key=lambda c: (np.nan_to_num(c.width), np.nan_to_num(c.depth)))
     for one, other in zip(ordered, ordered[1:], strict=False):
-        if _label(one.width, one.depth) == _label(other.width, other.depth):
+        if _size_label(one.width, one.depth) == _size_label(other.width, other.depth):
             raise UsageError(
-                f"two experiments have {_label(one.width, one.depth)} ({one.label}, {other.label}):"
-                " give one experiment a size"
+                f"two experiments have {_size_label(one.width, one.depth)} "
+                f"({one.label}, {other.label}): give one experiment a size"
             )
     for curve in ordered:
         if curve.density[0] < 0.999:

@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...schemas.errors import RgtoolError
 from ...store.counts import Counts
+from ..arrays import Floats, Integers
+from ..named import Named, StoreLike, counts_of
 from ..result import Column, Result, ends
 from ..values import Estimate
 
-Floats = NDArray[np.float64]
 DEFINITION = (
     "matching: the sparsest level whose mean accuracy over seeds is within one seed std of dense"
 )
@@ -112,7 +113,7 @@ def matching_level(accuracy: ArrayLike) -> int:
     return int(_last_matching(values.mean(axis=0) - values[:, 0].mean(), _std(values[:, 0])))
 
 
-def matching_draws(accuracy: ArrayLike, draws: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def matching_draws(accuracy: ArrayLike, draws: int, rng: np.random.Generator) -> Integers:
     """Draw matching levels as other samples of as many seeds might have given.
 
     Parametric draws: the dense variance is drawn from its scaled inverse chi-square distribution,
@@ -147,14 +148,20 @@ def matching_draws(accuracy: ArrayLike, draws: int, rng: np.random.Generator) ->
 
 
 def matching_density(
-    counts: Counts, *, draws: int = 9999, rng: np.random.Generator | int = 0
+    store: StoreLike = None,
+    experiment: Named = None,
+    *,
+    draws: int = 9999,
+    rng: np.random.Generator | int = 0,
 ) -> Matching:
     """Find the sparsest level that is as accurate as the dense network, with its uncertainty.
 
     Parameters
     ----------
-    counts : Counts
-        An experiment, in any grouping.
+    store : Store or path, optional
+        Where the records are.
+    experiment : str or Counts, optional
+        An experiment or a run, see `named.look_up`.
     draws : int
         Draws behind the interval.
     rng : Generator or int
@@ -165,6 +172,7 @@ def matching_density(
     RgtoolError
         No run has a dense level with an accuracy.
     """
+    counts = counts_of(store, experiment, "layer", "a matching density")
     has = counts.recorded & np.isfinite(counts.accuracy)
     runs = np.flatnonzero(has[:, 0])
     if not len(runs):
@@ -190,7 +198,10 @@ def matching_density(
         accuracy=float(accuracy[:, found].mean()),
         dense_accuracy=float(accuracy[:, 0].mean()),
         seed_std=_std(accuracy[:, 0]) if len(runs) > 1 else math.nan,
-        notes=(DEFINITION, *_notes(counts, runs, levels, accuracy, found, bounds and bounds[1])),
+        notes=(
+            DEFINITION,
+            *_matching_notes(counts, runs, levels, accuracy, found, bounds and bounds[1]),
+        ),
     )
 
 
@@ -203,16 +214,16 @@ def _std(dense: Floats) -> float:
     return float(dense.std(ddof=1)) if len(dense) > 1 else 0.0
 
 
-def _last_matching(difference: Floats, std: ArrayLike) -> NDArray[np.int64]:
+def _last_matching(difference: Floats, std: ArrayLike) -> Integers:
     within = difference >= -np.asarray(std)[..., None]
     within[..., 0] = True
     return np.asarray(within.shape[-1] - 1 - np.argmax(within[..., ::-1], axis=-1))
 
 
-def _notes(
+def _matching_notes(
     counts: Counts,
-    runs: NDArray[np.int64],
-    levels: NDArray[np.int64],
+    runs: Integers,
+    levels: Integers,
     accuracy: Floats,
     found: int,
     high: int | None,

@@ -10,17 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Floats
 from ..stats.moderation import moderate
 from .curve import ASSUMED_SD
 from .family import ErrorCurve
 
-Floats = NDArray[np.float64]
-
 
 @dataclass(frozen=True, eq=False)
-class Noise:
+class CurveNoise:
     """Scatter of the errors of K curves, points of all curves one after the other.
 
     Attributes
@@ -40,7 +38,7 @@ class Noise:
     measured: bool
 
 
-def noise_of(curves: Sequence[ErrorCurve], assumed: float | None = None) -> Noise:
+def curve_noise(curves: Sequence[ErrorCurve], assumed: float | None = None) -> CurveNoise:
     """Estimate the scatter of curves.
 
     Parameters
@@ -55,14 +53,14 @@ def noise_of(curves: Sequence[ErrorCurve], assumed: float | None = None) -> Nois
     measured = seeds > 1
     if assumed is not None or not measured.any():
         sd = ASSUMED_SD if assumed is None else assumed
-        return Noise(sd / np.sqrt(seeds), sd, False)
+        return CurveNoise(sd / np.sqrt(seeds), sd, False)
     df = seeds - 1
     pooled = float((df * variance)[measured].sum() / df[measured].sum())
     out = np.full(len(seeds), pooled)
     for number in np.unique(seeds[measured]):
         these = seeds == number
         out[these] = _steadied(variance[these], int(number) - 1, pooled)
-    return Noise(np.sqrt(np.maximum(out, 1e-12) / seeds), float(np.sqrt(pooled)), True)
+    return CurveNoise(np.sqrt(np.maximum(out, 1e-12) / seeds), float(np.sqrt(pooled)), True)
 
 
 def _relative_variance(curve: ErrorCurve) -> Floats:
@@ -82,7 +80,7 @@ def _steadied(variance: Floats, df: int, pooled: float) -> Floats:
 
 
 def noise_draws(
-    curves: Sequence[ErrorCurve], noise: Noise, draws: int, rng: np.random.Generator
+    curves: Sequence[ErrorCurve], noise: CurveNoise, draws: int, rng: np.random.Generator
 ) -> Floats:
     """Draw deviations of log mean error as other samples of as many seeds might have had them.
 

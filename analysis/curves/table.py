@@ -11,18 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError, UsageError, did_you_mean
+from ..arrays import Floats
 
-Floats = NDArray[np.float64]
-Columns = Mapping[str, Sequence[Any]]
-_SUFFIXES = (".csv", ".parquet")
-
-
-def is_table(name: str) -> bool:
-    """Tell whether a name is that of a CSV or Parquet file."""
-    return name.lower().endswith(_SUFFIXES)
+ErrorColumns = Mapping[str, Sequence[Any]]
 
 
 def read_columns(path: Path) -> dict[str, list[Any]]:
@@ -50,7 +43,7 @@ def read_columns(path: Path) -> dict[str, list[Any]]:
     return {name.strip().lower(): data[name].to_list() for name in data.columns}
 
 
-def density_and_error(columns: Columns, where: str) -> tuple[Floats, Floats]:
+def density_and_error(columns: ErrorColumns, where: str) -> tuple[Floats, Floats]:
     """Return the columns density and error, or 1 - accuracy, as fractions: each shape (N,).
 
     Raises
@@ -74,15 +67,15 @@ def density_and_error(columns: Columns, where: str) -> tuple[Floats, Floats]:
         )
     if not lengths["density"]:
         raise RgtoolError(f"{where}: no rows, columns density, error and seed are expected")
-    density = numbers(columns, "density", where)
+    density = number_column(columns, "density", where)
     check_fractions(where, "density", density)
     given = "error" if "error" in columns else "accuracy"
-    values = numbers(columns, given, where)
+    values = number_column(columns, given, where)
     check_fractions(where, given, values)
     return density, values if given == "error" else 1 - values
 
 
-def seeds_of(columns: Columns, where: str) -> list[str] | None:
+def seeds_of(columns: ErrorColumns, where: str) -> list[str] | None:
     """Return the labels of the column seed, or None where there is no such column.
 
     Raises
@@ -102,7 +95,7 @@ def seeds_of(columns: Columns, where: str) -> list[str] | None:
     return labels
 
 
-def numbers(columns: Columns, name: str, where: str) -> Floats:
+def number_column(columns: ErrorColumns, name: str, where: str) -> Floats:
     """Return a column as finite numbers, shape (N,).
 
     Raises

@@ -5,29 +5,26 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.blocks import architecture
 from ...schemas.errors import RgtoolError, UsageError
 from ...schemas.recipe import Recipe
 from ...schemas.stack import Stack, stack_of
 from ...store.counts import Counts
-from ...store.literature import PREFIX, PublishedSpectrum, published
+from ...store.literature import PREFIX, PublishedSpectrum
+from ..arrays import Floats
 from ..flow import UNIT
-from ..spectrum.eigen import counts_named, spectrum_of
+from ..named import Named, Stored, StoreLike, counts_of, is_published, look_up
+from ..spectrum.eigen import eigen
 from ..spectrum.noise import PUBLISHED_SD
 from ..spectrum.result import Spectrum
+from ..window import choose_window
 
-if TYPE_CHECKING:
-    from ...store import Store
-
-Floats = NDArray[np.float64]
 Stages = tuple[Floats, ...]
-_NAMED = ("architecture", "task")  # fields of a recipe that are named elsewhere
+_NAMED_ELSEWHERE = ("architecture", "task")  # fields of a recipe that are named elsewhere
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,15 +119,19 @@ class NormalBlocks:
 
 
 def normal_blocks(
-    store: Store, name: str, window: tuple[int, int] | None = None, *, lone: bool = False
+    store: StoreLike,
+    name: Named | NormalBlocks,
+    window: tuple[int, int] | None = None,
+    *,
+    lone: bool = False,
 ) -> NormalBlocks:
     """Look up the normal blocks of an experiment.
 
     Parameters
     ----------
-    store : Store
+    store : Store or path, or None
         Where the records are.
-    name : str
+    name : str, or what `named.look_up` returns
         An experiment or run of the store, `published:NAME`, or, where `lone`, an architecture.
     window : (a, b), optional
         Levels of an experiment of the store, see `choose_window`.
@@ -144,24 +145,33 @@ def normal_blocks(
     UsageError
         There is no such experiment, it has no residual blocks, or no spectrum by block.
     """
-    if name.startswith(PREFIX):
-        return of_published(published(name))
-    unknown = _no_architecture(name)
-    if unknown is None:
-        if not lone:
-            raise UsageError(
-                f"{name} is an architecture, and no spectrum comes with it: name an experiment of "
-                f"the store such as {name}/cifar10, or of the literature such as "
-                f"{PREFIX}resnet20-cifar10"
-            )
-        return NormalBlocks(name, name, None, stack_of(name), ())
+    if isinstance(name, NormalBlocks):
+        return name
+    unknown = None
+    if isinstance(name, str) and not is_published(name):
+        unknown = _no_architecture(name)
+        if unknown is None:
+            return _lone(name, lone)
     try:
-        counts = counts_named(store, name, "block")
+        found = look_up(store, name)
     except RgtoolError as missing:
-        if not lone or re.match(r"[0-9a-f]+(-|$)|.*/", name):
+        if not (unknown and lone) or re.match(r"[0-9a-f]+(-|$)|.*/", str(name)):
             raise
         raise UsageError(f"{unknown}; and {missing}") from None
-    return of_counts(counts, window)
+    if isinstance(found, PublishedSpectrum):
+        return of_published(found)
+    blocks = of_counts(counts_of(store, found, "block", "a match"), window)
+    return replace(blocks, name=found.name) if isinstance(found, Stored) else blocks
+
+
+def _lone(name: str, welcome: bool) -> NormalBlocks:
+    if not welcome:
+        raise UsageError(
+            f"{name} is an architecture, and no spectrum comes with it: name an experiment of "
+            f"the store such as {name}/cifar10, or of the literature such as "
+            f"{PREFIX}resnet20-cifar10"
+        )
+    return NormalBlocks(name, name, None, stack_of(name), ())
 
 
 def _no_architecture(name: str) -> str | None:
@@ -195,7 +205,7 @@ def of_counts(counts: Counts, window: tuple[int, int] | None = None) -> NormalBl
         early = counts.kept[:, : min(3, len(counts.levels))]
         empty = ((early == 0) & counts.recorded[:, : early.shape[1], None]).any(axis=1)
         _check_alive(np.where(empty.any(axis=0), 0.0, 1.0), counts.names, counts.label)
-    spectrum = spectrum_of(counts, window)
+    spectrum = eigen(None, counts, window=window)
     growth = spectrum.eigenvalue.value
     _check_alive(growth, spectrum.names, counts.label)
     scale = _scale(counts, spectrum)
@@ -215,11 +225,9 @@ def of_counts(counts: Counts, window: tuple[int, int] | None = None) -> NormalBl
 
 def _scale(counts: Counts, spectrum: Spectrum) -> float:
     """Return ln(1/.8) over the mean log retention of a step, as measured over window and runs."""
-    start, end = spectrum.window
-    runs = [counts.runs.index(run) for run in spectrum.runs]
-    network = counts.kept[runs].sum(axis=-1)
-    step = np.log(network[:, start] / network[:, end]).mean() / (end - start)
-    return float(UNIT / step)
+    window = choose_window(counts, spectrum.window)
+    network = window.network
+    return float(UNIT / (np.log(network[:, 0] / network[:, -1]).mean() / window.steps))
 
 
 def _check_alive(eigenvalue: Floats, names: Sequence[str], where: str) -> None:
@@ -279,7 +287,7 @@ def differences(several: Sequence[NormalBlocks]) -> list[str]:
     fields = sorted(
         field
         for field in (recipes[0] if recipes else ())
-        if field not in _NAMED and any(one[field] != recipes[0][field] for one in recipes)
+        if field not in _NAMED_ELSEWHERE and any(one[field] != recipes[0][field] for one in recipes)
     )
     if fields:
         notes.append(f"the recipes differ in {', '.join(fields)} too")

@@ -15,17 +15,17 @@ from itertools import combinations, product
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...schemas.errors import UsageError, did_you_mean
+from ...schemas.errors import UsageError, choose
 from ...schemas.stack import Stack, check_family
 from ...schemas.transform import StageMap, Transform
 from ...store.figures import figure_rows
+from ..arrays import Integers
 
 Feeds = tuple[int, ...]
-Kind = Literal["published", "families", "all"]
+MapKind = Literal["published", "families", "all"]
 LIMIT = 100_000  # maps that are enumerated
-OTHER, IDENTITY = "other", "identity"
+UNNAMED, IDENTITY = "other", "identity"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Candidates:
         What was left out.
     """
 
-    feeds: tuple[NDArray[np.int64], ...]
+    feeds: tuple[Integers, ...]
     family: tuple[str, ...]
     published: tuple[str, ...]
     notes: tuple[str, ...] = ()
@@ -170,7 +170,7 @@ def _depth(architecture: str) -> int:
 
 
 def candidates(
-    source: Stack, target: Stack, kind: Kind = "families", own: Sequence[Transform] = ()
+    source: Stack, target: Stack, kind: MapKind = "families", own: Sequence[Transform] = ()
 ) -> Candidates:
     """Return the transforms from one network to another that are to be ranked.
 
@@ -192,8 +192,7 @@ def candidates(
     UsageError
         The networks are of different families, a transform of `own` does not fit, or there is none.
     """
-    if kind not in get_args(Kind):
-        raise UsageError(f"maps '{kind}' are unknown: {did_you_mean(kind, get_args(Kind))}")
+    choose("maps", kind, get_args(MapKind))
     check_family(source, target)
     _check_blocks(source, target)
     pairs = tuple(zip(source.depths, target.depths, strict=True))
@@ -238,11 +237,11 @@ def _by_stage(transform: Transform, stages: int) -> tuple[Feeds, ...]:
 def _family(row: tuple[Feeds, ...], depths: tuple[int, ...]) -> str:
     """Name the family of a transform: that of all its stages but those that stay as they are."""
     names = {
-        families(depth, len(feeds)).get(feeds, OTHER)
+        families(depth, len(feeds)).get(feeds, UNNAMED)
         for depth, feeds in zip(depths, row, strict=True)
     }
     names = names - {IDENTITY} or names
-    return names.pop() if len(names) == 1 else OTHER
+    return names.pop() if len(names) == 1 else UNNAMED
 
 
 def _check_blocks(source: Stack, target: Stack) -> None:

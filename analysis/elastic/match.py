@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import UsageError
 from ...schemas.transform import Transform
+from ..arrays import Floats, Integers
+from ..named import Named, StoreLike
 from ..spectrum.noise import PUBLISHED_SD
 from .blocks import (
     NormalBlocks,
@@ -25,14 +25,14 @@ from .blocks import (
     normal_blocks,
     own_notes,
 )
-from .maps import Candidates, Kind, as_transform, candidates
+from .maps import Candidates, MapKind, as_transform, candidates
 from .result import Match, side_by_side
 from .scores import (
     LEVEL,
     MARGIN,
     SCORES,
     TIE,
-    Score,
+    ScoreName,
     Scoring,
     first_share,
     push,
@@ -41,37 +41,33 @@ from .scores import (
     survivors,
 )
 
-if TYPE_CHECKING:
-    from ...store import Store
-
-Floats = NDArray[np.float64]
-DRAWS = 2000
+MAP_DRAWS = 2000
 _AT_ONCE, _IN_ALL = 4e6, 1e8  # eigenvalues pushed: 32 MB, and some seconds
 
 
 def match(
-    store: Store,
-    source: str,
-    target: str,
+    store: StoreLike,
+    source: Named | NormalBlocks,
+    target: Named | NormalBlocks,
     *,
-    maps: Kind = "families",
+    maps: MapKind = "families",
     transforms: Sequence[str | Transform] = (),
-    score: Score = "w1",
+    score: ScoreName = "w1",
     margin: float = MARGIN,
     level: int = LEVEL,
     window: tuple[int, int] | None = None,
-    draws: int = DRAWS,
+    draws: int = MAP_DRAWS,
     rng: np.random.Generator | int = 0,
 ) -> Match:
     """Rank the stretches or squeezes that lead from one experiment to another.
 
     Parameters
     ----------
-    store : Store
+    store : Store or path, or None
         Where the records are.
     source, target : str
-        Experiments of the store or `published:NAME`; the target may be an architecture alone, of
-        which only densities can be told.
+        Experiments or runs of the store or `published:NAME`; the target may be an architecture
+        alone, of which only densities can be told. See `named.look_up`.
     maps : str
         `published`, `families` or `all`, see `elastic_maps.candidates`.
     transforms : sequence of str or Transform
@@ -97,26 +93,25 @@ def match(
     one = normal_blocks(store, source, window)
     other = normal_blocks(store, target, window, lone=True)
     check_window(window, [one, other])
-    return match_of(one, other, scoring, maps=maps, transforms=given, draws=draws, rng=rng)
+    return _match(
+        one, other, scoring, candidates(one.stack, other.stack, maps, given), maps, draws, rng
+    )
 
 
-def match_of(
+def _match(
     source: NormalBlocks,
     target: NormalBlocks,
     scoring: Scoring,
-    *,
-    maps: Kind = "families",
-    transforms: Sequence[Transform] = (),
-    draws: int = DRAWS,
-    rng: np.random.Generator | int = 0,
+    found: Candidates,
+    maps: MapKind,
+    draws: int,
+    rng: np.random.Generator | int,
 ) -> Match:
-    """Rank transforms between two spectra; parameters and errors are those of `match`."""
-    found = candidates(source.stack, target.stack, maps, transforms)
     values = {name: _values(replace(scoring, score=name), source, target, found) for name in SCORES}
     costs = scoring.cost(values[scoring.score])
     order = np.argsort(np.round(costs / TIE), kind="stable")
     probability, used, about = _probabilities(source, target, found, scoring, draws, rng)
-    apart, apart_value = _apart(source, target, found, scoring)
+    apart, apart_value = _apart_by_stage(source, target, found, scoring)
     result = Match(
         source=source,
         target=target,
@@ -154,7 +149,7 @@ def _goal(target: NormalBlocks) -> Stages:
     return target.theta or tuple(np.zeros(depth) for depth in target.stack.depths)
 
 
-def weights_of(target: NormalBlocks) -> list[int]:
+def block_weights(target: NormalBlocks) -> list[int]:
     """Return the weights of a normal block of every stage."""
     return [stage.weights for stage in target.stack.stages]
 
@@ -164,7 +159,7 @@ def _values(
 ) -> Floats:
     if not target.theta and scoring.score != "density":
         return np.full(len(found), np.nan)
-    return scores(scoring, source.theta, _goal(target), found.feeds, weights_of(target))
+    return scores(scoring, source.theta, _goal(target), found.feeds, block_weights(target))
 
 
 def drawn_costs(
@@ -187,7 +182,7 @@ def drawn_costs(
     weights : sequence of int
         Weights of a normal block of every stage.
     """
-    step = max(1, int(_AT_ONCE // _pushed(found)))
+    step = max(1, int(_AT_ONCE // _pushed_number(found)))
     for first in range(0, len(source[0]), step):
         parts = [[stage[first : first + step] for stage in stages] for stages in (source, target)]
         yield scoring.cost(scores(scoring, parts[0], parts[1], found.feeds, weights))
@@ -195,10 +190,10 @@ def drawn_costs(
 
 def affordable(asked: int, found: Candidates) -> int:
     """Return how many draws of so many transforms are taken: some seconds' worth."""
-    return min(asked, max(50, int(_IN_ALL // max(_pushed(found), 1000))))
+    return min(asked, max(50, int(_IN_ALL // max(_pushed_number(found), 1000))))
 
 
-def _pushed(found: Candidates) -> int:
+def _pushed_number(found: Candidates) -> int:
     return sum(feeds.size for feeds in found.feeds)
 
 
@@ -228,7 +223,7 @@ def _probabilities(
         else tuple(np.zeros((count, depth)) for depth in target.stack.depths)
     )
     total = np.zeros(len(found))
-    for costs in drawn_costs(scoring, drawn, goal, found, weights_of(target)):
+    for costs in drawn_costs(scoring, drawn, goal, found, block_weights(target)):
         total += first_share(costs) * len(costs)
     return total / count, count, about_draws(sides, count, draws)
 
@@ -259,7 +254,7 @@ def about_draws(
     return notes
 
 
-def _most_often(found: Candidates, probability: Floats, order: NDArray[np.int64]) -> list[str]:
+def _most_often(found: Candidates, probability: Floats, order: Integers) -> list[str]:
     if not np.isfinite(probability).all():
         return []
     often = int(np.argmax(probability))
@@ -301,14 +296,14 @@ def _tied(costs: Floats, scoring: Scoring) -> list[str]:
     return [f"{tied} maps share the first place by {scoring.score}{why}"] if tied > 1 else []
 
 
-def _apart(
+def _apart_by_stage(
     source: NormalBlocks, target: NormalBlocks, found: Candidates, scoring: Scoring
 ) -> tuple[Transform | None, float]:
     """Find the best map of every stage by itself; scores are sums over stages, so this is exact."""
     if not target.theta or len(source.theta) < 2 or len(found) < 2 or not found.uniform:
         return None, np.nan
     chosen = []
-    stages = zip(source.theta, target.theta, found.feeds, weights_of(target), strict=True)
+    stages = zip(source.theta, target.theta, found.feeds, block_weights(target), strict=True)
     for theta, goal, maps, weights in stages:
         made = push(theta, maps)
         costs = (
@@ -318,7 +313,7 @@ def _apart(
         )
         chosen.append(maps[int(np.argmin(np.round(costs / TIE)))])
     feeds = [one[None] for one in chosen]
-    value = scores(scoring, source.theta, target.theta, feeds, weights_of(target))
+    value = scores(scoring, source.theta, target.theta, feeds, block_weights(target))
     return as_transform([one.tolist() for one in chosen]), float(value[0])
 
 

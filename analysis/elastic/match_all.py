@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError, StoreError, UsageError
 from ...schemas.stack import same_family
@@ -15,6 +14,8 @@ from ...schemas.transform import Transform
 from ...store import PublishedSpectrum, published, published_names
 from ...store.counts import Counts
 from ...store.inventory import empty_store
+from ..arrays import Floats
+from ..named import Named, StoreLike, open_store
 from ..result import Column, Result
 from .blocks import (
     NormalBlocks,
@@ -26,15 +27,13 @@ from .blocks import (
     of_published,
     own_notes,
 )
-from .maps import Candidates, Kind, candidates
-from .match import DRAWS, about_draws, affordable, drawn_costs, no_draws, weights_of
+from .maps import Candidates, MapKind, candidates
+from .match import MAP_DRAWS, about_draws, affordable, block_weights, drawn_costs, no_draws
 from .result import MOST, SCORE_COLUMNS
-from .scores import LEVEL, MARGIN, TIE, Score, Scoring, first_share, scores
+from .scores import LEVEL, MARGIN, TIE, ScoreName, Scoring, first_share, scores
 
 if TYPE_CHECKING:
     from ...store import Store
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +92,7 @@ class MatchAll(Result):
 
     experiments: tuple[NormalBlocks, ...]
     scoring: Scoring
-    maps: Kind
+    maps: MapKind
     pairs: tuple[Pair, ...]
     draws: int
     notes: tuple[str, ...]
@@ -153,27 +152,27 @@ class MatchAll(Result):
 
 
 def match_all(
-    store: Store,
-    experiments: Sequence[str] = (),
+    store: StoreLike = None,
+    experiments: Sequence[Named | NormalBlocks] = (),
     *,
     published: bool = False,
-    maps: Kind = "families",
-    score: Score = "w1",
+    maps: MapKind = "families",
+    score: ScoreName = "w1",
     margin: float = MARGIN,
     level: int = LEVEL,
     window: tuple[int, int] | None = None,
-    draws: int = DRAWS,
+    draws: int = MAP_DRAWS,
     rng: np.random.Generator | int = 0,
 ) -> MatchAll:
     """Rank the sources of every target among experiments of one family and task.
 
     Parameters
     ----------
-    store : Store
+    store : Store or path, optional
         Where the records are.
     experiments : sequence of str
-        Experiments of the store or `published:NAME`; default all of the store that have residual
-        blocks.
+        Experiments or runs of the store or `published:NAME`, see `named.look_up`; default all of
+        the store that have residual blocks.
     published : bool
         Take the spectra of the literature instead of those of the store.
     maps, score, margin, level, window, draws, rng
@@ -193,21 +192,19 @@ def match_all(
             "as published:NAME and leave published out"
         )
     scoring = Scoring(score, margin, level)
-    members, notes = _members(store, experiments, published, window)
+    members, notes = _members(open_store(store), experiments, published, window)
     check_window(window, members)
-    return match_all_of(members, scoring, maps=maps, draws=draws, rng=rng, notes=notes)
+    return _match_all(members, scoring, maps, draws, rng, notes)
 
 
-def match_all_of(
+def _match_all(
     experiments: Sequence[NormalBlocks],
     scoring: Scoring,
-    *,
-    maps: Kind = "families",
-    draws: int = DRAWS,
-    rng: np.random.Generator | int = 0,
-    notes: Sequence[str] = (),
+    maps: MapKind,
+    draws: int,
+    rng: np.random.Generator | int,
+    notes: Sequence[str],
 ) -> MatchAll:
-    """Rank sources of spectra; parameters and errors are those of `match_all`."""
     if draws < 1:
         raise UsageError(f"draws is {draws}: at least 1 is needed")
     members = sorted(experiments, key=lambda one: (one.label, one.name))
@@ -226,7 +223,9 @@ def match_all_of(
         )
     used = sorted({place for pair in between for place in pair})
     count = min(affordable(draws, found) for found in between.values())
-    drawn = _draw([members[i] if i in used else None for i in range(len(members))], count, rng)
+    drawn = _member_draws(
+        [members[i] if i in used else None for i in range(len(members))], count, rng
+    )
     pairs: list[Pair] = []
     for target in used:
         pairs += _sources(target, members, between, scoring, drawn)
@@ -251,7 +250,10 @@ def match_all_of(
 
 
 def _members(
-    store: Store, names: Sequence[str], literature: bool, window: tuple[int, int] | None
+    store: Store,
+    names: Sequence[Named | NormalBlocks],
+    literature: bool,
+    window: tuple[int, int] | None,
 ) -> tuple[list[NormalBlocks], list[str]]:
     """Return the experiments that are meant, and which were left out."""
     if names:
@@ -287,7 +289,7 @@ def _comparable(source: NormalBlocks, target: NormalBlocks) -> bool:
     )
 
 
-def _draw(
+def _member_draws(
     members: Sequence[NormalBlocks | None], count: int, rng: np.random.Generator | int
 ) -> list[Stages | None]:
     generator = np.random.default_rng(rng)
@@ -303,7 +305,7 @@ def _sources(
 ) -> list[Pair]:
     """Rank the sources of one target."""
     sources = [source for source, other in between if other == target]
-    weights, goal = weights_of(members[target]), members[target].theta
+    weights, goal = block_weights(members[target]), members[target].theta
     best, values, least = [], [], []
     for source in sources:
         found = between[source, target]

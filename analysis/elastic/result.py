@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.transform import Transform
+from ..arrays import Floats
 from ..result import Column, Result
 from .blocks import NormalBlocks, Stages
-from .maps import Kind
+from .maps import MapKind
 from .scores import Scoring, push
 
-Floats = NDArray[np.float64]
 MOST = 20  # maps that people are shown
 SCORE_COLUMNS = (
     Column("w1", "Distance of the sorted log eigenvalues.", "log, a level", ".4f", "if any"),
@@ -67,7 +66,7 @@ class Match(Result):
     source: NormalBlocks
     target: NormalBlocks
     scoring: Scoring
-    maps: Kind
+    maps: MapKind
     transforms: tuple[Transform, ...]
     family: tuple[str, ...]
     published: tuple[str, ...]

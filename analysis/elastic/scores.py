@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ...schemas.errors import UsageError, did_you_mean
+from ...schemas.errors import UsageError, choose
+from ..arrays import Floats, Integers
 
-Floats = NDArray[np.float64]
-Score = Literal["w1", "position", "signature", "density"]
-SCORES: tuple[Score, ...] = ("w1", "position", "signature", "density")
+ScoreName = Literal["w1", "position", "signature", "density"]
+SCORES: tuple[ScoreName, ...] = ("w1", "position", "signature", "density")
 MARGIN = 0.01  # of an eigenvalue, for the signature
 LEVEL = 13  # prunings after which densities are compared: 5.5 % of the weights
 TIE = 1e-9  # scores nearer than this are equal: .01 - .03 + .02 is not 0 in binary
@@ -41,7 +41,7 @@ class Scoring:
         Prunings of 20 %, for the density.
     """
 
-    score: Score = "w1"
+    score: ScoreName = "w1"
     margin: float = MARGIN
     level: int = LEVEL
 
@@ -53,8 +53,7 @@ class Scoring:
         UsageError
             One is out of range.
         """
-        if self.score not in SCORES:
-            raise UsageError(f"score '{self.score}' is unknown: {did_you_mean(self.score, SCORES)}")
+        choose("score", self.score, SCORES)
         if not (math.isfinite(self.margin) and 0 <= self.margin < 1):
             raise UsageError(
                 f"margin is {self.margin}: it is |eigenvalue - 1| of a marginal block, such as 0.01"
@@ -69,7 +68,7 @@ class Scoring:
         return -values if self.score == "density" else values
 
 
-def push(theta: ArrayLike, feeds: NDArray[np.int64]) -> Floats:
+def push(theta: ArrayLike, feeds: Integers) -> Floats:
     """Carry the spectrum of a stage along maps of its blocks.
 
     Parameters
@@ -111,7 +110,7 @@ def signature(made: Floats, target: Floats, margin: float = MARGIN) -> Floats:
     return np.asarray(apart / (2 * made.shape[-1]))
 
 
-def verdict_counts(theta: ArrayLike, margin: float = MARGIN) -> NDArray[np.int64]:
+def verdict_counts(theta: ArrayLike, margin: float = MARGIN) -> Integers:
     """Count relevant, marginal and irrelevant blocks: shape (..., 3).
 
     A block is marginal where |lambda - 1| <= margin, the ends included.
@@ -134,7 +133,7 @@ def scores(
     scoring: Scoring,
     source: Sequence[Floats],
     target: Sequence[Floats],
-    feeds: Sequence[NDArray[np.int64]],
+    feeds: Sequence[Integers],
     weights: Sequence[int],
 ) -> Floats:
     """Score transforms of one spectrum against another.

@@ -11,17 +11,16 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..spectrum.verdicts import ALPHA
+from ..arrays import Floats
+from ..stats.level import ALPHA
 from .fit import Fit
 from .power_law import G_BOUNDS, LOG_G
-from .profile import Least, Profile, least_sums, threshold_factor, walk
+from .profile import Least, Profile, least_sums, threshold_factor, walk_outward
 
-Floats = NDArray[np.float64]
 _FINE = 5e-3  # step of log g in which tables of profiles are kept
 _COARSE = 33  # points of a profile over the whole range, besides those around its minimum
-_AROUND = np.array([0.3, 0.7, 1.2, 2.0, 3.0, 4.5, 7.0])  # standard errors
+_NEAR = np.array([0.3, 0.7, 1.2, 2.0, 3.0, 4.5, 7.0])  # standard errors
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +83,7 @@ def shared_exponent(fits: Sequence[Fit], noise: Floats | None = None) -> SharedF
     margin = own / df[1] * float(fdtri(1, df[1], 1 - 2 * ALPHA))
     ratios = [ratio_interval(a, b, margin) for a, b in combinations(tables, 2)]
     return SharedFit(
-        common=walk(least, centre, common, bounds, factor),
+        common=walk_outward(least, centre, common, bounds, factor),
         own=np.exp([one.theta[LOG_G] for one in fits]),
         statistic=statistic,
         p=float(fdtrc(*df, statistic)),
@@ -127,7 +126,7 @@ def table(least: Least, best: Fit, scale: float) -> Floats:
     low, high = np.log(G_BOUNDS)
     centre, smallest = float(best.theta[LOG_G]), best.ssr * scale
     error = float(np.clip(np.sqrt(best.covariance()[LOG_G, LOG_G]), 1e-3, 1.0))
-    near = error * np.concatenate([-_AROUND, _AROUND])
+    near = error * np.concatenate([-_NEAR, _NEAR])
     values = np.concatenate([np.linspace(low, high, _COARSE), centre + near])
     values = np.unique(np.clip(values, low, high))
     values = values[np.abs(values - centre) > 1e-6]

@@ -3,50 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...schemas.errors import RgtoolError, UsageError, did_you_mean
-from ..curves.curve import ABOVE_CHANCE, ASSUMED_SD, PruningCurve, find_curve
+from ...schemas.errors import RgtoolError, UsageError, choose
+from ..curves.curve import ABOVE_CHANCE, ASSUMED_SD, PruningCurve, curve_of
 from ..curves.table import check_chance
-from ..spectrum.verdicts import ALPHA
+from ..named import Named, StoreLike
+from ..stats.level import ALPHA
 from ..values import Estimate, Refusal
-from .fit import Fit, Problem, fit, refit
-from .gates import NO_NOISE, Noise, judge, noise_of, other_form, rises, sparse_slope
+from .fit import Fit, FitProblem, fit, refit
+from .gates import NO_NOISE, RelativeNoise, gate, noise_over_error, other_form, rises, sparse_slope
 from .paper import TIGHT, paper_fit
 from .power_law import G_BOUNDS, LOG_D_HI, LOG_G, A, from_eq14, log_error
 from .profile import profile
 from .result import Fitted, Gamma, GammaMethod, Plateau
 
-if TYPE_CHECKING:
-    from ...store import Store
-
-Floats = NDArray[np.float64]
-DRAWS = 999
+BOOT_DRAWS = 999
 _LEAST_SEEDS = 5  # of the bootstrap over seeds
 
 
 def gamma(
-    store: Store | None,
-    experiment: str,
+    store: StoreLike,
+    experiment: Named | PruningCurve,
     *,
     chance: float | None = None,
     plateau: Plateau = "chance",
     method: GammaMethod = "profile",
     rng: np.random.Generator | int = 0,
-    draws: int = DRAWS,
+    draws: int = BOOT_DRAWS,
 ) -> Gamma:
     """Estimate the critical exponent of an experiment, or say why none can be quoted.
 
     Parameters
     ----------
-    store : Store or None
-        Where experiments are; None for the literature and files.
-    experiment : str
-        An experiment of the store, `published:NAME`, or a CSV or Parquet file with the columns
-        density, error and seed.
+    store : Store or path, or None
+        Where experiments are.
+    experiment : str, Counts or PruningCurve
+        An experiment or a run, `published:NAME`, or a CSV or Parquet file with the columns
+        density, error and seed; see `named.look_up`.
     chance : float, optional
         Error of guessing, a fraction; by default that of the task.
     plateau : str
@@ -65,49 +61,36 @@ def gamma(
     RgtoolError
         The data are no error curve, or too few.
     """
-    return gamma_of(
-        find_curve(store, experiment),
-        chance=chance,
-        plateau=plateau,
-        method=method,
-        rng=rng,
-        draws=draws,
-    )
-
-
-def gamma_of(
-    curve: PruningCurve,
-    *,
-    chance: float | None = None,
-    plateau: Plateau = "chance",
-    method: GammaMethod = "profile",
-    rng: np.random.Generator | int = 0,
-    draws: int = DRAWS,
-) -> Gamma:
-    """Estimate the critical exponent of a curve; parameters and errors are those of `gamma`."""
-    for what, value, known in (
-        ("method", method, get_args(GammaMethod)),
-        ("plateau", plateau, get_args(Plateau)),
-    ):
-        if value not in known:
-            raise UsageError(f"{what} '{value}' is unknown: {did_you_mean(value, known)}")
+    choose("method", method, get_args(GammaMethod))
+    choose("plateau", plateau, get_args(Plateau))
     if method == "paper":
         if chance is not None:
             raise UsageError("method paper fits the plateau: leave out the chance error")
         plateau = "free"
+    curve = curve_of(store, experiment, "a critical exponent")
     problem = problem_of(curve, chance, plateau)
     if flat := _flat(curve):
         return _refused(curve, method, plateau, flat)
     if method == "paper":
         return _by_paper(curve)
+    return _by_profile(curve, problem, plateau, rng, draws)
+
+
+def _by_profile(
+    curve: PruningCurve,
+    problem: FitProblem,
+    plateau: Plateau,
+    rng: np.random.Generator | int,
+    draws: int,
+) -> Gamma:
     best = fit(problem)
-    noise = noise_of(curve, best.rms)
+    noise = noise_over_error(curve, best.rms)
     p = rises(best)
     if p >= ALPHA and not other_form(best, noise):
         rise = float(problem.log_error.max() - problem.log_error.min())
         return _refused(
             curve,
-            method,
+            "profile",
             plateau,
             f"the error never leaves its plateau: all of it lies within {100 * rise:.1f} %, and a "
             f"constant fits as well (p {p:.2g}); prune further",
@@ -115,11 +98,11 @@ def gamma_of(
         )
     found, onset = profile(best, LOG_G), profile(best, LOG_D_HI)
     rise = float(log_error(problem.log_density, best.theta)[-1] - best.theta[A])
-    verdict, reason = judge(best, found, noise, rise, plateau)
-    boot = _bootstrap(curve, best, np.random.default_rng(rng), draws)
+    verdict, reason = gate(best, found, noise, rise, plateau)
+    boot = _seed_bootstrap(curve, best, np.random.default_rng(rng), draws)
     result = Gamma(
         curve=curve,
-        method=method,
+        method="profile",
         plateau=plateau,
         fitted=Fitted(
             theta=best.theta,
@@ -140,7 +123,7 @@ def gamma_of(
     return _noted(result)
 
 
-def problem_of(curve: PruningCurve, chance: float | None, plateau: Plateau) -> Problem:
+def problem_of(curve: PruningCurve, chance: float | None, plateau: Plateau) -> FitProblem:
     """Return what is fitted, after a look at the plateau and the number of points.
 
     Raises
@@ -163,7 +146,7 @@ def problem_of(curve: PruningCurve, chance: float | None, plateau: Plateau) -> P
             )
         _check_chance(curve, known)
         log_plateau = float(np.log(known))
-    problem = Problem(np.log(curve.density), np.log(curve.mean), curve.weight, log_plateau)
+    problem = FitProblem(np.log(curve.density), np.log(curve.mean), curve.weight, log_plateau)
     _check_order(curve)
     if problem.df < 1:
         raise RgtoolError(
@@ -204,13 +187,13 @@ def _refused(
     method: GammaMethod,
     plateau: Plateau,
     reason: str,
-    noise: Noise = NO_NOISE,
+    noise: RelativeNoise = NO_NOISE,
 ) -> Gamma:
     return _noted(Gamma(curve, method, plateau, Refusal(reason), sparse_slope(curve), noise))
 
 
 def _by_paper(curve: PruningCurve) -> Gamma:
-    from ..spectrum.intervals import t_quantile
+    from ..stats.level import t_quantile
 
     found = paper_fit(curve.density, curve.mean)
     theta = from_eq14(found.parameters)
@@ -231,11 +214,11 @@ def _by_paper(curve: PruningCurve) -> Gamma:
         verdict="ungated",
         reason="eq. 14 as curve_fit has it, without gates",
     )
-    noise = noise_of(curve, rms)
+    noise = noise_over_error(curve, rms)
     return _noted(Gamma(curve, "paper", "free", fitted, sparse_slope(curve), noise))
 
 
-def _bootstrap(
+def _seed_bootstrap(
     curve: PruningCurve, best: Fit, rng: np.random.Generator, draws: int
 ) -> Estimate[float] | None:
     """Return g with its percentile interval over resampled seeds; None below five seeds."""
@@ -260,7 +243,7 @@ def _bootstrap(
 def _noted(result: Gamma) -> Gamma:
     """Add what the numbers alone do not say."""
     curve, one = result.curve, result.fitted
-    of_fit = () if isinstance(one, Refusal) else _notes(curve, one)
+    of_fit = () if isinstance(one, Refusal) else _curve_notes(curve, one)
     return replace(
         result,
         notes=(
@@ -272,7 +255,7 @@ def _noted(result: Gamma) -> Gamma:
     )
 
 
-def _notes(curve: PruningCurve, one: Fitted) -> list[str]:
+def _curve_notes(curve: PruningCurve, one: Fitted) -> list[str]:
     name, notes = curve.name, []
     if one.verdict == "ungated":
         return [

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Bools, Floats, Integers
 from .power_law import (
     D_HI_BOUNDS,
     G_BOUNDS,
@@ -23,8 +23,6 @@ from .power_law import (
     log_error,
 )
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 _START_G = (0.06, 0.15, 0.4, 1.0, 2.5)
 _START_D_HI = (0.015, 0.04, 0.1, 0.25, 0.6, 1.5)
 _ITERATIONS, _STUCK = 200, 1e8
@@ -32,7 +30,7 @@ _EXACT, _CLOSE = 1e-12, 1e-8  # relative gain of a step below which a descent ha
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
+class FitProblem:
     """Points to be fitted, log eps against log d.
 
     Attributes
@@ -93,11 +91,11 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """A least-squares fit of a `Problem`.
+    """A least-squares fit of a `FitProblem`.
 
     Attributes
     ----------
-    problem : Problem
+    problem : FitProblem
         What was fitted.
     theta : array, shape (4,)
         The best parameters.
@@ -109,7 +107,7 @@ class Fit:
         Starts that ended within a relative 1e-6 of the least sum.
     """
 
-    problem: Problem
+    problem: FitProblem
     theta: Floats
     ssr: float
     starts: int
@@ -148,7 +146,7 @@ class Fit:
         return full
 
 
-def fit(problem: Problem) -> Fit:
+def fit(problem: FitProblem) -> Fit:
     """Fit a curve from all its starts.
 
     Every start is carried to its end by `descend`; the best one is finished by
@@ -170,12 +168,12 @@ def fit(problem: Problem) -> Fit:
         problem.log_density, problem.log_error, problem.weight, starts, problem.free, lower, upper
     )
     best = int(ssr.argmin())
-    finished, least = _finish(problem, theta[best], float(ssr[best]))
+    finished, least = _polish(problem, theta[best], float(ssr[best]))
     agreeing = int((ssr <= least * (1 + 1e-6) + 1e-15).sum())
     return Fit(problem, finished, least, len(starts), agreeing)
 
 
-def _finish(problem: Problem, theta: Floats, ssr: float) -> tuple[Floats, float]:
+def _polish(problem: FitProblem, theta: Floats, ssr: float) -> tuple[Floats, float]:
     """Let SciPy's bounded trust region go on from where the batch ended."""
     from scipy.optimize import least_squares
 
@@ -255,7 +253,9 @@ def descend(
     going = np.arange(len(theta))
     for _ in range(_ITERATIONS):
         here = theta[going]
-        step = _step(log_density, data[going], weight, here, damping[going], columns, low, high)
+        step = _newton_step(
+            log_density, data[going], weight, here, damping[going], columns, low, high
+        )
         there = here.copy()
         there[:, columns] = np.clip(here[:, columns] + step, low, high)
         reached = _ssr(log_density, data[going], weight, there)
@@ -275,13 +275,13 @@ def _ssr(log_density: Floats, data: Floats, weight: Floats, theta: Floats) -> Fl
     return np.asarray((residual * residual) @ weight)
 
 
-def _step(
+def _newton_step(
     log_density: Floats,
     data: Floats,
     weight: Floats,
     theta: Floats,
     damping: Floats,
-    columns: NDArray[np.int64],
+    columns: Integers,
     low: Floats,
     high: Floats,
 ) -> Floats:
@@ -304,19 +304,21 @@ def _step(
     return np.asarray(np.clip(step, -1.5, 1.5))
 
 
-def hold(problem: Problem, index: int) -> tuple[Bools, Floats, Floats]:
+def hold(problem: FitProblem, index: int) -> tuple[Bools, Floats, Floats]:
     """Return free flags and bounds of a problem in which one more parameter is held."""
     free = problem.free
     free[index] = False
     return (free, *problem.bounds())
 
 
-def minima(problem: Problem, index: int, values: Floats, starts: Floats) -> tuple[Floats, Floats]:
+def minima(
+    problem: FitProblem, index: int, values: Floats, starts: Floats
+) -> tuple[Floats, Floats]:
     """Minimise over the other parameters while theta[index] is held at each of some values.
 
     Parameters
     ----------
-    problem : Problem
+    problem : FitProblem
         What is fitted.
     index : int
         `LOG_G` or `LOG_D_HI`.
@@ -346,12 +348,12 @@ def minima(problem: Problem, index: int, values: Floats, starts: Floats) -> tupl
     return ssr[rows, best], theta[rows, best]
 
 
-def refit(problem: Problem, log_errors: Floats, theta: Floats) -> Floats:
+def refit(problem: FitProblem, log_errors: Floats, theta: Floats) -> Floats:
     """Fit other errors at the same densities, such as the draws of a bootstrap.
 
     Parameters
     ----------
-    problem : Problem
+    problem : FitProblem
         Densities, weights and plateau.
     log_errors : array, shape (B, n)
         Curves.

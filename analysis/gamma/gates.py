@@ -5,21 +5,19 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..curves.curve import ASSUMED_SD, PruningCurve
-from ..spectrum.verdicts import ALPHA
+from ..stats.level import ALPHA
 from .fit import Fit
 from .profile import Profile
 
-Floats = NDArray[np.float64]
 GammaVerdict = Literal["quoted", "not quoted", "model rejected", "refused", "ungated"]
 LEAST_RISE = {"chance": 15.0, "free": 40.0}  # rise over noise
 MOST_RESIDUAL = 3.0  # rms of residuals over the seed sd
 _SPARSE = 2.5  # densities within this factor of the least one are the sparse end
 
 
-class Noise(NamedTuple):
+class RelativeNoise(NamedTuple):
     """Noise of a curve, relative to the error.
 
     Attributes
@@ -34,7 +32,7 @@ class Noise(NamedTuple):
     mean_sd: float
 
 
-NO_NOISE = Noise(np.nan, np.nan)
+NO_NOISE = RelativeNoise(np.nan, np.nan)
 
 
 class Slope(NamedTuple):
@@ -45,14 +43,14 @@ class Slope(NamedTuple):
     high: float
 
 
-def noise_of(curve: PruningCurve, rms: float) -> Noise:
+def noise_over_error(curve: PruningCurve, rms: float) -> RelativeNoise:
     """Return the noise of a curve: of its seeds, assumed for one, else the rms of residuals."""
     if curve.noise == "residuals":
-        return Noise(np.nan, rms)
+        return RelativeNoise(np.nan, rms)
     # Seeds that agree to the last digit are copies: they tell no more than one does.
     known = curve.noise == "seeds" and curve.relative_sd > 0
     seed_sd = curve.relative_sd if known else ASSUMED_SD
-    return Noise(seed_sd, seed_sd / float(np.sqrt(np.median(curve.runs))))
+    return RelativeNoise(seed_sd, seed_sd / float(np.sqrt(np.median(curve.runs))))
 
 
 def rises(fit: Fit) -> float:
@@ -69,13 +67,13 @@ def rises(fit: Fit) -> float:
     return float(fdtrc(more, at.df, statistic))
 
 
-def other_form(fit: Fit, noise: Noise) -> bool:
+def other_form(fit: Fit, noise: RelativeNoise) -> bool:
     """Tell whether residuals exceed three times the seed sd; False where there is none."""
     return fit.rms > MOST_RESIDUAL * noise.seed_sd
 
 
-def judge(
-    fit: Fit, profile: Profile, noise: Noise, rise: float, plateau: str
+def gate(
+    fit: Fit, profile: Profile, noise: RelativeNoise, rise: float, plateau: str
 ) -> tuple[GammaVerdict, str]:
     """Return the verdict on an exponent, and its reason.
 
@@ -125,7 +123,7 @@ def sparse_slope(curve: PruningCurve) -> Slope:
         value, df = -(y @ x) / (x @ x), len(x) - 2
         residual = y - y.mean() + value * x
         error = np.sqrt(residual @ residual / df / (x @ x))
-    from ..spectrum.intervals import t_quantile
+    from ..stats.level import t_quantile
 
     half = t_quantile(df, 1 - ALPHA) * float(error)
     return Slope(float(value), float(value) - half, float(value) + half)

@@ -10,14 +10,13 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError
+from ..arrays import Floats
 from .power_law import D_HI_BOUNDS, G_BOUNDS, Eq14, eq14
 
-Floats = NDArray[np.float64]
 TIGHT = 0.05
-_STARTS = [(-g, p) for g in (0.1, 0.3, 1.0) for p in (0.03, 0.1, 0.4)]
+_PAPER_STARTS = [(-g, p) for g in (0.1, 0.3, 1.0) for p in (0.03, 0.1, 0.4)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +63,7 @@ def paper_fit(density: Floats, error: Floats) -> PaperFit:
         return eq14(d, Eq14(*parameters))
 
     best: tuple[float, Floats, Floats] | None = None
-    for gamma, p in _STARTS:
+    for gamma, p in _PAPER_STARTS:
         start = [dense, (lower[1] + 1) / 2, gamma, p]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", OptimizeWarning)  # no covariance: infinite

@@ -23,9 +23,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from ..arrays import Floats
+
 A, LOG_G, LOG_D_HI, LOG_PLATEAU = range(4)
 G_BOUNDS, D_HI_BOUNDS = (0.01, 8.0), (1e-3, 3.0)
 

@@ -12,14 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .fit import Fit, Problem, minima
+from ..arrays import Floats
+from .fit import Fit, FitProblem, minima
 from .power_law import LOG_D_HI, LOG_G
 
-Floats = NDArray[np.float64]
 Least = Callable[[Floats], Floats]
-_FIRST, _GROWTH = 0.01, 1.35  # steps outward in the logarithm, from small to large
+_FIRST, _STEP_GROWTH = 0.01, 1.35  # steps outward in the logarithm, from small to large
 _PARTS, _ROUNDS = 9, 3  # the crossing step is divided into so many parts, so many times
 _STARTS = {
     LOG_G: (LOG_D_HI, np.log([0.02, 0.06, 0.2, 0.6, 2.0])),
@@ -82,7 +81,7 @@ def profile(best: Fit, index: int = LOG_G, level: float = 0.95) -> Profile:
         Confidence.
     """
     lower, upper = (float(bound[index]) for bound in best.problem.bounds())
-    return walk(
+    return walk_outward(
         least_sums(best.problem, index, best.theta),
         float(best.theta[index]),
         best.ssr,
@@ -91,7 +90,7 @@ def profile(best: Fit, index: int = LOG_G, level: float = 0.95) -> Profile:
     )
 
 
-def least_sums(problem: Problem, index: int, theta: Floats) -> Least:
+def least_sums(problem: FitProblem, index: int, theta: Floats) -> Least:
     """Return the function from values of theta[index], shape (V,), to least sums of squares.
 
     The other parameters are fitted from `theta` and from a row of starts that does not depend on
@@ -103,7 +102,7 @@ def least_sums(problem: Problem, index: int, theta: Floats) -> Least:
     return lambda values: minima(problem, index, values, starts)[0]
 
 
-def walk(
+def walk_outward(
     least: Least, centre: float, ssr: float, bounds: tuple[float, float], factor: float
 ) -> Profile:
     """Walk outward from a minimum until the sum of squares crosses the threshold.
@@ -140,8 +139,8 @@ def walk(
 def _outward(centre: float, bound: float) -> Floats:
     """Return values from next to the centre to the bound, in growing steps."""
     reach = abs(bound - centre)
-    count = int(np.ceil(np.log1p(reach * (_GROWTH - 1) / _FIRST) / np.log(_GROWTH)))
-    steps = _FIRST * (_GROWTH ** np.arange(1, count + 1) - 1) / (_GROWTH - 1)
+    count = int(np.ceil(np.log1p(reach * (_STEP_GROWTH - 1) / _FIRST) / np.log(_STEP_GROWTH)))
+    steps = _FIRST * (_STEP_GROWTH ** np.arange(1, count + 1) - 1) / (_STEP_GROWTH - 1)
     return np.asarray(centre + np.sign(bound - centre) * np.minimum(steps, reach))
 
 

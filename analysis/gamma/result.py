@@ -6,18 +6,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.words import counted
+from ..arrays import Floats
 from ..curves.curve import PruningCurve
 from ..result import Column, Result, ends
 from ..values import NOTHING, Estimate, Refusal
 from .fit import Fit
-from .gates import GammaVerdict, Noise, Slope
+from .gates import GammaVerdict, RelativeNoise, Slope
 from .power_law import LOG_PLATEAU, A, Eq14, local_slope, log_d_lo, to_eq14
 from .profile import Profile, unbounded
 
-Floats = NDArray[np.float64]
 GammaMethod = Literal["profile", "paper"]
 Plateau = Literal["chance", "free"]
 
@@ -100,7 +99,7 @@ class Gamma(Result):
         What was fitted, or why nothing was.
     slope : Slope
         -d log eps / d log d at the sparse end, without a model.
-    noise : Noise
+    noise : RelativeNoise
         Relative sd of the error, of a seed and of a mean.
     notes : tuple of str
         Verdict and reason, and what the numbers alone do not say.
@@ -111,7 +110,7 @@ class Gamma(Result):
     plateau: Plateau
     fitted: Fitted | Refusal
     slope: Slope
-    noise: Noise
+    noise: RelativeNoise
     notes: tuple[str, ...] = ()
 
     columns = (

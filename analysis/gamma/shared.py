@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError, UsageError
-from ..curves.curve import PruningCurve, find_curve
+from ..arrays import Floats
+from ..curves.curve import PruningCurve, curve_of
+from ..named import Named, StoreLike
 from ..result import Column, Result, ends
-from ..spectrum.verdicts import ALPHA
+from ..stats.level import ALPHA
 from ..values import Estimate
 from .common import SharedFit, shared_exponent
-from .estimate import gamma_of
+from .estimate import gamma
 from .fit import Fit
 from .result import Fitted, Gamma, Plateau, bounds_text, by_column
 
-if TYPE_CHECKING:
-    from ...store import Store
-
-Floats = NDArray[np.float64]
 SharedVerdict = Literal["accepted", "rejected", "not decidable"]
 _SHOWN = ("experiment", "estimate", "low", "high", "unbounded", "onset", "signal", "verdict")
-MARGIN = 1.5  # exponents within this factor of each other count as one
+RATIO_MARGIN = 1.5  # exponents within this factor of each other count as one
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,12 +103,12 @@ class SharedGamma(Result):
 
 
 def shared_gamma(
-    store: Store | None,
-    experiments: Sequence[str],
+    store: StoreLike,
+    experiments: Sequence[Named | PruningCurve],
     *,
     chance: float | None = None,
     plateau: Plateau = "chance",
-    margin: float = MARGIN,
+    margin: float = RATIO_MARGIN,
 ) -> SharedGamma:
     """Test whether experiments have one critical exponent.
 
@@ -129,29 +126,18 @@ def shared_gamma(
     RgtoolError
         A curve cannot be fitted; the message names it.
     """
-    curves = [find_curve(store, name) for name in experiments]
-    return shared_gamma_of(curves, chance=chance, plateau=plateau, margin=margin)
-
-
-def shared_gamma_of(
-    curves: Sequence[PruningCurve],
-    *,
-    chance: float | None = None,
-    plateau: Plateau = "chance",
-    margin: float = MARGIN,
-) -> SharedGamma:
-    """Test whether curves have one critical exponent; see `shared_gamma`."""
+    curves = [curve_of(store, name, "a shared exponent") for name in experiments]
     _check_curves(curves, chance)
-    gammas = [gamma_of(curve, chance=chance, plateau=plateau, draws=0) for curve in curves]
+    gammas = [gamma(None, curve, chance=chance, plateau=plateau, draws=0) for curve in curves]
     return compare_gammas(gammas, margin)
 
 
-def same_gamma(a: Gamma, b: Gamma, margin: float = MARGIN) -> SharedGamma:
+def same_gamma(a: Gamma, b: Gamma, margin: float = RATIO_MARGIN) -> SharedGamma:
     """Compare two exponents that are already estimated; see `compare_gammas`."""
     return compare_gammas((a, b), margin)
 
 
-def compare_gammas(gammas: Sequence[Gamma], margin: float = MARGIN) -> SharedGamma:
+def compare_gammas(gammas: Sequence[Gamma], margin: float = RATIO_MARGIN) -> SharedGamma:
     """Test whether exponents that are already estimated are one.
 
     Parameters
@@ -168,7 +154,7 @@ def compare_gammas(gammas: Sequence[Gamma], margin: float = MARGIN) -> SharedGam
     RgtoolError
         A curve was not fitted; the message names it.
     """
-    _check(gammas, margin)
+    _check_gammas(gammas, margin)
     fits = [fit for one in gammas if (fit := _fit(one)) is not None]
     sds = noise_scales(gammas)
     found = shared_exponent(fits, sds)
@@ -180,7 +166,9 @@ def compare_gammas(gammas: Sequence[Gamma], margin: float = MARGIN) -> SharedGam
         margin=margin,
         verdict=verdict,
         reason=reason,
-        notes=tuple(dict.fromkeys([f"{verdict}: {reason}", *notes, *_notes(fits, gammas, sds)])),
+        notes=tuple(
+            dict.fromkeys([f"{verdict}: {reason}", *notes, *_noise_notes(fits, gammas, sds)])
+        ),
     )
 
 
@@ -194,7 +182,7 @@ def _fit(one: Gamma) -> Fit | None:
     return one.fitted.fit if isinstance(one.fitted, Fitted) else None
 
 
-def _check(gammas: Sequence[Gamma], margin: float) -> None:
+def _check_gammas(gammas: Sequence[Gamma], margin: float) -> None:
     if len(gammas) < 2:
         raise UsageError("a shared exponent needs two curves at least: name another experiment")
     names = [one.name for one in gammas]
@@ -236,7 +224,7 @@ def _judge(gammas: Sequence[Gamma], found: SharedFit, margin: float) -> tuple[Sh
     return "accepted", f"ratios of exponents lie within {ratios}, a margin of {margin:g}"
 
 
-def _notes(fits: Sequence[Fit], gammas: Sequence[Gamma], sds: Floats | None) -> list[str]:
+def _noise_notes(fits: Sequence[Fit], gammas: Sequence[Gamma], sds: Floats | None) -> list[str]:
     notes = []
     tasks = dict.fromkeys(one.curve.task or "unknown" for one in gammas)
     if len(tasks) > 1:

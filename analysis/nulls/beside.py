@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...schemas.errors import RgtoolError
-from ...store.counts import Counts
+from ...schemas.blocks import Layer
+from ...schemas.errors import RgtoolError, StoreError
 from ...store.weights import layer_weights
 from .. import flow
+from ..arrays import Bools, Floats
+from ..named import Meaning, Named, Stored, StoreLike, counts_of, look_up, open_store
 from ..result import Column, Result, ends
-from ..spectrum.eigen import counts_named
 from ..stats.contrast import DRAWS
 from ..values import Estimate
-from ..window import choose_window
+from ..window import Window, choose_window
 from .excess import differs, excess
-from .models import MEANING, NULL_MODELS, Situation, situation
-from .random import random_log_variance
+from .models import MEANING, NULL_MODELS, DenseWeights, Situation
+from .untrained import null_groups
 
-if TYPE_CHECKING:
-    from ...store import Store
-
-Floats = NDArray[np.float64]
 SIGNED = "+z.3f"
 
 
@@ -57,6 +54,10 @@ class Null:
     def exponent(self) -> Floats:
         """Mean over runs, shape (G,)."""
         return np.asarray(self.y.mean(axis=0))
+
+    def dead(self, names: Sequence[str]) -> list[str]:
+        """Name the groups that have lost every weight in some run."""
+        return [name for name, y in zip(names, self.exponent, strict=True) if np.isnan(y)]
 
 
 def _columns(null: str) -> tuple[Column, ...]:
@@ -106,7 +107,7 @@ class Nulls(Result):
     window: tuple[int, int]
     runs: tuple[str, ...]
     names: tuple[str, ...]
-    exempt: NDArray[np.bool_]
+    exempt: Bools
     exponent: Floats
     random_sd: Floats
     nulls: tuple[Null, ...]
@@ -161,8 +162,8 @@ class Nulls(Result):
 
 
 def nulls_of(
-    store: Store,
-    experiment: str | None = None,
+    store: StoreLike = None,
+    experiment: Named = None,
     *,
     by: str = "block",
     window: tuple[int, int] | None = None,
@@ -173,10 +174,10 @@ def nulls_of(
 
     Parameters
     ----------
-    store : Store
+    store : Store or path, optional
         Where the records are, and for N2 the weights that `--keep dense` keeps.
-    experiment : str, optional
-        Any unique prefix of its id, or `resnet20/cifar10`; the id of a run for that run alone.
+    experiment : str or Counts, optional
+        An experiment or a run, see `named.look_up`.
     by : str
         `layer`, `block` or `stage`.
     window : (a, b), optional
@@ -193,91 +194,138 @@ def nulls_of(
     UsageError
         The experiment, the grouping or the window is not to be had.
     """
-    counts = counts_named(store, experiment, by)
-    chosen = choose_window(counts, window)
-    at = situation(counts, chosen, lambda run: layer_weights(store, run, "dense", counts.layers))
-    return _nulls(counts, at, (chosen.start, chosen.end), chosen.notes, (rng, draws))
+    found = look_up(store, experiment)
+    counts = counts_of(store, found, by, "a comparison with null models")
+    at = Situation(choose_window(counts, window), dense_weights(store, found, counts.layers))
+    return nulls_beside(at, rng=rng, draws=draws)
 
 
-def _nulls(
-    counts: Counts,
-    at: Situation,
-    window: tuple[int, int],
-    about: tuple[str, ...],
-    randomness: tuple[np.random.Generator | int, int],
-) -> Nulls:
-    steps = window[1] - window[0]
-    theta = flow.window_log_eigenvalues(at.kept, 0, 1) / steps
+def dense_weights(
+    store: StoreLike, found: Meaning, layers: Sequence[Layer]
+) -> Callable[[str], DenseWeights]:
+    """Return what reads the trained dense weights of a run: a flat array a layer.
+
+    They lie in the store of what was found; those of counts in the store that is given, if one is.
+    """
+    place = found.store if isinstance(found, Stored) else store
+
+    def read(run: str) -> DenseWeights:
+        if place is None:
+            raise StoreError(f"no weights of run {run} are at hand: name their store")
+        return layer_weights(open_store(place), run, "dense", layers)
+
+    return read
+
+
+def nulls_beside(at: Situation, *, rng: np.random.Generator | int = 0, draws: int = DRAWS) -> Nulls:
+    """Compute all null models of a situation; see `nulls_of`."""
+    window, counts = at.window, at.window.counts
     y = flow.window_exponents(at.kept, 0, 1)
-    found, notes = [], list(about)
+    found, notes = [], list(window.notes)
     for name, model in NULL_MODELS.items():
         try:
             kept, said = model(at)
         except RgtoolError as error:
             notes.append(f"{MEANING.get(name, name)}: not to be had, {error}")
             continue
-        null = _null(name, kept, steps, np.where(counts.exempt, np.nan, y))
+        null = set_beside(name, kept, y, window)
         found.append(null)
         notes += [
-            f"{MEANING.get(name, name)}: {text}" for text in (*said, *_collapse(null, counts.names))
+            f"{MEANING.get(name, name)}: {text}"
+            for text in (*said, *_dead_notes(null, counts.names))
         ]
-    p, p_null, why = _p_value(theta, found, counts.exempt, *randomness)
-    variance = random_log_variance(at.kept, at.fixed)[:, 0].mean(axis=0)
+    initial = next((null for null in found if null.name in ("initial", "measured")), None)
+    p, why = (
+        (np.nan, "no p: there is no initial-scale null")
+        if initial is None
+        else null_p(y, initial, window, rng, draws)
+    )
     return Nulls(
         experiment_id=counts.experiment_id,
         label=counts.label,
         by=counts.by,
-        window=window,
+        window=window.levels,
         runs=at.runs,
         names=counts.names,
         exempt=counts.exempt,
         exponent=y.mean(axis=0),
-        random_sd=np.sqrt(variance) / steps,
+        random_sd=at.random_sd,
         nulls=tuple(found),
-        p=p,
-        p_null=p_null,
-        notes=(*notes, *why),
+        p=p if np.isfinite(p) else None,
+        p_null=None if initial is None else initial.name,
+        notes=(*notes, why) if why else tuple(notes),
     )
 
 
-def _null(name: str, kept: Floats, steps: int, y: Floats) -> Null:
-    null_y = flow.window_exponents(kept, 0, 1)
-    centre, low, high = excess(y, null_y)
-    theta = flow.window_log_eigenvalues(kept, 0, 1) / steps
-    return Null(name, theta, null_y, Estimate(centre, low, high))
+def set_beside(name: str, expected: Floats, y: Floats, window: Window) -> Null:
+    """Set what a null model expects beside the exponents of an experiment.
+
+    Parameters
+    ----------
+    name : str
+        Of the model.
+    expected : array, shape (S, 2, G)
+        Counts at the two ends of the window.
+    y : array, shape (S, G)
+        Exponents over the window.
+    window : Window
+        It tells the steps, and which groups are pruned.
+    """
+    theta = flow.window_log_eigenvalues(expected, 0, 1) / window.steps
+    null_y = flow.window_exponents(expected, 0, 1)
+    beyond = Estimate(*excess(np.where(window.open, y, np.nan), null_y))
+    return Null(name, theta, null_y, beyond)
 
 
-def _collapse(null: Null, names: tuple[str, ...]) -> tuple[str, ...]:
-    dead = [name for name, value in zip(names, null.exponent, strict=True) if np.isnan(value)]
+def initial_null(window: Window, y: Floats) -> tuple[Null, tuple[str, ...]]:
+    """Set N1 beside exponents (S, G), at the scales of the recipe or else the stored ones.
+
+    Returns
+    -------
+    null : Null
+    notes : tuple of str
+        What was assumed.
+
+    Raises
+    ------
+    RgtoolError
+        It is not to be had; the message says why.
+    """
+    expected, notes = null_groups(window.counts, window.network[:, [0, -1]], window.scales)
+    return set_beside("initial", expected, y, window), notes
+
+
+def missing_null(window: Window) -> Null:
+    """Return what stands for a null model that is not to be had: NaN everywhere."""
+    by_run = np.full((len(window.runs), len(window.counts.names)), np.nan)
+    nothing = by_run[0]
+    return Null("initial", by_run, by_run, Estimate(nothing, nothing, nothing))
+
+
+def null_p(
+    y: Floats, null: Null, window: Window, rng: np.random.Generator | int = 0, draws: int = DRAWS
+) -> tuple[float, str]:
+    """Return p of a spectrum that is that of a null, over all groups; NaN and why where none is.
+
+    Exponents are compared, y ln(1/.8): log eigenvalues at the usual retention, whatever each run's
+    was.
+    """
+    if len(y) < 2:
+        return np.nan, (
+            "one seed: no interval of the excess and no p, since nothing tells how far seeds lie "
+            "apart: add --seeds"
+        )
+    theta, expected = (flow.UNIT * values[:, window.open] for values in (y, null.y))
+    if not np.isfinite(expected).all():
+        return np.nan, "no p: a group would have lost every weight in the null"
+    try:
+        return differs(theta, expected, np.random.default_rng(rng), draws).p, ""
+    except ValueError as error:
+        return np.nan, f"no p: {error}"
+
+
+def _dead_notes(null: Null, names: tuple[str, ...]) -> tuple[str, ...]:
+    dead = null.dead(names)
     if not dead:
         return ()
     return (f"{', '.join(dead)} would have lost every weight: eigenvalue 0, no exponent",)
-
-
-def _p_value(
-    theta: Floats,
-    nulls: list[Null],
-    exempt: NDArray[np.bool_],
-    rng: np.random.Generator | int,
-    draws: int,
-) -> tuple[float | None, str | None, tuple[str, ...]]:
-    null = next((null for null in nulls if null.name in ("initial", "measured")), None)
-    if null is None:
-        return None, None, ("no p: there is no initial-scale null",)
-    if len(theta) < 2:
-        return (
-            None,
-            null.name,
-            (
-                "one seed: no interval of the excess and no p, since nothing tells how far seeds "
-                "lie apart: add --seeds",
-            ),
-        )
-    open_ = ~exempt
-    if not np.isfinite(null.theta[:, open_]).all():
-        return None, null.name, ("no p: a group would have lost every weight in the null",)
-    pair = theta[:, open_], null.theta[:, open_]
-    try:
-        return differs(*pair, np.random.default_rng(rng), draws).p, null.name, ()
-    except ValueError as error:
-        return None, null.name, (f"no p: {error}",)

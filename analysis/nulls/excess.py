@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Floats
 from ..stats.contrast import DRAWS, Contrast, centred, contrast, helmert
 from ..stats.moderation import moderate
-
-Floats = NDArray[np.float64]
 
 
 def excess(

@@ -10,15 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...schemas.blocks import Layer
-from ...schemas.errors import UsageError, did_you_mean
+from ...schemas.errors import UsageError, choose
+from ..arrays import Floats
 
-Floats = NDArray[np.float64]
 DistributionName = Literal["gaussian", "uniform", "laplace"]
 Weighting = Literal["count", "magnitude"]
 Fan = Literal["fan_in", "fan_out"]
@@ -111,9 +111,7 @@ def initialiser(name: str) -> Initialiser:
     UsageError
         The name is unknown.
     """
-    if name not in INITIALISERS:
-        raise UsageError(f"initialiser '{name}' is unknown: {did_you_mean(name, INITIALISERS)}")
-    return INITIALISERS[name]
+    return INITIALISERS[choose("initialiser", name, INITIALISERS)]
 
 
 def known_distribution(name: str) -> DistributionName:
@@ -124,10 +122,7 @@ def known_distribution(name: str) -> DistributionName:
     UsageError
         The name is unknown.
     """
-    for known in DISTRIBUTIONS:
-        if name == known:
-            return known
-    raise UsageError(f"distribution '{name}' is unknown: {did_you_mean(name, DISTRIBUTIONS)}")
+    return choose("distribution", name, DISTRIBUTIONS)
 
 
 def initial_scales(
@@ -141,8 +136,7 @@ def initial_scales(
         The initialiser or the fan is unknown.
     """
     variance = initialiser(init).variance
-    if fan not in ("fan_in", "fan_out"):
-        raise UsageError(f"fan '{fan}' is unknown: {did_you_mean(fan, ('fan_in', 'fan_out'))}")
+    choose("fan", fan, get_args(Fan))
     return np.sqrt([variance(layer, getattr(layer, fan)) for layer in layers])
 
 

@@ -17,15 +17,14 @@ from numpy.typing import NDArray
 from ...schemas.blocks import Layer
 from ...schemas.errors import UsageError
 from ...schemas.recipe import Recipe
-from ...store.counts import Counts, Scales
-from .. import flow
+from ...store.counts import Scales
+from ..arrays import Floats
 from ..window import Window
-from .random import random_kept
+from .random import random_kept, random_log_variance
 from .static import static_kept
-from .untrained import blindness, measured_null_kept, null_kept
+from .untrained import blindness, group_layers, measured_null_kept, null_groups
 
-Floats = NDArray[np.float64]
-Weights = tuple[NDArray[Any], ...]
+DenseWeights = tuple[NDArray[Any], ...]
 NullModel = Callable[["Situation"], tuple[Floats, tuple[str, ...]]]
 
 
@@ -35,32 +34,44 @@ class Situation:
 
     Attributes
     ----------
-    recipe : Recipe
-        How the runs were pruned.
-    layers : tuple of Layer, length L
-        The counted layers.
-    exempt : tuple of str
-        Names of the layers that are never pruned.
-    index : integer array, shape (L,)
-        Group of every layer.
-    kept : array, shape (S, 2, G)
-        Counts of the runs used at the two ends of the window.
-    runs : tuple of str, length S
-        Their ids.
-    scales : tuple of mapping, length S or 0
-        Their stored scales.
+    window : Window
+        The experiment, its runs and levels.
     dense : callable
         From a run id to the weights of its trained dense network, a flat array a layer.
     """
 
-    recipe: Recipe
-    layers: tuple[Layer, ...]
-    exempt: tuple[str, ...]
-    index: NDArray[np.int64]
-    kept: Floats
-    runs: tuple[str, ...]
-    scales: tuple[Scales, ...]
-    dense: Callable[[str], Weights]
+    window: Window
+    dense: Callable[[str], DenseWeights]
+
+    @property
+    def recipe(self) -> Recipe:
+        """How the runs were pruned."""
+        return self.window.counts.recipe
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The counted layers, length L."""
+        return self.window.counts.layers
+
+    @property
+    def exempt(self) -> tuple[str, ...]:
+        """Names of the layers that are never pruned."""
+        return self.window.counts.exempt_layers
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Ids of the runs used, length S."""
+        return self.window.run_ids
+
+    @property
+    def scales(self) -> tuple[Scales, ...]:
+        """Their stored scales, length S or 0."""
+        return self.window.scales
+
+    @property
+    def kept(self) -> Floats:
+        """Counts at the two ends of the window, shape (S, 2, G)."""
+        return self.window.kept[:, [0, -1]]
 
     @property
     def network(self) -> Floats:
@@ -73,51 +84,40 @@ class Situation:
         exempt = [layer.total if layer.name in self.exempt else 0 for layer in self.layers]
         return self.grouped(np.array(exempt))
 
+    @property
+    def random_sd(self) -> Floats:
+        """Sd over runs of the mean log eigenvalue if pruning were random (N0), shape (G,)."""
+        variance = random_log_variance(self.kept, self.fixed)[:, 0].mean(axis=0)
+        return np.asarray(np.sqrt(variance) / self.window.steps)
+
     def grouped(self, layers: NDArray[Any]) -> Floats:
         """Sum over the layers of every group: shape (..., L) to (..., G)."""
-        return flow.group_sums(layers, self.index, self.kept.shape[-1])
+        return group_layers(self.window.counts, layers)
 
 
-def situation(counts: Counts, window: Window, dense: Callable[[str], Weights]) -> Situation:
-    """Gather what null models may know of counts over a window."""
-    groups = [layer.group(counts.by) for layer in counts.layers]
-    ends = counts.kept[window.runs][:, [window.start, window.end]]
-    return Situation(
-        recipe=counts.recipe,
-        layers=counts.layers,
-        exempt=counts.exempt_layers,
-        index=flow.group_index(groups, counts.names),
-        kept=ends.astype(np.float64),
-        runs=tuple(counts.runs[i] for i in window.runs),
-        scales=tuple(counts.scales[i] for i in window.runs) if counts.scales else (),
-        dense=dense,
-    )
-
-
-def _random(at: Situation) -> tuple[Floats, tuple[str, ...]]:
+def _n0(at: Situation) -> tuple[Floats, tuple[str, ...]]:
     """N0: survivors are drawn without regard to anything."""
     end = random_kept(at.kept[:, 0], at.fixed, at.network[:, 1])
     return np.stack([at.kept[:, 0], end], axis=1), ()
 
 
-def _initial(at: Situation) -> tuple[Floats, tuple[str, ...]]:
+def _n1(at: Situation) -> tuple[Floats, tuple[str, ...]]:
     """N1 at the scales of the recipe's initialiser."""
-    layers, notes = null_kept(at.layers, at.exempt, at.recipe, at.network)
-    return at.grouped(layers), notes
+    return null_groups(at.window.counts, at.network)
 
 
-def _measured(at: Situation) -> tuple[Floats, tuple[str, ...]]:
+def _n1_measured(at: Situation) -> tuple[Floats, tuple[str, ...]]:
     """N1 at the scales that the runs have stored."""
     layers, notes = measured_null_kept(at.layers, at.exempt, at.recipe, at.network, at.scales)
     return at.grouped(layers), notes
 
 
-def _static(at: Situation) -> tuple[Floats, tuple[str, ...]]:
+def _n2(at: Situation) -> tuple[Floats, tuple[str, ...]]:
     """N2: the trained dense network, pruned in one go."""
     if at.recipe.pruner != "magnitude":
         raise UsageError(f"a {at.recipe.pruner} pruner does not look at magnitudes")
     if note := blindness(at.recipe):
-        return _initial(at)[0], note
+        return _n1(at)[0], note
     exempt = np.array([layer.name in at.exempt for layer in at.layers])
     kept = [
         static_kept(at.dense(run), network, exempt)
@@ -127,10 +127,10 @@ def _static(at: Situation) -> tuple[Floats, tuple[str, ...]]:
 
 
 NULL_MODELS: dict[str, NullModel] = {
-    "random": _random,
-    "initial": _initial,
-    "measured": _measured,
-    "static": _static,
+    "random": _n0,
+    "initial": _n1,
+    "measured": _n1_measured,
+    "static": _n2,
 }
 MEANING = {
     "random": "N0, random pruning",

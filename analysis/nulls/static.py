@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from ..arrays import Integers
 
 
 def static_kept(
     weights: Sequence[NDArray[Any]], kept: ArrayLike, exempt: ArrayLike | None = None
-) -> NDArray[np.int64]:
+) -> Integers:
     """Count what global magnitude pruning in one go keeps in every layer.
 
     Parameters
@@ -49,7 +49,7 @@ def static_kept(
     return found
 
 
-def _above(layers: Sequence[NDArray[Any]], threshold: Any, target: int) -> NDArray[np.int64]:
+def _above(layers: Sequence[NDArray[Any]], threshold: Any, target: int) -> Integers:
     """Count the `target` largest in sorted layers, whose smallest is `threshold`: (L,)."""
     above = np.array([len(x) - np.searchsorted(x, threshold, "right") for x in layers], np.int64)
     reached = np.array([len(x) - np.searchsorted(x, threshold, "left") for x in layers], np.int64)

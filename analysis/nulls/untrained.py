@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from ...schemas import blocks
 from ...schemas.blocks import Layer
-from ...schemas.errors import UsageError, did_you_mean
+from ...schemas.errors import UsageError, choose
 from ...schemas.recipe import CHOICES, Recipe
 from ...store.counts import Counts, Scales
 from .. import flow
+from ..arrays import Bools, Floats, Integers
 from ..result import Column, Result
 from .initial import (
     INITIALISERS,
     DistributionName,
     Fan,
-    Floats,
     Weighting,
     given_scales,
     initial_scale_kept,
@@ -73,8 +73,8 @@ class NullSpectrum(Result):
     prune: float
     window: tuple[int, int]
     names: tuple[str, ...]
-    total: NDArray[np.int64]
-    exempt: NDArray[np.bool_]
+    total: Integers
+    exempt: Bools
     share: Floats
     step_eigenvalues: Floats
     eigenvalue: Floats
@@ -175,11 +175,10 @@ def null(
     """
     network = blocks.architecture(architecture, input_shape, classes)
     grouping = by or network.groupings[-1]
-    _check_choice("grouping", grouping, network.groupings)
-    _check_choice("prunable", prunable or network.prunable, CHOICES["prunable"])
-    _check_choice("weighting", weighting, ("count", "magnitude"))
+    choose("grouping", grouping, network.groupings, "is not to be had")
+    choose("weighting", weighting, get_args(Weighting))
+    prunable = choose("prunable", prunable or network.prunable, CHOICES["prunable"])
     _check_range(prune, levels)
-    prunable = prunable or network.prunable
     layers = network.counted(prunable)
     scale = given_scales(layers, scales) if scales else initial_scales(layers, init, fan)
     shape = distribution or ("gaussian" if scales else initialiser(init).distribution)
@@ -221,11 +220,6 @@ def null(
         # Retention is of counts in either weighting, so it is 1 - p by construction.
         exponent=np.where(np.isfinite(theta), theta / -np.log1p(-prune), np.nan),
     )
-
-
-def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise UsageError(f"{what} '{value}' is not to be had: {did_you_mean(value, choices)}")
 
 
 def _check_range(prune: float, levels: tuple[int, int]) -> None:
@@ -297,8 +291,13 @@ def null_groups(
     `network`, shape (..., T), is what the network keeps; the rest is as in `null_kept`.
     """
     layers, notes = null_kept(counts.layers, counts.exempt_layers, counts.recipe, network, scales)
+    return group_layers(counts, layers), notes
+
+
+def group_layers(counts: Counts, values: ArrayLike) -> Floats:
+    """Sum values of the counted layers within groups: shape (..., L) to (..., G)."""
     index = flow.group_index([layer.group(counts.by) for layer in counts.layers], counts.names)
-    return flow.group_sums(layers, index, len(counts.names)), notes
+    return flow.group_sums(values, index, len(counts.names))
 
 
 def blindness(recipe: Recipe) -> tuple[str, ...]:

@@ -87,7 +87,7 @@ def _draw_curve(axes: Axes, counts: Counts, style: Style, name: str) -> None:
 
 def _draw_matching(axes: Axes, counts: Counts, style: Style, row: int) -> None:
     try:
-        found = matching_density(counts)
+        found = matching_density(None, counts)
     except RgtoolError:  # without a dense accuracy there is nothing to match
         return
     at = found.density

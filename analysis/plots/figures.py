@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...schemas.errors import RgtoolError, UsageError, did_you_mean
+from ...schemas.errors import RgtoolError, UsageError, choose
 from ...schemas.files import write_atomic
 from ...store.counts import Counts
 from ..classes.result import Classes
@@ -17,7 +17,7 @@ from ..elastic.result import Match
 from ..gamma.result import Gamma, Gammas
 from ..gamma.shared import SharedGamma
 from ..result import Result
-from ..spectrum.eigen import spectrum_of
+from ..spectrum.eigen import eigen
 from ..spectrum.result import Spectrum
 from .accuracy import plot_accuracy
 from .classes import plot_classes
@@ -36,7 +36,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 def spectrum_figure(experiments: Sequence[Counts]) -> Figure:
     """Draw the spectra of experiments: exponents where they prune at different rates."""
     rates = {counts.recipe.prune for counts in experiments}
-    spectra = [spectrum_of(counts) for counts in experiments]
+    spectra = [eigen(None, counts) for counts in experiments]
     return plot_spectrum(spectra, "eigenvalue" if len(rates) == 1 else "exponent")
 
 
@@ -105,9 +105,9 @@ def plot(
 
 
 def _figure_of_experiments(things: Sequence[Any], kind: str | None) -> Figure:
-    if kind not in FIGURES:
-        named = "no kind of figure is given" if kind is None else f"figure '{kind}' is unknown"
-        raise UsageError(f"{named}: {did_you_mean(kind or '', FIGURES)}")
+    if kind is None:
+        raise UsageError(f"no kind of figure is given: choose from {', '.join(sorted(FIGURES))}")
+    choose("figure", kind, FIGURES)
     if not all(isinstance(one, Counts) for one in things):
         raise UsageError(f"figure '{kind}' is of experiments: give their counts, or leave it out")
     return FIGURES[kind](things)

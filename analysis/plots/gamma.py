@@ -12,7 +12,7 @@ from ..gamma.fit import Fit
 from ..gamma.power_law import curve_and_jacobian, log_error
 from ..gamma.profile import Profile
 from ..gamma.result import Fitted, Gamma
-from ..spectrum.intervals import t_quantile
+from ..stats.level import t_quantile
 from . import style as plot_style
 from .style import DOUBLE, FAINT, INK, SMALL, Floats, Style
 

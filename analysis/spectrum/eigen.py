@@ -3,58 +3,92 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, get_args
+from dataclasses import dataclass, replace
+from typing import get_args, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.blocks import GROUPINGS
-from ...schemas.errors import RgtoolError, StoreError, UsageError, did_you_mean
+from ...schemas.errors import RgtoolError, UsageError, choose
 from ...store.counts import Counts
-from ...store.weights import layer_weights
+from ...store.literature import PublishedSpectrum
 from .. import flow
-from ..nulls.excess import differs, excess
+from ..arrays import Bools, Floats
+from ..named import Named, StoreLike, counts_of, look_up
+from ..nulls.beside import (
+    Null,
+    dense_weights,
+    initial_null,
+    missing_null,
+    null_p,
+    set_beside,
+)
 from ..nulls.initial import Weighting
-from ..nulls.models import NULL_MODELS, Weights, situation
-from ..nulls.random import random_log_variance
-from ..nulls.untrained import null_groups
+from ..nulls.models import NULL_MODELS, DenseWeights, Situation
+from ..stats.level import ALPHA
 from ..values import Estimate
 from ..window import Window, choose_window
-from . import intervals
-from .intervals import SEEDS, STEPS, Interval, Method, estimate, sampling_variance
+from .estimates import estimates
+from .intervals import LEAST_SEEDS, LEAST_STEPS, Method, estimate, paper_numbers
 from .linearity import Linearity, linearity
 from .notes import notes_of
 from .result import PaperSpread, Spectrum, Untrained
-from .verdicts import ALPHA, Rule, check_margin, judge, judge_as_paper
+from .verdicts import Rule, check_margin, judge, judge_as_paper
 
-if TYPE_CHECKING:
-    from ...store import Store
+_PLAIN = ("moderated", "count", "tost")  # method, weighting, rule
 
-Floats = NDArray[np.float64]
+
+@overload
+def eigen(
+    store: StoreLike,
+    experiment: Counts,
+    *,
+    by: str | None = ...,
+    window: tuple[int, int] | None = ...,
+    method: Method = ...,
+    weighting: Weighting = ...,
+    rule: Rule = ...,
+    margin: float | None = ...,
+) -> Spectrum: ...
+
+
+@overload
+def eigen(
+    store: StoreLike = ...,
+    experiment: Named = ...,
+    *,
+    by: str | None = ...,
+    window: tuple[int, int] | None = ...,
+    method: Method = ...,
+    weighting: Weighting = ...,
+    rule: Rule = ...,
+    margin: float | None = ...,
+) -> Spectrum | PublishedSpectrum: ...
 
 
 def eigen(
-    store: Store,
-    experiment: str | None = None,
+    store: StoreLike = None,
+    experiment: Named = None,
     *,
-    by: str = "block",
+    by: str | None = None,
     window: tuple[int, int] | None = None,
     method: Method = "moderated",
     weighting: Weighting = "count",
     rule: Rule = "tost",
     margin: float | None = None,
-) -> Spectrum:
-    """Compute the spectrum of an experiment in a store.
+) -> Spectrum | PublishedSpectrum:
+    """Compute the spectrum of an experiment.
 
     Parameters
     ----------
-    store : Store
-        Where the records are.
-    experiment : str, optional
+    store : Store or path, optional
+        Where the records are; by default the store of the working directory.
+    experiment : str or Counts, optional
         Any unique prefix of its id, or `resnet20/cifar10`; may be left out where the store holds
-        one experiment. The id of a run gives the spectrum of that run alone.
-    by : str
-        `layer`, `block` or `stage`.
+        one experiment. The id of a run gives the spectrum of that run alone; `published:NAME` one
+        of the literature, as it was printed. See `named.look_up`.
+    by : str, optional
+        `layer`, `block` or `stage`; default `block`.
     window : (a, b), optional
         Levels between which eigenvalues are taken; see `choose_window` for the default.
     method : str
@@ -73,167 +107,129 @@ def eigen(
     UsageError
         The experiment, the grouping, the window, the method or the weighting is not to be had.
     """
-    if by not in GROUPINGS:
-        raise UsageError(f"grouping '{by}' is unknown: {did_you_mean(by, GROUPINGS)}")
-    counts = counts_named(store, experiment, by)
-    return spectrum_of(
-        counts,
-        window,
-        method=method,
-        weighting=weighting,
-        rule=rule,
-        margin=margin,
-        dense=lambda run: layer_weights(store, run, "dense", counts.layers),
-    )
+    if by is not None:
+        choose("grouping", by, GROUPINGS)
+    _check_choices(method, weighting, rule, margin)
+    found = look_up(store, experiment)
+    if isinstance(found, PublishedSpectrum):
+        asked = margin is not None or (method, weighting, rule) != _PLAIN
+        return _as_printed(found, by, window, asked)
+    counts = counts_of(store, found, by or "block", "a spectrum")
+    dense = dense_weights(store, found, counts.layers)
+    return _spectrum(choose_window(counts, window), method, weighting, rule, margin, dense)
 
 
-def counts_named(store: Store, name: str | None, by: str) -> Counts:
-    """Return the counts of an experiment, or of one run where the name is that of a run."""
-    try:
-        experiment = store.find_experiment(name)
-    except UsageError:
-        if name is None or "-" not in name:
-            raise
-        run_id = store.find_run(name)
-    else:
-        return store.counts(experiment, by)
-    counts = store.counts(store.description(run_id).experiment_id, by)
-    return counts.select([counts.runs.index(run_id)])
+def _as_printed(
+    found: PublishedSpectrum, by: str | None, window: tuple[int, int] | None, asked: bool
+) -> PublishedSpectrum:
+    if asked:
+        raise UsageError(
+            f"{found.name} is shown as it was printed: leave method, weighting, rule and margin out"
+        )
+    if by not in (None, found.by):
+        raise UsageError(f"{found.name} is printed by {found.by} alone: leave out --by {by}")
+    if window is not None:
+        raise UsageError(f"{found.name} has no levels to choose from: leave out --window")
+    return found
 
 
-def spectrum_of(
-    counts: Counts,
-    window: tuple[int, int] | None = None,
-    *,
-    method: Method = "moderated",
-    weighting: Weighting = "count",
-    rule: Rule = "tost",
-    margin: float | None = None,
-    dense: Callable[[str], Weights] | None = None,
+def _spectrum(
+    chosen: Window,
+    method: Method,
+    weighting: Weighting,
+    rule: Rule,
+    margin: float | None,
+    dense: Callable[[str], DenseWeights],
 ) -> Spectrum:
-    """Compute the spectrum of counts; parameters and errors are those of `eigen`.
-
-    `dense` gives the trained dense weights of a run, from which the static null is computed.
-    """
-    _check(method, weighting, rule, margin)
-    chosen = choose_window(counts, window)
-    _check_size(counts, method, len(chosen.runs), chosen.end - chosen.start)
-    kept = counts.kept[chosen.runs, chosen.start : chosen.end + 1].astype(np.float64)
-    steps = chosen.end - chosen.start
-    weights = kept if weighting == "count" else _magnitudes(counts, chosen)
-    logs = flow.log_eigenvalues(weights)
-    pruned = np.where(counts.exempt, np.nan, logs)
-    sampling = sampling_variance(kept, counts.exempt)
-    found = estimate(pruned, method, sampling=sampling)
-    # y = theta ln(lambda) / -ln(rho): every run by its own retention, that of counts.
-    network = kept.sum(axis=-1)
-    scale = steps / np.log(network[:, 0] / network[:, -1])
-    exponents = _exponent_ends(pruned, found, scale, sampling)
-    y = flow.window_exponents(kept, 0, steps)
-    theta = logs.mean(axis=1)
-    y_centre = y.mean(axis=0) if weighting == "count" else (theta * scale[:, None]).mean(axis=0)
-    ratios = np.exp(logs)
-    mean, spread = ratios.mean(axis=(0, 1)), intervals.paper_spread(ratios)
+    counts = chosen.counts
+    _check_size(chosen, method)
+    of_counts = weighting == "count"  # as the nulls are
+    weights = chosen.kept if of_counts else _magnitudes(chosen)
+    found = estimates(
+        chosen.kept[None], counts.exempt, None if of_counts else weights[None], method
+    )
+    (interval,), theta, pruned = found.intervals, found.theta[0], found.pruned[0]
+    mean, spread = paper_numbers(np.exp(flow.log_eigenvalues(weights)))
     judgement = (
         judge_as_paper(mean, spread, counts.exempt)
         if rule == "paper"
-        else judge(found, counts.exempt, margin)
+        else judge(interval, counts.exempt, margin)
     )
-    boot = _beside(pruned, method)
-    null_theta, null_y, null_y_runs, null_notes = _null(counts, chosen, kept, weighting)
-    excess_ends, null_p, excess_notes = _against_null(y, null_y_runs, counts.exempt)
-    nothing = np.full(len(counts.names), np.nan)
-    of_counts = weighting == "count"  # as the nulls are
-    random_sd, static = _other_nulls(counts, chosen, dense) if of_counts else (nothing, nothing)
+    y = found.exponent[0]
+    nulls = _nulls_beside(chosen, found.y[0], dense) if of_counts else _no_nulls(chosen)
     linear = _linearity(weights, counts.exempt)
     return Spectrum(
         experiment_id=counts.experiment_id,
         label=counts.label,
         by=counts.by,
         weighting=weighting,
-        window=(chosen.start, chosen.end),
-        runs=tuple(counts.runs[i] for i in chosen.runs),
+        window=chosen.levels,
+        runs=chosen.run_ids,
         names=counts.names,
         total=counts.total,
         exempt=counts.exempt,
         theta=theta,
-        boot=boot,
+        boot=_hierarchical(pruned, method),
         paper=PaperSpread(mean, spread),
-        exponent=Estimate(y_centre, *exponents),
-        untrained=Untrained(np.exp(null_theta), null_y, static, random_sd, null_p),
-        excess=Estimate(y_centre - null_y, *excess_ends),
-        interval=found,
+        exponent=Estimate(y, found.exponent_low[0], found.exponent_high[0]),
+        untrained=nulls.untrained,
+        excess=replace(nulls.excess, value=y - nulls.untrained.exponent),
+        interval=interval,
         judgement=judgement,
         linear=linear,
         notes=(
             *chosen.notes,
-            *notes_of(counts, chosen, pruned, found, judgement, linear),
-            *null_notes,
-            *excess_notes,
+            *notes_of(chosen, pruned, interval, judgement, linear),
+            *nulls.notes,
         ),
     )
 
 
-def _check(method: str, weighting: str, rule: str, margin: float | None) -> None:
-    for what, value, known in (
-        ("method", method, get_args(Method)),
-        ("weighting", weighting, get_args(Weighting)),
-        ("rule", rule, get_args(Rule)),
-    ):
-        if value not in known:
-            raise UsageError(f"{what} '{value}' is unknown: {did_you_mean(value, known)}")
+def _check_choices(method: str, weighting: str, rule: str, margin: float | None) -> None:
+    choose("method", method, get_args(Method))
+    choose("weighting", weighting, get_args(Weighting))
+    choose("rule", rule, get_args(Rule))
     check_margin(margin)
     if rule == "paper" and margin is not None:
         raise UsageError("rule paper takes the spread over levels for a margin: leave out --margin")
 
 
-def _check_size(counts: Counts, method: Method, seeds: int, steps: int) -> None:
-    needed, least = SEEDS.get(method, 1), STEPS.get(method, 1)
+def _check_size(chosen: Window, method: Method) -> None:
+    label, seeds, steps = chosen.counts.label, len(chosen.runs), chosen.steps
+    needed, least = LEAST_SEEDS.get(method, 1), LEAST_STEPS.get(method, 1)
     if seeds < needed:
         raise UsageError(
-            f"{counts.label}: method {method} needs {needed} seeds and there "
+            f"{label}: method {method} needs {needed} seeds and there "
             f"{'is' if seeds == 1 else 'are'} {seeds}: add --seeds, or take another --method"
         )
     if steps < least:
         raise UsageError(
-            f"{counts.label}: method {method} needs {least} steps and the window has {steps}: add "
+            f"{label}: method {method} needs {least} steps and the window has {steps}: add "
             "--levels, or take another --method"
         )
 
 
-def _magnitudes(counts: Counts, chosen: Window) -> Floats:
+def _magnitudes(chosen: Window) -> Floats:
     """Return sums of |w| over the window; every run must have them all."""
-    found = counts.magnitude[chosen.runs, chosen.start : chosen.end + 1]
+    counts, found = chosen.counts, chosen.magnitude
     empty = np.argwhere(found <= 0)
     if len(empty):
         run, level, group = empty[0]
         raise UsageError(
-            f"{counts.label}: run {counts.runs[chosen.runs[run]]}, level {chosen.start + level}: "
+            f"{counts.label}: run {chosen.run_ids[run]}, level {chosen.start + level}: "
             f"the magnitudes of group {counts.names[group]} sum to {found[run, level, group]:g}, "
             "so it has no share: take --weighting count, or end the --window before"
         )
-    lacking = ~np.isfinite(found).all(axis=(1, 2))
-    if lacking.any():
-        names = [counts.runs[i] for i in chosen.runs[lacking]]
+    lacking = np.flatnonzero(~np.isfinite(found).all(axis=(1, 2)))
+    if len(lacking):
         raise UsageError(
-            f"{counts.label}: {len(names)} of {len(found)} runs ({names[0]}) tell no magnitudes at "
-            "some level, and weightings are not mixed: take --weighting count"
+            f"{counts.label}: {len(lacking)} of {len(found)} runs ({chosen.run_ids[lacking[0]]}) "
+            "tell no magnitudes at some level, and weightings are not mixed: take --weighting count"
         )
     return found
 
 
-def _exponent_ends(
-    pruned: Floats, found: Interval, scale: Floats, sampling: Floats
-) -> tuple[Floats, Floats]:
-    """Return the interval of the exponent, made as that of the log eigenvalue was."""
-    if found.method == "paper":  # a spread of eigenvalues: its ends, in units of exponents
-        return found.low * scale.mean(), found.high * scale.mean()
-    variance = sampling * (scale**2).mean()
-    ends = estimate(pruned * scale[:, None, None], found.method, sampling=variance)
-    return ends.low, ends.high
-
-
-def _beside(pruned: Floats, method: Method) -> Estimate[Floats] | None:
+def _hierarchical(pruned: Floats, method: Method) -> Estimate[Floats] | None:
     """Return the hierarchical bootstrap, beside the default from three seeds on."""
     if method != "moderated" or len(pruned) < 3:
         return None
@@ -241,70 +237,64 @@ def _beside(pruned: Floats, method: Method) -> Estimate[Floats] | None:
     return Estimate(np.exp(other.centre), np.exp(other.low), np.exp(other.high))
 
 
-def _linearity(weights: Floats, exempt: NDArray[np.bool_]) -> Linearity | None:
+def _linearity(weights: Floats, exempt: Bools) -> Linearity | None:
     if weights.shape[1] < 4 or (~exempt).sum() < 2:
         return None
     return linearity(np.diff(flow.clr(flow.shares(weights[..., ~exempt])), axis=1))
 
 
-def _against_null(
-    y: Floats, null_y: Floats, exempt: NDArray[np.bool_]
-) -> tuple[tuple[Floats, Floats], float, tuple[str, ...]]:
-    """Return ends of the excess, and the p of a spectrum that is its initial-scale null's."""
-    active = ~exempt
-    _, low, high = excess(np.where(exempt, np.nan, y), null_y)
-    if len(y) < 2 or not np.isfinite(null_y[:, active]).all() or active.sum() < 2:
-        return (low, high), np.nan, ()
-    # y ln(1/.8): log eigenvalues at the usual retention, whatever each run's was.
-    theta, null = flow.UNIT * y[:, active], flow.UNIT * null_y[:, active]
+@dataclass(frozen=True, eq=False)
+class _Beside:
+    """The null models that stand beside a spectrum, NaN where they are not to be had."""
+
+    untrained: Untrained
+    excess: Estimate[Floats]
+    notes: tuple[str, ...]
+
+
+def _no_nulls(chosen: Window) -> _Beside:
+    nothing = np.full(len(chosen.counts.names), np.nan)
+    note = "the null stands beside counts: no null for magnitudes here"
+    initial = missing_null(chosen)
+    untrained = Untrained(initial.eigenvalue, initial.exponent, nothing, nothing, np.nan)
+    return _Beside(untrained, initial.excess, (note,))
+
+
+def _nulls_beside(chosen: Window, y: Floats, dense: Callable[[str], DenseWeights]) -> _Beside:
+    at = Situation(chosen, dense)
     try:
-        p = differs(theta, null, np.random.default_rng(0)).p
-    except ValueError as error:
-        return (low, high), np.nan, (f"no test against the null: {error}",)
-    words = "differs from" if p < ALPHA else "cannot be told from"
-    return (low, high), p, (f"the spectrum {words} that of its initial scales (p {p:.2g})",)
+        initial, notes = initial_null(chosen, y)
+    except RgtoolError as error:
+        initial, p, notes = missing_null(chosen), np.nan, (f"no null is shown: {error}",)
+    else:
+        p, tested = _tested(chosen, y, initial)
+        notes += tested
+    static = _static_eigenvalue(at, y)
+    untrained = Untrained(initial.eigenvalue, initial.exponent, static, at.random_sd, p)
+    return _Beside(untrained, initial.excess, notes)
 
 
-def _other_nulls(
-    counts: Counts, chosen: Window, dense: Callable[[str], Weights] | None
-) -> tuple[Floats, Floats]:
-    """Return what chance moves a log eigenvalue by (N0), and eigenvalues of N2 or NaN."""
-    steps = chosen.end - chosen.start
-    at = situation(counts, chosen, dense or _no_weights)
-    random_sd = np.sqrt(random_log_variance(at.kept, at.fixed)[:, 0].mean(axis=0)) / steps
+def _tested(chosen: Window, y: Floats, initial: Null) -> tuple[float, tuple[str, ...]]:
+    """Test a spectrum against that of its initial scales, and say what came of it."""
+    dead = initial.dead(chosen.counts.names)
+    p, why = null_p(y, initial, chosen)
+    if dead:
+        why = (
+            f"{', '.join(dead)}: the null would have lost every weight, so it has no exponent, "
+            "there is no excess, and the spectrum is not tested against it"
+        )
+    elif np.isfinite(p):
+        words = "differs from" if p < ALPHA else "cannot be told from"
+        why = f"the spectrum {words} that of its initial scales (p {p:.2g})"
+    elif len(y) < 2 or chosen.open.sum() < 2:
+        return p, ()
+    return p, (why,)
+
+
+def _static_eigenvalue(at: Situation, y: Floats) -> Floats:
+    """Return the eigenvalues of N2, NaN where runs keep no dense weights; `nulls_of` says why."""
     try:
         kept, _ = NULL_MODELS["static"](at)
-    except RgtoolError:  # most runs keep no dense weights; `nulls_of` says why
-        return random_sd, np.full(len(counts.names), np.nan)
-    theta = flow.window_log_eigenvalues(kept, 0, 1) / steps
-    return random_sd, np.exp(theta.mean(axis=0))
-
-
-def _no_weights(run: str) -> Weights:
-    raise StoreError(f"no weights of run {run} are at hand")
-
-
-def _null(
-    counts: Counts, chosen: Window, kept: Floats, weighting: Weighting
-) -> tuple[Floats, Floats, Floats, tuple[str, ...]]:
-    """Return eigenvalue and exponent of N1, its exponent by run, and what was assumed."""
-    network = kept[:, [0, -1]].sum(axis=-1)
-    scales = tuple(counts.scales[i] for i in chosen.runs) if counts.scales else ()
-    nothing = np.full(kept.shape[-1], np.nan)
-    if weighting != "count":
-        note = "the null stands beside counts: no null for magnitudes here"
-        return nothing, nothing, np.full((len(kept), len(nothing)), np.nan), (note,)
-    try:
-        ends, notes = null_groups(counts, network, scales)
-    except RgtoolError as error:
-        note = f"no null is shown: {error}"
-        return nothing, nothing, np.full((len(kept), len(nothing)), np.nan), (note,)
-    theta = flow.window_log_eigenvalues(ends, 0, 1) / (kept.shape[1] - 1)
-    by_run = flow.window_exponents(ends, 0, 1)
-    dead = [name for name, y in zip(counts.names, by_run.mean(axis=0), strict=True) if np.isnan(y)]
-    if dead:
-        notes += (
-            f"{', '.join(dead)}: the null would have lost every weight, so it has no exponent, "
-            "there is no excess, and the spectrum is not tested against it",
-        )
-    return theta.mean(axis=0), by_run.mean(axis=0), by_run, notes
+    except RgtoolError:
+        return np.full(y.shape[-1], np.nan)
+    return set_beside("static", kept, y, at.window).eigenvalue

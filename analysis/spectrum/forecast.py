@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...schemas.blocks import GROUPINGS
-from ...schemas.errors import RgtoolError, UsageError, did_you_mean
-from ...store.counts import Counts
+from ...schemas.errors import RgtoolError
+from ..arrays import Bools, Floats, Integers
+from ..named import Named, StoreLike, counts_of
 from ..result import Column, Result, ends
 from ..values import Estimate
 from ..window import Window, choose_window
-from .eigen import spectrum_of
+from .eigen import eigen
 from .result import Spectrum
 from .verdicts import Verdict
 
-if TYPE_CHECKING:
-    from ...store import Store
-
-Floats = NDArray[np.float64]
 _FAR = 2.0  # a forecast this many times as long as what it rests on is called far
 
 
@@ -72,7 +68,7 @@ class Forecast(Result):
     window: tuple[int, int]
     runs: tuple[str, ...]
     names: tuple[str, ...]
-    total: NDArray[np.int64]
+    total: Integers
     kept: Floats
     eigenvalue: Floats
     verdict: tuple[Verdict, ...]
@@ -148,8 +144,8 @@ class Forecast(Result):
 
 
 def forecast(
-    store: Store,
-    experiment: str | None = None,
+    store: StoreLike = None,
+    experiment: Named = None,
     *,
     by: str = "block",
     window: tuple[int, int] | None = None,
@@ -163,10 +159,10 @@ def forecast(
 
     Parameters
     ----------
-    store : Store
+    store : Store or path, optional
         Where the records are.
-    experiment : str, optional
-        Any unique prefix of its id, or `resnet20/cifar10`.
+    experiment : str or Counts, optional
+        An experiment or a run, see `named.look_up`.
     by : str
         `layer`, `block` or `stage`.
     window : (a, b), optional
@@ -183,10 +179,11 @@ def forecast(
     UsageError
         The experiment, the grouping or the window is not to be had.
     """
-    if by not in GROUPINGS:
-        raise UsageError(f"grouping '{by}' is unknown: {did_you_mean(by, GROUPINGS)}")
-    counts = store.counts(store.find_experiment(experiment), by)
-    return forecast_of(counts, window, draws=draws, rng=rng)
+    counts = counts_of(store, experiment, by, "a forecast")
+    if counts.exempt.all():
+        raise RgtoolError(f"{counts.label}: all groups are exempt from pruning, none collapses")
+    spectrum = eigen(None, counts, window=window)
+    return _forecast(choose_window(counts, window), spectrum, draws, rng)
 
 
 def collapse_level(log_kept: ArrayLike, log_retention: ArrayLike, start: float = 0.0) -> Floats:
@@ -215,9 +212,7 @@ def collapse_level(log_kept: ArrayLike, log_retention: ArrayLike, start: float =
     return np.asarray(start + np.where(logs <= 0, 0.0, out))
 
 
-def flow_levels(
-    kept: ArrayLike, log_strength: ArrayLike, log_rho: float, exempt: NDArray[np.bool_]
-) -> Floats:
+def flow_levels(kept: ArrayLike, log_strength: ArrayLike, log_rho: float, exempt: Bools) -> Floats:
     """Return how many levels a steady flow takes to bring each group down to one weight.
 
     Shares grow by strengths relative to one another and are renormalised, M_i(n+1) = M_i(n) s_i /
@@ -248,7 +243,7 @@ def flow_levels(
     out = np.where((now <= 1) & ~exempt, 0.0, np.inf)
     for step in range(int(np.log(max(network.max(), 1.0)) / -log_rho) + 1):
         target = np.maximum(network * np.exp(log_rho * (step + 1)) - fixed, 0.0)
-        following = np.where(target[..., None] > 1, _shared(target, now * strength, now), now)
+        following = np.where(target[..., None] > 1, _divided(target, now * strength, now), now)
         with np.errstate(divide="ignore", invalid="ignore"):
             part = np.log(now) / (np.log(now) - np.log(following))
         out = np.where((following <= 1) & np.isinf(out) & ~exempt, step + part, out)
@@ -256,7 +251,7 @@ def flow_levels(
     return out
 
 
-def _shared(target: Floats, wanted: Floats, most: Floats) -> Floats:
+def _divided(target: Floats, wanted: Floats, most: Floats) -> Floats:
     """Divide weights in proportion to `wanted`, no group getting more than `most`."""
     full = np.zeros(wanted.shape, bool)
     while True:
@@ -270,22 +265,13 @@ def _shared(target: Floats, wanted: Floats, most: Floats) -> Floats:
         full |= over
 
 
-def forecast_of(
-    counts: Counts,
-    window: tuple[int, int] | None = None,
-    *,
-    draws: int = 4000,
-    rng: np.random.Generator | int = 0,
+def _forecast(
+    chosen: Window, spectrum: Spectrum, draws: int, rng: np.random.Generator | int
 ) -> Forecast:
-    """Forecast from counts; parameters and errors are those of `forecast`."""
-    if counts.exempt.all():
-        raise RgtoolError(f"{counts.label}: all groups are exempt from pruning, none collapses")
-    chosen = choose_window(counts, window)
-    spectrum = spectrum_of(counts, window)
+    counts = chosen.counts
     (a, b), pruned = spectrum.window, ~counts.exempt
-    kept = counts.kept[chosen.runs].astype(np.float64)
-    log_start, log_end = (np.log(kept[:, n]).mean(axis=0) for n in (a, b))
-    network = np.log(kept[:, [a, b]].sum(axis=-1)).mean(axis=0)
+    log_start, log_end = (np.log(chosen.kept[:, n]).mean(axis=0) for n in (0, -1))
+    network = np.log(chosen.network[:, [0, -1]]).mean(axis=0)
     log_rho = float(network[1] - network[0]) / (b - a)
     end = float(collapse_level(network[0], log_rho, a))
     theta = np.log(spectrum.eigenvalue.value)
@@ -294,11 +280,11 @@ def forecast_of(
     ends, flow_ends = np.full((2, 2, len(level)), np.nan)
     if len(chosen.runs) > 1:
         drawn = spectrum.draws(draws, rng)
-        ends = _interval(collapse_level(log_start, drawn + log_rho, a))
+        ends = _seed_ends(collapse_level(log_start, drawn + log_rho, a))
         grown = np.minimum((b - a) * (drawn + log_rho), 0.0)  # no group gains weights
         reached = np.exp(log_start + grown)
-        flow_ends = _interval(b + flow_levels(reached, drawn, log_rho, counts.exempt))
-    seen = _observed(counts, chosen)
+        flow_ends = _seed_ends(b + flow_levels(reached, drawn, log_rho, counts.exempt))
+    seen = _observed(chosen)
     outlook = np.where(level >= end, "not in sight", "collapses")
     outlook = np.where(np.isfinite(seen), "collapsed", outlook)
     level = np.where(level >= end, np.nan, level)
@@ -332,31 +318,31 @@ def forecast_of(
         observed=seen[pruned],
         outlook=tuple(outlook[pruned].tolist()),
         end=end,
-        notes=tuple(_notes(counts, chosen, spectrum, level, outlook, steady - seen)),
+        notes=tuple(_forecast_notes(chosen, spectrum, level, outlook, steady - seen)),
     )
 
 
-def _interval(levels: Floats) -> Floats:
+def _seed_ends(levels: Floats) -> Floats:
     # Levels may be infinite, between which nothing can be interpolated.
     return np.asarray(np.quantile(levels, (0.025, 0.975), axis=0, method="inverted_cdf"))
 
 
-def _observed(counts: Counts, chosen: Window) -> Floats:
+def _observed(chosen: Window) -> Floats:
     """Return the level of the first record without a weight, mean over runs; NaN unless in all."""
+    counts = chosen.counts
     empty = (counts.kept[chosen.runs] == 0) & counts.recorded[chosen.runs][:, :, None]
     first = np.where(empty.any(axis=1), counts.levels[np.argmax(empty, axis=1)], np.nan)
     return np.asarray(first.mean(axis=0))
 
 
-def _notes(
-    counts: Counts,
+def _forecast_notes(
     chosen: Window,
     spectrum: Spectrum,
     level: Floats,
     outlook: NDArray[np.str_],
     late: Floats,
 ) -> list[str]:
-    notes = list(chosen.notes)
+    counts, notes = chosen.counts, list(chosen.notes)
     exempt = [name for name, flag in zip(counts.names, counts.exempt, strict=True) if flag]
     if exempt:
         notes.append(f"{', '.join(exempt)}: exempt from pruning, left out")

@@ -7,26 +7,31 @@ methods that compare seeds cover the population's value.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Floats
+from ..stats.level import t_quantile
 from ..stats.moderation import moderate, seed_variance, shrunk_correlation
+from .bootstrap import WEIGHTS
 
-Floats = NDArray[np.float64]
 Method = Literal["moderated", "hierarchical", "cluster", "block", "iid", "t", "paper"]
-Scope = Literal["population", "this run"]
+IntervalScope = Literal["population", "this run"]
 CONFIDENCE = 0.95
-BLOCK = 3.0  # mean length of a block of levels, in steps
 # Below, noise lies in the levels and not in the steps: neighbouring ratios share an error of
 # opposite sign, and their variance says little about that of their sum.
 LEVEL_NOISE = -0.25
-SEEDS: dict[str, int] = {"hierarchical": 3, "cluster": 2, "t": 2}  # that a method needs
-STEPS: dict[str, int] = {"iid": 3, "block": 3}  # resamples of one or two steps know no scatter
-SMALL = 2500  # weights below which the sampling of one step alone moves an eigenvalue by over 1 %
+LEAST_SEEDS: dict[str, int] = {"hierarchical": 3, "cluster": 2, "t": 2}  # that a method needs
+LEAST_STEPS: dict[str, int] = {
+    "iid": 3,
+    "block": 3,
+}  # resamples of one or two steps know no scatter
+FEW_WEIGHTS = (
+    2500  # weights below which the sampling of one step alone moves an eigenvalue by over 1 %
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +57,7 @@ class Interval:
     """
 
     method: Method
-    scope: Scope
+    scope: IntervalScope
     centre: Floats
     low: Floats
     high: Floats
@@ -113,29 +118,54 @@ def estimate(
     data = np.asarray(steps, np.float64)
     if data.ndim != 3 or 0 in data.shape:
         raise ValueError(f"steps of shape (seeds, steps, groups) are due, not {data.shape}")
-    for what, found, least in zip(("seeds", "steps"), data.shape, (SEEDS, STEPS), strict=False):
+    extra = None if sampling is None else np.asarray(sampling, np.float64)[None]
+    (found,) = estimate_all(
+        data[None], method, confidence=confidence, sampling=extra, draws=draws, rng=rng
+    )
+    return found
+
+
+def estimate_all(
+    steps: Floats,
+    method: Method = "moderated",
+    *,
+    confidence: float = CONFIDENCE,
+    sampling: Floats | None = None,
+    draws: int = 9999,
+    rng: np.random.Generator | int | None = 0,
+) -> list[Interval]:
+    """Estimate theta of many experiments, those of seeds and steps together; see `estimate`.
+
+    Parameters
+    ----------
+    steps : array, shape (E, S, T, G)
+        log lambda_i(n); groups that are NaN are so in all experiments.
+    sampling : array, shape (E, G), optional
+        As for `estimate`.
+    """
+    for what, found, least in zip(
+        ("seeds", "steps"), steps.shape[1:], (LEAST_SEEDS, LEAST_STEPS), strict=False
+    ):
         if found < least.get(method, 1):
             raise ValueError(f"method {method} needs {least[method]} {what}, not {found}")
-    if method == "paper":
-        return _paper(data)
+    if method == "moderated" and steps.shape[1] > 1:
+        return _moderated(steps, confidence, 0.0 if sampling is None else sampling)
     if method == "moderated":
-        extra = np.zeros(data.shape[2]) if sampling is None else np.asarray(sampling, np.float64)
-        return _moderated(data, confidence, extra) if len(data) > 1 else _one_run(data, confidence)
+        return [_one_run(one, confidence) for one in steps]
+    if method == "paper":
+        return [_paper_interval(one) for one in steps]
     if method == "t":
-        return _student(data, confidence)
-    return _bootstrap(data, method, confidence, draws, np.random.default_rng(rng))
+        return [_student(one, confidence) for one in steps]
+    return [_bootstrap(one, method, confidence, draws, np.random.default_rng(rng)) for one in steps]
 
 
-def t_quantile(df: float, confidence: float) -> float:
-    """Return the two-sided quantile of Student's t."""
-    from scipy.special import stdtrit  # a tenth of the import time of scipy.stats
-
-    return float(stdtrit(df, 0.5 + confidence / 2))
-
-
-def _moderated(data: Floats, confidence: float, sampling: Floats) -> Interval:
-    variance, df = moderated_variances(data, sampling)
-    return _t_interval("moderated", data.mean(axis=1), variance, float(df), confidence)
+def _moderated(steps: Floats, confidence: float, sampling: ArrayLike) -> list[Interval]:
+    variance, df = moderated_variances(steps, sampling)
+    quantile = {value: t_quantile(value, confidence) for value in set(df.tolist())}
+    return [
+        _t_interval("moderated", theta, v, d, quantile[d])
+        for theta, v, d in zip(steps.mean(axis=2), variance, df.tolist(), strict=True)
+    ]
 
 
 def moderated_variances(steps: ArrayLike, sampling: ArrayLike = 0.0) -> tuple[Floats, Floats]:
@@ -163,7 +193,9 @@ def moderated_variances(steps: ArrayLike, sampling: ArrayLike = 0.0) -> tuple[Fl
 
 def _student(data: Floats, confidence: float) -> Interval:
     theta = data.mean(axis=1)
-    return _t_interval("t", theta, _positive(seed_variance(theta)), len(data) - 1, confidence)
+    df = len(data) - 1
+    variance = _positive(seed_variance(theta))
+    return _t_interval("t", theta, variance, df, t_quantile(df, confidence))
 
 
 def _positive(variance: Floats) -> Floats:
@@ -172,10 +204,10 @@ def _positive(variance: Floats) -> Floats:
 
 
 def _t_interval(
-    method: Method, theta: Floats, variance: Floats, df: float, confidence: float
+    method: Method, theta: Floats, variance: Floats, df: float, quantile: float
 ) -> Interval:
     centre, seeds = theta.mean(axis=0), len(theta)
-    half = t_quantile(df, confidence) * np.sqrt(variance / seeds)
+    half = quantile * np.sqrt(variance / seeds)
     return Interval(method, "population", centre, centre - half, centre + half, variance, df, seeds)
 
 
@@ -192,21 +224,21 @@ def _one_run(data: Floats, confidence: float) -> Interval:
     )
 
 
-def _paper(data: Floats) -> Interval:
+def _paper_interval(data: Floats) -> Interval:
     ratios = np.exp(data)
-    mean = ratios.mean(axis=(0, 1))
-    spread = paper_spread(ratios)
+    mean, spread = paper_numbers(ratios)
     with np.errstate(invalid="ignore", divide="ignore"):
         low, high = np.log(np.maximum(mean - spread, 0)), np.log(mean + spread)
     nothing = np.full_like(mean, np.nan)
     return Interval("paper", "this run", np.log(mean), low, high, nothing, np.nan, len(data))
 
 
-def paper_spread(ratios: Floats) -> Floats:
-    """Return the standard deviation of eigenvalues (S, T, G) over levels, mean over seeds: (G,)."""
+def paper_numbers(ratios: Floats) -> tuple[Floats, Floats]:
+    """Return mean of eigenvalues (S, T, G), and sd over levels, mean over seeds: (G,) each."""
+    mean = ratios.mean(axis=(0, 1))
     if ratios.shape[1] < 2:
-        return np.full(ratios.shape[2], np.nan)
-    return np.asarray(ratios.std(axis=1, ddof=1).mean(axis=0))
+        return mean, np.full(ratios.shape[2], np.nan)
+    return mean, np.asarray(ratios.std(axis=1, ddof=1).mean(axis=0))
 
 
 def detrended(data: ArrayLike) -> Floats:
@@ -266,14 +298,14 @@ def sampling_variance(kept: ArrayLike, exempt: ArrayLike) -> Floats:
     Returns
     -------
     array, shape (..., G)
-        0 for groups that keep `SMALL` weights or more, and for exempt ones.
+        0 for groups that keep `FEW_WEIGHTS` weights or more, and for exempt ones.
     """
     counts = np.asarray(kept, np.float64)
     steps = counts.shape[-2] - 1
     mean, network = counts.mean(axis=-3), counts.sum(axis=-1).mean(axis=-2)
     lost = np.clip(1 - network[..., 1:] / network[..., :-1], 0, 1 - 1e-9)
     per_step = (lost / (1 - lost))[..., None] / np.maximum(mean[..., :-1, :], 1)
-    small = (mean[..., -1, :] < SMALL) & ~np.asarray(exempt, np.bool_)
+    small = (mean[..., -1, :] < FEW_WEIGHTS) & ~np.asarray(exempt, np.bool_)
     return np.where(small, per_step.sum(axis=-2) / steps**2, 0.0)
 
 
@@ -288,68 +320,19 @@ def _autocorrelation_of_residuals(length: int) -> float:
     return float(-hat.sum() / (length - 2))
 
 
-# Bootstraps: every resample is a weight for each run and step, so that all of them are one product.
-
-
 def _bootstrap(
     data: Floats, method: Method, confidence: float, draws: int, rng: np.random.Generator
 ) -> Interval:
     seeds, length, groups = data.shape
-    weights = _WEIGHTS[method](rng, draws, seeds, length)
+    weights = WEIGHTS[method](rng, draws, seeds, length)
     means = weights.reshape(draws, -1) @ data.reshape(-1, groups)
     tail = (1 - confidence) / 2
     low, high, *inner = np.quantile(means, [tail, 1 - tail, 0.05, 0.95], axis=0)
     centre = data.mean(axis=(0, 1))
     nothing = np.full_like(centre, np.nan)
-    scope: Scope = "population" if method in ("hierarchical", "cluster") else "this run"
+    scope: IntervalScope = "population" if method in ("hierarchical", "cluster") else "this run"
     ends = (inner[0], inner[1])
     return Interval(method, scope, centre, low, high, nothing, np.nan, seeds, ends)
-
-
-def _iid(rng: np.random.Generator, draws: int, seeds: int, length: int) -> Floats:
-    size = seeds * length
-    return rng.multinomial(size, np.full(size, 1 / size), draws).astype(np.float64) / size
-
-
-def _cluster(rng: np.random.Generator, draws: int, seeds: int, length: int) -> Floats:
-    runs = rng.multinomial(seeds, np.full(seeds, 1 / seeds), draws) / seeds
-    return np.asarray(np.repeat(runs[:, :, None], length, axis=2) / length)
-
-
-def _block(rng: np.random.Generator, draws: int, seeds: int, length: int) -> Floats:
-    """Stationary blocks (Politis & Romano 1994) in every run by itself."""
-    return _blocks(rng, draws * seeds, length).reshape(draws, seeds, length) / seeds
-
-
-def _hierarchical(rng: np.random.Generator, draws: int, seeds: int, length: int) -> Floats:
-    """Seeds with replacement; in each of them stationary blocks, the same for all groups."""
-    chosen = rng.integers(seeds, size=(draws, seeds))
-    within = _blocks(rng, draws * seeds, length).reshape(draws, seeds, length)
-    weights = np.zeros((draws, seeds, length))
-    np.add.at(weights, (np.arange(draws)[:, None], chosen), within)
-    return np.asarray(weights / seeds)
-
-
-def _blocks(rng: np.random.Generator, rows: int, length: int) -> Floats:
-    """Weights of the steps in stationary bootstrap samples of one run: shape (rows, T)."""
-    index = np.empty((rows, length), np.int64)
-    index[:, 0] = rng.integers(length, size=rows)
-    fresh = rng.random((rows, length)) < 1 / BLOCK
-    starts = rng.integers(length, size=(rows, length))
-    for step in range(1, length):
-        following = (index[:, step - 1] + 1) % length
-        index[:, step] = np.where(fresh[:, step], starts[:, step], following)
-    flat = np.arange(rows)[:, None] * length + index
-    counts = np.bincount(flat.ravel(), minlength=rows * length).reshape(rows, length)
-    return np.asarray(counts / length)
-
-
-_WEIGHTS: dict[str, Callable[[np.random.Generator, int, int, int], Floats]] = {
-    "hierarchical": _hierarchical,
-    "cluster": _cluster,
-    "block": _block,
-    "iid": _iid,
-}
 
 
 def parametric_draws(

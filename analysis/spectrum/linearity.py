@@ -10,14 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import AT_ONCE, Floats, Integers
+from ..stats.level import ALPHA, holm, t_quantile
 from ..stats.moderation import moderate, seed_variance
-from .intervals import detrended, t_quantile
-from .verdicts import ALPHA, holm
-
-Floats = NDArray[np.float64]
-_CHUNK = 4_000_000  # numbers drawn at once, 32 MB
+from .intervals import detrended
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +152,7 @@ def change_point(
     # known, the scatter of a few steps would call a change in up to 70 % of steady flows.
     variance = squares / free + extra
     generator, larger = np.random.default_rng(rng), 0
-    chunk = max(1, _CHUNK // mean.size)
+    chunk = max(1, AT_ONCE // mean.size)
     for first in range(0, draws, chunk):
         size = min(chunk, draws - first)
         noise = np.sqrt(variance / seeds) * generator.standard_normal((size, length, groups))
@@ -180,7 +178,7 @@ def _of_centred(variance: Floats) -> Floats:
     return np.asarray(variance * (1 - 2 / groups) + variance.mean(axis=-1, keepdims=True) / groups)
 
 
-def _cusum(white: Floats) -> tuple[NDArray[np.int64], Floats]:
+def _cusum(white: Floats) -> tuple[Integers, Floats]:
     """Return place and size of the largest squared CUSUM of (R, T, G)."""
     length = white.shape[1]
     sums = np.cumsum(white - white.mean(axis=1, keepdims=True), axis=1)[:, :-1]

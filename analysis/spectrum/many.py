@@ -12,27 +12,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError
+from ...store import Store
 from ...store.counts import Counts
-from .. import flow
-from ..nulls.excess import excess
+from ..arrays import Floats
+from ..named import Named, Stored, StoreLike, look_up, open_store, unsuited
+from ..nulls.beside import Null, missing_null, set_beside
 from ..nulls.initial import INITIALISERS
 from ..nulls.untrained import null_groups
 from ..result import Column, Result, columns_like, frame
 from ..window import Window, choose_window
-from .intervals import Interval, estimate, moderated_variances, sampling_variance, t_quantile
+from .estimates import estimates
 from .result import Spectrum
 from .verdicts import check_margin, judge
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ...store import Store
-
-Floats = NDArray[np.float64]
-_CHUNK = 250  # experiments in memory at once
+_BATCH = 250  # experiments in memory at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +88,8 @@ class Spectra(Result):
 
 
 def spectra(
-    store: Store,
-    experiments: Sequence[str] | None = None,
+    store: StoreLike = None,
+    experiments: Sequence[Named] | None = None,
     *,
     by: str = "block",
     window: tuple[int, int] | None = None,
@@ -101,10 +99,10 @@ def spectra(
 
     Parameters
     ----------
-    store : Store
+    store : Store or path, optional
         Where the records are. Compacted ones are read quickly.
     experiments : sequence of str, optional
-        Names as `eigen` takes them; by default all experiments.
+        Names of experiments, see `named.look_up`; by default all of the store.
     by : str
         `layer`, `block` or `stage`.
     window : (a, b), optional
@@ -118,99 +116,84 @@ def spectra(
         An experiment, the grouping or the margin is not to be had.
     """
     check_margin(margin)
-    names = None if experiments is None else [store.find_experiment(name) for name in experiments]
+    store = open_store(store)
+    names = None if experiments is None else [_id(store, name) for name in experiments]
     problems: dict[str, str] = {}
     parts: list[dict[str, Any]] = []
     done = 0
-    for batch in _batches(store.counts_of(names, by, chunk=_CHUNK), window, problems):
+    for batch in _gathered(store.counts_of(names, by, chunk=_BATCH), window, problems):
         parts.append(_columns(batch, margin))
         done += len(batch)
-    return Spectra(by, done, problems, _joined(parts))
+    return Spectra(by, done, problems, _one_frame(parts))
 
 
-@dataclass(frozen=True, eq=False)
-class _Member:
-    """An experiment and the runs and levels that its spectrum is computed from."""
-
-    counts: Counts
-    window: Window
-
-    @property
-    def kept(self) -> Floats:
-        """Counts over the window, shape (S, T + 1, G)."""
-        levels = slice(self.window.start, self.window.end + 1)
-        return self.counts.kept[self.window.runs, levels].astype(np.float64)
-
-    @property
-    def alike(self) -> tuple[Any, ...]:
-        """What members of one batch have in common."""
-        counts, window = self.counts, self.window
-        recipe = counts.recipe
-        nulls = (recipe.init, recipe.fan, recipe.pruner, recipe.scope)
-        # Stored scales differ from run to run.
-        own = "" if recipe.init in INITIALISERS else counts.experiment_id
-        shape = (len(window.runs), window.end - window.start)
-        return (*shape, counts.names, counts.layers, counts.exempt_layers, *nulls, own)
+def _id(store: Store, name: Named) -> str:
+    found = look_up(store, name)
+    if not isinstance(found, Stored) or found.run_id is not None:
+        raise unsuited(found, "many spectra at once are those of experiments of the store")
+    return found.experiment_id
 
 
-def _batches(
+def _batch_key(window: Window) -> tuple[Any, ...]:
+    """Return what experiments of one batch have in common."""
+    counts = window.counts
+    recipe = counts.recipe
+    nulls = (recipe.init, recipe.fan, recipe.pruner, recipe.scope)
+    # Stored scales differ from run to run.
+    own = "" if recipe.init in INITIALISERS else counts.experiment_id
+    shape = (len(window.runs), window.steps)
+    return (*shape, counts.names, counts.layers, counts.exempt_layers, *nulls, own)
+
+
+def _gathered(
     found: Iterable[tuple[str, Counts | RgtoolError]],
     window: tuple[int, int] | None,
     problems: dict[str, str],
-) -> Iterator[list[_Member]]:
+) -> Iterator[list[Window]]:
     """Gather what can be computed together; why an experiment has no spectrum goes to problems."""
-    waiting: dict[tuple[Any, ...], list[_Member]] = {}
+    waiting: dict[tuple[Any, ...], list[Window]] = {}
     for name, counts in found:
         try:
             if isinstance(counts, RgtoolError):
                 raise counts
-            member = _Member(counts, choose_window(counts, window))
+            chosen = choose_window(counts, window)
         except RgtoolError as error:
             problems[name] = str(error)
             continue
-        batch = waiting.setdefault(member.alike, [])
-        batch.append(member)
-        if len(batch) == _CHUNK:
-            yield waiting.pop(member.alike)
+        key = _batch_key(chosen)
+        batch = waiting.setdefault(key, [])
+        batch.append(chosen)
+        if len(batch) == _BATCH:
+            yield waiting.pop(key)
     yield from waiting.values()
 
 
-def _columns(batch: list[_Member], margin: float | None) -> dict[str, Any]:
+def _columns(batch: list[Window], margin: float | None) -> dict[str, Any]:
     """Compute the spectra of a batch: columns of length experiments x groups."""
     first = batch[0].counts
-    exempt = first.exempt
-    kept = np.stack([member.kept for member in batch])
-    steps = kept.shape[-2] - 1
-    logs = np.where(exempt, np.nan, flow.log_eigenvalues(kept))
-    network = kept.sum(axis=-1)
-    scale = (steps / np.log(network[..., 0] / network[..., -1]))[..., None, None]
-    sampling = sampling_variance(kept, exempt)
-    theta = _estimates(logs, sampling)
-    exponent = _estimates(logs * scale, sampling * (scale**2).mean(axis=(1, 2)))
-    y = flow.window_exponents(kept, 0, steps)
-    null_theta, null_y = _null(batch, network[..., [0, -1]], steps)
-    beyond = [excess(np.where(exempt, np.nan, a), b) for a, b in zip(y, null_y, strict=True)]
-    judged = [judge(one, exempt, margin) for one in theta]
-    centre = flow.window_log_eigenvalues(kept, 0, steps).mean(axis=1)
-    groups = len(first.names)
+    exempt, groups = first.exempt, len(first.names)
+    found = estimates(np.stack([window.kept for window in batch]), exempt)
+    nulls = _initial_nulls(batch, found.y)
+    judged = [judge(one, exempt, margin) for one in found.intervals]
+    null_exponent = np.array([one.exponent for one in nulls])
     columns: dict[str, Any] = {
-        name: np.repeat(values, groups) for name, values in _about(batch).items()
+        name: np.repeat(values, groups) for name, values in _identity(batch).items()
     }
     return columns | {
         "name": np.tile(np.array(first.names), len(batch)),
         "total": np.tile(first.total, len(batch)),
         "exempt": np.tile(exempt, len(batch)),
-        "eigenvalue": np.exp(centre).ravel(),
-        "low": np.exp([one.low for one in theta]).ravel(),
-        "high": np.exp([one.high for one in theta]).ravel(),
-        "exponent": y.mean(axis=1).ravel(),
-        "exponent_low": np.ravel([one.low for one in exponent]),
-        "exponent_high": np.ravel([one.high for one in exponent]),
-        "null_eigenvalue": np.exp(null_theta.mean(axis=1)).ravel(),
-        "null_exponent": null_y.mean(axis=1).ravel(),
-        "excess": (y - null_y).mean(axis=1).ravel(),
-        "excess_low": np.ravel([one for _, one, _ in beyond]),
-        "excess_high": np.ravel([one for _, _, one in beyond]),
+        "eigenvalue": found.eigenvalue.ravel(),
+        "low": np.exp([one.low for one in found.intervals]).ravel(),
+        "high": np.exp([one.high for one in found.intervals]).ravel(),
+        "exponent": found.exponent.ravel(),
+        "exponent_low": found.exponent_low.ravel(),
+        "exponent_high": found.exponent_high.ravel(),
+        "null_eigenvalue": np.ravel([one.eigenvalue for one in nulls]),
+        "null_exponent": null_exponent.ravel(),
+        "excess": (found.exponent - null_exponent).ravel(),
+        "excess_low": np.ravel([one.excess.low for one in nulls]),
+        "excess_high": np.ravel([one.excess.high for one in nulls]),
         "p": np.ravel([one.p for one in judged]),
         "verdict": np.ravel([one.verdict for one in judged]),
         "strong": np.ravel([one.strong for one in judged]),
@@ -218,52 +201,40 @@ def _columns(batch: list[_Member], margin: float | None) -> dict[str, Any]:
     }
 
 
-def _about(batch: list[_Member]) -> dict[str, Any]:
+def _identity(batch: list[Window]) -> dict[str, Any]:
     """Return what the rows of an experiment repeat."""
     return {
-        "experiment_id": np.array([member.counts.experiment_id for member in batch]),
-        "architecture": np.array([member.counts.recipe.architecture for member in batch]),
-        "task": np.array([member.counts.recipe.task for member in batch]),
-        "seeds": np.array([len(member.window.runs) for member in batch]),
-        "first_level": np.array([member.window.start for member in batch]),
-        "last_level": np.array([member.window.end for member in batch]),
+        "experiment_id": np.array([window.counts.experiment_id for window in batch]),
+        "architecture": np.array([window.counts.recipe.architecture for window in batch]),
+        "task": np.array([window.counts.recipe.task for window in batch]),
+        "seeds": np.array([len(window.runs) for window in batch]),
+        "first_level": np.array([window.start for window in batch]),
+        "last_level": np.array([window.end for window in batch]),
     }
 
 
-def _estimates(steps: Floats, sampling: Floats) -> list[Interval]:
-    """Do what `intervals.estimate` does by default, for many experiments: steps (E, S, T, G)."""
-    seeds = steps.shape[1]
-    if seeds == 1:
-        return [estimate(one) for one in steps]
-    variance, df = moderated_variances(steps, sampling)
-    centre = steps.mean(axis=(1, 2))
-    quantiles = {value: t_quantile(value, 0.95) for value in set(df.tolist())}
-    half = np.array([quantiles[value] for value in df.tolist()])[:, None]
-    half = half * np.sqrt(variance / seeds)
-    return [
-        Interval("moderated", "population", c, c - h, c + h, v, float(d), seeds)
-        for c, h, v, d in zip(centre, half, variance, df, strict=True)
-    ]
-
-
-def _null(batch: list[_Member], network: Floats, steps: int) -> tuple[Floats, Floats]:
-    """Return theta and exponent of N1 in every run: (E, S, G); NaN where it is not to be had."""
-    counts = batch[0].counts
-    scales = [counts.scales[i] for i in batch[0].window.runs] if counts.scales else []
-    alone = counts.recipe.init not in INITIALISERS  # a batch of one, with scales of its own
+def _initial_nulls(batch: list[Window], y: Floats) -> list[Null]:
+    """Set N1 beside the exponents (E, S, G) of a batch; NaN where it is not to be had."""
+    first = batch[0]
+    network = np.stack([window.network[:, [0, -1]] for window in batch])
+    alone = first.counts.recipe.init not in INITIALISERS  # a batch of one, with scales of its own
     try:
-        ends, _ = null_groups(counts, network[0] if alone else network, scales)
+        kept = network[0] if alone else network
+        expected, _ = null_groups(first.counts, kept, first.scales)
     except RgtoolError:
-        if len(batch) > 1:  # one of them may be what has no null
-            apart = [_null([one], network[i : i + 1], steps) for i, one in enumerate(batch)]
-            return np.concatenate([a for a, _ in apart]), np.concatenate([b for _, b in apart])
-        nothing = np.full((*network.shape[:2], len(counts.names)), np.nan)
-        return nothing, nothing
-    ends = ends.reshape(*network.shape, len(counts.names))
-    return flow.window_log_eigenvalues(ends, 0, 1) / steps, flow.window_exponents(ends, 0, 1)
+        if len(batch) == 1:
+            return [missing_null(first)]
+        # One of them may be what has no null.
+        return [
+            null
+            for i in range(len(batch))
+            for null in _initial_nulls(batch[i : i + 1], y[i : i + 1])
+        ]
+    expected = expected.reshape(*network.shape, -1)
+    return [set_beside("initial", *one) for one in zip(expected, y, batch, strict=True)]
 
 
-def _joined(parts: list[dict[str, Any]]) -> pl.DataFrame:
+def _one_frame(parts: list[dict[str, Any]]) -> pl.DataFrame:
     import polars as pl
 
     if not parts:

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...schemas.blocks import GROUPINGS
-from ...schemas.errors import RgtoolError, UsageError, did_you_mean
-from ...store.counts import Counts
+from ...schemas.errors import RgtoolError
 from .. import flow
+from ..named import Named, StoreLike, counts_of
 from ..window import choose_window
-
-if TYPE_CHECKING:
-    from ...store import Store
 
 # Published spectra have no seeds. One run's log eigenvalue scatters by about .008 between seeds (an
 # assumption), and rounding to two decimals adds .01 / sqrt 12 = .0029.
-PUBLISHED_SD = math.hypot(0.008, 0.0029)
+ONE_SEED = 0.008**2  # variance of the mean of one seed, where nothing tells how far seeds lie apart
+PRINTED = ONE_SEED + 0.0029**2  # variance of a printed log eigenvalue
+PUBLISHED_SD = math.sqrt(PRINTED)
 
 
 @dataclass(frozen=True)
-class Noise:
+class SpectrumNoise:
     """Standard deviations of log lambda.
 
     Attributes
@@ -45,7 +42,7 @@ class Noise:
     notes: tuple[str, ...] = ()
 
 
-def noise_of(log_eigenvalues: ArrayLike) -> tuple[float, float]:
+def split_noise(log_eigenvalues: ArrayLike) -> tuple[float, float]:
     """Split the scatter of log eigenvalues into seeds and steps.
 
     Parameters
@@ -71,8 +68,15 @@ def noise_of(log_eigenvalues: ArrayLike) -> tuple[float, float]:
     return math.sqrt(max(between, 0.0)), math.sqrt(within)
 
 
-def measured_noise(store: Store, experiment: str, by: str = "block") -> Noise:
-    """Measure the noise of an experiment in a store.
+def measured_noise(store: StoreLike, experiment: Named, by: str = "block") -> SpectrumNoise:
+    """Measure the noise of an experiment.
+
+    Parameters
+    ----------
+    store, experiment
+        As for `named.look_up`.
+    by : str
+        `layer`, `block` or `stage`.
 
     Raises
     ------
@@ -81,15 +85,9 @@ def measured_noise(store: Store, experiment: str, by: str = "block") -> Noise:
     RgtoolError
         There are fewer than two seeds, or than three steps after level 1.
     """
-    if by not in GROUPINGS:
-        raise UsageError(f"grouping '{by}' is unknown: {did_you_mean(by, GROUPINGS)}")
-    return noise_of_counts(store.counts(store.find_experiment(experiment), by))
-
-
-def noise_of_counts(counts: Counts) -> Noise:
-    """Measure the noise of counts; errors are those of `measured_noise`."""
+    counts = counts_of(store, experiment, by, "a measurement of noise")
     window = choose_window(counts)
-    steps, seeds = window.end - window.start, len(window.runs)
+    steps, seeds = window.steps, len(window.runs)
     if seeds < 2 or steps < 3:
         raise RgtoolError(
             f"{counts.label} ({counts.experiment_id}) has {seeds} "
@@ -103,12 +101,11 @@ def noise_of_counts(counts: Counts) -> Noise:
             f"{counts.label} by {counts.by} is one group, whose eigenvalue is 1 whatever happens: "
             "its noise takes a finer grouping (--by)"
         )
-    kept = counts.kept[window.runs, window.start : window.end + 1]
-    logs = flow.log_eigenvalues(kept)[..., ~counts.exempt]
-    seed_sd, step_sd = noise_of(logs)
+    logs = flow.log_eigenvalues(window.kept)[..., window.open]
+    seed_sd, step_sd = split_noise(logs)
     clipped = " (the steps explain all of the scatter between seeds)" if seed_sd == 0 else ""
     note = (
         f"noise of {counts.label} ({counts.experiment_id}) by {counts.by}, {seeds} seeds, levels "
         f"{window.start}:{window.end}: a few seeds measure it roughly{clipped}"
     )
-    return Noise(seed_sd, step_sd, logs.shape[-1], (note, *window.notes))
+    return SpectrumNoise(seed_sd, step_sd, logs.shape[-1], (note, *window.notes))

@@ -7,19 +7,19 @@ from numpy.typing import NDArray
 
 from ...store.counts import Counts
 from .. import flow
+from ..arrays import Bools, Floats
+from ..stats.level import ALPHA
 from ..stats.moderation import moderate, seed_variance
 from ..window import Window
-from .intervals import SMALL, Interval
+from .intervals import FEW_WEIGHTS, Interval
 from .linearity import Linearity, change_point, odd_first_step
-from .verdicts import ALPHA, Judgement
+from .verdicts import Judgement
 
-Floats = NDArray[np.float64]
 ODD = 3.0  # z of a first step that is unlike the later ones
 EIGENFUNCTION = 0.05  # the paper's criterion: standard deviation over levels below 5 % (App. B)
 
 
 def notes_of(
-    counts: Counts,
     chosen: Window,
     pruned: Floats,
     found: Interval,
@@ -30,10 +30,8 @@ def notes_of(
 
     Parameters
     ----------
-    counts : Counts
-        The experiment.
     chosen : Window
-        Levels and runs.
+        The experiment, its levels and runs.
     pruned : array, shape (S, T, G)
         Log eigenvalues of the steps, NaN for exempt groups.
     found : Interval
@@ -43,20 +41,21 @@ def notes_of(
     linear : Linearity or None
         The test of constant growth.
     """
+    counts = chosen.counts
     return [
-        *_few(counts, chosen, found),
+        *_few(chosen, found),
         *_groups(counts),
-        *_copies(counts, chosen),
+        *_copies(chosen),
         *_alike(counts, pruned, found),
-        *_small(counts, chosen, found),
+        *_small(chosen, found),
         *_scatter(counts, pruned, found),
-        *_both(counts, judgement),
-        *_growth(counts, chosen, pruned, judgement, linear),
+        *_twice_certain(counts, judgement),
+        *_growth(chosen, pruned, judgement, linear),
     ]
 
 
-def _few(counts: Counts, chosen: Window, found: Interval) -> list[str]:
-    notes, steps = [], chosen.end - chosen.start
+def _few(chosen: Window, found: Interval) -> list[str]:
+    notes, steps = [], chosen.steps
     if len(chosen.runs) == 1 and steps < 3 and found.method == "moderated":
         notes.append(
             f"no interval: it takes two seeds, or one run of at least 3 steps, and this one seed "
@@ -103,15 +102,14 @@ def _groups(counts: Counts) -> list[str]:
     return notes
 
 
-def _copies(counts: Counts, chosen: Window) -> list[str]:
+def _copies(chosen: Window) -> list[str]:
     """Name the first two runs that have the same counts."""
-    kept = counts.kept[chosen.runs, chosen.start : chosen.end + 1]
-    first: dict[bytes, int] = {}
-    for run, own in zip(chosen.runs, kept, strict=True):
-        other = first.setdefault(own.tobytes(), int(run))
+    first: dict[bytes, str] = {}
+    for run, own in zip(chosen.run_ids, chosen.kept, strict=True):
+        other = first.setdefault(own.tobytes(), run)
         if other != run:
             return [
-                f"runs {counts.runs[other]} and {counts.runs[run]} have the same counts: if they "
+                f"runs {other} and {run} have the same counts: if they "
                 "are one run read twice, the intervals over seeds are too narrow"
             ]
     return []
@@ -122,7 +120,7 @@ def _alike(counts: Counts, pruned: Floats, found: Interval) -> list[str]:
     if found.seeds < 2 or found.method not in ("moderated", "t") or (~counts.exempt).sum() < 2:
         return []
     alike = seed_variance(pruned.mean(axis=1)) == 0
-    names = _named(counts, alike)
+    names = _some_names(counts, alike)
     if not names:
         return []
     known = (
@@ -133,16 +131,16 @@ def _alike(counts: Counts, pruned: Floats, found: Interval) -> list[str]:
     return [f"{names}: all seeds are alike (are they copies of one run?): {known}"]
 
 
-def _small(counts: Counts, chosen: Window, found: Interval) -> list[str]:
-    last = counts.kept[chosen.runs, chosen.end].mean(axis=0)
-    names = _named(counts, (last < SMALL) & ~counts.exempt)
+def _small(chosen: Window, found: Interval) -> list[str]:
+    last = chosen.kept[:, -1].mean(axis=0)
+    names = _some_names(chosen.counts, (last < FEW_WEIGHTS) & chosen.open)
     if not names:
         return []
     seeds = found.method == "moderated" and found.seeds > 1
     added = "; that is added to the least variance that intervals have" if seeds else ""
     return [
-        f"{names}: fewer than {SMALL} weights at level {chosen.end}, so one step's eigenvalue "
-        f"moves by over 1 % by chance alone{added}"
+        f"{names}: fewer than {FEW_WEIGHTS} weights at level {chosen.end}, so one step's "
+        f"eigenvalue moves by over 1 % by chance alone{added}"
     ]
 
 
@@ -159,7 +157,7 @@ def _scatter(counts: Counts, pruned: Floats, found: Interval) -> list[str]:
         return []
     with np.errstate(invalid="ignore"):
         wild = fdtrc(found.seeds - 1, df, variances / prior) < 0.01
-    names = _named(counts, wild & ~counts.exempt)
+    names = _some_names(counts, wild & ~counts.exempt)
     if not names:
         return []
     return [
@@ -168,7 +166,7 @@ def _scatter(counts: Counts, pruned: Floats, found: Interval) -> list[str]:
     ]
 
 
-def _both(counts: Counts, judgement: Judgement) -> list[str]:
+def _twice_certain(counts: Counts, judgement: Judgement) -> list[str]:
     both = [
         name
         for name, verdict, within in zip(
@@ -185,7 +183,6 @@ def _both(counts: Counts, judgement: Judgement) -> list[str]:
 
 
 def _growth(
-    counts: Counts,
     chosen: Window,
     pruned: Floats,
     judgement: Judgement,
@@ -194,8 +191,8 @@ def _growth(
     if linear is None:
         return []
     notes = []
-    active = ~counts.exempt
-    names = [name for name, flag in zip(counts.names, active, strict=True) if flag]
+    active = chosen.open
+    names = [name for name, flag in zip(chosen.counts.names, active, strict=True) if flag]
     if linear.rejected:
         bent = [name for name, p in zip(names, linear.p, strict=True) if p < ALPHA]
         notes.append(
@@ -212,7 +209,7 @@ def _growth(
             f"{', '.join(wide)}: standard deviation over levels of 5 % or more, no eigenfunction "
             "by the paper's own criterion (App. B)"
         )
-    return notes + _first_step(counts, chosen, active, names) + _change(counts, chosen, active)
+    return notes + _odd_first_step(chosen, names) + _change(chosen)
 
 
 def _marginally(names: list[str], verdict: NDArray[np.str_], linear: Linearity) -> list[str]:
@@ -226,13 +223,12 @@ def _marginally(names: list[str], verdict: NDArray[np.str_], linear: Linearity) 
     ]
 
 
-def _first_step(
-    counts: Counts, chosen: Window, active: NDArray[np.bool_], names: list[str]
-) -> list[str]:
-    runs, start = chosen.runs, chosen.start
-    if start > 1 or not counts.recorded[runs, 0].all() or chosen.end < 3:
+def _odd_first_step(chosen: Window, names: list[str]) -> list[str]:
+    counts, start = chosen.counts, chosen.start
+    if start > 1 or not counts.recorded[chosen.runs, 0].all() or chosen.end < 3:
         return []
-    steps = np.diff(_clr(counts.kept[runs, : chosen.end + 1][..., active]), axis=1)
+    kept = chosen.between(0, chosen.end).kept[..., chosen.open]
+    steps = np.diff(_clr(kept), axis=1)
     z = odd_first_step(steps[:, 0], steps[:, 1:])
     odd = [name for name, value in zip(names, z, strict=True) if abs(value) > ODD]
     if not odd:
@@ -244,8 +240,8 @@ def _first_step(
     ]
 
 
-def _change(counts: Counts, chosen: Window, active: NDArray[np.bool_]) -> list[str]:
-    kept = counts.kept[chosen.runs, chosen.start : chosen.end + 1][..., active].astype(np.float64)
+def _change(chosen: Window) -> list[str]:
+    kept = chosen.kept[..., chosen.open]
     if kept.shape[1] < 6:
         return []
     lost = np.clip(1 - flow.retention(kept).mean(axis=0), 0, 1 - 1e-9)
@@ -263,6 +259,6 @@ def _clr(kept: NDArray[np.generic]) -> Floats:
     return flow.clr(flow.shares(kept))
 
 
-def _named(counts: Counts, flags: NDArray[np.bool_]) -> str:
+def _some_names(counts: Counts, flags: Bools) -> str:
     names = [name for name, flag in zip(counts.names, flags, strict=True) if flag]
     return ", ".join(names[:6]) + (" ..." if len(names) > 6 else "")

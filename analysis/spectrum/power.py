@@ -5,23 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import UsageError
+from ..arrays import AT_ONCE, Bools, Floats
+from ..named import Named, StoreLike
 from ..result import Column, Result
-from ..stats.moderation import Floats, moderate, trigamma_inverse
-from .noise import Noise, measured_noise
-
-if TYPE_CHECKING:
-    from ...store import Store
+from ..stats.moderation import moderate, trigamma_inverse
+from .noise import SpectrumNoise, measured_noise
 
 SEEDS = (2, 3, 4, 5, 6, 8, 10)
 LEVELS = (6, 8, 12, 16, 20)
 SEED_SD, STEP_SD = 0.006, 0.0144
-_CHUNK = 4_000_000  # numbers drawn at once, 32 MB
 _QUANTILES = (np.arange(200) + 0.5) / 200
 
 
@@ -124,8 +121,8 @@ def power(
     alpha: float = 0.05,
     power: float = 0.8,
     holm: bool = False,
-    store: Store | None = None,
-    like: str | None = None,
+    store: StoreLike = None,
+    like: Named = None,
     by: str = "block",
     simulations: int = 4000,
     rng: np.random.Generator | int = 0,
@@ -175,7 +172,7 @@ def power(
     between = noise.seed_sd if seed_sd is None else seed_sd
     within = noise.step_sd if step_sd is None else step_sd
     number_of = noise.groups if groups is None else groups
-    _check(eigenvalue, between, within, number_of, alpha, power, simulations)
+    _check_values(eigenvalue, between, within, number_of, alpha, power, simulations)
     _check_designs(seeds, levels)
     draw = np.random.default_rng(rng)
     analytic, simulated = np.empty((2, len(seeds), len(levels)))
@@ -202,7 +199,7 @@ def power(
         analytic=analytic,
         simulated=simulated,
         simulations=simulations,
-        notes=(*noise.notes, *_notes(simulations, holm)),
+        notes=(*noise.notes, *_power_notes(simulations, holm)),
     )
     return replace(found, notes=(_smallest(found), *found.notes))
 
@@ -278,7 +275,7 @@ def simulated_power(
         Source of randomness, or its seed.
     """
     generator = np.random.default_rng(rng)
-    chunk = max(1, _CHUNK // (seeds * groups))
+    chunk = max(1, AT_ONCE // (seeds * groups))
     found = 0
     for first in range(0, simulations, chunk):
         draws = generator.standard_normal((min(chunk, simulations - first), seeds, groups))
@@ -287,7 +284,7 @@ def simulated_power(
     return found / simulations
 
 
-def _detected(draws: Floats, alpha: float, holm: bool) -> NDArray[np.bool_]:
+def _detected(draws: Floats, alpha: float, holm: bool) -> Bools:
     """Tell in which of the experiments (N, S, G) the first group is found different from 0."""
     from scipy.special import stdtr
 
@@ -303,15 +300,13 @@ def _detected(draws: Floats, alpha: float, holm: bool) -> NDArray[np.bool_]:
     return np.asarray((p[:, :1] > p).sum(axis=-1) < rejected)
 
 
-def _noise(store: Store | None, like: str | None, by: str) -> Noise:
+def _noise(store: StoreLike, like: Named, by: str) -> SpectrumNoise:
     if like is None:
-        return Noise(SEED_SD, STEP_SD, 9)
-    if store is None:
-        raise UsageError(f"like '{like}' needs the store that holds it: give store")
+        return SpectrumNoise(SEED_SD, STEP_SD, 9)
     return measured_noise(store, like, by)
 
 
-def _check(
+def _check_values(
     eigenvalue: float,
     seed_sd: float,
     step_sd: float,
@@ -365,7 +360,7 @@ def _smallest(found: Power) -> str:
     )
 
 
-def _notes(simulations: int, holm: bool) -> tuple[str, ...]:
+def _power_notes(simulations: int, holm: bool) -> tuple[str, ...]:
     notes = [
         f"cells: analytic/simulated ({simulations} experiments, error up to "
         f"{0.5 / math.sqrt(simulations):.3f}); at two seeds trust the simulation",

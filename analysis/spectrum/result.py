@@ -6,18 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import UsageError
+from ..arrays import Bools, Floats, Integers
 from ..nulls.initial import Weighting
 from ..result import Column, Result, ends
 from ..values import Estimate
 from . import intervals
-from .intervals import Interval, Method, Scope
+from .intervals import Interval, IntervalScope, Method
 from .linearity import Linearity
 from .verdicts import Judgement, Verdict
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +109,8 @@ class Spectrum(Result):
     window: tuple[int, int]
     runs: tuple[str, ...]
     names: tuple[str, ...]
-    total: NDArray[np.int64]
-    exempt: NDArray[np.bool_]
+    total: Integers
+    exempt: Bools
     theta: Floats
     boot: Estimate[Floats] | None
     paper: PaperSpread
@@ -216,7 +214,7 @@ class Spectrum(Result):
         return self.interval.method
 
     @property
-    def scope(self) -> Scope:
+    def scope(self) -> IntervalScope:
         """What the intervals cover: the `population` of seeds, or `this run`."""
         return self.interval.scope
 

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...schemas.errors import UsageError
+from ..arrays import Bools, Floats
+from ..stats.level import ALPHA, holm
 from .intervals import Interval
 
 Verdict = Literal["relevant", "irrelevant", "marginal", "indeterminate", "exempt"]
 Rule = Literal["tost", "paper"]
-ALPHA = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +37,9 @@ class Judgement:
     """
 
     verdict: tuple[Verdict, ...]
-    strong: NDArray[np.bool_]
-    within: NDArray[np.bool_]
-    p: NDArray[np.float64]
+    strong: Bools
+    within: Bools
+    p: Floats
     margin: float
 
 
@@ -92,38 +93,18 @@ def judge(interval: Interval, exempt: ArrayLike, margin: float | None = None) ->
     certain = interval.method != "paper"  # a spread certifies nothing
     within = certain & ~left & (inner_low > -width) & (inner_high < width)
     verdict = tuple(
-        "exempt" if e else _name(float(a), float(b), bool(w))
+        "exempt" if e else _verdict_of(float(a), float(b), bool(w))
         for e, a, b, w in zip(left, low, high, within, strict=True)
     )
     return Judgement(verdict, (low > width) | (high < -width), within, p, width)
 
 
-def _name(low: float, high: float, within: bool) -> Verdict:
+def _verdict_of(low: float, high: float, within: bool) -> Verdict:
     if low > 0:
         return "relevant"
     if high < 0:
         return "irrelevant"
     return "marginal" if within else "indeterminate"
-
-
-def holm(p: ArrayLike) -> NDArray[np.float64]:
-    """Adjust p-values for their number (Holm 1979); NaN takes no part.
-
-    The tests hold it to `statsmodels.stats.multitest`, which takes milliseconds a call and two
-    seconds to import.
-
-    Examples
-    --------
-    >>> holm([0.01, 0.04, 0.03]).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    values = np.asarray(p, np.float64)
-    taking = np.flatnonzero(np.isfinite(values))
-    order = taking[np.argsort(values[taking], kind="stable")]
-    adjusted = np.full(values.shape, np.nan)
-    stepped = np.maximum.accumulate(values[order] * np.arange(len(order), 0, -1))
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted
 
 
 def judge_as_paper(mean: ArrayLike, spread: ArrayLike, exempt: ArrayLike) -> Judgement:
@@ -141,14 +122,14 @@ def judge_as_paper(mean: ArrayLike, spread: ArrayLike, exempt: ArrayLike) -> Jud
     """
     left = np.asarray(exempt, np.bool_)
     verdict: tuple[Verdict, ...] = tuple(
-        "exempt" if e else _paper(float(m), float(s))
+        "exempt" if e else _paper_verdict(float(m), float(s))
         for m, s, e in zip(np.asarray(mean), np.asarray(spread), left, strict=True)
     )
     nothing = np.zeros(len(left), np.bool_)
     return Judgement(verdict, nothing, nothing, np.full(len(left), np.nan), np.nan)
 
 
-def _paper(mean: float, spread: float) -> Verdict:
+def _paper_verdict(mean: float, spread: float) -> Verdict:
     if not np.isfinite(spread):
         return "indeterminate"
     if abs(mean - 1) <= spread + 1e-12:  # printed 1.01 +- .01 lies on the edge, not beyond

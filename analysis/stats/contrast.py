@@ -10,16 +10,16 @@ variances of the data in every draw the test would reject a true hypothesis too 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from .moderation import moderate, shrunk_correlation
+from ..arrays import AT_ONCE, Floats
+from .moderation import Moderated, moderate, shrunk_correlation
 
-Floats = NDArray[np.float64]
 DRAWS = 9999
-_CHUNK = 4_000_000  # numbers drawn at once, 32 MB
 FLOOR = 1e-6  # of the mean variance: a group whose seeds agree by chance has a logarithm then
 
 
@@ -118,38 +118,80 @@ def contrast(
         There are fewer than two groups, no degree of freedom, or all seeds are alike.
     """
     mean, noise = np.asarray(centre, np.float64), np.asarray(rows, np.float64)
-    df = len(noise)
-    if mean.size < 2 or df < 1:
-        raise ValueError(f"a contrast needs two groups and two seeds, not {mean.size} and {df + 1}")
-    s2 = (noise**2).mean(axis=0)
-    if not s2.mean() > 0:
+    if mean.size < 2 or len(noise) < 1:
+        raise ValueError(
+            f"a contrast needs two groups and two seeds, not {mean.size} and {len(noise) + 1}"
+        )
+    if not noise.any():
         raise ValueError("all seeds are alike: there is no variance to compare with")
-    moderated = moderate(np.maximum(s2, FLOOR * s2.mean()), df)
-    q = float((mean**2 / (factor * moderated.variance)).sum())
-    drawn = null_draws(moderated.variance, shrunk_correlation(noise), df, rng, draws)
+    found = statistic(mean, noise, factor)
+    drawn = null_draws(noise, found.variance, rng, draws)
+    q = float(found.q)
+    return Contrast(mean, found.error, float(found.df), q, share_above(q, drawn))
+
+
+class Statistic(NamedTuple):
+    """The statistic of contrasts, and what it is made of; leading axes are contrasts.
+
+    Attributes
+    ----------
+    variance : array, shape (..., K)
+        Moderated variance of a seed's centred values.
+    error : array, shape (..., K)
+        Standard error of a centre.
+    df : array, shape (...,)
+        Degrees of freedom of centre / error.
+    q : array, shape (...,)
+        Q.
+    """
+
+    variance: Floats
+    error: Floats
+    df: Floats
+    q: Floats
+
+
+def statistic(centre: Floats, rows: Floats, factor: ArrayLike) -> Statistic:
+    """Compute the statistic of contrasts that have equally many rows.
+
+    Parameters
+    ----------
+    centre : array, shape (..., K)
+        Centred means, or differences of them.
+    rows : array, shape (..., D, K)
+        As for `contrast`; not all 0.
+    factor : float or array, shape (...,)
+        Variance of a centre in units of that of one seed.
+    """
+    found = moderated_rows(rows)
+    square = np.asarray(factor, np.float64)[..., None] * found.variance
+    return Statistic(found.variance, np.sqrt(square), found.df, (centre**2 / square).sum(axis=-1))
+
+
+def moderated_rows(rows: Floats) -> Moderated:
+    """Moderate the variances of rows of mean 0, shape (..., D, K), over their K groups."""
+    *_, df, groups = rows.shape
+    s2 = (rows**2).mean(axis=-2)
+    floor = np.maximum(FLOOR * s2.mean(axis=-1, keepdims=True), 1e-300)
+    found = moderate(np.maximum(s2, floor), df)
     # Centred values have K - 1 dimensions: that many groups can lend degrees of freedom.
-    return Contrast(
-        centre=mean,
-        error=np.sqrt(factor * moderated.variance),
-        df=min(float(moderated.df), (mean.size - 1) * df),
-        q=q,
-        p=float((1 + (drawn >= q).sum()) / (draws + 1)),
-    )
+    return replace(found, df=np.minimum(found.df, (groups - 1) * df))
 
 
-def null_draws(
-    variance: Floats, correlation: Floats, df: int, rng: np.random.Generator, draws: int
-) -> Floats:
+def share_above(q: float, drawn: Floats) -> float:
+    """Return the share of draws that are at least q, the data counted among the draws."""
+    return float((1 + (drawn >= q).sum()) / (len(drawn) + 1))
+
+
+def null_draws(rows: Floats, variance: Floats, rng: np.random.Generator, draws: int) -> Floats:
     """Draw the statistic where all centres are zero; `factor` cancels from it.
 
     Parameters
     ----------
+    rows : array, shape (D, K)
+        As for `contrast`; they give the correlation of the groups.
     variance : array, shape (K,)
         Moderated variances of a seed.
-    correlation : array, shape (K, K)
-        Shrunk correlation of the groups.
-    df : int
-        Degrees of freedom of the variances.
     rng : numpy.random.Generator
         Randomness.
     draws : int
@@ -159,11 +201,12 @@ def null_draws(
     -------
     array, shape (draws,)
     """
+    df = len(rows)
     # The symmetric root exists where the matrix is singular (two groups), and unlike eigenvectors
     # it is continuous: the last bit of the data cannot change all draws.
-    values, vectors = np.linalg.eigh(correlation)
+    values, vectors = np.linalg.eigh(shrunk_correlation(rows))
     root = np.sqrt(variance)[:, None] * (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    chunk = max(1, _CHUNK // ((df + 1) * variance.size))
+    chunk = max(1, AT_ONCE // ((df + 1) * variance.size))
     parts = []
     for first in range(0, draws, chunk):
         size = (min(chunk, draws - first), df + 1, variance.size)

@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from ..arrays import Floats
+
 _TINY = 1e-300  # stands for a variance of exactly 0, whose logarithm does not exist
 _ROUNDING = 1e-13  # of a mean log eigenvalue; one weight in a million million moves it by more
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from ..arrays import Floats, Integers
+
 # Points (B, E) and the positions (B,) of their problems to values (B,).
-Objective = Callable[[Floats, NDArray[np.int64]], Floats]
+Objective = Callable[[Floats, Integers], Floats]
 
 
 def minimise(
@@ -58,7 +58,7 @@ def minimise(
     return corners[rows, best], values[rows, best]
 
 
-def _step(objective: Objective, corners: Floats, values: Floats, active: NDArray[np.int64]) -> None:
+def _step(objective: Objective, corners: Floats, values: Floats, active: Integers) -> None:
     """Move the worst corner of every active simplex, or draw all towards the best."""
     worst, centre = corners[active, -1], corners[active, :-1].mean(axis=1)
     reflected = 2 * centre - worst

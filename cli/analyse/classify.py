@@ -57,25 +57,21 @@ def classify(
         return _against(names, grouping, store, seed)
 
     from ...analysis.classes.classify import classify as compute
-    from ...analysis.classes.classify import classify_published
-    from ...store import Store
+    from ...store import Store, published_names
 
-    if published:
-        found = classify_published(draws=draws, rng=seed, by=by)
-    else:
-        opened = Store(store)
-        with show_draws() as follow:
-            found = compute(
-                opened,
-                names,
-                by=by,
-                grouping=grouping,
-                weighting=cast("Weighting", weighting),
-                draws=draws,
-                rng=seed,
-                follow=follow,
-            )
-        warn_of(opened.problems)
+    opened = Store(store)
+    with show_draws() as follow:
+        found = compute(
+            opened,
+            published_names() if published else names,
+            by=by,
+            grouping=grouping,
+            weighting=cast("Weighting", weighting),
+            draws=draws,
+            rng=seed,
+            follow=follow,
+        )
+    warn_of(opened.problems)
     draw_figure(plot, found.plot)
     return table_of(found.pair_table if pairs else found)
 

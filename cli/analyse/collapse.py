@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ...schemas.errors import UsageError
 from ..options import StoreOption
 from ..output import Table, output_options, table_of, warn_of
 from .figure import check_figure, draw_figure
-
-if TYPE_CHECKING:
-    from ...analysis.curves.family import Family
 
 
 @output_options
@@ -52,28 +48,20 @@ def collapse(
     Example: rgtool collapse resnet8w4/digits resnet8w8/digits --plot collapse.png
     """
     check_figure(plot)
-    from ...analysis.collapse.estimate import collapse_of
-
-    family = _family(experiments, chance, store)
-    found = collapse_of(family, over=over, above=above, noise=noise, draws=draws, rng=seed)
-    draw_figure(plot, found.plot)
-    return table_of(found)
-
-
-def _family(names: list[str], chance: float | None, store: Path | None) -> Family:
-    from ...analysis.curves.family import family_of, family_of_table
-    from ...analysis.curves.table import is_table
-
-    tables = [name for name in names if is_table(name)]
-    if tables and len(names) > 1:
-        raise UsageError(f"{tables[0]} stands beside others: a file holds all sizes, give it alone")
-    if tables:
-        return family_of_table(tables[0], chance=chance)
-    if chance is not None:
-        raise UsageError("--chance goes with a file: of an experiment the classes are known")
+    from ...analysis.collapse.estimate import collapse as compute
     from ...store import Store
 
     opened = Store(store)
-    family = family_of(opened, names)
+    found = compute(
+        opened,
+        experiments,
+        chance=chance,
+        over=over,
+        above=above,
+        noise=noise,
+        draws=draws,
+        rng=seed,
+    )
     warn_of(opened.problems)
-    return family
+    draw_figure(plot, found.plot)
+    return table_of(found)

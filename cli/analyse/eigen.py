@@ -9,13 +9,14 @@ import typer
 from ...schemas.errors import RgtoolError, UsageError
 from ..options import StoreOption, WindowOption, read_window
 from ..output import Table, output_options, table_of, warn_of
-from ..published import is_published, spectrum_of
+from ..published import printed_table
 
 if TYPE_CHECKING:
     from ...analysis.nulls.initial import Weighting
     from ...analysis.spectrum.intervals import Method
+    from ...analysis.spectrum.result import Spectrum
     from ...analysis.spectrum.verdicts import Rule
-    from ...store import Store
+    from ...store import PublishedSpectrum, Store
 
 _DEFAULTS = ("moderated", "count", "tost")  # method, weighting, rule
 
@@ -56,11 +57,6 @@ def eigen(
 
     Example: rgtool eigen resnet20/cifar10 --by stage
     """
-    if experiment and is_published(experiment):
-        if all_ or nulls or margin or (method, weighting, rule) != _DEFAULTS:
-            raise UsageError(f"{experiment} is shown as it was printed: give --by alone with it")
-        return spectrum_of(experiment, by, window)
-
     from ...store import Store
 
     opened, levels = Store(store), read_window(window)
@@ -75,11 +71,11 @@ def eigen(
     else:
         from ...analysis.spectrum.eigen import eigen as compute
 
-        table = table_of(
+        table = _spectrum_table(
             compute(
                 opened,
                 experiment,
-                by=by or "block",
+                by=by,
                 window=levels,
                 method=cast("Method", method),
                 weighting=cast("Weighting", weighting),
@@ -123,3 +119,12 @@ def _all(store: Store, by: str, window: tuple[int, int] | None, margin: float | 
             + (f" (and {more} more)" if more else "")
         )
     return table_of(found, exit_code=3 if found.problems else 0)
+
+
+def _spectrum_table(spectrum: Spectrum | PublishedSpectrum) -> Table:
+    """Return a spectrum as a table, one of the literature as it was printed."""
+    from ...store import PublishedSpectrum
+
+    if isinstance(spectrum, PublishedSpectrum):
+        return printed_table(spectrum)
+    return table_of(spectrum)

@@ -116,10 +116,10 @@ def _shared(
     margin: float | None,
     plot: Path | None,
 ) -> Table:
-    from ...analysis.gamma.shared import MARGIN, shared_gamma
+    from ...analysis.gamma.shared import RATIO_MARGIN, shared_gamma
 
     found = shared_gamma(
-        store, experiments, chance=chance, plateau=plateau, margin=margin or MARGIN
+        store, experiments, chance=chance, plateau=plateau, margin=margin or RATIO_MARGIN
     )
     warn_of(store.problems)
     draw_figure(plot, found.plot)

@@ -13,8 +13,8 @@ from ..output import Table, output_options, table_of, warn_of
 from .figure import check_figure, draw_figure
 
 if TYPE_CHECKING:
-    from ...analysis.elastic.maps import Kind
-    from ...analysis.elastic.scores import Score
+    from ...analysis.elastic.maps import MapKind
+    from ...analysis.elastic.scores import ScoreName
 
 
 @output_options
@@ -67,8 +67,8 @@ def match(
     if top < 0:
         raise UsageError(f"--top {top}: give a number of rows, or 0 for all")
     choices: dict[str, Any] = {
-        "maps": cast("Kind", maps),
-        "score": cast("Score", score),
+        "maps": cast("MapKind", maps),
+        "score": cast("ScoreName", score),
         "margin": margin,
         "level": level,
         "window": read_window(window),

@@ -33,6 +33,7 @@ def plot(
 
     Example: rgtool plot resnet20/cifar10 --kind spectrum --to spectrum.pdf
     """
+    from ...analysis.named import counts_of, look_up
     from ...analysis.plots.figures import FIGURES
     from ...analysis.plots.figures import plot as draw
     from ...schemas.blocks import coarsest
@@ -44,9 +45,9 @@ def plot(
     if alone and kind is None:
         raise UsageError(f"--to {to} names one file: say which figure with --kind")
     opened = Store(store)
-    names = list(dict.fromkeys(opened.find_experiment(name) for name in experiments))
-    grouping = by or coarsest(opened.counts(names[0], "layer").layers)
-    counts = [opened.counts(name, grouping) for name in names]
+    found = list(dict.fromkeys(look_up(opened, name) for name in experiments))
+    grouping = by or coarsest(counts_of(opened, found[0], "layer", "a figure").layers)
+    counts = [counts_of(opened, one, grouping, "a figure") for one in found]
     warn_of(opened.problems)
     stem = re.sub(r"[^A-Za-z0-9]+", "-", "-".join(dict.fromkeys(c.label for c in counts)))
     rows, failures = [], []

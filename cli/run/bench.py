@@ -35,7 +35,7 @@ def bench(
 
     Example: rgtool bench resnet20 cifar10
     """
-    from ...runner.bench import bench as measure
+    from ...runner.bench import measure
     from ...runner.plan import plan
 
     if not seconds > 0:
@@ -46,7 +46,7 @@ def bench(
         recipe,
         seeds=read_seeds(seeds),
         levels=levels,
-        data_folder=data,
+        data=data,
         device=device,
         workers=workers,
         compile=compile,

@@ -52,7 +52,7 @@ def _list() -> Table:
 
 def _show(name: str, model: str) -> Table:
     from ...schemas.blocks import architecture
-    from ...schemas.errors import did_you_mean
+    from ...schemas.errors import choose
     from ...schemas.published_recipes import PUBLISHED
     from ...schemas.recipe import Recipe
 
@@ -61,8 +61,7 @@ def _show(name: str, model: str) -> Table:
         from ...runner.recipes import read_recipe
 
         name, changes = read_recipe(Path(name))
-    if name not in PUBLISHED:
-        raise UsageError(f"recipe '{name}' is unknown: {did_you_mean(name, PUBLISHED)}")
+    choose("recipe", name, PUBLISHED)
     network = architecture(model)
     fields = {"prunable": network.prunable, "exempt": network.exempt} | PUBLISHED[name](network)
     fields |= changes

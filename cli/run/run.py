@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ...schemas.blocks import coarsest
+from ...schemas.errors import UsageError
 from ...schemas.words import counted
 from ..options import DataOption, StoreOption, read_duration, read_fields, read_seeds
 from ..output import Table, duration, output_options, say, size
@@ -49,7 +49,7 @@ def run(
         typer.Option("--set", help="Any field: lr=0.05. Repeatable.", metavar="FIELD=VALUE"),
     ] = None,
     init: Annotated[
-        Path | None, typer.Option(help="Pretrained weights: .safetensors or of torch.save.")
+        str | None, typer.Option(help="Weights: .safetensors, of torch.save, or an initialiser.")
     ] = None,
     precision: Annotated[str | None, typer.Option(help="float32, tf32, bf16 or fp16.")] = None,
     compile: Annotated[
@@ -94,6 +94,9 @@ def run(
         "train_size": train_size,
         "precision": precision,
     }
+    fields = read_fields(set_ or (), options)
+    if init is not None and "init" in fields:
+        raise UsageError(f"--init {init} and --set init={fields['init']} together: choose one")
     made = plan(
         model,
         task,
@@ -101,17 +104,16 @@ def run(
         seeds=read_seeds(seeds),
         levels=levels,
         store=store,
-        data_folder=data,
+        data=data,
         device=device,
         workers=workers,
         threads=threads,
         replicas=replicas,
         compile=compile,
         keep=tuple(part.strip() for part in keep.split(",") if part.strip()),
-        init_file=init,
         time_budget=read_duration(time_budget),
         width=width,
-        **read_fields(set_ or (), options),
+        **{"init": init, **fields},
     )
     for note in made.notes:
         say(note)

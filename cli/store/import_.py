@@ -88,7 +88,7 @@ def _progress(found: Survey) -> Iterator[Callable[[FoundRun, int], None] | None]
 
 
 def _dry_run(found: Survey) -> Table:
-    from ..store.importers.found import escaped
+    from ...store.importers.found import escaped
 
     _say_skipped(found.skipped)
     rows = [

@@ -11,9 +11,10 @@ import typer
 from ...schemas.errors import RgtoolError
 from ..options import StoreOption
 from ..output import Table, output_options, sparkline, warn_of
-from ..published import is_published, spectrum_of
+from ..published import curve_table, printed_table
 
 if TYPE_CHECKING:
+    from ...analysis.named import Stored
     from ...store import Store
 
 Rows = list[tuple[str, Any]]
@@ -28,33 +29,28 @@ def show(
 
     For an experiment: its runs together, and the matching density, the sparsest level whose
     accuracy is within one seed standard deviation of the dense network's. published:NAME shows a
-    spectrum of the literature with its source; rgtool ls --published lists them.
+    spectrum or a curve of the literature with its source; rgtool ls --published lists them.
 
     Example: rgtool show resnet20/cifar10
     """
-    if is_published(name):
-        return spectrum_of(name)
-
-    from ...store import Store
+    from ...analysis.named import Stored, look_up, unsuited
+    from ...store import PublishedCurve, PublishedSpectrum, Store
 
     opened = Store(store)
-    kind, identity = _find(opened, name)
-    table = _show_run(opened, identity) if kind == "run" else _show_experiment(opened, identity)
+    found = look_up(opened, name)
+    if isinstance(found, PublishedSpectrum):
+        return printed_table(found)
+    if isinstance(found, PublishedCurve):
+        return curve_table(found)
+    if not isinstance(found, Stored):
+        raise unsuited(found, "a store shows experiments and runs")
+    table = _show_experiment(opened, found.name) if found.run_id is None else _show_run(found)
     warn_of(opened.problems)
     return table
 
 
-def _find(opened: Store, name: str) -> tuple[str, str]:
-    """Resolve a name: an experiment where it names one, else a run."""
-    try:
-        return "experiment", opened.find_experiment(name)
-    except RgtoolError:
-        if "-" not in name:
-            raise
-        return "run", opened.find_run(name)
-
-
-def _show_run(opened: Store, run_id: str) -> Table:
+def _show_run(found: Stored) -> Table:
+    opened, run_id = found.store, found.name
     description = opened.description(run_id)
     values = {
         f.name: getattr(description, f.name)
@@ -88,7 +84,7 @@ def _show_experiment(opened: Store, experiment: str) -> Table:
     rows += [(f"recipe.{k}", _text(v)) for k, v in info.distinction.items()]
     notes: tuple[str, ...] = ()
     try:
-        matching = matching_density(opened.counts(experiment, "layer"))
+        matching = matching_density(opened, experiment)
     except RgtoolError as error:
         notes = (f"no matching density: {error}",)
     else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ...schemas.errors import StoreError, UsageError, did_you_mean
+from ...schemas.errors import StoreError, UsageError, choose
 from ...schemas.published_recipes import PUBLISHED
 from . import bert_tickets, contrastive, cv_lth, openlth, safetensors_masks, tables, torch_prune
 from .found import Found, FoundRun, Skipped, contained
@@ -144,11 +144,10 @@ def choices(
     UsageError
         An unknown recipe or kind of weights, or no block map.
     """
-    if recipe is not None and recipe not in PUBLISHED:
-        raise UsageError(f"recipe '{recipe}' is unknown: {did_you_mean(recipe, PUBLISHED)}")
+    if recipe is not None:
+        choose("recipe", recipe, PUBLISHED)
     for what in keep:
-        if what not in KEEP:
-            raise UsageError(f"keep '{what}' is unknown: {did_you_mean(what, KEEP)}")
+        choose("keep", what, KEEP)
     for option, value in (("name", name), ("task", task), ("architecture", architecture)):
         if value is not None and (not value.strip() or not value.isprintable()):
             raise UsageError(f"{option} '{value}' is no name: give a word")
@@ -160,8 +159,7 @@ def _chosen(format: str | None) -> dict[str, Callable[[Tree], Found]]:
     if format is None:
         return FORMATS
     format = ALIASES.get(format, format)
-    if format not in FORMATS:
-        raise UsageError(f"format '{format}' is unknown: {did_you_mean(format, FORMATS)}")
+    choose("format", format, FORMATS)
     return {format: FORMATS[format]}
 
 

@@ -18,7 +18,7 @@ from .randomness import generator
 from .training import Arrays, Trainer, state_arrays
 
 
-class Equipment:
+class ReplicaParts:
     """Made when it is first used, since it takes memory: a finished run needs none of it.
 
     Parameters

@@ -1,0 +1,206 @@
+"""The one look-up: from a name to what it means, for every function that takes a name.
+
+A name is a prefix of an experiment's or a run's id, a label such as `resnet20/cifar10`,
+`published:NAME` of the literature, or a CSV or Parquet file of errors. What was found before, such
+as `Counts`, stands for itself wherever a name does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from ..schemas.blocks import GROUPINGS
+from ..schemas.errors import UsageError, choose
+from ..store import Store
+from ..store.counts import Counts
+from ..store.literature import PREFIX, PublishedCurve, PublishedSpectrum, find_published
+
+_TABLES = (".csv", ".parquet")
+
+StoreLike = Store | str | Path | None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An experiment of a store, or one run of it.
+
+    Attributes
+    ----------
+    store : Store
+        Where it is.
+    experiment_id : str
+        The experiment.
+    run_id : str or None
+        The run, where the name was that of a run.
+    """
+
+    store: Store
+    experiment_id: str
+    run_id: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The id, of the run where it is one."""
+        return self.run_id or self.experiment_id
+
+    @property
+    def kind(self) -> str:
+        """What it is, in words."""
+        return "an experiment of the store" if self.run_id is None else "a run of the store"
+
+    def counts(self, by: str = "block") -> Counts:
+        """Read its counts in one grouping.
+
+        Raises
+        ------
+        UsageError
+            There is no such grouping, or the architecture has none.
+        StoreError
+            There are no records, or runs do not agree on their layers.
+        """
+        counts = self.store.counts(self.experiment_id, by)
+        if self.run_id is None:
+            return counts
+        return counts.select([counts.runs.index(self.run_id)])
+
+
+@dataclass(frozen=True)
+class ErrorTable:
+    """A file with columns of densities and errors."""
+
+    path: Path
+    kind: ClassVar[str] = "a table of errors"
+
+    @property
+    def name(self) -> str:
+        """The path as it was given."""
+        return str(self.path)
+
+
+Meaning = Stored | Counts | PublishedSpectrum | PublishedCurve | ErrorTable
+Named = str | Meaning | None
+
+# Where what is not in the store can be taken to.
+_TAKEN = {
+    PublishedSpectrum: "rgtool show, classify, predict and match take",
+    PublishedCurve: "rgtool show and gamma take",
+    ErrorTable: "rgtool gamma and collapse take",
+}
+
+
+def open_store(store: StoreLike = None) -> Store:
+    """Return the store, or the one in a folder; None is the default one.
+
+    Raises
+    ------
+    StoreError
+        The path is a file.
+    """
+    return store if isinstance(store, Store) else Store(store)
+
+
+def look_up(store: StoreLike, name: Named = None) -> Meaning:
+    """Look up what a name means.
+
+    Parameters
+    ----------
+    store : Store or path, optional
+        Where experiments are; by default `RGTOOL_STORE`, or `rgstore` in the working directory.
+    name : str, optional
+        A unique prefix of the id of an experiment or a run, a label such as `resnet20/cifar10`
+        where it is unique, `published:NAME`, or a CSV or Parquet file. Left out: the one
+        experiment of the store. What was found already is returned as it is.
+
+    Raises
+    ------
+    UsageError
+        None or several fit; the message lists the candidates.
+    StoreError
+        The store holds no runs.
+    """
+    if not (name is None or isinstance(name, str)):
+        return name
+    if name is not None and is_published(name):
+        return find_published(name)
+    if name is not None and is_table(name):
+        return ErrorTable(Path(name))
+    opened = open_store(store)
+    try:
+        return Stored(opened, opened.find_experiment(name))
+    except UsageError:
+        if name is None or "-" not in name:
+            raise
+        run_id = opened.find_run(name)
+    return Stored(opened, opened.description(run_id).experiment_id, run_id)
+
+
+def look_up_all(store: StoreLike, names: Sequence[Named]) -> list[Meaning]:
+    """Look up several names; none means every experiment of the store, by architecture and task.
+
+    Raises
+    ------
+    UsageError
+        A name cannot be had.
+    StoreError
+        The store holds no runs.
+    """
+    if names:
+        return [look_up(store, name) for name in names]
+    opened = open_store(store)
+    every: list[Meaning] = [Stored(opened, one.experiment_id) for one in opened.experiments()]
+    return every or [look_up(opened)]  # says that the store is empty
+
+
+def is_published(name: str) -> bool:
+    """Tell whether a name is one of the literature."""
+    return name.startswith(PREFIX)
+
+
+def is_table(name: str) -> bool:
+    """Tell whether a name is that of a CSV or Parquet file."""
+    return name.lower().endswith(_TABLES)
+
+
+def counts_of(store: StoreLike, name: Named, by: str, what: str) -> Counts:
+    """Return the counts that a name means.
+
+    Parameters
+    ----------
+    store, name
+        As for `look_up`.
+    by : str
+        `layer`, `block` or `stage`.
+    what : str
+        What needs counts, for the message: `a forecast`.
+
+    Raises
+    ------
+    UsageError
+        The name cannot be had, or means something without counts.
+    """
+    choose("grouping", by, GROUPINGS)
+    found = look_up(store, name)
+    if isinstance(found, Counts):
+        return found
+    if isinstance(found, Stored):
+        return found.counts(by)
+    raise unsuited(found, f"{what} needs the counts of an experiment or a run")
+
+
+def unsuited(found: Meaning, needs: str) -> UsageError:
+    """Return the error that says why what was found cannot serve.
+
+    Parameters
+    ----------
+    found : what `look_up` returns
+        What was found.
+    needs : str
+        What is needed, with its subject: `gamma needs an error curve`.
+    """
+    if isinstance(found, Counts):
+        return UsageError(f"{needs}: {found.experiment_id} is counts of weights")
+    taken = _TAKEN.get(type(found), "")
+    return UsageError(f"{needs}: {found.name} is {found.kind}{taken and f', which {taken}'}")

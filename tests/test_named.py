@@ -1,0 +1,128 @@
+"""One look-up for every verb: each kind of name, and why it cannot serve where it cannot."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from command import Cli
+from flows import write_experiment
+
+import rgtool
+from rgtool import RgtoolError, Store
+from rgtool.analysis.named import ErrorTable, Stored, counts_of, look_up, look_up_all
+from rgtool.schemas.errors import UsageError
+from rgtool.store import PublishedCurve, PublishedSpectrum
+
+SPECTRUM, CURVE = "published:resnet20-cifar10", "published:renda2020-resnet20-cifar10"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A store with two experiments, and the id of the first."""
+    folder = tmp_path_factory.mktemp("named")
+    first = write_experiment(folder / "s", architecture="resnet20w4")
+    write_experiment(folder / "s", seeds=2, architecture="resnet14w4")
+    pl.DataFrame(
+        {"density": 0.8 ** np.arange(12.0), "error": np.geomspace(0.1, 0.5, 12)}
+    ).write_csv(folder / "curve.csv")
+    return folder, first
+
+
+def test_every_kind_of_name_is_found(place: tuple[Path, str]) -> None:
+    folder, first = place
+    store = Store(folder / "s")
+    for name in (first, first[:6], "resnet20w4/digits"):
+        assert look_up(store, name) == Stored(store, first)
+    run = look_up(store, f"{first}-s1")
+    assert isinstance(run, Stored) and run.name == f"{first}-s1" and run.counts().seeds == (1,)
+    assert isinstance(look_up(store, SPECTRUM), PublishedSpectrum)
+    assert isinstance(look_up(store, CURVE), PublishedCurve)
+    assert look_up(store, "some/curve.csv") == ErrorTable(Path("some/curve.csv"))
+    counts = store.counts(first)
+    assert look_up(None, counts) is counts
+    assert {one.experiment_id for one in store.experiments()} == {
+        one.experiment_id for one in look_up_all(store, ()) if isinstance(one, Stored)
+    }
+
+
+def test_a_store_is_a_store_a_path_or_that_of_the_working_directory(
+    place: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, first = place
+    by_store = rgtool.eigen(Store(folder / "s"), first)
+    for path in (folder / "s", str(folder / "s")):
+        np.testing.assert_array_equal(
+            rgtool.eigen(path, first).eigenvalue.value, by_store.eigenvalue.value
+        )
+    monkeypatch.setenv("RGTOOL_STORE", str(folder / "s"))
+    np.testing.assert_array_equal(
+        rgtool.eigen(None, first).eigenvalue.value, by_store.eigenvalue.value
+    )
+
+
+def test_a_name_and_what_it_means_give_the_same(place: tuple[Path, str]) -> None:
+    folder, first = place
+    store = Store(folder / "s")
+    counts = store.counts(first)
+    assert rgtool.eigen(None, counts).summary() == rgtool.eigen(store, first).summary()
+    assert rgtool.forecast(None, counts).summary() == rgtool.forecast(store, first).summary()
+    assert rgtool.nulls_of(store, counts).summary() == rgtool.nulls_of(store, first).summary()
+    assert rgtool.matching_density(None, counts) == rgtool.matching_density(store, first)
+    alone = rgtool.eigen(store, f"{first}-s1")
+    assert alone.summary() == rgtool.eigen(None, counts.select([1])).summary()
+
+
+def test_a_run_stands_where_an_experiment_does(place: tuple[Path, str]) -> None:
+    folder, first = place
+    store, run = Store(folder / "s"), f"{first}-s1"
+    assert rgtool.gamma(store, run).name == run
+    assert rgtool.forecast(store, run).runs == (run,)
+    classes = rgtool.classify(store, [run, f"{first}-s2"], draws=5)
+    assert classes.experiments == (run, f"{first}-s2")
+    assert rgtool.match(store, run, "resnet14w4/digits", draws=5).source.name == run
+    with pytest.raises(RgtoolError, match="2 and 1 seeds|1 and 1 seeds"):
+        rgtool.compare(store, run, f"{first}-s2")
+
+
+NEEDS = [
+    (("eigen", CURVE), "a spectrum needs the counts .* a curve of error against density, which"),
+    (("eigen", "x.csv"), "a spectrum needs the counts .*: x.csv is a table of errors, which"),
+    (("eigen", SPECTRUM, "--nulls"), "null models needs the counts .* is a printed spectrum"),
+    (("forecast", SPECTRUM), "a forecast needs the counts"),
+    (("semigroup", SPECTRUM, CURVE), "a test of the semigroup needs the counts"),
+    (("power", "--like", SPECTRUM), "a measurement of noise needs the counts"),
+    (("gamma", SPECTRUM), "a critical exponent needs a curve of error against density"),
+    (("gamma", SPECTRUM, CURVE, "--shared"), "a shared exponent needs a curve"),
+    (("collapse", CURVE, SPECTRUM), "a collapse needs the counts"),
+    (("classify", CURVE, SPECTRUM), "spectra are compared of experiments, runs and published"),
+    (("classify", SPECTRUM, "--against", "published"), "set against the literature"),
+    (("compare", SPECTRUM, SPECTRUM), "a comparison needs seeds and masks"),
+    (("predict", CURVE, SPECTRUM), "spectra are compared of"),
+    (("match", CURVE, SPECTRUM), "a match needs the counts"),
+    (("show", "x.csv"), "a store shows experiments and runs: x.csv is a table of errors"),
+    (("plot", SPECTRUM), "a figure needs the counts"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), NEEDS, ids=lambda v: str(v)[:40])
+def test_what_cannot_serve_is_refused_in_words(
+    cli: Cli, arguments: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    done = cli(*arguments)
+    assert done.code == 2 and done.out == ""
+    assert len(done.err.splitlines()) == 1
+    assert re.search(words, done.err), done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_counts_are_refused_where_an_experiment_is_due(place: tuple[Path, str]) -> None:
+    folder, first = place
+    counts = Store(folder / "s").counts(first)
+    with pytest.raises(UsageError, match=f"{first} is counts of weights"):
+        rgtool.against_published(folder / "s", [counts])
+    with pytest.raises(UsageError, match="grouping 'blok' is unknown"):
+        counts_of(folder / "s", first, "blok", "a test")
