@@ -23,7 +23,8 @@ from rgtool.schemas.errors import StoreError, UsageError
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.tensors import write_tensors
 from rgtool.store import Store
-from rgtool.store.importers import imports, torch_prune
+from rgtool.store.importers import imports
+from rgtool.store.importers.formats import torch_prune
 from rgtool.store.importers.found import LevelData
 from rgtool.store.importers.recognise import read_blocks
 

@@ -9,7 +9,15 @@ from pathlib import Path
 
 from ...schemas.errors import StoreError, UsageError, choose
 from ...schemas.published_recipes import PUBLISHED
-from . import bert_tickets, contrastive, cv_lth, openlth, safetensors_masks, tables, torch_prune
+from .formats import (
+    bert_tickets,
+    contrastive,
+    cv_lth,
+    openlth,
+    safetensors_masks,
+    tables,
+    torch_prune,
+)
 from .found import Found, FoundRun, Skipped, contained
 from .ingest import ingest
 from .recognise import read_blocks

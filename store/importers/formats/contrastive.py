@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ...schemas.errors import RgtoolError
-from ...schemas.torch_files import read_torch
-from .found import Found, FoundLevel, FoundRun, LevelData, Skipped, contained
-from .names import place
-from .state import pruned_state, state_dict, unwrapped
-from .tree import Tree
+from ....schemas.errors import RgtoolError
+from ....schemas.torch_files import read_torch
+from ..found import Found, FoundLevel, FoundRun, LevelData, Skipped, contained
+from ..names import place
+from ..state import pruned_state, state_dict, unwrapped
+from ..tree import Tree
 
 MOCO, SIMCLR = "moco", "simclr"
 _EPOCHS = 10  # a level, in both

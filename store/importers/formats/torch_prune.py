@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from ...schemas.torch_files import read_torch
-from .found import Found, FoundLevel, FoundRun, LevelData, Skipped, contained
-from .manifest import read_manifest
-from .names import Numbered, copies, main_group, numbered, place, task_of
-from .state import pruned_state, state_dict
-from .tree import Tree
+from ....schemas.torch_files import read_torch
+from ..found import Found, FoundLevel, FoundRun, LevelData, Skipped, contained
+from ..manifest import read_manifest
+from ..names import Numbered, copies, main_group, numbered, place, task_of
+from ..state import pruned_state, state_dict
+from ..tree import Tree
 
 FORMAT = "torch_prune"
 SUFFIXES = (".pth.tar", ".pt", ".pth", ".tar", ".ckpt", ".bin", ".pt.gz", ".pth.gz")

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .found import (
+from ..found import (
     Found,
     FoundLevel,
     FoundRun,
@@ -24,9 +24,9 @@ from .found import (
     Unreadable,
     contained,
 )
-from .names import MAX_LEVEL
-from .safe import read_text
-from .tree import Tree
+from ..names import MAX_LEVEL
+from ..safe import read_text
+from ..tree import Tree
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq

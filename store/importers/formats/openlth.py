@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...schemas.stored import described, hold_no_object
-from ...schemas.torch_files import read_torch
-from .found import (
+from ....schemas.stored import described, hold_no_object
+from ....schemas.torch_files import read_torch
+from ..found import (
     Arrays,
     Found,
     FoundLevel,
@@ -29,9 +29,9 @@ from .found import (
     Unreadable,
     contained,
 )
-from .safe import read_text
-from .state import as_mask, layer_weights, named, state_dict, unwrapped
-from .tree import Tree
+from ..safe import read_text
+from ..state import as_mask, layer_weights, named, state_dict, unwrapped
+from ..tree import Tree
 
 FORMAT = "openlth"
 _LEVEL = re.compile(r"level_(\d{1,4})")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...schemas.errors import RecordError
-from ...schemas.tensors import read_tensors
-from .found import Found, LevelData, Refused, Unreadable
-from .state import as_mask, named, pruned_state, unwrapped
+from ....schemas.errors import RecordError
+from ....schemas.tensors import read_tensors
+from ..found import Found, LevelData, Refused, Unreadable
+from ..state import as_mask, named, pruned_state, unwrapped
+from ..tree import Tree
 from .torch_prune import find_numbered
-from .tree import Tree
 
 FORMAT = "safetensors"
 

@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...schemas.errors import RgtoolError
-from ...schemas.stored import described, hold_no_object
-from ...schemas.torch_files import read_torch
-from .found import Found, FoundLevel, FoundRun, LevelData, Refused, Skipped, Unreadable, contained
-from .names import place
-from .numbers import number
-from .state import as_mask, named, unwrapped
-from .tree import Tree
+from ....schemas.errors import RgtoolError
+from ....schemas.stored import described, hold_no_object
+from ....schemas.torch_files import read_torch
+from ..found import Found, FoundLevel, FoundRun, LevelData, Refused, Skipped, Unreadable, contained
+from ..names import place
+from ..numbers import number
+from ..state import as_mask, named, unwrapped
+from ..tree import Tree
 
 FORMAT = "bert_tickets"
 _FOLDER = re.compile(r"checkpoint-(\d{1,9})")

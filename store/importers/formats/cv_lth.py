@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...schemas.errors import RgtoolError
-from ...schemas.torch_files import read_torch
-from .found import (
+from ....schemas.errors import RgtoolError
+from ....schemas.torch_files import read_torch
+from ..found import (
     Arrays,
     Found,
     FoundLevel,
@@ -27,10 +27,10 @@ from .found import (
     Unreadable,
     contained,
 )
-from .names import Place, place, task_of
-from .numbers import number
-from .state import layer_weights, named, pruned_state, state_dict, unwrapped
-from .tree import Tree
+from ..names import Place, place, task_of
+from ..numbers import number
+from ..state import layer_weights, named, pruned_state, state_dict, unwrapped
+from ..tree import Tree
 
 FORMAT, IMAGENET, PRAC = "cv_lth", "cv_lth_imagenet", "prac"
 _CIFAR_FILE = re.compile(r"(\d{1,3})(checkpoint|model_SA_best)\.pth\.tar")

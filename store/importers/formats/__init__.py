@@ -1,0 +1,1 @@
+"""One module a format: how its runs are found and read."""
