@@ -25,7 +25,8 @@ from pathlib import Path
 
 from machine import machine
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+TESTS = Path(__file__).parents[1] / "tests"
+sys.path[:0] = [str(TESTS / one) for one in ("helpers", "importers/foreign", "importers/hostile")]
 
 from fuzz_files import FAULTS, Case, Trials  # noqa: E402
 

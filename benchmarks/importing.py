@@ -3,9 +3,9 @@
     python benchmarks/importing.py                     500 levels of ResNet-20 in OpenLTH's layout
     python benchmarks/importing.py --memory            a few states of ResNet-50 in CV_LTH's
 
-Weights are random: `tests/foreign*.py` write the files as the programs did. The rival does what one
-does by hand: `torch.load` of mask and model, counts and sums of magnitudes by layer; it checks and
-writes nothing. Files are read once beforehand, so both find them in the page cache.
+Weights are random: `tests/importers/foreign/` writes the files as the programs did. The rival does
+what one does by hand: `torch.load` of mask and model, counts and sums of magnitudes by layer; it
+checks and writes nothing. Files are read once beforehand, so both find them in the page cache.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from machine import apart, machine, peak
 
 from rgtool.store import Store
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+TESTS = Path(__file__).parents[1] / "tests"
+sys.path[:0] = [str(TESTS / one) for one in ("helpers", "importers/foreign", "importers/hostile")]
 
 
 def write_many(folder: Path, replicates: int, levels: int) -> None:

@@ -7,14 +7,13 @@ from pathlib import Path
 import hypothesis
 import pytest
 from command import Cli, Done
+from places import SHARED
 
 # A deadline would be a bound on time, which a busy machine breaks.
 hypothesis.settings.register_profile("rgtool", deadline=None)
 hypothesis.settings.load_profile("rgtool")
 # Two-thread OpenMP collapses on a loaded machine, and identity is promised for one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-SHARED = Path(__file__).parents[2] / "shared"
 
 
 @pytest.fixture

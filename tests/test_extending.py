@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import CLONE
 
 import rgtool
 
-CLONE = Path(__file__).parents[1]
 STEP = re.compile(
     r"A file `(?P<file>[^`]+)`:\n\n```python\n(?P<code>.*?)```\n\n"
     r"A line in `(?P<registry>\w+)` of `(?P<module>[^`]+)`:\n\n"

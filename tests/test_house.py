@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from command import Cli
+from places import CLONE
 
 import rgtool
 
 PACKAGE = Path(rgtool.__file__).parent
-CLONE = Path(__file__).parents[1]
 Name = tuple[str, ...]  # of a module, below the package
 ROOMS = ("analysis", "cli", "runner", "schemas", "store", "studies")
 MAY_IMPORT = {

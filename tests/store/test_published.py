@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from places import CLONE
 from stores import write_run
 
 import rgtool
@@ -465,7 +466,7 @@ def test_eigen_refuses_what_is_not_printed(cli: Callable[..., tuple[int, str, st
     assert (code, "leave out --window" in err) == (2, True)
 
 
-PAGE = Path(__file__).parents[1] / "docs" / "store.md"
+PAGE = CLONE / "docs" / "store.md"
 
 
 def test_the_queries_of_the_page_run(empty: Store) -> None:

@@ -19,6 +19,7 @@ import pytest
 from experiments import go, results, synthetic
 from hypothesis import given
 from hypothesis import strategies as st
+from places import SHARED
 from sklearn.datasets import load_digits
 
 from rgtool.runner import data
@@ -355,7 +356,7 @@ import torchvision.transforms
 @pytest.fixture(scope="module")
 def cifar10(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The real CIFAR-10, unpacked from the reference data."""
-    script = Path(__file__).parents[2] / "shared/data/unpack_cifar10.py"
+    script = SHARED / "data" / "unpack_cifar10.py"
     if not script.exists():
         pytest.skip("needs the reference data in ../shared, which is not here")
     folder: Path = tmp_path_factory.mktemp("cifar10")

@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 import subprocess
 import sys
-from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -13,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from places import HELPERS
 from synthetic import counts, without
 
 from rgtool import RgtoolError
@@ -291,7 +291,7 @@ def test_figures_leave_no_global_state():
         "assert dict(matplotlib.rcParams) == before; "
         "assert not {'torch', 'pandas'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent)], check=True)
+    subprocess.run([sys.executable, "-c", code, str(HELPERS[0])], check=True)
 
 
 @pytest.mark.parametrize(

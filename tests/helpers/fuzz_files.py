@@ -426,7 +426,10 @@ class Trials:
     def __init__(self, root: Path, seed: int) -> None:
         self.root, self.seed = root, seed
         self.server = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self.base = root / "base"
         stored = store_targets(root / "store")

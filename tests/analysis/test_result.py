@@ -18,6 +18,7 @@ import stores
 from command import Cli
 from hypothesis import given
 from hypothesis import strategies as st
+from places import CLONE
 
 import rgtool
 from rgtool import analysis
@@ -165,7 +166,7 @@ def test_every_result_describes_its_columns(kind: type[Result]) -> None:
 
 
 def test_every_result_stands_in_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "docs"))
+    monkeypatch.syspath_prepend(str(CLONE / "docs"))
     told = importlib.import_module("generate").RESULTS
     assert {kind for kinds in told.values() for kind in kinds} == set(KINDS)
 
