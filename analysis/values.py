@@ -8,7 +8,6 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
 Value = TypeVar("Value", float, NDArray[np.float64])
 
 

@@ -17,7 +17,7 @@ from .clusters import cluster, coassignment, stability
 from .criteria import CRITERIA, signature_of
 from .evidence import Evidence
 from .pairs import all_pairs
-from .result import Certainty, Classes, Pairs, notes_of
+from .result import Certainty, Classes, Pairs, class_notes
 from .subjects import Subject, gather
 
 Follow = Callable[[int, int], None]
@@ -142,7 +142,7 @@ def classify_subjects(
         tested=evidence.tested,
         notes=(*notes, *evidence.notes, *_assumptions(subjects)),
     )
-    return replace(found, notes=(*notes_of(found), *found.notes))
+    return replace(found, notes=(*class_notes(found), *found.notes))
 
 
 def _followed(drawn: Iterable[Floats], total: int, follow: Follow | None) -> Iterator[Floats]:

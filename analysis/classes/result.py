@@ -12,8 +12,7 @@ from ...schemas.words import counted
 from ..arrays import Bools, Floats, Integers
 from ..result import Column, Result
 from .clusters import STABLE, Clusters
-
-SIGNS = ("relevant", "marginal", "irrelevant", "indeterminate")
+from .criteria import SIGNS
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,7 +254,7 @@ def _stable(sure: Certainty, labels: Integers) -> Bools:
     return np.array([means[label] >= STABLE for label in labels.tolist()])
 
 
-def notes_of(found: Classes) -> tuple[str, ...]:
+def class_notes(found: Classes) -> tuple[str, ...]:
     """Say what the evidence says, and what it does not."""
     lines = []
     if found.tested:

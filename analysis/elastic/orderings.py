@@ -12,16 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.transform import Transform
 from ...store import published
 from ...store.figures import figure_rows
+from ..arrays import Floats, Integers
 from .blocks import NormalBlocks, Stages, of_published
 from .scores import TIE, Scoring, scores
-
-Floats = NDArray[np.float64]
-Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -58,17 +55,17 @@ class Concordance:
     gap: Floats
 
     @property
-    def wins(self) -> Counts:
+    def wins(self) -> Integers:
         """Orderings that the score gives: shape (...)."""
         return np.asarray((self.gap > TIE).sum(axis=-1))
 
     @property
-    def losses(self) -> Counts:
+    def losses(self) -> Integers:
         """Orderings that it reverses: shape (...)."""
         return np.asarray((self.gap < -TIE).sum(axis=-1))
 
     @property
-    def ties(self) -> Counts:
+    def ties(self) -> Integers:
         """Orderings of two transforms that it cannot tell apart: shape (...)."""
         return np.asarray((np.abs(self.gap) <= TIE).sum(axis=-1))
 

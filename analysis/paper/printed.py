@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...schemas.blocks import architecture
 from ...store import PublishedSpectrum
+from ..arrays import Floats
 from ..spectrum.verdicts import judge_as_paper
 
-Floats = NDArray[np.float64]
 PrintedSpectra = Sequence[PublishedSpectrum]
 Sign = Literal["relevant", "marginal", "irrelevant"]
 HALF = 0.005  # eigenvalues and exponents are printed to two decimals

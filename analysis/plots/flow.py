@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...schemas.errors import UsageError
 from ...store.counts import Counts
 from .. import flow
+from ..arrays import Floats
 from . import style as plot_style
 from .style import DENSITY_TICKS, DOUBLE, FAINT, INK, LABEL, MARKERS, SINGLE, SMALL, TICK
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.float64]
 MARKED, NAMED = 14, 32  # groups that can carry markers, and that can be named one by one
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.errors import UsageError
+from ..arrays import Floats
 from ..elastic.match_all import MatchAll
 from ..elastic.result import Match
 from . import style as plot_style
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.float64]
 _SOURCE, _TARGET = Style(BLUE, "o", "-"), Style(VERMILLION, "s", "-")
 _BARS = 2  # standard errors either way
 

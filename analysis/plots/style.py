@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...schemas.errors import printable
 from ...store.counts import Counts
+from ..arrays import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.float64]
 SINGLE, DOUBLE = 3.4, 7.0  # inches: one and two columns of a journal
 LABEL, TICK, SMALL = 8.0, 7.0, 6.0  # points
 TOP = 0.97  # of a panel: the highest a label may stand, below the axis of densities

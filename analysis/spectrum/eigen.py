@@ -31,7 +31,7 @@ from ..window import Window, choose_window
 from .estimates import estimates
 from .intervals import LEAST_SEEDS, LEAST_STEPS, Method, estimate, paper_numbers
 from .linearity import Linearity, linearity
-from .notes import notes_of
+from .notes import spectrum_notes
 from .result import PaperSpread, Spectrum, Untrained
 from .verdicts import Rule, check_margin, judge, judge_as_paper
 
@@ -169,7 +169,7 @@ def _spectrum(
         total=counts.total,
         exempt=counts.exempt,
         theta=theta,
-        boot=_hierarchical(pruned, method),
+        boot=_by_hierarchical(pruned, method),
         paper=PaperSpread(mean, spread),
         exponent=Estimate(y, found.exponent_low[0], found.exponent_high[0]),
         untrained=nulls.untrained,
@@ -179,7 +179,7 @@ def _spectrum(
         linear=linear,
         notes=(
             *chosen.notes,
-            *notes_of(chosen, pruned, interval, judgement, linear),
+            *spectrum_notes(chosen, pruned, interval, judgement, linear),
             *nulls.notes,
         ),
     )
@@ -229,7 +229,7 @@ def _magnitudes(chosen: Window) -> Floats:
     return found
 
 
-def _hierarchical(pruned: Floats, method: Method) -> Estimate[Floats] | None:
+def _by_hierarchical(pruned: Floats, method: Method) -> Estimate[Floats] | None:
     """Return the hierarchical bootstrap, beside the default from three seeds on."""
     if method != "moderated" or len(pruned) < 3:
         return None

@@ -19,7 +19,7 @@ ODD = 3.0  # z of a first step that is unlike the later ones
 EIGENFUNCTION = 0.05  # the paper's criterion: standard deviation over levels below 5 % (App. B)
 
 
-def notes_of(
+def spectrum_notes(
     chosen: Window,
     pruned: Floats,
     found: Interval,
