@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ..analysis.result import Result
+    from ..store.broken import Problem
     from ..store.result import Result as Rows
 
 __all__ = [
@@ -152,10 +153,10 @@ def table_of(found: Result, *, top: int = 0, exit_code: int = 0) -> Table:
     )
 
 
-def warn_of(problems: Iterable[object]) -> None:
-    """Name the files that were left out."""
+def warn_of(problems: Iterable[Problem]) -> None:
+    """Name the files that were left out, or made again."""
     for problem in problems:
-        say(f"left out: {problem}")
+        say(f"{'left out' if problem.is_left_out else 'note'}: {problem}")
 
 
 _OPTIONS: dict[str, Any] = {

@@ -25,15 +25,22 @@ def open_file(path: Path | str) -> BufferedReader:
     OSError
         It is not there, may not be read, or is a folder, a named pipe, a socket or a device.
     """
-    mode = os.stat(path).st_mode  # noqa: PTH116 (a text is no path, and making one takes longer)
-    if stat.S_ISREG(mode):
+    fault = no_file(os.stat(path))  # noqa: PTH116 (a text is no path, and making one takes longer)
+    if fault is None:
         file = open(os.open(path, _FLAGS), "rb")  # noqa: PTH123, SIM115 (the caller closes it)
-        mode = os.fstat(file.fileno()).st_mode  # it may have been exchanged since
-        if stat.S_ISREG(mode):
+        fault = no_file(os.fstat(file.fileno()))  # it may have been exchanged since
+        if fault is None:
             return file
         file.close()
-    kind = next((name for of, name in _KINDS if of(mode)), "a device")
-    raise OSError(errno.EINVAL, f"{kind} where a file is due")
+    raise OSError(errno.EINVAL, fault)
+
+
+def no_file(status: os.stat_result) -> str | None:
+    """Say what is there in place of a file; None where it is one."""
+    if stat.S_ISREG(status.st_mode):
+        return None
+    kind = next((name for of, name in _KINDS if of(status.st_mode)), "a device")
+    return f"{kind} where a file is due"
 
 
 def read_file(path: Path | str, most: int | None = None) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import RgtoolError
+from .files import no_file
 
 _PAUSE = 0.01  # seconds between two tries
 
@@ -35,12 +37,16 @@ def lock(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
     ------
     Locked
         Another process holds it still; the message names `what` and that process.
+    OSError
+        The lock file cannot be made, or is no file; the message names it.
     """
     if sys.platform == "win32":  # no flock there: two processes are then not told apart
         yield
         return
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
+        if fault := no_file(os.fstat(descriptor)):
+            raise OSError(errno.EINVAL, fault, str(path))
         end = time.monotonic() + wait
         while not _take(descriptor):
             if time.monotonic() >= end:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import RecordError, StoreError
-from .files import read_file, write_atomic
+from .files import open_file, read_file, write_atomic
 from .parts import Part, apart, describe, file_names, living, once
 from .sums import KEY, PLACE, hold, holds, seal
 
@@ -271,23 +271,26 @@ class _Index:
     is_old: bool = False
 
 
-def _bytes(store: Path) -> bytes | None:
+def _bytes(store: Path) -> bytes | str | None:
+    """Read the manifest; None where there is none, the reason where it cannot be read."""
     try:
         return read_file(store / FOLDER / "manifest.json")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except OSError:
-        return b""
+    except OSError as error:
+        return error.strerror or type(error).__name__
 
 
 def _head(store: Path) -> bytes:
-    with (store / FOLDER / "manifest.json").open("rb") as file:
+    with open_file(store / FOLDER / "manifest.json") as file:
         return file.read(_HEAD)
 
 
-def _index(store: Path, blob: bytes | None) -> _Index:
+def _index(store: Path, blob: bytes | str | None) -> _Index:
     if blob is None:
         return _Index(fault="is missing")
+    if isinstance(blob, str):
+        return _Index(fault=f"is damaged ({blob})")
     path = store / FOLDER / "manifest.json"
     try:
         values = json.loads(blob)

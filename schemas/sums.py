@@ -2,7 +2,8 @@
 
 A file is made with a place for its sum, `PLACE` or `FOOTER_PLACE`: a mark and 64 zeros. Over all of
 its bytes the SHA-256 is computed, zeros included, and takes their place. Whoever has the file can
-check it with nothing else at hand, and every byte of it is covered, headers and footers too. In
+check it with nothing else at hand, and every byte of it is covered, headers and footers too; the
+name of a sum without one is damage. In
 Parquet files the place is a value of the key-value metadata, in safetensors one of `__metadata__`,
 in JSON a value near the beginning.
 """
@@ -120,25 +121,37 @@ def _remembered(path: str, *stamp: int) -> bool | None:
 def _holds(file: BinaryIO, size: int) -> bool | None:
     at = _place(file, size)
     if at is None:
-        return None
+        return False if _is_named(file, size) else None
     file.seek(at)
     return file.read(64) == _digest(file, size, at)
 
 
 def _place(file: BinaryIO, size: int) -> int | None:
     """Find the digits of the sum: in the footer of a Parquet file, else at the beginning."""
-    start, end, mark = 0, min(size, _HEAD), _MARK
-    file.seek(max(0, size - 8))
-    tail = file.read(8)
-    if tail.endswith(b"PAR1"):
-        start, end = max(0, size - 8 - int.from_bytes(tail[:4], "little")), size
-        mark = _FOOTER_MARK
-    file.seek(start)
-    part = file.read(end - start)
+    start, part, in_footer = _searched(file, size)
+    mark = _FOOTER_MARK if in_footer else _MARK
     at = part.find(mark)
     if at < 0 or at + len(mark) + 64 > len(part):
         return None
     return start + at + len(mark)
+
+
+def _is_named(file: BinaryIO, size: int) -> bool:
+    """Tell whether the name of the sum stands there: then a missing mark is damage."""
+    _, part, in_footer = _searched(file, size)
+    # As Thrift and JSON write it, which is not how it stands in a text that quotes a description.
+    name = KEY.encode()
+    return (b"\x18\x0a" + name + b"\x18" if in_footer else b'"' + name + b'"') in part
+
+
+def _searched(file: BinaryIO, size: int) -> tuple[int, bytes, bool]:
+    """Read where the sum stands: the offset, the bytes, and whether they are a footer."""
+    file.seek(max(0, size - 8))
+    tail = file.read(8)
+    in_footer = tail.endswith(b"PAR1")
+    start = max(0, size - 8 - int.from_bytes(tail[:4], "little")) if in_footer else 0
+    file.seek(start)
+    return start, file.read(size - start if in_footer else min(size, _HEAD)), in_footer
 
 
 def _digest(file: BinaryIO, size: int, at: int) -> bytes:

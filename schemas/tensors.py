@@ -82,7 +82,12 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     FileNotFoundError
         There is no such file.
     """
-    blob = read_file(path)
+    try:
+        blob = read_file(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read ({error.strerror})") from None
     if holds(blob) is False:
         raise RecordError(f"{path}: {WRONG}")
     try:

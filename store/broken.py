@@ -21,7 +21,7 @@ import duckdb
 
 from ..schemas import record, sums, views
 from ..schemas.errors import RecordError
-from ..schemas.files import write_atomic
+from ..schemas.files import read_file, write_atomic
 from ..schemas.layout import RunFolder
 from ..schemas.manifest import Manifest, loss, some
 from ..schemas.parts import Part
@@ -37,7 +37,7 @@ _CHUNK = 512  # files a query while searching: large enough to be quick, small e
 
 @dataclass(frozen=True)
 class Problem:
-    """A file that is left out, and why.
+    """A file that is left out, or was made again, and why.
 
     Attributes
     ----------
@@ -45,10 +45,13 @@ class Problem:
         The file.
     reason : str
         One line.
+    is_left_out : bool
+        False where nothing of the store is missing in an answer.
     """
 
     path: str
     reason: str
+    is_left_out: bool = True
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
@@ -76,7 +79,7 @@ class LeftOut:
         self._stamps: dict[str, list[int]] = {}
         self._reasons: dict[str, str] = {}
         with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
-            for name, (*stamp, reason) in json.loads((store / MEMORY).read_bytes()).items():
+            for name, (*stamp, reason) in json.loads(read_file(store / MEMORY)).items():
                 self._stamps[str(store / name)] = stamp
                 self._reasons[str(store / name)] = reason
         self._seen: dict[str, str] = {}
@@ -86,7 +89,10 @@ class LeftOut:
     @property
     def problems(self) -> tuple[Problem, ...]:
         """What was left out so far, in order of the paths."""
-        return tuple(Problem(path, reason) for path, reason in sorted(self._seen.items()))
+        return tuple(
+            Problem(path, reason, not reason.endswith(_REBUILT))
+            for path, reason in sorted(self._seen.items())
+        )
 
     def note(self, path: Path, reason: str) -> None:
         """Name a file that is left out this time."""

@@ -21,6 +21,7 @@ import duckdb
 from ..schemas import parts, sums, views
 from ..schemas.description import Description
 from ..schemas.errors import StoreError
+from ..schemas.files import read_file
 from ..schemas.layout import RunFolder
 from ..schemas.lock import Locked, lock
 from ..schemas.manifest import FOLDER, Manifest
@@ -97,6 +98,12 @@ def compact(store: Path, left_out: LeftOut, finished: Collection[str]) -> Compac
 
 
 def _locked(store: Path, left_out: LeftOut, finished: Collection[str]) -> Compaction:
+    in_the_way = store / FOLDER / "manifest.json"
+    if in_the_way.is_dir():
+        raise StoreError(
+            f"{in_the_way} is a folder where a file is due: move it away and compact again, the "
+            "manifest is made again from the parts and nothing is lost"
+        )
     snapshot = take(store, left_out)
     old = snapshot.manifest
     _clean(old)
@@ -407,7 +414,7 @@ def _remove(
                 path = str(folder.record(level))
                 if level in levels and (level in just or left_out.is_double(run_id, level, path)):
                     folder.record(level).unlink()
-            if folder.loose_levels() or folder.description.read_bytes() != text.encode():
+            if folder.loose_levels() or read_file(folder.description) != text.encode():
                 return False
             folder.description.unlink()
             return True

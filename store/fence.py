@@ -29,13 +29,17 @@ def fenced(query: str, connection: duckdb.DuckDBPyConnection) -> str:
     Raises
     ------
     QueryError
-        The query is empty, holds two statements, writes, or does not parse.
+        The query is no text, empty, holds two statements, writes, or does not parse.
 
     Examples
     --------
     >>> fenced("SELECT 1;", duckdb.connect()).splitlines()
     ['SELECT * FROM (', 'SELECT 1', ')']
     """
+    try:
+        query.encode()
+    except UnicodeEncodeError:
+        raise QueryError("the query is not UTF-8 text") from None
     try:
         statements = connection.extract_statements(query)
     except duckdb.Error as error:

@@ -17,6 +17,9 @@ from ..schemas.manifest import Manifest
 from ..schemas.sums import stamp
 from .broken import File, LeftOut
 
+_LOST = "its records are left out"
+_KEPT = "its loose records are left out, what is compacted of it counts"
+
 
 @dataclass(frozen=True)
 class LooseRun:
@@ -103,8 +106,9 @@ def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) ->
     loose, twice = {}, list[tuple[str, int, File]]()
     for run_id, (text, records) in listed.items():
         path = store / "runs" / run_id / "run.json"
-        reason = _fault(text, run_id, path)
-        if reason is not None:
+        if (reason := _fault(text, run_id, path)) is not None:
+            if run_id in manifest.runs:
+                reason = reason.replace(_LOST, _KEPT)
             if text is not None or run_id not in manifest.runs:
                 left_out.note(path, reason)
             continue
@@ -170,11 +174,11 @@ def _fault(text: bytes | OSError | None, run_id: str, path: Path) -> str | None:
     if text is None:
         return "is missing: what else is here of this run is left out"
     if isinstance(text, OSError):
-        return f"cannot be read ({text.strerror}); its records are left out"
+        return f"cannot be read ({text.strerror}); {_LOST}"
     try:
         found = Description.parse(text, str(path)).run_id
     except RecordError as error:
-        return f"{str(error).removeprefix(f'{path}: ')}; its records are left out"
+        return f"{str(error).removeprefix(f'{path}: ')}; {_LOST}"
     if found != run_id:
         return (
             f"describes run {found} and lies in the folder of {run_id}; left out with its records"

@@ -49,7 +49,7 @@ class Store:
     Raises
     ------
     StoreError
-        The path is a file.
+        The path is a file, or no UTF-8 text.
 
     Examples
     --------
@@ -63,6 +63,9 @@ class Store:
         try:
             self.path = store_path(path).expanduser().absolute()
             in_the_way = self.path.exists() and not self.path.is_dir()
+            str(self.path).encode()
+        except UnicodeEncodeError:  # DuckDB takes no other names of files
+            raise StoreError(f"{path}: the path of a store must be UTF-8 text") from None
         except (OSError, RuntimeError, ValueError) as error:  # too long, `~nobody`, a zero byte
             raise StoreError(f"{path}: no path of a store ({error})") from None
         if in_the_way:

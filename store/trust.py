@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..schemas import sums
-from ..schemas.files import open_file, write_atomic
+from ..schemas.files import open_file, read_file, write_atomic
 
 MEMORY = ".seen"
 _SPARE = 1000  # lines that may be out of date before the memory is written anew
@@ -63,7 +63,8 @@ class Trust:
         known, new, self._new = self._known(), self._new, []
         self._lines += len(new)
         with contextlib.suppress(OSError):
-            if self._lines > 2 * len(known) + _SPARE:
+            # Appending to a pipe would wait for its reader; whatever is no file is replaced.
+            if self._lines > 2 * len(known) + _SPARE or not self._path.is_file():
                 lines = [f"{digest} {name}\n" for name, digest in known.items()]
                 self._lines = len(lines)
                 write_atomic(self._path, os.fsencode("".join(lines)), flush=False)
@@ -75,7 +76,7 @@ class Trust:
         if self._digests is None:
             text = ""
             with contextlib.suppress(OSError):
-                text = os.fsdecode(self._path.read_bytes())
+                text = os.fsdecode(read_file(self._path))
             lines = [line.split(" ", 1) for line in text.split("\n") if " " in line]
             self._lines = len(lines)
             self._digests = {name: digest for digest, name in lines}

@@ -20,7 +20,11 @@ def compact(store: StoreOption = None) -> Table:
     opened = Store(store)
     done = opened.compact()
     warn_of(opened.problems)
-    note = "nothing to merge: no loose run is finished" if not done.runs else ""
+    note = ""
+    if not done.runs:
+        note = "nothing to merge"
+        if done.loose:
+            note += ": no loose run is finished (one that does not start at level 0 stays loose)"
     return Table(
         ("runs", "records", "loose", "files"),
         [(done.runs, done.records, done.loose, list(done.files))],

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...schemas.errors import QueryError
 from ..options import StoreOption
 from ..output import Stream, output_options, warn_of
 
@@ -35,7 +37,7 @@ def sql(
     from ...store import Store
 
     opened = Store(store)
-    text = sys.stdin.read() if query == "-" else query
+    text = _text(query)
 
     def parts() -> Generator[Result, None, None]:
         for number, part in enumerate(opened.stream(text)):
@@ -49,3 +51,14 @@ def sql(
         return found
 
     return Stream(parts, batches, lambda: opened.count(text), rows or None)
+
+
+def _text(query: str) -> str:
+    """Return the text of a query: itself, or what comes on standard input."""
+    try:
+        text = sys.stdin.read() if query == "-" else query
+        if text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text):
+            return text
+        return os.fsencode(text).decode()  # a locale of ASCII alone leaves UTF-8 undecoded
+    except UnicodeError:
+        raise QueryError("the query is not UTF-8 text") from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,7 +191,7 @@ class _Arrival:
                 )
 
     def _note_changes(self, old: Description, there: Sequence[int]) -> None:
-        """Say which files are others than those that the records in the store came from."""
+        """Say which files and accuracies are others than those of the records in the store."""
         known = {str(entry["path"]): entry.get("sha256") for entry in old.files}
         for level in there:
             for entry in self.files.get(level, ()):
@@ -199,6 +200,16 @@ class _Arrival:
                         f"level {level}: {entry['path']} has changed since it was imported; "
                         "its record stays as it is"
                     )
+        content = self.incoming.content
+        for level, recorded in sorted(self.known.accuracies(old.run_id, content).items()):
+            here = content.accuracies[level]
+            if here is None or (recorded is not None and math.isclose(here, recorded)):
+                continue
+            there_is = "none" if recorded is None else format(recorded, ".6g")
+            self.incoming.notes.append(
+                f"level {level}: accuracy {here:.6g} here, {there_is} in the store: its record "
+                "stays as it is"
+            )
 
     def _note_gaps(self, levels: Sequence[int]) -> list[int]:
         notes = self.incoming.notes

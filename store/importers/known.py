@@ -145,7 +145,7 @@ class Known:
             return False
         if content.named_as(known):
             return True
-        told = Content(known.digests, known.aliases, self._accuracies(run_id, content))
+        told = Content(known.digests, known.aliases, self.accuracies(run_id, content))
         return same_run(content, told)
 
     def _rank(self, run_id: str, content: Content) -> tuple[bool, bool, bool, int, str]:
@@ -158,7 +158,8 @@ class Known:
             run_id,
         )
 
-    def _accuracies(self, run_id: str, content: Content) -> dict[int, float | None]:
+    def accuracies(self, run_id: str, content: Content) -> dict[int, float | None]:
+        """Return what a run has recorded at the levels of which a content tells the accuracy."""
         folder = RunFolder.of(self.store, run_id)
         found: dict[int, float | None] = {}
         for level in content.accuracies.keys() & self.contents[run_id].digests.keys():

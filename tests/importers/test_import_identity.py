@@ -236,6 +236,19 @@ def test_one_mask_trained_in_two_ways_is_two_runs(store: Store, tmp_path: Path) 
     assert accuracies == [(0.8,), (0.9,)]
 
 
+def test_another_accuracy_of_the_same_run_is_told(store: Store, tmp_path: Path) -> None:
+    notes = []
+    for place, accuracy in (("p", 0.9), ("q", 0.5)):
+        folder = write(tmp_path / place / "exp", (1,), [1])
+        level = {"level": 1, "file": "level_1.safetensors", "accuracy": accuracy}
+        (folder / "manifest.json").write_text(json.dumps({"levels": [level]}))
+        notes.append(only(store.import_runs(folder)).notes)
+        assert store.query("SELECT accuracy FROM levels").rows == [(0.9,)]
+    told = "level 1: accuracy 0.5 here, 0.9 in the store: its record stays as it is"
+    assert told not in notes[0]
+    assert told in notes[1]
+
+
 def test_generic_folders_take_the_name_of_the_one_above(store: Store, tmp_path: Path) -> None:
     write(tmp_path / "lr0.1_seed3" / "checkpoints", (1, 2))
     write(tmp_path / "lr0.01_seed3" / "checkpoints", (1, 3))

@@ -20,8 +20,9 @@ from stores import describe, write_run
 import rgtool
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.description import Description
-from rgtool.schemas.errors import RecordError
+from rgtool.schemas.errors import RecordError, StoreError
 from rgtool.schemas.layout import RunFolder
+from rgtool.schemas.lock import lock
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.record import read_record
 from rgtool.schemas.sums import KEY, stamp
@@ -398,3 +399,94 @@ def test_strangers_in_the_store_are_ignored(store: Store) -> None:
     (record_of(store, 0, 0).parent / "0000.parquet.bak").write_bytes(b"x")
     assert store.sql("SELECT count(*) FROM levels").rows == [(3 * (LEVELS + 1),)]
     assert store.problems == ()
+
+
+def exchanged(path: Path, made: Callable[[Path], object]) -> None:
+    """Put something that is no file where a file may have been."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    made(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("made", [os.mkfifo, Path.mkdir])
+@pytest.mark.parametrize("name", [SEEN, MEMORY])
+def test_a_memory_that_is_no_file_is_ignored(
+    tmp_path: Path, name: str, made: Callable[[Path], object]
+) -> None:
+    write_run(tmp_path / "s", levels=LEVELS)
+    exchanged(tmp_path / "s" / name, made)
+    broken = next((tmp_path / "s").glob("runs/*/records/0003.parquet"))
+    broken.write_bytes(flipped(broken.read_bytes(), 900))
+    for _ in range(2):
+        store = Store(tmp_path / "s")
+        assert store.sql("SELECT count(*) FROM levels").rows == [(LEVELS,)]
+        assert [problem.path for problem in store.problems] == [str(broken)]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_manifest_that_is_a_pipe_is_made_again(tmp_path: Path, cli: Cli) -> None:
+    write_run(tmp_path / "s", levels=LEVELS)
+    Store(tmp_path / "s").compact()
+    manifest = tmp_path / "s" / "compact" / "manifest.json"
+    exchanged(manifest, os.mkfifo)
+    done = cli("sql", "SELECT count(*) FROM levels", "--store", str(tmp_path / "s"))
+    assert str(LEVELS + 1) in done.out
+    assert f"note: {manifest}: is damaged (a named pipe where a file is due)" in done.err
+    assert "left out" not in done.err
+    Store(tmp_path / "s").compact()
+    assert manifest.is_file()
+
+
+def test_a_manifest_that_is_a_folder_is_made_again_once_it_is_moved(tmp_path: Path) -> None:
+    write_run(tmp_path / "s", levels=LEVELS)
+    Store(tmp_path / "s").compact()
+    manifest = tmp_path / "s" / "compact" / "manifest.json"
+    exchanged(manifest, Path.mkdir)
+    store = Store(tmp_path / "s")
+    assert store.sql("SELECT count(*) FROM levels").rows == [(LEVELS + 1,)]
+    assert "a folder where a file is due" in store.problems[0].reason
+    with pytest.raises(StoreError, match=r"manifest\.json is a folder .* move it away"):
+        store.compact()
+    manifest.rmdir()
+    store.compact()
+    assert manifest.is_file()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_description_that_is_a_pipe_hides_nothing_compacted(tmp_path: Path) -> None:
+    write_run(tmp_path / "s", levels=LEVELS)
+    Store(tmp_path / "s").compact()
+    (run,) = (tmp_path / "s" / "runs").iterdir()
+    exchanged(run / "run.json", os.mkfifo)
+    store = Store(tmp_path / "s")
+    assert store.sql("SELECT count(*) FROM levels").rows == [(LEVELS + 1,)]
+    (problem,) = store.problems
+    assert "a named pipe" in problem.reason
+    assert "what is compacted of it counts" in problem.reason
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_lock_that_is_no_file_is_named(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "lock")
+    told = pytest.raises(OSError, match=r"a named pipe where a file is due: .*lock")
+    with told, lock(tmp_path / "lock", "nothing"):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["mask", "record", "part"])
+def test_a_mark_that_is_flipped_is_damage_like_any_other(tmp_path: Path, kind: str) -> None:
+    write_run(tmp_path / "s", levels=LEVELS)
+    if kind == "mask":
+        path = next((tmp_path / "s").glob("runs/*")) / "masks" / "0001.safetensors"
+        path.parent.mkdir(exist_ok=True)
+        write_mask(path, {"a": np.ones(8, bool)})
+    elif kind == "part":
+        Store(tmp_path / "s").compact()
+        path = next((tmp_path / "s").glob("compact/records-*.parquet"))
+    else:
+        path = next((tmp_path / "s").glob("runs/*/records/0001.parquet"))
+    blob = path.read_bytes()
+    path.write_bytes(flipped(blob, blob.rindex(b"sha256:")))
+    found = Store(tmp_path / "s").check()
+    assert "the sum differs" in {p.path: p.reason for p in found.problems}[str(path)]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +14,7 @@ import pyarrow as pa
 import pytest
 from stores import data_of, write_run
 
-from rgtool.schemas.errors import QueryError
+from rgtool.schemas.errors import QueryError, StoreError
 from rgtool.schemas.published import PUBLISHED
 from rgtool.store import Store, connection, memory
 from rgtool.store.session import VIEWS
@@ -235,3 +238,31 @@ def test_too_little_memory_is_told_in_a_line(store: Store, monkeypatch: pytest.M
 
 def test_a_long_query_draws_no_bar(store: Store) -> None:
     assert store.sql("SELECT current_setting('enable_progress_bar')").rows == [(False,)]
+
+
+def test_a_query_that_is_no_text_is_told_in_a_line(store: Store) -> None:
+    with pytest.raises(QueryError, match="^the query is not UTF-8 text$"):
+        store.sql("SELECT '\udcff'")
+
+
+def test_a_path_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="must be UTF-8 text"):
+        Store(tmp_path / "\udcffstore")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="arguments are bytes there")
+@pytest.mark.parametrize(
+    ("letter", "code", "words"),
+    [("é".encode(), 0, b"\n1"), (b"\xff", 2, b"the query is not UTF-8 text")],
+)
+def test_the_bytes_of_a_query_are_utf8_in_any_locale(
+    tmp_path: Path, letter: bytes, code: int, words: bytes
+) -> None:
+    query = b"SELECT length('" + letter + b"') AS n"
+    begin = [sys.executable, "-c", "from rgtool.cli import main; main()"]
+    command = [*begin, "sql", query, "--csv", "--store", str(tmp_path)]
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(command, env=os.environ | locale, capture_output=True, check=False)
+    assert done.returncode == code
+    assert words in done.stdout + done.stderr
+    assert b"Traceback" not in done.stderr
