@@ -299,7 +299,7 @@ def test_what_is_no_file_is_no_argument(
     with at_once():
         with pytest.raises(UsageError, match="neither a folder nor a file"):
             store.import_runs(tmp_path / "odd")
-        with pytest.raises(UsageError, match="not a file"):
+        with pytest.raises(UsageError, match="where a file is due"):
             read_blocks(tmp_path / "odd")
 
 
