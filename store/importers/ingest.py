@@ -111,8 +111,8 @@ class _Arrival:
         folder = RunFolder.of(self.store, description.run_id)
         copy_weights(found, incoming.network, self.choices.keep, self.staged, incoming.notes)
         Steps(folder, self.staged, incoming.network, exempt, (), incoming.levels).write()
+        description.write(self.staged.description, flush=False)
         flush_tree(self.staged.path)  # all of it, before it takes its place
-        description.write(self.staged.description)
         self.staged.path.replace(folder.path)
         self.known.add(description)
         return self._imported(description, (), sorted(incoming.levels))
