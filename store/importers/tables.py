@@ -181,7 +181,7 @@ def _is_plain(kind: pa.DataType) -> bool:
         kind = kind.value_type
     texts = of.is_string(kind) or of.is_large_string(kind) or of.is_string_view(kind)
     numbers = of.is_integer(kind) or of.is_floating(kind) or of.is_decimal(kind)
-    return texts or numbers or of.is_boolean(kind) or of.is_null(kind)
+    return bool(texts or numbers or of.is_boolean(kind) or of.is_null(kind))
 
 
 def _batches(path: Path, parquet: pq.ParquetFile, columns: list[str]) -> Iterator[dict[str, Any]]:
