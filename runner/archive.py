@@ -47,10 +47,10 @@ def read_arrays(path: Path, names: Sequence[str]) -> list[NDArray[Any]]:
     try:
         with file, zipfile.ZipFile(file) as archive:
             known = set(archive.namelist())
-            missing = [name for name in names if f"{name}.npy" not in known]
-            if missing:
+            lacking = [name for name in names if f"{name}.npy" not in known]
+            if lacking:
                 raise RgtoolError(
-                    f"{path}: array '{missing[0]}' is missing; {', '.join(names)} are expected"
+                    f"{path}: array '{lacking[0]}' is missing; {', '.join(names)} are expected"
                 )
             return [_read(path, archive, name) for name in names]
     except RgtoolError:

@@ -121,9 +121,16 @@ def _named(tensors: Arrays, module: nn.Module) -> Arrays:
     return max((strip(prefix) for prefix in _PREFIXES), key=lambda a: len(names & set(a)))
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # too long a name
+        return False
+
+
 def _file_tensors(path: Path) -> Arrays:
-    if not path.is_file():
-        raise RgtoolError(f"{path}: no such file; --init names weights in a file")
+    if not _is_file(path):
+        raise RgtoolError(f"{str(path)[:200]}: no such file; --init names weights in a file")
     if path.suffix == ".safetensors":
         try:
             return read_tensors(path)[0]

@@ -95,8 +95,8 @@ class Description:
     aliases: tuple[Mapping[str, Any], ...] = ()
     mask_digests: Mapping[str, str] = field(default_factory=dict)
 
-    def write(self, path: Path) -> None:
-        """Write the description as JSON, atomically.
+    def write(self, path: Path, *, flush: bool = True) -> None:
+        """Write the description as JSON, atomically; `flush` as in `files.write_atomic`.
 
         What is no text, such as a file name that is not UTF-8, is written with escapes.
 
@@ -112,7 +112,7 @@ class Description:
         values["recipe"] = self.recipe.to_json()
         text = json.dumps(_escaped(values), indent=2) + "\n"
         self.parse(text, str(path))
-        write_atomic(path, seal(text.encode()))
+        write_atomic(path, seal(text.encode()), flush=flush)
 
     @classmethod
     def read(cls, path: Path, *, missing: bool = False) -> Description:

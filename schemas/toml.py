@@ -26,5 +26,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise Unreadable("no such file") from None
     except OSError as error:
         raise Unreadable(f"cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:  # numbers of 5000 digits, 5000 brackets
+    except RecursionError:
+        raise Unreadable("no TOML (nested too deep)") from None
+    except ValueError as error:  # also numbers of 5000 digits
         raise Unreadable(f"no TOML ({error}); a line is written name = value") from None

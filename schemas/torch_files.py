@@ -21,6 +21,7 @@ from .pickles import Budget, read_pickle, short
 from .rebuild import storage_kind
 from .stored import Contents, OnDisk, Storage, Unpacked
 
+_UTF8 = 0x800  # the flag of a zip entry whose name is UTF-8
 _ZIP, _GZIP, _LFS = b"PK\x03\x04", b"\x1f\x8b", b"version https://git-lfs"
 _TAR = (257, b"ustar")
 _MAX_PICKLE = 64 << 20  # bytes of the pickle in a checkpoint; that of a ResNet-152 has .2 MB
@@ -174,8 +175,12 @@ def _entry(entry: zipfile.ZipInfo, end: int, contents: Contents) -> Storage:
     header = bytes(contents.read(entry.header_offset, entry.header_offset + _LOCAL))
     if not header.startswith(_ZIP) or len(header) < _LOCAL:
         raise Unreadable(f"{contents.where}: a damaged zip archive (an entry without a header)")
-    begin = entry.header_offset + _LOCAL
-    begin += int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    named = entry.header_offset + _LOCAL
+    extra = named + int.from_bytes(header[26:28], "little")
+    begin = extra + int.from_bytes(header[28:30], "little")
+    name = entry.orig_filename.encode("utf-8" if entry.flag_bits & _UTF8 else "cp437")
+    if bytes(contents.read(named, extra)) != name:  # parts of two archives, each with its sums
+        raise Unreadable(f"{contents.where}: a damaged zip archive (an entry under two names)")
     if entry.file_size != entry.compress_size or begin + entry.file_size > end:
         raise Unreadable(f"{contents.where}: a damaged zip archive (entries overlap)")
     return Storage("", entry.file_size, contents, begin, entry.CRC)

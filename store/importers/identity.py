@@ -27,6 +27,8 @@ from numpy.typing import NDArray
 
 _DENSE, _MASK, _COUNTS = "dense-", "mask-", "counts-"
 _SAME_ACCURACY = 1e-9
+# A digest; where it is of counts, with an experiment and a replicate (None for any).
+Mark = tuple[str, str | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,28 @@ class Content:
     def pruned(self) -> frozenset[int]:
         """Levels at which something is pruned."""
         return frozenset(n for n, digest in self.digests.items() if not _is_dense(digest))
+
+    @property
+    def marks(self) -> frozenset[Mark]:
+        """What it is found by: `sought` of every content that is one run with it meets these."""
+        return self._marks(lambda alias: {alias.replicate, None})
+
+    @property
+    def sought(self) -> frozenset[Mark]:
+        """What to look for: few contents have these, however many have the same counts."""
+        return self._marks(lambda alias: {alias.replicate, ""} if alias.replicate else {None})
+
+    def _marks(self, replicates: Callable[[Alias], set[str | None]]) -> frozenset[Mark]:
+        digests = [self.digests[n] for n in self.pruned]
+        masks: set[Mark] = {(d, None, None) for d in digests if not d.startswith(_COUNTS)}
+        counts: set[Mark] = {
+            (digest, alias.experiment, replicate)
+            for digest in digests
+            if digest.startswith(_COUNTS)
+            for alias in self.aliases
+            for replicate in replicates(alias)
+        }
+        return frozenset(masks | counts)
 
     def agreeing(self, other: Content) -> frozenset[int]:
         """Pruned levels at which the masks are equal."""

@@ -112,9 +112,10 @@ class _Arrival:
         folder = RunFolder.of(self.store, description.run_id)
         copy_weights(found, incoming.network, self.choices.keep, self.staged, incoming.notes)
         Steps(folder, self.staged, incoming.network, exempt, (), incoming.levels).write()
+        description.write(self.staged.description, flush=False)
         flush_tree(self.staged.path)  # all of it, before it takes its place
-        description.write(self.staged.description)
         self.staged.path.replace(folder.path)
+        self.known.add(description)
         return self._imported(description, (), sorted(incoming.levels))
 
     def grow(self, run_id: str) -> ImportedRun:
@@ -135,14 +136,16 @@ class _Arrival:
         # What rgtool 0.1.0 wrote has no names and stays as it is as long as nothing is to be told.
         if new or (aliases != known.aliases and (old.aliases or len(aliases) > 1)):
             folder.make()
-            dataclasses.replace(
+            grown = dataclasses.replace(
                 old,
                 levels=max(old.levels, *incoming.levels),
                 files=_joined(old.files, self._files(new)),
                 aliases=tuple(alias.to_json() for alias in aliases),
                 mask_digests=_texts({**content.digests, **known.digests}),
                 updated_at=_now(),
-            ).write(folder.description)
+            )
+            grown.write(folder.description)
+            self.known.add(grown)
         return self._imported(old, there, new)
 
     def _add(self, folder: RunFolder, there: Sequence[int], new: Sequence[int]) -> None:

@@ -14,7 +14,7 @@ from ...schemas.description import Description
 from ...schemas.errors import RecordError
 from ...schemas.layout import RunFolder
 from ...schemas.tensors import read_mask
-from .identity import Alias, Content, counts_digest, mask_digest, same_run
+from .identity import Alias, Content, Mark, counts_digest, mask_digest, same_run
 
 OWN = "rgtool"  # the source of runs that were not imported
 
@@ -22,9 +22,10 @@ OWN = "rgtool"  # the source of runs that were not imported
 class Known:
     """Every import of a store, with the sums over its masks.
 
-    What others add meanwhile is noticed by `refresh`, which looks at the files of descriptions and
-    reads those that are new. Masks themselves are read only of runs whose description has no sums
-    (rgtool 0.1.0 wrote none), and of those only where the counts of a level agree.
+    What this process adds is told by `add`. What others add is noticed by `refresh`, which looks at
+    the files of descriptions and reads those that are new. Masks themselves are read only of runs
+    whose description has no sums (rgtool 0.1.0 wrote none), and of those only where the counts of a
+    level agree.
 
     Parameters
     ----------
@@ -36,7 +37,8 @@ class Known:
         self.store = store
         self.contents: dict[str, Content] = {}
         self.experiments: dict[str, str] = {}
-        self._by_digest: dict[str, set[str]] = {}
+        self._by_mark: dict[Mark, set[str]] = {}
+        self._by_name: dict[tuple[str, str, str], set[str]] = {}
         self._old: dict[str, frozenset[tuple[int, int, int]]] = {}
         self._seen: dict[str, tuple[int, int, int]] = {}
         self._load()
@@ -92,9 +94,12 @@ class Known:
         self._keep(values["run_id"], Content(digests, _aliases(values)))
 
     def _keep(self, run_id: str, content: Content) -> None:
+        if run_id in self.contents:
+            self._by_name[self.contents[run_id].aliases[0].key].remove(run_id)
         self.contents[run_id] = content
-        for digest in content.digests.values():
-            self._by_digest.setdefault(digest, set()).add(run_id)
+        self._by_name.setdefault(content.aliases[0].key, set()).add(run_id)
+        for mark in content.marks:
+            self._by_mark.setdefault(mark, set()).add(run_id)
 
     def _stamps(self) -> dict[str, tuple[int, int, int]]:
         """Return what changes with every description: its size, time and inode."""
@@ -133,11 +138,10 @@ class Known:
 
     def bearing(self, alias: Alias) -> list[str]:
         """List the runs that bear a name, by id."""
-        return sorted(r for r, c in self.contents.items() if c.aliases[0].key == alias.key)
+        return sorted(self._by_name.get(alias.key, ()))
 
     def _candidates(self, content: Content) -> set[str]:
-        sets = (self._by_digest.get(content.digests[n], set()) for n in content.pruned)
-        return set().union(*sets)
+        return set().union(*(self._by_mark.get(mark, set()) for mark in content.sought))
 
     def _fits(self, run_id: str, content: Content) -> bool:
         known = self.contents[run_id]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,15 @@ def entries(found: FoundRun, paths: Iterable[Path]) -> list[FileEntry]:
 
 def _digest(path: Path) -> str:
     try:
-        return digest(path)
+        found = path.stat()
     except OSError as error:
         raise Unreadable(f"{path}: cannot be read ({error.strerror})") from None
+    return _digest_of(path, (found.st_size, found.st_mtime_ns, found.st_ino))
+
+
+@functools.lru_cache(maxsize=1)  # a table is the file of every level of all its runs
+def _digest_of(path: Path, stamp: tuple[int, int, int]) -> str:
+    return digest(path)
 
 
 def scales(found: FoundRun, network: Recognised, notes: list[str]) -> dict[str, dict[str, float]]:

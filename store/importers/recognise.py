@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import hashlib
 import json
 import math
@@ -223,8 +224,12 @@ def _candidates(shapes: Shapes, named: str | None) -> Iterator[Architecture]:
         size = 32 if len(stem) == 4 and stem[2] == 3 else 224
         image = (stem[1], size, size) if len(stem) == 4 else (1, 1, stem[1])
     yield from (
-        architecture(name, image, head[0] if head and len(head) == 2 else None) for name in options
+        _architecture(name, image, head[0] if head and len(head) == 2 else None) for name in options
     )
+
+
+# The runs of a folder or a table are held to the same networks.
+_architecture = functools.lru_cache(maxsize=128)(architecture)
 
 
 def _cifar_names(shapes: Shapes) -> list[str]:

@@ -2,6 +2,7 @@
 
 `.importing/` of a store holds the file `lock`, which stays for good: a lock file that its
 holder removes lets two in, the one that holds the removed file and the one that makes it anew.
+The file `last` says who held it last, so that what others did is looked for only after others.
 Beside it every process that imports has a folder of its own, locked as long as it lives; what a
 killed one has left is cleared away by the next.
 """
@@ -9,6 +10,7 @@ killed one has left is cleared away by the next.
 from __future__ import annotations
 
 import contextlib
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -39,6 +41,7 @@ class Staging:
     def __init__(self, store: Path) -> None:
         self.store = store
         self._root = store / FOLDER
+        self._token = secrets.token_bytes(16)
         self._own = contextlib.ExitStack()
         self._folder: Path | None = None
         self._known: Known | None = None
@@ -86,11 +89,21 @@ class Staging:
             The store cannot be read.
         """
         with self._lock():
+            alone = self._was_last()
             if self._known is None:
                 self._known = Known(self.store)
-            else:
+            elif not alone:
                 self._known.refresh()
             yield self._known
+
+    def _was_last(self) -> bool:
+        """Whether nobody else has decided since this process did; from now on it is the last."""
+        last = self._root / "last"
+        with contextlib.suppress(FileNotFoundError):
+            if last.read_bytes() == self._token:
+                return True
+        last.write_bytes(self._token)
+        return False
 
     def _lock(self) -> contextlib.AbstractContextManager[None]:
         return lock(self._root / "lock", f"the import into {self.store}", wait=_WAIT)

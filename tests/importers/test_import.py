@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from foreign import (
@@ -35,6 +38,7 @@ from rgtool.schemas.errors import UsageError
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.tensors import read_mask, read_tensors
 from rgtool.store import Store
+from rgtool.store.importers import tables
 from rgtool.store.importers.imports import FORMATS, survey
 from rgtool.store.importers.report import ImportedRun, ImportReport
 
@@ -305,6 +309,61 @@ def test_bad_rows_are_named(store: Store, tmp_path: Path, row: str, reason: str)
     assert report.runs == ()
     assert reason in str(report.skipped[0])
     assert report.exit_code == 1
+
+
+def parquet_bomb(path: Path, characters: int, rows: int) -> Path:
+    """Write a table that has one long text, and a number for it in every row."""
+    zeros = pa.array(np.zeros(rows, np.int8))
+    values = {"experiment": "e", "seed": 0, "level": 0, "group": "g" * characters,
+              "kept": 1, "total": 2}  # fmt: skip
+    columns = {
+        name: pa.DictionaryArray.from_arrays(zeros, pa.array([value]))
+        for name, value in values.items()
+    }
+    pq.write_table(pa.table(columns), path, compression="zstd")
+    return path
+
+
+def test_a_long_text_is_not_unpacked_into_every_row(store: Store, tmp_path: Path) -> None:
+    path = parquet_bomb(tmp_path / "t.parquet", 1_000_000, 400)
+    tracemalloc.start()
+    try:
+        (skipped,) = store.import_runs(path).skipped
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert f"{path}: group of 1,000,000 characters" in str(skipped)
+    assert peak < 50_000_000, "400 MB in the rows"
+
+
+def test_a_row_group_that_unpacks_to_too_much_is_not_unpacked(store: Store, tmp_path: Path) -> None:
+    path = parquet_bomb(tmp_path / "t.parquet", 70_000_000, 1)
+    before = pa.total_allocated_bytes(), pa.default_memory_pool().max_memory()
+    (skipped,) = store.import_runs(path).skipped
+    assert "1 rows unpack to 70,000" in str(skipped)
+    assert (pa.total_allocated_bytes(), pa.default_memory_pool().max_memory()) == before
+
+
+@pytest.mark.parametrize("value", [["a"], b"a", {"a": "b"}])
+def test_a_column_of_another_type_is_named(store: Store, tmp_path: Path, value: object) -> None:
+    row = {"experiment": "e", "seed": 0, "level": 0, "group": value, "kept": 1, "total": 2}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "t.parquet")
+    (skipped,) = store.import_runs(tmp_path / "t.parquet").skipped
+    assert "column group is" in str(skipped)
+
+
+@pytest.mark.parametrize(("limit", "words"), [("_MAX_ROWS", "rows"), ("_MAX_LEVELS", "levels")])
+def test_a_table_larger_than_tables_of_counts_are_is_refused(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, words: str
+) -> None:
+    (tmp_path / "t.csv").write_text(
+        "experiment,seed,level,group,kept,total\n" + "".join(f"e,0,{i},g,1,2\n" for i in range(4))
+    )
+    monkeypatch.setattr(tables, limit, 3)
+    (skipped,) = store.import_runs(tmp_path / "t.csv").skipped
+    assert f"more than 3 {words}" in str(skipped)
+    monkeypatch.setattr(tables, limit, 4)
+    assert store.import_runs(tmp_path / "t.csv").skipped == ()
 
 
 def test_a_table_of_something_else_is_left_alone(store: Store, tmp_path: Path) -> None:

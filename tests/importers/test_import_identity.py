@@ -18,10 +18,15 @@ from hypothesis import strategies as st
 
 from rgtool.schemas.description import Description
 from rgtool.schemas.layout import RunFolder
+from rgtool.schemas.sums import KEY
 from rgtool.schemas.tensors import read_mask, write_tensors
 from rgtool.store import Store
 from rgtool.store.importers.identity import Alias, Content, same_run
+from rgtool.store.importers.imports import choices, survey
+from rgtool.store.importers.ingest import ingest
+from rgtool.store.importers.known import Known
 from rgtool.store.importers.report import ImportedRun, ImportReport
+from rgtool.store.importers.staging import Staging
 
 Path_ = tuple[int, ...]
 """What distinguishes the masks of the levels 1, 2, ... of a run."""
@@ -137,6 +142,31 @@ def test_being_one_run_is_mutual(a: Path_, b: Path_, names: tuple[str, str]) -> 
     assert same_run(one, other) == same_run(other, one)
     assert same_run(one, other) == (a[: len(b)] == b or b[: len(a)] == a)
     assert same_run(one, one)
+
+
+DIGESTS = st.sampled_from(["dense-a", "mask-a", "mask-b", "counts-a", "counts-b"])
+ALIASES = st.builds(Alias, st.sampled_from("pq"), st.sampled_from(["", "1", "2"]))
+CONTENTS = st.builds(
+    Content,
+    st.dictionaries(st.integers(1, 3), DIGESTS, min_size=1),
+    st.lists(ALIASES, min_size=1, max_size=3).map(tuple),
+)
+
+
+@settings(max_examples=500)
+@given(one=CONTENTS, other=CONTENTS)
+def test_what_is_one_run_is_found_by_its_marks(one: Content, other: Content) -> None:
+    assert not same_run(one, other) or one.sought & other.marks
+
+
+def test_equal_counts_under_other_names_are_not_even_looked_at() -> None:
+    contents = [
+        Content({1: "counts-a"}, (Alias(experiment, replicate),))
+        for experiment in "pq"
+        for replicate in ("1", "2", "3")
+    ]
+    for one in contents:
+        assert [other for other in contents if one.sought & other.marks] == [one]
 
 
 @pytest.mark.parametrize(
@@ -314,7 +344,8 @@ def test_a_store_of_the_first_version_is_not_doubled(store: Store, tmp_path: Pat
     run = only(store.import_runs(folder))
     path = RunFolder.of(store.path, run.run_id).description
     values = json.loads(path.read_text())
-    del values["aliases"], values["mask_digests"]
+    for name in ("aliases", "mask_digests", KEY):  # the first version wrote none of them
+        del values[name]
     path.write_text(json.dumps(values))
     before = path.read_bytes()
     again = only(store.import_runs(folder))
@@ -375,7 +406,26 @@ def test_many_processes_import_into_one_store(processes: int, tmp_path: Path) ->
     store = Store(tmp_path / "store")
     assert contents(store) == expected(ways)
     lock = tmp_path / "store" / ".importing"
-    assert [path.name for path in lock.iterdir()] == ["lock"]
+    assert {path.name for path in lock.iterdir()} == {"lock", "last"}
+
+
+def test_what_others_added_is_looked_for_after_others_only(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+    refresh = Known.refresh
+    monkeypatch.setattr(Known, "refresh", lambda self: looks.append(self) or refresh(self))
+    runs = {(f"e{i}", 0): (1000, 900) for i in range(5)}
+    assert len(store.import_runs(table(tmp_path / "t.csv", runs)).runs) == 5
+    assert looks == []
+    (one,), (other,) = (survey([write(tmp_path / at / "x", (1, 2))]).runs for at in "ab")
+    (third,) = survey([write(tmp_path / "c" / "x", (1, 2, 3))]).runs
+    with Staging(store.path) as mine, Staging(store.path) as theirs:
+        first = ingest(mine, one, choices(), lambda _: None)
+        assert ingest(theirs, third, choices(), lambda _: None).run_id == first.run_id
+        assert looks == []
+        assert ingest(mine, other, choices(), lambda _: None).new == ()
+        assert looks == [mine._known]
 
 
 def test_the_lock_stays_and_what_a_killed_process_left_goes(store: Store, tmp_path: Path) -> None:
@@ -386,4 +436,4 @@ def test_the_lock_stays_and_what_a_killed_process_left_goes(store: Store, tmp_pa
     (left / "run" / "masks").mkdir(parents=True)
     store.import_runs(write(tmp_path / "theirs", (1, 3)))
     assert (root / "lock").stat().st_ino == inode
-    assert [path.name for path in root.iterdir()] == ["lock"]
+    assert {path.name for path in root.iterdir()} == {"lock", "last"}

@@ -120,6 +120,13 @@ def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
 
 
+@pytest.mark.parametrize("name", ["~nosuchuser/x", "a" * 5000, "\0", "/".join(["a" * 200] * 40)])
+def test_a_name_that_no_file_has_is_refused_in_words(name: str) -> None:
+    with pytest.raises(RgtoolError, match="no such file; --init") as caught:
+        read(Path(name))
+    assert len(str(caught.value)) < 300
+
+
 @pytest.mark.parametrize("case", bad(weights(), Path("x")))
 def test_bad_files_are_refused_in_words(case: str, tmp_path: Path) -> None:
     path = tmp_path / "w.pt"

@@ -100,7 +100,7 @@ def test_one_number_has_one_identity() -> None:
         ({"name": "frankle2002"}, "recipe 'frankle2002' is unknown: did you mean frankle2020?"),
         ({"model": "resnet21"}, "model 'resnet21' is unknown: did you mean"),
         ({"model": "bert-base"}, "model 'bert-base' is unknown"),
-        ({"width": 0}, "width is 0: at least 1 channel is needed"),
+        ({"width": 0}, "width is 0: from 1 to 4096 channels are possible"),
         ({"model": "lenet", "width": 4}, "width goes with a CIFAR ResNet"),
         ({"prune": 1.5}, "prune is 1.5: it is the share of the remaining weights"),
         ({"prune": 0}, "prune is 0.0: it is the share of the remaining weights"),

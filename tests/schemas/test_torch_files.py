@@ -192,6 +192,17 @@ def test_sparse_masks_are_made_dense(tmp_path: Path) -> None:
     assert to_array(saved(tmp_path / "x.pt", doubled), "here")[0, 0] == 2
 
 
+def test_a_zip_that_goes_on_as_another_is_damaged(tmp_path: Path) -> None:
+    one, other = tmp_path / "level_1.pt", tmp_path / "level_2.pt"
+    for number, path in enumerate((one, other)):
+        torch.save({"a": torch.full((64,), number), "\u00e9": torch.ones(3)}, path)
+        assert is_tensor(read_torch(path)["a"])
+    start = other.read_bytes().index(b"level_2/data/0")
+    one.write_bytes(one.read_bytes()[:start] + other.read_bytes()[start:])
+    with pytest.raises(Unreadable, match="an entry under two names"):
+        read_torch(one)
+
+
 def test_gzip_and_both_containers_in_it(tmp_path: Path) -> None:
     for zipped in (True, False):
         plain, packed = tmp_path / "x.pt", tmp_path / "x.pt.gz"

@@ -9,11 +9,13 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ....schemas.files import read_file
 from ..found import (
     Found,
     FoundLevel,
@@ -29,13 +31,18 @@ from ..safe import read_text
 from ..tree import Tree
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
 FORMAT = "table"
 REQUIRED = ("experiment", "seed", "level", "group", "kept", "total")
 OTHER = f"not a table of counts: the columns {', '.join(REQUIRED)} are due"
-_MAX_ROWS = 5_000_000
+_MAX_ROWS = 1_000_000
+_MAX_LEVELS = 200_000  # of all runs of a table
+_MAX_TEXT = 200  # characters of a cell
+_MAX_DECODED = 64 << 20  # bytes of a row group: a few bytes of run lengths may claim any number
 Row = tuple[str, str, int, str, int, int, float | None]
+Groups = dict[str, tuple[int, int, float | None]]  # by name: kept, total, accuracy
 
 
 def find(tree: Tree) -> Found:
@@ -59,14 +66,6 @@ def find(tree: Tree) -> Found:
 
 
 def _runs(path: Path, rows: Iterable[Row]) -> list[FoundRun]:
-    table: dict[tuple[str, str], dict[int, dict[str, tuple[int, int, float | None]]]] = {}
-    for experiment, seed, level, group, kept, total, accuracy in rows:
-        groups = table.setdefault((experiment, seed), {}).setdefault(level, {})
-        if group in groups:
-            raise Refused(
-                f"{path}: {experiment}, seed {seed}, level {level}: {group} stands there twice"
-            )
-        groups[group] = (kept, total, accuracy)
     return [
         FoundRun(
             format=FORMAT,
@@ -80,11 +79,30 @@ def _runs(path: Path, rows: Iterable[Row]) -> list[FoundRun]:
             ),
             inferred={"level": "the column level"},
         )
-        for (experiment, seed), levels in table.items()
+        for (experiment, seed), levels in _gathered(path, rows).items()
     ]
 
 
-def _level(path: Path, groups: Mapping[str, tuple[int, int, float | None]]) -> LevelData:
+def _gathered(path: Path, rows: Iterable[Row]) -> dict[tuple[str, str], dict[int, Groups]]:
+    """Gather rows by experiment and seed, by level, by group."""
+    table: dict[tuple[str, str], dict[int, Groups]] = {}
+    found = 0
+    for experiment, seed, level, group, kept, total, accuracy in rows:
+        levels = table.setdefault((experiment, seed), {})
+        if level not in levels:
+            levels[level] = {}
+            found += 1
+            if found > _MAX_LEVELS:
+                raise Refused(f"{path}: more than {_MAX_LEVELS:,} levels of runs: split the table")
+        if group in levels[level]:
+            raise Refused(
+                f"{path}: {experiment}, seed {seed}, level {level}: {group} stands there twice"
+            )
+        levels[level][sys.intern(group)] = (kept, total, accuracy)
+    return table
+
+
+def _level(path: Path, groups: Groups) -> LevelData:
     accuracies = {accuracy for _, _, accuracy in groups.values()}
     if len(accuracies) > 1:
         raise Refused(f"{path}: the groups of one level tell different accuracies")
@@ -125,15 +143,45 @@ def _parquet(path: Path) -> Iterator[Row] | None:
     import pyarrow.parquet as pq
 
     try:
-        parquet = pq.ParquetFile(io.BytesIO(path.read_bytes()))
+        data = read_file(path)
+        parquet = pq.ParquetFile(io.BytesIO(data))
         names = parquet.schema_arrow.names
+        if not set(REQUIRED) <= set(names):
+            return None
+        columns = [*REQUIRED, *({"accuracy"} & set(names))]
+        _hold_small(path, parquet, columns)
+        # A text is there once so, however many rows it stands in.
+        parquet = pq.ParquetFile(io.BytesIO(data), read_dictionary=columns)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise Unreadable(f"{path}: not readable as Parquet ({str(error)[:80]})") from None
-    if not set(REQUIRED) <= set(names):
-        return None
-    if parquet.metadata.num_rows > _MAX_ROWS:
-        raise Refused(f"{path}: {parquet.metadata.num_rows} rows are too many for counts")
-    return _checked(path, _batches(path, parquet, [*REQUIRED, *({"accuracy"} & set(names))]))
+    return _checked(path, _batches(path, parquet, columns))
+
+
+def _hold_small(path: Path, parquet: pq.ParquetFile, columns: Collection[str]) -> None:
+    """Refuse columns of other types than counts have, and row groups that unpack to too much."""
+    for field in parquet.schema_arrow:
+        if field.name in columns and not _is_plain(field.type):
+            kind = str(field.type)[:80]
+            raise Refused(f"{path}: column {field.name} is {kind}: texts or numbers are due")
+    for number in range(parquet.metadata.num_row_groups):
+        group = parquet.metadata.row_group(number)
+        chunks = (group.column(place) for place in range(group.num_columns))
+        size = sum(c.total_uncompressed_size for c in chunks if c.path_in_schema in columns)
+        if size > _MAX_DECODED:
+            raise Refused(
+                f"{path}: {group.num_rows} rows unpack to {size:,} bytes, at most {_MAX_DECODED:,} "
+                "are expected: write smaller row groups"
+            )
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    import pyarrow.types as of
+
+    if of.is_dictionary(kind):
+        kind = kind.value_type
+    texts = of.is_string(kind) or of.is_large_string(kind) or of.is_string_view(kind)
+    numbers = of.is_integer(kind) or of.is_floating(kind) or of.is_decimal(kind)
+    return bool(texts or numbers or of.is_boolean(kind) or of.is_null(kind))
 
 
 def _batches(path: Path, parquet: pq.ParquetFile, columns: list[str]) -> Iterator[dict[str, Any]]:
@@ -142,6 +190,7 @@ def _batches(path: Path, parquet: pq.ParquetFile, columns: list[str]) -> Iterato
 
     try:
         for batch in parquet.iter_batches(1000, columns=columns):
+            _hold_short(path, batch)
             yield from batch.to_pylist()
     except MemoryError:
         raise Refused(f"{path}: reading it takes more memory than there is") from None
@@ -149,8 +198,22 @@ def _batches(path: Path, parquet: pq.ParquetFile, columns: list[str]) -> Iterato
         raise Unreadable(f"{path}: not readable as Parquet ({str(error)[:80]})") from None
 
 
+def _hold_short(path: Path, batch: pa.RecordBatch) -> None:
+    """Refuse long texts before they are repeated in every row."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if isinstance(column, pa.DictionaryArray):
+            longest = pc.max(pc.utf8_length(column.dictionary)).as_py()
+            if longest is not None and longest > _MAX_TEXT:
+                raise Refused(f"{path}: {name} of {longest:,} characters is no plain text")
+
+
 def _checked(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
     for number, row in enumerate(rows, start=1):
+        if number > _MAX_ROWS:
+            raise Refused(f"{path}: more than {_MAX_ROWS:,} rows: split the table")
         try:
             yield _row(row)
         except (ValueError, TypeError, OverflowError) as error:
@@ -173,7 +236,7 @@ def _row(row: Mapping[str, Any]) -> Row:
 
 def _text(row: Mapping[str, Any], name: str) -> str:
     text = str(row[name]).strip() if row[name] is not None else ""
-    if not text or not text.isprintable() or len(text) > 200:
+    if not text or not text.isprintable() or len(text) > _MAX_TEXT:
         raise ValueError(f"{name} is no plain text")
     return text
 
