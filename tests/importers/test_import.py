@@ -38,7 +38,7 @@ from rgtool.schemas.errors import UsageError
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.tensors import read_mask, read_tensors
 from rgtool.store import Store
-from rgtool.store.importers import tables
+from rgtool.store.importers.formats import tables
 from rgtool.store.importers.imports import FORMATS, survey
 from rgtool.store.importers.report import ImportedRun, ImportReport
 
