@@ -310,7 +310,8 @@ def _instructions(stream: _Held) -> Iterator[tuple[str, Any]]:
             raise ValueError("it ends early" if not code else f"no instruction is {code!r}")
         opcode = _OPCODES[code]
         stream.opcode = opcode.name
-        yield opcode.name, opcode.arg.reader(stream) if opcode.arg else None
+        read: Any = opcode.arg and opcode.arg.reader
+        yield opcode.name, read and read(stream)
 
 
 def read_pickle(stream: IO[bytes], budget: Budget, load_storage: LoadStorage) -> Any:
