@@ -9,94 +9,21 @@ what went before again and again.
 from __future__ import annotations
 
 import pickletools
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
 import numpy as np
 
-from .errors import Refused, Unreadable, printable
-from .rebuild import Name, Unfinished, call, create, mention
-from .stored import Sparse, Strange, Tensor
+from .budget import Budget
+from .errors import Refused, Unreadable
+from .rebuild import Unfinished, call, create, mention
+from .stored import Sparse, Strange, Tensor, short
 
-_MAX_INSTRUCTIONS = 2_000_000
-_MAX_BYTES = 256 << 20  # of what is built, tensors aside; a checkpoint of ResNet-152 takes 2 MB
 _MAX_BITS = 1024  # of an integer; a larger one is no float either
 _MAX_MEMO = 1 << 32
-_MAX_TUPLES = 4096  # as keys: their hashes can be made to collide, which costs the square
-_MAX_KEY = 2**61 - 1  # from here on integers collide: hash(n) is n modulo this
-_TEXTS = frozenset({str, bytes, bytearray})
-_CONTAINERS = frozenset({list, tuple, dict, set, frozenset})
-_EACH = 64  # bytes of a small object and of its place in a container
+_SMALL = 1 << 16  # bytes of an argument that is simply read
 
 LoadStorage = Callable[[tuple[Any, ...]], Any]
-
-
-class Budget:
-    """What one file may still build.
-
-    Parameters
-    ----------
-    tensors : int
-        Bytes of all tensors together, as they would be in memory, each as often as it is named.
-    where : str
-        The file, for messages.
-    """
-
-    def __init__(self, tensors: int, where: str) -> None:
-        self.where = where
-        self._tensors, self._all_tensors = tensors, tensors
-        self._instructions, self._bytes, self._tuples = _MAX_INSTRUCTIONS, _MAX_BYTES, _MAX_TUPLES
-
-    def instruction(self) -> None:
-        """Count an instruction."""
-        self._instructions -= 1
-        if self._instructions < 0:
-            raise Refused(f"{self.where}: the pickle has over {_MAX_INSTRUCTIONS} instructions")
-
-    def value(self, value: object) -> None:
-        """Count what a new value takes."""
-        kind = type(value)
-        if kind in _TEXTS:
-            self._bytes -= sys.getsizeof(value)
-        elif kind in _CONTAINERS:
-            self._bytes -= _EACH * (1 + len(value))  # type: ignore[arg-type]
-        else:
-            self._bytes -= _EACH
-        if self._bytes < 0:
-            raise Refused(f"{self.where}: the pickle builds more than {_MAX_BYTES >> 20} MB")
-
-    def tensor(self, value: object) -> None:
-        """Count what a tensor takes once somebody reads it."""
-        if isinstance(value, Tensor | Sparse):
-            self._tensors -= value.bytes
-            if self._tensors < 0:
-                raise Refused(
-                    f"{self.where}: tensors, one of shape {value.shape}, that take more than "
-                    f"{self._all_tensors >> 20} MB out of a file that small"
-                )
-
-    def key(self, key: object) -> None:
-        """Hold a key of a dictionary or an element of a set to what costs no more than it should.
-
-        Raises
-        ------
-        Refused
-            Its hash can be made to collide with others, or takes long.
-        """
-        if type(key) is tuple and len(key) <= _EACH:
-            self._tuples -= 1
-            if self._tuples >= 0 and all(_plain_key(part) for part in key):
-                return
-        elif _plain_key(key):
-            return
-        raise Refused(f"{self.where}: keys of a dictionary that no checkpoint has")
-
-
-def _plain_key(key: object) -> bool:
-    if isinstance(key, int | float):
-        return not abs(key) >= _MAX_KEY  # NaN passes
-    return key is None or isinstance(key, str | bytes | Strange | np.dtype | np.generic)
 
 
 class _Mark:
@@ -232,9 +159,11 @@ class _Machine:
         if isinstance(target, Unfinished):
             value = target.finish(state)
             self.budget.value(value)
+            self.budget.tensor(value)
             self.stack[-1] = value
             for index in target.places:
                 self.memo[index] = value
+            target.places.clear()  # a copy on the stack may get another state, at no such price
         elif not isinstance(target, dict | Strange | Tensor | Sparse):
             raise ValueError(f"a state for a {type(target).__name__}")
 
@@ -301,6 +230,7 @@ _PUSHED = frozenset(
         "BININT", "BININT1", "BININT2",
     }
 )  # fmt: skip
+_OPCODES = {opcode.code.encode("latin1"): opcode for opcode in pickletools.opcodes}
 _NUMBERS = ("INT", "LONG", "LONG1", "LONG4")
 _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     **dict.fromkeys(_PUSHED, _Machine.push),
@@ -345,6 +275,45 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
 }
 
 
+class _Held:
+    """A stream that hands out no more than the budget has room for, with what is made of it."""
+
+    def __init__(self, stream: IO[bytes], budget: Budget) -> None:
+        self._stream, self._budget = stream, budget
+        self.opcode = ""
+
+    def read(self, size: int) -> bytes:
+        if size <= _SMALL:
+            return self._stream.read(size)
+        data = self._stream.read(min(size, self._budget.left + 1))
+        self._budget.hold(len(data) * (1 + self._copies(data)))
+        return data
+
+    def readline(self) -> bytes:
+        most = self._budget.left // 8  # a line is copied, stripped, and its text four times as wide
+        line = self._stream.readline(most + 1)
+        self._budget.hold(8 * len(line))
+        return line
+
+    def _copies(self, data: bytes) -> int:
+        """Return how often the size of an argument is made of it: of a text, by its widest sign."""
+        if "UNICODE" not in self.opcode:
+            return 1 if self.opcode == "BYTEARRAY8" else 0
+        widest = np.frombuffer(data, "u1").max(initial=0)  # the first byte of a sign in UTF-8
+        return 1 if widest < 0xC4 else 2 if widest < 0xF0 else 4
+
+
+def _instructions(stream: _Held) -> Iterator[tuple[str, Any]]:
+    """List the instructions of a pickle up to its end, each with its argument."""
+    while (code := stream.read(1)) != b".":
+        if code not in _OPCODES:
+            raise ValueError("it ends early" if not code else f"no instruction is {code!r}")
+        opcode = _OPCODES[code]
+        stream.opcode = opcode.name
+        read: Any = opcode.arg and opcode.arg.reader
+        yield opcode.name, read and read(stream)
+
+
 def read_pickle(stream: IO[bytes], budget: Budget, load_storage: LoadStorage) -> Any:
     """Read one pickle as data; nothing of it is run.
 
@@ -371,11 +340,9 @@ def read_pickle(stream: IO[bytes], budget: Budget, load_storage: LoadStorage) ->
     """
     machine = _Machine(budget, load_storage)
     try:
-        for opcode, argument, _ in pickletools.genops(stream):
-            if opcode.name == "STOP":
-                break
+        for name, argument in _instructions(_Held(stream, budget)):
             budget.instruction()
-            _STEPS[opcode.name](machine, argument)
+            _STEPS[name](machine, argument)
         return machine.pop()
     except (Refused, Unreadable):
         raise
@@ -388,10 +355,4 @@ def read_pickle(stream: IO[bytes], budget: Budget, load_storage: LoadStorage) ->
         ) from None
 
 
-def short(value: object) -> str:
-    """Return a value as a printable text of at most 80 characters."""
-    text = printable(str(value))
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-__all__ = ["Budget", "Name", "read_pickle", "short"]
+__all__ = ["read_pickle", "short"]

@@ -1,6 +1,6 @@
 """What the names in a pickle stand for: our own values for those that checkpoints need.
 
-`CALLS` and `CALLS_WITH_KEYS` list every name that a pickle may call with effect. A function gets
+`CALLS` and `CALLS_WITH_LIMITS` list every name that a pickle may call with effect. A function gets
 the arguments in the file and makes plain data of them, or a view of a storage; it raises
 ValueError or TypeError where they are not what `torch.save` writes. Nothing of a library is ever
 called with them.
@@ -17,20 +17,27 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .errors import Refused, printable
+from .errors import Refused
 from .number_types import NAMES, truth
-from .stored import Sparse, Storage, Strange, Tensor, held_shape
+from .stored import Sparse, Storage, Strange, Tensor, held_shape, short
 
+_MAX_NAME = 500  # characters
 _LATIN1 = frozenset({"latin1", "latin-1", "latin_1", "iso-8859-1", "iso8859-1"})
 
 
-class Keys(Protocol):
-    """Where keys of dictionaries and elements of sets are held to what they may cost."""
+class Limits(Protocol):
+    """What is asked before something is made; each raises Refused where it would be too much."""
 
     where: str
 
     def key(self, key: object) -> None:
-        """Raise Refused for a key that costs more than it should."""
+        """Hold a key of a dictionary, or an element of a set, to what it may cost."""
+
+    def hold(self, size: int) -> None:
+        """Ask whether so many bytes may still be made."""
+
+    def take(self, size: int) -> None:
+        """Count bytes that are about to be made."""
 
 
 class Name(Strange):
@@ -55,32 +62,6 @@ class Unfinished(Strange):
 
 
 # Tensors.
-
-_STORAGES = {
-    "Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16",
-    "Bool": "bool", "Byte": "uint8", "Char": "int8", "Short": "int16", "Int": "int32",
-    "Long": "int64", "ComplexFloat": "complex64", "ComplexDouble": "complex128",
-}  # fmt: skip
-_STORAGE = re.compile(r"torch\.(?:cuda\.|storage\.)?([A-Z]\w*?)(?:Storage|Tensor)")
-
-
-def storage_kind(name: object) -> str:
-    """Return torch's name of the type of numbers in a class of storages; empty where it has none.
-
-    Raises
-    ------
-    ValueError
-        It is no class of storages.
-
-    Examples
-    --------
-    >>> storage_kind(Name("torch.cuda.HalfStorage")), storage_kind(Name("torch.QInt8Storage"))
-    ('float16', '')
-    """
-    match = _STORAGE.fullmatch(name.what) if isinstance(name, Name) else None
-    if match is None:
-        raise ValueError("a storage of no type")
-    return _STORAGES.get(match[1], "")
 
 
 def _number_type(name: object) -> str:
@@ -128,12 +109,18 @@ def _parameter(data: Any, grad: Any, hooks: Any, state: Any = None) -> Any:
 
 
 def _layout(text: Any) -> Any:
-    return Strange(_text(text))
+    return Strange(short(_text(text)))
+
+
+def _device(kind: Any, index: Any = None) -> Any:
+    return Strange(f"torch.device {short(_text(kind))}")
 
 
 def _sparse(layout: Any, data: Any) -> Any:
     if getattr(layout, "what", None) != "torch.sparse_coo":
         return Strange(f"a tensor of layout {getattr(layout, 'what', 'unknown')}")
+    if not isinstance(data, tuple):
+        raise ValueError("a sparse tensor without its parts")
     indices, values, size, *_ = data
     if not isinstance(indices, Tensor) or not isinstance(values, Tensor):
         return Strange("a sparse tensor of strange parts")
@@ -160,43 +147,45 @@ def _strange(what: str) -> Callable[..., Any]:
 def _dtype(text: Any, align: Any = False, copy: Any = False) -> Any:
     code = _text(text)
     if not re.fullmatch(r"[<>=|]?(?:b1|[iu][1248]|f[248]|c8|c16|\?)", code):
-        return Unfinished("numpy.dtype", lambda state: Strange(f"numpy.dtype {printable(code)}"))
+        return Unfinished("numpy.dtype", lambda state: Strange(f"numpy.dtype {short(code)}"))
     return Unfinished("numpy.dtype", lambda state: _ordered(np.dtype(code), state))
 
 
 def _ordered(dtype: Any, state: Any) -> Any:
     order = state[1] if isinstance(state, tuple) and len(state) >= 2 else None
-    if order not in ("<", ">", "|", "="):
+    if type(order) is not str or order not in ("<", ">", "|", "="):
         raise ValueError("a type of numbers of no byte order")
     return dtype.newbyteorder(order) if order != "|" else dtype
 
 
-def _array(kind: Any, shape: Any, code: Any) -> Any:
+def _array(limits: Limits, kind: Any, shape: Any, code: Any) -> Any:
     if not isinstance(kind, Name) or kind.what != "numpy.ndarray":
         return Unfinished("numpy.ndarray", lambda state: Strange("a subclass of numpy.ndarray"))
-    return Unfinished("numpy.ndarray", _finished_array)
+    return Unfinished("numpy.ndarray", lambda state: _finished_array(limits, state))
 
 
-def _finished_array(state: Any) -> Any:
+def _finished_array(limits: Limits, state: Any) -> Any:
     _, shape, dtype, fortran, data = state
-    return _frombuffer(data, dtype, shape, "F" if fortran else "C")
+    return _frombuffer(limits, data, dtype, shape, "F" if fortran else "C")
 
 
-def _frombuffer(data: Any, dtype: Any, shape: Any, order: Any) -> Any:
+def _frombuffer(limits: Limits, data: Any, dtype: Any, shape: Any, order: Any) -> Any:
     if isinstance(dtype, Strange):
         return Strange(f"a numpy array of {dtype.what}")
-    data = data.encode("latin1") if isinstance(data, str) else data
-    if not isinstance(dtype, np.dtype) or not isinstance(data, bytes | bytearray):
+    if not isinstance(dtype, np.dtype) or not isinstance(data, str | bytes | bytearray):
         raise ValueError("an array without data")
     shape = held_shape(shape)
     if len(data) != math.prod(shape) * dtype.itemsize or order not in ("C", "F"):
         raise ValueError(f"{len(data)} bytes for an array of shape {shape}")
+    # A view costs nothing, but data in the memo can be copied any number of times.
+    limits.take(len(data) * (isinstance(data, str) + (not dtype.isnative)))
+    data = data.encode("latin1") if isinstance(data, str) else data
     flat = truth(np.frombuffer(data, "u1")) if dtype.kind == "b" else np.frombuffer(data, dtype)
     return flat.astype(dtype.newbyteorder("="), copy=False).reshape(shape, order=order)
 
 
-def _scalar(dtype: Any, data: Any = b"") -> Any:
-    found = _frombuffer(data, dtype, (), "C")
+def _scalar(limits: Limits, dtype: Any, data: Any = b"") -> Any:
+    found = _frombuffer(limits, data, dtype, (), "C")
     return found if isinstance(found, Strange) else found[()]
 
 
@@ -209,19 +198,27 @@ def _text(value: Any) -> str:
     return value
 
 
-def _encode(text: Any, codec: Any = "utf-8") -> bytes:
-    if codec not in _LATIN1:
+def _encode(limits: Limits, text: Any, codec: Any = "utf-8") -> bytes:
+    if _text(codec) not in _LATIN1:
         raise ValueError("a text in an encoding that pickles do not use")
+    limits.hold(len(_text(text)))
     return _text(text).encode("latin1")
 
 
-def _bytes(*arguments: Any) -> bytes:
+def _bytes(limits: Limits, *arguments: Any) -> bytes:
     if not arguments:
         return b""
     data, *codec = arguments
     if isinstance(data, bytes | bytearray) and not codec:
+        limits.hold(len(data))
         return bytes(data)
-    return _encode(data, *codec)
+    return _encode(limits, data, *codec)
+
+
+def _bytearray(limits: Limits, *arguments: Any) -> bytearray:
+    if arguments and isinstance(arguments[0], str):
+        limits.hold(2 * len(arguments[0]))
+    return bytearray(_bytes(limits, *arguments))
 
 
 def _sequence(*arguments: Any) -> list[Any]:
@@ -238,20 +235,20 @@ def _size(*arguments: Any) -> tuple[int, ...]:
     return held_shape(tuple(_sequence(*arguments)))
 
 
-def _pairs(keys: Keys, *arguments: Any) -> dict[Any, Any]:
+def _pairs(limits: Limits, *arguments: Any) -> dict[Any, Any]:
     if arguments and isinstance(arguments[0], dict):
         (found,) = arguments
         return dict(found)
     pairs = _sequence(*arguments)
     for key, _ in pairs:
-        keys.key(key)
+        limits.key(key)
     return dict(pairs)
 
 
-def _elements(keys: Keys, *arguments: Any) -> list[Any]:
+def _elements(limits: Limits, *arguments: Any) -> list[Any]:
     found = _sequence(*arguments)
     for element in found:
-        keys.key(element)
+        limits.key(element)
     return found
 
 
@@ -261,9 +258,9 @@ def _complex(real: Any, imaginary: Any) -> complex:
     return complex(real, imaginary)
 
 
-def _reconstructor(keys: Keys, kind: Any, base: Any, state: Any) -> Any:
+def _reconstructor(limits: Limits, kind: Any, base: Any, state: Any) -> Any:
     """Make an instance as protocols 0 and 1 do."""
-    return create(kind, keys.where)
+    return create(kind, limits.where)
 
 
 _OF_TENSORS: Mapping[str, Callable[..., Any]] = {
@@ -277,28 +274,28 @@ _OF_TENSORS: Mapping[str, Callable[..., Any]] = {
     "torch._utils._rebuild_nested_tensor": _strange("a nested tensor"),
     "torch._utils._rebuild_meta_tensor_no_storage": _strange("a tensor without data"),
 }
-CALLS_WITH_KEYS: Mapping[str, Callable[..., Any]] = {
+CALLS_WITH_LIMITS: Mapping[str, Callable[..., Any]] = {
     "copyreg._reconstructor": _reconstructor,
     "collections.OrderedDict": _pairs,
     "collections.Counter": _pairs,
     "builtins.dict": _pairs,
-    "collections.defaultdict": lambda keys, *factory: {},
-    "builtins.set": lambda keys, *of: set(_elements(keys, *of)),
-    "builtins.frozenset": lambda keys, *of: frozenset(_elements(keys, *of)),
+    "collections.defaultdict": lambda limits, *factory: {},
+    "builtins.set": lambda limits, *of: set(_elements(limits, *of)),
+    "builtins.frozenset": lambda limits, *of: frozenset(_elements(limits, *of)),
+    "numpy._core.multiarray._reconstruct": _array,
+    "numpy._core.multiarray.scalar": _scalar,
+    "numpy._core.numeric._frombuffer": _frombuffer,
+    "_codecs.encode": _encode,
+    "builtins.bytes": _bytes,
+    "builtins.bytearray": _bytearray,
 }
 CALLS: Mapping[str, Callable[..., Any]] = {
     **_OF_TENSORS,
     "torch._tensor._rebuild_from_type_v2": _from_type,
     "torch.serialization._get_layout": _layout,
     "torch.Size": _size,
-    "torch.device": lambda kind, index=None: Strange(f"torch.device {_text(kind)}"),
-    "numpy._core.multiarray._reconstruct": _array,
-    "numpy._core.multiarray.scalar": _scalar,
-    "numpy._core.numeric._frombuffer": _frombuffer,
+    "torch.device": _device,
     "numpy.dtype": _dtype,
-    "_codecs.encode": _encode,
-    "builtins.bytes": _bytes,
-    "builtins.bytearray": lambda *of: bytearray(_bytes(*of)),
     "builtins.list": _sequence,
     "builtins.tuple": lambda *of: tuple(_sequence(*of)),
     "builtins.complex": _complex,
@@ -339,8 +336,10 @@ def mention(module: str, attribute: str, where: str) -> Name:
     Raises
     ------
     Refused
-        It is that of a function that runs programs, and of no use otherwise.
+        It is that of a function that runs programs, and of no use otherwise; or it is too long.
     """
+    if len(module) + len(attribute) > _MAX_NAME:
+        raise Refused(f"{where}: a pickle with a name of {len(module) + len(attribute)} characters")
     module = _RENAMED.get(module, module)
     if module.startswith("numpy.core."):
         module = "numpy._core." + module.removeprefix("numpy.core.")
@@ -352,7 +351,7 @@ def mention(module: str, attribute: str, where: str) -> Name:
     return name
 
 
-def call(function: Any, arguments: tuple[Any, ...], keys: Keys) -> Any:
+def call(function: Any, arguments: tuple[Any, ...], limits: Limits) -> Any:
     """Return what calling a name stands for.
 
     Raises
@@ -365,11 +364,11 @@ def call(function: Any, arguments: tuple[Any, ...], keys: Keys) -> Any:
     name = function.what if isinstance(function, Name) else ""
     if name in CALLS:
         return CALLS[name](*arguments)
-    if name in CALLS_WITH_KEYS:
-        return CALLS_WITH_KEYS[name](keys, *arguments)
+    if name in CALLS_WITH_LIMITS:
+        return CALLS_WITH_LIMITS[name](limits, *arguments)
     if name and (_NOTED.fullmatch(name) or _is_member(name, arguments)):
         return Strange(name)
-    raise _executes(function, keys.where)
+    raise _executes(function, limits.where)
 
 
 def create(kind: Any, where: str) -> Strange:
@@ -395,7 +394,6 @@ def _is_member(name: str, arguments: tuple[Any, ...]) -> bool:
 
 
 def _executes(name: Any, where: str) -> Refused:
-    shown = printable(getattr(name, "what", type(name).__name__))
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    shown = short(getattr(name, "what", type(name).__name__))
     at = f"{where}: " if where else ""
     return Refused(f"{at}a pickle that would execute code ({shown}): nothing of it was run")

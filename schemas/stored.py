@@ -305,10 +305,17 @@ class Strange:
     what: str
 
 
+def short(text: str | Exception) -> str:
+    """Return a text of a file, or an error, as a printable text of at most 80 characters."""
+    whole = str(text)
+    shown = printable(whole[:81])  # a text may be long, and its escapes are longer
+    return shown if len(shown) <= 80 else shown[:77] + "..."
+
+
 def described(value: object) -> str:
     """Say what a value of a file is, for a message."""
     if isinstance(value, Strange):
-        return f"an object ({printable(value.what)[:80]})"
+        return f"an object ({short(value.what)})"
     return f"a {type(value).__name__}"
 
 
@@ -322,6 +329,6 @@ def hold_no_object(value: object, where: str) -> None:
     """
     if isinstance(value, Strange):
         raise Refused(
-            f"{where}: a whole pickled object ({printable(value.what)[:80]}), which only its own "
+            f"{where}: a whole pickled object ({short(value.what)}), which only its own "
             "code can load: give the mask file (mask.pt), or save its state_dict() and give that"
         )

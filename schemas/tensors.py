@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from .errors import RecordError
 from .files import read_file, write_atomic
 from .number_types import SAFETENSORS, decode, width
-from .stored import held_shape
+from .stored import held_shape, short
 from .sums import KEY, PLACE, WRONG, holds, seal
 
 _NAMES: dict[np.dtype[Any], str] = {
@@ -31,6 +31,7 @@ _NAMES: dict[np.dtype[Any], str] = {
     }.items()
 }  # fmt: skip
 _METADATA = "__metadata__"
+_MAX_DIGITS = 20  # of an integer: no size has more
 _MAX_HEADER = 100_000_000  # bytes; the limit of the reference implementation
 
 
@@ -91,26 +92,43 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     if holds(blob) is False:
         raise RecordError(f"{path}: {WRONG}")
     try:
-        size = int.from_bytes(blob[:8], "little")
-        if len(blob) < 8 or size > min(_MAX_HEADER, len(blob) - 8):
-            raise ValueError("the header is cut off")
-        header = json.loads(blob[8 : 8 + size], object_pairs_hook=_unique)
+        start, header = _header(blob)
         metadata = header.pop(_METADATA, {})
-        if not all(isinstance(value, str) for value in metadata.values()):
+        if not isinstance(metadata, dict) or not all(type(v) is str for v in metadata.values()):
             raise ValueError("metadata that are no texts")
         metadata.pop(KEY, None)
-        _hold_apart(header, len(blob) - 8 - size)
-        tensors = {name: _array(blob, 8 + size, entry) for name, entry in header.items()}
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-        OverflowError,
-    ) as error:
-        raise RecordError(f"{path}: not a whole safetensors file ({error})") from None
+        entries = {name: _held_entry(entry, name) for name, entry in header.items()}
+        _hold_apart(entries, len(blob) - start)
+        tensors = {name: _array(blob, start, entry) for name, entry in entries.items()}
+    except ValueError as error:
+        raise RecordError(f"{path}: not a whole safetensors file ({short(error)})") from None
     return tensors, metadata
+
+
+def _header(blob: bytes) -> tuple[int, dict[str, Any]]:
+    """Return where the data begin, and what the header says."""
+    size = int.from_bytes(blob[:8], "little")
+    if len(blob) < 8 or size > min(_MAX_HEADER, len(blob) - 8):
+        raise ValueError("the header is cut off")
+    header = _json(blob[8 : 8 + size])
+    if not isinstance(header, dict):
+        raise ValueError("a header that names no tensors")
+    return 8 + size, header
+
+
+def _json(text: bytes | str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_int=_integer)
+    except RecursionError:
+        raise ValueError("a header that is nested too deeply") from None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise ValueError("a header that is no JSON") from None
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -119,25 +137,44 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _hold_apart(header: Mapping[str, Any], size: int) -> None:
+class _Entry(NamedTuple):
+    """What a header says of a tensor: its type of numbers, its shape, where its bytes are."""
+
+    kind: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+def _held_entry(entry: Any, name: str) -> _Entry:
+    if not isinstance(entry, dict):
+        raise ValueError(f"tensor {short(name)} has no description")
+    kind, shape, place = (entry.get(key) for key in ("dtype", "shape", "data_offsets"))
+    if not isinstance(kind, str) or kind not in SAFETENSORS:
+        shown = f"'{short(kind)}'" if isinstance(kind, str) else "none"
+        raise ValueError(f"a type of numbers that is unknown: {shown}")
+    whole = isinstance(place, list) and len(place) == 2 and all(type(n) is int for n in place)
+    if not isinstance(place, list) or not whole:
+        raise ValueError("a tensor without its place in the data")
+    return _Entry(SAFETENSORS[kind], held_shape(shape), *place)
+
+
+def _hold_apart(entries: Mapping[str, _Entry], size: int) -> None:
     """Hold the tensors to the format's rule: one behind the other, without gap or overlap."""
     end = 0
-    for begin, following in sorted(entry["data_offsets"] for entry in header.values()):
-        if begin != end:
+    for begin, following in sorted((entry.begin, entry.end) for entry in entries.values()):
+        if begin != end or following < begin:
             raise ValueError("tensors overlap or leave a gap")
         end = following
     if end != size:
         raise ValueError("the data is longer or shorter than its tensors")
 
 
-def _array(blob: bytes, start: int, entry: dict[str, Any]) -> NDArray[Any]:
-    begin, end = entry["data_offsets"]
-    kind, shape = SAFETENSORS[entry["dtype"]], held_shape(entry["shape"])
-    if not 0 <= begin <= end <= len(blob) - start:
-        raise ValueError("the data is cut off")
-    if end - begin != math.prod(shape) * width(kind):
+def _array(blob: bytes, start: int, entry: _Entry) -> NDArray[Any]:
+    if entry.end - entry.begin != math.prod(entry.shape) * width(entry.kind):
         raise ValueError("a shape does not fit its data")
-    return decode(memoryview(blob)[start + begin : start + end], kind).reshape(shape).copy()
+    data = memoryview(blob)[start + entry.begin : start + entry.end]
+    return decode(data, entry.kind).reshape(entry.shape).copy()
 
 
 def write_mask(path: Path, mask: Mapping[str, NDArray[np.bool_]], *, flush: bool = True) -> None:
@@ -168,13 +205,18 @@ def read_mask(path: Path) -> dict[str, NDArray[np.bool_]]:
     if metadata.get("format") != "rgtool-mask-1":
         raise RecordError(f"{path}: holds no mask of rgtool")
     try:
-        shapes: dict[str, list[int]] = json.loads(metadata["shapes"])
-        return {name: _unpack(packed[_kept_as(name)], shape) for name, shape in shapes.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RecordError(f"{path}: not a whole mask ({error})") from None
+        shapes = _json(metadata.get("shapes", "null"))
+        if not isinstance(shapes, dict):
+            raise ValueError("no shapes of its layers")
+        return {name: _unpack(packed.get(_kept_as(name)), held_shape(shapes[name]), name)
+                for name in shapes}  # fmt: skip
+    except ValueError as error:
+        raise RecordError(f"{path}: not a whole mask ({short(error)})") from None
 
 
-def _unpack(packed: NDArray[Any], shape: list[int]) -> NDArray[np.bool_]:
+def _unpack(packed: NDArray[Any] | None, shape: tuple[int, ...], name: str) -> NDArray[np.bool_]:
+    if packed is None or packed.dtype != np.uint8 or packed.ndim != 1:
+        raise ValueError(f"no packed layer {short(name)}")
     size = math.prod(shape)
     if packed.size != -(-size // 8):
         raise ValueError(f"{packed.size} bytes do not fit the shape {shape}")

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from .budget import Budget
 from .errors import Refused, Unreadable
 from .files import open_file
 from .number_types import Order, width
-from .pickles import Budget, read_pickle, short
-from .rebuild import storage_kind
-from .stored import Contents, OnDisk, Storage, Unpacked
+from .pickles import read_pickle
+from .rebuild import Name
+from .stored import Contents, OnDisk, Storage, Unpacked, described, short
 
 _UTF8 = 0x800  # the flag of a zip entry whose name is UTF-8
 _ZIP, _GZIP, _LFS = b"PK\x03\x04", b"\x1f\x8b", b"version https://git-lfs"
@@ -32,6 +34,33 @@ _WIDER, _SPREAD = 4, 96 << 20
 _MAGIC = 0x1950A86A20F9469CFC6C  # what a file of torch before 1.6 begins with
 _PROTOCOL = 1001
 _LOCAL = 30  # bytes of the header before an entry of a zip, its name and extra field aside
+
+
+_STORAGES = {
+    "Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16",
+    "Bool": "bool", "Byte": "uint8", "Char": "int8", "Short": "int16", "Int": "int32",
+    "Long": "int64", "ComplexFloat": "complex64", "ComplexDouble": "complex128",
+}  # fmt: skip
+_STORAGE = re.compile(r"torch\.(?:cuda\.|storage\.)?([A-Z]\w*?)(?:Storage|Tensor)")
+
+
+def _storage_kind(name: object) -> str:
+    """Return torch's name of the type of numbers in a class of storages; empty where it has none.
+
+    Raises
+    ------
+    ValueError
+        It is no class of storages.
+
+    Examples
+    --------
+    >>> _storage_kind(Name("torch.cuda.HalfStorage")), _storage_kind(Name("torch.QInt8Storage"))
+    ('float16', '')
+    """
+    match = _STORAGE.fullmatch(name.what) if isinstance(name, Name) else None
+    if match is None:
+        raise ValueError("a storage of no type")
+    return _STORAGES.get(match[1], "")
 
 
 def read_torch(path: Path) -> Any:
@@ -134,9 +163,9 @@ def _read_zip(contents: Contents, budget: Budget) -> Any:
 
 def _identity(identity: tuple[Any, ...]) -> tuple[str, str, int]:
     """Return type, key and number of elements of a storage that a pickle refers to."""
-    if len(identity) < 5 or identity[0] != "storage":
+    if len(identity) < 5 or type(identity[0]) is not str or identity[0] != "storage":
         raise ValueError("a reference to something else than a storage")
-    kind, key, size = storage_kind(identity[1]), identity[2], identity[4]
+    kind, key, size = _storage_kind(identity[1]), identity[2], identity[4]
     if not isinstance(key, str) or type(size) is not int or size < 0:
         raise ValueError("a reference to a storage without name or size")
     return kind, key, size
@@ -204,14 +233,15 @@ def _root(entries: dict[str, Storage], where: str) -> str:
 def _read_row(contents: Contents, budget: Budget) -> Any:
     stream = _Stream(contents)
     first = read_pickle(stream, budget, _nowhere)
-    if first != _MAGIC or isinstance(first, bool):
+    if type(first) is not int or first != _MAGIC:
         if stream.read(1):
             raise Unreadable(f"{contents.where}: a pickle with something behind it, no checkpoint")
         return first
     protocol, system = (read_pickle(stream, budget, _nowhere) for _ in range(2))
-    if protocol != _PROTOCOL:
-        raise Unreadable(f"{contents.where}: a checkpoint of unknown protocol {short(protocol)}")
-    little = system.get("little_endian", True) if isinstance(system, dict) else True
+    if type(protocol) is not int or protocol != _PROTOCOL:
+        found = protocol if type(protocol) is int else described(protocol)
+        raise Unreadable(f"{contents.where}: {found} where the protocol of a checkpoint is due")
+    little = not isinstance(system, dict) or system.get("little_endian") is not False
     storages: dict[str, Storage] = {}
     found = read_pickle(stream, budget, _referred(storages, contents, "<" if little else ">"))
     keys = read_pickle(stream, budget, _nowhere)
@@ -249,7 +279,9 @@ def _each(kind: str) -> int:
 def _place(storages: dict[str, Storage], keys: Any, stream: BinaryIO, contents: Contents) -> None:
     """Find the storages behind the pickles: each its number of elements, then its bytes."""
     where = contents.where
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+    if not isinstance(keys, list) or not all(type(key) is str for key in keys):
+        raise Unreadable(f"{where}: a checkpoint whose list of storages is none")
+    if len(keys) != len(storages) or set(keys) != set(storages):
         raise Unreadable(f"{where}: a checkpoint that does not list its storages")
     at = stream.tell()
     for key in keys:

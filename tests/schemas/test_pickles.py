@@ -6,16 +6,19 @@ import io
 import pickle
 import struct
 import time
+import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from hostile_programs import call, name, pack, text
+from hostile_programs import blob, call, name, pack, text
 from places import CLONE
 
+from rgtool.schemas.budget import Budget
 from rgtool.schemas.errors import Refused, Unreadable
-from rgtool.schemas.pickles import Budget, read_pickle
-from rgtool.schemas.rebuild import CALLS, CALLS_WITH_KEYS
+from rgtool.schemas.pickles import read_pickle
+from rgtool.schemas.rebuild import CALLS, CALLS_WITH_LIMITS
 from rgtool.schemas.stored import Storage, Strange, Unpacked
 
 SIZE = 1 << 20  # bytes of tensors that are granted
@@ -69,6 +72,11 @@ def array(*state: bytes) -> bytes:
 
 
 SPARSE = name("torch._utils", "_rebuild_sparse_tensor")
+COMPLEX, BIG = (
+    call(name("numpy", "dtype"), text(code), b"\x89", b"\x88")
+    + pack(number(3), text(order), b"N", b"N", b"N", number(-1), number(-1), number(0)) + b"b"
+    for code, order in (("c16", "<"), ("f8", ">"))
+)  # fmt: skip
 COO = call(name("torch.serialization", "_get_layout"), text("torch.sparse_coo"))
 # Name -> programs that call it with what it must not be given.
 ABUSED: dict[str, list[bytes]] = {
@@ -155,7 +163,7 @@ INERT = {name for name, programs in ABUSED.items() if not programs} - {"collecti
 
 
 def test_every_name_that_may_be_called_stands_here_and_in_the_page() -> None:
-    assert set(ABUSED) == set(CALLS) | set(CALLS_WITH_KEYS)
+    assert set(ABUSED) == set(CALLS) | set(CALLS_WITH_LIMITS)
     page = (CLONE / "docs" / "importing.md").read_text()
     assert [name for name in ABUSED if f"`{name}`" not in page] == []
 
@@ -211,6 +219,11 @@ def test_what_is_merely_unknown_is_kept_as_a_name(program: bytes) -> None:
     assert isinstance(read(program), Strange)
 
 
+def again(value: bytes, use: Callable[[bytes], bytes], times: int) -> bytes:
+    """Keep a value in the memo and use it so often."""
+    return value + b"r\0\1\0\0" + use(b"j\0\1\0\0") * times
+
+
 def in_dictionary(*keys: bytes) -> bytes:
     return b"}(" + b"".join(key + b"N" for key in keys) + b"u"
 
@@ -227,6 +240,21 @@ BOMBS = {
         call(name("_codecs", "encode"), b"h\x00", text("latin1")) for _ in range(300)),
     "tensors named again": tensor(0, row(2**17), row(0)) + b"\x94" + b"h\x00" * 3,
     "tensor twice on the stack": tensor(0, row(2**17), row(0)) + b"222",
+    "colliding complex numbers": in_dictionary(*(
+        call(name("numpy._core.multiarray", "scalar"), COMPLEX,
+             b"C\x10" + struct.pack("<dd", -1000003.0 * n, n)) for n in range(1, 100))),
+    "arrays of the other byte order": again(
+        pack(number(1), row(12_500), BIG, b"\x89", blob(bytes(100_000))),
+        lambda state: RECONSTRUCT + state + b"b", 11),
+    "arrays of texts": again(
+        b"(K\x01" + row(100_000) + INT8 + b"\x89" + text("x" * 100_000) + b"t",
+        lambda state: RECONSTRUCT + state + b"b", 11),
+    "notes": again(text("x" * 1000) + b"\x85", lambda of: name("torch", "device") + of + b"R0",
+                   500_000),
+    "long names": again(text("x" * 501), lambda what: what + what + b"\x93", 1),
+    "bytes that grow": b"\x96" + struct.pack("<Q", 130 << 20) + bytes(130 << 20),
+    "wide text": text("\U0001f600" + "x" * (52 << 20)),
+    "wide line": b"V" + b"x" * (33 << 20) + b"\n",
     "memo": b"N" + b"p99999999999999\n",
     "decimal digits": b"L" + b"9" * 100_000 + b"L\n",
 }  # fmt: skip
@@ -238,6 +266,34 @@ def test_a_budget_is_held_while_reading(what: str) -> None:
     message = refused(BOMBS[what])
     assert "would execute" not in message
     assert time.monotonic() - begin < 60, "the time that is squared is far longer"
+
+
+def test_arrays_are_counted_before_they_are_made() -> None:
+    budget = Budget(1 << 40, "here")
+    state = pack(number(1), row(12_500), BIG, b"\x89", blob(bytes(100_000)))
+    program = again(state, lambda of: RECONSTRUCT + of + b"b0", 3000)
+    with pytest.raises(Refused, match="more than 256 MB"):
+        read_pickle(io.BytesIO(program + b"."), budget, Storage)
+
+
+def test_a_long_text_leaves_a_short_note() -> None:
+    found = read(call(name("torch", "device"), text("\n" * 10**6)))
+    assert len(found.what) < 100
+    assert found.what.isprintable()
+
+
+def test_wide_texts_are_refused_before_they_are_made() -> None:
+    program = BOMBS["wide text"]
+    tracemalloc.start()
+    refused(program)
+    assert tracemalloc.get_traced_memory()[1] < 4 * len(program)
+    tracemalloc.stop()
+
+
+def test_another_state_for_a_copy_does_not_fill_the_memo_again() -> None:
+    state = pack(number(1), row(1), INT8, b"\x89", b"C\x01x")
+    found = read(RECONSTRUCT + b"2q\x64" + state + b"bq\x650" + b"N0" + state + b"bh\x64\x86")
+    assert found[1] is not found[0]
 
 
 def test_numbers_that_no_float_holds_are_strange() -> None:
@@ -263,5 +319,5 @@ def test_what_is_no_pickle_is_unreadable(program: bytes) -> None:
 
 def test_arrays_keep_their_place_in_the_memo() -> None:
     shared = np.arange(3)
-    found = read_pickle(io.BytesIO(pickle.dumps([shared, shared])), Budget(0, "x"), Storage)
+    found = read_pickle(io.BytesIO(pickle.dumps([shared, shared])), Budget(SIZE, "x"), Storage)
     assert found[0] is found[1]

@@ -363,6 +363,57 @@ def test_odd_headers_of_safetensors_are_refused(header: Any, tmp_path: Path) -> 
         read_tensors(tmp_path / "x")
 
 
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (b'{"a":{"dtype":"\\u001b' + b"A" * 10**6 + b'","shape":[1],"data_offsets":[0,1]}}',
+         "a type of numbers that is unknown: '\\\\x1bAAA"),
+        (b'{"__metadata__":[]}', "metadata that are no texts"),
+        (b'{"a":null}', "tensor a has no description"),
+        (b'{"a":{"dtype":"U8","shape":[1],"data_offsets":null}}', "without its place"),
+        (b'{"a":{"dtype":"U8","shape":[' + b"1" * 5000 + b"]}}", "a number of 5000 digits"),
+        (b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}", "nested too deeply"),
+        (b"[]", "names no tensors"), (b"{", "no JSON"), (b"\xff\xff", "no JSON"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_a_header_is_said_in_plain_words(
+    header: bytes, words: str, tmp_path: Path
+) -> None:
+    (tmp_path / "x").write_bytes(len(header).to_bytes(8, "little") + header + b"\1")
+    with pytest.raises(RecordError, match=words) as error:
+        read_tensors(tmp_path / "x")
+    assert len(str(error.value)) < 150 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize("shapes", ["[]", '{"b": [1]}', '{"a": null}', '{"a": [99]}', "{"])
+def test_masks_without_their_shapes_are_refused(shapes: str, tmp_path: Path) -> None:
+    about = {"format": "rgtool-mask-1", "shapes": shapes}
+    write_tensors(tmp_path / "x", {"a": np.ones(1, np.uint8)}, about)
+    with pytest.raises(RecordError, match="not a whole mask"):
+        read_mask(tmp_path / "x")
+
+
+def test_a_pipe_in_place_of_safetensors_is_said(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x")
+    with pytest.raises(RecordError, match=r"cannot be read \(a named pipe where a file is due\)"):
+        read_tensors(tmp_path / "x")
+
+
+@pytest.mark.parametrize("what", ["keys", "protocol", "first"])
+def test_old_files_with_containers_where_numbers_are_due(what: str, tmp_path: Path) -> None:
+    nested = b"\x80\x04]" + b"q\x000](h\x00h\x00e" * 40 + b"."
+    head = [pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {}, {"a": 1})]
+    array = pickle.dumps(np.zeros(3))
+    rows = {
+        "keys": [*head, b"\x80\x04]" + nested[2:-1] + b"a."],
+        "protocol": [head[0], nested, head[2]],
+        "first": [array, head[1]],
+    }
+    (tmp_path / "x.pt").write_bytes(b"".join(rows[what]))
+    with pytest.raises(Unreadable):
+        read_torch(tmp_path / "x.pt")
+
+
 @given(st.lists(st.sampled_from(["a", *(f"{'_' * n}__metadata__" for n in range(4))]), unique=True))
 def test_masks_of_layers_of_any_name_come_back(names: list[str]) -> None:
     masks = {name: np.arange(9) % (n + 2) == 0 for n, name in enumerate(names)}
