@@ -12,6 +12,7 @@ import numpy as np
 
 from ...schemas.transform import Transform
 from ...store.figures import figure_rows
+from ..arrays import Floats
 from ..elastic.orderings import (
     concordance,
     orderings,
@@ -21,7 +22,7 @@ from ..elastic.orderings import (
 )
 from ..elastic.scores import Scoring, push, verdict_counts
 from .claim import Finding, decided, finding
-from .printed import HALF, Floats
+from .printed import HALF
 
 DEPTHS = (14, 20, 32, 44, 56)
 STAGES = (1, 2, 3)

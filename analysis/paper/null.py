@@ -8,11 +8,12 @@ import numpy as np
 
 from ...schemas.blocks import architecture
 from ...store import PublishedSpectrum, published_names
+from ..arrays import Floats
 from ..nulls.initial import Fan
 from ..nulls.untrained import null
 from ..spectrum.noise import PUBLISHED_SD
 from .claim import Finding, finding, in_words
-from .printed import HALF, Floats, PrintedSpectra
+from .printed import HALF, PrintedSpectra
 
 _FANS: tuple[Fan, ...] = ("fan_in", "fan_out")
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from ...store.figures import figure_rows
+from ..arrays import Floats
 from ..gamma.power_law import Eq14, eq14, other_sign
 from .claim import Finding, finding
-from .printed import HALF, Floats
+from .printed import HALF
 
 _DENSITY = np.geomspace(1e-3, 1, 61)
 _EXACT = 1e-9  # double precision, with what powers and quotients lose of it

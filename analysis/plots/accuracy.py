@@ -9,9 +9,10 @@ import numpy as np
 
 from ...schemas.errors import RgtoolError
 from ...store.counts import Counts
+from ..arrays import Floats
 from ..curves.matching import matching_density
 from . import style as plot_style
-from .style import INK, SINGLE, SMALL, Floats, Style
+from .style import INK, SINGLE, SMALL, Style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

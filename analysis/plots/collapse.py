@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..arrays import Floats
 from . import style as plot_style
 from .style import DOUBLE, INK, SMALL
 
@@ -40,7 +41,7 @@ def plot_collapse(found: Collapse) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, found: Collapse, exponents: plot_style.Floats) -> None:
+def _draw(axes: Axes, found: Collapse, exponents: Floats) -> None:
     styles, start = plot_style.series_styles(len(found.curves)), 0
     for curve, style in zip(found.curves, styles, strict=True):
         size = np.log([getattr(curve, name) for name in found.over])

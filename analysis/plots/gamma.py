@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...schemas.errors import RgtoolError
+from ..arrays import Floats
 from ..gamma.fit import Fit
 from ..gamma.power_law import curve_and_jacobian, log_error
 from ..gamma.profile import Profile
 from ..gamma.result import Fitted, Gamma
 from ..stats.level import t_quantile
 from . import style as plot_style
-from .style import DOUBLE, FAINT, INK, SMALL, Floats, Style
+from .style import DOUBLE, FAINT, INK, SMALL, Style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
