@@ -8,17 +8,14 @@ say the same as what they were made from, and unfinished files that the next com
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
-from ..schemas import parts, sums, views
+from ..schemas import views
 from ..schemas.description import Description
 from ..schemas.errors import StoreError
 from ..schemas.files import read_file
@@ -26,18 +23,16 @@ from ..schemas.layout import RunFolder
 from ..schemas.lock import Locked, lock
 from ..schemas.manifest import FOLDER, Manifest
 from ..schemas.parts import Part
-from .broken import LeftOut, faults
+from .broken import LeftOut
 from .connection import connect
 from .doubles import same
 from .relations import compacted, known_columns, parquet, quote
 from .session import described
 from .snapshot import LooseRun, Snapshot, strict_json, take
+from .staged import UNFINISHED, copy, stage
 
-_UNFINISHED = ".part"  # the end of names that a killed compaction leaves
-_UNFINISHED_BY_0_1 = ".part-*.parquet"
+_LEFT_BY_0_1 = ".part-*.parquet"
 _SPILL = ".spill"
-_CHUNK = 1000  # files of whole runs that are read and checked together
-_ROW_GROUP = 122_880  # rows; DuckDB's own size, a unit of its parallel reading
 _MERGE_BELOW = 2.0  # an older file joins if it is smaller than this many times the newer ones
 
 
@@ -166,7 +161,7 @@ def _sweep(folder: Path) -> None:
     for path in folder.glob(".*"):
         if path.name == _SPILL:
             shutil.rmtree(path, ignore_errors=True)
-        elif path.suffix == _UNFINISHED or path.match(_UNFINISHED_BY_0_1):
+        elif path.suffix == UNFINISHED or path.match(_LEFT_BY_0_1):
             path.unlink(missing_ok=True)
 
 
@@ -202,7 +197,7 @@ def _merge(
     left_out: LeftOut,
 ) -> tuple[Manifest, dict[str, LooseRun]]:
     """Write the parts of the next generation; return its manifest and the runs that went in."""
-    staged, merged = _stage(old.folder, changed, left_out)
+    staged, merged = stage(old.folder, changed, left_out)
     moved = {
         run_id
         for run_id in merged
@@ -253,77 +248,6 @@ def _joined(
     return joined
 
 
-def _stage(
-    folder: Path, changed: Mapping[str, LooseRun], left_out: LeftOut
-) -> tuple[list[Path], dict[str, LooseRun]]:
-    """Read and check the loose records, chunk by chunk, into files of whole runs."""
-
-    def stage(numbered: tuple[int, dict[str, LooseRun]]) -> tuple[Path, dict[str, LooseRun]]:
-        part = folder / f".staged-{numbered[0]:05d}{_UNFINISHED}"
-        return part, _stage_chunk(part, numbered[1], left_out)
-
-    # One thread a connection: DuckDB's own threads get in each other's way over small files.
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        done = list(pool.map(stage, enumerate(_chunks(changed))))
-    merged = {run_id: run for _, runs in done for run_id, run in runs.items()}
-    return [part for part, _ in done if part.exists()], merged
-
-
-def _chunks(changed: Mapping[str, LooseRun]) -> Iterator[dict[str, LooseRun]]:
-    chunk: dict[str, LooseRun] = {}
-    size = 0
-    for run_id, run in changed.items():
-        chunk[run_id] = run
-        size += len(run.records)
-        if size >= _CHUNK:
-            yield chunk
-            chunk, size = {}, 0
-    if chunk:
-        yield chunk
-
-
-def _stage_chunk(part: Path, runs: dict[str, LooseRun], left_out: LeftOut) -> dict[str, LooseRun]:
-    """Write the records of some runs to `part`; return those of the runs that are sound."""
-    casts = ", ".join(f'"{n}"::{type_} AS "{n}"' for n, type_ in views.record_columns().items())
-    while files := [path for run in runs.values() for path in run.records.values()]:
-        failure = "records contradict the schema"
-        with connect(threads=1) as connection:
-            try:
-                connection.execute(
-                    f"CREATE TABLE part AS SELECT filename, {casts} "
-                    "FROM read_parquet(?, filename = true)",
-                    [files],
-                )
-                if not connection.execute(faults("part")).fetchall():
-                    rows = "SELECT * EXCLUDE (filename) FROM part"
-                    _copy(connection, f"{rows} ORDER BY run_id, level, layer_index", part)
-                    return runs
-            except duckdb.Error as error:
-                failure = str(error)
-        if not left_out.search(files, failure):
-            raise StoreError(f"{part.parent.parent}: {failure.splitlines()[0]}: nothing is lost")
-        runs = {
-            run_id: run
-            for run_id, run in runs.items()
-            if not any(left_out.knows(path) for path in run.records.values())
-        }
-    return runs
-
-
-def _copy(
-    connection: duckdb.DuckDBPyConnection, select: str, target: Path, part: Part | None = None
-) -> None:
-    """Write a query to a Parquet file, down to the disk; a part with what it says of itself."""
-    says = json.dumps(part.to_json()) if part else ""
-    connection.execute("SET VARIABLE says = ?", [says])
-    connection.execute(
-        f"COPY ({select}) TO {quote(str(target))} (FORMAT parquet, COMPRESSION zstd, "
-        f"ROW_GROUP_SIZE {_ROW_GROUP}, "
-        f"KV_METADATA {{{parts.KEY}: getvariable('says'), {sums.KEY}: '{sums.FOOTER_PLACE}'}})"
-    )
-    sums.seal_file(target)
-
-
 def _with_descriptions(
     connection: duckdb.DuckDBPyConnection, old: Manifest, merged: Mapping[str, LooseRun]
 ) -> Manifest:
@@ -342,7 +266,7 @@ def _with_descriptions(
             described("unnest(getvariable('json'))", "unnest(getvariable('texts')) AS text")
         )
     target = _unfinished(old, part.file)
-    _copy(connection, f"FROM ({' UNION ALL '.join(selects)}) ORDER BY run_id", target, part)
+    copy(connection, f"FROM ({' UNION ALL '.join(selects)}) ORDER BY run_id", target, part)
     target.rename(old.folder / part.file)
     return dataclasses.replace(old, descriptions=(part,))
 
@@ -372,10 +296,10 @@ def _with_records(
     told = parquet([old.folder / one.file for one in old.descriptions])
     repeated = f"SELECT run_id, {', '.join(views.RUN_COLUMNS)} FROM {told}"
     order = "ORDER BY run_id, level, layer_index"
-    _copy(connection, f"FROM ({source}) JOIN ({repeated}) USING (run_id) {order}", records, part)
+    copy(connection, f"FROM ({source}) JOIN ({repeated}) USING (run_id) {order}", records, part)
     _verify(connection, source, records)
     grouped = views.grouped(parquet([records]))
-    _copy(connection, f"FROM ({grouped}) ORDER BY grouping, run_id, level, name", groups)
+    copy(connection, f"FROM ({grouped}) ORDER BY grouping, run_id, level, name", groups)
     groups.rename(old.folder / part.groups)
     records.rename(old.folder / part.file)
     kept = [one for one in old.records if one not in joined]
@@ -383,7 +307,7 @@ def _with_records(
 
 
 def _unfinished(manifest: Manifest, name: str) -> Path:
-    return manifest.folder / f".{name}{_UNFINISHED}"
+    return manifest.folder / f".{name}{UNFINISHED}"
 
 
 def _verify(connection: duckdb.DuckDBPyConnection, source: str, target: Path) -> None:

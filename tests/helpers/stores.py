@@ -16,7 +16,7 @@ from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.recipe import Recipe
 
 TIME = "2026-03-01T12:00:00+00:00"
-NOTES = (".left_out.json", ".seen")  # what readers note for themselves in a store
+NOTES = (".left_out.json", ".seen", "last")  # what readers and imports note for themselves
 
 
 def data_of(folder: Path) -> dict[str, str]:

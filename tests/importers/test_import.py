@@ -630,7 +630,7 @@ def test_eigen_takes_an_imported_experiment(store: Store, tmp_path: Path) -> Non
     store.import_runs(tmp_path / "in")
     spectrum = rgtool.eigen(store, "resnet20/cifar10", by="stage")
     assert spectrum.names == ("stem", "1", "2", "3", "head")
-    assert np.isfinite(spectrum.eigenvalue).all()
+    assert np.isfinite(spectrum.eigenvalue.value).all()
 
 
 # What the user says, and what is not there.

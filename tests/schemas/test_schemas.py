@@ -164,7 +164,11 @@ def test_recipes_out_of_range_are_refused(fields: dict[str, object], words: str)
         Recipe(architecture="resnet20", task="cifar10", **fields)  # type: ignore[arg-type]
 
 
-@given(lr=st.floats(1e-6, 10), exempt=st.lists(names, max_size=3), size=st.none() | st.integers(1))
+@given(
+    lr=st.floats(1e-6, 10),
+    exempt=st.lists(names, max_size=3),
+    size=st.none() | st.integers(1, 2**63 - 1),
+)
 def test_recipes_survive_json(lr: float, exempt: list[str], size: int | None) -> None:
     recipe = Recipe(architecture="a", task="b", lr=lr, exempt=tuple(exempt), train_size=size)
     again = Recipe.from_json(json.loads(json.dumps(recipe.to_json())))
