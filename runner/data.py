@@ -70,7 +70,7 @@ def default_folder() -> Path:
 def find(folder: Path | None = None) -> dict[str, Path | None]:
     """Look for the files of every data set; None where they would have to be downloaded.
 
-    Only whether they are there is looked at. `digits` comes with scikit-learn and is left out.
+    Only whether they are there is looked at. `digits` comes with rgtool and is left out.
     """
     home = folder or default_folder()
     files = {name: home / file for name, file in _FILES.items()}

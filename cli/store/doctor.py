@@ -95,7 +95,7 @@ def _data(folder: Path | None) -> Iterator[Row]:
         from ...runner.data import find
     except (ImportError, OSError):
         return
-    yield "data", "digits", "comes with scikit-learn"
+    yield "data", "digits", "comes with rgtool"
     for name, path in find(folder).items():
         yield "data", name, str(path) if path else "not here: it is downloaded when it is asked for"
 
