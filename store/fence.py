@@ -43,7 +43,7 @@ def fenced(query: str, connection: duckdb.DuckDBPyConnection) -> str:
     try:
         statements = connection.extract_statements(query)
     except duckdb.Error as error:
-        raise QueryError(explain(error, query)) from None
+        raise QueryError(*explain(error, query)) from None
     if not statements:
         raise QueryError('the query is empty: try "SELECT * FROM runs"')
     if len(statements) > 1:
@@ -57,7 +57,7 @@ def fenced(query: str, connection: duckdb.DuckDBPyConnection) -> str:
     return _WRAPPED.format(_without_semicolon(statement.query))
 
 
-def explain(error: duckdb.Error, query: str) -> str:
+def explain(error: duckdb.Error, query: str) -> tuple[str, ...]:
     """Say in one or two lines what DuckDB says about a user's query.
 
     Parameters
@@ -66,27 +66,32 @@ def explain(error: duckdb.Error, query: str) -> str:
         Its message may point into the query as it was wrapped by `fenced`.
     query : str
         The query as the user wrote it.
+
+    Returns
+    -------
+    tuple of str
+        The lines.
     """
     lines = str(error).splitlines()
     message = re.sub(r"^(?:\w+ )+?(?:Error|Exception): ", "", lines[0]).rstrip("!. ")
     if match := re.search(r"Table with name (\S+) does not exist", message):
         name = match[1].strip('"')
-        return f"there is no view '{name}': {did_you_mean(name, (*VIEWS, *PUBLISHED))}"
+        return (f"there is no view '{name}': {did_you_mean(name, (*VIEWS, *PUBLISHED))}",)
     if isinstance(error, duckdb.OutOfMemoryException):
         return (
             "memory, and the disk behind it, do not suffice for this query: ask for fewer rows or "
-            "columns, or for sums of them"
+            "columns, or for sums of them",
         )
     if isinstance(error, duckdb.PermissionException):
         known = ", ".join((*VIEWS, "published_*"))
-        return f"{message}: a query reads the views of the store ({known}) alone"
+        return (f"{message}: a query reads the views of the store ({known}) alone",)
     hint = next(
         (line.strip() for line in lines[1:] if line.startswith(("Candidate b", "Did "))), ""
     )
     if match := re.fullmatch(r"Candidate bindings: (.*)", hint):
         hint = f"did you mean {_first(match[1])}?"
     message = f"{message}: {hint[0].lower()}{hint[1:]}" if hint else message
-    return "\n".join([message, *_pointer(lines, query)][:2])
+    return (message, *_pointer(lines, query)[:1])
 
 
 def _first(candidates: str) -> str:

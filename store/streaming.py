@@ -76,7 +76,7 @@ def _explained(reader: Reader, query: str) -> Iterator[None]:
         line = str(error).splitlines()[0]
         raise StoreError(f"{reader.path}: {line}; what was read of it is not all") from error
     except duckdb.Error as error:
-        raise QueryError(*explain(error, query).splitlines()) from None
+        raise QueryError(*explain(error, query)) from None
 
 
 def count(reader: Reader, query: str) -> int:
