@@ -13,6 +13,7 @@ from ..schemas.files import read_file
 from ..schemas.layout import RunFolder
 from ..schemas.manifest import FOLDER, Manifest
 from ..schemas.parts import file_names
+from ..schemas.record import read_record
 from ..schemas.tensors import read_mask, read_tensors
 from .broken import LeftOut, Problem, check_each
 from .trust import rot
@@ -93,7 +94,7 @@ def _files_of_run(folder: RunFolder) -> Iterator[tuple[Path, Reader]]:
     yield from ((folder.record(level), _read_record) for level in folder.loose_levels())
     if folder.checkpoint.exists():
         yield folder.checkpoint, read_tensors
-    for part, read in (("masks", read_mask), ("weights", read_tensors)):
+    for part, read in (("masks", _read_mask), ("weights", read_tensors)):
         yield from ((path, read) for path in sorted((folder.path / part).glob("*.safetensors")))
 
 
@@ -116,3 +117,19 @@ def _read_record(path: Path) -> None:
     read_file(path)
     for _, reason in check_each([str(path)]):
         raise RecordError(reason)
+
+
+def _read_mask(path: Path) -> None:
+    """Read a mask; beside a loose record, its counts must be those of the record."""
+    mask = read_mask(path)
+    record = RunFolder(path.parents[1]).path / "records" / f"{path.stem}.parquet"
+    if not record.exists():
+        return
+    table = read_record(record)
+    kept = dict(zip(table["layer"].to_pylist(), table["kept"].to_pylist(), strict=True))
+    for name, array in mask.items():
+        if (found := int(array.sum())) != kept.get(name):
+            raise RecordError(
+                f"{path}: keeps {found} weights of {name}, where the record of its level has "
+                f"{kept.get(name, 'no such layer')}: the mask of another run or level"
+            )

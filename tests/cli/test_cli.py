@@ -509,3 +509,14 @@ def test_groups_hold_every_column_once() -> None:
     assert all(group[0] == 0 for group in groups)
     assert all(sum(widths[i] + 3 for i in group) <= 60 or len(group) == 2 for group in groups)
     assert formats.groups_of_columns([90], 60) == [[0]]
+
+
+def test_the_doctor_sees_a_mask_in_the_place_of_another(cli: Cli, store: Path) -> None:
+    assert cli("doctor", "--deep", "--json").code == 0
+    one, other = (sorted(store.glob("runs/*-s0/masks/*"))[i] for i in (1, 2))
+    shutil.copy(one, other)
+    done = cli("doctor", "--deep", "--json")
+    assert done.code == 1
+    (row,) = json.loads(done.out)
+    assert row["file"].endswith(other.name)
+    assert "the mask of another run or level" in row["problem"]

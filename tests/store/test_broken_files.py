@@ -321,7 +321,8 @@ def test_a_file_is_read_once_and_again_when_it_is_new(store: Store) -> None:
 
 def test_doctor_finds_rot_that_left_no_trace(store: Store) -> None:
     mask = RunFolder(record_of(store, 0, 1).parents[1]).mask(1)
-    write_mask(mask, {"fc": np.ones((3, 4), np.bool_)})
+    first = read_record(record_of(store, 0, 1)).to_pylist()[0]
+    write_mask(mask, {first["layer"]: np.arange(first["total"]) < first["kept"]})
     assert store.check().problems == ()
     record = record_of(store, 1, 1)
     for path in (mask, record):
