@@ -37,9 +37,9 @@ def demo(
     say()
     say(
         "eigenvalue > 1: the group's share of the surviving weights grows (relevant); < 1: it "
-        "shrinks (irrelevant).\nnull_eigenvalue: the same for the untrained network. What training "
-        "adds is the excess."
+        "shrinks (irrelevant)."
     )
+    say("null_eigenvalue: the same for the untrained network. What training adds is the excess.")
     say()
     say(f"done in {duration(time.monotonic() - began)}. Try next:")
     query = "SELECT name, level, avg(share) FROM flow WHERE grouping = 'stage' GROUP BY ALL"
