@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     prepare_streams()
     try:
-        code = _run(arguments)
+        code = _invoke(arguments)
         flush()
     except OutputClosed:
         code = CLOSED
@@ -110,7 +110,7 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _run(arguments: list[str] | None) -> int:
+def _invoke(arguments: list[str] | None) -> int:
     try:
         code = app(arguments, prog_name="rgtool", standalone_mode=False)
     except typer.TyperException as error:

@@ -9,21 +9,21 @@ from .output import Table
 if TYPE_CHECKING:
     from ..store import PublishedCurve, PublishedSpectrum
 
-_COLUMNS = ("name", "printed_index", "eigenvalue", "std", "share_start", "source")
+_PRINTED = ("name", "printed_index", "eigenvalue", "std", "share_start", "source")
 
 
 def printed_table(spectrum: PublishedSpectrum) -> Table:
     """Show the groups of a published spectrum."""
-    rows = [tuple(row[column] for column in _COLUMNS) for row in spectrum.to_dicts()]
-    started = any(row[_COLUMNS.index("share_start")] is not None for row in rows)
+    rows = [tuple(row[column] for column in _PRINTED) for row in spectrum.to_dicts()]
+    started = any(row[_PRINTED.index("share_start")] is not None for row in rows)
     hidden = {"printed_index"} | (set() if started else {"share_start"})
     return Table(
-        _COLUMNS,
+        _PRINTED,
         rows,
         title=spectrum.title,
         notes=spectrum.notes,
         formats={"eigenvalue": ".2f", "share_start": ".4f"},
-        shown=tuple(column for column in _COLUMNS if column not in hidden),
+        shown=tuple(column for column in _PRINTED if column not in hidden),
     )
 
 

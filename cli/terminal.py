@@ -13,7 +13,7 @@ from typing import TextIO
 from ..schemas.errors import RgtoolError, printable
 
 CLOSED = 141  # 128 + SIGPIPE: how a shell sees a program that its reader has left
-_LONGEST = 500  # characters of a word in a message: numbers of 5000 digits are not read
+_LONGEST_WORD = 500  # characters of a word in a message: numbers of 5000 digits are not read
 
 
 class OutputClosed(Exception):
@@ -76,7 +76,7 @@ def say(text: str = "") -> None:
     """Print a line that is not data, to standard error; what came from a file cannot break it."""
     if sys.stderr is None:
         return
-    line = re.sub(rf"\S{{{_LONGEST + 1},}}", lambda word: _shortened(word[0]), printable(text))
+    line = re.sub(rf"\S{{{_LONGEST_WORD + 1},}}", lambda word: _shortened(word[0]), printable(text))
     try:
         print(line, file=sys.stderr, flush=True)
     except OSError:  # nobody reads it, or the disk is full: the exit code still tells
@@ -84,7 +84,7 @@ def say(text: str = "") -> None:
 
 
 def _shortened(word: str) -> str:
-    return f"{word[: _LONGEST // 2]}...{word[-_LONGEST // 4 :]}"
+    return f"{word[: _LONGEST_WORD // 2]}...{word[-_LONGEST_WORD // 4 :]}"
 
 
 def is_terminal() -> bool:

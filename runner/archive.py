@@ -52,14 +52,16 @@ def read_arrays(path: Path, names: Sequence[str]) -> list[NDArray[Any]]:
                 raise RgtoolError(
                     f"{path}: array '{lacking[0]}' is missing; {', '.join(names)} are expected"
                 )
-            return [_read(path, archive, name) for name in names]
+            return [_read_member(path, archive, name) for name in names]
     except RgtoolError:
         raise
     except Exception as error:  # see below
-        raise RgtoolError(f"{path}: not an archive of plain arrays ({_reason(error)})") from None
+        raise RgtoolError(
+            f"{path}: not an archive of plain arrays ({_first_line(error)})"
+        ) from None
 
 
-def _read(path: Path, archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     member = archive.getinfo(f"{name}.npy")
     if member.file_size > max(_SMALL, _MOST_RATIO * path.stat().st_size):
         raise RgtoolError(
@@ -68,22 +70,22 @@ def _read(path: Path, archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
         )
     try:
         with archive.open(member) as file:
-            return _array(file, member.file_size)
+            return _read_array(file, member.file_size)
     except MemoryError:
         raise RgtoolError(f"{path}: {name} does not fit into memory") from None
     # Damage reaches zipfile, the decompressors, NumPy and the parser of its headers, and each of
     # them raises errors of its own: RuntimeError where it is encrypted, NotImplementedError, ...
     except Exception as error:
         raise RgtoolError(
-            f"{path}: {name} is no array of plain numbers ({_reason(error)})"
+            f"{path}: {name} is no array of plain numbers ({_first_line(error)})"
         ) from None
 
 
-def _reason(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
 
 
-def _array(file: IO[bytes], size: int) -> NDArray[Any]:
+def _read_array(file: IO[bytes], size: int) -> NDArray[Any]:
     version = np.lib.format.read_magic(file)
     read_header = {
         (1, 0): np.lib.format.read_array_header_1_0,

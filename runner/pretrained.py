@@ -100,10 +100,10 @@ def read_pretrained(path: Path, module: nn.Module) -> Pretrained:
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise RgtoolError(f"{path}: '{name}' holds values that are not finite")
-    return Pretrained(path, arrays, names, _digest(arrays))
+    return Pretrained(path, arrays, names, _content_digest(arrays))
 
 
-def _digest(arrays: Arrays) -> str:
+def _content_digest(arrays: Arrays) -> str:
     digest = hashlib.sha256()
     for name in sorted(arrays):
         digest.update(f"{name}{arrays[name].shape}".encode())

@@ -15,7 +15,7 @@ _MAX_TUPLES = 4096  # as keys: their hashes can be made to collide, which costs 
 _MAX_KEY = 2**61 - 1  # from here on integers collide: hash(n) is n modulo this
 _TEXTS = frozenset({str, bytes, bytearray})
 _CONTAINERS = frozenset({list, tuple, dict, set, frozenset})
-_PLAIN = frozenset({type(None), bool, int, float, complex})
+_ATOMS = frozenset({type(None), bool, int, float, complex})
 _NUMERIC = frozenset({bool, int, float})
 _EACH, _OBJECT = 64, 256  # bytes of a small value and its place in a container; of an object
 
@@ -102,7 +102,7 @@ def _cost(value: object) -> int:
         return sys.getsizeof(value)
     if kind in _CONTAINERS:
         return sys.getsizeof(value) + _EACH * len(value)  # type: ignore[arg-type]
-    if kind in _PLAIN:
+    if kind in _ATOMS:
         return _EACH
     if isinstance(value, Strange):
         return _OBJECT + sys.getsizeof(value.what)

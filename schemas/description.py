@@ -179,10 +179,10 @@ def _load(text: str | bytes) -> tuple[dict[str, Any], bool]:
     decoded = text if isinstance(text, str) else text.decode()
     # What nothing can be wrong with is spared the search: a store may hold a hundred thousand.
     is_known = holds(decoded.encode()) is True  # `write` has searched it
-    finite = None if is_known or not _LONG.search(decoded) else _finite
+    finite = None if is_known or not _LONG.search(decoded) else _float64
     try:
         values = json.loads(
-            decoded, object_pairs_hook=_unique, parse_int=_whole, parse_float=finite
+            decoded, object_pairs_hook=_no_name_twice, parse_int=_int64, parse_float=finite
         )
         if "\\u" in decoded or decoded.count("{") + decoded.count("[") > _DEEPEST:
             _check_texts(values, 0)
@@ -193,20 +193,20 @@ def _load(text: str | bytes) -> tuple[dict[str, Any], bool]:
     return values, is_known
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         raise ValueError("a name stands twice in it")
     return values
 
 
-def _whole(digits: str) -> int:
+def _int64(digits: str) -> int:
     if len(digits) > 20 or not -(2**63) <= (value := int(digits)) < 2**63:
         raise ValueError(f"the number {digits[:20]}... has more than 64 bits")
     return value
 
 
-def _finite(digits: str) -> float:
+def _float64(digits: str) -> float:
     if not math.isfinite(value := float(digits)):
         raise ValueError(f"the number {digits[:20]} is beyond 64 bits")
     return value
@@ -247,7 +247,7 @@ def _tuple(name: str, value: Any) -> tuple[Any, ...]:
 
 
 def _check(name: str, annotation: str, value: Any) -> None:
-    fits, words = _KINDS[annotation]
+    fits, words = _VALUE_KINDS[annotation]
     if not fits(value):
         raise ValueError(f"'{name}' is no {words}")
     if name in ("created_at", "updated_at"):
@@ -274,7 +274,7 @@ def _is_scales(value: Any) -> bool:
 
 
 # What a field's annotation asks of a value, and in words.
-_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+_VALUE_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "str": (lambda v: isinstance(v, str), "text"),
     "str | None": (lambda v: v is None or isinstance(v, str), "text"),
     "int": (_is_whole, "whole number"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 # A pipe without a writer would block the opening for ever; a terminal would become ours.
 _FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
-_KINDS = (
+_FILE_KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -39,7 +39,7 @@ def no_file(status: os.stat_result) -> str | None:
     """Say what is there in place of a file; None where it is one."""
     if stat.S_ISREG(status.st_mode):
         return None
-    kind = next((name for of, name in _KINDS if of(status.st_mode)), "a device")
+    kind = next((name for of, name in _FILE_KINDS if of(status.st_mode)), "a device")
     return f"{kind} where a file is due"
 
 

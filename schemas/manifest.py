@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 VERSION = 2
 FOLDER = "compact"
-_HEAD = 128  # bytes in which version and sum stand: they tell one manifest from another
-_ATTEMPTS = 10  # a compaction may replace the files between the manifest and the look at them
-_SHOWN = 5  # runs that a message names
+_OPENING = 128  # bytes in which version and sum stand: they tell one manifest from another
+_REREADS = 10  # a compaction may replace the files between the manifest and the look at them
+_RUNS_SHOWN = 5  # runs that a message names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ class Manifest:
             The manifest is written by a newer rgtool.
         """
         blob = _bytes(store)
-        for _ in range(_ATTEMPTS):
+        for _ in range(_REREADS):
             index = _index(store, blob)
             names = file_names(store / FOLDER)
             missing = [part for part in index.parts if part.file not in names]
@@ -207,7 +207,7 @@ class Manifest:
 
         holding = [p for p in self.records if p.is_old or level in p.shown(run_id)]
         wanted = [("run_id", "=", run_id), ("level", "=", level)]
-        found = [_read(self.folder / part.file, wanted) for part in holding]
+        found = [_rows_of(self.folder / part.file, wanted) for part in holding]
         return pa.concat_tables(found).sort_by("layer_index")
 
     def read_description(self, run_id: str) -> str:
@@ -221,14 +221,14 @@ class Manifest:
             The file is damaged.
         """
         part = next(p for p in self.descriptions if run_id in p.runs)
-        found = _read(self.folder / part.file, [("run_id", "=", run_id)], ["text"])["text"]
+        found = _rows_of(self.folder / part.file, [("run_id", "=", run_id)], ["text"])["text"]
         if not len(found):
             raise RecordError(f"{part.file}: holds no description of run {run_id}, which it lists")
         text: str = found[0].as_py()
         return text
 
 
-def _read(
+def _rows_of(
     path: Path, wanted: list[tuple[str, str, Any]], columns: list[str] | None = None
 ) -> pa.Table:
     """Read some rows of a part, after the whole of it has been held to its sum."""
@@ -248,8 +248,8 @@ def _read(
 def some(runs: Iterable[str]) -> str:
     """Name some runs and say how many more there are."""
     names = sorted(runs)
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    more = f" and {len(names) - _RUNS_SHOWN} more" if len(names) > _RUNS_SHOWN else ""
+    return ", ".join(names[:_RUNS_SHOWN]) + more
 
 
 def loss(part: Part, runs: Collection[str] | None = None) -> str:
@@ -283,7 +283,7 @@ def _bytes(store: Path) -> bytes | str | None:
 
 def _head(store: Path) -> bytes:
     with open_file(store / FOLDER / "manifest.json") as file:
-        return file.read(_HEAD)
+        return file.read(_OPENING)
 
 
 def _index(store: Path, blob: bytes | str | None) -> _Index:
@@ -301,12 +301,12 @@ def _index(store: Path, blob: bytes | str | None) -> _Index:
                 f"up to {VERSION}): upgrade rgtool to read it"
             )
         if version == 1:
-            return _Index(_of_version_1(values), values["generation"], "", blob[:_HEAD], True)
+            return _Index(_of_version_1(values), values["generation"], "", blob[:_OPENING], True)
         if not holds(blob):
             raise ValueError("its sum differs")
         parts = [Part.from_json("records", one) for one in values["records"]]
         parts += [Part.from_json("descriptions", one) for one in values["descriptions"]]
-        return _Index(tuple(parts), values["generation"], "", blob[:_HEAD])
+        return _Index(tuple(parts), values["generation"], "", blob[:_OPENING])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, RecordError) as error:
         reason = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)
         return _Index(fault=f"is damaged ({reason.splitlines()[0] if reason else 'empty'})")

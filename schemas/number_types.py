@@ -71,7 +71,7 @@ SAFETENSORS: Mapping[str, str] = {
 
 
 @functools.cache
-def _table(name: str) -> NDArray[np.float32]:
+def _eight_bit(name: str) -> NDArray[np.float32]:
     return _EIGHT[name].values()
 
 
@@ -112,7 +112,7 @@ def decode(data: bytes | memoryview, name: str, order: Order = "<") -> NDArray[A
     [1.0, 0.001953125]
     """
     if name in _EIGHT:
-        return _table(name)[np.frombuffer(data, np.uint8)]
+        return _eight_bit(name)[np.frombuffer(data, np.uint8)]
     if name == "bfloat16":
         halves = np.frombuffer(data, f"{order}u2").astype(np.uint32)
         return (halves << 16).view(np.float32)

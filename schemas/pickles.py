@@ -30,7 +30,7 @@ class _Mark:
     """Where the arguments of an instruction begin on the stack."""
 
 
-_MARK = _Mark()
+_STACK_MARK = _Mark()
 
 
 class _Machine:
@@ -54,7 +54,7 @@ class _Machine:
 
     def pop(self) -> Any:
         value = self.stack.pop()
-        if value is _MARK:
+        if value is _STACK_MARK:
             raise ValueError("a mark where a value is due")
         return value
 
@@ -66,7 +66,7 @@ class _Machine:
     def items(self) -> list[Any]:
         """Pop what is above the last mark, and the mark."""
         at = len(self.stack) - 1
-        while self.stack[at] is not _MARK:  # IndexError below the bottom
+        while self.stack[at] is not _STACK_MARK:  # IndexError below the bottom
             at -= 1
             if at < 0:
                 raise ValueError("no mark")
@@ -258,7 +258,7 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "APPEND": lambda m, a: m.extend([m.pop()]),
     "APPENDS": lambda m, a: m.extend(m.items()),
     "ADDITEMS": lambda m, a: m.add(m.items()),
-    "MARK": lambda m, a: m.push(_MARK),
+    "MARK": lambda m, a: m.push(_STACK_MARK),
     "POP": lambda m, a: _drop(m),
     "POP_MARK": lambda m, a: m.items().clear(),
     "DUP": lambda m, a: m.again(m.top()),

@@ -109,11 +109,11 @@ def _parameter(data: Any, grad: Any, hooks: Any, state: Any = None) -> Any:
 
 
 def _layout(text: Any) -> Any:
-    return Strange(short(_text(text)))
+    return Strange(short(_decoded(text)))
 
 
 def _device(kind: Any, index: Any = None) -> Any:
-    return Strange(f"torch.device {short(_text(kind))}")
+    return Strange(f"torch.device {short(_decoded(kind))}")
 
 
 def _sparse(layout: Any, data: Any) -> Any:
@@ -145,13 +145,13 @@ def _strange(what: str) -> Callable[..., Any]:
 
 
 def _dtype(text: Any, align: Any = False, copy: Any = False) -> Any:
-    code = _text(text)
+    code = _decoded(text)
     if not re.fullmatch(r"[<>=|]?(?:b1|[iu][1248]|f[248]|c8|c16|\?)", code):
         return Unfinished("numpy.dtype", lambda state: Strange(f"numpy.dtype {short(code)}"))
-    return Unfinished("numpy.dtype", lambda state: _ordered(np.dtype(code), state))
+    return Unfinished("numpy.dtype", lambda state: _in_byte_order(np.dtype(code), state))
 
 
-def _ordered(dtype: Any, state: Any) -> Any:
+def _in_byte_order(dtype: Any, state: Any) -> Any:
     order = state[1] if isinstance(state, tuple) and len(state) >= 2 else None
     if type(order) is not str or order not in ("<", ">", "|", "="):
         raise ValueError("a type of numbers of no byte order")
@@ -192,20 +192,20 @@ def _scalar(limits: Limits, dtype: Any, data: Any = b"") -> Any:
 # Plain data.
 
 
-def _text(value: Any) -> str:
+def _decoded(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("no text where one is due")
     return value
 
 
 def _encode(limits: Limits, text: Any, codec: Any = "utf-8") -> bytes:
-    if _text(codec) not in _LATIN1:
+    if _decoded(codec) not in _LATIN1:
         raise ValueError("a text in an encoding that pickles do not use")
-    limits.hold(len(_text(text)))
-    return _text(text).encode("latin1")
+    limits.hold(len(_decoded(text)))
+    return _decoded(text).encode("latin1")
 
 
-def _bytes(limits: Limits, *arguments: Any) -> bytes:
+def _encoded(limits: Limits, *arguments: Any) -> bytes:
     if not arguments:
         return b""
     data, *codec = arguments
@@ -218,7 +218,7 @@ def _bytes(limits: Limits, *arguments: Any) -> bytes:
 def _bytearray(limits: Limits, *arguments: Any) -> bytearray:
     if arguments and isinstance(arguments[0], str):
         limits.hold(2 * len(arguments[0]))
-    return bytearray(_bytes(limits, *arguments))
+    return bytearray(_encoded(limits, *arguments))
 
 
 def _sequence(*arguments: Any) -> list[Any]:
@@ -286,7 +286,7 @@ CALLS_WITH_LIMITS: Mapping[str, Callable[..., Any]] = {
     "numpy._core.multiarray.scalar": _scalar,
     "numpy._core.numeric._frombuffer": _frombuffer,
     "_codecs.encode": _encode,
-    "builtins.bytes": _bytes,
+    "builtins.bytes": _encoded,
     "builtins.bytearray": _bytearray,
 }
 CALLS: Mapping[str, Callable[..., Any]] = {

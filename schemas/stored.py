@@ -22,7 +22,7 @@ from .number_types import Order, decode, width, width_in_memory
 
 MAX_AXES = 64  # of numpy
 _MAX_ELEMENTS = 1 << 48  # also of a shape with a zero in it, whose other axes say anything
-_CHUNK = 1 << 20
+_CHUNK_BYTES = 1 << 20
 
 
 class Contents(Protocol):
@@ -120,8 +120,8 @@ class Storage:
         """
         if not self._checked and self.crc:
             found = 0
-            for at in range(self.begin, self.begin + self.size, _CHUNK):
-                part = self.contents.read(at, min(at + _CHUNK, self.begin + self.size))
+            for at in range(self.begin, self.begin + self.size, _CHUNK_BYTES):
+                part = self.contents.read(at, min(at + _CHUNK_BYTES, self.begin + self.size))
                 found = zlib.crc32(part, found)
             if found != self.crc:
                 raise Unreadable(f"{self.contents.where}: damaged, a check sum does not hold")

@@ -39,7 +39,7 @@ def seal(blob: bytes) -> bytes:
     >>> holds(seal(f'{{"sum": "{PLACE}"}}'.encode()))
     True
     """
-    at = _place(io.BytesIO(blob), len(blob))
+    at = _find_digits(io.BytesIO(blob), len(blob))
     if at is None or blob[at : at + 64] != _ZEROS:
         raise ValueError("there is no place for a sum")
     return blob[:at] + hashlib.sha256(blob).hexdigest().encode() + blob[at + 64 :]
@@ -55,10 +55,10 @@ def seal_file(path: Path) -> None:
     """
     with path.open("r+b") as file:
         size = os.fstat(file.fileno()).st_size
-        at = _place(file, size)
+        at = _find_digits(file, size)
         if at is None:
             raise ValueError(f"{path}: there is no place for a sum")
-        found = _digest(file, size, at)
+        found = _sha256(file, size, at)
         file.seek(at)
         file.write(found)
         file.flush()
@@ -119,14 +119,14 @@ def _remembered(path: str, *stamp: int) -> bool | None:
 
 
 def _holds(file: BinaryIO, size: int) -> bool | None:
-    at = _place(file, size)
+    at = _find_digits(file, size)
     if at is None:
         return False if _is_named(file, size) else None
     file.seek(at)
-    return file.read(64) == _digest(file, size, at)
+    return file.read(64) == _sha256(file, size, at)
 
 
-def _place(file: BinaryIO, size: int) -> int | None:
+def _find_digits(file: BinaryIO, size: int) -> int | None:
     """Find the digits of the sum: in the footer of a Parquet file, else at the beginning."""
     start, part, in_footer = _searched(file, size)
     mark = _FOOTER_MARK if in_footer else _MARK
@@ -154,7 +154,7 @@ def _searched(file: BinaryIO, size: int) -> tuple[int, bytes, bool]:
     return start, file.read(size - start if in_footer else min(size, _HEAD)), in_footer
 
 
-def _digest(file: BinaryIO, size: int, at: int) -> bytes:
+def _sha256(file: BinaryIO, size: int, at: int) -> bytes:
     """Return the sum in digits, with zeros where it stands."""
     found = hashlib.sha256()
     file.seek(0)

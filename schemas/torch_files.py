@@ -142,11 +142,11 @@ class _Stream(io.BufferedReader):
 def _read_zip(contents: Contents, budget: Budget) -> Any:
     entries = _entries(contents)
     root = _root(entries, contents.where)
-    order: Order = ">" if _small(entries.get(f"{root}/byteorder")) == b"big" else "<"
+    order: Order = ">" if _first_bytes(entries.get(f"{root}/byteorder")) == b"big" else "<"
     storages: dict[str, Storage] = {}
 
     def load_storage(identity: tuple[Any, ...]) -> Storage:
-        kind, key, size = _identity(identity)
+        kind, key, size = _storage_identity(identity)
         if key not in storages:
             entry = entries.get(f"{root}/data/{key}")
             if entry is None or (kind and entry.size != size * width(kind)):
@@ -161,7 +161,7 @@ def _read_zip(contents: Contents, budget: Budget) -> Any:
     return read_pickle(io.BytesIO(pickled.read(0, pickled.size)), budget, load_storage)
 
 
-def _identity(identity: tuple[Any, ...]) -> tuple[str, str, int]:
+def _storage_identity(identity: tuple[Any, ...]) -> tuple[str, str, int]:
     """Return type, key and number of elements of a storage that a pickle refers to."""
     if len(identity) < 5 or type(identity[0]) is not str or identity[0] != "storage":
         raise ValueError("a reference to something else than a storage")
@@ -171,7 +171,7 @@ def _identity(identity: tuple[Any, ...]) -> tuple[str, str, int]:
     return kind, key, size
 
 
-def _small(entry: Storage | None) -> bytes:
+def _first_bytes(entry: Storage | None) -> bytes:
     return bytes(entry.read(0, min(entry.size, 16))).strip() if entry is not None else b""
 
 
@@ -259,7 +259,7 @@ def _referred(
     """Return what notes the storages that a pickle refers to; where they are stands behind it."""
 
     def load_storage(identity: tuple[Any, ...]) -> Storage:
-        kind, key, count = _identity(identity)
+        kind, key, count = _storage_identity(identity)
         if len(identity) > 5 and identity[5] is not None:
             raise ValueError("a storage that is part of another")
         size = count * _each(kind)

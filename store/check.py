@@ -59,7 +59,7 @@ def check(store: Path, left_out: LeftOut) -> Check:
     """
     found = {problem.path: problem.reason for problem in left_out.problems}
     files = size = unsummed = 0
-    for path, read in _files(store):
+    for path, read in _files_and_readers(store):
         files += 1
         try:
             size += path.stat().st_size
@@ -75,7 +75,7 @@ def check(store: Path, left_out: LeftOut) -> Check:
     return Check(files, size, unsummed, problems)
 
 
-def _files(store: Path) -> Iterator[tuple[Path, Reader]]:
+def _files_and_readers(store: Path) -> Iterator[tuple[Path, Reader]]:
     """List the files of a store, and what reads each."""
     for name in sorted(file_names(store / FOLDER)):
         yield store / FOLDER / name, _read_part

@@ -89,12 +89,12 @@ def explain(error: duckdb.Error, query: str) -> tuple[str, ...]:
         (line.strip() for line in lines[1:] if line.startswith(("Candidate b", "Did "))), ""
     )
     if match := re.fullmatch(r"Candidate bindings: (.*)", hint):
-        hint = f"did you mean {_first(match[1])}?"
+        hint = f"did you mean {_first_three(match[1])}?"
     message = f"{message}: {hint[0].lower()}{hint[1:]}" if hint else message
     return (message, *_pointer(lines, query)[:1])
 
 
-def _first(candidates: str) -> str:
+def _first_three(candidates: str) -> str:
     names = [name.strip().strip('"') for name in candidates.split(",")][:3]
     return " or ".join(names)
 

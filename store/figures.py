@@ -87,14 +87,14 @@ def read_figures(path: Path, columns: tuple[Column, ...]) -> tuple[tuple[Any, ..
             if found != expected:
                 raise ValueError(f"columns are {found}, expected {expected}")
             return tuple(
-                tuple(_cell(c, text) for c, text in zip(columns, line, strict=True))
+                tuple(_parsed(c, text) for c, text in zip(columns, line, strict=True))
                 for line in lines
             )
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise StoreError(f"{path} is damaged ({error}): install rgtool again") from None
 
 
-def _cell(column: Column, text: str) -> Any:
+def _parsed(column: Column, text: str) -> Any:
     if text == "":
         if column.null:
             return None

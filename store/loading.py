@@ -84,7 +84,7 @@ def _counts(
     if any(layer.group(by) is None for layer in layers):
         raise UsageError(f"{recipe.architecture} has no stages: group by layer or block")
     runs = tuple(row["run_id"] for row in rows)
-    recorded = _whole(experiment, runs, grid.seen, len(layers))
+    recorded = _levels_of_all(experiment, runs, grid.seen, len(layers))
     names, member = _membership([str(layer.group(by)) for layer in layers])
     return Counts(
         experiment_id=experiment,
@@ -118,13 +118,13 @@ def _scales(text: str | None) -> Scales:
     """Read the scales of a run; what is no mapping of layers to numbers is left out."""
     found = json.loads(text) if text else {}
     return {
-        name: _numbers(scales)
+        name: _float_scales(scales)
         for name, scales in (found.items() if isinstance(found, dict) else ())
         if isinstance(scales, dict)
     }
 
 
-def _numbers(scales: dict[str, Any]) -> dict[str, float]:
+def _float_scales(scales: dict[str, Any]) -> dict[str, float]:
     if set(map(type, scales.values())) == {float}:  # as rgtool writes them, and quick to tell
         return scales
     return {layer: float(v) for layer, v in scales.items() if isinstance(v, int | float)}
@@ -151,7 +151,7 @@ def _agreed(experiment: str, found: list[Any]) -> Described:
     return layers, np.array([row[6] for row in found], np.bool_)
 
 
-def _whole(
+def _levels_of_all(
     experiment: str, runs: Sequence[str], seen: NDArray[np.int64], layers: int
 ) -> NDArray[np.bool_]:
     """Return which levels every run has, shape (S, T), all of them whole."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _SHARE = 0.7  # the rest is for results in Python and for what else runs
-_LEAST = 64 << 20
+_LEAST_BYTES = 64 << 20
 
 
 @functools.cache
@@ -23,7 +23,7 @@ def memory_for_queries() -> int:
     of a cluster) and the limit of its address space (`ulimit -v`).
     """
     limits = [*_physical(), *_of_groups(), *_address_space()]
-    return max(int(_SHARE * min(limits, default=4 << 30)), _LEAST)
+    return max(int(_SHARE * min(limits, default=4 << 30)), _LEAST_BYTES)
 
 
 def _physical() -> Iterator[int]:
@@ -50,10 +50,10 @@ def _of_groups(
         # In a container the path is the host's and the limit lies at the root.
         for folder in (inside, *inside.parents):
             if folder.is_relative_to(home):
-                yield from _number(folder / file)
+                yield from _limits_in(folder / file)
 
 
-def _number(path: Path) -> Iterator[int]:
+def _limits_in(path: Path) -> Iterator[int]:
     try:
         text = path.read_text().strip()
     except OSError:

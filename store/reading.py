@@ -25,7 +25,7 @@ _QUERY_ERRORS = (  # what DuckDB never raises for a file; the views are made bef
     duckdb.OutOfMemoryException,
 )
 _FROM_FILE = re.compile(r"\.parquet|source column")
-_ATTEMPTS = 30  # a compaction that ends while a query runs makes it start again
+_RESTARTS = 30  # a compaction that ends while a query runs makes it start again
 
 
 class Reader:
@@ -98,7 +98,7 @@ class Reader:
         StoreError
             The store changes too fast.
         """
-        for _ in range(_ATTEMPTS):
+        for _ in range(_RESTARTS):
             snapshot = take(self.path, self.left_out, only)
             snapshot = narrow(snapshot) if narrow else snapshot
             connection, first = None, connection

@@ -112,7 +112,7 @@ def _create_views(
         parts += ["SELECT * FROM store.changing"] if changing else []
         _create(connection, "records", _RECORDS, parts)
     if "groups" in needed:
-        parts = _compact(snapshot, _groups(connection, manifest))
+        parts = _compact(snapshot, _group_rows(connection, manifest))
         parts += [views.grouped("store.changing")] if changing else []
         _create(connection, "groups", _GROUPS, parts)
     for name, select in views.views().items():
@@ -135,7 +135,7 @@ def _compact(snapshot: Snapshot, parts: list[str]) -> list[str]:
     return [f"{part} AND {_asked(snapshot)} AND {_not_reopened(snapshot)}" for part in parts]
 
 
-def _groups(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> list[str]:
+def _group_rows(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> list[str]:
     """Read the counts of blocks and stages, or sum them where their file is damaged."""
     there = [part for part in manifest.records if manifest.has_groups(part)]
     missing = [part for part in manifest.records if not manifest.has_groups(part)]

@@ -97,7 +97,7 @@ def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) ->
         for run_id, folder in _folders(store, only)
         # A compacted run without a description has nothing new; most runs of a store are such.
         if not (run_id in before.runs and not os.access(f"{folder}{os.sep}run.json", os.F_OK))
-        and ((text := _text(folder)) is not None or _holds_files(folder))
+        and ((text := _description_bytes(folder)) is not None or _holds_files(folder))
     }
     # Files first, the manifest that counts second: a record that compaction removes meanwhile is
     # in the manifest that is read afterwards. The other way round it would be in neither.
@@ -137,7 +137,7 @@ def _folders(store: Path, only: Collection[str] | None) -> Iterator[tuple[str, s
     yield from ((name, f"{runs}{os.sep}{name}") for name in names)
 
 
-def _text(folder: str) -> bytes | OSError | None:
+def _description_bytes(folder: str) -> bytes | OSError | None:
     """Read a `run.json`; None where there is none, the error where it cannot be read."""
     try:
         # Not pathlib: this runs once a run, and a store may hold a hundred thousand.

@@ -19,7 +19,7 @@ from .relations import quote
 from .snapshot import LooseRun
 
 UNFINISHED = ".part"  # the end of names that a killed compaction leaves
-_CHUNK = 1000  # files of whole runs that are read and checked together
+_FILES_TOGETHER = 1000  # files of whole runs that are read and checked together
 _ROW_GROUP = 122_880  # rows; DuckDB's own size, a unit of its parallel reading
 
 
@@ -58,7 +58,7 @@ def _chunks(changed: Mapping[str, LooseRun]) -> Iterator[dict[str, LooseRun]]:
     for run_id, run in changed.items():
         chunk[run_id] = run
         size += len(run.records)
-        if size >= _CHUNK:
+        if size >= _FILES_TOGETHER:
             yield chunk
             chunk, size = {}, 0
     if chunk:

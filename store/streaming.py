@@ -50,7 +50,7 @@ def asked(
     StoreError
         The store cannot be read, or has changed while it was read.
     """
-    with connect() as connection, _explained(reader, query):
+    with connect() as connection, _as_error_of(reader, query):
         wrapped = fenced(query, connection)
         wanted = mentioned(wrapped)
 
@@ -67,7 +67,7 @@ def asked(
 
 
 @contextmanager
-def _explained(reader: Reader, query: str) -> Iterator[None]:
+def _as_error_of(reader: Reader, query: str) -> Iterator[None]:
     try:
         yield
     except SessionError as error:
@@ -112,8 +112,8 @@ def stream_arrow(reader: Reader, query: str, size: int) -> pa.RecordBatchReader:
     schema = _schema(first)
 
     def fitting() -> Iterator[pa.RecordBatch]:
-        yield _fit(first, schema)
-        yield from (_fit(batch, schema) for batch in batches)
+        yield _cast(first, schema)
+        yield from (_cast(batch, schema) for batch in batches)
 
     return pa.RecordBatchReader.from_batches(schema, fitting())
 
@@ -150,7 +150,7 @@ def _schema(first: pa.RecordBatch) -> pa.Schema:
     )
 
 
-def _fit(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     import pyarrow as pa
 
     try:

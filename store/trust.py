@@ -48,12 +48,12 @@ class Trust:
         stamps : iterable of Stamp
             Of each of them.
         """
-        return self._known().get(name) == _digest(stamps)
+        return self._known().get(name) == _stamps_digest(stamps)
 
     def add(self, name: str, stamps: Iterable[Stamp]) -> None:
         """Remember that these files are as they were written."""
         if "\n" not in name:
-            self._known()[name] = digest = _digest(stamps)
+            self._known()[name] = digest = _stamps_digest(stamps)
             self._new.append(f"{digest} {name}\n")
 
     def save(self) -> None:
@@ -117,5 +117,5 @@ def _unreadable(path: str) -> str | None:
     return None
 
 
-def _digest(stamps: Iterable[Stamp]) -> str:
+def _stamps_digest(stamps: Iterable[Stamp]) -> str:
     return hashlib.blake2b(repr([*stamps]).encode(), digest_size=8).hexdigest()

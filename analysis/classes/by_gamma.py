@@ -33,7 +33,7 @@ def by_gamma(subjects: Sequence[Subject], weighting: str, rng: np.random.Generat
     """
     if weighting != "count":
         raise UsageError("error curves know no weighting: leave --weighting out with --by gamma")
-    gammas = [_estimate(subject, rng) for subject in subjects]
+    gammas = [_gamma_estimate(subject, rng) for subject in subjects]
     first, second = all_pairs(len(gammas))
     tests = [same_gamma(gammas[a], gammas[b]) for a, b in zip(first, second, strict=True)]
     quoted = np.array([one.verdict == "quoted" for one in gammas])
@@ -50,7 +50,7 @@ def by_gamma(subjects: Sequence[Subject], weighting: str, rng: np.random.Generat
     )
 
 
-def _estimate(subject: Subject, rng: np.random.Generator) -> Gamma:
+def _gamma_estimate(subject: Subject, rng: np.random.Generator) -> Gamma:
     if subject.window is None:
         raise UsageError(
             f"{subject.id} is a spectrum without an error curve: leave it out, or compare curves "

@@ -161,7 +161,7 @@ class OverlapTable(Result):
         }
 
 
-def _notes(found: Comparison) -> tuple[str, ...]:
+def _comparison_notes(found: Comparison) -> tuple[str, ...]:
     """Say what the evidence says, and what it does not."""
     said = {
         "same": "every group is equivalent within the margin",
@@ -253,7 +253,7 @@ def compare(
         overlaps=tuple(overlaps),
         notes=(*notes, *about, *missing),
     )
-    return replace(result, notes=(*_notes(result), *result.notes))
+    return replace(result, notes=(*_comparison_notes(result), *result.notes))
 
 
 def check_groups(a: Subject, b: Subject) -> None:

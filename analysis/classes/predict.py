@@ -227,14 +227,14 @@ def _predict(
     taus = _taus(values, rng, draws)
     with np.errstate(divide="ignore"):
         levels, level = taus / norms, values.mean() / norm if norm > 0 else np.inf
-    low, high = _ends(levels)
+    low, high = _middle_95(levels)
     return Prediction(
         experiments=(a.id, b.id),
         labels=(a.label, b.label),
         verdict=verdict,
         p=p,
-        norm=Estimate(norm, *_ends(norms)),
-        tau=Estimate(float(values.mean()), *_ends(taus)),
+        norm=Estimate(norm, *_middle_95(norms)),
+        tau=Estimate(float(values.mean()), *_middle_95(taus)),
         level=Estimate(float(level), low, high),
         density=Estimate(float(0.8**level), 0.8**high, 0.8**low),
         notes=(*notes, *evidence.notes, *_prediction_notes(verdict, values, high)),
@@ -275,7 +275,7 @@ def _taus(values: Floats, rng: np.random.Generator, draws: int) -> Floats:
     return np.asarray(values.mean() * np.exp(spread * rng.standard_t(len(values) - 1, draws)))
 
 
-def _ends(values: Floats) -> tuple[float, float]:
+def _middle_95(values: Floats) -> tuple[float, float]:
     low, high = np.quantile(values, [0.025, 0.975], method="nearest")
     return float(low), float(high)
 

@@ -284,7 +284,7 @@ def make_curve(
     check_fractions(name, "error", e)
     members = {label: n for n, label in enumerate(dict.fromkeys(labels))}
     rows = np.array([members[label] for label in labels])
-    level, density_of = _levels(d)
+    level, density_of = _levels_of(d)
     count, total, behind = np.zeros((3, len(members), len(density_of)))
     np.add.at(count, (rows, level), 1)
     np.add.at(total, (rows, level), e)
@@ -305,7 +305,7 @@ def make_curve(
     )
 
 
-def _levels(density: Floats) -> tuple[Integers, Floats]:
+def _levels_of(density: Floats) -> tuple[Integers, Floats]:
     """Return the level of every row, and the levels' mean densities, falling."""
     order = np.argsort(-density, kind="stable")
     falling = density[order]

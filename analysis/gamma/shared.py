@@ -21,7 +21,7 @@ from .fit import Fit
 from .result import Fitted, Gamma, Plateau, bounds_text, by_column
 
 SharedVerdict = Literal["accepted", "rejected", "not decidable"]
-_SHOWN = ("experiment", "estimate", "low", "high", "unbounded", "onset", "signal", "verdict")
+_NARROW = ("experiment", "estimate", "low", "high", "unbounded", "onset", "signal", "verdict")
 RATIO_MARGIN = 1.5  # exponents within this factor of each other count as one
 
 
@@ -53,7 +53,10 @@ class SharedGamma(Result):
     notes: tuple[str, ...]
 
     columns = (
-        *(replace(one, shown=one.shown if one.name in _SHOWN else "wide") for one in Gamma.columns),
+        *(
+            replace(one, shown=one.shown if one.name in _NARROW else "wide")
+            for one in Gamma.columns
+        ),
         Column("common", "The exponent that all have in common.", "", ".3f", "wide"),
         *ends("common_low", "common_high", "its 95 % interval", "", ".3f", "wide"),
         Column("f", "F of one exponent for all against one for each.", "", ".2f", "wide"),

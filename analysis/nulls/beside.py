@@ -60,7 +60,7 @@ class Null:
         return [name for name, y in zip(names, self.exponent, strict=True) if np.isnan(y)]
 
 
-def _columns(null: str) -> tuple[Column, ...]:
+def _null_columns(null: str) -> tuple[Column, ...]:
     what = MEANING.get(null, null)
     return (
         Column(f"{null}_eigenvalue", f"Eigenvalue of {what}.", "1 a level", ".3f", "wide"),
@@ -125,7 +125,7 @@ class Nulls(Result):
             "log, a level",
             ".4f",
         ),
-        *(column for name in NULL_MODELS for column in _columns(name)),
+        *(column for name in NULL_MODELS for column in _null_columns(name)),
     )
     rows = "a row for every group; the columns of a null that cannot be had are left out"
 

@@ -142,7 +142,7 @@ def checked(statement: Statement) -> Claim:
     if statement.check:
         check = CHECKS[statement.check]
         found = check(*([spectra] if spectra else []), **statement.given)
-    verdict = _verdict_of(statement, found.holds)
+    verdict = _claim_verdict(statement, found.holds)
     values = common_words() | {**statement.given} | _spectra_values(spectra) | {**found.values}
     texts = {name: in_words(getattr(statement, name), values) for name in _TEXT_FIELDS}
     why = statement.why
@@ -150,7 +150,7 @@ def checked(statement: Statement) -> Claim:
     return Claim(**texts, kind=statement.kind, verdict=verdict, why=in_words(reason, values))
 
 
-def _verdict_of(statement: Statement, holds: bool | None) -> ClaimVerdict:
+def _claim_verdict(statement: Statement, holds: bool | None) -> ClaimVerdict:
     if statement.remark:
         return REMARK
     if statement.verdict is not None:

@@ -53,7 +53,7 @@ def plot_classes(classes: Classes) -> Figure:
         aspect="auto",
         interpolation="nearest",
     )
-    _name(heat, classes, order)
+    _short_name(heat, classes, order)
     if size <= _MARKED:
         _mark(heat, classes, order)
     if sure is not None:
@@ -75,7 +75,7 @@ def _dress_tree(axes: Axes, classes: Classes) -> None:
         lines.set_linewidth(0.8)
 
 
-def _name(axes: Axes, classes: Classes, order: NDArray[np.int64]) -> None:
+def _short_name(axes: Axes, classes: Classes, order: NDArray[np.int64]) -> None:
     styles = series_styles(classes.clusters.number)
     axes.set_xticks([])
     axes.set_yticks([])

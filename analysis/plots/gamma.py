@@ -53,8 +53,8 @@ def plot_gamma(results: Sequence[Gamma], shared: SharedGamma | None = None) -> F
     if shared is not None:
         common = shared.found.common
         _draw_profile(right, common, Style(INK, "", ":"), f"common: {common.estimate:.2f}")
-    _finish(left, right, profiles)
-    _legend(figure, left, right)
+    _finish_curves(left, right, profiles)
+    _curve_legend(figure, left, right)
     return figure
 
 
@@ -135,7 +135,7 @@ def _height(profile: Profile) -> Floats:
     return np.asarray((profile.ssr - least) / max(profile.threshold - least, 1e-300))
 
 
-def _finish(left: Axes, right: Axes, profiles: Sequence[Profile]) -> None:
+def _finish_curves(left: Axes, right: Axes, profiles: Sequence[Profile]) -> None:
     plot_style.dress(left, x="density", y="test error")
     plot_style.density_axis(left)
     plot_style.share_axis(left, fine=True)
@@ -160,7 +160,7 @@ def _finish(left: Axes, right: Axes, profiles: Sequence[Profile]) -> None:
         _logarithmic(right)
 
 
-def _legend(figure: Figure, left: Axes, right: Axes) -> None:
+def _curve_legend(figure: Figure, left: Axes, right: Axes) -> None:
     # Above the panels, where it hides nothing.
     found = [axes.get_legend_handles_labels() for axes in (left, right)]
     handles, labels = (found[0][i] + found[1][i] for i in (0, 1))

@@ -35,7 +35,7 @@ from .notes import spectrum_notes
 from .result import PaperSpread, Spectrum, Untrained
 from .verdicts import Rule, check_margin, judge, judge_as_paper
 
-_PLAIN = ("moderated", "count", "tost")  # method, weighting, rule
+_DEFAULTS = ("moderated", "count", "tost")  # method, weighting, rule
 
 
 @overload
@@ -112,7 +112,7 @@ def eigen(
     _check_choices(method, weighting, rule, margin)
     found = look_up(store, experiment)
     if isinstance(found, PublishedSpectrum):
-        asked = margin is not None or (method, weighting, rule) != _PLAIN
+        asked = margin is not None or (method, weighting, rule) != _DEFAULTS
         return _as_printed(found, by, window, asked)
     counts = counts_of(store, found, by or "block", "a spectrum")
     dense = dense_weights(store, found, counts.layers)

@@ -52,7 +52,7 @@ def classify(
     Example: rgtool classify --by eigen --grouping stage --plot classes.png
     """
     names = experiments or []
-    _check(names, against, published, pairs, plot)
+    _check_options(names, against, published, pairs, plot)
     if against is not None:
         return _against(names, grouping, store, seed)
 
@@ -76,7 +76,7 @@ def classify(
     return table_of(found.pair_table if pairs else found)
 
 
-def _check(
+def _check_options(
     names: list[str], against: str | None, published: bool, pairs: bool, plot: Path | None
 ) -> None:
     if against not in (None, "published"):

@@ -72,14 +72,14 @@ def gamma(
         if method != "profile":
             raise UsageError(f"--shared and --method {method} together: leave one out")
         return _shared(opened, experiments, chance, plateau, margin, plot)
-    found = _each(opened, experiments, chance, plateau, cast("GammaMethod", method), seed)
+    found = _one_by_one(opened, experiments, chance, plateau, cast("GammaMethod", method), seed)
     warn_of(opened.problems)
     draw_figure(plot, found.plot)
     partly = len(found.results) < len(dict.fromkeys(experiments))
     return table_of(found, exit_code=3 if partly else 0)
 
 
-def _each(
+def _one_by_one(
     store: Store,
     experiments: Sequence[str],
     chance: float | None,

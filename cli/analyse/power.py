@@ -56,8 +56,8 @@ def power(
         seed_sd=seed_sd,
         step_sd=step_sd,
         groups=groups,
-        seeds=_numbers(seeds, "--seeds"),
-        levels=_numbers(levels, "--levels"),
+        seeds=_whole_numbers(seeds, "--seeds"),
+        levels=_whole_numbers(levels, "--levels"),
         alpha=alpha,
         power=wanted,
         holm=holm,
@@ -77,7 +77,7 @@ def _opened(store: object) -> Store:
     return Store(store)  # type: ignore[arg-type]  # a path or None
 
 
-def _numbers(text: str, option: str) -> list[int]:
+def _whole_numbers(text: str, option: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",") if part.strip()]
     except ValueError:

@@ -54,13 +54,13 @@ def bench(
     )
     for note in made.notes:
         say(note)
-    return _table(made, measure(made, seconds))
+    return _layouts_table(made, measure(made, seconds))
 
 
-def _table(made: Plan, found: Bench) -> Table:
+def _layouts_table(made: Plan, found: Bench) -> Table:
     alone = found.layouts[0]
     rows: list[tuple[str, Any, str, str]] = [
-        ("speed", _whole(alone.images_per_second), "images/s", "one replica, one thread"),
+        ("speed", _rounded(alone.images_per_second), "images/s", "one replica, one thread"),
         ("arithmetic", found.flops / 1e6, "MFLOP/image", "forward and backward"),
         (
             "achieved",
@@ -78,7 +78,7 @@ def _table(made: Plan, found: Bench) -> Table:
         rows.append(
             (
                 "ceiling",
-                _whole(found.ceiling),
+                _rounded(found.ceiling),
                 "images/s",
                 "if its convolutions alone took time, one thread",
             )
@@ -92,17 +92,17 @@ def _table(made: Plan, found: Bench) -> Table:
         rows.append(
             (
                 "layout",
-                _whole(layout.images_per_second),
+                _rounded(layout.images_per_second),
                 "images/s",
                 f"{layout}: {ratio:.2f} x alone",
             )
         )
     rows += [
         ("test set", found.test_seconds, "s", "one pass"),
-        ("level", _whole(found.level_seconds), "s", f"{made.recipe.epochs} epochs, one seed"),
+        ("level", _rounded(found.level_seconds), "s", f"{made.recipe.epochs} epochs, one seed"),
         (
             "experiment",
-            _whole(found.experiment_seconds),
+            _rounded(found.experiment_seconds),
             "s",
             f"{counted(len(made.seeds), 'seed')} x {counted(made.levels + 1, 'level')}: "
             f"{duration(found.experiment_seconds)}",
@@ -118,7 +118,7 @@ def _table(made: Plan, found: Bench) -> Table:
     )
 
 
-def _whole(number: float) -> float:
+def _rounded(number: float) -> float:
     """Drop the fractions of a large number."""
     return round(number) if number >= 1000 else number
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ...runner.experiment import Outcome
     from ...runner.plan import Plan
 
-_LONG = 3600.0  # seconds after which a run is announced with its estimate
+_ANNOUNCED = 3600.0  # seconds after which a run is announced with its estimate
 _WORTH_A_PROBE = 3e12  # images x prunable weights: minutes rather than seconds on one core
 
 
@@ -118,14 +118,14 @@ def run(
     for note in made.notes:
         say(note)
     if dry_run:
-        return _dry_run(made, estimate(made))
+        return _plan_table(made, estimate(made))
     if _work(made) > _WORTH_A_PROBE:
         expected = estimate(made)
-        if expected.seconds > _LONG:
+        if expected.seconds > _ANNOUNCED:
             say(f"this will take about {duration(expected.seconds)}: {_what(made, expected)}")
     with show_progress(made) as on_event, stop_on_signals() as should_stop:
         outcome = execute(made, on_event=on_event, should_stop=should_stop)
-    return _report(made, outcome)
+    return _outcome_table(made, outcome)
 
 
 def _work(made: Plan) -> float:
@@ -145,7 +145,7 @@ def _processes(made: Plan) -> str:
     return counted(made.workers, "process", "processes")
 
 
-def _dry_run(made: Plan, expected: Estimate) -> Table:
+def _plan_table(made: Plan, expected: Estimate) -> Table:
     recipe = made.recipe.to_json()
     alone = ", if they do not slow one another" if made.workers > 1 else ""
     rows: list[tuple[str, str]] = [
@@ -162,17 +162,17 @@ def _dry_run(made: Plan, expected: Estimate) -> Table:
         ("speed", f"{expected.images_per_second:.0f} images/s, one process alone (probed)"),
         ("time", f"about {duration(expected.seconds)}{alone}"),
     ]
-    rows += [(f"recipe.{name}", _text(value)) for name, value in recipe.items()]
+    rows += [(f"recipe.{name}", _shown_value(value)) for name, value in recipe.items()]
     return Table(("what", "value"), rows, title=f"{made.recipe_name}: nothing was computed")
 
 
-def _text(value: object) -> str:
+def _shown_value(value: object) -> str:
     if isinstance(value, list):
         return " ".join(map(str, value)) or "none"
     return "none" if value is None else str(value)
 
 
-def _report(made: Plan, outcome: Outcome) -> Table:
+def _outcome_table(made: Plan, outcome: Outcome) -> Table:
     """Tell how every seed ended; leave with 1 or 3 where not all did well."""
     from ...store import Store
 
@@ -198,7 +198,7 @@ def _report(made: Plan, outcome: Outcome) -> Table:
         ("run", "seed", "end", "level", "density", "accuracy"),
         rows,
         title=f"experiment {outcome.experiment_id} in {made.store}",
-        notes=_notes(made, outcome),
+        notes=_plan_notes(made, outcome),
         formats={"density": ".4f", "accuracy": ".4f"},
     )
     if failed or stopped:
@@ -210,7 +210,7 @@ def _report(made: Plan, outcome: Outcome) -> Table:
     return table
 
 
-def _notes(made: Plan, outcome: Outcome) -> tuple[str, ...]:
+def _plan_notes(made: Plan, outcome: Outcome) -> tuple[str, ...]:
     failed = outcome.seeds("failed")
     if outcome.seeds("stopped"):
         return (f"stopped; to go on: {shlex.join(['rgtool', *sys.argv[1:]])}",)

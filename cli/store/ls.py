@@ -43,7 +43,7 @@ def ls(
     opened = Store(store)
     experiments = opened.experiments()
     every = [run for experiment in experiments for run in experiment.runs]
-    table = _runs(every) if runs else _experiments(experiments)
+    table = _runs_table(every) if runs else _experiments(experiments)
     warn_of(opened.problems)
     loose = sum(run.finished and not run.compacted for run in every)
     if loose > _MANY:
@@ -72,7 +72,7 @@ def _experiments(experiments: list[ExperimentInfo]) -> Table:
     return Table(names, rows, formats={"density": ".4f", "accuracy": ".4f"})
 
 
-def _runs(runs: list[RunInfo]) -> Table:
+def _runs_table(runs: list[RunInfo]) -> Table:
     rows = [
         (
             r.run_id,

@@ -63,7 +63,7 @@ def _show_run(found: Stored) -> Table:
             rows += [(f"{key}.{k}", v) for k, v in value.items()]
         else:
             rows.append((key, value))
-    rows += [(f"recipe.{k}", _text(v)) for k, v in description.recipe.to_json().items()]
+    rows += [(f"recipe.{k}", _shown_cell(v)) for k, v in description.recipe.to_json().items()]
     rows += [("history", line) for line in description.history]
     rows += [("file", f"{f.get('path')} sha256:{f.get('sha256')}") for f in description.files]
     rows += _curves(opened, f"run_id = '{run_id}'")
@@ -81,7 +81,7 @@ def _show_experiment(opened: Store, experiment: str) -> Table:
         ("finished", sum(run.finished for run in info.runs)),
         ("levels", info.levels),
     ]
-    rows += [(f"recipe.{k}", _text(v)) for k, v in info.distinction.items()]
+    rows += [(f"recipe.{k}", _shown_cell(v)) for k, v in info.distinction.items()]
     notes: tuple[str, ...] = ()
     try:
         matching = matching_density(opened, experiment)
@@ -123,7 +123,7 @@ def _curves(opened: Store, where: str) -> Rows:
     return rows + [(f"share of {name}", _curve(values, ".4f")) for name, values in shares]
 
 
-def _text(value: Any) -> Any:
+def _shown_cell(value: Any) -> Any:
     return " ".join(value) or "none" if isinstance(value, list | tuple) else value
 
 

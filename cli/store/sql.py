@@ -37,7 +37,7 @@ def sql(
     from ...store import Store
 
     opened = Store(store)
-    text = _text(query)
+    text = _query_text(query)
 
     def parts() -> Generator[Result, None, None]:
         for number, part in enumerate(opened.stream(text)):
@@ -53,7 +53,7 @@ def sql(
     return Stream(parts, batches, lambda: opened.count(text), rows or None)
 
 
-def _text(query: str) -> str:
+def _query_text(query: str) -> str:
     """Return the text of a query: itself, or what comes on standard input."""
     try:
         text = sys.stdin.read() if query == "-" else query

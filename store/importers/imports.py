@@ -42,7 +42,7 @@ ALIASES = {"elasticlth": openlth.FORMAT, "pth": torch_prune.FORMAT, "csv": table
 _STORE = "a store of rgtool: name it with --store"
 KEEP = ("init", "rewind", "dense")
 # What may be a checkpoint: named when no format takes it.
-_CHECKPOINTS = (".pt", ".pth", ".tar", ".ckpt", ".safetensors", ".pkl", ".bin")
+_CHECKPOINT_SUFFIXES = (".pt", ".pth", ".tar", ".ckpt", ".safetensors", ".pkl", ".bin")
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def survey(paths: Iterable[str | Path], format: str | None = None) -> Survey:
         skipped += [
             Skipped(str(file), _unclaimed(format))
             for file in tree.files
-            if file.name.endswith(_CHECKPOINTS)
+            if file.name.endswith(_CHECKPOINT_SUFFIXES)
         ]
         left += [file for file in tree.files if file.suffix.lower() in (".csv", ".parquet")]
     if not runs:  # else a table is somebody's notes beside the checkpoints

@@ -104,7 +104,7 @@ class _Arrival:
             created_at=now,
             updated_at=now,
             scales=scales(found, incoming.network, incoming.notes),
-            files=_joined(self._files(incoming.levels), entries(found, starts)),
+            files=_last_of_each_path(self._files(incoming.levels), entries(found, starts)),
             inferred={"architecture": incoming.network.why, **found.inferred},
             aliases=tuple(alias.to_json() for alias in content.aliases),
             mask_digests=_texts(content.digests),
@@ -139,7 +139,7 @@ class _Arrival:
             grown = dataclasses.replace(
                 old,
                 levels=max(old.levels, *incoming.levels),
-                files=_joined(old.files, self._files(new)),
+                files=_last_of_each_path(old.files, self._files(new)),
                 aliases=tuple(alias.to_json() for alias in aliases),
                 mask_digests=_texts({**content.digests, **known.digests}),
                 updated_at=_now(),
@@ -296,7 +296,7 @@ def _exempt(incoming: Incoming) -> tuple[str, ...]:
     )
 
 
-def _joined(*several: Iterable[Mapping[str, str]]) -> tuple[Mapping[str, str], ...]:
+def _last_of_each_path(*several: Iterable[Mapping[str, str]]) -> tuple[Mapping[str, str], ...]:
     """Join lists of files; of a path the last counts."""
     return tuple({entry["path"]: entry for entries in several for entry in entries}.values())
 

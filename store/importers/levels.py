@@ -109,7 +109,7 @@ class Steps:
         return self.new[level] if level in self.new else self._stored(level)
 
     def _with_masks(self, level: int) -> Level:
-        masks = _masks(self.staging if level in self.new else self.folder, level)
+        masks = _mask_file(self.staging if level in self.new else self.folder, level)
         return dataclasses.replace(self._level(level), masks=masks)
 
     def _stored(self, level: int) -> Level:
@@ -141,7 +141,7 @@ class Steps:
                 path.replace(self.folder.path / part / path.name)
 
 
-def _masks(folder: RunFolder, level: int) -> Masks:
+def _mask_file(folder: RunFolder, level: int) -> Masks:
     path = folder.mask(level)
     try:
         return read_mask(path) if path.exists() else {}
@@ -163,14 +163,14 @@ def adopt(
     staging : RunFolder
         Where the masks of these levels lie.
     """
-    layers = tuple(_layers(table))
+    layers = tuple(_layers_of(table))
     sources = tuple(table["source_layer"].to_pylist())
     if (layers, sources) == (network.layers, network.sources):
         return network, dict(levels)
     order = [network.sources.index(source) for source in sources]
     names = {network.layers[i].name: layer.name for i, layer in zip(order, layers, strict=True)}
     for level in levels:
-        if masks := _masks(staging, level):
+        if masks := _mask_file(staging, level):
             renamed = {new: masks[old] for old, new in names.items()}
             write_mask(staging.mask(level), renamed, flush=False)
     taken = Recognised(network.architecture, layers, sources, network.prunable, (), network.why)
@@ -181,6 +181,6 @@ def adopt(
     }  # fmt: skip
 
 
-def _layers(table: pa.Table) -> Iterator[Layer]:
+def _layers_of(table: pa.Table) -> Iterator[Layer]:
     for row in table.select(["layer", "kind", "shape", "block", "stage"]).to_pylist():
         yield Layer(row["layer"], row["kind"], tuple(row["shape"]), row["block"], row["stage"])

@@ -19,8 +19,8 @@ from .names import MAX_LEVEL
 from .safe import read_text
 
 NAME = "manifest.json"
-_NUMBERS = ("accuracy", "loss", "train_accuracy", "train_loss", "validation_accuracy")
-_TEXTS = ("experiment", "architecture", "task", "replicate")
+_NUMBER_KEYS = ("accuracy", "loss", "train_accuracy", "train_loss", "validation_accuracy")
+_TEXT_KEYS = ("experiment", "architecture", "task", "replicate")
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def read_manifest(folder: Path, mine: Sequence[Path], files: Sequence[Path]) -> 
     skipped: list[Skipped] = []
     for entry in entries:
         try:
-            level, file, numbers = _entry(folder, entry, mine)
+            level, file, numbers = _level_entry(folder, entry, mine)
             if level in levels:
                 raise ValueError(f"level {level} stands there twice")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -75,13 +75,13 @@ def read_manifest(folder: Path, mine: Sequence[Path], files: Sequence[Path]) -> 
         levels[level] = (file, numbers)
     if not entries:
         skipped.append(Skipped(str(path), "a manifest that lists no level"))
-    told = {key: str(values[key])[:100] for key in _TEXTS if _is_name(values.get(key))}
+    told = {key: str(values[key])[:100] for key in _TEXT_KEYS if _is_name(values.get(key))}
     if isinstance(values.get("seed"), int) and abs(values["seed"]) < 2**62:
         told["seed"] = str(values["seed"])
     return Listed(levels, told, tuple(skipped))
 
 
-def _entry(
+def _level_entry(
     folder: Path, entry: Mapping[str, Any], mine: Sequence[Path]
 ) -> tuple[int, Path, dict[str, float | bool | None]]:
     level, name = entry["level"], entry["file"]
@@ -90,7 +90,7 @@ def _entry(
     file = next((path for path in mine if path.name == name), None)
     if file is None:
         raise ValueError(f"there is no checkpoint {name!r:.50} in this folder")
-    numbers = {key: entry[key] for key in _NUMBERS if type(entry.get(key)) in (int, float)}
+    numbers = {key: entry[key] for key in _NUMBER_KEYS if type(entry.get(key)) in (int, float)}
     return level, file, numbers
 
 

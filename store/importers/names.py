@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MAX_LEVEL = 9999
-_REPLICATE = re.compile(
+_REPLICATE_SUFFIX = re.compile(
     r"(.*?)[-_. ]*(seed|replicate|rep|run|trial)[-_. ]?(\d{1,9})", re.IGNORECASE
 )
 # The longest name first: cifar100 holds cifar10.
-_TASKS = ("fashion-mnist", "tiny-imagenet", "cifar100", "cifar10", "imagenet", "svhn", "mnist")
+_TASK_NAMES = ("fashion-mnist", "tiny-imagenet", "cifar100", "cifar10", "imagenet", "svhn", "mnist")
 _TASKS_OF_CLASSES = {100: "cifar100", 200: "tiny-imagenet", 1000: "imagenet"}
 
 
@@ -58,7 +58,7 @@ def place(folder: Path) -> Place:
     """
     while _GENERIC.fullmatch(folder.name) and folder.parent.name:
         folder = folder.parent
-    match = _REPLICATE.fullmatch(folder.name)
+    match = _REPLICATE_SUFFIX.fullmatch(folder.name)
     if match is None:
         return Place(folder.name, "", None)
     seed = int(match[3]) if match[2].lower() == "seed" else None
@@ -75,7 +75,7 @@ def task_of(folder: Path, classes: int | None = None) -> tuple[str | None, str]:
     """
     for part in [*reversed(folder.parts[-3:])]:
         text = re.sub(r"[-_. ]", "", part.lower())
-        for task in _TASKS:
+        for task in _TASK_NAMES:
             if task.replace("-", "") in text:
                 return task, f"the folder's name '{part}'"
     if classes in _TASKS_OF_CLASSES:

@@ -28,10 +28,10 @@ def entries(found: FoundRun, paths: Iterable[Path]) -> list[FileEntry]:
     Unreadable
         One is gone, or may not be read.
     """
-    return [{"path": found.relative(path), "sha256": _digest(path)} for path in paths]
+    return [{"path": found.relative(path), "sha256": _file_digest(path)} for path in paths]
 
 
-def _digest(path: Path) -> str:
+def _file_digest(path: Path) -> str:
     try:
         found = path.stat()
     except OSError as error:

@@ -68,7 +68,7 @@ def walk(root: Path) -> Tree:
     files: list[Path] = []
     skipped: list[Skipped] = []
     real = root.resolve()
-    for path in _entries(root, skipped):
+    for path in _walk(root, skipped):
         if path.is_symlink() and not _stays_inside(path, real):
             skipped.append(Skipped(str(path), "a symbolic link out of the folder, or to nothing"))
         elif _is_regular(path):
@@ -80,7 +80,7 @@ def walk(root: Path) -> Tree:
     return Tree(root, tuple(sorted(files)), tuple(skipped))
 
 
-def _entries(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
+def _walk(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
     """Yield everything but plain folders; linked folders come as entries and are not entered."""
     folders = [str(root)]
     while folders:  # not os.walk, which is as deep in calls as the tree is

@@ -30,15 +30,15 @@ _SIMCLR_FILE = re.compile(r"model_(\d{1,4})\.pt")
 
 def find_moco(tree: Tree) -> Found:
     """Find the runs of MoCo in a tree."""
-    return _find(tree, MOCO, _MOCO_FILE, 0, _read_moco, _has_query_encoder)
+    return _find_runs(tree, MOCO, _MOCO_FILE, 0, _read_moco, _has_query_encoder)
 
 
 def find_simclr(tree: Tree) -> Found:
     """Find the runs of SimCLR in a tree."""
-    return _find(tree, SIMCLR, _SIMCLR_FILE, 1, _read, _counts_epochs)
+    return _find_runs(tree, SIMCLR, _SIMCLR_FILE, 1, _read, _counts_epochs)
 
 
-def _find(
+def _find_runs(
     tree: Tree,
     format: str,
     pattern: re.Pattern[str],

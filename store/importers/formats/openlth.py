@@ -243,8 +243,8 @@ def _fields(hparams: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]
     fields: dict[str, Any] = {
         "rounding": "openlth",
         # What is falsy is not written: no momentum, no weight decay, no milestones.
-        "momentum": _number(hparams.get("momentum"), 0.0),
-        "weight_decay": _number(hparams.get("weight_decay"), 0.0),
+        "momentum": _float_or(hparams.get("momentum"), 0.0),
+        "weight_decay": _float_or(hparams.get("weight_decay"), 0.0),
         "milestones": _steps(hparams.get("milestone_steps", "")),
         "rewind": hparams.get("pretrain_training_steps", "0it"),
     }
@@ -255,9 +255,9 @@ def _fields(hparams: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]
     fields |= {field: hparams[key] for field, key in texts.items() if key in hparams}
     numbers = {"lr": "lr", "gamma": "gamma", "prune": "pruning_fraction"}
     for field, key in numbers.items():
-        if (value := _number(hparams.get(key))) is not None:
+        if (value := _float_or(hparams.get(key))) is not None:
             fields[field] = value
-    batch = _number(hparams.get("batch_size"))
+    batch = _float_or(hparams.get("batch_size"))
     if batch is not None and batch.is_integer():
         fields["batch_size"] = int(batch)
     if (match := re.fullmatch(r"(\d{1,6})ep", hparams.get("training_steps", ""))) is not None:
@@ -273,7 +273,7 @@ def _steps(text: str) -> tuple[str, ...]:
     return tuple(part for part in text.split(",") if part and part != "None")
 
 
-def _number(text: str | None, default: float | None = None) -> float | None:
+def _float_or(text: str | None, default: float | None = None) -> float | None:
     try:
         return float(text) if text is not None else default
     except ValueError:

@@ -74,16 +74,16 @@ def _runs(path: Path, rows: Iterable[Row]) -> list[FoundRun]:
             replicate=seed,
             seed=int(seed) if seed.isdecimal() and len(seed) < 18 else None,
             levels=tuple(
-                FoundLevel(level, (path,), partial(_level, path, groups))
+                FoundLevel(level, (path,), partial(_level_of, path, groups))
                 for level, groups in sorted(levels.items())
             ),
             inferred={"level": "the column level"},
         )
-        for (experiment, seed), levels in _gathered(path, rows).items()
+        for (experiment, seed), levels in _by_level(path, rows).items()
     ]
 
 
-def _gathered(path: Path, rows: Iterable[Row]) -> dict[tuple[str, str], dict[int, Groups]]:
+def _by_level(path: Path, rows: Iterable[Row]) -> dict[tuple[str, str], dict[int, Groups]]:
     """Gather rows by experiment and seed, by level, by group."""
     table: dict[tuple[str, str], dict[int, Groups]] = {}
     found = 0
@@ -102,7 +102,7 @@ def _gathered(path: Path, rows: Iterable[Row]) -> dict[tuple[str, str], dict[int
     return table
 
 
-def _level(path: Path, groups: Groups) -> LevelData:
+def _level_of(path: Path, groups: Groups) -> LevelData:
     accuracies = {accuracy for _, _, accuracy in groups.values()}
     if len(accuracies) > 1:
         raise Refused(f"{path}: the groups of one level tell different accuracies")
@@ -154,7 +154,7 @@ def _parquet(path: Path) -> Iterator[Row] | None:
         parquet = pq.ParquetFile(io.BytesIO(data), read_dictionary=columns)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise Unreadable(f"{path}: not readable as Parquet ({str(error)[:80]})") from None
-    return _checked(path, _batches(path, parquet, columns))
+    return _checked(path, _parquet_batches(path, parquet, columns))
 
 
 def _hold_small(path: Path, parquet: pq.ParquetFile, columns: Collection[str]) -> None:
@@ -184,7 +184,9 @@ def _is_plain(kind: pa.DataType) -> bool:
     return bool(texts or numbers or of.is_boolean(kind) or of.is_null(kind))
 
 
-def _batches(path: Path, parquet: pq.ParquetFile, columns: list[str]) -> Iterator[dict[str, Any]]:
+def _parquet_batches(
+    path: Path, parquet: pq.ParquetFile, columns: list[str]
+) -> Iterator[dict[str, Any]]:
     """Yield the rows of a Parquet file, a few at a time: it may claim more than it holds."""
     import pyarrow as pa
 

@@ -75,7 +75,7 @@ def test_the_word_hypothesis_is_everywhere():
 @pytest.mark.parametrize("truth", [0.0, 0.02, 0.08])
 def test_the_interval_of_the_norm_covers(truth):
     """Norms of 200 differences of three seeds each: the 95 % interval holds the true one."""
-    from rgtool.analysis.classes.predict import _ends, _norms
+    from rgtool.analysis.classes.predict import _middle_95, _norms
     from rgtool.analysis.classes.subjects import as_subject
 
     rng = np.random.default_rng(0)
@@ -85,7 +85,7 @@ def test_the_interval_of_the_norm_covers(truth):
     assert as_subject(published(IMAGENET)).printed is not None
     for _ in range(200):
         a, b = 0.0068 * rng.standard_normal((2, 3, 5))
-        low, high = _ends(_norms([nobody, nobody], [a + shift, b], rng, 399))
+        low, high = _middle_95(_norms([nobody, nobody], [a + shift, b], rng, 399))
         covered.append(low <= norm <= high)
     assert np.mean(covered) >= 0.88
 
