@@ -63,6 +63,15 @@ ELASTIC = {
     "Table 7": "95.21 95.42 95.40 95.16",
     "Sec. 4.4": "8.72 69.72",
 }
+ELASTIC_TARGETS = {  # depths of the networks that the numbers are of
+    "Table 1": 7 * "18 26 34 " + "26 34 18 34 18 26",
+    "Table 2": 2 * "18 26 34 ",
+    "Table 3": 4 * "20 " + 4 * "32 " + 4 * "56 ",
+    "Table 5": 3 * "13-2 13-3 13-5 " + 3 * "2 3 4 ",
+    "Table 6": 4 * "20 32 ",
+    "Table 7": 4 * "18 ",
+    "Sec. 4.4": 2 * "32 ",
+}
 
 # Chen et al. 2021a (arXiv 2012.06908): levels of the sparsest matching tickets, three a task
 # (supervised, simCLR, MoCo); of one whose accuracy falls with the temperature, in percent.

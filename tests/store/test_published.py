@@ -176,6 +176,8 @@ def test_elastic_figures_are_the_printed_ones() -> None:
     assert percent.keys() == printed.ELASTIC.keys()
     for place, values in percent.items():
         assert values == pytest.approx(numbers(printed.ELASTIC[place]), abs=1e-9)
+        targets = [re.sub(r"^[a-z]+-?", "", row["architecture"]) for row in found[place]]
+        assert targets == printed.ELASTIC_TARGETS[place].split()
 
 
 def test_elastic_figures_are_at_printed_densities_beside_one_reference() -> None:
@@ -184,17 +186,17 @@ def test_elastic_figures_are_at_printed_densities_beside_one_reference() -> None
     assert {row["density"] for row in rows} == set(densities)
     assert all((row["density"] == 1) == (row["method"] == "dense") for row in rows)
     assert {
-        (row["reference_method"], row["architecture"], row["task"]): row["reference"]
+        (row["reference_method"], row["architecture"], row["task"], row["reference"])
         for row in rows
         if row["reference"] is not None
     } == {
-        ("dense", "resnet20", "cifar10"): 0.9248,
-        ("dense", "resnet32", "cifar10"): 0.9383,
-        ("dense", "resnet56", "cifar10"): 0.9451,
-        ("imp", "resnet20", "svhn"): 0.9595,
-        ("imp", "resnet32", "svhn"): 0.9632,
-        ("imp", "resnet20", "cifar10"): 0.9107,
-        ("imp", "resnet32", "cifar10"): 0.9222,
+        ("dense", "resnet20", "cifar10", 0.9248),
+        ("dense", "resnet32", "cifar10", 0.9383),
+        ("dense", "resnet56", "cifar10", 0.9451),
+        ("imp", "resnet20", "svhn", 0.9595),
+        ("imp", "resnet32", "svhn", 0.9632),
+        ("imp", "resnet20", "cifar10", 0.9107),
+        ("imp", "resnet32", "cifar10", 0.9222),
     }
 
 
