@@ -7,21 +7,12 @@ from pathlib import Path
 import hypothesis
 import pytest
 from command import Cli, Done
-from places import SHARED
 
 # A deadline would be a bound on time, which a busy machine breaks.
 hypothesis.settings.register_profile("rgtool", deadline=None)
 hypothesis.settings.load_profile("rgtool")
 # Two-thread OpenMP collapses on a loaded machine, and identity is promised for one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-
-@pytest.fixture
-def shared() -> Path:
-    """The folder of reference data beside the project, where there is one."""
-    if not (SHARED / "data").is_dir():
-        pytest.skip("needs the reference data in ../shared, which is not here")
-    return SHARED
 
 
 @pytest.fixture

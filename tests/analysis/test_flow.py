@@ -1,7 +1,5 @@
 """The exact identities of a flow, over any masks and any pruning."""
 
-import csv
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from rgtool.analysis import flow
+from rgtool.store import published
 
 NEVER_ALL_GONE = 1
 
@@ -137,12 +136,10 @@ def test_group_sums_match_a_loop():
         flow.group_index(["a", "d"], ("a", "b"))
 
 
-def test_constant_growth_reproduces_the_published_drift(shared):
+def test_constant_growth_reproduces_the_published_drift():
     """The paper's Table 2, ImageNet: printed eigenvalues as the s of a replicator flow."""
-    with (shared / "data/published/paper_starting_points.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if row["task"] == "ImageNet"]
-    share = np.array([[float(row["M"]) for row in rows]])
-    growth = np.array([1.15, 1.09, 1.02, 0.95])
+    spectrum = published("resnet50-simclr-imagenet")
+    share, growth = spectrum.share_start[None], spectrum.eigenvalue
     for _ in range(16):
         following = share[-1] * growth
         share = np.vstack([share, following / following.sum()])

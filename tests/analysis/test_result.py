@@ -221,7 +221,10 @@ QUESTIONS: dict[str, Question] = {
         lambda s: rgtool.match_all(s, published=True, draws=50),
     ),
     "gamma": (f"gamma {MOCO}", lambda s: rgtool.gamma(s, MOCO)),
-    "shared": (f"gamma {RENDA[0]} {RENDA[1]} --shared", lambda s: rgtool.shared_gamma(s, RENDA)),
+    "gamma of several": (
+        f"gamma {RENDA[0]} {RENDA[1]} --shared",
+        lambda s: rgtool.shared_gamma(s, RENDA),
+    ),
 }
 
 

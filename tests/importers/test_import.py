@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import golden
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -42,18 +42,6 @@ from rgtool.store.importers.formats import tables
 from rgtool.store.importers.imports import FORMATS, survey
 from rgtool.store.importers.report import ImportedRun, ImportReport
 
-# Kept weights by level, of the programs themselves: OpenLTH removes ceil(.2 n) + 1 a level,
-# torch.nn.utils.prune round(.2 n).
-GOLDEN = {
-    "cifar_resnet_20": (270896, 216715, 173371, 138695, 110955, 88763),
-    "cifar_vgg_16": (14715584, 11772466),
-    "mnist_lenet_300_100": (266200, 212959, 170366, 136291, 109031, 87223),
-    "resnet18": (11157504, 8926003, 7140802),
-    "resnet50": (23445504, 18756403),
-    "res20s": (267696, 214157, 171326, 137061, 109649),
-    "vgg16_bn": (14710464, 11768371),
-}
-
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
@@ -76,10 +64,10 @@ def column(store: Store, run_id: str, name: str) -> list[Any]:
     return [value for (value,) in rows]
 
 
-def hold(store: Store, run: ImportedRun, layout: Layout, golden: tuple[int, ...] = ()) -> None:
+def hold(store: Store, run: ImportedRun, layout: Layout, kept: tuple[int, ...] = ()) -> None:
     """Hold an imported run to what its writer counted, layer by layer, level by level."""
     assert column(store, run.run_id, "network_kept") == list(layout.kept)
-    assert tuple(layout.kept[: len(golden)]) == golden
+    assert layout.kept[: len(kept)] == kept
     accuracy = column(store, run.run_id, "accuracy")
     assert accuracy == [a if a is None else pytest.approx(a, abs=1e-6) for a in layout.accuracy]
     rows = store.query(
@@ -104,14 +92,17 @@ def hold(store: Store, run: ImportedRun, layout: Layout, golden: tuple[int, ...]
         assert sum(int(mask.sum()) for mask in masks.values()) == layout.kept[level]
 
 
-# A genuine run, and genuine layouts at true sizes.
+# Genuine layouts at true sizes.
 
 
-def test_the_genuine_openlth_run(store: Store, shared: Path) -> None:
-    run = only(store.import_runs(shared / "data" / "openlth_lenet"))
-    kept = [266200, 252889, 240243, 228229, 216816, 205974]
-    assert column(store, run.run_id, "network_kept") == kept
-    assert column(store, run.run_id, "accuracy")[5] == 0.9804
+def test_a_run_of_openlth_as_it_lies_on_a_disk(store: Store, tmp_path: Path) -> None:
+    """Masks, models and checkpoints of a Mac, at the fraction and with the counts of a real run."""
+    options = OpenLTHOptions(checkpoint=True, device="mps")
+    layout = write_openlth(
+        tmp_path / "in", "mnist_lenet_300_100", levels=5, fraction=0.05, options=options
+    )
+    run = only(store.import_runs(tmp_path / "in"))
+    hold(store, run, layout, (266200, 252889, 240243, 228229, 216816, 205974))
     layers = store.query("SELECT DISTINCT layer, exempt FROM layers ORDER BY 1").rows
     assert layers == [("fc", True), ("fc1", False), ("fc2", False)]
     recipe = store.description(run.run_id).recipe
@@ -119,8 +110,17 @@ def test_the_genuine_openlth_run(store: Store, shared: Path) -> None:
     assert (recipe.epochs, recipe.lr, recipe.momentum, recipe.milestones) == (40, 0.1, 0.0, ())
     magnitudes = store.query("SELECT count(magnitude) FROM layers").rows
     assert magnitudes == [(18,)]
+    (init,) = (tmp_path / "in").rglob("level_0/main/model_ep0_it0.pth")
+    weights = torch.load(init, map_location="cpu", weights_only=True)["fc_layers.0.weight"]
     scales = store.description(run.run_id).scales
-    assert scales["init"]["fc1"] == pytest.approx((2 / 784) ** 0.5, rel=0.02)
+    assert scales["init"]["fc1"] == pytest.approx(float(weights.square().mean().sqrt()), rel=1e-5)
+
+
+def test_a_checkpoint_serves_where_its_mask_is_gone(store: Store, tmp_path: Path) -> None:
+    layout = lenet(tmp_path / "in", checkpoint=True, device="mps")
+    for mask in (tmp_path / "in").rglob("mask.pth"):
+        mask.unlink()
+    hold(store, only(store.import_runs(tmp_path / "in")), layout)
 
 
 @pytest.mark.parametrize(
@@ -150,22 +150,10 @@ def test_golden_series_at_true_sizes(
     )
     layout = write(tmp_path / "foreign" / f"{model}_cifar10", model, levels=levels, **options)
     run = only(store.import_runs(tmp_path / "foreign"))
-    hold(store, run, layout, GOLDEN[model])
+    hold(store, run, layout, golden.kept(layout.format, model)[: levels + 1])
     recipe = store.description(run.run_id).recipe
     assert (run.architecture, recipe.prunable, recipe.exempt) == (architecture, prunable, exempt)
     assert run.task == ("mnist" if architecture == "lenet" else "cifar10")
-
-
-def test_golden_series_are_those_of_the_fixtures(shared: Path) -> None:
-    folder = shared / "data" / "fixtures"
-    openlth = pl.read_csv(folder / "open_lth_golden_remaining_f0.2.csv")
-    vita = pl.read_csv(folder / "vita_golden_remaining_f0.2.csv")
-    for model, golden in GOLDEN.items():
-        repo = "CV_LTH" if model in ("resnet18", "resnet50") else "PrAC"
-        rows = openlth.filter(pl.col("model") == model)
-        if not len(rows):
-            rows = vita.filter((pl.col("model") == model) & (pl.col("repo") == repo))
-        assert tuple(rows["remaining"][: len(golden)]) == golden
 
 
 def lenet(folder: Path, **options: Any) -> Layout:

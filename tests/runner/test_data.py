@@ -15,11 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import official
 import pytest
 from experiments import go, results, synthetic
 from hypothesis import given
 from hypothesis import strategies as st
-from places import SHARED
 from sklearn.datasets import load_digits
 
 from rgtool.runner import data
@@ -353,52 +353,51 @@ import torchvision.transforms
     assert torchvision_datasets() is importlib.import_module("torchvision.datasets")
 
 
-@pytest.fixture(scope="module")
-def cifar10(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real CIFAR-10, unpacked from the reference data."""
-    script = SHARED / "data" / "unpack_cifar10.py"
-    if not script.exists():
-        pytest.skip("needs the reference data in ../shared, which is not here")
-    folder: Path = tmp_path_factory.mktemp("cifar10")
-    subprocess.run([sys.executable, str(script), str(folder)], check=True, capture_output=True)
-    return folder
+AUGMENT = {"cifar10": ("flip", "crop4"), "cifar100": ("flip", "crop4"), "svhn": ()}
 
 
-@pytest.mark.slow
-def test_cifar10_is_the_published_one(cifar10: Path) -> None:
-    images = load("cifar10", cifar10)
+@pytest.mark.parametrize("task", official.CLASSES)
+def test_published_files_are_read_as_they_lie(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, test = official.write(task, tmp_path)
+    official.accept(task, tmp_path, monkeypatch)
+    images = load(task, tmp_path)
     assert_sound(images)
-    assert images.x_train.shape == (50_000, 32, 32, 3)
-    assert images.x_test.shape == (10_000, 32, 32, 3)
-    assert images.augment == ("flip", "crop4")
-    for y, count in ((images.y_train, 5000), (images.y_test, 1000)):
-        np.testing.assert_array_equal(np.bincount(y), [count] * 10)
-    # The moments that are quoted for CIFAR-10 everywhere; channels in the order RGB.
-    moments = images.x_train.mean(axis=(0, 1, 2)) / 255
-    np.testing.assert_allclose(moments, (0.4914, 0.4822, 0.4465), atol=5e-5)
+    assert (images.name, images.augment) == (task, AUGMENT[task])
+    assert images.classes == (classes := official.CLASSES[task])
+    for part, expected in zip(PARTS, (*train, *test), strict=True):
+        np.testing.assert_array_equal(getattr(images, part), expected)
 
-    part = load("cifar10", cifar10, train_size=10_000)
-    np.testing.assert_array_equal(np.bincount(part.y_train), [1000] * 10)
-    assert part.name == "cifar10"
-    for label in range(10):
-        first = images.x_train[images.y_train == label][:1000]
+    part = load(task, tmp_path, train_size=3 * classes)
+    np.testing.assert_array_equal(np.bincount(part.y_train), [3] * classes)
+    for label in range(classes):
+        first = images.x_train[images.y_train == label][:3]
         np.testing.assert_array_equal(part.x_train[part.y_train == label], first)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("offline")
-def test_damaged_files_are_not_used(cifar10: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "cifar-10-batches-py"
-    folder.mkdir()
-    for path in (cifar10 / "cifar-10-batches-py").iterdir():
-        (folder / path.name).symlink_to(path)
-    damaged = folder / "data_batch_3"
+@pytest.mark.parametrize(
+    ("task", "file"),
+    [
+        ("cifar10", "cifar-10-batches-py/data_batch_3"),
+        ("cifar10", "cifar-10-batches-py/test_batch"),
+        ("cifar100", "cifar-100-python/meta"),
+        ("svhn", "test_32x32.mat"),
+    ],
+)
+def test_damaged_files_are_not_used(
+    task: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    official.write(task, tmp_path)
+    official.accept(task, tmp_path, monkeypatch)
+    load(task, tmp_path)
+    damaged = tmp_path / file
     content = bytearray(damaged.read_bytes())
-    content[5000] ^= 1
-    damaged.unlink()
+    content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
-    with pytest.raises(RgtoolError, match="cifar10: not found in .* Bring the official files"):
-        load("cifar10", tmp_path)
+    with pytest.raises(RgtoolError, match=f"{task}: not found in .* Bring the official files"):
+        load(task, tmp_path)
 
 
 def header(descr: str, shape: tuple[int, ...], text: str | None = None) -> bytes:

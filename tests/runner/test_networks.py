@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import importlib
-from pathlib import Path
 from types import ModuleType
 
+import golden
 import pytest
 import torch
 from torch import nn
@@ -20,17 +19,16 @@ from rgtool.schemas import blocks
 
 machine.prepare(torch.device("cpu"))
 SMALL, LARGE = (3, 32, 32), (3, 96, 96)
-# Weights that OpenLTH (VGG: all layers) and the codes of Chen et al. 2021a and Zhang et al. 2021
-# (convolutions) count before the first pruning.
+# Ours, and who counts the same before the first pruning.
 GOLDEN = {
-    ("vgg11", "all"): 9222848,
-    ("vgg13", "all"): 9407168,
-    ("vgg16", "all"): 14715584,
-    ("vgg19", "all"): 20024000,
-    ("vgg16", "convolutions"): 14710464,
-    ("resnet18", "convolutions"): 11159232,
-    ("resnet18", "convolutions_without_stem"): 11157504,
-    ("resnet50", "convolutions_without_stem"): 23445504,
+    ("vgg11", "all"): ("openlth", "cifar_vgg_11"),
+    ("vgg13", "all"): ("openlth", "cifar_vgg_13"),
+    ("vgg16", "all"): ("openlth", "cifar_vgg_16"),
+    ("vgg19", "all"): ("openlth", "cifar_vgg_19"),
+    ("vgg16", "convolutions"): ("prac", "vgg16_bn"),
+    ("resnet18", "convolutions"): ("prac", "resnet18"),
+    ("resnet18", "convolutions_without_stem"): ("cv_lth", "resnet18"),
+    ("resnet50", "convolutions_without_stem"): ("cv_lth", "resnet50"),
 }
 
 
@@ -49,23 +47,10 @@ def counted(module: nn.Module, prunable: str) -> int:
 
 @pytest.mark.parametrize(("name", "prunable"), GOLDEN)
 def test_prunable_counts_are_golden(name: str, prunable: str) -> None:
-    assert counted(meta(name), prunable) == GOLDEN[name, prunable]
+    expected, *_ = golden.kept(*GOLDEN[name, prunable])
+    assert counted(meta(name), prunable) == expected
     layers = architecture(name, SMALL, 10).counted(prunable)
-    assert sum(layer.total for layer in layers) == GOLDEN[name, prunable]
-
-
-def test_golden_counts_are_those_of_the_fixtures(shared: Path) -> None:
-    folder = shared / "data" / "fixtures"
-    with (folder / "open_lth_golden_remaining_f0.2.csv").open() as file:
-        openlth = {row["model"]: int(row["total"]) for row in csv.DictReader(file)}
-    with (folder / "vita_golden_remaining_f0.2.csv").open() as file:
-        vita = {(row["repo"], row["model"]): int(row["total"]) for row in csv.DictReader(file)}
-    for depth in (11, 13, 16, 19):
-        assert openlth[f"cifar_vgg_{depth}"] == GOLDEN[f"vgg{depth}", "all"]
-    assert vita["PrAC", "vgg16_bn"] == GOLDEN["vgg16", "convolutions"]
-    assert vita["PrAC", "resnet18"] == GOLDEN["resnet18", "convolutions"]
-    for name in ("resnet18", "resnet50"):
-        assert vita["CV_LTH", name] == GOLDEN[name, "convolutions_without_stem"]
+    assert sum(layer.total for layer in layers) == expected
 
 
 @pytest.mark.parametrize(

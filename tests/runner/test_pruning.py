@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
-from collections import defaultdict
-from pathlib import Path
 
+import golden
 import numpy as np
 import plain
 import pytest
@@ -29,7 +27,10 @@ OPENLTH_NAMES = {
     "cifar_resnet_44": "resnet44",
     "cifar_resnet_56": "resnet56",
     "cifar_resnet_110": "resnet110",
+    "cifar_vgg_11": "vgg11",
+    "cifar_vgg_13": "vgg13",
     "cifar_vgg_16": "vgg16",
+    "cifar_vgg_19": "vgg19",
     "mnist_lenet_300_100": "lenet",
 }
 RULES = list(itertools.product(CHOICES["rounding"], CHOICES["scope"], PRUNERS))
@@ -39,63 +40,36 @@ def recipe_for(model: str, **changes: object) -> Recipe:
     return Recipe(architecture=model, task="digits", **changes)  # type: ignore[arg-type]
 
 
-def golden(path: Path, *key: str) -> dict[tuple[str, ...], list[tuple[int, int]]]:
-    found = defaultdict(list)
-    with path.open() as file:
-        for row in csv.DictReader(file):
-            found[tuple(row[k] for k in key)].append((int(row["total"]), int(row["remaining"])))
-    return found
-
-
 # Counts.
 
 
-def test_counts_of_resnet20_are_those_of_openlth() -> None:
-    recipe = recipe_for("resnet20", rounding="openlth")
-    assert kept_series(architecture("resnet20").counted(), recipe, 6) == [
-        270896,
-        216715,
-        173371,
-        138695,
-        110955,
-        88763,
-        71009,
-    ]
-
-
-def test_counts_of_every_openlth_network(shared: Path) -> None:
-    table = golden(shared / "data/fixtures/open_lth_golden_remaining_f0.2.csv", "model")
-    assert set(OPENLTH_NAMES) <= {model for (model,) in table}
-    for name, ours in OPENLTH_NAMES.items():
-        network = architecture(ours)
-        # OpenLTH counts the linear layers of VGG too, and exempts its output layer as LeNet's.
-        exempt = ("fc",) if ours in ("vgg16", "lenet") else ()
-        recipe = recipe_for(ours, rounding="openlth", exempt=exempt)
-        rows = table[(name,)]
-        assert len(rows) == 21
-        found = kept_series(network.counted("all"), recipe, len(rows) - 1)
-        assert found == [remaining for _, remaining in rows], name
-        assert {total for total, _ in rows} == {found[0]}
+@pytest.mark.parametrize(("name", "ours"), OPENLTH_NAMES.items())
+def test_counts_of_every_openlth_network(name: str, ours: str) -> None:
+    # OpenLTH counts the linear layers of VGG too, and exempts its output layer as LeNet's.
+    exempt = ("fc",) if ours.startswith(("vgg", "lenet")) else ()
+    recipe = recipe_for(ours, rounding="openlth", exempt=exempt)
+    expected = golden.kept("openlth", name)
+    assert len(expected) == 21
+    assert tuple(kept_series(architecture(ours).counted("all"), recipe, 20)) == expected
 
 
 @pytest.mark.parametrize(
     ("source", "name", "ours", "prunable"),
     [
-        ("CV_LTH", "resnet18", "resnet18", "convolutions_without_stem"),
-        ("CV_LTH", "resnet50", "resnet50", "convolutions_without_stem"),
-        ("PrAC", "resnet18", "resnet18", "convolutions"),
-        ("PrAC", "vgg16_bn", "vgg16", "convolutions"),
+        ("cv_lth", "resnet18", "resnet18", "convolutions_without_stem"),
+        ("cv_lth", "resnet50", "resnet50", "convolutions_without_stem"),
+        ("prac", "resnet18", "resnet18", "convolutions"),
+        ("prac", "res20s", "resnet20a", "convolutions"),
+        ("prac", "res56s", "resnet56a", "convolutions"),
+        ("prac", "vgg16_bn", "vgg16", "convolutions"),
     ],
 )
-def test_counts_of_torch_prune_codes(
-    shared: Path, source: str, name: str, ours: str, prunable: str
-) -> None:
-    table = golden(shared / "data/fixtures/vita_golden_remaining_f0.2.csv", "repo", "model")
-    rows = table[(source, name)]
+def test_counts_of_torch_prune_codes(source: str, name: str, ours: str, prunable: str) -> None:
     layers = architecture(ours, (3, 32, 32), 10).counted(prunable)
     recipe = recipe_for(ours, rounding="round", prunable=prunable)
-    assert len(rows) == 19
-    assert kept_series(layers, recipe, len(rows) - 1) == [remaining for _, remaining in rows]
+    expected = golden.kept(source, name)
+    assert len(expected) == 19
+    assert tuple(kept_series(layers, recipe, 18)) == expected
 
 
 def test_exact_counts_do_not_drift() -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import importlib.resources
+import itertools
 import json
 import re
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import printed
 import pytest
 from places import CLONE
 from stores import write_run
@@ -30,7 +32,7 @@ from rgtool.store import (
     published_curve_names,
     published_names,
 )
-from rgtool.store.figures import FOLDER, figures, read_figures
+from rgtool.store.figures import FOLDER, figure_rows, figures, read_figures
 
 ROWS = {
     "published_spectra": 112,
@@ -58,11 +60,6 @@ REDMAN = "Redman et al. 2021 (arXiv 2110.03210)"
 @pytest.fixture
 def empty(tmp_path: Path) -> Store:
     return Store(tmp_path / "nowhere")
-
-
-def originals(shared: Path, name: str) -> list[dict[str, str]]:
-    with (shared / "data/published" / name).open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 # The files
@@ -122,90 +119,173 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_figures(tmp_path / "y.csv", (Column("a", "INTEGER"),))
 
 
-# The originals
+# What is printed
 
 
-def test_spectra_are_the_printed_ones(shared: Path) -> None:
-    rows = originals(shared, "paper_eigenvalues.csv")
-    expected = sorted(
-        (
-            f"{REDMAN}, Table {r['table']}",
-            r["architecture"],
-            r["pretraining"].lower(),
-            r["task"].replace("-", "").lower(),
-            {"encoder layer": "block"}.get(r["unit"], r["unit"]),
-            r["stage"] or "-",
-            int(r["index"]),
-            float(r["eigenvalue"]),
-            float(r["std"] or -1),
-        )
-        for r in rows
+def numbers(text: str) -> list[float]:
+    return [float(number) for number in text.split()]
+
+
+def rows_of(view: str) -> dict[str, list[dict[str, Any]]]:
+    """The rows of a view by their place in the paper."""
+    found = defaultdict(list)
+    for row in figure_rows(view):
+        found[row["source"].split("), ", 1)[1]].append(row)
+    return found
+
+
+def test_spectra_are_the_printed_ones() -> None:
+    found = defaultdict(list)
+    for place, rows in rows_of("published_spectra").items():
+        for row in rows:
+            std = "" if row["std"] is None else f"±{row['std']:g}"
+            group = f"{row['eigenvalue']:.2f}{std}".replace("0.", ".")
+            found[row["experiment"].removeprefix("published:"), place].append(group)
+    assert {key: " ".join(groups) for key, groups in found.items()} == printed.SPECTRA
+
+
+def test_groups_of_a_spectrum_stand_in_their_order() -> None:
+    for rows in rows_of("published_spectra").values():
+        for before, after in itertools.pairwise(rows):
+            if before["experiment"] == after["experiment"]:
+                assert before["printed_index"] < after["printed_index"]
+
+
+def test_starting_points_are_the_printed_ones() -> None:
+    found = defaultdict(list)
+    for row in figure_rows("published_starting_points"):
+        assert (row["level"], row["name"]) == (1, str(len(found[row["task"]]) + 1))
+        found[row["task"]].append(row["share"])
+    assert found == {task: numbers(text) for task, text in printed.STARTING_POINTS.items()}
+
+
+def test_gammas_are_the_printed_ones() -> None:
+    found = defaultdict(dict)
+    for row in figure_rows("published_gammas"):
+        found[row["task"]][row["pretraining"]] = row["gamma"]
+    kinds = ("none", "supervised", "simclr", "moco")
+    several = {task: found.pop(task) for task in ("cifar10", "cifar100", "svhn")}
+    for task, gammas in several.items():
+        assert gammas == dict(zip(kinds, numbers(printed.GAMMAS[task]), strict=True))
+    assert found == {"imagenet": {"supervised": -0.42}, "simclr": {"simclr": -1.01}}
+
+
+def test_elastic_figures_are_the_printed_ones() -> None:
+    found = rows_of("published_elastic")
+    percent = {place: [100 * row["value"] for row in rows] for place, rows in found.items()}
+    assert percent.keys() == printed.ELASTIC.keys()
+    for place, values in percent.items():
+        assert values == pytest.approx(numbers(printed.ELASTIC[place]), abs=1e-9)
+        targets = [re.sub(r"^[a-z]+-?", "", row["architecture"]) for row in found[place]]
+        assert targets == printed.ELASTIC_TARGETS[place].split()
+
+
+def test_elastic_figures_are_at_printed_densities_beside_one_reference() -> None:
+    rows = figure_rows("published_elastic")
+    densities = [None, 1, 0.1, 0.05, round(0.8**6, 4), round(0.8**10, 4)]
+    assert {row["density"] for row in rows} == set(densities)
+    assert all((row["density"] == 1) == (row["method"] == "dense") for row in rows)
+    assert {
+        (row["reference_method"], row["architecture"], row["task"], row["reference"])
+        for row in rows
+        if row["reference"] is not None
+    } == {
+        ("dense", "resnet20", "cifar10", 0.9248),
+        ("dense", "resnet32", "cifar10", 0.9383),
+        ("dense", "resnet56", "cifar10", 0.9451),
+        ("imp", "resnet20", "svhn", 0.9595),
+        ("imp", "resnet32", "svhn", 0.9632),
+        ("imp", "resnet20", "cifar10", 0.9107),
+        ("imp", "resnet32", "cifar10", 0.9222),
+    }
+
+
+ORDERINGS = {
+    "more_unique_blocks": 4,
+    "more_unique_blocks_slightly": 2,
+    "earlier_blocks": 4,
+    "first_four_kept": 10,
+    "smaller_depth_gap": 10,
+    "resnet14_best_for_resnet20": 3,
+}
+
+
+def test_orderings_are_what_their_claims_say() -> None:
+    mappings = {row["transform"]: row for row in figure_rows("published_elastic_mappings")}
+    found = Counter()
+    for row in figure_rows("published_elastic_orderings"):
+        better, worse = mappings[row["better"]], mappings[row["worse"]]
+        assert better["architecture"] == worse["architecture"]
+        claim = row["claim"]
+        found[claim] += 1
+        if claim.startswith("more_unique"):
+            assert len(repeated(better)) > len(repeated(worse))
+        elif claim == "earlier_blocks":
+            assert sum(repeated(better)) < sum(repeated(worse))
+        elif claim == "first_four_kept":
+            assert {1, 2, 3, 4} & sources(better).keys()
+            assert not {1, 2, 3, 4} & sources(worse).keys()
+        elif claim == "smaller_depth_gap":
+            assert depth_ratio(better) < depth_ratio(worse)
+        else:
+            assert row["better"] == "14>20"
+    assert found == ORDERINGS
+
+
+def sources(mapping: dict[str, str]) -> dict[int, int]:
+    """The blocks that a mapping takes, with how often each stands in the target."""
+    pairs = (part.split(":") for part in mapping["mapping"].split(";"))
+    return {int(block): len(places.split(",")) for block, places in pairs}
+
+
+def repeated(mapping: dict[str, str]) -> list[int]:
+    return [block for block, times in sources(mapping).items() if times > 1]
+
+
+def depth_ratio(mapping: dict[str, str]) -> float:
+    """Of the deeper network to the other: by it, 56 is nearer to 32 than 14 is."""
+    ends = (mapping[name] for name in ("from_architecture", "architecture"))
+    depths = [int(name.removeprefix("resnet")) for name in ends]
+    return max(depths) / min(depths)
+
+
+def test_transfers_are_the_printed_ones() -> None:
+    found = rows_of("published_transfers")
+    temperatures = found.pop("Table 2")
+    assert found.keys() == printed.TRANSFERS.keys()
+    for place, rows in found.items():
+        levels = [None if word == "-" else int(word) for word in printed.TRANSFERS[place].split()]
+        assert [row["level"] for row in rows] == levels
+        assert [row["matching"] for row in rows] == [level is not None for level in levels]
+        assert all(row["temperature"] is row["accuracy"] is None for row in rows)
+    assert {row["temperature"]: round(100 * row["accuracy"], 9) for row in temperatures} == (
+        printed.TEMPERATURES
     )
-    found = sorted(
-        (
-            source,
-            network,
-            pretraining,
-            task,
-            by,
-            name.partition(".")[0] if "." in name and by == "block" else "-",
-            index,
-            eigenvalue,
-            -1 if std is None else std,
-        )
-        for _, network, pretraining, task, by, name, index, eigenvalue, std, source in figures(
-            "published_spectra"
-        )
-    )
-    assert found == expected
+    assert {(row["level"], row["matching"]) for row in temperatures} == {(6, None)}
 
 
-def test_starting_points_and_gammas_are_the_printed_ones(shared: Path) -> None:
-    shares = [float(r["M"]) for r in originals(shared, "paper_starting_points.csv")]
-    assert [row[-2] for row in figures("published_starting_points")] == shares
-    gammas = [float(r["gamma"]) for r in originals(shared, "paper_gamma.csv")]
-    assert [row[-2] for row in figures("published_gammas")] == gammas
+def test_transfers_are_three_a_task_at_the_density_of_their_level() -> None:
+    for place, rows in rows_of("published_transfers").items():
+        for row in rows:
+            expected = None if row["level"] is None else round(0.8 ** row["level"], 4)
+            assert row["density"] == expected
+            start = row["task"] if row["ticket"] == "task" else row["weights_from"]
+            assert row["mask_from"] == start
+        if place not in ("Table 2", "App. B.2"):
+            kinds = [row["weights_from"] for row in rows]
+            assert kinds == ["supervised", "simclr", "moco"] * (len(rows) // 3)
 
 
-def test_elastic_figures_are_the_printed_ones(shared: Path) -> None:
-    rows = [r for r in originals(shared, "elth_tables.csv") if r["metric"] != "qualitative"]
-    found = figures("published_elastic")
-    assert len(found) == len(rows)
-    for row, r in zip(found, rows, strict=True):
-        assert row[7] == pytest.approx(float(r["value"]) / 100, abs=1e-12)
-        if r["sparsity_pct"] and row[0] != "dense":  # a dense network has density 1
-            assert row[5] == pytest.approx(1 - float(r["sparsity_pct"]) / 100, abs=1e-12)
-        baseline = re.search(r"(?:dense|IMP baseline) ([\d.]+)$", r["note"])
-        expected = float(baseline[1]) / 100 if baseline else None
-        assert row[9] == (None if expected is None else pytest.approx(expected, abs=1e-12))
-        assert re.sub(r"\D", "", r["target"]) == re.sub(r"\D", "", row[3])
-    mappings = [
-        (r["name"].partition(" (")[0], f"resnet{r['source']}", f"resnet{r['target']}")
-        + (r["block_mapping"],)
-        for r in originals(shared, "elth_mappings.csv")
-    ]
-    assert [row[:4] for row in figures("published_elastic_mappings")] == mappings
-    orderings = [
-        (r["better"].partition(" (")[0], r["worse"].partition(" (")[0])
-        for r in originals(shared, "elth_orderings.csv")
-    ]
-    assert [row[:2] for row in figures("published_elastic_orderings")] == orderings
-
-
-def test_transfers_are_the_printed_ones(shared: Path) -> None:
-    rows = originals(shared, "chen2021a_tables.csv")
-    for row, r in zip(figures("published_transfers"), rows, strict=True):
-        ticket, _, weights, _, _, matching, density, level, temperature, accuracy, _ = row
-        assert weights == r["init"].lower()
-        assert level == (int(r["n_prunings"]) if r["n_prunings"] else None)
-        assert matching == (None if temperature else "FAILS" not in r["kind"])
-        assert ticket.split()[0] in r["kind"] or "temperature" in r["kind"]
-        number = float(r["max_matching_sparsity_pct"] or "nan") / 100
-        if temperature is not None:
-            assert accuracy == pytest.approx(number, abs=1e-12)
-            assert f"temperature {temperature:g}:" in r["kind"]
-        elif density is not None:
-            assert density == pytest.approx(1 - number, abs=1e-12)
+@pytest.mark.parametrize("name", printed.CURVES)
+def test_curves_have_the_points_that_are_printed(name: str) -> None:
+    points, total = printed.CURVES[name]
+    curve = published_curve(name)
+    assert len(curve.density) == points
+    assert 100 * curve.accuracy.sum() == pytest.approx(total, abs=5e-5)
+    assert curve.digitised == name.startswith("chen")
+    levels = np.round(np.log(curve.density) / np.log(0.8))
+    np.testing.assert_allclose(curve.density, 0.8**levels, rtol=0, atol=5e-6)
+    assert published_curve_names() == tuple(f"published:{known}" for known in printed.CURVES)
 
 
 # The views
@@ -310,8 +390,8 @@ def test_names_are_unique_and_say_what_was_trained() -> None:
     names = published_names()
     assert len(names) == len(set(names)) == 13
     for spectrum in spectra():
-        assert spectrum.name.startswith(f"published:{spectrum.architecture}-")
-        assert spectrum.name.endswith(f"-{spectrum.task}")
+        parts = dict.fromkeys((spectrum.architecture, spectrum.pretraining, spectrum.task))
+        assert spectrum.name == "published:" + "-".join(parts).replace("-none", "")
         assert len(set(spectrum.names)) == len(spectrum.names)
     assert sum(len(spectrum.names) for spectrum in spectra()) == 112
 

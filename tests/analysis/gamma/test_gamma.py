@@ -1,10 +1,7 @@
 """Critical exponents: the model, its fit and intervals, gates, and published curves."""
 
-import csv
 import dataclasses
 import math
-from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,7 +29,7 @@ from rgtool.analysis.gamma.power_law import (
     to_eq14,
 )
 from rgtool.analysis.gamma.profile import profile
-from rgtool.store.literature import published_curve, published_curve_names
+from rgtool.store.literature import published_curve
 
 SIGN = dict(
     eps_np=st.floats(0.01, 0.4),
@@ -263,23 +260,6 @@ def test_golden_exponents_of_renda(network, dense, g, low, high):
     assert (found.verdict, found.gamma) == ("quoted", one.value)
 
 
-def test_the_package_has_the_numbers_of_renda(shared: Path):
-    """The shipped rows are those of the published data: lottery, retrained for 182 epochs."""
-    expected = defaultdict(list)
-    with (shared / "data/published/renda2020_resnet20_resnet56.csv").open() as file:
-        for row in csv.DictReader(file):
-            lottery = row["retrain_method"] == "lottery" and float(row["retrain_epochs"]) == 182
-            if lottery or row["retrain_method"] == "dense":
-                key = row["network"], round(float(row["density"]), 6)
-                expected[key].append(float(row["test_acc"]))
-    shipped = defaultdict(list)
-    for network in ("resnet20", "resnet56"):
-        found = published_curve(f"renda2020-{network}-cifar10")
-        for density, accuracy in zip(found.density, found.accuracy, strict=True):
-            shipped[network, round(float(density), 6)].append(accuracy)
-    assert {k: sorted(v) for k, v in shipped.items()} == {k: sorted(v) for k, v in expected.items()}
-
-
 # Chen et al. 2021a (arXiv 2012.06908), Fig. 3 read off: g, and what the gates say of it.
 CHEN = {
     "none-cifar10": (0.131, "quoted"),
@@ -317,23 +297,6 @@ def test_golden_exponents_of_chen(name):
 def test_golden_intervals_of_chen(name, low, high):
     found = gamma(None, f"published:chen2021a-{name}").estimate
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.001)
-
-
-def test_the_package_has_the_numbers_of_chen(shared: Path):
-    names = {"5%": "none", "Img": "supervised", "sim": "simclr", "MoCo": "moco"}
-    expected = defaultdict(list)
-    with (shared / "data/published/chen2021a_fig3_digitized.csv").open() as file:
-        for row in csv.DictReader(file):
-            task = row["task"].lower().replace("-", "", 1)
-            known = row["mask_source"] == "T" and row["init"] in names and row["accuracy_pct"]
-            if known and task in ("cifar10", "cifar100", "svhn"):
-                pair = float(row["density"]), float(row["accuracy_pct"]) / 100
-                expected[f"published:chen2021a-{names[row['init']]}-{task}"].append(pair)
-    assert set(expected) == {name for name in published_curve_names() if "chen" in name}
-    for name, pairs in expected.items():
-        found = published_curve(name)
-        assert found.digitised
-        np.testing.assert_allclose(np.column_stack([found.density, found.accuracy]), pairs)
 
 
 def test_the_method_of_the_paper_is_near_its_table():

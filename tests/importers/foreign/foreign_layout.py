@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -92,6 +94,17 @@ def saved_on(device: str) -> Iterator[None]:
         yield
         return
     with mock.patch("torch.serialization.location_tag", lambda storage: device):
+        yield
+
+
+@contextmanager
+def numpy_one() -> Iterator[None]:
+    """Make pickles name NumPy's functions as NumPy 1 did, under which most files were written."""
+    module, old = np._core.multiarray, "numpy.core.multiarray"
+    with (
+        mock.patch.object(module.scalar, "__module__", old),
+        mock.patch.dict(sys.modules, {old: module}),
+    ):
         yield
 
 

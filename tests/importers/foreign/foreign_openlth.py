@@ -16,7 +16,7 @@ from typing import Any, Literal
 import foreign_networks as networks
 import numpy as np
 import torch
-from foreign_layout import Layout, State, Tally, save, saved_on
+from foreign_layout import Layout, State, Tally, numpy_one, save, saved_on
 from foreign_rules import deeper, openlth_prune, prunable, trained, untie
 from torch import Tensor
 
@@ -151,7 +151,8 @@ class OpenLTH:
         if options.checkpoint:
             content = self.checkpoint(end, masks, log)
             where = path / self.file("checkpoint", ".pth")
-            files.append(save(content, where, device=options.device))
+            with numpy_one():
+                files.append(save(content, where, device=options.device))
         return files
 
     def file(self, stem: str, ending: str) -> str:
