@@ -24,13 +24,13 @@ from ..stats.contrast import (
     DRAWS,
     centred,
     contrast,
-    helmert,
     moderated_rows,
     null_draws,
     share_above,
     statistic,
 )
 from ..stats.level import ALPHA, holm
+from ..stats.moderation import helmert
 
 PER_PAIR = 40  # draws for each pair in the family
 MOST_DRAWS = 4_000_000  # of all pairs together; beyond, pairs share a pool

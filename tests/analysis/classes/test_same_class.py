@@ -7,9 +7,9 @@ from statsmodels.stats.multitest import multipletests
 from rgtool.analysis.classes.pairs import same_class
 from rgtool.analysis.nulls.excess import differs, excess
 from rgtool.analysis.spectrum.verdicts import default_margin
-from rgtool.analysis.stats.contrast import centred, contrast, helmert
+from rgtool.analysis.stats.contrast import centred, contrast
 from rgtool.analysis.stats.level import holm
-from rgtool.analysis.stats.moderation import moderate, shrunk_correlation
+from rgtool.analysis.stats.moderation import helmert, moderate, shrunk_correlation
 
 SEED_SD = 0.0068
 GROUPS = 9
