@@ -15,6 +15,7 @@ from ...store.literature import PublishedSpectrum
 from ..arrays import Floats
 from ..flow import UNIT
 from ..named import Meaning, Named, Stored, StoreLike, look_up_all, unsuited
+from ..notes import Note
 from ..window import SLACK, Window, choose_window
 
 PRINTED_GROUPS = "printed group"  # grouping where there are published spectra alone
@@ -215,7 +216,7 @@ def _counts_in(
 
 
 def _windows(counts: Sequence[tuple[str, Counts]], every: bool) -> tuple[list[Subject], list[str]]:
-    subjects, notes = [], []
+    subjects, notes = list[Subject](), list[str]()
     for name, found in counts:
         try:
             subject = replace(as_subject(found), id=name)
@@ -225,7 +226,7 @@ def _windows(counts: Sequence[tuple[str, Counts]], every: bool) -> tuple[list[Su
             notes.append(f"left out: {error}")
             continue
         subjects.append(subject)
-        notes += [f"{name}: {note}" for note in subject.measured.notes]
+        notes += [Note.of(note).about(name) for note in subject.measured.notes]
     return subjects, notes
 
 

@@ -16,6 +16,7 @@ from ...schemas.recipe import CHOICES, Recipe
 from ...store.counts import Counts, Scales
 from .. import flow
 from ..arrays import Bools, Floats, Integers
+from ..notes import ranked
 from ..result import Column, Result
 from .initial import (
     INITIALISERS,
@@ -90,6 +91,7 @@ class NullSpectrum(Result):
         Column("exponent", "y = ln eigenvalue / -ln retention.", "", "+z.3f"),
     )
     rows = "a row for every group"
+    see = "spectra.md#null-models"
 
     @property
     def title(self) -> str:
@@ -106,7 +108,10 @@ class NullSpectrum(Result):
         dead = [name for name, value in zip(self.names, self.eigenvalue, strict=True) if value == 0]
         if not dead:
             return ()
-        return (f"{', '.join(dead)} lost every weight in the window: eigenvalue 0, no exponent",)
+        return ranked(
+            [f"{', '.join(dead)} lost every weight in the window: eigenvalue 0, no exponent"],
+            self.see,
+        )
 
     def _values(self) -> dict[str, Any]:
         return {

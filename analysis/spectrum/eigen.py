@@ -177,6 +177,7 @@ def _spectrum(
         interval=interval,
         judgement=judgement,
         linear=linear,
+        at_chance=chosen.at_chance,
         notes=(
             *chosen.notes,
             *spectrum_notes(chosen, pruned, interval, judgement, linear),
