@@ -19,18 +19,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import AT_ONCE, Bools, Floats, Integers
-from ..spectrum.verdicts import default_margin
+from ..spectrum.verdicts import MARGIN
 from ..stats.contrast import (
     DRAWS,
     centred,
     contrast,
-    helmert,
     moderated_rows,
     null_draws,
     share_above,
     statistic,
 )
 from ..stats.level import ALPHA, holm
+from ..stats.moderation import helmert
 
 PER_PAIR = 40  # draws for each pair in the family
 MOST_DRAWS = 4_000_000  # of all pairs together; beyond, pairs share a pool
@@ -97,7 +97,7 @@ def same_class(
     draws : int
         Draws of the parametric bootstrap.
     delta : float, optional
-        Margin of equivalence; default `verdicts.default_margin` of the fewer seeds.
+        Margin of equivalence; default `verdicts.MARGIN`.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def same_class(
     if min(len(a), len(b)) < 1 or len(a) + len(b) < 4:
         raise ValueError(f"{len(a)} and {len(b)} seeds: at least four are needed in all")
     if delta is None:
-        delta = default_margin(min(len(a), len(b)))
+        delta = MARGIN
     found = contrast(
         a.mean(axis=0) - b.mean(axis=0),
         np.concatenate([helmert(a), helmert(b)]),
@@ -213,7 +213,7 @@ def pair_tests(
     draws : (int, bool), optional
         Draws of every pair or pool, and whether pairs are pooled; default `draws_for`.
     delta : float, optional
-        Margin of equivalence; default `verdicts.default_margin` of the fewer seeds of every pair.
+        Margin of equivalence; default `verdicts.MARGIN`.
 
     Raises
     ------
@@ -241,8 +241,6 @@ def pair_tests(
         cell = np.flatnonzero((df == freedom) & np.isfinite(q))
         fill = _by_pooled_draws if pooled else _by_own_draws
         p[cell] = fill(q[cell], first[cell], second[cell], cells, rng, number)
-    smaller = np.minimum(seeds[first], seeds[second])
-    default = np.where(smaller < 5, default_margin(1), default_margin(5))
     return PairTests(
         first=first,
         second=second,
@@ -250,7 +248,7 @@ def pair_tests(
         p=p,
         norm=norm,
         bound=bound,
-        delta=default if delta is None else np.full(len(first), delta),
+        delta=np.full(len(first), MARGIN if delta is None else delta),
         draws=number,
         pooled=pooled,
     )

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import Floats
-from ..stats.contrast import DRAWS, Contrast, centred, contrast, helmert
-from ..stats.moderation import moderate
+from ..stats.contrast import DRAWS, Contrast, centred, contrast
+from ..stats.moderation import helmert, moderate
 
 
 def excess(

@@ -98,7 +98,7 @@ def eigen(
     rule : str
         `tost`: by interval and margin; `paper`: marginal within one spread of 1.
     margin : float, optional
-        Half-width of the margin in log eigenvalue; default .02 below five seeds, .01 from five.
+        Half-width of the margin in log eigenvalue; default `verdicts.MARGIN`.
 
     Raises
     ------

@@ -108,7 +108,7 @@ def spectra(
     window : (a, b), optional
         Levels between which eigenvalues are taken; see `choose_window` for the default.
     margin : float, optional
-        Half-width of the margin in log eigenvalue; default .02 below five seeds, .01 from five.
+        Half-width of the margin in log eigenvalue; default `verdicts.MARGIN`.
 
     Raises
     ------

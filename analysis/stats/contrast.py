@@ -66,29 +66,6 @@ def centred(values: ArrayLike) -> Floats:
     return np.asarray(data - data.mean(axis=-1, keepdims=True))
 
 
-def helmert(values: ArrayLike) -> Floats:
-    """Return S - 1 independent combinations of S seeds that have mean 0 and the seeds' variance.
-
-    Residuals about a mean are S rows with S - 1 degrees of freedom; taken as S independent rows
-    they show correlations that are not there.
-
-    Parameters
-    ----------
-    values : array, shape (S, K)
-        One row per seed.
-
-    Returns
-    -------
-    array, shape (S - 1, K)
-        Row k is (x_1 + ... + x_k - k x_(k+1)) / sqrt(k (k + 1)); the squares of all rows sum to
-        those of the residuals.
-    """
-    data = np.asarray(values, np.float64)
-    k = np.arange(1, len(data))[:, None]
-    sums = np.cumsum(data, axis=0)[:-1]
-    return np.asarray((sums - k * data[1:]) / np.sqrt(k * (k + 1)))
-
-
 def contrast(
     centre: ArrayLike,
     rows: ArrayLike,
