@@ -31,7 +31,7 @@ import numpy as np
 import scipy
 from machine import machine
 
-from rgtool.analysis.classes.pairs import SameClass, same_class
+from rgtool.analysis.classes.same import SameClass, same_class
 from rgtool.analysis.nulls.excess import differs
 
 Draw = Callable[[np.random.Generator, int, float], np.ndarray]  # seeds, multiple: (S, K)
