@@ -112,6 +112,7 @@ def choose_window(counts: Counts, requested: tuple[int, int] | None = None) -> W
         The requested window holds no step, reaches past the records or into a collapse.
     """
     runs, notes = _usable_runs(counts)
+    notes[:0] = counts.notes
     if requested is None:
         start, end, about = _recorded_stretch(counts, runs)
         end, collapse = _before_collapse(counts, runs, start, end)

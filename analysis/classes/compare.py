@@ -13,7 +13,7 @@ from ..named import Named, StoreLike, look_up, open_store, unsuited
 from ..result import Column, Result, ends
 from ..stats.contrast import DRAWS
 from .overlap import KINDS, Overlap, mask_overlap
-from .pairs import SameClass, same_class
+from .same import SameClass, same_class
 from .subjects import Subject, gather
 from .theta import scaled_theta
 

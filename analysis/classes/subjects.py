@@ -12,6 +12,7 @@ from ...schemas.blocks import GROUPINGS
 from ...schemas.errors import RgtoolError, UsageError, choose
 from ...store.counts import Counts
 from ...store.literature import PublishedSpectrum
+from ...store.flows import PublishedFlow
 from ..arrays import Floats
 from ..flow import UNIT
 from ..named import Meaning, Named, Stored, StoreLike, look_up_all, unsuited
@@ -205,6 +206,8 @@ def _counts_in(
 ) -> tuple[str, Counts | RgtoolError]:
     if isinstance(found, Counts):
         return found.experiment_id, found
+    if isinstance(found, PublishedFlow):
+        return found.name, found.counts(by)
     if not isinstance(found, Stored):
         raise unsuited(found, "spectra are compared of experiments, runs and published spectra")
     if found.run_id is None:

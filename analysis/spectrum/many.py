@@ -163,11 +163,15 @@ def _batch_key(window: Window) -> tuple[Any, ...]:
     """Return what experiments of one batch have in common."""
     counts = window.counts
     recipe = counts.recipe
-    nulls = (recipe.init, recipe.fan, recipe.pruner, recipe.scope)
+    nulls = (recipe.init, recipe.fan, recipe.pruner, recipe.scope, counts.assumed, counts.study)
     # Stored scales differ from run to run.
-    own = "" if recipe.init in INITIALISERS else counts.experiment_id
+    own = counts.experiment_id if _may_use_stored_scales(counts) else ""
     shape = (len(window.runs), window.steps)
     return (*shape, counts.names, counts.layers, counts.exempt_layers, *nulls, own)
+
+
+def _may_use_stored_scales(counts: Counts) -> bool:
+    return counts.recipe.init not in INITIALISERS or "init" in counts.assumed
 
 
 def _gathered(
@@ -243,10 +247,10 @@ def _initial_nulls(batch: list[Window], y: Floats) -> list[Null]:
     """Set N1 beside the exponents (E, S, G) of a batch; NaN where it is not to be had."""
     first = batch[0]
     network = np.stack([window.network[:, [0, -1]] for window in batch])
-    alone = first.counts.recipe.init not in INITIALISERS  # a batch of one, with scales of its own
+    alone = _may_use_stored_scales(first.counts)  # a batch of one, with scales of its own
     try:
-        kept = network[0] if alone else network
-        expected, _ = null_groups(first.counts, kept, first.scales)
+        kept, scales = (network[0], first.scales) if alone else (network, ())
+        expected, _ = null_groups(first.counts, kept, scales)
     except RgtoolError:
         if len(batch) == 1:
             return [missing_null(first)]

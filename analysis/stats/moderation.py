@@ -167,10 +167,10 @@ def _prior(logs: Floats, df: float, most: float) -> tuple[Floats, Floats]:
     centred = logs - digamma(df / 2) + np.log(df / 2)
     mean = centred.mean(axis=-1)
     excess = centred.var(axis=-1, ddof=1) - float(polygamma(1, df / 2))
-    excess = np.maximum(excess, float(polygamma(1, most / 2)))  # 0 where nothing bounds it
-    d0 = np.full(mean.shape, np.inf)
-    common = excess <= 0
-    d0[~common] = 2 * trigamma_inverse(excess[~common])
+    d0 = np.full(mean.shape, float(most))
+    free = excess > float(polygamma(1, most / 2))  # above 0 where nothing bounds d0
+    d0[free] = 2 * trigamma_inverse(excess[free])
+    common = np.isinf(d0)
     half = np.where(common, 1.0, d0 / 2)
     s02 = np.exp(mean + np.where(common, 0.0, digamma(half) - np.log(half)))
     return d0, s02
@@ -218,14 +218,40 @@ def shrunk_correlation(residuals: ArrayLike) -> Floats:
     centred = data - data.mean(axis=-2, keepdims=True)
     scale = np.sqrt((centred**2).sum(axis=-2, keepdims=True) / (rows - 1))
     z = np.divide(centred, scale, out=np.zeros_like(centred), where=scale > 0)
+    # Centring takes one of the rows.
+    return _shrunk(z, rows - 1)
+
+
+def correlation_about_zero(rows: ArrayLike) -> Floats:
+    """Return `shrunk_correlation` of rows whose mean is 0 for certain, of one or more experiments.
+
+    Parameters
+    ----------
+    rows : array, shape (R, G)
+        Independent rows (`helmert`), scaled to a mean square of 1 in every group.
+
+    Returns
+    -------
+    array, shape (G, G)
+        The identity where R < 2.
+    """
+    data = np.asarray(rows, np.float64)
+    return np.eye(data.shape[1]) if len(data) < 2 else _shrunk(data, len(data))
+
+
+def _shrunk(z: Floats, df: int) -> Floats:
+    """Shrink the correlation of standardised rows (..., R, G) with `df` degrees of freedom."""
+    rows, groups = z.shape[-2:]
     products = z[..., :, None] * z[..., None, :]
     mean = products.mean(axis=-3)
-    r = mean * rows / (rows - 1)
-    variance = ((products - mean[..., None, :, :]) ** 2).sum(axis=-3) * rows / (rows - 1) ** 3
+    r = mean * rows / df
+    spread = ((products - mean[..., None, :, :]) ** 2).sum(axis=-3)
+    variance = spread / (rows - 1) * rows / df**2
     off = ~np.eye(groups, dtype=bool)
     total = (r[..., off] ** 2).sum(axis=-1)
-    spread = variance[..., off].sum(axis=-1)
-    ratio = np.divide(spread, total, out=np.ones_like(total), where=total > 0)
+    ratio = np.divide(
+        variance[..., off].sum(axis=-1), total, out=np.ones_like(total), where=total > 0
+    )
     shrunk: Floats = (1 - np.minimum(ratio, 1.0))[..., None, None] * r
     shrunk[..., np.arange(groups), np.arange(groups)] = 1.0
     return shrunk
