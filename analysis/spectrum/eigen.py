@@ -182,8 +182,8 @@ def _spectrum(
         notes=(
             conclusion(counts.names, judgement.verdict, _against(nulls.excess)),
             *chosen.notes,
-            *spectrum_notes(chosen, pruned, interval, judgement, linear),
             *noted(nulls.notes, "spectra.md#null-models"),
+            *spectrum_notes(chosen, pruned, interval, judgement, linear),
         ),
     )
 

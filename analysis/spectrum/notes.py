@@ -86,9 +86,12 @@ def spectrum_notes(
         *noted(of_seeds, _INTERVALS, Rank.WARNING),
         *noted(_lone(counts), _VERDICTS, Rank.WARNING),
         *noted(_lent(found), _INTERVALS),
-        *noted(_growth(chosen, pruned, judgement, linear), _GROWTH),
+        # In the window it moves the eigenvalues, outside it is a remark.
+        *noted(_odd_first_step(chosen), _GROWTH, Rank.DETAIL if chosen.start else Rank.WARNING),
+        *noted(_growth(chosen, judgement, linear), _GROWTH),
         *noted(_twice_certain(counts, judgement), _VERDICTS),
         *noted(_small(chosen), _INTERVALS),
+        *noted(_wide(chosen, pruned), _GROWTH, Rank.DETAIL),
         *noted(_exempt(counts), _VERDICTS, Rank.DETAIL),
         SUM_RULE,
         BLIND,
@@ -205,7 +208,7 @@ def _alike(counts: Counts, pruned: Floats, found: Interval) -> list[str]:
     known = (
         "no interval"
         if np.isnan(found.variance[alike]).any()
-        else "the interval knows no scatter but that of steps"
+        else "the interval knows the scatter of the other groups alone"
     )
     return [f"{names}: all seeds are alike (are they copies of one run?): {known}"]
 
@@ -259,16 +262,10 @@ def _twice_certain(counts: Counts, judgement: Judgement) -> list[str]:
     ]
 
 
-def _growth(
-    chosen: Window,
-    pruned: Floats,
-    judgement: Judgement,
-    linear: Linearity | None,
-) -> list[str]:
+def _growth(chosen: Window, judgement: Judgement, linear: Linearity | None) -> list[str]:
     if linear is None:
         return []
-    notes = []
-    active = chosen.open
+    notes, active = [], chosen.open
     names = [name for name, flag in zip(chosen.counts.names, active, strict=True) if flag]
     if linear.rejected:
         bent = [name for name, p in zip(names, linear.p, strict=True) if p < ALPHA]
@@ -278,15 +275,21 @@ def _growth(
             "correction of --json and to_frame() is c/b"
         )
         notes += _marginally(names, np.array(judgement.verdict)[active], linear)
+    return notes + _change(chosen)
+
+
+def _wide(chosen: Window, pruned: Floats) -> list[str]:
+    if chosen.steps < 3:
+        return []
     with np.errstate(over="ignore"):
-        spread = np.exp(pruned[..., active]).std(axis=1, ddof=1).mean(axis=0)
-    wide = [name for name, sd in zip(names, spread, strict=True) if sd >= EIGENFUNCTION]
-    if wide:
-        notes.append(
-            f"{', '.join(wide)}: standard deviation over levels of 5 % or more, no eigenfunction "
-            "by the paper's own criterion (App. B)"
-        )
-    return notes + _odd_first_step(chosen, names) + _change(chosen)
+        spread = np.exp(pruned).std(axis=1, ddof=1).mean(axis=0)
+    names = _some_names(chosen.counts, spread >= EIGENFUNCTION)
+    if not names:
+        return []
+    return [
+        f"{names}: standard deviation over levels of 5 % or more, no eigenfunction by the paper's "
+        "own criterion (App. B)"
+    ]
 
 
 def _marginally(names: list[str], verdict: NDArray[np.str_], linear: Linearity) -> list[str]:
@@ -300,19 +303,25 @@ def _marginally(names: list[str], verdict: NDArray[np.str_], linear: Linearity) 
     ]
 
 
-def _odd_first_step(chosen: Window, names: list[str]) -> list[str]:
+def _odd_first_step(chosen: Window) -> list[str]:
     counts, start = chosen.counts, chosen.start
-    if start > 1 or not counts.recorded[chosen.runs, 0].all() or chosen.end < 3:
+    if (
+        chosen.open.sum() < 2
+        or start > 1
+        or not counts.recorded[chosen.runs, 0].all()
+        or chosen.end < 3
+    ):
         return []
     kept = chosen.between(0, chosen.end).kept[..., chosen.open]
     steps = np.diff(_clr(kept), axis=1)
     z = odd_first_step(steps[:, 0], steps[:, 1:])
-    odd = [name for name, value in zip(names, z, strict=True) if abs(value) > ODD]
-    if not odd:
+    flags = np.zeros(len(counts.names), np.bool_)
+    flags[chosen.open] = np.abs(z) > ODD
+    if not flags.any():
         return []
     return [
         f"the step 0 -> 1 is unlike the later ones (|z| up to {np.nanmax(np.abs(z)):.0f}; "
-        f"{', '.join(odd[:6])}{' ...' if len(odd) > 6 else ''}); it is "
+        f"{_some_names(counts, flags)}); it is "
         + ("outside the window" if start else f"in the window, --window 1:{chosen.end} has it out")
     ]
 
