@@ -26,12 +26,14 @@ from ..nulls.beside import (
 from ..nulls.beyond import AgainstNull, against_null
 from ..nulls.initial import Weighting
 from ..nulls.models import NULL_MODELS, DenseWeights, Situation
+from ..nulls.own import own_null_groups
+from ..nulls.untrained import null_groups
 from ..stats.level import ALPHA
 from ..values import Estimate
 from ..window import Window, choose_window
 from .estimates import estimates
 from .intervals import LEAST_SEEDS, LEAST_STEPS, Method, estimate, paper_numbers
-from .linearity import Linearity, linearity
+from .linearity import Linearity, growth_of, linearity
 from .notes import spectrum_notes
 from .result import PaperSpread, Spectrum, Untrained
 from .scale_flow import ScaleFlow, scale_flow
@@ -187,7 +189,7 @@ def _spectrum(
     nulls = (
         _nulls_beside(chosen, found.y[0], dense, margin_of_null) if of_counts else _no_nulls(chosen)
     )
-    linear = _linearity(weights, counts.exempt)
+    linear = _linearity(chosen, weights, of_counts)
     return Spectrum(
         experiment_id=counts.experiment_id,
         label=counts.label,
@@ -199,7 +201,7 @@ def _spectrum(
         total=counts.total,
         exempt=counts.exempt,
         theta=theta,
-        boot=_by_hierarchical(pruned, method),
+        boot=_by_bootstrap(pruned, method),
         paper=PaperSpread(mean, spread),
         exponent=Estimate(y, found.exponent_low[0], found.exponent_high[0]),
         untrained=nulls.untrained,
@@ -261,18 +263,38 @@ def _magnitudes(chosen: Window) -> Floats:
     return found
 
 
-def _by_hierarchical(pruned: Floats, method: Method) -> Estimate[Floats] | None:
-    """Return the hierarchical bootstrap, beside the default from three seeds on."""
-    if method != "moderated" or len(pruned) < 3:
+def _by_bootstrap(pruned: Floats, method: Method) -> Estimate[Floats] | None:
+    """Return the bootstrap over seeds, beside the default from three seeds on."""
+    if method != "moderated" or len(pruned) < LEAST_SEEDS["bootstrap"]:
         return None
-    other = estimate(pruned, "hierarchical")
+    other = estimate(pruned, "bootstrap")
     return Estimate(np.exp(other.centre), np.exp(other.low), np.exp(other.high))
 
 
-def _linearity(weights: Floats, exempt: Bools) -> Linearity | None:
-    if weights.shape[1] < 4 or (~exempt).sum() < 2:
+def _linearity(chosen: Window, weights: Floats, of_counts: bool) -> Linearity | None:
+    """Test constant growth beyond N1; of one run, beyond N1 at its own scales."""
+    open_ = chosen.open
+    null = _null_path(chosen) if of_counts else None
+    growth = growth_of(
+        weights[..., open_],
+        chosen.network,
+        None if null is None else null[..., open_],
+        chosen.kept[..., open_],
+    )
+    return linearity(growth)
+
+
+def _null_path(chosen: Window) -> Floats | None:
+    """Return what N1 keeps at the levels of the window, (S, T + 1, G), where it is to be had."""
+    counts, kept, scales = chosen.counts, chosen.kept, chosen.scales
+    try:
+        if len(kept) > 1:
+            found, _ = null_groups(counts, chosen.network, scales)
+        else:
+            found = own_null_groups(counts, kept, scales)
+    except RgtoolError:
         return None
-    return linearity(np.diff(flow.clr(flow.shares(weights[..., ~exempt])), axis=1))
+    return found if (found[..., chosen.open] > 0).all() else None
 
 
 @dataclass(frozen=True, eq=False)
