@@ -33,6 +33,7 @@ from rgtool.analysis.spectrum.forecast import Forecast
 from rgtool.analysis.spectrum.many import Spectra
 from rgtool.analysis.spectrum.power import Power
 from rgtool.analysis.spectrum.result import Spectrum
+from rgtool.analysis.spectrum.scale_flow import ScaleFlow
 from rgtool.cli.app import COMMANDS
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.record import COLUMNS, VERSION
@@ -96,6 +97,7 @@ def _command(function: Callable[..., None]) -> list[str]:
 # Every result, by what it is called on the command line and in Python.
 RESULTS: dict[str, tuple[type[Result], ...]] = {
     "`rgtool eigen`, `rgtool.eigen`": (Spectrum,),
+    '`rgtool eigen --coordinates scale`, `rgtool.eigen(..., coordinates="scale")`': (ScaleFlow,),
     "`rgtool eigen --all`, `rgtool.spectra`": (Spectra,),
     "`rgtool eigen --nulls`, `rgtool.nulls_of`": (Nulls,),
     "`rgtool null`, `rgtool.null`": (NullSpectrum,),

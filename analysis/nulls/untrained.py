@@ -274,14 +274,32 @@ def null_kept(
     UsageError
         The scales of the initialiser are not known.
     """
-    blind = blindness(recipe)
-    if blind:
-        tau, shape = np.ones(len(layers)), known_distribution("gaussian")
-    else:
-        tau = initial_scales(layers, recipe.init, recipe.fan)
-        shape = initialiser(recipe.init).distribution
+    tau, shape = _recipe_scales(layers, recipe)
     totals, fixed = [x.total for x in layers], [x.name in exempt for x in layers]
-    return initial_scale_kept(totals, tau, kept, exempt=fixed, distribution=shape), blind
+    expected = initial_scale_kept(totals, tau, kept, exempt=fixed, distribution=shape)
+    return expected, blindness(recipe)
+
+
+def _recipe_scales(layers: Sequence[Layer], recipe: Recipe) -> tuple[Floats, DistributionName]:
+    """Return the scales (L,) that a recipe tells, and the shape of the weights."""
+    if blindness(recipe):
+        return np.ones(len(layers)), known_distribution("gaussian")
+    shape = initialiser(recipe.init).distribution
+    return initial_scales(layers, recipe.init, recipe.fan), shape
+
+
+def layer_scales(counts: Counts, scales: Sequence[Scales] = ()) -> tuple[Floats, DistributionName]:
+    """Return the scales behind `null_groups`, (L,) or (S, L), and the shape of the weights.
+
+    Raises
+    ------
+    UsageError
+        Nothing tells the scales; the message says what would.
+    """
+    source, _ = scale_source(counts, scales)
+    if source == "stored" and not blindness(counts.recipe):
+        return _stored_scales(counts.layers, counts.recipe, scales)[:2]
+    return _recipe_scales(counts.layers, counts.recipe)
 
 
 def null_groups(
@@ -357,14 +375,7 @@ def measured_null_kept(
     blind = blindness(recipe)
     if blind:
         return null_kept(layers, exempt, recipe, kept)
-    name = next((n for n in ("rewind", "init") if scales and all(s.get(n) for s in scales)), None)
-    if name is None:
-        raise UsageError(
-            "not all runs have stored scales: runs and imports with weights store them"
-        )
-    tau = np.stack([given_scales(layers, of_run[name]) for of_run in scales])
-    known = INITIALISERS.get(recipe.init)
-    shape = known_distribution(distribution or (known.distribution if known else "gaussian"))
+    tau, shape, name = _stored_scales(layers, recipe, scales, distribution)
     expected = initial_scale_kept(
         [layer.total for layer in layers],
         tau[:, None],
@@ -373,3 +384,21 @@ def measured_null_kept(
         distribution=shape,
     )
     return expected, (f"scales are those stored of the {name} weights of every run, {shape}",)
+
+
+def _stored_scales(
+    layers: Sequence[Layer],
+    recipe: Recipe,
+    scales: Sequence[Scales],
+    distribution: str | None = None,
+) -> tuple[Floats, DistributionName, str]:
+    """Return the scales (S, L) that runs have stored, the shape of the weights, and which."""
+    name = next((n for n in ("rewind", "init") if scales and all(s.get(n) for s in scales)), None)
+    if name is None:
+        raise UsageError(
+            "not all runs have stored scales: runs and imports with weights store them"
+        )
+    tau = np.stack([given_scales(layers, of_run[name]) for of_run in scales])
+    known = INITIALISERS.get(recipe.init)
+    shape = known_distribution(distribution or (known.distribution if known else "gaussian"))
+    return tau, shape, name

@@ -14,18 +14,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import Floats
-from ..stats.level import t_quantile
+from ..stats.level import ALPHA, t_quantile
+from ..stats.contrast import OWN
 from ..stats.moderation import LENDERS, lent, seed_variance, shrunk_correlation
-from .bootstrap import WEIGHTS
+from .bootstrap import WEIGHTS, widening
 
-Method = Literal["moderated", "hierarchical", "cluster", "block", "iid", "t", "paper"]
+Method = Literal["moderated", "t", "bootstrap", "hierarchical", "cluster", "block", "iid", "paper"]
 IntervalScope = Literal["population", "this run"]
 CONFIDENCE = 0.95
-OWN_SEEDS = 5  # from which on a group's own seeds tell its variance, and nothing is lent
 # Below, noise lies in the levels and not in the steps: neighbouring ratios share an error of
 # opposite sign, and their variance says little about that of their sum.
 LEVEL_NOISE = -0.25
-LEAST_SEEDS: dict[str, int] = {"hierarchical": 3, "cluster": 2, "t": 2}  # that a method needs
+# Seeds that a method needs: of two, a bootstrap knows three means.
+LEAST_SEEDS: dict[str, int] = {"bootstrap": 3, "hierarchical": 3, "cluster": 2, "t": 2}
 LEAST_STEPS: dict[str, int] = {
     "iid": 3,
     "block": 3,
@@ -139,9 +140,10 @@ def estimate(
         `moderated`, the default: `t` from five seeds on and for two groups; with fewer seeds a t
         with variances that groups lend each other (`lent`), no narrower than the innovations of
         the steps alone make it; at S = 1 the t of detrended ratios. `t`: Student's over seeds, each
-        group by itself. `hierarchical`: bootstrap of seeds, then of blocks of levels, S >= 3.
-        `cluster`: of seeds. `block`, `iid`: of levels within runs, which covers this run and not
-        the population. `paper`: mean +- standard deviation over levels, a spread.
+        group by itself. `bootstrap`: of seeds, S >= 3, as wide as few seeds need it. For comparison,
+        since they cover too little or too much: `hierarchical`, bootstrap of seeds, then of blocks
+        of levels, S >= 3; `cluster`, of seeds; `block`, `iid`, of levels within runs; `paper`, mean
+        +- standard deviation over levels, a spread.
     confidence : float
         Nominal coverage.
     draws : int
@@ -194,7 +196,7 @@ def _over_seeds(steps: Floats, method: Method, confidence: float) -> list[Interv
     theta = steps.mean(axis=2)
     seeds = theta.shape[1]
     centre = theta.mean(axis=1)
-    lends = method == "moderated" and seeds < OWN_SEEDS and _groups(theta) >= LENDERS
+    lends = method == "moderated" and seeds < OWN and _groups(theta) >= LENDERS
     if lends:
         moderated, innovation = lent(theta), innovations(steps)
         variance, df = moderated.variance, moderated.df.tolist()
@@ -317,14 +319,19 @@ def _bootstrap(
 ) -> Interval:
     seeds, length, groups = data.shape
     weights = WEIGHTS[method](rng, draws, seeds, length)
-    means = weights.reshape(draws, -1) @ data.reshape(-1, groups)
-    tail = (1 - confidence) / 2
-    low, high, *inner = np.quantile(means, [tail, 1 - tail, 0.05, 0.95], axis=0)
     centre = data.mean(axis=(0, 1))
+    away = weights.reshape(draws, -1) @ data.reshape(-1, groups) - centre
+
+    def ends(level: float) -> tuple[Floats, Floats]:
+        wider = widening(seeds, level) if method == "bootstrap" else 1.0
+        low, high = np.quantile(away, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        return centre + wider * low, centre + wider * high
+
     nothing = np.full_like(centre, np.nan)
-    scope: IntervalScope = "population" if method in ("hierarchical", "cluster") else "this run"
-    ends = (inner[0], inner[1])
-    return Interval(method, scope, centre, low, high, nothing, np.nan, seeds, ends)
+    scope: IntervalScope = "this run" if method in ("block", "iid") else "population"
+    return Interval(
+        method, scope, centre, *ends(confidence), nothing, np.nan, seeds, ends(1 - 2 * ALPHA)
+    )
 
 
 def parametric_draws(

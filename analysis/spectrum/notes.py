@@ -16,7 +16,7 @@ from ..stats.level import ALPHA
 from ..stats.moderation import moderate, seed_variance
 from ..window import Window
 from .intervals import FEW_WEIGHTS, Interval
-from .linearity import Linearity, change_point, odd_first_step
+from .linearity import Linearity, odd_first_step
 from .verdicts import Judgement
 
 ODD = 3.0  # z of a first step that is unlike the later ones
@@ -265,17 +265,28 @@ def _twice_certain(counts: Counts, judgement: Judgement) -> list[str]:
 def _growth(chosen: Window, judgement: Judgement, linear: Linearity | None) -> list[str]:
     if linear is None:
         return []
-    notes, active = [], chosen.open
-    names = [name for name, flag in zip(chosen.counts.names, active, strict=True) if flag]
+    notes = []
     if linear.rejected:
-        bent = [name for name, p in zip(names, linear.p, strict=True) if p < ALPHA]
+        notes = [_not_constant(chosen, linear), *_marginally(chosen, judgement, linear)]
+    if linear.change_p < ALPHA:
         notes.append(
-            f"growth is not constant (Holm p {np.nanmin(linear.p):.2g}; {', '.join(bent[:6])}"
-            f"{' ...' if len(bent) > 6 else ''}): eigenvalues are averages of a flow that bends; "
-            "correction of --json and to_frame() is c/b"
+            f"growth changes after level {chosen.start + linear.change} (p {linear.change_p:.2g}): "
+            "a window chosen for that would void the stated coverage"
         )
-        notes += _marginally(names, np.array(judgement.verdict)[active], linear)
-    return notes + _change(chosen)
+    return notes
+
+
+def _not_constant(chosen: Window, linear: Linearity) -> str:
+    bent = _some_names(chosen.counts, _of_open(chosen, linear.p < ALPHA))
+    beyond = "" if linear.canonical is None else ", beyond what it does in the untrained network,"
+    own = np.abs(linear.slope).max() * linear.span
+    text = (
+        f"growth is not constant{beyond} (p {linear.p_all:.2g}{bent and f'; {bent}'}): eigenvalues "
+        f"are averages of a flow that bends, by up to {own:.2g} in log eigenvalue over the window"
+    )
+    if linear.canonical is not None:
+        text += f" (the untrained network's by {np.abs(linear.canonical).max() * linear.span:.2g})"
+    return f"{text}; correction of --json and to_frame() is c/b"
 
 
 def _wide(chosen: Window, pruned: Floats) -> list[str]:
@@ -292,15 +303,27 @@ def _wide(chosen: Window, pruned: Floats) -> list[str]:
     ]
 
 
-def _marginally(names: list[str], verdict: NDArray[np.str_], linear: Linearity) -> list[str]:
-    """Say which way a marginal group goes where its growth changes: the sign of c decides."""
-    bends = (verdict == "marginal") & (linear.p < ALPHA)
+def _marginally(chosen: Window, judgement: Judgement, linear: Linearity) -> list[str]:
+    """Say which way a marginal group goes where its growth changes by more than its null's."""
+    if linear.canonical is None:  # an untrained network bends, too
+        return []
+    verdict = np.array(judgement.verdict)
+    bends = (verdict == "marginal") & _of_open(chosen, linear.p < ALPHA)
+    slopes = np.zeros(len(verdict))
+    slopes[chosen.open] = linear.slope
     return [
-        f"{name}: marginal, and its growth {'rises' if slope > 0 else 'falls'} along the flow: "
-        f"marginally {'relevant' if slope > 0 else 'irrelevant'}"
-        for name, slope, flag in zip(names, linear.slope, bends, strict=True)
+        f"{name}: marginal, and its growth {'rises' if slope > 0 else 'falls'} along the flow by "
+        f"more than the untrained network's: marginally {'relevant' if slope > 0 else 'irrelevant'}"
+        for name, slope, flag in zip(chosen.counts.names, slopes, bends, strict=True)
         if flag
     ]
+
+
+def _of_open(chosen: Window, flags: Bools) -> Bools:
+    """Return flags of the groups that are pruned as flags of all groups."""
+    whole = np.zeros(len(chosen.counts.names), np.bool_)
+    whole[chosen.open] = flags
+    return whole
 
 
 def _odd_first_step(chosen: Window) -> list[str]:
@@ -315,29 +338,13 @@ def _odd_first_step(chosen: Window) -> list[str]:
     kept = chosen.between(0, chosen.end).kept[..., chosen.open]
     steps = np.diff(_clr(kept), axis=1)
     z = odd_first_step(steps[:, 0], steps[:, 1:])
-    flags = np.zeros(len(counts.names), np.bool_)
-    flags[chosen.open] = np.abs(z) > ODD
+    flags = _of_open(chosen, np.abs(z) > ODD)
     if not flags.any():
         return []
     return [
         f"the step 0 -> 1 is unlike the later ones (|z| up to {np.nanmax(np.abs(z)):.0f}; "
         f"{_some_names(counts, flags)}); it is "
         + ("outside the window" if start else f"in the window, --window 1:{chosen.end} has it out")
-    ]
-
-
-def _change(chosen: Window) -> list[str]:
-    kept = chosen.kept[..., chosen.open]
-    if kept.shape[1] < 6:
-        return []
-    lost = np.clip(1 - flow.retention(kept).mean(axis=0), 0, 1 - 1e-9)
-    sampling = (lost / (1 - lost))[:, None] / np.maximum(kept.mean(axis=0)[:-1], 1)
-    place, p = change_point(np.diff(_clr(kept), axis=1), sampling)
-    if p >= ALPHA:
-        return []
-    return [
-        f"growth changes after level {chosen.start + place} (p {p:.2g}): a window chosen for that "
-        "would void the stated coverage"
     ]
 
 

@@ -302,9 +302,7 @@ def share_above(q: float, drawn: Floats) -> float:
     return float((1 + (drawn >= q).sum()) / (len(drawn) + 1))
 
 
-def null_draws(
-    samples: Sequence[Sample | Known], rng: np.random.Generator, draws: int
-) -> Floats:
+def null_draws(samples: Sequence[Sample | Known], rng: np.random.Generator, draws: int) -> Floats:
     """Draw Q of one experiment whose means are zero, or of two that have the same: (draws,)."""
     correlation = common_correlation(samples)
     seeds = sum(len(one.rows) + 1 for one in samples)

@@ -75,7 +75,11 @@ def _behrens_fisher(
     weight /= weight.sum()
     step = max(1, AT_ONCE // len(t))
     parts = [
-        stdtr(large_df, (small[i : i + step, None] * t - d[i : i + step, None]) / large[i : i + step, None]) @ weight
+        stdtr(
+            large_df,
+            (small[i : i + step, None] * t - d[i : i + step, None]) / large[i : i + step, None],
+        )
+        @ weight
         for i in range(0, len(d), step)
     ]
     return np.asarray(2 * np.concatenate([np.empty(0), *parts]))

@@ -269,12 +269,12 @@ def test_python_and_the_command_line_say_the_same(name: str, store: Path, cli: C
     assert told == json.loads(json.dumps(found.to_frame().to_dicts()))
 
 
-def test_the_excess_stands_with_its_interval_everywhere(store: Path) -> None:
+def test_the_anomalous_part_stands_with_its_interval_everywhere(store: Path) -> None:
     opened = rgtool.Store(store)
     for found in (rgtool.eigen(opened, first(opened)), rgtool.spectra(opened)):
         header = found.summary().splitlines()[1].split()
-        at = header.index("excess")
-        assert header[at : at + 3] == ["excess", "excess_low", "excess_high"]
+        at = header.index("anomalous")
+        assert header[at : at + 3] == ["anomalous", "anomalous_low", "anomalous_high"]
         assert all(f"<th>{one}</th>" in found._repr_html_() for one in header)
 
 

@@ -164,7 +164,8 @@ def test_magnitudes_that_have_no_logarithm(tmp_path: Path, cli: Cli, value: floa
     assert code == 0
     assert all(row["low"] < row["eigenvalue"] < row["high"] for row in json.loads(out))
     # What the null models say of counts is not set beside shares of magnitude.
-    assert {(row["random_sd"], row["null_eigenvalue"]) for row in json.loads(out)} == {(None, None)}
+    nulls = {(row["random_sd"], row["canonical"]) for row in json.loads(out)}
+    assert nulls == {(None, None)}
 
 
 def test_a_layer_without_magnitude_leaves_the_other_groups(tmp_path: Path) -> None:
@@ -193,7 +194,7 @@ def test_zero_has_no_sign(tmp_path: Path, cli: Cli) -> None:
     assert slope.text(-1e-9) == "0.000"
 
 
-def test_a_group_that_dies_in_the_null_leaves_the_others_their_excess(
+def test_a_group_that_dies_in_the_null_leaves_the_others_their_anomalous_part(
     tmp_path: Path, cli: Cli
 ) -> None:
     recipe = Recipe(architecture="resnet8w4", task="digits", init="kaiming_uniform", prune=0.5)
@@ -205,12 +206,12 @@ def test_a_group_that_dies_in_the_null_leaves_the_others_their_excess(
         write(tmp_path, np.array(kept), seed, recipe=recipe)
     code, out, err = cli("eigen", NAME, "--by", "layer", "--json")
     assert code == 0 and "the spectrum is not tested against it" in err
-    found = {row["name"]: (row["excess_low"], row["excess_high"]) for row in json.loads(out)}
+    found = {row["name"]: (row["anomalous_low"], row["anomalous_high"]) for row in json.loads(out)}
     known = [name for name, (low, _) in found.items() if low is not None]
     assert 0 < len(known) < len(found) and "fc" in known
     _, out, _ = cli("eigen", "--all", "--by", "layer", "--json")
     for row in json.loads(out):
-        assert found[row["name"]] == pytest.approx((row["excess_low"], row["excess_high"]))
+        assert found[row["name"]] == pytest.approx((row["anomalous_low"], row["anomalous_high"]))
 
 
 def test_a_bootstrap_takes_a_seed_from_zero_on(cli: Cli) -> None:

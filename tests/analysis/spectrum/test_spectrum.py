@@ -101,9 +101,9 @@ def test_the_null_of_an_untrained_network_is_its_spectrum():
     expected = null("resnet20", by="layer", levels=(1, 12))
     np.testing.assert_allclose(spectrum.untrained.eigenvalue, expected.eigenvalue, rtol=1e-4)
     np.testing.assert_allclose(
-        spectrum.excess.value, spectrum.exponent.value - spectrum.untrained.exponent
+        spectrum.anomalous.value, spectrum.exponent.value - spectrum.canonical
     )
-    assert np.abs(spectrum.excess.value).max() < 0.01
+    assert np.abs(spectrum.anomalous.value).max() < 0.01
 
 
 def test_the_null_takes_the_recipe_and_the_measured_retention():
@@ -112,7 +112,7 @@ def test_the_null_takes_the_recipe_and_the_measured_retention():
     spectrum = eigen(None, dataclasses.replace(experiment, recipe=recipe))
     expected = null("resnet20", fan="fan_out", prune=0.3, levels=(1, 8))
     np.testing.assert_allclose(spectrum.untrained.eigenvalue, expected.eigenvalue, rtol=1e-3)
-    np.testing.assert_allclose(spectrum.untrained.exponent, expected.exponent, atol=5e-3)
+    np.testing.assert_allclose(spectrum.canonical, expected.exponent, atol=5e-3)
 
 
 @pytest.mark.parametrize("change", [{"pruner": "random"}, {"scope": "layerwise"}])
@@ -129,7 +129,7 @@ def test_an_unknown_initialiser_has_no_null_and_it_is_said():
     recipe = dataclasses.replace(experiment.recipe, init="orthogonal")
     spectrum = eigen(None, dataclasses.replace(experiment, recipe=recipe))
     frame = spectrum.to_frame()
-    assert frame["null_eigenvalue"].null_count() == frame["excess"].null_count() == frame.height
+    assert frame["canonical"].null_count() == frame["anomalous"].null_count() == frame.height
     assert any("no null is shown: initialiser 'orthogonal'" in note for note in spectrum.notes)
     assert frame["eigenvalue"].null_count() == 0
 
@@ -141,7 +141,7 @@ def test_exempt_groups_are_shown_without_verdict():
     assert spectrum.exempt.tolist() == [False, False, True]
     assert spectrum.verdict[2] == "exempt"
     assert spectrum.eigenvalue.value[2] == pytest.approx(1.25, rel=1e-3)
-    assert spectrum.exponent.value[2] == spectrum.untrained.exponent[2] == 1
+    assert spectrum.exponent.value[2] == spectrum.canonical[2] == 1
     row = spectrum.to_frame().to_dicts()[2]
     assert row["low"] is None and row["exponent_high"] is None
     assert any(note.startswith("fc: exempt") for note in spectrum.notes)
@@ -165,7 +165,7 @@ def test_a_result_shows_itself():
     np.testing.assert_array_equal(frame["eigenvalue"].to_numpy(), spectrum.eigenvalue.value)
     text = spectrum.summary()
     assert "resnet20/cifar10" in text and "levels 1:12" in text
-    assert {"low", "boot_low", "excess_low", "verdict"} <= set(text.splitlines()[1].split())
+    assert {"low", "boot_low", "anomalous_low", "verdict"} <= set(text.splitlines()[1].split())
     assert "nan" not in text and "nan" not in spectrum._repr_html_()
     assert spectrum._repr_html_().count("<tr>") == 12
 
@@ -180,7 +180,7 @@ def test_a_result_shows_itself():
 def test_no_value_is_missing_without_a_word(which, seeds, levels, rng):
     spectrum = eigen(None, counts(*which, seeds=seeds, levels=levels, rng=rng))
     frame = spectrum.to_frame()
-    always = ["eigenvalue", "mean", "exponent", "null_eigenvalue", "null_exponent", "excess"]
+    always = ["eigenvalue", "mean", "exponent", "canonical_eigenvalue", "canonical", "anomalous"]
     assert frame.select(always).null_count().sum_horizontal().item() == 0
     assert not any(frame[name].is_nan().any() for name in always)
     judged = frame.filter(~frame["exempt"])
@@ -349,7 +349,7 @@ def test_a_group_that_the_null_empties_is_named():
     kept = np.maximum(experiment.total * 0.5 ** np.arange(13)[:, None], 1).astype(np.int64)
     kept = np.stack([kept, kept + (kept > 1000)])
     spectrum = eigen(None, dataclasses.replace(experiment, recipe=uniform, kept=kept))
-    dead = [n for n, y in zip(spectrum.names, spectrum.excess.value, strict=True) if np.isnan(y)]
+    dead = [n for n, y in zip(spectrum.names, spectrum.anomalous.value, strict=True) if np.isnan(y)]
     assert dead
     assert f"{', '.join(dead)}: the null would have lost every weight" in "\n".join(spectrum.notes)
 
