@@ -13,7 +13,7 @@ from ...schemas.errors import RgtoolError, UsageError, choose
 from ...store.counts import Counts
 from ...store.literature import PublishedSpectrum
 from .. import flow
-from ..arrays import Bools, Floats
+from ..arrays import Floats
 from ..named import Named, StoreLike, counts_of, look_up
 from ..notes import noted
 from ..nulls.beside import (
