@@ -13,7 +13,7 @@ from ...schemas.errors import RgtoolError, UsageError, choose
 from ...store.counts import Counts
 from ...store.literature import PublishedSpectrum
 from .. import flow
-from ..arrays import Bools, Floats
+from ..arrays import Floats
 from ..named import Named, StoreLike, counts_of, look_up
 from ..nulls.beside import (
     Null,
@@ -257,7 +257,7 @@ def _null_path(chosen: Window) -> Floats | None:
     """Return what N1 keeps at the levels of the window, (S, T + 1, G), where it is to be had."""
     counts, kept, scales = chosen.counts, chosen.kept, chosen.scales
     try:
-        if len(kept) > 1:
+        if len(np.unique(kept, axis=0)) > 1:
             found, _ = null_groups(counts, chosen.network, scales)
         else:
             found = own_null_groups(counts, kept, scales)

@@ -51,7 +51,8 @@ class StepNoise:
 
     def drawn(self, rng: np.random.Generator, draws: int) -> Iterator[Floats]:
         """Draw noise about a growth of 0, in parts of shape (R, S, T, G) that make up `draws`."""
-        root = np.linalg.cholesky(_ar1(self.rho, len(self.time)))
+        lag = np.abs(np.subtract.outer(np.arange(len(self.time)), np.arange(len(self.time))))
+        root = np.linalg.cholesky(self.rho**lag)
         chunk = max(1, AT_ONCE // self.sampling.size)
         for first in range(0, draws, chunk):
             size = (min(chunk, draws - first), *self.sampling.shape)
@@ -59,7 +60,7 @@ class StepNoise:
             yield centred(steps + np.sqrt(self.sampling) * rng.standard_normal(size))
 
     def whitened(self, rate: Floats) -> Floats:
-        """Return means over seeds in units of their standard errors: (R, S, T, G) to (R, T, G).
+        """Return means over seeds about their lines, in standard errors: (R, S, T, G) to (R, T, G).
 
         The variance of a step is that of all steps of the same growth, moved by how much more or
         less its counts are sampled than those of the others.
@@ -68,13 +69,20 @@ class StepNoise:
         average = self.sampling.mean(axis=(0, 1))
         steps = np.maximum(_variance(_residuals(rate, self.time)) - average, 0)
         variance = (steps[:, None] + self.sampling.mean(axis=0)) / seeds
-        return np.asarray(rate.mean(axis=1) / np.sqrt(np.maximum(variance, 1e-300)))
+        about = _about_line(rate.mean(axis=1), self.time)
+        return np.asarray(about / np.sqrt(np.maximum(variance, 1e-300)))
 
 
 def _residuals(rate: Floats, time: Floats) -> Floats:
     """Return what is left of (..., S, T, G) about the seeds' mean and each run's own line."""
-    left = rate - rate.mean(axis=-3, keepdims=True) if rate.shape[-3] > 1 else rate
-    left = left - left.mean(axis=-2, keepdims=True)
+    return _about_line(
+        rate - rate.mean(axis=-3, keepdims=True) if rate.shape[-3] > 1 else rate, time
+    )
+
+
+def _about_line(values: Floats, time: Floats) -> Floats:
+    """Return what is left of (..., T, G) about straight lines in time."""
+    left = values - values.mean(axis=-2, keepdims=True)
     slope = np.einsum("t,...tg->...g", time, left) / (time @ time)
     return np.asarray(left - time[:, None] * slope[..., None, :])
 
@@ -83,11 +91,6 @@ def _variance(left: Floats) -> Floats:
     """Return the variance of residuals (..., S, T, G): shape (..., G)."""
     seeds, steps = left.shape[-3:-1]
     return np.asarray((left**2).sum(axis=(-3, -2)) / (max(seeds - 1, 1) * (steps - 2)))
-
-
-def _ar1(rho: float, length: int) -> Floats:
-    """Return the correlation of AR(1) noise, shape (T, T)."""
-    return np.asarray(rho ** np.abs(np.subtract.outer(np.arange(length), np.arange(length))))
 
 
 def _undone(ratio: float, time: Floats) -> float:
@@ -100,6 +103,7 @@ def _undone(ratio: float, time: Floats) -> float:
     line = np.column_stack([np.ones(length), time])
     left = np.eye(length) - line @ np.linalg.pinv(line)
     shifted = left @ np.eye(length, k=1) @ left
-    noise = [_ar1(rho, length) for rho in _RHO]
-    expected = [float(np.sum(shifted.T * r) / np.sum(left.T * r)) for r in noise]
+    lag = np.abs(np.subtract.outer(np.arange(length), np.arange(length)))
+    noise = (_RHO[:, None, None] ** lag).reshape(len(_RHO), -1)
+    expected = (noise @ shifted.T.ravel()) / (noise @ left.ravel())
     return float(np.interp(ratio, expected, _RHO))
