@@ -47,7 +47,7 @@ def classify(
         Experiments, runs or `published:NAME`, see `named.look_up`; none: every experiment of the
         store.
     by : str
-        What is compared, a name of `criteria.CRITERIA`: `eigen`, `exponent`, `excess`,
+        What is compared, a name of `criteria.CRITERIA`: `eigen`, `exponent`, `anomalous`,
         `signature` or `gamma`.
     grouping : str, optional
         `layer`, `block` or `stage`; default the coarsest that all have.

@@ -60,9 +60,7 @@ def scale_source(
     if blindness(recipe):
         return "recipe", assumptions(counts, PRUNING)
     if recipe.pruner != "magnitude":
-        raise UsageError(
-            f"it is that of pruning by magnitude, and {recipe.pruner} prunes otherwise"
-        )
+        raise UsageError(f"it is that of pruning by magnitude, not by {recipe.pruner}")
     assumed = "init" in counts.assumed
     if any(scales) and (assumed or recipe.init not in INITIALISERS):
         return "stored", assumptions(counts, PRUNING)

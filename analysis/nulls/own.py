@@ -16,7 +16,8 @@ from ...store.counts import Counts, Scales
 from .. import flow
 from ..arrays import Bools, Floats, Integers
 from .initial import DISTRIBUTIONS, DistributionName, initial_scale_kept, threshold
-from .untrained import blindness, group_layers, layer_scales
+from .known import blindness
+from .untrained import group_layers, layer_scales
 
 
 def own_null_groups(counts: Counts, kept: Floats, scales: Sequence[Scales] = ()) -> Floats:

@@ -208,7 +208,7 @@ def test_the_anomalous_exponent_is_pooled_as_eigen_finds_it(store: rgtool.Store)
     assert found.anomalous is not None and found.studies.anomalous is not None
     for name, anomalous in zip(names, found.studies.anomalous, strict=True):
         np.testing.assert_allclose(
-            anomalous, rgtool.eigen(store, name, by="stage").excess.value, atol=1e-12
+            anomalous, rgtool.eigen(store, name, by="stage").anomalous.value, atol=1e-12
         )
     row = found.to_frame().to_dicts()[0]
     variance = found.studies.anomalous_measured
