@@ -13,8 +13,10 @@ from ..schemas.errors import RgtoolError, UsageError
 from ..store.counts import Counts, Scales
 from .arrays import Bools, Floats, Integers
 from .chance import at_chance, chance_notes
+from .notes import noted
 
 SLACK = 0.05  # of a step: what rounding of counts may move a density
+_SEE = "spectra.md#what-rgtool-eigen-estimates"
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +129,8 @@ def choose_window(counts: Counts, requested: tuple[int, int] | None = None) -> W
                 f"{counts.label}: run {counts.runs[run]} keeps {first:,} weights at level {start} "
                 f"and at level {end}: nothing was pruned, so there is no flow to measure"
             )
-    return Window(counts, start, end, runs, (*chance_notes(counts, start, end, runs), *notes))
+    said = (*chance_notes(counts, start, end, runs), *noted(notes, _SEE))
+    return Window(counts, start, end, runs, said)
 
 
 def _usable_runs(counts: Counts) -> tuple[Integers, list[str]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError
-from ...schemas.words import counted
+from ...schemas.words import counted, listed, shares_that
 from ...store.literature import PublishedSpectrum
 from .. import flow
 from ..arrays import Floats
@@ -18,14 +18,15 @@ from ..flow import UNIT
 from ..named import Named, StoreLike, look_up_all
 from ..notes import Note, Rank
 from ..nulls.beside import initial_null
+from ..spectrum.intervals import OWN_SEEDS
 from ..spectrum.noise import ASSUMED_SD
+from ..spectrum.notes import GROWTH_WORDS
 from ..spectrum.verdicts import MARGIN
 from ..stats.level import ALPHA
 from ..stats.moderation import lent, seed_variance
 from .pool import Pooled, Words, pool, signs, steady_range
 from .result import Meta, Studies
 
-_PLAIN = 5  # seeds from which on a study's own variances are known well enough
 VERDICTS = ("relevant", "irrelevant", "marginal", "indeterminate")
 AGAINST_NULL = ("above", "below", "none", "undecided")
 
@@ -155,8 +156,8 @@ def _left_out(subjects: Sequence[Subject], names: tuple[str, ...]) -> list[Note]
     lost = dict.fromkeys(n for subject in subjects for n in subject.names if n not in names)
     if not lost:
         return []
-    some = f"{', '.join([*lost][:6])}{', ...' * (len(lost) > 6)}"
-    return [Note(f"left out, since not all studies have them: {some}", "meta.md#what-is-a-study")]
+    said = f"left out, since not all studies have them: {listed([*lost])}"
+    return [Note(said, "meta.md#what-is-a-study")]
 
 
 def _studies(subjects: Sequence[Subject], names: tuple[str, ...]) -> tuple[Studies, list[Note]]:
@@ -210,7 +211,7 @@ def _measured(
     for place, (subject, own) in enumerate(zip(subjects, runs, strict=True)):
         if len(own) < 2:
             continue
-        found = seed_variance(own) if len(own) >= _PLAIN else lent(own).variance
+        found = seed_variance(own) if len(own) >= OWN_SEEDS else lent(own).variance
         alike = [name for name, v in zip(names, found, strict=True) if not v > 0]
         if alike:
             raise RgtoolError(
@@ -223,25 +224,14 @@ def _measured(
 
 
 def _conclusion(studies: Studies, found: Pooled, verdict: Words) -> list[Note]:
-    names = np.array(studies.names)
-    said = [
-        f"{meaning} {', '.join(names[verdict == word])}"
-        for word, meaning in (
-            ("relevant", "grows in"),
-            ("irrelevant", "shrinks in"),
-            ("marginal", "stays, within the margin, in"),
-            ("indeterminate", "is undecided in"),
-        )
-        if (verdict == word).any()
-    ]
-    apart = names[found.p < ALPHA]
+    shares = shares_that(studies.names, verdict.tolist(), GROWTH_WORDS)
+    apart = [name for name, p in zip(studies.names, found.p, strict=True) if p < ALPHA]
     also = (
-        f"differ by more than their errors in {', '.join(apart)}"
-        if len(apart)
+        f"differ by more than their errors in {listed(apart)}"
+        if apart
         else "do not certainly differ by more than their errors"
     )
-    text = f"over studies the share {', '.join(said)}; the studies {also}"
-    return [Note(text, rank=Rank.CONCLUSION)]
+    return [Note(f"over studies {shares}; the studies {also}", rank=Rank.CONCLUSION)]
 
 
 def _about_sd(studies: Studies, sd: float, low: Floats, high: Floats) -> list[Note]:

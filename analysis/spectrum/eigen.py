@@ -13,8 +13,9 @@ from ...schemas.errors import RgtoolError, UsageError, choose
 from ...store.counts import Counts
 from ...store.literature import PublishedSpectrum
 from .. import flow
-from ..arrays import Bools, Floats
+from ..arrays import Floats
 from ..named import Named, StoreLike, counts_of, look_up
+from ..notes import noted
 from ..nulls.beside import (
     Null,
     dense_weights,
@@ -34,7 +35,7 @@ from ..window import Window, choose_window
 from .estimates import estimates
 from .intervals import LEAST_SEEDS, LEAST_STEPS, Method, estimate, paper_numbers
 from .linearity import Linearity, growth_of, linearity
-from .notes import spectrum_notes
+from .notes import conclusion, spectrum_notes
 from .result import PaperSpread, Spectrum, Untrained
 from .scale_flow import ScaleFlow, scale_flow
 from .verdicts import MARGIN, Rule, check_margin, judge, judge_as_paper
@@ -212,9 +213,10 @@ def _spectrum(
         linear=linear,
         at_chance=chosen.at_chance,
         notes=(
+            conclusion(counts.names, judgement.verdict, nulls.against),
             *chosen.notes,
+            *noted(nulls.notes, "spectra.md#null-models"),
             *spectrum_notes(chosen, pruned, interval, judgement, linear),
-            *nulls.notes,
         ),
     )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...schemas.errors import RgtoolError
-from ...schemas.words import counted
+from ...schemas.words import counted, listed
 from ...store import Store
 from ...store.counts import Counts
 from .. import chance
@@ -102,11 +102,10 @@ class Spectra(Result):
         names = rows["experiment_id"].unique(maintain_order=True).to_list() if len(rows) else []
         if not names:
             return []
-        some = f"{', '.join(names[:6])}{', ...' * (len(names) > 6)}"
         return [
             Note(
-                f"nothing was learned by {counted(len(names), 'experiment')} ({some}): test "
-                "accuracy cannot be told from guessing (column at_chance)",
+                f"nothing was learned by {counted(len(names), 'experiment')} ({listed(names)}): "
+                "test accuracy cannot be told from guessing (column at_chance)",
                 chance.SEE,
                 Rank.VOID,
             )

@@ -104,19 +104,21 @@ def test_the_first_step_is_flagged_inside_a_window_too(tmp_path: Path, cli: Cli)
         kept[0] = [layer.total for layer in LAYERS]
         kept[1:, 0] //= 2  # half of the stem goes at once
         write(tmp_path, kept, seed)
-    outside, inside = (cli("eigen", NAME, "--window", window)[2] for window in ("1:8", "0:8"))
+    outside, inside = (
+        cli("eigen", NAME, "--window", window, "--notes")[2] for window in ("1:8", "0:8")
+    )
     assert "the step 0 -> 1 is unlike the later ones" in outside and "outside" in outside
     assert "the step 0 -> 1 is unlike the later ones" in inside
     assert "in the window, --window 1:8 has it out" in inside
 
 
-def test_what_is_said_of_small_groups_is_done(tmp_path: Path, cli: Cli) -> None:
+def test_what_few_seeds_cost_is_said(tmp_path: Path, cli: Cli) -> None:
     write(tmp_path, flow(0))
-    said = "that is added to the least variance"
-    assert said not in cli("eigen", NAME)[2]
+    said = "variances lean on those of the other groups"
+    assert said not in cli("eigen", NAME, "--notes")[2]
     write(tmp_path, flow(1), 1)
-    assert said in cli("eigen", NAME)[2]
-    assert said not in cli("eigen", NAME, "--method", "t")[2]
+    assert "91 % where one factor moves all groups, and 84 %" in cli("eigen", NAME)[2]
+    assert said not in cli("eigen", NAME, "--method", "t", "--notes")[2]
     rows = json.loads(cli("eigen", NAME, "--window", "1:2", "--json")[1])
     for row in rows:  # one step, one retention: the exponent's interval is the eigenvalue's
         width = np.log(row["high"] / row["low"]) / -np.log(0.8)

@@ -213,10 +213,10 @@ def test_the_window_ends_before_a_collapse():
     collapsed = dataclasses.replace(experiment, kept=kept)
     spectrum = eigen(None, collapsed)
     assert spectrum.window == (1, 6)
-    assert spectrum.notes[0] == (
+    assert (
         "the window ends at level 6: group stem keeps no weight at level 7 of run "
         + experiment.runs[1]
-    )
+    ) in spectrum.notes
     with pytest.raises(RgtoolError, match="window 1:9: group stem keeps no weight at level 7"):
         eigen(None, collapsed, window=(1, 9))
     kept[1, 2:, 0] = 0
@@ -247,7 +247,7 @@ def test_an_import_without_its_first_levels_starts_later():
     experiment = counts("resnet20", seeds=2)
     dense_missing = eigen(None, without(experiment, (0, 0), (1, 0)))
     assert dense_missing.window == (1, 12)
-    assert not any("window" in note for note in dense_missing.notes)
+    assert not any(note.startswith("the window") for note in dense_missing.notes)
     later = eigen(None, without(experiment, (0, 1)))
     assert later.window == (2, 12)
     assert "the window starts at level 2" in "\n".join(later.notes)
@@ -263,7 +263,8 @@ def test_seeds_of_different_length_share_one_window():
     spectrum = eigen(None, started)
     assert spectrum.window == (1, 12)
     assert spectrum.runs == experiment.runs[:2]
-    assert f"run {experiment.runs[2]} is left out: it has 2 of the 3 levels" in spectrum.notes[0]
+    left_out = f"run {experiment.runs[2]} is left out: it has 2 of the 3 levels"
+    assert any(note.startswith(left_out) for note in spectrum.notes)
 
 
 @pytest.mark.parametrize(("levels", "found"), [(1, "1 level,"), (2, "2 levels,")])
@@ -329,7 +330,7 @@ def test_seeds_that_are_copies_make_nothing_certain(method):
     longer = eigen(None, copies, method=method)
     if method == "moderated":
         assert longer.interval.df == 2  # groups without a variance have nothing to lend
-        assert any("no scatter but that of steps" in note for note in longer.notes)
+    assert np.isnan(longer.eigenvalue.low).all()
     assert longer.linear is not None and not longer.linear.rejected
     assert np.isnan(longer.linear.p).all()
 
@@ -361,8 +362,8 @@ def test_a_small_group_is_said_to_be_what_it_is():
         for seeds, method in ((1, "moderated"), (2, "moderated"), (2, "t"), (2, "paper"))
     }
     assert all("fewer than 2500 weights" in text for text in words.values())
-    added = [case for case, text in words.items() if "added to the least variance" in text]
-    assert added == [(2, "moderated")]
+    lent = [case for case, text in words.items() if "lean on those of the other groups" in text]
+    assert lent == [(2, "moderated")]
     assert "certified within" not in words[2, "paper"]
 
 
