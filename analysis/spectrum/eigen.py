@@ -314,7 +314,8 @@ def _no_nulls(chosen: Window) -> _Beside:
     note = "the null stands beside counts: no null for magnitudes here"
     initial = missing_null(chosen)
     untrained = Untrained(initial.eigenvalue, initial.exponent, nothing, nothing, np.nan)
-    return _Beside(untrained, initial.beyond.estimate, ("",) * len(nothing), (note,))
+    against = against_null(initial.beyond, MARGIN)
+    return _Beside(untrained, initial.beyond.estimate, against, (note,))
 
 
 def _nulls_beside(
