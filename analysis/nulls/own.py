@@ -61,11 +61,12 @@ def own_scales(
     exempt: Bools,
     distribution: DistributionName = "gaussian",
 ) -> Floats:
-    """Return scales of layers that are moved, group by group, to where the counts put them.
+    """Return scales of layers that are moved, group by group, to where its counts put them.
 
-    log t_B, at which group B keeps what it keeps, is averaged over levels with weights inverse to
-    its sampling variance, that of a binomial count over the squared slope of the count. Relative to
-    the other groups, the scales of B lie higher by as much as its log t_B lies lower.
+    The threshold t_B at which group B keeps what it keeps is that of the network, up to what the
+    scales of B are off by. log t_B less its mean over groups, with weights N_B/N, is averaged over
+    levels with weights inverse to its sampling variance, which is that of a binomial count over the
+    squared slope of the count.
 
     Parameters
     ----------
@@ -87,18 +88,37 @@ def own_scales(
     array, shape (S, L)
     """
     counts, totals = np.asarray(kept, np.float64), np.asarray(total, np.float64)
-    scales, shape = np.array(tau, np.float64), DISTRIBUTIONS[distribution]
-    for group in range(counts.shape[-1]):
-        members = (index == group) & ~exempt
-        if not members.any():
-            continue
-        number, own = totals[members], scales[:, None, members]
-        left = counts[..., group] - totals[(index == group) & exempt].sum()
-        share = (left + 0.5) / (number.sum() + 1)  # half a weight on either side: never 0 or 1
-        t = threshold(number, own, share * number.sum(), distribution)
-        x = t[..., None] / own
-        q, slope = shape.kept(x), (number * shape.density(x) * x).sum(axis=-1)
-        weight = slope**2 / np.maximum((number * q * (1 - q)).sum(axis=-1), 1e-300)
-        log_t = (weight * np.log(t)).sum(axis=-1) / weight.sum(axis=-1)
-        scales[:, members] *= np.exp(-log_t)[:, None]
+    scales, open_ = np.array(tau, np.float64), ~np.asarray(exempt, np.bool_)
+    groups = [np.flatnonzero((index == group) & open_) for group in range(counts.shape[-1])]
+    pruned = [group for group, members in enumerate(groups) if len(members)]
+    fixed = flow.group_sums(np.where(open_, 0, totals), index, len(groups))
+    log_t, precision = np.moveaxis(
+        [
+            _threshold_of(
+                counts[..., g] - fixed[g], totals[groups[g]], scales[:, groups[g]], distribution
+            )
+            for g in pruned
+        ],
+        0,
+        -1,
+    )
+    size = np.array([totals[groups[g]].sum() for g in pruned])
+    own = log_t - (log_t @ size / size.sum())[..., None]
+    moved = (precision * own).sum(axis=1) / precision.sum(axis=1)
+    for place, group in enumerate(pruned):
+        scales[:, groups[group]] *= np.exp(-moved[:, place, None])
     return scales
+
+
+def _threshold_of(
+    kept: Floats, total: Floats, tau: Floats, distribution: DistributionName
+) -> tuple[Floats, Floats]:
+    """Return log t at which a group of layers keeps (S, T) weights, and 1 over its variance."""
+    # Half a weight on either side: never 0 or 1.
+    share = (np.clip(kept, 0, total.sum()) + 0.5) / (total.sum() + 1)
+    t = threshold(total, tau[:, None], share * total.sum(), distribution)
+    x = t[..., None] / tau[:, None]
+    q = DISTRIBUTIONS[distribution].kept(x)
+    slope = (total * DISTRIBUTIONS[distribution].density(x) * x).sum(axis=-1)
+    variance = (total * q * (1 - q)).sum(axis=-1)
+    return np.log(t), slope**2 / np.maximum(variance, 1e-300)

@@ -243,10 +243,7 @@ def _check_range(prune: float, levels: tuple[int, int]) -> None:
 
 
 def null_kept(
-    layers: Sequence[Layer],
-    exempt: Sequence[str],
-    recipe: Recipe,
-    kept: Floats,
+    layers: Sequence[Layer], exempt: Sequence[str], recipe: Recipe, kept: Floats
 ) -> tuple[Floats, tuple[str, ...]]:
     """Return what N1 keeps in every layer at the scales of a recipe and counts of the network.
 

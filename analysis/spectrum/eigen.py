@@ -290,7 +290,7 @@ def _null_path(chosen: Window) -> Floats | None:
     """Return what N1 keeps at the levels of the window, (S, T + 1, G), where it is to be had."""
     counts, kept, scales = chosen.counts, chosen.kept, chosen.scales
     try:
-        if len(kept) > 1:
+        if len(np.unique(kept, axis=0)) > 1:
             found, _ = null_groups(counts, chosen.network, scales)
         else:
             found = own_null_groups(counts, kept, scales)
@@ -314,7 +314,8 @@ def _no_nulls(chosen: Window) -> _Beside:
     note = "the null stands beside counts: no null for magnitudes here"
     initial = missing_null(chosen)
     untrained = Untrained(initial.eigenvalue, initial.exponent, nothing, nothing, np.nan)
-    return _Beside(untrained, initial.beyond.estimate, ("",) * len(nothing), (note,))
+    against = against_null(initial.beyond, MARGIN)
+    return _Beside(untrained, initial.beyond.estimate, against, (note,))
 
 
 def _nulls_beside(

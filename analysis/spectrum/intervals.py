@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import Floats
-from ..stats.level import ALPHA, t_quantile
 from ..stats.contrast import OWN
+from ..stats.level import ALPHA, t_quantile
 from ..stats.moderation import LENDERS, lent, seed_variance, shrunk_correlation
 from .bootstrap import WEIGHTS, widening
 
@@ -71,6 +71,12 @@ class Interval:
     seeds: int
     inner: tuple[Floats, Floats] | None = None
     innovation: Innovation | None = None
+
+    @property
+    def name(self) -> str:
+        """The method in words: `moderated` lends variances, or is plain t."""
+        plain = self.method == "moderated" and self.innovation is None and self.seeds > 1
+        return "moderated: Student's t of each group" if plain else self.method
 
     def half_width(self, confidence: float) -> Floats:
         """Return the half-width of the t interval at a confidence, shape (G,)."""
@@ -140,10 +146,10 @@ def estimate(
         `moderated`, the default: `t` from five seeds on and for two groups; with fewer seeds a t
         with variances that groups lend each other (`lent`), no narrower than the innovations of
         the steps alone make it; at S = 1 the t of detrended ratios. `t`: Student's over seeds, each
-        group by itself. `bootstrap`: of seeds, S >= 3, as wide as few seeds need it. For comparison,
-        since they cover too little or too much: `hierarchical`, bootstrap of seeds, then of blocks
-        of levels, S >= 3; `cluster`, of seeds; `block`, `iid`, of levels within runs; `paper`, mean
-        +- standard deviation over levels, a spread.
+        group by itself. `bootstrap`: of seeds, S >= 3, as wide as few seeds need it. The others are
+        for comparison and cover too little or too much: `hierarchical`, bootstrap of seeds, then of
+        blocks of levels, S >= 3; `cluster`, of seeds; `block`, `iid`, of levels within runs;
+        `paper`, mean +- standard deviation over levels, a spread.
     confidence : float
         Nominal coverage.
     draws : int

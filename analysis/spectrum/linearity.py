@@ -10,18 +10,21 @@ that it does not have.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import flow
-from ..arrays import Floats
+from ..arrays import Bools, Floats, Integers
 from ..stats.contrast import centred, one_sample, repeated
 from ..stats.level import ALPHA, holm
 from .steps import StepNoise
 
 DRAWS = 999
+# Kept weights, mean over runs, below which a group takes no part: that it has not run empty yet
+# bends its mean logarithm.
+LEAST_WEIGHTS = 10
 LEAST_STEPS, LEAST_OF_ONE, LEAST_OF_CHANGE = 3, 4, 5  # steps: of seeds, of one run, of a change
 
 
@@ -39,17 +42,38 @@ class Growth:
         Middle of every step, in units of retention from the middle of the window.
     sampling : array, shape (S, T, G)
         Variance of `rate` that the sampling of counts alone makes.
+    at : integer array, shape (T,)
+        Positions of the steps in the window: where some run prunes nothing there is no growth.
+    known : bool array, shape (G,)
+        Groups that keep enough weights to tell how their growth changes.
+    span : float
+        Length of the window in units of retention, mean over runs.
     """
 
     rate: Floats
     null: Floats | None
     time: Floats
     sampling: Floats
+    at: Integers
+    known: Bools
+    span: float
 
     @property
     def beyond(self) -> Floats:
         """Growth beyond that of the null, if one is known: shape (S, T, G)."""
         return self.rate if self.null is None else self.rate - self.null
+
+    def of_known(self) -> Growth:
+        """Return the same of the groups that are known, centred over them."""
+        rate, sampling = centred(self.rate[..., self.known]), self.sampling[..., self.known]
+        null = None if self.null is None else centred(self.null[..., self.known])
+        return replace(self, rate=rate, null=null, sampling=sampling, known=self.known[self.known])
+
+    def of_runs(self, runs: Integers) -> Growth:
+        """Return the same of some runs alone, given by their positions."""
+        null = None if self.null is None else self.null[runs]
+        rate, time, sampling = self.rate[runs], self.time[runs], self.sampling[runs]
+        return replace(self, rate=rate, null=null, time=time, sampling=sampling)
 
     def slopes(self, rate: Floats) -> Floats:
         """Return the least-squares slopes of rates (S, T, G) on time: shape (S, G)."""
@@ -68,24 +92,21 @@ def growth_of(
     Parameters
     ----------
     weights : array, shape (S, T + 1, G)
-        What shares are made of, such as kept weights, of groups that are pruned; above 0.
+        What shares are made of, kept weights by default, of groups that are pruned; above 0.
     network : array, shape (S, T + 1)
         Weights that the whole network keeps.
     null : array, shape (S, T + 1, G), optional
         Weights that the untrained network would keep.
     counts : array, shape (S, T + 1, G), optional
         Kept weights, where `weights` are something else.
-
-    Notes
-    -----
-    A step at which some run prunes nothing tells of no growth and is left out.
     """
     size = np.log(np.asarray(network, np.float64))
     unit = -np.diff(size, axis=-1) / flow.UNIT
-    moving = (unit > 0).all(axis=0)
+    moving = np.flatnonzero((unit > 0).all(axis=0))
     time = np.cumsum(unit, axis=-1) - unit / 2
     unit, time = unit[:, moving], time[:, moving]
-    kept = np.asarray(weights if counts is None else counts, np.float64)
+    values = np.asarray(weights, np.float64)
+    kept = values if counts is None else np.asarray(counts, np.float64)
     lost = 1 / kept[:, 1:] - 1 / kept[:, :-1]  # variance of the logarithm of a binomial count
 
     def rate(values: ArrayLike) -> Floats:
@@ -93,16 +114,23 @@ def growth_of(
         return centred(steps / unit[..., None])
 
     return Growth(
-        rate=rate(weights),
+        # The mean of log(k + 1/2) is the log of the mean of k, that of log k lies 1/(2k) below: a
+        # group that runs empty would bend.
+        rate=rate(values + 0.5 if counts is None else values),
         null=None if null is None else rate(null),
         time=time - time.mean(axis=-1, keepdims=True),
         sampling=np.maximum(lost, 0)[:, moving] / unit[..., None] ** 2,
+        at=moving,
+        known=(kept.mean(axis=0) >= LEAST_WEIGHTS).all(axis=0),
+        span=float(unit.sum(axis=-1).mean()),
     )
 
 
 @dataclass(frozen=True, eq=False)
 class Linearity:
     """Whether clr grows at a constant rate; G groups, of a spectrum those that are pruned.
+
+    Groups that keep fewer than ten weights take no part and are NaN.
 
     Attributes
     ----------
@@ -123,7 +151,7 @@ class Linearity:
         leading nonlinear correction of the flow (Raju et al. 2019), that of the untrained network
         included; NaN where growth is constant.
     change : int
-        Steps before the most likely change of growth.
+        Steps of the window before the most likely change of growth.
     change_p : float
         Its p; NaN for fewer than five steps.
     """
@@ -138,6 +166,18 @@ class Linearity:
     correction: Floats
     change: int
     change_p: float
+
+    @property
+    def bend(self) -> Floats:
+        """Change of growth over the window beyond that of the untrained network: (G,)."""
+        return self.slope * self.span
+
+    @property
+    def canonical_bend(self) -> Floats:
+        """Change of the untrained network's growth over the window, NaN where unknown: (G,)."""
+        if self.canonical is None:
+            return np.full_like(self.slope, np.nan)
+        return self.canonical * self.span
 
     @property
     def rejected(self) -> bool:
@@ -168,50 +208,54 @@ def linearity(
     Linearity or None
         None where two groups, three steps, or four of one run, are not to be had.
     """
-    beyond, generator = growth.beyond, np.random.default_rng(rng)
-    _, steps, groups = beyond.shape
-    slopes = growth.slopes(beyond)
-    if groups < 2 or steps < LEAST_STEPS:
+    generator, known = np.random.default_rng(rng), growth.known
+    steps = len(growth.at)
+    if known.sum() < 2 or steps < LEAST_STEPS:
         return None
-    own = np.flatnonzero(~repeated(slopes))
-    if len(own) < 2 and steps < LEAST_OF_ONE:
+    growth = growth.of_known()
+    growth = growth.of_runs(np.flatnonzero(~repeated(growth.slopes(growth.beyond))))
+    slopes = growth.slopes(growth.beyond)
+    slope, one = slopes.mean(axis=0), len(slopes) == 1
+    if one and steps < LEAST_OF_ONE:
         return None
-    slope = slopes.mean(axis=0)
-    if len(own) > 1:
+    if one:
+        half, p, p_all = _of_one_run(growth, slope, draws, generator)
+    else:
         found = one_sample(slopes, generator, draws)
         half, p, p_all = found.half_width(), found.p_values(), found.p
-    else:
-        half, p, p_all = _of_one_run(growth, int(own[0]), draws, generator)
     change, change_p = change_point(growth, draws=draws, rng=generator)
     total = growth.slopes(growth.rate).mean(axis=0)
     mean = growth.rate.mean(axis=(0, 1))
     # Growth is b + 2 c (time - middle): its slope is 2 c, its mean b.
     ratio = np.divide(total / 2, mean, out=np.full_like(mean, np.nan), where=mean != 0)
+
+    def placed(values: Floats) -> Floats:
+        return np.where(known, values[np.cumsum(known) - 1], np.nan)
+
     return Linearity(
-        slope=slope,
-        low=slope - half,
-        high=slope + half,
-        canonical=None if growth.null is None else growth.slopes(growth.null).mean(axis=0),
-        span=float(np.ptp(growth.time, axis=1).mean()) * steps / (steps - 1),
-        p=holm(p),
+        slope=placed(slope),
+        low=placed(slope - half),
+        high=placed(slope + half),
+        canonical=None if growth.null is None else placed(growth.slopes(growth.null).mean(axis=0)),
+        span=growth.span,
+        p=placed(holm(p)),
         p_all=p_all,
-        correction=ratio if p_all < ALPHA else np.full_like(ratio, np.nan),
+        correction=placed(ratio if p_all < ALPHA else np.full_like(ratio, np.nan)),
         change=change,
         change_p=change_p,
     )
 
 
 def _of_one_run(
-    growth: Growth, run: int, draws: int, rng: np.random.Generator
+    growth: Growth, slope: Floats, draws: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats, float]:
     """Return half-widths and p of the slopes (G,), and p of all, from draws of one run's steps."""
-    time = growth.time[run]
-    noise = StepNoise.of(growth.beyond[[run]], time, growth.sampling[[run]])
-    t = _ratios(growth.beyond[run], time)
+    (time,) = growth.time
+    noise = StepNoise.of(growth.beyond, time, growth.sampling)
+    t = _ratios(growth.beyond[0], time)
     drawn = np.concatenate([_ratios(part[:, 0], time) for part in noise.drawn(rng, draws)])
     above = (np.abs(drawn) >= np.abs(t)).sum(axis=0)
     larger = ((drawn**2).sum(axis=-1) >= (t**2).sum()).sum()
-    slope = growth.slopes(growth.beyond)[run]
     error = np.divide(slope, t, out=np.full_like(t, np.nan), where=t != 0)
     half = np.quantile(np.abs(drawn), 1 - ALPHA, axis=0) * error
     return half, (1 + above) / (draws + 1), float((1 + larger) / (draws + 1))
@@ -259,9 +303,10 @@ def change_point(
 ) -> tuple[int, float]:
     """Look for the step after which growth is another, and how surprising the best one is.
 
-    The statistic is the largest sum over groups of squared CUSUMs of the mean growth beyond the
-    null, whitened by the variance of its steps; its distribution comes from draws of AR(1) steps
-    and sampling noise about one growth, whitened by their own scatter as the data are.
+    What a straight line explains is no change: that is what `linearity` tests, and seeds have bends
+    of their own. The statistic is the largest sum over groups of squared CUSUMs of the mean growth
+    beyond the null about its line, whitened by the variance of its steps; its distribution comes
+    from draws of AR(1) steps and sampling noise, whitened by their own scatter as the data are.
 
     Parameters
     ----------
@@ -275,7 +320,7 @@ def change_point(
     Returns
     -------
     tuple of (int, float)
-        Number of steps before the change, and its p; 0 and NaN for fewer steps.
+        Steps of the window before the change, and its p; 0 and NaN for fewer steps.
     """
     beyond, time = growth.beyond, growth.time.mean(axis=0)
     if len(time) < LEAST_OF_CHANGE:
@@ -285,10 +330,10 @@ def change_point(
     generator, larger = np.random.default_rng(rng), 0
     for part in noise.drawn(generator, draws):
         larger += int((_cusum(noise.whitened(part))[1] >= statistic).sum())
-    return int(place) + 1, (1 + larger) / (draws + 1)
+    return int(growth.at[place]) + 1, (1 + larger) / (draws + 1)
 
 
-def _cusum(white: Floats) -> tuple[Floats, Floats]:
+def _cusum(white: Floats) -> tuple[Integers, Floats]:
     """Return place and size of the largest squared CUSUM of (R, T, G)."""
     length = white.shape[1]
     sums = np.cumsum(white - white.mean(axis=1, keepdims=True), axis=1)[:, :-1]

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...schemas.words import listed, shares_that
 from ...store.counts import Counts
-from .. import flow
 from ..arrays import Bools, Floats
 from ..notes import Note, Rank, noted
 from ..stats.level import ALPHA
 from ..stats.moderation import moderate, seed_variance
 from ..window import Window
+from .bootstrap import CAVEATS
 from .intervals import FEW_WEIGHTS, Interval
-from .linearity import Linearity, odd_first_step
+from .linearity import LEAST_WEIGHTS, Linearity, growth_of, odd_first_step
 from .verdicts import Judgement
 
 ODD = 3.0  # z of a first step that is unlike the later ones
@@ -136,11 +135,8 @@ def _few(chosen: Window, found: Interval) -> list[str]:
             else f"method {found.method} resamples levels, not seeds: its intervals cover the "
             "population's value about 80 % of the time, not 95 %"
         )
-    if found.method == "cluster":
-        notes.append(
-            "method cluster resamples few seeds: its intervals cover the population's value about "
-            "50 % of the time with two, 74 % with three and 83 % with five, not 95 %"
-        )
+    if found.method in CAVEATS:
+        notes.append(f"method {found.method} {CAVEATS[found.method]}")
     if found.method == "paper" and steps > 1:
         notes.append(
             "low and high are the mean minus and plus one standard deviation over levels: a spread "
@@ -268,6 +264,12 @@ def _growth(chosen: Window, judgement: Judgement, linear: Linearity | None) -> l
     notes = []
     if linear.rejected:
         notes = [_not_constant(chosen, linear), *_marginally(chosen, judgement, linear)]
+    few = _some_names(chosen.counts, _of_open(chosen, np.isnan(linear.slope)))
+    if few:
+        notes.append(
+            f"{few}: fewer than {LEAST_WEIGHTS} weights in the window, so the tests of constant "
+            "growth leave it out"
+        )
     if linear.change_p < ALPHA:
         notes.append(
             f"growth changes after level {chosen.start + linear.change} (p {linear.change_p:.2g}): "
@@ -279,14 +281,16 @@ def _growth(chosen: Window, judgement: Judgement, linear: Linearity | None) -> l
 def _not_constant(chosen: Window, linear: Linearity) -> str:
     bent = _some_names(chosen.counts, _of_open(chosen, linear.p < ALPHA))
     beyond = "" if linear.canonical is None else ", beyond what it does in the untrained network,"
-    own = np.abs(linear.slope).max() * linear.span
+    own = np.nanmax(np.abs(linear.bend))
     text = (
         f"growth is not constant{beyond} (p {linear.p_all:.2g}{bent and f'; {bent}'}): eigenvalues "
         f"are averages of a flow that bends, by up to {own:.2g} in log eigenvalue over the window"
     )
-    if linear.canonical is not None:
-        text += f" (the untrained network's by {np.abs(linear.canonical).max() * linear.span:.2g})"
-    return f"{text}; correction of --json and to_frame() is c/b"
+    if linear.canonical is None:
+        text += " (that of an untrained network, which bends too, is not known and is in it)"
+    else:
+        text += f" (the untrained network's by {np.nanmax(np.abs(linear.canonical_bend)):.2g})"
+    return f"{text}; bend and correction (c/b) stand in --json and to_frame()"
 
 
 def _wide(chosen: Window, pruned: Floats) -> list[str]:
@@ -308,7 +312,9 @@ def _marginally(chosen: Window, judgement: Judgement, linear: Linearity) -> list
     if linear.canonical is None:  # an untrained network bends, too
         return []
     verdict = np.array(judgement.verdict)
-    bends = (verdict == "marginal") & _of_open(chosen, linear.p < ALPHA)
+    # The flow itself and what it has beyond its null have to bend to one side.
+    alike = linear.slope * (linear.slope + linear.canonical) > 0
+    bends = (verdict == "marginal") & _of_open(chosen, alike & (linear.p < ALPHA))
     slopes = np.zeros(len(verdict))
     slopes[chosen.open] = linear.slope
     return [
@@ -335,9 +341,11 @@ def _odd_first_step(chosen: Window) -> list[str]:
         or chosen.end < 3
     ):
         return []
-    kept = chosen.between(0, chosen.end).kept[..., chosen.open]
-    steps = np.diff(_clr(kept), axis=1)
-    z = odd_first_step(steps[:, 0], steps[:, 1:])
+    whole = chosen.between(0, chosen.end)
+    growth = growth_of(whole.kept[..., chosen.open], whole.network)
+    if len(growth.at) < 3 or growth.at[0] > 0:
+        return []
+    z = odd_first_step(growth.rate[:, 0], growth.rate[:, 1:])
     flags = _of_open(chosen, np.abs(z) > ODD)
     if not flags.any():
         return []
@@ -346,10 +354,6 @@ def _odd_first_step(chosen: Window) -> list[str]:
         f"{_some_names(counts, flags)}); it is "
         + ("outside the window" if start else f"in the window, --window 1:{chosen.end} has it out")
     ]
-
-
-def _clr(kept: NDArray[np.generic]) -> Floats:
-    return flow.clr(flow.shares(kept))
 
 
 def _some_names(counts: Counts, flags: Bools) -> str:

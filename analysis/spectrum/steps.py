@@ -46,12 +46,16 @@ class StepNoise:
         ratio = (z[:, 1:] * z[:, :-1]).sum() / max((z**2).sum(), 1e-300)
         seeds, steps, groups = rate.shape
         number = max(seeds - 1, 1) * max(groups - 1, 1) * steps
-        rho = min(_undone(ratio, time) + _ABOVE / np.sqrt(number), _RHO[-1])
-        return cls(time, np.maximum(variance - sampling.mean(axis=(0, 1)), 0), rho, sampling)
+        left_over, products = _left_by_lines(time)
+        rho = float(np.interp(ratio, products / left_over, _RHO)) + _ABOVE / np.sqrt(number)
+        rho = min(rho, float(_RHO[-1]))
+        kept = np.interp(rho, _RHO, left_over) / (steps - 2)  # of the variance, by a line
+        step = np.maximum(variance - sampling.mean(axis=(0, 1)), 0) / kept
+        return cls(time, step, rho, sampling)
 
     def drawn(self, rng: np.random.Generator, draws: int) -> Iterator[Floats]:
         """Draw noise about a growth of 0, in parts of shape (R, S, T, G) that make up `draws`."""
-        root = np.linalg.cholesky(_ar1(self.rho, len(self.time)))
+        root = np.linalg.cholesky(self.rho ** _lags(len(self.time)))
         chunk = max(1, AT_ONCE // self.sampling.size)
         for first in range(0, draws, chunk):
             size = (min(chunk, draws - first), *self.sampling.shape)
@@ -59,7 +63,7 @@ class StepNoise:
             yield centred(steps + np.sqrt(self.sampling) * rng.standard_normal(size))
 
     def whitened(self, rate: Floats) -> Floats:
-        """Return means over seeds in units of their standard errors: (R, S, T, G) to (R, T, G).
+        """Return means over seeds about their lines, in standard errors: (R, S, T, G) to (R, T, G).
 
         The variance of a step is that of all steps of the same growth, moved by how much more or
         less its counts are sampled than those of the others.
@@ -68,13 +72,20 @@ class StepNoise:
         average = self.sampling.mean(axis=(0, 1))
         steps = np.maximum(_variance(_residuals(rate, self.time)) - average, 0)
         variance = (steps[:, None] + self.sampling.mean(axis=0)) / seeds
-        return np.asarray(rate.mean(axis=1) / np.sqrt(np.maximum(variance, 1e-300)))
+        about = _about_line(rate.mean(axis=1), self.time)
+        return np.asarray(about / np.sqrt(np.maximum(variance, 1e-300)))
 
 
 def _residuals(rate: Floats, time: Floats) -> Floats:
     """Return what is left of (..., S, T, G) about the seeds' mean and each run's own line."""
-    left = rate - rate.mean(axis=-3, keepdims=True) if rate.shape[-3] > 1 else rate
-    left = left - left.mean(axis=-2, keepdims=True)
+    return _about_line(
+        rate - rate.mean(axis=-3, keepdims=True) if rate.shape[-3] > 1 else rate, time
+    )
+
+
+def _about_line(values: Floats, time: Floats) -> Floats:
+    """Return what is left of (..., T, G) about straight lines in time."""
+    left = values - values.mean(axis=-2, keepdims=True)
     slope = np.einsum("t,...tg->...g", time, left) / (time @ time)
     return np.asarray(left - time[:, None] * slope[..., None, :])
 
@@ -85,13 +96,8 @@ def _variance(left: Floats) -> Floats:
     return np.asarray((left**2).sum(axis=(-3, -2)) / (max(seeds - 1, 1) * (steps - 2)))
 
 
-def _ar1(rho: float, length: int) -> Floats:
-    """Return the correlation of AR(1) noise, shape (T, T)."""
-    return np.asarray(rho ** np.abs(np.subtract.outer(np.arange(length), np.arange(length))))
-
-
-def _undone(ratio: float, time: Floats) -> float:
-    """Return the lag-1 correlation whose residuals about a line have this one on average.
+def _left_by_lines(time: Floats) -> tuple[Floats, Floats]:
+    """Return what lines leave of AR(1) noise, at the correlations `_RHO`.
 
     The residual is M noise with M = I - H, so squares sum to tr(M R) and neighbouring products to
     tr(M L M R), R the correlation of the noise and L the shift by one step.
@@ -100,6 +106,10 @@ def _undone(ratio: float, time: Floats) -> float:
     line = np.column_stack([np.ones(length), time])
     left = np.eye(length) - line @ np.linalg.pinv(line)
     shifted = left @ np.eye(length, k=1) @ left
-    noise = [_ar1(rho, length) for rho in _RHO]
-    expected = [float(np.sum(shifted.T * r) / np.sum(left.T * r)) for r in noise]
-    return float(np.interp(ratio, expected, _RHO))
+    noise = (_RHO[:, None, None] ** _lags(length)).reshape(len(_RHO), -1)
+    return noise @ left.ravel(), noise @ shifted.T.ravel()
+
+
+def _lags(length: int) -> Floats:
+    """Return how many steps two of them are apart: shape (T, T)."""
+    return np.abs(np.subtract.outer(np.arange(length), np.arange(length)))

@@ -35,7 +35,7 @@ def eigen(
     window: WindowOption = None,
     method: Annotated[
         str,
-        typer.Option(help="moderated, hierarchical, cluster, block, iid, t or paper."),
+        typer.Option(help="moderated, t, bootstrap, hierarchical, cluster, block, iid or paper."),
     ] = "moderated",
     weighting: Annotated[str, typer.Option(help="count, or magnitude.")] = "count",
     rule: Annotated[str, typer.Option(help="Verdicts by tost or paper.")] = "tost",
@@ -53,7 +53,7 @@ def eigen(
     """Show the spectrum of an experiment: eigenvalues, intervals, null model, verdicts.
 
     eigenvalue is the geometric mean over levels and seeds of M(n+1)/M(n); low and high are its 95 %
-    interval over seeds, boot_low and boot_high that of a bootstrap of seeds and blocks of levels;
+    interval over seeds, boot_low and boot_high that of a bootstrap of seeds (from three on);
     canonical is the exponent that the initial scales alone give (pruning the untrained network),
     anomalous the rest, with its 95 % interval and whether it is above or below 0, none within the
     margin or undecided; static_eigenvalue is what pruning the trained dense network in one go gives

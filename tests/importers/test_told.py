@@ -51,7 +51,7 @@ def test_the_study_of_a_format_is_an_assumption(store: Store, tmp_path: Path) ->
 def test_of_bare_state_dicts_nothing_is_known(store: Store, tmp_path: Path) -> None:
     write_generic(tmp_path / "in")
     (run,) = store.import_runs(tmp_path / "in").runs
-    spectrum = eigen(store, run.experiment_id, by="stage")
+    spectrum = eigen(store, run.experiment_id, by="layer")
     assert np.isnan(spectrum.canonical).all()
     assert any("no null is shown: nothing tells" in note for note in spectrum.notes)
 

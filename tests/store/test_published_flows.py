@@ -107,7 +107,7 @@ def test_a_scheme_that_does_not_look_at_magnitudes_has_no_null(nowhere: Store) -
 def test_synflow_comes_to_equal_shares(nowhere: Store) -> None:
     counts = published_flow(NAME + "synflow").counts("layer")
     share = counts.kept[:, 12:21] / counts.kept[:, 12:21].sum(axis=-1, keepdims=True)
-    assert share.mean(axis=0).min() > 0.045 and share.mean(axis=0).max() < 0.09
+    assert share.mean(axis=0).min() > 0.045 and share.mean(axis=0).max() < 0.095
 
 
 def test_a_rise_by_a_few_weights_is_no_fault() -> None:
@@ -155,6 +155,8 @@ def test_a_flow_is_taken_where_an_experiment_is(tmp_path: Path, nowhere: Store) 
     assert rgtool.plot([published_flow(n).counts("stage") for n in names], "flow").axes
     gamma = rgtool.gamma(nowhere, NAME + "synflow")
     assert "cifar100" in gamma.title
+    # One run of the three has no weight left at the last density: that is no level of it.
+    assert published_flow(NAME + "synflow").counts().recorded[:, 24].tolist() == [True, True, False]
 
 
 def test_the_command_line_shows_flows(cli: Cli) -> None:

@@ -72,22 +72,26 @@ def test_a_drift_is_found_with_its_sign(by):
         if not of.any():
             assert np.isnan(eta)
             continue
-        assert eta == pytest.approx((centred * total)[of].sum() / total[of].sum(), abs=0.004)
+        rounded = 0.003 + 0.7 / total[of].sum()  # half a weight, of 72 in the stem
+        assert eta == pytest.approx((centred * total)[of].sum() / total[of].sum(), abs=rounded)
 
 
 def test_drift_and_anomalous_exponent_are_two_quantities_that_agree_to_first_order():
-    """a_l = E_l (eta_l - eta*), E = x sqrt(2/pi) exp(-x^2/2) / erfc(x/sqrt 2), sum M a = 0."""
+    """a_l = E_l (eta_l - eta*), E = x sqrt(2/pi) exp(-x^2/2) / erfc(x/sqrt 2), sum M a = 0.
+
+    E and M at the end of the window, where both flows are compared.
+    """
     put_in = 0.02 * np.cos(np.arange(22))
     made = simulated(put_in, seeds=1, noise=0, architecture="resnet20w32", levels=8)
     window = (6, 8)
     found = scale_flow(None, made, by="layer", window=window)
     known = np.isfinite(found.drift.value)
-    share = made.kept[0, 7] / made.total
+    share = made.kept[0, 8] / made.total
     from scipy.special import erfcinv
 
     x = np.sqrt(2) * erfcinv(share)
     e = x * np.sqrt(2 / np.pi) * np.exp(-(x**2) / 2) / share
-    m = made.kept[0, 7] / made.kept[0, 7].sum()
+    m = made.kept[0, 8] / made.kept[0, 8].sum()
     star = (m * e * found.drift.value)[known].sum() / (m * e)[known].sum()
     first_order = e * (found.drift.value - star)
     # The null at the scales that the network has there: what the drift alone adds.
