@@ -1,4 +1,4 @@
-"""Do few seeds of K groups have the mean they are said to have, or two experiments the same?
+"""Tests of few seeds of K groups: their mean is zero, or that of other seeds.
 
 Spectra are compared up to a common factor, so everything is centred over the groups (Aitchison
 1982). The statistic is Q = sum_i d_i^2 / v_i: d the mean of the centred values, or the difference
@@ -302,9 +302,7 @@ def share_above(q: float, drawn: Floats) -> float:
     return float((1 + (drawn >= q).sum()) / (len(drawn) + 1))
 
 
-def null_draws(
-    samples: Sequence[Sample | Known], rng: np.random.Generator, draws: int
-) -> Floats:
+def null_draws(samples: Sequence[Sample | Known], rng: np.random.Generator, draws: int) -> Floats:
     """Draw Q of one experiment whose means are zero, or of two that have the same: (draws,)."""
     correlation = common_correlation(samples)
     seeds = sum(len(one.rows) + 1 for one in samples)

@@ -1,4 +1,4 @@
-"""Is the difference of two normal means zero, each known with a variance of its own?
+"""Tests of the difference of two normal means, each known with a variance of its own.
 
 No t distribution is exact then. Welch 1947 gives the difference degrees of freedom that come near;
 with two seeds, one degree of freedom, they promise too much, and the distribution of Behrens 1929
@@ -75,7 +75,11 @@ def _behrens_fisher(
     weight /= weight.sum()
     step = max(1, AT_ONCE // len(t))
     parts = [
-        stdtr(large_df, (small[i : i + step, None] * t - d[i : i + step, None]) / large[i : i + step, None]) @ weight
+        stdtr(
+            large_df,
+            (small[i : i + step, None] * t - d[i : i + step, None]) / large[i : i + step, None],
+        )
+        @ weight
         for i in range(0, len(d), step)
     ]
     return np.asarray(2 * np.concatenate([np.empty(0), *parts]))
