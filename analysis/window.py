@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..schemas.errors import RgtoolError, UsageError
 from ..store.counts import Counts, Scales
 from .arrays import Bools, Floats, Integers
+from .chance import at_chance, chance_notes
 
 SLACK = 0.05  # of a step: what rounding of counts may move a density
 
@@ -29,7 +30,7 @@ class Window:
     runs : integer array, shape (S,)
         Positions of the runs that are used.
     notes : tuple of str
-        What was left out, and why.
+        What was left out, and why; and where networks are no better than guessing.
     """
 
     counts: Counts
@@ -83,6 +84,11 @@ class Window:
         """Share of all weights that is kept, mean over runs: shape (T + 1,)."""
         return np.asarray(self.network.mean(axis=0) / self.counts.total.sum())
 
+    @property
+    def at_chance(self) -> bool | None:
+        """Whether nothing was learned; None where that is not known. See `chance.at_chance`."""
+        return at_chance(self.counts, self.start, self.end, self.runs)
+
     def between(self, start: int, end: int) -> Window:
         """Return the same with other levels."""
         return replace(self, start=start, end=end)
@@ -106,6 +112,7 @@ def choose_window(counts: Counts, requested: tuple[int, int] | None = None) -> W
         The requested window holds no step, reaches past the records or into a collapse.
     """
     runs, notes = _usable_runs(counts)
+    notes[:0] = counts.notes
     if requested is None:
         start, end, about = _recorded_stretch(counts, runs)
         end, collapse = _before_collapse(counts, runs, start, end)
@@ -120,7 +127,7 @@ def choose_window(counts: Counts, requested: tuple[int, int] | None = None) -> W
                 f"{counts.label}: run {counts.runs[run]} keeps {first:,} weights at level {start} "
                 f"and at level {end}: nothing was pruned, so there is no flow to measure"
             )
-    return Window(counts, start, end, runs, tuple(notes))
+    return Window(counts, start, end, runs, (*chance_notes(counts, start, end, runs), *notes))
 
 
 def _usable_runs(counts: Counts) -> tuple[Integers, list[str]]:

@@ -75,6 +75,7 @@ class Comparison(Result):
         *(column for kind in KINDS for column in _overlap_columns(kind)),
     )
     rows = "a row for every group; overlaps are those at the sparsest common density"
+    see = "classes.md#one-pair-in-depth"
 
     @property
     def verdict(self) -> str:
@@ -139,6 +140,7 @@ class OverlapTable(Result):
         Column("z", "overlap minus expected, over sd.", "sd", "+z.1f"),
     )
     rows = "a row for every kind of pairs, density and group"
+    see = "classes.md#one-pair-in-depth"
 
     @property
     def title(self) -> str:

@@ -103,6 +103,7 @@ class Prediction(Result):
         *ends("density_low", "density_high", "its 95 % interval", "", ".3g"),
     )
     rows = "one row"
+    see = "classes.md#how-far-may-tickets-transfer"
 
     @property
     def title(self) -> str:

@@ -130,6 +130,7 @@ class Classes(Result):
         Column("signature", "relevant/marginal/irrelevant/indeterminate groups."),
     )
     rows = "a row for every experiment, by class"
+    see = "classes.md#what-is-tested"
 
     @property
     def title(self) -> str:
@@ -223,6 +224,7 @@ class PairTable(Result):
         Column("one_class", "Both are in one class."),
     )
     rows = "a row for every pair; norm, bound, widest, depth and gamma where the criterion has them"
+    see = "classes.md#what-is-tested"
 
     @property
     def title(self) -> str:

@@ -83,6 +83,7 @@ class Semigroup(Result):
         Column("equivalent", "The difference is certified to lie within the margin."),
     )
     rows = "a row for every group"
+    see = "spectra.md#semigroup-test"
 
     @property
     def verdict(self) -> str:

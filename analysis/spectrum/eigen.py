@@ -13,7 +13,7 @@ from ...schemas.errors import RgtoolError, UsageError, choose
 from ...store.counts import Counts
 from ...store.literature import PublishedSpectrum
 from .. import flow
-from ..arrays import Bools, Floats
+from ..arrays import Floats
 from ..named import Named, StoreLike, counts_of, look_up
 from ..nulls.beside import (
     Null,
@@ -25,12 +25,14 @@ from ..nulls.beside import (
 )
 from ..nulls.initial import Weighting
 from ..nulls.models import NULL_MODELS, DenseWeights, Situation
+from ..nulls.own import own_null_groups
+from ..nulls.untrained import null_groups
 from ..stats.level import ALPHA
 from ..values import Estimate
 from ..window import Window, choose_window
 from .estimates import estimates
 from .intervals import LEAST_SEEDS, LEAST_STEPS, Method, estimate, paper_numbers
-from .linearity import Linearity, linearity
+from .linearity import Linearity, growth_of, linearity
 from .notes import spectrum_notes
 from .result import PaperSpread, Spectrum, Untrained
 from .verdicts import Rule, check_margin, judge, judge_as_paper
@@ -157,7 +159,7 @@ def _spectrum(
     )
     y = found.exponent[0]
     nulls = _nulls_beside(chosen, found.y[0], dense) if of_counts else _no_nulls(chosen)
-    linear = _linearity(weights, counts.exempt)
+    linear = _linearity(chosen, weights, of_counts)
     return Spectrum(
         experiment_id=counts.experiment_id,
         label=counts.label,
@@ -169,7 +171,7 @@ def _spectrum(
         total=counts.total,
         exempt=counts.exempt,
         theta=theta,
-        boot=_by_hierarchical(pruned, method),
+        boot=_by_bootstrap(pruned, method),
         paper=PaperSpread(mean, spread),
         exponent=Estimate(y, found.exponent_low[0], found.exponent_high[0]),
         untrained=nulls.untrained,
@@ -177,6 +179,7 @@ def _spectrum(
         interval=interval,
         judgement=judgement,
         linear=linear,
+        at_chance=chosen.at_chance,
         notes=(
             *chosen.notes,
             *spectrum_notes(chosen, pruned, interval, judgement, linear),
@@ -229,18 +232,38 @@ def _magnitudes(chosen: Window) -> Floats:
     return found
 
 
-def _by_hierarchical(pruned: Floats, method: Method) -> Estimate[Floats] | None:
-    """Return the hierarchical bootstrap, beside the default from three seeds on."""
-    if method != "moderated" or len(pruned) < 3:
+def _by_bootstrap(pruned: Floats, method: Method) -> Estimate[Floats] | None:
+    """Return the bootstrap over seeds, beside the default from three seeds on."""
+    if method != "moderated" or len(pruned) < LEAST_SEEDS["bootstrap"]:
         return None
-    other = estimate(pruned, "hierarchical")
+    other = estimate(pruned, "bootstrap")
     return Estimate(np.exp(other.centre), np.exp(other.low), np.exp(other.high))
 
 
-def _linearity(weights: Floats, exempt: Bools) -> Linearity | None:
-    if weights.shape[1] < 4 or (~exempt).sum() < 2:
+def _linearity(chosen: Window, weights: Floats, of_counts: bool) -> Linearity | None:
+    """Test constant growth beyond N1; of one run, beyond N1 at its own scales."""
+    open_ = chosen.open
+    null = _null_path(chosen) if of_counts else None
+    growth = growth_of(
+        weights[..., open_],
+        chosen.network,
+        None if null is None else null[..., open_],
+        chosen.kept[..., open_],
+    )
+    return linearity(growth)
+
+
+def _null_path(chosen: Window) -> Floats | None:
+    """Return what N1 keeps at the levels of the window, (S, T + 1, G), where it is to be had."""
+    counts, kept, scales = chosen.counts, chosen.kept, chosen.scales
+    try:
+        if len(np.unique(kept, axis=0)) > 1:
+            found, _ = null_groups(counts, chosen.network, scales)
+        else:
+            found = own_null_groups(counts, kept, scales)
+    except RgtoolError:
         return None
-    return linearity(np.diff(flow.clr(flow.shares(weights[..., ~exempt])), axis=1))
+    return found if (found[..., chosen.open] > 0).all() else None
 
 
 @dataclass(frozen=True, eq=False)

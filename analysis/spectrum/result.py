@@ -82,7 +82,7 @@ class Spectrum(Result):
     theta : array, shape (S, G)
         Mean log eigenvalue over the window, per run.
     boot : Estimate, shape (G,), or None
-        The eigenvalue by the hierarchical bootstrap, beside the default from three seeds on.
+        The eigenvalue by the bootstrap over seeds, beside the default from three seeds on.
     paper : PaperSpread
         Mean and standard deviation as the paper gives them.
     exponent : Estimate, shape (G,)
@@ -98,8 +98,11 @@ class Spectrum(Result):
     linear : Linearity or None
         Test of constant growth over the groups that are not exempt, in their order; None for
         fewer than three steps or two such groups.
+    at_chance : bool or None
+        Whether nothing was learned, at the dense level and over the window; None where accuracy or
+        the error of guessing is unknown.
     notes : tuple of str
-        What the numbers alone do not say.
+        What the numbers alone do not say, what matters most first.
     """
 
     experiment_id: str
@@ -120,6 +123,7 @@ class Spectrum(Result):
     interval: Interval
     judgement: Judgement
     linear: Linearity | None
+    at_chance: bool | None
     notes: tuple[str, ...]
 
     columns = (
@@ -137,7 +141,7 @@ class Spectrum(Result):
         *ends(
             "boot_low",
             "boot_high",
-            "its interval by bootstrap of seeds and blocks of levels, from three seeds on",
+            "its interval by bootstrap of seeds, from three on",
             "1 a level",
             ".3f",
             "if any",
@@ -180,14 +184,30 @@ class Spectrum(Result):
         Column("strong", "The whole interval lies outside the margin.", shown="wide"),
         Column("within_margin", "Certified within the margin of 1.", shown="wide"),
         Column(
+            "at_chance",
+            "Nothing was learned: test accuracy cannot be told from guessing.",
+            shown="if any",
+        ),
+        Column(
+            "bend",
+            "Change of growth over the window beyond N1's, in ln eigenvalue of a step of 20 %.",
+            "log, a step",
+            "+z.3f",
+            "wide",
+        ),
+        Column(
+            "canonical_bend", "The same of N1, which is taken off.", "log, a step", "+z.3f", "wide"
+        ),
+        Column(
             "correction",
-            "c/b of clr = a + b n + c n^2 where growth is not constant.",
-            "1 a level",
+            "c/b of clr = a + b n + c n^2 where growth is not constant, n in steps of 20 %.",
+            "1 a step",
             ".3g",
             "wide",
         ),
     )
     rows = "a row for every group"
+    see = "spectra.md#what-rgtool-eigen-estimates"
 
     @property
     def eigenvalue(self) -> Estimate[Floats]:
@@ -198,9 +218,13 @@ class Spectrum(Result):
     @property
     def correction(self) -> Floats:
         """c/b of clr = a + b n + c n^2, shape (G,); NaN where growth is constant or exempt."""
+        return self._of_linear("correction")
+
+    def _of_linear(self, name: str) -> Floats:
+        """Place what the test of constant growth says of pruned groups: NaN elsewhere, (G,)."""
         found = np.full(len(self.names), np.nan)
         if self.linear is not None:
-            found[~self.exempt] = self.linear.correction
+            found[~self.exempt] = getattr(self.linear, name)
         return found
 
     @property
@@ -234,7 +258,7 @@ class Spectrum(Result):
             f"{self.label} ({self.experiment_id}) by {self.by}{weights}: {seeds} "
             f"{'seed' if seeds == 1 else 'seeds'}, levels {a}:{b}, "
             + (
-                f"{kind} ({self.method})"
+                f"{kind} ({self.interval.name})"
                 if np.isfinite(self.interval.low).any()
                 else "no intervals"
             )
@@ -291,5 +315,8 @@ class Spectrum(Result):
             "verdict": judged.verdict,
             "strong": judged.strong,
             "within_margin": judged.within,
+            "at_chance": [self.at_chance] * len(self.names),
+            "bend": self._of_linear("bend"),
+            "canonical_bend": self._of_linear("canonical_bend"),
             "correction": self.correction,
         }

@@ -33,7 +33,7 @@ def eigen(
     window: WindowOption = None,
     method: Annotated[
         str,
-        typer.Option(help="moderated, hierarchical, cluster, block, iid, t or paper."),
+        typer.Option(help="moderated, t, bootstrap, hierarchical, cluster, block, iid or paper."),
     ] = "moderated",
     weighting: Annotated[str, typer.Option(help="count, or magnitude.")] = "count",
     rule: Annotated[str, typer.Option(help="Verdicts by tost or paper.")] = "tost",
@@ -48,7 +48,7 @@ def eigen(
     """Show the spectrum of an experiment: eigenvalues, intervals, null model, verdicts.
 
     eigenvalue is the geometric mean over levels and seeds of M(n+1)/M(n); low and high are its 95 %
-    interval over seeds, boot_low and boot_high that of a bootstrap of seeds and blocks of levels;
+    interval over seeds, boot_low and boot_high that of a bootstrap of seeds (from three on);
     null_eigenvalue is what magnitude pruning of the untrained network gives, static_eigenvalue what
     pruning the trained dense one in one go does (runs with --keep dense); excess is the exponent
     minus that of the untrained, excess_low and excess_high its 95 % interval. The id of a run gives

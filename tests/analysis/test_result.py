@@ -31,6 +31,7 @@ from rgtool.schemas.recipe import Recipe
 MOCO = "published:chen2021a-moco-cifar10"
 RENDA = ("published:renda2020-resnet20", "published:renda2020-resnet56")
 R56, R32 = "published:resnet56-cifar10", "published:resnet32-cifar10"
+R20 = "published:resnet20-cifar10"
 SPECTRA = ("published:resnet50-simclr-imagenet", "published:resnet50-simclr-cifar10")
 
 
@@ -214,6 +215,11 @@ QUESTIONS: dict[str, Question] = {
     "classify": ("classify --draws 50", lambda s: rgtool.classify(s, draws=50)),
     "pairs": ("classify --pairs --draws 50", lambda s: rgtool.classify(s, draws=50).pair_table),
     "against": ("classify --against published", lambda s: rgtool.against_published(s)),
+    "meta": (
+        f"meta A {R20} {R32} --sd .01",
+        lambda s: rgtool.meta(s, [first(s), R20, R32], sd=0.01),
+    ),
+    "studies": ("meta A B --studies", lambda s: rgtool.meta(s, [first(s), second(s)]).study_table),
     "predict": (f"predict {SPECTRA[0]} {SPECTRA[1]}", lambda s: rgtool.predict(s, *SPECTRA)),
     "match": (f"match {R56} {R32} --draws 50", lambda s: rgtool.match(s, R56, R32, draws=50)),
     "match_all": (
