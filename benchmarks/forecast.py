@@ -44,6 +44,7 @@ DRIFT, SEEDS_SD, WALK, STOP, MEMORY = 0.008, 0.003, 0.004, 12, 0.8
 WIDTHS, LEVELS, RUNS = (4, 6, 8, 10, 12), 26, 4
 SIMULATED_ENDS, RUNS_ENDS = (8, 12, 16), (6, 10, 14)
 PRUNE = 0.2
+METHODS = ("forecast", "scales stay", "replicator", "constant")
 
 
 def gained(truth: str, runs: int, levels: int, layers: int, rng: np.random.Generator) -> np.ndarray:
@@ -66,14 +67,14 @@ def gained(truth: str, runs: int, levels: int, layers: int, rng: np.random.Gener
 def pruned(
     total: np.ndarray, tau: np.ndarray, gain: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Prune one Gaussian network whose scales move, until it is empty: (levels + 1, G)."""
+    """Prune one Gaussian network whose scales move: counts (levels + 1, G)."""
     layer = np.repeat(np.arange(len(total)), total)
     size = np.log(np.abs(rng.standard_normal(len(layer))) * np.repeat(tau, total))
     kept = [total]
     for level in range(1, len(gain)):
         keep = round(total.sum() * (1 - PRUNE) ** level)
         score = size + gain[level][layer]
-        best = np.argpartition(-score, keep - 1)[:keep] if keep else np.empty(0, int)
+        best = np.argpartition(-score, keep - 1)[:keep]
         layer, size = layer[best], size[best]
         kept.append(np.bincount(layer, minlength=len(total)))
     return np.array(kept)
@@ -85,7 +86,7 @@ def simulated(truth: str, runs: int, rng: np.random.Generator) -> Counts:
     layers = network.counted()
     total = np.array([layer.total for layer in layers])
     tau = np.asarray(initial_scales(layers))
-    levels = int(np.ceil(np.log(2 * total.sum()) / -np.log(1 - PRUNE))) + 1
+    levels = int(np.log(2 * total.sum()) / -np.log(1 - PRUNE))  # while a weight is left
     gain = gained(truth, runs, levels, len(layers), rng)
     kept = np.array([pruned(total, tau, one, rng) for one in gain])
     recipe = Recipe(architecture="resnet8w6", task="digits", prune=PRUNE)
@@ -182,12 +183,8 @@ class Tally:
         constant, replicator = np.full((2, len(alive)), np.nan)
         constant[alive] = collapse_levels(kept, 1, end)
         replicator[alive] = replicator_levels(kept, 1, end)
-        for name, levels in (
-            ("forecast", found.level.value),
-            ("scales stay", still_levels(counts, end)),
-            ("replicator", replicator),
-            ("constant", constant),
-        ):
+        forecasts = (found.level.value, still_levels(counts, end), replicator, constant)
+        for name, levels in zip(METHODS, forecasts, strict=True):
             seen = np.where(np.isnan(levels), found.end, levels)
             self.errors.setdefault(name, []).extend((seen - truth.mean(axis=0))[of])
         self._cover(found, truth, of)
@@ -216,7 +213,7 @@ class Tally:
         ]
 
 
-HEADER = "forecast,scales stay,replicator,constant,covers mean,covers run,width,layers".split(",")
+HEADER = [*METHODS, "covers mean", "covers run", "width", "layers"]
 
 
 def report(rows: Iterable[tuple[list[str], Tally]], first: list[str]) -> None:

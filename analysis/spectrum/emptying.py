@@ -6,8 +6,8 @@ gained; what the whole network is to keep sets t. The last weight goes when t e^
 largest of the k, whose distribution is that of a maximum of draws beyond the present threshold.
 
 D is what must be guessed. In a time of -log density it grows by half the drift of the last levels,
-give or take: the drift may stop or last, it is known from few seeds, each run has one of its own,
-and scales wander. All four are drawn.
+give or take: the drift may stop, last or begin, it is known from few seeds, each run has one of its
+own, and scales wander. All of that is drawn.
 """
 
 from __future__ import annotations
@@ -25,44 +25,60 @@ from ..stats.moderation import moderate, seed_variance
 
 STEPS = 6  # the last so many that drift is measured over
 LEAST_STEPS = 3  # below which scatter about a line says nothing
-LASTING = 0.5  # mean, and standard deviation, of the share of the drift that lasts
+LASTING = 0.5  # share of the drift that lasts, and of its size that may begin anywhere
 Gains = Iterator[Floats]
 
+_HALVINGS = 50
 _GAUSSIAN = DISTRIBUTIONS["gaussian"]
 
 
 class Motion(NamedTuple):
-    """How centred log scales of G layers are expected to move, a unit of -log density.
+    """How centred log scales of G layers moved, a unit of -log density.
 
     Attributes
     ----------
-    drift : array, shape (G,)
-        Expected slope.
-    common, own : array, shape (G,)
-        Variance of the slope, that of all runs together and that of each by itself.
+    drift, error : array, shape (G,)
+        Slope, mean over runs, and its variance, infinite where it is not known.
+    own : array, shape (G,)
+        Variance of what is added to the slope of each run.
     walk : float
         Variance of what is added in a unit of time, independently.
     """
 
     drift: Floats
-    common: Floats
+    error: Floats
     own: Floats
     walk: float
 
     def gains(self, times: Floats, draws: int, runs: int, rng: np.random.Generator) -> Gains:
         """Draw what log scales gain until each of the times, an array (draws, runs, G) a time."""
         shape = (draws, runs, len(self.drift))
-        slope = self.drift + np.sqrt(self.common) * rng.standard_normal((draws, 1, shape[2]))
+        slope = self._lasting(draws, rng)[:, None]
         slope = slope + np.sqrt(self.own) * rng.standard_normal(shape)
         walked = np.zeros(shape)
         for time, step in zip(times, np.diff(times, prepend=0.0), strict=True):
             walked += np.sqrt(self.walk * step) * rng.standard_normal(shape)
             yield slope * time + walked
 
+    def _lasting(self, draws: int, rng: np.random.Generator) -> Floats:
+        """Draw the slope ahead that all runs share: (draws, G).
+
+        Drifts of layers have a variance of which these few say something: draws of it answer to
+        draws of chi^2. Given it, each drift lies between the one measured and none; half of it
+        lasts, and about as much may begin where there was none.
+        """
+        known = np.isfinite(self.error)
+        number = max(int(known.sum()), 1)
+        mean = rng.chisquare(number, draws) / number
+        real = excess_variance(self.drift[known] ** 2, self.error[known], mean)[:, None]
+        weight = real / (real + self.error)
+        spread = np.sqrt(real * (2 - weight)) * rng.standard_normal(weight.shape)
+        return LASTING * (weight * self.drift + spread)
+
 
 def still(groups: int) -> Motion:
     """Return the motion of an untrained network: none."""
-    return Motion(*np.zeros((3, groups)), 0.0)
+    return Motion(np.zeros(groups), np.ones(groups), np.zeros(groups), 0.0)
 
 
 def motion(kept: Floats, total: Floats, time: Floats) -> Motion | None:
@@ -80,19 +96,17 @@ def motion(kept: Floats, total: Floats, time: Floats) -> Motion | None:
     Returns
     -------
     Motion or None
-        None where fewer than 3 steps, or no layer with enough weights, tell nothing.
+        None where fewer than 3 steps, or fewer than two layers with enough weights, tell nothing.
     """
     kept, time = kept[:, -STEPS - 1 :], time[:, -STEPS - 1 :]
     known = scales.usable(kept, total)
-    if time.shape[1] <= LEAST_STEPS or not known.any():
+    if time.shape[1] <= LEAST_STEPS or known.sum() < 2:
         return None
-    measured = _measured(kept[..., known], total[known], time)
-    # Of a layer too small to be measured nothing is known but how the others move.
-    whole = Motion(*np.zeros((3, len(total))), measured.walk)
-    whole.common[:], whole.own[:] = measured.common.max(), measured.own.max()
-    for values, found in zip(whole[:3], measured[:3], strict=True):
-        values[known] = found
-    return whole
+    found = _measured(kept[..., known], total[known], time)
+    drift, error = np.zeros(len(total)), np.full(len(total), np.inf)
+    own = np.full(len(total), found.own.max())
+    drift[known], error[known], own[known] = found.drift, found.error, found.own
+    return Motion(drift, error, own, found.walk)
 
 
 def _measured(kept: Floats, total: Floats, time: Floats) -> Motion:
@@ -101,14 +115,7 @@ def _measured(kept: Floats, total: Floats, time: Floats) -> Motion:
     walk = _walk(kept, total, time)
     noise = (sampling + walk * _walked_slope(time)[:, None]).mean(axis=0)
     between = noise if runs == 1 else _between(seed_variance(slope), noise, runs - 1)
-    drift, error = slope.mean(axis=0), between / runs
-    real = excess_variance(drift**2, error)
-    return Motion(
-        drift=LASTING * drift * real / (real + error),
-        common=LASTING**2 * (real + 2 * error),
-        own=between - noise,
-        walk=walk,
-    )
+    return Motion(slope.mean(axis=0), between / runs, between - noise, walk)
 
 
 def _walk(kept: Floats, total: Floats, time: Floats) -> float:
@@ -120,7 +127,7 @@ def _walk(kept: Floats, total: Floats, time: Floats) -> float:
     squares = ((gain - step[..., None] * pace[:, None]) ** 2).sum(axis=1) / freedom
     covariance = np.diff(np.diff(scales.scale_covariance(kept, total)), axis=-2)
     noise = np.trace(covariance, axis1=-2, axis2=-1) - covariance.mean(axis=-1).sum(axis=-1)
-    return excess_variance(squares, scales.centred_variance(noise, total) / freedom)
+    return float(excess_variance(squares, scales.centred_variance(noise, total) / freedom))
 
 
 def _walked_slope(time: Floats) -> Floats:
@@ -138,26 +145,33 @@ def _between(variance: Floats, noise: Floats, df: int) -> Floats:
     return np.maximum(common * moderate(variance / common, df).variance, noise)
 
 
-def excess_variance(squares: ArrayLike, noise: ArrayLike) -> float:
-    """Return the variance v >= 0 beyond known noise: mean of squares / (noise + v) = 1.
+def excess_variance(squares: ArrayLike, noise: ArrayLike, mean: ArrayLike = 1.0) -> Floats:
+    """Return the variance v >= 0 beyond known noise: the mean of squares / (noise + v) is `mean`.
 
-    The estimator of Paule & Mandel 1982: squares that are noisy count little.
+    The estimator of Paule & Mandel 1982: squares that are noisy count little. Means drawn as
+    chi^2 / n make v a draw from what n squares say of it.
+
+    Parameters
+    ----------
+    squares, noise : array, of one shape
+        Squares, and what their mean would be without v, above 0.
+    mean : array, positive
+        One v for each.
 
     Examples
     --------
-    >>> round(excess_variance([9.0, 16.0, 5.0], [1.0, 1.0, 1.0]), 6)
+    >>> round(float(excess_variance([9.0, 16.0, 5.0], [1.0, 1.0, 1.0])), 6)
     9.0
     """
-    from scipy.optimize import brentq
-
-    square, known = np.asarray(squares, np.float64), np.asarray(noise, np.float64)
-
-    def above(v: float) -> float:
-        return float((square / (known + v)).mean()) - 1
-
-    if above(0.0) <= 0:
-        return 0.0
-    return float(brentq(above, 0.0, float(square.max()), xtol=1e-15, rtol=1e-9))
+    square, known = np.ravel(squares), np.ravel(noise)
+    wanted = np.asarray(mean, np.float64)[..., None]
+    # At the highest of the squares over the mean none is above what is wanted.
+    low, high = np.zeros(wanted.shape), square.max(initial=0.0) / wanted
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        more = (square / (known + middle)).mean(axis=-1, keepdims=True) > wanted
+        low, high = np.where(more, middle, low), np.where(more, high, middle)
+    return np.asarray(low[..., 0])
 
 
 def empty_levels(
