@@ -355,9 +355,11 @@ def _notes(found: Forecast, chosen: Window, noisy: bool) -> list[str]:
     late = (found.level.value - found.observed)[np.isfinite(found.level.value - found.observed)]
     if len(late):
         notes.append(
-            f"against the record the forecast is late by {late.mean():+.1f} levels in the mean, "
-            f"{late.min():+.1f} to {late.max():+.1f}"
+            f"forecast less record: {late.mean():+.1f} levels in the mean, {late.min():+.1f} to "
+            f"{late.max():+.1f}"
         )
+    if (np.isfinite(found.level.low) & np.isnan(found.level.high)).any():
+        notes.append(f"no upper end: past level {found.end:.0f}, where nothing is left to prune")
     notes.append(
         "rests on one threshold for all layers, scales as they are at the last level, and half of "
         "their drift"
