@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...schemas.blocks import GROUPINGS
 from ...schemas.errors import RgtoolError, UsageError, choose
@@ -195,7 +196,7 @@ class _Groups:
     names: tuple[str, ...]
     members: Bools
 
-    def sums(self, layers: Any) -> Any:
+    def sums(self, layers: NDArray[Any]) -> NDArray[Any]:
         """Sum over the layers of every group."""
         return layers @ self.members.T
 
@@ -227,7 +228,7 @@ def _ahead(chosen: Window) -> _Ahead:
     counts, network = chosen.counts, chosen.network
     fixed = float(counts.total[counts.exempt].sum())
     now = network[:, -1]
-    if now.max() < fixed + 1:
+    if now.min() < fixed + 1:
         raise RgtoolError(
             f"{counts.label}: at level {chosen.end} nothing is left that may be pruned: end the "
             f"window before (--window {chosen.start}:{chosen.end - 1})"
