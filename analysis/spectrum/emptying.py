@@ -6,14 +6,14 @@ gained; what the whole network is to keep sets t. The last weight goes when t e^
 largest of the k, whose distribution is that of a maximum of draws beyond the present threshold.
 
 D is what must be guessed. In a time of -log density it grows by half the drift of the last levels,
-give or take: the drift may stop, last or begin, it is known from few seeds, each run has one of its
-own, and scales wander. All of that is drawn.
+give or take: the drift may stop, last, or begin as it did before, it is known from few seeds, each
+run has one of its own, and scales wander. All of that is drawn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,7 +23,7 @@ from ..arrays import Floats
 from ..nulls.initial import DISTRIBUTIONS, threshold
 from ..stats.moderation import moderate, seed_variance
 
-STEPS = 6  # the last so many that drift is measured over
+STEPS = 6  # of a stretch that drift is measured over
 LEAST_STEPS = 3  # below which scatter about a line says nothing
 LASTING = 0.5  # share of the drift that lasts, and of its size that may begin anywhere
 Gains = Iterator[Floats]
@@ -32,7 +32,8 @@ _HALVINGS = 50
 _GAUSSIAN = DISTRIBUTIONS["gaussian"]
 
 
-class Motion(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Motion:
     """How centred log scales of G layers moved, a unit of -log density.
 
     Attributes
@@ -43,12 +44,15 @@ class Motion(NamedTuple):
         Variance of what is added to the slope of each run.
     walk : float
         Variance of what is added in a unit of time, independently.
+    before : tuple of Motion
+        The same of earlier stretches.
     """
 
     drift: Floats
     error: Floats
     own: Floats
     walk: float
+    before: tuple[Motion, ...] = ()
 
     def gains(self, times: Floats, draws: int, runs: int, rng: np.random.Generator) -> Gains:
         """Draw what log scales gain until each of the times, an array (draws, runs, G) a time."""
@@ -63,14 +67,15 @@ class Motion(NamedTuple):
     def _lasting(self, draws: int, rng: np.random.Generator) -> Floats:
         """Draw the slope ahead that all runs share: (draws, G).
 
-        Drifts of layers have a variance of which these few say something: draws of it answer to
-        draws of chi^2. Given it, each drift lies between the one measured and none; half of it
-        lasts, and about as much may begin where there was none.
+        Drifts of layers, now and before, have a variance, of which the layers say as much as one
+        chi^2 does. Given it, each drift lies between the one measured and none; half of it lasts,
+        and about as much may begin where there was none.
         """
-        known = np.isfinite(self.error)
-        number = max(int(known.sum()), 1)
+        number = max(int(np.isfinite(self.error).sum()), 1)
         mean = rng.chisquare(number, draws) / number
-        real = excess_variance(self.drift[known] ** 2, self.error[known], mean)[:, None]
+        drift, error = np.array([(m.drift, m.error) for m in (self, *self.before)]).swapaxes(0, 1)
+        known = np.isfinite(error)
+        real = excess_variance(drift[known] ** 2, error[known], mean)[:, None]
         weight = real / (real + self.error)
         spread = np.sqrt(real * (2 - weight)) * rng.standard_normal(weight.shape)
         return LASTING * (weight * self.drift + spread)
@@ -82,7 +87,7 @@ def still(groups: int) -> Motion:
 
 
 def motion(kept: Floats, total: Floats, time: Floats) -> Motion | None:
-    """Measure how scales move over the last steps.
+    """Measure how scales move: over the last six steps, and over the sixes of steps before.
 
     Parameters
     ----------
@@ -98,7 +103,15 @@ def motion(kept: Floats, total: Floats, time: Floats) -> Motion | None:
     Motion or None
         None where fewer than 3 steps, or fewer than two layers with enough weights, tell nothing.
     """
-    kept, time = kept[:, -STEPS - 1 :], time[:, -STEPS - 1 :]
+    ends = range(kept.shape[1] - 1, 0, -STEPS)
+    stretches = [slice(max(end - STEPS, 0), end + 1) for end in ends]
+    found = [_stretch(kept[:, one], total, time[:, one]) for one in stretches]
+    if found[0] is None:
+        return None
+    return replace(found[0], before=tuple(one for one in found[1:] if one is not None))
+
+
+def _stretch(kept: Floats, total: Floats, time: Floats) -> Motion | None:
     known = scales.usable(kept, total)
     if time.shape[1] <= LEAST_STEPS or known.sum() < 2:
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -185,3 +187,28 @@ def test_runs_share_what_is_common_and_have_their_own() -> None:
     assert after[0].std() == pytest.approx(np.sqrt(0.04 + 0.09), rel=0.05)
     assert after[1].std() == pytest.approx(np.sqrt(9 * 0.04 + 3 * 0.09), rel=0.05)
     assert abs(np.corrcoef(after[1][:, 0, 0], after[1][:, 1, 0])[0, 1]) < 0.06
+
+
+def test_drift_that_was_before_may_begin_again() -> None:
+    """Scales that stand still now, of layers that drifted: none is ahead, give or take."""
+    rng, quiet = np.random.default_rng(0), np.full(8, 1e-6)
+    before = Motion(np.array([0.4, -0.4] * 4), quiet, np.zeros(8), 0.0)
+    now = Motion(np.zeros(8), quiet, np.zeros(8), 0.0, (before,))
+    gains = next(now.gains(np.array([1.0]), 4000, 1, rng))[:, 0]
+    assert np.abs(gains.mean(axis=0)).max() < 0.02
+    assert gains.std() == pytest.approx(0.5 * np.sqrt(0.4**2 / 2), rel=0.25)
+    alone = dataclasses.replace(now, before=())
+    assert next(alone.gains(np.array([1.0]), 400, 1, rng)).std() < 0.01
+
+
+def test_stretches_are_six_steps_each_from_the_end() -> None:
+    kept = np.concatenate([moving_counts(np.zeros(3), 0.0, 0.0, 2, rng) for rng in (1, 2)], axis=1)
+    total, time = 40.0 * TOTAL, np.tile(0.2 * np.arange(16.0), (2, 1))
+    found = motion(kept.astype(float), total, time)
+    assert found is not None and len(found.before) == 2  # 6, 6 and 3 steps
+    for one, part in zip((found, *found.before), ((9, 16), (3, 10), (0, 4)), strict=True):
+        stretch = slice(*part)
+        alone = motion(kept[:, stretch].astype(float), total, time[:, stretch])
+        assert alone is not None
+        np.testing.assert_array_equal(one.drift, alone.drift)
+        np.testing.assert_array_equal(one.error, alone.error)
