@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from ..schemas.errors import RgtoolError, UsageError
 from ..store.counts import Counts, Scales
 from .arrays import Bools, Floats, Integers
+from .chance import at_chance, chance_notes
+from .notes import noted
 
 SLACK = 0.05  # of a step: what rounding of counts may move a density
+_SEE = "spectra.md#what-rgtool-eigen-estimates"
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +32,7 @@ class Window:
     runs : integer array, shape (S,)
         Positions of the runs that are used.
     notes : tuple of str
-        What was left out, and why.
+        What was left out, and why; and where networks are no better than guessing.
     """
 
     counts: Counts
@@ -83,6 +86,11 @@ class Window:
         """Share of all weights that is kept, mean over runs: shape (T + 1,)."""
         return np.asarray(self.network.mean(axis=0) / self.counts.total.sum())
 
+    @property
+    def at_chance(self) -> bool | None:
+        """Whether nothing was learned; None where that is not known. See `chance.at_chance`."""
+        return at_chance(self.counts, self.start, self.end, self.runs)
+
     def between(self, start: int, end: int) -> Window:
         """Return the same with other levels."""
         return replace(self, start=start, end=end)
@@ -108,6 +116,7 @@ def choose_window(
         The requested window holds no step, reaches past the records or into a collapse.
     """
     runs, notes = _usable_runs(counts)
+    notes[:0] = counts.notes
     if requested is None:
         start, end, about = _recorded_stretch(counts, runs)
         collapse: list[str] = []
@@ -124,7 +133,8 @@ def choose_window(
                 f"{counts.label}: run {counts.runs[run]} keeps {first:,} weights at level {start} "
                 f"and at level {end}: nothing was pruned, so there is no flow to measure"
             )
-    return Window(counts, start, end, runs, tuple(notes))
+    said = (*chance_notes(counts, start, end, runs), *noted(notes, _SEE))
+    return Window(counts, start, end, runs, said)
 
 
 def _usable_runs(counts: Counts) -> tuple[Integers, list[str]]:

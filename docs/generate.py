@@ -24,6 +24,7 @@ from rgtool.analysis.elastic.match_all import MatchAll
 from rgtool.analysis.elastic.result import Match
 from rgtool.analysis.gamma.result import Gamma, Gammas
 from rgtool.analysis.gamma.shared import SharedGamma
+from rgtool.analysis.meta.result import Meta, StudyTable
 from rgtool.analysis.nulls.beside import Nulls
 from rgtool.analysis.nulls.untrained import NullSpectrum
 from rgtool.analysis.paper.verify import Verification, verify
@@ -106,6 +107,8 @@ RESULTS: dict[str, tuple[type[Result], ...]] = {
     "`rgtool classify --against published`, `rgtool.against_published`": (Against,),
     "`rgtool compare`, `rgtool.compare`": (Comparison,),
     "`rgtool compare --levels`, `rgtool.compare(...).overlap_table`": (OverlapTable,),
+    "`rgtool meta`, `rgtool.meta`": (Meta,),
+    "`rgtool meta --studies`, `rgtool.meta(...).study_table`": (StudyTable,),
     "`rgtool predict`, `rgtool.predict`": (Prediction,),
     "`rgtool match`, `rgtool.match`": (Match,),
     "`rgtool match --all`, `rgtool.match_all`": (MatchAll,),

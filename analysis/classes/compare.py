@@ -13,7 +13,7 @@ from ..named import Named, StoreLike, look_up, open_store, unsuited
 from ..result import Column, Result, ends
 from ..stats.contrast import DRAWS
 from .overlap import KINDS, Overlap, mask_overlap
-from .pairs import SameClass, same_class
+from .same import SameClass, same_class
 from .subjects import Subject, gather
 from .theta import scaled_theta
 
@@ -75,6 +75,7 @@ class Comparison(Result):
         *(column for kind in KINDS for column in _overlap_columns(kind)),
     )
     rows = "a row for every group; overlaps are those at the sparsest common density"
+    see = "classes.md#one-pair-in-depth"
 
     @property
     def verdict(self) -> str:
@@ -142,6 +143,7 @@ class OverlapTable(Result):
         Column("z", "overlap minus expected, over sd.", "sd", "+z.1f"),
     )
     rows = "a row for every kind of pairs, density and group"
+    see = "classes.md#one-pair-in-depth"
 
     @property
     def title(self) -> str:

@@ -19,7 +19,7 @@ from ..flow import UNIT
 from ..nulls.beside import initial_null
 from ..spectrum.intervals import Interval, estimate
 from ..spectrum.noise import ONE_SEED, PRINTED
-from ..spectrum.verdicts import default_margin, judge
+from ..spectrum.verdicts import MARGIN, judge
 from .by_gamma import by_gamma
 from .distances import condensed
 from .evidence import Evidence, spectral
@@ -119,11 +119,10 @@ def interval_of(subject: Subject, weighting: str = "count") -> Interval:
 
 def shares_of(theta: Floats, interval: Interval) -> Floats:
     """Return the shares of the four verdicts with the interval moved to theta (B, K): (B, 4)."""
-    margin = default_margin(interval.seeds)
     half = (interval.high - interval.low) / 2
     inner = (interval.quantile(0.9)[1] - interval.centre) if np.isfinite(interval.df) else half
     relevant, irrelevant = theta - half > 0, theta + half < 0
-    marginal = ~relevant & ~irrelevant & (np.abs(theta) + inner < margin)
+    marginal = ~relevant & ~irrelevant & (np.abs(theta) + inner < MARGIN)
     parts = [relevant, marginal, irrelevant]
     shares = [part.mean(axis=-1) for part in parts]
     return np.stack([*shares, 1 - sum(shares)], axis=-1)

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..arrays import Bools, Floats, Integers
 from ..spectrum.noise import ONE_SEED, PRINTED
-from ..stats.contrast import centred, helmert
+from ..stats.contrast import centred
 from ..stats.level import ALPHA
-from ..stats.moderation import moderate
+from ..stats.moderation import helmert, moderate
 from .distances import clr_points, condensed, depth_distance, quantile_points
 from .pairs import all_pairs, draws_for, pair_tests
 from .printed import mean_noise, printed_test, quantile_test

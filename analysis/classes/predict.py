@@ -109,6 +109,7 @@ class Prediction(Result):
         Column("refused", "Why there is no prediction.", shown="if any"),
     )
     rows = "one row"
+    see = "classes.md#how-far-may-tickets-transfer"
 
     @property
     def title(self) -> str:

@@ -128,6 +128,7 @@ class Classes(Result):
         Column("signature", "relevant/marginal/irrelevant/indeterminate groups."),
     )
     rows = "a row for every experiment, by class"
+    see = "classes.md#what-is-tested"
 
     @property
     def title(self) -> str:
@@ -220,6 +221,7 @@ class PairTable(Result):
         Column("one_class", "Both are in one class."),
     )
     rows = "a row for every pair; norm, bound, depth and gamma where the criterion has them"
+    see = "classes.md#what-is-tested"
 
     @property
     def title(self) -> str:

@@ -22,7 +22,7 @@ from ..named import Named, StoreLike, counts_of
 from ..result import Column, Result, ends
 from ..stats.contrast import DRAWS
 from ..window import SLACK, Window, choose_window
-from .pairs import SameClass, same_class
+from .same import SameClass, same_class
 
 _SCHEDULE = ("architecture", "task", "prune")
 
@@ -83,6 +83,7 @@ class Semigroup(Result):
         Column("equivalent", "The difference is certified to lie within the margin."),
     )
     rows = "a row for every group"
+    see = "spectra.md#semigroup-test"
 
     @property
     def verdict(self) -> str:

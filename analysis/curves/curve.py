@@ -14,6 +14,7 @@ from ...schemas.errors import RgtoolError
 from ...store.counts import Counts
 from ...store.literature import PublishedCurve, PublishedSpectrum
 from ..arrays import Floats, Integers
+from ..chance import chance_of
 from ..named import ErrorTable, Named, Stored, StoreLike, counts_of, look_up, unsuited
 from .table import (
     check_fractions,
@@ -24,31 +25,9 @@ from .table import (
 )
 
 NoiseSource = Literal["seeds", "assumed", "residuals"]
-# Error of guessing: the share of all classes but the most frequent one of the test set.
-CHANCE = {
-    "cifar10": 0.9,
-    "cifar100": 0.99,
-    "svhn": 0.804,
-    "digits": 0.9,
-    "mnist": 0.886,
-    "fashion-mnist": 0.9,
-    "imagenet": 0.999,
-}
 ASSUMED_SD = 0.034  # relative seed sd of the error where there is one seed
 ABOVE_CHANCE = 1.05  # times chance: what noise may add to the error of guessing
 _SAME = 1e-3  # relative difference of densities that seeds of one level may have
-
-
-def chance_of(task: str | None, classes: int | None = None) -> float | None:
-    """Return the error of guessing on a task, by its classes where it is unknown.
-
-    Examples
-    --------
-    >>> chance_of("svhn"), chance_of("npz:mine.npz", 4), chance_of(None)
-    (0.804, 0.75, None)
-    """
-    of_classes = None if classes is None else 1 - 1 / classes
-    return of_classes if task is None else CHANCE.get(task, of_classes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -109,6 +109,7 @@ class MatchAll(Result):
         Column("maps", "Maps that it is the best of."),
     )
     rows = "a row for every pair, by target; of the scores the one that pairs are ranked by"
+    see = "elastic.md#which-depth-feeds-which"
     most = MOST
 
     @property

@@ -10,6 +10,7 @@ import numpy as np
 from ...schemas.words import counted
 from ..arrays import Floats
 from ..curves.curve import PruningCurve
+from ..notes import ranked
 from ..result import Column, Result, ends
 from ..values import NOTHING, Estimate, Refusal
 from .fit import Fit
@@ -149,6 +150,7 @@ class Gamma(Result):
         Column("reason", "Why.", shown="wide"),
     )  # fmt: skip
     rows = "a row for every curve"
+    see = "critical.md#when-an-exponent-may-be-quoted"
 
     @property
     def name(self) -> str:
@@ -269,6 +271,7 @@ class Gammas(Result):
 
     columns = Gamma.columns
     rows = Gamma.rows
+    see = Gamma.see
 
     @property
     def title(self) -> str:
@@ -281,7 +284,7 @@ class Gammas(Result):
     @property
     def notes(self) -> tuple[str, ...]:
         """What the numbers alone do not say, of every curve."""
-        return tuple(dict.fromkeys(note for one in self.results for note in one.notes))
+        return ranked((note for one in self.results for note in one.notes), self.see)
 
     def _values(self) -> dict[str, Any]:
         return by_column([one.to_row() for one in self.results])

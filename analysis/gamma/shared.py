@@ -67,6 +67,7 @@ class SharedGamma(Result):
         Column("universality_reason", "Why.", shown="wide"),
     )
     rows = "a row for every curve, the comparison repeated"
+    see = "critical.md#one-exponent-for-several-curves"
 
     @property
     def estimate(self) -> Estimate[float]:

@@ -128,6 +128,7 @@ class Nulls(Result):
         *(column for name in NULL_MODELS for column in _null_columns(name)),
     )
     rows = "a row for every group; the columns of a null that cannot be had are left out"
+    see = "spectra.md#null-models"
 
     def __getitem__(self, name: str) -> Null:
         """Return the null model of that name."""

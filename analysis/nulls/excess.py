@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import Floats
-from ..stats.contrast import DRAWS, Contrast, centred, contrast, helmert
+from ..stats.contrast import DRAWS, Contrast, one_sample
 from ..stats.moderation import moderate
 
 
@@ -68,5 +68,4 @@ def differs(
     ValueError
         Fewer than two seeds or groups, or seeds that are all alike.
     """
-    difference = centred(np.asarray(theta, np.float64) - np.asarray(null_theta, np.float64))
-    return contrast(difference.mean(axis=0), helmert(difference), 1 / len(difference), rng, draws)
+    return one_sample(np.subtract(theta, null_theta, dtype=np.float64), rng, draws)

@@ -15,6 +15,7 @@ from ...store.literature import PublishedSpectrum
 from .. import flow
 from ..arrays import Bools, Floats
 from ..named import Named, StoreLike, counts_of, look_up
+from ..notes import noted
 from ..nulls.beside import (
     Null,
     dense_weights,
@@ -31,7 +32,7 @@ from ..window import Window, choose_window
 from .estimates import estimates
 from .intervals import LEAST_SEEDS, LEAST_STEPS, Method, estimate, paper_numbers
 from .linearity import Linearity, linearity
-from .notes import spectrum_notes
+from .notes import conclusion, spectrum_notes
 from .result import PaperSpread, Spectrum, Untrained
 from .verdicts import Rule, check_margin, judge, judge_as_paper
 
@@ -98,7 +99,7 @@ def eigen(
     rule : str
         `tost`: by interval and margin; `paper`: marginal within one spread of 1.
     margin : float, optional
-        Half-width of the margin in log eigenvalue; default .02 below five seeds, .01 from five.
+        Half-width of the margin in log eigenvalue; default `verdicts.MARGIN`.
 
     Raises
     ------
@@ -177,12 +178,22 @@ def _spectrum(
         interval=interval,
         judgement=judgement,
         linear=linear,
+        at_chance=chosen.at_chance,
         notes=(
+            conclusion(counts.names, judgement.verdict, _against(nulls.excess)),
             *chosen.notes,
             *spectrum_notes(chosen, pruned, interval, judgement, linear),
-            *nulls.notes,
+            *noted(nulls.notes, "spectra.md#null-models"),
         ),
     )
+
+
+def _against(excess: Estimate[Floats]) -> list[str]:
+    """Say of every group on which side of its initial scales it lies."""
+    known = np.isfinite(excess.low)
+    return np.select(
+        [~known, excess.low > 0, excess.high < 0], ["", "above", "below"], "undecided"
+    ).tolist()
 
 
 def _check_choices(method: str, weighting: str, rule: str, margin: float | None) -> None:

@@ -86,6 +86,7 @@ class Forecast(Result):
         ),
     )
     rows = "a row for every group that is pruned"
+    see = "collapse.md#when-will-a-group-have-lost-its-last-weight"
 
     @property
     def title(self) -> str:

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...schemas.errors import RgtoolError
+from ...schemas.words import counted, listed
 from ...store import Store
 from ...store.counts import Counts
+from .. import chance
 from ..arrays import Floats
 from ..named import Named, Stored, StoreLike, look_up, open_store, unsuited
+from ..notes import Note, Rank, ranked
 from ..nulls.beside import Null, missing_null, set_beside
 from ..nulls.initial import INITIALISERS
 from ..nulls.untrained import null_groups
@@ -63,11 +66,12 @@ class Spectra(Result):
             Spectrum.columns,
             "name total exempt eigenvalue low high exponent exponent_low exponent_high "
             "null_eigenvalue null_exponent excess excess_low excess_high p verdict strong "
-            "within_margin",
+            "within_margin at_chance",
             total="wide",
         ),
     )
     rows = "a row for every experiment and group"
+    see = "spectra.md#all-experiments-at-once"
     most = 40
 
     def to_frame(self) -> pl.DataFrame:
@@ -83,8 +87,28 @@ class Spectra(Result):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Which experiments have no spectrum, and why."""
-        return tuple(f"{name}: {why}" for name, why in self.problems.items())
+        """Which experiments have learned nothing, which have no spectrum, and why."""
+        return ranked(
+            [
+                *self._of_chance(),
+                *(Note(f"{name}: {why}", rank=Rank.WARNING) for name, why in self.problems.items()),
+            ],
+            self.see,
+        )
+
+    def _of_chance(self) -> list[Note]:
+        rows = self._frame.filter(at_chance=True) if self.experiments else self._frame
+        names = rows["experiment_id"].unique(maintain_order=True).to_list() if len(rows) else []
+        if not names:
+            return []
+        return [
+            Note(
+                f"nothing was learned by {counted(len(names), 'experiment')} ({listed(names)}): "
+                "test accuracy cannot be told from guessing (column at_chance)",
+                chance.SEE,
+                Rank.VOID,
+            )
+        ]
 
 
 def spectra(
@@ -108,7 +132,7 @@ def spectra(
     window : (a, b), optional
         Levels between which eigenvalues are taken; see `choose_window` for the default.
     margin : float, optional
-        Half-width of the margin in log eigenvalue; default .02 below five seeds, .01 from five.
+        Half-width of the margin in log eigenvalue; default `verdicts.MARGIN`.
 
     Raises
     ------
@@ -138,11 +162,15 @@ def _batch_key(window: Window) -> tuple[Any, ...]:
     """Return what experiments of one batch have in common."""
     counts = window.counts
     recipe = counts.recipe
-    nulls = (recipe.init, recipe.fan, recipe.pruner, recipe.scope)
+    nulls = (recipe.init, recipe.fan, recipe.pruner, recipe.scope, counts.assumed, counts.study)
     # Stored scales differ from run to run.
-    own = "" if recipe.init in INITIALISERS else counts.experiment_id
+    own = counts.experiment_id if _may_use_stored_scales(counts) else ""
     shape = (len(window.runs), window.steps)
     return (*shape, counts.names, counts.layers, counts.exempt_layers, *nulls, own)
+
+
+def _may_use_stored_scales(counts: Counts) -> bool:
+    return counts.recipe.init not in INITIALISERS or "init" in counts.assumed
 
 
 def _gathered(
@@ -198,6 +226,7 @@ def _columns(batch: list[Window], margin: float | None) -> dict[str, Any]:
         "verdict": np.ravel([one.verdict for one in judged]),
         "strong": np.ravel([one.strong for one in judged]),
         "within_margin": np.ravel([one.within for one in judged]),
+        "at_chance": [window.at_chance for window in batch for _ in range(groups)],
     }
 
 
@@ -217,10 +246,10 @@ def _initial_nulls(batch: list[Window], y: Floats) -> list[Null]:
     """Set N1 beside the exponents (E, S, G) of a batch; NaN where it is not to be had."""
     first = batch[0]
     network = np.stack([window.network[:, [0, -1]] for window in batch])
-    alone = first.counts.recipe.init not in INITIALISERS  # a batch of one, with scales of its own
+    alone = _may_use_stored_scales(first.counts)  # a batch of one, with scales of its own
     try:
-        kept = network[0] if alone else network
-        expected, _ = null_groups(first.counts, kept, first.scales)
+        kept, scales = (network[0], first.scales) if alone else (network, ())
+        expected, _ = null_groups(first.counts, kept, scales)
     except RgtoolError:
         if len(batch) == 1:
             return [missing_null(first)]

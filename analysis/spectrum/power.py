@@ -74,6 +74,7 @@ class Power(Result):
         Column("adequate", "Both reach the power that is wanted."),
     )
     rows = "a row for every design"
+    see = "spectra.md#how-many-seeds"
 
     @property
     def title(self) -> str:

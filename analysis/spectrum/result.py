@@ -98,8 +98,11 @@ class Spectrum(Result):
     linear : Linearity or None
         Test of constant growth over the groups that are not exempt, in their order; None for
         fewer than three steps or two such groups.
+    at_chance : bool or None
+        Whether nothing was learned, at the dense level and over the window; None where accuracy or
+        the error of guessing is unknown.
     notes : tuple of str
-        What the numbers alone do not say.
+        What the numbers alone do not say, what matters most first.
     """
 
     experiment_id: str
@@ -120,6 +123,7 @@ class Spectrum(Result):
     interval: Interval
     judgement: Judgement
     linear: Linearity | None
+    at_chance: bool | None
     notes: tuple[str, ...]
 
     columns = (
@@ -180,6 +184,11 @@ class Spectrum(Result):
         Column("strong", "The whole interval lies outside the margin.", shown="wide"),
         Column("within_margin", "Certified within the margin of 1.", shown="wide"),
         Column(
+            "at_chance",
+            "Nothing was learned: test accuracy cannot be told from guessing.",
+            shown="if any",
+        ),
+        Column(
             "correction",
             "c/b of clr = a + b n + c n^2 where growth is not constant.",
             "1 a level",
@@ -188,6 +197,7 @@ class Spectrum(Result):
         ),
     )
     rows = "a row for every group"
+    see = "spectra.md#what-rgtool-eigen-estimates"
 
     @property
     def eigenvalue(self) -> Estimate[Floats]:
@@ -291,5 +301,6 @@ class Spectrum(Result):
             "verdict": judged.verdict,
             "strong": judged.strong,
             "within_margin": judged.within,
+            "at_chance": [self.at_chance] * len(self.names),
             "correction": self.correction,
         }

@@ -39,7 +39,7 @@ def eigen(
     rule: Annotated[str, typer.Option(help="Verdicts by tost or paper.")] = "tost",
     margin: Annotated[
         float | None,
-        typer.Option(help="Log eigenvalue taken for none; .02, .01 from 5 seeds."),
+        typer.Option(help="Log eigenvalue taken for none; .02."),
     ] = None,
     nulls: Annotated[bool, typer.Option("--nulls", help="All null models instead.")] = False,
     all_: Annotated[bool, typer.Option("--all", help="Every experiment of the store.")] = False,

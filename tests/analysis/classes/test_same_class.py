@@ -6,10 +6,10 @@ from statsmodels.stats.multitest import multipletests
 
 from rgtool.analysis.classes.pairs import same_class
 from rgtool.analysis.nulls.excess import differs, excess
-from rgtool.analysis.spectrum.verdicts import default_margin
-from rgtool.analysis.stats.contrast import centred, contrast, helmert
+from rgtool.analysis.spectrum.verdicts import MARGIN
+from rgtool.analysis.stats.contrast import centred, contrast
 from rgtool.analysis.stats.level import holm
-from rgtool.analysis.stats.moderation import moderate, shrunk_correlation
+from rgtool.analysis.stats.moderation import helmert, moderate, shrunk_correlation
 
 SEED_SD = 0.0068
 GROUPS = 9
@@ -132,10 +132,9 @@ def test_three_verdicts():
     assert tiny.p < 0.05 and tiny.verdict == "same"
 
 
-def test_the_margin_shrinks_with_seeds_and_can_be_given():
-    assert (default_margin(4), default_margin(5)) == (0.02, 0.01)
+def test_the_margin_is_one_for_all_numbers_of_seeds_and_can_be_given():
     rng = np.random.default_rng(8)
-    assert same_class(seeds(rng, 5), seeds(rng, 5), rng, 9).delta == 0.01
+    assert {same_class(seeds(rng, n), seeds(rng, n), rng, 9).delta for n in (3, 5)} == {MARGIN}
     assert same_class(seeds(rng, 5), seeds(rng, 5), rng, 9, delta=0.1).verdict == "same"
 
 

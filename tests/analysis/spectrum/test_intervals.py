@@ -15,7 +15,7 @@ from rgtool.analysis.spectrum import bootstrap, intervals
 from rgtool.analysis.spectrum.eigen import eigen
 from rgtool.analysis.spectrum.intervals import Method, estimate, parametric_draws
 from rgtool.analysis.spectrum.linearity import change_point, linearity, odd_first_step
-from rgtool.analysis.spectrum.verdicts import default_margin, judge
+from rgtool.analysis.spectrum.verdicts import MARGIN, judge
 from rgtool.analysis.stats.level import holm
 from rgtool.analysis.stats.moderation import moderate, shrunk_correlation, trigamma_inverse
 from rgtool.schemas.blocks import architecture
@@ -228,7 +228,7 @@ def test_verdicts_by_interval_and_margin() -> None:
     assert judged.verdict == ("relevant", "irrelevant", "relevant", "marginal", "indeterminate")
     assert judged.strong.tolist() == [True, True, False, False, False]
     assert judged.within.tolist() == [False, False, True, True, False]
-    assert judged.margin == default_margin(6) == 0.01 and default_margin(4) == 0.02
+    assert judged.margin == MARGIN == 0.02
     assert (judged.p[:2] < 0.001).all()
     wide = judge(found, np.zeros(5, bool), margin=1.0)
     assert wide.within.all()
