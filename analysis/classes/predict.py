@@ -18,6 +18,7 @@ from ...store.figures import figure_rows
 from ...store.literature import PREFIX, PublishedSpectrum, published, published_names
 from ..arrays import Floats
 from ..named import Named, StoreLike, look_up
+from ..notes import Note, Rank
 from ..result import Column, Result, ends
 from ..spectrum.noise import ONE_SEED, PRINTED
 from ..stats.contrast import DRAWS, centred
@@ -336,12 +337,15 @@ def _prediction_notes(values: Floats, level: Estimate[float]) -> list[str]:
     shown = " ".join(f"{value:.2f}" for value in values)
     by_tau, by_level = (float(np.sqrt((e**2).mean())) for e in left_out_errors())
     mean = float(np.mean([anchor.level for anchor in anchors()]))
+    score = (
+        f"each of the four predicted from the others misses its level by {by_tau:.0%}, and by "
+        f"{by_level:.0%} where the mean level of the others is taken (level {mean:.1f} of all) and "
+        "spectra are not looked at"
+    )
     notes = [
         f"a hypothesis: n* = tau / ||Delta clr|| with tau {values.mean():.2f} from four published "
         f"transfers ({shown}) of one architecture; nothing else has tested it",
-        f"each of the four predicted from the others misses its level by {by_tau:.0%}, and by "
-        f"{by_level:.0%} where the mean level of the others is taken (level {mean:.1f} of all) and "
-        "spectra are not looked at",
+        Note(score, rank=Rank.WARNING),
     ]
     if level.value == level.value and not (level.low == level.low and level.high == level.high):
         least, most = measured_levels()

@@ -14,6 +14,7 @@ from ...store.counts import Counts
 from .. import flow
 from ..arrays import Bools, Floats, Integers
 from ..named import Named, StoreLike, counts_of
+from ..notes import Note, Rank
 from ..result import Column, Result, ends
 from ..values import Estimate
 from ..window import SLACK, Window, choose_window
@@ -86,7 +87,7 @@ class Forecast(Result):
         ),
     )
     rows = "a row for every group that is pruned"
-    see = "collapse.md#when-will-a-group-have-lost-its-last-weight"
+    see = "collapse.md#when-will-a-layer-have-lost-its-last-weight"
 
     @property
     def title(self) -> str:
@@ -337,33 +338,50 @@ def _estimate(levels: Floats, noisy: bool) -> Estimate[Floats]:
 
 
 def _notes(found: Forecast, chosen: Window, noisy: bool) -> list[str]:
-    counts, notes = chosen.counts, []
-    if len(counts.exempt_layers):
-        share = counts.total[counts.exempt].sum() / counts.total.sum()
-        notes.append(
-            f"{', '.join(counts.exempt_layers)}: exempt from pruning, left out; densities below "
-            f"{share:.3g}, its share, do not exist"
-        )
-    steady = [n for n, out in zip(found.names, found.outlook, strict=True) if out == "not in sight"]
-    if steady:
-        notes.append(f"{', '.join(steady)}: not before the other groups are gone")
+    notes = [*_conclusion(found), *_about_exempt(chosen.counts)]
     if not noisy:
-        notes.append(
-            f"no interval: it takes {LEAST_STEPS} steps in the window, and a layer with enough "
+        text = (
+            f"no interval: it takes {LEAST_STEPS} steps in the window, and two layers with enough "
             "weights, to tell how scales move"
         )
+        notes.append(Note(text, rank=Rank.WARNING))
     elif len(found.runs) == 1:
-        notes.append("one seed: intervals are those of this run, not of another one")
+        text = "one seed: intervals are those of this run, not of another one"
+        notes.append(Note(text, rank=Rank.WARNING))
     late = (found.level.value - found.observed)[np.isfinite(found.level.value - found.observed)]
     if len(late):
         notes.append(
             f"forecast less record: {late.mean():+.1f} levels in the mean, {late.min():+.1f} to "
             f"{late.max():+.1f}"
         )
+    steady = [n for n, out in zip(found.names, found.outlook, strict=True) if out == "not in sight"]
+    if steady:
+        notes.append(f"{', '.join(steady)}: not before the other groups are gone")
     if (np.isfinite(found.level.low) & np.isnan(found.level.high)).any():
         notes.append(f"no upper end: past level {found.end:.0f}, where nothing is left to prune")
-    notes.append(
-        "rests on one threshold for all layers, scales as they are at the last level, and half of "
-        "their drift"
+    text = "one threshold for all layers, scales as they are at the last level, half of their drift"
+    return [*notes, Note(f"rests on {text}", rank=Rank.DETAIL)]
+
+
+def _conclusion(found: Forecast) -> list[str]:
+    """Say in a sentence which group is the first to go."""
+    if not np.isfinite(found.level.value).any():
+        return []
+    first = int(np.nanargmin(found.level.value))
+    low, high = found.level.low[first], found.level.high[first]
+    interval = f" [{low:.1f}, {high:.1f}]" if np.isfinite(high - low) else ""
+    text = (
+        f"{found.names[first]} is the next to run empty, at level "
+        f"{found.level.value[first]:.1f}{interval}, density {found.density.value[first]:.3g}"
     )
-    return notes
+    return [Note(text, rank=Rank.CONCLUSION)]
+
+
+def _about_exempt(counts: Counts) -> list[str]:
+    if not counts.exempt.any():
+        return []
+    share = counts.total[counts.exempt].sum() / counts.total.sum()
+    return [
+        f"{', '.join(counts.exempt_layers)}: exempt from pruning, left out; densities below "
+        f"{share:.3g}, its share, do not exist"
+    ]
