@@ -2,7 +2,9 @@
 
 Welch's comparison of means with variances of their own (Welch 1951), of log g: the variance of
 every curve is that over its seeds, or of its one curve with correlated levels. So neither levels
-that go together nor seeds with exponents of their own make exponents differ.
+that go together nor seeds with exponents of their own make exponents differ. The common exponent
+is the plain mean of log g: with weights from the variances of three seeds the interval covers .80 to
+.93, without .93 to .97.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ class CommonExponent:
     Attributes
     ----------
     exponent : Estimate
-        The common g, curves weighted by their variances, with its 95 % interval.
+        The common g, the geometric mean, with its 95 % interval.
     own : array, shape (K,)
         g of every curve by itself.
     statistic, p : float
@@ -52,7 +54,7 @@ def common_exponent(curves: Sequence[Parameters]) -> CommonExponent:
 
     F = [sum w_k (l_k - l)^2 / (K - 1)] / [1 + 2 (K - 2) h / (K^2 - 1)] with l_k = log g_k, w_k one
     over its variance, l their weighted mean, h = sum (1 - w_k / W)^2 / df_k, W the sum of w_k;
-    degrees of freedom K - 1 and (K^2 - 1) / (3 h). The variance of l is that of Meier 1953.
+    degrees of freedom K - 1 and (K^2 - 1) / (3 h).
 
     Parameters
     ----------
@@ -71,8 +73,7 @@ def common_exponent(curves: Sequence[Parameters]) -> CommonExponent:
     statistic = float(weight @ (logs - middle) ** 2) / (count - 1)
     statistic /= 1 + 2 * (count - 2) * spread / (count**2 - 1)
     below = (count**2 - 1) / (3 * spread)
-    of_middle = (1 + 4 * float((share * (1 - share) / df).sum())) / float(weight.sum())
-    half = t_quantile(1 / float((share**2 / df).sum()), 1 - ALPHA) * np.sqrt(of_middle)
+    plain, half = float(logs.mean()), _half_width(variance / count**2, df, 1 - ALPHA)
     ratios = np.array(
         [
             _ratio(logs[[i, j]], variance[[i, j]], df[[i, j]])
@@ -80,7 +81,7 @@ def common_exponent(curves: Sequence[Parameters]) -> CommonExponent:
         ]
     )
     return CommonExponent(
-        exponent=Estimate(*np.exp([middle, middle - half, middle + half]).tolist()),
+        exponent=Estimate(*np.exp([plain, plain - half, plain + half]).tolist()),
         own=np.exp(logs),
         statistic=statistic,
         p=float(fdtrc(count - 1, below, statistic)),
@@ -91,9 +92,14 @@ def common_exponent(curves: Sequence[Parameters]) -> CommonExponent:
 
 
 def _ratio(logs: Floats, variance: Floats, df: Floats) -> tuple[float, float]:
-    """Return the 90 % interval of a ratio of two exponents, by Welch's t."""
-    total = float(variance.sum())
-    freedom = total**2 / float((variance**2 / df).sum())
-    half = t_quantile(freedom, 1 - 2 * ALPHA) * np.sqrt(total)
+    """Return the 90 % interval of a ratio of two exponents."""
+    half = _half_width(variance, df, 1 - 2 * ALPHA)
     low, high = np.exp(logs[0] - logs[1] + np.array([-half, half])).tolist()
     return low, high
+
+
+def _half_width(variance: Floats, df: Floats, confidence: float) -> float:
+    """Return the half-width of t for a sum of independent terms (Welch 1938, Satterthwaite)."""
+    total = float(variance.sum())
+    freedom = total**2 / float((variance**2 / df).sum())
+    return t_quantile(freedom, confidence) * float(np.sqrt(total))

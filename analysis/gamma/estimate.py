@@ -92,15 +92,14 @@ def _by_seeds(curve: PruningCurve, problem: FitProblem, plateau: Plateau) -> Gam
             curve,
             "seeds",
             plateau,
-            f"the error never leaves its plateau: all of it lies within {100 * rise:.1f} %, and a "
-            f"constant fits as well (p {p:.2g}); prune further",
+            "the error is not seen to leave its plateau: all of it lies within "
+            f"{100 * rise:.1f} %, and a constant is not rejected (p {p:.2g}); prune further",
             noise,
         )
     parameters, misfit = _parameters(curve, best)
     exponent, onset = (_interval(best, parameters, index) for index in (LOG_G, LOG_D_HI))
     own = profile(best)
-    at_ends = log_error(problem.log_density[[-1]], parameters.theta)
-    rise = float(at_ends[0] - parameters.theta[A])
+    rise = float(parameters.curve(problem.log_density)[-1] - parameters.theta[A])
     verdict, reason = gate(
         Evidence(best, own, exponent, parameters, misfit, noise, rise), curve, plateau
     )

@@ -18,7 +18,15 @@ from ..stats.level import ALPHA, t_quantile
 from ..values import Estimate
 from .correlated import sandwich
 from .fit import Fit
-from .power_law import D_HI_BOUNDS, G_BOUNDS, LOG_D_HI, LOG_G, curve_and_jacobian
+from .power_law import (
+    D_HI_BOUNDS,
+    G_BOUNDS,
+    LOG_D_HI,
+    LOG_G,
+    curve_and_jacobian,
+    local_slope,
+    log_error,
+)
 from .profile import profile
 
 Scope = Literal["population", "this curve"]
@@ -80,12 +88,34 @@ class Parameters:
             float(np.exp(middle)), low if low > least else 0.0, high if high < most else np.inf
         )
 
+    def curve(self, log_density: Floats) -> Floats:
+        """Return the fitted log error, the mean of the seeds' curves: shape (n,).
+
+        Not that of the mean parameters, from which it departs where onsets scatter.
+        """
+        return np.asarray(log_error(log_density, self._each).mean(axis=0))
+
+    def slope(self, log_density: Floats) -> Floats:
+        """Return -d log eps / d log d of the fitted curve, shape (n,)."""
+        return np.asarray(local_slope(log_density, self._each).mean(axis=0))
+
     def band(self, log_density: Floats) -> tuple[Floats, Floats]:
-        """Return the 95 % band of log error, by the delta method: two arrays (n,)."""
-        middle, slopes = curve_and_jacobian(log_density, self.theta)
-        variance = np.einsum("ni,ij,nj->n", slopes, self.covariance, slopes)
-        half = t_quantile(self.df, 1 - ALPHA) * np.sqrt(np.maximum(variance, 0))
+        """Return the 95 % band of fitted log error: over seeds, or by the delta method: (n,)."""
+        middle = self.curve(log_density)
+        if self.fitted:
+            curves = log_error(log_density, self._each)
+            error = curves.std(axis=0, ddof=1) / np.sqrt(self.fitted)
+        else:
+            slopes = curve_and_jacobian(log_density, self.theta)[1]
+            variance = np.einsum("ni,ij,nj->n", slopes, self.covariance, slopes)
+            error = np.sqrt(np.maximum(variance, 0))
+        half = t_quantile(self.df, 1 - ALPHA) * error
         return middle - half, middle + half
+
+    @property
+    def _each(self) -> Floats:
+        fitted = self.seeds[np.isfinite(self.seeds).all(axis=1)]
+        return fitted if len(fitted) else self.theta[None]
 
 
 def of_seeds(theta: Floats) -> Parameters:

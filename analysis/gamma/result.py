@@ -78,7 +78,8 @@ class Fitted:
 
     def steepest(self, density: Floats) -> float:
         """Return the largest slope -d log eps / d log d of the curve at these densities."""
-        return float(local_slope(np.log(density), self.theta).max())
+        x, known = np.log(density), self.parameters
+        return float((local_slope(x, self.theta) if known is None else known.slope(x)).max())
 
     def eq14(self, sign: int = -1) -> Eq14:
         """Return the parameters of eq. 14 with gamma negative (p = d_hi) or positive (p = d_lo)."""
