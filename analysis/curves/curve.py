@@ -15,7 +15,7 @@ from ...schemas.errors import RgtoolError
 from ...schemas.words import counted
 from ...store.counts import Counts
 from ...store.literature import PublishedCurve, PublishedSpectrum
-from ..arrays import Floats, Integers
+from ..arrays import Bools, Floats, Integers
 from ..named import ErrorTable, Named, Stored, StoreLike, counts_of, look_up, unsuited
 from .table import (
     check_fractions,
@@ -199,12 +199,27 @@ def curve_of_counts(counts: Counts) -> PruningCurve:
     )
     missing = int(counts.recorded.sum() - has.sum())
     notes = [f"{missing} records without an accuracy are left out"] if missing else []
+    notes += _empty_notes(counts, has, density)
     return replace(
         curve,
         name=counts.experiment_id,
         chance=chance_of(counts.recipe.task, counts.layers[-1].shape[0]),
         notes=(*notes, *curve.notes),
     )
+
+
+def _empty_notes(counts: Counts, has: Bools, density: Floats) -> list[str]:
+    """Name the layer that loses its last weight first: from there on it is another network."""
+    empty = (counts.kept == 0) & has[..., None]
+    if not empty.any():
+        return []
+    at = np.where(empty, density[..., None], 0.0)
+    seed, level, layer = np.unravel_index(int(at.argmax()), at.shape)
+    name, runs = counts.names[layer], int(empty[..., layer].any(axis=1).sum())
+    return [
+        f"{counts.label}: {name} is empty from density {density[seed, level]:.2g} on, in {runs} of "
+        f"{len(has)} runs: errors there are those of another network"
+    ]
 
 
 def curve_of_published(found: PublishedCurve) -> PruningCurve:

@@ -3,8 +3,8 @@
 Welch's comparison of means with variances of their own (Welch 1951), of log g: the variance of
 every curve is that over its seeds, or of its one curve with correlated levels. So neither levels
 that go together nor seeds with exponents of their own make exponents differ. The common exponent
-is the plain mean of log g: with weights from the variances of three seeds the interval covers .80 to
-.93, without .93 to .97.
+is the plain mean of log g: with weights from the variances of three seeds its interval covers .80
+to .93, without .93 to .97.
 """
 
 from __future__ import annotations
