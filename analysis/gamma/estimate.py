@@ -73,7 +73,7 @@ def gamma(
         if chance is not None:
             raise UsageError("method paper fits the plateau: leave out the chance error")
         plateau = "free"
-    curve = curve_of(store, experiment, "a critical exponent")
+    curve = curve_of(store, experiment, "an exponent")
     problem = problem_of(curve, chance, plateau)
     if flat := _flat(curve):
         return _refused(curve, method, plateau, flat)

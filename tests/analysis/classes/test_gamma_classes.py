@@ -1,4 +1,4 @@
-"""Classes of critical exponents: experiments whose error curves are known by construction."""
+"""Classes of exponents: experiments whose error curves are known by construction."""
 
 from pathlib import Path
 

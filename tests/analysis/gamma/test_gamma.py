@@ -1,4 +1,4 @@
-"""Critical exponents: the model, its fit and intervals, gates, and published curves."""
+"""Exponents of error curves: the model, its fit and intervals, gates, and published curves."""
 
 import csv
 import dataclasses

@@ -1,4 +1,4 @@
-"""Critical exponents of files and stores, shared exponents, and what bad input is told."""
+"""Exponents of files and stores, shared exponents, and what bad input is told."""
 
 import dataclasses
 import json
