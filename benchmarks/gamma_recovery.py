@@ -233,7 +233,7 @@ def compare(pair: Pair) -> list[tuple[bool, bool, bool, bool]]:
     out = []
     for _ in range(pair.simulations):
         both = [one.draw(pair.seeds, rng, n) for one, n in ((pair.first, "a"), (pair.second, "b"))]
-        found = same_gamma(*(gamma(None, one) for one in both))
+        found = same_gamma(gamma(None, both[0]), gamma(None, both[1]))
         ends = found.estimate.low, found.estimate.high
         ratio = float(found.found.ratio_low[0]), float(found.found.ratio_high[0])
         out.append(

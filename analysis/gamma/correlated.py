@@ -80,7 +80,7 @@ def _correlation(rest: Floats, residuals: Floats) -> float:
     total = float(residuals @ residuals)
     found = float(residuals[1:] @ residuals[:-1]) / total if total > 0 else 0.0
     rho = float(np.interp(found, np.maximum.accumulate(expected), _RHO))
-    return min(rho + 1 / np.sqrt(n), float(_RHO[-1]))
+    return min(rho + float(1 / np.sqrt(n)), float(_RHO[-1]))
 
 
 def _lag_one(covariance: Floats) -> float:

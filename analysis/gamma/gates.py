@@ -173,8 +173,10 @@ def contradicts(
     No curve of the fitted form is anywhere steeper than g. Seeds are compared with their own
     exponents, by t; of one curve the intervals must lie apart.
     """
-    excess = seed_slopes(curve) - np.exp(parameters.seeds[:, LOG_G]) if parameters.fitted else []
-    both = np.asarray(excess)[np.isfinite(excess)]
+    if not parameters.fitted:
+        return bool(steep.low > exponent.high)
+    excess = seed_slopes(curve) - np.exp(parameters.seeds[:, LOG_G])
+    both = excess[np.isfinite(excess)]
     if len(both) < 2:
         return bool(steep.low > exponent.high)
     error = float(both.std(ddof=1)) / np.sqrt(len(both))
