@@ -190,7 +190,8 @@ class Gamma(Result):
     @property
     def title(self) -> str:
         """One line that says what this is."""
-        seeds = f"{self.curve.seeds} {'seed' if self.curve.seeds == 1 else 'seeds'}"
+        means = self.curve.noise == "residuals"
+        seeds = "one curve of means" if means else counted(self.curve.seeds, "seed")
         return (
             f"exponent of the crossover of {self.curve.label}: {seeds}, {len(self.curve.density)} "
             f"densities {self.curve.density[0]:.3g} to {self.curve.density[-1]:.3g}, {self.verdict}"

@@ -281,6 +281,22 @@ def test_levels_without_accuracy_are_left_out_and_told():
         curve_of_counts(dataclasses.replace(whole, accuracy=np.full_like(accuracy, np.nan)))
 
 
+def test_a_layer_that_runs_empty_is_named():
+    whole = synthetic_counts(by="layer", seeds=3)
+    assert not any("is empty" in note for note in curve_of_counts(whole).notes)
+    kept = whole.kept.copy()
+    kept[1, 7:, 4] = kept[2, 9:, 2] = 0
+    kept[1, 11:, 2] = 0
+    found = curve_of_counts(dataclasses.replace(whole, kept=kept))
+    density = kept[1, 7].sum() / whole.total.sum()
+    (note,) = (note for note in found.notes if "is empty" in note)
+    assert f"{whole.names[4]} is empty from density {density:.2g} on, in 1 of 3 runs" in note
+    recorded = whole.recorded.copy()
+    recorded[1, 7:] = recorded[2, 9:] = False
+    left = dataclasses.replace(whole, kept=kept, recorded=recorded)
+    assert not any("is empty" in note for note in curve_of_counts(left).notes)
+
+
 # One exponent for several curves
 
 

@@ -306,6 +306,20 @@ def test_a_slope_that_contradicts_is_the_reason():
     assert gamma(None, curve_of(steeper)).verdict == "model rejected"
 
 
+def test_the_slope_of_one_curve_allows_for_correlation():
+    curve = curve_of(logs(1, 2))
+    last = curve.density <= 2.5 * curve.density[-1]
+    x, y = np.log(curve.density[last]), np.log(curve.error[0, last])
+    line = np.column_stack([np.ones_like(x), x])
+    coefficients = np.linalg.lstsq(line, y)[0]
+    known = sandwich(line, y - line @ coefficients)
+    half = student.ppf(0.975, known.df) * math.sqrt(known.covariance[1, 1])
+    found = sparse_slope(curve)
+    assert found == pytest.approx(
+        (-coefficients[1], -coefficients[1] - half, half - coefficients[1])
+    )
+
+
 # Seeds are counted, not rows
 
 
