@@ -283,7 +283,7 @@ def _scope_notes(curve: PruningCurve, parameters: Parameters) -> list[str]:
     name, fitted, notes = curve.name, parameters.fitted, []
     if not fitted:
         notes.append(
-            f"{name}: the interval is that of this one curve, levels correlated by "
+            f"{name}: the interval is that of this one curve, its levels taken to correlate by "
             f"{parameters.rho:.2f}: other seeds may have other exponents"
         )
     elif fitted < curve.seeds:

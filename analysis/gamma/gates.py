@@ -115,7 +115,7 @@ def gate(found: Evidence, curve: PruningCurve, plateau: str) -> tuple[GammaVerdi
     of a mean (40 with a free plateau), with two seeds, where a fit stands at a bound or an interval
     has no end. Else `quoted`.
     """
-    if reason := _another_form(found, curve):
+    if reason := _another_form(found, curve, plateau):
         return "model rejected", reason
     if reason := _too_little(found, LEAST_RISE[plateau]):
         return "not quoted", reason
@@ -125,7 +125,7 @@ def gate(found: Evidence, curve: PruningCurve, plateau: str) -> tuple[GammaVerdi
     )
 
 
-def _another_form(found: Evidence, curve: PruningCurve) -> str:
+def _another_form(found: Evidence, curve: PruningCurve, plateau: str) -> str:
     if other_form(found.fit, found.noise):
         return (
             f"residuals of {100 * found.fit.rms:.1f} % are more than {MOST_RESIDUAL:g} times the "
@@ -133,10 +133,10 @@ def _another_form(found: Evidence, curve: PruningCurve) -> str:
         )
     if found.misfit is not None and found.misfit.p < ALPHA:
         df1, df2 = found.misfit.df
+        or_else = ", or another plateau (--free-plateau)" if plateau == "chance" else ""
         return (
             f"seeds share their residuals, F({df1:.1f}, {df2:.1f}) {found.misfit.statistic:.1f}, p "
-            f"{found.misfit.p:.2g}: the error has another form, or its plateau is another "
-            "(--free-plateau)"
+            f"{found.misfit.p:.2g}: the error has another form{or_else}"
         )
     steep = sparse_slope(curve)
     if contradicts(curve, steep, found.exponent, found.parameters):
@@ -157,8 +157,9 @@ def _too_little(found: Evidence, least: float) -> str:
         )
     if found.parameters.fitted == 2:
         low, high = found.exponent.low, found.exponent.high
-        spans = f"a factor of {high / low:.2g}" if low > 0 and np.isfinite(high) else "no end"
-        return f"two seeds hardly tell their scatter, the interval spans {spans}: add a seed"
+        ends = low > 0 and np.isfinite(high)
+        spans = f"spans a factor of {high / low:.2g}" if ends else "has no end"
+        return f"two seeds hardly tell their scatter, the interval {spans}: add a seed"
     if found.fit.at_bounds:
         return f"the fit ends with {' and '.join(found.fit.at_bounds)}"
     side = unbounded(found.exponent.low, found.exponent.high) or found.profile.unbounded
