@@ -96,7 +96,7 @@ NEEDS = [
     (("forecast", SPECTRUM), "a forecast needs the counts"),
     (("semigroup", SPECTRUM, CURVE), "a test of the semigroup needs the counts"),
     (("power", "--like", SPECTRUM), "a measurement of noise needs the counts"),
-    (("gamma", SPECTRUM), "a critical exponent needs a curve of error against density"),
+    (("gamma", SPECTRUM), "an exponent needs a curve of error against density"),
     (("gamma", SPECTRUM, CURVE, "--shared"), "a shared exponent needs a curve"),
     (("collapse", CURVE, SPECTRUM), "a collapse needs the counts"),
     (("classify", CURVE, SPECTRUM), "spectra are compared of experiments, runs and published"),
