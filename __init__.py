@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rgtool.analysis.elastic.match_all import match_all
     from rgtool.analysis.gamma.estimate import gamma
     from rgtool.analysis.gamma.shared import shared_gamma
+    from rgtool.analysis.meta.estimate import meta
     from rgtool.analysis.nulls.beside import nulls_of
     from rgtool.analysis.nulls.untrained import null
     from rgtool.analysis.paper.verify import verify
@@ -56,6 +57,7 @@ _HOMES = {
     "match_all": "rgtool.analysis.elastic.match_all",
     "matching_density": "rgtool.analysis.curves.matching",
     "gamma": "rgtool.analysis.gamma.estimate",
+    "meta": "rgtool.analysis.meta.estimate",
     "null": "rgtool.analysis.nulls.untrained",
     "nulls_of": "rgtool.analysis.nulls.beside",
     "plan": "rgtool.runner.plan",
@@ -87,6 +89,7 @@ __all__ = [
     "match_all",
     "matching_density",
     "gamma",
+    "meta",
     "null",
     "nulls_of",
     "plan",

@@ -16,6 +16,7 @@ from ..schemas.blocks import GROUPINGS
 from ..schemas.errors import UsageError, choose
 from ..store import Store
 from ..store.counts import Counts
+from ..store.flows import PublishedFlow
 from ..store.literature import PREFIX, PublishedCurve, PublishedSpectrum, find_published
 
 _TABLES = (".csv", ".parquet")
@@ -80,13 +81,14 @@ class ErrorTable:
         return str(self.path)
 
 
-Meaning = Stored | Counts | PublishedSpectrum | PublishedCurve | ErrorTable
+Meaning = Stored | Counts | PublishedSpectrum | PublishedCurve | PublishedFlow | ErrorTable
 Named = str | Meaning | None
 
 # Where what is not in the store can be taken to.
 _TAKEN = {
     PublishedSpectrum: "rgtool show, classify, predict and match take",
     PublishedCurve: "rgtool show and gamma take",
+    PublishedFlow: "rgtool show, eigen, plot, forecast, classify and gamma take",
     ErrorTable: "rgtool gamma and collapse take",
 }
 
@@ -185,7 +187,7 @@ def counts_of(store: StoreLike, name: Named, by: str, what: str) -> Counts:
     found = look_up(store, name)
     if isinstance(found, Counts):
         return found
-    if isinstance(found, Stored):
+    if isinstance(found, Stored | PublishedFlow):
         return found.counts(by)
     raise unsuited(found, f"{what} needs the counts of an experiment or a run")
 

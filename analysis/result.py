@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from .notes import ranked, shown_lines
+
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
@@ -76,9 +78,9 @@ def columns_like(columns: Iterable[Column], names: str, **shown: Shown) -> tuple
 class Result:
     """What an analysis found: a title, a table, notes beside it.
 
-    A result states `columns` and `rows`, defines `title` and `_values`, and has `notes` as a field
-    or a property. Columns of which `_values` tells nothing are left out, those that are None there
-    have no value in any row.
+    A result states `columns`, `rows` and `see`, defines `title` and `_values`, and has `notes` as a
+    field, which is ranked here, or as a property that returns them `ranked`. Columns of which
+    `_values` tells nothing are left out, those that are None there have no value in any row.
 
     Attributes
     ----------
@@ -86,12 +88,15 @@ class Result:
         All that it can have, in order.
     rows : str
         What it has a row for.
+    see : str
+        Page and section of `docs/` about it, where notes say no other.
     most : int
         Rows that `summary` and notebooks show; 0: all.
     """
 
     columns: ClassVar[tuple[Column, ...]] = ()
     rows: ClassVar[str] = "a row"
+    see: ClassVar[str] = ""
     most: ClassVar[int] = 0
 
     if TYPE_CHECKING:  # at run time a property here would be in the way of a field there
@@ -102,7 +107,12 @@ class Result:
 
         @property
         def notes(self) -> Sequence[str]:
-            """What the numbers alone do not say."""
+            """What the numbers alone do not say, what matters most first."""
+
+    def __post_init__(self) -> None:
+        """Rank the notes that a data class was given."""
+        if "notes" in vars(self):
+            object.__setattr__(self, "notes", ranked(self.notes, self.see))
 
     def _values(self) -> Mapping[str, Any]:
         """Return the values of the columns, each of one length."""
@@ -138,13 +148,15 @@ class Result:
         )
 
     def summary(self) -> str:
-        """Return title, table and notes as plain text, the columns those of the command line."""
-        header, cells, numeric, notes = self._for_people()
-        return "\n".join([self.title, *text_lines([header, *cells], numeric), *notes])
+        """Return title, table and notes as plain text, as the command line shows them."""
+        header, cells, numeric, cut = self._for_people()
+        above, below = self._shown_notes()
+        return "\n".join([*above, self.title, *text_lines([header, *cells], numeric), *cut, *below])
 
     def _repr_html_(self) -> str:
-        header, cells, _, notes = self._for_people()
-        return html_table(self.title, header, cells, notes)
+        header, cells, _, cut = self._for_people()
+        above, below = self._shown_notes()
+        return html_table(". ".join([*above, self.title]), header, cells, [*cut, *below])
 
     def plot(self) -> Figure:
         """Draw it, as `rgtool.plot` does.
@@ -159,21 +171,24 @@ class Result:
         return figure
 
     def _for_people(self) -> tuple[list[str], list[list[str]], list[bool], list[str]]:
-        """Return header, cells, which columns hold numbers, and notes."""
-        found, notes = self.to_frame(), list(self.notes)
+        """Return header, cells, which columns hold numbers, and what is said of rows left out."""
+        found, cut = self.to_frame(), list[str]()
         columns = self.shown(found)
         numeric = [
             found[column.name].dtype.is_numeric() and _tells(found[column.name])
             for column in columns
         ]
         if self.most and len(found) > self.most:
-            notes.insert(0, f"{self.most} of {len(found):,} rows; to_frame() has all")
+            cut.append(f"{self.most} of {len(found):,} rows; to_frame() has all")
             found = found.head(self.most)
         cells = [
             [column.text(value) for column, value in zip(columns, row, strict=True)]
             for row in found.select(column.name for column in columns).rows()
         ]
-        return [column.name for column in columns], cells, numeric, notes
+        return [column.name for column in columns], cells, numeric, cut
+
+    def _shown_notes(self) -> tuple[list[str], list[str]]:
+        return shown_lines(self.notes, more=".notes has them")
 
 
 def text_lines(rows: Cells, right: Sequence[bool]) -> list[str]:

@@ -38,12 +38,13 @@ from machine import machine
 from rgtool.analysis.classes.clusters import cluster, coassignment, stability
 from rgtool.analysis.classes.criteria import shares_of
 from rgtool.analysis.classes.distances import clr_points, condensed
-from rgtool.analysis.classes.pairs import pair_tests, same_class
+from rgtool.analysis.classes.pairs import pair_tests
 from rgtool.analysis.classes.printed import mean_noise
+from rgtool.analysis.classes.same import same_class
 from rgtool.analysis.spectrum.intervals import estimate
-from rgtool.analysis.stats.contrast import centred, helmert
+from rgtool.analysis.stats.contrast import centred
 from rgtool.analysis.stats.level import holm
-from rgtool.analysis.stats.moderation import moderate
+from rgtool.analysis.stats.moderation import helmert, moderate
 
 SEED_SD, SEEDS, GROUPS = 0.0068, (2, 3, 5, 10), (9, 30)
 BASE = 1.2 * np.log([1.07, 1.07, 1.07, 1.06, 1.02, 1.02, 1.0, 0.97, 0.95])

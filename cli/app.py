@@ -15,6 +15,7 @@ from .analyse.eigen import eigen
 from .analyse.forecast import forecast
 from .analyse.gamma import gamma
 from .analyse.match import match
+from .analyse.meta import meta
 from .analyse.null import null
 from .analyse.plot import plot
 from .analyse.power import power
@@ -47,7 +48,7 @@ COMMANDS = {
     "Store": (import_, ls, show, sql, compact, doctor),
     "Analyse": (
         eigen, semigroup, null, power, plot,
-        classify, compare, predict, match,
+        classify, compare, meta, predict, match,
         gamma, collapse, forecast, verify,
     ),
 }  # fmt: skip

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..analysis.notes import shown_lines
 from ..schemas.errors import UsageError
 from . import formats
 from .terminal import encodes, flush, is_terminal, say, write
@@ -48,7 +49,8 @@ class Table:
     title : str
         Shown above the table.
     notes : tuple of str
-        Shown below the table.
+        Shown below the table: plain text always, of the notes of an analysis those that matter
+        most; such as make the numbers void before anything else.
     formats : dict of str to str
         Format of a column in the table for people, such as `.3f`; default `.6g` for floats.
     shown : tuple of str
@@ -166,12 +168,17 @@ _OPTIONS: dict[str, Any] = {
     "as_md": Annotated[bool, typer.Option("--md", help="A Markdown table.")],
 }
 
+_NOTES: dict[str, Any] = {
+    "notes": Annotated[bool, typer.Option("--notes", help="All notes, not the three that matter.")],
+}
+
 
 def output_options(command: Callable[..., Table | Stream | None]) -> Callable[..., None]:
-    """Give a command the options `--json --csv --parquet --md` and print what it returns."""
+    """Give a command the options of all tables and print what it returns."""
 
     @functools.wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> None:
+        every = kwargs.pop("notes", False)
         chosen = [name[3:] for name in _OPTIONS if kwargs.pop(name)]
         if len(chosen) > 1:
             raise UsageError(f"--{chosen[0]} and --{chosen[1]} together: choose one format")
@@ -181,14 +188,15 @@ def output_options(command: Callable[..., Table | Stream | None]) -> Callable[..
             )
         table = command(*args, **kwargs)
         if table is not None:
-            print_table(table, chosen[0] if chosen else None)
+            print_table(table, chosen[0] if chosen else None, every)
             if isinstance(table, Table) and table.exit_code:
                 raise typer.Exit(table.exit_code)
 
     signature = inspect.signature(command, eval_str=True)
+    options = {**_NOTES, **_OPTIONS} if signature.return_annotation is not Stream else _OPTIONS
     extra = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=hint)
-        for name, hint in _OPTIONS.items()
+        for name, hint in options.items()
     ]
     parameters = [*signature.parameters.values(), *extra]
     wrapper.__signature__ = signature.replace(parameters=parameters, return_annotation=None)  # type: ignore[attr-defined]
@@ -196,11 +204,16 @@ def output_options(command: Callable[..., Table | Stream | None]) -> Callable[..
     return wrapper
 
 
-def print_table(table: Table | Stream, format_: str | None = None) -> None:
+def print_table(
+    table: Table | Stream, format_: str | None = None, every_note: bool = False
+) -> None:
     """Print a table: `json`, `csv`, `parquet`, `md`, or for people where None."""
     if isinstance(table, Stream):
         table.print(format_)
         return
+    above, below = shown_lines(table.notes, every_note)
+    for line in above:
+        say(line)
     if table.title and format_ is None:
         say(table.title)
     if format_ == "json":
@@ -212,8 +225,8 @@ def print_table(table: Table | Stream, format_: str | None = None) -> None:
     else:
         _print_for_people(table, format_)
     flush()
-    for note in table.notes if format_ != "parquet" else ():
-        say(note)
+    for line in below if format_ != "parquet" else ():
+        say(line)
 
 
 def _print_for_people(table: Table, format_: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Spectra and curves of the literature as tables."""
+"""Spectra, curves and flows of the literature as tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .output import Table
 
 if TYPE_CHECKING:
-    from ..store import PublishedCurve, PublishedSpectrum
+    from ..store import PublishedCurve, PublishedFlow, PublishedSpectrum
 
 _PRINTED = ("name", "printed_index", "eigenvalue", "std", "share_start", "source")
 
@@ -47,9 +47,32 @@ def curve_table(curve: PublishedCurve) -> Table:
     )
 
 
+def flow_table(flow: PublishedFlow) -> Table:
+    """Show the levels of a published flow: means over its runs."""
+    counts = flow.counts("block")
+    density = counts.kept.sum(axis=-1).mean(axis=0) / counts.total.sum()
+    least = counts.kept.min(axis=(0, 2))
+    columns = (counts.levels, density, flow.accuracy.mean(axis=0), least)
+    rows = list(zip(*(column.tolist() for column in columns), strict=True))
+    return Table(
+        ("level", "density", "accuracy", "least_kept"),
+        rows,
+        title=f"{flow.title}, {len(flow.seeds)} runs",
+        notes=("least_kept: weights of the smallest block in any run", *counts.notes),
+        formats={"density": ".3g", "accuracy": ".4f"},
+    )
+
+
 def every_published() -> Table:
-    """List the published spectra, and the published curves of error against density."""
-    from ..store import published, published_curve, published_curve_names, published_names
+    """List the spectra, the curves of error against density and the flows."""
+    from ..store import (
+        published,
+        published_curve,
+        published_curve_names,
+        published_flow,
+        published_flow_names,
+        published_names,
+    )
 
     rows: list[tuple[object, ...]] = []
     for spectrum in map(published, published_names()):
@@ -69,6 +92,12 @@ def every_published() -> Table:
         rows.append(
             (curve.name, "curve", curve.label, curve.pretraining, "density", levels, curve.source)
         )
+    for flow in map(published_flow, published_flow_names()):
+        levels = flow.kept.shape[1]
+        rows.append((flow.name, "flow", flow.label, "none", "layer", levels, flow.source))
     names = ("experiment", "kind", "label", "pretraining", "by", "number", "source")
-    note = "rgtool eigen and show take a spectrum, rgtool gamma a curve of error against density"
+    note = (
+        "rgtool eigen and show take a spectrum, rgtool gamma a curve of error against density; a "
+        "flow is taken wherever an experiment is"
+    )
     return Table(names, rows, notes=(note,))

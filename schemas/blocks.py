@@ -18,6 +18,7 @@ GROUPINGS = ("layer", "block", "stage")
 # ResNet-50 has 6 n + 2 layers too, but the name belongs to torchvision's.
 CIFAR_RESNETS = tuple(f"resnet{depth}" for depth in range(8, 111, 6) if depth != 50)
 _CIFAR_RESNET = re.compile(r"resnet([0-9]{1,4})(a?)(?:w([0-9]{1,18}))?")
+GROUP = "group"  # the kind of a layer of which a table tells the number of weights alone
 MOST_WIDTH = 4096  # channels of the first stage: of a resnet8 then 1.3 thousand million weights
 # Convolutions of each stage of Simonyan & Zisserman 2015; stages end in a pooling layer.
 VGG_PLANS = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2,) * 5, "vgg16": (2, 2, 3, 3, 3)}

@@ -12,7 +12,7 @@ import datetime as dt
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,10 @@ from .sums import KEY, PLACE, holds, seal
 VERSION = 2
 MOST = 1 << 26  # bytes of a description; an import of many files has long ones
 _DEEPEST = 16  # levels of nesting
+OWN = "rgtool"  # the source of runs that were not imported
+UNKNOWN = "unknown"  # the recipe of an import of which none is told
+# Fields that an import sees in masks and shapes, or gives itself.
+SEEN = ("architecture", "prunable", "exempt", "origin")
 # A number that may be too large.
 _LONG = re.compile(r"[\[:,]\s*-?(?:[0-9]{19}|[0-9]+(?:\.[0-9]+)?[eE]\+?[0-9]{3})")
 _EDITED = (
@@ -66,6 +70,8 @@ class Description:
         Files read by an import, with their sha256.
     inferred : mapping of str to str
         What an import concluded, and from what.
+    told : tuple of str
+        In imports, the fields of the recipe that the source or the user told; see `assumed`.
     aliases : tuple of mapping
         Names under which imports have seen this run: `experiment`, `replicate`, `variant`, `seed`
         and the `levels` seen under them. The first is the one that the run bears.
@@ -84,7 +90,7 @@ class Description:
     levels: int
     created_at: str
     updated_at: str
-    source: str = "rgtool"
+    source: str = OWN
     parent_run: str | None = None
     scales: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -92,6 +98,7 @@ class Description:
     history: tuple[str, ...] = ()
     files: tuple[Mapping[str, str], ...] = ()
     inferred: Mapping[str, str] = field(default_factory=dict)
+    told: tuple[str, ...] = ()
     aliases: tuple[Mapping[str, Any], ...] = ()
     mask_digests: Mapping[str, str] = field(default_factory=dict)
 
@@ -113,6 +120,16 @@ class Description:
         text = json.dumps(_escaped(values), indent=2) + "\n"
         self.parse(text, str(path))
         write_atomic(path, seal(text.encode()), flush=flush)
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """Fields of the recipe that nothing tells, see `assumed_fields`."""
+        return assumed_fields(self.source, self.told)
+
+    @property
+    def study(self) -> str:
+        """The published recipe that assumed fields are taken from; empty: frozen defaults."""
+        return study_of(self.recipe_name)
 
     @classmethod
     def read(cls, path: Path, *, missing: bool = False) -> Description:
@@ -166,6 +183,28 @@ class Description:
         except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
             raise RecordError(f"{where}: not a description of a run ({_reason(error)})") from None
         return description
+
+
+def assumed_fields(source: str, told: Collection[str]) -> tuple[str, ...]:
+    """Return the fields of a recipe that nothing tells, in their order.
+
+    Runs of rgtool know all of theirs. Of an import masks and shapes tell some, files and users
+    others (`told`); the rest is that of the format's study, or a frozen default.
+
+    Examples
+    --------
+    >>> "init" in assumed_fields("table", ()), assumed_fields("rgtool", ())
+    (True, ())
+    """
+    if source == OWN:
+        return ()
+    known = {*told, *SEEN}
+    return tuple(f.name for f in dataclasses.fields(Recipe) if f.name not in known)
+
+
+def study_of(recipe_name: str) -> str:
+    """Return the name of a recipe, empty where none is known."""
+    return "" if recipe_name == UNKNOWN else recipe_name
 
 
 def _load(text: str | bytes) -> tuple[dict[str, Any], bool]:

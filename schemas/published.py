@@ -27,6 +27,7 @@ class Column(NamedTuple):
 
 
 _TEXT, _REAL, _COUNT = "VARCHAR", "DOUBLE", "INTEGER"
+_COUNTS = "INTEGER[]"  # of the counted layers, in the order of the forward pass
 _SOURCE = Column("source", _TEXT)
 _TRAINED = (Column("architecture", _TEXT), Column("pretraining", _TEXT), Column("task", _TEXT))
 _GROUP = (Column("grouping", _TEXT), Column("name", _TEXT))
@@ -58,6 +59,19 @@ PUBLISHED: dict[str, tuple[Column, ...]] = {
         Column("accuracy", _REAL),
         Column("runs", _COUNT, null=True),
         Column("digitised", "BOOLEAN"),
+        _SOURCE,
+    ),
+    "published_flows": (
+        Column("experiment", _TEXT),
+        *_TRAINED,
+        Column("init", _TEXT),
+        Column("fan", _TEXT),
+        Column("pruner", _TEXT),
+        Column("seed", _COUNT),
+        Column("level", _COUNT),
+        Column("density", _REAL),
+        Column("accuracy", _REAL),
+        Column("kept", _COUNTS),
         _SOURCE,
     ),
     "published_elastic": (

@@ -25,6 +25,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "head_init": ("same", "torch"),
     "schedule": ("continue", "restart"),
 }
+# Initialisers whose scales follow from the shapes of layers.
+INITIALISERS = ("kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform")
 _INT64 = range(-(2**63), 2**63)
 # What a field's annotation asks of a value, and in words.
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {

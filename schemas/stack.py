@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .blocks import Layer, architecture
+from .blocks import GROUP, Layer, architecture
 from .errors import UsageError
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -89,7 +89,7 @@ def stack_of(name: str, layers: Iterable[Layer] | None = None) -> Stack:
             blocks.setdefault(str(layer.stage), {}).setdefault(layer.block, []).append(layer)
     # A layer by itself, as in VGG, has no shortcut around it; a table tells no layers.
     several = [
-        len(b) > 1 or b[0].kind == "group" for stage in blocks.values() for b in stage.values()
+        len(b) > 1 or b[0].kind == GROUP for stage in blocks.values() for b in stage.values()
     ]
     if not all(several) or not several:
         raise UsageError(

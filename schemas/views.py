@@ -50,6 +50,7 @@ _DESCRIPTION_TYPES = {
     "history": "JSON",
     "files": "JSON",
     "inferred": "JSON",
+    "told": "VARCHAR[]",
     "aliases": "JSON",
     "mask_digests": "JSON",
 }

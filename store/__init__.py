@@ -13,12 +13,15 @@ if TYPE_CHECKING:
     from .check import Check
     from .compaction import Compaction
     from .counts import Counts
+    from .flows import PublishedFlow
     from .literature import (
         PublishedCurve,
         PublishedSpectrum,
         published,
         published_curve,
         published_curve_names,
+        published_flow,
+        published_flow_names,
         published_names,
     )
     from .medium import Trial
@@ -30,6 +33,7 @@ __all__ = [
     "ExperimentInfo",
     "Problem",
     "PublishedCurve",
+    "PublishedFlow",
     "PublishedSpectrum",
     "Result",
     "RunInfo",
@@ -38,6 +42,8 @@ __all__ = [
     "published",
     "published_curve",
     "published_curve_names",
+    "published_flow",
+    "published_flow_names",
     "published_names",
 ]
 _LITERATURE = {name for name in __all__ if "published" in name.lower()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..schemas.blocks import Layer
+from ..schemas.blocks import GROUP, Layer
 from ..schemas.recipe import Recipe
 
 Scales = Mapping[str, Mapping[str, float]]
@@ -53,6 +53,12 @@ class Counts:
     scales : tuple of mapping, length S, or empty where nothing is known
         Per run: `init` and `rewind`, where measured, map every layer to the root mean square of
         its weights.
+    assumed : tuple of str
+        Fields of the recipe of an import that nothing tells.
+    study : str
+        The published recipe that they are taken from; empty where they are frozen defaults.
+    notes : tuple of str
+        What is to be known of these counts.
     """
 
     experiment_id: str
@@ -71,6 +77,14 @@ class Counts:
     layers: tuple[Layer, ...]
     exempt_layers: tuple[str, ...]
     scales: tuple[Scales, ...] = ()
+    assumed: tuple[str, ...] = ()
+    study: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def has_shapes(self) -> bool:
+        """Whether all layers have shapes: a table tells the number of weights alone."""
+        return all(layer.kind != GROUP for layer in self.layers)
 
     def select(self, positions: Sequence[int]) -> Counts:
         """Return the same of some runs alone, given by their positions."""
@@ -93,3 +107,26 @@ class Counts:
     def label(self) -> str:
         """Architecture and task, such as `resnet20/cifar10`."""
         return f"{self.recipe.architecture}/{self.recipe.task}"
+
+
+def never_pruned(
+    kept: NDArray[np.int64], total: NDArray[np.int64], recorded: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Tell which layers keep all weights at all levels of all runs, while others lose some.
+
+    Parameters
+    ----------
+    kept : integer array, shape (S, T, L)
+        Weights kept; of levels without a record nothing is read.
+    total : integer array, shape (L,)
+        Weights of the dense layers.
+    recorded : bool array, shape (S, T)
+        Which levels have a record.
+
+    Returns
+    -------
+    bool array, shape (L,)
+        All False where nothing is pruned yet.
+    """
+    whole = ((kept == total) | ~recorded[..., None]).all(axis=(0, 1))
+    return np.asarray(whole & ~whole.all())

@@ -28,11 +28,16 @@ def _truth(text: str) -> bool:
     return {"true": True, "false": False}[text]
 
 
+def _counts(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split()))
+
+
 _READ: dict[str, Callable[[str], Any]] = {
     "VARCHAR": str,
     "DOUBLE": _real,
     "INTEGER": int,
     "BOOLEAN": _truth,
+    "INTEGER[]": _counts,
 }
 
 

@@ -1,4 +1,4 @@
-"""Figures of the literature: `published:NAME` names a spectrum or a curve of error and density."""
+"""Figures of the literature: `published:NAME` names a spectrum, a curve or a flow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..schemas.errors import UsageError, did_you_mean
+from ..schemas.words import growing_shares
 from .figures import figure_rows
+from .flows import PublishedFlow, flow_of_rows, flow_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,10 +81,17 @@ class PublishedSpectrum:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the numbers alone do not say."""
+        """What the numbers say in a sentence, and what they do not."""
         printed = any(value is not None for value in _or_none(self.std))
         blocks = self.by == "block" and "." in self.names[0]
-        return (_SPREAD if printed else _NO_SPREAD, *([_NORMAL] if blocks else []))
+        spread = _SPREAD if printed else _NO_SPREAD
+        return (self.conclusion, spread, *([_NORMAL] if blocks else []))
+
+    @property
+    def conclusion(self) -> str:
+        """Which shares grow and which shrink, as they are printed."""
+        shares = growing_shares(self.names, self.eigenvalue.tolist())
+        return f"as printed {shares}; without seeds nothing tells how surely"
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return a dictionary a group; what is not printed is None."""
@@ -145,6 +154,9 @@ class PublishedCurve:
         return f"{self.architecture}/{self.task}"
 
 
+Published = PublishedSpectrum | PublishedCurve | PublishedFlow
+
+
 def published_names() -> tuple[str, ...]:
     """Name the published spectra, in the order of their tables.
 
@@ -167,14 +179,25 @@ def published_curve_names() -> tuple[str, ...]:
     return tuple(_curve_rows())
 
 
-def find_published(name: str) -> PublishedSpectrum | PublishedCurve:
+def published_flow_names() -> tuple[str, ...]:
+    """Name the published flows.
+
+    Examples
+    --------
+    >>> published_flow_names()[0]
+    'published:tanaka2020-vgg16-cifar100-magnitude'
+    """
+    return tuple(flow_rows())
+
+
+def find_published(name: str) -> Published:
     """Look up figures of the literature, whatever their kind.
 
     Parameters
     ----------
     name : str
-        A name of `published_names` or `published_curve_names`, or a unique prefix of one;
-        `published:` may be left out.
+        A name of `published_names`, `published_curve_names` or `published_flow_names`, or a
+        unique prefix of one; `published:` may be left out.
 
     Raises
     ------
@@ -182,7 +205,7 @@ def find_published(name: str) -> PublishedSpectrum | PublishedCurve:
         None or several fit; the message lists the nearest or the candidates.
     """
     full = PREFIX + name.removeprefix(PREFIX)
-    known = [*_spectrum_rows(), *_curve_rows()]
+    known = [*_spectrum_rows(), *_curve_rows(), *flow_rows()]
     # A whole name counts also where it begins another one: cifar10 and cifar100.
     found = [full] if full in known else [other for other in known if other.startswith(full)]
     if full == PREFIX or not found:
@@ -190,12 +213,11 @@ def find_published(name: str) -> PublishedSpectrum | PublishedCurve:
     if len(found) > 1:
         some = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
         raise UsageError(f"'{name}' begins {len(found)} published names: {some}")
-    spectrum = _spectrum_rows().get(found[0])
-    return (
-        _spectrum_of_rows(found[0], spectrum)
-        if spectrum
-        else _curve_of_rows(found[0], _curve_rows()[found[0]])
-    )
+    if found[0] in flow_rows():
+        return flow_of_rows(found[0])
+    if found[0] in _curve_rows():
+        return _curve_of_rows(found[0], _curve_rows()[found[0]])
+    return _spectrum_of_rows(found[0], _spectrum_rows()[found[0]])
 
 
 def published(name: str) -> PublishedSpectrum:
@@ -204,7 +226,7 @@ def published(name: str) -> PublishedSpectrum:
     Raises
     ------
     UsageError
-        None or several fit, or the name is that of a curve.
+        None or several fit, or the name is that of a curve or a flow.
 
     Examples
     --------
@@ -212,8 +234,8 @@ def published(name: str) -> PublishedSpectrum:
     [1.15, 1.09, 1.02, 0.95]
     """
     found = find_published(name)
-    if isinstance(found, PublishedCurve):
-        raise UsageError(f"{found.name} is {found.kind}: rgtool gamma takes it")
+    if not isinstance(found, PublishedSpectrum):
+        raise UsageError(f"{found.name} is {found.kind}: rgtool ls --published lists the spectra")
     return found
 
 
@@ -223,7 +245,7 @@ def published_curve(name: str) -> PublishedCurve:
     Raises
     ------
     UsageError
-        None or several fit, or the name is that of a spectrum.
+        None or several fit, or the name is that of a spectrum or a flow.
 
     Examples
     --------
@@ -231,8 +253,27 @@ def published_curve(name: str) -> PublishedCurve:
     'resnet56'
     """
     found = find_published(name)
-    if isinstance(found, PublishedSpectrum):
+    if not isinstance(found, PublishedCurve):
         raise UsageError(f"{found.name} is {found.kind}: rgtool ls --published lists the curves")
+    return found
+
+
+def published_flow(name: str) -> PublishedFlow:
+    """Look up a flow of the literature; see `find_published`.
+
+    Raises
+    ------
+    UsageError
+        None or several fit, or the name is that of a spectrum or a curve.
+
+    Examples
+    --------
+    >>> published_flow("tanaka2020-vgg16-cifar100-synflow").kept.shape
+    (3, 25, 14)
+    """
+    found = find_published(name)
+    if not isinstance(found, PublishedFlow):
+        raise UsageError(f"{found.name} is {found.kind}: rgtool ls --published lists the flows")
     return found
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schemas.blocks import GROUPINGS, Layer
+from ..schemas.description import assumed_fields, study_of
 from ..schemas.errors import RgtoolError, StoreError, UsageError, choose
-from .counts import Counts, Scales
+from .counts import Counts, Scales, never_pruned
 from .inventory import recipe_of
 from .result import Result
 
@@ -85,6 +86,8 @@ def _counts(
         raise UsageError(f"{recipe.architecture} has no stages: group by layer or block")
     runs = tuple(row["run_id"] for row in rows)
     recorded = _levels_of_all(experiment, runs, grid.seen, len(layers))
+    total = np.array([layer.total for layer in layers])
+    exempt = exempt | never_pruned(grid.kept, total, recorded)
     names, member = _membership([str(layer.group(by)) for layer in layers])
     return Counts(
         experiment_id=experiment,
@@ -98,12 +101,20 @@ def _counts(
         kept=(grid.kept @ member).astype(np.int64),  # exact below 2^53
         magnitude=_sums(grid.magnitude, member),
         accuracy=grid.accuracy,
-        total=(np.array([layer.total for layer in layers]) @ member).astype(np.int64),
+        total=(total @ member).astype(np.int64),
         exempt=~exempt @ member == 0,
         layers=layers,
         exempt_layers=tuple(layer.name for layer, flag in zip(layers, exempt, strict=True) if flag),
         scales=tuple(_scales(row["scales"]) for row in rows),
+        assumed=_assumed(rows),
+        study=study_of(rows[0]["recipe_name"]),
     )
+
+
+def _assumed(rows: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Name the fields of the recipe that nothing tells of some run."""
+    fields = (assumed_fields(row["source"], row["told"] or ()) for row in rows)
+    return tuple(dict.fromkeys(name for names in fields for name in names))
 
 
 def _sums(values: NDArray[np.float64], member: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -368,6 +368,8 @@ class Store:
         task: str | None = None,
         architecture: str | None = None,
         recipe: str | None = None,
+        init: str | None = None,
+        fan: str | None = None,
         blocks: str | Path | None = None,
         keep: Sequence[str] = (),
     ) -> ImportReport:
@@ -383,6 +385,9 @@ class Store:
             One of the formats; by default each folder's own is detected.
         name, task, architecture, recipe : str, optional
             Name of the experiment, and what the files do not tell.
+        init, fan : str, optional
+            How the weights were initialised, such as `kaiming_normal` and `fan_out`; told later,
+            runs that are in the store learn it.
         blocks : path, optional
             A block map for networks that are not known, see `docs/importing.md`.
         keep : sequence of str
@@ -402,6 +407,8 @@ class Store:
             task=task,
             architecture=architecture,
             recipe=recipe,
+            init=init,
+            fan=fan,
             blocks=blocks,
             keep=keep,
         )

@@ -154,7 +154,7 @@ def test_dependencies_are_those_that_are_imported() -> None:
     } - sys.stdlib_module_names
     assert imported <= declared
     # torchvision is imported by its name as a string, see runner/vision.py.
-    assert declared - imported <= {"torchvision", "statsmodels"}
+    assert declared - imported <= {"torchvision"}
 
 
 @pytest.mark.parametrize(("room", "path"), modules(), ids=lambda v: getattr(v, "name", v))

@@ -15,6 +15,7 @@ from .. import flow
 from ..arrays import Floats, Integers
 from ..flow import UNIT
 from ..named import Named, Stored, StoreLike, look_up_all, unsuited
+from ..notes import voiding
 from ..result import Column, Result
 from ..stats.contrast import DRAWS, centred
 from ..stats.level import ALPHA, holm
@@ -76,6 +77,7 @@ class Against(Result):
         Column("verdict", "different or undecided."),
     )
     rows = "a row for every comparison, the nearest first"
+    see = "classes.md#against-the-literature"
 
     @property
     def title(self) -> str:
@@ -169,7 +171,7 @@ def _in_every_grouping(
         found = {}
         for by in [grouping] if grouping else GROUPINGS:
             try:
-                found[by] = replace(as_subject(one.counts(by)), id=one.name)
+                subject = replace(as_subject(one.counts(by)), id=one.name)
             except UsageError:  # no such grouping
                 if grouping:
                     raise
@@ -178,6 +180,9 @@ def _in_every_grouping(
                     raise
                 notes.append(f"left out: {error}")
                 break
+            else:
+                found[by] = subject
+                notes += [note.about(one.name) for note in voiding(subject.measured.notes)]
         if found:
             own[one.name] = found
     return own, notes

@@ -19,7 +19,7 @@ from ..flow import UNIT
 from ..nulls.beside import initial_null
 from ..spectrum.intervals import Interval, estimate
 from ..spectrum.noise import ONE_SEED, PRINTED
-from ..spectrum.verdicts import default_margin, judge
+from ..spectrum.verdicts import MARGIN, judge
 from .by_gamma import by_gamma
 from .distances import condensed
 from .evidence import Evidence, spectral
@@ -43,10 +43,12 @@ def by_exponent(subjects: Sequence[Subject], weighting: str, rng: np.random.Gene
     return spectral(subjects, [run_exponents(subject, weighting) for subject in subjects], rng)
 
 
-def by_excess(subjects: Sequence[Subject], weighting: str, rng: np.random.Generator) -> Evidence:
-    """Compare what training adds to the initial scales: (y - y of the null) ln(1/.8)."""
+def by_anomalous(subjects: Sequence[Subject], weighting: str, rng: np.random.Generator) -> Evidence:
+    """Compare anomalous exponents, what training adds: (y - canonical y) ln(1/.8)."""
     if weighting != "count":
-        raise UsageError("the null stands beside counts: take --weighting count with --by excess")
+        raise UsageError(
+            "the null stands beside counts: take --weighting count with --by anomalous"
+        )
     printed = [subject.id for subject in subjects if subject.printed is not None]
     if printed:
         raise UsageError(
@@ -100,7 +102,7 @@ def by_signature(subjects: Sequence[Subject], weighting: str, rng: np.random.Gen
 CRITERIA: dict[str, Criterion] = {
     "eigen": by_eigen,
     "exponent": by_exponent,
-    "excess": by_excess,
+    "anomalous": by_anomalous,
     "signature": by_signature,
     "gamma": by_gamma,
 }
@@ -119,11 +121,10 @@ def interval_of(subject: Subject, weighting: str = "count") -> Interval:
 
 def shares_of(theta: Floats, interval: Interval) -> Floats:
     """Return the shares of the four verdicts with the interval moved to theta (B, K): (B, 4)."""
-    margin = default_margin(interval.seeds)
     half = (interval.high - interval.low) / 2
     inner = (interval.quantile(0.9)[1] - interval.centre) if np.isfinite(interval.df) else half
     relevant, irrelevant = theta - half > 0, theta + half < 0
-    marginal = ~relevant & ~irrelevant & (np.abs(theta) + inner < margin)
+    marginal = ~relevant & ~irrelevant & (np.abs(theta) + inner < MARGIN)
     parts = [relevant, marginal, irrelevant]
     shares = [part.mean(axis=-1) for part in parts]
     return np.stack([*shares, 1 - sum(shares)], axis=-1)

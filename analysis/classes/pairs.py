@@ -1,143 +1,41 @@
-"""Do two experiments have the same spectrum? The test of one pair, and of many pairs at once.
+"""The same-class test of many pairs of experiments at once.
 
-`pair_tests` is pair by pair `same_class`: with few pairs every p comes from draws of its own, at
-least 40 times as many as there are pairs, since Holm can reject nothing with fewer. That ends where
-1000 experiments make 499 500 pairs, each of which would need 20 million draws. Then pairs with
-equal degrees of freedom share one null distribution: draws of some pairs taken at random, pooled.
-Beyond the largest thousandth of them the tail is continued by a power law (Hill 1975), which errs
-towards large p where the true tail falls faster. Such a p is right on average over the pairs and
-not for each: it is too small for pairs whose groups correlate more than is usual in the pool.
+Pair by pair it is `same_class`: with few pairs every p comes from draws of its own, at least 40
+times as many as there are pairs, since Holm can reject nothing with fewer. That ends where 1000
+experiments make 499 500 pairs, each of which would need 20 million draws. Then pairs share a pool
+of draws if their numbers of seeds are the same and about the same part of the variance is one
+experiment's: draws of some of these pairs taken at random. Beyond the largest thousandth of them
+the tail is continued by a power law (Hill 1975), which errs towards large p where the true tail
+falls faster. Such a p is right on average over the pairs and not for each: it is too small for
+pairs whose groups correlate more than is usual in the pool.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import AT_ONCE, Bools, Floats, Integers
-from ..spectrum.verdicts import default_margin
-from ..stats.contrast import (
-    DRAWS,
-    centred,
-    contrast,
-    helmert,
-    moderated_rows,
-    null_draws,
-    share_above,
-    statistic,
-)
-from ..stats.level import ALPHA, holm
+from ..spectrum.verdicts import MARGIN
+from ..stats.contrast import DRAWS, Sample, null_draws, sample, share_above, statistic
+from ..stats.difference import KNOWN, difference_p, welch
+from ..stats.level import ALPHA
 
 PER_PAIR = 40  # draws for each pair in the family
-MOST_DRAWS = 4_000_000  # of all pairs together; beyond, pairs share a pool
-POOL, POOL_PAIRS = 2_000_000, 200  # draws of a pool, and the pairs they come from
+MOST_DRAWS = 4_000_000  # of all pairs together; beyond, pairs share pools
+POOL, POOL_PAIRS = 2_000_000, 200  # draws of all pools, and the pairs that one comes from
+LEAST_POOL = 200_000  # draws of a pool, however many there are
 _TAIL = 1000  # one in so many draws belongs to the tail
-
-SameVerdict = Literal["same", "different", "undecided"]
-
-
-@dataclass(frozen=True, eq=False)
-class SameClass:
-    """Comparison of two spectra over K groups.
-
-    Attributes
-    ----------
-    d : array, shape (K,)
-        Mean of a minus mean of b, both centred over groups, in units of theta.
-    low, high : array, shape (K,)
-        95 % t intervals of d.
-    p_group : array, shape (K,)
-        Two-sided p of every group, corrected after Holm for all K.
-    equivalent : bool array, shape (K,)
-        Whether |d_i| < delta is certified at 5 %: the 90 % interval lies within +-delta (two
-        one-sided tests, Schuirmann 1987).
-    delta : float
-        The margin.
-    q, p : float
-        Statistic of all groups together, and its p from the parametric bootstrap.
-    df : float
-        Degrees of freedom of the intervals.
-    verdict : str
-        `same` where every group is equivalent, even if p is small: differences may be certain
-        and negligible. Otherwise `different` where p < .05, else `undecided`.
-    """
-
-    d: Floats
-    low: Floats
-    high: Floats
-    p_group: Floats
-    equivalent: Bools
-    delta: float
-    q: float
-    p: float
-    df: float
-    verdict: SameVerdict
-
-
-def same_class(
-    theta_a: ArrayLike,
-    theta_b: ArrayLike,
-    rng: np.random.Generator,
-    draws: int = DRAWS,
-    delta: float | None = None,
-) -> SameClass:
-    """Compare the spectra of two experiments with the same groups.
-
-    Parameters
-    ----------
-    theta_a, theta_b : array, shapes (S_a, K) and (S_b, K)
-        Mean log eigenvalue of every seed and group, or y ln(1/.8) where retention differs; only
-        groups that are pruned. A common factor of all eigenvalues does not count.
-    rng : numpy.random.Generator
-        Randomness of the draws.
-    draws : int
-        Draws of the parametric bootstrap.
-    delta : float, optional
-        Margin of equivalence; default `verdicts.default_margin` of the fewer seeds.
-
-    Raises
-    ------
-    ValueError
-        Fewer than two groups, groups that differ, S_a + S_b < 4, or seeds that are all alike.
-    """
-    a, b = centred(theta_a), centred(theta_b)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
-        raise ValueError(f"spectra of shapes {a.shape} and {b.shape} cannot be compared")
-    if min(len(a), len(b)) < 1 or len(a) + len(b) < 4:
-        raise ValueError(f"{len(a)} and {len(b)} seeds: at least four are needed in all")
-    if delta is None:
-        delta = default_margin(min(len(a), len(b)))
-    found = contrast(
-        a.mean(axis=0) - b.mean(axis=0),
-        np.concatenate([helmert(a), helmert(b)]),
-        1 / len(a) + 1 / len(b),
-        rng,
-        draws,
-    )
-    half = found.half_width(1 - ALPHA)
-    equivalent = np.abs(found.centre) + found.half_width(1 - 2 * ALPHA) < delta
-    verdict: SameVerdict = "different" if found.p < ALPHA else "undecided"
-    return SameClass(
-        d=found.centre,
-        low=found.centre - half,
-        high=found.centre + half,
-        p_group=holm(found.p_values()),
-        equivalent=equivalent,
-        delta=delta,
-        q=found.q,
-        p=found.p,
-        df=found.df,
-        verdict="same" if equivalent.all() else verdict,
-    )
+_PARTS = (0.25, 0.75)  # of the variance of a difference, between one pool and the next
 
 
 @dataclass(frozen=True, eq=False)
 class PairTests:
-    """Comparisons of P pairs of experiments. NaN where a pair has fewer than four seeds.
+    """Comparisons of P pairs of experiments. NaN where either has no two seeds that differ.
 
     Attributes
     ----------
@@ -148,12 +46,13 @@ class PairTests:
     norm : array, shape (P,)
         Euclidean norm of the difference of the centred means.
     bound : array, shape (P,)
-        Largest end of the 90 % intervals of |d_i|: the smallest margin within which all groups
-        are certified equivalent.
-    delta : array, shape (P,)
+        The smallest margin within which all groups are certified equivalent: the largest `reach`.
+    widest : integer array, shape (P,)
+        Position of the group whose reach that is; -1 where there is none.
+    delta : float
         The margin.
     draws : int
-        Draws of every pair, or of every pool.
+        Draws of every pair, or of all pools together.
     pooled : bool
         Whether pairs share their draws.
     """
@@ -164,7 +63,8 @@ class PairTests:
     p: Floats
     norm: Floats
     bound: Floats
-    delta: Floats
+    widest: Integers
+    delta: float
     draws: int
     pooled: bool
 
@@ -181,7 +81,7 @@ def all_pairs(experiments: int) -> tuple[Integers, Integers]:
 
 
 def draws_for(pairs: int) -> tuple[int, bool]:
-    """Choose the draws of every pair or pool, and whether pairs are pooled.
+    """Choose the draws of every pair or of all pools, and whether pairs are pooled.
 
     Examples
     --------
@@ -198,7 +98,7 @@ def pair_tests(
     *,
     pairs: tuple[Integers, Integers] | None = None,
     draws: tuple[int, bool] | None = None,
-    delta: float | None = None,
+    delta: float = MARGIN,
 ) -> PairTests:
     """Compare experiments with the same K groups, pair by pair.
 
@@ -211,127 +111,114 @@ def pair_tests(
     pairs : pair of integer array, optional
         Positions to compare; default all pairs.
     draws : (int, bool), optional
-        Draws of every pair or pool, and whether pairs are pooled; default `draws_for`.
-    delta : float, optional
-        Margin of equivalence; default `verdicts.default_margin` of the fewer seeds of every pair.
+        Draws of every pair or of all pools, and whether pairs are pooled; default `draws_for`.
+    delta : float
+        Margin of equivalence.
 
     Raises
     ------
     ValueError
         The experiments do not have the same groups, or fewer than two.
     """
-    data = [centred(theta) for theta in thetas]
-    groups = {theta.shape[1] for theta in data}
-    if len(groups) != 1 or groups == {1}:
-        raise ValueError(f"experiments need two or more groups, the same in all, not {groups}")
-    first, second = all_pairs(len(data)) if pairs is None else pairs
+    samples = [sample(theta) for theta in thetas]
+    groups = {len(one.mean) for one in samples}
+    if len(groups) != 1:
+        raise ValueError(f"experiments need the same groups, not {sorted(groups)} of them")
+    first, second = all_pairs(len(samples)) if pairs is None else pairs
     number, pooled = draws_for(len(first)) if draws is None else draws
-    seeds = np.array([len(theta) for theta in data], np.int64)
-    means = np.array([theta.mean(axis=0) for theta in data])
-    q, bound, norm = (np.full(len(first), np.nan) for _ in range(3))
-    cells = _Cells(data, seeds)
-    for some in cells.chunks(first, second):
-        a, b = first[some], second[some]
-        d = means[a] - means[b]
-        norm[some] = np.sqrt((d**2).sum(axis=1))
-        q[some], bound[some] = _bounds(d, cells.noise(a, b), 1 / seeds[a] + 1 / seeds[b])
-    df = seeds[first] + seeds[second] - 2
+    many = _Many(samples, first, second)
+    q, norm, bound, widest = many.statistics()
     p = np.full(len(first), np.nan)
-    for freedom in np.unique(df[np.isfinite(q)]):
-        cell = np.flatnonzero((df == freedom) & np.isfinite(q))
-        fill = _by_pooled_draws if pooled else _by_own_draws
-        p[cell] = fill(q[cell], first[cell], second[cell], cells, rng, number)
-    smaller = np.minimum(seeds[first], seeds[second])
-    default = np.where(smaller < 5, default_margin(1), default_margin(5))
-    return PairTests(
-        first=first,
-        second=second,
-        q=q,
-        p=p,
-        norm=norm,
-        bound=bound,
-        delta=default if delta is None else np.full(len(first), delta),
-        draws=number,
-        pooled=pooled,
-    )
+    tested = np.flatnonzero(np.isfinite(q))
+    if groups == {2}:
+        p[tested] = many.in_one_dimension(tested)
+    elif not pooled:
+        p[tested] = [share_above(q[i], many.drawn(i, rng, number)) for i in tested]
+    else:
+        for cell in many.cells(tested):
+            share = max(number * len(cell) // len(tested), min(number, LEAST_POOL))
+            p[cell] = tail_p(q[cell], many.pool(cell, rng, share))
+    return PairTests(first, second, q, p, norm, bound, widest, delta, number, pooled)
 
 
-class _Cells:
-    """Rows of noise of all experiments, handed out for pairs with equal numbers of seeds."""
+class _Many:
+    """The pairs of some samples, and what is computed of all at once."""
 
-    def __init__(self, data: Sequence[Floats], seeds: Integers) -> None:
-        self._seeds, self._groups = seeds, data[0].shape[1]
-        self._rows: dict[int, Floats] = {}
-        self._place = np.zeros(len(data), np.int64)
-        for number in np.unique(seeds).tolist():
-            members = np.flatnonzero(seeds == number)
-            self._place[members] = np.arange(len(members))
-            self._rows[number] = np.array([helmert(data[int(i)]) for i in members])
+    def __init__(self, samples: Sequence[Sample], first: Integers, second: Integers) -> None:
+        self._samples, self._first, self._second = samples, first, second
+        self._seeds = np.array([one.seeds for one in samples])
+        self._mean = np.array([one.mean for one in samples])
+        self._square = np.array([one.square for one in samples])
+        self._error = np.array([one.error for one in samples])
+        self._df = np.array([one.df for one in samples])
 
-    def chunks(self, first: Integers, second: Integers) -> Iterator[Integers]:
-        """Yield positions of pairs that can be done at once; pairs with too few seeds are not."""
-        code = self._seeds[first] * (self._seeds.max() + 1) + self._seeds[second]
-        for value in np.unique(code):
-            cell = np.flatnonzero(code == value)
-            rows = int(self._seeds[first[cell[0]]] + self._seeds[second[cell[0]]])
-            step = max(1, AT_ONCE // (rows * self._groups))
-            for start in range(0, len(cell) if rows >= 4 else 0, step):
-                yield cell[start : start + step]
+    def statistics(self) -> tuple[Floats, Floats, Floats, Integers]:
+        """Return `q`, `norm`, `bound` and `widest` of all pairs: shape (P,) each."""
+        pairs, groups = len(self._first), self._mean.shape[1]
+        q, norm, bound = np.empty((3, pairs))
+        widest = np.empty(pairs, np.int64)
+        step = max(1, AT_ONCE // groups)
+        for some in (slice(i, i + step) for i in range(0, pairs, step)):
+            a, b = self._first[some], self._second[some]
+            d = self._mean[a] - self._mean[b]
+            norm[some] = np.sqrt((d**2).sum(axis=1))
+            q[some] = statistic(d, self._square[a] + self._square[b])
+            df = welch(self._error[a], self._df[a, None], self._error[b], self._df[b, None])
+            error = np.hypot(self._error[a], self._error[b])
+            reach = np.abs(d) + _t_quantiles(df, 1 - ALPHA) * error
+            bound[some] = reach.max(axis=1)
+            widest[some] = np.where(np.isnan(bound[some]), -1, reach.argmax(axis=1))
+        return q, norm, bound, widest
 
-    def noise(self, first: Integers, second: Integers) -> Floats:
-        """Return rows of mean 0 of pairs with equal numbers of seeds: shape (C, D, K)."""
-        parts = [
-            self._rows[int(self._seeds[side[0]])][self._place[side]] for side in (first, second)
-        ]
-        return np.concatenate(parts, axis=1)
+    def cells(self, pairs: Integers) -> Iterator[Integers]:
+        """Divide pairs into those whose statistics have about the same distribution."""
+        a, b = self._first[pairs], self._second[pairs]
+        seeds = np.stack([self._seeds[a], self._seeds[b]])
+        square = self._square.mean(axis=1)
+        fewer = np.where(seeds[0] < seeds[1], square[a], square[b])
+        fewer = np.where(seeds[0] == seeds[1], np.maximum(square[a], square[b]), fewer)
+        part = np.searchsorted(_PARTS, fewer / (square[a] + square[b]))
+        code = np.stack([seeds.min(axis=0), seeds.max(axis=0), part])
+        _, place = np.unique(code, axis=1, return_inverse=True)
+        for value in range(place.max(initial=-1) + 1):
+            yield pairs[place == value]
+
+    def in_one_dimension(self, pairs: Integers) -> Floats:
+        """Return p of pairs with two groups, whose differences are one number: shape (C,)."""
+        a, b = self._first[pairs], self._second[pairs]
+        d = (self._mean[a] - self._mean[b])[:, 0]
+        error_a, error_b = self._error[a, 0], self._error[b, 0]
+        df, place = np.unique(np.stack([self._df[a], self._df[b]]), axis=1, return_inverse=True)
+        p = np.empty(len(pairs))
+        for i, (df_a, df_b) in enumerate(df.T):
+            some = place == i
+            p[some] = difference_p(d[some], error_a[some], df_a, error_b[some], df_b)
+        return p
+
+    def drawn(self, pair: int, rng: np.random.Generator, draws: int) -> Floats:
+        """Draw the statistic of a pair that is the same: shape (draws,)."""
+        pair_of = (self._samples[self._first[pair]], self._samples[self._second[pair]])
+        return null_draws(pair_of, rng, draws)
+
+    def pool(self, cell: Integers, rng: np.random.Generator, draws: int) -> Floats:
+        """Draw the statistic of some of the pairs of a cell: sorted, at least `draws`."""
+        chosen = rng.choice(cell, min(len(cell), POOL_PAIRS), replace=False)
+        each = -(-draws // len(chosen))
+        return np.sort(np.concatenate([self.drawn(int(i), rng, each) for i in chosen]))
 
 
-def _bounds(d: Floats, noise: Floats, factor: Floats) -> tuple[Floats, Floats]:
-    """Return statistic and bound of pairs; NaN where all seeds are alike. Shapes (C,)."""
+def _t_quantiles(df: Floats, level: float) -> Floats:
+    """Return quantiles of Student's t, df >= 1, to seven digits: millions of them in a second."""
+    inverse, values = _t_table(level)
+    return np.interp(1 / df, inverse, values)
+
+
+@cache
+def _t_table(level: float) -> tuple[Floats, Floats]:
     from scipy.special import stdtrit
 
-    found = statistic(d, noise, factor)
-    half = stdtrit(found.df, 1 - ALPHA)[:, None] * found.error
-    alike = ~(noise != 0).any(axis=(1, 2))
-    bound = (np.abs(d) + half).max(axis=1)
-    return np.where(alike, np.nan, found.q), np.where(alike, np.nan, bound)
-
-
-def _drawn(first: int, second: int, cells: _Cells, rng: np.random.Generator, draws: int) -> Floats:
-    (noise,) = cells.noise(np.array([first]), np.array([second]))
-    return null_draws(noise, moderated_rows(noise).variance, rng, draws)
-
-
-def _by_own_draws(
-    q: Floats,
-    first: Integers,
-    second: Integers,
-    cells: _Cells,
-    rng: np.random.Generator,
-    draws: int,
-) -> Floats:
-    """Return p of every pair from draws of its own, the data counted among the draws."""
-    return np.array(
-        [
-            share_above(value, _drawn(a, b, cells, rng, draws))
-            for value, a, b in zip(q, first, second, strict=True)
-        ]
-    )
-
-
-def _by_pooled_draws(
-    q: Floats,
-    first: Integers,
-    second: Integers,
-    cells: _Cells,
-    rng: np.random.Generator,
-    draws: int,
-) -> Floats:
-    """Return p of pairs with equal degrees of freedom from one pool of draws."""
-    chosen = rng.choice(len(q), min(len(q), POOL_PAIRS), replace=False)
-    each = -(-draws // len(chosen))
-    pool = np.concatenate([_drawn(first[i], second[i], cells, rng, each) for i in chosen])
-    return tail_p(q, np.sort(pool))
+    inverse = np.linspace(0, 1, 2001)
+    return inverse, np.asarray(stdtrit(1 / np.maximum(inverse, 1 / KNOWN), level))
 
 
 def tail_p(q: ArrayLike, pool: Floats) -> Floats:

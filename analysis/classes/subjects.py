@@ -11,10 +11,12 @@ import numpy as np
 from ...schemas.blocks import GROUPINGS
 from ...schemas.errors import RgtoolError, UsageError, choose
 from ...store.counts import Counts
+from ...store.flows import PublishedFlow
 from ...store.literature import PublishedSpectrum
 from ..arrays import Floats
 from ..flow import UNIT
 from ..named import Meaning, Named, Stored, StoreLike, look_up_all, unsuited
+from ..notes import Note
 from ..window import SLACK, Window, choose_window
 
 PRINTED_GROUPS = "printed group"  # grouping where there are published spectra alone
@@ -204,6 +206,8 @@ def _counts_in(
 ) -> tuple[str, Counts | RgtoolError]:
     if isinstance(found, Counts):
         return found.experiment_id, found
+    if isinstance(found, PublishedFlow):
+        return found.name, found.counts(by)
     if not isinstance(found, Stored):
         raise unsuited(found, "spectra are compared of experiments, runs and published spectra")
     if found.run_id is None:
@@ -215,7 +219,7 @@ def _counts_in(
 
 
 def _windows(counts: Sequence[tuple[str, Counts]], every: bool) -> tuple[list[Subject], list[str]]:
-    subjects, notes = [], []
+    subjects, notes = list[Subject](), list[str]()
     for name, found in counts:
         try:
             subject = replace(as_subject(found), id=name)
@@ -225,7 +229,7 @@ def _windows(counts: Sequence[tuple[str, Counts]], every: bool) -> tuple[list[Su
             notes.append(f"left out: {error}")
             continue
         subjects.append(subject)
-        notes += [f"{name}: {note}" for note in subject.measured.notes]
+        notes += [Note.of(note).about(name) for note in subject.measured.notes]
     return subjects, notes
 
 

@@ -77,6 +77,7 @@ class Collapse(Result):
         Column("reason", "Why it is refused.", shown="wide"),
     )
     rows = "a row for every exponent and method"
+    see = "collapse.md#what-is-done"
 
     @property
     def accepted(self) -> bool:

@@ -71,6 +71,7 @@ class Matching(Result):
         ),
     )
     rows = "one row"
+    see = "spectra.md#matching-density"
 
     @property
     def title(self) -> str:

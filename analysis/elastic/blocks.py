@@ -18,6 +18,7 @@ from ...store.literature import PREFIX, PublishedSpectrum
 from ..arrays import Floats
 from ..flow import UNIT
 from ..named import Named, Stored, StoreLike, counts_of, is_published, look_up
+from ..notes import Note, Rank
 from ..spectrum.eigen import eigen
 from ..spectrum.noise import PUBLISHED_SD
 from ..spectrum.result import Spectrum
@@ -266,15 +267,21 @@ def check_window(window: tuple[int, int] | None, several: Sequence[NormalBlocks]
         )
 
 
-def own_notes(one: NormalBlocks) -> list[str]:
+def own_notes(one: NormalBlocks) -> list[Note]:
     """Say what the numbers of an experiment alone do not say."""
     if not isinstance(one.spectrum, Spectrum):
         return []
-    notes = [note for note in one.spectrum.notes if note.startswith(("the window", "run "))]
+    notes = [
+        note
+        for note in map(Note.of, one.spectrum.notes)
+        if note.rank == Rank.VOID or note.startswith(("the window", "run "))
+    ]
     if abs(one.scale - 1) > 0.01:
         share = -math.expm1(-UNIT / one.scale)
-        notes.append(f"a step prunes {share:.3g}; eigenvalues are put as those of steps of 0.2")
-    return [f"{one.title}: {note}" for note in notes]
+        notes.append(
+            Note(f"a step prunes {share:.3g}; eigenvalues are put as those of steps of 0.2")
+        )
+    return [note.about(one.title) for note in notes]
 
 
 def differences(several: Sequence[NormalBlocks]) -> list[str]:

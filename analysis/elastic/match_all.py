@@ -16,6 +16,7 @@ from ...store.counts import Counts
 from ...store.inventory import empty_store
 from ..arrays import Floats
 from ..named import Named, StoreLike, open_store
+from ..notes import Rank, noted
 from ..result import Column, Result
 from .blocks import (
     NormalBlocks,
@@ -109,6 +110,7 @@ class MatchAll(Result):
         Column("maps", "Maps that it is the best of."),
     )
     rows = "a row for every pair, by target; of the scores the one that pairs are ranked by"
+    see = "elastic.md#which-depth-feeds-which"
     most = MOST
 
     @property
@@ -244,7 +246,7 @@ def _match_all(
             *([] if all(one.can_draw for one in sides) else [no_draws(sides)]),
             *(note for one in sides for note in own_notes(one)),
             *differences(sides),
-            *notes,
+            *noted(notes, MatchAll.see, Rank.WARNING),
         ),
     )
 

@@ -90,6 +90,7 @@ class Match(Result):
         Column("probability", "Share of draws that put it first.", "", ".3f", "if any"),
     )
     rows = "a row for every map, best first"
+    see = "elastic.md#scores"
     most = MOST
 
     @property

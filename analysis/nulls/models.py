@@ -20,9 +20,10 @@ from ...schemas.recipe import Recipe
 from ...store.counts import Scales
 from ..arrays import Floats
 from ..window import Window
+from .known import PRUNING, assumptions, blindness
 from .random import random_kept, random_log_variance
 from .static import static_kept
-from .untrained import blindness, group_layers, measured_null_kept, null_groups
+from .untrained import group_layers, measured_null_kept, null_groups
 
 DenseWeights = tuple[NDArray[Any], ...]
 NullModel = Callable[["Situation"], tuple[Floats, tuple[str, ...]]]
@@ -109,7 +110,7 @@ def _n1(at: Situation) -> tuple[Floats, tuple[str, ...]]:
 def _n1_measured(at: Situation) -> tuple[Floats, tuple[str, ...]]:
     """N1 at the scales that the runs have stored."""
     layers, notes = measured_null_kept(at.layers, at.exempt, at.recipe, at.network, at.scales)
-    return at.grouped(layers), notes
+    return at.grouped(layers), (*notes, *assumptions(at.window.counts, PRUNING))
 
 
 def _n2(at: Situation) -> tuple[Floats, tuple[str, ...]]:
@@ -123,7 +124,7 @@ def _n2(at: Situation) -> tuple[Floats, tuple[str, ...]]:
         static_kept(at.dense(run), network, exempt)
         for run, network in zip(at.runs, at.network, strict=True)
     ]
-    return at.grouped(np.array(kept)), ()
+    return at.grouped(np.array(kept)), assumptions(at.window.counts, PRUNING)
 
 
 NULL_MODELS: dict[str, NullModel] = {

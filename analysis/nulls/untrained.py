@@ -13,9 +13,11 @@ from ...schemas import blocks
 from ...schemas.blocks import Layer
 from ...schemas.errors import UsageError, choose
 from ...schemas.recipe import CHOICES, Recipe
+from ...schemas.words import growing_shares
 from ...store.counts import Counts, Scales
 from .. import flow
 from ..arrays import Bools, Floats, Integers
+from ..notes import Note, Rank, ranked
 from ..result import Column, Result
 from .initial import (
     INITIALISERS,
@@ -28,6 +30,7 @@ from .initial import (
     initialiser,
     known_distribution,
 )
+from .known import blindness, scale_source
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +93,7 @@ class NullSpectrum(Result):
         Column("exponent", "y = ln eigenvalue / -ln retention.", "", "+z.3f"),
     )
     rows = "a row for every group"
+    see = "spectra.md#null-models"
 
     @property
     def title(self) -> str:
@@ -103,10 +107,13 @@ class NullSpectrum(Result):
     @property
     def notes(self) -> tuple[str, ...]:
         """What the numbers alone do not say."""
+        pruned = np.flatnonzero(~self.exempt)
+        names = [self.names[i] for i in pruned]
+        shares = growing_shares(names, self.eigenvalue[pruned].tolist())
         dead = [name for name, value in zip(self.names, self.eigenvalue, strict=True) if value == 0]
-        if not dead:
-            return ()
-        return (f"{', '.join(dead)} lost every weight in the window: eigenvalue 0, no exponent",)
+        lost = f"{', '.join(dead)} lost every weight in the window: eigenvalue 0, no exponent"
+        said = Note(f"without any training {shares}", rank=Rank.CONCLUSION)
+        return ranked([said, *([lost] if dead else [])], self.see)
 
     def _values(self) -> dict[str, Any]:
         return {
@@ -236,13 +243,9 @@ def _check_range(prune: float, levels: tuple[int, int]) -> None:
 
 
 def null_kept(
-    layers: Sequence[Layer],
-    exempt: Sequence[str],
-    recipe: Recipe,
-    kept: Floats,
-    scales: Sequence[Scales] = (),
+    layers: Sequence[Layer], exempt: Sequence[str], recipe: Recipe, kept: Floats
 ) -> tuple[Floats, tuple[str, ...]]:
-    """Return what N1 keeps in every layer of an experiment at measured counts of the network.
+    """Return what N1 keeps in every layer at the scales of a recipe and counts of the network.
 
     Parameters
     ----------
@@ -255,32 +258,45 @@ def null_kept(
         scales of layers (a random pruner, layerwise scope) all scales count as equal.
     kept : array, shape (..., T)
         Weights that the network keeps.
-    scales : sequence of mapping, length S
-        Stored scales of every run, for initialisers that are not known (pretrained weights): see
-        `measured_null_kept`. `kept` then has shape (S, T).
 
     Returns
     -------
     kept : array, shape (..., T, L)
         Expected counts.
     notes : tuple of str
-        What was assumed.
+        Why scales do not matter, where they do not.
 
     Raises
     ------
     UsageError
-        The scales of the initialiser are not known, and none are stored.
+        The scales of the initialiser are not known.
     """
-    blind = blindness(recipe)
-    if blind:
-        tau, shape = np.ones(len(layers)), known_distribution("gaussian")
-    elif recipe.init not in INITIALISERS and any(scales):
-        return measured_null_kept(layers, exempt, recipe, kept, scales)
-    else:
-        tau = initial_scales(layers, recipe.init, recipe.fan)
-        shape = initialiser(recipe.init).distribution
+    tau, shape = _recipe_scales(layers, recipe)
     totals, fixed = [x.total for x in layers], [x.name in exempt for x in layers]
-    return initial_scale_kept(totals, tau, kept, exempt=fixed, distribution=shape), blind
+    expected = initial_scale_kept(totals, tau, kept, exempt=fixed, distribution=shape)
+    return expected, blindness(recipe)
+
+
+def _recipe_scales(layers: Sequence[Layer], recipe: Recipe) -> tuple[Floats, DistributionName]:
+    """Return the scales (L,) that a recipe tells, and the shape of the weights."""
+    if blindness(recipe):
+        return np.ones(len(layers)), known_distribution("gaussian")
+    shape = initialiser(recipe.init).distribution
+    return initial_scales(layers, recipe.init, recipe.fan), shape
+
+
+def layer_scales(counts: Counts, scales: Sequence[Scales] = ()) -> tuple[Floats, DistributionName]:
+    """Return the scales behind `null_groups`, (L,) or (S, L), and the shape of the weights.
+
+    Raises
+    ------
+    UsageError
+        Nothing tells the scales; the message says what would.
+    """
+    source, _ = scale_source(counts, scales)
+    if source == "stored" and not blindness(counts.recipe):
+        return _stored_scales(counts.layers, counts.recipe, scales)[:2]
+    return _recipe_scales(counts.layers, counts.recipe)
 
 
 def null_groups(
@@ -288,26 +304,34 @@ def null_groups(
 ) -> tuple[Floats, tuple[str, ...]]:
     """Return what N1 keeps in every group of an experiment: shape (..., T, G), and notes.
 
-    `network`, shape (..., T), is what the network keeps; the rest is as in `null_kept`.
+    Parameters
+    ----------
+    counts : Counts
+        The experiment.
+    network : array, shape (..., T)
+        Weights that the network keeps.
+    scales : sequence of mapping, length S
+        Stored scales of every run, used where the initialiser is not known or only assumed (see
+        `scale_source`); `network` then has shape (S, T).
+
+    Raises
+    ------
+    UsageError
+        Nothing tells the scales; the message says what would.
     """
-    layers, notes = null_kept(counts.layers, counts.exempt_layers, counts.recipe, network, scales)
-    return group_layers(counts, layers), notes
+    source, assumed = scale_source(counts, scales)
+    of = (counts.layers, counts.exempt_layers, counts.recipe)
+    if source == "stored":
+        layers, notes = measured_null_kept(*of, network, scales)
+    else:
+        layers, notes = null_kept(*of, network)
+    return group_layers(counts, layers), (*notes, *assumed)
 
 
 def group_layers(counts: Counts, values: ArrayLike) -> Floats:
     """Sum values of the counted layers within groups: shape (..., L) to (..., G)."""
     index = flow.group_index([layer.group(counts.by) for layer in counts.layers], counts.names)
     return flow.group_sums(values, index, len(counts.names))
-
-
-def blindness(recipe: Recipe) -> tuple[str, ...]:
-    """Say why the scales of layers do not matter; empty where they do."""
-    if recipe.pruner != "random" and recipe.scope != "layerwise":
-        return ()
-    what = "a random pruner" if recipe.pruner == "random" else "layerwise scope"
-    return (
-        f"{what} does not see the scales of layers: the null is equal retention in all of them",
-    )
 
 
 def measured_null_kept(
@@ -345,17 +369,9 @@ def measured_null_kept(
     UsageError
         A run has no scales, or a layer lacks one.
     """
-    blind = blindness(recipe)
-    if blind:
+    if blindness(recipe):
         return null_kept(layers, exempt, recipe, kept)
-    name = next((n for n in ("rewind", "init") if scales and all(s.get(n) for s in scales)), None)
-    if name is None:
-        raise UsageError(
-            "not all runs have stored scales: runs and imports with weights store them"
-        )
-    tau = np.stack([given_scales(layers, of_run[name]) for of_run in scales])
-    known = INITIALISERS.get(recipe.init)
-    shape = known_distribution(distribution or (known.distribution if known else "gaussian"))
+    tau, shape, name = _stored_scales(layers, recipe, scales, distribution)
     expected = initial_scale_kept(
         [layer.total for layer in layers],
         tau[:, None],
@@ -364,3 +380,21 @@ def measured_null_kept(
         distribution=shape,
     )
     return expected, (f"scales are those stored of the {name} weights of every run, {shape}",)
+
+
+def _stored_scales(
+    layers: Sequence[Layer],
+    recipe: Recipe,
+    scales: Sequence[Scales],
+    distribution: str | None = None,
+) -> tuple[Floats, DistributionName, str]:
+    """Return the scales (S, L) that runs have stored, the shape of the weights, and which."""
+    name = next((n for n in ("rewind", "init") if scales and all(s.get(n) for s in scales)), None)
+    if name is None:
+        raise UsageError(
+            "not all runs have stored scales: runs and imports with weights store them"
+        )
+    tau = np.stack([given_scales(layers, of_run[name]) for of_run in scales])
+    known = INITIALISERS.get(recipe.init)
+    shape = known_distribution(distribution or (known.distribution if known else "gaussian"))
+    return tau, shape, name

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...schemas.errors import UsageError, did_you_mean
 from ...store import PublishedSpectrum, published
+from ..notes import Note, Rank, ranked
 from ..result import Column, Result
 from .claim import CLAIM_VERDICTS, REMARK, Claim, ClaimKind, ClaimVerdict, Finding, in_words
 from .statements import Statement, common_words, statements
@@ -48,6 +49,7 @@ class Verification(Result):
         Column("why", "The reason, with what limits it.", shown="wide"),
     )
     rows = "a row for every claim"
+    see = "verify.md#how-a-verdict-is-reached"
 
     @property
     def counts(self) -> dict[ClaimVerdict, int]:
@@ -76,14 +78,18 @@ class Verification(Result):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The rule of judgement, and the counts."""
+        """The counts, and the rule of judgement."""
         counts = "; ".join(f"{verdict}: {count}" for verdict, count in self.counts.items())
-        return (
-            "rounding counts in the paper's favour: a claim disagrees only where no numbers that "
-            "round to the printed ones meet it",
-            "there are no masks and no seeds behind printed numbers: to agree is not to be proved",
-            "a remark of rgtool is no claim of the paper and counts neither for nor against it",
-            counts,
+        return ranked(
+            (
+                Note(counts, rank=Rank.CONCLUSION),
+                "rounding counts in the paper's favour: a claim disagrees only where no numbers "
+                "that round to the printed ones meet it",
+                "there are no masks and no seeds behind printed numbers: to agree is not to be "
+                "proved",
+                "a remark of rgtool is no claim of the paper and counts neither for nor against it",
+            ),
+            self.see,
         )
 
     def claim(self, name: str) -> Claim:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import flow
 from ..arrays import Bools, Floats
-from .intervals import Interval, Method, estimate_all, sampling_variance
+from .intervals import Interval, Method, estimate_all
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,28 +62,23 @@ def estimates(
     steps = kept.shape[-2] - 1
     logs = flow.log_eigenvalues(kept if weights is None else weights)
     pruned = np.where(exempt, np.nan, logs)
-    sampling = sampling_variance(kept, exempt)
     theta = logs.mean(axis=2)
-    intervals = estimate_all(pruned, method, sampling=sampling)
+    intervals = estimate_all(pruned, method)
     # y = theta ln(lambda) / -ln(rho): every run by its own retention, that of counts.
     network = kept.sum(axis=-1)
     scale = steps / np.log(network[..., 0] / network[..., -1])
     y = flow.window_exponents(kept, 0, steps)
     own = y if weights is None else theta * scale[..., None]
-    low, high = _exponent_ends(pruned, intervals, scale, sampling)
+    low, high = _exponent_ends(pruned, intervals, scale)
     return Estimates(pruned, theta, intervals, y, own.mean(axis=1), low, high)
 
 
 def _exponent_ends(
-    pruned: Floats, intervals: list[Interval], scale: Floats, sampling: Floats
+    pruned: Floats, intervals: list[Interval], scale: Floats
 ) -> tuple[Floats, Floats]:
-    method = intervals[0].method
+    method, unit = intervals[0].method, scale[..., None, None]
     if method == "paper":  # a spread of eigenvalues: its ends, in units of exponents
-        unit = scale.mean(axis=1, keepdims=True)
-        return (
-            np.array([one.low for one in intervals]) * unit,
-            np.array([one.high for one in intervals]) * unit,
-        )
-    variance = sampling * (scale**2).mean(axis=1, keepdims=True)
-    ends = estimate_all(pruned * scale[..., None, None], method, sampling=variance)
-    return np.array([one.low for one in ends]), np.array([one.high for one in ends])
+        ends, unit = intervals, scale.mean(axis=1, keepdims=True)
+    else:
+        ends, unit = estimate_all(pruned * unit, method), np.ones((1, 1))
+    return np.array([one.low for one in ends]) * unit, np.array([one.high for one in ends]) * unit

@@ -7,28 +7,31 @@ methods that compare seeds cover the population's value.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import Floats
-from ..stats.level import t_quantile
-from ..stats.moderation import moderate, seed_variance, shrunk_correlation
-from .bootstrap import WEIGHTS
+from ..stats.contrast import OWN
+from ..stats.level import ALPHA, t_quantile
+from ..stats.moderation import LENDERS, lent, seed_variance, shrunk_correlation
+from .bootstrap import WEIGHTS, widening
 
-Method = Literal["moderated", "hierarchical", "cluster", "block", "iid", "t", "paper"]
+Method = Literal["moderated", "t", "bootstrap", "hierarchical", "cluster", "block", "iid", "paper"]
 IntervalScope = Literal["population", "this run"]
 CONFIDENCE = 0.95
 # Below, noise lies in the levels and not in the steps: neighbouring ratios share an error of
 # opposite sign, and their variance says little about that of their sum.
 LEVEL_NOISE = -0.25
-LEAST_SEEDS: dict[str, int] = {"hierarchical": 3, "cluster": 2, "t": 2}  # that a method needs
+# Seeds that a method needs: of two, a bootstrap knows three means.
+LEAST_SEEDS: dict[str, int] = {"bootstrap": 3, "hierarchical": 3, "cluster": 2, "t": 2}
 LEAST_STEPS: dict[str, int] = {
     "iid": 3,
     "block": 3,
 }  # resamples of one or two steps know no scatter
+_FLOOR_STEPS = 4  # below, innovations are known by a degree of freedom a seed
 FEW_WEIGHTS = (
     2500  # weights below which the sampling of one step alone moves an eigenvalue by over 1 %
 )
@@ -54,6 +57,8 @@ class Interval:
         S.
     inner : pair of array, shape (G,), or None
         Ends of the 90 % interval of a bootstrap.
+    innovation : Innovation or None
+        What the steps alone scatter theta by; the interval is at least as wide as theirs.
     """
 
     method: Method
@@ -65,19 +70,62 @@ class Interval:
     df: float
     seeds: int
     inner: tuple[Floats, Floats] | None = None
+    innovation: Innovation | None = None
+
+    @property
+    def name(self) -> str:
+        """The method in words: `moderated` lends variances, or is plain t."""
+        plain = self.method == "moderated" and self.innovation is None and self.seeds > 1
+        return "moderated: Student's t of each group" if plain else self.method
+
+    def half_width(self, confidence: float) -> Floats:
+        """Return the half-width of the t interval at a confidence, shape (G,)."""
+        half = t_quantile(self.df, confidence) * np.sqrt(self.variance / self.seeds)
+        if self.innovation is None:
+            return half
+        return np.maximum(half, self.innovation.half_width(self.seeds, confidence))
 
     def quantile(self, confidence: float) -> tuple[Floats, Floats]:
-        """Return the t interval at another confidence, from variance and df; shape (G,) each."""
-        half = t_quantile(self.df, confidence) * np.sqrt(self.variance / self.seeds)
+        """Return the t interval at another confidence; shape (G,) each."""
+        half = self.half_width(confidence)
         return self.centre - half, self.centre + half
 
     def p_values(self) -> Floats:
-        """Return two-sided p-values of theta = 0 by Student's t; shape (G,)."""
-        from scipy.special import stdtr
+        """Return two-sided p-values of theta = 0: an interval of 1 - p ends there. Shape (G,)."""
+        p = _p_value(self.centre, self.variance / self.seeds, self.df)
+        if self.innovation is None:
+            return p
+        steps = self.innovation
+        return np.fmax(p, _p_value(self.centre, steps.variance / self.seeds, steps.df))
 
-        error = np.sqrt(self.variance / self.seeds)
-        t = np.divide(self.centre, error, out=np.full_like(error, np.nan), where=error > 0)
-        return np.asarray(2 * stdtr(self.df, -np.abs(t)))
+
+def _p_value(centre: Floats, square: Floats, df: float) -> Floats:
+    """Return two-sided p-values of Student's t; NaN where the squared error is 0."""
+    from scipy.special import stdtr
+
+    error = np.sqrt(square)
+    t = np.divide(centre, error, out=np.full_like(error, np.nan), where=error > 0)
+    return np.asarray(2 * stdtr(df, -np.abs(t)))
+
+
+@dataclass(frozen=True, eq=False)
+class Innovation:
+    """Variance of a run's theta that its steps would make if they were independent.
+
+    Attributes
+    ----------
+    variance : array, shape (..., G)
+        0 where there are too few steps to tell.
+    df : float
+        Its degrees of freedom.
+    """
+
+    variance: Floats
+    df: float
+
+    def half_width(self, seeds: int, confidence: float) -> Floats:
+        """Return the half-width of an interval over seeds that knew of no other scatter."""
+        return np.asarray(t_quantile(self.df, confidence) * np.sqrt(self.variance / seeds))
 
 
 def estimate(
@@ -85,7 +133,6 @@ def estimate(
     method: Method = "moderated",
     *,
     confidence: float = CONFIDENCE,
-    sampling: ArrayLike | None = None,
     draws: int = 9999,
     rng: np.random.Generator | int | None = 0,
 ) -> Interval:
@@ -96,15 +143,15 @@ def estimate(
     steps : array, shape (S, T, G)
         log lambda_i(n). A group that is NaN throughout takes no part.
     method : str
-        `moderated`: t over seeds with moderated, floored variances, the default; at S = 1 the t of
-        detrended ratios. `t`: Student's over seeds, each group by itself. `hierarchical`: bootstrap
-        of seeds, then of blocks of levels, S >= 3. `cluster`: of seeds. `block`, `iid`: of levels
-        within runs, which covers this run and not the population. `paper`: mean +- standard
-        deviation over levels, a spread.
+        `moderated`, the default: `t` from five seeds on and for two groups; with fewer seeds a t
+        with variances that groups lend each other (`lent`), no narrower than the innovations of
+        the steps alone make it; at S = 1 the t of detrended ratios. `t`: Student's over seeds, each
+        group by itself. `bootstrap`: of seeds, S >= 3, as wide as few seeds need it. The others are
+        for comparison and cover too little or too much: `hierarchical`, bootstrap of seeds, then of
+        blocks of levels, S >= 3; `cluster`, of seeds; `block`, `iid`, of levels within runs;
+        `paper`, mean +- standard deviation over levels, a spread.
     confidence : float
         Nominal coverage.
-    sampling : array, shape (G,), optional
-        Variance of theta that the finite number of weights alone makes; added to the floor.
     draws : int
         Resamples of a bootstrap.
     rng : generator or seed
@@ -118,10 +165,7 @@ def estimate(
     data = np.asarray(steps, np.float64)
     if data.ndim != 3 or 0 in data.shape:
         raise ValueError(f"steps of shape (seeds, steps, groups) are due, not {data.shape}")
-    extra = None if sampling is None else np.asarray(sampling, np.float64)[None]
-    (found,) = estimate_all(
-        data[None], method, confidence=confidence, sampling=extra, draws=draws, rng=rng
-    )
+    (found,) = estimate_all(data[None], method, confidence=confidence, draws=draws, rng=rng)
     return found
 
 
@@ -130,7 +174,6 @@ def estimate_all(
     method: Method = "moderated",
     *,
     confidence: float = CONFIDENCE,
-    sampling: Floats | None = None,
     draws: int = 9999,
     rng: np.random.Generator | int | None = 0,
 ) -> list[Interval]:
@@ -140,75 +183,57 @@ def estimate_all(
     ----------
     steps : array, shape (E, S, T, G)
         log lambda_i(n); groups that are NaN are so in all experiments.
-    sampling : array, shape (E, G), optional
-        As for `estimate`.
     """
     for what, found, least in zip(
         ("seeds", "steps"), steps.shape[1:], (LEAST_SEEDS, LEAST_STEPS), strict=False
     ):
         if found < least.get(method, 1):
             raise ValueError(f"method {method} needs {least[method]} {what}, not {found}")
-    if method == "moderated" and steps.shape[1] > 1:
-        return _moderated(steps, confidence, 0.0 if sampling is None else sampling)
+    if method == "t" or (method == "moderated" and steps.shape[1] > 1):
+        return _over_seeds(steps, method, confidence)
     if method == "moderated":
         return [_one_run(one, confidence) for one in steps]
     if method == "paper":
         return [_paper_interval(one) for one in steps]
-    if method == "t":
-        return [_student(one, confidence) for one in steps]
     return [_bootstrap(one, method, confidence, draws, np.random.default_rng(rng)) for one in steps]
 
 
-def _moderated(steps: Floats, confidence: float, sampling: ArrayLike) -> list[Interval]:
-    variance, df = moderated_variances(steps, sampling)
-    quantile = {value: t_quantile(value, confidence) for value in set(df.tolist())}
-    return [
-        _t_interval("moderated", theta, v, d, quantile[d])
-        for theta, v, d in zip(steps.mean(axis=2), variance, df.tolist(), strict=True)
-    ]
+def _over_seeds(steps: Floats, method: Method, confidence: float) -> list[Interval]:
+    theta = steps.mean(axis=2)
+    seeds = theta.shape[1]
+    centre = theta.mean(axis=1)
+    lends = method == "moderated" and seeds < OWN and _groups(theta) >= LENDERS
+    if lends:
+        moderated, innovation = lent(theta), innovations(steps)
+        variance, df = moderated.variance, moderated.df.tolist()
+    else:
+        variance, df = seed_variance(theta), [seeds - 1.0] * len(steps)
+    # Seeds that are all alike certify nothing.
+    variance = np.where(variance > 0, variance, np.nan)
+    found = []
+    for one in range(len(steps)):
+        own = Innovation(innovation.variance[one], innovation.df) if lends else None
+        nothing = np.full_like(centre[one], np.nan)
+        bare = Interval(
+            method,
+            "population",
+            centre[one],
+            nothing,
+            nothing,
+            variance[one],
+            df[one],
+            seeds,
+            None,
+            own,
+        )
+        low, high = bare.quantile(confidence)
+        found.append(replace(bare, low=low, high=high))
+    return found
 
 
-def moderated_variances(steps: ArrayLike, sampling: ArrayLike = 0.0) -> tuple[Floats, Floats]:
-    """Return the variance of one seed's theta about the population's, and its degrees of freedom.
-
-    Parameters
-    ----------
-    steps : array, shape (..., S, T, G)
-        log lambda_i(n) of S >= 2 runs; leading axes are experiments whose NaN groups agree.
-    sampling : array, shape (..., G)
-        What is added to the floor.
-
-    Returns
-    -------
-    variance : array, shape (..., G)
-        Moderated over groups, and at least what the scatter of steps within runs makes; NaN where
-        that is 0.
-    df : array, shape (...,)
-    """
-    data = np.asarray(steps, np.float64)
-    moderated = moderate(seed_variance(data.mean(axis=-2)), data.shape[-3] - 1)
-    floored = moderated.floored(mean_variance(data) + np.asarray(sampling, np.float64))
-    return _positive(floored.variance), floored.df
-
-
-def _student(data: Floats, confidence: float) -> Interval:
-    theta = data.mean(axis=1)
-    df = len(data) - 1
-    variance = _positive(seed_variance(theta))
-    return _t_interval("t", theta, variance, df, t_quantile(df, confidence))
-
-
-def _positive(variance: Floats) -> Floats:
-    """Return the variance, NaN where it is 0: seeds that are all alike certify nothing."""
-    return np.where(variance > 0, variance, np.nan)
-
-
-def _t_interval(
-    method: Method, theta: Floats, variance: Floats, df: float, quantile: float
-) -> Interval:
-    centre, seeds = theta.mean(axis=0), len(theta)
-    half = quantile * np.sqrt(variance / seeds)
-    return Interval(method, "population", centre, centre - half, centre + half, variance, df, seeds)
+def _groups(theta: Floats) -> int:
+    """Count the groups of (E, S, G) that take part."""
+    return int(np.isfinite(theta).all(axis=(0, 1)).sum())
 
 
 def _one_run(data: Floats, confidence: float) -> Interval:
@@ -217,10 +242,10 @@ def _one_run(data: Floats, confidence: float) -> Interval:
     if steps < 3:
         nothing = np.full_like(centre, np.nan)
         return Interval("moderated", "this run", centre, nothing, nothing, nothing, np.nan, 1)
-    variance = mean_variance(data)
-    half = t_quantile(steps - 2, confidence) * np.sqrt(variance)
+    found = innovations(data)
+    half = found.half_width(1, confidence)
     return Interval(
-        "moderated", "this run", centre, centre - half, centre + half, variance, steps - 2.0, 1
+        "moderated", "this run", centre, centre - half, centre + half, found.variance, found.df, 1
     )
 
 
@@ -253,60 +278,35 @@ def detrended(data: ArrayLike) -> Floats:
     return np.asarray(centred - time[:, None] * slope[..., None, :])
 
 
-def mean_variance(data: ArrayLike) -> Floats:
-    """Return the variance of theta that the scatter of steps within runs makes: shape (..., G).
+def innovations(data: ArrayLike) -> Innovation:
+    """Return what the scatter of steps within runs makes of theta, of one run.
 
-    The innovation variance over T, pooled over runs. Where the noise lies in the levels (pooled
-    lag-1 autocorrelation below -.25) neighbouring steps cancel: the long-run variance over T then.
-    Zero where there are fewer than three steps.
+    Residuals are taken about the mean trajectory of the seeds, so that a bend which all share is
+    no noise, and about each run's own line; their variance over T is that of theta if steps are
+    independent. Where the noise lies in the levels (pooled lag-1 autocorrelation below -.25)
+    neighbouring steps cancel: the long-run variance over T then.
 
     Parameters
     ----------
     data : array, shape (..., S, T, G)
-        log lambda_i(n).
+        log lambda_i(n); T >= 4, and 3 of one run, or else the variance is 0.
     """
     steps = np.asarray(data, np.float64)
     *_, seeds, length, groups = steps.shape
-    if length < 3:
-        return np.zeros((*steps.shape[:-3], groups))
-    residual = detrended(steps)
-    gamma0 = (residual**2).sum(axis=(-3, -2)) / (seeds * (length - 2))
-    products = residual[..., 1:, :] * residual[..., :-1, :]
-    gamma1 = products.sum(axis=(-3, -2)) / (seeds * (length - 2))
+    if length < (_FLOOR_STEPS if seeds > 1 else 3):
+        return Innovation(np.zeros((*steps.shape[:-3], groups)), 1.0)
+    if seeds > 1:
+        steps = steps - steps.mean(axis=-3, keepdims=True)
+    residual, df = detrended(steps), float(max(seeds - 1, 1) * (length - 2))
+    gamma0 = (residual**2).sum(axis=(-3, -2)) / df
+    gamma1 = (residual[..., 1:, :] * residual[..., :-1, :]).sum(axis=(-3, -2)) / df
     taking = np.isfinite(gamma0) & (gamma0 > 0)
     ratio = np.divide(gamma1, gamma0, out=np.zeros_like(gamma0), where=taking)
     pooled = ratio.sum(axis=-1) / np.maximum(taking.sum(axis=-1), 1)
     in_levels = pooled - _autocorrelation_of_residuals(length) < LEVEL_NOISE
     # Two-step sums keep at least what independent noise in the levels leaves, gamma0 / T.
     long_run = np.maximum(gamma0 + 2 * (1 - 1 / length) * gamma1, gamma0 / length)
-    return np.asarray(np.where(in_levels[..., None], long_run, gamma0) / length)
-
-
-def sampling_variance(kept: ArrayLike, exempt: ArrayLike) -> Floats:
-    """Return the variance of theta that finite numbers of weights make in small groups.
-
-    A step that loses the share p of N weights at random moves log lambda by a variance of
-    p / ((1 - p) N), that of a binomial count.
-
-    Parameters
-    ----------
-    kept : array, shape (..., S, T + 1, G)
-        Weights kept.
-    exempt : bool array, shape (G,)
-        Groups that are never pruned.
-
-    Returns
-    -------
-    array, shape (..., G)
-        0 for groups that keep `FEW_WEIGHTS` weights or more, and for exempt ones.
-    """
-    counts = np.asarray(kept, np.float64)
-    steps = counts.shape[-2] - 1
-    mean, network = counts.mean(axis=-3), counts.sum(axis=-1).mean(axis=-2)
-    lost = np.clip(1 - network[..., 1:] / network[..., :-1], 0, 1 - 1e-9)
-    per_step = (lost / (1 - lost))[..., None] / np.maximum(mean[..., :-1, :], 1)
-    small = (mean[..., -1, :] < FEW_WEIGHTS) & ~np.asarray(exempt, np.bool_)
-    return np.where(small, per_step.sum(axis=-2) / steps**2, 0.0)
+    return Innovation(np.where(in_levels[..., None], long_run, gamma0) / length, df)
 
 
 def _autocorrelation_of_residuals(length: int) -> float:
@@ -325,14 +325,19 @@ def _bootstrap(
 ) -> Interval:
     seeds, length, groups = data.shape
     weights = WEIGHTS[method](rng, draws, seeds, length)
-    means = weights.reshape(draws, -1) @ data.reshape(-1, groups)
-    tail = (1 - confidence) / 2
-    low, high, *inner = np.quantile(means, [tail, 1 - tail, 0.05, 0.95], axis=0)
     centre = data.mean(axis=(0, 1))
+    away = weights.reshape(draws, -1) @ data.reshape(-1, groups) - centre
+
+    def ends(level: float) -> tuple[Floats, Floats]:
+        wider = widening(seeds, level) if method == "bootstrap" else 1.0
+        low, high = np.quantile(away, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        return centre + wider * low, centre + wider * high
+
     nothing = np.full_like(centre, np.nan)
-    scope: IntervalScope = "population" if method in ("hierarchical", "cluster") else "this run"
-    ends = (inner[0], inner[1])
-    return Interval(method, scope, centre, low, high, nothing, np.nan, seeds, ends)
+    scope: IntervalScope = "this run" if method in ("block", "iid") else "population"
+    return Interval(
+        method, scope, centre, *ends(confidence), nothing, np.nan, seeds, ends(1 - 2 * ALPHA)
+    )
 
 
 def parametric_draws(
@@ -343,9 +348,9 @@ def parametric_draws(
 ) -> Floats:
     """Draw spectra from what is known of one: shape (draws, G).
 
-    Multivariate t about the centre, with the moderated variances and the shrunk correlation of the
-    seeds. They are not projected on the constraint that shares sum to one; centre each draw where
-    centred log-ratios are needed.
+    Multivariate t about the centre with the degrees of freedom of the interval, its width and the
+    shrunk correlation of the seeds. They are not projected on the constraint that shares sum to
+    one; centre each draw where centred log-ratios are needed.
 
     Parameters
     ----------
@@ -374,6 +379,7 @@ def parametric_draws(
     normal = generator.standard_normal((draws, int(taking.sum()))) @ root
     scale = np.sqrt(interval.df / generator.chisquare(interval.df, draws))[:, None]
     out = np.tile(interval.centre, (draws, 1))
-    error = np.sqrt(interval.variance[taking] / interval.seeds)
+    # The scale at which 95 % of the draws lie inside the interval, whichever noise made it.
+    error = interval.half_width(CONFIDENCE)[taking] / t_quantile(interval.df, CONFIDENCE)
     out[:, taking] += normal * scale * error
     return out

@@ -1,88 +1,273 @@
 """Is it an eigenfunction at all? Tests of a flow against constant growth.
 
 Constant growth rates other than 1 cannot be (shares sum to 1); what can be constant is the growth
-of the centred log-ratios clr_i = log M_i - mean_j log M_j, the replicator flow. `steps` is
-Delta clr_i(n), shape (S, T, G).
+of the centred log-ratios clr_i = log M_i - mean_j log M_j, the replicator flow. Growth is taken in
+units of retention, u_n = -ln rho_n / ln 1.25, so that steps that prune more do not look like
+another growth; time runs in the same units, at the middle of every step. An untrained network does
+not grow at a constant rate either, so its growth is taken off first: what is tested is the bend
+that it does not have.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import AT_ONCE, Floats, Integers
-from ..stats.level import ALPHA, holm, t_quantile
-from ..stats.moderation import moderate, seed_variance
-from .intervals import detrended
+from .. import flow
+from ..arrays import Bools, Floats, Integers
+from ..stats.contrast import centred, one_sample, repeated
+from ..stats.level import ALPHA, holm
+from .steps import StepNoise
+
+DRAWS = 999
+# Kept weights, mean over runs, below which a group takes no part: that it has not run empty yet
+# bends its mean logarithm.
+LEAST_WEIGHTS = 10
+LEAST_STEPS, LEAST_OF_ONE, LEAST_OF_CHANGE = 3, 4, 5  # steps: of seeds, of one run, of a change
+
+
+@dataclass(frozen=True, eq=False)
+class Growth:
+    """Growth of S runs at T steps in G groups, centred over groups.
+
+    Attributes
+    ----------
+    rate : array, shape (S, T, G)
+        Delta log M_i a unit of retention: theta of a step that prunes 20 %.
+    null : array, shape (S, T, G), or None
+        That of the untrained network at the same counts, where it is known.
+    time : array, shape (S, T)
+        Middle of every step, in units of retention from the middle of the window.
+    sampling : array, shape (S, T, G)
+        Variance of `rate` that the sampling of counts alone makes.
+    at : integer array, shape (T,)
+        Positions of the steps in the window: where some run prunes nothing there is no growth.
+    known : bool array, shape (G,)
+        Groups that keep enough weights to tell how their growth changes.
+    span : float
+        Length of the window in units of retention, mean over runs.
+    """
+
+    rate: Floats
+    null: Floats | None
+    time: Floats
+    sampling: Floats
+    at: Integers
+    known: Bools
+    span: float
+
+    @property
+    def beyond(self) -> Floats:
+        """Growth beyond that of the null, if one is known: shape (S, T, G)."""
+        return self.rate if self.null is None else self.rate - self.null
+
+    def of_known(self) -> Growth:
+        """Return the same of the groups that are known, centred over them."""
+        rate, sampling = centred(self.rate[..., self.known]), self.sampling[..., self.known]
+        null = None if self.null is None else centred(self.null[..., self.known])
+        return replace(self, rate=rate, null=null, sampling=sampling, known=self.known[self.known])
+
+    def of_runs(self, runs: Integers) -> Growth:
+        """Return the same of some runs alone, given by their positions."""
+        null = None if self.null is None else self.null[runs]
+        rate, time, sampling = self.rate[runs], self.time[runs], self.sampling[runs]
+        return replace(self, rate=rate, null=null, time=time, sampling=sampling)
+
+    def slopes(self, rate: Floats) -> Floats:
+        """Return the least-squares slopes of rates (S, T, G) on time: shape (S, G)."""
+        products = (self.time[..., None] * rate).sum(axis=-2)
+        return np.asarray(products / (self.time**2).sum(axis=-1)[..., None])
+
+
+def growth_of(
+    weights: ArrayLike,
+    network: ArrayLike,
+    null: ArrayLike | None = None,
+    counts: ArrayLike | None = None,
+) -> Growth:
+    """Compute growth in units of retention.
+
+    Parameters
+    ----------
+    weights : array, shape (S, T + 1, G)
+        What shares are made of, kept weights by default, of groups that are pruned; above 0.
+    network : array, shape (S, T + 1)
+        Weights that the whole network keeps.
+    null : array, shape (S, T + 1, G), optional
+        Weights that the untrained network would keep.
+    counts : array, shape (S, T + 1, G), optional
+        Kept weights, where `weights` are something else.
+    """
+    size = np.log(np.asarray(network, np.float64))
+    unit = -np.diff(size, axis=-1) / flow.UNIT
+    moving = np.flatnonzero((unit > 0).all(axis=0))
+    time = np.cumsum(unit, axis=-1) - unit / 2
+    unit, time = unit[:, moving], time[:, moving]
+    values = np.asarray(weights, np.float64)
+    kept = values if counts is None else np.asarray(counts, np.float64)
+    lost = 1 / kept[:, 1:] - 1 / kept[:, :-1]  # variance of the logarithm of a binomial count
+
+    def rate(values: ArrayLike) -> Floats:
+        steps = np.diff(np.log(np.asarray(values, np.float64)), axis=1)[:, moving]
+        return centred(steps / unit[..., None])
+
+    return Growth(
+        # The mean of log(k + 1/2) is the log of the mean of k, that of log k lies 1/(2k) below: a
+        # group that runs empty would bend.
+        rate=rate(values + 0.5 if counts is None else values),
+        null=None if null is None else rate(null),
+        time=time - time.mean(axis=-1, keepdims=True),
+        sampling=np.maximum(lost, 0)[:, moving] / unit[..., None] ** 2,
+        at=moving,
+        known=(kept.mean(axis=0) >= LEAST_WEIGHTS).all(axis=0),
+        span=float(unit.sum(axis=-1).mean()),
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Linearity:
     """Whether clr grows at a constant rate; G groups, of a spectrum those that are pruned.
 
+    Groups that keep fewer than ten weights take no part and are NaN.
+
     Attributes
     ----------
     slope, low, high : array, shape (G,)
-        Slope of Delta clr on the level, mean over seeds, and its 95 % interval.
+        Change of growth a unit of retention beyond that of the untrained network, mean over runs,
+        and its 95 % interval.
+    canonical : array, shape (G,) or None
+        Slope of the untrained network's own growth; None where it is not known, and then `slope`
+        holds it.
+    span : float
+        Length of the window in units of retention: a slope times it is a bend.
     p : array, shape (G,)
         Of a slope of 0, adjusted over groups after Holm.
+    p_all : float
+        Of slopes of 0 in all groups together: the decision.
     correction : array, shape (G,)
-        c/b of clr = a + b n + c n^2 about the middle of the window: the leading nonlinear
-        correction (Raju et al. 2019); NaN where the rejection leaves it unsaid.
-    rejected : bool
-        Whether any adjusted p is below .05.
+        c/b of clr = a + b n + c n^2 about the middle of the window, in units of retention: the
+        leading nonlinear correction of the flow (Raju et al. 2019), that of the untrained network
+        included; NaN where growth is constant.
+    change : int
+        Steps of the window before the most likely change of growth.
+    change_p : float
+        Its p; NaN for fewer than five steps.
     """
 
     slope: Floats
     low: Floats
     high: Floats
+    canonical: Floats | None
+    span: float
     p: Floats
+    p_all: float
     correction: Floats
-    rejected: bool
+    change: int
+    change_p: float
+
+    @property
+    def bend(self) -> Floats:
+        """Change of growth over the window beyond that of the untrained network: (G,)."""
+        return self.slope * self.span
+
+    @property
+    def canonical_bend(self) -> Floats:
+        """Change of the untrained network's growth over the window, NaN where unknown: (G,)."""
+        if self.canonical is None:
+            return np.full_like(self.slope, np.nan)
+        return self.canonical * self.span
+
+    @property
+    def rejected(self) -> bool:
+        """Whether growth is not constant beyond the untrained network's, at 5 %."""
+        return self.p_all < ALPHA
 
 
-def linearity(steps: ArrayLike) -> Linearity:
-    """Test that Delta clr does not change with the level.
+def linearity(
+    growth: Growth, *, draws: int = DRAWS, rng: np.random.Generator | int | None = 0
+) -> Linearity | None:
+    """Test that growth beyond that of the null does not change along the flow.
 
-    A moderated t over seeds without floor; with one seed the t of the slope within the run.
+    Over seeds: slopes of the runs, Q with a parametric bootstrap (`contrast.one_sample`). Of one
+    run: the same Q of its slopes over their variances about its lines, against draws of AR(1) steps
+    and sampling noise.
 
     Parameters
     ----------
-    steps : array, shape (S, T, G)
-        Delta clr of consecutive steps, T >= 3.
+    growth : Growth
+        Of S runs; those that are the same count once.
+    draws : int
+        Bootstrap samples.
+    rng : generator or seed
+        Source of randomness.
 
-    Raises
-    ------
-    ValueError
-        There are fewer than three steps.
+    Returns
+    -------
+    Linearity or None
+        None where two groups, three steps, or four of one run, are not to be had.
     """
-    from scipy.special import stdtr
-
-    data = np.asarray(steps, np.float64)
-    seeds, length, _ = data.shape
-    if length < 3:
-        raise ValueError(f"a change of growth needs three steps, not {length}")
-    time = np.arange(length) - (length - 1) / 2
-    slopes = np.einsum("t,stg->sg", time, data) / (time @ time)
-    slope = slopes.mean(axis=0)
-    if seeds > 1:
-        moderated = moderate(seed_variance(slopes), seeds - 1)
-        error, df = np.sqrt(moderated.variance / seeds), float(moderated.df)
+    generator, known = np.random.default_rng(rng), growth.known
+    steps = len(growth.at)
+    if known.sum() < 2 or steps < LEAST_STEPS:
+        return None
+    growth = growth.of_known()
+    growth = growth.of_runs(np.flatnonzero(~repeated(growth.slopes(growth.beyond))))
+    slopes = growth.slopes(growth.beyond)
+    slope, one = slopes.mean(axis=0), len(slopes) == 1
+    if one and steps < LEAST_OF_ONE:
+        return None
+    if one:
+        half, p, p_all = _of_one_run(growth, slope, draws, generator)
     else:
-        residual = (detrended(data)[0] ** 2).sum(axis=0) / (length - 2)
-        error, df = np.sqrt(residual / (time @ time)), length - 2.0
-    error = np.where(error > 0, error, np.nan)  # seeds that are all alike certify nothing
-    t = slope / error
-    p = holm(2 * stdtr(df, -np.abs(t)))
-    half = t_quantile(df, 0.95) * error
-    rejected = bool((p < ALPHA).any())
-    growth = data.mean(axis=(0, 1))
-    # Delta clr = b + 2 c (n - middle): the slope is 2 c, the mean b.
-    ratio = np.divide(slope / 2, growth, out=np.full_like(slope, np.nan), where=growth != 0)
-    correction = ratio if rejected else np.full_like(slope, np.nan)
-    return Linearity(slope, slope - half, slope + half, p, correction, rejected)
+        found = one_sample(slopes, generator, draws)
+        half, p, p_all = found.half_width(), found.p_values(), found.p
+    change, change_p = change_point(growth, draws=draws, rng=generator)
+    total = growth.slopes(growth.rate).mean(axis=0)
+    mean = growth.rate.mean(axis=(0, 1))
+    # Growth is b + 2 c (time - middle): its slope is 2 c, its mean b.
+    ratio = np.divide(total / 2, mean, out=np.full_like(mean, np.nan), where=mean != 0)
+
+    def placed(values: Floats) -> Floats:
+        return np.where(known, values[np.cumsum(known) - 1], np.nan)
+
+    return Linearity(
+        slope=placed(slope),
+        low=placed(slope - half),
+        high=placed(slope + half),
+        canonical=None if growth.null is None else placed(growth.slopes(growth.null).mean(axis=0)),
+        span=growth.span,
+        p=placed(holm(p)),
+        p_all=p_all,
+        correction=placed(ratio if p_all < ALPHA else np.full_like(ratio, np.nan)),
+        change=change,
+        change_p=change_p,
+    )
+
+
+def _of_one_run(
+    growth: Growth, slope: Floats, draws: int, rng: np.random.Generator
+) -> tuple[Floats, Floats, float]:
+    """Return half-widths and p of the slopes (G,), and p of all, from draws of one run's steps."""
+    (time,) = growth.time
+    noise = StepNoise.of(growth.beyond, time, growth.sampling)
+    t = _ratios(growth.beyond[0], time)
+    drawn = np.concatenate([_ratios(part[:, 0], time) for part in noise.drawn(rng, draws)])
+    above = (np.abs(drawn) >= np.abs(t)).sum(axis=0)
+    larger = ((drawn**2).sum(axis=-1) >= (t**2).sum()).sum()
+    error = np.divide(slope, t, out=np.full_like(t, np.nan), where=t != 0)
+    half = np.quantile(np.abs(drawn), 1 - ALPHA, axis=0) * error
+    return half, (1 + above) / (draws + 1), float((1 + larger) / (draws + 1))
+
+
+def _ratios(rate: Floats, time: Floats) -> Floats:
+    """Return slopes over their standard errors about the lines: (..., T, G) to (..., G)."""
+    square = (time**2).sum()
+    slope = np.einsum("t,...tg->...g", time, rate) / square
+    left = rate - rate.mean(axis=-2, keepdims=True) - time[:, None] * slope[..., None, :]
+    variance = (left**2).sum(axis=-2) / (len(time) - 2) / square
+    return np.asarray(slope / np.sqrt(np.maximum(variance, 1e-300)))
 
 
 def odd_first_step(first: ArrayLike, later: ArrayLike) -> Floats:
@@ -94,9 +279,9 @@ def odd_first_step(first: ArrayLike, later: ArrayLike) -> Floats:
     Parameters
     ----------
     first : array, shape (S, G)
-        Delta clr of the step 0 -> 1.
+        Growth of the step 0 -> 1.
     later : array, shape (S, T, G)
-        Those of the window, T >= 2.
+        That of the window, T >= 2.
     """
     from scipy.special import ndtri, stdtr
 
@@ -114,24 +299,19 @@ def odd_first_step(first: ArrayLike, later: ArrayLike) -> Floats:
 
 
 def change_point(
-    steps: ArrayLike,
-    sampling: ArrayLike,
-    *,
-    draws: int = 999,
-    rng: np.random.Generator | int | None = 0,
+    growth: Growth, *, draws: int = DRAWS, rng: np.random.Generator | int | None = 0
 ) -> tuple[int, float]:
     """Look for the step after which growth is another, and how surprising the best one is.
 
-    The statistic is the largest sum over groups of squared CUSUMs of Delta clr, whitened by
-    innovation plus sampling variance; its distribution comes from a parametric bootstrap that
-    estimates the innovation anew in every draw.
+    What a straight line explains is no change: that is what `linearity` tests, and seeds have bends
+    of their own. The statistic is the largest sum over groups of squared CUSUMs of the mean growth
+    beyond the null about its line, whitened by the variance of its steps; its distribution comes
+    from draws of AR(1) steps and sampling noise, whitened by their own scatter as the data are.
 
     Parameters
     ----------
-    steps : array, shape (S, T, G)
-        Delta clr of consecutive steps, T >= 4.
-    sampling : array, shape (T, G)
-        Variance of each step that the finite number of weights alone makes.
+    growth : Growth
+        Of at least five steps.
     draws : int
         Bootstrap samples.
     rng : generator or seed
@@ -140,42 +320,17 @@ def change_point(
     Returns
     -------
     tuple of (int, float)
-        Number of steps before the change, and its p.
+        Steps of the window before the change, and its p; 0 and NaN for fewer steps.
     """
-    data, extra = np.asarray(steps, np.float64), np.asarray(sampling, np.float64)
-    seeds, length, groups = data.shape
-    free = seeds * (length - 2)
-    mean = data.mean(axis=0)
-    squares = (detrended(data) ** 2).sum(axis=(0, 1))
-    found, statistic = _cusum(_whitened(mean[None], squares[None] / free, extra, seeds))
-    # Noise of this size about one growth, whitened by its own scatter as the data are: taken as
-    # known, the scatter of a few steps would call a change in up to 70 % of steady flows.
-    variance = squares / free + extra
+    beyond, time = growth.beyond, growth.time.mean(axis=0)
+    if len(time) < LEAST_OF_CHANGE:
+        return 0, np.nan
+    noise = StepNoise.of(beyond, time, growth.sampling)
+    (place,), (statistic,) = _cusum(noise.whitened(beyond[None]))
     generator, larger = np.random.default_rng(rng), 0
-    chunk = max(1, AT_ONCE // mean.size)
-    for first in range(0, draws, chunk):
-        size = min(chunk, draws - first)
-        noise = np.sqrt(variance / seeds) * generator.standard_normal((size, length, groups))
-        noise -= noise.mean(axis=-1, keepdims=True)
-        drawn = seeds * (detrended(noise) ** 2).sum(axis=1)
-        if seeds > 1:  # the scatter between seeds is independent of their mean
-            chisquare = generator.chisquare((seeds - 1) * (length - 2), (size, groups))
-            drawn += _of_centred(variance).mean(axis=0) * chisquare
-        white = _whitened(noise, drawn / free, extra, seeds)
-        larger += int((_cusum(white)[1] >= statistic[0]).sum())
-    return int(found[0]) + 1, (1 + larger) / (draws + 1)
-
-
-def _whitened(mean: Floats, innovation: Floats, sampling: Floats, seeds: int) -> Floats:
-    """Return means over seeds (R, T, G) in units of their standard errors."""
-    variance = (innovation[:, None, :] + sampling) / seeds
-    return np.asarray(mean / np.sqrt(np.maximum(variance, 1e-300)))
-
-
-def _of_centred(variance: Floats) -> Floats:
-    """Return the variance of independent values (..., G) once their mean over G is taken off."""
-    groups = variance.shape[-1]
-    return np.asarray(variance * (1 - 2 / groups) + variance.mean(axis=-1, keepdims=True) / groups)
+    for part in noise.drawn(generator, draws):
+        larger += int((_cusum(noise.whitened(part))[1] >= statistic).sum())
+    return int(growth.at[place]) + 1, (1 + larger) / (draws + 1)
 
 
 def _cusum(white: Floats) -> tuple[Integers, Floats]:

@@ -1,7 +1,7 @@
 """The spectra of many experiments at once: a table that a query could have made.
 
 Everything that `eigen` computes by resampling is left out (bootstrap, tests of constant growth and
-against the null); estimates, intervals, null, excess and verdicts are those of `eigen`. What
+against the null); estimates, intervals, null and verdicts are those of `eigen`. What
 experiments have in common (seeds, window, groups, exemptions) is computed for all of them together.
 """
 
@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...schemas.errors import RgtoolError
+from ...schemas.words import counted, listed
 from ...store import Store
 from ...store.counts import Counts
+from .. import chance
 from ..arrays import Floats
 from ..named import Named, Stored, StoreLike, look_up, open_store, unsuited
+from ..notes import Note, Rank, ranked
 from ..nulls.beside import Null, missing_null, set_beside
+from ..nulls.beyond import against_null
 from ..nulls.initial import INITIALISERS
 from ..nulls.untrained import null_groups
 from ..result import Column, Result, columns_like, frame
@@ -62,12 +66,13 @@ class Spectra(Result):
         *columns_like(
             Spectrum.columns,
             "name total exempt eigenvalue low high exponent exponent_low exponent_high "
-            "null_eigenvalue null_exponent excess excess_low excess_high p verdict strong "
-            "within_margin",
+            "canonical_eigenvalue canonical anomalous anomalous_low anomalous_high against_null p "
+            "verdict strong within_margin at_chance",
             total="wide",
         ),
     )
     rows = "a row for every experiment and group"
+    see = "spectra.md#all-experiments-at-once"
     most = 40
 
     def to_frame(self) -> pl.DataFrame:
@@ -83,8 +88,28 @@ class Spectra(Result):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Which experiments have no spectrum, and why."""
-        return tuple(f"{name}: {why}" for name, why in self.problems.items())
+        """Which experiments have learned nothing, which have no spectrum, and why."""
+        return ranked(
+            [
+                *self._of_chance(),
+                *(Note(f"{name}: {why}", rank=Rank.WARNING) for name, why in self.problems.items()),
+            ],
+            self.see,
+        )
+
+    def _of_chance(self) -> list[Note]:
+        rows = self._frame.filter(at_chance=True) if self.experiments else self._frame
+        names = rows["experiment_id"].unique(maintain_order=True).to_list() if len(rows) else []
+        if not names:
+            return []
+        return [
+            Note(
+                f"nothing was learned by {counted(len(names), 'experiment')} ({listed(names)}): "
+                "test accuracy cannot be told from guessing (column at_chance)",
+                chance.SEE,
+                Rank.VOID,
+            )
+        ]
 
 
 def spectra(
@@ -108,7 +133,7 @@ def spectra(
     window : (a, b), optional
         Levels between which eigenvalues are taken; see `choose_window` for the default.
     margin : float, optional
-        Half-width of the margin in log eigenvalue; default .02 below five seeds, .01 from five.
+        Half-width of the margin in log eigenvalue; default `verdicts.MARGIN`.
 
     Raises
     ------
@@ -138,11 +163,15 @@ def _batch_key(window: Window) -> tuple[Any, ...]:
     """Return what experiments of one batch have in common."""
     counts = window.counts
     recipe = counts.recipe
-    nulls = (recipe.init, recipe.fan, recipe.pruner, recipe.scope)
+    nulls = (recipe.init, recipe.fan, recipe.pruner, recipe.scope, counts.assumed, counts.study)
     # Stored scales differ from run to run.
-    own = "" if recipe.init in INITIALISERS else counts.experiment_id
+    own = counts.experiment_id if _may_use_stored_scales(counts) else ""
     shape = (len(window.runs), window.steps)
     return (*shape, counts.names, counts.layers, counts.exempt_layers, *nulls, own)
+
+
+def _may_use_stored_scales(counts: Counts) -> bool:
+    return counts.recipe.init not in INITIALISERS or "init" in counts.assumed
 
 
 def _gathered(
@@ -175,7 +204,12 @@ def _columns(batch: list[Window], margin: float | None) -> dict[str, Any]:
     found = estimates(np.stack([window.kept for window in batch]), exempt)
     nulls = _initial_nulls(batch, found.y)
     judged = [judge(one, exempt, margin) for one in found.intervals]
-    null_exponent = np.array([one.exponent for one in nulls])
+    canonical = np.array([one.exponent for one in nulls])
+    ends = [one.beyond.ends() for one in nulls]
+    against = [
+        against_null(one.beyond, judgement.margin)
+        for one, judgement in zip(nulls, judged, strict=True)
+    ]
     columns: dict[str, Any] = {
         name: np.repeat(values, groups) for name, values in _identity(batch).items()
     }
@@ -189,15 +223,17 @@ def _columns(batch: list[Window], margin: float | None) -> dict[str, Any]:
         "exponent": found.exponent.ravel(),
         "exponent_low": found.exponent_low.ravel(),
         "exponent_high": found.exponent_high.ravel(),
-        "null_eigenvalue": np.ravel([one.eigenvalue for one in nulls]),
-        "null_exponent": null_exponent.ravel(),
-        "excess": (found.exponent - null_exponent).ravel(),
-        "excess_low": np.ravel([one.excess.low for one in nulls]),
-        "excess_high": np.ravel([one.excess.high for one in nulls]),
+        "canonical_eigenvalue": np.ravel([one.eigenvalue for one in nulls]),
+        "canonical": canonical.ravel(),
+        "anomalous": (found.exponent - canonical).ravel(),
+        "anomalous_low": np.ravel([low for low, _ in ends]),
+        "anomalous_high": np.ravel([high for _, high in ends]),
+        "against_null": np.ravel(against),
         "p": np.ravel([one.p for one in judged]),
         "verdict": np.ravel([one.verdict for one in judged]),
         "strong": np.ravel([one.strong for one in judged]),
         "within_margin": np.ravel([one.within for one in judged]),
+        "at_chance": [window.at_chance for window in batch for _ in range(groups)],
     }
 
 
@@ -217,10 +253,10 @@ def _initial_nulls(batch: list[Window], y: Floats) -> list[Null]:
     """Set N1 beside the exponents (E, S, G) of a batch; NaN where it is not to be had."""
     first = batch[0]
     network = np.stack([window.network[:, [0, -1]] for window in batch])
-    alone = first.counts.recipe.init not in INITIALISERS  # a batch of one, with scales of its own
+    alone = _may_use_stored_scales(first.counts)  # a batch of one, with scales of its own
     try:
-        kept = network[0] if alone else network
-        expected, _ = null_groups(first.counts, kept, first.scales)
+        kept, scales = (network[0], first.scales) if alone else (network, ())
+        expected, _ = null_groups(first.counts, kept, scales)
     except RgtoolError:
         if len(batch) == 1:
             return [missing_null(first)]

@@ -15,8 +15,9 @@ from ..window import choose_window
 
 # Published spectra have no seeds. One run's log eigenvalue scatters by about .008 between seeds (an
 # assumption), and rounding to two decimals adds .01 / sqrt 12 = .0029.
-ONE_SEED = 0.008**2  # variance of the mean of one seed, where nothing tells how far seeds lie apart
-PRINTED = ONE_SEED + 0.0029**2  # variance of a printed log eigenvalue
+ASSUMED_SD, ROUNDING = 0.008, 0.0029
+ONE_SEED = ASSUMED_SD**2  # variance of one seed's mean, where nothing tells how far seeds lie apart
+PRINTED = ONE_SEED + ROUNDING**2  # variance of a printed log eigenvalue
 PUBLISHED_SD = math.sqrt(PRINTED)
 
 

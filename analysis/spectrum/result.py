@@ -9,6 +9,7 @@ import numpy as np
 
 from ...schemas.errors import UsageError
 from ..arrays import Bools, Floats, Integers
+from ..nulls.beyond import AgainstNull
 from ..nulls.initial import Weighting
 from ..result import Column, Result, ends
 from ..values import Estimate
@@ -42,7 +43,7 @@ class Untrained:
     Attributes
     ----------
     eigenvalue, exponent : array, shape (G,)
-        Of N1, the untrained network.
+        Of N1, the untrained network: the canonical part.
     static : array, shape (G,)
         Eigenvalue of N2, the trained dense network pruned in one go; NaN where runs keep no dense
         weights.
@@ -82,15 +83,18 @@ class Spectrum(Result):
     theta : array, shape (S, G)
         Mean log eigenvalue over the window, per run.
     boot : Estimate, shape (G,), or None
-        The eigenvalue by the hierarchical bootstrap, beside the default from three seeds on.
+        The eigenvalue by the bootstrap over seeds, beside the default from three seeds on.
     paper : PaperSpread
         Mean and standard deviation as the paper gives them.
     exponent : Estimate, shape (G,)
         y_i over the window, mean over runs.
     untrained : Untrained
         The null models.
-    excess : Estimate, shape (G,)
-        y_i - y_i(N1): what training and task add to the untrained network.
+    anomalous : Estimate, shape (G,)
+        y_i - y_i(N1): what training and task add to what the initial scales alone give.
+    against_null : tuple of str, length G
+        `above`, `below`, `none` (certified within the margin of judgement) or `undecided`; empty
+        for exempt groups and where there is no null.
     interval : Interval
         Of theta, with variance and degrees of freedom; exempt groups are NaN.
     judgement : Judgement
@@ -98,8 +102,11 @@ class Spectrum(Result):
     linear : Linearity or None
         Test of constant growth over the groups that are not exempt, in their order; None for
         fewer than three steps or two such groups.
+    at_chance : bool or None
+        Whether nothing was learned, at the dense level and over the window; None where accuracy or
+        the error of guessing is unknown.
     notes : tuple of str
-        What the numbers alone do not say.
+        What the numbers alone do not say, what matters most first.
     """
 
     experiment_id: str
@@ -116,10 +123,12 @@ class Spectrum(Result):
     paper: PaperSpread
     exponent: Estimate[Floats]
     untrained: Untrained
-    excess: Estimate[Floats]
+    anomalous: Estimate[Floats]
+    against_null: tuple[AgainstNull, ...]
     interval: Interval
     judgement: Judgement
     linear: Linearity | None
+    at_chance: bool | None
     notes: tuple[str, ...]
 
     columns = (
@@ -137,7 +146,7 @@ class Spectrum(Result):
         *ends(
             "boot_low",
             "boot_high",
-            "its interval by bootstrap of seeds and blocks of levels, from three seeds on",
+            "its interval by bootstrap of seeds, from three on",
             "1 a level",
             ".3f",
             "if any",
@@ -153,12 +162,13 @@ class Spectrum(Result):
         Column("exponent", "y = ln eigenvalue / -ln retention.", format="+z.3f"),
         *ends("exponent_low", "exponent_high", "its 95 % interval", "", "+z.3f", "wide"),
         Column(
-            "null_eigenvalue",
-            "Eigenvalue of the untrained network (N1), pruned by magnitude as often.",
+            "canonical_eigenvalue",
+            "Eigenvalue that the initial scales alone give (N1): untrained, pruned as far.",
             "1 a level",
             ".3f",
+            "wide",
         ),
-        Column("null_exponent", "Exponent of N1.", format="+z.3f", shown="wide"),
+        Column("canonical", "Exponent that the initial scales alone give.", "", "+z.3f", "if any"),
         Column(
             "static_eigenvalue",
             "Eigenvalue of the trained dense network pruned in one go (N2); with --keep dense.",
@@ -173,21 +183,50 @@ class Spectrum(Result):
             ".4f",
             "wide",
         ),
-        Column("excess", "exponent minus null_exponent.", format="+z.3f"),
-        *ends("excess_low", "excess_high", "its 95 % interval over seeds", "", "+z.3f", "if any"),
+        Column("anomalous", "exponent minus canonical: the rest.", "", "+z.3f", "if any"),
+        *ends(
+            "anomalous_low",
+            "anomalous_high",
+            "its 95 % interval over seeds",
+            "",
+            "+z.3f",
+            "if any",
+        ),
+        Column(
+            "against_null",
+            "The anomalous exponent is above 0, below 0, none (certified within the margin by "
+            "ln 1.25), or undecided.",
+            shown="if any",
+        ),
         Column("p", "Of an eigenvalue of 1, adjusted over groups (Holm).", "", ".2g", "wide"),
         Column("verdict", "relevant, irrelevant, marginal, indeterminate, or exempt."),
         Column("strong", "The whole interval lies outside the margin.", shown="wide"),
         Column("within_margin", "Certified within the margin of 1.", shown="wide"),
         Column(
+            "at_chance",
+            "Nothing was learned: test accuracy cannot be told from guessing.",
+            shown="if any",
+        ),
+        Column(
+            "bend",
+            "Change of growth over the window beyond N1's, in ln eigenvalue of a step of 20 %.",
+            "log, a step",
+            "+z.3f",
+            "wide",
+        ),
+        Column(
+            "canonical_bend", "The same of N1, which is taken off.", "log, a step", "+z.3f", "wide"
+        ),
+        Column(
             "correction",
-            "c/b of clr = a + b n + c n^2 where growth is not constant.",
-            "1 a level",
+            "c/b of clr = a + b n + c n^2 where growth is not constant, n in steps of 20 %.",
+            "1 a step",
             ".3g",
             "wide",
         ),
     )
     rows = "a row for every group"
+    see = "spectra.md#what-rgtool-eigen-estimates"
 
     @property
     def eigenvalue(self) -> Estimate[Floats]:
@@ -196,11 +235,20 @@ class Spectrum(Result):
         return Estimate(value, np.exp(self.interval.low), np.exp(self.interval.high))
 
     @property
+    def canonical(self) -> Floats:
+        """Exponents that the initial scales alone give (N1), shape (G,)."""
+        return self.untrained.exponent
+
+    @property
     def correction(self) -> Floats:
         """c/b of clr = a + b n + c n^2, shape (G,); NaN where growth is constant or exempt."""
+        return self._of_linear("correction")
+
+    def _of_linear(self, name: str) -> Floats:
+        """Place what the test of constant growth says of pruned groups: NaN elsewhere, (G,)."""
         found = np.full(len(self.names), np.nan)
         if self.linear is not None:
-            found[~self.exempt] = self.linear.correction
+            found[~self.exempt] = getattr(self.linear, name)
         return found
 
     @property
@@ -234,7 +282,7 @@ class Spectrum(Result):
             f"{self.label} ({self.experiment_id}) by {self.by}{weights}: {seeds} "
             f"{'seed' if seeds == 1 else 'seeds'}, levels {a}:{b}, "
             + (
-                f"{kind} ({self.method})"
+                f"{kind} ({self.interval.name})"
                 if np.isfinite(self.interval.low).any()
                 else "no intervals"
             )
@@ -280,16 +328,20 @@ class Spectrum(Result):
             "exponent": self.exponent.value,
             "exponent_low": self.exponent.low,
             "exponent_high": self.exponent.high,
-            "null_eigenvalue": nulls.eigenvalue,
-            "null_exponent": nulls.exponent,
+            "canonical_eigenvalue": nulls.eigenvalue,
+            "canonical": nulls.exponent,
             "static_eigenvalue": nulls.static,
             "random_sd": nulls.random_sd,
-            "excess": self.excess.value,
-            "excess_low": self.excess.low,
-            "excess_high": self.excess.high,
+            "anomalous": self.anomalous.value,
+            "anomalous_low": self.anomalous.low,
+            "anomalous_high": self.anomalous.high,
+            "against_null": self.against_null,
             "p": judged.p,
             "verdict": judged.verdict,
             "strong": judged.strong,
             "within_margin": judged.within,
+            "at_chance": [self.at_chance] * len(self.names),
+            "bend": self._of_linear("bend"),
+            "canonical_bend": self._of_linear("canonical_bend"),
             "correction": self.correction,
         }

@@ -1,26 +1,140 @@
-"""Are the mean log-ratios of a few seeds zero? One test for all groups at once.
+"""Tests of few seeds of K groups: their mean is zero, or that of other seeds.
 
 Spectra are compared up to a common factor, so everything is centred over the groups (Aitchison
-1982). The statistic is Q = sum_i d_i^2 / (v s_i^2): d the mean of the centred values, v s_i^2 its
-variance with s_i^2 moderated over groups (Smyth 2004). Seeds are few and groups correlate, so no
-table gives its distribution; it is drawn from normal seeds with the moderated variances and the
-shrunk correlation (Schafer & Strimmer 2005), and every draw is moderated as the data were. With the
-variances of the data in every draw the test would reject a true hypothesis too often.
+1982). The statistic is Q = sum_i d_i^2 / v_i: d the mean of the centred values, or the difference
+of two means, and v_i its variance. Every experiment has its own: variances pooled over experiments
+reject a true hypothesis nine times in ten where the one with few seeds is the loud one. They are
+moderated over groups (Smyth 2004), the other groups counting as two degrees of freedom at most.
+
+Seeds are few and groups correlate, so no table gives the distribution of Q; it is drawn. Drawn
+seeds are normal, with the larger of moderated and own variance and a correlation that all
+experiments tell together, each scaled by its own deviations (Schafer & Strimmer 2005); every draw
+is moderated as the data were. How far the seeds of an experiment scatter is itself known from few,
+so its draws are scaled by sqrt(f / chi2_f), f = K_eff (S - 1). That cancels from a variance of
+three seeds, which are all scaled; with two it is applied to their mean alone.
+
+Two groups are one dimension, where Student's t, Welch's and that of Behrens and Fisher serve.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import AT_ONCE, Floats
-from .moderation import Moderated, moderate, shrunk_correlation
+from ..arrays import AT_ONCE, Bools, Floats
+from .difference import KNOWN, difference_p, welch
+from .moderation import (
+    correlation_about_zero,
+    effective_groups,
+    helmert,
+    lent,
+    moderate,
+    seed_variance,
+)
 
 DRAWS = 9999
-FLOOR = 1e-6  # of the mean variance: a group whose seeds agree by chance has a logarithm then
+OWN = 5  # seeds from which on a group's interval is made with its own variance
+_LENT = 2.0  # degrees of freedom that the other groups lend to a variance in Q, at most
+_FLOOR = 1e-6  # of the mean variance: a group whose seeds agree by chance has a variance then
+_ALIKE = 1e-13  # largest difference of centred values that are equal but for rounding
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What S seeds of an experiment tell of the mean of K centred groups.
+
+    Attributes
+    ----------
+    seeds : int
+        S: those that are not the same as an earlier one in every group. A lone seed has no
+        variance: all but its mean is NaN.
+    mean : array, shape (K,)
+        Over seeds; sums to zero.
+    square : array, shape (K,)
+        Variance of the mean in Q.
+    error : array, shape (K,)
+        Standard error of the mean in intervals.
+    df : float
+        Its degrees of freedom.
+    deviation : array, shape (K,)
+        Standard deviation of a drawn seed.
+    rows : array, shape (S - 1, K)
+        Independent rows of mean 0, scaled to a mean square of 1 in every group (`helmert`).
+    """
+
+    seeds: int
+    mean: Floats
+    square: Floats
+    error: Floats
+    df: float
+    deviation: Floats
+    rows: Floats
+
+    def drawn(
+        self, correlation: Floats, rng: np.random.Generator, draws: int
+    ) -> tuple[Floats, Floats]:
+        """Draw `mean` where the true one is 0, and `square` as it then is: shapes (draws, K)."""
+        groups = len(self.mean)
+        # The symmetric root exists where the matrix is singular, and unlike eigenvectors it is
+        # continuous: the last bit of the data cannot change all draws.
+        values, vectors = np.linalg.eigh(correlation)
+        root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T * self.deviation
+        # One product of two matrices is several times as fast as one for every draw.
+        rows = rng.standard_normal((draws * self.seeds, groups)) @ centred(root)
+        z = rows.reshape(draws, self.seeds, groups)
+        mean = z.mean(axis=1)
+        squares = np.einsum("bsk,bsk->bk", z, z) - self.seeds * mean**2
+        square = _moderated_square(squares / (self.seeds - 1), self.seeds)
+        df = float(effective_groups(correlation)) * (self.seeds - 1)
+        scale = np.sqrt(df / rng.chisquare(df, draws))[:, None]
+        return mean * scale, square if self.seeds == 2 else square * scale**2
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Centred means of K groups without seeds, whose variance is taken from elsewhere.
+
+    Attributes
+    ----------
+    mean : array, shape (K,)
+        They sum to zero.
+    variance : float
+        Of a mean before centring, the same in all groups and independent.
+    """
+
+    mean: Floats
+    variance: float
+
+    @property
+    def square(self) -> Floats:
+        """Variance of the mean in Q: shape (K,)."""
+        groups = len(self.mean)
+        return np.full(groups, self.variance * (1 - 1 / groups))
+
+    @property
+    def error(self) -> Floats:
+        """Standard error of the mean: shape (K,)."""
+        return np.sqrt(self.square)
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom of the error."""
+        return KNOWN
+
+    @property
+    def rows(self) -> Floats:
+        """Rows that tell a correlation, of which there are none: shape (0, K)."""
+        return np.empty((0, len(self.mean)))
+
+    def drawn(
+        self, correlation: Floats, rng: np.random.Generator, draws: int
+    ) -> tuple[Floats, Floats]:
+        """Draw `mean` where the true one is 0, independent whatever the correlation; `square`."""
+        z = np.sqrt(self.variance) * rng.standard_normal((draws, len(self.mean)))
+        return centred(z), self.square
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,18 +146,19 @@ class Contrast:
     centre : array, shape (K,)
         d_i; they sum to zero.
     error : array, shape (K,)
-        Standard errors from moderated variances.
-    df : float
+        Standard errors: moderated below five seeds, else from a group's own variance.
+    df : array, shape (K,)
         Degrees of freedom of centre / error.
     q : float
         The statistic.
     p : float
-        Share of draws with a statistic at least as large, the data counted among the draws.
+        Share of draws with a statistic at least as large, the data counted among the draws; that
+        of a t distribution where there are two groups.
     """
 
     centre: Floats
     error: Floats
-    df: float
+    df: Floats
     q: float
     p: float
 
@@ -66,47 +181,72 @@ def centred(values: ArrayLike) -> Floats:
     return np.asarray(data - data.mean(axis=-1, keepdims=True))
 
 
-def helmert(values: ArrayLike) -> Floats:
-    """Return S - 1 independent combinations of S seeds that have mean 0 and the seeds' variance.
+def repeated(values: ArrayLike) -> Bools:
+    """Tell which seeds are the same as an earlier one in every group, up to a factor: (S,).
 
-    Residuals about a mean are S rows with S - 1 degrees of freedom; taken as S independent rows
-    they show correlations that are not there.
+    Parameters
+    ----------
+    values : array, shape (S, K)
+        One row per seed. A run that is written twice tells nothing twice.
+    """
+    data = centred(values)
+    alike = (np.abs(data[:, None] - data) <= _ALIKE).all(axis=-1)
+    return np.tril(alike, -1).any(axis=1)
+
+
+def sample(values: ArrayLike) -> Sample:
+    """Summarise the seeds of an experiment.
+
+    Parameters
+    ----------
+    values : array, shape (S, K)
+        One row per seed; a common factor of their exponentials does not count.
+
+    Raises
+    ------
+    ValueError
+        There are fewer than two groups.
+    """
+    data = centred(values)
+    if data.ndim != 2 or data.shape[1] < 2:
+        raise ValueError(f"a contrast needs seeds of two groups or more, not shape {data.shape}")
+    data = data[~repeated(data)]
+    seeds, mean = len(data), data.mean(axis=0)
+    if seeds < 2:
+        nothing = np.full_like(mean, np.nan)
+        return Sample(seeds, mean, nothing, nothing, np.nan, nothing, data[:0])
+    own = seed_variance(data)
+    square = _moderated_square(own, seeds)
+    few = lent(data) if seeds < OWN else None
+    variance = _floored(own if few is None else few.variance)
+    rows = helmert(data)
+    return Sample(
+        seeds=seeds,
+        mean=mean,
+        square=square,
+        error=np.sqrt(variance / seeds),
+        df=seeds - 1.0 if few is None else float(few.df),
+        deviation=np.sqrt(np.maximum(square * seeds, own)),
+        rows=rows / np.sqrt(_floored((rows**2).mean(axis=0))),
+    )
+
+
+def _moderated_square(variance: Floats, seeds: int) -> Floats:
+    """Return the variance of the mean in Q from those over seeds, shape (..., K)."""
+    return moderate(_floored(variance), seeds - 1, _LENT).variance / seeds
+
+
+def _floored(variance: Floats) -> Floats:
+    return np.maximum(variance, _FLOOR * variance.mean(axis=-1, keepdims=True))
+
+
+def one_sample(values: ArrayLike, rng: np.random.Generator, draws: int = DRAWS) -> Contrast:
+    """Test whether the centred means of an experiment are all zero.
 
     Parameters
     ----------
     values : array, shape (S, K)
         One row per seed.
-
-    Returns
-    -------
-    array, shape (S - 1, K)
-        Row k is (x_1 + ... + x_k - k x_(k+1)) / sqrt(k (k + 1)); the squares of all rows sum to
-        those of the residuals.
-    """
-    data = np.asarray(values, np.float64)
-    k = np.arange(1, len(data))[:, None]
-    sums = np.cumsum(data, axis=0)[:-1]
-    return np.asarray((sums - k * data[1:]) / np.sqrt(k * (k + 1)))
-
-
-def contrast(
-    centre: ArrayLike,
-    rows: ArrayLike,
-    factor: float,
-    rng: np.random.Generator,
-    draws: int = DRAWS,
-) -> Contrast:
-    """Test whether centred means are all zero.
-
-    Parameters
-    ----------
-    centre : array, shape (K,)
-        Means over seeds, or differences of such means, centred over K >= 2 groups.
-    rows : array, shape (D, K)
-        Independent rows of mean 0 with the variance of a seed's centred values: `helmert` of the
-        seeds of every experiment. D is the number of degrees of freedom, at least 1.
-    factor : float
-        Variance of a centre in units of that of one seed: 1/S, or 1/S_a + 1/S_b.
     rng : numpy.random.Generator
         Randomness of the draws.
     draws : int
@@ -115,67 +255,48 @@ def contrast(
     Raises
     ------
     ValueError
-        There are fewer than two groups, no degree of freedom, or all seeds are alike.
+        There are fewer than two groups, or than two seeds that differ.
     """
-    mean, noise = np.asarray(centre, np.float64), np.asarray(rows, np.float64)
-    if mean.size < 2 or len(noise) < 1:
-        raise ValueError(
-            f"a contrast needs two groups and two seeds, not {mean.size} and {len(noise) + 1}"
-        )
-    if not noise.any():
-        raise ValueError("all seeds are alike: there is no variance to compare with")
-    found = statistic(mean, noise, factor)
-    drawn = null_draws(noise, found.variance, rng, draws)
-    q = float(found.q)
-    return Contrast(mean, found.error, float(found.df), q, share_above(q, drawn))
+    one = sample(values)
+    if one.seeds < 2:
+        alike = "all seeds are alike" if len(np.asarray(values)) > 1 else "two seeds are needed"
+        raise ValueError(f"{alike}: there is no variance to compare with")
+    q = statistic(one.mean, one.square)
+    if len(one.mean) == 2:
+        p = float(difference_p(one.mean[:1], one.error[:1], one.df, [0.0], KNOWN)[0])
+    else:
+        p = share_above(float(q), null_draws([one], rng, draws))
+    return Contrast(one.mean, one.error, np.full(len(one.mean), one.df), float(q), p)
 
 
-class Statistic(NamedTuple):
-    """The statistic of contrasts, and what it is made of; leading axes are contrasts.
-
-    Attributes
-    ----------
-    variance : array, shape (..., K)
-        Moderated variance of a seed's centred values.
-    error : array, shape (..., K)
-        Standard error of a centre.
-    df : array, shape (...,)
-        Degrees of freedom of centre / error.
-    q : array, shape (...,)
-        Q.
-    """
-
-    variance: Floats
-    error: Floats
-    df: Floats
-    q: Floats
-
-
-def statistic(centre: Floats, rows: Floats, factor: ArrayLike) -> Statistic:
-    """Compute the statistic of contrasts that have equally many rows.
+def two_samples(
+    a: Sample, b: Sample | Known, rng: np.random.Generator, draws: int = DRAWS
+) -> Contrast:
+    """Test whether two experiments have the same centred means.
 
     Parameters
     ----------
-    centre : array, shape (..., K)
-        Centred means, or differences of them.
-    rows : array, shape (..., D, K)
-        As for `contrast`; not all 0.
-    factor : float or array, shape (...,)
-        Variance of a centre in units of that of one seed.
+    a, b : Sample or Known
+        With the same K groups. With a lone seed there is no test: error, df, q and p are NaN.
+    rng : numpy.random.Generator
+        Randomness of the draws.
+    draws : int
+        Number of draws; p is at least 1 / (draws + 1).
     """
-    found = moderated_rows(rows)
-    square = np.asarray(factor, np.float64)[..., None] * found.variance
-    return Statistic(found.variance, np.sqrt(square), found.df, (centre**2 / square).sum(axis=-1))
+    d = a.mean - b.mean
+    q = float(statistic(d, a.square + b.square))
+    if np.isnan(q):
+        p = np.nan
+    elif len(d) == 2:
+        p = float(difference_p(d[:1], a.error[:1], a.df, b.error[:1], b.df)[0])
+    else:
+        p = share_above(q, null_draws([a, b], rng, draws))
+    return Contrast(d, np.hypot(a.error, b.error), welch(a.error, a.df, b.error, b.df), q, p)
 
 
-def moderated_rows(rows: Floats) -> Moderated:
-    """Moderate the variances of rows of mean 0, shape (..., D, K), over their K groups."""
-    *_, df, groups = rows.shape
-    s2 = (rows**2).mean(axis=-2)
-    floor = np.maximum(FLOOR * s2.mean(axis=-1, keepdims=True), 1e-300)
-    found = moderate(np.maximum(s2, floor), df)
-    # Centred values have K - 1 dimensions: that many groups can lend degrees of freedom.
-    return replace(found, df=np.minimum(found.df, (groups - 1) * df))
+def statistic(d: Floats, square: Floats) -> Floats:
+    """Return Q of centred means, or differences of them, and their variances: (..., K) to (...)."""
+    return np.asarray((d**2 / square).sum(axis=-1))
 
 
 def share_above(q: float, drawn: Floats) -> float:
@@ -183,34 +304,26 @@ def share_above(q: float, drawn: Floats) -> float:
     return float((1 + (drawn >= q).sum()) / (len(drawn) + 1))
 
 
-def null_draws(rows: Floats, variance: Floats, rng: np.random.Generator, draws: int) -> Floats:
-    """Draw the statistic where all centres are zero; `factor` cancels from it.
-
-    Parameters
-    ----------
-    rows : array, shape (D, K)
-        As for `contrast`; they give the correlation of the groups.
-    variance : array, shape (K,)
-        Moderated variances of a seed.
-    rng : numpy.random.Generator
-        Randomness.
-    draws : int
-        How many.
-
-    Returns
-    -------
-    array, shape (draws,)
-    """
-    df = len(rows)
-    # The symmetric root exists where the matrix is singular (two groups), and unlike eigenvectors
-    # it is continuous: the last bit of the data cannot change all draws.
-    values, vectors = np.linalg.eigh(shrunk_correlation(rows))
-    root = np.sqrt(variance)[:, None] * (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    chunk = max(1, AT_ONCE // ((df + 1) * variance.size))
+def null_draws(samples: Sequence[Sample | Known], rng: np.random.Generator, draws: int) -> Floats:
+    """Draw Q of one experiment whose means are zero, or of two that have the same: (draws,)."""
+    correlation = common_correlation(samples)
+    seeds = sum(len(one.rows) + 1 for one in samples)
+    chunk = max(1, AT_ONCE // (seeds * len(correlation)))
     parts = []
     for first in range(0, draws, chunk):
-        size = (min(chunk, draws - first), df + 1, variance.size)
-        z = centred(rng.standard_normal(size) @ root.T)
-        s2 = (z[:, 1:] ** 2).mean(axis=1)
-        parts.append((z[:, 0] ** 2 / moderate(s2, df).variance).sum(axis=-1))
+        size = min(chunk, draws - first)
+        drawn = [one.drawn(correlation, rng, size) for one in samples]
+        mean = drawn[0][0] - drawn[1][0] if len(drawn) > 1 else drawn[0][0]
+        parts.append(statistic(mean, np.asarray(sum(square for _, square in drawn))))
     return np.concatenate(parts)
+
+
+def common_correlation(samples: Sequence[Sample | Known]) -> Floats:
+    """Return the correlation of groups that experiments tell together: shape (K, K).
+
+    Each experiment's rows are scaled by its own deviations, so that a loud one does not speak for
+    all. One row has no correlation, and scaled by itself it would feign one.
+    """
+    groups = len(samples[0].mean)
+    rows = [one.rows for one in samples if len(one.rows) > 1]
+    return correlation_about_zero(np.concatenate([np.empty((0, groups)), *rows]))

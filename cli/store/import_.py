@@ -31,6 +31,10 @@ def import_(
     task: Annotated[str | None, typer.Option(help="Data set, where the files do not tell.")] = None,
     arch: Annotated[str | None, typer.Option(help="Architecture: known ones must fit.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Published recipe it was made with.")] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Initialiser of the weights, such as kaiming_normal.")
+    ] = None,
+    fan: Annotated[str | None, typer.Option(help="Its fan: fan_in or fan_out.")] = None,
     blocks: Annotated[
         Path | None, typer.Option(help="Block map of an unknown network (TOML).")
     ] = None,
@@ -55,6 +59,8 @@ def import_(
         task=task,
         architecture=arch,
         recipe=recipe,
+        init=init,
+        fan=fan,
         blocks=blocks,
         keep=[part.strip() for part in keep.split(",") if part.strip()],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ import typer
 from ...schemas.errors import RgtoolError
 from ..options import StoreOption
 from ..output import Table, output_options, sparkline, warn_of
-from ..published import curve_table, printed_table
+from ..published import curve_table, flow_table, printed_table
 
 if TYPE_CHECKING:
     from ...analysis.named import Stored
@@ -27,14 +28,15 @@ def show(
 ) -> Table:
     """Show one run (recipe, provenance, accuracy and shares) or one experiment.
 
+    Fields of a recipe that nothing of an import tells are named assumed.FIELD, not recipe.FIELD.
     For an experiment: its runs together, and the matching density, the sparsest level whose
     accuracy is within one seed standard deviation of the dense network's. published:NAME shows a
-    spectrum or a curve of the literature with its source; rgtool ls --published lists them.
+    spectrum, a curve or a flow of the literature with its source; rgtool ls --published lists them.
 
     Example: rgtool show resnet20/cifar10
     """
     from ...analysis.named import Stored, look_up, unsuited
-    from ...store import PublishedCurve, PublishedSpectrum, Store
+    from ...store import PublishedCurve, PublishedFlow, PublishedSpectrum, Store
 
     opened = Store(store)
     found = look_up(opened, name)
@@ -42,6 +44,8 @@ def show(
         return printed_table(found)
     if isinstance(found, PublishedCurve):
         return curve_table(found)
+    if isinstance(found, PublishedFlow):
+        return flow_table(found)
     if not isinstance(found, Stored):
         raise unsuited(found, "a store shows experiments and runs")
     table = _show_experiment(opened, found.name) if found.run_id is None else _show_run(found)
@@ -55,7 +59,7 @@ def _show_run(found: Stored) -> Table:
     values = {
         f.name: getattr(description, f.name)
         for f in dataclasses.fields(description)
-        if f.name not in ("recipe", "scales", "files", "history")
+        if f.name not in ("recipe", "scales", "files", "history", "told")
     }
     rows: Rows = []
     for key, value in values.items():
@@ -63,11 +67,13 @@ def _show_run(found: Stored) -> Table:
             rows += [(f"{key}.{k}", v) for k, v in value.items()]
         else:
             rows.append((key, value))
-    rows += [(f"recipe.{k}", _shown_cell(v)) for k, v in description.recipe.to_json().items()]
+    assumed = description.assumed
+    rows += _recipe_rows(description.recipe.to_json(), assumed)
     rows += [("history", line) for line in description.history]
     rows += [("file", f"{f.get('path')} sha256:{f.get('sha256')}") for f in description.files]
     rows += _curves(opened, f"run_id = '{run_id}'")
-    return Table(("what", "value"), rows, title=f"run {run_id}")
+    notes = _assumption_notes(assumed, description.study)
+    return Table(("what", "value"), rows, title=f"run {run_id}", notes=notes)
 
 
 def _show_experiment(opened: Store, experiment: str) -> Table:
@@ -81,12 +87,14 @@ def _show_experiment(opened: Store, experiment: str) -> Table:
         ("finished", sum(run.finished for run in info.runs)),
         ("levels", info.levels),
     ]
-    rows += [(f"recipe.{k}", _shown_cell(v)) for k, v in info.distinction.items()]
-    notes: tuple[str, ...] = ()
+    described = [opened.description(run.run_id) for run in info.runs]
+    assumed = {name for one in described for name in one.assumed}
+    rows += _recipe_rows(info.distinction, assumed)
+    notes = _assumption_notes(assumed, described[0].study)
     try:
         matching = matching_density(opened, experiment)
     except RgtoolError as error:
-        notes = (f"no matching density: {error}",)
+        notes = (f"no matching density: {error}", *notes)
     else:
         found = matching.to_frame().to_dicts()[0]
         rows += [
@@ -97,9 +105,24 @@ def _show_experiment(opened: Store, experiment: str) -> Table:
             ("dense_accuracy", found["dense_accuracy"]),
             ("seed_std", found["seed_std"]),
         ]
-        notes = matching.notes
+        notes = (*matching.notes, *notes)
     rows += _curves(opened, f"experiment_id = '{experiment}'")
     return Table(("what", "value"), rows, title=f"experiment {info.label}", notes=notes)
+
+
+def _recipe_rows(recipe: Mapping[str, Any], assumed: Collection[str]) -> Rows:
+    """Name what is known of a recipe `recipe.lr`, what nothing tells `assumed.lr`."""
+    return [
+        (f"{'assumed' if name in assumed else 'recipe'}.{name}", _shown_cell(value))
+        for name, value in recipe.items()
+    ]
+
+
+def _assumption_notes(assumed: Collection[str], study: str) -> tuple[str, ...]:
+    if not assumed:
+        return ()
+    source = f"values of recipe {study}" if study else "defaults, of which nothing is known"
+    return (f"assumed.*: nothing of the import tells these fields; they are {source}",)
 
 
 def _curves(opened: Store, where: str) -> Rows:

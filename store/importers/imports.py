@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...schemas.errors import StoreError, UsageError, choose
 from ...schemas.published_recipes import PUBLISHED
+from ...schemas.recipe import CHOICES, INITIALISERS
 from .formats import (
     bert_tickets,
     contrastive,
@@ -142,6 +143,8 @@ def choices(
     task: str | None = None,
     architecture: str | None = None,
     recipe: str | None = None,
+    init: str | None = None,
+    fan: str | None = None,
     blocks: str | Path | None = None,
     keep: Sequence[str] = (),
 ) -> Choices:
@@ -150,17 +153,21 @@ def choices(
     Raises
     ------
     UsageError
-        An unknown recipe or kind of weights, or no block map.
+        An unknown recipe, initialiser or kind of weights, or no block map.
     """
     if recipe is not None:
         choose("recipe", recipe, PUBLISHED)
+    if init is not None:
+        choose("initialiser", init, INITIALISERS)
+    if fan is not None:
+        choose("fan", fan, CHOICES["fan"])
     for what in keep:
         choose("keep", what, KEEP)
     for option, value in (("name", name), ("task", task), ("architecture", architecture)):
         if value is not None and (not value.strip() or not value.isprintable()):
             raise UsageError(f"{option} '{value}' is no name: give a word")
     read = read_blocks(Path(blocks)) if blocks is not None else None
-    return Choices(name, task, architecture, recipe, read, tuple(keep))
+    return Choices(name, task, architecture, recipe, init, fan, read, tuple(keep))
 
 
 def _chosen(format: str | None) -> dict[str, Callable[[Tree], Found]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...schemas.blocks import Architecture
-from ...schemas.description import Description
+from ...schemas.description import SEEN, UNKNOWN, Description
 from ...schemas.errors import UsageError
 from ...schemas.files import flush_tree
 from ...schemas.layout import RunFolder
@@ -88,14 +88,14 @@ class _Arrival:
         """Make a run of its own of it."""
         incoming, found, content = self.incoming, self.incoming.found, self.incoming.content
         exempt = _exempt(incoming)
-        recipe = self._recipe(exempt)
+        recipe, told = self._recipe(exempt)
         self._note_bearers(recipe, content.aliases[0])
         starts = [path for start in found.starts.values() for path in start.files]
         now = _now()
         description = Description(
             run_id=new_id(found.format, content, self.known.taken),
             experiment_id=recipe.experiment_id,
-            recipe_name=self.choices.recipe or found.recipe_name or "unknown",
+            recipe_name=self.choices.recipe or found.recipe_name or UNKNOWN,
             recipe=recipe,
             seed=found.seed,
             replicate=found.replicate or "0",
@@ -106,6 +106,7 @@ class _Arrival:
             scales=scales(found, incoming.network, incoming.notes),
             files=_last_of_each_path(self._files(incoming.levels), entries(found, starts)),
             inferred={"architecture": incoming.network.why, **found.inferred},
+            told=told,
             aliases=tuple(alias.to_json() for alias in content.aliases),
             mask_digests=_texts(content.digests),
         )
@@ -132,12 +133,21 @@ class _Arrival:
             incoming.notes.append(f"it is the run of '{known.aliases[0].experiment}': same masks")
         if new:
             self._add(folder, there, new)
+        start, told = self._new_start(old), self._told_of(old)
         aliases = with_name(known.aliases, content.aliases[0])
         # What rgtool 0.1.0 wrote has no names and stays as it is as long as nothing is to be told.
-        if new or (aliases != known.aliases and (old.aliases or len(aliases) > 1)):
+        if (
+            new
+            or told != old.told
+            or (aliases != known.aliases and (old.aliases or len(aliases) > 1))
+        ):
             folder.make()
+            recipe = dataclasses.replace(old.recipe, **start)
             grown = dataclasses.replace(
                 old,
+                recipe=recipe,
+                experiment_id=recipe.experiment_id,
+                told=told,
                 levels=max(old.levels, *incoming.levels),
                 files=_last_of_each_path(old.files, self._files(new)),
                 aliases=tuple(alias.to_json() for alias in aliases),
@@ -146,7 +156,26 @@ class _Arrival:
             )
             grown.write(folder.description)
             self.known.add(grown)
+            old = grown
         return self._imported(old, there, new)
+
+    def _new_start(self, old: Description) -> dict[str, Any]:
+        """Return what the user says of the initialiser and nothing had told of this run."""
+        asked, notes = self.choices.start, self.incoming.notes
+        other = {k: v for k, v in asked.items() if v != getattr(old.recipe, k)}
+        for name, value in other.items():
+            if name in old.assumed:
+                notes.append(f"its {name} is {value} from now on, so it is of another experiment")
+            else:
+                notes.append(f"its {name} stays {getattr(old.recipe, name)}, as it was told before")
+        return {k: v for k, v in asked.items() if k in old.assumed}
+
+    def _told_of(self, old: Description) -> tuple[str, ...]:
+        """Return the fields that are told of this run by now, at the values that it has."""
+        recipe, told = self._recipe(old.recipe.exempt)
+        asked = {*self.choices.start}
+        same = {name for name in told if getattr(recipe, name) == getattr(old.recipe, name)}
+        return tuple(sorted({*old.told, *same, *asked}))
 
     def _add(self, folder: RunFolder, there: Sequence[int], new: Sequence[int]) -> None:
         """Stage the levels that a run lacks, hold them to those it has, and move them in."""
@@ -229,26 +258,35 @@ class _Arrival:
     def _files(self, levels: Iterable[int]) -> list[FileEntry]:
         return [entry for level in levels for entry in self.files.get(level, ())]
 
-    def _recipe(self, exempt: Sequence[str]) -> Recipe:
-        """Return what is known of how the run was made; the rest is that of the format's study."""
+    def _recipe(self, exempt: Sequence[str]) -> tuple[Recipe, tuple[str, ...]]:
+        """Return how the run was made, and which fields the source or the user tells.
+
+        The rest is that of the format's study, or default.
+        """
         found, network = self.incoming.found, self.incoming.network
         name = self.choices.recipe or found.recipe_name
         fields: dict[str, Any] = {"augment": (), "rewind": "0it"}
         if name:
             fields = PUBLISHED[name](Architecture(network.architecture, network.layers))
         told = {k: v for k, v in found.fields.items() if k != "architecture"}
+        said = dict(self.choices.start)
+        if self.choices.task:
+            said["task"] = self.choices.task
         known_here = {
+            **said,
             "architecture": network.architecture,
-            "task": self.choices.task or told.get("task", "unknown"),
+            "task": said.get("task") or told.get("task", "unknown"),
             "prunable": network.prunable,
             "exempt": tuple(exempt),
             "origin": self.choices.name or found.experiment,
         }
+        every = {f.name for f in dataclasses.fields(Recipe)} if self.choices.recipe else set()
         try:
-            return Recipe.from_json({**fields, **told, **known_here})
+            recipe = Recipe.from_json({**fields, **told, **known_here})
         except (UsageError, TypeError, ValueError) as error:
             self.incoming.notes.append(f"how it was trained is not taken over: {error}")
-            return Recipe.from_json({**fields, **known_here})
+            recipe, told = Recipe.from_json({**fields, **known_here}), {}
+        return recipe, tuple(sorted({*every, *told, *said} - {*SEEN}))
 
 
 def give_back_name(store: Path, known: Known, content: Content) -> None:

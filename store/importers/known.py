@@ -10,13 +10,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...schemas.description import Description
+from ...schemas.blocks import GROUP
+from ...schemas.description import OWN, Description
 from ...schemas.errors import RecordError
 from ...schemas.layout import RunFolder
 from ...schemas.tensors import read_mask
 from .identity import Alias, Content, Mark, counts_digest, mask_digest, same_run
-
-OWN = "rgtool"  # the source of runs that were not imported
 
 
 class Known:
@@ -192,7 +191,7 @@ def digests_of(folder: RunFolder) -> dict[int, str]:
         with contextlib.suppress(RecordError, FileNotFoundError):
             table = folder.read_record(level)
             names = table["source_layer"].to_pylist()
-            if set(table["kind"].to_pylist()) == {"group"}:
+            if set(table["kind"].to_pylist()) == {GROUP}:
                 columns = (table[name].to_pylist() for name in ("total", "kept"))
                 found[level] = counts_digest(names, *columns)
                 continue

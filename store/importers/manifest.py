@@ -1,6 +1,7 @@
 """`manifest.json` beside checkpoints: which file is which level, and what the run was.
 
     {"experiment": "mine", "architecture": "resnet20", "task": "cifar10", "seed": 3,
+     "init": "kaiming_normal", "fan": "fan_in",
      "levels": [{"level": 0, "file": "dense.pt", "accuracy": 0.91}, ...]}
 
 Everything but `levels` may be left out.
@@ -20,7 +21,7 @@ from .safe import read_text
 
 NAME = "manifest.json"
 _NUMBER_KEYS = ("accuracy", "loss", "train_accuracy", "train_loss", "validation_accuracy")
-_TEXT_KEYS = ("experiment", "architecture", "task", "replicate")
+_TEXT_KEYS = ("experiment", "architecture", "task", "replicate", "init", "fan")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Listed:
     levels : mapping of int to (Path, mapping)
         Files by level, with the numbers told of them.
     told : mapping of str to str
-        Experiment, architecture, task, replicate, seed.
+        Experiment, architecture, task, replicate, init, fan, seed.
     skipped : tuple of Skipped
         Entries that cannot be used.
     """

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...schemas.blocks import CIFAR_RESNETS, FIXED, Architecture, Layer, architecture
+from ...schemas.blocks import CIFAR_RESNETS, FIXED, GROUP, Architecture, Layer, architecture
 from ...schemas.errors import Unreadable, UsageError
 from ...schemas.toml import read_toml
 from .found import Refused, Shapes
@@ -137,7 +137,7 @@ def _group(name: str, blocks: Blocks | None, plain: bool) -> tuple[str, str | No
 
 
 def _kind(shape: tuple[int, ...]) -> str:
-    return {1: "group", 2: "linear"}.get(len(shape), "conv")
+    return {1: GROUP, 2: "linear"}.get(len(shape), "conv")
 
 
 def _name(layers: Sequence[Layer]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .found import Skipped
@@ -18,6 +19,8 @@ class Choices:
         Name of the experiment.
     task, architecture, recipe : str or None
         Instead of what was inferred.
+    init, fan : str or None
+        How the weights were initialised.
     blocks : mapping of str to str or None
         A block map, see `recognise.read_blocks`.
     keep : tuple of str
@@ -28,8 +31,16 @@ class Choices:
     task: str | None = None
     architecture: str | None = None
     recipe: str | None = None
+    init: str | None = None
+    fan: str | None = None
     blocks: Blocks | None = None
     keep: tuple[str, ...] = ()
+
+    @property
+    def start(self) -> Mapping[str, str]:
+        """Fields of the recipe that say how the weights were initialised, where they are told."""
+        told = {"init": self.init, "fan": self.fan}
+        return {name: value for name, value in told.items() if value is not None}
 
 
 @dataclass(frozen=True)

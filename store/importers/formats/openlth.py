@@ -253,6 +253,10 @@ def _fields(hparams: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]
         fields["task"] = _TASKS.get(name, name)
     texts = {"optimizer": "optimizer_name", "init": "model_init", "bn_init": "batchnorm_init"}
     fields |= {field: hparams[key] for field, key in texts.items() if key in hparams}
+    if "model_init" in hparams:
+        fields["fan"] = "fan_in"  # OpenLTH calls torch's initialisers with their defaults
+    if hparams.get("pruning_strategy") == "sparse_global":
+        fields |= {"pruner": "magnitude", "scope": "global"}
     numbers = {"lr": "lr", "gamma": "gamma", "prune": "pruning_fraction"}
     for field, key in numbers.items():
         if (value := _float_or(hparams.get(key))) is not None:

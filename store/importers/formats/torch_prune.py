@@ -118,7 +118,7 @@ def _listed(
             FoundLevel(n, (path,), partial(read_one, path, numbers))
             for n, (path, numbers) in sorted(levels.items())
         ),
-        fields={key: told[key] for key in ("task", "architecture") if key in told},
+        fields={k: told[k] for k in ("task", "architecture", "init", "fan") if k in told},
         inferred={"level": "manifest.json"},
     )
 

@@ -1,4 +1,4 @@
-"""Intervals, draws, verdicts and the linearity test: slow oracles, coverage and size."""
+"""Intervals, bootstraps, draws and verdicts: slow oracles and coverage."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ import pytest
 from scipy import stats
 from synthetic import RESNET20, SEED_SD, STEP_SD, counts
 
-from rgtool.analysis import flow
-from rgtool.analysis.nulls.initial import initial_scale_kept, initial_scales
 from rgtool.analysis.spectrum import bootstrap, intervals
 from rgtool.analysis.spectrum.eigen import eigen
 from rgtool.analysis.spectrum.intervals import Method, estimate, parametric_draws
-from rgtool.analysis.spectrum.linearity import change_point, linearity, odd_first_step
-from rgtool.analysis.spectrum.verdicts import default_margin, judge
+from rgtool.analysis.spectrum.verdicts import MARGIN, judge
 from rgtool.analysis.stats.level import holm
-from rgtool.analysis.stats.moderation import moderate, shrunk_correlation, trigamma_inverse
-from rgtool.schemas.blocks import architecture
+from rgtool.analysis.stats.moderation import (
+    effective_groups,
+    lent,
+    moderate,
+    shrunk_correlation,
+    trigamma_inverse,
+)
 from rgtool.schemas.errors import UsageError
 
 LOG_S = np.log(RESNET20[1:10])
@@ -87,6 +89,32 @@ def test_one_group_and_absent_groups() -> None:
     found = moderate([0.5, np.nan, 0.7, 0.6], 3)
     assert np.isnan(found.variance).tolist() == [False, True, False, False]
     assert np.isfinite(float(found.df))
+    np.testing.assert_array_equal(found.variance[[0, 2, 3]], moderate([0.5, 0.7, 0.6], 3).variance)
+    two = moderate([0.5, 50.0], 3)  # two say nothing of how variances vary
+    assert (two.variance.tolist(), float(two.df)) == ([0.5, 50.0], 3.0)
+
+
+def test_a_loan_is_bounded() -> None:
+    s2 = np.random.default_rng(21).chisquare(2, (200, 9)) / 2
+    free, bound = moderate(s2, 2), moderate(s2, 2, most=1.0)
+    assert np.isinf(free.prior_df).any() and (bound.prior_df <= 1.0).all()
+    small = free.prior_df <= 1
+    np.testing.assert_allclose(bound.variance[small], free.variance[small])
+    capped = bound.variance[~small]
+    mixed = (bound.prior_variance[~small, None] + 2 * s2[~small]) / 3
+    np.testing.assert_allclose(capped, mixed)
+
+
+def test_correlated_groups_are_worth_fewer() -> None:
+    assert float(effective_groups(np.eye(2))) == pytest.approx(2**0.63)
+    assert float(effective_groups(np.ones((20, 20)))) == 1.0
+    half = 0.5 * (np.eye(20) + np.ones((20, 20)))
+    assert float(effective_groups(half)) == pytest.approx(400 / (20 + 380 / 4))
+    # Seeds of one factor tell less of the loan than seeds of independent groups.
+    rng = np.random.default_rng(22)
+    scatter = rng.normal(size=(400, 4, 20))
+    factor = np.repeat(scatter[..., :1], 20, axis=-1) * np.linspace(0.5, 2, 20)
+    assert lent(factor).df.mean() < lent(scatter).df.mean() - 0.05
 
 
 def test_shrunk_correlation_is_a_correlation() -> None:
@@ -104,33 +132,92 @@ def test_shrunk_correlation_is_a_correlation() -> None:
 # Intervals.
 
 
-def test_moderated_t_written_out() -> None:
-    steps = experiments(1, 4, np.random.default_rng(5))[0][0]
+def lent_by_hand(theta: np.ndarray) -> tuple[np.ndarray, float]:
+    """Moderated variances of seeds (S, G) and their df, the prior worth one seed at most."""
+    from scipy.optimize import brentq
+    from scipy.special import digamma, polygamma
+
+    groups, d = theta.shape[1], len(theta) - 1
+    own = theta.var(axis=0, ddof=1)
+    z = np.log(own) - digamma(d / 2) + math.log(d / 2)
+    excess = z.var(ddof=1) - polygamma(1, d / 2)
+    found = brentq(lambda x: polygamma(1, x / 2) - excess, 1e-3, 1e6) if excess > 0 else math.inf
+    d0 = min(found, 1.0)
+    prior = math.exp(z.mean() + digamma(d0 / 2) - math.log(d0 / 2))
+    c = shrunk_correlation(theta)
+    effective = min(groups**2 / sum(value**2 for value in c.ravel()), groups**0.63)
+    weight = d0 / (d0 + d)
+    df = max(d, 1 / (1 / (d0 + d) + weight**2 / (effective * d)))
+    return (d0 * prior + d * own) / (d0 + d), df
+
+
+def innovations_by_hand(steps: np.ndarray) -> np.ndarray:
+    """Variance over T of residuals about the mean trajectory and each run's own line."""
+    seeds, length, groups = steps.shape
+    squares = np.zeros(groups)
+    for group in range(groups):
+        mean = steps[:, :, group].mean(axis=0)
+        for run in range(seeds):
+            series = steps[run, :, group] - mean
+            fit = stats.linregress(np.arange(length), series)
+            line = fit.intercept + fit.slope * np.arange(length)
+            squares[group] += float(((series - line) ** 2).sum())
+    return squares / ((seeds - 1) * (length - 2)) / length
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 4])
+def test_few_seeds_are_lent_variance_written_out(seeds: int) -> None:
+    steps = experiments(1, seeds, np.random.default_rng(5))[0][0]
+    steps[:, :, 0] = steps[:, :, 0].mean(axis=1, keepdims=True) + 5 * (
+        steps[:, :, 0] - steps[:, :, 0].mean(axis=1, keepdims=True)
+    )  # steps that scatter so much that theirs is the wider interval
     found = estimate(steps)
     theta = steps.mean(axis=1)
-    moderated = moderate(theta.var(axis=0, ddof=1), 3)
-    floor = np.zeros(9)
-    for group in range(9):
-        squares = 0.0
-        for run in range(4):
-            series = steps[run, :, group]
-            fit = stats.linregress(np.arange(16), series)
-            squares += float(((series - fit.intercept - fit.slope * np.arange(16)) ** 2).sum())
-        floor[group] = squares / (4 * 14) / 16
-    variance = np.maximum(moderated.variance, floor)
-    half = stats.t.ppf(0.975, float(moderated.df)) * np.sqrt(variance / 4)
-    np.testing.assert_allclose(found.low, theta.mean(axis=0) - half)
-    np.testing.assert_allclose(found.high, theta.mean(axis=0) + half)
-    wider = estimate(steps, sampling=np.full(9, 1e-3))
-    assert (wider.high - wider.low > found.high - found.low).all()
+    variance, df = lent_by_hand(theta)
+    lend = stats.t.ppf(0.975, df) * np.sqrt(variance / seeds)
+    own = stats.t.ppf(0.975, (seeds - 1) * 14) * np.sqrt(innovations_by_hand(steps) / seeds)
+    assert own[0] > lend[0] and (own[1:] < lend[1:]).any()
+    np.testing.assert_allclose(found.high - found.centre, np.maximum(lend, own), rtol=1e-6)
+    np.testing.assert_allclose(found.low + found.high, 2 * theta.mean(axis=0), atol=1e-12)
+    # At the confidence 1 - p the interval ends at 0.
+    for group, p in enumerate(found.p_values()):
+        edge = found.half_width(1 - p)[group]
+        assert edge == pytest.approx(abs(found.centre[group]), rel=1e-6)
+
+
+@pytest.mark.parametrize(("seeds", "groups"), [(5, 9), (3, 2), (2, 1)])
+def test_many_seeds_and_few_groups_stand_alone(seeds: int, groups: int) -> None:
+    steps = experiments(1, seeds, np.random.default_rng(6))[0][0][..., :groups]
+    found, plain = estimate(steps), estimate(steps, "t")
+    np.testing.assert_array_equal(found.low, plain.low)
+    assert "Student" in found.name and plain.name == "t"
+    theta = steps.mean(axis=1)
+    for group in range(groups):
+        low, high = stats.t.interval(
+            0.95, seeds - 1, theta[:, group].mean(), stats.sem(theta[:, group])
+        )
+        assert (found.low[group], found.high[group]) == pytest.approx((low, high))
+
+
+def test_a_bend_that_all_seeds_share_is_no_noise() -> None:
+    """Runs that follow one curve with little scatter: their own lines are far from it."""
+    rng = np.random.default_rng(7)
+    curve = 0.05 * (np.arange(16)[:, None] / 15) ** 3 * np.linspace(-1, 1, 9)
+    steps = curve + 1e-4 * rng.normal(size=(4, 16, 9))
+    found = estimate(steps)
+    assert (found.high - found.low < 5e-4).all()
+    assert (intervals.innovations(steps).variance < 1e-9).all()
+    assert (intervals.innovations(steps[:1]).variance[0] > 1e-9).any()
 
 
 @pytest.mark.parametrize(
     ("method", "seeds", "least", "most"),
     [
         ("moderated", 2, 0.94, 0.99),
-        ("moderated", 3, 0.93, 0.98),
+        ("moderated", 3, 0.91, 0.97),
         ("moderated", 5, 0.92, 0.98),
+        ("bootstrap", 3, 0.91, 0.98),
+        ("bootstrap", 5, 0.91, 0.97),
         ("t", 3, 0.92, 0.98),
         ("hierarchical", 3, 0.89, 0.96),
         ("cluster", 3, 0.68, 0.80),
@@ -165,24 +252,48 @@ def test_one_run_covers_itself_and_not_the_population() -> None:
     assert 0.6 < np.mean(population) < 0.8
 
 
-def test_noise_in_the_levels_does_not_widen_the_floor() -> None:
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_noise_in_the_levels_does_not_widen_the_floor(seeds: int) -> None:
     rng = np.random.default_rng(8)
-    levels = 0.02 * rng.normal(size=(4, 17, 9))
+    levels = 0.02 * rng.normal(size=(seeds, 17, 90))
     theta = np.diff(levels, axis=1).mean(axis=1)
-    floor = intervals.mean_variance(np.diff(levels, axis=1))
-    assert floor.mean() < 4 * theta.var(axis=0, ddof=1).mean()
-    white = 0.02 * rng.normal(size=(4, 16, 9))
-    np.testing.assert_allclose(intervals.mean_variance(white).mean(), 0.02**2 / 16, rtol=0.3)
+    floor = intervals.innovations(np.diff(levels, axis=1)).variance
+    assert floor.mean() < 4 * (theta**2).mean()
+    white = 0.02 * rng.normal(size=(seeds, 16, 90))
+    np.testing.assert_allclose(intervals.innovations(white).variance.mean(), 0.02**2 / 16, rtol=0.1)
+
+
+def test_a_few_steps_set_no_floor() -> None:
+    steps = experiments(1, 3, np.random.default_rng(8))[0][0]
+    assert (intervals.innovations(steps[:, :3]).variance == 0).all()
+    assert (intervals.innovations(steps[:, :4]).variance > 0).all()
+    assert (intervals.innovations(steps[:1, :3]).variance > 0).all()
+    assert (intervals.innovations(steps[:1, :2]).variance == 0).all()
 
 
 def test_bootstrap_weights_are_resamples() -> None:
     rng = np.random.default_rng(9)
-    for method in ("iid", "cluster", "block", "hierarchical"):
+    for method in ("iid", "cluster", "bootstrap", "block", "hierarchical"):
         weights = bootstrap.WEIGHTS[method](rng, 2000, 3, 8).reshape(2000, 3, 8)
         np.testing.assert_allclose(weights.sum(axis=(1, 2)), 1)
         np.testing.assert_allclose(weights.mean(axis=0), np.full((3, 8), 1 / 24), atol=0.004)
     blocks = bootstrap._stationary(rng, 4000, 30)
     assert ((blocks * 30) % 1 == 0).all()
+
+
+@pytest.mark.parametrize("seeds", [3, 8])
+def test_the_bootstrap_is_as_wide_as_few_seeds_need_it(seeds: int) -> None:
+    """Deviations of resampled means, times what makes their sd that of Student's t."""
+    steps = experiments(1, seeds, np.random.default_rng(20))[0][0]
+    found = estimate(steps, "bootstrap", rng=1)
+    narrow = estimate(steps, "cluster", rng=1)
+    factor = math.sqrt(seeds / (seeds - 1)) * stats.t.ppf(0.975, seeds - 1) / stats.norm.ppf(0.975)
+    np.testing.assert_allclose(found.low - found.centre, factor * (narrow.low - found.centre))
+    np.testing.assert_allclose(found.high - found.centre, factor * (narrow.high - found.centre))
+    assert found.scope == "population" and math.isnan(found.df)
+    if seeds == 8:
+        plain = estimate(steps, "t")
+        np.testing.assert_allclose(found.high - found.low, plain.high - plain.low, rtol=0.15)
 
 
 def test_same_seed_same_bootstrap() -> None:
@@ -192,21 +303,27 @@ def test_same_seed_same_bootstrap() -> None:
     assert (estimate(steps, "hierarchical", rng=4).low != first.low).any()
 
 
-def test_draws_have_the_moments_of_the_interval() -> None:
-    steps = experiments(1, 5, np.random.default_rng(11))[0][0]
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_draws_have_the_moments_of_the_interval(seeds: int) -> None:
+    steps = experiments(1, seeds, np.random.default_rng(11))[0][0]
+    steps[:, ::2, 0] += 0.1  # far from independent steps: they set this group's width
+    steps[0, ::2, 0] -= 0.2
     found = estimate(steps)
     theta = steps.mean(axis=1)
     drawn = parametric_draws(found, theta, 40_000)
-    np.testing.assert_allclose(drawn.mean(axis=0), found.centre, atol=2e-4)
-    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
-    np.testing.assert_allclose(low, found.low, atol=5e-4)
-    np.testing.assert_allclose(high, found.high, atol=5e-4)
-    np.testing.assert_allclose(np.corrcoef(drawn.T), shrunk_correlation(theta), atol=0.03)
+    low, middle, high = np.quantile(drawn, [0.025, 0.5, 0.975], axis=0)
+    width = found.high - found.low
+    np.testing.assert_allclose(middle / width, found.centre / width, atol=0.01)
+    np.testing.assert_allclose((high - low) / width, 1, atol=0.06)
+    ranks = stats.spearmanr(drawn).statistic
+    np.testing.assert_allclose(ranks, shrunk_correlation(theta), atol=0.05)
     with pytest.raises(ValueError, match="t interval"):
         parametric_draws(estimate(steps, "iid"), theta)
 
 
-@pytest.mark.parametrize(("method", "seeds"), [("hierarchical", 2), ("cluster", 1), ("t", 1)])
+@pytest.mark.parametrize(
+    ("method", "seeds"), [("bootstrap", 2), ("hierarchical", 2), ("cluster", 1), ("t", 1)]
+)
 def test_too_few_seeds_for_a_method(method: Method, seeds: int) -> None:
     with pytest.raises(ValueError, match="needs"):
         estimate(np.zeros((seeds, 4, 3)), method)
@@ -228,14 +345,14 @@ def test_verdicts_by_interval_and_margin() -> None:
     assert judged.verdict == ("relevant", "irrelevant", "relevant", "marginal", "indeterminate")
     assert judged.strong.tolist() == [True, True, False, False, False]
     assert judged.within.tolist() == [False, False, True, True, False]
-    assert judged.margin == default_margin(6) == 0.01 and default_margin(4) == 0.02
+    assert judged.margin == MARGIN == 0.02
     assert (judged.p[:2] < 0.001).all()
     wide = judge(found, np.zeros(5, bool), margin=1.0)
     assert wide.within.all()
     assert judge(found, np.array([1, 0, 0, 0, 0], bool)).verdict[0] == "exempt"
 
 
-@pytest.mark.parametrize("method", ["hierarchical", "cluster", "iid", "block"])
+@pytest.mark.parametrize("method", ["bootstrap", "hierarchical", "cluster", "iid", "block"])
 def test_a_bootstrap_certifies_by_its_90_percent_interval(method: Method) -> None:
     """Two one-sided tests at 5 % (Schuirmann 1987) whatever the interval is made by."""
     steps = np.array(experiments(1, 4, np.random.default_rng(18))[0][0])
@@ -251,73 +368,6 @@ def test_a_bootstrap_certifies_by_its_90_percent_interval(method: Method) -> Non
 def test_holm_is_holm() -> None:
     np.testing.assert_allclose(holm([0.01, 0.04, np.nan, 0.03]), [0.03, 0.06, np.nan, 0.06])
     assert np.isnan(holm([np.nan])).all()
-
-
-# Linearity.
-
-
-@pytest.mark.parametrize("seeds", [1, 3, 5])
-def test_size_of_the_linearity_test_on_replicator_flows(seeds: int) -> None:
-    steps, _ = experiments(400, seeds, np.random.default_rng(13))
-    rejected = []
-    for one in steps:
-        delta_clr = one - one.mean(axis=-1, keepdims=True)
-        rejected.append(linearity(delta_clr).rejected)
-    assert np.mean(rejected) < 0.08
-
-
-def test_power_of_the_linearity_test_against_the_curved_null_flow() -> None:
-    layers = architecture("resnet20").counted()
-    network = sum(layer.total for layer in layers)
-    kept = initial_scale_kept(
-        [layer.total for layer in layers], initial_scales(layers), network * 0.8 ** np.arange(1, 18)
-    )
-    names = tuple(dict.fromkeys(str(layer.block) for layer in layers))
-    groups = flow.group_sums(kept, flow.group_index([x.block for x in layers], names), len(names))
-    curved = np.diff(flow.clr(flow.shares(groups[:, 1:10])), axis=0)
-    rng = np.random.default_rng(14)
-    for seeds in (1, 3):
-        found = []
-        for _ in range(60):
-            noise = SEED_SD * rng.normal(size=(seeds, 1, 9))
-            noise = noise + STEP_SD * rng.normal(size=(seeds, 16, 9))
-            found.append(linearity(curved + noise - noise.mean(axis=-1, keepdims=True)))
-        assert np.mean([one.rejected for one in found]) > 0.95
-    strongest = np.abs(found[-1].correction).argmax()
-    assert np.isfinite(found[-1].correction[strongest])
-
-
-def test_an_odd_first_step_and_a_change_are_seen() -> None:
-    rng = np.random.default_rng(15)
-    steps = 0.01 * rng.normal(size=(3, 16, 6))
-    first = np.full((3, 6), 0.3)
-    assert (np.abs(odd_first_step(first, steps)) > 3).all()
-    sampling = np.zeros((16, 6))
-    assert change_point(steps, sampling)[1] > 0.01
-    steps[:, 9:] += 0.03 * np.array([1, -1, 1, -1, 1, -1])
-    place, p = change_point(steps, sampling)
-    assert (place, p < 0.01) == (9, True)
-
-
-@pytest.mark.parametrize(("seeds", "length", "groups"), [(1, 5, 11), (2, 7, 2), (3, 11, 5)])
-def test_size_of_the_search_for_a_change(seeds: int, length: int, groups: int) -> None:
-    """Few steps know their scatter badly: taken as known, 40 and 20 % of true flows were called."""
-    rng = np.random.default_rng(16)
-    found = []
-    for _ in range(200):
-        steps = SEED_SD * rng.normal(size=(seeds, 1, groups))
-        steps = steps + STEP_SD * rng.normal(size=(seeds, length, groups))
-        steps -= steps.mean(axis=-1, keepdims=True)
-        found.append(change_point(steps, np.zeros((length, groups)), draws=99)[1])
-    assert np.mean(np.array(found) <= 0.05) < 0.1
-
-
-@pytest.mark.parametrize("length", [2, 3, 11])
-def test_size_of_the_odd_first_step(length: int) -> None:
-    """|z| > 3 is as rare as it says, .0027, however few the later steps are."""
-    rng = np.random.default_rng(17)
-    z = odd_first_step(rng.normal(size=(3, 20_000)), rng.normal(size=(3, length, 20_000)))
-    assert np.mean(np.abs(z) > 3) == pytest.approx(0.0027, abs=0.0015)
 
 
 # Spectra.

@@ -1,0 +1,168 @@
+"""Guessing: the error of it on a task, and whether networks do any better."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..schemas.words import counted, listed
+from ..store.counts import Counts
+from .arrays import Floats, Integers
+from .notes import Note, Rank
+
+# Error of guessing: the share of all classes but the most frequent one of the test set.
+CHANCE = {
+    "cifar10": 0.9,
+    "cifar100": 0.99,
+    "svhn": 0.804,
+    "digits": 0.9,
+    "mnist": 0.886,
+    "fashion-mnist": 0.9,
+    "imagenet": 0.999,
+}
+# Untrained networks answer alike to images that are alike: on the digits their accuracy scatters
+# as that of guesses at this many images (lenet 73, ResNet-8 of width 4 and 8 109 and 134).
+_IMAGES = 75
+_ONE, _MEAN = 4.0, 3.0  # sds by which one accuracy, standard errors by which the mean may exceed it
+SEE = "spectra.md#networks-that-have-learned-nothing"
+
+
+def chance_of(task: str | None, classes: int | None = None) -> float | None:
+    """Return the error of guessing on a task, by its classes where it is unknown.
+
+    Examples
+    --------
+    >>> chance_of("svhn"), chance_of("npz:mine.npz", 4), chance_of(None)
+    (0.804, 0.75, None)
+    """
+    of_classes = None if classes is None else 1 - 1 / classes
+    return of_classes if task is None else CHANCE.get(task, of_classes)
+
+
+def guessing(counts: Counts) -> float | None:
+    """Return the accuracy of guessing on an experiment's task; None where it is unknown."""
+    shape = counts.layers[-1].shape if counts.layers else ()
+    error = chance_of(counts.recipe.task, shape[0] if shape else None)
+    return None if error is None else 1 - error
+
+
+def learned_nothing(accuracy: Floats, guess: float) -> bool:
+    """Tell whether runs cannot be told from guessing.
+
+    Parameters
+    ----------
+    accuracy : array, shape (S, T)
+        Test accuracy of S runs at T levels, NaN where it is not known.
+    guess : float
+        Accuracy of guessing.
+
+    Returns
+    -------
+    bool
+        No accuracy exceeds guessing by more than four standard deviations of an untrained network's
+        accuracy, nor the mean over runs by more than three standard errors: many runs that are a
+        little better have learned something. False where nothing is known.
+
+    Examples
+    --------
+    >>> learned_nothing(np.array([[0.12, 0.1, 0.09]]), 0.1)
+    True
+    >>> learned_nothing(np.array([[0.9, 0.1, 0.1]]), 0.1)
+    False
+    """
+    known = accuracy[np.isfinite(accuracy).any(axis=1)]
+    if not len(known):
+        return False
+    sd = math.sqrt(guess * (1 - guess) / _IMAGES)
+    mean = np.nanmean(known, axis=1).mean()
+    return bool(
+        np.nanmax(known) <= guess + _ONE * sd and mean <= guess + _MEAN * sd / math.sqrt(len(known))
+    )
+
+
+def at_chance(counts: Counts, start: int, end: int, runs: Integers) -> bool | None:
+    """Tell whether an experiment has learned nothing, at its dense level and over a window.
+
+    Parameters
+    ----------
+    counts : Counts
+        The experiment.
+    start, end : int
+        Levels of the window.
+    runs : integer array, shape (S,)
+        Positions of its runs.
+
+    Returns
+    -------
+    bool or None
+        None where accuracy or the error of guessing is unknown.
+    """
+    guess, accuracy = guessing(counts), _accuracies(counts, start, end, runs)
+    if guess is None or not np.isfinite(accuracy).any():
+        return None
+    return learned_nothing(accuracy, guess)
+
+
+def chance_notes(counts: Counts, start: int, end: int, runs: Integers) -> list[Note]:
+    """Say where the networks of a window are no better than guessing; see `at_chance`."""
+    guess = guessing(counts)
+    if guess is None:
+        return []
+    accuracy = _accuracies(counts, start, end, runs)
+    if learned_nothing(accuracy, guess):
+        return [_nothing(counts, accuracy, guess, (start, end))]
+    names = [counts.runs[i] for i in runs]
+    return [*_some_runs(accuracy, guess, names), *_sparse_end(accuracy, guess, end)]
+
+
+def _accuracies(counts: Counts, start: int, end: int, runs: Integers) -> Floats:
+    """Return accuracies at the dense level and the window's: shape (S, 1 + T)."""
+    return counts.accuracy[runs][:, [0, *range(max(start, 1), end + 1)]]
+
+
+def _nothing(counts: Counts, accuracy: Floats, guess: float, levels: tuple[int, int]) -> Note:
+    name = f"{counts.label} ({counts.experiment_id})"
+    return Note(
+        f"nothing was learned by {name}: its test accuracy, {np.nanmean(accuracy):.3g} in the mean "
+        f"over the dense level and levels {levels[0]}:{levels[1]} and {np.nanmax(accuracy):.3g} at "
+        f"best, cannot be told from guessing ({guess:.3g}): what stands here is how networks that "
+        "know nothing of the task are pruned",
+        SEE,
+        Rank.VOID,
+    )
+
+
+def _some_runs(accuracy: Floats, guess: float, names: Sequence[str]) -> list[Note]:
+    idle = [
+        name for name, own in zip(names, accuracy, strict=True) if learned_nothing(own[None], guess)
+    ]
+    if not idle:
+        return []
+    return [
+        Note(
+            f"nothing was learned by {counted(len(idle), 'run')} of {len(names)} "
+            f"({listed(idle, 3)}): test accuracy cannot be told "
+            f"from guessing ({guess:.3g}) at any level",
+            SEE,
+            Rank.WARNING,
+        )
+    ]
+
+
+def _sparse_end(accuracy: Floats, guess: float, end: int) -> list[Note]:
+    """Name the level from which on all runs guess, where others learn."""
+    lost = [learned_nothing(column[:, None], guess) for column in accuracy.T]
+    first = len(lost) - lost[::-1].index(False) if False in lost else 0
+    if not 0 < first < len(lost):
+        return []
+    level = end - (len(lost) - 1 - first)
+    return [
+        Note(
+            f"from level {level} on no run is better than guessing ({guess:.3g}): what these "
+            "levels keep was not chosen by what the network learned",
+            SEE,
+            Rank.CAUTION,
+        )
+    ]

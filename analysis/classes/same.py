@@ -1,0 +1,171 @@
+"""Do two experiments have the same spectrum? Group by group, all groups together, and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ...schemas.words import counted
+from ..arrays import Bools, Floats
+from ..spectrum.verdicts import MARGIN
+from ..stats.contrast import DRAWS, sample, two_samples
+from ..stats.level import ALPHA, holm
+
+SameVerdict = Literal["same", "different", "undecided"]
+# From benchmarks/contrast_size.py, power of nine independent groups.
+TWO_SEEDS = (
+    "next to nothing can be decided; a shift of two of nine groups by three times the scatter of "
+    "seeds is found in 4 of 100 such pairs, and in 63 of 100 with three seeds each"
+)
+_LOUD = 3.0  # times the error of the median group from which on a group is called loud
+_NAMED = 3  # groups that a note names
+
+
+@dataclass(frozen=True, eq=False)
+class SameClass:
+    """Comparison of two spectra over K groups.
+
+    Without two seeds that differ in either there is no variance to compare with: all but d, delta
+    and seeds is NaN then, and the verdict is `undecided`.
+
+    Attributes
+    ----------
+    d : array, shape (K,)
+        Mean of a minus mean of b, both centred over groups, in units of theta.
+    error : array, shape (K,)
+        Standard error of d, from the variances of each experiment.
+    low, high : array, shape (K,)
+        95 % t intervals of d (Welch 1947).
+    p_group : array, shape (K,)
+        Two-sided p of every group, corrected after Holm for all K.
+    reach : array, shape (K,)
+        The farther end of the 90 % interval of d from 0: the smallest margin within which the
+        group is certified equivalent at 5 % (two one-sided tests, Schuirmann 1987).
+    delta : float
+        The margin.
+    q, p : float
+        Statistic of all groups together, and its p.
+    seeds : (int, int)
+        Seeds of a and b that count: not one that is the same as another in every group.
+    """
+
+    d: Floats
+    error: Floats
+    low: Floats
+    high: Floats
+    p_group: Floats
+    reach: Floats
+    delta: float
+    q: float
+    p: float
+    seeds: tuple[int, int]
+
+    @property
+    def equivalent(self) -> Bools:
+        """Whether |d_i| < delta is certified at 5 %: shape (K,)."""
+        return self.reach < self.delta
+
+    @property
+    def verdict(self) -> SameVerdict:
+        """`same` where every group is equivalent, `different` where p < .05, else `undecided`.
+
+        `same` even if p is small: differences may be certain and negligible.
+        """
+        if self.equivalent.all():
+            return "same"
+        return "different" if self.p < ALPHA else "undecided"
+
+    @property
+    def tested(self) -> str:
+        """The p in words, such as `p 0.24`."""
+        return "no test" if np.isnan(self.p) else f"p {self.p:.2g}"
+
+    def notes(self, names: Sequence[str], runs: tuple[int, int]) -> list[str]:
+        """Say what the verdict rests on.
+
+        Parameters
+        ----------
+        names : sequence of str, length K
+            The groups.
+        runs : (int, int)
+            Runs of a and b, of which some may be the same.
+        """
+        lines = []
+        if runs != self.seeds:
+            lines.append(
+                f"of {runs[0]} and {runs[1]} runs {self.seeds[0]} and {self.seeds[1]} differ: one "
+                "that is the same as another in every group counts once"
+            )
+        if min(self.seeds) < 2:
+            lines.append(
+                "no test: a lone seed tells nothing of how far its seeds lie apart, and another "
+                "experiment's scatter is no substitute: add --seeds"
+            )
+        elif self.verdict == "same" and self.p < ALPHA:
+            lines.append("the difference is certain, and certainly smaller than the margin")
+        elif self.verdict == "undecided":
+            lines += self._undecided(names)
+        return lines
+
+    def _undecided(self, names: Sequence[str]) -> list[str]:
+        wide = sorted(np.flatnonzero(~self.equivalent).tolist(), key=lambda i: -self.reach[i])
+        shown = ", ".join(f"{names[i]} ({self.reach[i]:.3f})" for i in wide[:_NAMED])
+        more = f" and {counted(len(wide) - _NAMED, 'more group')}" if len(wide) > _NAMED else ""
+        lines = [f"not certain to lie within +-{self.delta:g}: {shown}{more}"]
+        times = self.error / np.median(self.error)
+        loud = [i for i in wide if times[i] > _LOUD]
+        if loud:
+            said = ", ".join(f"{names[i]} {times[i]:.0f} times" for i in loud[:_NAMED])
+            lines.append(f"loud: seeds scatter in {said} as far as in the median group")
+        if max(self.seeds) == 2:
+            lines.append(f"two seeds each: {TWO_SEEDS}")
+        return lines
+
+
+def same_class(
+    theta_a: ArrayLike,
+    theta_b: ArrayLike,
+    rng: np.random.Generator,
+    draws: int = DRAWS,
+    delta: float = MARGIN,
+) -> SameClass:
+    """Compare the spectra of two experiments with the same groups.
+
+    Parameters
+    ----------
+    theta_a, theta_b : array, shapes (S_a, K) and (S_b, K)
+        Mean log eigenvalue of every seed and group, or y ln(1/.8) where retention differs; only
+        groups that are pruned. A common factor of all eigenvalues does not count.
+    rng : numpy.random.Generator
+        Randomness of the draws.
+    draws : int
+        Draws of the parametric bootstrap.
+    delta : float
+        Margin of equivalence.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two groups, or groups that differ.
+    """
+    a, b = sample(theta_a), sample(theta_b)
+    if a.mean.shape != b.mean.shape:
+        raise ValueError(f"{len(a.mean)} groups and {len(b.mean)} cannot be compared")
+    found = two_samples(a, b, rng, draws)
+    half = found.half_width(1 - ALPHA)
+    return SameClass(
+        d=found.centre,
+        error=found.error,
+        low=found.centre - half,
+        high=found.centre + half,
+        p_group=holm(found.p_values()),
+        reach=np.abs(found.centre) + found.half_width(1 - 2 * ALPHA),
+        delta=delta,
+        q=found.q,
+        p=found.p,
+        seeds=(a.seeds, b.seeds),
+    )

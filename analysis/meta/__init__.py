@@ -1,0 +1,1 @@
+"""Studies of others together: one exponent from several experiments."""

@@ -1,0 +1,89 @@
+"""What is known of an experiment that its initial-scale null needs: scales, and how it was pruned.
+
+There is no null without a known initialiser. Own runs have one; of an import files, a manifest, the
+user or the study of its format tell it, and stored weights tell the scales themselves. What is only
+assumed is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from ...schemas.errors import UsageError
+from ...schemas.recipe import Recipe
+from ...store.counts import Counts, Scales
+from ..notes import Note, Rank
+from .initial import INITIALISERS, initialiser
+
+ScaleSource = Literal["recipe", "stored"]
+
+PRUNING = ("pruner", "scope")  # fields of the recipe that say what is ranked with what
+
+
+def blindness(recipe: Recipe) -> tuple[str, ...]:
+    """Say why the scales of layers do not matter; empty where they do."""
+    if recipe.pruner != "random" and recipe.scope != "layerwise":
+        return ()
+    what = "a random pruner" if recipe.pruner == "random" else "layerwise scope"
+    return (
+        f"{what} does not see the scales of layers: the null is equal retention in all of them",
+    )
+
+
+def scale_source(
+    counts: Counts, scales: Sequence[Scales] = ()
+) -> tuple[ScaleSource, tuple[str, ...]]:
+    """Decide where the initial scales of an experiment are taken from.
+
+    Parameters
+    ----------
+    counts : Counts
+        The experiment: its recipe, what of it is assumed, and its layers.
+    scales : sequence of mapping
+        Stored scales of every run; empty: they are not to be used. What is measured goes before
+        what is assumed.
+
+    Returns
+    -------
+    source : str
+        `recipe`: the initialiser of the recipe; `stored`: `scales`.
+    notes : tuple of str
+        What is assumed.
+
+    Raises
+    ------
+    UsageError
+        Nothing tells the scales, or the null is not that of this pruner; the message says what
+        would help.
+    """
+    recipe = counts.recipe
+    if blindness(recipe):
+        return "recipe", assumptions(counts, PRUNING)
+    if recipe.pruner != "magnitude":
+        raise UsageError(f"it is that of pruning by magnitude, not by {recipe.pruner}")
+    assumed = "init" in counts.assumed
+    if any(scales) and (assumed or recipe.init not in INITIALISERS):
+        return "stored", assumptions(counts, PRUNING)
+    if not counts.has_shapes:
+        raise UsageError(
+            "a table tells no shapes, from which initial scales follow: name layers as a known "
+            "network does and import it with --arch and --init"
+        )
+    if assumed and not counts.study:
+        raise UsageError(
+            "nothing tells how its weights were initialised: import it with --init and --fan or "
+            "--recipe, with a manifest.json that has them, or with its initial weights"
+        )
+    initialiser(recipe.init)
+    return "recipe", assumptions(counts, ("init", "fan", *PRUNING))
+
+
+def assumptions(counts: Counts, fields: Sequence[str]) -> tuple[str, ...]:
+    """Say what of these fields of the recipe is assumed; empty where all are told."""
+    found = [f"{name} {getattr(counts.recipe, name)}" for name in fields if name in counts.assumed]
+    if not found:
+        return ()
+    source = f"recipe {counts.study}" if counts.study else "default"
+    text = f"assumed ({source}; nothing of the import tells): {', '.join(found)}"
+    return (Note(text, "importing.md#what-is-assumed", Rank.WARNING),)

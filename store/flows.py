@@ -1,0 +1,145 @@
+"""Flows of the literature: counts at several densities that a study has published."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..schemas.blocks import Layer, architecture
+from ..schemas.description import SEEN, assumed_fields
+from ..schemas.errors import UsageError
+from ..schemas.recipe import Recipe
+from .figures import figure_rows
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .counts import Counts
+
+NOT_NESTED = (
+    "every density was pruned from the dense network, so that counts are not nested: a layer may "
+    "gain a few weights from one level to the next"
+)
+_CLASSES = {"cifar10": 10, "cifar100": 100}
+
+
+@dataclass(frozen=True, eq=False)
+class PublishedFlow:
+    """Weights kept in every layer by S runs at T densities, as a study's data give them.
+
+    Attributes
+    ----------
+    name : str
+        `published:` and a name, unique.
+    source : str
+        Paper and data.
+    recipe : Recipe
+        What the source tells of network, initialiser and pruning; the rest are defaults.
+    told : tuple of str
+        Fields of the recipe that it tells.
+    layers : tuple of Layer, length L
+        In the order of the forward pass.
+    seeds : tuple of int, length S
+        Runs, as the source numbers them.
+    kept : integer array, shape (S, T, L)
+        Weights kept; level 0 is dense.
+    accuracy : array, shape (S, T)
+        Test accuracy after training at that density, a fraction.
+    """
+
+    name: str
+    source: str
+    recipe: Recipe
+    told: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    seeds: tuple[int, ...]
+    kept: NDArray[np.int64]
+    accuracy: NDArray[np.float64]
+
+    kind: ClassVar[str] = "a published flow"
+
+    @property
+    def label(self) -> str:
+        """Architecture and task, such as `vgg16/cifar100`."""
+        return f"{self.recipe.architecture}/{self.recipe.task}"
+
+    @property
+    def title(self) -> str:
+        """One line that says what this is."""
+        return f"{self.name}: {self.label}, pruned by {self.recipe.pruner}; {self.source}"
+
+    def counts(self, by: str = "block") -> Counts:
+        """Return its counts in one grouping, as those of an experiment.
+
+        Raises
+        ------
+        UsageError
+            The architecture has no such grouping.
+        """
+        import numpy as np
+
+        from .counts import Counts, never_pruned
+
+        groups = [layer.group(by) for layer in self.layers]
+        if None in groups:
+            raise UsageError(f"{self.recipe.architecture} has no stages: group by layer or block")
+        names = tuple(dict.fromkeys(map(str, groups)))
+        member = np.array([[group == name for name in names] for group in groups], np.int64)
+        total = np.array([layer.total for layer in self.layers])
+        recorded = self.kept.sum(axis=-1) > 0  # without a weight there is no network
+        exempt = never_pruned(self.kept, total, recorded)
+        kept = self.kept @ member
+        return Counts(
+            experiment_id=self.name,
+            recipe=self.recipe,
+            by=by,
+            names=names,
+            runs=tuple(f"{self.name}-{seed}" for seed in self.seeds),
+            seeds=self.seeds,
+            levels=np.arange(kept.shape[1]),
+            recorded=recorded,
+            kept=kept,
+            magnitude=np.full(kept.shape, np.nan),
+            accuracy=np.where(recorded, self.accuracy, np.nan),
+            total=total @ member,
+            exempt=np.asarray(~exempt @ member == 0),
+            layers=self.layers,
+            exempt_layers=tuple(x.name for x, e in zip(self.layers, exempt, strict=True) if e),
+            assumed=assumed_fields(self.source, self.told),
+            notes=(NOT_NESTED,),
+        )
+
+
+@functools.cache
+def flow_rows() -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    """Return the rows of the published flows by name."""
+    flows: dict[str, list[Mapping[str, Any]]] = {}
+    for row in figure_rows("published_flows"):
+        flows.setdefault(row["experiment"], []).append(row)
+    return flows
+
+
+@functools.cache
+def flow_of_rows(name: str) -> PublishedFlow:
+    """Put the rows of one published flow together."""
+    import numpy as np
+
+    rows = flow_rows()[name]
+    first = rows[0]
+    seeds = tuple(dict.fromkeys(row["seed"] for row in rows))
+    shape = (len(seeds), len(rows) // len(seeds))
+    network = architecture(first["architecture"], classes=_CLASSES[first["task"]])
+    told = {key: first[key] for key in ("architecture", "task", "init", "fan", "pruner")}
+    told |= {"scope": "global", "rewind": "0it", "origin": first["source"]}
+    told["prune"] = round(1 - rows[1]["density"], 4)
+    recipe = Recipe(**told, augment=())
+    kept = np.array([row["kept"] for row in rows], np.int64).reshape(*shape, -1)
+    accuracy = np.array([row["accuracy"] for row in rows], np.float64).reshape(shape)
+    for array in (kept, accuracy):
+        array.flags.writeable = False
+    fields = tuple(sorted({*told} - {*SEEN}))
+    layers = network.counted(recipe.prunable)
+    return PublishedFlow(name, first["source"], recipe, fields, layers, seeds, kept, accuracy)
