@@ -16,8 +16,8 @@ from ..schemas.blocks import GROUPINGS
 from ..schemas.errors import UsageError, choose
 from ..store import Store
 from ..store.counts import Counts
-from ..store.literature import PREFIX, PublishedCurve, PublishedSpectrum, find_published
 from ..store.flows import PublishedFlow
+from ..store.literature import PREFIX, PublishedCurve, PublishedSpectrum, find_published
 
 _TABLES = (".csv", ".parquet")
 

@@ -11,8 +11,8 @@ import numpy as np
 from ...schemas.blocks import GROUPINGS
 from ...schemas.errors import RgtoolError, UsageError, choose
 from ...store.counts import Counts
-from ...store.literature import PublishedSpectrum
 from ...store.flows import PublishedFlow
+from ...store.literature import PublishedSpectrum
 from ..arrays import Floats
 from ..flow import UNIT
 from ..named import Meaning, Named, Stored, StoreLike, look_up_all, unsuited
