@@ -4,8 +4,8 @@
     python benchmarks/class_recovery.py --recoveries 20 --designs "near 1"
 
 18 experiments of three classes, six each, K = 9, seeds N(0, .0068^2) in every group. All classes
-have the log eigenvalues 1.2 log(1.07 1.07 1.07 1.06 1.02 1.02 1.00 .97 .95); at separation s the second
-class has .04 s added to its first two groups and taken from its last two, the third has .04 s
+have the log eigenvalues 1.2 log(1.07 1.07 1.07 1.06 1.02 1.02 1.00 .97 .95); at separation s the
+second class has .04 s added to its first two groups and taken from its last two, the third .04 s
 added to its groups 5 and 6 and taken from groups 3 and 4. Few verdicts change with that, so a
 second design puts the shifts where eigenvalues are near 1: the second class has .04 s added to
 groups 7 and 8 and taken from groups 5 and 6, the third the opposite. Classes are found as
