@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..schemas.words import counted
+from ..schemas.words import counted, listed
 from ..store.counts import Counts
 from .arrays import Floats, Integers
 from .notes import Note, Rank
@@ -143,7 +143,7 @@ def _some_runs(accuracy: Floats, guess: float, names: Sequence[str]) -> list[Not
     return [
         Note(
             f"nothing was learned by {counted(len(idle), 'run')} of {len(names)} "
-            f"({', '.join(idle[:3])}{', ...' * (len(idle) > 3)}): test accuracy cannot be told "
+            f"({listed(idle, 3)}): test accuracy cannot be told "
             f"from guessing ({guess:.3g}) at any level",
             SEE,
             Rank.WARNING,

@@ -74,6 +74,11 @@ class Note(str):
         return f"{self} [{self.see}]" if self.see else str(self)
 
 
+def noted(texts: Iterable[str], see: str, rank: Rank = Rank.CAUTION) -> list[Note]:
+    """Make notes of texts that matter alike and are explained in one place."""
+    return [Note(text, see, rank) for text in texts]
+
+
 def ranked(notes: Iterable[str], see: str = "") -> tuple[Note, ...]:
     """Return notes by rank, each once; those of one rank stay in their order.
 

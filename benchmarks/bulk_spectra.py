@@ -69,7 +69,7 @@ def compute(folder: Path) -> None:
     found = spectra(Store(folder), by="layer")
     report("spectra", found.experiments, began)
     frame = found.to_frame()
-    told = frame.filter(pl.col("low").is_null() | pl.col("null_eigenvalue").is_null())
+    told = frame.filter(pl.col("low").is_null() | pl.col("canonical").is_null())
     print(
         f"  {len(frame)} rows, {len(told)} without interval or null, {len(found.problems)} failed"
     )
@@ -89,7 +89,7 @@ def check(folder: Path) -> None:
         part = table.filter(experiment_id=name)
         worst = max(
             float((part[column] - one[column]).abs().max() or 0)  # type: ignore[arg-type]
-            for column in ("eigenvalue", "low", "high", "exponent", "excess")
+            for column in ("eigenvalue", "low", "high", "exponent", "anomalous")
         )
         print(f"  {name} by itself: {seconds:.2f} s with its resampling, differs by {worst:.1e}")
 

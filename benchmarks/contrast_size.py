@@ -32,7 +32,7 @@ import scipy
 from machine import machine
 
 from rgtool.analysis.classes.same import SameClass, same_class
-from rgtool.analysis.nulls.excess import differs
+from rgtool.analysis.nulls.beyond import differs
 from rgtool.analysis.spectrum.verdicts import MARGIN
 
 Draw = Callable[[np.random.Generator, int, float], np.ndarray]  # seeds, multiple: (S, K)

@@ -160,14 +160,14 @@ def rejected(
 def main() -> None:
     """Run the simulations and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--simulations", type=int, default=800)
-    parser.add_argument("--draws", type=int, default=399)
+    parser.add_argument("--simulations", type=int, default=400)
+    parser.add_argument("--draws", type=int, default=199)
     parser.add_argument("--flows", nargs="*", default=[])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="fewer simulations")
     options = parser.parse_args()
     if options.quick:
-        options.simulations, options.draws = 100, 199
+        options.simulations, options.draws = 100, 99
     began = time.perf_counter()
     print(f"NumPy {np.__version__}, SciPy {scipy.__version__}, {machine()}")
     print(f"{'constant growth/no change':<26}" + "".join(f"{f'S={s}':>13}" for s in SEEDS))

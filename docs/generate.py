@@ -33,6 +33,7 @@ from rgtool.analysis.spectrum.forecast import Forecast
 from rgtool.analysis.spectrum.many import Spectra
 from rgtool.analysis.spectrum.power import Power
 from rgtool.analysis.spectrum.result import Spectrum
+from rgtool.analysis.spectrum.scale_flow import ScaleFlow
 from rgtool.cli.app import COMMANDS
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.record import COLUMNS, VERSION
@@ -96,6 +97,7 @@ def _command(function: Callable[..., None]) -> list[str]:
 # Every result, by what it is called on the command line and in Python.
 RESULTS: dict[str, tuple[type[Result], ...]] = {
     "`rgtool eigen`, `rgtool.eigen`": (Spectrum,),
+    '`rgtool eigen --coordinates scale`, `rgtool.eigen(..., coordinates="scale")`': (ScaleFlow,),
     "`rgtool eigen --all`, `rgtool.spectra`": (Spectra,),
     "`rgtool eigen --nulls`, `rgtool.nulls_of`": (Nulls,),
     "`rgtool null`, `rgtool.null`": (NullSpectrum,),
@@ -165,34 +167,41 @@ Tolerances follow from the printed digits: ±.005 of an eigenvalue, ±.00005 of 
 ±.0005 of a std, propagated to the ends of what they allow. Identities of shares have no tolerance
 of their own. A spectrum counts as different from that of an untrained network where the
 chi-square distance of its centred log-ratios has p < .05/13 with both fans of the initialiser,
-at a standard deviation of .0085 of log lambda (.008 between seeds, an assumption, and the
-rounding). The counts of signs in Tables 3, 7 and 8, which print no std, are made with margins of
-.01 and .02; where these disagree, nothing is decided.
+at a standard deviation of .0085 of log lambda (.008 between seeds, an assumption that no printed
+number tests, and the rounding). The counts of signs in Tables 3, 7 and 8, which print no std, are
+made with margins of .01 and .02; where these disagree, nothing is decided.
 
 ## How to read it
+
+An eigenvalue here is the growth rate of a share: shares sum to 1, so the eigenvalues of one network
+are tied by a sum rule. The paper calls tasks of one class whose relevant sets are equal; a
+universality class of the renormalization group has equal exponents. gamma of eq. 14 is the exponent
+of a crossover between two plateaus of the error.
 
 To agree is not to be proved: most claims that agree are arithmetic of one's own tables, and what
 is true of shares by identity (eigenvalues on both sides of 1, none above 1.25) is no finding.
 What stands out:
 
-- Constant eigenvalues other than 1 cannot exist, since shares sum to 1. The flow that does exist,
-  with the printed eigenvalues as its strengths, returns Table 2's ImageNet row, and most of the
-  row's `±` as drift. In the rows of CIFAR the `±` is scatter of another kind.
+- Constant eigenvalues other than 1 cannot exist, since shares sum to 1. The flow that multiplies
+  shares by constants and divides by their sum does exist. With the printed eigenvalues for
+  constants it returns Table 2's ImageNet row within rounding, and the `±` of three of its four
+  stages as drift; of the `±` in the rows of CIFAR-10 and CIFAR-100 drift reaches two and none.
 - The first pruning belongs to no eigenvalue: stage 1 of ResNet-50 shrinks to .77 to .87 of its
   share before it grows by 1.08 to 1.15 a step.
-- ResNet-50 on ImageNet and BERT have the spectra of networks that were never trained, within
-  seeds and rounding. VGG-16 and the CIFAR ResNets do not, although their stages come in the order
-  of the null: in the CIFAR ResNets the third stage lies above it, the first blocks of the deeper
-  ones below it. For pretrained weights the null proper needs their scales.
-- By its own rule the relevant sets of the three tasks differ, in the supervised case between
-  tasks with a transfer. Equal signs of the first two stages are what agrees.
+- At the assumed sd ResNet-50 on ImageNet and BERT cannot be told from networks that were never
+  trained. VGG-16 and the CIFAR ResNets can, although their stages come in the order of the null: in
+  the CIFAR ResNets the third stage lies above it, the first blocks of the deeper ones below it.
+  For pretrained weights the null proper needs their scales, so nothing is decided of ResNet-50 and
+  BERT.
+- By the paper's own rule the relevant sets of the three tasks differ, in the supervised case
+  between tasks with a transfer. The signs of the first two stages agree.
 - The means of Table 5 do not fit a flow that starts at the dense VGG-16, and five of its thirteen
   stds break the 5 % criterion.
 - What Table 3 says of elastic tickets hangs in part on whether 1.02 of one block is marginal. The
   argument also fits ResNet-20, which transfers better than ResNet-14.
 
 "Disagrees" is said of numbers and wording, not of the idea: with seeds and masks most of these
-questions can be decided, which is what `rgtool run` and `rgtool eigen` are for.
+questions can be tested, which is what `rgtool run` and `rgtool eigen` are for.
 
 """
 

@@ -1,6 +1,8 @@
-"""Numbers with their nouns, for messages."""
+"""Numbers with their nouns, lists, and shares that grow: for messages."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
 
 
 def counted(number: int, singular: str, plural: str = "") -> str:
@@ -12,3 +14,57 @@ def counted(number: int, singular: str, plural: str = "") -> str:
     ('1 seed', '2 seeds', '2 processes')
     """
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """Write names one after the other, and how many more there are.
+
+    Examples
+    --------
+    >>> listed(["a", "b"]), listed(["a", "b", "c"], 1)
+    ('a, b', 'a and 2 more')
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def shares_that(
+    names: Sequence[str], words: Sequence[str], meaning: Mapping[str, str], first: str = "the share"
+) -> str:
+    """Say what the shares of groups do, groups with one word together.
+
+    Parameters
+    ----------
+    names, words : sequence of str, of one length
+        Groups, and the word of each.
+    meaning : mapping of str to str
+        What a word says, in the order in which it is said; groups with another word are left out.
+    first : str
+        What the first of them is called.
+
+    Examples
+    --------
+    >>> says = {"up": "grows", "down": "shrinks"}
+    >>> shares_that(["1", "2", "3"], ["up", "down", "up"], says)
+    'the share of 1, 3 grows, that of 2 shrinks'
+    """
+    found = [
+        (says, [name for name, word in zip(names, words, strict=True) if word == known])
+        for known, says in meaning.items()
+    ]
+    return ", ".join(
+        f"{'that' if place else first} of {listed(those)} {says}"
+        for place, (says, those) in enumerate((s, t) for s, t in found if t)
+    )
+
+
+def growing_shares(names: Sequence[str], eigenvalues: Iterable[float]) -> str:
+    """Say which shares grow and which shrink, by eigenvalues above and below 1.
+
+    Examples
+    --------
+    >>> growing_shares(["1", "2"], [1.1, 0.9])
+    'the share of 1 grows, that of 2 shrinks'
+    """
+    does = ("stays", "grows", "shrinks")
+    words = [does[(value > 1) - (value < 1)] for value in eigenvalues]
+    return shares_that(names, words, {word: word for word in ("grows", "shrinks", "stays")})

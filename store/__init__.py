@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from .check import Check
     from .compaction import Compaction
     from .counts import Counts
+    from .flows import PublishedFlow
     from .literature import (
         PublishedCurve,
-        PublishedFlow,
         PublishedSpectrum,
         published,
         published_curve,

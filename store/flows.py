@@ -89,7 +89,7 @@ class PublishedFlow:
         names = tuple(dict.fromkeys(map(str, groups)))
         member = np.array([[group == name for name in names] for group in groups], np.int64)
         total = np.array([layer.total for layer in self.layers])
-        recorded = np.ones(self.kept.shape[:2], np.bool_)
+        recorded = self.kept.sum(axis=-1) > 0  # without a weight there is no network
         exempt = never_pruned(self.kept, total, recorded)
         kept = self.kept @ member
         return Counts(
@@ -103,7 +103,7 @@ class PublishedFlow:
             recorded=recorded,
             kept=kept,
             magnitude=np.full(kept.shape, np.nan),
-            accuracy=self.accuracy,
+            accuracy=np.where(recorded, self.accuracy, np.nan),
             total=total @ member,
             exempt=np.asarray(~exempt @ member == 0),
             layers=self.layers,

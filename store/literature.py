@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..schemas.errors import UsageError, did_you_mean
+from ..schemas.words import growing_shares
 from .figures import figure_rows
 from .flows import PublishedFlow, flow_of_rows, flow_rows
 
@@ -80,10 +81,17 @@ class PublishedSpectrum:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the numbers alone do not say."""
+        """What the numbers say in a sentence, and what they do not."""
         printed = any(value is not None for value in _or_none(self.std))
         blocks = self.by == "block" and "." in self.names[0]
-        return (_SPREAD if printed else _NO_SPREAD, *([_NORMAL] if blocks else []))
+        spread = _SPREAD if printed else _NO_SPREAD
+        return (self.conclusion, spread, *([_NORMAL] if blocks else []))
+
+    @property
+    def conclusion(self) -> str:
+        """Which shares grow and which shrink, as they are printed."""
+        shares = growing_shares(self.names, self.eigenvalue.tolist())
+        return f"as printed {shares}; without seeds nothing tells how surely"
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return a dictionary a group; what is not printed is None."""

@@ -43,10 +43,12 @@ def by_exponent(subjects: Sequence[Subject], weighting: str, rng: np.random.Gene
     return spectral(subjects, [run_exponents(subject, weighting) for subject in subjects], rng)
 
 
-def by_excess(subjects: Sequence[Subject], weighting: str, rng: np.random.Generator) -> Evidence:
-    """Compare what training adds to the initial scales: (y - y of the null) ln(1/.8)."""
+def by_anomalous(subjects: Sequence[Subject], weighting: str, rng: np.random.Generator) -> Evidence:
+    """Compare anomalous exponents, what training adds: (y - canonical y) ln(1/.8)."""
     if weighting != "count":
-        raise UsageError("the null stands beside counts: take --weighting count with --by excess")
+        raise UsageError(
+            "the null stands beside counts: take --weighting count with --by anomalous"
+        )
     printed = [subject.id for subject in subjects if subject.printed is not None]
     if printed:
         raise UsageError(
@@ -100,7 +102,7 @@ def by_signature(subjects: Sequence[Subject], weighting: str, rng: np.random.Gen
 CRITERIA: dict[str, Criterion] = {
     "eigen": by_eigen,
     "exponent": by_exponent,
-    "excess": by_excess,
+    "anomalous": by_anomalous,
     "signature": by_signature,
     "gamma": by_gamma,
 }

@@ -16,6 +16,7 @@ from ...schemas.errors import UsageError
 from ...schemas.transform import Transform
 from ..arrays import Floats, Integers
 from ..named import Named, StoreLike
+from ..notes import Rank, noted
 from ..spectrum.noise import PUBLISHED_SD
 from .blocks import (
     NormalBlocks,
@@ -130,7 +131,7 @@ def _match(
         apart=apart,
         apart_value=apart_value,
         notes=(
-            *_unscored(target, scoring),
+            *noted(_unscored(target, scoring), Match.see, Rank.WARNING),
             *found.notes,
             *_tied(costs[order], scoring),
             *about,
@@ -141,7 +142,8 @@ def _match(
             *differences([source, target]),
         ),
     )
-    return replace(result, notes=(*side_by_side(result), *result.notes))
+    stages = noted(side_by_side(result), Match.see, Rank.CONCLUSION)
+    return replace(result, notes=(*stages, *result.notes))
 
 
 def _goal(target: NormalBlocks) -> Stages:

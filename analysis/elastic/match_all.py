@@ -16,6 +16,7 @@ from ...store.counts import Counts
 from ...store.inventory import empty_store
 from ..arrays import Floats
 from ..named import Named, StoreLike, open_store
+from ..notes import Rank, noted
 from ..result import Column, Result
 from .blocks import (
     NormalBlocks,
@@ -245,7 +246,7 @@ def _match_all(
             *([] if all(one.can_draw for one in sides) else [no_draws(sides)]),
             *(note for one in sides for note in own_notes(one)),
             *differences(sides),
-            *notes,
+            *noted(notes, MatchAll.see, Rank.WARNING),
         ),
     )
 

@@ -1,1 +1,1 @@
-"""What networks show that have learned nothing: null models of a flow, and the excess over them."""
+"""What networks show that have learned nothing: null models of a flow, and what is beyond."""

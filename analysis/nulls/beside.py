@@ -16,9 +16,9 @@ from ..arrays import Bools, Floats
 from ..named import Meaning, Named, Stored, StoreLike, counts_of, look_up, open_store
 from ..result import Column, Result, ends
 from ..stats.contrast import DRAWS
-from ..values import Estimate
+from ..stats.seeds import SeedMean
 from ..window import Window, choose_window
-from .excess import differs, excess
+from .beyond import beyond, differs
 from .models import MEANING, NULL_MODELS, DenseWeights, Situation
 from .untrained import null_groups
 
@@ -35,15 +35,15 @@ class Null:
         `random` (N0), `initial` or `measured` (N1), `static` (N2).
     theta, y : array, shape (S, G)
         Mean log eigenvalue and exponent over the window.
-    excess : Estimate, shape (G,)
-        Mean over runs of the experiment's exponent minus the null's, and its moderated 95 % t
-        interval over seeds, NaN with one seed. All NaN for exempt groups.
+    beyond : SeedMean, shape (G,)
+        Mean over runs of the experiment's exponent minus the null's, without error where there is
+        one seed. All NaN for exempt groups.
     """
 
     name: str
     theta: Floats
     y: Floats
-    excess: Estimate[Floats]
+    beyond: SeedMean
 
     @property
     def eigenvalue(self) -> Floats:
@@ -65,8 +65,8 @@ def _null_columns(null: str) -> tuple[Column, ...]:
     return (
         Column(f"{null}_eigenvalue", f"Eigenvalue of {what}.", "1 a level", ".3f", "wide"),
         Column(f"{null}_exponent", "Its exponent.", "", SIGNED),
-        Column(f"{null}_excess", "exponent minus that of this null.", "", SIGNED),
-        *ends(f"{null}_low", f"{null}_high", "the excess", "", SIGNED, "if any"),
+        Column(f"{null}_beyond", "exponent minus that of this null.", "", SIGNED),
+        *ends(f"{null}_low", f"{null}_high", "what is beyond it", "", SIGNED, "if any"),
     )
 
 
@@ -152,12 +152,13 @@ class Nulls(Result):
             "random_sd": self.random_sd,
         }
         for null in self.nulls:
+            low, high = null.beyond.ends()
             values |= {
                 f"{null.name}_eigenvalue": null.eigenvalue,
                 f"{null.name}_exponent": null.exponent,
-                f"{null.name}_excess": null.excess.value,
-                f"{null.name}_low": null.excess.low,
-                f"{null.name}_high": null.excess.high,
+                f"{null.name}_beyond": null.beyond.value,
+                f"{null.name}_low": low,
+                f"{null.name}_high": high,
             }
         return values
 
@@ -274,8 +275,8 @@ def set_beside(name: str, expected: Floats, y: Floats, window: Window) -> Null:
     """
     theta = flow.window_log_eigenvalues(expected, 0, 1) / window.steps
     null_y = flow.window_exponents(expected, 0, 1)
-    beyond = Estimate(*excess(np.where(window.open, y, np.nan), null_y))
-    return Null(name, theta, null_y, beyond)
+    found = beyond(np.where(window.open, y, np.nan), null_y)
+    return Null(name, theta, null_y, found)
 
 
 def initial_null(window: Window, y: Floats) -> tuple[Null, tuple[str, ...]]:
@@ -300,7 +301,7 @@ def missing_null(window: Window) -> Null:
     """Return what stands for a null model that is not to be had: NaN everywhere."""
     by_run = np.full((len(window.runs), len(window.counts.names)), np.nan)
     nothing = by_run[0]
-    return Null("initial", by_run, by_run, Estimate(nothing, nothing, nothing))
+    return Null("initial", by_run, by_run, SeedMean(nothing, nothing, np.nan))
 
 
 def null_p(
@@ -313,8 +314,8 @@ def null_p(
     """
     if len(y) < 2:
         return np.nan, (
-            "one seed: no interval of the excess and no p, since nothing tells how far seeds lie "
-            "apart: add --seeds"
+            "one seed: no interval of what is beyond and no p, since nothing tells how far seeds "
+            "lie apart: add --seeds"
         )
     theta, expected = (flow.UNIT * values[:, window.open] for values in (y, null.y))
     if not np.isfinite(expected).all():

@@ -16,7 +16,8 @@ from ...store.counts import Counts, Scales
 from .. import flow
 from ..arrays import Bools, Floats, Integers
 from .initial import DISTRIBUTIONS, DistributionName, initial_scale_kept, threshold
-from .untrained import blindness, group_layers, layer_scales
+from .known import blindness
+from .untrained import group_layers, layer_scales
 
 
 def own_null_groups(counts: Counts, kept: Floats, scales: Sequence[Scales] = ()) -> Floats:
@@ -113,7 +114,8 @@ def _threshold_of(
     kept: Floats, total: Floats, tau: Floats, distribution: DistributionName
 ) -> tuple[Floats, Floats]:
     """Return log t at which a group of layers keeps (S, T) weights, and 1 over its variance."""
-    share = (kept + 0.5) / (total.sum() + 1)  # half a weight on either side: never 0 or 1
+    # Half a weight on either side: never 0 or 1.
+    share = (np.clip(kept, 0, total.sum()) + 0.5) / (total.sum() + 1)
     t = threshold(total, tau[:, None], share * total.sum(), distribution)
     x = t[..., None] / tau[:, None]
     q = DISTRIBUTIONS[distribution].kept(x)

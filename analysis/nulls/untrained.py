@@ -13,10 +13,11 @@ from ...schemas import blocks
 from ...schemas.blocks import Layer
 from ...schemas.errors import UsageError, choose
 from ...schemas.recipe import CHOICES, Recipe
+from ...schemas.words import growing_shares
 from ...store.counts import Counts, Scales
 from .. import flow
 from ..arrays import Bools, Floats, Integers
-from ..notes import ranked
+from ..notes import Note, Rank, ranked
 from ..result import Column, Result
 from .initial import (
     INITIALISERS,
@@ -106,13 +107,13 @@ class NullSpectrum(Result):
     @property
     def notes(self) -> tuple[str, ...]:
         """What the numbers alone do not say."""
+        pruned = np.flatnonzero(~self.exempt)
+        names = [self.names[i] for i in pruned]
+        shares = growing_shares(names, self.eigenvalue[pruned].tolist())
         dead = [name for name, value in zip(self.names, self.eigenvalue, strict=True) if value == 0]
-        if not dead:
-            return ()
-        return ranked(
-            [f"{', '.join(dead)} lost every weight in the window: eigenvalue 0, no exponent"],
-            self.see,
-        )
+        lost = f"{', '.join(dead)} lost every weight in the window: eigenvalue 0, no exponent"
+        said = Note(f"without any training {shares}", rank=Rank.CONCLUSION)
+        return ranked([said, *([lost] if dead else [])], self.see)
 
     def _values(self) -> dict[str, Any]:
         return {
@@ -242,10 +243,7 @@ def _check_range(prune: float, levels: tuple[int, int]) -> None:
 
 
 def null_kept(
-    layers: Sequence[Layer],
-    exempt: Sequence[str],
-    recipe: Recipe,
-    kept: Floats,
+    layers: Sequence[Layer], exempt: Sequence[str], recipe: Recipe, kept: Floats
 ) -> tuple[Floats, tuple[str, ...]]:
     """Return what N1 keeps in every layer at the scales of a recipe and counts of the network.
 
@@ -371,8 +369,7 @@ def measured_null_kept(
     UsageError
         A run has no scales, or a layer lacks one.
     """
-    blind = blindness(recipe)
-    if blind:
+    if blindness(recipe):
         return null_kept(layers, exempt, recipe, kept)
     tau, shape, name = _stored_scales(layers, recipe, scales, distribution)
     expected = initial_scale_kept(

@@ -19,10 +19,11 @@ from ..gamma.shared import SharedGamma
 from ..result import Result
 from ..spectrum.eigen import eigen
 from ..spectrum.result import Spectrum
+from ..spectrum.scale_flow import ScaleFlow
 from .accuracy import plot_accuracy
 from .classes import plot_classes
 from .collapse import plot_collapse
-from .flow import plot_flow, plot_slices
+from .flow import plot_flow, plot_scale_flow, plot_slices
 from .gamma import plot_gamma
 from .match import plot_match, plot_match_all
 from .spectrum import plot_spectrum
@@ -50,6 +51,7 @@ FIGURES: dict[str, Callable[[Sequence[Counts]], Figure]] = {
 # Of results: one figure for several of a type, or one of each.
 TOGETHER: dict[type[Result], Callable[[Sequence[Any]], Figure]] = {
     Spectrum: plot_spectrum,
+    ScaleFlow: plot_scale_flow,
     Gamma: plot_gamma,
 }
 ALONE: dict[type[Result], Callable[[Any], Figure]] = {

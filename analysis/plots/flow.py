@@ -1,10 +1,11 @@
-"""The flow as figures: shares against level, and the paper's two-dimensional slices (Fig. 2)."""
+"""The flow as figures: shares or scales against level, and the paper's slices (Fig. 2)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import combinations, cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from ...schemas.errors import UsageError
 from ...store.counts import Counts
 from .. import flow
 from ..arrays import Floats
+from ..spectrum.scale_flow import ScaleFlow
 from . import style as plot_style
 from .style import DENSITY_TICKS, DOUBLE, FAINT, INK, LABEL, MARKERS, SINGLE, SMALL, TICK
 
@@ -24,6 +26,34 @@ if TYPE_CHECKING:
 MARKED, NAMED = 14, 32  # groups that can carry markers, and that can be named one by one
 
 
+class Flowing(plot_style.Grouped, plot_style.Named, Protocol):
+    """What a flow is of: groups of an experiment."""
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """How the groups of an experiment run, shape (T, G): mean, lowest and highest over runs.
+
+    Attributes
+    ----------
+    of : Counts or ScaleFlow
+        The experiment.
+    levels : integer array, shape (T,)
+        Levels on record.
+    mean, low, high : array, shape (T, G)
+        Of what is drawn.
+    density : array, shape (T,)
+        Share of all weights that is kept, mean over runs.
+    """
+
+    of: Flowing
+    levels: NDArray[np.int64]
+    mean: Floats
+    low: Floats
+    high: Floats
+    density: Floats
+
+
 def plot_flow(experiments: Sequence[Counts]) -> Figure:
     """Draw M_i(n) against the level n for every group, a panel per experiment.
 
@@ -31,24 +61,34 @@ def plot_flow(experiments: Sequence[Counts]) -> Figure:
     reach from the lowest to the highest run. Groups of one stage share a colour, which lightens
     with depth.
     """
-    count, groups = len(experiments), max(len(counts.names) for counts in experiments)
+    courses = [_share_course(counts) for counts in experiments]
+    return _draw_panels(courses, "share of kept weights $M_i$", plot_style.share_axis)
+
+
+def plot_scale_flow(flows: Sequence[ScaleFlow]) -> Figure:
+    """Draw effective scales against the level as `plot_flow` draws shares.
+
+    An untrained network has horizontal lines. Groups without a scale are left out.
+    """
+    courses = [_scale_course(one) for one in flows]
+    return _draw_panels(courses, "effective scale $s_i$", lambda axes: None)
+
+
+def _draw_panels(courses: Sequence[Course], y: str, dress_axis: Callable[[Axes], object]) -> Figure:
+    count, groups = len(courses), max(len(course.of.names) for course in courses)
     columns = count if count <= 3 else 2 if count == 4 else 3
     rows = -(-count // columns)
     width = DOUBLE if columns > 1 else SINGLE if groups <= MARKED else 1.4 * SINGLE
     height = 2.6 if groups <= MARKED else 3.9
     figure, panels = plot_style.new_figure(rows, columns, (width, height * rows), sharey=True)
-    titles = plot_style.names_of(experiments)
-    for place, (axes, counts) in enumerate(zip(panels, experiments, strict=False)):
-        _draw_shares(axes, counts)
-        plot_style.dress(
-            axes,
-            x="level $n$",
-            y="" if place % columns else "share of kept weights $M_i$",
-            title=titles[place],
-        )
+    titles = plot_style.names_of([course.of for course in courses])
+    for place, (axes, course) in enumerate(zip(panels, courses, strict=False)):
+        _draw_course(axes, course)
+        dress_axis(axes)
+        plot_style.dress(axes, x="level $n$", y="" if place % columns else y, title=titles[place])
     # Labels stand where the shared limits put the ends of the lines.
-    for axes, counts in zip(panels, experiments, strict=False):
-        _name_lines(axes, counts)
+    for axes, course in zip(panels, courses, strict=False):
+        _name_lines(axes, course)
     for axes in panels[count:]:
         axes.remove()
     return figure
@@ -130,44 +170,66 @@ def mean_shares(counts: Counts) -> tuple[NDArray[np.int64], Floats, Floats, Floa
     )
 
 
+def _share_course(counts: Counts) -> Course:
+    levels, mean, low, high = mean_shares(counts)
+    there = _levels_with_weights(counts)
+    network = np.where(counts.recorded, counts.kept.sum(axis=-1), np.nan)[:, there]
+    density = np.nanmean(network, axis=0) / counts.total.sum()
+    # On a logarithmic axis an empty group has no place.
+    return Course(counts, levels, np.where(mean > 0, mean, np.nan), low, high, density)
+
+
+def _scale_course(found: ScaleFlow) -> Course:
+    first, last = found.window
+    scale = found.scale
+    return Course(
+        found,
+        np.arange(first, last + 1),
+        scale.mean(axis=0),
+        scale.min(axis=0),
+        scale.max(axis=0),
+        found.density.mean(axis=0),
+    )
+
+
 def _levels_with_weights(counts: Counts) -> NDArray[np.bool_]:
     return np.asarray((counts.recorded & (counts.kept.sum(axis=-1) > 0)).any(axis=0))
 
 
-def _draw_shares(axes: Axes, counts: Counts) -> None:
-    levels, mean, low, high = mean_shares(counts)
-    positive = np.where(mean > 0, mean, np.nan)
-    few = len(counts.names) <= MARKED
-    for group, style in enumerate(plot_style.group_styles(counts)):
-        if few and len(counts.runs) > 1:
+def _draw_course(axes: Axes, course: Course) -> None:
+    few = len(course.of.names) <= MARKED
+    for group, style in enumerate(plot_style.group_styles(course.of)):
+        if few and len(course.of.runs) > 1:
             axes.fill_between(
-                levels, low[:, group], high[:, group], color=style.colour, alpha=0.2, linewidth=0
+                course.levels,
+                course.low[:, group],
+                course.high[:, group],
+                color=style.colour,
+                alpha=0.2,
+                linewidth=0,
             )
         axes.plot(
-            levels,
-            positive[:, group],
+            course.levels,
+            course.mean[:, group],
             color=style.colour,
             linestyle=style.line,
             linewidth=1.0 if few else 0.8,
             marker=style.marker if few else None,
             markersize=2.6,
-            label=plot_style.plain(counts.names[group]),
+            label=plot_style.plain(course.of.names[group]),
         )
-    plot_style.share_axis(axes)
     axes.margins(x=0.015, y=0.03)
     plot_style.integer_levels(axes)
-    _density_on_top(axes, counts)
+    _density_on_top(axes, course)
 
 
-def _density_on_top(axes: Axes, counts: Counts) -> None:
+def _density_on_top(axes: Axes, course: Course) -> None:
     from matplotlib.ticker import FixedLocator, NullLocator
 
-    there = _levels_with_weights(counts)
-    network = np.where(counts.recorded, counts.kept.sum(axis=-1), np.nan)[:, there]
-    density = np.nanmean(network, axis=0) / counts.total.sum()
+    density = course.density
     shown = [tick for tick in DENSITY_TICKS if density[-1] <= tick <= density[0]]
     # np.interp wants rising abscissae.
-    places = np.interp(np.log(shown), np.log(density[::-1]), counts.levels[there][::-1])
+    places = np.interp(np.log(shown), np.log(density[::-1]), course.levels[::-1])
     top = axes.secondary_xaxis("top")
     top.xaxis.set_major_locator(FixedLocator(list(places)))
     top.xaxis.set_minor_locator(NullLocator())
@@ -186,19 +248,19 @@ def _density_on_top(axes: Axes, counts: Counts) -> None:
     top.spines["top"].set_color(FAINT)
 
 
-def _name_lines(axes: Axes, counts: Counts) -> None:
-    family = plot_style.families(counts)
-    last = mean_shares(counts)[1][-1]
-    named = [group for group in range(len(counts.names)) if last[group] > 0]
+def _name_lines(axes: Axes, course: Course) -> None:
+    of, last = course.of, course.mean[-1]
+    family = plot_style.families(of)
+    named = [int(group) for group in np.flatnonzero(np.isfinite(last))]
     if len(named) > NAMED:  # the first and last of every stage; lightness tells those between
         named = [
             g for g in named if family[g] not in family[:g] or family[g] not in family[g + 1 :]
         ]
-    styles, base = plot_style.group_styles(counts), plot_style.family_styles(counts)
+    styles, base = plot_style.group_styles(of), plot_style.family_styles(of)
     plot_style.label_ends(
         axes,
         [float(last[group]) for group in named],
-        [plot_style.plain(counts.names[group]) for group in named],
+        [plot_style.plain(of.names[group]) for group in named],
         [styles[group].colour for group in named],
         [base[group].colour for group in named],
     )

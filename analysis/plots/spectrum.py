@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Value = Literal["eigenvalue", "exponent"]
 NAMES = {"eigenvalue": r"eigenvalue $\lambda_i$", "exponent": r"exponent $y_i$"}
-HOLLOW = "hollow: untrained (null)"
+HOLLOW = "hollow: canonical (untrained)"
 FIXED_POINT = {"eigenvalue": 1.0, "exponent": 0.0}
 VERDICTS = {
     "relevant": Style(VERMILLION, "^", "-"),

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...schemas.blocks import Layer
 from ...schemas.errors import printable
-from ...store.counts import Counts
 from ..arrays import Floats
 
 if TYPE_CHECKING:
@@ -50,13 +50,29 @@ def series_styles(count: int) -> tuple[Style, ...]:
     )
 
 
-def families(counts: Counts) -> tuple[str, ...]:
+class Grouped(Protocol):
+    """What has groups of layers: counts, or a flow in effective scales."""
+
+    @property
+    def by(self) -> str:
+        """The grouping."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The groups."""
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The counted layers."""
+
+
+def families(counts: Grouped) -> tuple[str, ...]:
     """Return the stage of every group, or the group itself where there are no stages."""
     stage = {layer.group(counts.by): layer.stage for layer in counts.layers}
     return tuple(stage.get(name) or name for name in counts.names)
 
 
-def group_styles(counts: Counts) -> tuple[Style, ...]:
+def group_styles(counts: Grouped) -> tuple[Style, ...]:
     """Return a style per group: colour, marker and line by stage, lightness by place in it."""
     family = families(counts)
     return tuple(
@@ -69,7 +85,7 @@ def group_styles(counts: Counts) -> tuple[Style, ...]:
     )
 
 
-def family_styles(counts: Counts) -> tuple[Style, ...]:
+def family_styles(counts: Grouped) -> tuple[Style, ...]:
     """Return the style of its stage for every group."""
     family = families(counts)
     stages = [name for name in dict.fromkeys(family) if name not in ("stem", "head")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import get_args, overload
+from typing import Literal, get_args, overload
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from ...store.literature import PublishedSpectrum
 from .. import flow
 from ..arrays import Floats
 from ..named import Named, StoreLike, counts_of, look_up
+from ..notes import Note, Rank, noted
 from ..nulls.beside import (
     Null,
     dense_weights,
@@ -23,6 +24,7 @@ from ..nulls.beside import (
     null_p,
     set_beside,
 )
+from ..nulls.beyond import AgainstNull, against_null
 from ..nulls.initial import Weighting
 from ..nulls.models import NULL_MODELS, DenseWeights, Situation
 from ..nulls.own import own_null_groups
@@ -33,10 +35,13 @@ from ..window import Window, choose_window
 from .estimates import estimates
 from .intervals import LEAST_SEEDS, LEAST_STEPS, Method, estimate, paper_numbers
 from .linearity import Linearity, growth_of, linearity
-from .notes import spectrum_notes
+from .notes import conclusion, spectrum_notes
 from .result import PaperSpread, Spectrum, Untrained
-from .verdicts import Rule, check_margin, judge, judge_as_paper
+from .scale_flow import ScaleFlow, scale_flow
+from .verdicts import MARGIN, Rule, check_margin, judge, judge_as_paper
 
+Coordinates = Literal["share", "scale"]
+NULLS = "spectra.md#null-models"
 _DEFAULTS = ("moderated", "count", "tost")  # method, weighting, rule
 
 
@@ -51,7 +56,19 @@ def eigen(
     weighting: Weighting = ...,
     rule: Rule = ...,
     margin: float | None = ...,
+    coordinates: Literal["share"] = ...,
 ) -> Spectrum: ...
+
+
+@overload
+def eigen(
+    store: StoreLike = ...,
+    experiment: Named = ...,
+    *,
+    by: str | None = ...,
+    window: tuple[int, int] | None = ...,
+    coordinates: Literal["scale"],
+) -> ScaleFlow: ...
 
 
 @overload
@@ -65,7 +82,8 @@ def eigen(
     weighting: Weighting = ...,
     rule: Rule = ...,
     margin: float | None = ...,
-) -> Spectrum | PublishedSpectrum: ...
+    coordinates: Coordinates = ...,
+) -> Spectrum | PublishedSpectrum | ScaleFlow: ...
 
 
 def eigen(
@@ -78,7 +96,8 @@ def eigen(
     weighting: Weighting = "count",
     rule: Rule = "tost",
     margin: float | None = None,
-) -> Spectrum | PublishedSpectrum:
+    coordinates: Coordinates = "share",
+) -> Spectrum | PublishedSpectrum | ScaleFlow:
     """Compute the spectrum of an experiment.
 
     Parameters
@@ -101,6 +120,9 @@ def eigen(
         `tost`: by interval and margin; `paper`: marginal within one spread of 1.
     margin : float, optional
         Half-width of the margin in log eigenvalue; default `verdicts.MARGIN`.
+    coordinates : str
+        `share`: eigenvalues, the growth of shares; `scale`: effective scales and their drift, see
+        `scale_flow`, which know neither method, weighting, rule nor margin.
 
     Raises
     ------
@@ -112,9 +134,16 @@ def eigen(
     if by is not None:
         choose("grouping", by, GROUPINGS)
     _check_choices(method, weighting, rule, margin)
+    asked = margin is not None or (method, weighting, rule) != _DEFAULTS
+    if choose("coordinates", coordinates, get_args(Coordinates)) == "scale":
+        if asked:
+            raise UsageError(
+                "effective scales are of counts, with t intervals: leave method, weighting, rule "
+                "and margin out"
+            )
+        return scale_flow(store, experiment, by=by, window=window)
     found = look_up(store, experiment)
     if isinstance(found, PublishedSpectrum):
-        asked = margin is not None or (method, weighting, rule) != _DEFAULTS
         return _as_printed(found, by, window, asked)
     counts = counts_of(store, found, by or "block", "a spectrum")
     dense = dense_weights(store, found, counts.layers)
@@ -158,7 +187,10 @@ def _spectrum(
         else judge(interval, counts.exempt, margin)
     )
     y = found.exponent[0]
-    nulls = _nulls_beside(chosen, found.y[0], dense) if of_counts else _no_nulls(chosen)
+    margin_of_null = MARGIN if margin is None else margin
+    nulls = (
+        _nulls_beside(chosen, found.y[0], dense, margin_of_null) if of_counts else _no_nulls(chosen)
+    )
     linear = _linearity(chosen, weights, of_counts)
     return Spectrum(
         experiment_id=counts.experiment_id,
@@ -175,15 +207,17 @@ def _spectrum(
         paper=PaperSpread(mean, spread),
         exponent=Estimate(y, found.exponent_low[0], found.exponent_high[0]),
         untrained=nulls.untrained,
-        excess=replace(nulls.excess, value=y - nulls.untrained.exponent),
+        anomalous=replace(nulls.anomalous, value=y - nulls.untrained.exponent),
+        against_null=nulls.against,
         interval=interval,
         judgement=judgement,
         linear=linear,
         at_chance=chosen.at_chance,
         notes=(
+            conclusion(counts.names, judgement.verdict, nulls.against),
             *chosen.notes,
+            *noted(nulls.notes, "spectra.md#null-models"),
             *spectrum_notes(chosen, pruned, interval, judgement, linear),
-            *nulls.notes,
         ),
     )
 
@@ -271,7 +305,8 @@ class _Beside:
     """The null models that stand beside a spectrum, NaN where they are not to be had."""
 
     untrained: Untrained
-    excess: Estimate[Floats]
+    anomalous: Estimate[Floats]
+    against: tuple[AgainstNull, ...]
     notes: tuple[str, ...]
 
 
@@ -280,35 +315,44 @@ def _no_nulls(chosen: Window) -> _Beside:
     note = "the null stands beside counts: no null for magnitudes here"
     initial = missing_null(chosen)
     untrained = Untrained(initial.eigenvalue, initial.exponent, nothing, nothing, np.nan)
-    return _Beside(untrained, initial.excess, (note,))
+    against = against_null(initial.beyond, MARGIN)
+    return _Beside(untrained, initial.beyond.estimate, against, (note,))
 
 
-def _nulls_beside(chosen: Window, y: Floats, dense: Callable[[str], DenseWeights]) -> _Beside:
+def _nulls_beside(
+    chosen: Window, y: Floats, dense: Callable[[str], DenseWeights], margin: float
+) -> _Beside:
     at = Situation(chosen, dense)
     try:
-        initial, notes = initial_null(chosen, y)
+        initial, about = initial_null(chosen, y)
     except RgtoolError as error:
-        initial, p, notes = missing_null(chosen), np.nan, (f"no null is shown: {error}",)
+        initial, p = missing_null(chosen), np.nan
+        notes: tuple[str, ...] = (Note(f"no null is shown: {error}", NULLS, Rank.WARNING),)
     else:
-        p, tested = _tested(chosen, y, initial)
-        notes += tested
+        p, tested = _tested(chosen, y, initial, margin)
+        notes = (*about, *tested)
     static = _static_eigenvalue(at, y)
     untrained = Untrained(initial.eigenvalue, initial.exponent, static, at.random_sd, p)
-    return _Beside(untrained, initial.excess, notes)
+    against = against_null(initial.beyond, margin)
+    return _Beside(untrained, initial.beyond.estimate, against, notes)
 
 
-def _tested(chosen: Window, y: Floats, initial: Null) -> tuple[float, tuple[str, ...]]:
+def _tested(
+    chosen: Window, y: Floats, initial: Null, margin: float
+) -> tuple[float, tuple[str, ...]]:
     """Test a spectrum against that of its initial scales, and say what came of it."""
     dead = initial.dead(chosen.counts.names)
     p, why = null_p(y, initial, chosen)
     if dead:
         why = (
             f"{', '.join(dead)}: the null would have lost every weight, so it has no exponent, "
-            "there is no excess, and the spectrum is not tested against it"
+            "there is no anomalous one, and the spectrum is not tested against it"
         )
     elif np.isfinite(p):
         words = "differs from" if p < ALPHA else "cannot be told from"
         why = f"the spectrum {words} that of its initial scales (p {p:.2g})"
+        if p < ALPHA and set(against_null(initial.beyond, margin)) <= {"none", ""}:
+            why += f", but by less than {margin / flow.UNIT:.2g} in every exponent"
     elif len(y) < 2 or chosen.open.sum() < 2:
         return p, ()
     return p, (why,)

@@ -1,7 +1,7 @@
 """The spectra of many experiments at once: a table that a query could have made.
 
 Everything that `eigen` computes by resampling is left out (bootstrap, tests of constant growth and
-against the null); estimates, intervals, null, excess and verdicts are those of `eigen`. What
+against the null); estimates, intervals, null and verdicts are those of `eigen`. What
 experiments have in common (seeds, window, groups, exemptions) is computed for all of them together.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...schemas.errors import RgtoolError
-from ...schemas.words import counted
+from ...schemas.words import counted, listed
 from ...store import Store
 from ...store.counts import Counts
 from .. import chance
@@ -22,6 +22,7 @@ from ..arrays import Floats
 from ..named import Named, Stored, StoreLike, look_up, open_store, unsuited
 from ..notes import Note, Rank, ranked
 from ..nulls.beside import Null, missing_null, set_beside
+from ..nulls.beyond import against_null
 from ..nulls.initial import INITIALISERS
 from ..nulls.untrained import null_groups
 from ..result import Column, Result, columns_like, frame
@@ -65,8 +66,8 @@ class Spectra(Result):
         *columns_like(
             Spectrum.columns,
             "name total exempt eigenvalue low high exponent exponent_low exponent_high "
-            "null_eigenvalue null_exponent excess excess_low excess_high p verdict strong "
-            "within_margin at_chance",
+            "canonical_eigenvalue canonical anomalous anomalous_low anomalous_high against_null p "
+            "verdict strong within_margin at_chance",
             total="wide",
         ),
     )
@@ -101,11 +102,10 @@ class Spectra(Result):
         names = rows["experiment_id"].unique(maintain_order=True).to_list() if len(rows) else []
         if not names:
             return []
-        some = f"{', '.join(names[:6])}{', ...' * (len(names) > 6)}"
         return [
             Note(
-                f"nothing was learned by {counted(len(names), 'experiment')} ({some}): test "
-                "accuracy cannot be told from guessing (column at_chance)",
+                f"nothing was learned by {counted(len(names), 'experiment')} ({listed(names)}): "
+                "test accuracy cannot be told from guessing (column at_chance)",
                 chance.SEE,
                 Rank.VOID,
             )
@@ -204,7 +204,12 @@ def _columns(batch: list[Window], margin: float | None) -> dict[str, Any]:
     found = estimates(np.stack([window.kept for window in batch]), exempt)
     nulls = _initial_nulls(batch, found.y)
     judged = [judge(one, exempt, margin) for one in found.intervals]
-    null_exponent = np.array([one.exponent for one in nulls])
+    canonical = np.array([one.exponent for one in nulls])
+    ends = [one.beyond.ends() for one in nulls]
+    against = [
+        against_null(one.beyond, judgement.margin)
+        for one, judgement in zip(nulls, judged, strict=True)
+    ]
     columns: dict[str, Any] = {
         name: np.repeat(values, groups) for name, values in _identity(batch).items()
     }
@@ -218,11 +223,12 @@ def _columns(batch: list[Window], margin: float | None) -> dict[str, Any]:
         "exponent": found.exponent.ravel(),
         "exponent_low": found.exponent_low.ravel(),
         "exponent_high": found.exponent_high.ravel(),
-        "null_eigenvalue": np.ravel([one.eigenvalue for one in nulls]),
-        "null_exponent": null_exponent.ravel(),
-        "excess": (found.exponent - null_exponent).ravel(),
-        "excess_low": np.ravel([one.excess.low for one in nulls]),
-        "excess_high": np.ravel([one.excess.high for one in nulls]),
+        "canonical_eigenvalue": np.ravel([one.eigenvalue for one in nulls]),
+        "canonical": canonical.ravel(),
+        "anomalous": (found.exponent - canonical).ravel(),
+        "anomalous_low": np.ravel([low for low, _ in ends]),
+        "anomalous_high": np.ravel([high for _, high in ends]),
+        "against_null": np.ravel(against),
         "p": np.ravel([one.p for one in judged]),
         "verdict": np.ravel([one.verdict for one in judged]),
         "strong": np.ravel([one.strong for one in judged]),

@@ -12,8 +12,10 @@ import numpy as np
 from ...schemas.errors import UsageError
 from ..arrays import AT_ONCE, Bools, Floats
 from ..named import Named, StoreLike
+from ..notes import Note, Rank
 from ..result import Column, Result
-from ..stats.moderation import moderate, trigamma_inverse
+from ..stats.contrast import OWN
+from ..stats.moderation import LENDERS, effective_groups, lent
 from .noise import SpectrumNoise, measured_noise
 
 SEEDS = (2, 3, 4, 5, 6, 8, 10)
@@ -24,7 +26,7 @@ _QUANTILES = (np.arange(200) + 0.5) / 200
 
 @dataclass(frozen=True, eq=False)
 class Power(Result):
-    """Power of the moderated t test of one group over a grid of designs.
+    """Power of the t test of one group over a grid of designs.
 
     Attributes
     ----------
@@ -33,7 +35,7 @@ class Power(Result):
     seed_sd, step_sd : float
         Standard deviations of log lambda: between seeds, and between steps of one run.
     groups : int
-        Groups G whose variances are moderated together.
+        Groups G, which lend each other variance where there are fewer than five seeds.
     alpha, wanted : float
         Two-sided size, and the power that a design should have.
     holm : bool
@@ -128,12 +130,12 @@ def power(
     simulations: int = 4000,
     rng: np.random.Generator | int = 0,
 ) -> Power:
-    """Compute how surely an eigenvalue is told from 1 by the moderated t interval over seeds.
+    """Compute how surely an eigenvalue is told from 1 by the default interval over seeds.
 
     A seed's mean log eigenvalue over T steps scatters with variance seed_sd^2 + step_sd^2 / T.
-    The test: theta +- t sqrt(s~^2 / S) leaves out 0, with s~^2 and the degrees of freedom of
-    `moderate`. It has no floor at the variance within runs, so it is slightly stronger at two
-    seeds than a floored interval.
+    The test: theta +- t sqrt(s~^2 / S) leaves out 0, with s~^2 and the degrees of freedom of `lent`
+    below five seeds, and those of the group alone from five on. It has no floor at the innovations
+    within runs, so with two to four seeds it is slightly stronger than the interval.
 
     Parameters
     ----------
@@ -202,16 +204,16 @@ def power(
         simulations=simulations,
         notes=(*noise.notes, *_power_notes(simulations, holm)),
     )
-    return replace(found, notes=(_smallest(found), *found.notes))
+    return replace(found, notes=(Note(_smallest(found), rank=Rank.CONCLUSION), *found.notes))
 
 
 def analytic_power(effect: float, seeds: int, groups: int, alpha: float) -> float:
-    """Return the power of a moderated t test from the noncentral t distribution.
+    """Return the power of the t test of the default interval, without its floor.
 
-    The degrees of freedom of a moderated t, min(d0 + d, G d), are random even where all groups
-    have one variance, since d0 is fitted to the scatter of G log variances. That scatter is taken
-    as gamma distributed with its exact mean trigamma(d/2) and the usual variance of a sample
-    variance; the noncentral t power is averaged over it. Exact for one group.
+    From five seeds on, and for fewer than three groups, that of Student's t: the noncentral t,
+    exact. With fewer seeds variances are lent: where all groups scatter alike the prior is worth
+    one seed and rests on all of them, so it is taken as known, and the power is averaged over the
+    group's own variance, which is chi-square.
 
     Parameters
     ----------
@@ -222,17 +224,18 @@ def analytic_power(effect: float, seeds: int, groups: int, alpha: float) -> floa
     alpha : float
         Two-sided size.
     """
-    from scipy.special import gammaincinv, polygamma
+    from scipy.special import digamma, gammaincinv, ndtr, stdtrit
 
-    d = seeds - 1
-    if groups == 1:
-        return _noncentral_t(np.array([float(d)]), effect * math.sqrt(seeds), alpha)
-    scatter, fourth = float(polygamma(1, d / 2)), float(polygamma(3, d / 2))
-    shape = scatter**2 / (fourth / groups + 2 * scatter**2 / (groups - 1))
-    drawn = gammaincinv(shape, _QUANTILES) * scatter / shape
-    prior = np.full(len(drawn), np.inf)
-    prior[drawn > scatter] = 2 * trigamma_inverse(drawn[drawn > scatter] - scatter)
-    return _noncentral_t(np.minimum(prior + d, groups * d), effect * math.sqrt(seeds), alpha)
+    d, shift = seeds - 1, effect * math.sqrt(seeds)
+    if seeds >= OWN or groups < LENDERS:
+        return _noncentral_t(np.array([float(d)]), shift, alpha)
+    # As `lent` with d0 = 1: equal variances look like draws of a prior with one degree of freedom.
+    prior = math.exp(float(digamma(0.5)) - math.log(0.5))
+    independent = float(effective_groups(np.eye(groups)))
+    df = max(1 / (1 / seeds + 1 / (seeds**2 * independent * d)), d)
+    own = 2 * gammaincinv(d / 2, _QUANTILES) / d
+    bound = stdtrit(df, 1 - alpha / 2) * np.sqrt((prior + d * own) / seeds)
+    return float((ndtr(shift - bound) + ndtr(-shift - bound)).mean())
 
 
 def _noncentral_t(df: Floats, shift: float, alpha: float) -> float:
@@ -290,9 +293,13 @@ def _detected(draws: Floats, alpha: float, holm: bool) -> Bools:
     from scipy.special import stdtr
 
     seeds, groups = draws.shape[1:]
-    found = moderate(draws.var(axis=1, ddof=1), seeds - 1)
-    t = draws.mean(axis=1) / np.sqrt(found.variance / seeds)
-    p = 2 * stdtr(found.df[:, None], -np.abs(t))
+    if seeds < OWN:
+        found = lent(draws)
+        variance, df = found.variance, found.df[:, None]
+    else:
+        variance, df = draws.var(axis=1, ddof=1), np.array(seeds - 1.0)
+    t = draws.mean(axis=1) / np.sqrt(variance / seeds)
+    p = 2 * stdtr(df, -np.abs(t))
     if not holm:
         return np.asarray(p[:, 0] < alpha)
     order = np.sort(p, axis=-1)

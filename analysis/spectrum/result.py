@@ -9,6 +9,7 @@ import numpy as np
 
 from ...schemas.errors import UsageError
 from ..arrays import Bools, Floats, Integers
+from ..nulls.beyond import AgainstNull
 from ..nulls.initial import Weighting
 from ..result import Column, Result, ends
 from ..values import Estimate
@@ -42,7 +43,7 @@ class Untrained:
     Attributes
     ----------
     eigenvalue, exponent : array, shape (G,)
-        Of N1, the untrained network.
+        Of N1, the untrained network: the canonical part.
     static : array, shape (G,)
         Eigenvalue of N2, the trained dense network pruned in one go; NaN where runs keep no dense
         weights.
@@ -89,8 +90,11 @@ class Spectrum(Result):
         y_i over the window, mean over runs.
     untrained : Untrained
         The null models.
-    excess : Estimate, shape (G,)
-        y_i - y_i(N1): what training and task add to the untrained network.
+    anomalous : Estimate, shape (G,)
+        y_i - y_i(N1): what training and task add to what the initial scales alone give.
+    against_null : tuple of str, length G
+        `above`, `below`, `none` (certified within the margin of judgement) or `undecided`; empty
+        for exempt groups and where there is no null.
     interval : Interval
         Of theta, with variance and degrees of freedom; exempt groups are NaN.
     judgement : Judgement
@@ -119,7 +123,8 @@ class Spectrum(Result):
     paper: PaperSpread
     exponent: Estimate[Floats]
     untrained: Untrained
-    excess: Estimate[Floats]
+    anomalous: Estimate[Floats]
+    against_null: tuple[AgainstNull, ...]
     interval: Interval
     judgement: Judgement
     linear: Linearity | None
@@ -157,12 +162,13 @@ class Spectrum(Result):
         Column("exponent", "y = ln eigenvalue / -ln retention.", format="+z.3f"),
         *ends("exponent_low", "exponent_high", "its 95 % interval", "", "+z.3f", "wide"),
         Column(
-            "null_eigenvalue",
-            "Eigenvalue of the untrained network (N1), pruned by magnitude as often.",
+            "canonical_eigenvalue",
+            "Eigenvalue that the initial scales alone give (N1): untrained, pruned as far.",
             "1 a level",
             ".3f",
+            "wide",
         ),
-        Column("null_exponent", "Exponent of N1.", format="+z.3f", shown="wide"),
+        Column("canonical", "Exponent that the initial scales alone give.", "", "+z.3f", "if any"),
         Column(
             "static_eigenvalue",
             "Eigenvalue of the trained dense network pruned in one go (N2); with --keep dense.",
@@ -177,8 +183,21 @@ class Spectrum(Result):
             ".4f",
             "wide",
         ),
-        Column("excess", "exponent minus null_exponent.", format="+z.3f"),
-        *ends("excess_low", "excess_high", "its 95 % interval over seeds", "", "+z.3f", "if any"),
+        Column("anomalous", "exponent minus canonical: the rest.", "", "+z.3f", "if any"),
+        *ends(
+            "anomalous_low",
+            "anomalous_high",
+            "its 95 % interval over seeds",
+            "",
+            "+z.3f",
+            "if any",
+        ),
+        Column(
+            "against_null",
+            "The anomalous exponent is above 0, below 0, none (certified within the margin by "
+            "ln 1.25), or undecided.",
+            shown="if any",
+        ),
         Column("p", "Of an eigenvalue of 1, adjusted over groups (Holm).", "", ".2g", "wide"),
         Column("verdict", "relevant, irrelevant, marginal, indeterminate, or exempt."),
         Column("strong", "The whole interval lies outside the margin.", shown="wide"),
@@ -214,6 +233,11 @@ class Spectrum(Result):
         """Geometric mean over window and seeds: exp of the mean of theta over runs."""
         value = np.exp(self.theta.mean(axis=0))
         return Estimate(value, np.exp(self.interval.low), np.exp(self.interval.high))
+
+    @property
+    def canonical(self) -> Floats:
+        """Exponents that the initial scales alone give (N1), shape (G,)."""
+        return self.untrained.exponent
 
     @property
     def correction(self) -> Floats:
@@ -304,13 +328,14 @@ class Spectrum(Result):
             "exponent": self.exponent.value,
             "exponent_low": self.exponent.low,
             "exponent_high": self.exponent.high,
-            "null_eigenvalue": nulls.eigenvalue,
-            "null_exponent": nulls.exponent,
+            "canonical_eigenvalue": nulls.eigenvalue,
+            "canonical": nulls.exponent,
             "static_eigenvalue": nulls.static,
             "random_sd": nulls.random_sd,
-            "excess": self.excess.value,
-            "excess_low": self.excess.low,
-            "excess_high": self.excess.high,
+            "anomalous": self.anomalous.value,
+            "anomalous_low": self.anomalous.low,
+            "anomalous_high": self.anomalous.high,
+            "against_null": self.against_null,
             "p": judged.p,
             "verdict": judged.verdict,
             "strong": judged.strong,

@@ -46,13 +46,16 @@ class StepNoise:
         ratio = (z[:, 1:] * z[:, :-1]).sum() / max((z**2).sum(), 1e-300)
         seeds, steps, groups = rate.shape
         number = max(seeds - 1, 1) * max(groups - 1, 1) * steps
-        rho = min(_undone(ratio, time) + _ABOVE / np.sqrt(number), _RHO[-1])
-        return cls(time, np.maximum(variance - sampling.mean(axis=(0, 1)), 0), rho, sampling)
+        left_over, products = _left_by_lines(time)
+        rho = float(np.interp(ratio, products / left_over, _RHO)) + _ABOVE / np.sqrt(number)
+        rho = min(rho, float(_RHO[-1]))
+        kept = np.interp(rho, _RHO, left_over) / (steps - 2)  # of the variance, by a line
+        step = np.maximum(variance - sampling.mean(axis=(0, 1)), 0) / kept
+        return cls(time, step, rho, sampling)
 
     def drawn(self, rng: np.random.Generator, draws: int) -> Iterator[Floats]:
         """Draw noise about a growth of 0, in parts of shape (R, S, T, G) that make up `draws`."""
-        lag = np.abs(np.subtract.outer(np.arange(len(self.time)), np.arange(len(self.time))))
-        root = np.linalg.cholesky(self.rho**lag)
+        root = np.linalg.cholesky(self.rho ** _lags(len(self.time)))
         chunk = max(1, AT_ONCE // self.sampling.size)
         for first in range(0, draws, chunk):
             size = (min(chunk, draws - first), *self.sampling.shape)
@@ -93,8 +96,8 @@ def _variance(left: Floats) -> Floats:
     return np.asarray((left**2).sum(axis=(-3, -2)) / (max(seeds - 1, 1) * (steps - 2)))
 
 
-def _undone(ratio: float, time: Floats) -> float:
-    """Return the lag-1 correlation whose residuals about a line have this one on average.
+def _left_by_lines(time: Floats) -> tuple[Floats, Floats]:
+    """Return what lines leave of AR(1) noise, at the correlations `_RHO`.
 
     The residual is M noise with M = I - H, so squares sum to tr(M R) and neighbouring products to
     tr(M L M R), R the correlation of the noise and L the shift by one step.
@@ -103,7 +106,10 @@ def _undone(ratio: float, time: Floats) -> float:
     line = np.column_stack([np.ones(length), time])
     left = np.eye(length) - line @ np.linalg.pinv(line)
     shifted = left @ np.eye(length, k=1) @ left
-    lag = np.abs(np.subtract.outer(np.arange(length), np.arange(length)))
-    noise = (_RHO[:, None, None] ** lag).reshape(len(_RHO), -1)
-    expected = (noise @ shifted.T.ravel()) / (noise @ left.ravel())
-    return float(np.interp(ratio, expected, _RHO))
+    noise = (_RHO[:, None, None] ** _lags(length)).reshape(len(_RHO), -1)
+    return noise @ left.ravel(), noise @ shifted.T.ravel()
+
+
+def _lags(length: int) -> Floats:
+    """Return how many steps two of them are apart: shape (T, T)."""
+    return np.abs(np.subtract.outer(np.arange(length), np.arange(length)))

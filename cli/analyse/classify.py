@@ -23,7 +23,9 @@ def classify(
         list[str] | None,
         typer.Argument(help="Prefixes of ids, labels, published:NAME; default the whole store."),
     ] = None,
-    by: Annotated[str, typer.Option(help="eigen, exponent, excess, signature or gamma.")] = "eigen",
+    by: Annotated[
+        str, typer.Option(help="eigen, exponent, anomalous, signature, gamma.")
+    ] = "eigen",
     grouping: Annotated[
         str | None, typer.Option(help="layer, block or stage; default the coarsest of all.")
     ] = None,

@@ -13,8 +13,10 @@ from ..published import printed_table
 
 if TYPE_CHECKING:
     from ...analysis.nulls.initial import Weighting
+    from ...analysis.spectrum.eigen import Coordinates
     from ...analysis.spectrum.intervals import Method
     from ...analysis.spectrum.result import Spectrum
+    from ...analysis.spectrum.scale_flow import ScaleFlow
     from ...analysis.spectrum.verdicts import Rule
     from ...store import PublishedSpectrum, Store
 
@@ -41,6 +43,9 @@ def eigen(
         float | None,
         typer.Option(help="Log eigenvalue taken for none; .02."),
     ] = None,
+    coordinates: Annotated[
+        str, typer.Option(help="share, or scale: effective scales and their drift.")
+    ] = "share",
     nulls: Annotated[bool, typer.Option("--nulls", help="All null models instead.")] = False,
     all_: Annotated[bool, typer.Option("--all", help="Every experiment of the store.")] = False,
     store: StoreOption = None,
@@ -49,11 +54,13 @@ def eigen(
 
     eigenvalue is the geometric mean over levels and seeds of M(n+1)/M(n); low and high are its 95 %
     interval over seeds, boot_low and boot_high that of a bootstrap of seeds (from three on);
-    null_eigenvalue is what magnitude pruning of the untrained network gives, static_eigenvalue what
-    pruning the trained dense one in one go does (runs with --keep dense); excess is the exponent
-    minus that of the untrained, excess_low and excess_high its 95 % interval. The id of a run gives
-    the spectrum of that run alone, --all a row for every experiment and group. published:NAME
-    prints a spectrum of the literature as it is; its std is a spread over levels.
+    canonical is the exponent that the initial scales alone give (pruning the untrained network),
+    anomalous the rest, with its 95 % interval and whether it is above or below 0, none within the
+    margin or undecided; static_eigenvalue is what pruning the trained dense network in one go gives
+    (runs with --keep dense). --coordinates scale shows effective scales and their drift instead, in
+    which an untrained network stands still. The id of a run gives the spectrum of that run alone,
+    --all a row for every experiment and group. published:NAME prints a spectrum of the literature
+    as it is; its std is a spread over levels.
 
     Example: rgtool eigen resnet20/cifar10 --by stage
     """
@@ -61,7 +68,7 @@ def eigen(
 
     opened, levels = Store(store), read_window(window)
     if all_ or nulls:
-        _check_alone(experiment, all_, nulls, (method, weighting, rule), margin)
+        _check_alone(experiment, all_, nulls, (method, weighting, rule), margin, coordinates)
         if all_:
             table = _all(opened, by or "block", levels, margin)
         else:
@@ -81,6 +88,7 @@ def eigen(
                 weighting=cast("Weighting", weighting),
                 rule=cast("Rule", rule),
                 margin=margin,
+                coordinates=cast("Coordinates", coordinates),
             )
         )
     warn_of(opened.problems)
@@ -93,7 +101,12 @@ def _check_alone(
     nulls: bool,
     others: tuple[str, str, str],
     margin: float | None,
+    coordinates: str,
 ) -> None:
+    if coordinates != "share":
+        raise UsageError(
+            f"{'--all' if all_ else '--nulls'} is about shares: leave out --coordinates"
+        )
     if all_ and nulls:
         raise UsageError("--all and --nulls together: choose one")
     if all_ and experiment:
@@ -121,7 +134,7 @@ def _all(store: Store, by: str, window: tuple[int, int] | None, margin: float | 
     return table_of(found, exit_code=3 if found.problems else 0)
 
 
-def _spectrum_table(spectrum: Spectrum | PublishedSpectrum) -> Table:
+def _spectrum_table(spectrum: Spectrum | PublishedSpectrum | ScaleFlow) -> Table:
     """Return a spectrum as a table, one of the literature as it was printed."""
     from ...store import PublishedSpectrum
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...schemas.errors import RgtoolError, UsageError
+from ...schemas.errors import RgtoolError, UsageError, choose
 from ..options import StoreOption
 from ..output import Table, output_options, say, warn_of
 from .figure import is_figure, write_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ...analysis.named import Meaning
+    from ...store import Counts, Store
 
 _FORMATS = ("png", "svg", "pdf")
 
@@ -22,6 +29,9 @@ def plot(
     kind: Annotated[
         str | None, typer.Option(help="flow, slices, accuracy, spectrum; default all.")
     ] = None,
+    coordinates: Annotated[
+        str, typer.Option(help="Of the flow: share, or scale (effective scales).")
+    ] = "share",
     by: Annotated[str | None, typer.Option("--by", help="Default: the coarsest grouping.")] = None,
     to: Annotated[
         Path, typer.Option("--to", help="A folder, or a file ending in .png, .svg or .pdf.")
@@ -35,12 +45,16 @@ def plot(
     """
     from ...analysis.named import counts_of, look_up
     from ...analysis.plots.figures import FIGURES
-    from ...analysis.plots.figures import plot as draw
     from ...schemas.blocks import coarsest
     from ...store import Store
 
     if format_ not in _FORMATS:
         raise UsageError(f"--format {format_}: choose from {', '.join(_FORMATS)}")
+    scales = choose("coordinates", coordinates, ("share", "scale")) == "scale"
+    if scales:
+        if kind not in (None, "flow"):
+            raise UsageError(f"--coordinates scale is of the flow: leave out --kind {kind}")
+        kind = "flow"
     alone = is_figure(to)
     if alone and kind is None:
         raise UsageError(f"--to {to} names one file: say which figure with --kind")
@@ -52,18 +66,35 @@ def plot(
     stem = re.sub(r"[^A-Za-z0-9]+", "-", "-".join(dict.fromkeys(c.label for c in counts)))
     rows, failures = [], []
     for figure in [kind] if kind else FIGURES:
-        path = to if alone else to / f"{stem}-{figure}.{format_}"
+        name = "flow-scale" if scales else figure
+        path = to if alone else to / f"{stem}-{name}.{format_}"
         try:
-            drawn = draw(counts, figure)
+            drawn = _scales(opened, found, grouping) if scales else _drawn(counts, figure)
         except UsageError:
             raise
         except RgtoolError as error:
-            failures.append(f"no {figure}: {error}")
+            failures.append(f"no {name}: {error}")
             continue
         write_figure(drawn, path)
-        rows.append((figure, str(path)))
+        rows.append((name, str(path)))
     for failure in failures:
         say(failure)
     if not rows:
         raise typer.Exit(1)
     return Table(("figure", "file"), rows)
+
+
+def _drawn(counts: Sequence[Counts], kind: str) -> Figure:
+    from ...analysis.plots.figures import plot as draw
+
+    return draw(counts, kind)
+
+
+def _scales(store: Store, found: Sequence[Meaning], by: str) -> Figure:
+    from ...analysis.plots.figures import plot as draw
+    from ...analysis.spectrum.scale_flow import scale_flow
+
+    flows = [scale_flow(store, one, by=by) for one in found]
+    for note in dict.fromkeys(note for one in flows for note in one.notes):
+        say(note)
+    return draw(flows)

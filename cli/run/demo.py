@@ -39,7 +39,7 @@ def demo(
         "eigenvalue > 1: the group's share of the surviving weights grows (relevant); < 1: it "
         "shrinks (irrelevant)."
     )
-    say("null_eigenvalue: the same for the untrained network. What training adds is the excess.")
+    say("canonical: the exponent of the untrained network; anomalous: the rest, from training.")
     say()
     say(f"done in {duration(time.monotonic() - began)}. Try next:")
     query = "SELECT name, level, avg(share) FROM flow WHERE grouping = 'stage' GROUP BY ALL"

@@ -133,17 +133,21 @@ class _Arrival:
             incoming.notes.append(f"it is the run of '{known.aliases[0].experiment}': same masks")
         if new:
             self._add(folder, there, new)
-        start = self._new_start(old)
+        start, told = self._new_start(old), self._told_of(old)
         aliases = with_name(known.aliases, content.aliases[0])
         # What rgtool 0.1.0 wrote has no names and stays as it is as long as nothing is to be told.
-        if new or start or (aliases != known.aliases and (old.aliases or len(aliases) > 1)):
+        if (
+            new
+            or told != old.told
+            or (aliases != known.aliases and (old.aliases or len(aliases) > 1))
+        ):
             folder.make()
             recipe = dataclasses.replace(old.recipe, **start)
             grown = dataclasses.replace(
                 old,
                 recipe=recipe,
                 experiment_id=recipe.experiment_id,
-                told=tuple(sorted({*old.told, *start})),
+                told=told,
                 levels=max(old.levels, *incoming.levels),
                 files=_last_of_each_path(old.files, self._files(new)),
                 aliases=tuple(alias.to_json() for alias in aliases),
@@ -155,7 +159,7 @@ class _Arrival:
             old = grown
         return self._imported(old, there, new)
 
-    def _new_start(self, old: Description) -> dict[str, str]:
+    def _new_start(self, old: Description) -> dict[str, Any]:
         """Return what the user says of the initialiser and nothing had told of this run."""
         asked, notes = self.choices.start, self.incoming.notes
         other = {k: v for k, v in asked.items() if v != getattr(old.recipe, k)}
@@ -165,6 +169,13 @@ class _Arrival:
             else:
                 notes.append(f"its {name} stays {getattr(old.recipe, name)}, as it was told before")
         return {k: v for k, v in asked.items() if k in old.assumed}
+
+    def _told_of(self, old: Description) -> tuple[str, ...]:
+        """Return the fields that are told of this run by now, at the values that it has."""
+        recipe, told = self._recipe(old.recipe.exempt)
+        asked = {*self.choices.start}
+        same = {name for name in told if getattr(recipe, name) == getattr(old.recipe, name)}
+        return tuple(sorted({*old.told, *same, *asked}))
 
     def _add(self, folder: RunFolder, there: Sequence[int], new: Sequence[int]) -> None:
         """Stage the levels that a run lacks, hold them to those it has, and move them in."""

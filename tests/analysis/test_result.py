@@ -6,8 +6,9 @@ import importlib
 import json
 import math
 import pkgutil
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from places import CLONE
 
 import rgtool
 from rgtool import analysis
+from rgtool.analysis.notes import Note, Rank, ranked, shown_lines
 from rgtool.analysis.result import Column, Result, columns_like, ends
 from rgtool.analysis.values import Estimate
 from rgtool.cli.output import table_of
@@ -31,7 +33,6 @@ from rgtool.schemas.recipe import Recipe
 MOCO = "published:chen2021a-moco-cifar10"
 RENDA = ("published:renda2020-resnet20", "published:renda2020-resnet56")
 R56, R32 = "published:resnet56-cifar10", "published:resnet32-cifar10"
-R20 = "published:resnet20-cifar10"
 SPECTRA = ("published:resnet50-simclr-imagenet", "published:resnet50-simclr-cifar10")
 
 
@@ -64,6 +65,7 @@ class Weather(Result):
         Column("wind", "Speed.", "m/s", shown="wide"),
     )
     title = "the weather"
+    see = "weather.md#days"
 
     def _values(self) -> dict[str, Any]:
         return self.values
@@ -106,11 +108,24 @@ def test_a_summary_is_title_table_and_notes() -> None:
         "mon   1.2",
         "tue",
         "wed  10.0",
-        "it is <cold>",
+        "it is <cold> [weather.md#days]",
     ]
     html = found._repr_html_()
     assert html.count("<tr>") == 4 and "<td>wed</td><td>10.0</td>" in html
-    assert "<li>it is &lt;cold&gt;</li>" in html and "wind" not in html
+    assert "<li>it is &lt;cold&gt; [weather.md#days]</li>" in html and "wind" not in html
+
+
+def test_notes_are_ranked_and_what_makes_numbers_void_stands_above_all() -> None:
+    notes = ("plain", Note("always", rank=Rank.CONCLUSION), Note("void", "a.md#b", Rank.VOID))
+    found = Weather(DAYS, notes)
+    assert found.notes == ("void", "always", "plain")
+    lines = found.summary().split("\n")
+    assert lines[:2] == ["void [a.md#b]", "the weather"]
+    assert lines[-2:] == ["always [weather.md#days]", "plain [weather.md#days]"]
+    assert "<caption>void [a.md#b]. the weather</caption>" in found._repr_html_()
+    assert replace(found, notes=("new", *found.notes)).notes == ("void", "always", "new", "plain")
+    long = Weather(DAYS, tuple(f"note {i}" for i in range(5)))
+    assert long.summary().endswith("2 more notes: .notes has them") and len(long.notes) == 5
 
 
 def test_a_long_table_is_cut_for_people_alone() -> None:
@@ -164,6 +179,7 @@ def test_every_result_describes_its_columns(kind: type[Result]) -> None:
         format(1.5, column.format)
     assert any(column.shown == "always" for column in kind.columns)
     assert kind.rows != Result.rows
+    assert re.fullmatch(r"[\w-]+\.md#[\w-]+", kind.see)
 
 
 def test_every_result_stands_in_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,8 +232,8 @@ QUESTIONS: dict[str, Question] = {
     "pairs": ("classify --pairs --draws 50", lambda s: rgtool.classify(s, draws=50).pair_table),
     "against": ("classify --against published", lambda s: rgtool.against_published(s)),
     "meta": (
-        f"meta A {R20} {R32} --sd .01",
-        lambda s: rgtool.meta(s, [first(s), R20, R32], sd=0.01),
+        f"meta A {SPECTRA[0]} {SPECTRA[1]} --sd .01",
+        lambda s: rgtool.meta(s, [first(s), *SPECTRA], sd=0.01),
     ),
     "studies": ("meta A B --studies", lambda s: rgtool.meta(s, [first(s), second(s)]).study_table),
     "predict": (f"predict {SPECTRA[0]} {SPECTRA[1]}", lambda s: rgtool.predict(s, *SPECTRA)),
@@ -243,20 +259,22 @@ def test_python_and_the_command_line_say_the_same(name: str, store: Path, cli: C
     done = cli(*command)
     assert done.code == 0, done.err
     lines = done.out.splitlines()
-    said = found.summary().splitlines()
-    assert said[1 : len(lines) + 1] == lines
-    assert done.err.splitlines() == [found.title, *found.notes]
-    assert said[len(lines) + 1 :] == list(found.notes)
+    above, below = shown_lines(found.notes)
+    assert done.err.splitlines() == [*above, found.title, *below]
+    in_python = shown_lines(found.notes, more=".notes has them")[1]
+    assert found.summary().splitlines() == [*above, found.title, *lines, *in_python]
+    assert all(isinstance(note, Note) and note.see for note in found.notes)
+    assert list(found.notes) == list(ranked(found.notes))
     told = json.loads(cli(*command, "--json").out)
     assert told == json.loads(json.dumps(found.to_frame().to_dicts()))
 
 
-def test_the_excess_stands_with_its_interval_everywhere(store: Path) -> None:
+def test_the_anomalous_part_stands_with_its_interval_everywhere(store: Path) -> None:
     opened = rgtool.Store(store)
     for found in (rgtool.eigen(opened, first(opened)), rgtool.spectra(opened)):
         header = found.summary().splitlines()[1].split()
-        at = header.index("excess")
-        assert header[at : at + 3] == ["excess", "excess_low", "excess_high"]
+        at = header.index("anomalous")
+        assert header[at : at + 3] == ["anomalous", "anomalous_low", "anomalous_high"]
         assert all(f"<th>{one}</th>" in found._repr_html_() for one in header)
 
 

@@ -104,19 +104,21 @@ def test_the_first_step_is_flagged_inside_a_window_too(tmp_path: Path, cli: Cli)
         kept[0] = [layer.total for layer in LAYERS]
         kept[1:, 0] //= 2  # half of the stem goes at once
         write(tmp_path, kept, seed)
-    outside, inside = (cli("eigen", NAME, "--window", window)[2] for window in ("1:8", "0:8"))
+    outside, inside = (
+        cli("eigen", NAME, "--window", window, "--notes")[2] for window in ("1:8", "0:8")
+    )
     assert "the step 0 -> 1 is unlike the later ones" in outside and "outside" in outside
     assert "the step 0 -> 1 is unlike the later ones" in inside
     assert "in the window, --window 1:8 has it out" in inside
 
 
-def test_what_is_said_of_small_groups_is_done(tmp_path: Path, cli: Cli) -> None:
+def test_what_few_seeds_cost_is_said(tmp_path: Path, cli: Cli) -> None:
     write(tmp_path, flow(0))
-    said = "that is added to the least variance"
-    assert said not in cli("eigen", NAME)[2]
+    said = "variances lean on those of the other groups"
+    assert said not in cli("eigen", NAME, "--notes")[2]
     write(tmp_path, flow(1), 1)
-    assert said in cli("eigen", NAME)[2]
-    assert said not in cli("eigen", NAME, "--method", "t")[2]
+    assert "91 % where one factor moves all groups, and 84 %" in cli("eigen", NAME)[2]
+    assert said not in cli("eigen", NAME, "--method", "t", "--notes")[2]
     rows = json.loads(cli("eigen", NAME, "--window", "1:2", "--json")[1])
     for row in rows:  # one step, one retention: the exponent's interval is the eigenvalue's
         width = np.log(row["high"] / row["low"]) / -np.log(0.8)
@@ -144,7 +146,7 @@ def test_the_correction_of_a_flow_that_bends_is_shown(tmp_path: Path, cli: Cli) 
         kept[0] = 1000 * total
         write(tmp_path, np.rint(kept).astype(np.int64), seed, layers=layers)
     code, out, err = cli("eigen", NAME, "--by", "stage", "--json")
-    assert code == 0 and "growth is not constant" in err and "correction of --json" in err
+    assert code == 0 and "growth is not constant" in err and "bend and correction" in err
     rows = json.loads(out)
     assert all(isinstance(row["correction"], float) for row in rows)
 
@@ -162,7 +164,8 @@ def test_magnitudes_that_have_no_logarithm(tmp_path: Path, cli: Cli, value: floa
     assert code == 0
     assert all(row["low"] < row["eigenvalue"] < row["high"] for row in json.loads(out))
     # What the null models say of counts is not set beside shares of magnitude.
-    assert {(row["random_sd"], row["null_eigenvalue"]) for row in json.loads(out)} == {(None, None)}
+    nulls = {(row["random_sd"], row["canonical"]) for row in json.loads(out)}
+    assert nulls == {(None, None)}
 
 
 def test_a_layer_without_magnitude_leaves_the_other_groups(tmp_path: Path) -> None:
@@ -191,7 +194,7 @@ def test_zero_has_no_sign(tmp_path: Path, cli: Cli) -> None:
     assert slope.text(-1e-9) == "0.000"
 
 
-def test_a_group_that_dies_in_the_null_leaves_the_others_their_excess(
+def test_a_group_that_dies_in_the_null_leaves_the_others_their_anomalous_part(
     tmp_path: Path, cli: Cli
 ) -> None:
     recipe = Recipe(architecture="resnet8w4", task="digits", init="kaiming_uniform", prune=0.5)
@@ -203,12 +206,12 @@ def test_a_group_that_dies_in_the_null_leaves_the_others_their_excess(
         write(tmp_path, np.array(kept), seed, recipe=recipe)
     code, out, err = cli("eigen", NAME, "--by", "layer", "--json")
     assert code == 0 and "the spectrum is not tested against it" in err
-    found = {row["name"]: (row["excess_low"], row["excess_high"]) for row in json.loads(out)}
+    found = {row["name"]: (row["anomalous_low"], row["anomalous_high"]) for row in json.loads(out)}
     known = [name for name, (low, _) in found.items() if low is not None]
     assert 0 < len(known) < len(found) and "fc" in known
     _, out, _ = cli("eigen", "--all", "--by", "layer", "--json")
     for row in json.loads(out):
-        assert found[row["name"]] == pytest.approx((row["excess_low"], row["excess_high"]))
+        assert found[row["name"]] == pytest.approx((row["anomalous_low"], row["anomalous_high"]))
 
 
 def test_a_bootstrap_takes_a_seed_from_zero_on(cli: Cli) -> None:

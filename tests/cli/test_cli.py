@@ -100,7 +100,7 @@ def test_ls_and_show(cli: Cli, store: Path) -> None:
 def test_eigen_shows_the_spectrum_beside_its_null(cli: Cli, store: Path) -> None:
     rows = json.loads(cli("eigen", "resnet8w4/digits", "--by", "stage", "--json").out)
     assert [row["name"] for row in rows] == ["stem", "1", "2", "3", "head"]
-    assert all(row["null_eigenvalue"] > 0 for row in rows)
+    assert all(row["canonical_eigenvalue"] > 0 for row in rows)
     assert {row["scope"] for row in rows} == {"this run"}
     told = cli("eigen", "resnet8w4/digits", "--by", "stage")
     assert "one seed" in told.err
@@ -123,7 +123,7 @@ def test_eigen_shows_all_nulls_where_asked(cli: Cli, store: Path) -> None:
     told = cli("eigen", "lenet/digits", "--nulls")
     header, fc1, *_ = told.out.splitlines()
     assert header.split()[:4] == ["name", "exempt", "exponent", "random_sd"]
-    assert {"initial_excess", "measured_excess"} <= set(header.split())
+    assert {"initial_beyond", "measured_beyond"} <= set(header.split())
     assert fc1.split()[0] == "fc1"
     assert "N2, dense network pruned in one go: not to be had" in told.err
 
@@ -520,3 +520,19 @@ def test_the_doctor_sees_a_mask_in_the_place_of_another(cli: Cli, store: Path) -
     (row,) = json.loads(done.out)
     assert row["file"].endswith(other.name)
     assert "the mask of another run or level" in row["problem"]
+
+
+def test_scales_stand_in_for_shares_where_asked(cli: Cli, store: Path, tmp_path: Path) -> None:
+    rows = json.loads(
+        cli("eigen", "resnet8w4/digits", "--by", "layer", "--coordinates", "scale", "--json").out
+    )
+    assert {"scale", "scale_end", "drift", "drift_low"} <= rows[0].keys()
+    told = cli("eigen", "resnet8w4/digits", "--coordinates", "scale")
+    assert "kinematics" in told.err and "in effective scales" in told.err
+    assert cli("eigen", "--all", "--coordinates", "scale").code == 2
+    assert cli("eigen", "lenet/digits", "--nulls", "--coordinates", "scale").code == 2
+    to = str(tmp_path / "scales.svg")
+    drawn = cli("plot", "resnet8w4/digits", "--coordinates", "scale", "--to", to)
+    assert drawn.code == 0 and "effective scale" in (tmp_path / "scales.svg").read_text()
+    assert cli("plot", "resnet8w4/digits", "--coordinates", "scale", "--kind", "accuracy").code == 2
+    assert cli("plot", "resnet8w4/digits", "--coordinates", "scales").code == 2

@@ -37,12 +37,14 @@ ROWS = {
     "published_starting_points": 12,
     "published_gammas": 14,
     "published_curves": 308,
+    "published_flows": 375,
     "published_elastic": 77,
     "published_elastic_mappings": 41,
     "published_elastic_orderings": 33,
     "published_transfers": 66,
 }
 SOURCE = {
+    "published_flows": "Tanaka et al. 2020 (arXiv 2006.05467)",
     "published_elastic": "Chen et al. 2021c (arXiv 2103.16547)",
     "published_elastic_mappings": "Chen et al. 2021c (arXiv 2103.16547)",
     "published_elastic_orderings": "Chen et al. 2021c (arXiv 2103.16547)",
@@ -91,7 +93,9 @@ def test_what_joins_a_store_is_written_as_in_a_store() -> None:
         for row in figures(view):
             cells = dict(zip(names, row, strict=True))
             for fraction in ("share", "density", "accuracy"):
-                assert cells.get(fraction) is None or 0 < cells[fraction] <= 1
+                value = cells.get(fraction)
+                gone = view == "published_flows" and value == 0  # a run has lost every weight
+                assert value is None or gone or 0 < value <= 1
             task = cells.get("task", "")
             assert task == task.lower()
             assert cells.get("grouping", "layer") in ("layer", "block", "stage")
@@ -216,7 +220,8 @@ def test_every_view_is_in_an_empty_store(empty: Store, view: str) -> None:
     found = empty.sql(f"SELECT * FROM {view}")
     assert found.columns == tuple(column.name for column in PUBLISHED[view])
     assert found.types == tuple(column.type for column in PUBLISHED[view])
-    assert [tuple(row) for row in found.rows] == list(figures(view))
+    plain = [tuple(tuple(v) if isinstance(v, list) else v for v in row) for row in found.rows]
+    assert plain == list(figures(view))
     assert empty.query(f"SELECT count(*) FROM {view}").rows == [(ROWS[view],)]
     assert not empty.path.exists()
 

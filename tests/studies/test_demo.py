@@ -66,7 +66,7 @@ def test_the_command_prints_both(cli: Cli, store: Path, monkeypatch: pytest.Monk
     done = cli("demo", "--store", str(store))
     assert done.code == 0, done.err
     assert "\\n" not in done.err  # a line is a line
-    assert done.out.count("excess") == 2
+    assert done.out.count("against_null") == 2
     assert [line.split()[0] for line in done.out.splitlines()[1:4]] == ["fc1", "fc2", "fc"]
     assert "resnet8w8 on digits: 1 seed, 3 prunings of 20 %, " in done.err
     (show,) = [line for line in done.err.splitlines() if line.startswith("  rgtool show ")]

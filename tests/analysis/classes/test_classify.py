@@ -434,7 +434,7 @@ def test_magnitudes_are_not_mixed(several):
     with pytest.raises(RgtoolError, match="weightings are not mixed"):
         classify(Store(store), [ids["one"], SIMCLR[0]], weighting="magnitude")
     with pytest.raises(RgtoolError, match="null stands beside counts"):
-        classify(Store(store), weighting="magnitude", by="excess")
+        classify(Store(store), weighting="magnitude", by="anomalous")
 
 
 def test_subjects_are_what_the_array_core_takes(several):
@@ -456,7 +456,7 @@ WRONG = [
     ([], {"weighting": "size"}, "weighting 'size' is unknown"),
     ([], {"draws": 0}, "at least one is needed"),
     ([], {"most": 3}, "5 experiments make 10 pairs, more than can be tested"),
-    (["one", SIMCLR[0]], {"by": "excess"}, "has no counts, from which the null"),
+    (["one", SIMCLR[0]], {"by": "anomalous"}, "has no counts, from which the null"),
 ]
 
 

@@ -8,7 +8,7 @@ from scipy.stats import ttest_1samp, ttest_ind
 from statsmodels.stats.multitest import multipletests
 
 from rgtool.analysis.classes.same import same_class
-from rgtool.analysis.nulls.excess import differs, excess
+from rgtool.analysis.nulls.beyond import differs
 from rgtool.analysis.spectrum.verdicts import MARGIN
 from rgtool.analysis.stats.contrast import (
     Known,
@@ -400,26 +400,3 @@ def test_one_seed_has_no_p_against_a_null():
         differs(np.ones((3, 1)), np.zeros(1), rng)
     with pytest.raises(ValueError, match="all seeds are alike"):
         differs(np.ones((3, 4)), np.zeros(4), rng)
-
-
-@pytest.mark.parametrize("number", [2, 3, 5])
-def test_intervals_of_the_excess_cover(number):
-    rng = np.random.default_rng(number)
-    null_y, truth = rng.normal(size=GROUPS), np.linspace(-0.1, 0.1, GROUPS)
-    covered = []
-    for _ in range(500):
-        y = null_y + truth + seeds(rng, number) * 4.5
-        centre, low, high = excess(y, np.broadcast_to(null_y, y.shape))
-        np.testing.assert_allclose(centre, (y - null_y).mean(axis=0))
-        covered.append((low <= truth) & (truth <= high))
-    assert np.mean(covered) == pytest.approx(0.95, abs=0.015)
-
-
-def test_excess_of_one_seed_has_no_interval_and_of_constant_groups_none():
-    y = np.random.default_rng(0).normal(size=(3, 4))
-    _, low, high = excess(y[:1], 0 * y[:1])
-    assert np.isnan(low).all() and np.isnan(high).all()
-    y[:, 1], y[:, 2] = 1.0, np.nan
-    centre, low, high = excess(y, np.zeros_like(y))
-    assert np.isnan([low[1], high[1], centre[2], low[2]]).all() and centre[1] == 1
-    assert np.isfinite([low[0], high[3]]).all()

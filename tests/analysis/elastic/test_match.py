@@ -511,7 +511,7 @@ def test_the_command_ranks(cli: Cli, path: Path, tmp_path: Path) -> None:
     figure = tmp_path / "figures" / "match.svg"
     code, out, err = cli(
         "match", "resnet14w2/digits", "resnet26w2/digits", "--store", str(path), "--draws", "50",
-        "--plot", str(figure), "--json",
+        "--plot", str(figure), "--json", "--notes",
     )  # fmt: skip
     assert code == 0, err
     rows = json.loads(out)

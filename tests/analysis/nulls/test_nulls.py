@@ -19,7 +19,7 @@ from rgtool.analysis.nulls.initial import initial_scale_kept, initial_scales
 from rgtool.analysis.nulls.models import NULL_MODELS, Situation
 from rgtool.analysis.nulls.random import random_kept, random_log_variance
 from rgtool.analysis.nulls.static import static_kept
-from rgtool.analysis.nulls.untrained import measured_null_kept, null_kept
+from rgtool.analysis.nulls.untrained import measured_null_kept, null_groups, null_kept
 from rgtool.analysis.window import choose_window
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.recipe import Recipe
@@ -198,8 +198,9 @@ def test_pretrained_weights_have_a_null_where_scales_are_stored():
     arguments = (experiment.layers, (), recipe, network)
     with pytest.raises(RgtoolError, match="initialiser 'imagenet' is unknown"):
         null_kept(*arguments)
-    found, notes = null_kept(*arguments, stored(experiment))
-    assert found.shape == (2, 2, len(experiment.layers)) and "stored" in notes[0]
+    pretrained = dataclasses.replace(experiment, recipe=recipe)
+    found, notes = null_groups(pretrained, network, stored(experiment))
+    assert found.shape == (2, 2, len(experiment.names)) and "stored" in notes[0]
     with pytest.raises(RgtoolError, match="not all runs have stored scales"):
         measured_null_kept(*arguments, [stored(experiment)[0], {}])
     lacking = tuple({"rewind": {"conv1": 0.1}} for _ in range(2))
@@ -229,9 +230,9 @@ def test_what_an_experiment_has_beyond_its_nulls():
     y = flow.window_exponents(experiment.kept, 1, 12)
     np.testing.assert_allclose(found.exponent, y.mean(axis=0))
     initial = found["initial"]
-    np.testing.assert_allclose(initial.excess.value, (y - initial.y).mean(axis=0))
-    excess = initial.excess
-    assert ((excess.low < excess.value) & (excess.value < excess.high)).all()
+    np.testing.assert_allclose(initial.beyond.value, (y - initial.y).mean(axis=0))
+    low, high = initial.beyond.ends()
+    assert ((low < initial.beyond.value) & (initial.beyond.value < high)).all()
     assert found.p is not None and found.p < 0.01 and found.p_null == "initial"
     assert any("N2" in note and "has no weights" in note for note in found.notes)
     # Chance moves the small groups most, and far less than seeds do.
@@ -268,8 +269,8 @@ def test_p_is_small_as_often_as_it_says_where_the_null_is_true():
 def test_one_seed_has_nothing_beyond_its_own():
     found = nulls(counts("resnet20", "stage", seeds=1))
     assert found.p is None and found.p_null == "initial"
-    assert np.isnan(found["initial"].excess.low).all()
-    assert np.isfinite(found["initial"].excess.value).all()
+    assert np.isnan(found["initial"].beyond.ends()[0]).all()
+    assert np.isfinite(found["initial"].beyond.value).all()
     assert any("one seed" in note for note in found.notes)
     assert "p " not in found.title
 
@@ -328,7 +329,7 @@ def test_real_runs_have_all_nulls(store):
     for null in found.nulls:
         assert np.isfinite(null.y).all()
         np.testing.assert_allclose(null.exponent[2], 1)
-        assert np.isnan(null.excess.value[2]) and np.isfinite(null.excess.high[:2]).all()
+        assert np.isnan(null.beyond.value[2]) and np.isfinite(null.beyond.ends()[1][:2]).all()
     assert found.p is not None
     # N2 by hand, from the files.
     counted = Store(store).counts("lenet/digits", "layer")
@@ -358,10 +359,10 @@ def test_results_show_themselves(store):
     frame = found.to_frame()
     assert frame["name"].to_list() == ["fc1", "fc2", "fc"]
     for null in found.nulls:
-        assert f"{null.name}_excess" in frame.columns
+        assert f"{null.name}_beyond" in frame.columns
     assert frame["static_low"].to_list()[2] is None
     header = found.summary().splitlines()[1].split()
-    assert {"exempt", "static_excess", "static_low", "static_high"} <= set(header)
+    assert {"exempt", "static_beyond", "static_low", "static_high"} <= set(header)
     assert found._repr_html_().count("<tr>") == 4
     with pytest.raises(KeyError):
         found["nonsense"]

@@ -122,7 +122,7 @@ def test_remarks_are_no_claims_of_the_paper(found: Verification) -> None:
     assert [remark.id for remark in found.remarks] == [f"drift-{task}" for task in TASKS]
     assert found.title.startswith("77 claims of Redman et al. 2021")
     assert found.title.endswith("and 3 remarks of rgtool")
-    assert "disagrees: 13;" in found.notes[-1]
+    assert "disagrees: 13;" in found.notes[0]
 
 
 # The file

@@ -17,7 +17,7 @@ from synthetic import SEED_SD, STEP_SD, counts
 import rgtool
 from rgtool.analysis.spectrum.noise import measured_noise, split_noise
 from rgtool.analysis.spectrum.power import analytic_power, simulated_power
-from rgtool.analysis.stats.moderation import moderate
+from rgtool.analysis.stats.moderation import lent
 from rgtool.schemas.errors import RgtoolError
 from rgtool.schemas.recipe import Recipe
 
@@ -42,10 +42,10 @@ def test_one_group_is_students_t(seeds: int, effect: float) -> None:
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 @pytest.mark.parametrize("effect", [0.0, 0.5, 1.5])
 def test_analysis_and_simulation_agree(groups: int, seeds: int, effect: float) -> None:
-    """Within Monte-Carlo error and the error of the approximation, .02 from three seeds on."""
+    """Within Monte-Carlo error and the error of the approximation, .01 from three seeds on."""
     analytic = analytic_power(effect, seeds, groups, 0.05)
     simulated = simulated_power(effect, seeds, groups, 0.05, simulations=RUNS, rng=1)
-    assert abs(analytic - simulated) < 0.02 + 4 * math.sqrt(0.25 / RUNS)
+    assert abs(analytic - simulated) < 0.01 + 4 * math.sqrt(0.25 / RUNS)
 
 
 def test_two_seeds_are_approximated_more_roughly() -> None:
@@ -58,8 +58,8 @@ def test_two_seeds_are_approximated_more_roughly() -> None:
 def test_without_an_effect_the_test_keeps_its_size(seeds: int) -> None:
     plain = simulated_power(0.0, seeds, 9, 0.05, simulations=RUNS, rng=3)
     family = simulated_power(0.0, seeds, 9, 0.05, holm=True, simulations=RUNS, rng=3)
-    assert plain == pytest.approx(0.05, abs=0.01)
-    assert family < 0.05 / 9 + 0.004
+    assert 0.025 < plain < 0.075  # .97, .94 and .95 of intervals cover
+    assert family < 0.05 / 9 + 0.008
 
 
 def holm(p: np.ndarray, alpha: float) -> set[int]:
@@ -77,17 +77,18 @@ def holm(p: np.ndarray, alpha: float) -> set[int]:
 def test_holm_is_holms() -> None:
     draws = np.random.default_rng(4).standard_normal((2000, 4, 5))
     draws[..., 0] += 2.0
-    moderated = moderate(draws.var(axis=1, ddof=1), 3)
-    t = draws.mean(axis=1) / np.sqrt(moderated.variance / 4)
-    p = 2 * stats.t.sf(np.abs(t), moderated.df[:, None])
+    found = lent(draws)
+    t = draws.mean(axis=1) / np.sqrt(found.variance / 4)
+    p = 2 * stats.t.sf(np.abs(t), found.df[:, None])
     oracle = np.mean([0 in holm(row, 0.05) for row in p])
-    found = simulated_power(2.0, 4, 5, 0.05, holm=True, simulations=2000, rng=4)
-    assert found == pytest.approx(oracle)
+    simulated = simulated_power(2.0, 4, 5, 0.05, holm=True, simulations=2000, rng=4)
+    assert simulated == pytest.approx(oracle)
 
 
 def test_power_rises_with_seeds_levels_and_effect() -> None:
     found = rgtool.power(1.01, simulations=RUNS // 2)
-    assert (np.diff(found.analytic, axis=0) > -1e-9).all()
+    # Four seeds are lent variance, and five are not: .063 and .050 of intervals leave out a true 1.
+    assert (np.diff(found.analytic, axis=0) > -0.013).all()
     assert (np.diff(found.analytic, axis=1) > -1e-9).all()
     assert (np.diff(found.simulated, axis=0) > -0.02).all()
     stronger = rgtool.power(1.02, simulations=200)

@@ -203,7 +203,6 @@ def test_one_experiment_without_a_null_leaves_that_of_the_others(tmp_path: Path)
             stores.write_record(tmp_path, recipe, recipe.run_id(seed), level, kept - seed)
     frame = spectra(strange).to_frame()
     nulls = {
-        name: rows["null_eigenvalue"].null_count()
-        for (name,), rows in frame.group_by("experiment_id")
+        name: rows["canonical"].null_count() for (name,), rows in frame.group_by("experiment_id")
     }
     assert sorted(nulls.values()) == [0, 3]

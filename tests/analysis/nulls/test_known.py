@@ -1,0 +1,231 @@
+"""No invented null: what nothing tells is assumed, and said, or the null is absent."""
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import counts
+
+import rgtool
+from rgtool import RgtoolError, Store
+from rgtool.analysis.nulls.known import scale_source
+from rgtool.analysis.spectrum.eigen import eigen
+from rgtool.schemas.blocks import architecture
+from rgtool.schemas.description import assumed_fields
+from rgtool.schemas.sums import KEY
+from rgtool.store.counts import never_pruned
+
+EVERYTHING = assumed_fields("table", ())
+
+
+def import_of(made=None, **changes):
+    """An experiment of which nothing tells how it was made."""
+    made = counts("resnet20", "stage", seeds=2) if made is None else made
+    return dataclasses.replace(made, assumed=EVERYTHING, **changes)
+
+
+def without_shapes(made):
+    layers = tuple(
+        dataclasses.replace(layer, kind="group", shape=(layer.total,)) for layer in made.layers
+    )
+    return dataclasses.replace(made, layers=layers)
+
+
+def measured(made):
+    return tuple({"rewind": {x.name: 0.1 for x in made.layers}} for _ in made.runs)
+
+
+def test_an_own_run_is_told_everything():
+    assert assumed_fields("rgtool", ()) == ()
+    assert scale_source(counts("resnet20")) == ("recipe", ())
+
+
+def test_an_initialiser_that_nothing_tells_gives_no_null():
+    with pytest.raises(RgtoolError, match="nothing tells.*--init.*manifest.json"):
+        scale_source(import_of())
+    spectrum = eigen(None, import_of())
+    assert np.isnan(spectrum.canonical).all() and np.isnan(spectrum.anomalous.value).all()
+    assert set(spectrum.against_null) == {""} and np.isnan(spectrum.untrained.p)
+    assert any("no null is shown: nothing tells how" in note for note in spectrum.notes)
+
+
+def test_the_recipe_of_a_study_is_an_assumption_and_shown_as_one():
+    source, (note,) = scale_source(import_of(study="chen2021a"))
+    assert source == "recipe"
+    assert "recipe chen2021a" in note and "init kaiming_normal, fan fan_in, pruner" in note
+    spectrum = eigen(None, import_of(study="chen2021a"))
+    assert np.isfinite(spectrum.canonical).all() and note in spectrum.notes
+
+
+def test_what_is_measured_goes_before_what_is_assumed():
+    made = import_of()
+    source, (note,) = scale_source(made, measured(made))
+    assert source == "stored" and "init" not in note and "pruner magnitude" in note
+    assert scale_source(import_of(study="chen2021a"), measured(made))[0] == "stored"
+    told = dataclasses.replace(made, assumed=())
+    assert scale_source(told, measured(made)) == ("recipe", ())
+
+
+def test_what_is_told_of_an_import_is_enough():
+    told = tuple(name for name in EVERYTHING if name != "init")
+    source, (note,) = scale_source(dataclasses.replace(import_of(), assumed=told))
+    assert source == "recipe" and "init" not in note and "fan fan_in" in note
+
+
+def test_a_table_without_shapes_has_no_scales():
+    table = without_shapes(import_of())
+    with pytest.raises(RgtoolError, match="tells no shapes.*--arch and --init"):
+        scale_source(table)
+    told = dataclasses.replace(table, assumed=())
+    with pytest.raises(RgtoolError, match="tells no shapes"):
+        scale_source(told)
+    assert scale_source(table, measured(table))[0] == "stored"
+    random = dataclasses.replace(table.recipe, pruner="random")
+    assert scale_source(dataclasses.replace(table, recipe=random))[0] == "recipe"
+
+
+def test_the_null_is_that_of_magnitude_pruning():
+    made = counts("resnet20", "stage", seeds=2)
+    snip = dataclasses.replace(made, recipe=dataclasses.replace(made.recipe, pruner="snip"))
+    with pytest.raises(RgtoolError, match="by magnitude, not by snip"):
+        scale_source(snip)
+
+
+def test_never_pruned_is_whole_at_all_levels_of_all_runs():
+    total = np.array([10, 20, 30])
+    kept = np.array(
+        [[[10, 20, 30], [10, 15, 30], [0, 0, 0]], [[10, 20, 30], [10, 12, 29], [9, 9, 9]]]
+    )
+    recorded = np.array([[True, True, False], [True, True, False]])
+    assert never_pruned(kept, total, recorded).tolist() == [True, False, False]
+    dense = np.broadcast_to(total, (2, 3, 3))
+    assert not never_pruned(dense, total, np.ones((2, 3), bool)).any()  # nothing is pruned yet
+
+
+# From files to a null
+
+
+def table(
+    path: Path, layers, *, init: str = "kaiming_normal", whole: str = "", seeds: int = 3
+) -> None:
+    """Counts of untrained networks: every seed draws its weights and prunes them by size."""
+    rows = []
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        draw = {
+            "kaiming_normal": lambda x, rng=rng: rng.normal(size=x.total) * np.sqrt(2 / x.fan_in),
+            "small": lambda x, rng=rng: rng.normal(size=x.total) * 0.02,
+        }[init]
+        weights = [np.abs(draw(x)) for x in layers]
+        weights = [w + 100 * (x.name == whole) for w, x in zip(weights, layers, strict=True)]
+        pool = np.sort(np.concatenate(weights))[::-1]
+        for level in range(8):
+            threshold = pool[int(len(pool) * 0.8**level) - 1]
+            rows += [
+                ("mine", seed, level, x.name, int((w >= threshold).sum()), x.total)
+                for x, w in zip(layers, weights, strict=True)
+            ]
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [("experiment", "seed", "level", "group", "kept", "total"), *rows]
+        )
+
+
+def test_untrained_tables_differ_from_no_null_that_is_invented(tmp_path):
+    """Layers of one scale, told nothing: He's scales were assumed once, and p was .0001."""
+    layers = architecture("resnet8w4").layers
+    table(tmp_path / "t.csv", layers, init="small")
+    store = Store(tmp_path / "store")
+    (run, *_) = store.import_runs(tmp_path / "t.csv", architecture="resnet8w4").runs
+    spectrum = eigen(store, run.experiment_id, by="stage")
+    assert np.isnan(spectrum.untrained.p)
+    assert any("--init" in note for note in spectrum.notes)
+
+
+def test_told_later_the_initialiser_gives_the_null(tmp_path):
+    layers = architecture("resnet8w4").layers
+    table(tmp_path / "t.csv", layers)
+    store = Store(tmp_path / "store")
+    known = {"architecture": "resnet8w4"}
+    first = store.import_runs(tmp_path / "t.csv", **known).runs
+    assert np.isnan(eigen(store, first[0].experiment_id, by="stage").canonical).all()
+    told = store.import_runs(tmp_path / "t.csv", init="kaiming_normal", fan="fan_in", **known).runs
+    assert [run.run_id for run in told] == [run.run_id for run in first]
+    assert not any(run.new for run in told)
+    spectrum = eigen(store, told[0].experiment_id, by="stage")
+    assert (
+        np.isfinite(spectrum.anomalous.value).all() and np.abs(spectrum.anomalous.value).max() < 0.2
+    )
+    assert spectrum.untrained.p > 0.05
+    description = store.description(told[0].run_id)
+    assert {"init", "fan"} <= set(description.told) and "lr" in description.assumed
+    # What was told once stays.
+    (other, *_) = store.import_runs(tmp_path / "t.csv", fan="fan_out", **known).runs
+    assert other.experiment_id == told[0].experiment_id
+    assert any("its fan stays fan_in" in note for note in other.notes)
+
+
+def test_another_initialiser_told_later_is_another_experiment(tmp_path):
+    table(tmp_path / "t.csv", architecture("resnet8w4").layers)
+    store = Store(tmp_path / "store")
+    (first, *_) = store.import_runs(tmp_path / "t.csv").runs
+    (other, *_) = store.import_runs(tmp_path / "t.csv", fan="fan_out").runs
+    assert other.run_id == first.run_id and other.experiment_id != first.experiment_id
+    assert any("its fan is fan_out from now on" in note for note in other.notes)
+    assert store.counts(other.experiment_id, "layer").recipe.fan == "fan_out"
+
+
+def test_a_table_of_unknown_layers_has_no_shapes(tmp_path):
+    layers = [dataclasses.replace(x, name=f"mine{i}") for i, x in
+              enumerate(architecture("resnet8w4").layers)]  # fmt: skip
+    table(tmp_path / "t.csv", layers)
+    store = Store(tmp_path / "store")
+    (run, *_) = store.import_runs(tmp_path / "t.csv", init="kaiming_normal").runs
+    spectrum = eigen(store, run.experiment_id, by="layer")
+    assert np.isnan(spectrum.canonical).all()
+    assert any("tells no shapes" in note for note in spectrum.notes)
+
+
+def test_a_layer_of_a_table_that_is_never_pruned_is_exempt(tmp_path):
+    layers = [dataclasses.replace(x, name=f"mine{i}") for i, x in
+              enumerate(architecture("resnet8w4").layers)]  # fmt: skip
+    table(tmp_path / "t.csv", layers, whole="mine3")
+    store = Store(tmp_path / "store")
+    (run, *_) = store.import_runs(tmp_path / "t.csv").runs
+    spectrum = eigen(store, run.experiment_id, by="layer")
+    verdicts = dict(zip(spectrum.names, spectrum.verdict, strict=True))
+    assert [name for name, verdict in verdicts.items() if verdict == "exempt"] == ["mine3"]
+
+
+def test_retention_that_changes_in_the_window_is_taken_from_the_counts(tmp_path):
+    """Untrained, pruned by other shares at every step: anomalous exponents of zero all the same."""
+    made = counts("resnet20", "layer", seeds=3, levels=8)
+    totals = np.array([x.total for x in made.layers])
+    network = totals.sum() * np.cumprod([1, 0.9, 0.89, 0.85, 0.8, 0.75, 0.7, 0.67, 0.5])
+    from rgtool.analysis.nulls.untrained import null_kept
+
+    kept, _ = null_kept(made.layers, (), made.recipe, network)
+    rng = np.random.default_rng(0)
+    drawn = np.rint(kept + np.sqrt(kept) * rng.normal(size=(3, *kept.shape)) * 0.3)
+    drawn[:, 0] = totals
+    drawn = np.minimum.accumulate(drawn, axis=1).astype(np.int64)
+    spectrum = eigen(None, dataclasses.replace(made, kept=drawn))
+    assert np.abs(spectrum.anomalous.value).max() < 0.06
+    assert not {"above", "below"} & set(spectrum.against_null)
+
+
+def test_stores_without_the_column_told_are_read(tmp_path):
+    """A description that was written before the column existed tells nothing."""
+    table(tmp_path / "t.csv", architecture("resnet8w4").layers, seeds=1)
+    store = Store(tmp_path / "store")
+    (run,) = store.import_runs(tmp_path / "t.csv", init="kaiming_normal").runs
+    path = store.path / "runs" / run.run_id / "run.json"
+    values = json.loads(path.read_text())
+    assert values.pop("told") == ["init"]
+    values.pop(KEY)
+    path.write_text(json.dumps(values))
+    assert "init" in Store(store.path).counts(run.experiment_id, "layer").assumed
+    assert rgtool.Store(store.path).sql("SELECT told FROM runs").rows == [(None,)]

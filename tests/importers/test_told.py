@@ -1,0 +1,145 @@
+"""What is told of an import's recipe and what is assumed, from the files to `rgtool show`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import Cli
+from foreign import OpenLTHOptions, write_cv_lth, write_generic, write_openlth, write_safetensors
+from stores import data_of
+
+from rgtool.analysis.nulls.known import scale_source
+from rgtool.analysis.spectrum.eigen import eigen
+from rgtool.schemas.errors import UsageError
+from rgtool.store import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "rgstore")
+
+
+def lenet(folder: Path, **options: bool) -> None:
+    write_openlth(folder, "mnist_lenet_300_100", levels=3, options=OpenLTHOptions(**options))
+
+
+def test_hyperparameters_in_the_files_are_told(store: Store, tmp_path: Path) -> None:
+    lenet(tmp_path / "in", models=False)
+    (run,) = store.import_runs(tmp_path / "in").runs
+    description = store.description(run.run_id)
+    assert {"init", "fan", "pruner", "scope", "lr", "prune", "task"} <= set(description.told)
+    assert {"schedule", "precision"} <= set(description.assumed)
+    assert scale_source(store.counts(run.experiment_id)) == ("recipe", ())
+
+
+def test_the_study_of_a_format_is_an_assumption(store: Store, tmp_path: Path) -> None:
+    write_cv_lth(tmp_path / "in")
+    (run,) = store.import_runs(tmp_path / "in").runs
+    counts = store.counts(run.experiment_id)
+    assert counts.study == "chen2021a" and {"init", "fan", "pruner"} <= set(counts.assumed)
+    source, (note,) = scale_source(counts)
+    assert source == "recipe" and "recipe chen2021a" in note and "fan fan_out" in note
+    # The user's word that it was made so is no assumption.
+    told = Store(tmp_path / "told")
+    (run,) = told.import_runs(tmp_path / "in", recipe="chen2021a").runs
+    assert not set(told.counts(run.experiment_id).assumed) - {"task"}
+
+
+def test_of_bare_state_dicts_nothing_is_known(store: Store, tmp_path: Path) -> None:
+    write_generic(tmp_path / "in")
+    (run,) = store.import_runs(tmp_path / "in").runs
+    spectrum = eigen(store, run.experiment_id, by="layer")
+    assert np.isnan(spectrum.canonical).all()
+    assert any("no null is shown: nothing tells" in note for note in spectrum.notes)
+
+
+def test_a_manifest_tells_the_initialiser(store: Store, tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "in", manifest=True)
+    path = tmp_path / "in" / "manifest.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps(values | {"init": "kaiming_uniform", "fan": "fan_out"}))
+    (run,) = store.import_runs(tmp_path / "in").runs
+    recipe = store.description(run.run_id).recipe
+    assert (recipe.init, recipe.fan) == ("kaiming_uniform", "fan_out")
+    assert scale_source(store.counts(run.experiment_id))[0] == "recipe"
+
+
+def test_a_manifest_that_errs_is_not_taken_over(store: Store, tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "in", manifest=True)
+    path = tmp_path / "in" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"fan": "in"}))
+    (run,) = store.import_runs(tmp_path / "in").runs
+    assert any("not taken over: fan 'in'" in note for note in run.notes)
+    assert "fan" in store.description(run.run_id).assumed
+
+
+def test_what_the_user_says_goes_before_what_files_say(store: Store, tmp_path: Path) -> None:
+    lenet(tmp_path / "in", models=False)
+    (run,) = store.import_runs(tmp_path / "in", init="kaiming_uniform").runs
+    assert store.description(run.run_id).recipe.init == "kaiming_uniform"
+
+
+def test_telling_twice_changes_nothing(store: Store, tmp_path: Path) -> None:
+    write_generic(tmp_path / "in")
+    store.import_runs(tmp_path / "in")
+    store.import_runs(tmp_path / "in", init="kaiming_normal")
+    before = data_of(store.path)
+    store.import_runs(tmp_path / "in", init="kaiming_normal")
+    store.import_runs(tmp_path / "in")
+    assert data_of(store.path) == before
+
+
+def test_what_is_told_later_survives_compaction(store: Store, tmp_path: Path) -> None:
+    write_generic(tmp_path / "in")
+    store.import_runs(tmp_path / "in")
+    store.compact()
+    (run,) = store.import_runs(tmp_path / "in", init="kaiming_normal").runs
+    store.compact()
+    assert "init" not in store.counts(run.experiment_id).assumed
+    assert store.sql("SELECT told FROM runs").rows == [(["init"],)]
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [({"init": "kaiming"}, "did you mean kaiming_"), ({"fan": "in"}, "fan 'in'")],
+)
+def test_a_misspelt_initialiser_is_named(store: Store, tmp_path: Path, said, words) -> None:
+    write_generic(tmp_path / "in")
+    with pytest.raises(UsageError, match=words):
+        store.import_runs(tmp_path / "in", **said)
+
+
+def test_show_names_what_is_assumed(cli: Cli, store: Store, tmp_path: Path) -> None:
+    write_cv_lth(tmp_path / "in")
+    (run,) = store.import_runs(tmp_path / "in", task="cifar10").runs
+    shown = cli("show", run.run_id, "--json")
+    names = {row["what"]: row["value"] for row in json.loads(shown.out)}
+    assert names["recipe.architecture"] == run.architecture and names["recipe.task"] == "cifar10"
+    assert names["assumed.fan"] == "fan_out" and names["assumed.lr"] == 0.1
+    assert not {"recipe.fan", "recipe.lr", "assumed.task", "told"} & names.keys()
+    assert "values of recipe chen2021a" in shown.err
+    shown = cli("show", run.experiment_id, "--json")
+    names = {row["what"]: row["value"] for row in json.loads(shown.out)}
+    assert names["assumed.fan"] == "fan_out" and "recipe.origin" in names
+    assert "nothing of the import tells" in shown.err
+
+
+def test_show_says_of_defaults_that_they_mean_nothing(
+    cli: Cli, store: Store, tmp_path: Path
+) -> None:
+    write_generic(tmp_path / "in")
+    (run,) = store.import_runs(tmp_path / "in").runs
+    shown = cli("show", run.run_id)
+    assert "assumed.lr" in shown.out and "recipe.lr" not in shown.out
+    assert "defaults, of which nothing is known" in shown.err
+
+
+def test_an_import_tells_the_initialiser_on_the_command_line(cli: Cli, tmp_path: Path) -> None:
+    write_generic(tmp_path / "in")
+    told = cli("import", str(tmp_path / "in"), "--init", "kaiming_normal", "--fan", "fan_out")
+    assert told.code == 0
+    (run,) = Store(tmp_path / "rgstore").runs()
+    assert Store(tmp_path / "rgstore").description(run.run_id).told == ("fan", "init")
