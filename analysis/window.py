@@ -99,12 +99,14 @@ class Window:
         return values[self.runs, self.start : self.end + 1]
 
 
-def choose_window(counts: Counts, requested: tuple[int, int] | None = None) -> Window:
+def choose_window(
+    counts: Counts, requested: tuple[int, int] | None = None, *, through_collapse: bool = False
+) -> Window:
     """Choose one window for all runs of an experiment.
 
     By default from level 1 (the step 0 -> 1 starts at counts that the architecture alone sets) to
     the last level that all runs have without a gap, ended early only where a group keeps no
-    weight. A requested window is taken as it is or refused.
+    weight, and not even there for who asks for it. A requested window is taken as it is or refused.
 
     Raises
     ------
@@ -117,11 +119,13 @@ def choose_window(counts: Counts, requested: tuple[int, int] | None = None) -> W
     notes[:0] = counts.notes
     if requested is None:
         start, end, about = _recorded_stretch(counts, runs)
-        end, collapse = _before_collapse(counts, runs, start, end)
+        collapse: list[str] = []
+        if not through_collapse:
+            end, collapse = _before_collapse(counts, runs, start, end)
         notes += about + collapse
     else:
         start, end = requested
-        _check_requested(counts, runs, start, end)
+        _check_requested(counts, runs, start, end, through_collapse)
     network = counts.kept[runs].sum(axis=-1)
     for run, first, last in zip(runs, network[:, start], network[:, end], strict=True):
         if first == last:
@@ -201,7 +205,9 @@ def _before_collapse(counts: Counts, runs: Integers, start: int, end: int) -> tu
     return level - 1, [f"the window ends at level {level - 1}: {what}"]
 
 
-def _check_requested(counts: Counts, runs: Integers, start: int, end: int) -> None:
+def _check_requested(
+    counts: Counts, runs: Integers, start: int, end: int, through_collapse: bool
+) -> None:
     last = len(counts.levels) - 1
     if not 0 <= start < end:
         raise UsageError(
@@ -216,7 +222,7 @@ def _check_requested(counts: Counts, runs: Integers, start: int, end: int) -> No
         raise UsageError(
             f"window {start}:{end}: {_who_lacks(counts, runs, level)} no record of level {level}"
         )
-    found = _first_collapse(counts, runs, start, end)
+    found = None if through_collapse else _first_collapse(counts, runs, start, end)
     if found is not None:
         raise UsageError(
             f"window {start}:{end}: {found[1]}, where its eigenvalue is 0 and its exponent "

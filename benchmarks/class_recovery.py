@@ -38,8 +38,9 @@ from machine import machine
 from rgtool.analysis.classes.clusters import cluster, coassignment, stability
 from rgtool.analysis.classes.criteria import shares_of
 from rgtool.analysis.classes.distances import clr_points, condensed
-from rgtool.analysis.classes.pairs import pair_tests, same_class
+from rgtool.analysis.classes.pairs import pair_tests
 from rgtool.analysis.classes.printed import mean_noise
+from rgtool.analysis.classes.same import same_class
 from rgtool.analysis.spectrum.intervals import estimate
 from rgtool.analysis.stats.contrast import centred
 from rgtool.analysis.stats.level import holm

@@ -91,9 +91,10 @@ def heavy_runs(rng: np.random.Generator, seeds: int, multiple: float) -> np.ndar
 
 
 def counts(rng: np.random.Generator, seeds: int, multiple: float) -> np.ndarray:
-    """Draw log eigenvalues from whole numbers of weights, fewer where seeds are to scatter more."""
-    mean = np.array(KEPT) / multiple**2
-    return np.log(np.maximum(rng.poisson(mean, (seeds, len(KEPT))), 0.5) / mean) / STEPS
+    """Draw log eigenvalues from whole numbers of weights, and noise where seeds are to be loud."""
+    kept = np.maximum(rng.poisson(KEPT, (seeds, len(KEPT))), 1)
+    noise = max(multiple - 1, 0) * SEED_SD * rng.standard_normal(kept.shape)
+    return np.log(kept) / STEPS + noise
 
 
 def loud_by_turns(number: int) -> Draw:
@@ -222,9 +223,15 @@ def margin(options: argparse.Namespace) -> None:
         pair, name = (normal(kind, groups),) * 2, f"{kind}, K = {groups}"
         values = []
         for seeds in cells:
-            delta = tests(argparse.Namespace(**{**vars(options), "simulations": 1}), name, pair, seeds)[0].delta
+            delta = tests(
+                argparse.Namespace(**{**vars(options), "simulations": 1}), name, pair, seeds
+            )[0].delta
             # Centred over K groups a shift of one keeps 1 - 1/K of it.
-            shift = [0.0, delta * groups / (groups - 1)] if "8x" in kind else [delta * groups / (groups - 1)]
+            shift = (
+                [0.0, delta * groups / (groups - 1)]
+                if "8x" in kind
+                else [delta * groups / (groups - 1)]
+            )
             values.append(certified(tests(options, name, pair, seeds, shift, draws=1)))
         row(name, values)
 

@@ -1,4 +1,4 @@
-"""The criterion `gamma` of `classify`: whether the critical exponents of error curves are one."""
+"""The criterion `gamma` of `classify`: whether the exponents of error curves are one."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ from .subjects import Subject
 
 
 def by_gamma(subjects: Sequence[Subject], weighting: str, rng: np.random.Generator) -> Evidence:
-    """Compare critical exponents pair by pair: the F test of one g, and of ratios near 1.
+    """Compare exponents pair by pair: the F test of one g, and of ratios near 1.
 
-    A pair of which one exponent may not be quoted is undecided. There are no draws of exponents:
-    their intervals are profiles, and may have no end.
+    A pair of which one exponent may not be quoted is undecided. There are no draws of exponents.
 
     Raises
     ------
@@ -33,7 +32,7 @@ def by_gamma(subjects: Sequence[Subject], weighting: str, rng: np.random.Generat
     """
     if weighting != "count":
         raise UsageError("error curves know no weighting: leave --weighting out with --by gamma")
-    gammas = [_gamma_estimate(subject, rng) for subject in subjects]
+    gammas = [_gamma_estimate(subject) for subject in subjects]
     first, second = all_pairs(len(gammas))
     tests = [same_gamma(gammas[a], gammas[b]) for a, b in zip(first, second, strict=True)]
     quoted = np.array([one.verdict == "quoted" for one in gammas])
@@ -50,13 +49,13 @@ def by_gamma(subjects: Sequence[Subject], weighting: str, rng: np.random.Generat
     )
 
 
-def _gamma_estimate(subject: Subject, rng: np.random.Generator) -> Gamma:
+def _gamma_estimate(subject: Subject) -> Gamma:
     if subject.window is None:
         raise UsageError(
             f"{subject.id} is a spectrum without an error curve: leave it out, or compare curves "
             "by rgtool gamma --shared"
         )
-    found = gamma(None, replace(curve_of_counts(subject.counts), name=subject.id), rng=rng)
+    found = gamma(None, replace(curve_of_counts(subject.counts), name=subject.id))
     if isinstance(found.fitted, Refusal):
         raise RgtoolError(
             f"{subject.label} ({subject.id}) has no exponent: {found.reason}, or leave it out"

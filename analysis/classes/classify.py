@@ -204,8 +204,8 @@ def _assumptions(subjects: Sequence[Subject]) -> list[str]:
     lone = [subject.id for subject in subjects if subject.seeds == 1]
     if lone:
         notes.append(
-            f"{', '.join(lone[:3])}{' and more' * (len(lone) > 3)}: one seed, taken to scatter as "
-            "the seeds it is compared with"
+            f"{', '.join(lone[:3])}{' and more' * (len(lone) > 3)}: one seed, whose scatter is "
+            "taken to be .008 where classes are drawn and against published or other groups"
         )
     if any(subject.printed is not None for subject in subjects):
         notes.append(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...schemas.errors import RgtoolError, UsageError
+from ...schemas.errors import UsageError
 from ...store.literature import PublishedSpectrum
 from ..named import Named, StoreLike, look_up, open_store, unsuited
 from ..result import Column, Result, ends
@@ -89,10 +89,7 @@ class Comparison(Result):
             f"{label} {name} levels {levels}"
             for label, name, levels in zip(self.labels, self.experiments, self.levels, strict=True)
         )
-        return (
-            f"{one} against {other} by {self.by}: {self.verdict}, Q {self.spectra.q:.3g}, "
-            f"p {self.spectra.p:.2g}"
-        )
+        return f"{one} against {other} by {self.by}: {self.verdict}, {self.spectra.tested}"
 
     def _values(self) -> dict[str, Any]:
         spectra = self.spectra
@@ -171,8 +168,7 @@ def _comparison_notes(found: Comparison) -> tuple[str, ...]:
         "undecided": "neither a difference nor sameness is certain: more seeds decide",
     }
     lines = [f"{found.verdict}: {said[found.verdict]} (+-{found.spectra.delta:g})"]
-    if found.verdict == "same" and found.spectra.p < 0.05:
-        lines.append("the difference is certain, and certainly smaller than the margin")
+    lines += found.spectra.notes(found.names, found.seeds)
     for overlap in found.overlaps:
         z = overlap.z[-1]
         ratio = overlap.shared[-1] / overlap.expected[-1]
@@ -223,7 +219,7 @@ def compare(
     UsageError
         A name or grouping cannot be had, the groups differ, or both are one experiment.
     RgtoolError
-        An experiment gives no spectrum, or there are too few seeds.
+        An experiment gives no spectrum.
     """
     found = [look_up(store, name) for name in (a, b)]
     for meant in found:
@@ -232,18 +228,8 @@ def compare(
     (one, other), grouping, notes = gather(store, found, by)
     check_groups(one, other)
     (theta_a, theta_b), about = scaled_theta([one, other])
-    if one.seeds + other.seeds < 4:
-        raise RgtoolError(
-            f"{one.seeds} and {other.seeds} seeds: at least four are needed in all: nothing else "
-            "tells how far seeds lie apart"
-        )
-    try:
-        spectra = same_class(theta_a, theta_b, np.random.default_rng(rng), draws)
-    except ValueError as error:
-        raise RgtoolError(f"{one.id} and {other.id}: no comparison, {error}") from None
+    spectra = same_class(theta_a, theta_b, np.random.default_rng(rng), draws)
     overlaps, missing = mask_overlap(open_store(store), one, other) if masks else ([], [])
-    if min(one.seeds, other.seeds) < 2:
-        missing.append("one experiment has one seed: seeds of both are taken to scatter alike")
     result = Comparison(
         experiments=(one.id, other.id),
         labels=(one.label, other.label),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..arrays import Bools, Floats, Integers
 from ..spectrum.noise import ONE_SEED, PRINTED
@@ -52,7 +54,7 @@ class Evidence:
     same: Bools
     draws: Distances | None
     metric: str
-    columns: Mapping[str, Floats] = field(default_factory=dict)
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     tested: bool = True
     notes: tuple[str, ...] = ()
 
@@ -83,7 +85,9 @@ def spectral(
     tests.printed()
     tests.by_quantiles()
     means = [theta.mean(axis=0) for theta in thetas]
-    columns = {"norm": tests.norm, "bound": tests.bound}
+    columns: dict[str, NDArray[Any]] = {"norm": tests.norm, "bound": tests.bound}
+    if (tests.widest != "").any():
+        columns["widest"] = tests.widest
     if matched:
         variance = _common_variance(thetas)
         metric = "the clr-Mahalanobis distance, in standard deviations of one seed"
@@ -111,7 +115,7 @@ def spectral(
         same=tests.same,
         draws=draws,
         metric=metric,
-        columns={name: values for name, values in columns.items() if np.isfinite(values).any()},
+        columns=columns,
         notes=(*notes, *tests.notes),
     )
 
@@ -142,6 +146,7 @@ class _Tests:
         self._draws = draws_for(pairs)
         self.p, self.norm, self.bound = (np.full(pairs, np.nan) for _ in range(3))
         self.same = np.zeros(pairs, np.bool_)
+        self.widest = np.full(pairs, "", object)
         self.notes: list[str] = []
         codes = {names: i for i, names in enumerate(dict.fromkeys(self._names))}
         self._code = np.array([codes[names] for names in self._names])
@@ -159,17 +164,21 @@ class _Tests:
             where = self._condensed(members[found.first], members[found.second])
             self.p[where], self.norm[where] = found.p, found.norm
             self.bound[where], self.same[where] = found.bound, found.same
+            # The last name stands where no group is the widest, at position -1.
+            self.widest[where] = np.array([*self._names[members[0]][1:], ""], object)[found.widest]
             if found.pooled and len(members) > 2:
                 self.notes.append(
                     f"{len(found.p):,} pairs are more than draws of their own can serve: pairs "
-                    f"with equal numbers of seeds share {found.draws:,} draws, and a p below "
-                    "1/1000 continues them by a power law; right on average, not for each pair"
+                    "with equal numbers of seeds that scatter in about the same ratio share draws, "
+                    f"{found.draws:,} in all, and a p below 1/1000 continues them by a power law; "
+                    "right on average, not for each pair"
                 )
             untested = int(np.isnan(found.p).sum())
             if untested:
                 self.notes.append(
-                    f"{untested} of the pairs have no test: fewer than four seeds together, or "
-                    "seeds that are all alike"
+                    f"{untested:,} of the pairs have no test: a lone seed, or seeds that are all "
+                    "alike, tell nothing of how far seeds lie apart, and another experiment's "
+                    "scatter is no substitute: add --seeds"
                 )
 
     def printed(self) -> None:

@@ -3,7 +3,8 @@
 If tickets transfer until the flows have moved apart by a fixed amount tau in centred log-ratios,
 the sparsest level that transfers is n* = tau / ||Delta clr||, the Euclidean norm of the difference
 of centred log eigenvalues of a step that keeps .8. tau comes from the published transfers whose
-source and target both have a published spectrum: four values, two levels.
+source and target both have a published spectrum: four values, two levels. Where spectra may be
+equal, or n* lies where no transfer was ever measured, there is no prediction.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from ...store.figures import figure_rows
 from ...store.literature import PREFIX, PublishedSpectrum, published, published_names
 from ..arrays import Floats
 from ..named import Named, StoreLike, look_up
+from ..notes import Note, Rank
 from ..result import Column, Result, ends
 from ..spectrum.noise import ONE_SEED, PRINTED
 from ..stats.contrast import DRAWS, centred
 from ..stats.level import ALPHA
-from ..values import Estimate
+from ..values import NOTHING, Estimate
 from .compare import check_groups
 from .evidence import spectral
 from .printed import mean_noise
@@ -70,8 +72,11 @@ class Prediction(Result):
         ||Delta clr||, and its 95 % interval; 0 below where noise alone may make the difference.
     tau : Estimate
         Mean of the published values, and the 95 % interval for another one.
+    refused : str
+        Why there is no prediction; empty where there is one.
     level : Estimate
-        n*, and its 95 % interval from both; infinite where the norm may be 0.
+        n*, and its 95 % interval from both. NaN without a prediction, and for an end that lies
+        where no transfer was ever measured.
     density : Estimate
         .8^n*, and the interval.
     notes : tuple of str
@@ -84,6 +89,7 @@ class Prediction(Result):
     p: float
     norm: Estimate[float]
     tau: Estimate[float]
+    refused: str
     level: Estimate[float]
     density: Estimate[float]
     notes: tuple[str, ...]
@@ -97,10 +103,11 @@ class Prediction(Result):
         *ends("norm_low", "norm_high", "its 95 % interval", "log, a level", ".3g"),
         Column("tau", "Mean over the published transfers.", "log", ".3g", "wide"),
         *ends("tau_low", "tau_high", "the 95 % interval of another", "log", ".3g", "wide"),
-        Column("level", "n* = tau / norm.", "levels", ".3g"),
-        *ends("level_low", "level_high", "its 95 % interval", "levels", ".3g"),
-        Column("density", "0.8^n*, the smallest at which tickets transfer.", "", ".3g"),
-        *ends("density_low", "density_high", "its 95 % interval", "", ".3g"),
+        Column("level", "n* = tau / norm.", "levels", ".3g", "if any"),
+        *ends("level_low", "level_high", "its 95 % interval", "levels", ".3g", "if any"),
+        Column("density", "0.8^n*, the smallest at which tickets transfer.", "", ".3g", "if any"),
+        *ends("density_low", "density_high", "its 95 % interval", "", ".3g", "if any"),
+        Column("refused", "Why there is no prediction.", shown="if any"),
     )
     rows = "one row"
     see = "classes.md#how-far-may-tickets-transfer"
@@ -109,9 +116,12 @@ class Prediction(Result):
     def title(self) -> str:
         """One line that says what this is."""
         (a, b), density = self.experiments, self.density
+        if self.refused:
+            return f"no prediction of how far tickets of {a} transfer to {b}: {self.refused}"
+        low, high = (f"{end:.2g}" if end == end else "?" for end in (density.low, density.high))
         return (
             f"hypothesis: tickets of {a} transfer to {b} down to density {density.value:.2g} "
-            f"[{density.low:.2g}, {density.high:.2g}]; spectra: {self.verdict}"
+            f"[{low}, {high}]; spectra: {self.verdict}"
         )
 
     def _values(self) -> dict[str, Any]:
@@ -128,7 +138,7 @@ class Prediction(Result):
                 f"{name}_low": [found.low],
                 f"{name}_high": [found.high],
             }
-        return values
+        return values | {"refused": [self.refused]}
 
 
 def anchors() -> tuple[Anchor, ...]:
@@ -149,6 +159,22 @@ def anchors() -> tuple[Anchor, ...]:
             a, b = (centred(np.log(published(name).eigenvalue)) for name in (source, target))
             found.append(Anchor(source, target, row["level"], float(np.sqrt(((a - b) ** 2).sum()))))
     return tuple(found)
+
+
+def measured_levels() -> tuple[int, int]:
+    """Return the least and the greatest level at which a published transfer matched.
+
+    Examples
+    --------
+    >>> measured_levels()
+    (2, 15)
+    """
+    levels = [
+        int(row["level"])
+        for row in figure_rows("published_transfers")
+        if row["ticket"] == "transfer" and row["matching"] and row["level"] is not None
+    ]
+    return min(levels), max(levels)
 
 
 def left_out_errors() -> tuple[Floats, Floats]:
@@ -227,8 +253,9 @@ def _predict(
     values = np.array([anchor.tau for anchor in anchors()])
     taus = _taus(values, rng, draws)
     with np.errstate(divide="ignore"):
-        levels, level = taus / norms, values.mean() / norm if norm > 0 else np.inf
-    low, high = _middle_95(levels)
+        levels, level = taus / norms, float(np.divide(values.mean(), norm))
+    refused = _refusal(verdict, p, norms, level)
+    n_star = NOTHING if refused else _within(level, *_middle_95(levels))
     return Prediction(
         experiments=(a.id, b.id),
         labels=(a.label, b.label),
@@ -236,9 +263,34 @@ def _predict(
         p=p,
         norm=Estimate(norm, *_middle_95(norms)),
         tau=Estimate(float(values.mean()), *_middle_95(taus)),
-        level=Estimate(float(level), low, high),
-        density=Estimate(float(0.8**level), 0.8**high, 0.8**low),
-        notes=(*notes, *evidence.notes, *_prediction_notes(verdict, values, high)),
+        refused=refused,
+        level=n_star,
+        density=Estimate(0.8**n_star.value, 0.8**n_star.high, 0.8**n_star.low),
+        notes=(*notes, *evidence.notes, *_prediction_notes(values, n_star)),
+    )
+
+
+def _refusal(verdict: str, p: float, norms: Floats, level: float) -> str:
+    """Say why there is no prediction, or nothing."""
+    least, most = measured_levels()
+    if verdict != "different":
+        told = f"undecided (p {p:.2g})" if np.isfinite(p) and verdict == "undecided" else verdict
+        return f"the spectra are {told}, and a distance that may be none sets no level"
+    if not _middle_95(norms)[0] > 0:
+        return "noise alone may make the distance of the spectra, and none sets no level"
+    if not least <= level <= most:
+        return (
+            f"the rule would say level {level:.3g}, and no transfer was measured but at levels "
+            f"{least} to {most}"
+        )
+    return ""
+
+
+def _within(level: float, low: float, high: float) -> Estimate[float]:
+    """Return the level without the ends that lie where no transfer was measured."""
+    least, most = measured_levels()
+    return Estimate(
+        level, low if low >= least else float("nan"), high if high <= most else float("nan")
     )
 
 
@@ -281,21 +333,25 @@ def _middle_95(values: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _prediction_notes(verdict: str, values: Floats, high: float) -> list[str]:
+def _prediction_notes(values: Floats, level: Estimate[float]) -> list[str]:
     shown = " ".join(f"{value:.2f}" for value in values)
     by_tau, by_level = (float(np.sqrt((e**2).mean())) for e in left_out_errors())
+    mean = float(np.mean([anchor.level for anchor in anchors()]))
+    score = (
+        f"each of the four predicted from the others misses its level by {by_tau:.0%}, and by "
+        f"{by_level:.0%} where the mean level of the others is taken (level {mean:.1f} of all) and "
+        "spectra are not looked at"
+    )
     notes = [
         f"a hypothesis: n* = tau / ||Delta clr|| with tau {values.mean():.2f} from four published "
         f"transfers ({shown}) of one architecture; nothing else has tested it",
-        f"each of the four predicted from the others misses its level by {by_tau:.0%}, and by "
-        f"{by_level:.0%} where the mean level of the others is taken and spectra are not looked at",
+        Note(score, rank=Rank.WARNING),
     ]
-    if not np.isfinite(high):
+    if level.value == level.value and not (level.low == level.low and level.high == level.high):
+        least, most = measured_levels()
         notes.append(
-            "noise alone may make the difference, so no level is too sparse for it: the prediction "
-            "has one end only"
+            f"the interval is open where it leaves levels {least} to {most}: no transfer was "
+            "measured there"
         )
-    if verdict != "different":
-        notes.append(f"spectra: {verdict}: a distance of spectra that may be none predicts little")
     notes.append("equal spectra are not equal tickets, and the distance knows no direction")
     return notes

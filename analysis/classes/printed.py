@@ -13,8 +13,7 @@ from numpy.typing import ArrayLike
 from ..arrays import Floats
 from ..spectrum.intervals import estimate, parametric_draws
 from ..spectrum.noise import ONE_SEED, PRINTED
-from ..stats.contrast import centred
-from ..stats.moderation import moderate
+from ..stats.contrast import Known, centred, sample, two_samples
 from .distances import quantile_points, union_edges
 
 
@@ -51,7 +50,7 @@ def printed_test(
 ) -> tuple[float, float]:
     """Compare an experiment, or a published spectrum, with a published spectrum.
 
-    Q = sum_i d_i^2 / (variance of d_i), d the difference of centred log eigenvalues.
+    Q is that of `stats.contrast`; the variance of the published spectrum is taken to be known.
 
     Parameters
     ----------
@@ -63,33 +62,24 @@ def printed_test(
     rng : numpy.random.Generator
         Randomness of the draws; two published spectra need none.
     draws : int
-        Draws of the parametric bootstrap, in which the experiment's variances are moderated anew.
+        Draws of the parametric bootstrap.
 
     Returns
     -------
     q, p : float
-        For two published spectra, and for one seed, whose scatter is taken to be that of
-        published ones, Q is chi-square with K - 1 degrees of freedom.
+        For two published spectra, and for one seed (or seeds that are all alike), whose scatter is
+        taken to be that of published ones, Q is chi-square with K - 1 degrees of freedom.
     """
     from scipy.special import chdtrc
 
-    one, other = centred(a), centred(b)
-    groups = len(other)
-    share = 1 - 1 / groups  # of the variance of independent values that centring leaves
-    if one.ndim == 1 or len(one) == 1:
-        first = PRINTED if one.ndim == 1 else ONE_SEED
-        q = float(((np.atleast_2d(one)[0] - other) ** 2).sum() / (first + PRINTED))
-        return q, float(chdtrc(groups - 1, q))
-    seeds, df = len(one), len(one) - 1
-    s2 = moderate(one.var(axis=0, ddof=1), df).variance
-    d = one.mean(axis=0) - other
-    q = float((d**2 / (s2 / seeds + share * PRINTED)).sum())
-    noise = np.sqrt(PRINTED) * rng.standard_normal((draws, groups))
-    z = centred(np.sqrt(s2 / share) * rng.standard_normal((draws, seeds, groups)))
-    drawn = moderate(z.var(axis=1, ddof=1), df).variance
-    off = z.mean(axis=1) - centred(noise)
-    statistic = (off**2 / (drawn / seeds + share * PRINTED)).sum(axis=-1)
-    return q, float((1 + (statistic >= q).sum()) / (draws + 1))
+    other = Known(centred(b), PRINTED)
+    one = sample(np.atleast_2d(a))
+    if one.seeds > 1:
+        found = two_samples(one, other, rng, draws)
+        return found.q, found.p
+    variance = (PRINTED if np.ndim(a) == 1 else ONE_SEED) + PRINTED
+    q = float(((one.mean - other.mean) ** 2).sum() / variance)
+    return q, float(chdtrc(len(one.mean) - 1, q))
 
 
 def quantile_test(a: ArrayLike, b: ArrayLike, noise_a: Floats, noise_b: Floats) -> float:

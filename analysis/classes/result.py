@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...schemas.words import counted
 from ..arrays import Bools, Floats, Integers
 from ..result import Column, Result
 from .clusters import STABLE, Clusters
 from .criteria import SIGNS
+from .same import TWO_SEEDS
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +31,8 @@ class Pairs:
         `same`: certified; `different`: p_holm < .05; else `undecided`.
     columns : mapping of str to array, shape (P,)
         What the criterion adds: `norm`, the norm of the difference of centred log eigenvalues;
-        `bound`, the margin within which all groups are certified equal; `depth`, the L2 distance
-        of spectra as functions of depth.
+        `bound`, the margin within which all groups are certified equal, and `widest`, the group
+        that sets it; `depth`, the L2 distance of spectra as functions of depth.
     """
 
     first: Integers
@@ -39,7 +41,7 @@ class Pairs:
     p: Floats
     p_holm: Floats
     verdict: tuple[str, ...]
-    columns: Mapping[str, Floats]
+    columns: Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,15 +214,16 @@ class PairTable(Result):
             "log, a level",
             ".4f",
         ),
+        Column("widest", "The group that sets the bound."),
         Column("depth", "L2 distance of spectra as functions of depth.", "log, a level", ".4f"),
-        Column("gamma_a", "Critical exponent of a.", "", ".3f"),
-        Column("gamma_b", "Critical exponent of b.", "", ".3f"),
+        Column("gamma_a", "Exponent of the error curve of a.", "", ".3f"),
+        Column("gamma_b", "Exponent of the error curve of b.", "", ".3f"),
         Column("p", "Of one class.", "", ".2g"),
         Column("p_holm", "p corrected for all pairs (Holm).", "", ".2g"),
         Column("verdict", "same, different or undecided."),
         Column("one_class", "Both are in one class."),
     )
-    rows = "a row for every pair; norm, bound, depth and gamma where the criterion has them"
+    rows = "a row for every pair; norm, bound, widest, depth and gamma where the criterion has them"
     see = "classes.md#what-is-tested"
 
     @property
@@ -266,6 +269,7 @@ def class_notes(found: Classes) -> tuple[str, ...]:
             f"{found.number_of('undecided'):,} undecided; undecided is not same: more seeds "
             "decide"
         )
+        lines += _about_two_seeds(found)
     lines += _about_classes(found)
     lines.append(
         "equal spectra are not equal tickets: they say nothing of which weights survive "
@@ -276,9 +280,17 @@ def class_notes(found: Classes) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def _about_two_seeds(found: Classes) -> list[str]:
+    two = (found.seeds[found.pairs.first] == 2) & (found.seeds[found.pairs.second] == 2)
+    number = int((two & (np.array(found.pairs.verdict) == "undecided")).sum())
+    if found.by == "gamma" or not number:
+        return []
+    return [f"{counted(number, 'undecided pair')} of two seeds each: {TWO_SEEDS}"]
+
+
 def _about_classes(found: Classes) -> list[str]:
     if found.clusters.number == 1:
-        why = "no pair is certainly different" if found.tested else "all signatures are equal"
+        why = "no pair is different" if found.tested else "all signatures are equal"
         return [f"one class because {why}: that is not evidence that all are the same"]
     labels = found.clusters.labels
     inside = labels[found.pairs.first] == labels[found.pairs.second]
@@ -302,9 +314,9 @@ def _about_classes(found: Classes) -> list[str]:
         )
     if found.tested and within:
         lines.append(
-            f"pairs within a class that are certainly different: {within:,}; such a class is a "
+            f"pairs within a class that are different: {within:,}; such a class is a "
             "neighbourhood, not one spectrum"
         )
     if found.tested and across:
-        lines.append(f"pairs across classes that are not certainly different: {across:,}")
+        lines.append(f"pairs across classes that are not different: {across:,}")
     return lines

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...schemas.errors import RgtoolError, UsageError
+from ...schemas.errors import UsageError
 from ...store.counts import Counts
 from .. import flow
 from ..arrays import Floats, Integers
@@ -96,7 +96,7 @@ class Semigroup(Result):
         (a, b), (pa, pb) = self.windows, self.prune
         return (
             f"semigroup of {self.label} by {self.by}: prune {pa:g} levels {a[0]}:{a[1]} against "
-            f"prune {pb:g} levels {b[0]}:{b[1]}: {self.verdict}, p {self.comparison.p:.2g}"
+            f"prune {pb:g} levels {b[0]}:{b[1]}: {self.verdict}, {self.comparison.tested}"
         )
 
     def _values(self) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def semigroup(
     Raises
     ------
     RgtoolError
-        There are too few seeds or levels.
+        There are too few levels.
     UsageError
         The experiments cannot be compared; the message says why.
     """
@@ -152,12 +152,6 @@ def semigroup(
 
 
 def _semigroup(one: Window, other: Window, rng: np.random.Generator | int, draws: int) -> Semigroup:
-    label, seeds = one.counts.label, (len(one.runs), len(other.runs))
-    if sum(seeds) < 4:
-        raise RgtoolError(
-            f"{label}: {seeds[0]} and {seeds[1]} seeds with levels to compare, and at least four "
-            "are needed in all, best two of each: nothing else tells how far seeds lie apart"
-        )
     levels = common_levels(one.density, other.density)
     if len(levels) < 2:
         raise UsageError(_no_common_density((one, other), len(levels)))
@@ -166,24 +160,24 @@ def _semigroup(one: Window, other: Window, rng: np.random.Generator | int, draws
         for window, column in zip((one, other), levels.T, strict=True)
     ]
     y = [flow.window_exponents(w.kept, 0, w.steps)[:, w.open] for w in narrowed]
-    try:
-        found = same_class(y[0] * UNIT, y[1] * UNIT, np.random.default_rng(rng), draws)
-    except ValueError as error:
-        raise RgtoolError(f"{label}: no comparison, {error}") from None
+    found = same_class(y[0] * UNIT, y[1] * UNIT, np.random.default_rng(rng), draws)
     densities = one.density[levels[:, 0]]
+    names = tuple(n for n, pruned in zip(one.counts.names, one.open, strict=True) if pruned)
+    about = _semigroup_notes(one, other, densities, found)
+    about[2:2] = found.notes(names, (len(one.runs), len(other.runs)))
     return Semigroup(
         experiments=(one.counts.experiment_id, other.counts.experiment_id),
-        label=label,
+        label=one.counts.label,
         by=one.counts.by,
         prune=(one.counts.recipe.prune, other.counts.recipe.prune),
         windows=(narrowed[0].levels, narrowed[1].levels),
         densities=densities,
         runs=(one.run_ids, other.run_ids),
-        names=tuple(n for n, pruned in zip(one.counts.names, one.open, strict=True) if pruned),
+        names=names,
         exponent_a=y[0].mean(axis=0),
         exponent_b=y[1].mean(axis=0),
         comparison=found,
-        notes=(*one.notes, *other.notes, *_semigroup_notes(one, other, densities, found)),
+        notes=(*one.notes, *other.notes, *about),
     )
 
 
@@ -263,10 +257,6 @@ def _semigroup_notes(one: Window, two: Window, densities: Floats, found: SameCla
         f"difference: theta = y ln(1/.8) of a minus b, centred over groups; equivalent within "
         f"+-{found.delta:g}",
     ]
-    if found.verdict == "same" and found.p < 0.05:
-        notes.append("the difference is certain, and certainly smaller than the margin")
-    if min(len(one.runs), len(two.runs)) < 2:
-        notes.append("one experiment has one seed: seeds of both are taken to scatter alike")
     other = [
         field.name
         for field in dataclasses.fields(a)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,9 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...schemas.errors import RgtoolError
+from ...schemas.words import counted
 from ...store.counts import Counts
 from ...store.literature import PublishedCurve, PublishedSpectrum
-from ..arrays import Floats, Integers
+from ..arrays import Bools, Floats, Integers
 from ..chance import chance_of
 from ..named import ErrorTable, Named, Stored, StoreLike, counts_of, look_up, unsuited
 from .table import (
@@ -28,6 +30,8 @@ NoiseSource = Literal["seeds", "assumed", "residuals"]
 ASSUMED_SD = 0.034  # relative seed sd of the error where there is one seed
 ABOVE_CHANCE = 1.05  # times chance: what noise may add to the error of guessing
 _SAME = 1e-3  # relative difference of densities that seeds of one level may have
+_ROUNDING = 1e-12  # difference of errors that are one number
+_LEAST_COPY = 4  # levels that a seed has in common with another one to be its copy
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +73,7 @@ class PruningCurve:
 
     @property
     def seeds(self) -> int:
-        """Number of seeds S."""
+        """Number of distinct seeds S."""
         return len(self.error)
 
     @property
@@ -174,12 +178,27 @@ def curve_of_counts(counts: Counts) -> PruningCurve:
     )
     missing = int(counts.recorded.sum() - has.sum())
     notes = [f"{missing} records without an accuracy are left out"] if missing else []
+    notes += _empty_notes(counts, has, density)
     return replace(
         curve,
         name=counts.experiment_id,
         chance=chance_of(counts.recipe.task, counts.layers[-1].shape[0]),
         notes=(*notes, *curve.notes),
     )
+
+
+def _empty_notes(counts: Counts, has: Bools, density: Floats) -> list[str]:
+    """Name the layer that loses its last weight first: from there on it is another network."""
+    empty = (counts.kept == 0) & has[..., None]
+    if not empty.any():
+        return []
+    at = np.where(empty, density[..., None], 0.0)
+    seed, level, layer = np.unravel_index(int(at.argmax()), at.shape)
+    name, runs = counts.names[layer], int(empty[..., layer].any(axis=1).sum())
+    return [
+        f"{counts.label}: {name} is empty from density {density[seed, level]:.2g} on, in {runs} of "
+        f"{len(has)} runs: errors there are those of another network"
+    ]
 
 
 def curve_of_published(found: PublishedCurve) -> PruningCurve:
@@ -236,7 +255,8 @@ def make_curve(
     density, error : array, shape (N,)
         Fractions, in any order.
     seed : sequence, length N, optional
-        Which rows belong together; by default all do.
+        Which rows belong together; by default all do. A row that stands twice counts once, and
+        so does a seed whose errors are those of another.
     task : str, optional
         What was trained; it tells the error of guessing.
     runs : array, shape (N,), optional
@@ -263,25 +283,61 @@ def make_curve(
     check_fractions(name, "error", e)
     members = {label: n for n, label in enumerate(dict.fromkeys(labels))}
     rows = np.array([members[label] for label in labels])
+    # Rows that are written again are no more data; means of other runs are, and say of how many.
+    once = _distinct(rows, d, e) if runs is None else np.arange(len(d))
+    notes = _repeat_notes(name, len(d) - len(once))
+    d, e, rows = d[once], e[once], rows[once]
     level, density_of = _levels_of(d)
-    count, total, behind = np.zeros((3, len(members), len(density_of)))
-    np.add.at(count, (rows, level), 1)
-    np.add.at(total, (rows, level), e)
-    np.add.at(behind, (rows, level), 1 if runs is None else np.asarray(runs, np.float64))
-    errors = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+    laid_out = partial(_sums, rows, level, (len(members), len(density_of)))
+    count = laid_out(np.ones(len(d)))
+    errors = np.divide(laid_out(e), count, out=np.full_like(count, np.nan), where=count > 0)
+    behind = count > 0 if runs is None else laid_out(np.asarray(runs, np.float64))
     check_zero(name, density_of, errors)
-    few = bool((count > 0).sum(axis=0).max() < 2)
+    originals = _originals(errors)
     return PruningCurve(
         name=name,
         label=name,
         task=task,
         density=density_of,
-        error=errors,
-        runs=np.asarray(behind.sum(axis=0)),
+        error=errors[originals],
+        runs=np.asarray(behind[originals].sum(axis=0, dtype=np.float64)),
         chance=chance_of(task),
-        noise="assumed" if few else "seeds",
-        notes=tuple(_order_notes(name, d, rows, count, density_of)),
+        noise="seeds" if (count[originals] > 0).sum(axis=0).max() > 1 else "assumed",
+        notes=(
+            *notes,
+            *_order_notes(name, d, rows, count, density_of),
+            *_copy_notes(name, list(members), originals),
+        ),
     )
+
+
+def _sums(rows: Integers, level: Integers, shape: tuple[int, int], values: Floats) -> Floats:
+    """Add values up by seed and level: (N,) to (S, T)."""
+    out = np.zeros(shape)
+    np.add.at(out, (rows, level), values)
+    return out
+
+
+def _distinct(rows: Integers, density: Floats, error: Floats) -> Integers:
+    """Return the places of rows that stand for the first time, in order."""
+    _, first = np.unique(np.column_stack([rows, density, error]), axis=0, return_index=True)
+    return np.sort(first)
+
+
+def _originals(errors: Floats) -> Integers:
+    """Return the seeds, of errors (S, T), that are no copy of another.
+
+    Seeds of one run under two names, or of a run and its beginning, have one error at every level
+    of the shorter. With few levels equal errors are chance.
+    """
+    has = np.isfinite(errors)
+    kept: list[int] = []
+    for seed in np.argsort(-has.sum(axis=1), kind="stable").tolist():
+        at = has[seed]
+        apart = [~(np.abs(errors[k, at] - errors[seed, at]) < _ROUNDING) for k in kept]
+        if at.sum() < _LEAST_COPY or all(one.any() for one in apart):
+            kept.append(seed)
+    return np.sort(kept)
 
 
 def _levels_of(density: Floats) -> tuple[Integers, Floats]:
@@ -313,3 +369,19 @@ def _order_notes(
             "their means are used; a column seed tells seeds apart"
         )
     return notes
+
+
+def _repeat_notes(name: str, number: int) -> list[str]:
+    if not number:
+        return []
+    return [f"{name}: {counted(number, 'row')} written again: every one counts once"]
+
+
+def _copy_notes(name: str, labels: Sequence[object], originals: Integers) -> list[str]:
+    copies = [str(label) for n, label in enumerate(labels) if n not in originals]
+    if not copies:
+        return []
+    return [
+        f"{name}: errors of another seed at every level, as copies of one run have: seed "
+        f"{', '.join(copies)}: such runs count once"
+    ]

@@ -1,1 +1,1 @@
-"""The critical exponent of an error curve, and when one may be quoted."""
+"""The exponent of an error curve, and when one may be quoted."""

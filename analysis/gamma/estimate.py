@@ -1,4 +1,4 @@
-"""From an error curve to its critical exponent: fit, profile, bootstrap, gates."""
+"""From an error curve to the exponent of its crossover: fits, intervals, gates."""
 
 from __future__ import annotations
 
@@ -8,20 +8,28 @@ from typing import get_args
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError, choose
-from ..curves.curve import ABOVE_CHANCE, ASSUMED_SD, PruningCurve, curve_of
+from ..curves.curve import ABOVE_CHANCE, PruningCurve, curve_of
 from ..curves.table import check_chance
 from ..named import Named, StoreLike
-from ..stats.level import ALPHA
+from ..stats.level import ALPHA, t_quantile
 from ..values import Estimate, Refusal
-from .fit import Fit, FitProblem, fit, refit
-from .gates import NO_NOISE, RelativeNoise, gate, noise_over_error, other_form, rises, sparse_slope
+from .fit import Fit, FitProblem, fit, fit_each
+from .gates import (
+    NO_NOISE,
+    Evidence,
+    RelativeNoise,
+    gate,
+    noise_over_error,
+    other_form,
+    rises,
+    sparse_slope,
+)
+from .misfit import Misfit, functional_f
 from .paper import TIGHT, paper_fit
+from .parameters import Parameters, curve_interval, of_curve, of_seeds
 from .power_law import G_BOUNDS, LOG_D_HI, LOG_G, A, from_eq14, log_error
 from .profile import profile
 from .result import Fitted, Gamma, GammaMethod, Plateau
-
-BOOT_DRAWS = 999
-_LEAST_SEEDS = 5  # of the bootstrap over seeds
 
 
 def gamma(
@@ -30,11 +38,13 @@ def gamma(
     *,
     chance: float | None = None,
     plateau: Plateau = "chance",
-    method: GammaMethod = "profile",
-    rng: np.random.Generator | int = 0,
-    draws: int = BOOT_DRAWS,
+    method: GammaMethod = "seeds",
 ) -> Gamma:
-    """Estimate the critical exponent of an experiment, or say why none can be quoted.
+    """Estimate the exponent of an error curve, or say why none can be quoted.
+
+    Two seeds or more are fitted each by itself: the estimate is the geometric mean of their
+    exponents, the interval t of the logarithms. Of one curve the interval allows for levels that
+    go together, and says nothing of other seeds.
 
     Parameters
     ----------
@@ -48,11 +58,7 @@ def gamma(
     plateau : str
         `chance`: the error of the sparsest end is that of guessing; `free`: it is fitted.
     method : str
-        `profile`, or `paper`: eq. 14 by curve_fit with a free plateau, without gates.
-    rng : numpy.random.Generator or int
-        Randomness of the bootstrap over seeds, or its seed.
-    draws : int
-        Its draws.
+        `seeds`, or `paper`: eq. 14 by curve_fit with a free plateau, without gates.
 
     Raises
     ------
@@ -67,22 +73,16 @@ def gamma(
         if chance is not None:
             raise UsageError("method paper fits the plateau: leave out the chance error")
         plateau = "free"
-    curve = curve_of(store, experiment, "a critical exponent")
+    curve = curve_of(store, experiment, "an exponent")
     problem = problem_of(curve, chance, plateau)
     if flat := _flat(curve):
         return _refused(curve, method, plateau, flat)
     if method == "paper":
         return _by_paper(curve)
-    return _by_profile(curve, problem, plateau, rng, draws)
+    return _by_seeds(curve, problem, plateau)
 
 
-def _by_profile(
-    curve: PruningCurve,
-    problem: FitProblem,
-    plateau: Plateau,
-    rng: np.random.Generator | int,
-    draws: int,
-) -> Gamma:
+def _by_seeds(curve: PruningCurve, problem: FitProblem, plateau: Plateau) -> Gamma:
     best = fit(problem)
     noise = noise_over_error(curve, best.rms)
     p = rises(best)
@@ -90,37 +90,53 @@ def _by_profile(
         rise = float(problem.log_error.max() - problem.log_error.min())
         return _refused(
             curve,
-            "profile",
+            "seeds",
             plateau,
-            f"the error never leaves its plateau: all of it lies within {100 * rise:.1f} %, and a "
-            f"constant fits as well (p {p:.2g}); prune further",
+            "the error is not seen to leave its plateau: all of it lies within "
+            f"{100 * rise:.1f} %, and a constant is not rejected (p {p:.2g}); prune further",
             noise,
         )
-    found, onset = profile(best, LOG_G), profile(best, LOG_D_HI)
-    rise = float(log_error(problem.log_density, best.theta)[-1] - best.theta[A])
-    verdict, reason = gate(best, found, noise, rise, plateau)
-    boot = _seed_bootstrap(curve, best, np.random.default_rng(rng), draws)
-    result = Gamma(
-        curve=curve,
-        method="profile",
-        plateau=plateau,
-        fitted=Fitted(
-            theta=best.theta,
-            exponent=Estimate(found.estimate, found.low, found.high),
-            onset=Estimate(onset.estimate, onset.low, onset.high),
-            boot=boot,
-            rise=rise,
-            rms=best.rms,
-            verdict=verdict,
-            reason=reason,
-            fit=best,
-            profile=found,
-            onset_profile=onset,
-        ),
-        slope=sparse_slope(curve),
-        noise=noise,
+    parameters, misfit = _parameters(curve, best)
+    exponent, onset = (_interval(best, parameters, index) for index in (LOG_G, LOG_D_HI))
+    own = profile(best)
+    rise = float(parameters.curve(problem.log_density)[-1] - parameters.theta[A])
+    verdict, reason = gate(
+        Evidence(best, own, exponent, parameters, misfit, noise, rise), curve, plateau
     )
-    return _noted(result)
+    fitted = Fitted(
+        theta=parameters.theta,
+        exponent=exponent,
+        onset=onset,
+        rise=rise,
+        rms=best.rms,
+        verdict=verdict,
+        reason=reason,
+        fit=best,
+        profile=own,
+        parameters=parameters,
+        misfit=misfit,
+    )
+    return _noted(Gamma(curve, "seeds", plateau, fitted, sparse_slope(curve), noise))
+
+
+def _parameters(curve: PruningCurve, best: Fit) -> tuple[Parameters, Misfit | None]:
+    """Return the parameters over seeds, of the mean curve where fewer than two can be fitted."""
+    problem = best.problem
+    logs = np.full(curve.error.shape, np.nan)
+    np.log(curve.error, out=logs, where=curve.error > 0)  # NaN is not above 0
+    able = np.isfinite(logs).sum(axis=1) > problem.parameters
+    if able.sum() < 2:
+        return of_curve(best), None
+    theta = np.full((len(logs), len(best.theta)), np.nan)
+    theta[able] = fit_each(problem, logs[able])
+    residuals = logs[able] - log_error(problem.log_density, theta[able])
+    return of_seeds(theta), functional_f(residuals, problem.parameters)
+
+
+def _interval(best: Fit, parameters: Parameters, index: int) -> Estimate[float]:
+    if len(parameters.seeds):
+        return parameters.interval(index)
+    return curve_interval(best, parameters, index)
 
 
 def problem_of(curve: PruningCurve, chance: float | None, plateau: Plateau) -> FitProblem:
@@ -193,8 +209,6 @@ def _refused(
 
 
 def _by_paper(curve: PruningCurve) -> Gamma:
-    from ..stats.level import t_quantile
-
     found = paper_fit(curve.density, curve.mean)
     theta = from_eq14(found.parameters)
     g = -found.parameters.gamma
@@ -208,7 +222,6 @@ def _by_paper(curve: PruningCurve) -> Gamma:
         theta=theta,
         exponent=Estimate(g, low, high),
         onset=Estimate(found.parameters.p, np.nan, np.nan),
-        boot=None,
         rise=float(curve_at[-1] - theta[A]),
         rms=rms,
         verdict="ungated",
@@ -216,28 +229,6 @@ def _by_paper(curve: PruningCurve) -> Gamma:
     )
     noise = noise_over_error(curve, rms)
     return _noted(Gamma(curve, "paper", "free", fitted, sparse_slope(curve), noise))
-
-
-def _seed_bootstrap(
-    curve: PruningCurve, best: Fit, rng: np.random.Generator, draws: int
-) -> Estimate[float] | None:
-    """Return g with its percentile interval over resampled seeds; None below five seeds."""
-    if curve.seeds < _LEAST_SEEDS or draws < 1:
-        return None
-    chosen = rng.integers(curve.seeds, size=(draws, curve.seeds))
-    has = np.isfinite(curve.error)
-    total = np.where(has, curve.error, 0.0)[chosen].sum(axis=1)
-    count = has[chosen].sum(axis=1)
-    mean = np.where((count > 0) & (total > 0), total / np.maximum(count, 1), curve.mean)
-    g = np.exp(refit(best.problem, np.log(mean), best.theta)[:, LOG_G])
-    low, high = np.quantile(g, [ALPHA / 2, 1 - ALPHA / 2])
-    inner = np.exp([1e-6, -1e-6]) * G_BOUNDS  # draws at a bound, either one, give no end
-    bounded = [bool(inner[0] < end < inner[1]) for end in (low, high)]
-    return Estimate(
-        float(np.exp(best.theta[LOG_G])),
-        float(low) if bounded[0] else 0.0,
-        float(high) if bounded[1] else np.inf,
-    )
 
 
 def _noted(result: Gamma) -> Gamma:
@@ -263,11 +254,8 @@ def _curve_notes(curve: PruningCurve, one: Fitted) -> list[str]:
             f"within {100 * TIGHT:.0f} % of the three densest levels; the interval is from the "
             "covariance"
         ]
-    if curve.noise == "seeds" and curve.relative_sd == 0:
-        notes.append(
-            f"{name}: all seeds have the same errors, as copies of one run do: a relative sd of "
-            f"{100 * ASSUMED_SD:.1f} % is assumed"
-        )
+    if one.parameters is not None:
+        notes += _scope_notes(curve, one.parameters)
     if one.onset.value > 1:
         notes.append(
             f"{name}: the onset lies at {one.onset.value:.2g}, above density 1: the error rises "
@@ -287,4 +275,25 @@ def _curve_notes(curve: PruningCurve, one: Fitted) -> list[str]:
         )
     if curve.mean.max() > one.eps_dag:
         notes.append(f"{name}: some errors lie above the plateau, by noise as it seems")
+    return notes
+
+
+def _scope_notes(curve: PruningCurve, parameters: Parameters) -> list[str]:
+    """Say what the interval does not cover, and which seeds are not in it."""
+    name, fitted, notes = curve.name, parameters.fitted, []
+    if not fitted:
+        notes.append(
+            f"{name}: the interval is that of this one curve, its levels taken to correlate by "
+            f"{parameters.rho:.2f}: other seeds may have other exponents"
+        )
+    elif fitted < curve.seeds:
+        notes.append(
+            f"{name}: {curve.seeds - fitted} of {curve.seeds} seeds have too few levels for a fit "
+            "of their own, and are in the mean curve alone"
+        )
+    none = int((curve.error == 0).sum())
+    if fitted and none:
+        notes.append(
+            f"{name}: {none} errors of 0, which have no logarithm, are left out of the fits by seed"
+        )
     return notes

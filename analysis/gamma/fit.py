@@ -1,6 +1,6 @@
 """Least squares of the power law: many starts at once, the best one finished by SciPy.
 
-The starts of one fit, the points of a profile and the draws of a bootstrap are small problems of
+The starts of one fit, the points of a profile and the curves of several seeds are small problems of
 one form, so a Levenberg-Marquardt descent carries all of them as a batch: some hundred problems
 cost little more than one. Parameters are theta of `critical`, in box bounds.
 """
@@ -26,6 +26,7 @@ from .power_law import (
 _START_G = (0.06, 0.15, 0.4, 1.0, 2.5)
 _START_D_HI = (0.015, 0.04, 0.1, 0.25, 0.6, 1.5)
 _ITERATIONS, _STUCK = 200, 1e8
+AT_BOUND = 1e-6  # a logarithm this near to a bound stands at it
 _EXACT, _CLOSE = 1e-12, 1e-8  # relative gain of a step below which a descent has ended
 
 
@@ -131,7 +132,7 @@ class Fit:
         found = []
         for name, index in (("gamma", LOG_G), ("d_hi", LOG_D_HI)):
             for end, value in (("lower", lower[index]), ("upper", upper[index])):
-                if abs(self.theta[index] - value) < 1e-6:
+                if abs(self.theta[index] - value) < AT_BOUND:
                     found.append(f"{name} at its {end} bound {np.exp(value):g}")
         return tuple(found)
 
@@ -227,7 +228,7 @@ def descend(
         Points.
     log_errors : array, shape (n,) or (B, n)
         One curve for all starts, or one for each.
-    weight : array, shape (n,)
+    weight : array, shape (n,) or (B, n)
         Weights of the squared residuals.
     starts : array, shape (B, 4)
         Where to start.
@@ -248,17 +249,18 @@ def descend(
     low, high = lower[columns], upper[columns]
     theta[:, columns] = np.clip(theta[:, columns], low, high)
     data = np.broadcast_to(log_errors, (len(theta), len(log_density)))
-    ssr = _ssr(log_density, data, weight, theta)
+    weights = np.broadcast_to(weight, data.shape)
+    ssr = _ssr(log_density, data, weights, theta)
     damping = np.full(len(theta), 1e-2)
     going = np.arange(len(theta))
     for _ in range(_ITERATIONS):
         here = theta[going]
         step = _newton_step(
-            log_density, data[going], weight, here, damping[going], columns, low, high
+            log_density, data[going], weights[going], here, damping[going], columns, low, high
         )
         there = here.copy()
         there[:, columns] = np.clip(here[:, columns] + step, low, high)
-        reached = _ssr(log_density, data[going], weight, there)
+        reached = _ssr(log_density, data[going], weights[going], there)
         better = reached < ssr[going]
         gain = np.where(better, ssr[going] - reached, np.inf)
         ended = gain <= settled * reached + 1e-18
@@ -272,7 +274,7 @@ def descend(
 
 def _ssr(log_density: Floats, data: Floats, weight: Floats, theta: Floats) -> Floats:
     residual = data - log_error(log_density, theta)
-    return np.asarray((residual * residual) @ weight)
+    return np.asarray((residual * residual * weight).sum(axis=-1))
 
 
 def _newton_step(
@@ -288,7 +290,7 @@ def _newton_step(
     """Return the damped Gauss-Newton step of the free parameters, shape (B, k)."""
     model, slopes = curve_and_jacobian(log_density, theta)
     jacobian = slopes[:, :, columns]
-    weighted = (jacobian * weight[:, None]).swapaxes(1, 2)
+    weighted = (jacobian * weight[:, :, None]).swapaxes(1, 2)
     downhill = (weighted @ (data - model)[:, :, None])[:, :, 0]
     hessian = weighted @ jacobian
     place = theta[:, columns]
@@ -348,39 +350,36 @@ def minima(
     return ssr[rows, best], theta[rows, best]
 
 
-def refit(problem: FitProblem, log_errors: Floats, theta: Floats) -> Floats:
-    """Fit other errors at the same densities, such as the draws of a bootstrap.
+def fit_each(problem: FitProblem, log_errors: Floats) -> Floats:
+    """Fit several curves at the same densities, such as the seeds of an experiment, each by itself.
 
     Parameters
     ----------
     problem : FitProblem
-        Densities, weights and plateau.
-    log_errors : array, shape (B, n)
-        Curves.
-    theta : array, shape (4,)
-        A good start; others surround it.
+        Densities and plateau; its weights take no part.
+    log_errors : array, shape (S, n)
+        Curves, NaN where one has no such level.
 
     Returns
     -------
-    array, shape (B, 4)
+    array, shape (S, 4)
+        The best parameters of every curve, from all starts.
     """
-    shifts = np.zeros((5, 4))
-    shifts[1:3, LOG_G] = shifts[3:5, LOG_D_HI] = (-0.7, 0.7)
-    starts = np.repeat((theta + shifts)[:, None], len(log_errors), axis=1)
-    starts[..., A] = np.minimum(starts[..., A], log_errors.max(axis=1))
+    has = np.isfinite(log_errors)
     lower, upper = problem.bounds()
+    least, most = float(np.nanmin(log_errors)), float(np.nanmax(log_errors))
+    lower[A], upper[A] = least - 5, most
     if problem.log_plateau is None:  # bounds that fit every curve
-        lower[LOG_PLATEAU], upper[LOG_PLATEAU] = log_errors.max() - 0.5, 0.0
-    lower[A], upper[A] = log_errors.min() - 5, log_errors.max()
+        lower[LOG_PLATEAU], upper[LOG_PLATEAU] = most - 0.5, max(0.0, most)
+    starts = problem.starts()
     found, ssr = descend(
         problem.log_density,
-        np.tile(log_errors, (len(shifts), 1)),
-        problem.weight,
-        starts.reshape(-1, 4),
+        np.repeat(np.where(has, log_errors, 0.0), len(starts), axis=0),
+        np.repeat(has.astype(np.float64), len(starts), axis=0),
+        np.tile(starts, (len(log_errors), 1)),
         problem.free,
         lower,
         upper,
-        settled=_CLOSE,
     )
-    best = ssr.reshape(len(shifts), -1).argmin(axis=0)
-    return np.asarray(found.reshape(len(shifts), -1, 4)[best, np.arange(len(log_errors))])
+    best = ssr.reshape(len(log_errors), -1).argmin(axis=1)
+    return np.asarray(found.reshape(len(log_errors), -1, 4)[np.arange(len(log_errors)), best])

@@ -1,8 +1,9 @@
 """Intervals by profile likelihood: how far a parameter can go before the fit gets too bad.
 
 For a value of one parameter the others are fitted anew; the interval holds the values whose sum of
-squares exceeds the least one by no more than F_{1, n-k}(level)/(n-k) of it (Bates & Watts 1988,
-ch. 6). Its ends are found by walking outward from the minimum and dividing the step that crosses
+squares exceeds the least one by no more than F_{1, n-k}(.95)/(n-k) of it (Bates & Watts 1988,
+ch. 6), where the levels of a curve are independent; `parameters` has the threshold for levels that
+are not. Its ends are found by walking outward from the minimum and dividing the step that crosses
 the threshold. Where the sum never crosses, there is no end: `unbounded`.
 """
 
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import Floats
+from ..stats.level import ALPHA
 from .fit import Fit, FitProblem, minima
 from .power_law import LOG_D_HI, LOG_G
 
@@ -61,14 +63,14 @@ def unbounded(low: float, high: float) -> str:
     return "on both sides" if below and above else "below" * below + "above" * above
 
 
-def threshold_factor(df: int, level: float = 0.95) -> float:
-    """Return how many times the least sum of squares bounds the interval."""
+def threshold_factor(df: int) -> float:
+    """Return how many times the least sum of squares bounds the 95 % interval."""
     from scipy.special import fdtri
 
-    return float(1 + fdtri(1, df, level) / df)
+    return float(1 + fdtri(1, df, 1 - ALPHA) / df)
 
 
-def profile(best: Fit, index: int = LOG_G, level: float = 0.95) -> Profile:
+def profile(best: Fit, index: int = LOG_G, factor: float | None = None) -> Profile:
     """Profile one parameter of a fit.
 
     Parameters
@@ -76,9 +78,9 @@ def profile(best: Fit, index: int = LOG_G, level: float = 0.95) -> Profile:
     best : Fit
         The fit.
     index : int
-        `LOG_G` or `LOG_D_HI` of `critical`.
-    level : float
-        Confidence.
+        `LOG_G` or `LOG_D_HI` of `power_law`.
+    factor : float, optional
+        Threshold over the least sum of squares; by default that of 95 % for independent levels.
     """
     lower, upper = (float(bound[index]) for bound in best.problem.bounds())
     return walk_outward(
@@ -86,7 +88,7 @@ def profile(best: Fit, index: int = LOG_G, level: float = 0.95) -> Profile:
         float(best.theta[index]),
         best.ssr,
         (lower, upper),
-        threshold_factor(best.problem.df, level),
+        threshold_factor(best.problem.df) if factor is None else factor,
     )
 
 

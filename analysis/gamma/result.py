@@ -1,4 +1,4 @@
-"""The critical exponents of error curves, or why none can be quoted."""
+"""The exponents of error curves, or why none can be quoted."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from ..result import Column, Result, ends
 from ..values import NOTHING, Estimate, Refusal
 from .fit import Fit
 from .gates import GammaVerdict, RelativeNoise, Slope
+from .misfit import Misfit
+from .parameters import Parameters
 from .power_law import LOG_PLATEAU, A, Eq14, local_slope, log_d_lo, to_eq14
 from .profile import Profile, unbounded
 
-GammaMethod = Literal["profile", "paper"]
+GammaMethod = Literal["seeds", "paper"]
 Plateau = Literal["chance", "free"]
 
 
@@ -29,36 +31,36 @@ class Fitted:
     Attributes
     ----------
     theta : array, shape (4,)
-        Parameters of `critical`: a, log g, log d_hi, log eps_dag.
+        Parameters of `power_law`: a, log g, log d_hi, log eps_dag.
     exponent : Estimate
         g = |gamma| and its 95 % interval; 0 and infinity where it is unbounded.
     onset : Estimate
         d_hi: the density at which the error leaves that of the dense network.
-    boot : Estimate or None
-        g with the interval of a bootstrap of the seeds, from five seeds on.
     rise : float
         Log of the fitted error at the least density over eps_np.
     rms : float
-        Root mean square of the residuals of log error.
+        Root mean square of the residuals of the log of mean error.
     verdict, reason : str
         `quoted`, `not quoted`, `model rejected` or, by method `paper`, `ungated`; and why.
-    fit : Fit or None
-        The fit behind it.
-    profile, onset_profile : Profile or None
-        Profiles of g and d_hi.
+    fit, profile : Fit or None, Profile or None
+        The fit to the mean curve, and its profile of g, which takes levels as independent.
+    parameters : Parameters or None
+        Parameters over seeds, or of this curve; None by method `paper`.
+    misfit : Misfit or None
+        Lack of fit that seeds share, from three on.
     """
 
     theta: Floats
     exponent: Estimate[float]
     onset: Estimate[float]
-    boot: Estimate[float] | None
     rise: float
     rms: float
     verdict: GammaVerdict
     reason: str
     fit: Fit | None = None
     profile: Profile | None = None
-    onset_profile: Profile | None = None
+    parameters: Parameters | None = None
+    misfit: Misfit | None = None
 
     @property
     def eps_np(self) -> float:
@@ -77,7 +79,8 @@ class Fitted:
 
     def steepest(self, density: Floats) -> float:
         """Return the largest slope -d log eps / d log d of the curve at these densities."""
-        return float(local_slope(np.log(density), self.theta).max())
+        x, known = np.log(density), self.parameters
+        return float((local_slope(x, self.theta) if known is None else known.slope(x)).max())
 
     def eq14(self, sign: int = -1) -> Eq14:
         """Return the parameters of eq. 14 with gamma negative (p = d_hi) or positive (p = d_lo)."""
@@ -86,14 +89,14 @@ class Fitted:
 
 @dataclass(frozen=True, eq=False)
 class Gamma(Result):
-    """A critical exponent with interval, onset and verdict, or the reason why there is none.
+    """The exponent of an error curve with interval, onset and verdict, or why there is none.
 
     Attributes
     ----------
     curve : PruningCurve
         The data.
     method : str
-        `profile`, or `paper`: eq. 14 by curve_fit.
+        `seeds`, or `paper`: eq. 14 by curve_fit.
     plateau : str
         Whether the error of the sparsest end was fixed at `chance`, or `free`.
     fitted : Fitted or Refusal
@@ -117,14 +120,22 @@ class Gamma(Result):
     columns = (
         Column("experiment", "What the curve is called."),
         Column("label", "Architecture and task.", shown="wide"),
-        Column("gamma", "The critical exponent, where the gates let it be quoted.", "", ".3f"),
-        Column("estimate", "That of the fit, quoted or not.", "", ".3f"),
-        *ends("low", "high", "its 95 % interval, by profile likelihood", "", ".3f"),
-        Column("unbounded", "On which side the interval has no end.", shown="if any"),
+        Column("gamma", "Exponent of the crossover, where the gates let it be quoted.", "", ".3f"),
+        Column("estimate", "That of the fits, quoted or not.", "", ".3f"),
         *ends(
-            "boot_low", "boot_high", "its interval by bootstrap of five seeds or more", "", ".3f",
-            "if any",
+            "low", "high", "its 95 % interval: t over seeds, or of this curve, levels correlated",
+            "", ".3f",
         ),
+        Column("unbounded", "On which side the interval has no end.", shown="if any"),
+        Column("scope", "What it covers: population (of seeds), or this curve.", shown="wide"),
+        Column("profile", "The exponent of the mean curve.", "", ".3f", "wide"),
+        *ends(
+            "profile_low", "profile_high",
+            "its interval by profile likelihood: of one curve, levels taken as independent",
+            "", ".3f",
+        ),
+        Column("correlation", "From level to level, as that of this curve takes it.", "", ".2f",
+               "wide"),
         Column("onset", "d_hi, where the error leaves that of the dense one.", "density", ".3f"),
         *ends("onset_low", "onset_high", "its 95 % interval", "density", ".3f", "if any"),
         Column("slope", "-dlog eps/dlog d at the sparse end, without a model.", "", "z.3f"),
@@ -143,9 +154,10 @@ class Gamma(Result):
         Column("noise", "Relative standard deviation of a mean error.", "", ".3f", "wide"),
         Column("seed_sd", "That of one seed's error.", "", ".3f", "wide"),
         Column("rms", "Root mean square of the residuals of log error.", "log", ".3f", "wide"),
-        Column("seeds", "Runs of the curve.", shown="wide"),
+        Column("misfit", "p of residuals that three seeds or more share.", "", ".2g", "if any"),
+        Column("seeds", "Distinct seeds of the curve.", shown="wide"),
         Column("levels", "Densities of the curve.", shown="wide"),
-        Column("method", "profile, or paper.", shown="wide"),
+        Column("method", "seeds, or paper.", shown="wide"),
         Column("verdict", "quoted, not quoted, model rejected, refused, or ungated."),
         Column("reason", "Why.", shown="wide"),
     )  # fmt: skip
@@ -180,9 +192,10 @@ class Gamma(Result):
     @property
     def title(self) -> str:
         """One line that says what this is."""
-        seeds = f"{self.curve.seeds} {'seed' if self.curve.seeds == 1 else 'seeds'}"
+        means = self.curve.noise == "residuals"
+        seeds = "one curve of means" if means else counted(self.curve.seeds, "seed")
         return (
-            f"critical exponent of {self.curve.label}: {seeds}, {len(self.curve.density)} "
+            f"exponent of the crossover of {self.curve.label}: {seeds}, {len(self.curve.density)} "
             f"densities {self.curve.density[0]:.3g} to {self.curve.density[-1]:.3g}, {self.verdict}"
         )
 
@@ -209,12 +222,12 @@ class Gamma(Result):
     def _fitted_values(self) -> dict[str, Any]:
         one = self.fitted
         if isinstance(one, Refusal):
-            return {"unbounded": ""}
+            return {"unbounded": "", "scope": ""}
         negative, positive, noise = one.eq14(-1), one.eq14(1), self.noise.mean_sd
         return {
             **_ends("estimate", "low", "high", one.exponent),
             "unbounded": unbounded(one.exponent.low, one.exponent.high),
-            **({} if one.boot is None else _ends("", "boot_low", "boot_high", one.boot)),
+            **_curve_values(one),
             **_ends("onset", "onset_low", "onset_high", one.onset),
             "steepest": one.steepest(self.curve.density),
             "eps_np": one.eps_np,
@@ -238,8 +251,11 @@ _FITTED = [
     "low",
     "high",
     "unbounded",
-    "boot_low",
-    "boot_high",
+    "scope",
+    "profile",
+    "profile_low",
+    "profile_high",
+    "correlation",
     "onset",
     "onset_low",
     "onset_high",
@@ -254,12 +270,13 @@ _FITTED = [
     "rise",
     "signal",
     "rms",
+    "misfit",
 ]
 
 
 @dataclass(frozen=True, eq=False)
 class Gammas(Result):
-    """The critical exponents of several curves, each by itself.
+    """The exponents of several curves, each by itself.
 
     Attributes
     ----------
@@ -279,7 +296,9 @@ class Gammas(Result):
         if len(self.results) == 1:
             return self.results[0].title
         quoted = sum(one.verdict == "quoted" for one in self.results)
-        return f"critical exponents of {counted(len(self.results), 'curve')}, {quoted} quoted"
+        return (
+            f"exponents of the crossover of {counted(len(self.results), 'curve')}, {quoted} quoted"
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -303,10 +322,23 @@ def bounds_text(low: float, high: float) -> str:
     return f"[{below}, {f'{high:.3f}' if np.isfinite(high) else 'unbounded'}]"
 
 
+def _curve_values(one: Fitted) -> dict[str, Any]:
+    """Return what `this curve` tells, and what seeds share."""
+    if one.parameters is None or one.profile is None:
+        return {"scope": ""}
+    own = Estimate(one.profile.estimate, one.profile.low, one.profile.high)
+    return {
+        "scope": one.parameters.scope,
+        "correlation": one.parameters.rho,
+        "misfit": np.nan if one.misfit is None else one.misfit.p,
+        **_ends("profile", "profile_low", "profile_high", own),
+    }
+
+
 def _ends(name: str, low: str, high: str, found: Estimate[float]) -> dict[str, float]:
     """Return an estimate's columns; an end that is 0 or infinite is none."""
     ends = {
         end: float(value) if 0 < value < np.inf and np.isfinite(found.value) else np.nan
         for end, value in ((low, found.low), (high, found.high))
     }
-    return ({name: found.value} if name else {}) | ends
+    return {name: found.value} | ends

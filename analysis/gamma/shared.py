@@ -1,4 +1,4 @@
-"""Do several curves have one critical exponent? The test of the universality of gamma."""
+"""Do several curves have one exponent? The test of the universality of gamma."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import numpy as np
-
 from ...schemas.errors import RgtoolError, UsageError
-from ..arrays import Floats
 from ..curves.curve import PruningCurve, curve_of
 from ..named import Named, StoreLike
 from ..result import Column, Result, ends
 from ..stats.level import ALPHA
 from ..values import Estimate
-from .common import SharedFit, shared_exponent
+from .common import CommonExponent, common_exponent
 from .estimate import gamma
-from .fit import Fit
+from .parameters import Parameters
 from .result import Fitted, Gamma, Plateau, bounds_text, by_column
 
 SharedVerdict = Literal["accepted", "rejected", "not decidable"]
@@ -27,13 +24,13 @@ RATIO_MARGIN = 1.5  # exponents within this factor of each other count as one
 
 @dataclass(frozen=True, eq=False)
 class SharedGamma(Result):
-    """Whether curves have one critical exponent.
+    """Whether curves have one exponent.
 
     Attributes
     ----------
     gammas : tuple of Gamma, length K
         The curves by themselves.
-    found : SharedFit
+    found : CommonExponent
         The comparison.
     margin : float
         Factor within which exponents count as one.
@@ -46,7 +43,7 @@ class SharedGamma(Result):
     """
 
     gammas: tuple[Gamma, ...]
-    found: SharedFit
+    found: CommonExponent
     margin: float
     verdict: SharedVerdict
     reason: str
@@ -59,9 +56,9 @@ class SharedGamma(Result):
         ),
         Column("common", "The exponent that all have in common.", "", ".3f", "wide"),
         *ends("common_low", "common_high", "its 95 % interval", "", ".3f", "wide"),
-        Column("f", "F of one exponent for all against one for each.", "", ".2f", "wide"),
+        Column("f", "Welch's F of one exponent for all against one for each.", "", ".2f", "wide"),
         Column("df1", "Its degrees of freedom.", shown="wide"),
-        Column("df2", "Its degrees of freedom, of the residuals.", shown="wide"),
+        Column("df2", "Its degrees of freedom, of the variances.", "", ".1f", "wide"),
         Column("p", "Its p.", "", ".2g", "wide"),
         Column("universality", "accepted, rejected or not decidable.", shown="wide"),
         Column("universality_reason", "Why.", shown="wide"),
@@ -71,9 +68,8 @@ class SharedGamma(Result):
 
     @property
     def estimate(self) -> Estimate[float]:
-        """The common g with its 95 % interval, 0 and infinite where that is unbounded."""
-        common = self.found.common
-        return Estimate(common.estimate, common.low, common.high)
+        """The common g with its 95 % interval."""
+        return self.found.exponent
 
     @property
     def p(self) -> float:
@@ -86,7 +82,7 @@ class SharedGamma(Result):
         common, (df1, df2) = self.estimate, self.found.df
         return (
             f"universality of gamma {self.verdict}: {len(self.gammas)} curves, common gamma "
-            f"{common.value:.3f} {bounds_text(common.low, common.high)}, F({df1}, {df2}) "
+            f"{common.value:.3f} {bounds_text(common.low, common.high)}, F({df1}, {df2:.1f}) "
             f"{self.found.statistic:.2f}, p {self.p:.2g}"
         )
 
@@ -94,7 +90,7 @@ class SharedGamma(Result):
         common, (df1, df2) = self.estimate, self.found.df
         shared = {
             "common": common.value,
-            "common_low": common.low or np.nan,
+            "common_low": common.low,
             "common_high": common.high,
             "f": self.found.statistic,
             "df1": df1,
@@ -114,7 +110,7 @@ def shared_gamma(
     plateau: Plateau = "chance",
     margin: float = RATIO_MARGIN,
 ) -> SharedGamma:
-    """Test whether experiments have one critical exponent.
+    """Test whether experiments have one exponent.
 
     Parameters
     ----------
@@ -132,7 +128,7 @@ def shared_gamma(
     """
     curves = [curve_of(store, name, "a shared exponent") for name in experiments]
     _check_curves(curves, chance)
-    gammas = [gamma(None, curve, chance=chance, plateau=plateau, draws=0) for curve in curves]
+    gammas = [gamma(None, curve, chance=chance, plateau=plateau) for curve in curves]
     return compare_gammas(gammas, margin)
 
 
@@ -147,7 +143,7 @@ def compare_gammas(gammas: Sequence[Gamma], margin: float = RATIO_MARGIN) -> Sha
     Parameters
     ----------
     gammas : sequence of Gamma
-        Two at least, of method profile.
+        Two at least, of method seeds.
     margin : float
         Factor within which exponents count as one.
 
@@ -159,9 +155,7 @@ def compare_gammas(gammas: Sequence[Gamma], margin: float = RATIO_MARGIN) -> Sha
         A curve was not fitted; the message names it.
     """
     _check_gammas(gammas, margin)
-    fits = [fit for one in gammas if (fit := _fit(one)) is not None]
-    sds = noise_scales(gammas)
-    found = shared_exponent(fits, sds)
+    found = common_exponent([known for one in gammas if (known := _known(one)) is not None])
     verdict, reason = _judge(gammas, found, margin)
     notes = [note for one in gammas for note in one.notes]
     return SharedGamma(
@@ -170,20 +164,12 @@ def compare_gammas(gammas: Sequence[Gamma], margin: float = RATIO_MARGIN) -> Sha
         margin=margin,
         verdict=verdict,
         reason=reason,
-        notes=tuple(
-            dict.fromkeys([f"{verdict}: {reason}", *notes, *_noise_notes(fits, gammas, sds)])
-        ),
+        notes=tuple(dict.fromkeys([f"{verdict}: {reason}", *notes, *_task_notes(gammas)])),
     )
 
 
-def noise_scales(gammas: Sequence[Gamma]) -> Floats | None:
-    """Return the noise of the means where the seeds of every curve tell it, else None."""
-    known = all(one.curve.noise == "seeds" and one.curve.relative_sd > 0 for one in gammas)
-    return np.array([one.noise.mean_sd for one in gammas]) if known else None
-
-
-def _fit(one: Gamma) -> Fit | None:
-    return one.fitted.fit if isinstance(one.fitted, Fitted) else None
+def _known(one: Gamma) -> Parameters | None:
+    return one.fitted.parameters if isinstance(one.fitted, Fitted) else None
 
 
 def _check_gammas(gammas: Sequence[Gamma], margin: float) -> None:
@@ -196,7 +182,7 @@ def _check_gammas(gammas: Sequence[Gamma], margin: float) -> None:
     if margin <= 1:
         raise UsageError(f"margin {margin:g}: a factor above 1 is expected, such as 1.5")
     for one in gammas:
-        if _fit(one) is None:
+        if _known(one) is None:
             raise RgtoolError(f"{one.name}: {one.reason}: it has no exponent to be compared")
 
 
@@ -212,12 +198,14 @@ def _check_curves(curves: Sequence[PruningCurve], chance: float | None) -> None:
         )
 
 
-def _judge(gammas: Sequence[Gamma], found: SharedFit, margin: float) -> tuple[SharedVerdict, str]:
+def _judge(
+    gammas: Sequence[Gamma], found: CommonExponent, margin: float
+) -> tuple[SharedVerdict, str]:
     bad = [one for one in gammas if one.verdict != "quoted"]
     if bad:  # what may not be quoted decides nothing, either way
         return "not decidable", f"{bad[0].name}: {bad[0].verdict}: {bad[0].reason}"
     if found.p < ALPHA:
-        return "rejected", "one exponent fits worse than one for each"
+        return "rejected", "exponents differ by more than their intervals allow"
     low, high = float(found.ratio_low.min()), float(found.ratio_high.max())
     ratios = bounds_text(low, high)
     if low <= 1 / margin or high >= margin:
@@ -228,19 +216,8 @@ def _judge(gammas: Sequence[Gamma], found: SharedFit, margin: float) -> tuple[Sh
     return "accepted", f"ratios of exponents lie within {ratios}, a margin of {margin:g}"
 
 
-def _noise_notes(fits: Sequence[Fit], gammas: Sequence[Gamma], sds: Floats | None) -> list[str]:
-    notes = []
+def _task_notes(gammas: Sequence[Gamma]) -> list[str]:
     tasks = dict.fromkeys(one.curve.task or "unknown" for one in gammas)
-    if len(tasks) > 1:
-        notes.append(
-            f"tasks differ ({', '.join(tasks)}): every curve has the error of guessing of its own"
-        )
-    rms = np.array([one.rms for one in fits])
-    if sds is None:
-        notes.append("seeds do not tell the noise of every curve: the test takes it to be equal")
-    if sds is None and rms.max() > 2 * rms.min():
-        notes.append(
-            f"residuals differ by a factor of {rms.max() / rms.min():.1f} between curves: p is "
-            "approximate"
-        )
-    return notes
+    if len(tasks) == 1:
+        return []
+    return [f"tasks differ ({', '.join(tasks)}): every curve has the error of guessing of its own"]

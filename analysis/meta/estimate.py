@@ -18,14 +18,13 @@ from ..flow import UNIT
 from ..named import Named, StoreLike, look_up_all
 from ..notes import Note, Rank
 from ..nulls.beside import initial_null
-from ..spectrum.intervals import OWN_SEEDS
 from ..spectrum.noise import ASSUMED_SD
 from ..spectrum.notes import GROWTH_WORDS
 from ..spectrum.verdicts import MARGIN
 from ..stats.level import ALPHA
-from ..stats.moderation import lent, seed_variance
-from .pool import Pooled, Words, pool, signs, steady_range
-from .result import Meta, Studies
+from ..stats.seeds import seed_mean
+from .pool import Pooled, Words, signs, steady_range
+from .result import Effects, Meta, Studies
 
 VERDICTS = ("relevant", "irrelevant", "marginal", "indeterminate")
 AGAINST_NULL = ("above", "below", "none", "undecided")
@@ -86,7 +85,7 @@ def meta(
 
 
 def _meta(studies: Studies, by: str, sd: float, notes: Sequence[str]) -> Meta:
-    exponent = studies.pooled(sd)
+    exponent = studies.pooled(studies.exponent, sd)
     certain = np.nan if studies.assumed.any() else MARGIN / UNIT
     verdict = signs(exponent, certain, VERDICTS)
     anomalous, against = _against_null(studies, sd, certain)
@@ -114,10 +113,9 @@ def _meta(studies: Studies, by: str, sd: float, notes: Sequence[str]) -> Meta:
 def _against_null(
     studies: Studies, sd: float, margin: float
 ) -> tuple[Pooled | None, tuple[str, ...] | None]:
-    if studies.anomalous is None or studies.anomalous_measured is None:
+    if studies.anomalous is None:
         return None, None
-    variance = studies.variance(studies.anomalous_measured, sd)
-    found = pool(studies.anomalous, variance)
+    found = studies.pooled(studies.anomalous, sd)
     return found, tuple(signs(found, margin, AGAINST_NULL).tolist())
 
 
@@ -129,10 +127,10 @@ def _ranges(studies: Studies, sd: float) -> tuple[Floats, Floats, Floats]:
         return nothing, nothing, nothing
 
     def verdict(at: Floats) -> Words:
-        return signs(studies.pooled(at), np.nan, VERDICTS)
+        return signs(studies.pooled(studies.exponent, at), np.nan, VERDICTS)
 
     def differ(at: Floats) -> Words:
-        return np.where(studies.pooled(at).p < ALPHA, "differ", "agree")
+        return np.where(studies.pooled(studies.exponent, at).p < ALPHA, "differ", "agree")
 
     fewer, more = steady_range(differ, sd, groups)
     apart = differ(np.full(groups, sd)) == "differ"
@@ -161,7 +159,7 @@ def _left_out(subjects: Sequence[Subject], names: tuple[str, ...]) -> list[Note]
 
 
 def _studies(subjects: Sequence[Subject], names: tuple[str, ...]) -> tuple[Studies, list[Note]]:
-    """Collect mean exponents and their variances."""
+    """Collect the means over seeds and what the seeds tell of their errors."""
     columns = [[subject.names.index(name) for name in names] for subject in subjects]
     runs = [run_exponents(s)[:, some] / UNIT for s, some in zip(subjects, columns, strict=True)]
     beyond, notes = _anomalous(subjects, columns)
@@ -170,10 +168,8 @@ def _studies(subjects: Sequence[Subject], names: tuple[str, ...]) -> tuple[Studi
         labels=tuple(subject.label for subject in subjects),
         seeds=np.array([subject.seeds for subject in subjects]),
         names=names,
-        exponent=np.array([own.mean(axis=0) for own in runs]),
-        measured=_measured(subjects, runs, names),
-        anomalous=None if beyond is None else np.array([own.mean(axis=0) for own in beyond]),
-        anomalous_measured=None if beyond is None else _measured(subjects, beyond, names),
+        exponent=_means(subjects, runs, names),
+        anomalous=None if beyond is None else _means(subjects, beyond, names),
     )
     return found, notes
 
@@ -203,24 +199,18 @@ def _no_anomalous(why: str) -> Note:
     return Note(f"no anomalous exponents: {why}", "spectra.md#null-models", Rank.DETAIL)
 
 
-def _measured(
-    subjects: Sequence[Subject], runs: Sequence[Floats], names: tuple[str, ...]
-) -> Floats:
-    """Return variances of the studies' means over seeds, NaN below two: shape (E, K)."""
-    variances = np.full((len(subjects), len(names)), np.nan)
-    for place, (subject, own) in enumerate(zip(subjects, runs, strict=True)):
-        if len(own) < 2:
-            continue
-        found = seed_variance(own) if len(own) >= OWN_SEEDS else lent(own).variance
-        alike = [name for name, v in zip(names, found, strict=True) if not v > 0]
-        if alike:
+def _means(subjects: Sequence[Subject], runs: Sequence[Floats], names: tuple[str, ...]) -> Effects:
+    """Return means over seeds, and their errors where there are two."""
+    found = [seed_mean(own) for own in runs]
+    for subject, own in zip(subjects, found, strict=True):
+        alike = [name for name, error in zip(names, own.error, strict=True) if np.isnan(error)]
+        if subject.seeds > 1 and alike:
             raise RgtoolError(
-                f"{subject.label} ({subject.id}): all seeds are alike in {', '.join(alike[:4])} "
-                "(are they copies of one run?), so nothing tells how far it may be off: leave it "
-                "out, or name one of its runs"
+                f"{subject.label} ({subject.id}): all seeds are alike in {listed(alike, 4)} (are "
+                "they copies of one run?), so nothing tells how far it may be off: leave it out, "
+                "or name one of its runs"
             )
-        variances[place] = found / len(own)
-    return variances
+    return Effects(np.array([own.value for own in found]), np.array([own.error for own in found]))
 
 
 def _conclusion(studies: Studies, found: Pooled, verdict: Words) -> list[Note]:

@@ -19,6 +19,22 @@ SIGNED = "+z.3f"
 
 
 @dataclass(frozen=True, eq=False)
+class Effects:
+    """Means of E studies in K groups, and their errors.
+
+    Attributes
+    ----------
+    mean : array, shape (E, K)
+        Over the seeds of a study.
+    error : array, shape (E, K)
+        Standard error as the seeds tell it; NaN where there are fewer than two.
+    """
+
+    mean: Floats
+    error: Floats
+
+
+@dataclass(frozen=True, eq=False)
 class Studies:
     """What goes into a meta-analysis: E studies, K groups.
 
@@ -30,45 +46,42 @@ class Studies:
         Numbers of seeds; 0: published.
     names : tuple of str, length K
         The groups that all studies have.
-    exponent, measured : array, shape (E, K)
-        Mean exponent over seeds, and the variance of that mean as the seeds tell it; NaN where
-        there are fewer than two.
-    anomalous, anomalous_measured : array, shape (E, K), or None
-        The same of what training adds to the initial scales; None where a study cannot tell.
+    exponent : Effects
+        Of the exponents.
+    anomalous : Effects or None
+        Of what training adds to the initial scales; None where a study cannot tell.
     """
 
     ids: tuple[str, ...]
     labels: tuple[str, ...]
     seeds: Integers
     names: tuple[str, ...]
-    exponent: Floats
-    measured: Floats
-    anomalous: Floats | None
-    anomalous_measured: Floats | None
+    exponent: Effects
+    anomalous: Effects | None
 
     @property
     def assumed(self) -> Bools:
-        """Whose variance is not measured, but follows from an assumed sd: shape (E,)."""
+        """Whose error is not measured, but follows from an assumed sd: shape (E,)."""
         return np.asarray(self.seeds < 2)
 
-    def pooled(self, sd: ArrayLike) -> Pooled:
-        """Pool the exponents.
+    def pooled(self, effects: Effects, sd: ArrayLike) -> Pooled:
+        """Pool effects; `sd` is as for `variance`."""
+        return pool(effects.mean, self.variance(effects, sd))
+
+    def variance(self, effects: Effects, sd: ArrayLike) -> Floats:
+        """Return the variances of effects: shape (E, K).
 
         Parameters
         ----------
+        effects : Effects
+            The exponents, or the anomalous ones.
         sd : float or array, shape (K,)
-            Assumed of one seed's log eigenvalue where no seeds tell it.
-        """
-        return pool(self.exponent, self.variance(self.measured, sd))
-
-    def variance(self, measured: Floats, sd: ArrayLike) -> Floats:
-        """Return measured variances, assumed ones where there are none: shape (E, K).
-
-        What is printed is rounded besides.
+            Assumed of one seed's log eigenvalue where no seeds tell it; what is printed is rounded
+            besides.
         """
         rounding = np.where(self.seeds == 0, ROUNDING**2, 0.0)[:, None]
         assumed = (np.asarray(sd, np.float64) ** 2 + rounding) / UNIT**2
-        return np.where(self.assumed[:, None], assumed, measured)
+        return np.where(self.assumed[:, None], assumed, effects.error**2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,21 +267,21 @@ class StudyTable(Result):
 
     def _values(self) -> dict[str, Any]:
         studies, groups = self.meta.studies, len(self.meta.studies.names)
-        variance = studies.variance(studies.measured, self.meta.sd)
         values = {
             "name": np.repeat(studies.names, len(studies.ids)),
             "study": studies.ids * groups,
             "label": studies.labels * groups,
             "seeds": np.tile(studies.seeds, groups),
-            "exponent": studies.exponent.T.ravel(),
-            "error": np.sqrt(variance).T.ravel(),
+            "exponent": studies.exponent.mean.T.ravel(),
+            "error": self._errors(studies.exponent),
             "assumed": np.tile(studies.assumed, groups),
             "weight": self.meta.exponent.weight.T.ravel(),
         }
-        if studies.anomalous is None or studies.anomalous_measured is None:
-            return values | dict.fromkeys(("anomalous", "anomalous_error"))
-        other = studies.variance(studies.anomalous_measured, self.meta.sd)
+        other = studies.anomalous
         return values | {
-            "anomalous": studies.anomalous.T.ravel(),
-            "anomalous_error": np.sqrt(other).T.ravel(),
+            "anomalous": None if other is None else other.mean.T.ravel(),
+            "anomalous_error": None if other is None else self._errors(other),
         }
+
+    def _errors(self, effects: Effects) -> Floats:
+        return np.sqrt(self.meta.studies.variance(effects, self.meta.sd)).T.ravel()

@@ -166,10 +166,11 @@ def threshold(
 
     Parameters
     ----------
-    total : array, shape (L,)
+    total : array, shape (L,) or (..., L)
         Weights in every layer, N_l.
     scale : array, shape (L,) or (..., L)
-        Scales tau_l; leading axes broadcast against those of `kept`.
+        Scales tau_l. Leading axes of it and of `total`, which only it may lack, broadcast against
+        those of `kept`.
     kept : array, shape (...)
         Weights that the network keeps, above 0 and at most the sum of `total`.
     distribution : str
@@ -248,7 +249,7 @@ def initial_scale_kept(
 def _solve(total: Floats, scale: Floats, kept: Floats, distribution: Distribution) -> Floats:
     # Newton's method on log sum_l N_l q(t / tau_l), which is nearly linear in t or t^2, inside the
     # bracket that the network would have if all its layers had the smallest or largest scale.
-    unit = distribution.inverse(np.minimum(kept / total.sum(), 1.0))
+    unit = distribution.inverse(np.minimum(kept / total.sum(axis=-1), 1.0))
     low, high = unit * scale.min(axis=-1), unit * scale.max(axis=-1)
     t: Floats = (low + high) / 2
     for _ in range(100):

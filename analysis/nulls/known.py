@@ -13,6 +13,7 @@ from typing import Literal
 from ...schemas.errors import UsageError
 from ...schemas.recipe import Recipe
 from ...store.counts import Counts, Scales
+from ..notes import Note, Rank
 from .initial import INITIALISERS, initialiser
 
 ScaleSource = Literal["recipe", "stored"]
@@ -84,4 +85,5 @@ def assumptions(counts: Counts, fields: Sequence[str]) -> tuple[str, ...]:
     if not found:
         return ()
     source = f"recipe {counts.study}" if counts.study else "default"
-    return (f"assumed ({source}; nothing of the import tells): {', '.join(found)}",)
+    text = f"assumed ({source}; nothing of the import tells): {', '.join(found)}"
+    return (Note(text, "importing.md#what-is-assumed", Rank.WARNING),)

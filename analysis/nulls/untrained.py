@@ -369,8 +369,7 @@ def measured_null_kept(
     UsageError
         A run has no scales, or a layer lacks one.
     """
-    blind = blindness(recipe)
-    if blind:
+    if blindness(recipe):
         return null_kept(layers, exempt, recipe, kept)
     tau, shape, name = _stored_scales(layers, recipe, scales, distribution)
     expected = initial_scale_kept(

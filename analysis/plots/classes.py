@@ -25,7 +25,7 @@ def plot_classes(classes: Classes) -> Figure:
     """Draw the dendrogram beside the co-assignment matrix, in the order of its leaves.
 
     Where there is one class nothing was drawn, and the matrix shows verdicts alone. A cross marks
-    a pair that is certainly different, a dot one that is certified the same.
+    a pair that is different, a dot one that is certified the same.
     """
     from scipy.cluster.hierarchy import dendrogram
 

@@ -1,4 +1,4 @@
-"""Error against density with its fit, and the profile of the critical exponent."""
+"""Error against density with its fit, and the exponents with their intervals."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import numpy as np
 
 from ...schemas.errors import RgtoolError
 from ..arrays import Floats
-from ..gamma.fit import Fit
-from ..gamma.power_law import curve_and_jacobian, log_error
-from ..gamma.profile import Profile
+from ..gamma.power_law import G_BOUNDS, LOG_G, log_error
 from ..gamma.result import Fitted, Gamma
-from ..stats.level import t_quantile
+from ..values import Estimate
 from . import style as plot_style
-from .style import DOUBLE, FAINT, INK, SMALL, Style
+from .style import DOUBLE, INK, SMALL, Style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,15 +21,14 @@ if TYPE_CHECKING:
 
     from ..gamma.shared import SharedGamma
 
-_HEIGHT = 2.6  # of the profile's panel, in thresholds
-
 
 def plot_gamma(results: Sequence[Gamma], shared: SharedGamma | None = None) -> Figure:
-    """Draw data, fits with their 95 % bands, and the profiles of g.
+    """Draw data, fits with their 95 % bands, and the exponents with their intervals.
 
     Left, log error against log density: points are means, bars one standard error of the noise that
-    the gates use, the band is that of the fitted curve. Right, the sum of squares of every profile
-    from its minimum (0) to its threshold (1): the interval is where it lies below the line.
+    the gates use, the band is that of the fitted curve. Right, a row for every curve: the 95 %
+    interval of g, its seeds as small points, and as a thin line the profile interval, which takes
+    the levels of the mean curve as independent.
 
     Raises
     ------
@@ -39,31 +36,35 @@ def plot_gamma(results: Sequence[Gamma], shared: SharedGamma | None = None) -> F
         There is nothing to draw.
     """
     if not results:
-        raise RgtoolError("a figure of critical exponents needs one curve at least")
+        raise RgtoolError("a figure of exponents needs one curve at least")
     figure, (left, right) = plot_style.new_figure(1, 2, (DOUBLE, 2.8))
     styles = plot_style.series_styles(len(results))
-    profiles: list[Profile] = []
-    for result, style in zip(results, styles, strict=True):
+    for row, (result, style) in enumerate(zip(results, styles, strict=True)):
         _draw_data(left, result, style)
         if isinstance(result.fitted, Fitted):
             _draw_fit(left, result.curve.density, result.fitted, style)
-            if result.fitted.profile is not None:
-                profiles.append(result.fitted.profile)
-                _draw_profile(right, profiles[-1], style)
+            _draw_exponent(right, -row, result.fitted, style)
     if shared is not None:
-        common = shared.found.common
-        _draw_profile(right, common, Style(INK, "", ":"), f"common: {common.estimate:.2f}")
-    _finish_curves(left, right, profiles)
-    _curve_legend(figure, left, right)
+        _draw_bar(right, -len(results), shared.estimate, Style(INK, "D", ":"))
+        right.annotate(
+            f"common {shared.estimate.value:.2f}",
+            (shared.estimate.value, -len(results)),
+            xytext=(0, 5),
+            textcoords="offset points",
+            fontsize=SMALL,
+            color=INK,
+            ha="center",
+        )
+    _finish(left, right, len(results) + (shared is not None))
+    plot_style.legend(
+        figure,
+        loc="outside upper left",
+        handles=left.get_legend_handles_labels()[0],
+        labels=left.get_legend_handles_labels()[1],
+        ncols=2,
+        handlelength=1.2,
+    )
     return figure
-
-
-def band(fit: Fit, log_density: Floats) -> tuple[Floats, Floats]:
-    """Return the 95 % band of the fitted log error, by the delta method: two arrays (n,)."""
-    middle, slopes = curve_and_jacobian(log_density, fit.theta)
-    variance = np.einsum("ni,ij,nj->n", slopes, fit.covariance(), slopes)
-    half = t_quantile(fit.problem.df, 0.95) * np.sqrt(np.maximum(variance, 0))
-    return middle - half, middle + half
 
 
 def _draw_data(axes: Axes, result: Gamma, style: Style) -> None:
@@ -98,15 +99,17 @@ def _said(result: Gamma) -> str:
 def _draw_fit(axes: Axes, density: Floats, fitted: Fitted, style: Style) -> None:
     ends = np.log(density[[0, -1]])
     x = np.linspace(ends[1] - 0.3, ends[0], 200)
+    known = fitted.parameters
+    middle = log_error(x, fitted.theta) if known is None else known.curve(x)
     axes.plot(
         np.exp(x),
-        np.exp(log_error(x, fitted.theta)),
+        np.exp(middle),
         color=style.colour,
         linestyle=style.line,
         linewidth=1.0,
     )
-    if fitted.fit is not None:
-        low, high = band(fitted.fit, x)
+    if known is not None:
+        low, high = known.band(x)
         axes.fill_between(
             np.exp(x), np.exp(low), np.exp(high), color=style.colour, alpha=0.18, linewidth=0
         )
@@ -114,64 +117,47 @@ def _draw_fit(axes: Axes, density: Floats, fitted: Fitted, style: Style) -> None
         axes.axvline(fitted.onset.value, color=style.colour, linewidth=0.6, linestyle=(0, (1, 2)))
 
 
-def _draw_profile(axes: Axes, profile: Profile, style: Style, label: str = "") -> None:
-    height = _height(profile)
-    shown = height <= 4 * _HEIGHT  # a point beyond the panel, where the line leaves it
-    axes.plot(
-        profile.value[shown],
-        height[shown],
-        color=style.colour,
-        linestyle=style.line,
-        linewidth=1.2 if label else 1.0,
-        marker="" if label else style.marker,
-        markersize=2.4,
-        label=label or None,
-    )
+def _draw_exponent(axes: Axes, row: int, fitted: Fitted, style: Style) -> None:
+    _draw_bar(axes, row, fitted.exponent, style)
+    if fitted.profile is not None:
+        ends = _within(fitted.profile.low, fitted.profile.high)
+        axes.plot(ends, [row - 0.22] * 2, color=style.colour, linewidth=0.7)
+    if fitted.parameters is not None:
+        seeds = np.exp(fitted.parameters.seeds[:, LOG_G])
+        axes.plot(
+            seeds,
+            np.full(len(seeds), row + 0.22),
+            color=style.colour,
+            linestyle="none",
+            marker=".",
+            markersize=3,
+        )
 
 
-def _height(profile: Profile) -> Floats:
-    """Return sums of squares as shares of the way from the least one to the threshold."""
-    least = float(profile.ssr.min())
-    return np.asarray((profile.ssr - least) / max(profile.threshold - least, 1e-300))
+def _draw_bar(axes: Axes, row: int, found: Estimate[float], style: Style) -> None:
+    axes.plot(_within(found.low, found.high), [row] * 2, color=style.colour, linewidth=2.0)
+    axes.plot([found.value], [row], color=style.colour, marker=style.marker, markersize=4)
 
 
-def _finish_curves(left: Axes, right: Axes, profiles: Sequence[Profile]) -> None:
+def _within(low: float, high: float) -> tuple[float, float]:
+    """Return the ends of an interval; one that is unbounded ends where the search did."""
+    return max(low, G_BOUNDS[0]), min(high, G_BOUNDS[1])
+
+
+def _finish(left: Axes, right: Axes, rows: int) -> None:
     plot_style.dress(left, x="density", y="test error")
     plot_style.density_axis(left)
     plot_style.share_axis(left, fine=True)
-    plot_style.dress(right, x=r"$|\gamma|$", y="sum of squares (0 best, 1 end)")
-    if not profiles:
+    plot_style.dress(right, x=r"$|\gamma|$", y="")
+    if not right.lines:
         right.set_axis_off()
         return
-    seen = np.concatenate([p.value[_height(p) <= _HEIGHT] for p in profiles])
-    right.set_xlim(seen.min() / 1.05, seen.max() * 1.05)
-    right.set_ylim(-0.1, _HEIGHT)
-    right.axhline(1, color=FAINT, linewidth=0.6)
-    right.annotate(
-        "95 %",
-        (1.0, 1.0),
-        xycoords=("axes fraction", "data"),
-        fontsize=SMALL,
-        color=INK,
-        ha="right",
-        va="bottom",
-    )
-    if seen.max() > 5 * seen.min():
+    right.set_ylim(0.6 - rows, 0.6)
+    right.set_yticks([])
+    drawn = np.concatenate([np.asarray(line.get_xdata(), np.float64) for line in right.lines])
+    right.set_xlim(drawn.min() / 1.05, drawn.max() * 1.05)
+    if drawn.max() > 5 * drawn.min():
         _logarithmic(right)
-
-
-def _curve_legend(figure: Figure, left: Axes, right: Axes) -> None:
-    # Above the panels, where it hides nothing.
-    found = [axes.get_legend_handles_labels() for axes in (left, right)]
-    handles, labels = (found[0][i] + found[1][i] for i in (0, 1))
-    plot_style.legend(
-        figure,
-        loc="outside upper left",
-        handles=handles,
-        labels=labels,
-        ncols=2,
-        handlelength=1.2,
-    )
 
 
 def _logarithmic(axes: Axes) -> None:

@@ -15,7 +15,7 @@ from ...store.literature import PublishedSpectrum
 from .. import flow
 from ..arrays import Floats
 from ..named import Named, StoreLike, counts_of, look_up
-from ..notes import noted
+from ..notes import Note, Rank, noted
 from ..nulls.beside import (
     Null,
     dense_weights,
@@ -41,6 +41,7 @@ from .scale_flow import ScaleFlow, scale_flow
 from .verdicts import MARGIN, Rule, check_margin, judge, judge_as_paper
 
 Coordinates = Literal["share", "scale"]
+NULLS = "spectra.md#null-models"
 _DEFAULTS = ("moderated", "count", "tost")  # method, weighting, rule
 
 
@@ -323,12 +324,13 @@ def _nulls_beside(
 ) -> _Beside:
     at = Situation(chosen, dense)
     try:
-        initial, notes = initial_null(chosen, y)
+        initial, about = initial_null(chosen, y)
     except RgtoolError as error:
-        initial, p, notes = missing_null(chosen), np.nan, (f"no null is shown: {error}",)
+        initial, p = missing_null(chosen), np.nan
+        notes: tuple[str, ...] = (Note(f"no null is shown: {error}", NULLS, Rank.WARNING),)
     else:
         p, tested = _tested(chosen, y, initial, margin)
-        notes += tested
+        notes = (*about, *tested)
     static = _static_eigenvalue(at, y)
     untrained = Untrained(initial.eigenvalue, initial.exponent, static, at.random_sd, p)
     against = against_null(initial.beyond, margin)

@@ -1,63 +1,57 @@
-"""At which level and density the groups of an experiment will have lost their last weight."""
+"""At which level and density the layers of an experiment will have lost their last weight."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from ...schemas.errors import RgtoolError
+from ...schemas.blocks import GROUPINGS
+from ...schemas.errors import RgtoolError, UsageError, choose
+from ...store.counts import Counts
+from .. import flow
 from ..arrays import Bools, Floats, Integers
 from ..named import Named, StoreLike, counts_of
+from ..notes import Note, Rank
 from ..result import Column, Result, ends
 from ..values import Estimate
-from ..window import Window, choose_window
-from .eigen import eigen
-from .result import Spectrum
-from .verdicts import Verdict
-
-_FAR = 2.0  # a forecast this many times as long as what it rests on is called far
+from ..window import SLACK, Window, choose_window
+from .emptying import LEAST_STEPS, empty_levels, motion, still
 
 
 @dataclass(frozen=True, eq=False)
 class Forecast(Result):
-    """When the groups of one experiment collapse. Arrays hold NaN where there is no value.
+    """When the groups of one experiment run empty. Arrays hold NaN where there is no value.
 
     Attributes
     ----------
     experiment_id, label, by : str
         Experiment, its architecture and task, and the grouping.
     window : (a, b)
-        Levels that the eigenvalues come from.
+        Levels that were looked at: the counts of level b, and drift over the last steps up to it.
     runs : tuple of str
         The runs used.
     names : tuple of str, length G
-        Groups that are pruned, in the order of the forward pass; exempt ones are left out.
+        Groups without exempt layers, in the order of the forward pass.
     total : integer array, shape (G,)
         Weights of the dense groups.
     kept : array, shape (G,)
-        Weights kept at level b, geometric mean over seeds.
-    eigenvalue : array, shape (G,)
-        Geometric mean over window and seeds.
-    verdict : tuple of str
-        That of the spectrum.
+        Weights kept at level b, mean over runs.
     level : Estimate, shape (G,)
-        n_c, where the expected number of weights is 1, and its 95 % interval over seeds; NaN where
-        that is not in sight (`outlook`), and for the ends with one seed.
+        Level whose record is the first without a weight, mean over the runs, and its 95 % interval;
+        NaN where that is not in sight (`outlook`), and for the ends with too few levels.
+    run : Estimate, shape (G,)
+        The same of one run alone.
     density : Estimate, shape (G,)
         Density of the network at these levels: the low end is that of the high level.
-    flow_level : Estimate, shape (G,)
-        The same level, and its interval, if strengths relative to one another stay as they are
-        from level b on, rather than eigenvalues, which cannot: shares sum to 1.
     observed : array, shape (G,)
         Level at which the group is recorded empty first, mean over runs; NaN unless all runs are.
     outlook : tuple of str
-        `collapses`; `collapsed` where it has on record; `not in sight` where the whole network
-        would have lost its last weight before.
+        `collapses`; `collapsed` where it has on record; `not in sight` where it outlasts the rest.
     end : float
-        The level at which the whole network is down to one weight.
+        The level at which all weights that may be pruned are gone.
     notes : tuple of str
         What the numbers alone do not say.
     """
@@ -70,11 +64,9 @@ class Forecast(Result):
     names: tuple[str, ...]
     total: Integers
     kept: Floats
-    eigenvalue: Floats
-    verdict: tuple[Verdict, ...]
     level: Estimate[Floats]
+    run: Estimate[Floats]
     density: Estimate[Floats]
-    flow_level: Estimate[Floats]
     observed: Floats
     outlook: tuple[str, ...]
     end: float
@@ -83,44 +75,28 @@ class Forecast(Result):
     columns = (
         Column("name", "The group."),
         Column("total", "Weights of the dense group.", "weights", shown="wide"),
-        Column("kept", "Weights at the last level of the window.", "weights", ".0f"),
-        Column("eigenvalue", "Geometric mean over window and seeds.", "1 a level", ".3f"),
-        Column("verdict", "That of the spectrum.", shown="wide"),
-        Column(
-            "level",
-            "Where one weight is left if eigenvalues stay.",
-            "levels",
-            ".1f",
-            "if any",
-        ),
+        Column("kept", "Weights at the last level of the window, mean.", "weights", ".0f"),
+        Column("level", "Level of the first record without a weight.", "levels", ".1f", "if any"),
         *ends("level_low", "level_high", "its 95 % interval", "levels", ".1f", "if any"),
-        Column("density", "Density of the network there.", "", ".5f"),
+        *ends("run_low", "run_high", "that of one run alone", "levels", ".1f", "wide"),
+        Column("density", "Density of the network there.", "", ".5f", "if any"),
         *ends("density_low", "density_high", "its interval", "", ".5f", "wide"),
+        Column("observed", "That level on record.", "levels", ".1f", "if any"),
         Column(
-            "flow_level",
-            "The level if strengths relative to one another stay.",
-            "levels",
-            ".1f",
-            "if any",
-        ),
-        *ends("flow_low", "flow_high", "its 95 % interval", "levels", ".1f", "if any"),
-        Column("observed", "Level of the first empty record.", "levels", ".1f", "if any"),
-        Column(
-            "outlook",
-            "collapses; collapsed, on record; not in sight: the network as a whole ends before.",
+            "outlook", "collapses; collapsed, on record; not in sight: not before the others have."
         ),
     )
     rows = "a row for every group that is pruned"
-    see = "collapse.md#when-will-a-group-have-lost-its-last-weight"
+    see = "collapse.md#when-will-a-layer-have-lost-its-last-weight"
 
     @property
     def title(self) -> str:
         """One line that says what this is."""
-        (a, b), seeds = self.window, len(self.runs)
+        (_, b), seeds = self.window, len(self.runs)
         return (
             f"forecast for {self.label} ({self.experiment_id}) by {self.by}: {seeds} "
-            f"{'seed' if seeds == 1 else 'seeds'}, from levels {a}:{b}; the network is down to one "
-            f"weight at level {self.end:.0f}"
+            f"{'seed' if seeds == 1 else 'seeds'}, from the counts of level {b}; nothing is left "
+            f"that may be pruned at level {self.end:.0f}"
         )
 
     def _values(self) -> dict[str, Any]:
@@ -128,17 +104,14 @@ class Forecast(Result):
             "name": self.names,
             "total": self.total,
             "kept": self.kept,
-            "eigenvalue": self.eigenvalue,
-            "verdict": self.verdict,
             "level": self.level.value,
             "level_low": self.level.low,
             "level_high": self.level.high,
+            "run_low": self.run.low,
+            "run_high": self.run.high,
             "density": self.density.value,
             "density_low": self.density.low,
             "density_high": self.density.high,
-            "flow_level": self.flow_level.value,
-            "flow_low": self.flow_level.low,
-            "flow_high": self.flow_level.high,
             "observed": self.observed,
             "outlook": self.outlook,
         }
@@ -148,231 +121,267 @@ def forecast(
     store: StoreLike = None,
     experiment: Named = None,
     *,
-    by: str = "block",
+    by: str = "layer",
     window: tuple[int, int] | None = None,
-    draws: int = 4000,
+    draws: int = 1000,
     rng: np.random.Generator | int = 0,
 ) -> Forecast:
-    """Forecast the level and density at which each group of an experiment collapses.
+    """Forecast the level and density at which each group of an experiment loses its last weight.
 
-    n_c = a + log N_i(a) / -log(rho lambda_i): a group of N_i weights keeps the share rho lambda_i
-    of them at every level. Its interval follows from draws of the spectrum.
+    One threshold prunes all layers; layers keep the effective scales (`analysis.scales`) that they
+    have at the last level, and about half of the drift of the last six steps (`emptying`). A group
+    is empty when all of its layers are.
 
     Parameters
     ----------
     store : Store or path, optional
         Where the records are.
     experiment : str or Counts, optional
-        An experiment or a run, see `named.look_up`.
+        An experiment or a run, see `named.look_up`; counts are those of layers.
     by : str
         `layer`, `block` or `stage`.
     window : (a, b), optional
-        Levels that eigenvalues are taken from, as for `eigen`.
+        Levels that are looked at; default from level 1 to the last one that all runs have.
     draws : int
-        Draws behind the intervals.
+        Draws behind levels and intervals.
     rng : Generator or int
         Source of randomness, or its seed.
 
     Raises
     ------
     RgtoolError
-        There are too few levels, nothing was pruned, or all groups are exempt.
+        There are too few levels, nothing was pruned, nothing is left to prune, all layers are
+        exempt, or it is not one threshold that prunes them.
     UsageError
         The experiment, the grouping or the window is not to be had.
     """
-    counts = counts_of(store, experiment, by, "a forecast")
+    choose("grouping", by, GROUPINGS)
+    counts = counts_of(store, experiment, "layer", "a forecast")
+    _check(counts)
+    chosen = choose_window(counts, window, through_collapse=True)
+    ahead = _ahead(chosen)
+    levels, uncertain = _drawn_levels(chosen, ahead, draws, np.random.default_rng(rng))
+    return _told(chosen, ahead, _grouped(counts, by), levels, uncertain)
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """What the network keeps after the window.
+
+    Attributes
+    ----------
+    rate : float
+        -log retention of a level.
+    left : array, shape (H, S)
+        Weights of layers that are pruned, 1, 2, ... levels on.
+    end : float
+        The level at which they are gone.
+    notes : tuple of str
+        What is said of the rate.
+    """
+
+    rate: float
+    left: Floats
+    end: float
+    notes: tuple[str, ...]
+
+    @property
+    def times(self) -> Floats:
+        """Fall of the log density until these levels, shape (H,)."""
+        return self.rate * np.arange(1, len(self.left) + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Groups:
+    """Groups without exempt layers: their names, and which layers are theirs, shape (G, L)."""
+
+    names: tuple[str, ...]
+    members: Bools
+
+    def sums(self, layers: NDArray[Any]) -> NDArray[Any]:
+        """Sum over the layers of every group."""
+        return layers @ self.members.T
+
+    def last(self, levels: Floats) -> Floats:
+        """Return the level at which the last of a group's layers is empty."""
+        return np.stack([levels[..., one].max(axis=-1) for one in self.members], axis=-1)
+
+
+def _check(counts: Counts) -> None:
+    """Refuse what is not pruned by one threshold over layers."""
+    recipe = counts.recipe
+    if counts.by != "layer":
+        raise UsageError(
+            f"{counts.label}: these are counts by {counts.by}, and it is layers that run empty: "
+            "give counts by layer, the forecast groups them"
+        )
     if counts.exempt.all():
-        raise RgtoolError(f"{counts.label}: all groups are exempt from pruning, none collapses")
-    spectrum = eigen(None, counts, window=window)
-    return _forecast(choose_window(counts, window), spectrum, draws, rng)
+        raise RgtoolError(f"{counts.label}: all layers are exempt from pruning, none runs empty")
+    if recipe.pruner != "magnitude" or recipe.scope != "global":
+        raise RgtoolError(
+            f"{counts.label}: a forecast rests on one threshold for the magnitudes of all layers, "
+            f"and this recipe has pruner {recipe.pruner} and scope {recipe.scope}: there every "
+            "layer keeps about the share that the network keeps"
+        )
 
 
-def collapse_level(log_kept: ArrayLike, log_retention: ArrayLike, start: float = 0.0) -> Floats:
-    """Return the level at which a group is down to one weight: start + log N / -log(rho lambda).
+def _ahead(chosen: Window) -> _Ahead:
+    """Go on at the retention that was seen until nothing is left that may be pruned."""
+    counts, network = chosen.counts, chosen.network
+    fixed = float(counts.total[counts.exempt].sum())
+    now = network[:, -1]
+    if now.min() < fixed + 1:
+        raise RgtoolError(
+            f"{counts.label}: at level {chosen.end} nothing is left that may be pruned: end the "
+            f"window before (--window {chosen.start}:{chosen.end - 1})"
+        )
+    rate, notes = _rate(chosen)
+    levels = max(int(np.log(now.max() / (fixed + 1)) / rate), 1)
+    left = now * np.exp(-rate * np.arange(1, levels + 1))[:, None] - fixed
+    end = chosen.end + float(np.log(now / (fixed + 1)).mean()) / rate
+    return _Ahead(rate, left, end, notes)
 
-    Parameters
-    ----------
-    log_kept : array
-        Logarithm of the weights at level `start`.
-    log_retention : array
-        log(rho lambda), what the group keeps at a level; where it is not negative the level is
-        infinite.
-    start : float
-        Level of `log_kept`.
 
-    Examples
-    --------
-    >>> round(float(collapse_level(np.log(1000), np.log(0.8))), 2)
-    30.96
-    """
-    logs, rate = np.broadcast_arrays(
-        *(np.asarray(v, np.float64) for v in (log_kept, log_retention))
+def _rate(chosen: Window) -> tuple[float, tuple[str, ...]]:
+    """Return -log retention of a level: that of all steps, of the last one where they differ."""
+    steps = -np.log(flow.retention(chosen.kept)).mean(axis=0)
+    rounding = 2 / chosen.network[:, -1].min()
+    if np.ptp(steps) <= SLACK * steps.mean() + rounding:
+        return float(steps.mean()), ()
+    low, high, last = (float(np.exp(-step)) for step in (steps.max(), steps.min(), steps[-1]))
+    if not steps[-1] > 0:
+        raise RgtoolError(
+            f"{chosen.counts.label}: nothing was pruned in the step to level {chosen.end}, which "
+            "tells nothing of the steps ahead: choose another window (--window)"
+        )
+    note = (
+        f"a step keeps {low:.2f} to {high:.2f} of the weights in this window: levels go on at that "
+        f"of its last step, {last:.2f}; densities hold for any"
     )
-    out = np.full(logs.shape, np.inf)
-    np.divide(logs, -rate, out=out, where=rate < 0)
-    return np.asarray(start + np.where(logs <= 0, 0.0, out))
+    return float(steps[-1]), (note,)
 
 
-def flow_levels(kept: ArrayLike, log_strength: ArrayLike, log_rho: float, exempt: Bools) -> Floats:
-    """Return how many levels a steady flow takes to bring each group down to one weight.
+def _drawn_levels(
+    chosen: Window, ahead: _Ahead, draws: int, rng: np.random.Generator
+) -> tuple[Floats, bool]:
+    """Draw the level at which each layer is empty first, (draws, S, L), and tell if with noise.
 
-    Shares grow by strengths relative to one another and are renormalised, M_i(n+1) = M_i(n) s_i /
-    sum_j M_j(n) s_j, the one flow with constant growth; a group cannot gain weights, so what it
-    cannot take the others keep. Exempt groups keep all.
-
-    Parameters
-    ----------
-    kept : array, shape (..., G)
-        Weights at the start.
-    log_strength : array, shape (..., G)
-        log s_i, up to a constant.
-    log_rho : float
-        Log retention of the whole network.
-    exempt : bool array, shape (G,)
-        Groups that are never pruned.
-
-    Returns
-    -------
-    array, shape (..., G)
-        Levels, interpolated in log weights; infinite for groups that outlast the network.
+    What is empty at the end of the window has its level on record; exempt layers never are.
     """
-    start, logs = np.broadcast_arrays(
-        np.asarray(kept, np.float64), np.asarray(log_strength, np.float64)
-    )
-    now, strength = np.where(exempt, 0.0, start), np.exp(logs)
-    network, fixed = start.sum(axis=-1), np.where(exempt, start, 0.0).sum(axis=-1)
-    out = np.where((now <= 1) & ~exempt, 0.0, np.inf)
-    for step in range(int(np.log(max(network.max(), 1.0)) / -log_rho) + 1):
-        target = np.maximum(network * np.exp(log_rho * (step + 1)) - fixed, 0.0)
-        following = np.where(target[..., None] > 1, _divided(target, now * strength, now), now)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            part = np.log(now) / (np.log(now) - np.log(following))
-        out = np.where((following <= 1) & np.isinf(out) & ~exempt, step + part, out)
-        now = following
-    return out
+    counts, pruned, runs = chosen.counts, chosen.open, len(chosen.runs)
+    kept, total = chosen.kept[..., pruned], counts.total[pruned].astype(np.float64)
+    moving = motion(kept, total, -np.log(chosen.network / counts.total.sum()))
+    gains = (moving or still(len(total))).gains(ahead.times, draws, runs, rng)
+    found = chosen.end + empty_levels(kept[:, -1], total, ahead.left, gains, draws, rng)
+    out = np.full((draws, runs, len(pruned)), np.inf)
+    out[..., pruned] = np.where(kept[:, -1] > 0, found, _first_empty(chosen)[:, pruned])
+    return out, moving is not None
 
 
-def _divided(target: Floats, wanted: Floats, most: Floats) -> Floats:
-    """Divide weights in proportion to `wanted`, no group getting more than `most`."""
-    full = np.zeros(wanted.shape, bool)
-    while True:
-        rest = target - np.where(full, most, 0.0).sum(axis=-1)
-        part = np.where(full, 0.0, wanted)
-        scale = rest / np.maximum(part.sum(axis=-1), 1e-300)
-        given = np.where(full, most, scale[..., None] * part)
-        over = ~full & (given > most * (1 + 1e-12))
-        if not over.any():
-            return given
-        full |= over
-
-
-def _forecast(
-    chosen: Window, spectrum: Spectrum, draws: int, rng: np.random.Generator | int
-) -> Forecast:
+def _first_empty(chosen: Window) -> Floats:
+    """Return the level of the first record without a weight, infinite without one: (S, L)."""
     counts = chosen.counts
-    (a, b), pruned = spectrum.window, ~counts.exempt
-    log_start, log_end = (np.log(chosen.kept[:, n]).mean(axis=0) for n in (0, -1))
-    network = np.log(chosen.network[:, [0, -1]]).mean(axis=0)
-    log_rho = float(network[1] - network[0]) / (b - a)
-    end = float(collapse_level(network[0], log_rho, a))
-    theta = np.log(spectrum.eigenvalue.value)
-    level = collapse_level(log_start, theta + log_rho, a)
-    steady = b + flow_levels(np.exp(log_end), theta, log_rho, counts.exempt)
-    ends, flow_ends = np.full((2, 2, len(level)), np.nan)
-    if len(chosen.runs) > 1:
-        drawn = spectrum.draws(draws, rng)
-        ends = _seed_ends(collapse_level(log_start, drawn + log_rho, a))
-        grown = np.minimum((b - a) * (drawn + log_rho), 0.0)  # no group gains weights
-        reached = np.exp(log_start + grown)
-        flow_ends = _seed_ends(b + flow_levels(reached, drawn, log_rho, counts.exempt))
-    seen = _observed(chosen)
-    outlook = np.where(level >= end, "not in sight", "collapses")
-    outlook = np.where(np.isfinite(seen), "collapsed", outlook)
-    level = np.where(level >= end, np.nan, level)
-    # Past the end of the network there is no density.
-    low, high, flow_low, flow_high = (
-        np.where(value < end, value, np.nan) for value in (*ends, *flow_ends)
-    )
+    empty = (counts.kept[chosen.runs] == 0) & counts.recorded[chosen.runs][:, :, None]
+    return np.where(empty.any(axis=1), counts.levels[np.argmax(empty, axis=1)], np.inf)
+
+
+def _grouped(counts: Counts, by: str) -> _Groups:
+    of_layer = [layer.group(by) for layer in counts.layers]
+    if None in of_layer:
+        raise UsageError(f"{counts.recipe.architecture} has no stages: group by layer or block")
+    names = np.array(list(dict.fromkeys(of_layer)))
+    members = names[:, None] == np.array(of_layer)
+    pruned = ~(members & counts.exempt).any(axis=1)
+    return _Groups(tuple(names[pruned].tolist()), members[pruned])
+
+
+def _told(chosen: Window, ahead: _Ahead, groups: _Groups, layers: Floats, noisy: bool) -> Forecast:
+    counts, end = chosen.counts, chosen.end
+    seen = groups.last(_first_empty(chosen))
+    observed = np.where(np.isfinite(seen).all(axis=0), seen.mean(axis=0), np.nan)
+    kept = groups.sums(chosen.kept[:, -1].mean(axis=0))
+    drawn = np.where(kept > 0, groups.last(layers), np.nan)  # what is empty is not forecast
+    level = _estimate(drawn.mean(axis=1), noisy)
+    outlook = np.where(np.isnan(level.value), "not in sight", "collapses")
+    outlook = np.where(np.isfinite(observed), "collapsed", outlook)
 
     def density(levels: Floats) -> Floats:
-        dense = np.log(counts.total.sum())
-        return np.asarray(np.exp(network[0] - dense + log_rho * (levels - a)))[pruned]
+        return np.asarray(chosen.density[-1] * np.exp(-ahead.rate * (levels - end)))
 
-    return Forecast(
+    found = Forecast(
         experiment_id=counts.experiment_id,
         label=counts.label,
         by=counts.by,
-        window=(a, b),
-        runs=spectrum.runs,
-        names=tuple(np.array(counts.names)[pruned].tolist()),
-        total=counts.total[pruned],
-        kept=np.exp(log_end)[pruned],
-        eigenvalue=spectrum.eigenvalue.value[pruned],
-        verdict=tuple(v for v, flag in zip(spectrum.verdict, pruned, strict=True) if flag),
-        level=Estimate(level[pruned], low[pruned], high[pruned]),
-        density=Estimate(density(level), density(high), density(low)),
-        flow_level=Estimate(
-            np.where(np.isfinite(steady), steady, np.nan)[pruned],
-            flow_low[pruned],
-            flow_high[pruned],
-        ),
-        observed=seen[pruned],
-        outlook=tuple(outlook[pruned].tolist()),
-        end=end,
-        notes=tuple(_forecast_notes(chosen, spectrum, level, outlook, steady - seen)),
+        window=chosen.levels,
+        runs=chosen.run_ids,
+        names=groups.names,
+        total=groups.sums(counts.total),
+        kept=kept,
+        level=level,
+        run=_estimate(drawn.reshape(-1, len(kept)), noisy),
+        density=Estimate(density(level.value), density(level.high), density(level.low)),
+        observed=observed,
+        outlook=tuple(outlook.tolist()),
+        end=ahead.end,
+        notes=(*chosen.notes, *ahead.notes),
     )
+    return replace(found, notes=(*found.notes, *_notes(found, chosen, noisy)))
 
 
-def _seed_ends(levels: Floats) -> Floats:
+def _estimate(levels: Floats, noisy: bool) -> Estimate[Floats]:
+    """Return median and middle 95 % of draws (D, G); NaN where they lie beyond the end."""
     # Levels may be infinite, between which nothing can be interpolated.
-    return np.asarray(np.quantile(levels, (0.025, 0.975), axis=0, method="inverted_cdf"))
+    low, middle, high = np.quantile(levels, (0.025, 0.5, 0.975), axis=0, method="inverted_cdf")
+    low, middle, high = (np.where(np.isfinite(v), v, np.nan) for v in (low, middle, high))
+    none = np.full(middle.shape, np.nan)
+    return Estimate(middle, low if noisy else none, high if noisy else none)
 
 
-def _observed(chosen: Window) -> Floats:
-    """Return the level of the first record without a weight, mean over runs; NaN unless in all."""
-    counts = chosen.counts
-    empty = (counts.kept[chosen.runs] == 0) & counts.recorded[chosen.runs][:, :, None]
-    first = np.where(empty.any(axis=1), counts.levels[np.argmax(empty, axis=1)], np.nan)
-    return np.asarray(first.mean(axis=0))
-
-
-def _forecast_notes(
-    chosen: Window,
-    spectrum: Spectrum,
-    level: Floats,
-    outlook: NDArray[np.str_],
-    late: Floats,
-) -> list[str]:
-    counts, notes = chosen.counts, list(chosen.notes)
-    exempt = [name for name, flag in zip(counts.names, counts.exempt, strict=True) if flag]
-    if exempt:
-        notes.append(f"{', '.join(exempt)}: exempt from pruning, left out")
-    if len(spectrum.runs) == 1:
-        notes.append("one seed: points without interval, add --seeds")
-    a, b = spectrum.window
-    steady = np.array(counts.names)[(outlook == "not in sight") & ~counts.exempt]
-    if len(steady):
-        notes.append(
-            f"{', '.join(steady)}: at this pace not before the whole network is gone; their share "
-            "grows until they are all that is left"
+def _notes(found: Forecast, chosen: Window, noisy: bool) -> list[str]:
+    notes = [*_conclusion(found), *_about_exempt(chosen.counts)]
+    if not noisy:
+        text = (
+            f"no interval: it takes {LEAST_STEPS} steps in the window, and two layers with enough "
+            "weights, to tell how scales move"
         )
-    ahead = np.nanmax(np.where(counts.exempt, np.nan, level), initial=b) - b
-    if ahead > _FAR * (b - a):
+        notes.append(Note(text, rank=Rank.WARNING))
+    elif len(found.runs) == 1:
+        text = "one seed: intervals are those of this run, not of another one"
+        notes.append(Note(text, rank=Rank.WARNING))
+    late = (found.level.value - found.observed)[np.isfinite(found.level.value - found.observed)]
+    if len(late):
         notes.append(
-            f"forecasts reach {ahead:.0f} levels past the last one used, over {_FAR:g} times the "
-            f"{b - a} that they rest on"
+            f"forecast less record: {late.mean():+.1f} levels in the mean, {late.min():+.1f} to "
+            f"{late.max():+.1f}"
         )
-    notes.append(
-        "level: where one weight is left if eigenvalues stay; flow_level: if strengths relative to "
-        "one another stay, which is sooner, since eigenvalues fall as strong groups take over"
+    steady = [n for n, out in zip(found.names, found.outlook, strict=True) if out == "not in sight"]
+    if steady:
+        notes.append(f"{', '.join(steady)}: not before the other groups are gone")
+    if (np.isfinite(found.level.low) & np.isnan(found.level.high)).any():
+        notes.append(f"no upper end: past level {found.end:.0f}, where nothing is left to prune")
+    text = "one threshold for all layers, scales as they are at the last level, half of their drift"
+    return [*notes, Note(f"rests on {text}", rank=Rank.DETAIL)]
+
+
+def _conclusion(found: Forecast) -> list[str]:
+    """Say in a sentence which group is the first to go."""
+    if not np.isfinite(found.level.value).any():
+        return []
+    first = int(np.nanargmin(found.level.value))
+    low, high = found.level.low[first], found.level.high[first]
+    interval = f" [{low:.1f}, {high:.1f}]" if np.isfinite(high - low) else ""
+    text = (
+        f"{found.names[first]} is the next to run empty, at level "
+        f"{found.level.value[first]:.1f}{interval}, density {found.density.value[first]:.3g}"
     )
-    on_record = late[np.isfinite(late)]
-    if len(on_record):
-        notes.append(
-            f"against the record flow_level is late by {on_record.mean():.1f} levels in the mean, "
-            f"{on_record.min():+.1f} to {on_record.max():+.1f}"
-        )
-    notes.append("intervals are those of seeds; that the flow will go on as it did is assumed")
-    if spectrum.linear is not None and spectrum.linear.rejected:
-        notes.append("growth is not constant over the window (rgtool eigen says more): both bend")
-    return notes
+    return [Note(text, rank=Rank.CONCLUSION)]
+
+
+def _about_exempt(counts: Counts) -> list[str]:
+    if not counts.exempt.any():
+        return []
+    share = counts.total[counts.exempt].sum() / counts.total.sum()
+    return [
+        f"{', '.join(counts.exempt_layers)}: exempt from pruning, left out; densities below "
+        f"{share:.3g}, its share, do not exist"
+    ]

@@ -312,8 +312,8 @@ def _left_out(chosen: Window, known: Bools) -> list[Note]:
 def _kinematics(chosen: Window, travel: Travel) -> Note:
     return Note(
         f"from level {chosen.start} to level {chosen.end} groups move by {travel.share:.2g} rms in "
-        f"the centred log-ratios of their shares and by {travel.scale:.2g} in effective scales, of "
-        f"which chance in the counts makes {travel.chance:.1g}: the rest of the motion is the "
+        f"the centred log-ratios of their shares and by {travel.scale:.2g} in effective scales, "
+        f"where chance in the counts alone makes about {travel.chance:.1g}: the rest is the "
         "kinematics of pruning, which an untrained network has too",
         SEE,
         Rank.CONCLUSION,

@@ -1,4 +1,4 @@
-"""Do few seeds of K groups have the mean they are said to have, or two experiments the same?
+"""Tests of few seeds of K groups: their mean is zero, or that of other seeds.
 
 Spectra are compared up to a common factor, so everything is centred over the groups (Aitchison
 1982). The statistic is Q = sum_i d_i^2 / v_i: d the mean of the centred values, or the difference
@@ -82,9 +82,12 @@ class Sample:
         # continuous: the last bit of the data cannot change all draws.
         values, vectors = np.linalg.eigh(correlation)
         root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T * self.deviation
-        z = rng.standard_normal((draws, self.seeds, groups)) @ centred(root)
+        # One product of two matrices is several times as fast as one for every draw.
+        rows = rng.standard_normal((draws * self.seeds, groups)) @ centred(root)
+        z = rows.reshape(draws, self.seeds, groups)
         mean = z.mean(axis=1)
-        square = moderated_square(z)
+        squares = np.einsum("bsk,bsk->bk", z, z) - self.seeds * mean**2
+        square = _moderated_square(squares / (self.seeds - 1), self.seeds)
         df = float(effective_groups(correlation)) * (self.seeds - 1)
         scale = np.sqrt(df / rng.chisquare(df, draws))[:, None]
         return mean * scale, square if self.seeds == 2 else square * scale**2
@@ -212,9 +215,10 @@ def sample(values: ArrayLike) -> Sample:
     if seeds < 2:
         nothing = np.full_like(mean, np.nan)
         return Sample(seeds, mean, nothing, nothing, np.nan, nothing, data[:0])
-    own, square = _floored(seed_variance(data)), moderated_square(data)
+    own = seed_variance(data)
+    square = _moderated_square(own, seeds)
     few = lent(data) if seeds < OWN else None
-    variance = own if few is None else _floored(few.variance)
+    variance = _floored(own if few is None else few.variance)
     rows = helmert(data)
     return Sample(
         seeds=seeds,
@@ -227,11 +231,9 @@ def sample(values: ArrayLike) -> Sample:
     )
 
 
-def moderated_square(values: Floats) -> Floats:
-    """Return the moderated variance of the mean of seeds (..., S, K), that of Q: (..., K)."""
-    seeds = values.shape[-2]
-    variance = _floored(values.var(axis=-2, ddof=1))
-    return moderate(variance, seeds - 1, _LENT).variance / seeds
+def _moderated_square(variance: Floats, seeds: int) -> Floats:
+    """Return the variance of the mean in Q from those over seeds, shape (..., K)."""
+    return moderate(_floored(variance), seeds - 1, _LENT).variance / seeds
 
 
 def _floored(variance: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Is the difference of two normal means zero, each known with a variance of its own?
+"""Tests of the difference of two normal means, each known with a variance of its own.
 
 No t distribution is exact then. Welch 1947 gives the difference degrees of freedom that come near;
 with two seeds, one degree of freedom, they promise too much, and the distribution of Behrens 1929

@@ -15,21 +15,21 @@ def forecast(
     experiment: Annotated[
         str | None, typer.Argument(help="Prefix of an id, or resnet20/cifar10.")
     ] = None,
-    by: Annotated[str, typer.Option(help="Grouping: layer, block or stage.")] = "block",
+    by: Annotated[str, typer.Option(help="Grouping: layer, block or stage.")] = "layer",
     window: WindowOption = None,
-    draws: Annotated[int, typer.Option(help="Draws behind the intervals.")] = 4000,
+    draws: Annotated[int, typer.Option(help="Draws behind levels and intervals.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of these draws.")] = 0,
     store: StoreOption = None,
 ) -> Table:
-    """Forecast the level and density at which each group loses its last weight.
+    """Forecast the level and density at which each layer loses its last weight.
 
-    A group of N weights keeps the share rho lambda of them a level, so level is where one weight is
-    left; low and high are its 95 % interval over seeds, density that of the network there.
-    flow_level is the same if strengths relative to one another stay, not eigenvalues. observed is
-    the level of the first empty record: --window 1:8 holds a forecast from the first levels
-    against it. not in sight: the network as a whole ends before.
+    One threshold prunes all layers, so counts tell their effective scales, and these where the
+    threshold will pass the largest weight of each. level is that of the first record without a
+    weight, mean over runs, low and high its 95 % interval, density that of the network there.
+    observed is the same on record: --window 1:8 holds a forecast from level 8 against it. not in
+    sight: not before the others are gone.
 
-    Example: rgtool forecast resnet20/cifar10 --by stage
+    Example: rgtool forecast resnet20/cifar10 --window 1:10
     """
     from ...analysis.spectrum.forecast import forecast as compute
     from ...store import Store

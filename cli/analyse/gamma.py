@@ -38,26 +38,28 @@ def gamma(
         bool, typer.Option("--free-plateau", help="Fit the error of the sparsest end too.")
     ] = False,
     method: Annotated[
-        str, typer.Option(help="profile, or paper: eq. 14 by curve_fit, without gates.")
-    ] = "profile",
+        str, typer.Option(help="seeds, or paper: eq. 14 by curve_fit, without gates.")
+    ] = "seeds",
     margin: Annotated[
         float | None,
         typer.Option(help="With --shared: factor taken for equal.", show_default="1.5"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap over seeds.")] = 0,
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw data, fit, band and profile into this file.")
+        Path | None,
+        typer.Option("--plot", help="Draw data, fits, bands and intervals into this file."),
     ] = None,
     store: StoreOption = None,
 ) -> Table:
-    """Estimate the critical exponent of error against density, or say why none can be quoted.
+    """Estimate the exponent of error against density, or say why none can be quoted.
 
-    The error is fitted as log eps = a + g/2 log[(d^2 + d_hi^2)/(d^2 + d_lo^2)], g = |gamma|. gamma
-    is given where the gates let it be quoted, estimate always; low and high are its 95 % interval
-    by profile likelihood, empty where it is unbounded; boot_low and boot_high those of a bootstrap
-    over seeds (from five on); onset is d_hi, where the error leaves that of the dense network;
-    slope is -dlog eps/dlog d at the sparse end, without a model; signal the rise of log error over
-    its noise. --shared tests whether one exponent does for all curves.
+    The error crosses over from that of the dense network to that of guessing: log eps = a + g/2
+    log[(d^2 + d_hi^2)/(d^2 + d_lo^2)], g = |gamma|, the exponent between d_hi and d_lo. gamma is
+    given where the gates let it be quoted, estimate always. Two seeds or more are fitted each by
+    itself, and low and high are the 95 % interval over seeds; of one curve that of this curve, its
+    levels correlated; empty where there is no end. profile_low and profile_high are those of the
+    mean curve if levels were independent. onset is d_hi; slope is -dlog eps/dlog d at the sparse
+    end, without a model; signal the rise of log error over its noise; misfit the p of residuals
+    that seeds share. --shared tests whether one exponent does for all curves.
 
     Example: rgtool gamma resnet20/cifar10 --plot gamma.pdf
     """
@@ -69,10 +71,10 @@ def gamma(
     plateau: Plateau = "free" if free_plateau else "chance"
     opened = Store(store)
     if shared:
-        if method != "profile":
+        if method != "seeds":
             raise UsageError(f"--shared and --method {method} together: leave one out")
         return _shared(opened, experiments, chance, plateau, margin, plot)
-    found = _one_by_one(opened, experiments, chance, plateau, cast("GammaMethod", method), seed)
+    found = _one_by_one(opened, experiments, chance, plateau, cast("GammaMethod", method))
     warn_of(opened.problems)
     draw_figure(plot, found.plot)
     partly = len(found.results) < len(dict.fromkeys(experiments))
@@ -85,7 +87,6 @@ def _one_by_one(
     chance: float | None,
     plateau: Plateau,
     method: GammaMethod,
-    seed: int,
 ) -> Gammas:
     """Estimate every exponent; what cannot be estimated is named."""
     from ...analysis.gamma.estimate import gamma as estimate
@@ -94,9 +95,7 @@ def _one_by_one(
     results, names = [], list(dict.fromkeys(experiments))
     for name in names:
         try:
-            results.append(
-                estimate(store, name, chance=chance, plateau=plateau, method=method, rng=seed)
-            )
+            results.append(estimate(store, name, chance=chance, plateau=plateau, method=method))
         except UsageError:
             raise
         except RgtoolError as error:

@@ -23,7 +23,9 @@ def predict(
     """Predict the smallest density at which tickets transfer: a hypothesis, with its uncertainty.
 
     The level is n* = tau / norm, norm the distance of the two spectra (centred log eigenvalues of a
-    step that keeps 0.8) and tau a constant from four published transfers; density is 0.8^n*.
+    step that keeps 0.8) and tau a constant from four published transfers; density is 0.8^n*. Where
+    spectra may be equal, or the level lies beyond all published transfers, there is no prediction,
+    and refused says why.
 
     Example: rgtool predict published:resnet50-simclr-imagenet published:resnet50-simclr-cifar10
     """

@@ -69,7 +69,8 @@ def test_a_name_and_what_it_means_give_the_same(place: tuple[Path, str]) -> None
     store = Store(folder / "s")
     counts = store.counts(first)
     assert rgtool.eigen(None, counts).summary() == rgtool.eigen(store, first).summary()
-    assert rgtool.forecast(None, counts).summary() == rgtool.forecast(store, first).summary()
+    layers = store.counts(first, "layer")
+    assert rgtool.forecast(None, layers).summary() == rgtool.forecast(store, first).summary()
     assert rgtool.nulls_of(store, counts).summary() == rgtool.nulls_of(store, first).summary()
     assert rgtool.matching_density(None, counts) == rgtool.matching_density(store, first)
     alone = rgtool.eigen(store, f"{first}-s1")
@@ -95,7 +96,7 @@ NEEDS = [
     (("forecast", SPECTRUM), "a forecast needs the counts"),
     (("semigroup", SPECTRUM, CURVE), "a test of the semigroup needs the counts"),
     (("power", "--like", SPECTRUM), "a measurement of noise needs the counts"),
-    (("gamma", SPECTRUM), "a critical exponent needs a curve of error against density"),
+    (("gamma", SPECTRUM), "an exponent needs a curve of error against density"),
     (("gamma", SPECTRUM, CURVE, "--shared"), "a shared exponent needs a curve"),
     (("collapse", CURVE, SPECTRUM), "a collapse needs the counts"),
     (("classify", CURVE, SPECTRUM), "spectra are compared of experiments, runs and published"),

@@ -45,12 +45,14 @@ def test_an_untrained_network_is_a_fixed_point(
     np.testing.assert_allclose(found, np.broadcast_to(truth, found.shape), atol=1e-3)
 
 
-@settings(deadline=None, max_examples=60)
-@given(st.integers(0, 10**9), st.integers(0, 10**9))
-def test_the_kept_share_is_that_of_a_gaussian_beyond_the_threshold(one: int, other: int) -> None:
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 10**9), st.integers(0, 30) | st.integers(0, 10**9), st.booleans())
+def test_the_kept_share_is_that_of_a_gaussian_beyond_the_threshold(
+    total: int, some: int, dense: bool
+) -> None:
     """By quadrature, not by the inverse functions that are used, at both ends."""
-    total = max(one, other, 1)
-    kept = min(one, other)
+    some = min(some, total)
+    kept = total - some if dense else some
     x = math.exp(-float(scales.effective_scales([kept], [total])[0]))
     beyond, _ = integrate.quad(lambda u: math.exp(-u * u / 2), x, x + 12, epsabs=0, limit=200)
     inside, _ = integrate.quad(lambda u: math.exp(-u * u / 2), 0, x, epsabs=0, limit=200)

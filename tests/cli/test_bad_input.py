@@ -146,7 +146,7 @@ def test_the_correction_of_a_flow_that_bends_is_shown(tmp_path: Path, cli: Cli) 
         kept[0] = 1000 * total
         write(tmp_path, np.rint(kept).astype(np.int64), seed, layers=layers)
     code, out, err = cli("eigen", NAME, "--by", "stage", "--json")
-    assert code == 0 and "growth is not constant" in err and "correction of --json" in err
+    assert code == 0 and "growth is not constant" in err and "bend and correction" in err
     rows = json.loads(out)
     assert all(isinstance(row["correction"], float) for row in rows)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import rgtool
 from rgtool import RgtoolError, Store, compare
 from rgtool.analysis.classes.overlap import expected_overlap
-from rgtool.analysis.classes.pairs import same_class
+from rgtool.analysis.classes.same import same_class
 from rgtool.cli import main
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.tensors import read_mask
@@ -101,7 +101,9 @@ def test_order_and_exponents(pair):
 def test_one_seed_is_told(pair):
     store, ids = pair
     found = compare(Store(store), ids["lone"], ids["bare"], draws=99, masks=False)
-    assert any("one experiment has one seed" in note for note in found.notes)
+    assert found.verdict == "undecided" and "no test" in found.title
+    assert any("a lone seed tells nothing" in note for note in found.notes)
+    assert found.to_frame()["low"].null_count() == 5 == found.to_frame()["difference"].len()
     assert not found.overlaps
 
 
@@ -124,10 +126,13 @@ def test_what_cannot_be_compared_is_refused_in_words(pair, a, b, options, words)
     assert len(str(error.value).splitlines()) <= 2
 
 
-def test_two_seeds_in_all_are_too_few(tmp_path):
-    a, b = (flows.write_experiment(tmp_path, rng=i, seeds=1, epochs=i) for i in (1, 2))
-    with pytest.raises(RgtoolError, match="at least four are needed"):
-        compare(Store(tmp_path), a, b)
+def test_two_seeds_each_decide_next_to_nothing(tmp_path):
+    a, b = (flows.write_experiment(tmp_path, rng=i, seeds=2, epochs=i) for i in (1, 2))
+    found = compare(Store(tmp_path), a, b)
+    assert found.verdict == "undecided"
+    assert "next to nothing can be decided" in found.summary()
+    classes = rgtool.classify(Store(tmp_path), [a, b])
+    assert "1 undecided pair of two seeds each: next to nothing" in classes.summary()
 
 
 def test_a_control_has_the_masks_of_its_parent(tmp_path):

@@ -1,4 +1,4 @@
-"""Classes of critical exponents: experiments whose error curves are known by construction."""
+"""Classes of exponents: experiments whose error curves are known by construction."""
 
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def test_an_exponent_that_may_not_be_quoted_decides_nothing(tmp_path: Path) -> N
 def test_what_has_no_exponent_is_named(tmp_path: Path) -> None:
     one = write_curve(tmp_path, "a", 0.8)
     flat = write_curve(tmp_path, "flat", 0.8, onset=1e-4)
-    with pytest.raises(RgtoolError, match=rf"\({flat}\) has no exponent: the error never leaves"):
+    with pytest.raises(RgtoolError, match=rf"\({flat}\) has no exponent: the error is not seen"):
         classify(Store(tmp_path), [one, flat], by="gamma")
     with pytest.raises(UsageError, match="error curves know no weighting"):
         classify(Store(tmp_path), [one, flat], by="gamma", weighting="magnitude")

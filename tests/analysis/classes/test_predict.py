@@ -9,7 +9,14 @@ import pytest
 
 import rgtool
 from rgtool import RgtoolError, Store, predict, published
-from rgtool.analysis.classes.predict import anchors, left_out_errors
+from rgtool.analysis.classes.predict import (
+    _refusal,
+    _within,
+    anchors,
+    left_out_errors,
+    measured_levels,
+)
+from rgtool.analysis.values import NOTHING, Estimate
 from rgtool.cli import main
 
 IMAGENET = "published:resnet50-simclr-imagenet"
@@ -39,9 +46,42 @@ def test_the_norm_is_that_of_the_printed_eigenvalues():
     assert found.norm.value == pytest.approx(np.linalg.norm(d))
     assert found.level.value == pytest.approx(found.tau.value / found.norm.value)
     assert found.density.value == pytest.approx(0.8**found.level.value)
-    assert found.level.low < 11 < found.level.high  # what Chen et al. 2021a found
-    assert found.density.low < found.density.value < found.density.high
-    assert found.verdict == "different"
+    assert found.verdict == "different" and found.refused == ""
+    assert found.level.low < 11  # what Chen et al. 2021a found
+    assert found.density.value < found.density.high
+
+
+def test_no_end_lies_where_no_transfer_was_measured():
+    """The noise of the norm alone would reach level 82, density 1e-8: nobody has been there."""
+    found = predict(None, IMAGENET, CIFAR10)
+    assert measured_levels() == (2, 15)
+    assert np.isnan(found.level.high) and np.isnan(found.density.low)
+    assert "[?, " in found.title and any("no transfer was" in note for note in found.notes)
+    assert found.to_frame()["density_low"][0] is None
+    assert _within(9.0, 5.0, 14.0) == Estimate(9.0, 5.0, 14.0)
+    assert _within(9.0, 1.5, 15.5) == Estimate(9.0, np.nan, np.nan)
+
+
+def test_a_level_beyond_all_that_was_measured_is_no_prediction(tmp_path):
+    """Spectra that differ by little, and certainly: the rule would say 1e-28 or so."""
+    one = flows.write_experiment(
+        tmp_path, rng=1, noise=1e-5, seeds=5, levels=9, architecture="resnet8w16"
+    )
+    other = flows.write_experiment(
+        tmp_path,
+        rng=2,
+        noise=1e-5,
+        seeds=5,
+        levels=9,
+        architecture="resnet8w16",
+        epochs=20,
+        shift={"1": 0.01},
+    )
+    found = predict(Store(tmp_path), one, other)
+    assert found.verdict == "different" and found.norm.low > 0
+    assert "the rule would say level" in found.refused and "levels 2 to 15" in found.refused
+    assert found.level == NOTHING and found.density == NOTHING
+    assert found.title.startswith("no prediction") and "1e-" not in found.summary()
 
 
 def test_left_out_transfers_are_predicted_no_better_than_by_a_constant():
@@ -56,20 +96,43 @@ def test_left_out_transfers_are_predicted_no_better_than_by_a_constant():
     assert np.sqrt((by_tau**2).mean()) > np.sqrt((by_level**2).mean())
 
 
-def test_a_difference_that_may_be_noise_has_one_end():
+def test_a_difference_that_may_be_none_predicts_nothing():
     found = predict(None, CIFAR10, CIFAR100)
     assert found.verdict == "undecided" and found.norm.low == 0
-    assert np.isinf(found.level.high) and found.density.low == 0
-    assert found.density.high < 0.5
-    assert any("one end only" in note for note in found.notes)
-    assert found.to_frame()["level_high"][0] is None
+    assert found.refused.startswith("the spectra are undecided (p 0.1")
+    assert found.level == NOTHING and found.density == NOTHING
+    assert (
+        found.title
+        == f"no prediction of how far tickets of {CIFAR10} transfer to {CIFAR100}: "
+        + (found.refused)
+    )
+    frame = found.to_frame()
+    assert frame["level"][0] is None and frame["refused"][0] == found.refused
+    assert "density" not in found.summary().splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "p", "norms", "level", "words"),
+    [
+        ("same", 0.7, [0.05] * 9, 9.0, "the spectra are same, and"),
+        ("undecided", np.nan, [0.05] * 9, 9.0, "the spectra are undecided, and"),
+        ("undecided", 0.3, [0.05] * 9, 9.0, "undecided (p 0.3), and"),
+        ("different", 0.01, [0.0] + [0.05] * 9, 9.0, "noise alone"),
+        ("different", 0.01, [0.05] * 9, 15.5, "the rule would say level 15.5"),
+        ("different", 0.01, [0.05] * 9, 1.9, "the rule would say level 1.9"),
+        ("different", 0.01, [0.05] * 9, 15.0, ""),
+    ],
+)
+def test_why_nothing_is_predicted(verdict, p, norms, level, words):
+    said = _refusal(verdict, p, np.array(norms), level)
+    assert words in said and bool(words) == bool(said)
 
 
 def test_the_word_hypothesis_is_everywhere():
     found = predict(None, IMAGENET, CIFAR100)
     assert "hypothesis" in found.title and "hypothesis" in found.summary()
     assert "hypothesis" in found._repr_html_()
-    assert "equal spectra are not equal tickets" in found.summary()
+    assert any("equal spectra are not equal tickets" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("truth", [0.0, 0.02, 0.08])
@@ -95,7 +158,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
     path = tmp_path_factory.mktemp("predict") / "store"
     ids = {
         "one": flows.write_experiment(path, rng=1, noise=0.002),
-        "other": flows.write_experiment(path, rng=2, noise=0.002, epochs=20, shift={"1": 0.1}),
+        "other": flows.write_experiment(path, rng=2, noise=0.002, epochs=20, shift={"1": 0.08, "3": -0.1}),
         "lenet": flows.write_experiment(path, rng=3, architecture="lenet", exempt=("fc",)),
     }
     return path, ids
@@ -144,5 +207,5 @@ def test_the_command(store, capsys):
     captured = capsys.readouterr()
     (row,) = json.loads(captured.out)
     assert not left.value.code and row["verdict"] == "different"
-    assert row["density"] == pytest.approx(0.8 ** row["level"])
+    assert row["refused"] == "" and row["density"] == pytest.approx(0.8 ** row["level"])
     assert "hypothesis" in captured.err

@@ -1,4 +1,4 @@
-"""Critical exponents: the model, its fit and intervals, gates, and published curves."""
+"""Exponents of error curves: the model, its fit and intervals, gates, and published curves."""
 
 import csv
 import dataclasses
@@ -12,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq, least_squares
 from scipy.stats import f as f_distribution
+from scipy.stats import t as student
 
 import rgtool
 from rgtool.analysis.curves.curve import curve_of_published, make_curve
 from rgtool.analysis.gamma.estimate import gamma
-from rgtool.analysis.gamma.fit import FitProblem, fit, refit
-from rgtool.analysis.gamma.gates import RelativeNoise, gate, rises, sparse_slope
+from rgtool.analysis.gamma.fit import FitProblem, fit, fit_each
+from rgtool.analysis.gamma.gates import Evidence, RelativeNoise, gate, rises, sparse_slope
+from rgtool.analysis.gamma.misfit import Misfit
 from rgtool.analysis.gamma.power_law import (
     LOG_D_HI,
     LOG_G,
@@ -32,6 +34,7 @@ from rgtool.analysis.gamma.power_law import (
     to_eq14,
 )
 from rgtool.analysis.gamma.profile import profile
+from rgtool.analysis.values import Estimate
 from rgtool.store.literature import published_curve, published_curve_names
 
 SIGN = dict(
@@ -202,12 +205,17 @@ def test_weights_count_a_level_as_often_as_repeating_it():
     np.testing.assert_allclose(weighted.theta, fit(repeated).theta, atol=1e-5)
 
 
-def test_refitting_draws_is_fitting_each():
+def test_fitting_curves_together_is_fitting_each():
     problem = simulated(truth(), 0.02)
-    draws = problem.log_error + 0.02 * np.random.default_rng(5).normal(size=(6, 17))
-    found = refit(problem, draws, fit(problem).theta)
-    each = [fit(dataclasses.replace(problem, log_error=one)).theta for one in draws]
-    np.testing.assert_allclose(found, each, atol=1e-4)
+    curves = problem.log_error + 0.02 * np.random.default_rng(5).normal(size=(6, 17))
+    curves[2, :3] = curves[4, 9] = np.nan
+    found = fit_each(problem, curves)
+    for theta, curve in zip(found, curves, strict=True):
+        has = np.isfinite(curve)
+        one = FitProblem(problem.log_density[has], curve[has], np.ones(has.sum()), math.log(0.9))
+        np.testing.assert_allclose(theta, fit(one).theta, atol=1e-4)
+    free = fit_each(dataclasses.replace(problem, log_plateau=None), curves[:2])
+    assert (free[:, 3] <= 0).all() and (free[:, 3] >= curves[:2].max() - 0.5).all()
 
 
 @settings(max_examples=20)
@@ -255,12 +263,31 @@ def renda(network: str, dense: bool):
 
 @pytest.mark.parametrize(("network", "dense", "g", "low", "high"), RENDA)
 def test_golden_exponents_of_renda(network, dense, g, low, high):
+    """The mean curve and its profile, levels taken as independent."""
     found = gamma(None, renda(network, dense))
-    one = found.estimate
-    assert one.value == pytest.approx(g, abs=5e-4)
+    one = found.fitted.profile
+    assert one.estimate == pytest.approx(g, abs=5e-4)
     assert (one.low, one.high) == pytest.approx((low, high), abs=0.003)
     assert one.low <= low + 5e-4 and one.high >= high - 5e-4
-    assert (found.verdict, found.gamma) == ("quoted", one.value)
+    assert (found.verdict, found.gamma) == ("quoted", found.estimate.value)
+
+
+@pytest.mark.parametrize("network", ["resnet20", "resnet56"])
+def test_the_interval_of_renda_is_that_of_three_fits(network):
+    """The t interval of log g over the trials, each fitted by SciPy alone."""
+    curve = renda(network, False)
+    logs = []
+    for error in curve.error:
+        problem = FitProblem(
+            np.log(curve.density), np.log(error), np.ones(len(error)), math.log(0.9)
+        )
+        logs.append(oracle_fit(problem)[1][LOG_G])
+    half = student.ppf(0.975, 2) * np.std(logs, ddof=1) / math.sqrt(3)
+    found = gamma(None, curve)
+    assert found.estimate.value == pytest.approx(math.exp(np.mean(logs)), rel=1e-3)
+    assert found.estimate.low == pytest.approx(math.exp(np.mean(logs) - half), rel=2e-3)
+    assert found.estimate.high == pytest.approx(math.exp(np.mean(logs) + half), rel=2e-3)
+    np.testing.assert_allclose(found.fitted.parameters.seeds[:, LOG_G], logs, atol=1e-3)
 
 
 def test_the_package_has_the_numbers_of_renda(shared: Path):
@@ -303,7 +330,7 @@ def test_golden_exponents_of_chen(name):
     found = gamma(None, f"published:chen2021a-{name}")
     assert found.verdict == verdict
     if g is None:
-        assert "never leaves its plateau" in found.reason
+        assert "not seen to leave its plateau" in found.reason
         assert math.isnan(found.estimate.value) and math.isnan(found.gamma)
     else:
         assert found.estimate.value == pytest.approx(g, abs=5e-4)
@@ -315,8 +342,11 @@ def test_golden_exponents_of_chen(name):
     ("name", "low", "high"), [("none-cifar10", 0.107, 0.167), ("moco-cifar10", 0.181, 0.223)]
 )
 def test_golden_intervals_of_chen(name, low, high):
-    found = gamma(None, f"published:chen2021a-{name}").estimate
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.001)
+    found = gamma(None, f"published:chen2021a-{name}")
+    one = found.fitted.profile
+    assert (one.low, one.high) == pytest.approx((low, high), abs=0.001)
+    assert found.estimate.low < low and found.estimate.high > high  # levels go together
+    assert found.fitted.parameters.scope == "this curve"
 
 
 def test_the_package_has_the_numbers_of_chen(shared: Path):
@@ -349,31 +379,52 @@ def test_the_method_of_the_paper_is_near_its_table():
     assert (row["low"], row["high"], row["unbounded"]) == (None, None, "on both sides")
 
 
-# Gates, noise, slope, bootstrap
+# Gates, noise, slope
+
+
+def evidence(curve, noise: RelativeNoise, rise: float, **changes) -> Evidence:
+    one = gamma(None, curve).fitted
+    known = dict(
+        fit=one.fit, profile=one.profile, exponent=one.exponent, parameters=one.parameters,
+        misfit=None, noise=noise, rise=rise,
+    )  # fmt: skip
+    return Evidence(**(known | changes))
 
 
 def test_the_gate_is_the_rise_over_the_noise_of_a_mean():
-    curve = seeds_curve(0.5)
-    best = fit(FitProblem(np.log(curve.density), np.log(curve.mean), curve.weight, math.log(0.9)))
-    found = profile(best)
-    rise = 0.6
+    curve, rise = seeds_curve(0.5), 0.6
     for noise, plateau, verdict in (
         (rise / 15.1, "chance", "quoted"),
         (rise / 14.9, "chance", "not quoted"),
         (rise / 39.9, "free", "not quoted"),
         (rise / 40.1, "free", "quoted"),
     ):
-        assert gate(best, found, RelativeNoise(1.0, noise), rise, plateau)[0] == verdict
-    verdict, reason = gate(best, found, RelativeNoise(best.rms / 3.1, 1e-3), rise, "chance")
+        found = evidence(curve, RelativeNoise(1.0, noise), rise)
+        assert gate(found, curve, plateau)[0] == verdict
+
+
+def test_the_gates_look_at_form_and_ends():
+    curve, quiet = seeds_curve(0.5), RelativeNoise(1.0, 1e-3)
+    rms = gamma(None, curve).fitted.rms
+    found = evidence(curve, RelativeNoise(rms / 3.1, 1e-3), 0.6)
+    verdict, reason = gate(found, curve, "chance")
     assert verdict == "model rejected" and "another form" in reason
-    endless = dataclasses.replace(found, high=np.inf)
-    verdict, reason = gate(best, endless, RelativeNoise(1.0, 1e-3), rise, "chance")
-    assert verdict == "not quoted" and "unbounded above" in reason
+    found = evidence(curve, quiet, 0.6, misfit=Misfit(9.0, 0.049, (3.0, 6.0)))
+    verdict, reason = gate(found, curve, "chance")
+    assert verdict == "model rejected" and "F(3.0, 6.0) 9.0, p 0.049" in reason
+    found = evidence(curve, quiet, 0.6, misfit=Misfit(4.0, 0.051, (3.0, 6.0)))
+    assert gate(found, curve, "chance")[0] == "quoted"
+    for changes in (
+        {"exponent": Estimate(0.5, 0.4, np.inf)},
+        {"profile": dataclasses.replace(found.profile, high=np.inf)},
+    ):
+        verdict, reason = gate(found._replace(misfit=None, **changes), curve, "chance")
+        assert verdict == "not quoted" and "unbounded above" in reason
 
 
 def test_noise_is_pooled_over_the_curve_and_shrinks_with_seeds():
     curve = seeds_curve(seeds=40, sd=0.03)
-    found = gamma(None, curve, draws=0)
+    found = gamma(None, curve)
     assert found.noise.seed_sd == pytest.approx(0.03, rel=0.1)
     assert found.noise.mean_sd == pytest.approx(found.noise.seed_sd / math.sqrt(40))
 
@@ -388,18 +439,6 @@ def test_the_slope_needs_no_model():
     assert sparse_slope(one) == pytest.approx((0.3, 0.3, 0.3))
     few = make_curve("few", [1.0, 0.5], [0.1, 0.2])
     assert all(math.isnan(v) for v in sparse_slope(few))
-
-
-def test_the_bootstrap_over_seeds_starts_at_five():
-    four, five = (gamma(None, seeds_curve(seeds=n), draws=199) for n in (4, 5))
-    assert four.fitted.boot is None
-    boot = five.fitted.boot
-    assert boot.low < boot.value == five.estimate.value < boot.high
-    barely = gamma(None, seeds_curve(2.0, seeds=5, sd=0.01, onset=0.02), draws=199)
-    assert barely.fitted.boot.high == np.inf
-    assert barely.to_frame()["boot_high"].to_list() == [None]
-    again = gamma(None, seeds_curve(seeds=5), draws=199)
-    assert (again.fitted.boot.low, again.fitted.boot.high) == (boot.low, boot.high)
 
 
 def test_a_constant_does_not_fit_a_rise():
@@ -426,7 +465,11 @@ def test_the_result_is_frozen_and_makes_a_frame():
     assert row["signal"] == pytest.approx(row["rise"] / row["noise"]) and row["signal"] > 15
     assert row["p_negative"] == pytest.approx(row["onset"])
     assert row["p_positive"] == pytest.approx(row["d_lo"])
-    assert (row["boot_low"], row["verdict"], row["seeds"], row["levels"]) == (None, "quoted", 3, 18)
+    assert (row["scope"], row["verdict"], row["seeds"], row["levels"]) == (
+        "population", "quoted", 3, 18
+    )  # fmt: skip
+    assert row["profile_low"] < row["profile"] < row["profile_high"]
+    assert row["misfit"] > 0.05 and row["correlation"] is None
     assert "quoted: log error rises" in found.summary()
     assert found._repr_html_().count("<tr>") == 2
 
@@ -441,12 +484,17 @@ def test_a_refused_result_has_no_numbers_and_still_prints():
     assert found.plot().get_axes()
 
 
-def test_the_figure_shows_data_fit_band_and_profile(tmp_path):
+def test_the_figure_shows_data_fit_band_and_exponents(tmp_path):
     from rgtool.analysis.plots.figures import save
 
     figure = rgtool.gamma(None, "published:renda2020-resnet56").plot()
     left, right = figure.get_axes()
     assert len(left.collections) >= 2  # bars and the band
-    assert right.lines
+    interval, middle, profiled, seeds = right.lines
+    one = rgtool.gamma(None, "published:renda2020-resnet56")
+    assert tuple(interval.get_xdata()) == (one.estimate.low, one.estimate.high)
+    assert middle.get_xdata()[0] == one.estimate.value
+    assert tuple(profiled.get_xdata()) == (one.fitted.profile.low, one.fitted.profile.high)
+    assert len(seeds.get_xdata()) == 3
     save(figure, tmp_path / "gamma.svg")
     assert "test error" in (tmp_path / "gamma.svg").read_text()

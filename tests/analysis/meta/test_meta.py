@@ -186,15 +186,16 @@ def test_a_study_with_seeds_has_the_variance_of_their_mean(store: rgtool.Store) 
     y, z = exponents(store, ten), exponents(store, three)
     studies = found.studies
     assert studies.seeds.tolist() == [10, 3] and not studies.assumed.any()
-    np.testing.assert_allclose(studies.exponent, [y.mean(axis=0), z.mean(axis=0)], atol=1e-12)
-    np.testing.assert_allclose(studies.measured[0], y.var(axis=0, ddof=1) / 10)
+    np.testing.assert_allclose(studies.exponent.mean, [y.mean(axis=0), z.mean(axis=0)], atol=1e-12)
+    variance = studies.exponent.error**2
+    np.testing.assert_allclose(variance[0], y.var(axis=0, ddof=1) / 10)
     # (d0 s0^2 + 2 s^2)/(d0 + 2): a line in s^2, and the other groups count as one seed at most.
-    own, lent = z.var(axis=0, ddof=1) / 3, studies.measured[1]
+    own, lent = z.var(axis=0, ddof=1) / 3, variance[1]
     slope, offset = np.polyfit(own, lent, 1)
     np.testing.assert_allclose(lent, slope * own + offset, rtol=1e-9)
     assert 2 / 3 - 1e-9 <= slope < 1 and offset > 0
     for k, row in enumerate(found.to_frame().to_dicts()):
-        expected = by_hand(studies.exponent[:, k], studies.measured[:, k])
+        expected = by_hand(studies.exponent.mean[:, k], variance[:, k])
         assert row["exponent"] == pytest.approx(expected["mean"])
         assert (row["low"], row["high"]) == pytest.approx((expected["low"], expected["high"]))
         assert row["predicted_low"] is None and row["sd_from"] is None and row["sd_to"] is None
@@ -206,14 +207,13 @@ def test_the_anomalous_exponent_is_pooled_as_eigen_finds_it(store: rgtool.Store)
     names = [named(store, lr) for lr in (0.1, 0.2)]
     found = rgtool.meta(store, names, by="stage")
     assert found.anomalous is not None and found.studies.anomalous is not None
-    for name, anomalous in zip(names, found.studies.anomalous, strict=True):
+    for name, anomalous in zip(names, found.studies.anomalous.mean, strict=True):
         np.testing.assert_allclose(
             anomalous, rgtool.eigen(store, name, by="stage").anomalous.value, atol=1e-12
         )
     row = found.to_frame().to_dicts()[0]
-    variance = found.studies.anomalous_measured
-    assert variance is not None
-    expected = by_hand(found.studies.anomalous[:, 0], variance[:, 0])
+    beyond = found.studies.anomalous
+    expected = by_hand(beyond.mean[:, 0], beyond.error[:, 0] ** 2)
     assert row["anomalous"] == pytest.approx(expected["mean"])
     assert row["anomalous_low"] == pytest.approx(expected["low"])
     assert row["against_null"] in ("above", "below", "none", "undecided")
@@ -223,7 +223,7 @@ def test_one_seed_beside_ten_enters_with_the_assumed_sd(store: rgtool.Store) -> 
     names = [named(store, 0.1), named(store, 0.3)]
     found = rgtool.meta(store, names, by="stage", sd=0.01)
     assert found.studies.assumed.tolist() == [False, True]
-    assert np.isnan(found.studies.measured[1]).all()
+    assert np.isnan(found.studies.exponent.error[1]).all()
     table = found.study_table.to_frame()
     lone = table.filter(study=names[1])
     assert lone["assumed"].all()
@@ -239,7 +239,9 @@ def test_a_printed_spectrum_is_rounded_besides_and_matched_by_name(store: rgtool
     found = rgtool.meta(store, [mine, IMAGENET], sd=0.01)
     assert found.by == "stage" and found.studies.names == ("1", "2", "3")
     assert found.studies.ids == (mine, IMAGENET)
-    np.testing.assert_allclose(found.studies.exponent[1], np.log([1.15, 1.09, 1.02]) / np.log(1.25))
+    np.testing.assert_allclose(
+        found.studies.exponent.mean[1], np.log([1.15, 1.09, 1.02]) / np.log(1.25)
+    )
     printed = found.study_table.to_frame().filter(study=IMAGENET)
     np.testing.assert_allclose(printed["error"].to_numpy(), np.hypot(0.01, 0.0029) / UNIT)
     words = "\n".join(found.notes)
