@@ -221,6 +221,7 @@ def test_retention_that_changes_is_told() -> None:
     (note,) = (note for note in now.notes if "levels go on" in note)
     kept = counts.kept.sum(axis=-1)[0]
     assert f"{kept[9] / kept[8]:.2f}" in note
+    assert now.end == pytest.approx(9 + np.log(kept[9]) / np.log(kept[8] / kept[9]), abs=0.01)
     steady = forecast(None, counts, window=(11, 17))
     assert not any("levels go on" in note for note in steady.notes)
     seen = np.isfinite(truth).all(axis=0) & np.isfinite(now.level.value)
