@@ -142,6 +142,18 @@ def test_exempt_weights_stay() -> None:
     assert forecast(None, stages, window=(1, 6)).names == ("fc1",)
 
 
+def test_exempt_weights_hasten_the_others() -> None:
+    """Where .23 of the weights stay, the others are gone at level 7, and the largest at level 6."""
+    counts = untrained(seeds=3, levels=6, exempt=("layer3.0.conv1",))
+    largest = "layer3.0.conv2"
+    assert (first_empty(counts)[:, counts.names.index(largest)] == 6).all()
+    early = forecast(None, first_levels(counts, 5))
+    share = counts.total[counts.exempt].sum() / counts.total.sum()
+    assert early.end == pytest.approx(np.log(share) / np.log(0.8), abs=0.05)
+    assert early.level.low[early.names.index(largest)] == 6
+    assert "layer3.0.conv1" not in early.names
+
+
 def test_groups_with_exempt_layers_never_empty(made: Counts) -> None:
     exempt = np.array([name == "layer1.0.conv1" for name in made.names])
     counts = dataclasses.replace(made, exempt=exempt, exempt_layers=("layer1.0.conv1",))
