@@ -18,39 +18,37 @@ import argparse
 import ast
 import collections
 import contextlib
-import json
 import os
 import random
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-import pytest
+from lines_by_test import PYTEST, environment, seen
 from machine import machine
 
 CLONE = Path(__file__).parents[1]
 # The modules whose numbers everything rests on, and the tests of their rooms.
 CORE: Mapping[str, tuple[str, ...]] = {
     "analysis/flow.py": ("test_flow", "test_identities", "test_spectrum"),
-    "analysis/window.py": ("test_spectrum", "test_spectra", "test_nulls", "test_bad_input"),
+    "analysis/window.py": ("test_window", "test_spectrum", "test_bad_input"),
     "analysis/spectrum/intervals.py": ("test_intervals", "test_spectrum"),
     "analysis/stats/moderation.py": ("test_intervals", "test_spectrum", "test_same_class"),
     "analysis/nulls/initial.py": ("test_null", "test_nulls"),
     "analysis/gamma/fit.py": ("test_gamma",),
-    "runner/training.py": ("test_training", "test_arithmetic", "test_runs"),
+    "runner/training.py": ("test_training", "test_arithmetic", "test_side_by_side", "test_runs"),
     "runner/pruning.py": ("test_pruning", "test_runs"),
     "schemas/record.py": ("test_schemas", "test_broken_files"),
     "schemas/transform.py": ("test_transform",),
-    "store/importers/levels.py": ("test_import", "test_foreign"),
-    "store/importers/formats/openlth.py": ("test_foreign", "test_import"),
+    "store/importers/levels.py": ("test_import", "test_import_identity", "test_foreign"),
+    "store/importers/formats/openlth.py": ("test_openlth", "test_foreign", "test_import"),
 }
 # (module, the line as the mutant has it): why nobody could see it.
 EQUIVALENT: Mapping[tuple[str, str], str] = {}
@@ -69,8 +67,6 @@ _OPERATORS: Mapping[type[ast.operator], tuple[str, str]] = {
     ast.Div: ("/", "*"),
     ast.Pow: ("**", "*"),
 }
-_PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
-_TOLD = "RGTOOL_MUTANTS_TESTS"  # where the plugin below writes what it saw
 
 
 @dataclass(frozen=True)
@@ -182,13 +178,6 @@ def copy_clone(folder: Path) -> Path:
     return copy
 
 
-def environment(copy: Path) -> dict[str, str]:
-    """Return an environment in which the copy is what `import rgtool` finds."""
-    path = os.pathsep.join([str(copy.parent), str(copy / "benchmarks")])
-    alone = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    return {**os.environ, **alone}
-
-
 def test_files(copy: Path, names: Sequence[str]) -> list[Path]:
     """Return the test files of these names, wherever in tests/ they lie, from the clone's root."""
     found = {path.stem: path for path in (copy / "tests").rglob("test_*.py")}
@@ -198,55 +187,20 @@ def test_files(copy: Path, names: Sequence[str]) -> list[Path]:
 def reached(copies: Sequence[Path], modules: Sequence[str]) -> Reached:
     """Run the tests of the modules' rooms, each copy a part, and see which lines they execute.
 
-    A fixture that serves several tests counts for all of them, though it runs in the first one
-    only; what runs when a module is imported, such as its constants, is for all tests of its room.
+    What runs when a module is imported, such as its constants, is for all tests of its room.
     """
     rooms = {m: [str(path) for path in test_files(copies[0], CORE[m])] for m in modules}
     files = sorted({path for room in rooms.values() for path in room})
     parts = [files[i :: len(copies)] for i in range(len(copies))]
     with ThreadPoolExecutor(len(copies)) as pool:
-        told = list(pool.map(lambda copy, part: _covered(copy, part, rooms), copies, parts))
-    seconds = {test: took for _, times in told for test, took in times.items()}
+        found = list(pool.map(lambda copy, part: seen(copy, part, rooms), copies, parts))
+    seconds = {test: took for one in found for test, took in one.seconds.items()}
     tests: dict[tuple[str, int], list[str]] = {}
-    for module, room in rooms.items():
-        all_here = [test for test in seconds if test.partition("::")[0] in room]
-        lines = {place for found, _ in told for place in found if place[0] == module}
-        for place in lines:
-            here = {test for found, _ in told for test in found.get(place, ())}
-            tests[place] = [test for test in all_here if test in here] or all_here
+    for place in {place for one in found for place in one.tests}:
+        room = [test for test in seconds if test.partition("::")[0] in rooms[place[0]]]
+        here = {test for one in found for test in one.tests.get(place, ())}
+        tests[place] = [test for test in room if test in here] or room
     return Reached(tests, seconds)
-
-
-def _covered(
-    copy: Path, files: Sequence[str], modules: Iterable[str]
-) -> tuple[dict[tuple[str, int], set[str]], dict[str, float]]:
-    """Return the tests of some files by line and the seconds of those that pass."""
-    from coverage import CoverageData
-
-    data, settings, told = (copy.parent / name for name in (".coverage", "coveragerc", "told.json"))
-    include = "\n    ".join(str(copy / module) for module in modules)
-    settings.write_text(f"[run]\ncore = ctrace\ndata_file = {data}\ninclude =\n    {include}\n")
-    command = [sys.executable, "-m", "coverage", "run", f"--rcfile={settings}", *_PYTEST[1:]]
-    done = subprocess.run(
-        [*command, "-p", "mutants", *files],
-        cwd=copy,
-        env={**environment(copy), _TOLD: str(told)},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode > 1:  # 1: some test fails, which is then used for no mutant
-        raise SystemExit(done.stdout + done.stderr)
-    seen = json.loads(told.read_text())
-    for test in seen["failed"]:
-        print(f"fails without a mutant, not used: {test}", flush=True)
-    found = CoverageData(str(data))
-    found.read()
-    lines: dict[tuple[str, int], set[str]] = {}
-    for module in modules:
-        for line, contexts in found.contexts_by_lineno(str(copy / module)).items():
-            tests = (seen["fixtures"].get(context, [context]) for context in contexts)
-            lines[module, line] = {test for some in tests for test in some if test}
-    return lines, seen["seconds"]
 
 
 def survives(copy: Path, mutant: Mutant, tests: Sequence[str], limit: float) -> bool:
@@ -254,7 +208,7 @@ def survives(copy: Path, mutant: Mutant, tests: Sequence[str], limit: float) -> 
     path = copy / mutant.module
     sound = path.read_bytes()
     path.write_bytes(sound[: mutant.begin] + mutant.replacement.encode() + sound[mutant.end :])
-    command = [*_PYTEST, "-x", "--hypothesis-seed=0", *tests]
+    command = [*PYTEST, "-x", "--hypothesis-seed=0", *tests]
     process = subprocess.Popen(
         command,
         cwd=copy,
@@ -355,66 +309,6 @@ def report(drawn: Sequence[Mutant], alive: Sequence[Mutant], seconds: float) -> 
     killed = len(drawn) - len(alive)
     share = killed / max(1, len(drawn) - len(same))
     print(f"{killed} of {len(drawn)} killed, {len(same)} equivalent: {share:.2f}, {seconds:.0f} s")
-
-
-# What follows is a plugin of pytest (`-p mutants`): coverage learns which test or fixture runs, and
-# the file that _TOLD names which tests a fixture serves and how long tests take.
-_seconds: dict[str, float] = collections.defaultdict(float)
-_failed: set[str] = set()
-_fixtures: dict[str, list[str]] = collections.defaultdict(list)
-_now = [""]
-
-
-@contextlib.contextmanager
-def _within(context: str) -> Iterator[None]:
-    """Let coverage count lines for a test or fixture."""
-    from coverage import Coverage
-
-    measured = Coverage.current()
-    assert measured is not None
-    _now.append(context)
-    measured.switch_context(context)
-    try:
-        yield
-    finally:
-        _now.pop()
-        measured.switch_context(_now[-1])
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Note which tests a fixture serves."""
-    for item in session.items:
-        for name in getattr(item, "fixturenames", ()):
-            _fixtures[f"fixture {name}"].append(item.nodeid)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Count lines for the test that runs."""
-    with _within(item.nodeid):
-        return (yield)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object]) -> Iterator[None]:
-    """Count lines for a fixture, where it serves several tests."""
-    alone = fixturedef.scope == "function"
-    with contextlib.nullcontext() if alone else _within(f"fixture {fixturedef.argname}"):
-        return (yield)
-
-
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Note how long a test takes and whether it fails."""
-    _seconds[report.nodeid] += report.duration
-    if report.failed:
-        _failed.add(report.nodeid)
-
-
-def pytest_sessionfinish() -> None:
-    """Write down what was noted."""
-    passed = {test: took for test, took in _seconds.items() if test not in _failed}
-    told = {"seconds": passed, "failed": sorted(_failed), "fixtures": _fixtures}
-    Path(os.environ[_TOLD]).write_text(json.dumps(told))
 
 
 if __name__ == "__main__":
