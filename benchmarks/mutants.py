@@ -47,7 +47,12 @@ CORE: Mapping[str, tuple[str, ...]] = {
     "runner/pruning.py": ("test_pruning", "test_runs"),
     "schemas/record.py": ("test_schemas", "test_broken_files"),
     "schemas/transform.py": ("test_transform",),
-    "store/importers/levels.py": ("test_import", "test_import_identity", "test_foreign"),
+    "store/importers/levels.py": (
+        "test_levels",
+        "test_import",
+        "test_import_identity",
+        "test_foreign",
+    ),
     "store/importers/formats/openlth.py": ("test_openlth", "test_foreign", "test_import"),
 }
 # (module, the line as the mutant has it): why nobody could see it.
