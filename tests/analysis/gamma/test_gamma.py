@@ -586,3 +586,16 @@ def test_the_dense_error_is_held_to_five_below_the_least():
     assert best.theta[A] == pytest.approx(-8)
     (again,) = refit(problem, problem.log_error[None], best.theta)
     np.testing.assert_allclose(again, best.theta, atol=1e-6)
+
+
+@pytest.mark.parametrize(("seed", "draw"), [(0, 17), (1, 114), (2, 81), (3, 95)])
+def test_a_draw_is_refitted_to_its_own_least_far_from_the_fit(seed, draw):
+    """A short curve with a free plateau: the least of a noisy draw lies in another corner."""
+    problem = simulated(truth(0.5, 0.1), 0.03, levels=12, seed=seed, free=True)
+    noise = 0.1 * np.random.default_rng(seed).normal(size=(150, 12))[draw]
+    again = dataclasses.replace(problem, log_error=np.minimum(problem.log_error + noise, -1e-3))
+    best, own = fit(problem), fit(again)
+    assert np.abs(best.theta - own.theta).max() > 1
+    (found,) = refit(problem, again.log_error[None], best.theta)
+    residual = again.log_error - log_error(again.log_density, found)
+    assert float(residual @ residual) == pytest.approx(own.ssr, rel=1e-6)
