@@ -2,14 +2,15 @@
 
     python benchmarks/mutants.py --mutants 200
     python benchmarks/mutants.py --mutants 20 --modules runner/training.py --processes 2
-    python benchmarks/mutants.py --again earlier_output.txt
+    python benchmarks/mutants.py --mutants 200 --again earlier_output.txt
 
 A mutant changes one constant, comparison, operator or junction of one line. It runs in a copy of
 the clone against the tests of its room that execute that line (found once, by coverage; `pip
 install coverage`), fastest first, until one fails or `--budget` seconds of tests have run. A mutant
-that no test reaches survives; one that hangs is killed. Survivors are named as soon as they are
-known, and `--again` runs those of an earlier output. Mutants that change nothing anyone could see
-are named in EQUIVALENT and counted apart.
+that no test reaches survives; one that hangs is killed. What becomes of each is told as soon as it
+is known, and `--again` spares those that an earlier output of the same draw calls killed: what more
+tests cannot change. Mutants that change nothing anyone could see are named in EQUIVALENT and
+counted apart.
 """
 
 from __future__ import annotations
@@ -55,8 +56,59 @@ CORE: Mapping[str, tuple[str, ...]] = {
     ),
     "store/importers/formats/openlth.py": ("test_openlth", "test_foreign", "test_import"),
 }
+_INFERRED = "NumPy infers the length for any negative number, not for -1 alone"
 # (module, the line as the mutant has it): why nobody could see it.
-EQUIVALENT: Mapping[tuple[str, str], str] = {}
+EQUIVALENT: Mapping[tuple[str, str], str] = {
+    (
+        "analysis/gamma/fit.py",
+        "return np.stack(grid, axis=-1).reshape(-3, 4)",
+    ): _INFERRED,
+    (
+        "analysis/gamma/fit.py",
+        "ssr, theta = ssr.reshape(len(values), -1), theta.reshape(len(values), -3, 4)",
+    ): _INFERRED,
+    (
+        "analysis/gamma/fit.py",
+        "starts.reshape(-3, 4),",
+    ): _INFERRED,
+    (
+        "analysis/gamma/fit.py",
+        "return np.asarray(found.reshape(len(shifts), -3, 4)[best, np.arange(len(log_errors))])",
+    ): _INFERRED,
+    (
+        "analysis/gamma/fit.py",
+        "hessian[:, diagonal, diagonal] += "
+        "damping[:, None] * np.maximum(scale, floor) - stays + 1e-14",
+    ): "a parameter that is held has gradient 0 and no other in its row: its step is 0 in any case",
+    (
+        "analysis/nulls/initial.py",
+        "lambda x: np.where(x <= math.sqrt(3), 1 / math.sqrt(3), 0.0),",
+    ): "at the edge itself, one point, the share kept has no derivative",
+    (
+        "analysis/nulls/initial.py",
+        "if scales.ndim >= 1:",
+    ): "merging layers of one scale saves work; the root is the same to its tolerance",
+    (
+        "analysis/nulls/initial.py",
+        "low, high = np.where(excess > 0, t, low), np.where(excess <= 0, t, high)",
+    ): "an excess of 0 is the root, and a bracket that closes on it leaves it there",
+    (
+        "analysis/stats/moderation.py",
+        "for _ in range(101):",
+    ): "Newton's steps end after 22 at most where their result is used",
+    (
+        "runner/pruning.py",
+        "for name, kept_here in zip(part, np.split(survives, bounds), strict=False):",
+    ): "np.split returns a part for every name",
+    (
+        "schemas/transform.py",
+        "empty = next(target for target in range(len(feeds) + 3) if target not in feeds)",
+    ): "of one target more than there are feeds one is not fed: the search never goes on",
+    (
+        "schemas/transform.py",
+        "if empty <= max(feeds):",
+    ): "the empty target is none of those that are fed",
+}
 _COMPARISONS: Mapping[type[ast.cmpop], tuple[str, str]] = {
     ast.Lt: ("<", "<="),
     ast.LtE: ("<=", "<"),
@@ -243,44 +295,43 @@ def every(modules: Sequence[str]) -> list[Mutant]:
     return found
 
 
-def again(modules: Sequence[str], output: Path) -> list[Mutant]:
-    """Return the mutants that an earlier output names as survivors."""
-    lines = output.read_text().splitlines()
-    named = {line.removeprefix("survived: ") for line in lines if line.startswith("survived: ")}
-    return [m for m in every(modules) if str(m) in named]
+def killed_before(output: Path | None) -> set[str]:
+    """Return what an earlier output says was killed."""
+    lines = output.read_text().splitlines() if output else []
+    return {line.removeprefix("killed: ") for line in lines if line.startswith("killed: ")}
 
 
 def main() -> None:
-    """Draw mutants, run them, print what survived."""
+    """Draw mutants, run them, tell what becomes of each."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--mutants", type=int, default=200)
     parser.add_argument("--modules", nargs="*", default=list(CORE), choices=list(CORE))
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--budget", type=float, default=60.0, help="seconds of tests per mutant")
-    parser.add_argument("--again", type=Path, help="run the survivors of an earlier output")
+    parser.add_argument("--again", type=Path, help="earlier output of the same draw")
     options = parser.parse_args()
-    if options.again:
-        drawn = again(options.modules, options.again)
-    else:
-        all_of_them = every(options.modules)
-        number = min(options.mutants, len(all_of_them))
-        drawn = random.Random(options.seed).sample(all_of_them, number)
-    source = f"again {options.again.name}" if options.again else f"seed {options.seed}"
-    print(f"{machine()}; {len(drawn)} mutants, {source}", flush=True)
+    pool = every(options.modules)
+    drawn = random.Random(options.seed).sample(pool, min(options.mutants, len(pool)))
+    dead = killed_before(options.again)
+    due = [m for m in drawn if str(m) not in dead]
+    print(f"{machine()}; {len(drawn)} mutants, seed {options.seed}, {len(due)} to run", flush=True)
+    for mutant in drawn:
+        if mutant not in due:
+            print(f"killed: {mutant}")
     began = time.time()
     with tempfile.TemporaryDirectory() as folder:
         copies = [copy_clone(Path(folder, str(i))) for i in range(options.processes)]
-        lines = reached(copies, sorted({m.module for m in drawn}))
+        lines = reached(copies, sorted({m.module for m in due}))
         print(f"{len(lines.seconds)} tests, {time.time() - began:.0f} s", flush=True)
-        alive = run_all(copies, drawn, lines, options.budget)
+        alive = run_all(copies, due, lines, options.budget)
     report(drawn, alive, time.time() - began)
 
 
 def run_all(
-    copies: Sequence[Path], drawn: Sequence[Mutant], lines: Reached, budget: float
+    copies: Sequence[Path], due: Sequence[Mutant], lines: Reached, budget: float
 ) -> list[Mutant]:
-    """Run mutants side by side, one in each copy; name survivors at once and return them."""
+    """Run mutants side by side, one in each copy; tell of each at once and return survivors."""
     idle: SimpleQueue[Path] = SimpleQueue()
     for copy in copies:
         idle.put(copy)
@@ -293,13 +344,12 @@ def run_all(
             lived = not tests or survives(copy, mutant, tests, limit)
         finally:
             idle.put(copy)
-        if lived:
-            print(f"survived: {mutant}", flush=True)
-            print(f"    {len(tests)} tests run, {left} slower ones not", flush=True)
+        told = f"survived: {mutant}\n    {len(tests)} tests run, {left} slower ones not"
+        print(told if lived else f"killed: {mutant}", flush=True)
         return lived
 
     with ThreadPoolExecutor(len(copies)) as pool:
-        return [m for m, lived in zip(drawn, pool.map(run, drawn), strict=True) if lived]
+        return [m for m, lived in zip(due, pool.map(run, due), strict=True) if lived]
 
 
 def report(drawn: Sequence[Mutant], alive: Sequence[Mutant], seconds: float) -> None:

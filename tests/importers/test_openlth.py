@@ -155,13 +155,29 @@ def test_a_pretraining_that_has_lost_its_first_model_has_no_start(
     assert run.weights("rewind").exists() and not run.weights("init").exists()
 
 
-def test_branches_are_told_by_their_names(store: Store, tmp_path: Path) -> None:
-    folder = lenet(tmp_path / "in", branches=("randomly_reinitialize",), branch_levels=(1, 2))
+def variants(store: Store, folder: Path) -> list[tuple[str, tuple[int, ...]]]:
+    """Import a folder; return what tells each run from others of its replicate, and its levels."""
     report = store.import_runs(folder)
     assert report.skipped == ()
-    origins = sorted(store.description(run.run_id).recipe.origin for run in report.runs)
-    assert len(set(origins)) == 2
-    assert [run.levels for run in sorted(report.runs, key=lambda run: run.levels)] == [
-        (0, 1, 2),
-        (1, 2),
-    ]
+    aliases = [store.description(run.run_id).aliases for run in report.runs]
+    assert all(len(names) == 1 for names in aliases)
+    assert {names[0]["experiment"].split("/")[0] for names in aliases} == {"mine"}
+    pairs = zip(aliases, report.runs, strict=True)
+    return sorted((names[0]["variant"], run.levels) for names, run in pairs)
+
+
+def test_branches_are_told_by_their_names(store: Store, tmp_path: Path) -> None:
+    kind = "randomly_reinitialize"
+    folder = lenet(tmp_path / "in", name="mine", branches=(kind,), branch_levels=(1, 2))
+    (branch,) = {path.name for path in folder.rglob("lottery_branch_*")}
+    assert kind in branch
+    assert variants(store, folder) == [("", (0, 1, 2)), (branch, (1, 2))]
+
+
+def test_suffixes_are_told_beside_branches(store: Store, tmp_path: Path) -> None:
+    """ElasticLTH puts one before the ending of every file."""
+    kind = "randomly_reinitialize"
+    options = {"name": "mine", "branches": (kind,), "suffix": "_x2"}
+    folder = lenet(tmp_path / "in", **options)
+    (branch,) = {path.name for path in folder.rglob("lottery_branch_*")}
+    assert variants(store, folder) == [("_x2", (0, 1, 2)), (f"{branch}/_x2", (1,))]

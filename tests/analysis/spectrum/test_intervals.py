@@ -632,3 +632,14 @@ def test_a_group_that_does_not_vary_is_correlated_with_none() -> None:
     np.testing.assert_allclose(
         np.delete(np.delete(found, 2, 0), 2, 1), shrunk_correlation(data), rtol=1e-12
     )
+
+
+def test_scatter_that_is_just_chance_pools_wholly() -> None:
+    """Variances whose logarithms scatter by trigamma(1), to the last bit and around it."""
+    one = np.repeat(np.random.default_rng(31).uniform(0.1, 10, 100), 201)
+    other = one * math.exp(math.pi / math.sqrt(3))
+    other += np.tile(np.arange(-100, 101), 100) * np.spacing(other)
+    found = moderate(np.column_stack([one, other]), 2)
+    assert (found.prior_df > 1e9).all() and np.isinf(found.prior_df).any()
+    assert (found.df == 4).all()
+    np.testing.assert_allclose(found.variance[:, 0], found.variance[:, 1], rtol=1e-6)
