@@ -622,6 +622,7 @@ def test_shrinkage_is_never_more_than_whole() -> None:
         assert (r * np.corrcoef(one.T) >= 0).all()
     assert (shrunk_correlation(data[0, :, :1]) == 1).all()
     assert (shrunk_correlation(data[:, :2]) == np.eye(2)).all()
+    assert (shrunk_correlation(data[:, :3])[:, 0, 1] != 0).any()  # three rows tell something
 
 
 def test_a_group_that_does_not_vary_is_correlated_with_none() -> None:
@@ -629,6 +630,7 @@ def test_a_group_that_does_not_vary_is_correlated_with_none() -> None:
     still = np.column_stack([data[:, :2], np.full(6, 0.5), data[:, 2]])
     found = shrunk_correlation(still)
     assert (found[2] == [0, 0, 1, 0]).all()
+    assert (shrunk_correlation(np.ones((4, 3))) == np.eye(3)).all()
     np.testing.assert_allclose(
         np.delete(np.delete(found, 2, 0), 2, 1), shrunk_correlation(data), rtol=1e-12
     )
