@@ -2,11 +2,15 @@
 
     python benchmarks/mutants.py --mutants 200
     python benchmarks/mutants.py --mutants 20 --modules runner/training.py --processes 2
+    python benchmarks/mutants.py --mutants 200 --again earlier_output.txt
 
-A mutant changes one constant, comparison, operator or junction of one line. It runs against the
-tests that execute that line (found once, by coverage; `pip install coverage`), in a copy of the
-clone, until one fails. A mutant that no test reaches survives; one that hangs is killed. Mutants
-that change nothing anyone could see are named in EQUIVALENT and counted apart.
+A mutant changes one constant, comparison, operator or junction of one line. It runs in a copy of
+the clone against the tests of its room that execute that line (found once, by coverage; `pip
+install coverage`), fastest first, until one fails or `--budget` seconds of tests have run. A mutant
+that no test reaches survives; one that hangs is killed. What becomes of each is told as soon as it
+is known, and `--again` spares those that an earlier output of the same draw calls killed: what more
+tests cannot change. Mutants that change nothing anyone could see are named in EQUIVALENT and
+counted apart.
 """
 
 from __future__ import annotations
@@ -14,26 +18,28 @@ from __future__ import annotations
 import argparse
 import ast
 import collections
+import contextlib
 import os
 import random
 import shutil
+import signal
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
+from lines_by_test import PYTEST, environment, seen
 from machine import machine
 
 CLONE = Path(__file__).parents[1]
 # The modules whose numbers everything rests on, and the tests of their rooms.
 CORE: Mapping[str, tuple[str, ...]] = {
     "analysis/flow.py": ("test_flow", "test_identities", "test_spectrum"),
-    "analysis/window.py": ("test_window", "test_spectrum", "test_flow", "test_bad_input"),
+    "analysis/window.py": ("test_window", "test_spectrum", "test_bad_input"),
     "analysis/spectrum/intervals.py": ("test_intervals", "test_spectrum"),
     "analysis/stats/moderation.py": ("test_intervals", "test_spectrum", "test_same_class"),
     "analysis/stats/contrast.py": ("test_same_class", "test_classify"),
@@ -43,15 +49,71 @@ CORE: Mapping[str, tuple[str, ...]] = {
     "analysis/gamma/correlated.py": ("test_gamma_seeds",),
     "analysis/gamma/misfit.py": ("test_gamma_seeds",),
     "analysis/gamma/parameters.py": ("test_gamma_seeds",),
-    "runner/training.py": ("test_training", "test_arithmetic", "test_runs"),
+    "runner/training.py": ("test_training", "test_arithmetic", "test_side_by_side", "test_runs"),
     "runner/pruning.py": ("test_pruning", "test_runs"),
     "schemas/record.py": ("test_schemas", "test_broken_files"),
     "schemas/transform.py": ("test_transform",),
-    "store/importers/levels.py": ("test_import", "test_foreign"),
-    "store/importers/formats/openlth.py": ("test_foreign", "test_import"),
+    "store/importers/levels.py": (
+        "test_levels",
+        "test_import",
+        "test_import_identity",
+        "test_foreign",
+    ),
+    "store/importers/formats/openlth.py": ("test_openlth", "test_foreign", "test_import"),
 }
-# (module, text of the line, replacement): why nobody could see it.
-EQUIVALENT: Mapping[tuple[str, str, str], str] = {}
+_INFERRED = "NumPy infers the length for any negative number, not for -1 alone"
+# (module, the line as the mutant has it): why nobody could see it.
+EQUIVALENT: Mapping[tuple[str, str], str] = {
+    (
+        "analysis/gamma/fit.py",
+        "return np.stack(grid, axis=-1).reshape(-3, 4)",
+    ): _INFERRED,
+    (
+        "analysis/gamma/fit.py",
+        "ssr, theta = ssr.reshape(len(values), -1), theta.reshape(len(values), -3, 4)",
+    ): _INFERRED,
+    (
+        "analysis/gamma/fit.py",
+        "starts.reshape(-3, 4),",
+    ): _INFERRED,
+    (
+        "analysis/gamma/fit.py",
+        "return np.asarray(found.reshape(len(shifts), -3, 4)[best, np.arange(len(log_errors))])",
+    ): _INFERRED,
+    (
+        "analysis/gamma/fit.py",
+        "hessian[:, diagonal, diagonal] += "
+        "damping[:, None] * np.maximum(scale, floor) - stays + 1e-14",
+    ): "a parameter that is held has gradient 0 and no other in its row: its step is 0 in any case",
+    (
+        "analysis/nulls/initial.py",
+        "lambda x: np.where(x <= math.sqrt(3), 1 / math.sqrt(3), 0.0),",
+    ): "at the edge itself, one point, the share kept has no derivative",
+    (
+        "analysis/nulls/initial.py",
+        "if scales.ndim >= 1:",
+    ): "merging layers of one scale saves work; the root is the same to its tolerance",
+    (
+        "analysis/nulls/initial.py",
+        "low, high = np.where(excess > 0, t, low), np.where(excess <= 0, t, high)",
+    ): "an excess of 0 is the root, and a bracket that closes on it leaves it there",
+    (
+        "analysis/stats/moderation.py",
+        "for _ in range(101):",
+    ): "Newton's steps end after 22 at most where their result is used",
+    (
+        "runner/pruning.py",
+        "for name, kept_here in zip(part, np.split(survives, bounds), strict=False):",
+    ): "np.split returns a part for every name",
+    (
+        "schemas/transform.py",
+        "empty = next(target for target in range(len(feeds) + 3) if target not in feeds)",
+    ): "of one target more than there are feeds one is not fed: the search never goes on",
+    (
+        "schemas/transform.py",
+        "if empty <= max(feeds):",
+    ): "the empty target is none of those that are fed",
+}
 _COMPARISONS: Mapping[type[ast.cmpop], tuple[str, str]] = {
     ast.Lt: ("<", "<="),
     ast.LtE: ("<=", "<"),
@@ -67,7 +129,6 @@ _OPERATORS: Mapping[type[ast.operator], tuple[str, str]] = {
     ast.Div: ("/", "*"),
     ast.Pow: ("**", "*"),
 }
-_LONGEST = 180.0  # seconds after which a mutant counts as hanging
 
 
 @dataclass(frozen=True)
@@ -77,13 +138,36 @@ class Mutant:
     module: str
     line: int
     text: str
-    kind: str
+    broken: str
     begin: int
     end: int
     replacement: str
 
     def __str__(self) -> str:
-        return f"{self.module}:{self.line} {self.kind} -> {self.replacement}: {self.text}"
+        return f"{self.module}:{self.line}: {self.text} -> {self.broken}"
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Which tests execute a line of a module, and how long tests take, s."""
+
+    tests: Mapping[tuple[str, int], Sequence[str]]
+    seconds: Mapping[str, float]
+
+    def within(self, mutant: Mutant, budget: float) -> tuple[list[str], int]:
+        """Return the fastest tests of a mutant that fit a budget, and how many are left out."""
+        taken: list[str] = []
+        tests = sorted(self.tests.get((mutant.module, mutant.line), ()), key=self.seconds.get)
+        for test in tests:
+            budget -= self.seconds[test]
+            if taken and budget < 0:
+                break
+            taken.append(test)
+        return taken, len(tests) - len(taken)
+
+    def total(self, tests: Sequence[str]) -> float:
+        """Return how long tests take together, s."""
+        return sum(self.seconds[test] for test in tests)
 
 
 def mutants(module: str, source: str) -> Iterator[Mutant]:
@@ -98,21 +182,24 @@ def mutants(module: str, source: str) -> Iterator[Mutant]:
         return starts[line - 1] + column
 
     for node in ast.walk(ast.parse(source)):
-        for kind, begin, end, replacement in _changes(node, data, at):
+        for begin, end, replacement in _changes(node, data, at):
             line = data[:begin].count(b"\n") + 1
-            text = lines[line - 1].strip()
-            yield Mutant(module, line, text, kind, begin, end, replacement)
+            start, stop = starts[line - 1], starts[line]
+            broken = (data[start:begin] + replacement.encode() + data[end:stop]).decode()
+            text = lines[line - 1]
+            yield Mutant(module, line, text.strip(), broken.strip(), begin, end, replacement)
 
 
-def _changes(node: ast.AST, data: bytes, at: object) -> Iterator[tuple[str, int, int, str]]:
-    """Yield kind, begin, end and replacement of what can be changed at a node."""
-    assert callable(at)
+def _changes(
+    node: ast.AST, data: bytes, at: Callable[[int, int], int]
+) -> Iterator[tuple[int, int, str]]:
+    """Yield begin, end and replacement of what can be changed at a node."""
 
-    def between(left: ast.expr, right: ast.expr, kind: str, old: str, new: str) -> Iterator:
+    def between(left: ast.expr, right: ast.expr, old: str, new: str) -> Iterator:
         begin = at(left.end_lineno, left.end_col_offset)
         place = data.find(old.encode(), begin, at(right.lineno, right.col_offset))
         if place >= 0:
-            yield kind, place, place + len(old), new
+            yield place, place + len(old), new
 
     if isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float):
         begin, end = (
@@ -120,15 +207,15 @@ def _changes(node: ast.AST, data: bytes, at: object) -> Iterator[tuple[str, int,
             at(node.end_lineno, node.end_col_offset),
         )
         new = not node.value if isinstance(node.value, bool) else node.value * 2 + 1
-        yield "const", begin, end, repr(new)
+        yield begin, end, repr(new)
     elif isinstance(node, ast.Compare) and type(node.ops[0]) in _COMPARISONS:
         old, new = _COMPARISONS[type(node.ops[0])]
-        yield from between(node.left, node.comparators[0], "cmp", old, new)
+        yield from between(node.left, node.comparators[0], old, new)
     elif isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-        yield from between(node.left, node.right, "bin", *_OPERATORS[type(node.op)])
+        yield from between(node.left, node.right, *_OPERATORS[type(node.op)])
     elif isinstance(node, ast.BoolOp):
         pair = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")
-        yield from between(node.values[0], node.values[1], "bool", *pair)
+        yield from between(node.values[0], node.values[1], *pair)
 
 
 def in_code(source: str) -> set[int]:
@@ -153,133 +240,132 @@ def copy_clone(folder: Path) -> Path:
     return copy
 
 
-def environment(copy: Path) -> dict[str, str]:
-    """Return an environment in which the copy is what `import rgtool` finds."""
-    alone = {"PYTHONPATH": str(copy.parent), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    return {**os.environ, **alone}
-
-
 def test_files(copy: Path, names: Sequence[str]) -> list[Path]:
     """Return the test files of these names, wherever in tests/ they lie, from the clone's root."""
-    found = [path for name in names for path in sorted((copy / "tests").rglob(f"{name}.py"))]
-    return [path.relative_to(copy) for path in found]
+    found = {path.stem: path for path in (copy / "tests").rglob("test_*.py")}
+    return [found[name].relative_to(copy) for name in names]
 
 
-def reached(copy: Path, module: str) -> dict[int, list[str]]:
-    """Return the tests that execute each line of a module, as pytest names them.
+def reached(copies: Sequence[Path], modules: Sequence[str]) -> Reached:
+    """Run the tests of the modules' rooms, each copy a part, and see which lines they execute.
 
-    What runs when the module is imported, such as its constants, is for all tests of its room.
+    What runs when a module is imported, such as its constants, is for all tests of its room.
     """
-    from coverage import CoverageData
-
-    data, settings = copy.parent / ".coverage", copy.parent / "coveragerc"
-    settings.write_text(
-        f"[run]\ndata_file = {data}\ndynamic_context = test_function\ninclude = {copy / module}\n"
-    )
-    files = test_files(copy, CORE[module])
-    command = [sys.executable, "-m", "coverage", "run", f"--rcfile={settings}", "-m", "pytest"]
-    subprocess.run(
-        [*command, "-q", "-x", "-p", "no:cacheprovider", *map(str, files)],
-        cwd=copy,
-        env=environment(copy),
-        check=True,
-        capture_output=True,
-    )
-    found = CoverageData(str(data))
-    found.read()
-    homes = {path.stem: path for path in files}
-    lines = found.contexts_by_lineno(str(copy / module))
-    every = [str(path) for path in files]
-    return {
-        line: sorted(filter(None, (_id(context, homes) for context in lines[line]))) or every
-        for line in lines
-    }
+    rooms = {m: [str(path) for path in test_files(copies[0], CORE[m])] for m in modules}
+    files = sorted({path for room in rooms.values() for path in room})
+    parts = [files[i :: len(copies)] for i in range(len(copies))]
+    with ThreadPoolExecutor(len(copies)) as pool:
+        found = list(pool.map(lambda copy, part: seen(copy, part, rooms), copies, parts))
+    seconds = {test: took for one in found for test, took in one.seconds.items()}
+    tests: dict[tuple[str, int], list[str]] = {}
+    for place in {place for one in found for place in one.tests}:
+        room = [test for test in seconds if test.partition("::")[0] in rooms[place[0]]]
+        here = {test for one in found for test in one.tests.get(place, ())}
+        tests[place] = [test for test in room if test in here] or room
+    return Reached(tests, seconds)
 
 
-def _id(context: str, homes: Mapping[str, Path]) -> str | None:
-    """Turn a context of coverage, such as `test_flow.test_shares`, into a name for pytest."""
-    parts = context.split(".")
-    for i, part in enumerate(parts):
-        if part in homes:
-            return "::".join([str(homes[part]), *parts[i + 1 :]])
-    return None
-
-
-def survives(copy: Path, mutant: Mutant, tests: Sequence[str]) -> bool:
-    """Run the tests over a mutant; tell whether all pass."""
+def survives(copy: Path, mutant: Mutant, tests: Sequence[str], limit: float) -> bool:
+    """Run tests over a mutant; tell whether all pass within `limit` seconds."""
     path = copy / mutant.module
     sound = path.read_bytes()
     path.write_bytes(sound[: mutant.begin] + mutant.replacement.encode() + sound[mutant.end :])
+    command = [*PYTEST, "-x", "--hypothesis-seed=0", *tests]
+    process = subprocess.Popen(
+        command,
+        cwd=copy,
+        env=environment(copy),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # what tests start ends with them
+    )
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
-            cwd=copy,
-            env=environment(copy),
-            capture_output=True,
-            timeout=_LONGEST,
-        )
-        return done.returncode == 0
+        return process.wait(limit) == 0
     except subprocess.TimeoutExpired:
         return False
     finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
         path.write_bytes(sound)
 
 
-def chosen(modules: Sequence[str], number: int, seed: int) -> list[Mutant]:
-    """Draw mutants of the modules, each module in proportion to what can be broken in it."""
-    every: list[Mutant] = []
+def every(modules: Sequence[str]) -> list[Mutant]:
+    """Return every mutant of the modules that stands in a statement."""
+    found: list[Mutant] = []
     for module in modules:
         source = (CLONE / module).read_text()
         lines = in_code(source)
-        every += [m for m in mutants(module, source) if m.line in lines]
-    return random.Random(seed).sample(every, min(number, len(every)))
+        found += [m for m in mutants(module, source) if m.line in lines]
+    return found
+
+
+def killed_before(output: Path | None) -> set[str]:
+    """Return what an earlier output says was killed."""
+    lines = output.read_text().splitlines() if output else []
+    return {line.removeprefix("killed: ") for line in lines if line.startswith("killed: ")}
 
 
 def main() -> None:
-    """Draw mutants, run them, print what survived."""
+    """Draw mutants, run them, tell what becomes of each."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--mutants", type=int, default=200)
     parser.add_argument("--modules", nargs="*", default=list(CORE), choices=list(CORE))
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds of tests per mutant")
+    parser.add_argument("--again", type=Path, help="earlier output of the same draw")
     options = parser.parse_args()
-    drawn = chosen(options.modules, options.mutants, options.seed)
-    print(f"{machine()}; {len(drawn)} mutants, seed {options.seed}", flush=True)
+    pool = every(options.modules)
+    drawn = random.Random(options.seed).sample(pool, min(options.mutants, len(pool)))
+    dead = killed_before(options.again)
+    due = [m for m in drawn if str(m) not in dead]
+    print(f"{machine()}; {len(drawn)} mutants, seed {options.seed}, {len(due)} to run", flush=True)
+    for mutant in drawn:
+        if mutant not in due:
+            print(f"killed: {mutant}")
     began = time.time()
     with tempfile.TemporaryDirectory() as folder:
-        copies: SimpleQueue[Path] = SimpleQueue()
-        made = [copy_clone(Path(folder, str(i))) for i in range(options.processes)]
-        for copy in made:
-            copies.put(copy)
-        lines = {module: reached(made[0], module) for module in {m.module for m in drawn}}
-
-        def run(mutant: Mutant) -> bool:
-            tests = lines[mutant.module].get(mutant.line, [])
-            copy = copies.get()
-            try:
-                return not tests or survives(copy, mutant, tests)
-            finally:
-                copies.put(copy)
-
-        with ThreadPoolExecutor(options.processes) as pool:
-            alive = [m for m, lived in zip(drawn, pool.map(run, drawn), strict=True) if lived]
+        copies = [copy_clone(Path(folder, str(i))) for i in range(options.processes)]
+        lines = reached(copies, sorted({m.module for m in due}))
+        print(f"{len(lines.seconds)} tests, {time.time() - began:.0f} s", flush=True)
+        alive = run_all(copies, due, lines, options.budget)
     report(drawn, alive, time.time() - began)
 
 
+def run_all(
+    copies: Sequence[Path], due: Sequence[Mutant], lines: Reached, budget: float
+) -> list[Mutant]:
+    """Run mutants side by side, one in each copy; tell of each at once and return survivors."""
+    idle: SimpleQueue[Path] = SimpleQueue()
+    for copy in copies:
+        idle.put(copy)
+
+    def run(mutant: Mutant) -> bool:
+        tests, left = lines.within(mutant, budget)
+        limit = 60 + 5 * lines.total(tests)  # beyond it the mutant hangs
+        copy = idle.get()
+        try:
+            lived = not tests or survives(copy, mutant, tests, limit)
+        finally:
+            idle.put(copy)
+        told = f"survived: {mutant}\n    {len(tests)} tests run, {left} slower ones not"
+        print(told if lived else f"killed: {mutant}", flush=True)
+        return lived
+
+    with ThreadPoolExecutor(len(copies)) as pool:
+        return [m for m, lived in zip(due, pool.map(run, due), strict=True) if lived]
+
+
 def report(drawn: Sequence[Mutant], alive: Sequence[Mutant], seconds: float) -> None:
-    """Print the share killed, by module and in all, and name the survivors."""
-    same = [m for m in alive if (m.module, m.text, m.replacement) in EQUIVALENT]
-    missed = [m for m in alive if m not in same]
+    """Print the share killed, by module and in all, and why equivalent ones are."""
+    same = [m for m in alive if (m.module, m.broken) in EQUIVALENT]
     totals = collections.Counter(m.module for m in drawn)
-    lost = collections.Counter(m.module for m in missed)
+    lost = collections.Counter(m.module for m in alive if m not in same)
     for module, total in sorted(totals.items()):
         print(f"{module}: {total - lost[module]} of {total} killed or equivalent")
     for mutant in same:
-        print(
-            f"equivalent: {mutant} ({EQUIVALENT[mutant.module, mutant.text, mutant.replacement]})"
-        )
-    for mutant in sorted(missed, key=str):
-        print(f"survived: {mutant}")
+        print(f"equivalent: {mutant} ({EQUIVALENT[mutant.module, mutant.broken]})")
     killed = len(drawn) - len(alive)
     share = killed / max(1, len(drawn) - len(same))
     print(f"{killed} of {len(drawn)} killed, {len(same)} equivalent: {share:.2f}, {seconds:.0f} s")

@@ -150,3 +150,27 @@ def test_constant_growth_reproduces_the_published_drift():
     )
     slope = np.diff(flow.clr(share), axis=0)
     np.testing.assert_allclose(slope, np.broadcast_to(flow.clr(growth), slope.shape), atol=1e-12)
+
+
+def test_nothing_is_an_exponent_where_nothing_is_pruned():
+    kept = np.array([[60, 40], [60, 40], [48, 32]])
+    assert np.isnan(flow.exponents(kept)[0]).all()
+    np.testing.assert_allclose(flow.exponents(kept)[1], 0, atol=1e-12)
+
+
+def test_the_unit_turns_exponents_into_logs_of_a_step_of_20_percent():
+    kept = np.array([[500, 500], [440, 360]])
+    np.testing.assert_allclose(
+        flow.window_exponents(kept, 0, 1) * flow.UNIT, flow.window_log_eigenvalues(kept, 0, 1)
+    )
+    np.testing.assert_allclose(flow.UNIT, 0.22314355, rtol=1e-7)
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 1), (1, 2), (0, 2)])
+def test_windows_reach_from_the_first_level_to_the_last(start, end):
+    kept = np.array([[60, 40], [50, 30], [40, 24]])
+    share = kept / kept.sum(axis=-1, keepdims=True)
+    expected = np.log(share[end] / share[start]) / (end - start)
+    np.testing.assert_allclose(flow.window_log_eigenvalues(kept, start, end), expected)
+    with pytest.raises(ValueError, match=f"no window {start}:3 in 3 levels"):
+        flow.window_log_eigenvalues(kept, start, 3)

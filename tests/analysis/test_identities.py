@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rgtool.analysis import flow
@@ -50,6 +50,7 @@ def prunings(draw: st.DrawFn) -> tuple[tuple[Layer, ...], Recipe, np.ndarray, np
             assert all((mask[name] <= before[name]).all() for name in mask)
         kept.append([int(mask[layer.name].sum()) for layer in layers])
         magnitudes.append([np.abs(weights[x.name] * mask[x.name]).sum() for x in layers])
+    assume(any(kept[-1]))  # a network that has lost every weight has no shares, and is not trained
     return layers, recipe, np.array(kept), np.array(magnitudes, np.float64)
 
 

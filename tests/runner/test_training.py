@@ -22,11 +22,15 @@ from rgtool.runner.pruning import Mask, next_mask
 from rgtool.runner.randomness import generator
 from rgtool.runner.training import (
     Diverged,
+    Lane,
+    Score,
     Stopped,
     Trainer,
+    evaluate,
     layer_weights,
     load_arrays,
     state_arrays,
+    train,
 )
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.recipe import Recipe
@@ -288,3 +292,131 @@ def test_a_whole_run_finds_the_masks_of_openlth(
     expected = pruned_by_openlth(initial, loader, made.recipe, names, 3)
     assert_equal_masks([read_mask(folder.mask(level)) for level in range(4)], expected)
     assert kept(tmp_path) == [sum(int(m.sum()) for m in mask.values()) for mask in expected]
+
+
+# Replicas side by side, and what belongs to a state.
+
+
+def lanes(number: int = 2, **calls: object) -> list[Lane]:
+    made = []
+    for _ in range(number):
+        recipe, loader, module, _ = setting("lenet")
+        made.append(Lane(Trainer(module, recipe, loader, None), **calls))  # type: ignore[arg-type]
+    return made
+
+
+def test_where_one_replica_stops_the_others_are_told_and_it_is_not() -> None:
+    told: list[tuple[str, int]] = []
+    asks, waits, silent = lanes(3)
+    asks.on_step = lambda done: done == 4
+    asks.on_stop = lambda done: told.append(("asks", done))
+    waits.on_step = lambda done: False
+    waits.on_stop = lambda done: told.append(("waits", done))
+    with pytest.raises(Stopped):
+        train([asks, waits, silent], 2, 9)
+    assert told == [("waits", 4)]
+    assert not (asks.diverged or waits.diverged or silent.diverged)
+
+
+def test_nobody_is_asked_after_the_last_step() -> None:
+    asked: list[int] = []
+    (lane,) = lanes(1, on_step=lambda done: asked.append(done))
+    train([lane], 3, 7)
+    assert asked == [4, 5, 6]
+    train([lane], 7, 7)
+    assert asked == [4, 5, 6]
+
+
+def test_epochs_are_counted_and_scored_from_their_first_batch() -> None:
+    """Entered in its midst, an epoch scores what was trained on; the next begins anew."""
+    closed: list[tuple[int, float]] = []
+    (lane,) = lanes(1, on_epoch=lambda epochs, score: closed.append((epochs, score.loss)))
+    assert lane.trainer.loader.iterations_per_epoch == 5
+    train([lane], 3, 11)
+    assert [epochs for epochs, _ in closed] == [1, 2, 3]
+    assert float(lane.trainer.tally[2]) == 128  # the one batch of the third epoch
+    assert lane.score.loss == closed[-1][1] == float(lane.trainer.tally[0]) / 128
+    train([lane], 11, 12)
+    assert float(lane.trainer.tally[2]) == 2 * 128  # the same epoch goes on
+
+
+def test_a_tally_of_nothing_is_no_number_and_one_that_overflowed_none() -> None:
+    (lane,) = lanes(1)
+    score = lane.trainer.read_tally()
+    assert score is not None and math.isnan(score.loss) and math.isnan(score.accuracy)
+    lane.trainer.tally[:] = torch.tensor([6.0, 3.0, 4.0])
+    assert lane.trainer.read_tally() == Score(1.5, 0.75)
+    lane.trainer.tally[0] = math.inf
+    assert lane.trainer.read_tally() is None
+
+
+def test_a_replica_whose_loss_is_no_number_is_left_where_it_was() -> None:
+    wild, tame = lanes()
+    with torch.no_grad():
+        wild.trainer.parameters["fc1.weight"].fill_(math.nan)
+    train([wild, tame], 0, 12)
+    assert (wild.diverged, tame.diverged) == (True, False)
+    assert float(wild.trainer.tally[2]) == 600  # it trained no second epoch
+    assert math.isnan(wild.score.loss) and math.isfinite(tame.score.loss)
+
+
+def test_the_rate_on_a_cpu_is_the_number_itself() -> None:
+    """Not a float32 tensor, in which 0.1 is 0.10000000149."""
+    recipe, loader, module, _ = setting("lenet", lr=0.1, gamma=0.5, milestones=("2it",))
+    trainer = Trainer(module, recipe, loader, None)
+    assert (type(trainer.lr), trainer.lr) == (float, 0.1)
+    trainer.set_rate(2)
+    assert (trainer.lr, trainer.rate) == (0.05, 0.05)
+
+
+def test_a_warmed_up_rate_is_counted_from_its_first_step() -> None:
+    recipe, loader, module, _ = setting(
+        "lenet", lr=0.4, gamma=0.5, milestones=("6it",), warmup="4it"
+    )
+    trainer = Trainer(module, recipe, loader, None)
+    rates = [trainer.learning_rate(step) for step in range(8)]
+    assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4, 0.4, 0.2, 0.2])
+
+
+def test_states_with_and_without_a_loss_scale_enter_each_other() -> None:
+    recipe, loader, module, _ = setting("lenet-momentum")
+    plain_, half = (
+        Trainer(module, dataclasses.replace(recipe, precision=p), loader, None)
+        for p in ("float32", "fp16")
+    )
+    assert half.scale is not None and plain_.scale is None
+    half.scale.factor.fill_(1024.0)
+    half.scale.steady.fill_(77)
+    saved = half.state()
+    assert saved["loss_scale"].tolist() == [1024.0, 77.0] and "loss_scale" not in plain_.state()
+    plain_.restore(saved)
+    half.scale.factor.fill_(2.0)
+    half.scale.steady.fill_(1)
+    half.restore(plain_.state())  # says nothing of the scale
+    assert (half.scale.factor.item(), half.scale.steady.item()) == (2.0, 1)
+    half.restore(saved)
+    assert (half.scale.factor.item(), half.scale.steady.item()) == (1024.0, 77)
+
+
+def test_a_state_without_momentum_begins_with_none() -> None:
+    recipe, loader, module, _ = setting("lenet-momentum")
+    trainer = Trainer(module, recipe, loader, None)
+    trainer.run(0, 3)
+    assert all(float(m.abs().max()) > 0 for m in trainer.momenta if m is not None)
+    state = {n: a for n, a in trainer.state().items() if not n.startswith("momentum/")}
+    trainer.restore(state)
+    assert all(float(m.abs().max()) == 0 for m in trainer.momenta if m is not None)
+    assert len(trainer.momenta) == len(trainer.parameters)
+
+
+def test_scores_are_means_over_images() -> None:
+    """Batches of different sizes count by their images."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    batches = [(torch.randn(n, 1, 2, 2), torch.randint(3, (n,))) for n in (5, 2)]
+    score = evaluate(module, batches)
+    x, y = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    logits = module(x).detach()
+    assert score.loss == pytest.approx(float(nn.functional.cross_entropy(logits, y)), rel=1e-6)
+    assert score.accuracy == pytest.approx(float((logits.argmax(1) == y).double().mean()))
+    assert not module.training

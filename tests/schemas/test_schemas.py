@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import string
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -373,6 +374,101 @@ def test_foreign_column_orders_and_widths_are_read(tmp_path: Path) -> None:
     pq.write_table(table, buffer)
     write_atomic(tmp_path / "r", buffer.getvalue())
     assert record.read_record(tmp_path / "r").to_pydict() == data
+
+
+OPTIONAL = [
+    "source_layer", "stage", "kept_prev", "magnitude", "magnitude_prev", "network_kept_prev",
+    "accuracy", "loss", "train_accuracy", "train_loss", "validation_accuracy", "validation_loss",
+    "wall_seconds", "images_per_second", "peak_memory",
+]  # fmt: skip
+
+
+def test_what_a_source_cannot_tell_may_be_missing_and_nothing_else() -> None:
+    assert [field.name for field in record.arrow_schema() if field.nullable] == OPTIONAL
+    layers = architecture("lenet").counted()  # without stages
+    kept = np.array([layer.total for layer in layers])
+    table = record.build_record("r", 0, layers, kept)
+    empty = [name for name in table.column_names if table[name].null_count == len(layers)]
+    assert empty == OPTIONAL
+    assert all(table[name].null_count == 0 for name in table.column_names if name not in OPTIONAL)
+    assert table["diverged"].to_pylist() == [False] * 3
+    loose = pa.schema([field.with_nullable(True) for field in record.arrow_schema()])
+    for name in set(table.column_names) - set(OPTIONAL):
+        data = sound()
+        data[name][-1] = None
+        with pytest.raises(RecordError, match=f"somewhere: '{name}' has missing values"):
+            record.validate(pa.table(data, schema=loose), "somewhere")
+
+
+def test_columns_by_part_and_by_what_depends_on_the_machine() -> None:
+    assert record.columns("key") == ["version", "run_id", "level"]
+    measured = ["wall_seconds", "images_per_second", "peak_memory"]
+    assert record.columns("key", "layer", "level", measured=True) == measured
+    assert record.columns("level", measured=False) == [
+        "network_total", "network_kept", "network_kept_prev", "accuracy", "loss", "train_accuracy",
+        "train_loss", "validation_accuracy", "validation_loss", "diverged",
+    ]  # fmt: skip
+    assert record.columns("level") == [*record.columns("level", measured=False), *measured]
+    # What is measured may differ between rows: records of two machines are compared without it.
+    data = sound()
+    data["wall_seconds"] = [float(i) for i in range(len(data["level"]))]
+    record.validate(pa.table(data, schema=record.arrow_schema()), "here")
+
+
+def test_a_record_holds_what_it_was_built_from() -> None:
+    layers = architecture("lenet").counted()
+    total = np.array([layer.total for layer in layers])
+    kept, before = total // 4, total // 2
+    numbers = {"accuracy": 0.9, "wall_seconds": 2.5, "peak_memory": 7, "diverged": True}
+    table = record.build_record(
+        "r", 3, layers, kept, kept_prev=before, magnitude=kept * 0.5, magnitude_prev=before * 0.25,
+        exempt=("fc",), source_layers=["a", "b", "c"], numbers=numbers,
+    )  # fmt: skip
+    found = table.to_pydict()
+    assert found["version"] == [1] * 3 and found["level"] == [3] * 3
+    assert found["layer_index"] == [0, 1, 2] and found["source_layer"] == ["a", "b", "c"]
+    assert found["total"] == total.tolist() and found["exempt"] == [False, False, True]
+    assert found["kept"] == kept.tolist() and found["kept_prev"] == before.tolist()
+    assert found["magnitude"] == (kept * 0.5).tolist()
+    assert found["magnitude_prev"] == (before * 0.25).tolist()
+    sums = [("network_total", total), ("network_kept", kept), ("network_kept_prev", before)]
+    for name, values in sums:
+        assert found[name] == [int(values.sum())] * 3
+    for name, value in numbers.items():
+        assert found[name] == [value] * 3
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda t: t.drop_columns("version"),
+            "not a record of rgtool, column 'version' is missing",
+        ),
+        (lambda t: t.drop_columns("kept"), "not a record .* 'kept' is missing"),
+        (lambda t: t.slice(0, 0), "a record without rows"),
+        (lambda t: _with(t, "version", pa.array(["new"] * len(t))), "Failed to parse string"),
+        (lambda t: _with(t, "version", pa.nulls(len(t), pa.int16())), "'version' has missing"),
+        (lambda t: _with(t, "total", pa.array([2**70 * 1.0] * len(t))), "somewhere: "),
+    ],
+)
+def test_tables_that_are_no_record_are_refused(
+    change: Callable[[pa.Table], pa.Table], words: str
+) -> None:
+    with pytest.raises(RecordError, match=words):
+        record.validate(change(pa.table(sound(), schema=record.arrow_schema())), "somewhere")
+
+
+def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, values)
+
+
+def test_counts_may_reach_their_bounds() -> None:
+    layers = architecture("lenet").counted()
+    total = np.array([layer.total for layer in layers])
+    for kept in (total, np.zeros(3, np.int64)):
+        table = record.build_record("r", 1, layers, kept, kept_prev=kept)
+        assert table["kept"].to_pylist() == kept.tolist()
 
 
 # Descriptions, files, folders.

@@ -114,6 +114,27 @@ def test_of_a_long_text_the_place_is_shown() -> None:
     assert shown.startswith("  ...") and shown.endswith("...") and len(shown) < 80
 
 
+def sound(length: int) -> str:
+    """The beginning of a transform, this long, after which a target block is due."""
+    threes = -(length - 6) % 4
+    blocks = [*range(10, 10 + threes), *range(100, 100 + (length - 6 - 3 * threes) // 4)]
+    text = "0:0;1:" + "".join(f"{block}," for block in blocks)
+    assert len(text) == length
+    return text
+
+
+@pytest.mark.parametrize("rest", [1, 30, 31])
+@pytest.mark.parametrize("place", [6, 29, 30, 31, 90])
+def test_thirty_characters_either_side_are_shown(place: int, rest: int) -> None:
+    text = sound(place) + "x" * rest
+    with pytest.raises(UsageError) as error:
+        Transform.parse(text)
+    before, after = "..." if place > 30 else "", "..." if rest > 30 else ""
+    shown = f"  {before}{text[max(place - 30, 0) : place]}{'x' * min(rest, 30)}{after}"
+    caret = " " * (2 + len(before) + min(place, 30)) + "^"
+    assert str(error.value).split("\n")[1:] == [shown, caret]
+
+
 def test_what_cannot_be_printed_is_masked() -> None:
     with pytest.raises(UsageError) as error:
         Transform.parse("0:0;\x1b[31m\n:1")
@@ -192,6 +213,16 @@ def test_stages_that_are_not_uniform_are_refused() -> None:
     # A table tells counts of groups, and no shapes.
     table = [layer(f"1.{i}", 500, kind="group") for i in range(3)]
     assert stack_of("table", table).depths == (2,)
+
+
+def test_a_network_may_have_no_normal_blocks() -> None:
+    bare, more = stack_of("resnet8"), stack_of("resnet14")
+    assert (bare.depths, more.depths) == ((0, 0, 0), (1, 1, 1))
+    nothing = Transform.parse("0:0")
+    for source in (bare, more):
+        assert nothing.resolve(source, bare) == nothing
+    with pytest.raises(UsageError, match="takes block 1 of stage 1, and resnet8 has normal blocks"):
+        Transform.parse("0:0;1:1").resolve(bare, more)
 
 
 def test_stages_are_counted() -> None:

@@ -14,12 +14,14 @@ from scipy.stats import t as student
 import rgtool
 from rgtool.analysis.curves.curve import curve_of_published, make_curve
 from rgtool.analysis.gamma.estimate import gamma
-from rgtool.analysis.gamma.fit import FitProblem, fit, fit_each
+from rgtool.analysis.gamma.fit import FitProblem, descend, fit, fit_each
 from rgtool.analysis.gamma.gates import Evidence, RelativeNoise, gate, rises, sparse_slope
 from rgtool.analysis.gamma.misfit import Misfit
 from rgtool.analysis.gamma.power_law import (
     LOG_D_HI,
     LOG_G,
+    LOG_PLATEAU,
+    A,
     Eq14,
     curve_and_jacobian,
     eq14,
@@ -461,3 +463,150 @@ def test_the_figure_shows_data_fit_band_and_exponents(tmp_path):
     assert len(seeds.get_xdata()) == 3
     save(figure, tmp_path / "gamma.svg")
     assert "test error" in (tmp_path / "gamma.svg").read_text()
+
+
+# The descent: its starts, its bounds, what SciPy finishes, many at once
+
+
+def best_by_scipy(problem: FitProblem, lower: np.ndarray, upper: np.ndarray) -> float:
+    """The least weighted sum of squares inside a box, by SciPy alone from every start."""
+    columns, root, sums = np.flatnonzero(problem.free), np.sqrt(problem.weight), []
+    for start in problem.starts():
+        whole = start.copy()
+
+        def residuals(values, whole=whole):
+            whole[columns] = values
+            return root * (log_error(problem.log_density, whole) - problem.log_error)
+
+        box = lower[columns], upper[columns]
+        inside = np.clip(start[columns], box[0] + 1e-9, box[1] - 1e-9)
+        found = least_squares(residuals, inside, bounds=box, xtol=1e-12, ftol=1e-12, gtol=1e-12)
+        sums.append(2 * found.cost)
+    return min(sums)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "end", "value"),
+    [
+        (LOG_G, "lower", 0.7),
+        (LOG_G, "upper", 0.3),
+        (LOG_D_HI, "lower", 0.4),
+        (LOG_D_HI, "upper", 0.1),
+        (A, "lower", 0.075),
+        (A, "upper", 0.05),
+    ],
+)
+def test_every_start_ends_at_the_least_sum_inside_the_box(parameter, end, value):
+    """The truth lies outside: what is held at its bound must not hold up the others."""
+    problem = dataclasses.replace(simulated(truth(), 0.02), weight=np.linspace(0.5, 3, 17))
+    box = dict(zip(("lower", "upper"), problem.bounds(), strict=True))
+    box[end][parameter] = math.log(value)
+    points = problem.log_density, problem.log_error, problem.weight
+    theta, ssr = descend(*points, problem.starts(), problem.free, **box)
+    np.testing.assert_allclose(ssr, best_by_scipy(problem, **box), rtol=1e-9)
+    np.testing.assert_allclose(theta[:, parameter], math.log(value), atol=1e-12)
+
+
+def test_starts_stand_at_even_distances_inside_the_box():
+    """No minimum is further from a start than a factor 1.7 in either density or exponent."""
+    for free, number in ((False, 30), (True, 60)):
+        problem = simulated(truth(), 0.02, free=free)
+        starts, (lower, upper) = problem.starts(), problem.bounds()
+        assert starts.shape == (number, 4)
+        assert ((starts >= lower - 1e-12) & (starts <= upper + 1e-12))[:, problem.free].all()
+        for column, many in ((LOG_G, 5), (LOG_D_HI, 6)):
+            factors = np.exp(np.diff(np.unique(starts[:, column])))
+            assert len(factors) == many - 1
+            assert ((factors > 2.2) & (factors < 2.8)).all()
+        assert np.exp(starts[0, [LOG_G, LOG_D_HI]]) == pytest.approx([0.06, 0.015])
+        least = np.sort(problem.log_error)[:3].mean()
+        np.testing.assert_allclose(starts[:, A], least)
+        plateaus = np.unique(starts[:, LOG_PLATEAU])
+        most = problem.log_error.max()
+        expected = [0.5 * most, most + 0.1] if free else [math.log(0.9)]
+        np.testing.assert_allclose(plateaus, sorted(expected))
+
+
+@pytest.mark.parametrize("iterations", [0, 1])
+def test_what_the_descent_leaves_is_finished(monkeypatch, iterations):
+    problem = dataclasses.replace(simulated(truth(), 0.05), weight=np.linspace(0.5, 3, 17))
+    expected = fit(problem)
+    monkeypatch.setattr("rgtool.analysis.gamma.fit._ITERATIONS", iterations)
+    found = fit(problem)
+    assert found.ssr == pytest.approx(expected.ssr, rel=1e-9)
+    np.testing.assert_allclose(found.theta, expected.theta, atol=1e-6)
+    residual = problem.log_error - log_error(problem.log_density, found.theta)
+    assert found.ssr == pytest.approx(float(residual**2 @ problem.weight), rel=1e-12)
+    assert found.agreeing == 0  # no start got there by itself
+
+
+def test_starts_that_end_elsewhere_do_not_agree():
+    """A small rise: other minima are near in sum, and still others."""
+    counted = set()
+    for seed in range(4):
+        problem = simulated(truth(1.0, 0.1), 0.01, levels=12, seed=seed, free=True)
+        found = fit(problem)
+        ends = descend(
+            problem.log_density,
+            problem.log_error,
+            problem.weight,
+            problem.starts(),
+            problem.free,
+            *problem.bounds(),
+        )[1]
+        assert found.agreeing == (ends < ends.min() * 1.000001).sum()
+        assert ends.max() < ends.min() + 1
+        counted.add(found.agreeing)
+    assert min(counted) < 60
+
+
+def test_a_fit_takes_one_point_more_than_parameters():
+    x = np.log(0.8) * np.arange(0, 17, 4)
+    for points, free in ((4, False), (5, True)):
+        y = log_error(x[:points], truth(1.0))
+        problem = FitProblem(x[:points], y, np.ones(points), None if free else math.log(0.9))
+        assert problem.df == 1
+        assert fit(problem).ssr < 1e-6
+        fewer = FitProblem(x[1:points], y[1:], np.ones(points - 1), problem.log_plateau)
+        with pytest.raises(ValueError, match=f"at least {points} are needed"):
+            fit(fewer)
+
+
+def test_the_covariance_is_that_of_linear_least_squares():
+    problem = dataclasses.replace(simulated(truth(), 0.02), weight=np.linspace(0.5, 3, 17))
+    found = fit(problem)
+    slopes = np.column_stack(
+        [
+            (log_error(problem.log_density, found.theta + h) - found_curve) / 1e-6
+            for h in 1e-6 * np.eye(4)[:3]
+            for found_curve in [log_error(problem.log_density, found.theta)]
+        ]
+    )
+    normal = slopes.T @ (problem.weight[:, None] * slopes)
+    expected = np.linalg.inv(normal) * found.ssr / (17 - 3)
+    np.testing.assert_allclose(found.covariance()[:3, :3], expected, rtol=1e-3)
+    assert (found.covariance()[3] == 0).all() and (found.covariance()[:, 3] == 0).all()
+    assert found.rms == pytest.approx(math.sqrt(found.ssr / problem.weight.sum()))
+
+
+def test_the_dense_error_is_held_to_five_below_the_least():
+    """A curve that has no dense plateau wants it at any depth."""
+    x = np.log(0.95) * np.arange(10)
+    problem = FitProblem(x, -3 - 5 * x, np.ones(10), math.log(0.9))
+    best = fit(problem)
+    assert best.theta[A] == pytest.approx(-8)
+    (again,) = fit_each(problem, problem.log_error[None])
+    np.testing.assert_allclose(again, best.theta, atol=1e-6)
+
+
+@pytest.mark.parametrize(("seed", "draw"), [(0, 17), (1, 114), (2, 81), (3, 95)])
+def test_curves_fitted_together_reach_their_own_least(seed, draw):
+    """A short curve with a free plateau: the least of a noisy draw lies in another corner."""
+    problem = simulated(truth(0.5, 0.1), 0.03, levels=12, seed=seed, free=True)
+    noise = 0.1 * np.random.default_rng(seed).normal(size=(150, 12))[draw]
+    again = dataclasses.replace(problem, log_error=np.minimum(problem.log_error + noise, -1e-3))
+    best, own = fit(problem), fit(again)
+    assert np.abs(best.theta - own.theta).max() > 1
+    (found,) = fit_each(problem, again.log_error[None])
+    residual = again.log_error - log_error(again.log_density, found)
+    assert float(residual @ residual) == pytest.approx(own.ssr, rel=1e-6)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from rgtool import RgtoolError, null
 from rgtool.analysis.nulls.initial import (
     DISTRIBUTIONS,
+    INITIALISERS,
     initial_scale_kept,
     initial_scales,
     threshold,
@@ -199,3 +200,53 @@ def test_a_wrong_question_is_answered_in_words(question, answer):
 def test_less_than_a_weight_is_no_spectrum():
     with pytest.raises(RgtoolError, match="less than one of 270,896 weights at level 200"):
         null("resnet20", levels=(1, 200))
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_the_functions_of_a_distribution_are_those_of_one_density(name):
+    """Slow oracles: differences and sums over a fine grid."""
+    one = DISTRIBUTIONS[name]
+    edges = np.linspace(0, 40, 400_001)
+    edges = edges[one.kept(edges) > 0] if name != "uniform" else np.linspace(0, np.sqrt(3), 400_001)
+    middle, width = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
+    kept = one.kept(edges)
+    assert kept[0] == 1 and (np.diff(kept) <= 0).all()
+    np.testing.assert_allclose(one.density(middle), -np.diff(kept) / width, rtol=1e-6, atol=1e-9)
+    mass = one.density(middle) * width
+    assert (middle**2 * mass).sum() == pytest.approx(1, rel=1e-6)  # standard deviation
+    above = np.append(np.cumsum((middle * mass)[::-1])[::-1], 0)
+    np.testing.assert_allclose(one.magnitude(edges), above, atol=1e-6)
+    share = np.linspace(0.001, 1, 200)
+    np.testing.assert_allclose(one.kept(one.inverse(share)), share, rtol=1e-9)
+
+
+def test_nothing_is_left_beyond_the_edge_of_uniform_weights():
+    uniform = DISTRIBUTIONS["uniform"]
+    beyond = np.sqrt(3) * np.array([1.0001, 1.5, 10])
+    for function in (uniform.kept, uniform.density, uniform.magnitude):
+        assert (function(beyond) == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("init", "fan", "variance", "distribution"),
+    [
+        ("kaiming_normal", "fan_in", 2 / 27, "gaussian"),
+        ("kaiming_uniform", "fan_out", 2 / 144, "uniform"),
+        ("xavier_normal", "fan_in", 2 / 171, "gaussian"),
+        ("xavier_uniform", "fan_in", 2 / 171, "uniform"),
+    ],
+)
+def test_scales_are_those_of_torch(init, fan, variance, distribution):
+    """The stem of ResNet-20, 16 x 3 x 3 x 3, against the formulas and against drawn weights."""
+    import torch
+
+    layer = architecture("resnet20").counted()[0]
+    assert layer.shape == (16, 3, 3, 3)
+    (scale,) = initial_scales([layer], init, fan)
+    assert scale == pytest.approx(np.sqrt(variance))
+    assert INITIALISERS[init].distribution == distribution
+    draw = getattr(torch.nn.init, f"{init}_")
+    arguments = {"mode": fan, "nonlinearity": "relu"} if "kaiming" in init else {}
+    torch.manual_seed(0)
+    weights = torch.stack([draw(torch.empty(layer.shape), **arguments) for _ in range(400)])
+    assert float(weights.std()) == pytest.approx(scale, rel=0.02)

@@ -18,6 +18,7 @@ from rgtool.analysis.stats.moderation import (
     effective_groups,
     lent,
     moderate,
+    seed_variance,
     shrunk_correlation,
     trigamma_inverse,
 )
@@ -427,3 +428,266 @@ def test_one_run_of_an_experiment_by_itself() -> None:
 def test_wrong_choices_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         eigen(None, counts("resnet20", seeds=3), **arguments)  # type: ignore[arg-type]
+
+
+# Boundaries, and the statistics written out as loops.
+
+
+def plain_mean_variance(steps: np.ndarray) -> np.ndarray:
+    """Residuals about a line by polyfit, autocovariances by loops: shape (G,)."""
+    seeds, length, groups = steps.shape
+    time = np.arange(length)
+    hat = np.array([np.polyval(np.polyfit(time, one, 1), time) for one in np.eye(length)])
+    by_chance = -np.diagonal(hat, 1).sum() / (length - 2)
+    gamma = np.zeros((2, groups))
+    for run in range(seeds):
+        for group in range(groups):
+            series = steps[run, :, group]
+            residual = series - np.polyval(np.polyfit(time, series, 1), time)
+            for lag in (0, 1):
+                pairs = sum(residual[t] * residual[t + lag] for t in range(length - lag))
+                gamma[lag, group] += pairs / (seeds * (length - 2))
+    if (gamma[1] / gamma[0]).mean() - by_chance < -0.25:
+        long_run = gamma[0] + 2 * (1 - 1 / length) * gamma[1]
+        return np.maximum(long_run, gamma[0] / length) / length
+    return gamma[0] / length
+
+
+@pytest.mark.parametrize("length", [3, 4, 5, 6, 7, 12])
+@pytest.mark.parametrize("seeds", [1, 2, 4])
+def test_the_variance_of_theta_written_out(seeds: int, length: int) -> None:
+    rng = np.random.default_rng(20)
+    for weight in (0.0, 0.4, 0.7, 1.0):  # of noise in the levels beside noise in the steps
+        steps = (1 - weight) * rng.normal(size=(40, seeds, length, 3))
+        steps += weight * np.diff(rng.normal(size=(40, seeds, length + 1, 3)), axis=2)
+        steps += np.array([0.5, -0.2, 0.0]) * np.arange(length)[:, None]
+        expected = [plain_mean_variance(one) for one in steps]
+        np.testing.assert_allclose(intervals.mean_variance(steps), expected, rtol=1e-8)
+
+
+def test_two_steps_and_straight_lines_have_no_scatter() -> None:
+    rng = np.random.default_rng(21)
+    assert (intervals.mean_variance(rng.normal(size=(3, 2, 4))) == 0).all()
+    line = np.arange(8.0)[:, None] * np.array([1.0, -2.0]) + 3
+    np.testing.assert_allclose(intervals.detrended(line), 0, atol=1e-12)
+    # A group without scatter neither breaks the pooled autocorrelation nor counts in it.
+    noise = np.diff(rng.normal(size=(2, 9, 3)), axis=1)
+    still = np.concatenate([np.zeros((2, 8, 1)), noise, np.full((2, 8, 1), np.nan)], axis=2)
+    found = intervals.mean_variance(still)
+    np.testing.assert_allclose(found[1:4], intervals.mean_variance(noise))
+    assert found[0] == 0 and np.isnan(found[4])
+
+
+def test_the_sampling_of_small_groups_written_out() -> None:
+    kept = np.array(
+        [
+            [[9000, 3100, 4000, 100], [7000, 2800, 3000, 80], [5000, 2502, 2000, 60]],
+            [[9000, 3100, 4000, 100], [7100, 2700, 3100, 80], [5200, 2498, 2100, 60]],
+            [[9000, 3100, 4000, 100], [7100, 2700, 3100, 80], [5200, 2500, 2100, 60]],
+        ]
+    )
+    found = intervals.sampling_variance(kept, [False, False, False, True])
+    mean, network = kept.mean(axis=0), kept.sum(axis=2).mean(axis=0)
+    expected = 0.0
+    for step in range(2):
+        lost = 1 - network[step + 1] / network[step]
+        expected += lost / ((1 - lost) * mean[step, 2]) / 2**2
+    # 2500 weights on average are not few, and what is exempt is not sampled.
+    np.testing.assert_allclose(found, [0, 0, expected, 0], rtol=1e-12)
+    kept[0, 2, 1] -= 3
+    assert intervals.sampling_variance(kept, np.zeros(4, bool))[1] > 0
+    still = np.array([[[10, 20], [10, 20]]])
+    assert (intervals.sampling_variance(still, np.zeros(2, bool)) == 0).all()
+
+
+def test_one_run_written_out() -> None:
+    steps = np.random.default_rng(22).normal(size=(1, 7, 2))
+    found = estimate(steps, confidence=0.9)
+    half = stats.t.ppf(0.95, 5) * np.sqrt(intervals.mean_variance(steps))
+    np.testing.assert_allclose(found.low, steps[0].mean(axis=0) - half)
+    np.testing.assert_allclose(found.high, steps[0].mean(axis=0) + half)
+    assert (found.df, found.seeds, found.scope) == (5, 1, "this run")
+    three, two = estimate(steps[:, :3]), estimate(steps[:, :2])
+    assert np.isfinite(three.low).all() and three.df == 1
+    assert np.isnan(two.low).all() and np.isnan(two.high).all() and two.seeds == 1
+    np.testing.assert_allclose(two.centre, steps[0, :2].mean(axis=0))
+
+
+def test_p_values_and_other_confidences_are_students() -> None:
+    steps = np.random.default_rng(23).normal(size=(4, 6, 3))
+    found = estimate(steps, "t")
+    expected = stats.ttest_1samp(steps.mean(axis=1), 0.0)
+    np.testing.assert_allclose(found.p_values(), expected.pvalue)
+    low, high = found.quantile(0.8)
+    interval = expected.confidence_interval(0.8)
+    np.testing.assert_allclose([low, high], [interval.low, interval.high])
+
+
+def test_the_papers_spread_takes_two_steps() -> None:
+    ratios = np.array([[[1.1, 0.9], [1.3, 0.7]], [[1.2, 0.8], [1.2, 1.0]]])
+    mean, spread = intervals.paper_numbers(ratios)
+    np.testing.assert_allclose(mean, [1.2, 0.85])
+    np.testing.assert_allclose(spread, [0.1 / math.sqrt(2), 0.2 / math.sqrt(2)])
+    mean, spread = intervals.paper_numbers(ratios[:, :1])
+    np.testing.assert_allclose(mean, [1.15, 0.85])
+    assert np.isnan(spread).tolist() == [True, True]
+    found = estimate(np.log(ratios), "paper")
+    np.testing.assert_allclose(np.exp(found.low), [1.2 - 0.1 / math.sqrt(2), 0.85 - 0.1 * 2**0.5])
+    np.testing.assert_allclose(np.exp(found.high), [1.2 + 0.1 / math.sqrt(2), 0.85 + 0.1 * 2**0.5])
+    # A spread that is wider than the mean reaches down to 0.
+    wide = estimate(np.log([[[0.1], [3.0], [0.1]]]), "paper")
+    assert np.exp(wide.low[0]) == 0 and np.isfinite(wide.high[0])
+
+
+def test_the_ends_of_a_bootstrap_are_quantiles_of_its_means() -> None:
+    steps = np.random.default_rng(24).normal(size=(3, 8, 2))
+    found = estimate(steps, "iid", confidence=0.8, draws=999, rng=5)
+    weights = bootstrap.WEIGHTS["iid"](np.random.default_rng(5), 999, 3, 8).reshape(999, 3, 8)
+    means = np.einsum("dst,stg->dg", weights, steps)
+    np.testing.assert_allclose([found.low, found.high], np.quantile(means, [0.1, 0.9], axis=0))
+    assert found.inner is not None
+    np.testing.assert_allclose(found.inner, np.quantile(means, [0.05, 0.95], axis=0))
+
+
+@pytest.mark.parametrize("method", ["moderated", "iid"])
+def test_many_experiments_are_estimated_as_each_alone(method: Method) -> None:
+    """The defaults of both ways are the same: confidence, draws, seed, nothing sampled."""
+    steps = np.random.default_rng(25).normal(size=(2, 3, 8, 4))
+    for one, found in zip(steps, intervals.estimate_all(steps, method), strict=True):
+        alone = estimate(one, method)
+        for name in ("low", "high", "centre", "variance"):
+            np.testing.assert_allclose(getattr(found, name), getattr(alone, name))
+    variance, df = intervals.moderated_variances(steps)
+    nothing, same = intervals.moderated_variances(steps, np.zeros((2, 4)))
+    np.testing.assert_array_equal(variance, nothing)
+    np.testing.assert_array_equal(df, same)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (4,), (0, 4, 2), (3, 0, 2), (3, 4, 0), (1, 3, 4, 2)])
+def test_steps_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"steps of shape \(seeds, steps, groups\) are due"):
+        estimate(np.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("method", "seeds", "steps"),
+    [
+        ("hierarchical", 3, 1),
+        ("cluster", 2, 1),
+        ("t", 2, 1),
+        ("iid", 1, 3),
+        ("block", 1, 3),
+        ("moderated", 1, 1),
+        ("paper", 1, 1),
+    ],
+)
+def test_the_fewest_seeds_and_steps_do(method: Method, seeds: int, steps: int) -> None:
+    data = np.random.default_rng(26).normal(size=(seeds, steps, 2))
+    assert np.isfinite(estimate(data, method, draws=50).centre).all()
+    for fewer, least in ((data[1:], f"{seeds} seeds"), (data[:, 1:], f"{steps} steps")):
+        if fewer.size:
+            with pytest.raises(ValueError, match=f"method {method} needs {least}"):
+                estimate(fewer, method, draws=50)
+
+
+def test_moderation_written_out() -> None:
+    """Smyth 2004, section 6.2, for variances that differ by more than chance."""
+    from scipy.optimize import brentq
+    from scipy.special import digamma, polygamma
+
+    s2, df = np.array([0.002, 0.01, 0.4, 1.5, 0.03, 0.2]), 3
+    logs = np.log(s2) - digamma(df / 2) + np.log(df / 2)
+    excess = logs.var(ddof=1) - polygamma(1, df / 2)
+    d0 = 2 * brentq(lambda x: float(polygamma(1, x)) - excess, 1e-3, 1e3, xtol=1e-14)
+    s02 = np.exp(logs.mean() + digamma(d0 / 2) - np.log(d0 / 2))
+    found = moderate(s2, df)
+    assert float(found.prior_df) == pytest.approx(d0, rel=1e-8)
+    assert float(found.prior_variance) == pytest.approx(s02, rel=1e-8)
+    np.testing.assert_allclose(found.variance, (d0 * s02 + df * s2) / (d0 + df), rtol=1e-8)
+    assert float(found.df) == pytest.approx(min(d0 + df, 6 * df), rel=1e-8)
+
+
+def test_degrees_of_freedom_stand_for_every_experiment() -> None:
+    found = moderate(np.array([[0.5], [0.7], [0.2]]), 3)
+    assert found.df.tolist() == [3, 3, 3] and found.prior_df.tolist() == [0, 0, 0]
+    alike = moderate(np.zeros((2, 4)), 3)
+    assert alike.df.tolist() == [3, 3] and (alike.variance == 0).all()
+    two = moderate([0.5, 0.5], 3)  # two groups have something to lend
+    assert np.isinf(two.prior_df) and float(two.df) == 6
+
+
+def test_a_group_without_variance_does_not_spoil_the_prior() -> None:
+    s2 = np.random.default_rng(27).chisquare(4, 30) / 4
+    guarded = moderate(np.append(s2, 0.0), 4)
+    raised = moderate(np.append(s2, 1e-5 * np.median(np.append(s2, 0.0))), 4)
+    assert float(guarded.prior_df) == pytest.approx(float(raised.prior_df), rel=1e-9)
+    assert float(guarded.prior_variance) == pytest.approx(float(raised.prior_variance), rel=1e-9)
+
+
+def test_rounding_is_no_variance() -> None:
+    theta = np.array([[0.1, 0.1, 0.1], [0.1 + 4e-14, 0.1 + 4e-13, 0.3]])
+    found = seed_variance(theta)
+    assert found[0] == 0
+    np.testing.assert_allclose(found[1:], theta.var(axis=0, ddof=1)[1:])
+
+
+@pytest.mark.parametrize("y", [1.2e7, 5e7, 9e-7, 1e-9])
+def test_the_ends_of_trigamma_are_asymptotes(y: float) -> None:
+    """1/x^2 near 0 and 1/x far out, beyond the values at which limma goes over to them."""
+    assert float(trigamma_inverse([y])[0]) == (1 / math.sqrt(y) if y > 1 else 1 / y)
+    inside = trigamma_inverse([9.9e6, 1.1e-6])
+    assert inside[0] != 1 / math.sqrt(9.9e6) and inside[1] != 1 / 1.1e-6
+
+
+def test_shrinkage_written_out() -> None:
+    """Schafer & Strimmer 2005: lambda = sum var(r_ij) / sum r_ij^2 over the pairs, at most 1."""
+    rng = np.random.default_rng(28)
+    data = rng.normal(size=(7, 4)) @ rng.normal(size=(4, 4))
+    n = len(data)
+    z = (data - data.mean(axis=0)) / data.std(axis=0, ddof=1)
+    above = below = 0.0
+    for i in range(4):
+        for j in range(4):
+            if i != j:
+                w = z[:, i] * z[:, j]
+                above += n / (n - 1) ** 3 * ((w - w.mean()) ** 2).sum()
+                below += (n / (n - 1) * w.mean()) ** 2
+    assert 0 < above / below < 1
+    expected = (1 - above / below) * np.corrcoef(data.T)
+    np.fill_diagonal(expected, 1)
+    np.testing.assert_allclose(shrunk_correlation(data), expected, rtol=1e-10)
+
+
+def test_shrinkage_is_never_more_than_whole() -> None:
+    """Rows that say little: the identity, and no correlation of the opposite sign."""
+    data = np.random.default_rng(29).normal(size=(50, 8, 2))
+    found = shrunk_correlation(data)
+    whole = (found == np.eye(2)).all(axis=(1, 2))
+    assert 0 < whole.sum() < 50
+    for one, r in zip(data, found, strict=True):
+        assert (r * np.corrcoef(one.T) >= 0).all()
+    assert (shrunk_correlation(data[0, :, :1]) == 1).all()
+    assert (shrunk_correlation(data[:, :2]) == np.eye(2)).all()
+    assert (shrunk_correlation(data[:, :3])[:, 0, 1] != 0).any()  # three rows tell something
+
+
+def test_a_group_that_does_not_vary_is_correlated_with_none() -> None:
+    data = np.random.default_rng(30).normal(size=(6, 3)) + np.arange(6.0)[:, None]
+    still = np.column_stack([data[:, :2], np.full(6, 0.5), data[:, 2]])
+    found = shrunk_correlation(still)
+    assert (found[2] == [0, 0, 1, 0]).all()
+    assert (shrunk_correlation(np.ones((4, 3))) == np.eye(3)).all()
+    np.testing.assert_allclose(
+        np.delete(np.delete(found, 2, 0), 2, 1), shrunk_correlation(data), rtol=1e-12
+    )
+
+
+def test_scatter_that_is_just_chance_pools_wholly() -> None:
+    """Variances whose logarithms scatter by trigamma(1), to the last bit and around it."""
+    one = np.repeat(np.random.default_rng(31).uniform(0.1, 10, 100), 201)
+    other = one * math.exp(math.pi / math.sqrt(3))
+    other += np.tile(np.arange(-100, 101), 100) * np.spacing(other)
+    found = moderate(np.column_stack([one, other]), 2)
+    assert (found.prior_df > 1e9).all() and np.isinf(found.prior_df).any()
+    assert (found.df == 4).all()
+    np.testing.assert_allclose(found.variance[:, 0], found.variance[:, 1], rtol=1e-6)
