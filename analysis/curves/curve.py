@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...schemas.errors import RgtoolError
-from ...schemas.words import counted
 from ...store.counts import Counts
 from ...store.literature import PublishedCurve, PublishedSpectrum
 from ..arrays import Bools, Floats, Integers
 from ..chance import chance_of
 from ..named import ErrorTable, Named, Stored, StoreLike, counts_of, look_up, unsuited
+from .copies import copy_notes, distinct_rows, originals_of, repeat_notes
 from .table import (
     check_fractions,
     check_zero,
@@ -30,8 +30,6 @@ NoiseSource = Literal["seeds", "assumed", "residuals"]
 ASSUMED_SD = 0.034  # relative seed sd of the error where there is one seed
 ABOVE_CHANCE = 1.05  # times chance: what noise may add to the error of guessing
 _SAME = 1e-3  # relative difference of densities that seeds of one level may have
-_ROUNDING = 1e-12  # difference of errors that are one number
-_LEAST_COPY = 4  # levels that a seed has in common with another one to be its copy
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,8 +282,8 @@ def make_curve(
     members = {label: n for n, label in enumerate(dict.fromkeys(labels))}
     rows = np.array([members[label] for label in labels])
     # Rows that are written again are no more data; means of other runs are, and say of how many.
-    once = _distinct(rows, d, e) if runs is None else np.arange(len(d))
-    notes = _repeat_notes(name, len(d) - len(once))
+    once = distinct_rows(rows, d, e) if runs is None else np.arange(len(d))
+    notes = repeat_notes(name, len(d) - len(once))
     d, e, rows = d[once], e[once], rows[once]
     level, density_of = _levels_of(d)
     laid_out = partial(_sums, rows, level, (len(members), len(density_of)))
@@ -293,7 +291,7 @@ def make_curve(
     errors = np.divide(laid_out(e), count, out=np.full_like(count, np.nan), where=count > 0)
     behind = count > 0 if runs is None else laid_out(np.asarray(runs, np.float64))
     check_zero(name, density_of, errors)
-    originals = _originals(errors)
+    originals = originals_of(errors)
     return PruningCurve(
         name=name,
         label=name,
@@ -306,7 +304,7 @@ def make_curve(
         notes=(
             *notes,
             *_order_notes(name, d, rows, count, density_of),
-            *_copy_notes(name, list(members), originals),
+            *copy_notes(name, list(members), originals),
         ),
     )
 
@@ -316,28 +314,6 @@ def _sums(rows: Integers, level: Integers, shape: tuple[int, int], values: Float
     out = np.zeros(shape)
     np.add.at(out, (rows, level), values)
     return out
-
-
-def _distinct(rows: Integers, density: Floats, error: Floats) -> Integers:
-    """Return the places of rows that stand for the first time, in order."""
-    _, first = np.unique(np.column_stack([rows, density, error]), axis=0, return_index=True)
-    return np.sort(first)
-
-
-def _originals(errors: Floats) -> Integers:
-    """Return the seeds, of errors (S, T), that are no copy of another.
-
-    Seeds of one run under two names, or of a run and its beginning, have one error at every level
-    of the shorter. With few levels equal errors are chance.
-    """
-    has = np.isfinite(errors)
-    kept: list[int] = []
-    for seed in np.argsort(-has.sum(axis=1), kind="stable").tolist():
-        at = has[seed]
-        apart = [~(np.abs(errors[k, at] - errors[seed, at]) < _ROUNDING) for k in kept]
-        if at.sum() < _LEAST_COPY or all(one.any() for one in apart):
-            kept.append(seed)
-    return np.sort(kept)
 
 
 def _levels_of(density: Floats) -> tuple[Integers, Floats]:
@@ -369,19 +345,3 @@ def _order_notes(
             "their means are used; a column seed tells seeds apart"
         )
     return notes
-
-
-def _repeat_notes(name: str, number: int) -> list[str]:
-    if not number:
-        return []
-    return [f"{name}: {counted(number, 'row')} written again: every one counts once"]
-
-
-def _copy_notes(name: str, labels: Sequence[object], originals: Integers) -> list[str]:
-    copies = [str(label) for n, label in enumerate(labels) if n not in originals]
-    if not copies:
-        return []
-    return [
-        f"{name}: errors of another seed at every level, as copies of one run have: seed "
-        f"{', '.join(copies)}: such runs count once"
-    ]

@@ -114,6 +114,7 @@ def test_densities_that_stand_twice_are_averaged_and_told(tmp_path: Path, cli):
     assert "17 densities stand more than once for one seed, the first is 1" in done.err
     found = json.loads(done.out)[0]
     assert found["seeds"] == 1
+    assert found["noise"] == pytest.approx(0.034)  # three rows of one seed are one run
     assert found["estimate"] == pytest.approx(
         gamma(None, curve()).fitted.profile.estimate, rel=1e-6
     )
