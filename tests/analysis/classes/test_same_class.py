@@ -76,6 +76,14 @@ def test_the_statistic_is_the_written_formula():
     assert found.seeds == (3, 6)
 
 
+def test_drawn_seeds_scatter_as_far_as_any_estimate_says():
+    data = clr(seeds(np.random.default_rng(29), 4, scale=np.linspace(0.2, 5, GROUPS)))
+    own = data.var(axis=0, ddof=1)
+    moderated = moderate(own, 3, 2.0).variance
+    assert (own > moderated).any() and (own < moderated).any()
+    np.testing.assert_allclose(sample(data).deviation**2, np.maximum(own, moderated))
+
+
 def test_intervals_are_those_of_welch():
     """From five seeds on with a group's own variance, below with what other groups lend."""
     rng = np.random.default_rng(20)
