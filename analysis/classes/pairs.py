@@ -133,7 +133,7 @@ def pair_tests(
     if groups == {2}:
         p[tested] = many.in_one_dimension(tested)
     elif not pooled:
-        p[tested] = [share_above(q[i], many.drawn(i, rng, number)) for i in tested]
+        p[tested] = [share_above(q[i], many.drawn(int(i), rng, number)) for i in tested]
     else:
         for cell in many.cells(tested):
             share = max(number * len(cell) // len(tested), min(number, LEAST_POOL))

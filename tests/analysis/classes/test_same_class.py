@@ -76,6 +76,14 @@ def test_the_statistic_is_the_written_formula():
     assert found.seeds == (3, 6)
 
 
+def test_drawn_seeds_scatter_as_far_as_any_estimate_says():
+    data = clr(seeds(np.random.default_rng(29), 4, scale=np.linspace(0.2, 5, GROUPS)))
+    own = data.var(axis=0, ddof=1)
+    moderated = moderate(own, 3, 2.0).variance
+    assert (own > moderated).any() and (own < moderated).any()
+    np.testing.assert_allclose(sample(data).deviation**2, np.maximum(own, moderated))
+
+
 def test_intervals_are_those_of_welch():
     """From five seeds on with a group's own variance, below with what other groups lend."""
     rng = np.random.default_rng(20)
@@ -236,7 +244,7 @@ def test_three_verdicts():
     # A certain difference that is certainly negligible.
     tiny = same_class(quiet[0] + 0.1 * far, quiet[1], rng, 999)
     assert tiny.p < 0.05 and tiny.verdict == "same"
-    assert any("certainly smaller" in note for note in tiny.notes(NAMES, (3, 3)))
+    assert any("as certainly smaller" in note for note in tiny.notes(NAMES, (3, 3)))
 
 
 def test_what_keeps_a_pair_undecided_is_named():
@@ -299,7 +307,7 @@ def test_seeds_that_are_all_alike_are_one():
     found = same_class(a, b, rng, 99)
     assert found.verdict == "undecided" and np.isnan(found.p) and found.seeds == (1, 5)
     notes = found.notes(NAMES, (2, 5))
-    assert "of 2 and 5 runs 1 and 5 differ" in notes[0] and "no test" in notes[1]
+    assert "no test" in notes[0] and "of 2 and 5 runs 1 and 5 differ" in notes[1]
 
 
 def test_a_run_that_is_written_twice_counts_once():
