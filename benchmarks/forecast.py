@@ -179,7 +179,7 @@ class Tally:
             raise SystemExit("layers are missing from the forecast")
         alive = (counts.kept[:, end] > 0).all(axis=0)
         kept = counts.kept[..., alive].astype(float)
-        constant, replicator = np.full((2, len(alive)), np.nan)
+        constant, replicator = np.full((2, len(counts.names)), np.nan)
         constant[alive] = collapse_levels(kept, 1, end)
         replicator[alive] = replicator_levels(kept, 1, end)
         forecasts = (found.level.value, still_levels(counts, end), replicator, constant)
