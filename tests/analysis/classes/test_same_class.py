@@ -136,6 +136,17 @@ def test_one_draw_at_a_time_is_the_slow_oracle(numbers):
     )
 
 
+def test_two_seeds_tell_no_correlation():
+    """Their one row, scaled by itself, would say that all groups move together."""
+    rng = np.random.default_rng(30)
+    factor = rng.normal(size=(6, 1)) * np.linspace(-1, 1, GROUPS)
+    many, two = sample(seeds(rng, 6) + 0.01 * factor), sample(seeds(rng, 2))
+    alone = common_correlation([many])
+    assert (np.abs(alone - np.eye(GROUPS)) > 0.1).any()
+    np.testing.assert_array_equal(common_correlation([two, many]), alone)
+    np.testing.assert_array_equal(common_correlation([two, two]), np.eye(GROUPS))
+
+
 @pytest.mark.parametrize("number", [2, 3, 5])
 @pytest.mark.parametrize("kind", ["alike", "unequal", "correlated"])
 def test_size_of_both_tests(number, kind):
