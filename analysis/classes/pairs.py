@@ -157,7 +157,7 @@ class _Many:
         pairs, groups = len(self._first), self._mean.shape[1]
         q, norm, bound = np.empty((3, pairs))
         widest = np.empty(pairs, np.int64)
-        step = max(1, AT_ONCE // groups)
+        step = max(1, AT_ONCE // (8 * groups))  # of the arrays below, some eight at once
         for some in (slice(i, i + step) for i in range(0, pairs, step)):
             a, b = self._first[some], self._second[some]
             d = self._mean[a] - self._mean[b]
