@@ -92,16 +92,13 @@ def own_scales(
     groups = [np.flatnonzero((index == group) & open_) for group in range(counts.shape[-1])]
     pruned = [group for group, members in enumerate(groups) if len(members)]
     fixed = flow.group_sums(np.where(open_, 0, totals), index, len(groups))
-    log_t, precision = np.moveaxis(
-        [
-            _threshold_of(
-                counts[..., g] - fixed[g], totals[groups[g]], scales[:, groups[g]], distribution
-            )
-            for g in pruned
-        ],
-        0,
-        -1,
-    )
+    found = [
+        _threshold_of(
+            counts[..., g] - fixed[g], totals[groups[g]], scales[:, groups[g]], distribution
+        )
+        for g in pruned
+    ]
+    log_t, precision = (np.stack(part, axis=-1) for part in zip(*found, strict=True))
     size = np.array([totals[groups[g]].sum() for g in pruned])
     own = log_t - (log_t @ size / size.sum())[..., None]
     moved = (precision * own).sum(axis=1) / precision.sum(axis=1)

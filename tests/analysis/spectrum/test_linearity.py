@@ -11,7 +11,7 @@ from synthetic import RESNET20, SEED_SD, STEP_SD, counts
 
 from rgtool.analysis import flow
 from rgtool.analysis.nulls.initial import DISTRIBUTIONS, initial_scale_kept, initial_scales
-from rgtool.analysis.nulls.own import own_scales
+from rgtool.analysis.nulls.own import own_null_groups, own_scales
 from rgtool.analysis.spectrum.eigen import eigen
 from rgtool.analysis.spectrum.linearity import (
     LEAST_WEIGHTS,
@@ -100,6 +100,10 @@ def test_the_bend_of_the_null_is_taken_off_and_shown(seeds: int) -> None:
     assert alone.rejected and not beyond.rejected
     np.testing.assert_allclose(beyond.canonical_bend, np.linspace(0.2, -0.2, 9), atol=1e-6)
     np.testing.assert_allclose(alone.bend, beyond.bend + beyond.canonical_bend, atol=1e-9)
+    # c/b is that of the flow, whatever is taken off.
+    half = test_of(kept, np.repeat(np.sqrt(null), seeds, axis=0))
+    np.testing.assert_allclose(half.correction, alone.correction)
+    assert half.rejected
 
 
 @pytest.mark.parametrize(
@@ -212,6 +216,14 @@ def test_a_straight_bend_is_no_change_and_a_jump_is() -> None:
     assert found.rejected and found.change_p > 0.05
 
 
+def lag_of_lines(steps: np.ndarray, time: np.ndarray) -> float:
+    """Lag-1 products of residuals about each run's line over their squares, groups alike."""
+    slope = (time[:, None] * steps).sum(axis=1, keepdims=True) / (time @ time)
+    left = steps - steps.mean(axis=1, keepdims=True) - time[:, None] * slope
+    left = left / np.sqrt((left**2).sum(axis=(0, 1)))
+    return float((left[:, 1:] * left[:, :-1]).sum() / (left**2).sum())
+
+
 def test_the_noise_of_steps_is_measured_and_drawn() -> None:
     rng = np.random.default_rng(11)
     time = np.arange(16) - 7.5
@@ -222,6 +234,14 @@ def test_the_noise_of_steps_is_measured_and_drawn() -> None:
         noise = StepNoise.of(steps, time, np.zeros((40, 16, 9)))
         margin = 2 / math.sqrt(39 * 8 * 16)
         assert noise.rho == pytest.approx(rho + margin, abs=0.05)
+        # Two standard errors below lies the correlation that lines turn into what is seen.
+        seen = lag_of_lines(steps - steps.mean(axis=0), time)
+        line = np.column_stack([np.ones(16), time])
+        left = np.eye(16) - line @ np.linalg.pinv(line)
+        lags = np.abs(np.subtract.outer(np.arange(16), np.arange(16)))
+        noise_then = left @ (noise.rho - margin) ** lags @ left
+        expected = np.trace(noise_then, offset=1) / np.trace(noise_then)
+        assert seen == pytest.approx(expected, abs=2e-3)
         (drawn,) = noise.drawn(rng, 10)
         assert drawn.std() == pytest.approx(steps.std(), rel=0.1)
         lag = [(x[:, 1:] * x[:, :-1]).mean() / (x**2).mean() for x in (drawn[0], steps)]
@@ -281,6 +301,13 @@ def test_one_run_of_an_untrained_network_is_held_to_its_own_scales() -> None:
         assert found is not None and found.canonical is not None
         rejected.append(found.rejected)
     assert np.mean(rejected) < 0.25
+    inside = run.kept[:, 1:13].astype(float)
+    own = growth_of(inside, inside.sum(axis=-1), own_null_groups(run, inside))
+    assert own.null is not None
+    for one in (run, run.select([0, 0])):  # read twice it is one run still
+        found = eigen(None, one, window=(1, 12)).linear
+        assert found is not None
+        np.testing.assert_allclose(found.canonical, own.slopes(own.null)[0])
 
 
 def test_the_bend_stands_beside_its_group() -> None:
