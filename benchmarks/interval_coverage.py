@@ -4,12 +4,12 @@
     python benchmarks/interval_coverage.py --quick
     python benchmarks/interval_coverage.py --methods moderated t --designs "one group 8x"
 
-Fourteen designs, and four that were made to break the rule. In the first (statistics of
-docs/spectra.md) nine blocks of a ResNet-20 follow the replicator flow; growth scatters by N(0,
-.006^2) between seeds and groups and by N(0, .0144^2) between steps; 16 steps. The others change one
-thing. The target is the mean log eigenvalue over the window, averaged over 20 000 seeds; nominal
-coverage is 95 %. A cell is coverage averaged over groups, coverage of the worst group, and the mean
-width over that of an oracle who knows the variance, 2 x 1.96 sd / sqrt S.
+Fourteen designs, and four that were made to break the rule. In the first nine blocks of a ResNet-20
+follow the replicator flow; growth scatters by N(0, .006^2) between seeds and groups and by
+N(0, .0144^2) between steps; 16 steps. The others change one thing. The target is the mean log
+eigenvalue over the window, averaged over 20 000 seeds; nominal coverage is 95 %. A cell is coverage
+averaged over groups, coverage of the worst group, and the mean width over that of an oracle who
+knows the variance, 2 x 1.96 sd / sqrt S.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def noisy_levels(rng: Rng, number: int, seeds: int) -> np.ndarray:
 
 ONE_LOUD = np.where(np.arange(9) == 4, 8.0, 1.0)
 DESIGNS: dict[str, Draw] = {
-    "replicator of section 2": design(normal(SEED_SD)),
+    "replicator flow": design(normal(SEED_SD)),
     "integer counts": rounded,
     "common factor only": design(factor(0.012)),
     "factor .012, own .006": design(factor(0.012, SEED_SD)),

@@ -163,6 +163,7 @@ def main() -> None:
     parser.add_argument("--simulations", type=int, default=400)
     parser.add_argument("--draws", type=int, default=199)
     parser.add_argument("--flows", nargs="*", default=[])
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="fewer simulations")
     options = parser.parse_args()
@@ -170,11 +171,11 @@ def main() -> None:
         options.simulations, options.draws = 100, 99
     began = time.perf_counter()
     print(f"NumPy {np.__version__}, SciPy {scipy.__version__}, {machine()}")
-    print(f"{'constant growth/no change':<26}" + "".join(f"{f'S={s}':>13}" for s in SEEDS))
+    print(f"{'constant growth/no change':<26}" + "".join(f"{f'S={s}':>13}" for s in options.seeds))
     for number, (name, draw) in enumerate(FLOWS.items()):
         if options.flows and name not in options.flows:
             continue
-        cells = [rejected(draw, seeds, options, number) for seeds in SEEDS]
+        cells = [rejected(draw, seeds, options, number) for seeds in options.seeds]
         print(f"{name:<26}" + "".join(f"{f'{a:.3f}/{b:.3f}':>13}" for a, b in cells), flush=True)
     error = math.sqrt(ALPHA * (1 - ALPHA) / options.simulations)
     print(f"{options.simulations} simulations, {options.draws} draws, error of .05: {error:.3f}")

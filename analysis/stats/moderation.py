@@ -94,7 +94,7 @@ def lent(values: ArrayLike, most: float = 1.0) -> Moderated:
     """Moderate the variances over few seeds, where the other groups count as one seed at most.
 
     What is lent is itself known from few groups, and from fewer the more they are correlated:
-    1/f = 1/(d0 + d) + w^2/(K_eff d) with w = d0/(d0 + d), and f >= d = S - 1.
+    1/f = 1/(d0 + d) + w^2/(K_eff d) with w = d0/(d0 + d), d = S - 1; f lies between d and d0 + d.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def lent(values: ArrayLike, most: float = 1.0) -> Moderated:
         weight = np.where(np.isinf(d0), 1.0, d0 / (d0 + df))
     groups = effective_groups(shrunk_correlation(data[..., taking]))
     own = 1 / (1 / (d0 + df) + weight**2 / (groups * df))
-    return replace(found, df=np.maximum(own, df))
+    return replace(found, df=own)
 
 
 def effective_groups(correlation: ArrayLike) -> Floats:

@@ -43,8 +43,8 @@ def power(
     """Show how many seeds and levels tell an eigenvalue from 1, and how surely.
 
     The test is the interval over seeds of rgtool eigen; its power is computed from the t
-    distribution and checked by simulation. A design is adequate where both reach --power. Levels count prunings;
-    the window starts at level 1.
+    distribution and checked by simulation. A design is adequate where both reach --power. Levels
+    count prunings; the window starts at level 1.
 
     Example: rgtool power --eigenvalue 1.02 --groups 9
     """
