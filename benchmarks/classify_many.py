@@ -50,8 +50,8 @@ def main() -> None:
     number, pooled = draws_for(pairs)
     print(f"NumPy {np.__version__}, SciPy {scipy.__version__}, {machine()}")
     print(
-        f"{size:,} experiments, {pairs:,} pairs, {number:,} draws of every "
-        f"{'pool' if pooled else 'pair'}; {peak():,.0f} MB before"
+        f"{size:,} experiments, {pairs:,} pairs, {number:,} draws of "
+        f"{'all pools together' if pooled else 'every pair'}; {peak():,.0f} MB before"
     )
     truth = rng.integers(CLASSES, size=size)
     names = tuple(f"g{i}" for i in range(GROUPS))

@@ -33,6 +33,7 @@ from machine import machine
 
 from rgtool.analysis.classes.same import SameClass, same_class
 from rgtool.analysis.nulls.beyond import differs
+from rgtool.analysis.spectrum.verdicts import MARGIN
 
 Draw = Callable[[np.random.Generator, int, float], np.ndarray]  # seeds, multiple: (S, K)
 
@@ -81,13 +82,13 @@ def normal(kind: str, groups: int) -> Draw:
 
 def heavy(rng: np.random.Generator, seeds: int, multiple: float) -> np.ndarray:
     """Draw seeds whose groups are Student's t with 3 degrees of freedom."""
-    return multiple * SEED_SD * rng.standard_t(3, (seeds, 9)) / np.sqrt(3)
+    return np.asarray(multiple * SEED_SD * rng.standard_t(3, (seeds, 9)) / np.sqrt(3))
 
 
 def heavy_runs(rng: np.random.Generator, seeds: int, multiple: float) -> np.ndarray:
     """Draw seeds of which some are far off in all groups: a multivariate t."""
     scale = np.sqrt(3 / rng.chisquare(3, (seeds, 1)))
-    return multiple * SEED_SD / np.sqrt(3) * scale * rng.standard_normal((seeds, 9))
+    return np.asarray(multiple * SEED_SD / np.sqrt(3) * scale * rng.standard_normal((seeds, 9)))
 
 
 def counts(rng: np.random.Generator, seeds: int, multiple: float) -> np.ndarray:
@@ -221,18 +222,9 @@ def margin(options: argparse.Namespace) -> None:
     heading("margin", [title(seeds) for seeds in cells])
     for kind, groups in (*DESIGNS[:5], ("independent", 5), ("one group 8x", 9)):
         pair, name = (normal(kind, groups),) * 2, f"{kind}, K = {groups}"
-        values = []
-        for seeds in cells:
-            delta = tests(
-                argparse.Namespace(**{**vars(options), "simulations": 1}), name, pair, seeds
-            )[0].delta
-            # Centred over K groups a shift of one keeps 1 - 1/K of it.
-            shift = (
-                [0.0, delta * groups / (groups - 1)]
-                if "8x" in kind
-                else [delta * groups / (groups - 1)]
-            )
-            values.append(certified(tests(options, name, pair, seeds, shift, draws=1)))
+        move = MARGIN * groups / (groups - 1)  # centring keeps 1 - 1/K of a shift of one group
+        shift = [0.0, move] if "8x" in kind else [move]
+        values = [certified(tests(options, name, pair, s, shift, draws=1)) for s in cells]
         row(name, values)
 
 

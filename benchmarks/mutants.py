@@ -36,6 +36,8 @@ CORE: Mapping[str, tuple[str, ...]] = {
     "analysis/window.py": ("test_window", "test_spectrum", "test_flow", "test_bad_input"),
     "analysis/spectrum/intervals.py": ("test_intervals", "test_spectrum"),
     "analysis/stats/moderation.py": ("test_intervals", "test_spectrum", "test_same_class"),
+    "analysis/stats/contrast.py": ("test_same_class", "test_classify"),
+    "analysis/stats/difference.py": ("test_same_class",),
     "analysis/nulls/initial.py": ("test_null", "test_nulls"),
     "analysis/gamma/fit.py": ("test_gamma",),
     "analysis/gamma/correlated.py": ("test_gamma_seeds",),

@@ -168,32 +168,33 @@ Tolerances follow from the printed digits: ±.005 of an eigenvalue, ±.00005 of 
 of their own. A spectrum counts as different from that of an untrained network where the
 chi-square distance of its centred log-ratios has p < .05/13 with both fans of the initialiser,
 at a standard deviation of .0085 of log lambda (.008 between seeds, an assumption that no printed
-number tests, and the rounding). The counts of signs in Tables 3, 7 and 8, which print no std, are made with margins of
-.01 and .02; where these disagree, nothing is decided.
+number tests, and the rounding). The counts of signs in Tables 3, 7 and 8, which print no std, are
+made with margins of .01 and .02; where these disagree, nothing is decided.
 
 ## How to read it
 
 An eigenvalue here is the growth rate of a share: shares sum to 1, so the eigenvalues of one network
 are tied by a sum rule. The paper calls tasks of one class whose relevant sets are equal; a
-universality class of the renormalization group has equal exponents. gamma of eq. 14 is the exponent of a
-crossover between two plateaus of the error.
+universality class of the renormalization group has equal exponents. gamma of eq. 14 is the exponent
+of a crossover between two plateaus of the error.
 
 To agree is not to be proved: most claims that agree are arithmetic of one's own tables, and what
 is true of shares by identity (eigenvalues on both sides of 1, none above 1.25) is no finding.
 What stands out:
 
 - Constant eigenvalues other than 1 cannot exist, since shares sum to 1. The flow that multiplies
-  shares by constants and divides by their sum does exist. With the printed eigenvalues for constants it
-  returns Table 2's ImageNet row within rounding, and the `±` of three of its four stages as drift; of the `±` in the
-  rows of CIFAR-10 and CIFAR-100 drift reaches two and none.
+  shares by constants and divides by their sum does exist. With the printed eigenvalues for
+  constants it returns Table 2's ImageNet row within rounding, and the `±` of three of its four
+  stages as drift; of the `±` in the rows of CIFAR-10 and CIFAR-100 drift reaches two and none.
 - The first pruning belongs to no eigenvalue: stage 1 of ResNet-50 shrinks to .77 to .87 of its
   share before it grows by 1.08 to 1.15 a step.
 - At the assumed sd ResNet-50 on ImageNet and BERT cannot be told from networks that were never
   trained. VGG-16 and the CIFAR ResNets can, although their stages come in the order of the null: in
-  the CIFAR ResNets the third stage lies above it, the first blocks of the deeper ones below it. For
-  pretrained weights the null proper needs their scales, so nothing is decided of ResNet-50 and BERT.
-- By the paper's own rule the relevant sets of the three tasks differ, in the supervised case between
-  tasks with a transfer. The signs of the first two stages agree.
+  the CIFAR ResNets the third stage lies above it, the first blocks of the deeper ones below it.
+  For pretrained weights the null proper needs their scales, so nothing is decided of ResNet-50 and
+  BERT.
+- By the paper's own rule the relevant sets of the three tasks differ, in the supervised case
+  between tasks with a transfer. The signs of the first two stages agree.
 - The means of Table 5 do not fit a flow that starts at the dense VGG-16, and five of its thirteen
   stds break the 5 % criterion.
 - What Table 3 says of elastic tickets hangs in part on whether 1.02 of one block is marginal. The

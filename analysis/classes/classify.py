@@ -11,6 +11,7 @@ import numpy as np
 from ...schemas.errors import RgtoolError, UsageError, choose
 from ..arrays import Floats
 from ..named import Named, StoreLike, open_store
+from ..notes import Note, Rank
 from ..nulls.initial import Weighting
 from ..stats.level import ALPHA, holm
 from .clusters import cluster, coassignment, stability
@@ -22,6 +23,12 @@ from .subjects import Subject, gather
 
 Follow = Callable[[int, int], None]
 CLASS_DRAWS = 500
+CLUSTERS = Note(
+    "a class here is a cluster of spectra under the test that is named: a neighbourhood, and no "
+    "proof that its members flow to one fixed point",
+    "classes.md#what-a-class-is",
+    Rank.DETAIL,
+)
 MOST = 2000  # experiments: two million pairs, and classes drawn 500 times
 
 
@@ -140,7 +147,7 @@ def classify_subjects(
         pairs=pairs,
         metric=evidence.metric,
         tested=evidence.tested,
-        notes=(*notes, *evidence.notes, *_assumptions(subjects)),
+        notes=(*notes, *evidence.notes, *_assumptions(subjects), CLUSTERS),
     )
     return replace(found, notes=(*class_notes(found), *found.notes))
 

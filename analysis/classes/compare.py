@@ -162,13 +162,7 @@ class OverlapTable(Result):
 
 def _comparison_notes(found: Comparison) -> tuple[str, ...]:
     """Say what the evidence says, and what it does not."""
-    said = {
-        "same": "every group is equivalent within the margin",
-        "different": "the spectra differ",
-        "undecided": "neither a difference nor sameness is certain: more seeds decide",
-    }
-    lines = [f"{found.verdict}: {said[found.verdict]} (+-{found.spectra.delta:g})"]
-    lines += found.spectra.notes(found.names, found.seeds)
+    lines: list[str] = [*found.spectra.notes(found.names, found.seeds)]
     for overlap in found.overlaps:
         z = overlap.z[-1]
         ratio = overlap.shared[-1] / overlap.expected[-1]

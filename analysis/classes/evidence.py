@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Bools, Floats, Integers
+from ..notes import Note, Rank
 from ..spectrum.noise import ONE_SEED, PRINTED
 from ..stats.contrast import centred
 from ..stats.level import ALPHA
@@ -175,11 +176,12 @@ class _Tests:
                 )
             untested = int(np.isnan(found.p).sum())
             if untested:
-                self.notes.append(
+                text = (
                     f"{untested:,} of the pairs have no test: a lone seed, or seeds that are all "
                     "alike, tell nothing of how far seeds lie apart, and another experiment's "
                     "scatter is no substitute: add --seeds"
                 )
+                self.notes.append(Note(text, rank=Rank.WARNING))
 
     def printed(self) -> None:
         """Test pairs with a printed spectrum whose groups have the same names."""

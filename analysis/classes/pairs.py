@@ -133,7 +133,7 @@ def pair_tests(
     if groups == {2}:
         p[tested] = many.in_one_dimension(tested)
     elif not pooled:
-        p[tested] = [share_above(q[i], many.drawn(i, rng, number)) for i in tested]
+        p[tested] = [share_above(q[i], many.drawn(int(i), rng, number)) for i in tested]
     else:
         for cell in many.cells(tested):
             share = max(number * len(cell) // len(tested), min(number, LEAST_POOL))
@@ -157,7 +157,7 @@ class _Many:
         pairs, groups = len(self._first), self._mean.shape[1]
         q, norm, bound = np.empty((3, pairs))
         widest = np.empty(pairs, np.int64)
-        step = max(1, AT_ONCE // groups)
+        step = max(1, AT_ONCE // (8 * groups))  # of the arrays below, some eight at once
         for some in (slice(i, i + step) for i in range(0, pairs, step)):
             a, b = self._first[some], self._second[some]
             d = self._mean[a] - self._mean[b]

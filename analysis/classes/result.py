@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...schemas.words import counted
 from ..arrays import Bools, Floats, Integers
+from ..notes import Note, Rank
 from ..result import Column, Result
 from .clusters import STABLE, Clusters
 from .criteria import SIGNS
@@ -261,46 +262,52 @@ def _stable(sure: Certainty, labels: Integers) -> Bools:
 
 def class_notes(found: Classes) -> tuple[str, ...]:
     """Say what the evidence says, and what it does not."""
-    lines = []
+    lines: list[str] = []
     if found.tested:
-        lines.append(
+        text = (
             f"{counted(len(found.pairs.verdict), 'pair')}: {found.number_of('same'):,} same, "
             f"{found.number_of('different'):,} different (Holm 5 %), "
             f"{found.number_of('undecided'):,} undecided; undecided is not same: more seeds "
             "decide"
         )
+        lines.append(Note(text, rank=Rank.CONCLUSION))
         lines += _about_two_seeds(found)
     lines += _about_classes(found)
-    lines.append(
+    text = (
         "equal spectra are not equal tickets: they say nothing of which weights survive "
         "(rgtool compare)"
     )
+    lines.append(Note(text, rank=Rank.DETAIL))
     if found.by == "signature":
-        lines.append("equal signs are not equal exponents: universality means the latter")
+        text = "equal signs are not equal exponents: universality means the latter"
+        lines.append(Note(text, rank=Rank.WARNING))
     return tuple(lines)
 
 
-def _about_two_seeds(found: Classes) -> list[str]:
+def _about_two_seeds(found: Classes) -> list[Note]:
     two = (found.seeds[found.pairs.first] == 2) & (found.seeds[found.pairs.second] == 2)
     number = int((two & (np.array(found.pairs.verdict) == "undecided")).sum())
     if found.by == "gamma" or not number:
         return []
-    return [f"{counted(number, 'undecided pair')} of two seeds each: {TWO_SEEDS}"]
+    pairs = counted(number, "undecided pair")
+    return [Note(f"{pairs} of two seeds each: {TWO_SEEDS}", rank=Rank.WARNING)]
 
 
 def _about_classes(found: Classes) -> list[str]:
     if found.clusters.number == 1:
         why = "no pair is different" if found.tested else "all signatures are equal"
-        return [f"one class because {why}: that is not evidence that all are the same"]
+        text = f"one class because {why}: that is not evidence that all are the same"
+        return [Note(text, rank=Rank.WARNING)]
     labels = found.clusters.labels
     inside = labels[found.pairs.first] == labels[found.pairs.second]
     verdict = np.array(found.pairs.verdict)
     within = int((inside & (verdict == "different")).sum())
     across = int((~inside & (verdict != "different")).sum())
-    lines = [
+    text = (
         f"classes by average linkage on {found.metric}; their number by silhouette "
         f"({found.clusters.silhouette.max():.2f})"
-    ]
+    )
+    lines: list[str] = [Note(text, rank=Rank.DETAIL)]
     if found.certainty is not None:
         shaky = sorted(set(labels[found.certainty.stability < STABLE].tolist()))
         classes = ", ".join(map(str, shaky))

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from ...schemas.words import counted
 from ..arrays import Bools, Floats
+from ..notes import Note, Rank
 from ..spectrum.verdicts import MARGIN
 from ..stats.contrast import DRAWS, sample, two_samples
 from ..stats.level import ALPHA, holm
@@ -19,7 +20,7 @@ SameVerdict = Literal["same", "different", "undecided"]
 # From benchmarks/contrast_size.py, power of nine independent groups.
 TWO_SEEDS = (
     "next to nothing can be decided; a shift of two of nine groups by three times the scatter of "
-    "seeds is found in 4 of 100 such pairs, and in 63 of 100 with three seeds each"
+    "seeds is found in 3 of 100 such pairs, and in 61 of 100 with three seeds each"
 )
 _LOUD = 3.0  # times the error of the median group from which on a group is called loud
 _NAMED = 3  # groups that a note names
@@ -84,8 +85,8 @@ class SameClass:
         """The p in words, such as `p 0.24`."""
         return "no test" if np.isnan(self.p) else f"p {self.p:.2g}"
 
-    def notes(self, names: Sequence[str], runs: tuple[int, int]) -> list[str]:
-        """Say what the verdict rests on.
+    def notes(self, names: Sequence[str], runs: tuple[int, int]) -> list[Note]:
+        """Say what the verdict is and what it rests on.
 
         Parameters
         ----------
@@ -94,36 +95,50 @@ class SameClass:
         runs : (int, int)
             Runs of a and b, of which some may be the same.
         """
-        lines = []
+        notes = [Note(f"{self.verdict}: {self._conclusion}", rank=Rank.CONCLUSION)]
         if runs != self.seeds:
-            lines.append(
+            text = (
                 f"of {runs[0]} and {runs[1]} runs {self.seeds[0]} and {self.seeds[1]} differ: one "
                 "that is the same as another in every group counts once"
             )
-        if min(self.seeds) < 2:
-            lines.append(
-                "no test: a lone seed tells nothing of how far its seeds lie apart, and another "
-                "experiment's scatter is no substitute: add --seeds"
-            )
-        elif self.verdict == "same" and self.p < ALPHA:
-            lines.append("the difference is certain, and certainly smaller than the margin")
-        elif self.verdict == "undecided":
-            lines += self._undecided(names)
-        return lines
+            notes.append(Note(text, rank=Rank.WARNING))
+        if self.verdict == "undecided" and min(self.seeds) > 1:
+            notes += self._undecided(names)
+        return notes
 
-    def _undecided(self, names: Sequence[str]) -> list[str]:
+    @property
+    def _conclusion(self) -> str:
+        if min(self.seeds) < 2:
+            return (
+                "there is no test: a lone seed tells nothing of how far its seeds lie apart, and "
+                "another experiment's scatter is no substitute: add --seeds"
+            )
+        if self.verdict == "same":
+            certain = ", of which a difference is certain and as certainly smaller"
+            return (
+                f"every group is certified to lie within +-{self.delta:g}"
+                f"{certain if self.p < ALPHA else ''}"
+            )
+        if self.verdict == "different":
+            return f"the spectra differ, p {self.p:.2g}"
+        return (
+            f"neither a difference nor sameness within +-{self.delta:g} is certain: more seeds "
+            "decide"
+        )
+
+    def _undecided(self, names: Sequence[str]) -> list[Note]:
         wide = sorted(np.flatnonzero(~self.equivalent).tolist(), key=lambda i: -self.reach[i])
         shown = ", ".join(f"{names[i]} ({self.reach[i]:.3f})" for i in wide[:_NAMED])
         more = f" and {counted(len(wide) - _NAMED, 'more group')}" if len(wide) > _NAMED else ""
-        lines = [f"not certain to lie within +-{self.delta:g}: {shown}{more}"]
+        notes = [Note(f"not certain to lie within +-{self.delta:g}: {shown}{more}")]
         times = self.error / np.median(self.error)
         loud = [i for i in wide if times[i] > _LOUD]
         if loud:
             said = ", ".join(f"{names[i]} {times[i]:.0f} times" for i in loud[:_NAMED])
-            lines.append(f"loud: seeds scatter in {said} as far as in the median group")
+            notes.append(Note(f"loud: seeds scatter in {said} as far as in the median group"))
         if max(self.seeds) == 2:
-            lines.append(f"two seeds each: {TWO_SEEDS}")
-        return lines
+            notes.append(Note(f"two seeds each: {TWO_SEEDS}", rank=Rank.WARNING))
+        return notes
 
 
 def same_class(

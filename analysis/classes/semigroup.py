@@ -163,8 +163,10 @@ def _semigroup(one: Window, other: Window, rng: np.random.Generator | int, draws
     found = same_class(y[0] * UNIT, y[1] * UNIT, np.random.default_rng(rng), draws)
     densities = one.density[levels[:, 0]]
     names = tuple(n for n, pruned in zip(one.counts.names, one.open, strict=True) if pruned)
-    about = _semigroup_notes(one, other, densities, found)
-    about[2:2] = found.notes(names, (len(one.runs), len(other.runs)))
+    about = [
+        *found.notes(names, (len(one.runs), len(other.runs))),
+        *_semigroup_notes(one, other, densities),
+    ]
     return Semigroup(
         experiments=(one.counts.experiment_id, other.counts.experiment_id),
         label=one.counts.label,
@@ -249,13 +251,12 @@ def _no_common_density(windows: tuple[Window, Window], common: int) -> str:
     )
 
 
-def _semigroup_notes(one: Window, two: Window, densities: Floats, found: SameClass) -> list[str]:
+def _semigroup_notes(one: Window, two: Window, densities: Floats) -> list[str]:
     a, b = one.counts.recipe, two.counts.recipe
     notes = [
         f"compared between densities {densities[0]:.3g} and {densities[-1]:.3g}, {len(densities)} "
         "of them common to both",
-        f"difference: theta = y ln(1/.8) of a minus b, centred over groups; equivalent within "
-        f"+-{found.delta:g}",
+        "difference: theta = y ln(1/.8) of a minus b, centred over groups",
     ]
     other = [
         field.name

@@ -11,6 +11,7 @@ from ...schemas.errors import RgtoolError, UsageError, choose
 from ..curves.curve import ABOVE_CHANCE, PruningCurve, curve_of
 from ..curves.table import check_chance
 from ..named import Named, StoreLike
+from ..notes import Note, Rank, noted
 from ..stats.level import ALPHA, t_quantile
 from ..values import Estimate, Refusal
 from .fit import Fit, FitProblem, fit, fit_each
@@ -30,6 +31,13 @@ from .parameters import Parameters, curve_interval, of_curve, of_seeds
 from .power_law import G_BOUNDS, LOG_D_HI, LOG_G, A, from_eq14, log_error
 from .profile import profile
 from .result import Fitted, Gamma, GammaMethod, Plateau
+
+CROSSOVER = Note(
+    "gamma is the exponent of a crossover between two plateaus of the error: nothing diverges at a "
+    "density",
+    "critical.md#the-exponent-of-an-error-curve",
+    Rank.DETAIL,
+)
 
 
 def gamma(
@@ -238,10 +246,11 @@ def _noted(result: Gamma) -> Gamma:
     return replace(
         result,
         notes=(
-            f"{result.name}: {result.verdict}: {result.reason}",
+            Note(f"{result.name}: {result.verdict}: {result.reason}", rank=Rank.CONCLUSION),
             *curve.notes,
-            *curve.lone_notes,
+            *noted(curve.lone_notes, "critical.md#intervals", Rank.WARNING),
             *of_fit,
+            CROSSOVER,
         ),
     )
 

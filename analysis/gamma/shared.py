@@ -9,6 +9,7 @@ from typing import Any, Literal
 from ...schemas.errors import RgtoolError, UsageError
 from ..curves.curve import PruningCurve, curve_of
 from ..named import Named, StoreLike
+from ..notes import Note, Rank
 from ..result import Column, Result, ends
 from ..stats.level import ALPHA
 from ..values import Estimate
@@ -157,14 +158,17 @@ def compare_gammas(gammas: Sequence[Gamma], margin: float = RATIO_MARGIN) -> Sha
     _check_gammas(gammas, margin)
     found = common_exponent([known for one in gammas if (known := _known(one)) is not None])
     verdict, reason = _judge(gammas, found, margin)
-    notes = [note for one in gammas for note in one.notes]
     return SharedGamma(
         gammas=tuple(gammas),
         found=found,
         margin=margin,
         verdict=verdict,
         reason=reason,
-        notes=tuple(dict.fromkeys([f"{verdict}: {reason}", *notes, *_task_notes(gammas)])),
+        notes=(
+            Note(f"{verdict}: {reason}", rank=Rank.CONCLUSION),
+            *(note for one in gammas for note in one.notes),
+            *_task_notes(gammas),
+        ),
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from ...schemas.errors import UsageError
 from ..arrays import AT_ONCE, Bools, Floats
 from ..named import Named, StoreLike
+from ..notes import Note, Rank
 from ..result import Column, Result
 from ..stats.contrast import OWN
 from ..stats.moderation import LENDERS, effective_groups, lent
@@ -203,7 +204,7 @@ def power(
         simulations=simulations,
         notes=(*noise.notes, *_power_notes(simulations, holm)),
     )
-    return replace(found, notes=(_smallest(found), *found.notes))
+    return replace(found, notes=(Note(_smallest(found), rank=Rank.CONCLUSION), *found.notes))
 
 
 def analytic_power(effect: float, seeds: int, groups: int, alpha: float) -> float:

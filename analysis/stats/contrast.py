@@ -191,7 +191,7 @@ def repeated(values: ArrayLike) -> Bools:
     """
     data = centred(values)
     alike = (np.abs(data[:, None] - data) <= _ALIKE).all(axis=-1)
-    return np.tril(alike, -1).any(axis=1)
+    return np.asarray(np.tril(alike, -1).any(axis=1))
 
 
 def sample(values: ArrayLike) -> Sample:
@@ -233,11 +233,11 @@ def sample(values: ArrayLike) -> Sample:
 
 def _moderated_square(variance: Floats, seeds: int) -> Floats:
     """Return the variance of the mean in Q from those over seeds, shape (..., K)."""
-    return moderate(_floored(variance), seeds - 1, _LENT).variance / seeds
+    return np.asarray(moderate(_floored(variance), seeds - 1, _LENT).variance / seeds)
 
 
 def _floored(variance: Floats) -> Floats:
-    return np.maximum(variance, _FLOOR * variance.mean(axis=-1, keepdims=True))
+    return np.asarray(np.maximum(variance, _FLOOR * variance.mean(axis=-1, keepdims=True)))
 
 
 def one_sample(values: ArrayLike, rng: np.random.Generator, draws: int = DRAWS) -> Contrast:

@@ -491,7 +491,8 @@ def test_experiments_without_common_densities(tmp_path):
 def test_the_command(several, cli, tmp_path):
     store, ids = several
     where = ("--store", str(store))
-    code, out, err = cli("classify", "--json", "--plot", str(tmp_path / "x" / "c.png"), *where)
+    plot = ("--plot", str(tmp_path / "x" / "c.png"))
+    code, out, err = cli("classify", "--json", "--notes", *plot, *where)
     rows = json.loads(out)
     assert code == 0 and len(rows) == 4
     assert {"class", "experiment", "stability", "signature"} <= set(rows[0])

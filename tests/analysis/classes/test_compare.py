@@ -135,6 +135,16 @@ def test_two_seeds_each_decide_next_to_nothing(tmp_path):
     assert "1 undecided pair of two seeds each: next to nothing" in classes.summary()
 
 
+def test_groups_that_match_only_in_part_are_refused_or_compared_by_quantiles(tmp_path):
+    one = flows.write_experiment(tmp_path, rng=1)
+    other = flows.write_experiment(tmp_path, rng=2, exempt=("fc",))
+    with pytest.raises(RgtoolError, match="has 5 stages .*has 4 stages"):
+        compare(Store(tmp_path), one, other, by="stage")
+    found = rgtool.classify(Store(tmp_path), [one, other], draws=20)
+    assert found.pairs.verdict != ("same",) and "W1" in found.metric
+    assert any("quantile functions" in note for note in found.notes)
+
+
 def test_a_control_has_the_masks_of_its_parent(tmp_path):
     one = flows.write_experiment(tmp_path, rng=1)
     control = flows.copy_counts(tmp_path, one, control="reinit", parent=one)

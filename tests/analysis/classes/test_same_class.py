@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from scipy.stats import f as f_distribution
+from scipy.stats import chi2, ttest_1samp, ttest_ind
 from scipy.stats import t as student
-from scipy.stats import ttest_1samp, ttest_ind
 from statsmodels.stats.multitest import multipletests
 
 from rgtool.analysis.classes.same import same_class
@@ -76,6 +75,14 @@ def test_the_statistic_is_the_written_formula():
     assert found.seeds == (3, 6)
 
 
+def test_drawn_seeds_scatter_as_far_as_any_estimate_says():
+    data = clr(seeds(np.random.default_rng(29), 4, scale=np.linspace(0.2, 5, GROUPS)))
+    own = data.var(axis=0, ddof=1)
+    moderated = moderate(own, 3, 2.0).variance
+    assert (own > moderated).any() and (own < moderated).any()
+    np.testing.assert_allclose(sample(data).deviation ** 2, np.maximum(own, moderated))
+
+
 def test_intervals_are_those_of_welch():
     """From five seeds on with a group's own variance, below with what other groups lend."""
     rng = np.random.default_rng(20)
@@ -127,6 +134,17 @@ def test_one_draw_at_a_time_is_the_slow_oracle(numbers):
         1 - np.array(levels),
         atol=0.06,
     )
+
+
+def test_two_seeds_tell_no_correlation():
+    """Their one row, scaled by itself, would say that all groups move together."""
+    rng = np.random.default_rng(30)
+    factor = rng.normal(size=(6, 1)) * np.linspace(-1, 1, GROUPS)
+    many, two = sample(seeds(rng, 6) + 0.01 * factor), sample(seeds(rng, 2))
+    alone = common_correlation([many])
+    assert (np.abs(alone - np.eye(GROUPS)) > 0.1).any()
+    np.testing.assert_array_equal(common_correlation([two, many]), alone)
+    np.testing.assert_array_equal(common_correlation([two, two]), np.eye(GROUPS))
 
 
 @pytest.mark.parametrize("number", [2, 3, 5])
@@ -236,7 +254,7 @@ def test_three_verdicts():
     # A certain difference that is certainly negligible.
     tiny = same_class(quiet[0] + 0.1 * far, quiet[1], rng, 999)
     assert tiny.p < 0.05 and tiny.verdict == "same"
-    assert any("certainly smaller" in note for note in tiny.notes(NAMES, (3, 3)))
+    assert any("as certainly smaller" in note for note in tiny.notes(NAMES, (3, 3)))
 
 
 def test_what_keeps_a_pair_undecided_is_named():
@@ -299,7 +317,7 @@ def test_seeds_that_are_all_alike_are_one():
     found = same_class(a, b, rng, 99)
     assert found.verdict == "undecided" and np.isnan(found.p) and found.seeds == (1, 5)
     notes = found.notes(NAMES, (2, 5))
-    assert "of 2 and 5 runs 1 and 5 differ" in notes[0] and "no test" in notes[1]
+    assert "no test" in notes[0] and "of 2 and 5 runs 1 and 5 differ" in notes[1]
 
 
 def test_a_run_that_is_written_twice_counts_once():
@@ -365,10 +383,11 @@ def test_a_known_variance_is_not_estimated():
         for _ in range(400)
     ]
     assert 0.015 <= share_rejected(p) <= 0.09
-    quiet = sample(seeds(rng, 200, groups=4, scale=0.01))
-    far = Known(clr(np.array([0.02, -0.01, 0.0, 0.0])), 1e-4)
+    # Beside a variance that is known all but alone, Q is a chi-square over what centring leaves.
+    quiet = sample(seeds(rng, 200, groups=4, scale=0.001))
+    far = Known(clr(np.array([0.012, -0.01, 0.0, 0.0])), 1e-4)
     found = two_samples(quiet, far, rng, 20_000)
-    assert found.p == pytest.approx(f_distribution.sf(found.q / 4, 3, 1e6), abs=0.2)
+    assert found.p == pytest.approx(chi2.sf(0.75 * found.q, 3), abs=0.015)
 
 
 def test_draws_in_pieces_are_as_many(monkeypatch):
