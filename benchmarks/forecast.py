@@ -7,8 +7,7 @@ Simulated: the ten layers of a ResNet-8 of width 6, Gaussian weights that one th
 20 % a level, each level from what the one before kept. Log scales move by .008 a level and layer
 (standard deviation), seeds add .003 a level, steps .004. The drift is absent, constant, stops at
 level 12, or wanders (its correlation from level to level .8). Runs: five widths of a ResNet-8 on
-the 8x8 digits, 26 prunings, trained here unless the store has them (a quarter of an hour on a
-core).
+the 8x8 digits, 26 prunings, trained here unless the store has them (ten minutes on a core).
 
 Beside the forecast stand two that extrapolate: eigenvalues that stay constant, and strengths of a
 replicator flow that do; and the threshold with scales that stay as they are. Printed for windows
@@ -41,7 +40,7 @@ from rgtool.store.counts import Counts
 
 TRUTHS = ("none", "constant", "stops", "wanders")
 DRIFT, SEEDS_SD, WALK, STOP, MEMORY = 0.008, 0.003, 0.004, 12, 0.8
-WIDTHS, LEVELS, RUNS = (4, 6, 8, 10, 12), 26, 4
+WIDTHS, LEVELS, RUNS = (4, 6, 8, 10, 12), 26, 3
 SIMULATED_ENDS, RUNS_ENDS = (8, 12, 16), (6, 10, 14)
 PRUNE = 0.2
 METHODS = ("forecast", "scales stay", "replicator", "constant")
@@ -250,7 +249,7 @@ def own_runs(options: argparse.Namespace) -> None:
     ends = options.windows or RUNS_ENDS
     every = {end: Tally() for end in ends}
     for width, name in zip(WIDTHS, experiments, strict=True):
-        counts = store.counts(name, "layer")
+        counts = store.counts(name, "layer").select(range(RUNS))
         for end in ends:
             own = Tally()
             for tally in (own, every[end]):

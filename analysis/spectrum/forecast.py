@@ -188,7 +188,7 @@ class _Ahead:
     @property
     def times(self) -> Floats:
         """Fall of the log density until these levels, shape (H,)."""
-        return self.rate * np.arange(1, len(self.left) + 1)
+        return np.asarray(self.rate * np.arange(1, len(self.left) + 1))
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,10 +38,14 @@ def untrained(
     drift: np.ndarray | float = 0.0,
     own: float = 0.0,
     retention: np.ndarray | float = 0.8,
+    exempt: tuple[str, ...] = (),
     rng: int = 0,
 ) -> Counts:
     """Draw an experiment, counts by layer: log scales gain `drift` a level, seeds `own` besides."""
     made = synthetic.counts(architecture, "layer", seeds=seeds, levels=levels, task="digits")
+    if exempt:
+        never = np.array([name in exempt for name in made.names])
+        made = dataclasses.replace(made, exempt=never, exempt_layers=exempt)
     rho = np.broadcast_to(retention, levels)
     keep = np.rint(made.total.sum() * np.cumprod(np.concatenate([[1.0], rho]))).astype(int)
     tau, draw = np.log(initial_scales(made.layers)), np.random.default_rng(rng)

@@ -158,7 +158,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
     path = tmp_path_factory.mktemp("predict") / "store"
     ids = {
         "one": flows.write_experiment(path, rng=1, noise=0.002),
-        "other": flows.write_experiment(path, rng=2, noise=0.002, epochs=20, shift={"1": 0.08, "3": -0.1}),
+        "other": flows.write_experiment(
+            path, rng=2, noise=0.002, epochs=20, shift={"1": 0.08, "3": -0.1}
+        ),
         "lenet": flows.write_experiment(path, rng=3, architecture="lenet", exempt=("fc",)),
     }
     return path, ids

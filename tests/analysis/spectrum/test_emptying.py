@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from untrained import pruned
 
+from rgtool.analysis import scales
 from rgtool.analysis.spectrum import emptying
 from rgtool.analysis.spectrum.emptying import Motion, empty_levels, excess_variance, motion, still
 
@@ -212,3 +213,33 @@ def test_stretches_are_six_steps_each_from_the_end() -> None:
         assert alone is not None
         np.testing.assert_array_equal(one.drift, alone.drift)
         np.testing.assert_array_equal(one.error, alone.error)
+
+
+def test_the_walk_is_what_increments_scatter_beyond_sampling() -> None:
+    """By loops over runs and layers, with the covariance matrix of increments about their mean."""
+    kept = moving_counts(np.zeros(3), 0.0, 0.03, 2, 4)[:, -7:].astype(float)
+    total, step = 40.0 * TOTAL, TIME[0]
+    s = scales.centred(scales.effective_scales(kept, total), total)
+    weight, about = total / total.sum(), np.eye(6) - 1 / 6
+    difference = np.eye(6, 7, k=1) - np.eye(6, 7)
+    squares, noise = np.zeros((2, 2, 3))
+    for run in range(2):
+        layers = [
+            np.trace(about @ difference @ one @ difference.T @ about)
+            for one in scales.scale_covariance(kept[run], total)
+        ]
+        for layer in range(3):
+            gain = np.diff(s[run, :, layer])
+            squares[run, layer] = ((gain - gain.mean()) ** 2).sum() / (5 * step)
+            moved = (np.eye(3)[layer] - weight) ** 2 @ layers
+            noise[run, layer] = moved / (5 * step)
+    found = motion(kept, total, np.tile(TIME[-7:], (2, 1)))
+    assert found is not None and found.walk > 0
+    assert found.walk == pytest.approx(float(excess_variance(squares, noise)), rel=1e-6)
+
+
+def test_more_runs_know_the_drift_better() -> None:
+    kept, total = moving_counts(np.zeros(3), 0.01, 0.0, 12, 5).astype(float), 40.0 * TOTAL
+    few, many = (motion(kept[:n], total, np.tile(TIME, (n, 1))) for n in (3, 12))
+    assert few is not None and many is not None
+    assert 0.1 < (many.error / few.error).mean() < 0.6

@@ -142,6 +142,18 @@ def test_exempt_weights_stay() -> None:
     assert forecast(None, stages, window=(1, 6)).names == ("fc1",)
 
 
+def test_exempt_weights_hasten_the_others() -> None:
+    """Where .23 of the weights stay, the others are gone at level 7, and the largest at level 6."""
+    counts = untrained(seeds=3, levels=6, exempt=("layer3.0.conv1",))
+    largest = "layer3.0.conv2"
+    assert (first_empty(counts)[:, counts.names.index(largest)] == 6).all()
+    early = forecast(None, first_levels(counts, 5))
+    share = counts.total[counts.exempt].sum() / counts.total.sum()
+    assert early.end == pytest.approx(np.log(share) / np.log(0.8), abs=0.05)
+    assert early.level.low[early.names.index(largest)] == 6
+    assert "layer3.0.conv1" not in early.names
+
+
 def test_groups_with_exempt_layers_never_empty(made: Counts) -> None:
     exempt = np.array([name == "layer1.0.conv1" for name in made.names])
     counts = dataclasses.replace(made, exempt=exempt, exempt_layers=("layer1.0.conv1",))
@@ -168,11 +180,14 @@ def test_a_layer_that_is_empty_already_takes_no_part(made: Counts) -> None:
 def test_a_collapse_of_some_runs_alone_is_none(made: Counts) -> None:
     """The level of the run that has lost the layer is on record, the others' are forecast."""
     truth = first_empty(made)
-    layer = next(i for i in range(len(made.names)) if np.ptp(truth[:, i]) >= 1)
-    end = int(truth[:, layer].min())
+    gone = np.flatnonzero(np.isfinite(truth).all(axis=0))
+    layer = int(gone[np.ptp(truth[:, gone], axis=0).argmax()])
+    end = int(truth[:, layer].max()) - 1
+    assert truth[:, layer].min() < end
     now = forecast(None, first_levels(made, end + 1))
     assert np.isnan(now.observed[layer]) and now.outlook[layer] == "collapses"
-    assert end < now.level.value[layer] < truth[:, layer].mean() + 4
+    assert now.run.low[layer] == truth[:, layer].min()
+    assert abs(now.level.value[layer] - truth[:, layer].mean()) < 3
 
 
 def test_levels_that_are_missing_are_no_collapse(made: Counts) -> None:
@@ -221,6 +236,7 @@ def test_retention_that_changes_is_told() -> None:
     (note,) = (note for note in now.notes if "levels go on" in note)
     kept = counts.kept.sum(axis=-1)[0]
     assert f"{kept[9] / kept[8]:.2f}" in note
+    assert now.end == pytest.approx(9 + np.log(kept[9]) / np.log(kept[8] / kept[9]), abs=0.01)
     steady = forecast(None, counts, window=(11, 17))
     assert not any("levels go on" in note for note in steady.notes)
     seen = np.isfinite(truth).all(axis=0) & np.isfinite(now.level.value)
