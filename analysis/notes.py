@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
+from ..schemas.words import counted
+
 SHOWN = 3  # notes that people see beside those that always stand
 
 
@@ -64,11 +66,6 @@ class Note(str):
         return self if name in self else Note(f"{name}: {self}", self.see, self.rank)
 
     @property
-    def always(self) -> bool:
-        """Whether people see it however many notes there are."""
-        return self.rank <= Rank.CONCLUSION
-
-    @property
     def line(self) -> str:
         """The sentence, and where to read on."""
         return f"{self} [{self.see}]" if self.see else str(self)
@@ -118,18 +115,11 @@ def shown_lines(
     above, below : list of str
         Lines before the title, and lines below the table.
     """
-    above, below, left = [], [], SHOWN
-    hidden = 0
-    for note in notes:
-        if not isinstance(note, Note):
-            below.append(note)
-        elif note.rank == Rank.VOID:
-            above.append(note.line)
-        elif every or note.always or left:
-            below.append(note.line)
-            left -= not note.always
-        else:
-            hidden += 1
-    if hidden:
-        below.append(f"{hidden} more note{'s' * (hidden > 1)}: {more}")
-    return above, below
+    found = [note if isinstance(note, Note) else Note(note, "", Rank.CONCLUSION) for note in notes]
+    above = [note.line for note in found if note.rank == Rank.VOID]
+    first = [note.line for note in found if note.rank == Rank.CONCLUSION]
+    others = [note.line for note in found if note.rank > Rank.CONCLUSION]
+    shown = others if every else others[:SHOWN]
+    hidden = len(others) - len(shown)
+    rest = [f"{counted(hidden, 'more note')}: {more}"] if hidden else []
+    return above, [*first, *shown, *rest]
