@@ -108,9 +108,7 @@ def test_never_pruned_is_whole_at_all_levels_of_all_runs():
 # From files to a null
 
 
-def table(
-    path: Path, layers, *, init: str = "kaiming_normal", whole: str = "", seeds: int = 3
-) -> None:
+def table(path: Path, layers, *, init="kaiming_normal", whole="", seeds=3, levels=8) -> None:
     """Counts of untrained networks: every seed draws its weights and prunes them by size."""
     rows = []
     for seed in range(seeds):
@@ -122,7 +120,7 @@ def table(
         weights = [np.abs(draw(x)) for x in layers]
         weights = [w + 100 * (x.name == whole) for w, x in zip(weights, layers, strict=True)]
         pool = np.sort(np.concatenate(weights))[::-1]
-        for level in range(8):
+        for level in range(levels):
             threshold = pool[int(len(pool) * 0.8**level) - 1]
             rows += [
                 ("mine", seed, level, x.name, int((w >= threshold).sum()), x.total)
@@ -166,6 +164,17 @@ def test_told_later_the_initialiser_gives_the_null(tmp_path):
     (other, *_) = store.import_runs(tmp_path / "t.csv", fan="fan_out", **known).runs
     assert other.experiment_id == told[0].experiment_id
     assert any("its fan stays fan_in" in note for note in other.notes)
+
+
+def test_what_was_told_once_stays_when_levels_are_added(tmp_path):
+    layers = architecture("resnet8w4").layers
+    table(tmp_path / "t.csv", layers, seeds=1, levels=5)
+    store = Store(tmp_path / "store")
+    (first,) = store.import_runs(tmp_path / "t.csv", fan="fan_in").runs
+    table(tmp_path / "t.csv", layers, seeds=1)
+    (grown,) = store.import_runs(tmp_path / "t.csv", fan="fan_out").runs
+    assert grown.new == (5, 6, 7) and grown.experiment_id == first.experiment_id
+    assert store.description(grown.run_id).recipe.fan == "fan_in"
 
 
 def test_another_initialiser_told_later_is_another_experiment(tmp_path):
