@@ -168,7 +168,9 @@ def test_a_result_shows_itself():
     frame = spectrum.to_frame()
     assert frame.columns[:3] == ["name", "total", "exempt"]
     assert frame["total"].to_list() == [235200, 30000, 1000]
-    assert spectrum.summary().splitlines()[-1].split()[:3] == ["fc", "1000", "True"]
+    *_, last, note = spectrum.summary().splitlines()
+    assert last.split()[:3] == ["fc", "1000", "True"]
+    assert note.startswith("without any training the share of fc2 grows, that of fc1 shrinks")
     assert spectrum._repr_html_().count("<tr>") == 4
 
 
