@@ -39,13 +39,14 @@ CLONE = Path(__file__).parents[1]
 # The modules whose numbers everything rests on, and the tests of their rooms.
 CORE: Mapping[str, tuple[str, ...]] = {
     "analysis/flow.py": ("test_flow", "test_identities", "test_spectrum"),
+    "analysis/scales.py": ("test_scales", "test_scale_flow"),
     "analysis/window.py": ("test_window", "test_spectrum", "test_bad_input"),
     "analysis/spectrum/intervals.py": ("test_intervals", "test_spectrum"),
     "analysis/stats/moderation.py": ("test_intervals", "test_spectrum", "test_same_class"),
     "analysis/stats/contrast.py": ("test_same_class", "test_classify"),
     "analysis/stats/difference.py": ("test_same_class",),
     "analysis/nulls/initial.py": ("test_null", "test_nulls"),
-    "analysis/gamma/fit.py": ("test_gamma",),
+    "analysis/gamma/fit.py": ("test_gamma", "test_gamma_seeds"),
     "analysis/gamma/correlated.py": ("test_gamma_seeds",),
     "analysis/gamma/misfit.py": ("test_gamma_seeds",),
     "analysis/gamma/parameters.py": ("test_gamma_seeds",),
@@ -61,25 +62,43 @@ CORE: Mapping[str, tuple[str, ...]] = {
     ),
     "store/importers/formats/openlth.py": ("test_openlth", "test_foreign", "test_import"),
 }
-_INFERRED = "NumPy infers the length for any negative number, not for -1 alone"
-# (module, the line as the mutant has it): why nobody could see it.
-EQUIVALENT: Mapping[tuple[str, str], str] = {
+_INFERRED_LENGTHS = (
+    ("analysis/gamma/fit.py", "return np.stack(grid, axis=-1).reshape(-3, 4)"),
+    ("analysis/gamma/fit.py", "begin.reshape(-3, 4),"),
     (
         "analysis/gamma/fit.py",
-        "return np.stack(grid, axis=-1).reshape(-3, 4)",
-    ): _INFERRED,
+        "ssr, theta = ssr.reshape(len(values), -3), theta.reshape(len(values), -1, 4)",
+    ),
     (
         "analysis/gamma/fit.py",
         "ssr, theta = ssr.reshape(len(values), -1), theta.reshape(len(values), -3, 4)",
-    ): _INFERRED,
+    ),
+    ("analysis/gamma/fit.py", "best = ssr.reshape(len(log_errors), -3).argmin(axis=1)"),
     (
         "analysis/gamma/fit.py",
-        "starts.reshape(-3, 4),",
-    ): _INFERRED,
+        "return np.asarray("
+        "found.reshape(len(log_errors), -3, 4)[np.arange(len(log_errors)), best])",
+    ),
+    ("analysis/scales.py", "every = enough.reshape(-3, enough.shape[-1]).all(axis=0)"),
     (
-        "analysis/gamma/fit.py",
-        "return np.asarray(found.reshape(len(shifts), -3, 4)[best, np.arange(len(log_errors))])",
-    ): _INFERRED,
+        "analysis/spectrum/intervals.py",
+        "away = weights.reshape(draws, -3) @ data.reshape(-1, groups) - centre",
+    ),
+    (
+        "analysis/spectrum/intervals.py",
+        "away = weights.reshape(draws, -1) @ data.reshape(-3, groups) - centre",
+    ),
+    (
+        "analysis/stats/moderation.py",
+        "return np.asarray(~np.isnan(values).reshape(-3, values.shape[-1]).any(axis=0))",
+    ),
+    ("runner/pruning.py", "flat = new[name].reshape(-3)"),
+)
+# (module, the line as the mutant has it): why nobody could see it.
+EQUIVALENT: Mapping[tuple[str, str], str] = {
+    **dict.fromkeys(
+        _INFERRED_LENGTHS, "NumPy infers the length for any negative number, not only -1"
+    ),
     (
         "analysis/gamma/fit.py",
         "hessian[:, diagonal, diagonal] += "
@@ -97,10 +116,6 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "analysis/nulls/initial.py",
         "low, high = np.where(excess > 0, t, low), np.where(excess <= 0, t, high)",
     ): "an excess of 0 is the root, and a bracket that closes on it leaves it there",
-    (
-        "analysis/stats/moderation.py",
-        "for _ in range(101):",
-    ): "Newton's steps end after 22 at most where their result is used",
     (
         "runner/pruning.py",
         "for name, kept_here in zip(part, np.split(survives, bounds), strict=False):",

@@ -43,11 +43,6 @@ class Moderated:
     prior_df: Floats
     prior_variance: Floats
 
-    def floored(self, floor: ArrayLike) -> Moderated:
-        """Return the same with variances of at least `floor`, shape (..., G)."""
-        raised = np.maximum(self.variance, np.asarray(floor, np.float64))
-        return Moderated(raised, self.df, self.prior_df, self.prior_variance)
-
 
 def seed_variance(values: ArrayLike) -> Floats:
     """Return the variance over seeds, (..., S, G) to (..., G): 0 where they agree to rounding.
