@@ -62,11 +62,9 @@ class Pooled:
     def prediction(self, confidence: float = 0.95) -> Estimate[Floats]:
         """Return where the value of a further study lies: t, E - 2 degrees of freedom.
 
-        After Higgins, Thompson & Spiegelhalter 2009; NaN for two studies.
+        After Higgins, Thompson & Spiegelhalter 2009; NaN for two studies, whose t has no degree of
+        freedom.
         """
-        if self.studies < 3:
-            nothing = np.full_like(self.mean, np.nan)
-            return Estimate(self.mean, nothing, nothing)
         half = t_quantile(self.studies - 2, confidence) * np.hypot(self.tau, self.error)
         return Estimate(self.mean, self.mean - half, self.mean + half)
 

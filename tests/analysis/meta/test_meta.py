@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import Cli
-from flows import write_experiment
+from flows import BASE, write_experiment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
@@ -293,6 +293,21 @@ def test_nothing_is_certified_where_a_sd_was_assumed(store: rgtool.Store) -> Non
         assert told.against_null is None or "none" not in told.against_null
         assert "certified" not in told.summary()
     assert sure.sd_from.shape == (5,) and np.isnan(sure.sd_alike).all()
+
+
+def test_studies_with_seeds_certify_that_nothing_moves(tmp_path: Path) -> None:
+    level = dict.fromkeys(BASE, 0.0)
+    names = [
+        write_experiment(tmp_path, seeds=10, levels=8, shift=level, rng=rng, lr=0.1 * (1 + rng))
+        for rng in range(3)
+    ]
+    found = rgtool.meta(tmp_path, names, by="stage")
+    assert found.verdict == ("marginal",) * 5
+    assert found.against_null is not None and found.notes[0].startswith(
+        "over studies the share of stem, 1, 2, 3, head stays within the margin; the studies"
+    )
+    run = rgtool.Store(tmp_path).counts(names[0], "stage").runs[0]
+    assert "marginal" not in rgtool.meta(tmp_path, [*names[1:], run], by="stage").verdict
 
 
 # Bad input
