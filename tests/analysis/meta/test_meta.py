@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 import rgtool
+from rgtool import published
 from rgtool.analysis.flow import UNIT
 from rgtool.analysis.meta.pool import LEAST, MOST, pool, signs, steady_range
 from rgtool.analysis.meta.result import Meta
@@ -331,6 +333,10 @@ def test_what_cannot_be_pooled_is_refused(store: rgtool.Store) -> None:
         rgtool.meta(store, [ten, deeper], by="block")
     with pytest.raises(UsageError, match="the groups differ"):
         rgtool.meta(store, [IMAGENET, "published:resnet20-cifar10"])
+    first = published(IMAGENET)
+    by_block = dataclasses.replace(first, name="published:other", by="block")  # names as by stage
+    with pytest.raises(UsageError, match=r"4 stages .*4 blocks"):
+        rgtool.meta(None, [first, by_block])
     copies = named(store, 0.4)
     with pytest.raises(RgtoolError, match="all seeds are alike in stem, 1, 2, 3"):
         rgtool.meta(store, [ten, copies], by="stage")
