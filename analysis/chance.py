@@ -99,7 +99,7 @@ def at_chance(counts: Counts, start: int, end: int, runs: Integers) -> bool | No
     bool or None
         None where accuracy or the error of guessing is unknown.
     """
-    guess, accuracy = guessing(counts), _accuracies(counts, start, end, runs)
+    guess, accuracy = guessing(counts), _window_accuracies(counts, start, end, runs)
     if guess is None or not np.isfinite(accuracy).any():
         return None
     return learned_nothing(accuracy, guess)
@@ -110,14 +110,14 @@ def chance_notes(counts: Counts, start: int, end: int, runs: Integers) -> list[N
     guess = guessing(counts)
     if guess is None:
         return []
-    accuracy = _accuracies(counts, start, end, runs)
+    accuracy = _window_accuracies(counts, start, end, runs)
     if learned_nothing(accuracy, guess):
         return [_nothing(counts, accuracy, guess, (start, end))]
     names = [counts.runs[i] for i in runs]
-    return [*_some_runs(accuracy, guess, names), *_sparse_end(accuracy, guess, end)]
+    return [*_some_runs(accuracy, guess, names), *_lost_from(accuracy, guess, end)]
 
 
-def _accuracies(counts: Counts, start: int, end: int, runs: Integers) -> Floats:
+def _window_accuracies(counts: Counts, start: int, end: int, runs: Integers) -> Floats:
     """Return accuracies at the dense level and the window's: shape (S, 1 + T)."""
     return counts.accuracy[runs][:, [0, *range(max(start, 1), end + 1)]]
 
@@ -151,7 +151,7 @@ def _some_runs(accuracy: Floats, guess: float, names: Sequence[str]) -> list[Not
     ]
 
 
-def _sparse_end(accuracy: Floats, guess: float, end: int) -> list[Note]:
+def _lost_from(accuracy: Floats, guess: float, end: int) -> list[Note]:
     """Name the level from which on all runs guess, where others learn."""
     lost = [learned_nothing(column[:, None], guess) for column in accuracy.T]
     first = len(lost) - lost[::-1].index(False) if False in lost else 0

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Shown = Literal["always", "if any", "wide"]
 Cells = Sequence[Sequence[str]]
+SIGNED = "+z.3f"  # the format of exponents, which may be of either sign
 
 
 @dataclass(frozen=True)

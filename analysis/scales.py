@@ -97,7 +97,7 @@ def centred(scales: ArrayLike, total: ArrayLike) -> Floats:
 
     Equal weights would spread the noise of the smallest layer over all.
     """
-    values, weights = np.asarray(scales, np.float64), _weights(total)
+    values, weights = np.asarray(scales, np.float64), _fixed_weights(total)
     return np.asarray(values - (values @ weights)[..., None])
 
 
@@ -158,7 +158,7 @@ def contrast_variance(covariance: Floats, contrast: Floats) -> Floats:
 
 def centred_variance(variance: Floats, total: ArrayLike) -> Floats:
     """Turn variances of independent layers into those after `centred`: shape (..., G)."""
-    weights = _weights(total)
+    weights = _fixed_weights(total)
     common = (variance @ weights**2)[..., None]
     return np.asarray((1 - 2 * weights) * variance + common)
 
@@ -232,6 +232,6 @@ def _slope(scales: Floats) -> Floats:
     return np.asarray(math.sqrt(math.pi / 2) * np.exp(x**2 / 2) / x)
 
 
-def _weights(total: ArrayLike) -> Floats:
+def _fixed_weights(total: ArrayLike) -> Floats:
     totals = np.asarray(total, np.float64)
     return np.asarray(totals / totals.sum())

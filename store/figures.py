@@ -28,7 +28,7 @@ def _truth(text: str) -> bool:
     return {"true": True, "false": False}[text]
 
 
-def _counts(text: str) -> tuple[int, ...]:
+def _integers(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split()))
 
 
@@ -37,7 +37,7 @@ _READ: dict[str, Callable[[str], Any]] = {
     "DOUBLE": _real,
     "INTEGER": int,
     "BOOLEAN": _truth,
-    "INTEGER[]": _counts,
+    "INTEGER[]": _integers,
 }
 
 

@@ -253,10 +253,10 @@ def _result(
         verdict=tuple("different" if adjusted[i] < ALPHA else "undecided" for i in order),
         notes=tuple(about),
     )
-    return replace(found, notes=(*_notes(found), *found.notes))
+    return replace(found, notes=(*_cannot_be_told(found), *found.notes))
 
 
-def _notes(found: Against) -> tuple[str, ...]:
+def _cannot_be_told(found: Against) -> tuple[str, ...]:
     """Say for every experiment which published ones it cannot be told from."""
     lines = []
     for name in dict.fromkeys(found.experiments):

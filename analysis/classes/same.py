@@ -23,7 +23,7 @@ TWO_SEEDS = (
     "seeds is found in 3 of 100 such pairs, and in 61 of 100 with three seeds each"
 )
 _LOUD = 3.0  # times the error of the median group from which on a group is called loud
-_NAMED = 3  # groups that a note names
+_SHOW = 3  # groups that a note names
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,13 +128,13 @@ class SameClass:
 
     def _undecided(self, names: Sequence[str]) -> list[Note]:
         wide = sorted(np.flatnonzero(~self.equivalent).tolist(), key=lambda i: -self.reach[i])
-        shown = ", ".join(f"{names[i]} ({self.reach[i]:.3f})" for i in wide[:_NAMED])
-        more = f" and {counted(len(wide) - _NAMED, 'more group')}" if len(wide) > _NAMED else ""
+        shown = ", ".join(f"{names[i]} ({self.reach[i]:.3f})" for i in wide[:_SHOW])
+        more = f" and {counted(len(wide) - _SHOW, 'more group')}" if len(wide) > _SHOW else ""
         notes = [Note(f"not certain to lie within +-{self.delta:g}: {shown}{more}")]
         times = self.error / np.median(self.error)
         loud = [i for i in wide if times[i] > _LOUD]
         if loud:
-            said = ", ".join(f"{names[i]} {times[i]:.0f} times" for i in loud[:_NAMED])
+            said = ", ".join(f"{names[i]} {times[i]:.0f} times" for i in loud[:_SHOW])
             notes.append(Note(f"loud: seeds scatter in {said} as far as in the median group"))
         if max(self.seeds) == 2:
             notes.append(Note(f"two seeds each: {TWO_SEEDS}", rank=Rank.WARNING))

@@ -13,7 +13,7 @@ import numpy as np
 from ...schemas.words import counted
 from ..arrays import Floats, Integers
 
-_ROUNDING = 1e-12  # difference of errors that are one number
+_SAME_NUMBER = 1e-12  # difference of errors that are one number
 _LEAST_COPY = 4  # levels that a seed has in common with another one to be its copy
 
 
@@ -33,7 +33,7 @@ def originals_of(errors: Floats) -> Integers:
     kept: list[int] = []
     for seed in np.argsort(-has.sum(axis=1), kind="stable").tolist():
         at = has[seed]
-        apart = [~(np.abs(errors[k, at] - errors[seed, at]) < _ROUNDING) for k in kept]
+        apart = [~(np.abs(errors[k, at] - errors[seed, at]) < _SAME_NUMBER) for k in kept]
         if at.sum() < _LEAST_COPY or all(one.any() for one in apart):
             kept.append(seed)
     return np.sort(kept)

@@ -286,7 +286,7 @@ def make_curve(
     notes = repeat_notes(name, len(d) - len(once))
     d, e, rows = d[once], e[once], rows[once]
     level, density_of = _levels_of(d)
-    laid_out = partial(_sums, rows, level, (len(members), len(density_of)))
+    laid_out = partial(_added_up, rows, level, (len(members), len(density_of)))
     count = laid_out(np.ones(len(d)))
     errors = np.divide(laid_out(e), count, out=np.full_like(count, np.nan), where=count > 0)
     behind = count > 0 if runs is None else laid_out(np.asarray(runs, np.float64))
@@ -309,7 +309,7 @@ def make_curve(
     )
 
 
-def _sums(rows: Integers, level: Integers, shape: tuple[int, int], values: Floats) -> Floats:
+def _added_up(rows: Integers, level: Integers, shape: tuple[int, int], values: Floats) -> Floats:
     """Add values up by seed and level: (N,) to (S, T)."""
     out = np.zeros(shape)
     np.add.at(out, (rows, level), values)

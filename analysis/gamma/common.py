@@ -76,7 +76,7 @@ def common_exponent(curves: Sequence[Parameters]) -> CommonExponent:
     plain, half = float(logs.mean()), _half_width(variance / count**2, df, 1 - ALPHA)
     ratios = np.array(
         [
-            _ratio(logs[[i, j]], variance[[i, j]], df[[i, j]])
+            _ratio_interval(logs[[i, j]], variance[[i, j]], df[[i, j]])
             for i, j in combinations(range(count), 2)
         ]
     )
@@ -91,7 +91,7 @@ def common_exponent(curves: Sequence[Parameters]) -> CommonExponent:
     )
 
 
-def _ratio(logs: Floats, variance: Floats, df: Floats) -> tuple[float, float]:
+def _ratio_interval(logs: Floats, variance: Floats, df: Floats) -> tuple[float, float]:
     """Return the 90 % interval of a ratio of two exponents."""
     half = _half_width(variance, df, 1 - 2 * ALPHA)
     low, high = np.exp(logs[0] - logs[1] + np.array([-half, half])).tolist()

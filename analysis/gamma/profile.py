@@ -176,9 +176,9 @@ def _divide(least: Least, ends: list[_Bracket | None], threshold: float) -> list
             first = int((sums > threshold).argmax())
             brackets[n] = values[first - 1 : first + 1], sums[first - 1 : first + 1]
     crossings = iter(brackets)
-    return [None if end is None else _between(*next(crossings), threshold) for end in ends]
+    return [None if end is None else _interpolated(*next(crossings), threshold) for end in ends]
 
 
-def _between(values: Floats, sums: Floats, threshold: float) -> float:
+def _interpolated(values: Floats, sums: Floats, threshold: float) -> float:
     share = (threshold - sums[0]) / (sums[1] - sums[0])
     return float(values[0] + share * (values[1] - values[0]))

@@ -156,7 +156,7 @@ def compare_gammas(gammas: Sequence[Gamma], margin: float = RATIO_MARGIN) -> Sha
         A curve was not fitted; the message names it.
     """
     _check_gammas(gammas, margin)
-    found = common_exponent([known for one in gammas if (known := _known(one)) is not None])
+    found = common_exponent([known for one in gammas if (known := _parameters_of(one)) is not None])
     verdict, reason = _judge(gammas, found, margin)
     return SharedGamma(
         gammas=tuple(gammas),
@@ -172,7 +172,7 @@ def compare_gammas(gammas: Sequence[Gamma], margin: float = RATIO_MARGIN) -> Sha
     )
 
 
-def _known(one: Gamma) -> Parameters | None:
+def _parameters_of(one: Gamma) -> Parameters | None:
     return one.fitted.parameters if isinstance(one.fitted, Fitted) else None
 
 
@@ -186,7 +186,7 @@ def _check_gammas(gammas: Sequence[Gamma], margin: float) -> None:
     if margin <= 1:
         raise UsageError(f"margin {margin:g}: a factor above 1 is expected, such as 1.5")
     for one in gammas:
-        if _known(one) is None:
+        if _parameters_of(one) is None:
             raise RgtoolError(f"{one.name}: {one.reason}: it has no exponent to be compared")
 
 

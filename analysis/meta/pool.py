@@ -18,7 +18,7 @@ from ..values import Estimate
 
 LEAST, MOST = 0.0005, 0.1  # assumed sds of a log eigenvalue between which answers are looked for
 _STEP = 2**0.25  # of sd: two changes of an answer that lie closer together are not seen
-_HALVINGS = 12
+_BISECTIONS = 12
 
 Words = NDArray[np.str_]
 
@@ -158,7 +158,7 @@ def _first_change(
         moved = changed(np.full(groups, at)) & searching
         other[moved] = at
         same[searching & ~moved] = at
-    for _ in range(_HALVINGS if np.isfinite(other).any() else 0):
+    for _ in range(_BISECTIONS if np.isfinite(other).any() else 0):
         middle = np.sqrt(same * other)
         moved = changed(np.where(np.isnan(middle), start, middle))
         other = np.where(moved, middle, other)

@@ -11,11 +11,9 @@ from numpy.typing import ArrayLike
 from ...schemas.words import counted
 from ..arrays import Bools, Floats, Integers
 from ..flow import UNIT
-from ..result import Column, Result, columns_like, ends
+from ..result import SIGNED, Column, Result, columns_like, ends
 from ..spectrum.noise import ROUNDING
 from .pool import LEAST, MOST, Pooled, pool
-
-SIGNED = "+z.3f"
 
 
 @dataclass(frozen=True, eq=False)

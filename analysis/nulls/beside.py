@@ -14,15 +14,13 @@ from ...store.weights import layer_weights
 from .. import flow
 from ..arrays import Bools, Floats
 from ..named import Meaning, Named, Stored, StoreLike, counts_of, look_up, open_store
-from ..result import Column, Result, ends
+from ..result import SIGNED, Column, Result, ends
 from ..stats.contrast import DRAWS
 from ..stats.seeds import SeedMean
 from ..window import Window, choose_window
 from .beyond import beyond, differs
 from .models import MEANING, NULL_MODELS, DenseWeights, Situation
 from .untrained import null_groups
-
-SIGNED = "+z.3f"
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,11 +40,11 @@ def gammas(pretraining: str | None = None) -> Finding:
 def two_laws(gamma: float, p: float, d: float, dense: float, chance: float) -> Finding:
     """Compare the slopes of log error on log density, eq. 14 against eq. 1 with d_C = p."""
     curve = Eq14(dense, chance, gamma, p)
-    slopes = _slope(lambda x: eq14(x, curve), d), _slope(lambda x: (p - x) ** -gamma, d)
+    slopes = _log_slope(lambda x: eq14(x, curve), d), _log_slope(lambda x: (p - x) ** -gamma, d)
     return finding(bool(np.isclose(*slopes)), eq14=slopes[0], eq1=slopes[1])
 
 
-def _slope(curve: Callable[[Floats], Floats], at: float) -> float:
+def _log_slope(curve: Callable[[Floats], Floats], at: float) -> float:
     ends = np.array([at * 0.999, at * 1.001])
     return float(np.diff(np.log(curve(ends)))[0] / np.diff(np.log(ends))[0])
 

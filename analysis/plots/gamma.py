@@ -55,7 +55,7 @@ def plot_gamma(results: Sequence[Gamma], shared: SharedGamma | None = None) -> F
             color=INK,
             ha="center",
         )
-    _finish(left, right, len(results) + (shared is not None))
+    _dress_both(left, right, len(results) + (shared is not None))
     plot_style.legend(
         figure,
         loc="outside upper left",
@@ -120,7 +120,7 @@ def _draw_fit(axes: Axes, density: Floats, fitted: Fitted, style: Style) -> None
 def _draw_exponent(axes: Axes, row: int, fitted: Fitted, style: Style) -> None:
     _draw_bar(axes, row, fitted.exponent, style)
     if fitted.profile is not None:
-        ends = _within(fitted.profile.low, fitted.profile.high)
+        ends = _drawn_ends(fitted.profile.low, fitted.profile.high)
         axes.plot(ends, [row - 0.22] * 2, color=style.colour, linewidth=0.7)
     if fitted.parameters is not None:
         seeds = np.exp(fitted.parameters.seeds[:, LOG_G])
@@ -135,16 +135,16 @@ def _draw_exponent(axes: Axes, row: int, fitted: Fitted, style: Style) -> None:
 
 
 def _draw_bar(axes: Axes, row: int, found: Estimate[float], style: Style) -> None:
-    axes.plot(_within(found.low, found.high), [row] * 2, color=style.colour, linewidth=2.0)
+    axes.plot(_drawn_ends(found.low, found.high), [row] * 2, color=style.colour, linewidth=2.0)
     axes.plot([found.value], [row], color=style.colour, marker=style.marker, markersize=4)
 
 
-def _within(low: float, high: float) -> tuple[float, float]:
+def _drawn_ends(low: float, high: float) -> tuple[float, float]:
     """Return the ends of an interval; one that is unbounded ends where the search did."""
     return max(low, G_BOUNDS[0]), min(high, G_BOUNDS[1])
 
 
-def _finish(left: Axes, right: Axes, rows: int) -> None:
+def _dress_both(left: Axes, right: Axes, rows: int) -> None:
     plot_style.dress(left, x="density", y="test error")
     plot_style.density_axis(left)
     plot_style.share_axis(left, fine=True)

@@ -125,13 +125,13 @@ def _stretch(kept: Floats, total: Floats, time: Floats) -> Motion | None:
 def _measured(kept: Floats, total: Floats, time: Floats) -> Motion:
     runs = len(kept)
     slope, sampling = scales.scale_drift(kept, total, time)
-    walk = _walk(kept, total, time)
+    walk = _walk_variance(kept, total, time)
     noise = (sampling + walk * _walked_slope(time)[:, None]).mean(axis=0)
     between = noise if runs == 1 else _between(seed_variance(slope), noise, runs - 1)
     return Motion(slope.mean(axis=0), between / runs, between - noise, walk)
 
 
-def _walk(kept: Floats, total: Floats, time: Floats) -> float:
+def _walk_variance(kept: Floats, total: Floats, time: Floats) -> float:
     """Return the variance that scales gain in a unit of time beyond their drift and sampling."""
     step = np.diff(time)
     gain = np.diff(scales.centred(scales.effective_scales(kept, total), total), axis=1)

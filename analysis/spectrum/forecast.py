@@ -157,7 +157,7 @@ def forecast(
     """
     choose("grouping", by, GROUPINGS)
     counts = counts_of(store, experiment, "layer", "a forecast")
-    _check(counts)
+    _check_pruner(counts)
     chosen = choose_window(counts, window, through_collapse=True)
     ahead = _ahead(chosen)
     levels, uncertain = _drawn_levels(chosen, ahead, draws, np.random.default_rng(rng))
@@ -207,7 +207,7 @@ class _Groups:
         return np.stack([levels[..., one].max(axis=-1) for one in self.members], axis=-1)
 
 
-def _check(counts: Counts) -> None:
+def _check_pruner(counts: Counts) -> None:
     """Refuse what is not pruned by one threshold over layers."""
     recipe = counts.recipe
     if counts.by != "layer":
@@ -301,7 +301,7 @@ def _told(chosen: Window, ahead: _Ahead, groups: _Groups, layers: Floats, noisy:
     observed = np.where(np.isfinite(seen).all(axis=0), seen.mean(axis=0), np.nan)
     kept = groups.sums(chosen.kept[:, -1].mean(axis=0))
     drawn = np.where(kept > 0, groups.last(layers), np.nan)  # what is empty is not forecast
-    level = _estimate(drawn.mean(axis=1), noisy)
+    level = _of_draws(drawn.mean(axis=1), noisy)
     outlook = np.where(np.isnan(level.value), "not in sight", "collapses")
     outlook = np.where(np.isfinite(observed), "collapsed", outlook)
 
@@ -318,7 +318,7 @@ def _told(chosen: Window, ahead: _Ahead, groups: _Groups, layers: Floats, noisy:
         total=groups.sums(counts.total),
         kept=kept,
         level=level,
-        run=_estimate(drawn.reshape(-1, len(kept)), noisy),
+        run=_of_draws(drawn.reshape(-1, len(kept)), noisy),
         density=Estimate(density(level.value), density(level.high), density(level.low)),
         observed=observed,
         outlook=tuple(outlook.tolist()),
@@ -328,7 +328,7 @@ def _told(chosen: Window, ahead: _Ahead, groups: _Groups, layers: Floats, noisy:
     return replace(found, notes=(*found.notes, *_notes(found, chosen, noisy)))
 
 
-def _estimate(levels: Floats, noisy: bool) -> Estimate[Floats]:
+def _of_draws(levels: Floats, noisy: bool) -> Estimate[Floats]:
     """Return median and middle 95 % of draws (D, G); NaN where they lie beyond the end."""
     # Levels may be infinite, between which nothing can be interpolated.
     low, middle, high = np.quantile(levels, (0.025, 0.5, 0.975), axis=0, method="inverted_cdf")
@@ -338,7 +338,7 @@ def _estimate(levels: Floats, noisy: bool) -> Estimate[Floats]:
 
 
 def _notes(found: Forecast, chosen: Window, noisy: bool) -> list[str]:
-    notes = [*_conclusion(found), *_about_exempt(chosen.counts)]
+    notes = [*_first_to_go(found), *_about_exempt(chosen.counts)]
     if not noisy:
         text = (
             f"no interval: it takes {LEAST_STEPS} steps in the window, and two layers with enough "
@@ -363,7 +363,7 @@ def _notes(found: Forecast, chosen: Window, noisy: bool) -> list[str]:
     return [*notes, Note(f"rests on {text}", rank=Rank.DETAIL)]
 
 
-def _conclusion(found: Forecast) -> list[str]:
+def _first_to_go(found: Forecast) -> list[str]:
     """Say in a sentence which group is the first to go."""
     if not np.isfinite(found.level.value).any():
         return []

@@ -15,13 +15,12 @@ from numpy.typing import ArrayLike
 
 from ..arrays import Floats
 from ..stats.contrast import OWN
-from ..stats.level import ALPHA, t_quantile
+from ..stats.level import ALPHA, CONFIDENCE, t_quantile
 from ..stats.moderation import LENDERS, lent, seed_variance, shrunk_correlation
 from .bootstrap import WEIGHTS, widening
 
 Method = Literal["moderated", "t", "bootstrap", "hierarchical", "cluster", "block", "iid", "paper"]
 IntervalScope = Literal["population", "this run"]
-CONFIDENCE = 0.95
 # Below, noise lies in the levels and not in the steps: neighbouring ratios share an error of
 # opposite sign, and their variance says little about that of their sum.
 LEVEL_NOISE = -0.25

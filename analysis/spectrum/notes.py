@@ -22,7 +22,7 @@ ODD = 3.0  # z of a first step that is unlike the later ones
 EIGENFUNCTION = 0.05  # the paper's criterion: standard deviation over levels below 5 % (App. B)
 # Per cent of nominal 95 % intervals that cover, by seeds that lend: where one factor moves all
 # groups, and of one group that is 8 times as loud as the others (benchmarks/interval_coverage.py).
-_LENT = {2: (90, 85), 3: (91, 90), 4: (92, 90)}
+_LENT_COVERS = {2: (90, 85), 3: (91, 90), 4: (92, 90)}
 _INTERVALS, _VERDICTS = "spectra.md#intervals", "spectra.md#verdicts"
 _GROWTH = "spectra.md#is-it-an-eigenfunction"
 _EIGENVALUE = "spectra.md#what-an-eigenvalue-is"
@@ -83,7 +83,7 @@ def spectrum_notes(
     ]
     return [
         *noted(of_seeds, _INTERVALS, Rank.WARNING),
-        *noted(_lone(counts), _VERDICTS, Rank.WARNING),
+        *noted(_lone_group(counts), _VERDICTS, Rank.WARNING),
         *noted(_lent(found), _INTERVALS),
         # In the window it moves the eigenvalues, outside it is a remark.
         *noted(_odd_first_step(chosen), _GROWTH, Rank.DETAIL if chosen.start else Rank.WARNING),
@@ -91,7 +91,7 @@ def spectrum_notes(
         *noted(_twice_certain(counts, judgement), _VERDICTS),
         *noted(_small(chosen), _INTERVALS),
         *noted(_wide(chosen, pruned), _GROWTH, Rank.DETAIL),
-        *noted(_exempt(counts), _VERDICTS, Rank.DETAIL),
+        *noted(_exempt_groups(counts), _VERDICTS, Rank.DETAIL),
         SUM_RULE,
         BLIND,
     ]
@@ -151,9 +151,9 @@ def _few(chosen: Window, found: Interval) -> list[str]:
 
 def _lent(found: Interval) -> list[str]:
     """Say what intervals of few seeds cost, where groups lend each other variance."""
-    if found.method != "moderated" or found.innovation is None or found.seeds not in _LENT:
+    if found.method != "moderated" or found.innovation is None or found.seeds not in _LENT_COVERS:
         return []
-    factor, loud = _LENT[found.seeds]
+    factor, loud = _LENT_COVERS[found.seeds]
     return [
         f"{found.seeds} seeds: variances lean on those of the other groups. Intervals cover about "
         f"95 % in the mean, {factor} % where one factor moves all groups, and {loud} % in a group "
@@ -161,7 +161,7 @@ def _lent(found: Interval) -> list[str]:
     ]
 
 
-def _exempt(counts: Counts) -> list[str]:
+def _exempt_groups(counts: Counts) -> list[str]:
     names = _some_names(counts, counts.exempt)
     if not names:
         return []
@@ -171,7 +171,7 @@ def _exempt(counts: Counts) -> list[str]:
     ]
 
 
-def _lone(counts: Counts) -> list[str]:
+def _lone_group(counts: Counts) -> list[str]:
     if (~counts.exempt).sum() > 1:
         return []
     return [

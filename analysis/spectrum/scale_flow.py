@@ -182,7 +182,7 @@ def scales_of_window(chosen: Window, by: str) -> ScaleFlow:
     if None in groups:
         raise UsageError(f"{counts.recipe.architecture} has no stages: group by layer or block")
     names = tuple(dict.fromkeys(map(str, groups)))
-    known = _known(chosen)
+    known = _have_scales(chosen)
     found = _Course(chosen, known, flow.group_index(groups, names)[known])
     total = flow.group_sums(counts.total, flow.group_index(groups, names), len(names))
     start, end = found.at(0), found.at(-1)
@@ -201,11 +201,11 @@ def scales_of_window(chosen: Window, by: str) -> ScaleFlow:
         end=found.estimate(end, len(names)),
         drift=found.estimate(found.drift, len(names)),
         travel=found.travel,
-        notes=(*chosen.notes, *_left_out(chosen, known), _kinematics(chosen, found.travel)),
+        notes=(*chosen.notes, *_without_scales(chosen, known), _kinematics(chosen, found.travel)),
     )
 
 
-def _known(chosen: Window) -> Bools:
+def _have_scales(chosen: Window) -> Bools:
     """Tell which layers have a scale at every level of the window: shape (L,)."""
     counts = chosen.counts
     whole = (chosen.kept / counts.total).max(axis=(0, 1)) > WHOLE
@@ -289,7 +289,7 @@ class _Course:
         return Estimate(*(self.spread(x, groups) for x in (found.value, *found.ends())))
 
 
-def _left_out(chosen: Window, known: Bools) -> list[Note]:
+def _without_scales(chosen: Window, known: Bools) -> list[Note]:
     """Name the layers that have no scale, and why."""
     counts = chosen.counts
     whole = (chosen.kept / counts.total).max(axis=(0, 1)) > WHOLE

@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import AT_ONCE, Floats
 from ..stats.contrast import centred
 
-_RHO = np.linspace(-0.5, 0.95, 59)  # lag-1 correlations that steps may have
+_LAG1 = np.linspace(-0.5, 0.95, 59)  # lag-1 correlations that steps may have
 # A correlation that is too small makes tests too sharp, one that is too large costs power: it is
 # taken two standard errors above its estimate.
 _ABOVE = 2.0
@@ -47,9 +47,9 @@ class StepNoise:
         seeds, steps, groups = rate.shape
         number = max(seeds - 1, 1) * max(groups - 1, 1) * steps
         left_over, products = _left_by_lines(time)
-        rho = float(np.interp(ratio, products / left_over, _RHO)) + _ABOVE / np.sqrt(number)
-        rho = min(rho, float(_RHO[-1]))
-        kept = np.interp(rho, _RHO, left_over) / (steps - 2)  # of the variance, by a line
+        rho = float(np.interp(ratio, products / left_over, _LAG1)) + _ABOVE / np.sqrt(number)
+        rho = min(rho, float(_LAG1[-1]))
+        kept = np.interp(rho, _LAG1, left_over) / (steps - 2)  # of the variance, by a line
         step = np.maximum(variance - sampling.mean(axis=(0, 1)), 0) / kept
         return cls(time, step, rho, sampling)
 
@@ -97,7 +97,7 @@ def _variance(left: Floats) -> Floats:
 
 
 def _left_by_lines(time: Floats) -> tuple[Floats, Floats]:
-    """Return what lines leave of AR(1) noise, at the correlations `_RHO`.
+    """Return what lines leave of AR(1) noise, at the correlations `_LAG1`.
 
     The residual is M noise with M = I - H, so squares sum to tr(M R) and neighbouring products to
     tr(M L M R), R the correlation of the noise and L the shift by one step.
@@ -106,7 +106,7 @@ def _left_by_lines(time: Floats) -> tuple[Floats, Floats]:
     line = np.column_stack([np.ones(length), time])
     left = np.eye(length) - line @ np.linalg.pinv(line)
     shifted = left @ np.eye(length, k=1) @ left
-    noise = (_RHO[:, None, None] ** _lags(length)).reshape(len(_RHO), -1)
+    noise = (_LAG1[:, None, None] ** _lags(length)).reshape(len(_LAG1), -1)
     return noise @ left.ravel(), noise @ shifted.T.ravel()
 
 

@@ -16,7 +16,7 @@ KNOWN = 1e6  # degrees of freedom of an error that was not estimated
 _WELCH = 2.0  # degrees of freedom from which on Welch's are taken
 # Student variables are integrated over t = sinh(x): with one degree of freedom a part in 10^8 of
 # the distribution lies beyond.
-_PLACES = np.arange(-200, 201) / 10
+_GRID = np.arange(-200, 201) / 10
 
 
 def welch(error_a: ArrayLike, df_a: ArrayLike, error_b: ArrayLike, df_b: ArrayLike) -> Floats:
@@ -69,9 +69,9 @@ def _behrens_fisher(
     """Return P(|small t(small_df) - large t(large_df)| >= d): shape (P,)."""
     from scipy.special import stdtr
 
-    t = np.sinh(_PLACES)
+    t = np.sinh(_GRID)
     # Student's density times dt/dx, up to a factor.
-    weight = np.exp(-(small_df + 1) / 2 * np.log1p(t**2 / small_df)) * np.cosh(_PLACES)
+    weight = np.exp(-(small_df + 1) / 2 * np.log1p(t**2 / small_df)) * np.cosh(_GRID)
     weight /= weight.sum()
     step = max(1, AT_ONCE // len(t))
     parts = [

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from ..arrays import Floats
 
 ALPHA = 0.05
+CONFIDENCE = 0.95
 
 
 def t_quantile(df: float, confidence: float) -> float:

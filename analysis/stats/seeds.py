@@ -10,10 +10,8 @@ from numpy.typing import ArrayLike
 from ..arrays import Floats
 from ..values import Estimate
 from .contrast import OWN
-from .level import t_quantile
+from .level import CONFIDENCE, t_quantile
 from .moderation import lent, seed_variance
-
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,7 +69,7 @@ def plot(
         name = "flow-scale" if scales else figure
         path = to if alone else to / f"{stem}-{name}.{format_}"
         try:
-            drawn = _scales(opened, found, grouping) if scales else _drawn(counts, figure)
+            drawn = _plot_scales(opened, found, grouping) if scales else _drawn(counts, figure)
         except UsageError:
             raise
         except RgtoolError as error:
@@ -90,7 +90,7 @@ def _drawn(counts: Sequence[Counts], kind: str) -> Figure:
     return draw(counts, kind)
 
 
-def _scales(store: Store, found: Sequence[Meaning], by: str) -> Figure:
+def _plot_scales(store: Store, found: Sequence[Meaning], by: str) -> Figure:
     from ...analysis.plots.figures import plot as draw
     from ...analysis.spectrum.scale_flow import scale_flow
 
