@@ -64,7 +64,7 @@ def meta(
     --------
     >>> names = ["published:resnet50-simclr-imagenet", "published:resnet50-supervised-imagenet"]
     >>> meta(experiments=names).verdict
-    ('indeterminate', 'indeterminate', 'indeterminate', 'indeterminate')
+    ('relevant', 'relevant', 'indeterminate', 'indeterminate')
     """
     if not (np.isfinite(sd) and sd > 0):
         raise UsageError(

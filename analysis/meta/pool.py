@@ -80,10 +80,11 @@ def pool(effect: Floats, variance: Floats) -> Pooled:
     # It imports pandas and takes seconds to load.
     from statsmodels.stats.meta_analysis import combine_effects
 
-    found = [
-        combine_effects(own, own_variance, method_re="pm")
-        for own, own_variance in zip(effect.T, variance.T, strict=True)
-    ]
+    with np.errstate(divide="ignore"):  # its own I^2, where all studies are equal
+        found = [
+            combine_effects(own, own_variance, method_re="pm")
+            for own, own_variance in zip(effect.T, variance.T, strict=True)
+        ]
     q = np.array([one.q for one in found])
     df = len(effect) - 1
     square = [max(one.var_hksj_re, one.var_eff_w_re) for one in found]

@@ -115,6 +115,8 @@ def test_studies_that_agree_by_luck_do_not_narrow_the_interval() -> None:
     low = 0.2 - stats.t.ppf(0.975, 2) * math.sqrt(0.01 / 3)
     assert found.interval().low[0] == pytest.approx(low)
     assert signs(found, np.nan, WORDS).tolist() == ["open"]
+    exact = pool(*columns([0.25, 0.25], [0.0625, 0.0625]))
+    assert (exact.q[0], exact.i2[0], exact.p[0], exact.mean[0]) == (0, 0, 1, 0.25)
 
 
 def test_a_mean_near_zero_is_certified_by_two_tests_and_only_where_that_is_asked() -> None:
