@@ -66,6 +66,14 @@ def test_one_pair_takes_the_numbers_of_same_class():
     assert many.p[0] == same_class(a, b, np.random.default_rng(4), 999).p
 
 
+def test_pairs_of_two_groups_are_those_of_one_dimension():
+    rng = np.random.default_rng(31)
+    thetas = [draw(rng, seeds, 2) * (1 + e) for e, seeds in enumerate((2, 6, 4, 2, 3))]
+    found = pair_tests(thetas, rng, draws=(1000, True))
+    p = [same_class(thetas[a], thetas[b], rng, 1).p for a, b in zip(*all_pairs(5), strict=True)]
+    np.testing.assert_allclose(found.p, p, rtol=1e-9)
+
+
 def test_correlations_of_many_are_those_of_each():
     rows = np.random.default_rng(5).normal(size=(4, 5, 6))
     together = shrunk_correlation(rows)
@@ -323,6 +331,9 @@ def test_equal_retention_compares_eigenvalues_and_certifies_sameness(several):
     assert found.clusters.number == 1 and "not evidence that all are the same" in found.summary()
     oracle = [rgtool.eigen(Store(store), ids[name], by="stage").theta for name in ("one", "twin")]
     d = centred(oracle[0].mean(axis=0)) - centred(oracle[1].mean(axis=0))
+    spectra = rgtool.compare(Store(store), ids["one"], ids["twin"], by="stage", masks=False)
+    widest = spectra.names[spectra.spectra.reach.argmax()]
+    assert found.pairs.columns["widest"].tolist() == [widest]
     assert found.pairs.columns["norm"][0] == pytest.approx(np.linalg.norm(d))
 
 
