@@ -25,7 +25,7 @@ from rgtool.analysis.classes.same import same_class
 from rgtool.analysis.classes.subjects import as_subject, gather
 from rgtool.analysis.stats.contrast import centred
 from rgtool.analysis.stats.level import holm
-from rgtool.analysis.stats.moderation import shrunk_correlation
+from rgtool.analysis.stats.moderation import moderate, shrunk_correlation
 from rgtool.store import published_names
 
 SIMCLR = [f"published:resnet50-simclr-{task}" for task in ("imagenet", "cifar10", "cifar100")]
@@ -240,6 +240,16 @@ def test_size_against_a_published_spectrum():
         own = 0.0068 * rng.normal(size=(3, 5))
         p.append(printed_test(own, np.sqrt(PRINTED) * rng.normal(size=5), rng, 199)[1])
     assert 0.015 <= np.mean(np.array(p) < 0.05) <= 0.09
+    two, printed = 0.0068 * rng.normal(size=(2, 5)), 0.008 * rng.normal(size=5)
+    d = centred(two).mean(axis=0) - centred(printed)
+    own = moderate(centred(two).var(axis=0, ddof=1), 1, 2.0).variance / 2
+    assert printed_test(two, printed, rng, 9)[0] == pytest.approx(
+        (d**2 / (own + 0.8 * PRINTED)).sum()
+    )
+    lone = centred(two[0]) - centred(printed)
+    q = (lone**2).sum() / (0.008**2 + PRINTED)
+    assert printed_test(two[:1], printed, rng, 9)[0] == pytest.approx(q)
+    assert printed_test(two[[0, 0]], printed, rng, 9)[0] == pytest.approx(q)
 
 
 @pytest.mark.parametrize("truth", ["straight", "curved", "steps"])
