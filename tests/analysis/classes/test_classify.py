@@ -25,7 +25,7 @@ from rgtool.analysis.classes.same import same_class
 from rgtool.analysis.classes.subjects import as_subject, gather
 from rgtool.analysis.stats.contrast import centred
 from rgtool.analysis.stats.level import holm
-from rgtool.analysis.stats.moderation import shrunk_correlation
+from rgtool.analysis.stats.moderation import moderate, shrunk_correlation
 from rgtool.store import published_names
 
 SIMCLR = [f"published:resnet50-simclr-{task}" for task in ("imagenet", "cifar10", "cifar100")]
@@ -64,6 +64,14 @@ def test_one_pair_takes_the_numbers_of_same_class():
     a, b = draw(rng, 3), draw(rng, 4)
     many = pair_tests([a, b], np.random.default_rng(4), draws=(999, False))
     assert many.p[0] == same_class(a, b, np.random.default_rng(4), 999).p
+
+
+def test_pairs_of_two_groups_are_those_of_one_dimension():
+    rng = np.random.default_rng(31)
+    thetas = [draw(rng, seeds, 2) * (1 + e) for e, seeds in enumerate((2, 6, 4, 2, 3))]
+    found = pair_tests(thetas, rng, draws=(1000, True))
+    p = [same_class(thetas[a], thetas[b], rng, 1).p for a, b in zip(*all_pairs(5), strict=True)]
+    np.testing.assert_allclose(found.p, p, rtol=1e-9)
 
 
 def test_correlations_of_many_are_those_of_each():
@@ -232,6 +240,16 @@ def test_size_against_a_published_spectrum():
         own = 0.0068 * rng.normal(size=(3, 5))
         p.append(printed_test(own, np.sqrt(PRINTED) * rng.normal(size=5), rng, 199)[1])
     assert 0.015 <= np.mean(np.array(p) < 0.05) <= 0.09
+    two, printed = 0.0068 * rng.normal(size=(2, 5)), 0.008 * rng.normal(size=5)
+    d = centred(two).mean(axis=0) - centred(printed)
+    own = moderate(centred(two).var(axis=0, ddof=1), 1, 2.0).variance / 2
+    assert printed_test(two, printed, rng, 9)[0] == pytest.approx(
+        (d**2 / (own + 0.8 * PRINTED)).sum()
+    )
+    lone = centred(two[0]) - centred(printed)
+    q = (lone**2).sum() / (0.008**2 + PRINTED)
+    assert printed_test(two[:1], printed, rng, 9)[0] == pytest.approx(q)
+    assert printed_test(two[[0, 0]], printed, rng, 9)[0] == pytest.approx(q)
 
 
 @pytest.mark.parametrize("truth", ["straight", "curved", "steps"])
@@ -323,6 +341,9 @@ def test_equal_retention_compares_eigenvalues_and_certifies_sameness(several):
     assert found.clusters.number == 1 and "not evidence that all are the same" in found.summary()
     oracle = [rgtool.eigen(Store(store), ids[name], by="stage").theta for name in ("one", "twin")]
     d = centred(oracle[0].mean(axis=0)) - centred(oracle[1].mean(axis=0))
+    spectra = rgtool.compare(Store(store), ids["one"], ids["twin"], by="stage", masks=False)
+    widest = spectra.names[spectra.spectra.reach.argmax()]
+    assert found.pairs.columns["widest"].tolist() == [widest]
     assert found.pairs.columns["norm"][0] == pytest.approx(np.linalg.norm(d))
 
 

@@ -268,6 +268,9 @@ def test_what_keeps_a_pair_undecided_is_named():
     two = same_class(seeds(rng, 2, scale=2), seeds(rng, 2, scale=2), rng, 199)
     assert two.verdict == "undecided"
     assert any("next to nothing can be decided" in note for note in two.notes(NAMES, (2, 2)))
+    uneven = same_class(seeds(rng, 2, scale=2), seeds(rng, 5, scale=2), rng, 199)
+    assert uneven.verdict == "undecided"
+    assert not any("two seeds" in note for note in uneven.notes(NAMES, (2, 5)))
     more = (~two.equivalent).sum() - 3
     assert any(f"and {more} more group" in note for note in two.notes(NAMES, (2, 2)))
 
