@@ -195,10 +195,9 @@ def _polish(problem: FitProblem, theta: Floats, ssr: float) -> tuple[Floats, flo
         slopes = curve_and_jacobian(problem.log_density, full(values))[1]
         return np.asarray(root[:, None] * slopes[:, columns])
 
-    inside = np.clip(theta[columns], lower[columns] + 1e-9, upper[columns] - 1e-9)
     found = least_squares(
         residuals,
-        inside,
+        theta[columns],
         jacobian,
         bounds=(lower[columns], upper[columns]),
         xtol=1e-12,

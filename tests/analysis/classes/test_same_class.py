@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from scipy.stats import chi2, ttest_1samp, ttest_ind
+from scipy.linalg import sqrtm
+from scipy.stats import f as f_distribution
 from scipy.stats import t as student
 from statsmodels.stats.multitest import multipletests
 
@@ -145,6 +147,23 @@ def test_two_seeds_tell_no_correlation():
     assert (np.abs(alone - np.eye(GROUPS)) > 0.1).any()
     np.testing.assert_array_equal(common_correlation([two, many]), alone)
     np.testing.assert_array_equal(common_correlation([two, two]), np.eye(GROUPS))
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_drawn_seeds_written_out(number):
+    """The same random numbers, one draw after the other, with a loud group and a correlation."""
+    one = sample(seeds(np.random.default_rng(30), number, scale=np.linspace(1, 4, GROUPS)))
+    correlation = 0.6 * np.eye(GROUPS) + 0.4
+    means, squares = one.drawn(correlation, np.random.default_rng(31), 50)
+    rng = np.random.default_rng(31)
+    normal = rng.standard_normal((50, number, GROUPS))
+    df = effective_groups(correlation) * (number - 1)
+    scales = np.sqrt(df / rng.chisquare(df, 50))
+    for z, scale, mean, square in zip(normal, scales, means, squares, strict=True):
+        x = clr(z @ sqrtm(correlation) * one.deviation)
+        s2 = moderate(x.var(axis=0, ddof=1), number - 1, 2.0).variance / number
+        np.testing.assert_allclose(mean, scale * x.mean(axis=0), rtol=1e-6, atol=1e-12)
+        np.testing.assert_allclose(square, s2 if number == 2 else scale**2 * s2, rtol=1e-6)
 
 
 @pytest.mark.parametrize("number", [2, 3, 5])

@@ -204,6 +204,23 @@ def test_weights_count_a_level_as_often_as_repeating_it():
     np.testing.assert_allclose(weighted.theta, fit(repeated).theta, atol=1e-5)
 
 
+@pytest.mark.parametrize("free", [False, True])
+def test_the_covariance_is_that_of_a_linear_fit(free):
+    """By numeric slopes at the minimum, weights and all; what is held has none."""
+    base = simulated(truth(), 0.02, levels=25, free=free)
+    found = fit(dataclasses.replace(base, weight=np.linspace(1, 3, 25)))
+    columns = range(4 if free else 3)
+    steps = np.eye(4)[: len(columns)] * 1e-6
+    x, theta = base.log_density, found.theta
+    slopes = [(log_error(x, theta + s) - log_error(x, theta - s)) / 2e-6 for s in steps]
+    rows = np.array(slopes).T * np.sqrt(np.linspace(1, 3, 25))[:, None]
+    expected = np.zeros((4, 4))
+    expected[np.ix_(columns, columns)] = (
+        np.linalg.inv(rows.T @ rows) * found.ssr / (25 - len(columns))
+    )
+    np.testing.assert_allclose(found.covariance(), expected, rtol=1e-4, atol=1e-12)
+
+
 def test_fitting_curves_together_is_fitting_each():
     problem = simulated(truth(), 0.02)
     curves = problem.log_error + 0.02 * np.random.default_rng(5).normal(size=(6, 17))

@@ -15,6 +15,7 @@ from rgtool.analysis.spectrum.intervals import Method, estimate, parametric_draw
 from rgtool.analysis.spectrum.verdicts import MARGIN, judge
 from rgtool.analysis.stats.level import holm
 from rgtool.analysis.stats.moderation import (
+    correlation_about_zero,
     effective_groups,
     lent,
     moderate,
@@ -611,8 +612,8 @@ def test_rounding_is_no_variance() -> None:
 def test_the_ends_of_trigamma_are_asymptotes(y: float) -> None:
     """1/x^2 near 0 and 1/x far out, beyond the values at which limma goes over to them."""
     assert float(trigamma_inverse([y])[0]) == (1 / math.sqrt(y) if y > 1 else 1 / y)
-    inside = trigamma_inverse([9.9e6, 1.1e-6])
-    assert inside[0] != 1 / math.sqrt(9.9e6) and inside[1] != 1 / 1.1e-6
+    inside = trigamma_inverse([1e7, 1e-6])
+    assert inside[0] != 1 / math.sqrt(1e7) and inside[1] != 1 / 1e-6
 
 
 def test_shrinkage_written_out() -> None:
@@ -632,6 +633,26 @@ def test_shrinkage_written_out() -> None:
     expected = (1 - above / below) * np.corrcoef(data.T)
     np.fill_diagonal(expected, 1)
     np.testing.assert_allclose(shrunk_correlation(data), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 6])
+def test_shrinkage_about_zero_written_out(rows: int) -> None:
+    """The same where no mean is taken off: n rows have n degrees of freedom."""
+    rng = np.random.default_rng(32)
+    data = rng.normal(size=(rows, 4)) * 0.3 + rng.normal(size=(rows, 1))
+    z = data / np.sqrt((data**2).mean(axis=0))
+    above = below = 0.0
+    for i in range(4):
+        for j in range(4):
+            if i != j:
+                w = z[:, i] * z[:, j]
+                above += ((w - w.mean()) ** 2).sum() / (rows - 1) / rows
+                below += w.mean() ** 2
+    assert 0 < above / below < 1
+    expected = (1 - above / below) * z.T @ z / rows
+    np.fill_diagonal(expected, 1)
+    np.testing.assert_allclose(correlation_about_zero(z), expected, rtol=1e-10)
+    assert (correlation_about_zero(z[:1]) == np.eye(4)).all()
 
 
 def test_shrinkage_is_never_more_than_whole() -> None:
