@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from scipy.stats import chi2, ttest_1samp, ttest_ind
 from scipy.linalg import sqrtm
-from scipy.stats import f as f_distribution
+from scipy.stats import chi2, ttest_1samp, ttest_ind
 from scipy.stats import t as student
 from statsmodels.stats.multitest import multipletests
 
