@@ -237,7 +237,7 @@ def _moderated_square(variance: Floats, seeds: int) -> Floats:
 
 
 def _floored(variance: Floats) -> Floats:
-    return np.maximum(variance, _FLOOR * variance.mean(axis=-1, keepdims=True))
+    return np.asarray(np.maximum(variance, _FLOOR * variance.mean(axis=-1, keepdims=True)))
 
 
 def one_sample(values: ArrayLike, rng: np.random.Generator, draws: int = DRAWS) -> Contrast:
