@@ -106,6 +106,10 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
     ): "a parameter that is held has gradient 0 and no other in its row: its step is 0 in any case",
     (
         "analysis/gamma/fit.py",
+        "stays = ((place <= low) & (downhill < 0)) | ((place >= high) & (downhill >= 0))",
+    ): "a gradient of exactly 0 at a bound: the parameter has no reason to move either way",
+    (
+        "analysis/gamma/fit.py",
         "ended = gain < settled * reached + 1e-18",
     ): "a gain that is the least one to the last bit is a matter of rounding",
     (

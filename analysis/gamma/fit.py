@@ -143,7 +143,7 @@ class Fit:
         jacobian = curve_and_jacobian(at.log_density, self.theta)[1][:, columns]
         hessian = (jacobian * at.weight[:, None]).T @ jacobian
         full = np.zeros((4, 4))
-        full[np.ix_(columns, columns)] = np.linalg.pinv(hessian) * self.ssr / max(at.df, 1)
+        full[np.ix_(columns, columns)] = np.linalg.pinv(hessian) * self.ssr / at.df
         return full
 
 
