@@ -13,7 +13,8 @@ import numpy as np
 from ...schemas.words import counted
 from ..arrays import Floats, Integers
 
-_SAME_NUMBER = 1e-12  # difference of errors that are one number
+_SAME_NUMBER = 1e-6  # difference of errors that are one number, written as float32 or as float64
+_DECIMALS = (3, 4, 5)  # numbers of digits that errors may have been rounded to
 _LEAST_COPY = 4  # levels that a seed has in common with another one to be its copy
 
 
@@ -27,16 +28,27 @@ def originals_of(errors: Floats) -> Integers:
     """Return the seeds, of errors (S, T), that are no copy of another.
 
     Seeds of one run under two names, or of a run and its beginning, have one error at every level
-    of the shorter. With few levels equal errors are chance.
+    of the shorter, to the digits of the coarser. With few levels equal errors are chance. Of copies
+    the longest is kept, of equally long ones the one with most digits.
     """
     has = np.isfinite(errors)
+    rounding = np.array([_half_unit(one[at]) for one, at in zip(errors, has, strict=True)])
     kept: list[int] = []
-    for seed in np.argsort(-has.sum(axis=1), kind="stable").tolist():
+    for seed in np.lexsort((rounding, -has.sum(axis=1))).tolist():
         at = has[seed]
-        apart = [~(np.abs(errors[k, at] - errors[seed, at]) < _SAME_NUMBER) for k in kept]
-        if at.sum() < _LEAST_COPY or all(one.any() for one in apart):
+        within = _SAME_NUMBER + np.maximum(rounding[kept], rounding[seed])[:, None]
+        same = np.abs(errors[np.ix_(kept, at)] - errors[seed, at]) < within
+        if at.sum() < _LEAST_COPY or not same.all(axis=1).any():
             kept.append(seed)
     return np.sort(kept)
+
+
+def _half_unit(errors: Floats) -> float:
+    """Return half a unit of the last digit of errors that were rounded, else 0."""
+    for digits in _DECIMALS:
+        if (np.abs(errors - errors.round(digits)) < _SAME_NUMBER).all():
+            return 0.5 * 10.0**-digits
+    return 0.0
 
 
 def repeat_notes(name: str, number: int) -> list[str]:

@@ -48,6 +48,8 @@ class PruningCurve:
         Densities, falling.
     error : array, shape (S, T)
         Error by seed, a fraction; NaN where a seed has no such level.
+    members : tuple of str, length S
+        What the seeds are called.
     runs : array, shape (T,)
         Runs behind the mean of a level: the seeds, or what a published mean says.
     chance : float or None
@@ -64,6 +66,7 @@ class PruningCurve:
     task: str | None
     density: Floats
     error: Floats
+    members: tuple[str, ...]
     runs: Floats
     chance: float | None
     noise: NoiseSource
@@ -298,6 +301,7 @@ def make_curve(
         task=task,
         density=density_of,
         error=errors[originals],
+        members=tuple(str(label) for n, label in enumerate(members) if n in originals),
         runs=np.asarray(behind[originals].sum(axis=0, dtype=np.float64)),
         chance=chance_of(task),
         noise="seeds" if (count[originals] > 0).sum(axis=0).max() > 1 else "assumed",

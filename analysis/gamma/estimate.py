@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import get_args
 
@@ -128,11 +129,16 @@ def _by_seeds(curve: PruningCurve, problem: FitProblem, plateau: Plateau) -> Gam
 
 
 def _parameters(curve: PruningCurve, best: Fit) -> tuple[Parameters, Misfit | None]:
-    """Return the parameters over seeds, of the mean curve where fewer than two can be fitted."""
+    """Return the parameters over seeds, of the mean curve where fewer than two can be fitted.
+
+    A seed that ends above the onset of the mean curve has no level that tells its exponent.
+    """
     problem = best.problem
     logs = np.full(curve.error.shape, np.nan)
     np.log(curve.error, out=logs, where=curve.error > 0)  # NaN is not above 0
     able = np.isfinite(logs).sum(axis=1) > problem.parameters
+    onset = max(float(np.exp(best.theta[LOG_D_HI])), curve.density[-1])
+    able &= np.isfinite(logs[:, curve.density <= onset]).any(axis=1)
     if able.sum() < 2:
         return of_curve(best), None
     theta = np.full((len(logs), len(best.theta)), np.nan)
@@ -287,8 +293,12 @@ def _curve_notes(curve: PruningCurve, one: Fitted) -> list[str]:
     return notes
 
 
+def _named(curve: PruningCurve, seeds: Iterable[int]) -> str:
+    return "seed " + ", ".join(curve.members[seed] for seed in seeds)
+
+
 def _scope_notes(curve: PruningCurve, parameters: Parameters) -> list[str]:
-    """Say what the interval does not cover, and which seeds are not in it."""
+    """Say what the interval does not cover, which seeds are not in it or have no exponent."""
     name, fitted, notes = curve.name, parameters.fitted, []
     if not fitted:
         notes.append(
@@ -296,10 +306,15 @@ def _scope_notes(curve: PruningCurve, parameters: Parameters) -> list[str]:
             f"{parameters.rho:.2f}: other seeds may have other exponents"
         )
     elif fitted < curve.seeds:
+        out = np.flatnonzero(np.isnan(parameters.seeds).any(axis=1))
         notes.append(
-            f"{name}: {curve.seeds - fitted} of {curve.seeds} seeds have too few levels for a fit "
-            "of their own, and are in the mean curve alone"
+            f"{name}: too few levels for a fit of their own, or none below the onset: "
+            f"{_named(curve, out)} of {curve.seeds}, in the mean curve alone"
         )
+    met = parameters.at_bounds
+    for bound in sorted({bound for each in met.values() for bound in each}):
+        at = [seed for seed, each in met.items() if bound in each]
+        notes.append(f"{name}: fits by seed that end with {bound}: {_named(curve, at)}")
     none = int((curve.error == 0).sum())
     if fitted and none:
         notes.append(

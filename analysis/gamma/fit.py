@@ -15,10 +15,9 @@ from ..arrays import Bools, Floats, Integers
 from .power_law import (
     D_HI_BOUNDS,
     G_BOUNDS,
-    LOG_D_HI,
-    LOG_G,
     LOG_PLATEAU,
     A,
+    bounds_met,
     curve_and_jacobian,
     log_error,
 )
@@ -26,7 +25,6 @@ from .power_law import (
 _START_G = (0.06, 0.15, 0.4, 1.0, 2.5)
 _START_D_HI = (0.015, 0.04, 0.1, 0.25, 0.6, 1.5)
 _ITERATIONS, _STUCK = 200, 1e8
-AT_BOUND = 1e-6  # a logarithm this near to a bound stands at it
 _EXACT, _CLOSE = 1e-12, 1e-8  # relative gain of a step below which a descent has ended
 
 
@@ -128,13 +126,7 @@ class Fit:
     @property
     def at_bounds(self) -> tuple[str, ...]:
         """Parameters that ended at a bound, in words."""
-        lower, upper = self.problem.bounds()
-        found = []
-        for name, index in (("gamma", LOG_G), ("d_hi", LOG_D_HI)):
-            for end, value in (("lower", lower[index]), ("upper", upper[index])):
-                if abs(self.theta[index] - value) < AT_BOUND:
-                    found.append(f"{name} at its {end} bound {np.exp(value):g}")
-        return tuple(found)
+        return tuple(map(str, bounds_met(self.theta)))
 
     def covariance(self) -> Floats:
         """Return (J' W J)^-1 ssr/df of the free parameters, held ones 0: shape (4, 4)."""

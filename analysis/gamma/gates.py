@@ -20,6 +20,7 @@ from .profile import Profile, unbounded
 GammaVerdict = Literal["quoted", "not quoted", "model rejected", "refused", "ungated"]
 LEAST_RISE = {"chance": 15.0, "free": 40.0}  # rise over noise
 MOST_RESIDUAL = 3.0  # rms of residuals over the seed sd
+WIDEST = 3.0  # upper over lower end: beyond, an interval says no more than that of two seeds
 _SPARSE = 2.5  # densities within this factor of the least one are the sparse end
 
 
@@ -112,8 +113,8 @@ def gate(found: Evidence, curve: PruningCurve, plateau: str) -> tuple[GammaVerdi
     `model rejected` where the error has another form than the fitted one: residuals over three
     times the seed sd, residuals that seeds share (F at 5 %), or a slope at the sparse end that
     exceeds the exponent. `not quoted` where the rise of log error is less than 15 times the noise
-    of a mean (40 with a free plateau), with two seeds, where a fit stands at a bound or an interval
-    has no end. Else `quoted`.
+    of a mean (40 with a free plateau), with two seeds, where a fit, of the mean or of a seed,
+    stands at a bound, where an interval has no end or spans more than a factor of 3. Else `quoted`.
     """
     if reason := _another_form(found, curve, plateau):
         return "model rejected", reason
@@ -162,8 +163,35 @@ def _too_little(found: Evidence, least: float) -> str:
         return f"two seeds hardly tell their scatter, the interval {spans}: add a seed"
     if found.fit.at_bounds:
         return f"the fit ends with {' and '.join(found.fit.at_bounds)}"
-    side = unbounded(found.exponent.low, found.exponent.high) or found.profile.unbounded
-    return f"the interval is unbounded {side}: prune further" if side else ""
+    return _untold_seeds(found.parameters) or _too_wide(found)
+
+
+def _untold_seeds(parameters: Parameters) -> str:
+    """Say how many seeds have an exponent that is that of a bound, neither to be averaged nor cut.
+
+    The mean would hang on where the bound is; without such seeds it would be that of those which
+    turned out well.
+    """
+    at = parameters.at_bounds.values()
+    untold = sum(not all(bound.tells_exponent for bound in met) for met in at)
+    if not untold:
+        return ""
+    return (
+        f"fits by seed end at a bound, {untold} of {parameters.fitted}, and seeds are not left out "
+        "by how they turned out: see what these runs did"
+    )
+
+
+def _too_wide(found: Evidence) -> str:
+    low, high = found.exponent.low, found.exponent.high
+    if side := unbounded(low, high) or found.profile.unbounded:
+        return f"the interval is unbounded {side}: prune further"
+    if high > WIDEST * low:
+        return (
+            f"the interval spans a factor of {high / low:.2g}, and {WIDEST:g} is the most that is "
+            "quoted: prune further, or add seeds"
+        )
+    return ""
 
 
 def contradicts(

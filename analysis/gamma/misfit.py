@@ -2,9 +2,10 @@
 
 Every seed is fitted by itself, so that exponents and onsets of their own are no misfit. What is
 left is noise, which differs between seeds, or another form, which all of them have: F compares the
-mean of the residuals over seeds with their scatter. Residuals of a curve correlate, so F has fewer
-degrees of freedom than levels: nu = tr(E)^2 / tr(E^2) of their covariance E (Shen & Faraway 2004),
-from unbiased estimates of both traces (Bai & Saranadasa 1996).
+mean of the residuals over seeds with their scatter, or with the rounding of the data where that is
+more. Residuals of a curve correlate, so F has fewer degrees of freedom than levels: nu = tr(E)^2 /
+tr(E^2) of their covariance E (Shen & Faraway 2004), from unbiased estimates of both traces (Bai &
+Saranadasa 1996).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from ..arrays import Floats
 
 LEAST_SEEDS = 3
+_ROUNDING = 1e-3  # sd of log error and log density as they are written, four digits say
 
 
 class Misfit(NamedTuple):
@@ -64,5 +66,5 @@ def functional_f(residuals: Floats, parameters: int) -> Misfit | None:
     of_square = d**2 / scale * (second - first**2 / d)
     squared = d * (d + 1) / scale * (first**2 - 2 * second / (d + 1))
     nu = float(np.clip(squared / max(of_square, 1e-300), 1, levels - parameters))
-    statistic = seeds * float(mean @ mean) / max(first, 1e-300)
+    statistic = seeds * float(mean @ mean) / max(first, levels * _ROUNDING**2)
     return Misfit(statistic, float(fdtrc(nu, nu * d, statistic)), (nu, nu * d))

@@ -23,6 +23,8 @@ from .power_law import (
     G_BOUNDS,
     LOG_D_HI,
     LOG_G,
+    Bound,
+    bounds_met,
     curve_and_jacobian,
     local_slope,
     log_error,
@@ -46,8 +48,8 @@ class Parameters:
     df : float
         Degrees of freedom of it.
     seeds : array, shape (S, 4)
-        Parameters of every seed, NaN where it has too few levels; S is 0 where theta is that of
-        one curve.
+        Parameters of every seed, NaN where its levels do not allow a fit; S is 0 where theta is
+        that of one curve.
     rho : float
         Correlation of levels behind it; NaN with seeds, which need none.
     """
@@ -67,6 +69,12 @@ class Parameters:
     def fitted(self) -> int:
         """Number of seeds that were fitted each by itself."""
         return int(np.isfinite(self.seeds).all(axis=1).sum())
+
+    @property
+    def at_bounds(self) -> dict[int, tuple[Bound, ...]]:
+        """Seeds whose own fit ended at a bound, and at which."""
+        met = {seed: bounds_met(theta) for seed, theta in enumerate(self.seeds)}
+        return {seed: bounds for seed, bounds in met.items() if bounds}
 
     def error(self, index: int) -> float:
         """Return the standard error of theta[index]."""

@@ -20,7 +20,7 @@ so that every bound is a box and one plateau for several curves stays one number
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,6 +29,41 @@ from ..arrays import Floats
 
 A, LOG_G, LOG_D_HI, LOG_PLATEAU = range(4)
 G_BOUNDS, D_HI_BOUNDS = (0.01, 8.0), (1e-3, 3.0)
+_AT_BOUND = 1e-6  # a logarithm this near to a bound stands at it
+
+
+class Bound(NamedTuple):
+    """A bound of g or d_hi."""
+
+    index: int
+    end: Literal["lower", "upper"]
+    value: float
+
+    @property
+    def tells_exponent(self) -> bool:
+        """Whether g at this bound is no artefact of it.
+
+        Where the onset lies above all densities the curve is a plain power of them, and g no longer
+        hangs on how far above.
+        """
+        return self.index == LOG_D_HI and self.end == "upper"
+
+    def __str__(self) -> str:
+        name = "gamma" if self.index == LOG_G else "d_hi"
+        return f"{name} at its {self.end} bound {self.value:g}"
+
+
+_BOUNDS = (
+    Bound(LOG_G, "lower", G_BOUNDS[0]),
+    Bound(LOG_G, "upper", G_BOUNDS[1]),
+    Bound(LOG_D_HI, "lower", D_HI_BOUNDS[0]),
+    Bound(LOG_D_HI, "upper", D_HI_BOUNDS[1]),
+)
+
+
+def bounds_met(theta: Floats) -> tuple[Bound, ...]:
+    """Return the bounds that parameters, shape (4,), stand at; NaN stands nowhere."""
+    return tuple(one for one in _BOUNDS if abs(theta[one.index] - np.log(one.value)) < _AT_BOUND)
 
 
 class Eq14(NamedTuple):

@@ -311,13 +311,13 @@ CHEN = {
     "none-cifar10": (0.131, "quoted"),
     "moco-cifar10": (0.200, "quoted"),
     "none-cifar100": (0.110, "quoted"),
-    "supervised-cifar100": (0.146, "quoted"),
+    "supervised-cifar100": (0.146, "not quoted"),
     "simclr-cifar100": (0.064, "not quoted"),
     "moco-cifar100": (0.194, "quoted"),
     "none-svhn": (0.073, "not quoted"),
     "supervised-svhn": (0.065, "not quoted"),
     "simclr-svhn": (0.033, "not quoted"),
-    "moco-svhn": (0.276, "quoted"),
+    "moco-svhn": (0.276, "not quoted"),
     "simclr-cifar10": (0.144, "not quoted"),
     "supervised-cifar10": (None, "refused"),
 }
@@ -334,7 +334,9 @@ def test_golden_exponents_of_chen(name):
     else:
         assert found.estimate.value == pytest.approx(g, abs=5e-4)
     if verdict == "not quoted":
-        assert "15 times are asked" in found.reason and math.isnan(found.gamma)
+        wide = name in ("supervised-cifar100", "moco-svhn")
+        assert ("spans a factor" if wide else "15 times are asked") in found.reason
+        assert math.isnan(found.gamma)
 
 
 @pytest.mark.parametrize(

@@ -335,7 +335,7 @@ def test_what_may_not_be_quoted_decides_nothing():
         None, ["published:chen2021a-none-cifar10", "published:chen2021a-none-svhn"]
     )
     assert found.verdict == "not decidable" and "not quoted" in found.reason
-    wide = shared_gamma(None, [f"published:chen2021a-moco-{t}" for t in ("cifar10", "svhn")])
+    wide = shared_gamma(None, [f"published:renda2020-resnet{n}" for n in (20, 56)])
     assert wide.verdict == "not decidable" and "margin of 1.5" in wide.reason
 
 

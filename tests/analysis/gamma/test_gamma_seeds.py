@@ -11,8 +11,8 @@ from scipy.stats import t as student
 
 from rgtool.analysis.curves.curve import PruningCurve, make_curve
 from rgtool.analysis.gamma.correlated import ar1, sandwich
-from rgtool.analysis.gamma.estimate import gamma
-from rgtool.analysis.gamma.fit import fit
+from rgtool.analysis.gamma.estimate import _parameters, gamma, problem_of
+from rgtool.analysis.gamma.fit import fit, fit_each
 from rgtool.analysis.gamma.gates import (
     Evidence,
     RelativeNoise,
@@ -23,9 +23,10 @@ from rgtool.analysis.gamma.gates import (
 )
 from rgtool.analysis.gamma.misfit import functional_f
 from rgtool.analysis.gamma.parameters import curve_interval, of_curve, of_seeds
-from rgtool.analysis.gamma.power_law import LOG_D_HI, LOG_G, log_error
+from rgtool.analysis.gamma.power_law import LOG_D_HI, LOG_G, Bound, bounds_met, log_error
 from rgtool.analysis.gamma.result import Fitted
 from rgtool.analysis.gamma.shared import shared_gamma
+from rgtool.analysis.values import Estimate
 
 DENSITY = 0.8 ** np.arange(25)
 X = np.log(DENSITY)
@@ -97,11 +98,89 @@ def test_seeds_without_levels_are_in_the_mean_curve_alone():
     found = gamma(None, curve)
     assert found.fitted.parameters.fitted == 3
     assert np.isnan(found.fitted.parameters.seeds[3]).all()
-    assert any("1 of 4 seeds have too few levels" in note for note in found.notes)
+    assert any("too few levels" in note and "seed 3 of 4" in note for note in found.notes)
     whole = gamma(None, curve_of(logs(4)[:3]))
     assert found.estimate.value == pytest.approx(whole.estimate.value, rel=1e-6)
     lone = dataclasses.replace(curve, error=curve.error[[0, 3]])
     assert gamma(None, lone).fitted.parameters.scope == "this curve"
+
+
+@pytest.mark.parametrize(("levels", "fitted"), [(5, 4), (16, 5)])
+def test_a_seed_that_ends_above_the_onset_has_no_exponent_of_its_own(levels, fitted):
+    """Five dense levels alone fit any exponent: such a seed made .36 [.08, 1.6] of .6."""
+    y = logs(5, own=0.1)
+    curve = curve_of(y)
+    error = curve.error.copy()
+    error[0, levels:] = np.nan
+    found = gamma(None, dataclasses.replace(curve, error=error))
+    assert found.fitted.parameters.fitted == fitted and found.verdict == "quoted"
+    assert any("none below the onset: seed 0 of 5" in n for n in found.notes) is (fitted == 4)
+    if fitted == 4:
+        whole = gamma(None, curve_of(y[1:]))
+        assert found.estimate.value == pytest.approx(whole.estimate.value, rel=1e-6)
+
+
+def test_whole_seeds_have_exponents_though_the_onset_lies_below_all_densities():
+    curve = curve_of(logs(3)[:, :6])
+    best = fit(problem_of(curve, None, "chance"))
+    below = dataclasses.replace(best, theta=np.log([0.06, 0.6, 0.01, 0.9]))
+    assert _parameters(curve, below)[0].fitted == 3
+
+
+# A seed whose own exponent is that of a bound
+
+
+@pytest.mark.parametrize("seeds", [5, 10])
+def test_seeds_whose_own_fit_ends_at_a_bound_are_named_and_nothing_is_quoted(seeds):
+    """One of ten that falls to chance at level 15 made .8 [.44, 1.4] of .6, quoted."""
+    y = logs(seeds, own=0.1)
+    y[-1, 15:] = math.log(0.9)
+    found = gamma(None, curve_of(y))
+    assert found.verdict == "not quoted" and math.isnan(found.gamma)
+    assert found.fitted.fit.at_bounds == ()  # that of the mean curve does not
+    words = f"fits by seed that end with gamma at its upper bound 8: seed {seeds - 1}"
+    assert any(words in note for note in found.notes)
+    if seeds == 10:
+        assert "end at a bound, 1 of 10" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("index", "bound", "quoted"),
+    [(LOG_G, 0.01, False), (LOG_G, 8.0, False), (LOG_D_HI, 1e-3, False), (LOG_D_HI, 3.0, True)],
+)
+def test_only_an_onset_above_all_densities_leaves_the_exponent_told(index, bound, quoted):
+    curve = curve_of(logs(5))
+    one = gamma(None, curve).fitted
+    theta = one.parameters.seeds.copy()
+    theta[2, index] = math.log(bound)
+    known = dataclasses.replace(one.parameters, seeds=theta)
+    assert list(known.at_bounds) == [2]
+    found = Evidence(one.fit, one.profile, one.exponent, known, None, RelativeNoise(1.0, 0.01), 1.0)
+    verdict, reason = gate(found, curve, "chance")
+    assert verdict == ("quoted" if quoted else "not quoted")
+    assert quoted or "end at a bound, 1 of 5" in reason
+
+
+def test_a_power_law_from_the_first_pruning_on_has_an_exponent():
+    """Of an onset at its bound: ten times the bound moves the exponent by 2 %."""
+    straight = log_error(X, np.log([0.02, 0.25, 30.0, 0.9]))
+    problem = gamma(None, curve_of(logs(1))).fitted.fit.problem
+    (theta,) = fit_each(problem, straight[None])
+    assert bounds_met(theta) == (Bound(LOG_D_HI, "upper", 3.0),)
+    assert np.exp(theta[LOG_G]) == pytest.approx(0.25, rel=0.03)
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(2.95, "quoted"), (3.05, "not quoted")])
+def test_an_interval_as_wide_as_that_of_two_seeds_is_not_quoted(factor, verdict):
+    curve = curve_of(logs(5))
+    one = gamma(None, curve).fitted
+    exponent = Estimate(0.6, 0.35, 0.35 * factor)
+    found = Evidence(
+        one.fit, one.profile, exponent, one.parameters, None, RelativeNoise(1.0, 0.01), 1.0
+    )
+    assert gate(found, curve, "chance")[0] == verdict
+    if verdict == "not quoted":
+        assert "spans a factor of 3" in gate(found, curve, "chance")[1]
 
 
 def test_an_error_of_zero_in_one_seed_is_left_out_and_told():
@@ -250,6 +329,19 @@ def test_a_plateau_told_wrongly_is_refused_once_there_are_seeds():
     assert free.fitted.eps_dag == pytest.approx(0.6, rel=0.05)
 
 
+def test_curves_without_noise_are_no_misfit_and_another_form_is_one():
+    """Residuals of a ten-thousandth, those of densities from counts: F was 5380."""
+    theta = np.tile(np.log([0.06, 0.6, 0.2, 0.9]), (5, 1))
+    theta[:, 1:3] += 0.1 * np.random.default_rng(7).normal(size=(5, 2))
+    counted = np.log(np.rint(1e6 * DENSITY) / 1e6)
+    for x in (X, counted):
+        found = gamma(None, curve_of(log_error(x, theta)))
+        assert found.verdict == "quoted" and found.fitted.misfit.p > 0.9
+    theta[:, 3] = math.log(0.6)
+    other = gamma(None, curve_of(log_error(X, theta)))
+    assert other.verdict == "model rejected" and other.fitted.misfit.p < 0.05
+
+
 def test_misfit_sharpens_with_seeds():
     bump = 0.05 * np.exp(-(((X - X.mean()) / (0.1 * np.ptp(X))) ** 2))
     p = [gamma(None, curve_of(logs(n, 6) + bump)).fitted.misfit.p for n in (3, 20)]
@@ -372,6 +464,38 @@ def test_seeds_that_are_copies_count_once():
     alone = curve_of(y[[0, 0, 0]], "alone")
     assert (alone.seeds, alone.noise) == (1, "assumed")
     assert gamma(None, alone).noise.seed_sd == pytest.approx(0.034)
+
+
+@pytest.mark.parametrize("written", [3, 4, 5, "float32"])
+def test_copies_that_were_rounded_count_once_and_the_exact_ones_stay(written):
+    y = np.exp(logs(3))
+    again = y.astype(np.float32) if written == "float32" else y.round(written)
+    found = curve_of(np.log(np.concatenate([again, y]).astype(np.float64)), "copies")
+    assert (found.seeds, found.noise) == (3, "seeds")
+    if written != "float32":
+        np.testing.assert_allclose(found.error, y)
+        assert found.members == ("3", "4", "5")
+        assert any("seed 0, 1, 2" in note for note in found.notes)
+
+
+@given(st.integers(0, 10**6), st.sampled_from([360, 1000, 2000, 10_000]))
+def test_seeds_of_a_small_test_set_are_distinct(rng, images):
+    """They coincide at single levels, and are one run only where they do at all of them."""
+    draw = np.random.default_rng(rng)
+    wrong = draw.binomial(images, np.linspace(0.08, 0.4, 9), size=(4, 9))
+    wrong[1:, :6] = wrong[0, :6]
+    wrong[1:, 8] = wrong[0, 8] + np.arange(1, 4)
+    labels = np.repeat(np.arange(4), 9).tolist()
+    found = make_curve("a", np.tile(DENSITY[:9], 4), wrong.ravel() / images, labels)
+    assert found.seeds == 4
+
+
+@pytest.mark.parametrize(("off", "seeds"), [(0.0, 1), (1e-4, 2)])
+def test_a_unit_of_the_last_digit_at_one_level_tells_seeds_apart(off, seeds):
+    y = np.exp(logs(1))[0]
+    rounded = y.round(4)
+    rounded[7] += off if rounded[7] > y[7] else -off  # away from it
+    assert curve_of(np.log(np.stack([y, rounded]))).seeds == seeds
 
 
 def test_the_beginning_of_a_run_is_a_copy_and_chance_is_none():
