@@ -14,6 +14,8 @@ size     equal spectra called different at 5 %, by numbers of seeds and ratio of
 broken   designs that the test was not made for: seeds of Student's t with 3 degrees of freedom (by
          group, or whole runs), counts of groups of 40 weights and more, groups that are loud in one
          experiment alone, more unequal deviations than ten to one, very few beside many.
+alone    the first has 20 independent groups, the second one factor of twice the deviation: size at
+         5, 1 and .1 %, since p < .001 survives Holm's correction.
 null     the same of one experiment against a null without noise.
 power    two groups shifted by 2 % (one where there are two), equal seeds.
 same     equal spectra certified the same within the margin, S + S seeds: must not fall with S.
@@ -54,6 +56,7 @@ DESIGNS = (
     *(("one group 8x", groups) for groups in (9, 20)),
 )
 STRANGE = ((2, 2, 1, 1), (3, 3, 1, 1), (5, 5, 1, 1), (2, 10, 1, 1), (2, 10, 10, 1), (3, 15, 0.1, 1))
+ALONE = ((15, 4, 1, 2), (10, 3, 1, 2), (5, 5, 1, 2), (10, 10, 1, 2), (15, 2, 1, 2), (3, 3, 1, 2))
 KEPT = (40, 100, 250, 600, 1500, 4000, 10_000, 25_000, 60_000)  # weights of small groups, at last
 STEPS = 12
 MANY = (2, 3, 4, 5, 6, 8, 10, 15)
@@ -138,9 +141,15 @@ def tests(
     return found
 
 
-def rejected(found: Sequence[SameClass]) -> float:
-    """Return the share of pairs called different at 5 % by the test of all groups."""
-    return float(np.mean([one.p <= ALPHA for one in found]))
+def lone_factor(rng: np.random.Generator, seeds: int, multiple: float) -> np.ndarray:
+    """Draw seeds whose 20 groups hang on one factor and scatter little beside it."""
+    factor = rng.standard_normal((seeds, 1)) * np.sqrt(3) * np.linspace(-1, 1, 20)
+    return np.asarray(multiple * SEED_SD * (factor + 0.1 * rng.standard_normal((seeds, 20))))
+
+
+def rejected(found: Sequence[SameClass], level: float = ALPHA) -> float:
+    """Return the share of pairs called different at a level by the test of all groups."""
+    return float(np.mean([one.p <= level for one in found]))
 
 
 def certified(found: Sequence[SameClass]) -> float:
@@ -179,6 +188,15 @@ def broken(options: argparse.Namespace) -> None:
     heading("broken", [title(seeds) for seeds in STRANGE])
     for name, pair in BROKEN.items():
         row(name, [rejected(tests(options, name, pair, seeds)) for seeds in STRANGE])
+
+
+def alone(options: argparse.Namespace) -> None:
+    """Print the size where one experiment alone hangs on a factor, far into the tail."""
+    heading("alone", [title(seeds) for seeds in ALONE])
+    pair = (normal("independent", 20), lone_factor)
+    found = [tests(options, "factor in one only", pair, s, draws=1999) for s in ALONE]
+    for level in (0.05, 0.01, 0.001):
+        row(f"factor in one, p {level:g}", [rejected(one, level) for one in found])
 
 
 def null(options: argparse.Namespace) -> None:
@@ -228,7 +246,7 @@ def margin(options: argparse.Namespace) -> None:
         row(name, values)
 
 
-PARTS = {f.__name__: f for f in (size, broken, null, power, same, margin)}
+PARTS = {f.__name__: f for f in (size, broken, alone, null, power, same, margin)}
 
 
 def main() -> None:

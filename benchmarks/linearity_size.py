@@ -61,6 +61,8 @@ class Replicator:
     bend: float = 0.0
     seed_bend: float = 0.0
     jump: float = 0.0
+    factor: bool = False  # one factor moves the steps of all groups
+    swell: float = 1.0  # deviation of the last step over that of the first
 
     def __call__(self, rng: Rng, seeds: int) -> Experiment:
         """Draw an experiment."""
@@ -71,7 +73,12 @@ class Replicator:
         bend = np.where(np.arange(self.groups) < 2, self.bend, 0.0)
         own = log_s(self.groups) + SEED_SD * rng.standard_normal((seeds, 1, self.groups))
         bends = bend + self.seed_bend * rng.standard_normal((seeds, 1, self.groups))
-        noise = self.step_sd * ar1(rng, (seeds, len(unit), self.groups), self.rho)
+        noise = ar1(rng, (seeds, len(unit), self.groups), self.rho)
+        if self.factor:
+            shared = ar1(rng, (seeds, len(unit), 1), self.rho)
+            noise = shared * np.sqrt(3) * np.linspace(-1, 1, self.groups) + 0.1 * noise
+        swell = np.linspace(1, self.swell, len(unit))
+        noise *= self.step_sd * (swell / np.sqrt((swell**2).mean()))[:, None]
         jump = np.where(np.arange(self.groups) < 2, self.jump, 0.0) * (middle[:, None] > 0)
         growth = (own + bends * middle[:, None] + jump + noise) * unit[:, None]
         start = np.full(self.groups, 1e5 if self.small else 1e9)
@@ -126,6 +133,10 @@ FLOWS: dict[str, Callable[[Rng, int], Experiment]] = {
     "AR(1) .6, K=5": Replicator(5, rho=0.6),
     "AR(1) .6, K=9": Replicator(rho=0.6),
     "AR(1) .8, K=9": Replicator(rho=0.8),
+    "one factor of all steps": Replicator(factor=True),
+    "one factor, AR(1) .7": Replicator(factor=True, rho=0.7),
+    "steps swell tenfold": Replicator(swell=10.0),
+    "steps swell twofold": Replicator(swell=2.0),
     "K=2": Replicator(2),
     "K=20": Replicator(20),
     "seeds bend by .02": Replicator(seed_bend=0.02),

@@ -7,11 +7,15 @@ reject a true hypothesis nine times in ten where the one with few seeds is the l
 moderated over groups (Smyth 2004), the other groups counting as two degrees of freedom at most.
 
 Seeds are few and groups correlate, so no table gives the distribution of Q; it is drawn. Drawn
-seeds are normal, with the larger of moderated and own variance and a correlation that all
-experiments tell together, each scaled by its own deviations (Schafer & Strimmer 2005); every draw
-is moderated as the data were. How far the seeds of an experiment scatter is itself known from few,
-so its draws are scaled by sqrt(f / chi2_f), f = K_eff (S - 1). That cancels from a variance of
-three seeds, which are all scaled; with two it is applied to their mean alone.
+seeds are normal, with the larger of moderated and own variance and a correlation, shrunk, that all
+experiments tell together, each scaled by its own deviations, or its own seeds where they tell a
+stronger one: a factor in one experiment only would be thinned by the others. Every draw is
+moderated as the data were. How far the seeds of an experiment scatter is itself known from few, so
+its draws are scaled by sqrt(f / chi2_f), f = K_eff (S - 1). That cancels from a variance of three
+seeds, which are all scaled; with two it is applied to their mean alone. Where a correlation is an
+experiment's own, its variance is scaled by the power K_eff / K_eff(together) of it, less the more
+it is alone with its factor: what the other experiment adds to the variance of the difference then
+keeps the scale from cancelling in the data.
 
 Two groups are one dimension, where Student's t, Welch's and that of Behrens and Fisher serve.
 """
@@ -33,6 +37,7 @@ from .moderation import (
     lent,
     moderate,
     seed_variance,
+    square_root,
 )
 
 DRAWS = 9999
@@ -40,6 +45,23 @@ OWN = 5  # seeds from which on a group's interval is made with its own variance
 _LENT = 2.0  # degrees of freedom that the other groups lend to a variance in Q, at most
 _FLOOR = 1e-6  # of the mean variance: a group whose seeds agree by chance has a variance then
 _ALIKE = 1e-13  # largest difference of centred values that are equal but for rounding
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What is known of how K groups of an experiment move together.
+
+    Attributes
+    ----------
+    correlation : array, shape (K, K)
+        Of its groups.
+    cancels : float
+        Power of a common scale that its variance takes: 1 where the correlation is that of all
+        experiments.
+    """
+
+    correlation: Floats
+    cancels: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,24 +95,19 @@ class Sample:
     deviation: Floats
     rows: Floats
 
-    def drawn(
-        self, correlation: Floats, rng: np.random.Generator, draws: int
-    ) -> tuple[Floats, Floats]:
+    def drawn(self, told: Told, rng: np.random.Generator, draws: int) -> tuple[Floats, Floats]:
         """Draw `mean` where the true one is 0, and `square` as it then is: shapes (draws, K)."""
         groups = len(self.mean)
-        # The symmetric root exists where the matrix is singular, and unlike eigenvectors it is
-        # continuous: the last bit of the data cannot change all draws.
-        values, vectors = np.linalg.eigh(correlation)
-        root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T * self.deviation
+        root = square_root(told.correlation) * self.deviation
         # One product of two matrices is several times as fast as one for every draw.
         rows = rng.standard_normal((draws * self.seeds, groups)) @ centred(root)
         z = rows.reshape(draws, self.seeds, groups)
         mean = z.mean(axis=1)
         squares = np.einsum("bsk,bsk->bk", z, z) - self.seeds * mean**2
         square = _moderated_square(squares / (self.seeds - 1), self.seeds)
-        df = float(effective_groups(correlation)) * (self.seeds - 1)
+        df = float(effective_groups(told.correlation)) * (self.seeds - 1)
         scale = np.sqrt(df / rng.chisquare(df, draws))[:, None]
-        return mean * scale, square if self.seeds == 2 else square * scale**2
+        return mean * scale, square * scale ** (2 * told.cancels if self.seeds > 2 else 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,10 +146,8 @@ class Known:
         """Rows that tell a correlation, of which there are none: shape (0, K)."""
         return np.empty((0, len(self.mean)))
 
-    def drawn(
-        self, correlation: Floats, rng: np.random.Generator, draws: int
-    ) -> tuple[Floats, Floats]:
-        """Draw `mean` where the true one is 0, independent whatever the correlation; `square`."""
+    def drawn(self, told: Told, rng: np.random.Generator, draws: int) -> tuple[Floats, Floats]:
+        """Draw `mean` where the true one is 0, independent whatever is told; `square`."""
         z = np.sqrt(self.variance) * rng.standard_normal((draws, len(self.mean)))
         return centred(z), self.square
 
@@ -306,16 +321,33 @@ def share_above(q: float, drawn: Floats) -> float:
 
 def null_draws(samples: Sequence[Sample | Known], rng: np.random.Generator, draws: int) -> Floats:
     """Draw Q of one experiment whose means are zero, or of two that have the same: (draws,)."""
-    correlation = common_correlation(samples)
+    told = told_of(samples)
     seeds = sum(len(one.rows) + 1 for one in samples)
-    chunk = max(1, AT_ONCE // (seeds * len(correlation)))
+    chunk = max(1, AT_ONCE // (seeds * len(samples[0].mean)))
     parts = []
     for first in range(0, draws, chunk):
         size = min(chunk, draws - first)
-        drawn = [one.drawn(correlation, rng, size) for one in samples]
+        drawn = [one.drawn(own, rng, size) for one, own in zip(samples, told, strict=True)]
         mean = drawn[0][0] - drawn[1][0] if len(drawn) > 1 else drawn[0][0]
         parts.append(statistic(mean, np.asarray(sum(square for _, square in drawn))))
     return np.concatenate(parts)
+
+
+def told_of(samples: Sequence[Sample | Known]) -> list[Told]:
+    """Tell what each experiment is drawn with: the stronger of its own and the common correlation.
+
+    Two seeds tell none of their own.
+    """
+    common = common_correlation(samples)
+    together = float(effective_groups(common))
+
+    def told(one: Sample | Known) -> Told:
+        own = common_correlation([one])
+        if (own**2).sum() <= (common**2).sum():
+            return Told(common)
+        return Told(own, float(effective_groups(own)) / together)
+
+    return [told(one) for one in samples]
 
 
 def common_correlation(samples: Sequence[Sample | Known]) -> Floats:

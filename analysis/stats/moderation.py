@@ -219,35 +219,11 @@ def shrunk_correlation(residuals: ArrayLike) -> Floats:
     centred = data - data.mean(axis=-2, keepdims=True)
     scale = np.sqrt((centred**2).sum(axis=-2, keepdims=True) / (rows - 1))
     z = np.divide(centred, scale, out=np.zeros_like(centred), where=scale > 0)
-    # Centring takes one of the rows.
-    return _shrunk(z, rows - 1)
-
-
-def correlation_about_zero(rows: ArrayLike) -> Floats:
-    """Return `shrunk_correlation` of rows whose mean is 0 for certain, of one or more experiments.
-
-    Parameters
-    ----------
-    rows : array, shape (R, G)
-        Independent rows (`helmert`), scaled to a mean square of 1 in every group.
-
-    Returns
-    -------
-    array, shape (G, G)
-        The identity where R < 2.
-    """
-    data = np.asarray(rows, np.float64)
-    return np.eye(data.shape[1]) if len(data) < 2 else _shrunk(data, len(data))
-
-
-def _shrunk(z: Floats, df: int) -> Floats:
-    """Shrink the correlation of standardised rows (..., R, G) with `df` degrees of freedom."""
-    rows, groups = z.shape[-2:]
     products = z[..., :, None] * z[..., None, :]
     mean = products.mean(axis=-3)
-    r = mean * rows / df
+    r = mean * rows / (rows - 1)  # centring takes one of the rows
     spread = ((products - mean[..., None, :, :]) ** 2).sum(axis=-3)
-    variance = spread / (rows - 1) * rows / df**2
+    variance = spread * rows / (rows - 1) ** 3
     off = ~np.eye(groups, dtype=bool)
     total = (r[..., off] ** 2).sum(axis=-1)
     ratio = np.divide(
@@ -256,3 +232,43 @@ def _shrunk(z: Floats, df: int) -> Floats:
     shrunk: Floats = (1 - np.minimum(ratio, 1.0))[..., None, None] * r
     shrunk[..., np.arange(groups), np.arange(groups)] = 1.0
     return shrunk
+
+
+def correlation_about_zero(rows: ArrayLike) -> Floats:
+    """Return a shrunk correlation of normal rows whose mean is 0 for certain.
+
+    With r^2 the mean square of the correlations of two groups over R rows, (R r^2 - 1) / (R - 1)
+    estimates that of the true ones: without bias where groups are independent or one factor moves
+    all. The part of r^2 that it is remains of every correlation. The variances between rows, of
+    which `shrunk_correlation` makes its intensity, halve even a perfect correlation of three rows.
+
+    Parameters
+    ----------
+    rows : array, shape (R, G)
+        Independent rows (`helmert`) of one or more experiments, scaled to a mean square of 1 in
+        every group.
+
+    Returns
+    -------
+    array, shape (G, G)
+        Unit diagonal; the identity where R < 2.
+    """
+    data = np.asarray(rows, np.float64)
+    number, groups = data.shape
+    if number < 2 or groups < 2:
+        return np.eye(groups)
+    found: Floats = data.T @ data / number
+    seen = (found[~np.eye(groups, dtype=bool)] ** 2).mean()
+    true = max((number * seen - 1) / (number - 1), 0.0)
+    found *= min(true / seen, 1.0) if seen > 0 else 0.0
+    np.fill_diagonal(found, 1.0)
+    return found
+
+
+def square_root(correlation: Floats) -> Floats:
+    """Return the symmetric root of a correlation matrix (K, K), which may be singular.
+
+    It is unique, and unlike eigenvectors continuous: the last bit of the data cannot change draws.
+    """
+    values, vectors = np.linalg.eigh(correlation)
+    return np.asarray((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T)

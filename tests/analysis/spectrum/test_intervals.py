@@ -637,21 +637,22 @@ def test_shrinkage_written_out() -> None:
 
 @pytest.mark.parametrize("rows", [2, 3, 6])
 def test_shrinkage_about_zero_written_out(rows: int) -> None:
-    """The same where no mean is taken off: n rows have n degrees of freedom."""
+    """Of every correlation the part remains that normal rows do not feign."""
     rng = np.random.default_rng(32)
     data = rng.normal(size=(rows, 4)) * 0.3 + rng.normal(size=(rows, 1))
     z = data / np.sqrt((data**2).mean(axis=0))
-    above = below = 0.0
-    for i in range(4):
-        for j in range(4):
-            if i != j:
-                w = z[:, i] * z[:, j]
-                above += ((w - w.mean()) ** 2).sum() / (rows - 1) / rows
-                below += w.mean() ** 2
-    assert 0 < above / below < 1
-    expected = (1 - above / below) * z.T @ z / rows
+    found = z.T @ z / rows
+    seen = np.mean([found[i, j] ** 2 for i in range(4) for j in range(4) if i != j])
+    part = (rows * seen - 1) / (rows - 1) / seen
+    assert 0 < part < 1
+    expected = part * found
     np.fill_diagonal(expected, 1)
     np.testing.assert_allclose(correlation_about_zero(z), expected, rtol=1e-10)
+    factor = np.abs(rng.normal(size=(rows, 1))) * [1, -1, 1, 1]
+    factor /= np.sqrt((factor**2).mean(axis=0))
+    signs = np.outer([1, -1, 1, 1], [1, -1, 1, 1])
+    np.testing.assert_allclose(correlation_about_zero(factor), signs)  # nothing is taken off it
+    np.testing.assert_array_equal(correlation_about_zero(np.eye(4) * 2), np.eye(4))
     assert (correlation_about_zero(z[:1]) == np.eye(4)).all()
 
 

@@ -216,6 +216,47 @@ def test_a_straight_bend_is_no_change_and_a_jump_is() -> None:
     assert found.rejected and found.change_p > 0.05
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("kind", ["factor", "swelling", "swollen factor"])
+def test_noise_that_is_shared_or_grows_is_no_change(seeds: int, kind: str) -> None:
+    """Draws of independent groups and equal variances reject .2 to .5 of these."""
+    rng = np.random.default_rng(18)
+    kept = []
+    for _ in range(100):
+        steps = rng.normal(size=(seeds, 16, 9))
+        if "factor" in kind:
+            shared = rng.normal(size=(seeds, 16, 1)) * np.linspace(-1.5, 1.5, 9)
+            steps = shared + 0.1 * steps
+        if "swell" in kind or "swollen" in kind:
+            steps *= np.linspace(0.3, 3, 16)[:, None]
+        own = LOG_S + SEED_SD * rng.normal(size=(seeds, 1, 9)) + STEP_SD * steps
+        log_m = np.concatenate([np.zeros((seeds, 1, 9)), np.cumsum(own, axis=1)], axis=1)
+        share = np.exp(log_m) / np.exp(log_m).sum(axis=-1, keepdims=True)
+        kept.append(share * 1e9 * 0.8 ** np.arange(17)[:, None])
+    found = [test_of(one, rng=rng) for one in kept]
+    assert np.mean([one.change_p <= 0.05 for one in found]) <= 0.11
+    assert np.mean([one.p_all <= 0.05 for one in found]) <= 0.15
+
+
+@pytest.mark.parametrize("seeds", [1, 12])
+def test_shared_and_growing_noise_is_measured_and_drawn(seeds: int) -> None:
+    rng = np.random.default_rng(19)
+    time = np.arange(40) - 19.5
+    loading, grows = np.array([1.0, -1.0, 1.0, -1.0]), np.exp(time / 40)
+    steps = rng.normal(size=(seeds, 40, 1)) * loading + 0.3 * rng.normal(size=(seeds, 40, 4))
+    steps = 0.02 * grows[:, None] * (steps - steps.mean(axis=-1, keepdims=True))
+    noise = StepNoise.of(steps, time, np.zeros(steps.shape))
+    expected = grows / np.sqrt((grows**2).mean())
+    np.testing.assert_allclose(noise.swell, expected, rtol=0.5 if seeds == 1 else 0.2)
+    true = np.where(np.eye(4) > 0, 1.0, np.outer(loading, loading) / 1.0675)
+    np.testing.assert_allclose(noise.correlation, true, atol=0.1)
+    drawn = np.concatenate([part for part in noise.drawn(rng, 400)])
+    seen = np.corrcoef(drawn[..., 20, :].reshape(-1, 4).T)
+    np.testing.assert_allclose(seen, noise.correlation, atol=0.1)
+    scatter = drawn.std(axis=(0, 1, 3))
+    np.testing.assert_allclose(scatter / np.sqrt((scatter**2).mean()), noise.swell, rtol=0.2)
+
+
 def lag_of_lines(steps: np.ndarray, time: np.ndarray) -> float:
     """Lag-1 products of residuals about each run's line over their squares, groups alike."""
     slope = (time[:, None] * steps).sum(axis=1, keepdims=True) / (time @ time)
