@@ -13,8 +13,12 @@ from ..schemas.errors import RgtoolError, UsageError
 from ..store.counts import Counts, Scales
 from .arrays import Bools, Floats, Integers
 from .chance import at_chance, chance_notes
+from .flow import log_share_variance
 from .notes import noted
 
+# Kept weights, mean over runs, below which a group takes no part in tests: the scatter of a few
+# weights over a few seeds says little, and that a group has not run empty yet bends its growth.
+LEAST_WEIGHTS = 10
 SLACK = 0.05  # of a step: what rounding of counts may move a density
 _SEE = "spectra.md#what-rgtool-eigen-estimates"
 
@@ -85,6 +89,11 @@ class Window:
     def density(self) -> Floats:
         """Share of all weights that is kept, mean over runs: shape (T + 1,)."""
         return np.asarray(self.network.mean(axis=0) / self.counts.total.sum())
+
+    @property
+    def sampling(self) -> Floats:
+        """Variance of log M(end)/M(start) that the sampling of counts makes: shape (S, G)."""
+        return log_share_variance(self.kept[:, [0, -1]])
 
     @property
     def at_chance(self) -> bool | None:

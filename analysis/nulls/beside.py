@@ -10,6 +10,7 @@ import numpy as np
 
 from ...schemas.blocks import Layer
 from ...schemas.errors import RgtoolError, StoreError
+from ...schemas.words import listed
 from ...store.weights import layer_weights
 from .. import flow
 from ..arrays import Bools, Floats
@@ -17,7 +18,7 @@ from ..named import Meaning, Named, Stored, StoreLike, counts_of, look_up, open_
 from ..result import SIGNED, Column, Result, ends
 from ..stats.contrast import DRAWS
 from ..stats.seeds import SeedMean
-from ..window import Window, choose_window
+from ..window import LEAST_WEIGHTS, Window, choose_window
 from .beyond import beyond, differs
 from .models import MEANING, NULL_MODELS, DenseWeights, Situation
 from .untrained import null_groups
@@ -273,7 +274,10 @@ def set_beside(name: str, expected: Floats, y: Floats, window: Window) -> Null:
     """
     theta = flow.window_log_eigenvalues(expected, 0, 1) / window.steps
     null_y = flow.window_exponents(expected, 0, 1)
-    found = beyond(np.where(window.open, y, np.nan), null_y)
+    # What prunes the same dense weights shares their chance; the other nulls are expectations.
+    time = np.log(window.network[:, 0] / window.network[:, -1])[:, None]
+    sampling = None if name == "static" else window.sampling / time**2
+    found = beyond(np.where(window.open, y, np.nan), null_y, sampling)
     return Null(name, theta, null_y, found)
 
 
@@ -308,18 +312,21 @@ def null_p(
     """Return p of a spectrum that is that of a null, over all groups; NaN and why where none is.
 
     Exponents are compared, y ln(1/.8): log eigenvalues at the usual retention, whatever each run's
-    was.
+    was. Groups that keep fewer than ten weights take no part, which is said.
     """
     if len(y) < 2:
         return np.nan, (
             "one seed: no interval of what is beyond and no p, since nothing tells how far seeds "
             "lie apart: add --seeds"
         )
-    theta, expected = (flow.UNIT * values[:, window.open] for values in (y, null.y))
+    known = window.open & (window.kept[:, -1].mean(axis=0) >= LEAST_WEIGHTS)
+    theta, expected = (flow.UNIT * values[:, known] for values in (y, null.y))
     if not np.isfinite(expected).all():
         return np.nan, "no p: a group would have lost every weight in the null"
+    few = [name for name, n in zip(window.counts.names, window.open & ~known, strict=True) if n]
+    why = few and f"p is without {listed(few)}: fewer than {LEAST_WEIGHTS} weights at the end"
     try:
-        return differs(theta, expected, np.random.default_rng(rng), draws).p, ""
+        return differs(theta, expected, np.random.default_rng(rng), draws).p, why or ""
     except ValueError as error:
         return np.nan, f"no p: {error}"
 

@@ -201,7 +201,11 @@ def _columns(batch: list[Window], margin: float | None) -> dict[str, Any]:
     """Compute the spectra of a batch: columns of length experiments x groups."""
     first = batch[0].counts
     exempt, groups = first.exempt, len(first.names)
-    found = estimates(np.stack([window.kept for window in batch]), exempt)
+    found = estimates(
+        np.stack([window.kept for window in batch]),
+        exempt,
+        sampling=np.stack([window.sampling for window in batch]),
+    )
     nulls = _initial_nulls(batch, found.y)
     judged = [judge(one, exempt, margin) for one in found.intervals]
     canonical = np.array([one.exponent for one in nulls])

@@ -12,10 +12,10 @@ from ..arrays import Bools, Floats
 from ..notes import Note, Rank, noted
 from ..stats.level import ALPHA
 from ..stats.moderation import moderate, seed_variance
-from ..window import Window
+from ..window import LEAST_WEIGHTS, Window
 from .bootstrap import CAVEATS
 from .intervals import FEW_WEIGHTS, Interval
-from .linearity import LEAST_WEIGHTS, Linearity, growth_of, odd_first_step
+from .linearity import Linearity, growth_of, odd_first_step
 from .verdicts import Judgement
 
 ODD = 3.0  # z of a first step that is unlike the later ones

@@ -253,7 +253,7 @@ class _Course:
         """Return the mean over runs of a contrast; of one run with the sampling of its counts."""
         value, variance = self.contrast(weights)
         if len(value) > 1:
-            return seed_mean(value)
+            return seed_mean(value, variance)
         return SeedMean(value[0], np.sqrt(variance[0]), np.inf)
 
     def at(self, level: int) -> SeedMean:
