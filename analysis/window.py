@@ -146,6 +146,19 @@ def choose_window(
     return Window(counts, start, end, runs, said)
 
 
+def copies(chosen: Window) -> list[str]:
+    """Name the first two runs that have the same counts."""
+    first: dict[bytes, str] = {}
+    for run, own in zip(chosen.run_ids, chosen.kept, strict=True):
+        other = first.setdefault(own.tobytes(), run)
+        if other != run:
+            return [
+                f"runs {other} and {run} have the same counts: if they "
+                "are one run read twice, the intervals over seeds are too narrow"
+            ]
+    return []
+
+
 def _usable_runs(counts: Counts) -> tuple[Integers, list[str]]:
     recorded = counts.recorded.sum(axis=1)
     if len(recorded) == 0 or recorded.max() < 3:

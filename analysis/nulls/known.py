@@ -31,6 +31,11 @@ def blindness(recipe: Recipe) -> tuple[str, ...]:
     )
 
 
+def null_words(recipe: Recipe) -> str:
+    """Say what the null of a recipe stands for."""
+    return "equal retention" if blindness(recipe) else "the initial scales alone"
+
+
 def scale_source(
     counts: Counts, scales: Sequence[Scales] = ()
 ) -> tuple[ScaleSource, tuple[str, ...]]:

@@ -26,6 +26,7 @@ from ..nulls.beside import (
 )
 from ..nulls.beyond import AgainstNull, against_null
 from ..nulls.initial import Weighting
+from ..nulls.known import null_words
 from ..nulls.models import NULL_MODELS, DenseWeights, Situation
 from ..nulls.own import own_null_groups
 from ..nulls.untrained import null_groups
@@ -218,10 +219,10 @@ def _spectrum(
         linear=linear,
         at_chance=chosen.at_chance,
         notes=(
-            conclusion(counts.names, judgement.verdict, nulls.against),
+            conclusion(counts.names, judgement.verdict, nulls.against, null_words(counts.recipe)),
             *chosen.notes,
             *noted(nulls.notes, "spectra.md#null-models"),
-            *spectrum_notes(chosen, pruned, interval, judgement, linear),
+            *spectrum_notes(chosen, pruned, interval, judgement, linear, weighting, rule),
         ),
     )
 
@@ -355,7 +356,8 @@ def _tested(
     elif np.isfinite(p):
         without = why and f"; {why}"
         words = "differs from" if p < ALPHA else "cannot be told from"
-        why = f"the spectrum {words} that of its initial scales (p {p:.2g}{without})"
+        null = null_words(chosen.counts.recipe)
+        why = f"the spectrum {words} that of {null} (p {p:.2g}{without})"
         if p < ALPHA and set(against_null(initial.beyond, margin)) <= {"none", ""}:
             why += f", but by less than {margin / flow.UNIT:.2g} in every exponent"
     elif len(y) < 2 or chosen.open.sum() < 2:

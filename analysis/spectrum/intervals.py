@@ -74,8 +74,10 @@ class Interval:
     @property
     def name(self) -> str:
         """The method in words: `moderated` lends variances, or is plain t."""
-        plain = self.method == "moderated" and self.innovation is None and self.seeds > 1
-        return "moderated: Student's t of each group" if plain else self.method
+        if self.method != "moderated" or self.innovation is not None:
+            return self.method
+        own = "Student's t of its steps"
+        return "moderated: Student's t of each group" if self.seeds > 1 else own
 
     def half_width(self, confidence: float) -> Floats:
         """Return the half-width of the t interval at a confidence, shape (G,)."""

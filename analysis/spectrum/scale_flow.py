@@ -9,17 +9,20 @@ import numpy as np
 
 from ...schemas.blocks import GROUPINGS, Layer
 from ...schemas.errors import RgtoolError, UsageError, choose
+from ...schemas.words import counted
 from .. import flow, scales
 from ..arrays import Bools, Floats, Integers
 from ..named import Named, StoreLike, counts_of
-from ..notes import Note, Rank
+from ..notes import Note, Rank, noted
 from ..result import Column, Result, ends
 from ..stats.seeds import SeedMean, seed_mean
 from ..values import Estimate
-from ..window import Window, choose_window
+from ..window import Window, choose_window, copies
 from .intervals import IntervalScope
 
 WHOLE = 0.999  # share kept above which a layer says nothing of its scale
+# Of the motion of shares, below which that of scales is clearly less and pruning makes the rest.
+CLEARLY_LESS = 0.5
 SEE = "spectra.md#canonical-and-anomalous"
 
 
@@ -119,9 +122,11 @@ class ScaleFlow(Result):
         """One line that says what this is."""
         (a, b), seeds = self.window, len(self.runs)
         of = "the population of seeds" if seeds > 1 else "this run"
+        known = np.isfinite(self.drift.low).any()
         return (
-            f"{self.label} ({self.experiment_id}) by {self.by} in effective scales: {seeds} "
-            f"{'seed' if seeds == 1 else 'seeds'}, levels {a}:{b}, 95 % intervals of {of}"
+            f"{self.label} ({self.experiment_id}) by {self.by} in effective scales: "
+            f"{counted(seeds, 'seed')}, levels {a}:{b}, "
+            + (f"95 % intervals of {of}" if known else "no intervals")
         )
 
     def _values(self) -> dict[str, Any]:
@@ -201,7 +206,12 @@ def scales_of_window(chosen: Window, by: str) -> ScaleFlow:
         end=found.estimate(end, len(names)),
         drift=found.estimate(found.drift, len(names)),
         travel=found.travel,
-        notes=(*chosen.notes, *_without_scales(chosen, known), _kinematics(chosen, found.travel)),
+        notes=(
+            *chosen.notes,
+            *noted(copies(chosen), "spectra.md#intervals", Rank.WARNING),
+            *_without_scales(chosen, known),
+            _kinematics(chosen, found.travel),
+        ),
     )
 
 
@@ -310,11 +320,18 @@ def _without_scales(chosen: Window, known: Bools) -> list[Note]:
 
 
 def _kinematics(chosen: Window, travel: Travel) -> Note:
-    return Note(
+    """Say how far groups move in either coordinate, and whether pruning alone explains it."""
+    text = (
         f"from level {chosen.start} to level {chosen.end} groups move by {travel.share:.2g} rms in "
         f"the centred log-ratios of their shares and by {travel.scale:.2g} in effective scales, "
-        f"where chance in the counts alone makes about {travel.chance:.1g}: the rest is the "
-        "kinematics of pruning, which an untrained network has too",
-        SEE,
-        Rank.CONCLUSION,
+        f"where chance in the counts alone makes about {travel.chance:.1g}"
     )
+    recipe = chosen.counts.recipe
+    if recipe.pruner != "magnitude" or recipe.scope != "global":
+        text += (
+            "; one threshold for the magnitudes of all layers would leave scales where they are, "
+            f"and this is pruner {recipe.pruner} with scope {recipe.scope}"
+        )
+    elif travel.scale < CLEARLY_LESS * travel.share:
+        text += ": the rest is the kinematics of pruning, which an untrained network has too"
+    return Note(text, SEE, Rank.CONCLUSION)

@@ -107,7 +107,7 @@ def test_the_margin_that_is_asked_for_is_that_of_the_null_too():
 def test_a_certain_p_of_a_negligible_difference_is_put_in_words():
     spectrum = eigen(None, untrained(shift=0.03))
     assert spectrum.untrained.p < 0.05 and set(spectrum.against_null) == {"none"}
-    (said,) = [note for note in spectrum.notes if "differs from that of its initial" in note]
+    (said,) = [note for note in spectrum.notes if "differs from that of the initial" in note]
     assert "by less than 0.09 in every exponent" in said
 
 
