@@ -18,6 +18,7 @@ from .initial import INITIALISERS, initialiser
 
 ScaleSource = Literal["recipe", "stored"]
 
+ASSUMED = "importing.md#what-is-assumed"
 PRUNING = ("pruner", "scope")  # fields of the recipe that say what is ranked with what
 
 
@@ -91,4 +92,4 @@ def assumptions(counts: Counts, fields: Sequence[str]) -> tuple[str, ...]:
         return ()
     source = f"recipe {counts.study}" if counts.study else "default"
     text = f"assumed ({source}; nothing of the import tells): {', '.join(found)}"
-    return (Note(text, "importing.md#what-is-assumed", Rank.WARNING),)
+    return (Note(text, ASSUMED, Rank.WARNING),)

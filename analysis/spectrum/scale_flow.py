@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from ...schemas.blocks import GROUPINGS, Layer
 from ...schemas.errors import RgtoolError, UsageError, choose
-from ...schemas.words import counted
+from ...schemas.words import counted, listed
 from .. import flow, scales
 from ..arrays import Bools, Floats, Integers
 from ..named import Named, StoreLike, counts_of
@@ -209,7 +210,7 @@ def scales_of_window(chosen: Window, by: str) -> ScaleFlow:
         notes=(
             *chosen.notes,
             *noted(copies(chosen), "spectra.md#intervals", Rank.WARNING),
-            *_without_scales(chosen, known),
+            *_without_scales(chosen, known, [str(group) for group in groups]),
             _kinematics(chosen, found.travel),
         ),
     )
@@ -299,24 +300,37 @@ class _Course:
         return Estimate(*(self.spread(x, groups) for x in (found.value, *found.ends())))
 
 
-def _without_scales(chosen: Window, known: Bools) -> list[Note]:
-    """Name the layers that have no scale, and why."""
+def _without_scales(chosen: Window, known: Bools, groups: Sequence[str]) -> list[Note]:
+    """Say which layers of which groups have no scale, and why."""
     counts = chosen.counts
     whole = (chosen.kept / counts.total).max(axis=(0, 1)) > WHOLE
+    few = f"fewer than {scales.LEAST} weights kept or pruned at a level of the window"
     reasons = {
         "never pruned": counts.exempt,
         f"over {WHOLE:.1%} kept": whole & ~counts.exempt,
-        f"fewer than {scales.LEAST} weights kept or pruned": ~known & ~whole & ~counts.exempt,
+        few: ~known & ~whole & ~counts.exempt,
     }
-    said = []
-    for why, flags in reasons.items():
-        names = [name for name, flag in zip(counts.names, flags, strict=True) if flag]
-        if names:
-            some = ", ".join(names[:6]) + ", ..." * (len(names) > 6)
-            said.append(f"{some} ({why})")
+    said = [
+        f"{listed(_parts(groups, counts.names, flags))} ({why})"
+        for why, flags in reasons.items()
+        if flags.any()
+    ]
     if not said:
         return []
     return [Note(f"left out, without an effective scale: {'; '.join(said)}", SEE, Rank.WARNING)]
+
+
+def _parts(groups: Sequence[str], layers: Sequence[str], flags: Bools) -> list[str]:
+    """Name groups that have flagged layers, and those layers where they are a part of a group."""
+    said = []
+    for group in dict.fromkeys(groups):
+        own = [i for i, name in enumerate(groups) if name == group]
+        found = [layers[i] for i in own if flags[i]]
+        if found and len(found) < len(own):
+            said.append(f"{len(found)} of {len(own)} layers of {group}: {listed(found, 2)}")
+        elif found:
+            said.append(group)
+    return said
 
 
 def _kinematics(chosen: Window, travel: Travel) -> Note:
