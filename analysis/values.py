@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -47,3 +49,14 @@ class Refusal:
     """
 
     reason: str
+
+
+def is_positive(value: object) -> bool:
+    """Tell whether something is a finite number above 0.
+
+    Examples
+    --------
+    >>> is_positive(0.02), is_positive(0), is_positive("x"), is_positive(float("inf"))
+    (True, False, False, False)
+    """
+    return isinstance(value, Real) and math.isfinite(value) and value > 0
