@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -59,4 +58,5 @@ def is_positive(value: object) -> bool:
     >>> is_positive(0.02), is_positive(0), is_positive("x"), is_positive(float("inf"))
     (True, False, False, False)
     """
-    return isinstance(value, Real) and math.isfinite(value) and value > 0
+    known = isinstance(value, int | float | np.floating)
+    return known and math.isfinite(value) and value > 0

@@ -54,7 +54,7 @@ def plot_forecast(found: Forecast) -> Figure:
     A cross is the level on record. An interval without an upper end reaches the level at which
     nothing is left to prune, the dashed line; a group that is not in sight is named so.
     """
-    figure, axes = _rows(found.names, "level of the first record without a weight", 1)
+    figure, axes = _rows(found.names, "first level without a weight", 1)
     rows = np.arange(len(found.names), dtype=np.float64)
     level = found.level
     open_ = np.isfinite(level.low) & np.isnan(level.high)
