@@ -87,6 +87,32 @@ def window_exponents(kept: ArrayLike, start: int, end: int) -> Floats:
     return exponents(_ends_of(kept, start, end))[..., 0, :]
 
 
+def log_share_variance(kept: ArrayLike) -> Floats:
+    """Return the variance of log M(end)/M(start) that the sampling of counts makes.
+
+    What is kept is a binomial draw from what was kept before, and the network's count is fixed:
+    (1/N(end) - 1/N(start)) (1 - M(end)).
+
+    Parameters
+    ----------
+    kept : array, shape (..., 2, G)
+        Counts at the two ends; no group is empty.
+
+    Returns
+    -------
+    array, shape (..., G)
+
+    Examples
+    --------
+    >>> log_share_variance([[100, 900], [10, 390]]).round(4).tolist()
+    [0.0878, 0.0]
+    """
+    counts = np.asarray(kept, np.float64)
+    start, end = (np.maximum(counts[..., at, :], 1) for at in (0, 1))
+    share = counts[..., 1, :] / counts[..., 1, :].sum(axis=-1, keepdims=True)
+    return np.asarray(np.maximum(1 / end - 1 / start, 0) * (1 - share))
+
+
 def clr(share: ArrayLike) -> Floats:
     """Return the centred log-ratios log M_i - mean_j log M_j: shape (..., G).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -47,3 +48,15 @@ class Refusal:
     """
 
     reason: str
+
+
+def is_positive(value: object) -> bool:
+    """Tell whether something is a finite number above 0.
+
+    Examples
+    --------
+    >>> is_positive(0.02), is_positive(0), is_positive("x"), is_positive(float("inf"))
+    (True, False, False, False)
+    """
+    known = isinstance(value, int | float | np.floating)
+    return known and math.isfinite(value) and value > 0

@@ -13,8 +13,12 @@ from ..schemas.errors import RgtoolError, UsageError
 from ..store.counts import Counts, Scales
 from .arrays import Bools, Floats, Integers
 from .chance import at_chance, chance_notes
+from .flow import log_share_variance
 from .notes import noted
 
+# Kept weights, mean over runs, below which a group takes no part in tests: the scatter of a few
+# weights over a few seeds says little, and that a group has not run empty yet bends its growth.
+LEAST_WEIGHTS = 10
 SLACK = 0.05  # of a step: what rounding of counts may move a density
 _SEE = "spectra.md#what-rgtool-eigen-estimates"
 
@@ -87,6 +91,11 @@ class Window:
         return np.asarray(self.network.mean(axis=0) / self.counts.total.sum())
 
     @property
+    def sampling(self) -> Floats:
+        """Variance of log M(end)/M(start) that the sampling of counts makes: shape (S, G)."""
+        return log_share_variance(self.kept[:, [0, -1]])
+
+    @property
     def at_chance(self) -> bool | None:
         """Whether nothing was learned; None where that is not known. See `chance.at_chance`."""
         return at_chance(self.counts, self.start, self.end, self.runs)
@@ -135,6 +144,19 @@ def choose_window(
             )
     said = (*chance_notes(counts, start, end, runs), *noted(notes, _SEE))
     return Window(counts, start, end, runs, said)
+
+
+def copies(chosen: Window) -> list[str]:
+    """Name the first two runs that have the same counts."""
+    first: dict[bytes, str] = {}
+    for run, own in zip(chosen.run_ids, chosen.kept, strict=True):
+        other = first.setdefault(own.tobytes(), run)
+        if other != run:
+            return [
+                f"runs {other} and {run} have the same counts: if they "
+                "are one run read twice, the intervals over seeds are too narrow"
+            ]
+    return []
 
 
 def _usable_runs(counts: Counts) -> tuple[Integers, list[str]]:

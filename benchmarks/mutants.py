@@ -41,6 +41,7 @@ CORE: Mapping[str, tuple[str, ...]] = {
     "analysis/flow.py": ("test_flow", "test_identities", "test_spectrum"),
     "analysis/scales.py": ("test_scales", "test_scale_flow"),
     "analysis/window.py": ("test_window", "test_spectrum", "test_bad_input"),
+    "analysis/spectrum/innovations.py": ("test_intervals",),
     "analysis/spectrum/intervals.py": ("test_intervals", "test_spectrum"),
     "analysis/stats/moderation.py": ("test_intervals", "test_spectrum", "test_same_class"),
     "analysis/stats/contrast.py": ("test_same_class", "test_classify"),
@@ -129,11 +130,11 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "low, high = np.where(excess > 0, t, low), np.where(excess <= 0, t, high)",
     ): "an excess of 0 is the root, and a bracket that closes on it leaves it there",
     (
-        "analysis/spectrum/intervals.py",
-        "return Innovation(np.zeros((*steps.shape[:-3], groups)), 3.0)",
+        "analysis/spectrum/innovations.py",
+        "return Scatter(np.zeros((*steps.shape[:-3], groups)), 3.0)",
     ): "a variance of 0 makes an interval of no width at any degrees of freedom",
     (
-        "analysis/spectrum/intervals.py",
+        "analysis/spectrum/innovations.py",
         "in_levels = pooled - _autocorrelation_of_residuals(length) <= LEVEL_NOISE",
     ): "on which side an autocorrelation of exactly -.25 falls is for rounding to say",
     (

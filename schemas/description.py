@@ -17,8 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .blocks import Architecture
 from .errors import RecordError, UsageError
 from .files import read_file, write_atomic
+from .published_recipes import fields_of
 from .recipe import Recipe
 from .sums import KEY, PLACE, holds, seal
 
@@ -124,7 +126,7 @@ class Description:
     @property
     def assumed(self) -> tuple[str, ...]:
         """Fields of the recipe that nothing tells, see `assumed_fields`."""
-        return assumed_fields(self.source, self.told)
+        return assumed_fields(self.source, self.told, self.recipe, self.recipe_name)
 
     @property
     def study(self) -> str:
@@ -185,21 +187,34 @@ class Description:
         return description
 
 
-def assumed_fields(source: str, told: Collection[str]) -> tuple[str, ...]:
+def assumed_fields(
+    source: str, told: Collection[str], recipe: Recipe, recipe_name: str = ""
+) -> tuple[str, ...]:
     """Return the fields of a recipe that nothing tells, in their order.
 
     Runs of rgtool know all of theirs. Of an import masks and shapes tell some, files and users
-    others (`told`); the rest is that of the format's study, or a frozen default.
+    others (`told`); the rest is that of the format's study, or a frozen default. What differs from
+    that was told, whether or not a description says so.
 
     Examples
     --------
-    >>> "init" in assumed_fields("table", ()), assumed_fields("rgtool", ())
-    (True, ())
+    >>> assumed_fields("rgtool", (), Recipe("lenet", "mnist"))
+    ()
+    >>> found = assumed_fields("table", (), Recipe("lenet", "mnist", prune=0.05, rewind="0it"))
+    >>> "init" in found, "prune" in found
+    (True, False)
     """
     if source == OWN:
         return ()
-    known = {*told, *SEEN}
-    return tuple(f.name for f in dataclasses.fields(Recipe) if f.name not in known)
+    usual = Recipe.from_json(
+        {
+            **fields_of(recipe_name, Architecture(recipe.architecture, ())),
+            "architecture": recipe.architecture,
+            "task": recipe.task,
+        }
+    )
+    names = [f.name for f in dataclasses.fields(Recipe) if f.name not in {*told, *SEEN}]
+    return tuple(name for name in names if getattr(recipe, name) == getattr(usual, name))
 
 
 def study_of(recipe_name: str) -> str:

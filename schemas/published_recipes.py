@@ -146,6 +146,15 @@ PUBLISHED: dict[str, Callable[[Architecture], dict[str, Any]]] = {
 IMPORTS_ONLY = ("chen2020a",)  # AdamW and BERT, which the runner does not have
 
 
+# Of an import of which no recipe is told.
+_UNTOLD: dict[str, Any] = {"augment": (), "rewind": "0it"}
+
+
+def fields_of(name: str, network: Architecture) -> dict[str, Any]:
+    """Return the fields that an import has by its recipe; an unknown or empty name tells few."""
+    return PUBLISHED[name](network) if name in PUBLISHED else dict(_UNTOLD)
+
+
 def summary(name: str) -> str:
     """Return what the first line of a recipe's docstring says of it."""
     return (PUBLISHED[name].__doc__ or "").strip().splitlines()[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 
 def counted(number: int, singular: str, plural: str = "") -> str:
@@ -25,6 +26,17 @@ def listed(names: Sequence[str], most: int = 6) -> str:
     ('a, b', 'a and 2 more')
     """
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def spelled(value: Any) -> Any:
+    """Return the value of a recipe's field as people read it: a list as its parts.
+
+    Examples
+    --------
+    >>> spelled(("fc",)), spelled(()), spelled(0.2)
+    ('fc', 'none', 0.2)
+    """
+    return " ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else value
 
 
 def shares_that(

@@ -108,7 +108,7 @@ class PublishedFlow:
             exempt=np.asarray(~exempt @ member == 0),
             layers=self.layers,
             exempt_layers=tuple(x.name for x, e in zip(self.layers, exempt, strict=True) if e),
-            assumed=assumed_fields(self.source, self.told),
+            assumed=assumed_fields(self.source, self.told, self.recipe),
             notes=(NOT_NESTED,),
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..schemas.errors import StoreError, UsageError, did_you_mean
 from ..schemas.recipe import Recipe
+from ..schemas.words import spelled
 
 RECIPE_FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
 _SHOWN = 5  # candidates that a message lists
@@ -225,7 +226,7 @@ def _described(recipes: Mapping[str, Recipe]) -> list[str]:
     texts = []
     for key, recipe in recipes.items():
         own = [
-            f"{field} {value}"
+            f"{field} {spelled(value)}"
             for field, value in fields[key].items()
             if any(other.get(field) != value for other in fields.values())
         ]

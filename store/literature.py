@@ -235,7 +235,10 @@ def published(name: str) -> PublishedSpectrum:
     """
     found = find_published(name)
     if not isinstance(found, PublishedSpectrum):
-        raise UsageError(f"{found.name} is {found.kind}: rgtool ls --published lists the spectra")
+        raise UsageError(
+            f"{found.name} is {found.kind}: eigen computes the spectrum of a flow, gamma the "
+            "exponent of a curve; rgtool ls --published lists what is printed"
+        )
     return found
 
 

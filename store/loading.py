@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..schemas.blocks import GROUPINGS, Layer
 from ..schemas.description import assumed_fields, study_of
 from ..schemas.errors import RgtoolError, StoreError, UsageError, choose
+from ..schemas.recipe import Recipe
 from .counts import Counts, Scales, never_pruned
 from .inventory import recipe_of
 from .result import Result
@@ -106,14 +107,16 @@ def _counts(
         layers=layers,
         exempt_layers=tuple(layer.name for layer, flag in zip(layers, exempt, strict=True) if flag),
         scales=tuple(_scales(row["scales"]) for row in rows),
-        assumed=_assumed(rows),
+        assumed=_assumed(rows, recipe),
         study=study_of(rows[0]["recipe_name"]),
     )
 
 
-def _assumed(rows: list[dict[str, Any]]) -> tuple[str, ...]:
+def _assumed(rows: list[dict[str, Any]], recipe: Recipe) -> tuple[str, ...]:
     """Name the fields of the recipe that nothing tells of some run."""
-    fields = (assumed_fields(row["source"], row["told"] or ()) for row in rows)
+    fields = (
+        assumed_fields(row["source"], row["told"] or (), recipe, row["recipe_name"]) for row in rows
+    )
     return tuple(dict.fromkeys(name for names in fields for name in names))
 
 

@@ -23,6 +23,7 @@ from ..spectrum.notes import GROWTH_WORDS
 from ..spectrum.verdicts import MARGIN
 from ..stats.level import ALPHA
 from ..stats.seeds import seed_mean
+from ..values import is_positive
 from .pool import Pooled, Words, signs, steady_range
 from .result import Effects, Meta, Studies
 
@@ -66,10 +67,12 @@ def meta(
     >>> meta(experiments=names).verdict
     ('relevant', 'relevant', 'indeterminate', 'indeterminate')
     """
-    if not (np.isfinite(sd) and sd > 0):
+    if not is_positive(sd):
         raise UsageError(
-            f"sd is {sd:g}: it is a positive standard deviation of a log eigenvalue, such as .008"
+            f"sd is {sd}: it is a positive standard deviation of a log eigenvalue, such as .008"
         )
+    if isinstance(experiments, str):
+        raise UsageError(f"experiments is the text '{experiments}': give a list of names")
     if len(experiments) < 2:
         raise UsageError(
             f"{counted(len(experiments), 'study', 'studies')}: a meta-analysis takes two at least: "

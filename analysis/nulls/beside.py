@@ -10,15 +10,20 @@ import numpy as np
 
 from ...schemas.blocks import Layer
 from ...schemas.errors import RgtoolError, StoreError
+from ...schemas.recipe import Recipe
+from ...schemas.words import listed
 from ...store.weights import layer_weights
 from .. import flow
 from ..arrays import Bools, Floats
 from ..named import Meaning, Named, Stored, StoreLike, counts_of, look_up, open_store
+from ..notes import Note, Rank
 from ..result import SIGNED, Column, Result, ends
 from ..stats.contrast import DRAWS
+from ..stats.level import ALPHA
 from ..stats.seeds import SeedMean
-from ..window import Window, choose_window
+from ..window import LEAST_WEIGHTS, Window, choose_window
 from .beyond import beyond, differs
+from .known import null_words
 from .models import MEANING, NULL_MODELS, DenseWeights, Situation
 from .untrained import null_groups
 
@@ -226,12 +231,12 @@ def nulls_beside(at: Situation, *, rng: np.random.Generator | int = 0, draws: in
         try:
             kept, said = model(at)
         except RgtoolError as error:
-            notes.append(f"{MEANING.get(name, name)}: not to be had, {error}")
+            notes.append(Note(f"{MEANING.get(name, name)}: not to be had, {error}", Nulls.see))
             continue
         null = set_beside(name, kept, y, window)
         found.append(null)
         notes += [
-            f"{MEANING.get(name, name)}: {text}"
+            Note.of(text, Nulls.see).about(MEANING.get(name, name))
             for text in (*said, *_dead_notes(null, counts.names))
         ]
     initial = next((null for null in found if null.name in ("initial", "measured")), None)
@@ -253,8 +258,18 @@ def nulls_beside(at: Situation, *, rng: np.random.Generator | int = 0, draws: in
         nulls=tuple(found),
         p=p if np.isfinite(p) else None,
         p_null=None if initial is None else initial.name,
-        notes=(*notes, why) if why else tuple(notes),
+        notes=(*notes, *_about_p(p, why, initial, counts.recipe)),
     )
+
+
+def _about_p(p: float, why: str, null: Null | None, recipe: Recipe) -> list[Note]:
+    """Say in a sentence what came of the test against the initial scales, or why there is none."""
+    found = [Note(why, Nulls.see)] if why else []
+    if null is None or not np.isfinite(p):
+        return found
+    words = "differs from" if p < ALPHA else "cannot be told from"
+    text = f"the spectrum {words} that of {null_words(recipe)} (p {p:.2g})"
+    return [Note(text, Nulls.see, Rank.CONCLUSION), *found]
 
 
 def set_beside(name: str, expected: Floats, y: Floats, window: Window) -> Null:
@@ -273,7 +288,10 @@ def set_beside(name: str, expected: Floats, y: Floats, window: Window) -> Null:
     """
     theta = flow.window_log_eigenvalues(expected, 0, 1) / window.steps
     null_y = flow.window_exponents(expected, 0, 1)
-    found = beyond(np.where(window.open, y, np.nan), null_y)
+    # What prunes the same dense weights shares their chance; the other nulls are expectations.
+    time = np.log(window.network[:, 0] / window.network[:, -1])[:, None]
+    sampling = None if name == "static" else window.sampling / time**2
+    found = beyond(np.where(window.open, y, np.nan), null_y, sampling)
     return Null(name, theta, null_y, found)
 
 
@@ -308,18 +326,21 @@ def null_p(
     """Return p of a spectrum that is that of a null, over all groups; NaN and why where none is.
 
     Exponents are compared, y ln(1/.8): log eigenvalues at the usual retention, whatever each run's
-    was.
+    was. Groups that keep fewer than ten weights take no part, which is said.
     """
     if len(y) < 2:
         return np.nan, (
             "one seed: no interval of what is beyond and no p, since nothing tells how far seeds "
             "lie apart: add --seeds"
         )
-    theta, expected = (flow.UNIT * values[:, window.open] for values in (y, null.y))
+    known = window.open & (window.kept[:, -1].mean(axis=0) >= LEAST_WEIGHTS)
+    theta, expected = (flow.UNIT * values[:, known] for values in (y, null.y))
     if not np.isfinite(expected).all():
         return np.nan, "no p: a group would have lost every weight in the null"
+    few = [name for name, n in zip(window.counts.names, window.open & ~known, strict=True) if n]
+    why = few and f"p is without {listed(few)}: fewer than {LEAST_WEIGHTS} weights at the end"
     try:
-        return differs(theta, expected, np.random.default_rng(rng), draws).p, ""
+        return differs(theta, expected, np.random.default_rng(rng), draws).p, why or ""
     except ValueError as error:
         return np.nan, f"no p: {error}"
 

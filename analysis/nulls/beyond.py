@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..arrays import Floats
 from ..flow import UNIT
 from ..stats.contrast import DRAWS, Contrast, one_sample
 from ..stats.level import ALPHA
@@ -15,7 +16,7 @@ from ..stats.seeds import SeedMean, seed_mean
 AgainstNull = Literal["above", "below", "none", "undecided", ""]
 
 
-def beyond(y: ArrayLike, null_y: ArrayLike) -> SeedMean:
+def beyond(y: ArrayLike, null_y: ArrayLike, sampling: Floats | None = None) -> SeedMean:
     """Return the mean over seeds of y - y(null), G groups.
 
     Parameters
@@ -23,8 +24,10 @@ def beyond(y: ArrayLike, null_y: ArrayLike) -> SeedMean:
     y, null_y : array, shape (S, G)
         Exponents over the window of every seed, and those of the null at the same seed's counts.
         NaN in one seed takes the group out.
+    sampling : array, shape (S, G), optional
+        Variance of `y` that the sampling of counts makes, where the null is an expectation.
     """
-    return seed_mean(np.subtract(y, null_y, dtype=np.float64))
+    return seed_mean(np.subtract(y, null_y, dtype=np.float64), sampling)
 
 
 def against_null(found: SeedMean, margin: float) -> tuple[AgainstNull, ...]:

@@ -18,6 +18,7 @@ from .initial import INITIALISERS, initialiser
 
 ScaleSource = Literal["recipe", "stored"]
 
+ASSUMED = "importing.md#what-is-assumed"
 PRUNING = ("pruner", "scope")  # fields of the recipe that say what is ranked with what
 
 
@@ -29,6 +30,11 @@ def blindness(recipe: Recipe) -> tuple[str, ...]:
     return (
         f"{what} does not see the scales of layers: the null is equal retention in all of them",
     )
+
+
+def null_words(recipe: Recipe) -> str:
+    """Say what the null of a recipe stands for."""
+    return "equal retention" if blindness(recipe) else "the initial scales alone"
 
 
 def scale_source(
@@ -86,4 +92,4 @@ def assumptions(counts: Counts, fields: Sequence[str]) -> tuple[str, ...]:
         return ()
     source = f"recipe {counts.study}" if counts.study else "default"
     text = f"assumed ({source}; nothing of the import tells): {', '.join(found)}"
-    return (Note(text, "importing.md#what-is-assumed", Rank.WARNING),)
+    return (Note(text, ASSUMED, Rank.WARNING),)

@@ -16,14 +16,17 @@ from ..elastic.match_all import MatchAll
 from ..elastic.result import Match
 from ..gamma.result import Gamma, Gammas
 from ..gamma.shared import SharedGamma
+from ..meta.result import Meta
 from ..result import Result
 from ..spectrum.eigen import eigen
+from ..spectrum.forecast import Forecast
 from ..spectrum.result import Spectrum
 from ..spectrum.scale_flow import ScaleFlow
 from .accuracy import plot_accuracy
 from .classes import plot_classes
 from .collapse import plot_collapse
 from .flow import plot_flow, plot_scale_flow, plot_slices
+from .forest import plot_forecast, plot_meta
 from .gamma import plot_gamma
 from .match import plot_match, plot_match_all
 from .spectrum import plot_spectrum
@@ -57,9 +60,11 @@ TOGETHER: dict[type[Result], Callable[[Sequence[Any]], Figure]] = {
 ALONE: dict[type[Result], Callable[[Any], Figure]] = {
     Classes: plot_classes,
     Collapse: plot_collapse,
+    Forecast: plot_forecast,
     Gammas: lambda found: plot_gamma(found.results),
     Match: plot_match,
     MatchAll: plot_match_all,
+    Meta: plot_meta,
     SharedGamma: lambda found: plot_gamma(found.gammas, found),
 }
 
@@ -72,9 +77,9 @@ def plot(
     Parameters
     ----------
     what : Result, Counts, or several
-        A result of `eigen`, `gamma`, `shared_gamma`, `classify`, `collapse`, `match` or
-        `match_all`; several spectra or exponents go into one figure. Or the counts of experiments,
-        in one grouping.
+        A result of `eigen`, `gamma`, `shared_gamma`, `classify`, `collapse`, `forecast`, `match`,
+        `match_all` or `meta`; several spectra or exponents go into one figure. Or the counts of
+        experiments, in one grouping.
     kind : str, optional
         What of experiments: `flow` (shares against level), `slices` (shares against each other, the
         paper's Fig. 2), `accuracy` (against density) or `spectrum` (beside its null).

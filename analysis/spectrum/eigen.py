@@ -26,6 +26,7 @@ from ..nulls.beside import (
 )
 from ..nulls.beyond import AgainstNull, against_null
 from ..nulls.initial import Weighting
+from ..nulls.known import null_words
 from ..nulls.models import NULL_MODELS, DenseWeights, Situation
 from ..nulls.own import own_null_groups
 from ..nulls.untrained import null_groups
@@ -177,7 +178,11 @@ def _spectrum(
     of_counts = weighting == "count"  # as the nulls are
     weights = chosen.kept if of_counts else _magnitudes(chosen)
     found = estimates(
-        chosen.kept[None], counts.exempt, None if of_counts else weights[None], method
+        chosen.kept[None],
+        counts.exempt,
+        None if of_counts else weights[None],
+        method,
+        chosen.sampling[None],
     )
     (interval,), theta, pruned = found.intervals, found.theta[0], found.pruned[0]
     mean, spread = paper_numbers(np.exp(flow.log_eigenvalues(weights)))
@@ -203,7 +208,7 @@ def _spectrum(
         total=counts.total,
         exempt=counts.exempt,
         theta=theta,
-        boot=_by_bootstrap(pruned, method),
+        boot=_by_bootstrap(pruned, chosen.sampling / chosen.steps**2, method),
         paper=PaperSpread(mean, spread),
         exponent=Estimate(y, found.exponent_low[0], found.exponent_high[0]),
         untrained=nulls.untrained,
@@ -214,10 +219,10 @@ def _spectrum(
         linear=linear,
         at_chance=chosen.at_chance,
         notes=(
-            conclusion(counts.names, judgement.verdict, nulls.against),
+            conclusion(counts.names, judgement.verdict, nulls.against, null_words(counts.recipe)),
             *chosen.notes,
             *noted(nulls.notes, "spectra.md#null-models"),
-            *spectrum_notes(chosen, pruned, interval, judgement, linear),
+            *spectrum_notes(chosen, pruned, interval, judgement, linear, weighting, rule),
         ),
     )
 
@@ -266,11 +271,11 @@ def _magnitudes(chosen: Window) -> Floats:
     return found
 
 
-def _by_bootstrap(pruned: Floats, method: Method) -> Estimate[Floats] | None:
+def _by_bootstrap(pruned: Floats, sampling: Floats, method: Method) -> Estimate[Floats] | None:
     """Return the bootstrap over seeds, beside the default from three seeds on."""
     if method != "moderated" or len(pruned) < LEAST_SEEDS["bootstrap"]:
         return None
-    other = estimate(pruned, "bootstrap")
+    other = estimate(pruned, "bootstrap", sampling=sampling)
     return Estimate(np.exp(other.centre), np.exp(other.low), np.exp(other.high))
 
 
@@ -349,8 +354,10 @@ def _tested(
             "there is no anomalous one, and the spectrum is not tested against it"
         )
     elif np.isfinite(p):
+        without = why and f"; {why}"
         words = "differs from" if p < ALPHA else "cannot be told from"
-        why = f"the spectrum {words} that of its initial scales (p {p:.2g})"
+        null = null_words(chosen.counts.recipe)
+        why = f"the spectrum {words} that of {null} (p {p:.2g}{without})"
         if p < ALPHA and set(against_null(initial.beyond, margin)) <= {"none", ""}:
             why += f", but by less than {margin / flow.UNIT:.2g} in every exponent"
     elif len(y) < 2 or chosen.open.sum() < 2:

@@ -44,7 +44,11 @@ class Estimates:
 
 
 def estimates(
-    kept: Floats, exempt: Bools, weights: Floats | None = None, method: Method = "moderated"
+    kept: Floats,
+    exempt: Bools,
+    weights: Floats | None = None,
+    method: Method = "moderated",
+    sampling: Floats | None = None,
 ) -> Estimates:
     """Estimate eigenvalues and exponents over a window.
 
@@ -58,27 +62,31 @@ def estimates(
         What shares are made of instead, such as sums of |w|.
     method : str
         How intervals are made, see `intervals.estimate`.
+    sampling : array, shape (E, S, G), optional
+        Variance of log M(end)/M(start) that the sampling of counts makes.
     """
     steps = kept.shape[-2] - 1
     logs = flow.log_eigenvalues(kept if weights is None else weights)
     pruned = np.where(exempt, np.nan, logs)
     theta = logs.mean(axis=2)
-    intervals = estimate_all(pruned, method)
+    of_theta = None if sampling is None else sampling / steps**2
+    intervals = estimate_all(pruned, method, sampling=of_theta)
     # y = theta ln(lambda) / -ln(rho): every run by its own retention, that of counts.
     network = kept.sum(axis=-1)
     scale = steps / np.log(network[..., 0] / network[..., -1])
     y = flow.window_exponents(kept, 0, steps)
     own = y if weights is None else theta * scale[..., None]
-    low, high = _exponent_ends(pruned, intervals, scale)
+    low, high = _exponent_ends(pruned, intervals, scale, of_theta)
     return Estimates(pruned, theta, intervals, y, own.mean(axis=1), low, high)
 
 
 def _exponent_ends(
-    pruned: Floats, intervals: list[Interval], scale: Floats
+    pruned: Floats, intervals: list[Interval], scale: Floats, sampling: Floats | None
 ) -> tuple[Floats, Floats]:
     method, unit = intervals[0].method, scale[..., None, None]
     if method == "paper":  # a spread of eigenvalues: its ends, in units of exponents
         ends, unit = intervals, scale.mean(axis=1, keepdims=True)
     else:
-        ends, unit = estimate_all(pruned * unit, method), np.ones((1, 1))
+        own = None if sampling is None else sampling * scale[..., None] ** 2
+        ends, unit = estimate_all(pruned * unit, method, sampling=own), np.ones((1, 1))
     return np.array([one.low for one in ends]) * unit, np.array([one.high for one in ends]) * unit

@@ -18,19 +18,16 @@ from ..stats.contrast import OWN
 from ..stats.level import ALPHA, CONFIDENCE, t_quantile
 from ..stats.moderation import LENDERS, lent, seed_variance, shrunk_correlation
 from .bootstrap import WEIGHTS, widening
+from .innovations import Scatter, innovations
 
 Method = Literal["moderated", "t", "bootstrap", "hierarchical", "cluster", "block", "iid", "paper"]
 IntervalScope = Literal["population", "this run"]
-# Below, noise lies in the levels and not in the steps: neighbouring ratios share an error of
-# opposite sign, and their variance says little about that of their sum.
-LEVEL_NOISE = -0.25
 # Seeds that a method needs: of two, a bootstrap knows three means.
 LEAST_SEEDS: dict[str, int] = {"bootstrap": 3, "hierarchical": 3, "cluster": 2, "t": 2}
 LEAST_STEPS: dict[str, int] = {
     "iid": 3,
     "block": 3,
 }  # resamples of one or two steps know no scatter
-_FLOOR_STEPS = 4  # below, innovations are known by a degree of freedom a seed
 FEW_WEIGHTS = (
     2500  # weights below which the sampling of one step alone moves an eigenvalue by over 1 %
 )
@@ -56,8 +53,10 @@ class Interval:
         S.
     inner : pair of array, shape (G,), or None
         Ends of the 90 % interval of a bootstrap.
-    innovation : Innovation or None
+    innovation : Scatter or None
         What the steps alone scatter theta by; the interval is at least as wide as theirs.
+    sampling : Scatter or None
+        What the sampling of counts alone scatters theta by; likewise.
     """
 
     method: Method
@@ -69,20 +68,23 @@ class Interval:
     df: float
     seeds: int
     inner: tuple[Floats, Floats] | None = None
-    innovation: Innovation | None = None
+    innovation: Scatter | None = None
+    sampling: Scatter | None = None
 
     @property
     def name(self) -> str:
         """The method in words: `moderated` lends variances, or is plain t."""
-        plain = self.method == "moderated" and self.innovation is None and self.seeds > 1
-        return "moderated: Student's t of each group" if plain else self.method
+        if self.method != "moderated" or self.innovation is not None:
+            return self.method
+        own = "Student's t of its steps"
+        return "moderated: Student's t of each group" if self.seeds > 1 else own
 
     def half_width(self, confidence: float) -> Floats:
         """Return the half-width of the t interval at a confidence, shape (G,)."""
         half = t_quantile(self.df, confidence) * np.sqrt(self.variance / self.seeds)
-        if self.innovation is None:
-            return half
-        return np.maximum(half, self.innovation.half_width(self.seeds, confidence))
+        for least in self._least:
+            half = np.maximum(half, least.half_width(self.seeds, confidence))
+        return half
 
     def quantile(self, confidence: float) -> tuple[Floats, Floats]:
         """Return the t interval at another confidence; shape (G,) each."""
@@ -92,10 +94,13 @@ class Interval:
     def p_values(self) -> Floats:
         """Return two-sided p-values of theta = 0: an interval of 1 - p ends there. Shape (G,)."""
         p = _p_value(self.centre, self.variance / self.seeds, self.df)
-        if self.innovation is None:
-            return p
-        steps = self.innovation
-        return np.fmax(p, _p_value(self.centre, steps.variance / self.seeds, steps.df))
+        for least in self._least:
+            p = np.fmax(p, _p_value(self.centre, least.variance / self.seeds, least.df))
+        return np.where(np.isnan(self.variance), np.nan, p)
+
+    @property
+    def _least(self) -> list[Scatter]:
+        return [one for one in (self.innovation, self.sampling) if one is not None]
 
 
 def _p_value(centre: Floats, square: Floats, df: float) -> Floats:
@@ -107,26 +112,6 @@ def _p_value(centre: Floats, square: Floats, df: float) -> Floats:
     return np.asarray(2 * stdtr(df, -np.abs(t)))
 
 
-@dataclass(frozen=True, eq=False)
-class Innovation:
-    """Variance of a run's theta that its steps would make if they were independent.
-
-    Attributes
-    ----------
-    variance : array, shape (..., G)
-        0 where there are too few steps to tell.
-    df : float
-        Its degrees of freedom.
-    """
-
-    variance: Floats
-    df: float
-
-    def half_width(self, seeds: int, confidence: float) -> Floats:
-        """Return the half-width of an interval over seeds that knew of no other scatter."""
-        return np.asarray(t_quantile(self.df, confidence) * np.sqrt(self.variance / seeds))
-
-
 def estimate(
     steps: ArrayLike,
     method: Method = "moderated",
@@ -134,6 +119,7 @@ def estimate(
     confidence: float = CONFIDENCE,
     draws: int = 9999,
     rng: np.random.Generator | int | None = 0,
+    sampling: Floats | None = None,
 ) -> Interval:
     """Estimate theta with an interval.
 
@@ -155,6 +141,9 @@ def estimate(
         Resamples of a bootstrap.
     rng : generator or seed
         Of the bootstrap.
+    sampling : array, shape (S, G), optional
+        Variance of theta that the sampling of counts makes: `moderated`, `t` and `bootstrap` are no
+        narrower over seeds.
 
     Raises
     ------
@@ -164,7 +153,10 @@ def estimate(
     data = np.asarray(steps, np.float64)
     if data.ndim != 3 or 0 in data.shape:
         raise ValueError(f"steps of shape (seeds, steps, groups) are due, not {data.shape}")
-    (found,) = estimate_all(data[None], method, confidence=confidence, draws=draws, rng=rng)
+    floor = None if sampling is None else sampling[None]
+    (found,) = estimate_all(
+        data[None], method, confidence=confidence, draws=draws, rng=rng, sampling=floor
+    )
     return found
 
 
@@ -175,6 +167,7 @@ def estimate_all(
     confidence: float = CONFIDENCE,
     draws: int = 9999,
     rng: np.random.Generator | int | None = 0,
+    sampling: Floats | None = None,
 ) -> list[Interval]:
     """Estimate theta of many experiments, those of seeds and steps together; see `estimate`.
 
@@ -182,6 +175,8 @@ def estimate_all(
     ----------
     steps : array, shape (E, S, T, G)
         log lambda_i(n); groups that are NaN are so in all experiments.
+    sampling : array, shape (E, S, G), optional
+        Variance of theta that the sampling of counts makes.
     """
     for what, found, least in zip(
         ("seeds", "steps"), steps.shape[1:], (LEAST_SEEDS, LEAST_STEPS), strict=False
@@ -189,15 +184,27 @@ def estimate_all(
         if found < least.get(method, 1):
             raise ValueError(f"method {method} needs {least[method]} {what}, not {found}")
     if method == "t" or (method == "moderated" and steps.shape[1] > 1):
-        return _over_seeds(steps, method, confidence)
+        return _over_seeds(steps, method, confidence, sampling)
     if method == "moderated":
         return [_one_run(one, confidence) for one in steps]
     if method == "paper":
         return [_paper_interval(one) for one in steps]
-    return [_bootstrap(one, method, confidence, draws, np.random.default_rng(rng)) for one in steps]
+    return [
+        _bootstrap(one, least, method, confidence, draws, np.random.default_rng(rng))
+        for one, least in zip(steps, _sampled(sampling, len(steps)), strict=True)
+    ]
 
 
-def _over_seeds(steps: Floats, method: Method, confidence: float) -> list[Interval]:
+def _sampled(sampling: Floats | None, experiments: int) -> list[Scatter | None]:
+    """Return what the sampling of counts scatters theta by, an experiment each."""
+    if sampling is None:
+        return [None] * experiments
+    return [Scatter(own.mean(axis=0), np.inf) for own in sampling]
+
+
+def _over_seeds(
+    steps: Floats, method: Method, confidence: float, sampling: Floats | None
+) -> list[Interval]:
     theta = steps.mean(axis=2)
     seeds = theta.shape[1]
     centre = theta.mean(axis=1)
@@ -210,8 +217,8 @@ def _over_seeds(steps: Floats, method: Method, confidence: float) -> list[Interv
     # Seeds that are all alike certify nothing.
     variance = np.where(variance > 0, variance, np.nan)
     found = []
-    for one in range(len(steps)):
-        own = Innovation(innovation.variance[one], innovation.df) if lends else None
+    for one, counts in enumerate(_sampled(sampling, len(steps))):
+        own = Scatter(innovation.variance[one], innovation.df) if lends else None
         nothing = np.full_like(centre[one], np.nan)
         bare = Interval(
             method,
@@ -222,8 +229,8 @@ def _over_seeds(steps: Floats, method: Method, confidence: float) -> list[Interv
             variance[one],
             df[one],
             seeds,
-            None,
-            own,
+            innovation=own,
+            sampling=counts,
         )
         low, high = bare.quantile(confidence)
         found.append(replace(bare, low=low, high=high))
@@ -265,62 +272,13 @@ def paper_numbers(ratios: Floats) -> tuple[Floats, Floats]:
     return mean, np.asarray(ratios.std(axis=1, ddof=1).mean(axis=0))
 
 
-def detrended(data: ArrayLike) -> Floats:
-    """Return what is left of steps (..., T, G) about a straight line in the level.
-
-    A flow drifts even when nothing is random, so scatter is taken about the line.
-    """
-    steps = np.asarray(data, np.float64)
-    time = np.arange(steps.shape[-2]) - (steps.shape[-2] - 1) / 2
-    centred = steps - steps.mean(axis=-2, keepdims=True)
-    slope = np.einsum("t,...tg->...g", time, centred) / max(time @ time, 1e-300)
-    return np.asarray(centred - time[:, None] * slope[..., None, :])
-
-
-def innovations(data: ArrayLike) -> Innovation:
-    """Return what the scatter of steps within runs makes of theta, of one run.
-
-    Residuals are taken about the mean trajectory of the seeds, so that a bend which all share is
-    no noise, and about each run's own line; their variance over T is that of theta if steps are
-    independent. Where the noise lies in the levels (pooled lag-1 autocorrelation below -.25)
-    neighbouring steps cancel: the long-run variance over T then.
-
-    Parameters
-    ----------
-    data : array, shape (..., S, T, G)
-        log lambda_i(n); T >= 4, and 3 of one run, or else the variance is 0.
-    """
-    steps = np.asarray(data, np.float64)
-    *_, seeds, length, groups = steps.shape
-    if length < (_FLOOR_STEPS if seeds > 1 else 3):
-        return Innovation(np.zeros((*steps.shape[:-3], groups)), 1.0)
-    if seeds > 1:
-        steps = steps - steps.mean(axis=-3, keepdims=True)
-    residual, df = detrended(steps), float(max(seeds - 1, 1) * (length - 2))
-    gamma0 = (residual**2).sum(axis=(-3, -2)) / df
-    gamma1 = (residual[..., 1:, :] * residual[..., :-1, :]).sum(axis=(-3, -2)) / df
-    taking = np.isfinite(gamma0) & (gamma0 > 0)
-    ratio = np.divide(gamma1, gamma0, out=np.zeros_like(gamma0), where=taking)
-    pooled = ratio.sum(axis=-1) / np.maximum(taking.sum(axis=-1), 1)
-    in_levels = pooled - _autocorrelation_of_residuals(length) < LEVEL_NOISE
-    # Two-step sums keep at least what independent noise in the levels leaves, gamma0 / T.
-    long_run = np.maximum(gamma0 + 2 * (1 - 1 / length) * gamma1, gamma0 / length)
-    return Innovation(np.where(in_levels[..., None], long_run, gamma0) / length, df)
-
-
-def _autocorrelation_of_residuals(length: int) -> float:
-    """Return the lag-1 autocorrelation that detrending alone makes of white noise.
-
-    The residual is (I - H) noise with the hat matrix H of a straight line, so the expected lag-1
-    product is minus the sum of H's first off-diagonal.
-    """
-    time = np.arange(length) - (length - 1) / 2
-    hat = 1 / length + time[1:] * time[:-1] / (time @ time)
-    return float(-hat.sum() / (length - 2))
-
-
 def _bootstrap(
-    data: Floats, method: Method, confidence: float, draws: int, rng: np.random.Generator
+    data: Floats,
+    least: Scatter | None,
+    method: Method,
+    confidence: float,
+    draws: int,
+    rng: np.random.Generator,
 ) -> Interval:
     seeds, length, groups = data.shape
     weights = WEIGHTS[method](rng, draws, seeds, length)
@@ -328,9 +286,12 @@ def _bootstrap(
     away = weights.reshape(draws, -1) @ data.reshape(-1, groups) - centre
 
     def ends(level: float) -> tuple[Floats, Floats]:
-        wider = widening(seeds, level) if method == "bootstrap" else 1.0
         low, high = np.quantile(away, [(1 - level) / 2, (1 + level) / 2], axis=0)
-        return centre + wider * low, centre + wider * high
+        if method == "bootstrap":
+            half = 0.0 if least is None else least.half_width(seeds, level)
+            wider = widening(seeds, level)
+            low, high = np.minimum(wider * low, -half), np.maximum(wider * high, half)
+        return centre + low, centre + high
 
     nothing = np.full_like(centre, np.nan)
     scope: IntervalScope = "this run" if method in ("block", "iid") else "population"

@@ -19,12 +19,10 @@ from .. import flow
 from ..arrays import Bools, Floats, Integers
 from ..stats.contrast import centred, one_sample, repeated
 from ..stats.level import ALPHA, holm
+from ..window import LEAST_WEIGHTS
 from .steps import StepNoise
 
 DRAWS = 999
-# Kept weights, mean over runs, below which a group takes no part: that it has not run empty yet
-# bends its mean logarithm.
-LEAST_WEIGHTS = 10
 LEAST_STEPS, LEAST_OF_ONE, LEAST_OF_CHANGE = 3, 4, 5  # steps: of seeds, of one run, of a change
 
 

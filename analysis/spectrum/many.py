@@ -24,6 +24,7 @@ from ..notes import Note, Rank, ranked
 from ..nulls.beside import Null, missing_null, set_beside
 from ..nulls.beyond import against_null
 from ..nulls.initial import INITIALISERS
+from ..nulls.known import ASSUMED, scale_source
 from ..nulls.untrained import null_groups
 from ..result import Column, Result, columns_like, frame
 from ..window import Window, choose_window
@@ -66,9 +67,14 @@ class Spectra(Result):
         *columns_like(
             Spectrum.columns,
             "name total exempt eigenvalue low high exponent exponent_low exponent_high "
-            "canonical_eigenvalue canonical anomalous anomalous_low anomalous_high against_null p "
-            "verdict strong within_margin at_chance",
+            "canonical_eigenvalue canonical",
             total="wide",
+        ),
+        Column("assumed", "What the null rests on that nothing of an import tells.", shown="wide"),
+        *columns_like(
+            Spectrum.columns,
+            "anomalous anomalous_low anomalous_high against_null p verdict strong within_margin "
+            "at_chance scope",
         ),
     )
     rows = "a row for every experiment and group"
@@ -88,18 +94,52 @@ class Spectra(Result):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Which experiments have learned nothing, which have no spectrum, and why."""
+        """What the spectra show together, and which of them lack something, and why."""
         return ranked(
             [
                 *self._of_chance(),
+                *self._conclusion(),
+                *self._of_one_run(),
+                *self._of_assumptions(),
                 *(Note(f"{name}: {why}", rank=Rank.WARNING) for name, why in self.problems.items()),
             ],
             self.see,
         )
 
+    def _conclusion(self) -> list[Note]:
+        if not self.experiments:
+            return []
+        said = [self._tally("verdict"), self._tally("against_null")]
+        text = "; against the initial scales alone ".join(part for part in said if part)
+        of = counted(self.experiments, "experiment")
+        return [Note(f"groups of {of}: {text}", self.see, Rank.CONCLUSION)]
+
+    def _tally(self, column: str) -> str:
+        counts = self._frame[column].drop_nulls().value_counts(sort=True)
+        return ", ".join(f"{count:,} {word}" for word, count in counts.rows() if word)
+
+    def _of_one_run(self) -> list[Note]:
+        names = self._named(scope="this run")
+        if not names:
+            return []
+        text = f"one seed: intervals of {listed(names)} are of this run, not of other seeds"
+        return [Note(f"{text} (column scope)", "spectra.md#intervals", Rank.WARNING)]
+
+    def _of_assumptions(self) -> list[Note]:
+        if not self.experiments:
+            return []
+        pairs = (
+            self._frame.select("experiment_id", "assumed").drop_nulls().unique(maintain_order=True)
+        )
+        return [Note(f"{name}: {text}", ASSUMED, Rank.WARNING) for name, text in pairs.rows()]
+
+    def _named(self, **those: Any) -> list[str]:
+        """Name the experiments of the rows with these values."""
+        rows = self._frame.filter(**those) if self.experiments else self._frame
+        return rows["experiment_id"].unique(maintain_order=True).to_list() if len(rows) else []
+
     def _of_chance(self) -> list[Note]:
-        rows = self._frame.filter(at_chance=True) if self.experiments else self._frame
-        names = rows["experiment_id"].unique(maintain_order=True).to_list() if len(rows) else []
+        names = self._named(at_chance=True)
         if not names:
             return []
         return [
@@ -201,8 +241,12 @@ def _columns(batch: list[Window], margin: float | None) -> dict[str, Any]:
     """Compute the spectra of a batch: columns of length experiments x groups."""
     first = batch[0].counts
     exempt, groups = first.exempt, len(first.names)
-    found = estimates(np.stack([window.kept for window in batch]), exempt)
-    nulls = _initial_nulls(batch, found.y)
+    found = estimates(
+        np.stack([window.kept for window in batch]),
+        exempt,
+        sampling=np.stack([window.sampling for window in batch]),
+    )
+    nulls, assumed = zip(*_initial_nulls(batch, found.y), strict=True)
     judged = [judge(one, exempt, margin) for one in found.intervals]
     canonical = np.array([one.exponent for one in nulls])
     ends = [one.beyond.ends() for one in nulls]
@@ -225,6 +269,7 @@ def _columns(batch: list[Window], margin: float | None) -> dict[str, Any]:
         "exponent_high": found.exponent_high.ravel(),
         "canonical_eigenvalue": np.ravel([one.eigenvalue for one in nulls]),
         "canonical": canonical.ravel(),
+        "assumed": [text for text in assumed for _ in range(groups)],
         "anomalous": (found.exponent - canonical).ravel(),
         "anomalous_low": np.ravel([low for low, _ in ends]),
         "anomalous_high": np.ravel([high for _, high in ends]),
@@ -234,6 +279,7 @@ def _columns(batch: list[Window], margin: float | None) -> dict[str, Any]:
         "strong": np.ravel([one.strong for one in judged]),
         "within_margin": np.ravel([one.within for one in judged]),
         "at_chance": [window.at_chance for window in batch for _ in range(groups)],
+        "scope": [one.scope for one in found.intervals for _ in range(groups)],
     }
 
 
@@ -249,25 +295,30 @@ def _identity(batch: list[Window]) -> dict[str, Any]:
     }
 
 
-def _initial_nulls(batch: list[Window], y: Floats) -> list[Null]:
-    """Set N1 beside the exponents (E, S, G) of a batch; NaN where it is not to be had."""
+def _initial_nulls(batch: list[Window], y: Floats) -> list[tuple[Null, str | None]]:
+    """Set N1 beside the exponents (E, S, G) of a batch, NaN where it is not to be had.
+
+    What it rests on that nothing tells stands beside each.
+    """
     first = batch[0]
     network = np.stack([window.network[:, [0, -1]] for window in batch])
     alone = _may_use_stored_scales(first.counts)  # a batch of one, with scales of its own
     try:
         kept, scales = (network[0], first.scales) if alone else (network, ())
         expected, _ = null_groups(first.counts, kept, scales)
+        _, assumed = scale_source(first.counts, scales)
     except RgtoolError:
         if len(batch) == 1:
-            return [missing_null(first)]
+            return [(missing_null(first), None)]
         # One of them may be what has no null.
         return [
-            null
+            found
             for i in range(len(batch))
-            for null in _initial_nulls(batch[i : i + 1], y[i : i + 1])
+            for found in _initial_nulls(batch[i : i + 1], y[i : i + 1])
         ]
     expected = expected.reshape(*network.shape, -1)
-    return [set_beside("initial", *one) for one in zip(expected, y, batch, strict=True)]
+    text = "; ".join(assumed) or None
+    return [(set_beside("initial", *one), text) for one in zip(expected, y, batch, strict=True)]
 
 
 def _one_frame(parts: list[dict[str, Any]]) -> pl.DataFrame:

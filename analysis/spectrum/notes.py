@@ -10,13 +10,14 @@ from ...schemas.words import listed, shares_that
 from ...store.counts import Counts
 from ..arrays import Bools, Floats
 from ..notes import Note, Rank, noted
+from ..nulls.initial import Weighting
 from ..stats.level import ALPHA
 from ..stats.moderation import moderate, seed_variance
-from ..window import Window
+from ..window import LEAST_WEIGHTS, Window, copies
 from .bootstrap import CAVEATS
 from .intervals import FEW_WEIGHTS, Interval
-from .linearity import LEAST_WEIGHTS, Linearity, growth_of, odd_first_step
-from .verdicts import Judgement
+from .linearity import Linearity, growth_of, odd_first_step
+from .verdicts import MARGIN, Judgement, Rule
 
 ODD = 3.0  # z of a first step that is unlike the later ones
 EIGENFUNCTION = 0.05  # the paper's criterion: standard deviation over levels below 5 % (App. B)
@@ -36,7 +37,7 @@ GROWTH_WORDS = {
 _NULL_WORDS = {
     "above": "gains",
     "below": "loses",
-    "none": "is the same within the margin",
+    "none": "stays within the margin",
     "undecided": "is undecided",
 }
 SUM_RULE = Note(
@@ -59,6 +60,8 @@ def spectrum_notes(
     found: Interval,
     judgement: Judgement,
     linear: Linearity | None,
+    weighting: Weighting = "count",
+    rule: Rule = "tost",
 ) -> list[Note]:
     """Say what a reader of the spectrum should know.
 
@@ -74,11 +77,13 @@ def spectrum_notes(
         The verdicts.
     linear : Linearity or None
         The test of constant growth.
+    weighting, rule : str
+        As for `eigen`.
     """
     counts = chosen.counts
     of_seeds = [
-        *_few(chosen, found),
-        *_copies(chosen),
+        *_few(chosen, found, rule),
+        *copies(chosen),
         *_alike(counts, pruned, found),
         *_scatter(counts, pruned, found),
     ]
@@ -88,17 +93,22 @@ def spectrum_notes(
         *noted(_lent(found), _INTERVALS),
         # In the window it moves the eigenvalues, outside it is a remark.
         *noted(_odd_first_step(chosen), _GROWTH, Rank.DETAIL if chosen.start else Rank.WARNING),
-        *noted(_growth(chosen, judgement, linear), _GROWTH),
+        *_growth(chosen, judgement, linear),
         *noted(_twice_certain(counts, judgement), _VERDICTS),
         *noted(_small(chosen), _INTERVALS),
         *noted(_wide(chosen, pruned), _GROWTH, Rank.DETAIL),
-        *noted(_exempt_groups(counts), _VERDICTS, Rank.DETAIL),
+        *noted(_exempt_groups(counts, weighting), _VERDICTS, Rank.DETAIL),
         SUM_RULE,
         BLIND,
     ]
 
 
-def conclusion(names: Sequence[str], verdict: Sequence[str], against: Sequence[str]) -> Note:
+def conclusion(
+    names: Sequence[str],
+    verdict: Sequence[str],
+    against: Sequence[str],
+    null: str = "the initial scales alone",
+) -> Note:
     """Say in one sentence what a spectrum shows.
 
     Parameters
@@ -108,6 +118,8 @@ def conclusion(names: Sequence[str], verdict: Sequence[str], against: Sequence[s
     against : sequence of str, length G
         `above`, `below`, `none` or `undecided` against the initial scales alone; empty where
         there is nothing to say.
+    null : str
+        What the null stands for.
 
     Examples
     --------
@@ -117,11 +129,11 @@ def conclusion(names: Sequence[str], verdict: Sequence[str], against: Sequence[s
     said = shares_that(names, verdict, GROWTH_WORDS) or "no group has a verdict"
     beyond = shares_that(names, against, _NULL_WORDS, "that")
     if beyond:
-        said += f"; against the initial scales alone {beyond}"
+        said += f"; against {null} {beyond}"
     return Note(said, _VERDICTS, Rank.CONCLUSION)
 
 
-def _few(chosen: Window, found: Interval) -> list[str]:
+def _few(chosen: Window, found: Interval, rule: Rule) -> list[str]:
     notes, steps = [], chosen.steps
     if len(chosen.runs) == 1 and steps < 3 and found.method == "moderated":
         notes.append(
@@ -143,7 +155,7 @@ def _few(chosen: Window, found: Interval) -> list[str]:
             "low and high are the mean minus and plus one standard deviation over levels: a spread "
             "that holds deterministic drift, no error bar"
         )
-    if steps < 2:
+    if steps < 2 and "paper" in (rule, found.method):
         notes.append(
             "one step has no spread over levels, so the paper's rule gives no verdict: add --levels"
         )
@@ -162,14 +174,16 @@ def _lent(found: Interval) -> list[str]:
     ]
 
 
-def _exempt_groups(counts: Counts) -> list[str]:
+def _exempt_groups(counts: Counts, weighting: Weighting) -> list[str]:
     names = _some_names(counts, counts.exempt)
     if not names:
         return []
-    return [
-        f"{names}: exempt from pruning but counted, so the eigenvalue is 1/rho and the exponent 1 "
-        "by construction; no verdict"
-    ]
+    why = (
+        "so the eigenvalue is 1/rho and the exponent 1 by construction"
+        if weighting == "count"
+        else "and its magnitude stands against that of what is left of the others"
+    )
+    return [f"{names}: exempt from pruning but counted, {why}; no verdict"]
 
 
 def _lone_group(counts: Counts) -> list[str]:
@@ -179,19 +193,6 @@ def _lone_group(counts: Counts) -> list[str]:
         "fewer than two groups are pruned, so no group can be compared with another: a finer "
         "grouping (--by layer) may have more"
     ]
-
-
-def _copies(chosen: Window) -> list[str]:
-    """Name the first two runs that have the same counts."""
-    first: dict[bytes, str] = {}
-    for run, own in zip(chosen.run_ids, chosen.kept, strict=True):
-        other = first.setdefault(own.tobytes(), run)
-        if other != run:
-            return [
-                f"runs {other} and {run} have the same counts: if they "
-                "are one run read twice, the intervals over seeds are too narrow"
-            ]
-    return []
 
 
 def _alike(counts: Counts, pruned: Floats, found: Interval) -> list[str]:
@@ -259,38 +260,49 @@ def _twice_certain(counts: Counts, judgement: Judgement) -> list[str]:
     ]
 
 
-def _growth(chosen: Window, judgement: Judgement, linear: Linearity | None) -> list[str]:
+def _growth(chosen: Window, judgement: Judgement, linear: Linearity | None) -> list[Note]:
     if linear is None:
         return []
-    notes = []
+    found, others = [], []
     if linear.rejected:
-        notes = [_not_constant(chosen, linear), *_marginally(chosen, judgement, linear)]
+        small = _bends_within_margin(linear, judgement.margin)
+        said = [_not_constant(chosen, linear, small), *_marginally(chosen, judgement, linear)]
+        found = noted(said, _GROWTH, Rank.DETAIL if small else Rank.CAUTION)
     few = _some_names(chosen.counts, _of_open(chosen, np.isnan(linear.slope)))
     if few:
-        notes.append(
+        others.append(
             f"{few}: fewer than {LEAST_WEIGHTS} weights in the window, so the tests of constant "
-            "growth leave it out"
+            "growth leave such groups out"
         )
     if linear.change_p < ALPHA:
-        notes.append(
+        others.append(
             f"growth changes after level {chosen.start + linear.change} (p {linear.change_p:.2g}): "
             "a window chosen for that would void the stated coverage"
         )
-    return notes
+    return [*found, *noted(others, _GROWTH)]
 
 
-def _not_constant(chosen: Window, linear: Linearity) -> str:
+def _bends_within_margin(linear: Linearity, margin: float) -> bool:
+    """Tell whether the whole interval of every bend lies within the margin of an eigenvalue."""
+    ends = linear.span * np.maximum(np.abs(linear.low), np.abs(linear.high))
+    return bool(np.nanmax(ends) < (MARGIN if np.isnan(margin) else margin))
+
+
+def _not_constant(chosen: Window, linear: Linearity, small: bool) -> str:
     bent = _some_names(chosen.counts, _of_open(chosen, linear.p < ALPHA))
-    beyond = "" if linear.canonical is None else ", beyond what it does in the untrained network,"
+    known = linear.canonical is not None
+    beyond = " beyond what it is in the untrained network" if known else ""
     own = np.nanmax(np.abs(linear.bend))
     text = (
         f"growth is not constant{beyond} (p {linear.p_all:.2g}{bent and f'; {bent}'}): eigenvalues "
         f"are averages of a flow that bends, by up to {own:.2g} in log eigenvalue over the window"
     )
-    if linear.canonical is None:
-        text += " (that of an untrained network, which bends too, is not known and is in it)"
-    else:
+    if known:
         text += f" (the untrained network's by {np.nanmax(np.abs(linear.canonical_bend)):.2g})"
+    else:
+        text += " (that of an untrained network, which bends too, is not known and is in it)"
+    if small:
+        text += ", less than the margin"
     return f"{text}; bend and correction (c/b) stand in --json and to_frame()"
 
 

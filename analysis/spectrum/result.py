@@ -79,7 +79,8 @@ class Spectrum(Result):
     total : integer array, shape (G,)
         Weights of the dense groups.
     exempt : bool array, shape (G,)
-        Groups that are counted and never pruned: eigenvalue 1/rho, exponent 1 by construction.
+        Groups that are counted and never pruned: of counts eigenvalue 1/rho and exponent 1 by
+        construction.
     theta : array, shape (S, G)
         Mean log eigenvalue over the window, per run.
     boot : Estimate, shape (G,), or None
@@ -275,7 +276,8 @@ class Spectrum(Result):
     def title(self) -> str:
         """One line that says what this is."""
         (a, b), seeds = self.window, len(self.runs)
-        of = "the population of seeds" if self.scope == "population" else "this run"
+        of = "this run" if seeds == 1 else "these runs"
+        of = "the population of seeds" if self.scope == "population" else of
         weights = "" if self.weighting == "count" else ", shares of magnitude"
         kind = "spread over levels" if self.method == "paper" else f"95 % intervals of {of}"
         return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,17 +10,20 @@ import numpy as np
 
 from ...schemas.blocks import GROUPINGS, Layer
 from ...schemas.errors import RgtoolError, UsageError, choose
+from ...schemas.words import counted, listed
 from .. import flow, scales
 from ..arrays import Bools, Floats, Integers
 from ..named import Named, StoreLike, counts_of
-from ..notes import Note, Rank
+from ..notes import Note, Rank, noted
 from ..result import Column, Result, ends
 from ..stats.seeds import SeedMean, seed_mean
 from ..values import Estimate
-from ..window import Window, choose_window
+from ..window import Window, choose_window, copies
 from .intervals import IntervalScope
 
 WHOLE = 0.999  # share kept above which a layer says nothing of its scale
+# Of the motion of shares, below which that of scales is clearly less and pruning makes the rest.
+CLEARLY_LESS = 0.5
 SEE = "spectra.md#canonical-and-anomalous"
 
 
@@ -119,9 +123,11 @@ class ScaleFlow(Result):
         """One line that says what this is."""
         (a, b), seeds = self.window, len(self.runs)
         of = "the population of seeds" if seeds > 1 else "this run"
+        known = np.isfinite(self.drift.low).any()
         return (
-            f"{self.label} ({self.experiment_id}) by {self.by} in effective scales: {seeds} "
-            f"{'seed' if seeds == 1 else 'seeds'}, levels {a}:{b}, 95 % intervals of {of}"
+            f"{self.label} ({self.experiment_id}) by {self.by} in effective scales: "
+            f"{counted(seeds, 'seed')}, levels {a}:{b}, "
+            + (f"95 % intervals of {of}" if known else "no intervals")
         )
 
     def _values(self) -> dict[str, Any]:
@@ -201,7 +207,12 @@ def scales_of_window(chosen: Window, by: str) -> ScaleFlow:
         end=found.estimate(end, len(names)),
         drift=found.estimate(found.drift, len(names)),
         travel=found.travel,
-        notes=(*chosen.notes, *_without_scales(chosen, known), _kinematics(chosen, found.travel)),
+        notes=(
+            *chosen.notes,
+            *noted(copies(chosen), "spectra.md#intervals", Rank.WARNING),
+            *_without_scales(chosen, known, [str(group) for group in groups]),
+            _kinematics(chosen, found.travel),
+        ),
     )
 
 
@@ -253,7 +264,7 @@ class _Course:
         """Return the mean over runs of a contrast; of one run with the sampling of its counts."""
         value, variance = self.contrast(weights)
         if len(value) > 1:
-            return seed_mean(value)
+            return seed_mean(value, variance)
         return SeedMean(value[0], np.sqrt(variance[0]), np.inf)
 
     def at(self, level: int) -> SeedMean:
@@ -289,32 +300,52 @@ class _Course:
         return Estimate(*(self.spread(x, groups) for x in (found.value, *found.ends())))
 
 
-def _without_scales(chosen: Window, known: Bools) -> list[Note]:
-    """Name the layers that have no scale, and why."""
+def _without_scales(chosen: Window, known: Bools, groups: Sequence[str]) -> list[Note]:
+    """Say which layers of which groups have no scale, and why."""
     counts = chosen.counts
     whole = (chosen.kept / counts.total).max(axis=(0, 1)) > WHOLE
+    few = f"fewer than {scales.LEAST} weights kept or pruned at a level of the window"
     reasons = {
         "never pruned": counts.exempt,
         f"over {WHOLE:.1%} kept": whole & ~counts.exempt,
-        f"fewer than {scales.LEAST} weights kept or pruned": ~known & ~whole & ~counts.exempt,
+        few: ~known & ~whole & ~counts.exempt,
     }
-    said = []
-    for why, flags in reasons.items():
-        names = [name for name, flag in zip(counts.names, flags, strict=True) if flag]
-        if names:
-            some = ", ".join(names[:6]) + ", ..." * (len(names) > 6)
-            said.append(f"{some} ({why})")
+    said = [
+        f"{listed(_parts(groups, counts.names, flags))} ({why})"
+        for why, flags in reasons.items()
+        if flags.any()
+    ]
     if not said:
         return []
     return [Note(f"left out, without an effective scale: {'; '.join(said)}", SEE, Rank.WARNING)]
 
 
+def _parts(groups: Sequence[str], layers: Sequence[str], flags: Bools) -> list[str]:
+    """Name groups that have flagged layers, and those layers where they are a part of a group."""
+    said = []
+    for group in dict.fromkeys(groups):
+        own = [i for i, name in enumerate(groups) if name == group]
+        found = [layers[i] for i in own if flags[i]]
+        if found and len(found) < len(own):
+            said.append(f"{len(found)} of {len(own)} layers of {group}: {listed(found, 2)}")
+        elif found:
+            said.append(group)
+    return said
+
+
 def _kinematics(chosen: Window, travel: Travel) -> Note:
-    return Note(
+    """Say how far groups move in either coordinate, and whether pruning alone explains it."""
+    text = (
         f"from level {chosen.start} to level {chosen.end} groups move by {travel.share:.2g} rms in "
         f"the centred log-ratios of their shares and by {travel.scale:.2g} in effective scales, "
-        f"where chance in the counts alone makes about {travel.chance:.1g}: the rest is the "
-        "kinematics of pruning, which an untrained network has too",
-        SEE,
-        Rank.CONCLUSION,
+        f"where chance in the counts alone makes about {travel.chance:.1g}"
     )
+    recipe = chosen.counts.recipe
+    if recipe.pruner != "magnitude" or recipe.scope != "global":
+        text += (
+            "; one threshold for the magnitudes of all layers would leave scales where they are, "
+            f"and this is pruner {recipe.pruner} with scope {recipe.scope}"
+        )
+    elif travel.scale < CLEARLY_LESS * travel.share:
+        text += ": the rest is the kinematics of pruning, which an untrained network has too"
+    return Note(text, SEE, Rank.CONCLUSION)

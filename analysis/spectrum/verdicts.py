@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from ...schemas.errors import UsageError
 from ..arrays import Bools, Floats
 from ..stats.level import ALPHA, holm
+from ..values import is_positive
 from .intervals import Interval
 
 Verdict = Literal["relevant", "irrelevant", "marginal", "indeterminate", "exempt"]
@@ -54,7 +55,7 @@ def check_margin(margin: float | None) -> None:
     UsageError
         The margin is not a positive number.
     """
-    if margin is not None and not (np.isfinite(margin) and margin > 0):
+    if margin is not None and not is_positive(margin):
         raise UsageError(
             f"margin is {margin}: it is a positive log eigenvalue, such as .01 for one per cent"
         )

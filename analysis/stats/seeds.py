@@ -26,15 +26,20 @@ class SeedMean:
         Their standard errors; NaN where there are none.
     df : float
         Degrees of freedom of the errors; infinite where they are known otherwise.
+    floor : array, shape (G,), or None
+        Standard errors that the sampling of counts alone makes; no interval is narrower than they.
     """
 
     value: Floats
     error: Floats
     df: float
+    floor: Floats | None = None
 
     def ends(self, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
         """Return the t interval; NaN where there is no error."""
         half = t_quantile(self.df, confidence) * self.error
+        if self.floor is not None:
+            half = np.maximum(half, t_quantile(np.inf, confidence) * self.floor)
         return self.value - half, self.value + half
 
     @property
@@ -43,7 +48,7 @@ class SeedMean:
         return Estimate(self.value, *self.ends())
 
 
-def seed_mean(values: ArrayLike) -> SeedMean:
+def seed_mean(values: ArrayLike, sampling: Floats | None = None) -> SeedMean:
     """Return the mean over seeds, each group with its own variance from five seeds on.
 
     Below, the other groups lend as much as one seed is worth (`moderation.lent`).
@@ -53,6 +58,9 @@ def seed_mean(values: ArrayLike) -> SeedMean:
     values : array, shape (S, G)
         One row per seed; NaN takes a group out. A group that is the same in all seeds knows no
         error, and lends none.
+    sampling : array, shape (S, G), optional
+        Variance of every value that the sampling of counts alone makes: few weights may agree over
+        seeds by chance.
     """
     data = np.asarray(values, np.float64)
     seeds = len(data)
@@ -65,4 +73,5 @@ def seed_mean(values: ArrayLike) -> SeedMean:
         variance, df = found.variance, float(found.df)
     else:
         variance, df = seed_variance(taking), seeds - 1.0
-    return SeedMean(centre, np.sqrt(np.asarray(variance) / seeds), df)
+    floor = None if sampling is None else np.sqrt(sampling.mean(axis=0) / seeds)
+    return SeedMean(centre, np.sqrt(np.asarray(variance) / seeds), df, floor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -91,10 +92,17 @@ def _drawn(counts: Sequence[Counts], kind: str) -> Figure:
 
 
 def _plot_scales(store: Store, found: Sequence[Meaning], by: str) -> Figure:
+    from ...analysis.notes import Note, ranked, shown_lines
     from ...analysis.plots.figures import plot as draw
     from ...analysis.spectrum.scale_flow import scale_flow
 
     flows = [scale_flow(store, one, by=by) for one in found]
-    for note in dict.fromkeys(note for one in flows for note in one.notes):
-        say(note)
+    notes = ranked(
+        Note.of(note, one.see).about(one.experiment_id) if len(flows) > 1 else note
+        for one in flows
+        for note in one.notes
+    )
+    more = "rgtool eigen --coordinates scale --notes shows them"
+    for line in chain(*shown_lines(notes, more=more)):
+        say(line)
     return draw(flows)

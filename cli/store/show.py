@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...schemas.errors import RgtoolError
+from ...schemas.words import spelled
 from ..options import StoreOption
 from ..output import Table, output_options, sparkline, warn_of
 from ..published import curve_table, flow_table, printed_table
@@ -113,7 +114,7 @@ def _show_experiment(opened: Store, experiment: str) -> Table:
 def _recipe_rows(recipe: Mapping[str, Any], assumed: Collection[str]) -> Rows:
     """Name what is known of a recipe `recipe.lr`, what nothing tells `assumed.lr`."""
     return [
-        (f"{'assumed' if name in assumed else 'recipe'}.{name}", _shown_cell(value))
+        (f"{'assumed' if name in assumed else 'recipe'}.{name}", spelled(value))
         for name, value in recipe.items()
     ]
 
@@ -144,10 +145,6 @@ def _curves(opened: Store, where: str) -> Rows:
         "  GROUP BY name, level) GROUP BY name ORDER BY min(place)"
     ).rows
     return rows + [(f"share of {name}", _curve(values, ".4f")) for name, values in shares]
-
-
-def _shown_cell(value: Any) -> Any:
-    return " ".join(value) or "none" if isinstance(value, list | tuple) else value
 
 
 def _curve(values: list[float | None], format_: str) -> str:

@@ -21,7 +21,7 @@ from ...schemas.description import SEEN, UNKNOWN, Description
 from ...schemas.errors import UsageError
 from ...schemas.files import flush_tree
 from ...schemas.layout import RunFolder
-from ...schemas.published_recipes import PUBLISHED
+from ...schemas.published_recipes import fields_of
 from ...schemas.recipe import Recipe
 from .found import FoundRun, Refused, escaped, printable
 from .identity import Alias, Content, new_id, with_name
@@ -265,9 +265,7 @@ class _Arrival:
         """
         found, network = self.incoming.found, self.incoming.network
         name = self.choices.recipe or found.recipe_name
-        fields: dict[str, Any] = {"augment": (), "rewind": "0it"}
-        if name:
-            fields = PUBLISHED[name](Architecture(network.architecture, network.layers))
+        fields = fields_of(name, Architecture(network.architecture, network.layers))
         told = {k: v for k, v in found.fields.items() if k != "architecture"}
         said = dict(self.choices.start)
         if self.choices.task:

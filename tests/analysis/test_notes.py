@@ -89,7 +89,7 @@ def test_the_conclusion_of_a_spectrum_is_one_sentence() -> None:
     assert note == (
         "the share of stem grows, that of 1 shrinks, that of 2 stays within the margin, that of 3 "
         "is undecided; against the initial scales alone that of stem gains, that of 1 loses, that "
-        "of 2 is the same within the margin, that of 3 is undecided"
+        "of 2 stays within the margin, that of 3 is undecided"
     )
     assert conclusion(["fc"], ["exempt"], [""]) == "no group has a verdict"
     assert "gains" not in conclusion(names, verdict, [""] * 5)

@@ -82,10 +82,11 @@ def write_run(
     recorded: Sequence[int] | None = None,
     asked: int | None = None,
     diverged: bool = False,
+    source: str = "rgtool",
 ) -> str:
     """Write a run as any runner would, and return its id."""
     recipe = recipe or Recipe(architecture="resnet8w4", task="digits")
-    description = describe(recipe, seed, levels if asked is None else asked)
+    description = describe(recipe, seed, levels if asked is None else asked, source=source)
     folder = RunFolder.of(store, description.run_id)
     folder.make()
     description.write(folder.description)

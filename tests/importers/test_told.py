@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import stores
 from command import Cli
 from foreign import OpenLTHOptions, write_cv_lth, write_generic, write_openlth, write_safetensors
 from stores import data_of
@@ -14,6 +15,7 @@ from stores import data_of
 from rgtool.analysis.nulls.known import scale_source
 from rgtool.analysis.spectrum.eigen import eigen
 from rgtool.schemas.errors import UsageError
+from rgtool.schemas.recipe import Recipe
 from rgtool.store import Store
 
 
@@ -143,3 +145,14 @@ def test_an_import_tells_the_initialiser_on_the_command_line(cli: Cli, tmp_path:
     assert told.code == 0
     (run,) = Store(tmp_path / "rgstore").runs()
     assert Store(tmp_path / "rgstore").description(run.run_id).told == ("fan", "init")
+
+
+def test_what_differs_from_the_recipe_was_told(tmp_path: Path) -> None:
+    """A description without the fields that were told, as an earlier version wrote it."""
+    recipe = Recipe(architecture="lenet", task="mnist", prune=0.05, exempt=("fc",), epochs=40)
+    stores.write_run(tmp_path, 0, 3, recipe=recipe, source="openlth")
+    description = Store(tmp_path).description(recipe.run_id(0))
+    assert description.told == () and description.study == "frankle2020"
+    assert "prune" not in description.assumed and {"init", "epochs"} <= set(description.assumed)
+    counts = Store(tmp_path).counts(recipe.experiment_id)
+    assert counts.assumed == description.assumed

@@ -319,7 +319,9 @@ def test_studies_with_seeds_certify_that_nothing_moves(tmp_path: Path) -> None:
 
 def test_what_cannot_be_pooled_is_refused(store: rgtool.Store) -> None:
     ten, three = named(store, 0.1), named(store, 0.2)
-    for sd in (0.0, -0.01, math.nan, math.inf):
+    with pytest.raises(UsageError, match="give a list of names"):
+        rgtool.meta(store, ten)
+    for sd in (0.0, -0.01, math.nan, math.inf, "x"):
         with pytest.raises(UsageError, match="it is a positive standard deviation"):
             rgtool.meta(store, [ten, three], sd=sd)
     for few, count in (((), "0 studies"), ((ten,), "1 study")):

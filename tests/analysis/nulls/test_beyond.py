@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from synthetic import counts
 
+from rgtool.analysis.flow import log_share_variance
 from rgtool.analysis.nulls.beyond import against_null, beyond
 from rgtool.analysis.nulls.untrained import null_groups
 from rgtool.analysis.spectrum.eigen import eigen
@@ -106,10 +107,59 @@ def test_the_margin_that_is_asked_for_is_that_of_the_null_too():
 def test_a_certain_p_of_a_negligible_difference_is_put_in_words():
     spectrum = eigen(None, untrained(shift=0.03))
     assert spectrum.untrained.p < 0.05 and set(spectrum.against_null) == {"none"}
-    (said,) = [note for note in spectrum.notes if "differs from that of its initial" in note]
+    (said,) = [note for note in spectrum.notes if "differs from that of the initial" in note]
     assert "by less than 0.09 in every exponent" in said
 
 
 def test_one_seed_decides_nothing_and_exempt_groups_are_not_judged():
     spectrum = eigen(None, counts("lenet", "layer", seeds=1))
     assert spectrum.against_null == ("undecided", "undecided", "")
+
+
+def few_weights(rng, seeds):
+    """Counts of Gaussian layers at the ends of a window that leaves 3 to 40 weights in each."""
+    total, tau = np.array([3000, 2000, 400, 60]), np.array([1.0, 1.1, 1.6, 2.5])
+    weights = [tau[g] * np.abs(rng.normal(size=(seeds, n))) for g, n in enumerate(total)]
+    cut = -np.sort(-np.concatenate(weights, axis=1), axis=1)[:, [2000, 80]]
+    return np.stack([(own[:, None] > cut[..., None]).sum(axis=-1) for own in weights], axis=-1)
+
+
+def test_the_sampling_of_counts_is_that_of_draws():
+    """Variance of log M(end)/M(start) over untrained runs, beside what their counts say of it."""
+    kept = few_weights(np.random.default_rng(3), 2000)
+    moved = np.diff(np.log(kept / kept.sum(axis=-1, keepdims=True)), axis=1)[:, 0]
+    said = log_share_variance(kept).mean(axis=0)
+    assert said / moved.var(axis=0) == pytest.approx(1, abs=0.3)
+
+
+def test_seeds_that_agree_by_chance_certify_no_more_than_their_counts():
+    values = np.array([[-1.249, 0.1], [-1.2491, 0.2], [-1.2492, 0.15]])
+    sampling = np.full((3, 2), 0.01)
+    low, high = seed_mean(values, sampling).ends()
+    half = 1.96 * np.sqrt(0.01 / 3)
+    assert (high - low)[0] / 2 == pytest.approx(half, rel=1e-3)
+    bare = seed_mean(values).ends()
+    assert (high - low)[1] == pytest.approx((bare[1] - bare[0])[1])
+    at_null = values + [1.2491, 0]
+    assert against_null(seed_mean(at_null), 0.02)[0] == "none"
+    assert against_null(seed_mean(at_null, sampling), 0.02)[0] == "undecided"
+
+
+@pytest.fixture(scope="module")
+def vgg():
+    """VGG-16 at levels 1:11: block 5.1 has three weights left in all three seeds."""
+    return eigen(None, "published:tanaka2020-vgg16-cifar100-magnitude")
+
+
+def test_three_weights_in_every_seed_are_undecided(vgg):
+    at = vgg.names.index("5.1")
+    assert vgg.against_null[at] == "undecided"
+    for width in (vgg.anomalous.high - vgg.anomalous.low, vgg.exponent.high - vgg.exponent.low):
+        assert width[at] > 0.2
+    assert vgg.boot.high[at] / vgg.boot.low[at] > 1.1
+    assert vgg.eigenvalue.high[at] / vgg.eigenvalue.low[at] > 1.1
+
+
+def test_the_p_of_all_groups_leaves_out_what_has_a_few_weights(vgg):
+    assert vgg.untrained.p > 0.05
+    assert any("without 4.1, 4.2, 5.0, 5.1, 5.2: fewer than 10" in note for note in vgg.notes)

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from places import HELPERS
 from synthetic import counts, without
 
+import rgtool
 from rgtool import RgtoolError
 from rgtool.analysis import flow
 from rgtool.analysis.curves.matching import matching_density
@@ -306,3 +307,30 @@ def test_names_are_no_formulas(name, tmp_path):
     save(figure, tmp_path / "a.svg")
     drawn = "".join(ElementTree.parse(tmp_path / "a.svg").getroot().itertext())
     assert printable(name) in drawn
+
+
+def test_a_meta_analysis_has_a_mark_for_every_study_and_the_mean():
+    names = [f"published:resnet50-{how}-imagenet" for how in ("simclr", "supervised")]
+    found = rgtool.meta(None, names)
+    (axes,) = plot(found).axes
+    drawn = {line.get_label(): line for line in axes.get_lines()}
+    for study, name in enumerate(found.studies.ids):
+        line = drawn[f"{name} (sd assumed)"]
+        np.testing.assert_allclose(line.get_xdata(), found.studies.exponent.mean[study])
+        assert line.get_markerfacecolor() == "white"
+    mean = drawn["mean over studies"]
+    np.testing.assert_allclose(mean.get_xdata(), found.exponent.mean)
+    ends = [bar for drawn in axes.collections for bar in drawn.get_segments() if len(bar)]
+    interval = found.exponent.interval()
+    for row, low, high in zip(mean.get_ydata(), interval.low, interval.high, strict=True):
+        assert any(np.allclose(bar, [[low, row], [high, row]]) for bar in ends)
+
+
+def test_a_forecast_shows_levels_with_their_intervals():
+    found = rgtool.forecast(None, counts("resnet8w4", "layer", seeds=3, levels=12), draws=100)
+    (axes,) = plot(found).axes
+    (line,) = [line for line in axes.get_lines() if line.get_label() == "forecast"]
+    np.testing.assert_allclose(line.get_xdata(), found.level.value)
+    assert [text.get_text() for text in axes.texts] == ["not in sight"] * found.outlook.count(
+        "not in sight"
+    )

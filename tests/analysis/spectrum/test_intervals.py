@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from synthetic import RESNET20, SEED_SD, STEP_SD, counts
 
-from rgtool.analysis.spectrum import bootstrap, intervals
+from rgtool.analysis.spectrum import bootstrap, innovations, intervals
 from rgtool.analysis.spectrum.eigen import eigen
 from rgtool.analysis.spectrum.intervals import Method, estimate, parametric_draws
 from rgtool.analysis.spectrum.verdicts import MARGIN, judge
@@ -222,8 +222,8 @@ def test_a_bend_that_all_seeds_share_is_no_noise() -> None:
     steps = curve + 1e-4 * rng.normal(size=(4, 16, 9))
     found = estimate(steps)
     assert (found.high - found.low < 5e-4).all()
-    assert (intervals.innovations(steps).variance < 1e-9).all()
-    assert (intervals.innovations(steps[:1]).variance[0] > 1e-9).any()
+    assert (innovations.innovations(steps).variance < 1e-9).all()
+    assert (innovations.innovations(steps[:1]).variance[0] > 1e-9).any()
 
 
 @pytest.mark.parametrize(
@@ -273,18 +273,20 @@ def test_noise_in_the_levels_does_not_widen_the_floor(seeds: int) -> None:
     rng = np.random.default_rng(8)
     levels = 0.02 * rng.normal(size=(seeds, 17, 90))
     theta = np.diff(levels, axis=1).mean(axis=1)
-    floor = intervals.innovations(np.diff(levels, axis=1)).variance
+    floor = innovations.innovations(np.diff(levels, axis=1)).variance
     assert floor.mean() < 4 * (theta**2).mean()
     white = 0.02 * rng.normal(size=(seeds, 16, 90))
-    np.testing.assert_allclose(intervals.innovations(white).variance.mean(), 0.02**2 / 16, rtol=0.1)
+    np.testing.assert_allclose(
+        innovations.innovations(white).variance.mean(), 0.02**2 / 16, rtol=0.1
+    )
 
 
 def test_a_few_steps_set_no_floor() -> None:
     steps = experiments(1, 3, np.random.default_rng(8))[0][0]
-    assert (intervals.innovations(steps[:, :3]).variance == 0).all()
-    assert (intervals.innovations(steps[:, :4]).variance > 0).all()
-    assert (intervals.innovations(steps[:1, :3]).variance > 0).all()
-    assert (intervals.innovations(steps[:1, :2]).variance == 0).all()
+    assert (innovations.innovations(steps[:, :3]).variance == 0).all()
+    assert (innovations.innovations(steps[:, :4]).variance > 0).all()
+    assert (innovations.innovations(steps[:1, :3]).variance > 0).all()
+    assert (innovations.innovations(steps[:1, :2]).variance == 0).all()
 
 
 def test_bootstrap_weights_are_resamples() -> None:
@@ -459,7 +461,7 @@ def test_the_scatter_of_steps_written_out(seeds: int, length: int) -> None:
         steps = (1 - weight) * rng.normal(size=(40, seeds, length, 3))
         steps += weight * np.diff(rng.normal(size=(40, seeds, length + 1, 3)), axis=2)
         steps += np.array([0.5, -0.2, 0.0]) * np.arange(length)[:, None]
-        found = intervals.innovations(steps)
+        found = innovations.innovations(steps)
         if seeds > 1 and length == 3:  # one degree of freedom a seed is too few
             assert found.variance.shape == (40, 3) and (found.variance == 0).all()
             continue
@@ -470,13 +472,13 @@ def test_the_scatter_of_steps_written_out(seeds: int, length: int) -> None:
 
 def test_two_steps_and_straight_lines_have_no_scatter() -> None:
     rng = np.random.default_rng(21)
-    assert (intervals.innovations(rng.normal(size=(3, 2, 4))).variance == 0).all()
+    assert (innovations.innovations(rng.normal(size=(3, 2, 4))).variance == 0).all()
     line = np.arange(8.0)[:, None] * np.array([1.0, -2.0]) + 3
-    np.testing.assert_allclose(intervals.detrended(line), 0, atol=1e-12)
+    np.testing.assert_allclose(innovations.detrended(line), 0, atol=1e-12)
     # A group without scatter neither breaks the pooled autocorrelation nor counts in it.
     noise = np.diff(rng.normal(size=(2, 9, 3)), axis=1)
     still = np.concatenate([np.zeros((2, 8, 1)), noise, np.full((2, 8, 1), np.nan)], axis=2)
-    found = intervals.innovations(still).variance
+    found = innovations.innovations(still).variance
     np.testing.assert_allclose(found[1:4], innovations_by_hand(noise))
     assert found[0] == 0 and np.isnan(found[4])
 

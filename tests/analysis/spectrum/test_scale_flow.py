@@ -118,7 +118,7 @@ def test_exempt_and_nearly_whole_layers_are_left_out_and_said():
     found = scale_flow(None, small, by="layer")
     (note,) = [note for note in found.notes if "left out" in note]
     shortcut = found.names.index("layer2.0.downsample.0")
-    assert "layer2.0.downsample.0 (fewer than 4 weights kept or pruned)" in note
+    assert "layer2.0.downsample.0 (fewer than 4 weights kept or pruned at a level" in note
     assert np.isnan(found.scale[..., shortcut]).all() and np.isfinite(found.scale[..., 1]).all()
 
 
@@ -197,3 +197,45 @@ def test_the_flow_is_drawn_in_either_coordinate():
     assert "effective scale" in axes.get_ylabel() and axes.get_yscale() == "linear"
     both = rgtool.plot([found, scale_flow(None, simulated(seeds=2, architecture="resnet20"))])
     assert len(both.axes) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "eta", "said"),
+    [({}, 0.0, True), ({}, 1.0, False), ({"pruner": "synflow"}, 0.0, False)],
+)
+def test_kinematics_are_named_where_pruning_by_magnitude_makes_most_of_the_motion(
+    change, eta, said
+):
+    drifts = eta * np.linspace(-1, 1, len(counts(NETWORK, "layer", seeds=1).layers))
+    made = simulated(drifts)
+    made = dataclasses.replace(made, recipe=dataclasses.replace(made.recipe, **change))
+    found = scale_flow(None, made, by="stage")
+    (note,) = [note for note in found.notes if "centred log-ratios" in note]
+    assert ("kinematics" in note) is said
+    assert ("pruner synflow" in note) is bool(change)
+
+
+def test_copies_have_no_intervals_and_are_named():
+    made = simulated(seeds=1)
+    twice = dataclasses.replace(
+        made,
+        runs=("a", "b"),
+        seeds=(0, 1),
+        **{
+            name: np.repeat(getattr(made, name), 2, axis=0)
+            for name in ("kept", "recorded", "magnitude", "accuracy")
+        },
+    )
+    found = scale_flow(None, twice, by="stage")
+    assert found.title.endswith("no intervals") and "95 %" not in found.title
+    assert any("runs a and b have the same counts" in note for note in found.notes)
+
+
+def test_what_is_left_out_inside_a_group_is_said_of_the_group():
+    made = simulated(architecture="resnet20")
+    kept = made.kept.copy()
+    at = [layer.name for layer in made.layers].index("layer1.0.conv1")
+    kept[0, -1, at] = 2
+    found = scale_flow(None, dataclasses.replace(made, kept=kept), by="stage")
+    (note,) = [note for note in found.notes if "left out" in note]
+    assert "1 of 6 layers of 1: layer1.0.conv1" in note

@@ -11,6 +11,8 @@ import pytest
 import stores
 
 from rgtool import Store, eigen, spectra
+from rgtool.analysis.notes import Rank
+from rgtool.analysis.nulls.beside import nulls_of
 from rgtool.cli import main
 from rgtool.schemas import record
 from rgtool.schemas.blocks import architecture
@@ -206,3 +208,20 @@ def test_one_experiment_without_a_null_leaves_that_of_the_others(tmp_path: Path)
         name: rows["canonical"].null_count() for (name,), rows in frame.group_by("experiment_id")
     }
     assert sorted(nulls.values()) == [0, 3]
+
+
+def test_what_is_assumed_and_what_is_of_one_run_is_said(mixed: Store) -> None:
+    recipe = Recipe(architecture="resnet8w4", task="e", prune=0.25)
+    for seed in range(2):
+        stores.write_run(mixed.path, seed, 4, recipe=recipe, source="openlth")
+    found = spectra(Store(mixed.path))
+    text = found.summary()
+    assert f"groups of {found.experiments} experiments: " in text
+    one = Recipe(architecture="resnet8w4", task="one").experiment_id
+    assert any(one in note and "are of this run" in note for note in found.notes)
+    (note,) = [note for note in found.notes if note.startswith(recipe.experiment_id)]
+    assert "assumed (recipe frankle2020" in note and "pruner magnitude" in note
+    rows = found.to_frame().filter(experiment_id=recipe.experiment_id)
+    assert rows["assumed"].null_count() == 0 and set(rows["scope"]) == {"population"}
+    (same,) = [n for n in nulls_of(mixed.path, recipe.experiment_id).notes if "assumed" in n]
+    assert same.rank == Rank.WARNING

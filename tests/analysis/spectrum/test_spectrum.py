@@ -12,6 +12,7 @@ from synthetic import RESNET20, counts, first_levels, without
 
 from rgtool import RgtoolError
 from rgtool.analysis import flow
+from rgtool.analysis.notes import Rank
 from rgtool.analysis.nulls.untrained import null
 from rgtool.analysis.spectrum.eigen import eigen
 from rgtool.analysis.spectrum.verdicts import judge_as_paper
@@ -123,7 +124,8 @@ def test_pruning_that_is_blind_to_scales_has_a_flat_null(change):
     recipe = dataclasses.replace(experiment.recipe, **change)
     spectrum = eigen(None, dataclasses.replace(experiment, recipe=recipe))
     np.testing.assert_allclose(spectrum.untrained.eigenvalue, 1, rtol=1e-9)
-    assert any("equal retention" in note for note in spectrum.notes)
+    (said,) = [note for note in spectrum.notes if note.startswith("the spectrum")]
+    assert "that of equal retention" in said and "initial scales" not in spectrum.notes[0]
 
 
 def test_an_unknown_initialiser_has_no_null_and_it_is_said():
@@ -383,3 +385,49 @@ def test_the_correction_stands_beside_its_group():
     assert any("correction (c/b) stand in --json" in note for note in spectrum.notes)
     steady = eigen(None, counts("resnet20", seeds=2, noise=0.0))
     assert np.isnan(steady.correction).all() or steady.linear.rejected
+
+
+def test_an_exempt_group_has_exponent_1_of_counts_alone():
+    made = counts("lenet", seeds=3)
+    made = dataclasses.replace(
+        made, magnitude=made.kept * np.linspace(1, 2, made.kept.shape[1])[:, None]
+    )
+    for weighting in ("count", "magnitude"):
+        spectrum = eigen(None, made, weighting=weighting)
+        (note,) = [note for note in spectrum.notes if note.startswith("fc: exempt")]
+        assert ("exponent 1 by construction" in note) is (weighting == "count")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "method", "said"),
+    [
+        (10, "iid", "95 % intervals of these runs (iid)"),
+        (1, "iid", "95 % intervals of this run (iid)"),
+        (1, "moderated", "95 % intervals of this run (Student's t of its steps)"),
+    ],
+)
+def test_the_title_says_what_intervals_are_of(seeds, method, said):
+    assert eigen(None, counts(seeds=seeds), method=method).title.endswith(said)
+
+
+def test_the_papers_rule_is_named_where_it_is_asked_for():
+    for rule, said in (("tost", False), ("paper", True)):
+        notes = eigen(None, counts(seeds=3), window=(1, 2), rule=rule).notes
+        assert any("the paper's rule gives no verdict" in note for note in notes) is said
+
+
+def test_a_certain_bend_within_the_margin_is_a_detail():
+    bends = {}
+    for size in (1e-4, 0.5):
+        made = counts(seeds=5, noise=0.0)
+        levels = np.arange(made.kept.shape[1])[:, None]
+        groups = np.linspace(-1, 1, made.kept.shape[2])
+        noise = 1e-7 * np.random.default_rng(0).normal(size=made.kept.shape)
+        kept = 1e9 * made.total * np.exp(-0.223 * levels + noise)
+        kept *= np.exp(size * groups * (levels / levels.max()) ** 2)
+        made = dataclasses.replace(
+            made, kept=kept.astype(np.int64), total=kept[0, 0].astype(np.int64)
+        )
+        (bends[size],) = [n for n in eigen(None, made).notes if "growth is not constant" in n]
+    assert bends[1e-4].rank == Rank.DETAIL and "less than the margin" in bends[1e-4]
+    assert bends[0.5].rank == Rank.CAUTION and "less than the margin" not in bends[0.5]
