@@ -117,6 +117,11 @@ def chance_notes(counts: Counts, start: int, end: int, runs: Integers) -> list[N
     return [*_some_runs(accuracy, guess, names), *_lost_from(accuracy, guess, end)]
 
 
+def chance_of_all(counts: Counts) -> list[Note]:
+    """Return the `chance_notes` of all runs of an experiment over all levels."""
+    return chance_notes(counts, 1, len(counts.levels) - 1, np.arange(len(counts.runs)))
+
+
 def _window_accuracies(counts: Counts, start: int, end: int, runs: Integers) -> Floats:
     """Return accuracies at the dense level and the window's: shape (S, 1 + T)."""
     return counts.accuracy[runs][:, [0, *range(max(start, 1), end + 1)]]

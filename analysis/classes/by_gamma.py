@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...schemas.errors import RgtoolError, UsageError
+from ...schemas.errors import UsageError
 from ..curves.curve import curve_of_counts
 from ..gamma.estimate import gamma
 from ..gamma.result import Gamma
 from ..gamma.shared import same_gamma
 from ..values import Refusal
-from .evidence import Evidence
+from .evidence import Evidence, UnfitError
 from .pairs import all_pairs
 from .subjects import Subject
 
@@ -27,12 +27,19 @@ def by_gamma(subjects: Sequence[Subject], weighting: str, rng: np.random.Generat
     ------
     UsageError
         A published spectrum has no error curve; shares of magnitude are asked for.
-    RgtoolError
+    UnfitError
         A curve cannot be fitted.
     """
     if weighting != "count":
         raise UsageError("error curves know no weighting: leave --weighting out with --by gamma")
     gammas = [_gamma_estimate(subject) for subject in subjects]
+    unfit = {
+        subject.id: f"{subject.label} ({subject.id}) has no exponent: {one.fitted.reason}"
+        for subject, one in zip(subjects, gammas, strict=True)
+        if isinstance(one.fitted, Refusal)
+    }
+    if unfit:
+        raise UnfitError(unfit)
     first, second = all_pairs(len(gammas))
     tests = [same_gamma(gammas[a], gammas[b]) for a, b in zip(first, second, strict=True)]
     quoted = np.array([one.verdict == "quoted" for one in gammas])
@@ -55,12 +62,7 @@ def _gamma_estimate(subject: Subject) -> Gamma:
             f"{subject.id} is a spectrum without an error curve: leave it out, or compare curves "
             "by rgtool gamma --shared"
         )
-    found = gamma(None, replace(curve_of_counts(subject.counts), name=subject.id))
-    if isinstance(found.fitted, Refusal):
-        raise RgtoolError(
-            f"{subject.label} ({subject.id}) has no exponent: {found.reason}, or leave it out"
-        )
-    return found
+    return gamma(None, replace(curve_of_counts(subject.counts), name=subject.id))
 
 
 def _quoted_notes(gammas: Sequence[Gamma]) -> tuple[str, ...]:

@@ -9,17 +9,18 @@ from typing import get_args
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError, choose
+from ...schemas.words import counted
 from ..arrays import Floats
 from ..named import Named, StoreLike, open_store
 from ..notes import Note, Rank
 from ..nulls.initial import Weighting
 from ..stats.level import ALPHA, holm
 from .clusters import cluster, coassignment, stability
-from .criteria import CRITERIA, signature_of
-from .evidence import Evidence
+from .criteria import CRITERIA, SIGNED, Signature, signature_of
+from .evidence import Evidence, UnfitError
 from .pairs import all_pairs
 from .result import Certainty, Classes, Pairs, class_notes
-from .subjects import Subject, gather
+from .subjects import Subject, gather, window_notes
 
 Follow = Callable[[int, int], None]
 CLASS_DRAWS = 500
@@ -88,22 +89,34 @@ def classify(
     if draws < 1:
         raise UsageError(f"{draws} draws: at least one is needed, 500 are usual")
     _check_pairs(store, experiments, most)
-    subjects, group, notes = gather(store, experiments, grouping)
-    if len(subjects) < 2:
-        left = f" ({'; '.join(notes)})" if notes else ""
-        raise RgtoolError(
-            f"{len(subjects)} experiment{'s' * (len(subjects) != 1)} to classify, at least two are "
-            f"needed{left}: run another, or compare with the literature by --against published"
-        )
-    return classify_subjects(
-        subjects,
-        by=by,
-        grouping=group,
-        weighting=weighting,
-        draws=draws,
-        rng=rng,
-        notes=notes,
-        follow=follow,
+    subjects, group, notes = gather(store, experiments, grouping, narrow=by != "gamma")
+    while len(subjects) > 1:
+        try:
+            return classify_subjects(
+                subjects,
+                by=by,
+                grouping=group,
+                weighting=weighting,
+                draws=draws,
+                rng=rng,
+                notes=notes,
+                follow=follow,
+            )
+        except UnfitError as unfit:
+            if experiments:
+                raise
+            gone = window_notes([one for one in subjects if one.id in unfit.reasons])
+            subjects = [one for one in subjects if one.id not in unfit.reasons]
+            left_out = [f"left out: {reason}" for reason in unfit.reasons.values()]
+            notes = (*(note for note in notes if note not in gone), *left_out)
+    raise _too_few(len(subjects), notes)
+
+
+def _too_few(number: int, notes: Sequence[str]) -> RgtoolError:
+    left = f" ({'; '.join(notes)})" if notes else ""
+    return RgtoolError(
+        f"{counted(number, 'experiment')} to classify, at least two are needed{left}: run another, "
+        "or compare with the literature by --against published"
     )
 
 
@@ -131,6 +144,9 @@ def classify_subjects(
     if evidence.draws is not None and divided:
         together = coassignment(_followed(evidence.draws(draws, generator), draws, follow))
         certainty = Certainty(together, stability(clusters.labels, together), draws)
+    signatures: tuple[Signature, ...] = ()
+    if by in SIGNED:
+        signatures = tuple(signature_of(subject, weighting) for subject in subjects)
     found = Classes(
         by=by,
         grouping=grouping,
@@ -141,7 +157,7 @@ def classify_subjects(
         seeds=np.array([subject.seeds for subject in subjects]),
         levels=tuple(subject.levels for subject in subjects),
         groups=np.array([len(subject.names) for subject in subjects]),
-        signatures=tuple(signature_of(subject, weighting) for subject in subjects),
+        signatures=signatures,
         clusters=clusters,
         certainty=certainty,
         pairs=pairs,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from ...schemas.errors import RgtoolError, UsageError
+from ...schemas.errors import UsageError
 from .. import flow
 from ..arrays import Floats
 from ..flow import UNIT
@@ -22,12 +22,12 @@ from ..spectrum.noise import ONE_SEED, PRINTED
 from ..spectrum.verdicts import MARGIN, judge
 from .by_gamma import by_gamma
 from .distances import condensed
-from .evidence import Evidence, spectral
+from .evidence import Evidence, UnfitError, spectral
 from .subjects import Subject
 from .theta import run_exponents, run_theta, run_weights, scaled_theta
 
 SIGNS = ("relevant", "marginal", "irrelevant", "indeterminate")
-
+Signature = tuple[int, int, int, int]
 
 Criterion = Callable[[Sequence[Subject], str, np.random.Generator], Evidence]
 
@@ -57,18 +57,24 @@ def by_anomalous(subjects: Sequence[Subject], weighting: str, rng: np.random.Gen
         )
     thetas: list[Floats] = []
     notes: list[str] = []
+    unfit: dict[str, str] = {}
     for subject in subjects:
-        window = subject.measured
+        window, name = subject.measured, f"{subject.label} ({subject.id})"
         y = flow.window_exponents(window.kept, 0, window.steps)
-        null, about = initial_null(window, y)
+        try:
+            null, about = initial_null(window, y)
+        except UsageError as error:
+            unfit[subject.id] = f"{name} has no null of its initial scales: {error}"
+            continue
         found = ((y - null.y) * UNIT)[:, window.open]
         if not np.isfinite(found).all():
-            raise RgtoolError(
-                f"{subject.label} ({subject.id}): a group dies in its null, which has no exponent "
-                "then: take --by exponent"
+            unfit[subject.id] = (
+                f"{name}: a group dies in its null, which has no exponent then: take --by exponent"
             )
         thetas.append(found)
         notes += about
+    if unfit:
+        raise UnfitError(unfit)
     return spectral(subjects, thetas, rng, list(dict.fromkeys(notes)))
 
 
@@ -107,6 +113,8 @@ CRITERIA: dict[str, Criterion] = {
     "gamma": by_gamma,
 }
 
+SIGNED = ("eigen", "exponent", "signature")  # criteria about the eigenvalues that signatures judge
+
 
 def interval_of(subject: Subject, weighting: str = "count") -> Interval:
     """Return the interval of a subject's log eigenvalues: those of the pruned groups."""
@@ -130,7 +138,7 @@ def shares_of(theta: Floats, interval: Interval) -> Floats:
     return np.stack([*shares, 1 - sum(shares)], axis=-1)
 
 
-def signature_of(subject: Subject, weighting: str = "count") -> tuple[int, int, int, int]:
+def signature_of(subject: Subject, weighting: str = "count") -> Signature:
     """Count relevant, marginal, irrelevant and indeterminate groups by the tool's own rule."""
     interval = interval_of(subject, weighting)
     verdicts = judge(interval, np.zeros(len(interval.centre), np.bool_)).verdict

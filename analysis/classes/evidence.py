@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...schemas.errors import RgtoolError
+from ...schemas.words import counted
 from ..arrays import Bools, Floats, Integers
 from ..notes import Note, Rank
 from ..spectrum.noise import ONE_SEED, PRINTED
@@ -23,6 +25,20 @@ from .subjects import Subject
 Distances = Callable[[int, np.random.Generator], Iterator[Floats]]
 _LEAST_DRAWS, _MOST_DRAWS = 999, 99_999  # draws of one test between printed or unmatched spectra
 _ALL = 4_000_000  # draws of all tests of unmatched spectra together
+
+
+class UnfitError(RgtoolError):
+    """Some subjects lack what a criterion compares.
+
+    Parameters
+    ----------
+    reasons : mapping of str to str
+        By id, a sentence that names the subject.
+    """
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        super().__init__(f"{next(iter(reasons.values()))}, or leave it out")
+        self.reasons = reasons
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,8 +193,8 @@ class _Tests:
             untested = int(np.isnan(found.p).sum())
             if untested:
                 text = (
-                    f"{untested:,} of the pairs have no test: a lone seed, or seeds that are all "
-                    "alike, tell nothing of how far seeds lie apart, and another experiment's "
+                    f"{counted(untested, 'pair')} without a test: a lone seed, or seeds that are "
+                    "all alike, tell nothing of how far seeds lie apart, and another experiment's "
                     "scatter is no substitute: add --seeds"
                 )
                 self.notes.append(Note(text, rank=Rank.WARNING))
@@ -210,8 +226,9 @@ class _Tests:
             one, other = (self._thetas[e].mean(axis=0) for e in (a, b))
             self.p[i] = quantile_test(one, other, noise[a], noise[b])
         self.notes.append(
-            f"{len(pairs):,} of the pairs have other groups: their quantile functions of theta "
-            "are compared, which says nothing about single groups and never certifies `same`"
+            f"{counted(len(pairs), 'pair')} with other groups: quantile functions of what is "
+            "compared stand for groups, which says nothing of single ones and never certifies "
+            "`same`"
         )
         if number * ALPHA < len(self.p):
             self.notes.append(

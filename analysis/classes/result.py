@@ -14,7 +14,7 @@ from ..arrays import Bools, Floats, Integers
 from ..notes import Note, Rank
 from ..result import Column, Result
 from .clusters import STABLE, Clusters
-from .criteria import SIGNS
+from .criteria import SIGNS, Signature
 from .same import TWO_SEEDS
 
 
@@ -80,7 +80,7 @@ class Classes(Result):
         Windows of levels.
     signatures : tuple of (int, int, int, int), length E
         Relevant, marginal, irrelevant and indeterminate groups: shown, and compared by
-        `by="signature"` alone.
+        `by="signature"` alone. Empty where something else than eigenvalues is compared.
     clusters : Clusters
         Classes and tree.
     certainty : Certainty or None
@@ -104,7 +104,7 @@ class Classes(Result):
     seeds: Integers
     levels: tuple[str, ...]
     groups: Integers
-    signatures: tuple[tuple[int, int, int, int], ...]
+    signatures: tuple[Signature, ...]
     clusters: Clusters
     certainty: Certainty | None
     pairs: Pairs
@@ -128,7 +128,11 @@ class Classes(Result):
         ),
         Column("stable", f"That of its class is {STABLE:g} or more.", shown="wide"),
         *(Column(sign, f"Groups that are {sign}.", shown="wide") for sign in SIGNS),
-        Column("signature", "relevant/marginal/irrelevant/indeterminate groups."),
+        Column(
+            "signature",
+            "relevant/marginal/irrelevant/indeterminate groups, where eigenvalues are compared.",
+            shown="if any",
+        ),
     )
     rows = "a row for every experiment, by class"
     see = "classes.md#what-is-tested"
@@ -139,7 +143,8 @@ class Classes(Result):
         count, size = self.clusters.number, len(self.experiments)
         found = "1 class" if count == 1 else f"{count} classes"
         weights = "" if self.weighting == "count" else ", shares of magnitude"
-        return f"{found} of {size} experiments by {self.by}, in {self.grouping}s{weights}"
+        groups = "" if self.by == "gamma" else f", in {self.grouping}s"
+        return f"{found} of {counted(size, 'experiment')} by {self.by}{groups}{weights}"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -169,7 +174,7 @@ class Classes(Result):
         def pick(values: Sequence[Any]) -> list[Any]:
             return [values[i] for i in order]
 
-        signs = zip(*self.signatures, strict=True)
+        signed = pick(self.signatures) if self.signatures else [None] * len(order)
         return {
             "class": self.clusters.labels[order],
             "experiment": pick(self.experiments),
@@ -180,8 +185,8 @@ class Classes(Result):
             "groups": self.groups[order],
             "stability": None if sure is None else sure.stability[order],
             "stable": None if sure is None else _stable(sure, self.clusters.labels)[order],
-            **{sign: pick(values) for sign, values in zip(SIGNS, signs, strict=True)},
-            "signature": ["/".join(map(str, counts)) for counts in pick(self.signatures)],
+            **{sign: [one and one[i] for one in signed] for i, sign in enumerate(SIGNS)},
+            "signature": [one and "/".join(map(str, one)) for one in signed],
         }
 
     @property

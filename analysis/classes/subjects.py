@@ -90,6 +90,8 @@ def gather(
     store: StoreLike = None,
     experiments: Sequence[Named] = (),
     grouping: str | None = None,
+    *,
+    narrow: bool = True,
 ) -> tuple[list[Subject], str, tuple[str, ...]]:
     """Collect what is to be classified, over densities that all experiments have.
 
@@ -102,6 +104,8 @@ def gather(
     grouping : str, optional
         `layer`, `block` or `stage`; default that of published spectra where there are any, and
         the coarsest that all have.
+    narrow : bool
+        Whether windows are narrowed to common densities; error curves need not be.
 
     Returns
     -------
@@ -128,10 +132,17 @@ def gather(
     own = [one for one in found if not isinstance(one, PublishedSpectrum)]
     refuse_twice([one.name for one in found if not isinstance(one, Counts)])
     counts, by, notes = _counts_of_all(own, grouping, every)
-    subjects, about = _windows(counts, every)
+    subjects, without = _windows(counts, every)
     subjects, shared = _unshared(subjects, every)
-    subjects, common = _common_densities(subjects)
-    return [*subjects, *map(as_subject, printed)], by, (*notes, *about, *shared, *common)
+    subjects, common = _common_densities(subjects, every) if narrow else (subjects, [])
+    notes = [*notes, *without, *window_notes(subjects), *shared, *common]
+    return [*subjects, *map(as_subject, printed)], by, tuple(notes)
+
+
+def window_notes(subjects: Sequence[Subject]) -> list[str]:
+    """Return what must be known of the windows of the store's experiments, with their names."""
+    measured = [subject for subject in subjects if subject.window is not None]
+    return [Note.of(note).about(one.id) for one in measured for note in one.measured.notes]
 
 
 def as_subject(found: PublishedSpectrum | Counts) -> Subject:
@@ -222,39 +233,38 @@ def _windows(counts: Sequence[tuple[str, Counts]], every: bool) -> tuple[list[Su
     subjects, notes = list[Subject](), list[str]()
     for name, found in counts:
         try:
-            subject = replace(as_subject(found), id=name)
+            subjects.append(replace(as_subject(found), id=name))
         except RgtoolError as error:
             if not every:
                 raise
             notes.append(f"left out: {error}")
-            continue
-        subjects.append(subject)
-        notes += [Note.of(note).about(name) for note in subject.measured.notes]
     return subjects, notes
 
 
 def _unshared(subjects: Sequence[Subject], every: bool) -> tuple[list[Subject], list[str]]:
     """Keep experiments whose runs are their own: copied masks have equal spectra for certain."""
-    seen: dict[bytes, list[tuple[Subject, int]]] = {}
+    seen: dict[bytes, list[tuple[Subject, int, bool]]] = {}
     dropped, notes = set(), []
-    # A control takes its parent's masks, so the parent comes first.
-    for subject in sorted(subjects, key=lambda s: s.counts.recipe.parent is not None):
+    # A control takes its parent's masks, so the parent comes first; then who has more runs.
+    for subject in sorted(subjects, key=lambda s: (s.counts.recipe.parent is not None, -s.seeds)):
         rows = [row[:3].tobytes() for row in subject.counts.kept]
-        # Where all seeds are alike the counts are decided by the recipe and tell nothing.
-        own = len(set(rows)) > 1 or len(rows) == 1
-        shared = [
-            other
+        # Where all seeds of both are alike the counts are decided by the recipe and tell nothing.
+        differ = len(set(rows)) > 1
+        shared = {
+            run: other
             for run, row in enumerate(rows)
-            for other, its in seen.get(row, [])
-            if own and _same_run(subject, run, other, its)
-        ]
+            for other, its, others_differ in seen.get(row, [])
+            if (differ or others_differ or len(rows) == 1) and _same_run(subject, run, other, its)
+        }
         if not shared:
             for run, row in enumerate(rows):
-                seen.setdefault(row, []).append((subject, run))
+                seen.setdefault(row, []).append((subject, run, differ))
             continue
+        parent = next(iter(shared.values()))
+        common = sum(other is parent for other in shared.values())
         why = (
-            f"{_with_control(subject)} has {len(shared)} of its {len(rows)} runs in common with "
-            f"{_with_control(shared[0])}: the same masks, so their spectra are equal by "
+            f"{_with_control(subject)} has {common} of its {len(rows)} runs in common with "
+            f"{_with_control(parent)}: the same masks, so their spectra are equal by "
             "construction"
         )
         if not every:
@@ -279,41 +289,92 @@ def _with_control(subject: Subject) -> str:
     return subject.id + (f" (control {control})" if control != "none" else "")
 
 
-def _common_densities(subjects: list[Subject]) -> tuple[list[Subject], list[str]]:
-    """Narrow the windows to the densities that all experiments have."""
-    if len(subjects) < 2:
-        return subjects, []
-    logs = [np.log(subject.measured.density) for subject in subjects]
-    top, bottom = min(x[0] for x in logs), max(x[-1] for x in logs)
-    shortest = subjects[int(np.argmax([x[-1] for x in logs]))]
-    latest = subjects[int(np.argmin([x[0] for x in logs]))]
-    out, ends = [], []
-    for subject, log in zip(subjects, logs, strict=True):
+def _common_densities(
+    subjects: list[Subject], every: bool = False
+) -> tuple[list[Subject], list[str]]:
+    """Narrow the windows to the densities that all experiments have.
+
+    Of a whole store, who leaves another without a step is left out.
+    """
+    notes: list[str] = []
+    while len(subjects) > 1:
+        common = _Common.of(subjects)
+        inside = [common.levels(subject) for subject in subjects]
+        short = [one for one, levels in zip(subjects, inside, strict=True) if levels is None]
+        if not short:
+            narrowed = [
+                replace(subject, window=subject.measured.between(*levels))
+                for subject, levels in zip(subjects, inside, strict=True)
+                if levels is not None
+            ]
+            return narrowed, [*notes, *_about_densities(narrowed, common, subjects)]
+        why = common.lacks(short[0])
+        if not every:
+            raise UsageError(f"{why}: leave one of them out, or add --levels")
+        out = common.hinders(subjects)
+        notes.append(f"left out: {out.id} ({out.label}): {why}")
+        subjects = [subject for subject in subjects if subject is not out]
+    return subjects, notes
+
+
+@dataclass(frozen=True, eq=False)
+class _Common:
+    """The stretch of log densities that experiments have, and which of them end it."""
+
+    top: float
+    bottom: float
+    latest: Subject
+    shortest: Subject
+
+    @classmethod
+    def of(cls, subjects: Sequence[Subject]) -> _Common:
+        latest = min(subjects, key=lambda s: s.measured.density[0])
+        shortest = max(subjects, key=lambda s: s.measured.density[-1])
+        top, bottom = latest.measured.density[0], shortest.measured.density[-1]
+        return cls(float(np.log(top)), float(np.log(bottom)), latest, shortest)
+
+    def levels(self, subject: Subject) -> tuple[int, int] | None:
+        """Return the first and the last level in it; None where that is no step."""
+        log = np.log(subject.measured.density)
         slack = SLACK * (log[0] - log[-1]) / (len(log) - 1)
-        inside = np.flatnonzero((log <= top + slack) & (log >= bottom - slack))
+        inside = np.flatnonzero((log <= self.top + slack) & (log >= self.bottom - slack))
         if len(inside) < 2:
-            raise UsageError(
-                f"no two levels of {subject.id} ({subject.label}) lie between densities "
-                f"{np.exp(top):.3g}, where {latest.id} begins, and {np.exp(bottom):.3g}, where "
-                f"{shortest.id} ends: leave one of them out, or add --levels"
-            )
-        window = subject.measured
-        narrowed = window.between(window.start + int(inside[0]), window.start + int(inside[-1]))
-        out.append(replace(subject, window=narrowed))
-        ends.append((log[inside[0]], log[inside[-1]]))
-    starts, finals = (np.exp(np.array(end)) for end in zip(*ends, strict=True))
-    notes = [
-        f"compared from density {starts.mean():.3g} to {finals.mean():.3g}"
-        + (
-            f", where {shortest.id} ({shortest.label}) ends"
-            if np.ptp([x[-1] for x in logs]) > slack
-            else ""
+            return None
+        start = subject.measured.start
+        return start + int(inside[0]), start + int(inside[-1])
+
+    def lacks(self, subject: Subject) -> str:
+        """Say that a subject has no step in it."""
+        return (
+            f"no two levels of {subject.id} ({subject.label}) lie between densities "
+            f"{np.exp(self.top):.3g}, where {self.latest.id} begins, and "
+            f"{np.exp(self.bottom):.3g}, where {self.shortest.id} ends"
         )
-    ]
+
+    def hinders(self, subjects: Sequence[Subject]) -> Subject:
+        """Return which of the two that end it leaves the others the longer stretch."""
+
+        def left(out: Subject) -> float:
+            rest = _Common.of([subject for subject in subjects if subject is not out])
+            return rest.top - rest.bottom
+
+        return max((self.shortest, self.latest), key=left)
+
+
+def _about_densities(
+    narrowed: Sequence[Subject], common: _Common, subjects: Sequence[Subject]
+) -> list[str]:
+    starts, finals = (np.array([s.measured.density[i] for s in narrowed]) for i in (0, -1))
+    shortest = common.shortest
+    log = np.log(subjects[-1].measured.density)
+    slack = SLACK * (log[0] - log[-1]) / (len(log) - 1)
+    spread = np.ptp([np.log(subject.measured.density[-1]) for subject in subjects])
+    ended = f", where {shortest.id} ({shortest.label}) ends" if spread > slack else ""
+    notes = [f"compared from density {starts.mean():.3g} to {finals.mean():.3g}{ended}"]
     if np.ptp(np.log(starts)) + np.ptp(np.log(finals)) > 0.1:
         notes.append(
             "levels do not meet at the same densities: windows begin between "
             f"{starts.min():.3g} and {starts.max():.3g} and end between {finals.min():.3g} and "
             f"{finals.max():.3g}, and drift over the difference counts as a difference"
         )
-    return out, notes
+    return notes

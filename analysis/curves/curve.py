@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...schemas.errors import RgtoolError
+from ...schemas.words import counted
 from ...store.counts import Counts
 from ...store.literature import PublishedCurve, PublishedSpectrum
 from ..arrays import Bools, Floats, Integers
-from ..chance import chance_of
+from ..chance import chance_of, chance_of_all
 from ..named import ErrorTable, Named, Stored, StoreLike, counts_of, look_up, unsuited
 from .copies import copy_notes, distinct_rows, originals_of, repeat_notes
 from .table import (
@@ -178,7 +179,9 @@ def curve_of_counts(counts: Counts) -> PruningCurve:
         task=counts.recipe.task,
     )
     missing = int(counts.recorded.sum() - has.sum())
-    notes = [f"{missing} records without an accuracy are left out"] if missing else []
+    notes: list[str] = [*chance_of_all(counts)]
+    if missing:
+        notes.append(f"{counted(missing, 'record')} without an accuracy left out")
     notes += _empty_notes(counts, has, density)
     return replace(
         curve,

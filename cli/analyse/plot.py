@@ -44,6 +44,7 @@ def plot(
 
     Example: rgtool plot resnet20/cifar10 --kind spectrum --to spectrum.pdf
     """
+    from ...analysis.chance import chance_of_all
     from ...analysis.named import counts_of, look_up
     from ...analysis.plots.figures import FIGURES
     from ...schemas.blocks import coarsest
@@ -82,7 +83,8 @@ def plot(
         say(failure)
     if not rows:
         raise typer.Exit(1)
-    return Table(("figure", "file"), rows)
+    notes = [note for one in counts for note in chance_of_all(one)]
+    return Table(("figure", "file"), rows, notes=tuple(notes))
 
 
 def _drawn(counts: Sequence[Counts], kind: str) -> Figure:

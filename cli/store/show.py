@@ -78,6 +78,7 @@ def _show_run(found: Stored) -> Table:
 
 
 def _show_experiment(opened: Store, experiment: str) -> Table:
+    from ...analysis.chance import chance_of_all
     from ...analysis.curves.matching import matching_density
 
     info = next(e for e in opened.experiments() if e.experiment_id == experiment)
@@ -107,6 +108,7 @@ def _show_experiment(opened: Store, experiment: str) -> Table:
             ("seed_std", found["seed_std"]),
         ]
         notes = (*matching.notes, *notes)
+    notes = (*chance_of_all(opened.counts(experiment, "layer")), *notes)
     rows += _curves(opened, f"experiment_id = '{experiment}'")
     return Table(("what", "value"), rows, title=f"experiment {info.label}", notes=notes)
 

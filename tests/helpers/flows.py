@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,13 +65,18 @@ def write_experiment(
     return recipe.experiment_id
 
 
-def copy_counts(store: Path, experiment: str, **fields: object) -> str:
-    """Write the same runs again under another recipe, as a control does, and return its id."""
+def copy_counts(
+    store: Path, experiment: str, seeds: Sequence[int] | None = None, **fields: object
+) -> str:
+    """Write the same runs again under another recipe, as a control does, and return its id.
+
+    `seeds` are those to copy, each as often as it is named; default all.
+    """
     from rgtool import Store
 
     counts = Store(store).counts(experiment, "layer")
     recipe = dataclasses.replace(counts.recipe, **fields)  # type: ignore[arg-type]
-    for seed, kept in enumerate(counts.kept):
+    for seed, kept in enumerate(counts.kept if seeds is None else counts.kept[list(seeds)]):
         description = stores.describe(recipe, seed, len(kept) - 1)
         folder = RunFolder.of(store, description.run_id)
         folder.make()

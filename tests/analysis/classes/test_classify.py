@@ -390,7 +390,7 @@ def test_one_seed_against_five(several, tmp_path):
         for path in (store / "runs").glob(f"{copy}*"):
             shutil.rmtree(path)
     assert any("one seed, whose scatter is taken to be .008" in note for note in found.notes)
-    assert any("2 of the pairs have no test: a lone seed" in note for note in found.notes)
+    assert any("2 pairs without a test: a lone seed" in note for note in found.notes)
     verdict = dict(zip(zip(*all_pairs(3), strict=True), found.pairs.verdict, strict=True))
     assert verdict == {(0, 1): "different", (0, 2): "undecided", (1, 2): "undecided"}
     assert np.isnan(found.pairs.p[1:]).all() and np.isfinite(found.pairs.distance).all()
@@ -413,7 +413,7 @@ def test_one_seed_each_has_no_test(tmp_path):
         flows.write_experiment(store, rng=rng, seeds=1, epochs=rng)
     found = classify(Store(store), draws=20)
     assert found.clusters.number == 1 and set(found.pairs.verdict) == {"undecided"}
-    assert any("3 of the pairs have no test" in note for note in found.notes)
+    assert any("3 pairs without a test" in note for note in found.notes)
 
 
 def test_a_collapse_ends_the_window(tmp_path):
@@ -543,3 +543,39 @@ def test_the_command_refuses_in_words(several, cli, arguments, words):
     code, out, err = cli("classify", *arguments, "--store", str(several[0]))
     assert (code, out) == (2, "")
     assert words in err and len(err.splitlines()) <= 2
+
+
+def test_of_a_store_who_shares_no_density_with_the_others_is_left_out(tmp_path):
+    store = tmp_path / "rgstore"
+    kept = {
+        flows.write_experiment(store, rng=1, prune=0.36, levels=4),
+        flows.write_experiment(store, rng=2, levels=6),
+    }
+    short = flows.write_experiment(store, rng=3, prune=0.05, levels=5)
+    found = classify(Store(store), draws=5)
+    assert set(found.experiments) == kept
+    assert any(note.startswith(f"left out: {short}") for note in found.notes)
+
+
+def test_who_lacks_what_is_compared_is_named_and_of_a_store_left_out(tmp_path):
+    store = tmp_path / "rgstore"
+    kept = {flows.write_experiment(store, rng=i, lr=0.1 * i) for i in (1, 2)}
+    other = flows.write_experiment(store, rng=3, pruner="snip")
+    found = classify(Store(store), by="anomalous", draws=5)
+    assert set(found.experiments) == kept and not found.signatures
+    assert any(note.startswith("left out: ") and other in note for note in found.notes)
+    with pytest.raises(
+        RgtoolError, match=rf"\({other}\) has no null of its initial scales: .*snip"
+    ):
+        classify(Store(store), [*kept, other], by="anomalous")
+
+
+def test_runs_in_common_are_counted_once_and_the_larger_experiment_stays(tmp_path):
+    store = tmp_path / "rgstore"
+    large = flows.write_experiment(store, rng=1, seeds=4)
+    copies = flows.copy_counts(store, large, seeds=[2, 2], epochs=3)
+    third = flows.write_experiment(store, rng=3, lr=0.3)
+    found = classify(Store(store), draws=5)
+    assert set(found.experiments) == {large, third}
+    (note,) = [note for note in found.notes if note.startswith("left out: ")]
+    assert f"{copies} has 2 of its 2 runs in common with {large}" in note

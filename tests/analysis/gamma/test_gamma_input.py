@@ -276,7 +276,7 @@ def test_levels_without_accuracy_are_left_out_and_told():
     accuracy = whole.accuracy.copy()
     accuracy[0, 3] = np.nan
     found = curve_of_counts(dataclasses.replace(whole, accuracy=accuracy))
-    assert any("1 records without an accuracy" in note for note in found.notes)
+    assert any("1 record without an accuracy" in note for note in found.notes)
     assert np.isnan(found.error[0, 3])
     with pytest.raises(RgtoolError, match="no accuracy is on record"):
         curve_of_counts(dataclasses.replace(whole, accuracy=np.full_like(accuracy, np.nan)))
