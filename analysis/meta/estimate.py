@@ -133,7 +133,10 @@ def _ranges(studies: Studies, sd: float) -> tuple[Floats, Floats, Floats]:
         return signs(studies.pooled(studies.exponent, at), np.nan, VERDICTS)
 
     def differ(at: Floats) -> Words:
-        return np.where(studies.pooled(studies.exponent, at).p < ALPHA, "differ", "agree")
+        # p is adjusted over groups, so every group is asked at an sd that all of them have.
+        sds, place = np.unique(at, return_inverse=True)
+        p = np.array([studies.pooled(studies.exponent, one).p for one in sds])
+        return np.where(p[place, np.arange(groups)] < ALPHA, "differ", "agree")
 
     fewer, more = steady_range(differ, sd, groups)
     apart = differ(np.full(groups, sd)) == "differ"
@@ -213,7 +216,11 @@ def _means(subjects: Sequence[Subject], runs: Sequence[Floats], names: tuple[str
                 "they copies of one run?), so nothing tells how far it may be off: leave it out, "
                 "or name one of its runs"
             )
-    return Effects(np.array([own.value for own in found]), np.array([own.error for own in found]))
+    return Effects(
+        mean=np.array([own.value for own in found]),
+        error=np.array([own.error for own in found]),
+        df=np.array([own.df for own in found]),
+    )
 
 
 def _conclusion(studies: Studies, found: Pooled, verdict: Words) -> list[Note]:
@@ -280,8 +287,9 @@ def _about_studies(studies: Studies) -> list[Note]:
     return [
         *notes,
         Note(
-            "studies are taken to be independent, and their variances to be known: those of one "
-            "paper share code and data, and few seeds tell a variance roughly",
+            "studies are taken to be independent: those of one paper share code and data. Weights "
+            "and tau take variances for known, and few seeds tell them roughly: studies that are "
+            "the same have a tau above 0",
             rank=Rank.DETAIL,
         ),
     ]

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Bools, Floats
-from ..stats.level import t_quantile
+from ..stats.difference import same_mean_p
+from ..stats.level import holm, t_quantile
 from ..values import Estimate
 
 LEAST, MOST = 0.0005, 0.1  # assumed sds of a log eigenvalue between which answers are looked for
@@ -35,8 +36,11 @@ class Pooled:
         Standard deviation between studies, beyond what each study's own error makes.
     i2 : array, shape (K,)
         Share of the variance that lies between studies, max(0, 1 - (E - 1)/Q).
-    q, p : array, shape (K,)
-        Cochran's Q, and p of studies that differ by their errors alone (chi-square, E - 1).
+    q : array, shape (K,)
+        Cochran's Q.
+    p : array, shape (K,)
+        Of studies that differ by their errors alone, errors of few seeds being uncertain
+        (`same_mean_p`), adjusted over groups after Holm.
     weight : array, shape (E, K)
         Weights of the studies; they sum to 1.
     """
@@ -69,13 +73,15 @@ class Pooled:
         return Estimate(self.mean, self.mean - half, self.mean + half)
 
 
-def pool(effect: Floats, variance: Floats) -> Pooled:
+def pool(effect: Floats, variance: Floats, df: Floats) -> Pooled:
     """Pool the effects of studies, each group by itself.
 
     Parameters
     ----------
     effect, variance : array, shape (E, K)
         Effects of E >= 2 studies in K groups, and the positive variances of these effects.
+    df : array, shape (E,)
+        Degrees of freedom of the variances; infinite where they are known.
     """
     # It imports pandas and takes seconds to load.
     from statsmodels.stats.meta_analysis import combine_effects
@@ -86,15 +92,14 @@ def pool(effect: Floats, variance: Floats) -> Pooled:
             for own, own_variance in zip(effect.T, variance.T, strict=True)
         ]
     q = np.array([one.q for one in found])
-    df = len(effect) - 1
     square = [max(one.var_hksj_re, one.var_eff_w_re) for one in found]
     return Pooled(
         mean=np.array([one.mean_effect_re for one in found]),
         error=np.sqrt(square),
         tau=np.sqrt([one.tau2 for one in found]),
-        i2=np.maximum(0, 1 - df / np.maximum(q, 1e-300)),
+        i2=np.maximum(0, 1 - (len(effect) - 1) / np.maximum(q, 1e-300)),
         q=q,
-        p=np.array([one.test_homogeneity().pvalue for one in found]),
+        p=holm(same_mean_p(effect, variance, df)),
         weight=np.array([one.weights_rel_re for one in found]).T,
     )
 

@@ -26,10 +26,13 @@ class Effects:
         Over the seeds of a study.
     error : array, shape (E, K)
         Standard error as the seeds tell it; NaN where there are fewer than two.
+    df : array, shape (E,)
+        Degrees of freedom of the errors; NaN where there are none.
     """
 
     mean: Floats
     error: Floats
+    df: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +67,8 @@ class Studies:
 
     def pooled(self, effects: Effects, sd: ArrayLike) -> Pooled:
         """Pool effects; `sd` is as for `variance`."""
-        return pool(effects.mean, self.variance(effects, sd))
+        df = np.where(self.assumed, np.inf, effects.df)
+        return pool(effects.mean, self.variance(effects, sd), df)
 
     def variance(self, effects: Effects, sd: ArrayLike) -> Floats:
         """Return the variances of effects: shape (E, K).
@@ -141,7 +145,12 @@ class Meta(Result):
         Column("tau", "Standard deviation of y between studies (Paule-Mandel).", "", ".3f"),
         Column("i2", "Share of the variance that lies between studies.", "", ".2f"),
         Column("q", "Cochran's Q.", "", ".3g", "wide"),
-        Column("p_q", "Of studies that differ by their own errors alone.", "", ".2g"),
+        Column(
+            "p_q",
+            "Of studies that differ by their own errors alone, adjusted over groups (Holm).",
+            "",
+            ".2g",
+        ),
         Column("verdict", "relevant, irrelevant, marginal or indeterminate: of the mean."),
         Column(
             "sd_from",
@@ -175,7 +184,7 @@ class Meta(Result):
         *ends("anomalous_low", "anomalous_high", "its 95 % interval", "", SIGNED, "if any"),
         Column("anomalous_tau", "Its standard deviation between studies.", "", ".3f", "wide"),
         Column("anomalous_i2", "Share of its variance between studies.", "", ".2f", "wide"),
-        Column("anomalous_p_q", "Of equal anomalous exponents.", "", ".2g", "wide"),
+        Column("anomalous_p_q", "Of equal anomalous exponents, adjusted likewise.", "", ".2g", "wide"),
         Column("against_null", "above, below, none or undecided: of that mean.", shown="if any"),
     )
     rows = "a row for every group that all studies have"

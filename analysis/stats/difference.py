@@ -1,8 +1,11 @@
-"""Tests of the difference of two normal means, each known with a variance of its own.
+"""Tests that normal means are the same, each known with a variance of its own.
 
-No t distribution is exact then. Welch 1947 gives the difference degrees of freedom that come near;
+No t distribution is exact for two. Welch 1947 gives the difference degrees of freedom that come near;
 with two seeds, one degree of freedom, they promise too much, and the distribution of Behrens 1929
-and Fisher 1935 stands in: that of a difference of two scaled Student variables.
+and Fisher 1935 stands in: that of a difference of two scaled Student variables. Of more than two, Cochran's Q takes variances
+for known, and from two or three seeds it calls equal means different in 2 to 4 of 10 cases; Welch's
+F of 1951 does in 1 of 10. So Q is drawn, each variance as uncertain as it is (Krishnamoorthy, Lu &
+Mathew 2007).
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from numpy.typing import ArrayLike
 from ..arrays import AT_ONCE, Floats
 
 KNOWN = 1e6  # degrees of freedom of an error that was not estimated
+_DRAWS = 9999
 _WELCH = 2.0  # degrees of freedom from which on Welch's are taken
 # Student variables are integrated over t = sinh(x): with one degree of freedom a part in 10^8 of
 # the distribution lies beyond.
@@ -83,3 +87,53 @@ def _behrens_fisher(
         for i in range(0, len(d), step)
     ]
     return np.asarray(2 * np.concatenate([np.empty(0), *parts]))
+
+
+def cochran_q(mean: Floats, variance: Floats) -> Floats:
+    """Return the weighted squares of means (..., E, K) about their weighted mean: (..., K)."""
+    weight = 1 / variance
+    middle = (weight * mean).sum(axis=-2, keepdims=True) / weight.sum(axis=-2, keepdims=True)
+    return np.asarray((weight * (mean - middle) ** 2).sum(axis=-2))
+
+
+def same_mean_p(mean: Floats, variance: Floats, df: ArrayLike) -> Floats:
+    """Return p of E means that are the same, for each of K groups by itself: shape (K,).
+
+    Parameters
+    ----------
+    mean, variance : array, shape (E, K)
+        Means, and the squares of their standard errors.
+    df : array, shape (E,)
+        Degrees of freedom of the errors; infinite where they are known.
+
+    Returns
+    -------
+    array, shape (K,)
+        That of the chi-square distribution where all errors are known; else the share of parametric
+        draws (the same at every call) with a Q at least as large, the data counted among them.
+
+    Examples
+    --------
+    >>> mean, variance = np.array([[0.0], [2.0], [4.0]]), np.ones((3, 1))
+    >>> same_mean_p(mean, variance, [np.inf] * 3).round(4).tolist()
+    [0.0183]
+    >>> bool(same_mean_p(mean, variance, [2.0] * 3)[0] > 0.05)
+    True
+    """
+    from scipy.special import chdtrc
+
+    q, freedom = cochran_q(mean, variance), np.asarray(df, np.float64)
+    if np.isinf(freedom).all():
+        return np.asarray(chdtrc(len(mean) - 1, q))
+    rng, exceeding = np.random.default_rng(0), np.zeros(q.shape)
+    chunk = max(1, AT_ONCE // mean.size)
+    uncertain = np.isfinite(freedom)
+    for first in range(0, _DRAWS, chunk):
+        size = min(chunk, _DRAWS - first)
+        drawn = np.sqrt(variance) * rng.standard_normal((size, *mean.shape))
+        told = np.broadcast_to(variance, drawn.shape).copy()
+        known_from = freedom[uncertain, None]
+        chi2 = rng.chisquare(known_from, (size, int(uncertain.sum()), mean.shape[1]))
+        told[:, uncertain] *= chi2 / known_from
+        exceeding += (cochran_q(drawn, told) >= q).sum(axis=0)
+    return np.asarray((1 + exceeding) / (1 + _DRAWS))
