@@ -14,12 +14,11 @@ from typing import ClassVar
 
 from ..schemas.blocks import GROUPINGS
 from ..schemas.errors import UsageError, choose
+from ..schemas.tables import SUFFIXES
 from ..store import Store
 from ..store.counts import Counts
 from ..store.flows import PublishedFlow
 from ..store.literature import PREFIX, PublishedCurve, PublishedSpectrum, find_published
-
-_TABLES = (".csv", ".parquet")
 
 StoreLike = Store | str | Path | None
 
@@ -163,7 +162,7 @@ def is_published(name: str) -> bool:
 
 def is_table(name: str) -> bool:
     """Tell whether a name is that of a CSV or Parquet file."""
-    return name.lower().endswith(_TABLES)
+    return name.lower().endswith(SUFFIXES)
 
 
 def counts_of(store: StoreLike, name: Named, by: str, what: str) -> Counts:
