@@ -313,7 +313,7 @@ def null_p(
     if len(y) < 2:
         return np.nan, (
             "one seed: no interval of what is beyond and no p, since nothing tells how far seeds "
-            "lie apart: add --seeds"
+            f"lie apart: {window.counts.more('seeds')}"
         )
     theta, expected = (flow.UNIT * values[:, window.open] for values in (y, null.y))
     if not np.isfinite(expected).all():
