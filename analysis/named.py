@@ -14,12 +14,11 @@ from typing import ClassVar
 
 from ..schemas.blocks import GROUPINGS
 from ..schemas.errors import UsageError, choose
+from ..schemas.tables import SUFFIXES
 from ..store import Store
 from ..store.counts import Counts
 from ..store.flows import PublishedFlow
 from ..store.literature import PREFIX, PublishedCurve, PublishedSpectrum, find_published
-
-_TABLES = (".csv", ".parquet")
 
 StoreLike = Store | str | Path | None
 
@@ -139,21 +138,39 @@ def look_up(store: StoreLike, name: Named = None) -> Meaning:
     return Stored(opened, opened.description(run_id).experiment_id, run_id)
 
 
-def look_up_all(store: StoreLike, names: Sequence[Named]) -> list[Meaning]:
+def look_up_all(
+    store: StoreLike, names: Sequence[Named], exclude: Sequence[Named] = ()
+) -> list[Meaning]:
     """Look up several names; none means every experiment of the store, by architecture and task.
+
+    Those that are excluded are left out.
 
     Raises
     ------
     UsageError
-        A name cannot be had.
+        A name cannot be had, or what is excluded is not among them, or all of them are.
     StoreError
         The store holds no runs.
     """
-    if names:
-        return [look_up(store, name) for name in names]
     opened = open_store(store)
-    every: list[Meaning] = [Stored(opened, one.experiment_id) for one in opened.experiments()]
-    return every or [look_up(opened)]  # says that the store is empty
+    if names:
+        found = [look_up(opened, name) for name in names]
+    else:
+        found = [Stored(opened, one.experiment_id) for one in opened.experiments()]
+        found = found or [look_up(opened)]  # says that the store is empty
+    for name in exclude:
+        out = _key(look_up(opened, name))
+        if out not in map(_key, found):
+            raise UsageError(f"{out[1]} is excluded and not among them: exclude whole experiments")
+        found = [one for one in found if _key(one) != out]
+    if not found:
+        raise UsageError("every experiment is excluded: leave one")
+    return found
+
+
+def _key(found: Meaning) -> tuple[type, object]:
+    """Return what is equal where two names mean the same."""
+    return type(found), found if isinstance(found, Counts) else found.name
 
 
 def is_published(name: str) -> bool:
@@ -163,7 +180,7 @@ def is_published(name: str) -> bool:
 
 def is_table(name: str) -> bool:
     """Tell whether a name is that of a CSV or Parquet file."""
-    return name.lower().endswith(_TABLES)
+    return name.lower().endswith(SUFFIXES)
 
 
 def counts_of(store: StoreLike, name: Named, by: str, what: str) -> Counts:

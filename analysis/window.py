@@ -163,10 +163,13 @@ def _usable_runs(counts: Counts) -> tuple[Integers, list[str]]:
     recorded = counts.recorded.sum(axis=1)
     if len(recorded) == 0 or recorded.max() < 3:
         found = int(recorded.max(initial=0))
+        cure = counts.more("levels")
+        if counts.recipe.origin is None:
+            cure = "run it again with a larger --levels, it goes on where it stopped"
         raise RgtoolError(
             f"{counts.label} ({counts.experiment_id}): its longest run has "
             f"{found} {'level' if found == 1 else 'levels'}, a spectrum needs at least 3 (levels "
-            "0, 1 and 2): run it again with a larger --levels, it goes on where it stopped"
+            f"0, 1 and 2): {cure}"
         )
     notes = [
         f"run {counts.runs[i]} is left out: it has {recorded[i]} of the 3 levels that are needed"

@@ -21,6 +21,10 @@ StoreOption = Annotated[
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Folder of the data sets.", envvar="RGTOOL_DATA")
 ]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", help="An experiment to leave out; may be given several times."),
+]
 WindowOption = Annotated[
     str | None, typer.Option("--window", help="Levels a:b, ends included.", metavar="A:B")
 ]

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+PREFIX = "published:"  # of the names of all that is published
+
 
 class Column(NamedTuple):
     """A column of a published view.

@@ -13,7 +13,7 @@ _MOST = 1 << 20  # bytes; such a file has a few lines
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file that a person has written.
+    """Read a TOML file that a person has written; it may begin with a byte order mark.
 
     Raises
     ------
@@ -21,7 +21,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         It is no file, too large, cannot be read, or is no TOML; the message does not name it.
     """
     try:
-        return tomllib.loads(read_file(path, _MOST).decode())
+        return tomllib.loads(read_file(path, _MOST).decode("utf-8-sig"))
     except FileNotFoundError:
         raise Unreadable("no such file") from None
     except OSError as error:

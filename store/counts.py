@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schemas.blocks import GROUP, Layer
+from ..schemas.published import PREFIX
 from ..schemas.recipe import Recipe
 
 Scales = Mapping[str, Mapping[str, float]]
@@ -102,6 +103,14 @@ class Counts:
             accuracy=self.accuracy[chosen, :last],
             scales=tuple(self.scales[i] for i in chosen) if self.scales else (),
         )
+
+    def more(self, *what: str) -> str:
+        """Say how there come to be more `seeds` or `levels`: whose runs they are tells."""
+        if self.recipe.origin is None:
+            return f"add {' or '.join(f'--{one}' for one in what)}"
+        if self.experiment_id.startswith(PREFIX):
+            return f"no more {' or '.join(what)} are published"
+        return f"import more {' or '.join(what)}"
 
     @property
     def label(self) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..schemas.errors import UsageError, did_you_mean
+from ..schemas.published import PREFIX as PREFIX
 from ..schemas.words import growing_shares
 from .figures import figure_rows
 from .flows import PublishedFlow, flow_of_rows, flow_rows
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-PREFIX = "published:"
 _SPREAD = "std is a spread over levels, not an error bar: the drift of a flow alone makes one"
 _NO_SPREAD = "the paper prints no std for this spectrum"
 _NORMAL = "block 0 of each stage is not printed: a stretched or squeezed ticket keeps it as it is"

@@ -175,12 +175,12 @@ def _above_bar(curves: Sequence[ErrorCurve], above: float) -> tuple[Bools, list[
         )
         raise RgtoolError(
             f"points with an error over {above:g} times the dense one: {counts}; two sizes with "
-            f"{_LEAST} at least are needed: prune further (--levels), the plateau tells nothing"
+            f"{_LEAST} at least are needed: prune further, the plateau tells nothing"
         )
     for i in short:
         taken[i] = np.zeros_like(taken[i])
     names = [curves[i].label for i in short]
-    note = f"{', '.join(names)}: fewer than {_LEAST} points above the bar, left out: add --levels"
+    note = f"{', '.join(names)}: fewer than {_LEAST} points above the bar, left out: prune further"
     return np.concatenate(taken), [note] if names else []
 
 
@@ -215,7 +215,7 @@ def _verdict(fit: CollapseFit, noise: CurveNoise, assumed: float | None) -> str:
     if fit.accepted and ((fit.boot_low < low + edge) | (fit.boot_high > high - edge)).any():
         return "refused: draws of the curves have their exponents anywhere"
     if fit.accepted and not noise.measured and assumed is None:
-        return "refused: one seed has no errors to judge by, --seeds or --noise"
+        return "refused: one seed has no errors to judge by: more seeds, or --noise"
     return fit.verdict
 
 

@@ -233,7 +233,7 @@ def _matching_notes(
     if len(runs) == 1:
         notes.append(
             "one seed has no std: the level is the last that is at least as accurate as dense, and "
-            "no uncertainty can be given: add --seeds"
+            f"no uncertainty can be given: {counts.more('seeds')}"
         )
     left_out = [counts.runs[i] for i in range(len(counts.runs)) if i not in runs]
     if left_out:
@@ -253,10 +253,11 @@ def _matching_notes(
     if found == len(levels) - 1:
         notes.append(
             "the sparsest level on record still matches, so the density is an upper bound: "
-            "add --levels"
+            f"{counts.more('levels')}"
         )
     elif high == len(levels) - 1:
         notes.append(
-            "the interval reaches the sparsest level on record and may go on: add --levels"
+            "the interval reaches the sparsest level on record and may go on: "
+            f"{counts.more('levels')}"
         )
     return notes

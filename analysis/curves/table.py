@@ -6,41 +6,48 @@ family of several sizes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError, did_you_mean
+from ...schemas.tables import label, number, open_table, shown
 from ..arrays import Floats
 
 ErrorColumns = Mapping[str, Sequence[Any]]
+_COLUMNS = ("density", "error", "accuracy", "seed", "width", "depth")  # others are ignored
 
 
 def read_columns(path: Path) -> dict[str, list[Any]]:
-    """Read the columns of a CSV or Parquet file; names in lower case.
+    """Read the columns of a CSV or Parquet file that curves have; names in lower case.
 
     Raises
     ------
     UsageError
-        There is no such file.
+        There is no such file, or a column is missing.
     RgtoolError
         It cannot be read.
     """
-    import polars as pl
-
     if not path.is_file():
         raise UsageError(f"no file {path}: give a CSV or Parquet file, or an experiment")
-    try:
-        if path.suffix.lower() == ".parquet":
-            data = pl.read_parquet(path)
-        else:  # types follow from all rows: a first error of 0 is no integer column
-            data = pl.read_csv(path, infer_schema_length=None)
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        what = (str(error).strip() or "nothing in it").splitlines()[0]
-        raise RgtoolError(f"{path}: cannot be read as a table ({what})") from None
-    return {name.strip().lower(): data[name].to_list() for name in data.columns}
+    table = open_table(path)
+    _hold_columns(table.names, str(path))
+    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS if name in table.names}
+    for row in table.rows(columns):
+        for name, cells in columns.items():
+            cells.append(row[name])
+    return columns
+
+
+def _hold_columns(names: Collection[str], where: str) -> None:
+    if "density" not in names or not {"error", "accuracy"} & set(names):
+        missing = "density" if "density" not in names else "error"
+        raise UsageError(
+            f"{where}: no column '{missing}', found {', '.join(names) or 'none'}: density, error "
+            f"and seed are expected; {did_you_mean(missing, names or [missing])}"
+        )
 
 
 def density_and_error(columns: ErrorColumns, where: str) -> tuple[Floats, Floats]:
@@ -53,12 +60,7 @@ def density_and_error(columns: ErrorColumns, where: str) -> tuple[Floats, Floats
     RgtoolError
         There are no rows, columns differ in length, or a value is no fraction.
     """
-    if "density" not in columns or not {"error", "accuracy"} & set(columns):
-        missing = "density" if "density" not in columns else "error"
-        raise UsageError(
-            f"{where}: no column '{missing}', found {', '.join(columns) or 'none'}: density, error "
-            f"and seed are expected; {did_you_mean(missing, columns or [missing])}"
-        )
+    _hold_columns(columns, where)
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} {length}" for name, length in lengths.items())
@@ -85,9 +87,9 @@ def seeds_of(columns: ErrorColumns, where: str) -> list[str] | None:
     """
     if "seed" not in columns:
         return None
-    labels = ["" if value is None else str(value).strip() for value in columns["seed"]]
-    for row, label in enumerate(labels, start=1):
-        if label.lower() in ("", "nan"):
+    labels = [label(value) for value in columns["seed"]]
+    for row, name in enumerate(labels, start=1):
+        if not name:
             raise RgtoolError(
                 f"{where}, row {row}: seed is nothing, a number or a name is expected: complete "
                 "the row or leave it out"
@@ -106,16 +108,15 @@ def number_column(columns: ErrorColumns, name: str, where: str) -> Floats:
     out = []
     for row, value in enumerate(columns[name], start=1):
         try:
-            number = float(str(value))
-        except ValueError:
-            number = float("nan")
-        if not np.isfinite(number):
-            shown = "nothing" if value is None else f"'{value}'"
+            found = number(value)
+        except (ValueError, TypeError, OverflowError):
+            found = None
+        if found is None:
             raise RgtoolError(
-                f"{where}, row {row}: {name} is {shown}, a number is expected: complete the row or "
-                "leave it out"
+                f"{where}, row {row}: {name} is {shown(value)}, a number is expected: complete "
+                "the row or leave it out"
             )
-        out.append(number)
+        out.append(found)
     return np.array(out, np.float64)
 
 
@@ -133,7 +134,9 @@ def check_fractions(where: str, what: str, values: Floats) -> None:
     if wrong.any():
         row = int(wrong.argmax())
         percent = values.max() > 1 and values.min() >= 0
-        cure = "these look like percentages: divide by 100" if percent else "mend the data"
+        cure = "mend the data"
+        if percent:
+            cure = f"these look like percentages: divide by 100, or head the column '{what} (%)'"
         raise RgtoolError(
             f"{where}, row {row + 1}: {what} is {values[row]:g}, a fraction of 1 is expected: "
             f"{cure}"

@@ -235,7 +235,7 @@ def no_draws(sides: Sequence[NormalBlocks]) -> str:
     lone = dict.fromkeys(one.title for one in sides if not one.can_draw)
     return (
         f"no probabilities: {' and '.join(lone)} {'has' if len(lone) == 1 else 'have'} one seed, "
-        "which does not tell how far another would lie from it: add --seeds"
+        "which does not tell how far another would lie from it: more seeds do"
     )
 
 

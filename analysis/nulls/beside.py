@@ -331,7 +331,7 @@ def null_p(
     if len(y) < 2:
         return np.nan, (
             "one seed: no interval of what is beyond and no p, since nothing tells how far seeds "
-            "lie apart: add --seeds"
+            f"lie apart: {window.counts.more('seeds')}"
         )
     known = window.open & (window.kept[:, -1].mean(axis=0) >= LEAST_WEIGHTS)
     theta, expected = (flow.UNIT * values[:, known] for values in (y, null.y))

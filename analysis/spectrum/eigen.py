@@ -238,16 +238,17 @@ def _check_choices(method: str, weighting: str, rule: str, margin: float | None)
 
 def _check_size(chosen: Window, method: Method) -> None:
     label, seeds, steps = chosen.counts.label, len(chosen.runs), chosen.steps
+    more = chosen.counts.more
     needed, least = LEAST_SEEDS.get(method, 1), LEAST_STEPS.get(method, 1)
     if seeds < needed:
         raise UsageError(
             f"{label}: method {method} needs {needed} seeds and there "
-            f"{'is' if seeds == 1 else 'are'} {seeds}: add --seeds, or take another --method"
+            f"{'is' if seeds == 1 else 'are'} {seeds}: {more('seeds')}, or take another --method"
         )
     if steps < least:
         raise UsageError(
-            f"{label}: method {method} needs {least} steps and the window has {steps}: add "
-            "--levels, or take another --method"
+            f"{label}: method {method} needs {least} steps and the window has {steps}: "
+            f"{more('levels')}, or take another --method"
         )
 
 

@@ -19,7 +19,7 @@ from ...store import Store
 from ...store.counts import Counts
 from .. import chance
 from ..arrays import Floats
-from ..named import Named, Stored, StoreLike, look_up, open_store, unsuited
+from ..named import Named, Stored, StoreLike, look_up, look_up_all, open_store, unsuited
 from ..notes import Note, Rank, ranked
 from ..nulls.beside import Null, missing_null, set_beside
 from ..nulls.beyond import against_null
@@ -159,6 +159,7 @@ def spectra(
     by: str = "block",
     window: tuple[int, int] | None = None,
     margin: float | None = None,
+    exclude: Sequence[Named] = (),
 ) -> Spectra:
     """Compute the spectra of many experiments in a store.
 
@@ -174,6 +175,8 @@ def spectra(
         Levels between which eigenvalues are taken; see `choose_window` for the default.
     margin : float, optional
         Half-width of the margin in log eigenvalue; default `verdicts.MARGIN`.
+    exclude : sequence of str
+        Names of experiments to leave out.
 
     Raises
     ------
@@ -182,7 +185,9 @@ def spectra(
     """
     check_margin(margin)
     store = open_store(store)
-    names = None if experiments is None else [_id(store, name) for name in experiments]
+    names = None
+    if experiments is not None or exclude:
+        names = [_id(store, one) for one in look_up_all(store, experiments or (), exclude)]
     problems: dict[str, str] = {}
     parts: list[dict[str, Any]] = []
     done = 0

@@ -134,16 +134,16 @@ def conclusion(
 
 
 def _few(chosen: Window, found: Interval, rule: Rule) -> list[str]:
-    notes, steps = [], chosen.steps
+    notes, steps, more = [], chosen.steps, chosen.counts.more
     if len(chosen.runs) == 1 and steps < 3 and found.method == "moderated":
         notes.append(
             f"no interval: it takes two seeds, or one run of at least 3 steps, and this one seed "
-            f"has {steps}: add --seeds or --levels"
+            f"has {steps}: {more('seeds', 'levels')}"
         )
     elif found.scope == "this run" and found.method != "paper":
         notes.append(
             "one seed: the intervals are of this run. Other seeds would differ by more, the "
-            "population's value lies inside about 73 % of the time, not 95 %: add --seeds"
+            f"population's value lies inside about 73 % of the time, not 95 %: {more('seeds')}"
             if len(chosen.runs) == 1
             else f"method {found.method} resamples levels, not seeds: its intervals cover the "
             "population's value about 80 % of the time, not 95 %"
@@ -157,7 +157,8 @@ def _few(chosen: Window, found: Interval, rule: Rule) -> list[str]:
         )
     if steps < 2 and "paper" in (rule, found.method):
         notes.append(
-            "one step has no spread over levels, so the paper's rule gives no verdict: add --levels"
+            "one step has no spread over levels, so the paper's rule gives no verdict: "
+            f"{more('levels')}"
         )
     return notes
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from ...schemas.errors import RgtoolError, UsageError
-from ..options import StoreOption, WindowOption, read_window
+from ..options import ExcludeOption, StoreOption, WindowOption, read_window
 from ..output import Table, output_options, table_of, warn_of
 from ..published import printed_table
 
@@ -48,6 +48,7 @@ def eigen(
     ] = "share",
     nulls: Annotated[bool, typer.Option("--nulls", help="All null models instead.")] = False,
     all_: Annotated[bool, typer.Option("--all", help="Every experiment of the store.")] = False,
+    exclude: ExcludeOption = None,
     store: StoreOption = None,
 ) -> Table:
     """Show the spectrum of an experiment: eigenvalues, intervals, null model, verdicts.
@@ -67,10 +68,12 @@ def eigen(
     from ...store import Store
 
     opened, levels = Store(store), read_window(window)
+    if exclude and not all_:
+        raise UsageError("--exclude goes with --all")
     if all_ or nulls:
         _check_alone(experiment, all_, nulls, (method, weighting, rule), margin, coordinates)
         if all_:
-            table = _all(opened, by or "block", levels, margin)
+            table = _all(opened, by or "block", levels, margin, exclude or [])
         else:
             from ...analysis.nulls.beside import nulls_of
 
@@ -119,10 +122,16 @@ def _check_alone(
         raise UsageError("--nulls gives no verdicts, so it has no margin: leave out --margin")
 
 
-def _all(store: Store, by: str, window: tuple[int, int] | None, margin: float | None) -> Table:
+def _all(
+    store: Store,
+    by: str,
+    window: tuple[int, int] | None,
+    margin: float | None,
+    exclude: list[str],
+) -> Table:
     from ...analysis.spectrum.many import spectra
 
-    found = spectra(store, by=by, window=window, margin=margin)
+    found = spectra(store, by=by, window=window, margin=margin, exclude=exclude)
     if not found.experiments:
         if not found.problems:
             store.find_experiment()  # says that the store is empty

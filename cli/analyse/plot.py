@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from ...store import Counts, Store
 
 _FORMATS = ("png", "svg", "pdf")
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 
 
 @output_options
@@ -33,7 +36,9 @@ def plot(
     coordinates: Annotated[
         str, typer.Option(help="Of the flow: share, or scale (effective scales).")
     ] = "share",
-    by: Annotated[str | None, typer.Option("--by", help="Default: the coarsest grouping.")] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Default: the coarsest that all have.")
+    ] = None,
     to: Annotated[
         Path, typer.Option("--to", help="A folder, or a file ending in .png, .svg or .pdf.")
     ] = Path(),
@@ -42,12 +47,13 @@ def plot(
 ) -> Table:
     """Draw figures: shares against level, accuracy against density, spectrum beside its null.
 
+    Of several experiments one that a figure cannot show is named and left out of it.
+
     Example: rgtool plot resnet20/cifar10 --kind spectrum --to spectrum.pdf
     """
     from ...analysis.chance import chance_of_all
     from ...analysis.named import counts_of, look_up
     from ...analysis.plots.figures import FIGURES
-    from ...schemas.blocks import coarsest
     from ...store import Store
 
     if format_ not in _FORMATS:
@@ -62,43 +68,94 @@ def plot(
         raise UsageError(f"--to {to} names one file: say which figure with --kind")
     opened = Store(store)
     found = list(dict.fromkeys(look_up(opened, name) for name in experiments))
-    grouping = by or coarsest(counts_of(opened, found[0], "layer", "a figure").layers)
-    counts = [counts_of(opened, one, grouping, "a figure") for one in found]
+    grouping = by or _grouping(opened, found)
+    counts = _fit(found, lambda one: counts_of(opened, one, grouping, "a figure"), "all figures")
+    partly = len(counts) < len(found)
     warn_of(opened.problems)
     stem = re.sub(r"[^A-Za-z0-9]+", "-", "-".join(dict.fromkeys(c.label for c in counts)))
-    rows, failures = [], []
+    rows: list[tuple[str, str]] = []
     for figure in [kind] if kind else FIGURES:
         name = "flow-scale" if scales else figure
         path = to if alone else to / f"{stem}-{name}.{format_}"
         try:
-            drawn = _plot_scales(opened, found, grouping) if scales else _drawn(counts, figure)
+            drawn, short = (
+                _scales_drawn(opened, found, grouping, name) if scales else _drawn(counts, figure)
+            )
         except UsageError:
             raise
         except RgtoolError as error:
-            failures.append(f"no {name}: {error}")
+            say(f"no {name}: {error}")
             continue
+        partly |= short
         write_figure(drawn, path)
         rows.append((name, str(path)))
-    for failure in failures:
-        say(failure)
     if not rows:
         raise typer.Exit(1)
     notes = [note for one in counts for note in chance_of_all(one)]
-    return Table(("figure", "file"), rows, notes=tuple(notes))
+    return Table(("figure", "file"), rows, notes=tuple(notes), exit_code=3 if partly else 0)
 
 
-def _drawn(counts: Sequence[Counts], kind: str) -> Figure:
+def _grouping(store: Store, found: Sequence[Meaning]) -> str:
+    """Name the coarsest grouping that all networks have; the unreadable are told of later."""
+    from ...analysis.named import counts_of
+    from ...schemas.blocks import coarsest
+
+    groupings = set()
+    for one in found:
+        with contextlib.suppress(RgtoolError):
+            groupings.add(coarsest(counts_of(store, one, "layer", "a figure").layers))
+    return "stage" if groupings == {"stage"} else "block"
+
+
+def _fit(items: Sequence[Given], make: Callable[[Given], Made], figure: str) -> list[Made]:
+    """Make something of each of several; what fails is named, and the others go on.
+
+    Raises
+    ------
+    RgtoolError
+        It fails for the only one, or for the last of all.
+    """
+    made: list[Made] = []
+    failed: list[RgtoolError] = []
+    for item in items:
+        try:
+            made.append(make(item))
+        except RgtoolError as error:
+            failed.append(error)
+    if not made:
+        raise failed[-1]
+    for reason in failed:
+        say(f"left out of {figure}: {reason}")
+    return made
+
+
+def _drawn(counts: Sequence[Counts], kind: str) -> tuple[Figure, bool]:
+    """Draw experiments together, and tell whether one is left out since it cannot be drawn."""
     from ...analysis.plots.figures import plot as draw
 
-    return draw(counts, kind)
+    try:
+        return draw(counts, kind), False
+    except RgtoolError:
+        if len(counts) == 1:
+            raise
+
+    def whole(one: Counts) -> Counts:
+        draw(one, kind)
+        return one
+
+    fit = _fit(counts, whole, kind)
+    return draw(fit, kind), len(fit) < len(counts)
 
 
-def _plot_scales(store: Store, found: Sequence[Meaning], by: str) -> Figure:
+def _scales_drawn(
+    store: Store, found: Sequence[Meaning], by: str, name: str
+) -> tuple[Figure, bool]:
+    """Draw effective scales, and tell whether an experiment that has none is left out."""
     from ...analysis.notes import Note, ranked, shown_lines
     from ...analysis.plots.figures import plot as draw
     from ...analysis.spectrum.scale_flow import scale_flow
 
-    flows = [scale_flow(store, one, by=by) for one in found]
+    flows = _fit(found, lambda one: scale_flow(store, one, by=by), name)
     notes = ranked(
         Note.of(note, one.see).about(one.experiment_id) if len(flows) > 1 else note
         for one in flows
@@ -107,4 +164,4 @@ def _plot_scales(store: Store, found: Sequence[Meaning], by: str) -> Figure:
     more = "rgtool eigen --coordinates scale --notes shows them"
     for line in chain(*shown_lines(notes, more=more)):
         say(line)
-    return draw(flows)
+    return draw(flows), len(flows) < len(found)

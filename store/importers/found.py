@@ -59,8 +59,17 @@ def failure(error: Exception) -> str:
 
 
 @contextmanager
-def contained(path: Path, skipped: list[Skipped]) -> Iterator[None]:
+def contained(path: Path, skipped: list[Skipped], part: str = "") -> Iterator[None]:
     """Contain what goes wrong inside: it is the failure of this path and of nothing else.
+
+    Parameters
+    ----------
+    path : Path
+        The folder or file.
+    skipped : list of Skipped
+        Takes the failure.
+    part : str
+        Names the run, where the file holds others too.
 
     Raises
     ------
@@ -73,7 +82,7 @@ def contained(path: Path, skipped: list[Skipped]) -> Iterator[None]:
         raise
     except Exception as error:  # whatever a stranger's file provokes
         reason = failure(error).removeprefix(f"{path}: ").replace(f"{path}/", "")
-        skipped.append(Skipped(str(path), reason))
+        skipped.append(Skipped(str(path), f"{part}: {reason}" if part else reason))
 
 
 @dataclass(frozen=True)
@@ -165,6 +174,8 @@ class FoundRun:
         What was concluded so far, and from what.
     notes : tuple of str
         What was left aside, for the user.
+    part : str
+        Names the run where its file holds others too.
     """
 
     format: str
@@ -181,6 +192,7 @@ class FoundRun:
     implied_dense: bool = False
     inferred: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    part: str = ""
 
     def __post_init__(self) -> None:
         """Escape what file names hold that is no text."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from ...schemas.errors import StoreError, UsageError, choose
 from ...schemas.published_recipes import PUBLISHED
 from ...schemas.recipe import CHOICES, INITIALISERS
+from ...schemas.tables import SUFFIXES
 from .formats import (
     bert_tickets,
     contrastive,
@@ -88,7 +89,7 @@ def survey(paths: Iterable[str | Path], format: str | None = None) -> Survey:
             for file in tree.files
             if file.name.endswith(_CHECKPOINT_SUFFIXES)
         ]
-        left += [file for file in tree.files if file.suffix.lower() in (".csv", ".parquet")]
+        left += [file for file in tree.files if file.suffix.lower() in SUFFIXES]
     if not runs:  # else a table is somebody's notes beside the checkpoints
         told = {one.path for one in skipped}
         skipped += [Skipped(str(f), tables.OTHER) for f in left if str(f) not in told]
@@ -127,7 +128,7 @@ def import_runs(
     with Staging(store) as staging:
         for run in found.runs:
             told = partial(on_level, run) if on_level else lambda _: None
-            with contained(run.path, skipped):
+            with contained(run.path, skipped, run.part):
                 try:
                     done.append(ingest(staging, run, choices, told))
                 except OSError as error:  # what reads a source says so by other errors

@@ -180,16 +180,20 @@ class Incoming:
 
     @contextmanager
     def _named(self, level: FoundLevel) -> Iterator[None]:
-        """Put the name of a level's file before whatever is wrong with it."""
+        """Put the name of a level's file, or its number, before whatever is wrong with it."""
         try:
             yield
         except OSError:
             raise  # of the folder that masks are written to
         except Exception as error:
             file, text = level.files[0], failure(error)
-            if isinstance(error, RgtoolError) and file.name in text:
+            # Of a run of one file its level says more than the file, which is named anyway.
+            alone = file == self.found.path
+            where = f"level {level.level}" if alone else self.found.relative(file)
+            told = file.name in text or (alone and f"{where} " in text)
+            if isinstance(error, RgtoolError) and told:
                 raise
-            raise Refused(f"{self.found.relative(file)}: {text}") from error
+            raise Refused(f"{where}: {text}") from error
 
     def _canonical(self, data: LevelData, network: Recognised) -> Level:
         """Bring a level into the order and names of the network, and hold it to its shapes."""

@@ -44,12 +44,13 @@ def hold_nested(network: Recognised, before: Level, current: Level, lower: int, 
     Refused
         It does not.
     """
-    for layer, a, b in zip(network.layers, before.kept, current.kept, strict=True):
+    layers = zip(network.layers, network.sources, before.kept, current.kept, strict=True)
+    for layer, source, a, b in layers:
         old, new = before.masks.get(layer.name), current.masks.get(layer.name)
         grown = b > a if old is None or new is None else bool((new & ~old).any())
         if grown:
             raise Refused(
-                f"layer {layer.name} keeps weights at level {level} that level {lower} had "
+                f"layer {source} keeps weights at level {level} that level {lower} had "
                 "pruned: these are not levels of one run"
             )
 

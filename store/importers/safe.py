@@ -27,7 +27,7 @@ def digest(path: Path) -> str:
 
 
 def read_text(path: Path) -> str:
-    """Read a small text file; what is not UTF-8 in it is replaced.
+    """Read a small text file, past its byte order mark; what is not UTF-8 in it is replaced.
 
     Raises
     ------
@@ -41,4 +41,4 @@ def read_text(path: Path) -> str:
         raise Unreadable(f"{path}: cannot be read ({error.strerror})") from None
     if len(data) > _TEXT_LIMIT:
         raise Unreadable(f"{path}: too large for a text of its kind")
-    return data.decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+    return data.decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n")

@@ -49,6 +49,29 @@ def test_every_kind_of_name_is_found(place: tuple[Path, str]) -> None:
     }
 
 
+def test_what_is_excluded_is_left_out_or_told(place: tuple[Path, str]) -> None:
+    folder, first = place
+    store = Store(folder / "s")
+    every = look_up_all(store, ())
+    others = [one for one in every if one != Stored(store, first)]
+    assert len(others) == len(every) - 1 == 1
+    assert look_up_all(store, (), ["resnet20w4/digits"]) == others
+    assert look_up_all(store, every, [Stored(store, first)]) == others
+    assert look_up_all(store, [SPECTRUM, CURVE, first], [SPECTRUM, CURVE]) == [
+        look_up(store, first)
+    ]
+    counts = store.counts(first)
+    assert look_up_all(store, [counts, first], [counts]) == [look_up(store, first)]
+    for names, exclude, words in (
+        ((), every, "every experiment is excluded"),
+        (others, [first], f"{first} is excluded and not among them"),
+        ((), [f"{first}-s1"], "exclude whole experiments"),
+        ((), ["nobody"], "nobody"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            look_up_all(store, names, exclude)
+
+
 def test_a_store_is_a_store_a_path_or_that_of_the_working_directory(
     place: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

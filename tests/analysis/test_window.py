@@ -10,6 +10,7 @@ from synthetic import counts, first_levels, without
 
 from rgtool import RgtoolError
 from rgtool.analysis.classes.semigroup import common_levels
+from rgtool.analysis.named import counts_of
 from rgtool.analysis.window import SLACK, choose_window
 from rgtool.store.counts import Counts
 
@@ -77,6 +78,19 @@ def test_the_longest_run_has_three_levels(levels: int, words: str | None) -> Non
         assert choose_window(base).levels == (1, 2)
     else:
         assert f"its longest run has {words}, a spectrum needs at least 3 (" in refusal(base)
+
+
+def test_whose_runs_they_are_tells_how_there_come_to_be_more() -> None:
+    own = first_levels(experiment(), 2)
+    assert refusal(own).endswith(
+        ": run it again with a larger --levels, it goes on where it stopped"
+    )
+    assert own.more("seeds") == "add --seeds"
+    imported = dataclasses.replace(own, recipe=dataclasses.replace(own.recipe, origin="theirs"))
+    assert refusal(imported).endswith("(levels 0, 1 and 2): import more levels")
+    assert imported.more("seeds", "levels") == "import more seeds or levels"
+    printed = counts_of(None, "published:tanaka2020-vgg16-cifar100-mag", "layer", "a window")
+    assert printed.more("seeds") == "no more seeds are published"
 
 
 def test_no_run_at_all_has_no_level() -> None:

@@ -119,6 +119,50 @@ def test_eigen_of_all_experiments_is_a_row_a_group(cli: Cli, store: Path) -> Non
     assert (told.code, "lenet has no stages" in told.err) == (3, True)
 
 
+def _with_a_short_one(store: Path) -> None:
+    """Put an experiment of two levels beside the others: it has counts, and no spectrum."""
+    recipe = Recipe(architecture="resnet8w4", task="short")
+    stores.write_run(store, 0, 1, recipe=recipe)
+
+
+def test_eigen_of_all_goes_round_what_is_short_or_excluded(cli: Cli, store: Path) -> None:
+    _with_a_short_one(store)
+    told = cli("eigen", "--all", "--json")
+    assert told.code == 3 and "resnet8w4/short" in told.err
+    whole = json.loads(told.out)
+    assert {row["architecture"] for row in whole} == {"lenet", "resnet8w4"}
+    told = cli("eigen", "--all", "--json", "--exclude", "resnet8w4/short")
+    assert told.code == 0 and "short" not in told.err
+    assert json.loads(told.out) == whole
+    told = cli(
+        "eigen", "--all", "--json", "--exclude", "resnet8w4/short", "--exclude", "lenet/digits"
+    )
+    assert json.loads(told.out) == [row for row in whole if row["architecture"] != "lenet"]
+
+
+def test_plot_goes_round_an_experiment_that_a_figure_cannot_show(
+    cli: Cli, store: Path, tmp_path: Path
+) -> None:
+    _with_a_short_one(store)
+    to = str(tmp_path / "figures")
+    names = ("resnet8w4/short", "resnet8w4/digits", "lenet/digits")
+    done = cli("plot", *names, "--by", "stage", "--to", to, "--json")
+    assert done.code == 3
+    drawn = {row["figure"]: Path(row["file"]) for row in json.loads(done.out)}
+    assert set(drawn) == {"flow", "slices", "accuracy", "spectrum"}
+    assert all(path.stat().st_size > 1000 for path in drawn.values())
+    left = [line for line in done.err.splitlines() if "left out of" in line]
+    assert len(left) == 2
+    assert "left out of all figures: lenet has no stages" in left[0]
+    assert "left out of spectrum: resnet8w4/short" in left[1]
+    done = cli("plot", *names[:2], "--coordinates", "scale", "--to", to)
+    assert done.code == 3 and "left out of flow-scale: resnet8w4/short" in done.err
+    alone = cli("plot", "resnet8w4/short", "--kind", "spectrum", "--to", to)
+    assert (alone.code, "no spectrum: resnet8w4/short" in alone.err) == (1, True)
+    both = cli("plot", "resnet8w4/digits", "lenet/digits", "--kind", "flow", "--to", to)
+    assert (both.code, both.err) == (0, ""), "blocks are what both have"
+
+
 def test_eigen_shows_all_nulls_where_asked(cli: Cli, store: Path) -> None:
     told = cli("eigen", "lenet/digits", "--nulls")
     header, fc1, *_ = told.out.splitlines()
@@ -260,6 +304,8 @@ WRONG: list[tuple[list[str], int, str]] = [
     (["eigen", "lenet/digits", "--window", "3"], 2, "give two levels"),
     (["eigen", "--all", "lenet/digits"], 2, "name an experiment, or leave it out"),
     (["eigen", "--all", "--nulls"], 2, "choose one"),
+    (["eigen", "lenet/digits", "--exclude", "lenet"], 2, "--exclude goes with --all"),
+    (["eigen", "--all", "--exclude", "nobody"], 2, "nobody"),
     (["eigen", "lenet/digits", "--nulls", "--method", "t"], 2, "the default method"),
     (["eigen", "lenet/digits", "--window", "1:9"], 2, "past the last level"),
     (["plot", "lenet/digits", "--kind", "pie"], 2, "figure 'pie' is unknown"),

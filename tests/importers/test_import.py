@@ -281,8 +281,8 @@ def test_tables(store: Store, tmp_path: Path, suffix: str) -> None:
     ("row", "reason"),
     [
         ("e,0,1,a,11,10,.5", "11 weights kept of 10"),
-        ("e,0,1,a,-1,10,.5", "kept is -1"),
-        ("e,0,1,a,1.5,10,.5", "invalid literal"),
+        ("e,0,1,a,-1,10,.5", "kept is '-1'"),
+        ("e,0,1,a,1.5,10,.5", "kept is '1.5': a whole number from 0 on is due"),
         ("e,0,1,a,5,10,91", "a fraction is due, not percent"),
         ("e,0,0,a,5,10,.5", "stands there twice"),
         ("e,0,1,,5,10,.5", "group is no plain text"),
@@ -658,6 +658,24 @@ def test_an_empty_folder_has_nothing(store: Store, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     report = store.import_runs(tmp_path / "in")
     assert (report.runs, report.skipped, report.exit_code) == ((), (), 1)
+
+
+def test_a_manifest_and_a_block_map_may_begin_with_a_byte_order_mark(
+    store: Store, tmp_path: Path
+) -> None:
+    write_safetensors(tmp_path / "in", manifest=True)
+    path = tmp_path / "in" / "manifest.json"
+    plain = only(store.import_runs(tmp_path / "in"))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    blocks = tmp_path / "blocks.toml"
+    blocks.write_bytes(b'\xef\xbb\xbf"*" = "1.0"\n')
+    marked = Store(tmp_path / "marked")
+    assert only(marked.import_runs(tmp_path / "in")).run_id == plain.run_id
+    accuracy = "SELECT level, accuracy FROM levels ORDER BY level"
+    assert marked.query(accuracy).rows == store.query(accuracy).rows
+    mapped = Store(tmp_path / "mapped")
+    mapped.import_runs(tmp_path / "in", blocks=blocks)
+    assert mapped.query("SELECT DISTINCT block FROM layers").rows == [("1.0",)]
 
 
 def test_a_manifest_may_name_files_of_its_folder_alone(store: Store, tmp_path: Path) -> None:

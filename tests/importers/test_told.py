@@ -14,6 +14,7 @@ from stores import data_of
 
 from rgtool.analysis.nulls.known import scale_source
 from rgtool.analysis.spectrum.eigen import eigen
+from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import UsageError
 from rgtool.schemas.recipe import Recipe
 from rgtool.store import Store
@@ -56,6 +57,42 @@ def test_of_bare_state_dicts_nothing_is_known(store: Store, tmp_path: Path) -> N
     spectrum = eigen(store, run.experiment_id, by="layer")
     assert np.isnan(spectrum.canonical).all()
     assert any("no null is shown: nothing tells" in note for note in spectrum.notes)
+
+
+COMMANDS = [
+    ("eigen", "theirs"),
+    ("eigen", "theirs", "--rule", "paper", "--window", "1:2"),
+    ("eigen", "theirs", "--method", "t"),
+    ("eigen", "theirs", "--method", "block", "--window", "1:2"),
+    ("eigen", "short"),
+    ("null", "theirs"),
+    ("gamma", "theirs"),
+    ("match", "theirs", "resnet56"),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_nobody_is_told_to_run_an_import_again(
+    command: tuple[str, ...], store: Store, tmp_path: Path, cli: Cli
+) -> None:
+    layers = architecture("resnet20").counted()
+    ids = {}
+    for name, levels in (("theirs", 4), ("short", 2)):
+        rows = [
+            f"{name},0,{level},{layer.name},{int(layer.total * 0.8**level)},{layer.total},.9"
+            for level in range(levels)
+            for layer in layers
+        ]
+        path = tmp_path / f"{name}.csv"
+        path.write_text("\n".join(["experiment,seed,level,group,kept,total,accuracy", *rows]))
+        (run,) = store.import_runs(path, architecture="resnet20", task="cifar10").runs
+        ids[name] = run.experiment_id
+    verb, *rest = (ids.get(word, word) for word in command)
+    done = cli(verb, *rest, "--notes", "--store", str(store.path))
+    assert "--seeds" not in done.err and "--levels" not in done.err
+    assert "--seeds" not in done.out and "--levels" not in done.out
+    if verb == "eigen":
+        assert "import more" in done.err
 
 
 def test_a_manifest_tells_the_initialiser(store: Store, tmp_path: Path) -> None:

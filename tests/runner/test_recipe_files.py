@@ -135,6 +135,8 @@ def test_a_file_changes_fields_of_its_base(tmp_path: Path) -> None:
     right = recipe("resnet18", LARGE, "zhang2021", lr=1.0, epochs=91, augment=("flip",))
     assert found == right
     assert recipe("resnet18", LARGE, str(path), lr=0.5).lr == 0.5  # the command has the last word
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # as editors of Windows write it
+    assert recipe("resnet18", LARGE, str(path)) == right
 
 
 @pytest.mark.parametrize(
