@@ -159,7 +159,7 @@ def plan(
 ) -> Plan:
     """Resolve and check an experiment without computing anything; see `run` for the parameters."""
     launch, changes = Launch.split(options)
-    numbers = _numbers(seeds)
+    numbers, place = _numbers(seeds), store_path(store)
     _check_levels(levels)
     file = _file_of(init)
     if init is not None and file is None:
@@ -188,7 +188,7 @@ def plan(
         task=task,
         seeds=numbers,
         levels=levels,
-        store=store_path(store),
+        store=place,
         data_folder=folder,
         device=str(chosen),
         workers=workers,
