@@ -199,7 +199,7 @@ def plan(
         replicas=replicas,
         kernels=kernels(launch.compile, chosen),
         init_file=pretrained.path if pretrained else None,
-        notes=tuple(filter(None, (note, pretrained.note if pretrained else ""))),
+        notes=tuple(filter(None, (*whole.notes, note, pretrained.note if pretrained else ""))),
     )
     images = whole.hold_out(resolved.valid_size)  # loaded already
     if resolved.train_size is not None:
