@@ -32,6 +32,10 @@ from .provenance import FileEntry, copy_weights, entries, scales
 from .report import Choices, ImportedRun
 from .staging import Staging
 
+# Fields of a study's recipe on which nothing that an import holds depends: identities of imports
+# are older than they are, and stay.
+_NOT_TAKEN = ("pooling",)
+
 
 def ingest(
     staging: Staging, found: FoundRun, choices: Choices, on_level: Callable[[int], None]
@@ -267,7 +271,8 @@ class _Arrival:
         name = self.choices.recipe or found.recipe_name
         fields: dict[str, Any] = {"augment": (), "rewind": "0it"}
         if name:
-            fields = PUBLISHED[name](Architecture(network.architecture, network.layers))
+            made = PUBLISHED[name](Architecture(network.architecture, network.layers))
+            fields = {k: v for k, v in made.items() if k not in _NOT_TAKEN}
         told = {k: v for k, v in found.fields.items() if k != "architecture"}
         said = dict(self.choices.start)
         if self.choices.task:
