@@ -5,7 +5,6 @@ Adding one is a function that returns `Images` and a line in `DATASETS`.
 
 from __future__ import annotations
 
-import dataclasses
 import gzip
 import os
 import zlib
@@ -16,14 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..schemas.errors import RgtoolError, UsageError, did_you_mean, printable
-from .archive import read_arrays
+from ..schemas.errors import RgtoolError, UsageError, did_you_mean
 from .images import Images
+from .own_images import read_npz
 
 DATA_VARIABLE = "RGTOOL_DATA"
 _DIGITS = Path(__file__).parent / "digits" / "digits.csv.gz"
 ImageArrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
-_MOST_CLASSES = 100_000
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -52,7 +50,7 @@ def load(
     """
     folder = folder or default_folder()
     if task.startswith("npz:"):
-        images = _npz(Path(task.removeprefix("npz:")))
+        images = read_npz(Path(task.removeprefix("npz:")))
     elif task in DATASETS:
         images = DATASETS[task](folder)
     else:
@@ -206,57 +204,6 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
         return array.reshape(sizes).copy()
     except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
         raise RgtoolError(f"{path}: not a whole IDX file ({error})") from None
-
-
-def _npz(path: Path) -> Images:
-    """Read a data set of one's own; its name carries its hash, since a path is no identity."""
-    x_train, y_train, x_test, y_test = read_arrays(path, ("x_train", "y_train", "x_test", "y_test"))
-    x_train, x_test = (
-        _checked_images(path, "x_train", x_train),
-        _checked_images(path, "x_test", x_test),
-    )
-    if x_train.shape[1:] != x_test.shape[1:]:
-        raise RgtoolError(
-            f"{path}: images of shape {x_train.shape[1:]} in x_train, {x_test.shape[1:]} in x_test"
-        )
-    y_train = _checked_labels(path, "y_train", y_train, len(x_train))
-    y_test = _checked_labels(path, "y_test", y_test, len(x_test))
-    pixels = x_train.reshape(-1, x_train.shape[-1]) / 255
-    std = np.maximum(pixels.std(axis=0), 1e-3)
-    images = Images(
-        "npz",
-        x_train,
-        y_train,
-        x_test,
-        y_test,
-        classes=int(max(y_train.max(), y_test.max())) + 1,
-        mean=tuple(float(value) for value in pixels.mean(axis=0).round(4)),
-        std=tuple(float(value) for value in std.round(4)),
-    )
-    return dataclasses.replace(images, name=f"npz-{printable(path.stem)}-{images.sha256[:8]}")
-
-
-def _checked_images(path: Path, name: str, x: NDArray[Any]) -> NDArray[np.uint8]:
-    if x.dtype != np.uint8 or x.ndim not in (3, 4) or 0 in x.shape:
-        raise RgtoolError(
-            f"{path}: {name} is {x.dtype} of shape {x.shape}; bytes (uint8) of shape (N, H, W) or "
-            "(N, H, W, C) are expected"
-        )
-    return x[..., None] if x.ndim == 3 else x
-
-
-def _checked_labels(path: Path, name: str, y: NDArray[Any], count: int) -> NDArray[np.int64]:
-    if y.dtype.kind in "iu" and y.size and int(y.max()) >= _MOST_CLASSES:
-        raise RgtoolError(
-            f"{path}: {name} has the label {y.max()}: classes are numbered from 0, and fewer than "
-            f"{_MOST_CLASSES}"
-        )
-    if y.shape != (count,) or y.dtype.kind not in "iu" or (count and y.min() < 0):
-        raise RgtoolError(
-            f"{path}: {name} is {y.dtype} of shape {y.shape}; {count} whole numbers from 0 on are "
-            "expected"
-        )
-    return y.astype(np.int64)
 
 
 def _from_torchvision(

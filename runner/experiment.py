@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.errors import RgtoolError
+from ..schemas.lock import check_locks
 from .event import Event
 from .plan import Plan, plan
 from .pool import execute_parallel
@@ -60,7 +61,7 @@ def execute(
     Raises
     ------
     RgtoolError
-        The store is not a folder or cannot be written.
+        The store is not a folder, cannot be written, or its file system has no locks.
     """
     _make_store(made.store)
     if made.workers > 1:
@@ -80,6 +81,7 @@ def _make_store(store: Path) -> None:
         raise RgtoolError(
             f"store {store}: cannot be written ({error.strerror}); name another folder with --store"
         ) from None
+    check_locks(store / "runs")  # once, before every seed makes a folder and fails
 
 
 def run(

@@ -32,6 +32,8 @@ class Images:
         The augmentation published with the task, see `Loader`.
     x_valid, y_valid : arrays or None
         Training images that are held out for validation.
+    notes : tuple of str
+        What is odd about the data and should be said before anything is computed.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Images:
     augment: tuple[str, ...] = ()
     x_valid: NDArray[np.uint8] | None = None
     y_valid: NDArray[np.int64] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

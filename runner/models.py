@@ -17,12 +17,14 @@ from ..schemas.blocks import CIFAR_RESNETS, RESNETS, VGG_PLANS, Architecture, La
 from ..schemas.errors import UsageError, did_you_mean
 from .networks import InputShape, cifar_resnet, lenet, resnet, vgg
 
-MODELS: dict[str, Callable[[str, InputShape, int], nn.Module]] = {
+# Functions of a name, an input shape and a number of classes.
+MODELS: dict[str, Callable[..., nn.Module]] = {
     "lenet": lenet.build,
     **dict.fromkeys(CIFAR_RESNETS, cifar_resnet.build),
     **dict.fromkeys(RESNETS, resnet.build),
     **dict.fromkeys(VGG_PLANS, vgg.build),
 }
+POOLED = tuple(VGG_PLANS)  # networks whose last pooling is a choice of the recipe
 _WIDTH = re.compile(r"w\d+$")
 _ANY_IMAGE: InputShape = (3, 32, 32)
 
@@ -42,11 +44,17 @@ def check_model(name: str) -> None:
     blocks.architecture(name)  # rejects a width of 0
 
 
-def build(name: str, input_shape: InputShape, classes: int) -> nn.Module:
-    """Build a network that passes `check_model`, channels last, with PyTorch's initial values."""
+def build(
+    name: str, input_shape: InputShape, classes: int, *, pooling: str | None = None
+) -> nn.Module:
+    """Build a network that passes `check_model`, channels last, with PyTorch's initial values.
+
+    `pooling` is the recipe's, and counts for the networks of `POOLED`.
+    """
     check_model(name)
+    chosen = {"pooling": pooling} if pooling is not None and name in POOLED else {}
     with torch.random.fork_rng(devices=[]):  # the caller's random state stays as it is
-        module = MODELS[_WIDTH.sub("", name)](name, input_shape, classes)
+        module = MODELS[_WIDTH.sub("", name)](name, input_shape, classes, **chosen)
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 

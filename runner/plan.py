@@ -159,7 +159,7 @@ def plan(
 ) -> Plan:
     """Resolve and check an experiment without computing anything; see `run` for the parameters."""
     launch, changes = Launch.split(options)
-    numbers = _numbers(seeds)
+    numbers, place = _numbers(seeds), store_path(store)
     _check_levels(levels)
     file = _file_of(init)
     if init is not None and file is None:
@@ -188,7 +188,7 @@ def plan(
         task=task,
         seeds=numbers,
         levels=levels,
-        store=store_path(store),
+        store=place,
         data_folder=folder,
         device=str(chosen),
         workers=workers,
@@ -199,7 +199,7 @@ def plan(
         replicas=replicas,
         kernels=kernels(launch.compile, chosen),
         init_file=pretrained.path if pretrained else None,
-        notes=tuple(filter(None, (note, pretrained.note if pretrained else ""))),
+        notes=tuple(filter(None, (*whole.notes, note, pretrained.note if pretrained else ""))),
     )
     images = whole.hold_out(resolved.valid_size)  # loaded already
     if resolved.train_size is not None:

@@ -17,7 +17,7 @@ from ..schemas.steps import Step
 from ..schemas.toml import read_toml
 from .arithmetic import PRECISIONS
 from .images import Images
-from .models import BN_INITIALISERS, INITIALISERS, architecture, check_model
+from .models import BN_INITIALISERS, INITIALISERS, POOLED, architecture, check_model
 from .pruning import PRUNERS
 
 DEFAULT = "frankle2020"
@@ -176,6 +176,11 @@ def _check_ability(resolved: Recipe, name: str) -> None:
     if resolved.precision not in PRECISIONS:  # few and short: none is nearest
         known_names = ", ".join(PRECISIONS)
         raise UsageError(f"precision '{resolved.precision}' cannot be run: use {known_names}")
+    if resolved.pooling != Recipe.pooling and resolved.architecture not in POOLED:
+        raise UsageError(
+            f"pooling '{resolved.pooling}' of {resolved.architecture}: only VGG leaves it to the "
+            "recipe"
+        )
     for part in resolved.augment:
         if not re.fullmatch(r"flip|crop[1-9][0-9]{0,3}", part):
             raise UsageError(

@@ -53,8 +53,13 @@ class ReplicaParts:
     @cached_property
     def module(self) -> torch.nn.Module:
         """The network."""
-        shape, classes = self.images.input_shape, self.images.classes
-        return build(self.recipe.architecture, shape, classes).to(self.device)
+        return self._built().to(self.device)
+
+    def _built(self) -> torch.nn.Module:
+        recipe, images = self.recipe, self.images
+        return build(
+            recipe.architecture, images.input_shape, images.classes, pooling=recipe.pooling
+        )
 
     @cached_property
     def forward(self) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -92,7 +97,7 @@ class ReplicaParts:
 
         On the CPU, so that they are the same wherever they are trained.
         """
-        module = build(self.recipe.architecture, self.images.input_shape, self.images.classes)
+        module = self._built()
         initialise(
             module,
             init=self.recipe.init,

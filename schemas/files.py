@@ -10,6 +10,8 @@ from pathlib import Path
 
 # A pipe without a writer would block the opening for ever; a terminal would become ours.
 _FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
+# What SMB, 9p, VirtualBox's shares and some file systems in user space say of a folder to flush.
+_NOT_FLUSHED = (errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP)
 _FILE_KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -69,8 +71,8 @@ def write_atomic(path: Path, data: bytes, *, flush: bool = True) -> None:
     """Write `data` to `path` so that no reader ever sees part of it.
 
     A temporary file in the same folder is written, flushed to the disk and renamed over `path`;
-    then the folder is flushed, so that the name survives a power cut. On any failure the
-    temporary file is removed and `path` is as it was.
+    then the folder is flushed where it can be, so that the name survives a power cut. On any
+    failure the temporary file is removed and `path` is as it was.
 
     Parameters
     ----------
@@ -98,7 +100,7 @@ def write_atomic(path: Path, data: bytes, *, flush: bool = True) -> None:
         temporary.unlink(missing_ok=True)
         raise
     if flush:
-        _flush(path.parent)
+        flush_path(path.parent)
 
 
 def flush_tree(folder: Path) -> None:
@@ -110,14 +112,29 @@ def flush_tree(folder: Path) -> None:
         The disk is full or broken.
     """
     for path in [*folder.rglob("*"), folder]:
-        _flush(path)
+        flush_path(path)
 
 
-def _flush(path: Path) -> None:
-    if os.name != "posix" and path.is_dir():  # there a folder cannot be opened for flushing
-        return
+def flush_path(path: Path) -> bool:
+    """Flush a file or a folder to the disk; False for a folder where the system cannot do that.
+
+    A file system that refuses folders keeps its names in its own way: there is nothing to do.
+
+    Raises
+    ------
+    OSError
+        The disk is full or broken.
+    """
+    folder = path.is_dir()
+    if folder and os.name != "posix":  # there a folder cannot be opened for flushing
+        return False
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if not folder or error.errno not in _NOT_FLUSHED:
+            raise
+        return False
     finally:
         os.close(descriptor)
+    return True

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .description import Description
-from .errors import RecordError, StoreError
+from .errors import RecordError, StoreError, UsageError
 from .manifest import Manifest
 from .record import read_record, validate
 
@@ -20,12 +20,26 @@ if TYPE_CHECKING:
 DEFAULT_STORE = "rgstore"
 STORE_VARIABLE = "RGTOOL_STORE"
 _RECORD = re.compile(r"(\d{4,})\.parquet")
+# `s3://bucket`, of which a `Path` keeps one slash, and `host:/folder`; `C:/` is a disk.
+_ELSEWHERE = re.compile(r"[A-Za-z][\w+.@-]+:/")
 _ATTEMPTS = 10  # a compaction may replace the files between the manifest and the reading
 
 
 def store_path(path: str | Path | None = None) -> Path:
-    """Return the folder of a store: the one given, `$RGTOOL_STORE`, or `rgstore`."""
-    return Path(path if path is not None else os.environ.get(STORE_VARIABLE) or DEFAULT_STORE)
+    """Return the folder of a store: the one given, `$RGTOOL_STORE`, or `rgstore`.
+
+    Raises
+    ------
+    UsageError
+        It is a URL, or a folder of another machine.
+    """
+    chosen = Path(path if path is not None else os.environ.get(STORE_VARIABLE) or DEFAULT_STORE)
+    if _ELSEWHERE.match(chosen.as_posix()):
+        raise UsageError(
+            f"store {path or chosen}: a store is a folder of this machine, no URL or address: name "
+            "a folder with --store, and copy it there and back, or mount what it names"
+        )
+    return chosen
 
 
 def record_level(name: str) -> int | None:

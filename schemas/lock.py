@@ -1,23 +1,39 @@
-"""Locks that die with their process."""
+"""Locks that die with their process, and file systems that have none."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import RgtoolError
+from .errors import RgtoolError, StoreError
 from .files import no_file
 
 _PAUSE = 0.01  # seconds between two tries
+# NFS without its lock service; file systems that never had locks; some that run in user space.
+_WITHOUT = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class Locked(RgtoolError):
     """Another living process holds the lock."""
+
+
+class NoLocks(StoreError):
+    """The file system has no locks, so that processes cannot keep out of each other's way."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(
+            f"{folder}: the file system there has no locks ({reason}), which keep two processes "
+            "from writing the same run",
+            "name a store on another disk with --store and copy it here afterwards (cp -r), or "
+            "mount with locks; on NFS where one machine alone writes: local_lock=flock",
+        )
 
 
 @contextmanager
@@ -37,6 +53,8 @@ def lock(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
     ------
     Locked
         Another process holds it still; the message names `what` and that process.
+    NoLocks
+        The file system has none.
     OSError
         The lock file cannot be made, or is no file; the message names it.
     """
@@ -48,7 +66,7 @@ def lock(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
         if fault := no_file(os.fstat(descriptor)):
             raise OSError(errno.EINVAL, fault, str(path))
         end = time.monotonic() + wait
-        while not _take(descriptor):
+        while not _take(descriptor, path.parent):
             if time.monotonic() >= end:
                 holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
                 raise Locked(f"{what} is in the hands of another process (id {holder})")
@@ -60,11 +78,31 @@ def lock(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _take(descriptor: int) -> bool:
+def check_locks(folder: Path) -> None:
+    """Refuse a folder whose file system has no locks; nothing stays behind.
+
+    A folder that cannot be written passes: what is needed there is another message.
+
+    Raises
+    ------
+    NoLocks
+        The file system has none.
+    """
+    if sys.platform == "win32":
+        return
+    with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=folder) as file:
+        _take(file.fileno(), folder)
+
+
+def _take(descriptor: int, folder: Path) -> bool:
     import fcntl
 
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno in _WITHOUT:
+            raise NoLocks(folder, str(error.strerror)) from None
+        raise
     return True

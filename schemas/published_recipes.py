@@ -18,8 +18,8 @@ def frankle2020(network: Architecture) -> dict[str, Any]:
 
     CIFAR ResNets and VGG: SGD with momentum .9, learning rate .1, a tenth at epochs 80 and 120 of
     160, batch 128, weight decay 1e-4, rewinding to iteration 1000, the smallest 20 % of all weights
-    (output layer of VGG and LeNet exempt). LeNet-300-100: SGD .1 without momentum, 40 epochs,
-    rewinding to the initial weights.
+    (output layer of VGG and LeNet exempt); VGG averages its last positions. LeNet-300-100: SGD .1
+    without momentum, 40 epochs, rewinding to the initial weights.
     """
     if network.name == "lenet":
         return {
@@ -30,7 +30,7 @@ def frankle2020(network: Architecture) -> dict[str, Any]:
             "rewind": "0it",
         }
     if network.name in VGG_PLANS:
-        return {"prunable": "all", "exempt": ("fc",)}
+        return {"prunable": "all", "exempt": ("fc",), **_average(network)}
     return {}
 
 
@@ -87,13 +87,21 @@ def chen2021a_pt_trans(network: Architecture) -> dict[str, Any]:
 
 
 def zhang2021(network: Architecture) -> dict[str, Any]:
-    """Zhang et al. 2021 (PrAC): chen2021a, batch 128, decay 1e-4, the stem pruned; 15 prunings."""
+    """Zhang et al. 2021 (PrAC): chen2021a, batch 128, decay 1e-4, the stem pruned; 15 prunings.
+
+    Their VGG averages its last positions.
+    """
     return {
         **chen2021a(network),
+        **_average(network),
         "weight_decay": 1e-4,
         "batch_size": 128,
         "prunable": "convolutions",
     }
+
+
+def _average(network: Architecture) -> dict[str, Any]:
+    return {"pooling": "average"} if network.name in VGG_PLANS else {}
 
 
 def quick(network: Architecture) -> dict[str, Any]:
@@ -150,9 +158,15 @@ IMPORTS_ONLY = ("chen2020a",)  # AdamW and BERT, which the runner does not have
 _UNTOLD: dict[str, Any] = {"augment": (), "rewind": "0it"}
 
 
+# Fields on which nothing that an import holds depends: identities of imports are older than they
+# are, and stay.
+_NOT_OF_IMPORTS = ("pooling",)
+
+
 def fields_of(name: str, network: Architecture) -> dict[str, Any]:
     """Return the fields that an import has by its recipe; an unknown or empty name tells few."""
-    return PUBLISHED[name](network) if name in PUBLISHED else dict(_UNTOLD)
+    made = PUBLISHED[name](network) if name in PUBLISHED else _UNTOLD
+    return {field: value for field, value in made.items() if field not in _NOT_OF_IMPORTS}
 
 
 def summary(name: str) -> str:

@@ -24,6 +24,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "fan": ("fan_in", "fan_out"),
     "head_init": ("same", "torch"),
     "schedule": ("continue", "restart"),
+    "pooling": ("max", "average"),
 }
 # Initialisers whose scales follow from the shapes of layers.
 INITIALISERS = ("kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform")
@@ -66,6 +67,9 @@ class Recipe:
     bn_init: str = field(default="uniform", metadata={"meaning": "initialiser of BN weights"})
     head_init: str = field(
         default="same", metadata={"meaning": "initialiser of the output layer: same or torch's"}
+    )
+    pooling: str = field(
+        default="max", metadata={"meaning": "how a VGG pools its last positions: max or average"}
     )
     optimizer: str = field(default="sgd", metadata={"meaning": "optimizer"})
     lr: float = field(default=0.1, metadata={"meaning": "learning rate"})

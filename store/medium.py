@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..schemas.files import write_atomic
-from ..schemas.lock import Locked, lock
+from ..schemas.files import flush_path, write_atomic
+from ..schemas.lock import Locked, NoLocks, lock
 from ..schemas.sums import stamp
 
 
@@ -52,6 +52,8 @@ def _trial(what: str, trial: Callable[[Path], str], folder: Path) -> Trial:
         fault = trial(folder)
     except OSError as error:
         fault = f"fails ({error.strerror})"
+    except NoLocks:
+        fault = "are missing: what is here can be read, and neither run, import nor compact writes"
     return Trial(what, fault or "works", not fault)
 
 
@@ -74,7 +76,9 @@ def _rename(folder: Path) -> str:
 
 def _fsync(folder: Path) -> str:
     write_atomic(folder / "renamed", b"flushed")
-    return ""
+    if flush_path(folder):
+        return ""
+    return "works for files alone: a power cut may lose the newest ones whole, it tears none"
 
 
 def _changes(folder: Path) -> str:

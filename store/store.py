@@ -48,16 +48,14 @@ class Store:
 
     Raises
     ------
-    StoreError
-        The path is a file, or no UTF-8 text.
+    StoreError, UsageError
+        The path is a file, or no UTF-8 text; it is a URL, or a folder of another machine.
 
     Examples
     --------
     >>> Store("nowhere").sql("SELECT count(*) AS runs FROM runs").rows
     [(0,)]
     """
-
-    path: Path
 
     def __init__(self, path: str | Path | None = None) -> None:
         try:
@@ -372,6 +370,7 @@ class Store:
         fan: str | None = None,
         blocks: str | Path | None = None,
         keep: Sequence[str] = (),
+        follow_links: bool = False,
     ) -> ImportReport:
         """Import other people's checkpoints: every run and level under some paths.
 
@@ -386,12 +385,13 @@ class Store:
         name, task, architecture, recipe : str, optional
             Name of the experiment, and what the files do not tell.
         init, fan : str, optional
-            How the weights were initialised, such as `kaiming_normal` and `fan_out`; told later,
-            runs that are in the store learn it.
+            How the weights were initialised; told later, runs that are in the store learn it.
         blocks : path, optional
             A block map for networks that are not known, see `docs/importing.md`.
         keep : sequence of str
             Weights to copy: `init`, `rewind`, `dense`.
+        follow_links : bool
+            Whether symbolic links that lead out of the folder are followed.
 
         Raises
         ------
@@ -412,8 +412,8 @@ class Store:
             blocks=blocks,
             keep=keep,
         )
-        several = [paths] if isinstance(paths, str | Path) else paths
-        return imports.import_runs(self.path, imports.survey(several, format), chosen)
+        found = imports.survey(paths, format, follow_links=follow_links)
+        return imports.import_runs(self.path, found, chosen)
 
     def _recipes(self) -> dict[str, Recipe]:
         found = self.query("SELECT DISTINCT ON (experiment_id) * FROM runs ORDER BY experiment_id")

@@ -39,6 +39,9 @@ def import_(
         Path | None, typer.Option(help="Block map of an unknown network (TOML).")
     ] = None,
     keep: Annotated[str, typer.Option(help="Weights to copy: init, rewind, dense.")] = "",
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Read what links out of the folder lead to.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be imported, and what not.")
     ] = False,
@@ -64,7 +67,7 @@ def import_(
         blocks=blocks,
         keep=[part.strip() for part in keep.split(",") if part.strip()],
     )
-    found = imports.survey(paths, format)
+    found = imports.survey(paths, format, follow_links=follow_links)
     if dry_run:
         return _dry_run(found)
     opened = Store(store)  # a file in the way is said before anything is read

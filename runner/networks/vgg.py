@@ -12,10 +12,13 @@ class VGG(nn.Module):
     """VGG of Simonyan & Zisserman 2015 with BN, as Zhang et al. 2021 and OpenLTH train it.
 
     `features` is numbered as torchvision's `vgg16_bn`. Images that have shrunk to a pixel pass the
-    remaining pooling layers as they are.
+    remaining pooling layers as they are. What is left at the end (2 x 2 positions of an image of
+    32 x 32) is averaged, as in both studies, or with `pooling="max"` pooled as after every stage.
     """
 
-    def __init__(self, plan: tuple[int, ...], input_shape: InputShape, classes: int) -> None:
+    def __init__(
+        self, plan: tuple[int, ...], input_shape: InputShape, classes: int, pooling: str
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         c_in = input_shape[0]
@@ -26,6 +29,8 @@ class VGG(nn.Module):
                 layers.append(nn.ReLU(inplace=True))
                 c_in = c_out
             layers.append(nn.MaxPool2d(2, ceil_mode=True))
+        if pooling == "average":
+            layers.pop()
         self.features = nn.Sequential(*layers)
         self.fc = nn.Linear(512, classes)
 
@@ -35,6 +40,6 @@ class VGG(nn.Module):
         return logits
 
 
-def build(name: str, input_shape: InputShape, classes: int) -> nn.Module:
+def build(name: str, input_shape: InputShape, classes: int, pooling: str = "max") -> nn.Module:
     """Build `vgg11` to `vgg19`."""
-    return VGG(VGG_PLANS[name], input_shape, classes)
+    return VGG(VGG_PLANS[name], input_shape, classes, pooling)

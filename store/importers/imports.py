@@ -60,8 +60,15 @@ class Survey:
         return sum(len(run.levels) for run in self.runs)
 
 
-def survey(paths: Iterable[str | Path], format: str | None = None) -> Survey:
+def survey(
+    paths: str | Path | Iterable[str | Path],
+    format: str | None = None,
+    *,
+    follow_links: bool = False,
+) -> Survey:
     """Find the runs under some paths; of most files only names and headers are looked at.
+
+    Symbolic links that lead out of a path are followed where `follow_links` says so.
 
     Raises
     ------
@@ -72,8 +79,8 @@ def survey(paths: Iterable[str | Path], format: str | None = None) -> Survey:
     runs: list[FoundRun] = []
     skipped: list[Skipped] = []
     left: list[Path] = []
-    for path in paths:
-        tree = walk(Path(path))
+    for path in [paths] if isinstance(paths, str | Path) else paths:
+        tree = walk(Path(path), follow_links)
         skipped += tree.skipped
         own = _own(tree)
         skipped += own.skipped

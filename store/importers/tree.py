@@ -1,4 +1,4 @@
-"""The files of a folder that may be looked at: regular files, and nothing outside of it."""
+"""The files of a folder that may be looked at: regular ones, outside of it where that is asked."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Tree:
     root : Path
         The path that was given: a folder, or one file.
     files : tuple of Path
-        Regular files, sorted; a symbolic link that stays inside the folder counts as its target.
+        Regular files, sorted; a symbolic link that may be followed counts as its target.
     skipped : tuple of Skipped
-        Links that lead out of the folder, folders that may not be read.
+        Links that are not followed, folders that may not be read.
     """
 
     root: Path
@@ -48,8 +48,15 @@ class Tree:
         return Tree(self.root, files, self.skipped)
 
 
-def walk(root: Path) -> Tree:
-    """List what lies under a path, without following links out of it; dot files do not exist.
+def walk(root: Path, follow_links: bool = False) -> Tree:
+    """List what lies under a path; dot files do not exist.
+
+    Parameters
+    ----------
+    root : Path
+        A folder, or one file.
+    follow_links : bool
+        Whether links to files and folders outside of it count as what they lead to.
 
     Raises
     ------
@@ -68,46 +75,70 @@ def walk(root: Path) -> Tree:
     files: list[Path] = []
     skipped: list[Skipped] = []
     real = root.resolve()
-    for path in _walk(root, skipped):
-        if path.is_symlink() and not _stays_inside(path, real):
-            skipped.append(Skipped(str(path), "a symbolic link out of the folder, or to nothing"))
-        elif _is_regular(path):
-            files.append(path)
-        elif not path.is_dir():
-            skipped.append(Skipped(str(path), "neither a file nor a folder"))
+    for path in _walk(root, follow_links, skipped):
+        if fault := _fault(path, real, follow_links):
+            skipped.append(Skipped(str(path), fault))
         else:
-            skipped.append(Skipped(str(path), "a symbolic link to a folder is not followed"))
+            files.append(path)
     return Tree(root, tuple(sorted(files)), tuple(skipped))
 
 
-def _walk(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
-    """Yield everything but plain folders; linked folders come as entries and are not entered."""
-    folders = [str(root)]
-    while folders:  # not os.walk, which is as deep in calls as the tree is
-        here = folders.pop()
+def _walk(root: Path, follow_links: bool, skipped: list[Skipped]) -> Iterator[Path]:
+    """Yield everything but folders that are entered: plain ones, then linked ones if asked for.
+
+    A folder that links lead to again is not entered again, so that every walk ends.
+    """
+    folders, links = [str(root)], list[str]()
+    entered: set[Path] = set()
+    while folders or links:  # not os.walk, which is as deep in calls as the tree is
+        here = folders.pop() if folders else links.pop()
+        if follow_links:
+            real = Path(here).resolve()
+            if real in entered:
+                yield Path(here)
+                continue
+            entered.add(real)
         try:
             with os.scandir(here) as entries:
-                found = [
-                    (entry.path, entry.is_dir(follow_symlinks=False))
-                    for entry in entries
-                    if not entry.name.startswith(".")
-                ]
+                found = [entry for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
             skipped.append(Skipped(here, f"cannot be listed ({error.strerror})"))
             continue
-        folders += [path for path, folder in found if folder]
-        yield from (Path(path) for path, folder in found if not folder)
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
+            elif follow_links and _is_folder(entry):
+                links.append(entry.path)
+            else:
+                yield Path(entry.path)
 
 
-def _stays_inside(path: Path, root: Path) -> bool:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        return path.resolve(strict=True).is_relative_to(root)
-    except (OSError, RuntimeError):  # a dangling link, or a loop
+        return entry.is_dir()
+    except OSError:  # a loop
         return False
 
 
-def _is_regular(path: Path) -> bool:
+def _fault(path: Path, root: Path, follow_links: bool) -> str | None:
+    """Say why an entry is not read; None where it is."""
     try:
-        return stat.S_ISREG(path.stat().st_mode)
-    except OSError:
-        return False
+        real, mode = path.resolve(strict=True), path.stat().st_mode
+    except PermissionError as error:
+        return f"cannot be looked at ({error.strerror})"
+    except (OSError, RuntimeError):  # RuntimeError: a loop, before Python 3.13
+        if not path.is_symlink():
+            return "neither a file nor a folder"
+        return (
+            f"a symbolic link to nothing ({path.readlink()}): bring its file here first, as "
+            "git annex get and dvc pull do"
+        )
+    if path.is_symlink() and not follow_links and not real.is_relative_to(root):
+        return f"a symbolic link out of the folder ({real}): --follow-links reads it"
+    if stat.S_ISREG(mode):
+        return None
+    if not stat.S_ISDIR(mode):
+        return "neither a file nor a folder"
+    if follow_links:
+        return "leads to a folder that is read already"
+    return "a symbolic link to a folder is not followed: --follow-links reads it"

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command import Cli
 from foreign import OpenLTHOptions, write_bert, write_cv_lth, write_openlth
 from test_import_identity import write
 
@@ -290,6 +291,70 @@ def test_what_is_no_file_is_named_and_not_read(store: Store, tmp_path: Path) -> 
     assert sorted(Path(one.path).name for one in report.skipped) == sorted(
         ["loop", "self", *(f"level_{n}.safetensors" for n in range(7, 12))]
     )
+
+
+def cached(tmp_path: Path) -> tuple[Path, Path]:
+    """Put a run into a cache as DVC does: its levels link to files that are named by their sums.
+
+    Returns
+    -------
+    folder, cache : Path
+        The folder that would be imported, and the one that holds the files, beside it.
+    """
+    run, cache = write(tmp_path / "in" / "run_seed0", (1, 2)), tmp_path / "cache" / "files"
+    cache.mkdir(parents=True)
+    for number, path in enumerate(sorted(run.iterdir())):
+        target = cache / f"ab{number}"
+        path.rename(target)
+        path.symlink_to(os.path.relpath(target, run))
+    return tmp_path / "in", cache
+
+
+def test_links_of_a_cache_are_followed_where_that_is_asked(
+    store: Store, cli: Cli, tmp_path: Path
+) -> None:
+    folder, cache = cached(tmp_path)
+    (folder / "run_seed0" / "level_3.safetensors").symlink_to("../../cache/files/absent")
+    report = store.import_runs(folder)
+    assert report.runs == ()
+    reasons = {Path(one.path).name: one.reason for one in report.skipped}
+    assert "a symbolic link to nothing (../../cache/files/absent)" in reasons.pop(
+        "level_3.safetensors"
+    )
+    assert len(reasons) == 3
+    assert all(str(cache) in reason and "--follow-links" in reason for reason in reasons.values())
+    (run,) = store.import_runs(folder, follow_links=True).runs
+    whole = write(tmp_path / "plain" / "run_seed0", (1, 2))
+    assert store.import_runs(whole.parent).runs[0].run_id == run.run_id
+    assert run.levels == (0, 1, 2)
+    done = cli("import", str(folder), "--follow-links", "--dry-run", "--csv")
+    assert done.out.splitlines()[1].startswith("safetensors,run,0,0,2,3,")
+
+
+def test_linked_folders_are_entered_once(store: Store, tmp_path: Path) -> None:
+    """Links that lead back, to a folder above or to one another end; plain folders come first."""
+    other = write(tmp_path / "elsewhere" / "other_seed1", (3, 4))
+    folder = tmp_path / "in"
+    write(folder / "run_seed0", (1, 2))
+    links = {"a": other.parent, "back": folder, "same": folder / "run_seed0", "above": tmp_path}
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+    (other / "loop").symlink_to("loop")
+    assert len(store.import_runs(folder).runs) == 1
+    report = Store(tmp_path / "second").import_runs(folder, follow_links=True)
+    assert sorted(run.source.split("_")[-1] for run in report.runs) == ["seed0", "seed1"]
+    assert str(folder / "run_seed0") in {run.source for run in report.runs}
+    found = {Path(one.path).name: one.reason for one in report.skipped}
+    assert {"back", "same", "loop"} <= found.keys()
+    assert found["back"] == found["same"] == "leads to a folder that is read already"
+
+
+def test_what_is_no_file_is_not_read_through_links_either(store: Store, tmp_path: Path) -> None:
+    odd(write(tmp_path / "in" / "run", (1, 2)))
+    with at_once():
+        report = store.import_runs(tmp_path / "in", follow_links=True)
+    assert report.runs[0].levels == (0, 1, 2)
+    assert len(report.skipped) == 7
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])

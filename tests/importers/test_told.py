@@ -16,6 +16,7 @@ from rgtool.analysis.nulls.known import scale_source
 from rgtool.analysis.spectrum.eigen import eigen
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import UsageError
+from rgtool.schemas.published_recipes import PUBLISHED
 from rgtool.schemas.recipe import Recipe
 from rgtool.store import Store
 
@@ -49,6 +50,25 @@ def test_the_study_of_a_format_is_an_assumption(store: Store, tmp_path: Path) ->
     told = Store(tmp_path / "told")
     (run,) = told.import_runs(tmp_path / "in", recipe="chen2021a").runs
     assert not set(told.counts(run.experiment_id).assumed) - {"task"}
+
+
+@pytest.mark.parametrize("study", ["frankle2020", "zhang2021"])
+def test_how_a_study_pools_moves_no_identity_of_an_import(
+    study: str, store: Store, tmp_path: Path
+) -> None:
+    layers = architecture("vgg11").layers
+    rows = [
+        f"e,0,{level},{layer.name},{int(layer.total * 0.8**level)},{layer.total}"
+        for level in range(3)
+        for layer in layers
+    ]
+    text = "\n".join(["experiment,seed,level,group,kept,total", *rows])
+    (tmp_path / "table.csv").write_text(text + "\n")
+    (run,) = store.import_runs(tmp_path / "table.csv", architecture="vgg11", recipe=study).runs
+    recipe = store.description(run.run_id).recipe
+    assert (recipe.architecture, recipe.lr) == ("vgg11", 0.1)
+    assert recipe.epochs == PUBLISHED[study](architecture("vgg11")).get("epochs", 160)
+    assert "pooling" not in recipe.non_defaults()
 
 
 def test_of_bare_state_dicts_nothing_is_known(store: Store, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import official
 import pytest
+from command import Cli
 from experiments import go, results, synthetic
 from hypothesis import given
 from hypothesis import strategies as st
@@ -215,6 +216,19 @@ X, Y = synthetic().x_train, synthetic().y_train
     [
         ({"y_test": None}, "array 'y_test' is missing; x_train, y_train, x_test, y_test are"),
         ({"x_train": X / 255}, "x_train is float64 of shape (40, 8, 8, 3); bytes (uint8)"),
+        ({"x_train": X / 255}, "expected: its values are 0 to 1, save (255 * x).round()"),
+        ({"x_test": X.astype(int)}, "expected: its values are 0 to 255, save x.round()"),
+        ({"x_train": X / 64 - 1.5}, "beyond 0 to 255, so save the images as they were before"),
+        ({"x_train": X * 2.0}, "its values go from 0 to 510, beyond 0 to 255"),
+        ({"x_train": np.where(X > 0, X, np.nan)}, "expected: not all of its values are finite"),
+        ({"x_train": X.transpose(0, 3, 1, 2)}, "has its channels first; (N, H, W, C) is expected"),
+        ({"x_test": X.transpose(0, 3, 1, 2)}, "save x_test.transpose(0, 2, 3, 1)"),
+        ({"x_train": X[..., :1].transpose(0, 3, 1, 2)}, "of shape (40, 1, 8, 8) has its channels"),
+        (
+            {"y_train": Y + 1, "y_test": Y[:20] + 1},
+            "labels run from 1 to 10; classes are numbered from",
+        ),
+        ({"y_train": Y + 1, "y_test": Y[:20] + 1}, "save y_train - 1 and y_test - 1"),
         ({"x_train": X.reshape(40, -1)}, "x_train is uint8 of shape (40, 192)"),
         ({"x_train": X[:0]}, "x_train is uint8 of shape (0, 8, 8, 3)"),
         ({"x_test": X[:, :7]}, "images of shape (8, 8, 3) in x_train, (7, 8, 3) in x_test"),
@@ -234,6 +248,35 @@ def test_arrays_that_are_no_data_set_are_refused(
         load(save(tmp_path / "mine.npz", **changes))
     assert str(refused.value).startswith(str(tmp_path / "mine.npz"))
     assert text in str(refused.value)
+
+
+def test_what_is_odd_about_ones_own_data_is_said_before_it_trains(cli: Cli, tmp_path: Path) -> None:
+    sparse = {"y_train": Y * 3, "y_test": np.minimum(synthetic().y_test * 3, 24)}
+    images = load(save(tmp_path / "mine.npz", **sparse))
+    assert images.classes == 28
+    train, test = images.notes
+    assert train.startswith(f"{images.name}: 18 of 28 classes have no training image (1, 2, 4, 5,")
+    assert "19 of 28 classes have no test image" in test
+    one = {"y_test": np.minimum(synthetic().y_test, 8)}
+    task = save(tmp_path / "mine.npz", **one, x_train=X // 128, x_test=X[: len(one["y_test"])])
+    found = load(task).notes
+    assert [note.split(": ")[1].split(";")[0] for note in found] == [
+        "1 of 10 classes have no test image (9), and an output of the network all the same",
+        "no pixel is above 1 of 255",
+    ]
+    done = cli("run", "lenet", task, "--levels", "1", "--epochs", "1", "--dry-run")
+    assert done.code == 0
+    assert all(note in done.err for note in found)
+    assert load(save(tmp_path / "mine.npz")).notes == load("digits").notes == ()
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 4), (5, 8, 5), (8, 8, 4), (8, 8, 12), (5, 5, 5)])
+def test_small_images_and_many_channels_stay_images(
+    shape: tuple[int, int, int], tmp_path: Path
+) -> None:
+    x = np.arange(40 * np.prod(shape)).astype(np.uint8).reshape(40, *shape)
+    images = load(save(tmp_path / "mine.npz", x_train=x, x_test=x, y_test=Y))
+    assert images.input_shape == (shape[2], *shape[:2])
 
 
 def test_a_missing_archive_is_named(tmp_path: Path) -> None:

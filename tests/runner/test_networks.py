@@ -121,20 +121,27 @@ def test_small_images_meet_the_stem_of_chen_et_al(name: str, torchvision: Module
     both(mine, theirs, SMALL)
 
 
-def test_vgg_is_torchvisions_with_one_linear_layer(torchvision: ModuleType) -> None:
-    mine = build("vgg16", SMALL, 10)
+@pytest.mark.parametrize("pooling", [None, "max", "average"])
+def test_vgg_is_torchvisions_with_one_linear_layer(
+    pooling: str | None, torchvision: ModuleType
+) -> None:
+    """OpenLTH and PrAC average the last 2 x 2 positions, where torchvision takes their maximum."""
+    mine = build("vgg16", SMALL, 10, pooling=pooling)
     randomise(mine)
     theirs = nn.Sequential()
     theirs.features = torchvision.vgg16_bn(weights=None, init_weights=False).features
+    if pooling == "average":
+        theirs.features[-1] = nn.AvgPool2d(kernel_size=2, stride=2)
     theirs.flat = nn.Flatten()
     theirs.fc = nn.Linear(512, 10)
     theirs.load_state_dict(mine.state_dict())
     both(mine, theirs, SMALL, count=4)
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 20, 28)])
-def test_vgg_takes_images_of_any_size(shape: tuple[int, int, int]) -> None:
-    assert build("vgg11", shape, 3)(torch.zeros(2, *shape)).shape == (2, 3)
+@pytest.mark.parametrize("pooling", ["max", "average"])
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 20, 28), (3, 40, 40)])
+def test_vgg_takes_images_of_any_size(shape: tuple[int, int, int], pooling: str) -> None:
+    assert build("vgg11", shape, 3, pooling=pooling)(torch.zeros(2, *shape)).shape == (2, 3)
 
 
 def test_the_output_layer_may_start_as_pytorchs_own() -> None:

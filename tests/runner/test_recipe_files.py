@@ -72,6 +72,28 @@ def test_vgg_of_openlth_prunes_all_but_its_output_layer() -> None:
     assert (found.prunable, found.exempt, found.rewind) == ("all", ("fc",), "1000it")
 
 
+@pytest.mark.parametrize(
+    ("model", "name", "before"),
+    [("vgg16", "frankle2020", "1f3e763494cf"), ("vgg16", "zhang2021", "25dd4a4b13ec")],
+)
+def test_vgg_averages_as_its_studies_do_and_older_runs_keep_their_identity(
+    model: str, name: str, before: str
+) -> None:
+    found = recipe(model, LARGE, name)
+    assert found.pooling == "average"
+    assert recipe(model, LARGE, name, pooling="max").experiment_id == before
+    assert found.experiment_id != before
+    assert recipe("resnet18", LARGE, name).pooling == Recipe.pooling == "max"
+
+
+def test_pooling_is_a_choice_of_vgg_alone() -> None:
+    with pytest.raises(UsageError, match="pooling 'average' of resnet20: only VGG leaves it"):
+        recipe("resnet20", LARGE, pooling="average")
+    assert recipe("resnet20", LARGE, pooling="max") == recipe("resnet20", LARGE)
+    with pytest.raises(UsageError, match="pooling 'mean' is unknown: choose from average, max"):
+        recipe("vgg16", LARGE, pooling="mean")
+
+
 def test_fewer_epochs_move_a_rewind_point_at_the_end() -> None:
     assert recipe("resnet18", LARGE, "chen2021a_pt", epochs=4).rewind == "4ep"
     assert recipe("resnet18", LARGE, "chen2021a_rewind_lt", epochs=20).rewind == "9ep"

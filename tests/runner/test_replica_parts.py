@@ -35,6 +35,16 @@ def test_initial_weights_do_not_depend_on_the_device(model: str, images: Images)
     assert any(not np.array_equal(here[name], other[name]) for name in here)
 
 
+@pytest.mark.parametrize("pooling", ["max", "average"])
+def test_a_replica_pools_as_its_recipe_says(pooling: str) -> None:
+    images, cpu = synthetic(20, size=32), torch.device("cpu")
+    made = recipe("vgg11", images, batch_size=16, rewind="0", pooling=pooling)
+    parts = ReplicaParts(made, 0, images, cpu, None, EAGER, lambda text: None)
+    last = parts.module.get_submodule("features")[-1]  # type: ignore[index]
+    assert isinstance(last, torch.nn.MaxPool2d) is (pooling == "max")
+    assert parts.initial("init").keys() == parts.module.state_dict().keys()
+
+
 def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)

@@ -127,7 +127,7 @@ def test_every_field_moves_the_identity() -> None:
         "prunable": "convolutions", "exempt": ("fc",), "rewind": "0", "control": "reinit",
         "precision": "bfloat16", "parent": "x", "transform": "x", "origin": "x",
         "valid_size": 5, "pretrained": "x", "head_init": "torch", "warmup": "1ep",
-        "drop_last": True, "schedule": "restart",
+        "drop_last": True, "schedule": "restart", "pooling": "average",
     }  # fmt: skip
     assert set(others) == {field.name for field in dataclasses.fields(Recipe)}
     ids = {
