@@ -1,18 +1,19 @@
 """Effective scales of layers: the coordinates in which an untrained network stands still.
 
-Weights N(0, tau_l^2) that a threshold t prunes keep the share q = erfc(x / sqrt 2), x = t / tau_l.
-So s_l = -log x_l = log tau_l - log t is the logarithm of the layer's scale, up to a constant that
-all layers share at a level and that centring takes off. Whatever the scales are and however sparse
-the network, s of an untrained one is constant; what moves it is training. eta_l = -d s_l / d ln d
-is its drift, d the density of the network.
+Of weights of scale tau_l that a threshold t prunes the share q(x) is kept, x = t / tau_l, q that of
+their distribution (`nulls.initial`): erfc(x / sqrt 2) of Gaussian ones, 1 - x / sqrt 3 of uniform
+ones. So s_l = -log x_l = log tau_l - log t is the logarithm of the layer's scale, up to a constant
+that all layers share at a level and that centring takes off. Whatever the scales are and however
+sparse the network, s of an untrained one is constant, if q is that of its initialiser; what moves
+it is training. eta_l = -d s_l / d ln d is its drift, d the density of the network.
 
 Counts have half a weight added on either side, q = (k + 1/2) / (N + 1), so that s is finite
-everywhere; its bias stays below a tenth of its standard deviation where `usable` says so.
+everywhere; its bias stays below a tenth of its standard deviation where `usable` says so, or is
+1 / 2N at every density (uniform weights) and no drift.
 """
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import ArrayLike
 
 from . import flow
 from .arrays import Bools, Floats, Integers
-from .nulls.initial import threshold
+from .nulls.initial import DISTRIBUTIONS, DistributionName
 
 LEAST = 4  # weights kept, and pruned, below which a layer's scale is not known
 
@@ -67,8 +68,10 @@ def usable(kept: ArrayLike, total: ArrayLike, exempt: ArrayLike = False) -> Bool
     return np.asarray(every & ~np.asarray(exempt, bool))
 
 
-def effective_scales(kept: ArrayLike, total: ArrayLike) -> Floats:
-    """Return s = -log x with erfc(x / sqrt 2) the kept share, half counts added: shape (..., G).
+def effective_scales(
+    kept: ArrayLike, total: ArrayLike, distribution: DistributionName = "gaussian"
+) -> Floats:
+    """Return s = -log x with q(x) the kept share, half counts added: shape (..., G).
 
     Parameters
     ----------
@@ -76,6 +79,8 @@ def effective_scales(kept: ArrayLike, total: ArrayLike) -> Floats:
         Kept weights of layers.
     total : array, shape (G,)
         Weights of the dense layers.
+    distribution : str
+        That of initial weights, a name in `nulls.initial.DISTRIBUTIONS`.
 
     Examples
     --------
@@ -84,12 +89,8 @@ def effective_scales(kept: ArrayLike, total: ArrayLike) -> Floats:
     >>> np.diff(effective_scales(kept, [10**6] * 2)).round(4).tolist()  # log 2
     [0.6931]
     """
-    from scipy.special import erfcinv, erfinv
-
-    q, p = _half_counted(kept, total)
-    # Each inverse where its argument is small: the other rounds it away.
-    x = math.sqrt(2) * np.where(q < 0.5, erfcinv(q), erfinv(p))
-    return np.asarray(-np.log(x))
+    q, _ = _half_counted(kept, total)
+    return np.asarray(-np.log(DISTRIBUTIONS[distribution].inverse(q)))
 
 
 def centred(scales: ArrayLike, total: ArrayLike) -> Floats:
@@ -101,11 +102,14 @@ def centred(scales: ArrayLike, total: ArrayLike) -> Floats:
     return np.asarray(values - (values @ weights)[..., None])
 
 
-def scale_covariance(kept: ArrayLike, total: ArrayLike) -> Floats:
+def scale_covariance(
+    kept: ArrayLike, total: ArrayLike, distribution: DistributionName = "gaussian"
+) -> Floats:
     """Return the sampling covariance of scales over levels, before centring.
 
     The weights kept later are among those kept before, so shares of two levels have covariance
-    q_late (1 - q_early) / N, and ds/dq = sqrt(pi/2) exp(x^2/2) / x.
+    q_late (1 - q_early) / N, and |ds/dq| = 1 / (x f(x)), f the density of |w| / tau: of Gaussian
+    weights sqrt(pi/2) exp(x^2/2) / x.
 
     Parameters
     ----------
@@ -113,6 +117,8 @@ def scale_covariance(kept: ArrayLike, total: ArrayLike) -> Floats:
         Kept weights at L levels.
     total : array, shape (G,)
         Weights of the dense layers.
+    distribution : str
+        As in `effective_scales`.
 
     Returns
     -------
@@ -121,14 +127,20 @@ def scale_covariance(kept: ArrayLike, total: ArrayLike) -> Floats:
         the common threshold, which centring takes off.
     """
     q, p = (np.moveaxis(share, -1, -2) for share in _half_counted(kept, total))
-    slope = np.moveaxis(_slope(effective_scales(kept, total)), -1, -2)
+    x = np.exp(-effective_scales(kept, total, distribution))
+    slope = np.moveaxis(DISTRIBUTIONS[distribution].slope(x), -1, -2)
     late = np.minimum(q[..., :, None], q[..., None, :])
     pruned_early = np.minimum(p[..., :, None], p[..., None, :])
     number = np.asarray(total, np.float64)[:, None, None]
     return np.asarray(slope[..., :, None] * slope[..., None, :] * late * pruned_early / number)
 
 
-def scale_drift(kept: ArrayLike, total: ArrayLike, time: ArrayLike) -> Drift:
+def scale_drift(
+    kept: ArrayLike,
+    total: ArrayLike,
+    time: ArrayLike,
+    distribution: DistributionName = "gaussian",
+) -> Drift:
     """Return the drift of centred scales by ordinary least squares, and its sampling variance.
 
     Weights from the same counts would bias it, by a standard deviation in a layer of 72 weights.
@@ -141,13 +153,16 @@ def scale_drift(kept: ArrayLike, total: ArrayLike, time: ArrayLike) -> Drift:
         Weights of the dense layers.
     time : array, shape (L,) or (..., L)
         -ln d for eta as it is defined; levels for the drift a level.
+    distribution : str
+        As in `effective_scales`.
     """
     about = np.asarray(time, np.float64)
     about = about - about.mean(axis=-1, keepdims=True)
     contrast = about / (about**2).sum(axis=-1, keepdims=True)
-    scales = centred(effective_scales(kept, total), total)
+    scales = centred(effective_scales(kept, total, distribution), total)
     eta = (contrast[..., :, None] * scales).sum(axis=-2)
-    variance = contrast_variance(scale_covariance(kept, total), contrast[..., None, :])
+    covariance = scale_covariance(kept, total, distribution)
+    variance = contrast_variance(covariance, contrast[..., None, :])
     return Drift(eta, centred_variance(variance, total))
 
 
@@ -163,8 +178,14 @@ def centred_variance(variance: Floats, total: ArrayLike) -> Floats:
     return np.asarray((1 - 2 * weights) * variance + common)
 
 
-def group_scales(kept: ArrayLike, total: ArrayLike, index: Integers, groups: int) -> Floats:
-    """Return scales of groups of layers whose initial scales are not known.
+def group_scales(
+    kept: ArrayLike,
+    total: ArrayLike,
+    index: Integers,
+    groups: int,
+    distribution: DistributionName = "gaussian",
+) -> Floats:
+    """Return scales of groups of layers.
 
     The mean of the layers' own scales with weights N_l / N_B. The share of a group as a whole would
     not do: layers of unequal scale do not run through the curve of one.
@@ -179,57 +200,23 @@ def group_scales(kept: ArrayLike, total: ArrayLike, index: Integers, groups: int
         Group of every layer.
     groups : int
         Number of groups, each with a layer.
+    distribution : str
+        As in `effective_scales`.
 
     Returns
     -------
     array, shape (..., groups)
     """
     totals = np.asarray(total, np.float64)
-    sums = flow.group_sums(totals * effective_scales(kept, totals), index, groups)
+    own = effective_scales(kept, totals, distribution)
+    sums = flow.group_sums(totals * own, index, groups)
     return np.asarray(sums / flow.group_sums(totals, index, groups))
-
-
-def group_scales_known(
-    kept: ArrayLike, total: ArrayLike, tau: ArrayLike, index: Integers, groups: int
-) -> Floats:
-    """Return scales of groups from their counts, the layers' relative initial scales being known.
-
-    s_B = -log t_B with sum_l N_l erfc(t_B / (tau_l sqrt 2)) = kept_B: every group of an untrained
-    network has the same.
-
-    Parameters
-    ----------
-    kept : array, shape (..., groups)
-        Kept weights of groups without exempt layers.
-    total, tau : array, shape (L,)
-        Weights of the dense layers and their initial scales, in any unit.
-    index : integer array, shape (L,)
-        Group of every layer.
-    groups : int
-        Number of groups, each with a layer.
-
-    Returns
-    -------
-    array, shape (..., groups)
-    """
-    totals, scale = np.asarray(total, np.float64), np.asarray(tau, np.float64)
-    group_totals = flow.group_sums(totals, index, groups)
-    wanted = _half_counted(kept, group_totals)[0] * group_totals
-    members = [index == group for group in range(groups)]
-    thresholds = [threshold(totals[m], scale[m], wanted[..., g]) for g, m in enumerate(members)]
-    return np.asarray(-np.log(np.stack(thresholds, axis=-1)))
 
 
 def _half_counted(kept: ArrayLike, total: ArrayLike) -> tuple[Floats, Floats]:
     """Return the shares kept and pruned, neither of them 0."""
     counts, totals = np.asarray(kept, np.float64), np.asarray(total, np.float64)
     return (counts + 0.5) / (totals + 1), (totals - counts + 0.5) / (totals + 1)
-
-
-def _slope(scales: Floats) -> Floats:
-    """Return |ds/dq| = sqrt(pi/2) exp(x^2/2) / x."""
-    x = np.exp(-scales)
-    return np.asarray(math.sqrt(math.pi / 2) * np.exp(x**2 / 2) / x)
 
 
 def _fixed_weights(total: ArrayLike) -> Floats:

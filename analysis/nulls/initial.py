@@ -45,6 +45,10 @@ class Distribution:
     magnitude: Callable[[Floats], Floats]
     inverse: Callable[[Floats], Floats]
 
+    def slope(self, x: Floats) -> Floats:
+        """Return |d ln x / dq|: how far the logarithm of x moves with the share that is kept."""
+        return 1 / (x * self.density(x))
+
 
 def _gaussian_kept(x: Floats) -> Floats:
     from scipy.special import erfc
@@ -249,8 +253,10 @@ def initial_scale_kept(
 def _solve(total: Floats, scale: Floats, kept: Floats, distribution: Distribution) -> Floats:
     # Newton's method on log sum_l N_l q(t / tau_l), which is nearly linear in t or t^2, inside the
     # bracket that the network would have if all its layers had the smallest or largest scale.
-    unit = distribution.inverse(np.minimum(kept / total.sum(axis=-1), 1.0))
-    low, high = unit * scale.min(axis=-1), unit * scale.max(axis=-1)
+    # Layers without a weight have no part in it: beyond all others' weights none would be found.
+    unit, some = distribution.inverse(np.minimum(kept / total.sum(axis=-1), 1.0)), total > 0
+    low = unit * scale.min(axis=-1, initial=np.inf, where=some)
+    high = unit * scale.max(axis=-1, initial=0.0, where=some)
     t: Floats = (low + high) / 2
     for _ in range(100):
         x = t[..., None] / scale

@@ -14,7 +14,7 @@ from ...schemas.errors import UsageError
 from ...schemas.recipe import Recipe
 from ...store.counts import Counts, Scales
 from ..notes import Note, Rank
-from .initial import INITIALISERS, initialiser
+from .initial import INITIALISERS, DistributionName, initialiser
 
 ScaleSource = Literal["recipe", "stored"]
 
@@ -83,6 +83,21 @@ def scale_source(
         )
     initialiser(recipe.init)
     return "recipe", assumptions(counts, ("init", "fan", *PRUNING))
+
+
+def weight_law(counts: Counts) -> tuple[DistributionName, tuple[str, ...]]:
+    """Return the distribution of initial weights, that of the recipe's initialiser, and notes.
+
+    Gaussian, and said, where nothing tells it: of weights that come from elsewhere, such as
+    pretrained ones, and of an import that does not tell its initialiser.
+    """
+    init, assumed = counts.recipe.init, "init" in counts.assumed
+    if init in INITIALISERS and (counts.study or not assumed):
+        return initialiser(init).distribution, assumptions(counts, ("init", *PRUNING))
+    why = "nothing of the import tells the initialiser" if assumed else f"init is {init}"
+    text = f"scales are those of Gaussian weights, which need not be the law of these: {why}"
+    unknown = Note(text, "spectra.md#canonical-and-anomalous", Rank.WARNING)
+    return "gaussian", (unknown, *assumptions(counts, PRUNING))
 
 
 def assumptions(counts: Counts, fields: Sequence[str]) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
 """At which level layers lose their last weight, if one threshold prunes all of them.
 
 A layer of effective scale s (`scales`) keeps k weights. As the threshold t rises, from 1 now, it
-keeps k erfc(t e^(-s-D) / sqrt 2) / erfc(e^-s / sqrt 2), D the logarithm of what its scale has
-gained; what the whole network is to keep sets t. The last weight goes when t e^(-s-D) passes the
-largest of the k, whose distribution is that of a maximum of draws beyond the present threshold.
+keeps k q(t e^(-s-D)) / q(e^-s), q the share kept of the weights' distribution and D the logarithm
+of what its scale has gained; what the whole network is to keep sets t. The last weight goes when
+t e^(-s-D) passes the largest of the k, whose distribution is that of a maximum of draws beyond the
+present threshold.
 
 D is what must be guessed. In a time of -log density it grows by half the drift of the last levels,
 give or take: the drift may stop, last, or begin as it did before, it is known from few seeds, each
@@ -20,7 +21,7 @@ from numpy.typing import ArrayLike
 
 from .. import scales
 from ..arrays import Floats
-from ..nulls.initial import DISTRIBUTIONS, threshold
+from ..nulls.initial import DISTRIBUTIONS, DistributionName, threshold
 from ..stats.moderation import moderate, seed_variance
 
 STEPS = 6  # of a stretch that drift is measured over
@@ -29,7 +30,6 @@ LASTING = 0.5  # share of the drift that lasts, and of its size that may begin a
 Gains = Iterator[Floats]
 
 _HALVINGS = 50
-_GAUSSIAN = DISTRIBUTIONS["gaussian"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,21 @@ def still(groups: int) -> Motion:
     return Motion(np.zeros(groups), np.ones(groups), np.zeros(groups), 0.0)
 
 
-def motion(kept: Floats, total: Floats, time: Floats) -> Motion | None:
+def moved(kept: Floats, total: Floats, time: Floats, distribution: DistributionName) -> float:
+    """Return the sum of squared drifts over their sampling variances; see `motion`.
+
+    It is least under the distribution that counts are likeliest under if nothing moves.
+    """
+    known = scales.usable(kept, total)
+    if known.sum() < 2:
+        return 0.0
+    drift, variance = scales.scale_drift(kept[..., known], total[known], time, distribution)
+    return float((drift**2 / variance).sum())
+
+
+def motion(
+    kept: Floats, total: Floats, time: Floats, distribution: DistributionName = "gaussian"
+) -> Motion | None:
     """Measure how scales move: over the last six steps, and over the sixes of steps before.
 
     Parameters
@@ -97,6 +111,8 @@ def motion(kept: Floats, total: Floats, time: Floats) -> Motion | None:
         Weights of the dense layers.
     time : array, shape (S, L)
         -log density of the network.
+    distribution : str
+        That of initial weights.
 
     Returns
     -------
@@ -105,40 +121,45 @@ def motion(kept: Floats, total: Floats, time: Floats) -> Motion | None:
     """
     ends = range(kept.shape[1] - 1, 0, -STEPS)
     stretches = [slice(max(end - STEPS, 0), end + 1) for end in ends]
-    found = [_stretch(kept[:, one], total, time[:, one]) for one in stretches]
+    found = [_stretch(kept[:, one], total, time[:, one], distribution) for one in stretches]
     if found[0] is None:
         return None
     return replace(found[0], before=tuple(one for one in found[1:] if one is not None))
 
 
-def _stretch(kept: Floats, total: Floats, time: Floats) -> Motion | None:
+def _stretch(
+    kept: Floats, total: Floats, time: Floats, distribution: DistributionName
+) -> Motion | None:
     known = scales.usable(kept, total)
     if time.shape[1] <= LEAST_STEPS or known.sum() < 2:
         return None
-    found = _measured(kept[..., known], total[known], time)
+    found = _measured(kept[..., known], total[known], time, distribution)
     drift, error = np.zeros(len(total)), np.full(len(total), np.inf)
     own = np.full(len(total), found.own.max())
     drift[known], error[known], own[known] = found.drift, found.error, found.own
     return Motion(drift, error, own, found.walk)
 
 
-def _measured(kept: Floats, total: Floats, time: Floats) -> Motion:
+def _measured(kept: Floats, total: Floats, time: Floats, distribution: DistributionName) -> Motion:
     runs = len(kept)
-    slope, sampling = scales.scale_drift(kept, total, time)
-    walk = _walk_variance(kept, total, time)
+    slope, sampling = scales.scale_drift(kept, total, time, distribution)
+    walk = _walk_variance(kept, total, time, distribution)
     noise = (sampling + walk * _walked_slope(time)[:, None]).mean(axis=0)
     between = noise if runs == 1 else _between(seed_variance(slope), noise, runs - 1)
     return Motion(slope.mean(axis=0), between / runs, between - noise, walk)
 
 
-def _walk_variance(kept: Floats, total: Floats, time: Floats) -> float:
+def _walk_variance(
+    kept: Floats, total: Floats, time: Floats, distribution: DistributionName
+) -> float:
     """Return the variance that scales gain in a unit of time beyond their drift and sampling."""
     step = np.diff(time)
-    gain = np.diff(scales.centred(scales.effective_scales(kept, total), total), axis=1)
+    found = scales.effective_scales(kept, total, distribution)
+    gain = np.diff(scales.centred(found, total), axis=1)
     pace = gain.sum(axis=1) / step.sum(axis=1)[:, None]
     freedom = (step.shape[1] - 1) * step.mean()
     squares = ((gain - step[..., None] * pace[:, None]) ** 2).sum(axis=1) / freedom
-    covariance = np.diff(np.diff(scales.scale_covariance(kept, total)), axis=-2)
+    covariance = np.diff(np.diff(scales.scale_covariance(kept, total, distribution)), axis=-2)
     noise = np.trace(covariance, axis1=-2, axis2=-1) - covariance.mean(axis=-1).sum(axis=-1)
     return float(excess_variance(squares, scales.centred_variance(noise, total) / freedom))
 
@@ -194,6 +215,7 @@ def empty_levels(
     gains: Gains,
     draws: int,
     rng: np.random.Generator,
+    distribution: DistributionName = "gaussian",
 ) -> Floats:
     """Return how many levels on each layer is empty first, infinite where it outlasts the rest.
 
@@ -211,21 +233,24 @@ def empty_levels(
         Number of draws.
     rng : numpy.random.Generator
         For the largest weight of every layer.
+    distribution : str
+        That of initial weights.
 
     Returns
     -------
     array, shape (draws, S, G)
         0 where a layer is empty already.
     """
-    now = scales.effective_scales(kept, total)
-    share = _GAUSSIAN.kept(np.exp(-now))
+    law = DISTRIBUTIONS[distribution]
+    now = scales.effective_scales(kept, total, distribution)
+    share = law.kept(np.exp(-now))
     # Of a share r of weights beyond the threshold of now, P(max < x) = (1 - kept(x) / share)^k.
     rank = rng.random((draws, *kept.shape))
-    last = _GAUSSIAN.inverse(share * -np.expm1(np.log(rank) / np.maximum(kept, 1)))
+    last = law.inverse(share * -np.expm1(np.log(rank) / np.maximum(kept, 1)))
     out = np.where(kept > 0, np.full(rank.shape, np.inf), 0.0)
     for level, (target, gain) in enumerate(zip(targets, gains, strict=True), start=1):
         scale = np.exp(now + gain)
-        t = threshold(kept / share, scale, np.maximum(target, 1.0))
+        t = threshold(kept / share, scale, np.maximum(target, 1.0), distribution)
         gone = (t[..., None] >= last * scale) & (target >= 1)[:, None]
         out = np.where(gone & np.isinf(out), level, out)
     return out

@@ -15,10 +15,12 @@ from .. import flow
 from ..arrays import Bools, Floats, Integers
 from ..named import Named, StoreLike, counts_of
 from ..notes import Note, Rank
+from ..nulls.initial import DistributionName
+from ..nulls.known import weight_law
 from ..result import Column, Result, ends
 from ..values import Estimate
 from ..window import SLACK, Window, choose_window
-from .emptying import LEAST_STEPS, empty_levels, motion, still
+from .emptying import LEAST_STEPS, empty_levels, motion, moved, still
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +51,7 @@ class Forecast(Result):
     observed : array, shape (G,)
         Level at which the group is recorded empty first, mean over runs; NaN unless all runs are.
     outlook : tuple of str
-        `collapses`; `collapsed` where it has on record; `not in sight` where it outlasts the rest.
+        `collapses`; `collapsed` where it has on record; `not in sight` where it lasts to the end.
     end : float
         The level at which all weights that may be pruned are gone.
     notes : tuple of str
@@ -83,7 +85,8 @@ class Forecast(Result):
         *ends("density_low", "density_high", "its interval", "", ".5f", "wide"),
         Column("observed", "That level on record.", "levels", ".1f", "if any"),
         Column(
-            "outlook", "collapses; collapsed, on record; not in sight: not before the others have."
+            "outlook",
+            "collapses; collapsed, on record; not in sight: lasts until nothing is left to prune.",
         ),
     )
     rows = "a row for every group that is pruned"
@@ -270,12 +273,38 @@ def _drawn_levels(
     """
     counts, pruned, runs = chosen.counts, chosen.open, len(chosen.runs)
     kept, total = chosen.kept[..., pruned], counts.total[pruned].astype(np.float64)
-    moving = motion(kept, total, -np.log(chosen.network / counts.total.sum()))
+    law, _ = _law(chosen)
+    moving = motion(kept, total, _time(chosen), law)
     gains = (moving or still(len(total))).gains(ahead.times, draws, runs, rng)
-    found = chosen.end + empty_levels(kept[:, -1], total, ahead.left, gains, draws, rng)
+    found = chosen.end + empty_levels(kept[:, -1], total, ahead.left, gains, draws, rng, law)
     out = np.full((draws, runs, len(pruned)), np.inf)
     out[..., pruned] = np.where(kept[:, -1] > 0, found, _first_empty(chosen)[:, pruned])
     return out, moving is not None
+
+
+def _time(chosen: Window) -> Floats:
+    """-log density of the network, shape (S, T + 1)."""
+    return np.asarray(-np.log(chosen.network / chosen.counts.total.sum()))
+
+
+def _law(chosen: Window) -> tuple[DistributionName, tuple[str, ...]]:
+    """Return the distribution of weights that the forecast rests on, and what is assumed.
+
+    The edge of uniform weights is there while they are as they were drawn: whatever training adds
+    spreads beyond it, and the largest of the weights, which decide here, come to have Gaussian
+    tails. Counts tell which it is.
+    """
+    counts, pruned = chosen.counts, chosen.open
+    initial, notes = weight_law(counts)
+    kept, total = chosen.kept[..., pruned], counts.total[pruned].astype(np.float64)
+    of = (kept, total, _time(chosen))
+    if moved(*of, initial) <= moved(*of, "gaussian"):
+        return initial, notes
+    text = (
+        f"scales are those of Gaussian weights: those of {initial} ones ({counts.recipe.init}) "
+        "move more in this window, so weights are no longer as they were drawn"
+    )
+    return "gaussian", (*notes, text)
 
 
 def _first_empty(chosen: Window) -> Floats:
@@ -338,7 +367,8 @@ def _of_draws(levels: Floats, noisy: bool) -> Estimate[Floats]:
 
 
 def _notes(found: Forecast, chosen: Window, noisy: bool) -> list[str]:
-    notes = [*_first_to_go(found), *_about_exempt(chosen.counts)]
+    law, assumed = _law(chosen)
+    notes = [*_first_to_go(found), *assumed, *_about_exempt(chosen.counts)]
     if not noisy:
         text = (
             f"no interval: it takes {LEAST_STEPS} steps in the window, and two layers with enough "
@@ -356,11 +386,15 @@ def _notes(found: Forecast, chosen: Window, noisy: bool) -> list[str]:
         )
     steady = [n for n, out in zip(found.names, found.outlook, strict=True) if out == "not in sight"]
     if steady:
-        notes.append(f"{', '.join(steady)}: not before the other groups are gone")
+        lasting = f"not before level {found.end:.0f}, where nothing is left to prune"
+        notes.append(f"{', '.join(steady)}: {lasting}")
     if (np.isfinite(found.level.low) & np.isnan(found.level.high)).any():
         notes.append(f"no upper end: past level {found.end:.0f}, where nothing is left to prune")
-    text = "one threshold for all layers, scales as they are at the last level, half of their drift"
-    return [*notes, Note(f"rests on {text}", rank=Rank.DETAIL)]
+    text = (
+        f"rests on one threshold for all layers, scales of {law} weights as they are at the last "
+        "level, half of their drift"
+    )
+    return [*notes, Note(text, rank=Rank.DETAIL)]
 
 
 def _first_to_go(found: Forecast) -> list[str]:

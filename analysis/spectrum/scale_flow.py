@@ -15,6 +15,8 @@ from .. import flow, scales
 from ..arrays import Bools, Floats, Integers
 from ..named import Named, StoreLike, counts_of
 from ..notes import Note, Rank, noted
+from ..nulls.initial import DistributionName
+from ..nulls.known import weight_law
 from ..result import Column, Result, ends
 from ..stats.seeds import SeedMean, seed_mean
 from ..values import Estimate
@@ -50,15 +52,17 @@ class Travel:
 class ScaleFlow(Result):
     """Effective scales of G groups, and their drift. NaN for groups that have none.
 
-    s_l = -log x_l with erfc(x_l / sqrt 2) the share that layer l keeps is the logarithm of the
-    layer's scale in units of the threshold; centred over layers with weights N_l / N it is constant
-    for an untrained network of Gaussian weights, at every density. A group has the mean of its
-    layers with the same weights.
+    s_l = -log x_l with q(x_l) the share that layer l keeps, q that of the initialiser's
+    distribution, is the logarithm of the layer's scale in units of the threshold; centred over
+    layers with weights N_l / N it is constant for an untrained network, at every density. A group
+    has the mean of its layers with the same weights.
 
     Attributes
     ----------
     experiment_id, label, by : str
         Experiment, its architecture and task, and the grouping.
+    distribution : str
+        The distribution of initial weights that scales are read off by.
     window : (a, b)
         Levels that are used.
     runs : tuple of str, length S
@@ -86,6 +90,7 @@ class ScaleFlow(Result):
     experiment_id: str
     label: str
     by: str
+    distribution: DistributionName
     window: tuple[int, int]
     runs: tuple[str, ...]
     names: tuple[str, ...]
@@ -125,8 +130,8 @@ class ScaleFlow(Result):
         of = "the population of seeds" if seeds > 1 else "this run"
         known = np.isfinite(self.drift.low).any()
         return (
-            f"{self.label} ({self.experiment_id}) by {self.by} in effective scales: "
-            f"{counted(seeds, 'seed')}, levels {a}:{b}, "
+            f"{self.label} ({self.experiment_id}) by {self.by} in effective scales of "
+            f"{self.distribution} weights: {counted(seeds, 'seed')}, levels {a}:{b}, "
             + (f"95 % intervals of {of}" if known else "no intervals")
         )
 
@@ -188,14 +193,15 @@ def scales_of_window(chosen: Window, by: str) -> ScaleFlow:
     if None in groups:
         raise UsageError(f"{counts.recipe.architecture} has no stages: group by layer or block")
     names = tuple(dict.fromkeys(map(str, groups)))
-    known = _have_scales(chosen)
-    found = _Course(chosen, known, flow.group_index(groups, names)[known])
+    known, (distribution, assumed) = _have_scales(chosen), weight_law(counts)
+    found = _Course(chosen, known, flow.group_index(groups, names)[known], distribution)
     total = flow.group_sums(counts.total, flow.group_index(groups, names), len(names))
     start, end = found.at(0), found.at(-1)
     return ScaleFlow(
         experiment_id=counts.experiment_id,
         label=counts.label,
         by=by,
+        distribution=distribution,
         window=chosen.levels,
         runs=chosen.run_ids,
         names=names,
@@ -210,6 +216,7 @@ def scales_of_window(chosen: Window, by: str) -> ScaleFlow:
         notes=(
             *chosen.notes,
             *noted(copies(chosen), "spectra.md#intervals", Rank.WARNING),
+            *assumed,
             *_without_scales(chosen, known, [str(group) for group in groups]),
             _kinematics(chosen, found.travel),
         ),
@@ -233,7 +240,9 @@ def _have_scales(chosen: Window) -> Bools:
 class _Course:
     """Scales of the groups of known layers, at the levels of a window."""
 
-    def __init__(self, chosen: Window, known: Bools, index: Integers) -> None:
+    def __init__(
+        self, chosen: Window, known: Bools, index: Integers, distribution: DistributionName
+    ) -> None:
         self.kept = chosen.kept[..., known]  # (S, T + 1, K)
         self.total = chosen.counts.total[known].astype(np.float64)
         self.places, self.index = np.unique(index, return_inverse=True)
@@ -243,9 +252,10 @@ class _Course:
                 "scales are those of one group against another: take a finer grouping (--by)"
             )
         self.group_total = self._sums(self.total)
-        found = scales.group_scales(self.kept, self.total, self.index, len(self.places))
+        of = (self.index, len(self.places))
+        found = scales.group_scales(self.kept, self.total, *of, distribution)
         self.scale = scales.centred(found, self.group_total)
-        self._covariance = scales.scale_covariance(self.kept, self.total)
+        self._covariance = scales.scale_covariance(self.kept, self.total, distribution)
         time = -np.log(chosen.network)
         time = time - time.mean(axis=-1, keepdims=True)
         self._slope = time / (time**2).sum(axis=-1, keepdims=True)  # (S, T + 1)

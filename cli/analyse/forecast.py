@@ -27,7 +27,7 @@ def forecast(
     threshold will pass the largest weight of each. level is that of the first record without a
     weight, mean over runs, low and high its 95 % interval, density that of the network there.
     observed is the same on record: --window 1:8 holds a forecast from level 8 against it. not in
-    sight: not before the others are gone.
+    sight: lasts until nothing is left to prune.
 
     Example: rgtool forecast resnet20/cifar10 --window 1:10
     """

@@ -11,7 +11,7 @@ from synthetic import counts
 
 import rgtool
 from rgtool import RgtoolError, Store
-from rgtool.analysis.nulls.known import scale_source
+from rgtool.analysis.nulls.known import scale_source, weight_law
 from rgtool.analysis.spectrum.eigen import eigen
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.description import assumed_fields
@@ -73,6 +73,29 @@ def test_what_is_told_of_an_import_is_enough():
     told = tuple(name for name in EVERYTHING if name != "init")
     source, (note,) = scale_source(dataclasses.replace(import_of(), assumed=told))
     assert source == "recipe" and "init" not in note and "fan fan_in" in note
+
+
+def initialised(made, init):
+    return dataclasses.replace(made, recipe=dataclasses.replace(made.recipe, init=init))
+
+
+def test_the_law_of_weights_is_that_of_a_known_initialiser():
+    assert weight_law(initialised(counts("resnet20"), "xavier_uniform")) == ("uniform", ())
+    studied = initialised(import_of(study="chen2021a"), "kaiming_uniform")
+    law, (note,) = weight_law(studied)
+    assert law == "uniform" and "init kaiming_uniform, pruner magnitude, scope global" in note
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (initialised(counts("resnet20"), "pretrained"), "init is pretrained"),
+        (initialised(import_of(), "kaiming_uniform"), "nothing of the import tells"),
+    ],
+)
+def test_weights_of_no_known_law_count_as_gaussian_and_it_is_said(made, why):
+    law, (note, *_) = weight_law(made)
+    assert law == "gaussian" and "Gaussian weights" in note and why in note
 
 
 def test_a_table_without_shapes_has_no_scales():

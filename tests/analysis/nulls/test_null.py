@@ -218,6 +218,10 @@ def test_the_functions_of_a_distribution_are_those_of_one_density(name):
     np.testing.assert_allclose(one.magnitude(edges), above, atol=1e-6)
     share = np.linspace(0.001, 1, 200)
     np.testing.assert_allclose(one.kept(one.inverse(share)), share, rtol=1e-9)
+    share = np.linspace(0.01, 0.99, 99)
+    x, step = one.inverse(share), 1e-6
+    logs = np.log(one.inverse(share - step)) - np.log(one.inverse(share + step))
+    np.testing.assert_allclose(one.slope(x), logs / (2 * step), rtol=1e-5)
 
 
 def test_nothing_is_left_beyond_the_edge_of_uniform_weights():

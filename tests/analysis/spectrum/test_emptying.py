@@ -12,7 +12,14 @@ from untrained import pruned
 
 from rgtool.analysis import scales
 from rgtool.analysis.spectrum import emptying
-from rgtool.analysis.spectrum.emptying import Motion, empty_levels, excess_variance, motion, still
+from rgtool.analysis.spectrum.emptying import (
+    Motion,
+    empty_levels,
+    excess_variance,
+    motion,
+    moved,
+    still,
+)
 
 TOTAL = np.array([150, 600, 1500])
 TAU = np.log([0.5, 0.25, 0.2])
@@ -90,6 +97,37 @@ def test_a_layer_that_gains_scale_lasts_and_one_that_loses_goes() -> None:
     found = empty_levels(kept, total, targets(150, 19), gains, 300, rng)[:, 0]
     early, middle, late = np.median(found, axis=0)
     assert early < middle < late
+
+
+def test_untrained_networks_move_least_by_the_law_of_their_weights() -> None:
+    total, keep = 10 * TOTAL, np.rint(22_500 * 0.8 ** np.arange(1, 6)).astype(int)
+    time, gain = np.log(1 / 0.8) * np.arange(1.0, 6.0)[None], np.broadcast_to(TAU, (5, 3))
+    right = 0
+    for draw in range(100):
+        kept = pruned(total, gain, keep, PRUNED, [9, draw], "uniform")[None].astype(float)
+        by_law = [moved(kept, total.astype(float), time, law) for law in ("uniform", "gaussian")]
+        right += by_law[0] < by_law[1]
+    assert right >= 95
+
+
+def test_uniform_layers_die_at_a_finite_threshold() -> None:
+    """The larger scale alone is left when t passes sqrt(3) of the smaller: to 1 - 1/2 of it."""
+    total, tau = np.array([10_000.0, 10_000.0]), np.array([1.0, 2.0])
+    kept = total * (1 - 0.5 / tau)  # t is half of sqrt(3)
+    left = np.array([[6000.0], [5200.0], [4800.0], [1000.0]])
+    rng = np.random.default_rng(0)
+    found = empty_levels(kept[None], total, left, still(2).gains(
+        np.arange(1.0, 5.0), 200, 1, rng), 200, rng, "uniform")[:, 0]  # fmt: skip
+    assert (found[:, 0] == 3).all() and np.isinf(found[:, 1]).all()
+
+
+def test_an_empty_layer_of_the_largest_scale_sets_no_threshold() -> None:
+    """It may have gained since: uniform weights of the others end before the middle of its own."""
+    kept, rng = np.array([[0.0, 90.0, 90.0]]), np.random.default_rng(0)
+    gains = iter([np.full((50, 1, 3), [9.0, 0.0, 0.0])] * 2)
+    left = np.array([[90.0], [20.0]])
+    found = empty_levels(kept, TOTAL.astype(float), left, gains, 50, rng, "uniform")
+    assert (found[:, 0, 0] == 0).all() and (found[:, 0, 1:] >= 1).all()
 
 
 def test_what_is_empty_is_empty_now_and_what_is_out_of_reach_never() -> None:

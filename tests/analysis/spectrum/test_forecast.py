@@ -41,20 +41,22 @@ def found(made: Counts) -> Forecast:
     return forecast(None, made, window=(1, 10))
 
 
-def test_untrained_networks_are_forecast_within_two_levels_and_covered() -> None:
+@pytest.mark.parametrize("init", ["kaiming_normal", "kaiming_uniform"])
+def test_untrained_networks_are_forecast_within_two_levels_and_covered(init: str) -> None:
     """Levels of 6 experiments that run empty later, those of one run and the mean of three."""
     errors, inside, inside_run = [], [], []
     for rng in range(6):
-        counts = untrained(seeds=3, levels=30, rng=rng)
+        counts = untrained(seeds=3, levels=30, rng=rng, init=init)
         now, truth = forecast(None, counts, window=(1, 10), draws=300), first_empty(counts)
-        of = np.isfinite(truth).all(axis=0)
+        of = np.isfinite(truth).all(axis=0) & (counts.kept[:, 10] > 0).any(axis=0)
         mean = truth.mean(axis=0)
         assert of.sum() >= 5
         errors += (now.level.value - mean)[of].tolist()
         inside += ((now.level.low <= mean) & ~(now.level.high < mean))[of].tolist()
         inside_run += ((now.run.low <= truth) & ~(now.run.high < truth))[:, of].ravel().tolist()
-    assert np.isfinite(errors).all()
-    assert np.sqrt(np.mean(np.square(errors))) < 2 and abs(np.mean(errors)) < 0.8
+    seen = np.array(errors)[np.isfinite(errors)]  # a layer may outlast the rest in half the draws
+    assert len(seen) > 0.9 * len(errors)
+    assert np.sqrt(np.mean(np.square(seen))) < 2 and abs(np.mean(seen)) < 0.8
     assert np.mean(inside) >= 0.85 and np.mean(inside_run) >= 0.9
 
 
@@ -249,9 +251,43 @@ def test_retention_that_changes_is_told() -> None:
 def test_layers_that_outlast_the_others_are_not_in_sight(found: Forecast) -> None:
     late = [i for i, outlook in enumerate(found.outlook) if outlook == "not in sight"]
     assert late and np.isnan(found.level.value[late]).all()
-    (note,) = (note for note in found.notes if "not before the other groups are gone" in note)
+    (note,) = (note for note in found.notes if "not before level" in note)
     assert all(found.names[i] in note for i in late)
+    assert f"not before level {found.end:.0f}," in note
     assert found.to_frame()["level"][late[0]] is None
+
+
+def test_uniform_weights_that_have_moved_are_forecast_as_gaussian_ones() -> None:
+    """As training leaves them, and as Gaussian draws under the name of a uniform law are."""
+    initial = untrained(seeds=2, levels=9, init="kaiming_uniform")
+    told = forecast(None, initial, window=(1, 8), draws=50)
+    assert any("scales of uniform weights" in note for note in told.notes)
+    assert not any("as they were drawn" in note for note in told.notes)
+    normal = untrained(seeds=2, levels=12)
+    moved = dataclasses.replace(normal, recipe=initial.recipe)
+    now = forecast(None, moved, window=(1, 8), draws=50)
+    assert any("no longer as they were drawn" in note for note in now.notes)
+    assert now.level == forecast(None, normal, window=(1, 8), draws=50).level
+
+
+def test_a_layer_alone_lasts_until_nothing_is_left() -> None:
+    counts = untrained("lenet", seeds=2, levels=6, exempt=("fc2", "fc"))
+    now = forecast(None, counts)
+    assert now.names == ("fc1",) and now.outlook == ("not in sight",)
+    assert any(note.startswith(f"fc1: not before level {now.end:.0f}, where") for note in now.notes)
+    assert not any("other groups" in note for note in now.notes)
+
+
+def test_what_is_assumed_of_an_import_is_said(made: Counts) -> None:
+    told = forecast(None, made, window=(1, 8), draws=50)
+    assert not any("assumed" in note or "which need not be" in note for note in told.notes)
+    of_import = dataclasses.replace(made, assumed=("pruner", "scope", "init", "fan"))
+    notes = forecast(None, of_import, window=(1, 8), draws=50).notes
+    assert any("assumed" in note and "pruner magnitude, scope global" in note for note in notes)
+    assert any("nothing of the import tells the initialiser" in note for note in notes)
+    studied = dataclasses.replace(of_import, study="chen2021a")
+    notes = forecast(None, studied, window=(1, 8), draws=50).notes
+    assert any("recipe chen2021a" in note and "init kaiming_normal" in note for note in notes)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import erfc
 from synthetic import counts
+from untrained import untrained
 
 import rgtool
 from rgtool.analysis.nulls.initial import initial_scales, threshold
@@ -54,6 +55,26 @@ def test_an_untrained_network_stands_still():
     assert found.travel.share > 10 * found.travel.scale
     assert found.travel.scale == pytest.approx(found.travel.chance, rel=0.5)
     assert np.nanmax(np.abs(found.drift.value[[1, 2, 3]])) < 0.01
+
+
+@pytest.mark.parametrize("init", ["kaiming_uniform", "xavier_uniform"])
+def test_an_untrained_network_stands_still_in_the_scales_of_its_initialiser(init):
+    made = untrained("resnet20", seeds=5, levels=6, init=init)
+    found = scale_flow(None, made, by="stage", window=(1, 4))
+    assert found.distribution == "uniform" and "of uniform weights" in found.title
+    assert found.travel.scale == pytest.approx(found.travel.chance, rel=0.5)
+    assert np.nanmax(np.abs(found.drift.value[[1, 2, 3]])) < 0.01
+
+
+def test_scales_of_an_unknown_initialiser_are_those_of_gaussian_weights_and_it_is_said():
+    made = untrained("resnet20", seeds=2, levels=6)
+    pretrained = dataclasses.replace(
+        made, recipe=dataclasses.replace(made.recipe, init="pretrained")
+    )
+    found = scale_flow(None, pretrained, by="stage")
+    assert found.distribution == "gaussian"
+    assert any("Gaussian weights" in n and "init is pretrained" in n for n in found.notes)
+    assert not any("Gaussian" in note for note in scale_flow(None, made, by="stage").notes)
 
 
 @pytest.mark.parametrize("by", ["layer", "stage"])
