@@ -184,7 +184,9 @@ class Meta(Result):
         *ends("anomalous_low", "anomalous_high", "its 95 % interval", "", SIGNED, "if any"),
         Column("anomalous_tau", "Its standard deviation between studies.", "", ".3f", "wide"),
         Column("anomalous_i2", "Share of its variance between studies.", "", ".2f", "wide"),
-        Column("anomalous_p_q", "Of equal anomalous exponents, adjusted likewise.", "", ".2g", "wide"),
+        Column(
+            "anomalous_p_q", "Of equal anomalous exponents, adjusted likewise.", "", ".2g", "wide"
+        ),
         Column("against_null", "above, below, none or undecided: of that mean.", shown="if any"),
     )
     rows = "a row for every group that all studies have"

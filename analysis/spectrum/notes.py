@@ -18,6 +18,7 @@ from .intervals import FEW_WEIGHTS, Interval
 from .linearity import LEAST_WEIGHTS, Linearity, growth_of, odd_first_step
 from .verdicts import Judgement
 
+_NEAR_COPIES = 1e-6  # chance of seeds that agree so closely
 ODD = 3.0  # z of a first step that is unlike the later ones
 EIGENFUNCTION = 0.05  # the paper's criterion: standard deviation over levels below 5 % (App. B)
 # Per cent of nominal 95 % intervals that cover, by seeds that lend: where one factor moves all
@@ -77,7 +78,7 @@ def spectrum_notes(
     counts = chosen.counts
     of_seeds = [
         *_few(chosen, found),
-        *_copies(chosen),
+        *_near_copies(chosen, pruned),
         *_alike(counts, pruned, found),
         *_scatter(counts, pruned, found),
     ]
@@ -97,7 +98,12 @@ def spectrum_notes(
     ]
 
 
-def conclusion(names: Sequence[str], verdict: Sequence[str], against: Sequence[str]) -> Note:
+def conclusion(
+    names: Sequence[str],
+    verdict: Sequence[str],
+    against: Sequence[str],
+    found: Interval | None = None,
+) -> Note:
     """Say in one sentence what a spectrum shows.
 
     Parameters
@@ -107,6 +113,8 @@ def conclusion(names: Sequence[str], verdict: Sequence[str], against: Sequence[s
     against : sequence of str, length G
         `above`, `below`, `none` or `undecided` against the initial scales alone; empty where
         there is nothing to say.
+    found : Interval, optional
+        What verdicts rest on: where it is of the runs at hand, so is the sentence.
 
     Examples
     --------
@@ -117,6 +125,8 @@ def conclusion(names: Sequence[str], verdict: Sequence[str], against: Sequence[s
     beyond = shares_that(names, against, _NULL_WORDS, "that")
     if beyond:
         said += f"; against the initial scales alone {beyond}"
+    if found is not None and found.scope == "this run":
+        said = f"in {'this run' if found.seeds == 1 else 'these runs'} {said}"
     return Note(said, _VERDICTS, Rank.CONCLUSION)
 
 
@@ -180,17 +190,24 @@ def _lone_group(counts: Counts) -> list[str]:
     ]
 
 
-def _copies(chosen: Window) -> list[str]:
-    """Name the first two runs that have the same counts."""
-    first: dict[bytes, str] = {}
-    for run, own in zip(chosen.run_ids, chosen.kept, strict=True):
-        other = first.setdefault(own.tobytes(), run)
-        if other != run:
-            return [
-                f"runs {other} and {run} have the same counts: if they "
-                "are one run read twice, the intervals over seeds are too narrow"
-            ]
-    return []
+def _near_copies(chosen: Window, pruned: Floats) -> list[str]:
+    """Warn of seeds that scatter less than the sampling of their counts alone makes them."""
+    seeds, groups = len(chosen.runs), int(chosen.open.sum())
+    if seeds < 2 or groups < 2:
+        return []
+    from scipy.special import chdtr
+
+    kept, theta = chosen.kept[..., chosen.open], pruned[..., chosen.open].mean(axis=1)
+    # Of survivors drawn from survivors; what a group loses others gain, which takes a freedom.
+    sampling = (1 / kept[:, -1] - 1 / kept[:, 0]).mean(axis=0) / chosen.steps**2
+    variance = seed_variance(theta)
+    square, df = (seeds - 1) * variance[sampling > 0] / sampling[sampling > 0], seeds - 1
+    if not variance.any() or chdtr(df * (groups - 1), square.sum()) >= _NEAR_COPIES:
+        return []
+    return [
+        "seeds agree more closely than the sampling of their counts allows, as copies of one run "
+        "do that differ by a few weights: the intervals over seeds are too narrow then"
+    ]
 
 
 def _alike(counts: Counts, pruned: Floats, found: Interval) -> list[str]:

@@ -172,7 +172,7 @@ def scale_flow(
             f"effective scales are those of layers, and these counts are by {counts.by}: take "
             'counts by layer, and by="stage" for groups of them'
         )
-    return scales_of_window(choose_window(counts, window), by or "block")
+    return scales_of_window(choose_window(counts, window).distinct, by or "block")
 
 
 def scales_of_window(chosen: Window, by: str) -> ScaleFlow:
