@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schemas.errors import RgtoolError, UsageError
+from ..schemas.words import counted, listed
 from ..store.counts import Counts, Scales
 from .arrays import Bools, Floats, Integers
 from .chance import at_chance, chance_notes
 from .flow import log_share_variance
-from .notes import noted
+from .notes import Note, Rank, noted
 
 # Kept weights, mean over runs, below which a group takes no part in tests: the scatter of a few
 # weights over a few seeds says little, and that a group has not run empty yet bends its growth.
@@ -100,12 +101,42 @@ class Window:
         """Whether nothing was learned; None where that is not known. See `chance.at_chance`."""
         return at_chance(self.counts, self.start, self.end, self.runs)
 
+    @property
+    def distinct(self) -> Window:
+        """The same without runs that are copies of an earlier one, which are named.
+
+        A copy tells nothing about other seeds. Copies have the same counts at all levels that both
+        have, and the same sums of |w| where both are known: a layerwise scope alone decides counts.
+        """
+        first: list[int] = []
+        for run in self.runs.tolist():
+            if not any(_is_copy(self.counts, run, other) for other in first):
+                first.append(run)
+        copies = [self.counts.runs[run] for run in self.runs if run not in first]
+        if not copies:
+            return self
+        note = Note(
+            f"{counted(len(copies), 'run')} of {len(self.runs)} ({listed(copies, 3)}) with the "
+            "counts of another one at every level, as copies have: such runs count once",
+            "spectra.md#intervals",
+            Rank.WARNING,
+        )
+        return replace(self, runs=np.array(first), notes=(*self.notes, note))
+
     def between(self, start: int, end: int) -> Window:
         """Return the same with other levels."""
         return replace(self, start=start, end=end)
 
     def _over(self, values: NDArray[Any]) -> NDArray[Any]:
         return values[self.runs, self.start : self.end + 1]
+
+
+def _is_copy(counts: Counts, run: int, other: int) -> bool:
+    both = counts.recorded[run] & counts.recorded[other]
+    if not np.array_equal(counts.kept[run, both], counts.kept[other, both]):
+        return False
+    gap = counts.magnitude[run, both] - counts.magnitude[other, both]
+    return not (np.isfinite(gap) & (gap != 0)).any()
 
 
 def choose_window(
@@ -120,10 +151,15 @@ def choose_window(
     Raises
     ------
     RgtoolError
-        No run has three levels, no step is left, or nothing was pruned.
+        No run has three levels, no step is left, or nothing was or may be pruned.
     UsageError
         The requested window holds no step, reaches past the records or into a collapse.
     """
+    if counts.exempt.all():
+        raise RgtoolError(
+            f"{counts.label} ({counts.experiment_id}): every group is exempt from pruning, so "
+            "there is no flow to measure"
+        )
     runs, notes = _usable_runs(counts)
     notes[:0] = counts.notes
     if requested is None:
@@ -144,19 +180,6 @@ def choose_window(
             )
     said = (*chance_notes(counts, start, end, runs), *noted(notes, _SEE))
     return Window(counts, start, end, runs, said)
-
-
-def copies(chosen: Window) -> list[str]:
-    """Name the first two runs that have the same counts."""
-    first: dict[bytes, str] = {}
-    for run, own in zip(chosen.run_ids, chosen.kept, strict=True):
-        other = first.setdefault(own.tobytes(), run)
-        if other != run:
-            return [
-                f"runs {other} and {run} have the same counts: if they "
-                "are one run read twice, the intervals over seeds are too narrow"
-            ]
-    return []
 
 
 def _usable_runs(counts: Counts) -> tuple[Integers, list[str]]:

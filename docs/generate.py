@@ -160,7 +160,7 @@ and a function of `analysis/paper/checks.py` where there is something to compute
 | agrees | numbers that round to the printed ones meet the claim |
 | disagrees | none do |
 | contradiction inside the paper | two statements of the paper exclude each other |
-| cannot be checked | what decides is not printed: data, stds, pretrained weights |
+| cannot be checked | what decides is not printed: stds, scatter of seeds, pretrained weights |
 | remark of rgtool | the paper does not say so, rgtool does: it counts neither for nor against |
 
 Tolerances follow from the printed digits: ±.005 of an eigenvalue, ±.00005 of a share, ±.005 or
@@ -169,7 +169,8 @@ of their own. A spectrum counts as different from that of an untrained network w
 chi-square distance of its centred log-ratios has p < .05/13 with both fans of the initialiser,
 at a standard deviation of .0085 of log lambda (.008 between seeds, an assumption that no printed
 number tests, and the rounding). The counts of signs in Tables 3, 7 and 8, which print no std, are
-made with margins of .01 and .02; where these disagree, nothing is decided.
+made with margins of .01 and .02; where these disagree, nothing is decided. The printed `±` are
+spreads over levels, no error bars: whether tasks have one spectrum is not decided by them.
 
 ## How to read it
 

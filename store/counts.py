@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schemas.blocks import GROUP, Layer
+from ..schemas.errors import RgtoolError
 from ..schemas.published import PREFIX
 from ..schemas.recipe import Recipe
 
@@ -60,6 +61,12 @@ class Counts:
         The published recipe that they are taken from; empty where they are frozen defaults.
     notes : tuple of str
         What is to be known of these counts.
+
+    Raises
+    ------
+    RgtoolError
+        A count is negative or more than the dense group has, a run's network gains weights, or an
+        accuracy is no fraction.
     """
 
     experiment_id: str
@@ -81,6 +88,35 @@ class Counts:
     assumed: tuple[str, ...] = ()
     study: str = ""
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        wrong = (self.kept < 0) | (self.kept > self.total)
+        if wrong.any():
+            run, level, group = np.argwhere(wrong)[0].tolist()
+            raise RgtoolError(
+                f"{self._place(run, level)}: group {self.names[group]} keeps "
+                f"{self.kept[run, level, group]} weights, expected 0 to {self.total[group]}: "
+                "correct the counts"
+            )
+        bad = (self.accuracy < 0) | (self.accuracy > 1)
+        if bad.any():
+            run, level = np.argwhere(bad)[0].tolist()
+            raise RgtoolError(
+                f"{self._place(run, level)}: accuracy {self.accuracy[run, level]:g} is no "
+                "fraction, expected 0 to 1: give .95 for 95 per cent"
+            )
+        network = self.kept.sum(axis=-1)
+        rises = (np.diff(network) > 0) & self.recorded[:, 1:] & self.recorded[:, :-1]
+        if rises.any():
+            run, level = np.argwhere(rises)[0].tolist()
+            raise RgtoolError(
+                f"{self._place(run, level + 1)}: the network keeps {network[run, level + 1]} "
+                f"weights, more than the {network[run, level]} of the level before: pruning only "
+                "removes, so correct the order or the counts"
+            )
+
+    def _place(self, run: int, level: int) -> str:
+        return f"{self.label}: run {self.runs[run]}, level {int(self.levels[level])}"
 
     @property
     def has_shapes(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -81,7 +82,9 @@ def meta(
     found = look_up_all(store, experiments)
     if by is None:
         by = next((one.by for one in found if isinstance(one, PublishedSpectrum)), None)
-    subjects, _, notes = gather(store, found, by)
+    gathered, _, notes = gather(store, found, by)
+    subjects = [_of_distinct_runs(subject) for subject in gathered]
+    notes = (*notes, *_about_copies(gathered, subjects))
     names = _common_names(subjects)
     studies, about = _studies(subjects, names)
     return _meta(studies, subjects[0].by, sd, (*notes, *_left_out(subjects, names), *about))
@@ -141,6 +144,20 @@ def _ranges(studies: Studies, sd: float) -> tuple[Floats, Floats, Floats]:
     fewer, more = steady_range(differ, sd, groups)
     apart = differ(np.full(groups, sd)) == "differ"
     return *steady_range(verdict, sd, groups), np.where(apart, more, fewer)
+
+
+def _of_distinct_runs(subject: Subject) -> Subject:
+    return subject if subject.window is None else replace(subject, window=subject.window.distinct)
+
+
+def _about_copies(gathered: Sequence[Subject], subjects: Sequence[Subject]) -> list[Note]:
+    """Return what the windows of distinct runs say that those of all runs do not."""
+    return [
+        Note.of(note).about(own.id)
+        for every, own in zip(gathered, subjects, strict=True)
+        if own.seeds < every.seeds
+        for note in own.measured.notes[len(every.measured.notes) :]
+    ]
 
 
 def _common_names(subjects: Sequence[Subject]) -> tuple[str, ...]:

@@ -201,7 +201,9 @@ def nulls_of(
     """
     found = look_up(store, experiment)
     counts = counts_of(store, found, by, "a comparison with null models")
-    at = Situation(choose_window(counts, window), dense_weights(store, found, counts.layers))
+    at = Situation(
+        choose_window(counts, window).distinct, dense_weights(store, found, counts.layers)
+    )
     return nulls_beside(at, rng=rng, draws=draws)
 
 

@@ -148,7 +148,7 @@ def eigen(
         return _as_printed(found, by, window, asked)
     counts = counts_of(store, found, by or "block", "a spectrum")
     dense = dense_weights(store, found, counts.layers)
-    return _spectrum(choose_window(counts, window), method, weighting, rule, margin, dense)
+    return _spectrum(choose_window(counts, window).distinct, method, weighting, rule, margin, dense)
 
 
 def _as_printed(
@@ -219,7 +219,9 @@ def _spectrum(
         linear=linear,
         at_chance=chosen.at_chance,
         notes=(
-            conclusion(counts.names, judgement.verdict, nulls.against, null_words(counts.recipe)),
+            conclusion(
+                counts.names, judgement.verdict, nulls.against, interval, null_words(counts.recipe)
+            ),
             *chosen.notes,
             *noted(nulls.notes, "spectra.md#null-models"),
             *spectrum_notes(chosen, pruned, interval, judgement, linear, weighting, rule),
@@ -242,7 +244,7 @@ def _check_size(chosen: Window, method: Method) -> None:
     needed, least = LEAST_SEEDS.get(method, 1), LEAST_STEPS.get(method, 1)
     if seeds < needed:
         raise UsageError(
-            f"{label}: method {method} needs {needed} seeds and there "
+            f"{label}: method {method} needs {needed} seeds (copies count once) and there "
             f"{'is' if seeds == 1 else 'are'} {seeds}: {more('seeds')}, or take another --method"
         )
     if steps < least:

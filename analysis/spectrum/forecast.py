@@ -161,7 +161,7 @@ def forecast(
     choose("grouping", by, GROUPINGS)
     counts = counts_of(store, experiment, "layer", "a forecast")
     _check_pruner(counts)
-    chosen = choose_window(counts, window, through_collapse=True)
+    chosen = choose_window(counts, window, through_collapse=True).distinct
     ahead = _ahead(chosen)
     levels, uncertain = _drawn_levels(chosen, ahead, draws, np.random.default_rng(rng))
     return _told(chosen, ahead, _grouped(counts, by), levels, uncertain)

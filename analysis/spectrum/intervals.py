@@ -294,6 +294,8 @@ def _bootstrap(
         return centre + low, centre + high
 
     nothing = np.full_like(centre, np.nan)
+    if method in ("bootstrap", "cluster"):  # seeds that are all alike certify nothing
+        away = np.where(seed_variance(data.mean(axis=1)) > 0, away, np.nan)
     scope: IntervalScope = "this run" if method in ("block", "iid") else "population"
     return Interval(
         method, scope, centre, *ends(confidence), nothing, np.nan, seeds, ends(1 - 2 * ALPHA)

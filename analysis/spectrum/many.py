@@ -144,8 +144,8 @@ class Spectra(Result):
             return []
         return [
             Note(
-                f"nothing was learned by {counted(len(names), 'experiment')} ({listed(names)}): "
-                "test accuracy cannot be told from guessing (column at_chance)",
+                f"no evidence that anything was learned by {counted(len(names), 'experiment')} "
+                f"({listed(names)}): test accuracy cannot be told from guessing (column at_chance)",
                 chance.SEE,
                 Rank.VOID,
             )
@@ -230,7 +230,7 @@ def _gathered(
         try:
             if isinstance(counts, RgtoolError):
                 raise counts
-            chosen = choose_window(counts, window)
+            chosen = choose_window(counts, window).distinct
         except RgtoolError as error:
             problems[name] = str(error)
             continue

@@ -87,7 +87,7 @@ def measured_noise(store: StoreLike, experiment: Named, by: str = "block") -> Sp
         There are fewer than two seeds, or than three steps after level 1.
     """
     counts = counts_of(store, experiment, by, "a measurement of noise")
-    window = choose_window(counts)
+    window = choose_window(counts).distinct
     steps, seeds = window.steps, len(window.runs)
     if seeds < 2 or steps < 3:
         raise RgtoolError(

@@ -13,12 +13,13 @@ from ..notes import Note, Rank, noted
 from ..nulls.initial import Weighting
 from ..stats.level import ALPHA
 from ..stats.moderation import moderate, seed_variance
-from ..window import LEAST_WEIGHTS, Window, copies
+from ..window import LEAST_WEIGHTS, Window
 from .bootstrap import CAVEATS
 from .intervals import FEW_WEIGHTS, Interval
 from .linearity import Linearity, growth_of, odd_first_step
 from .verdicts import MARGIN, Judgement, Rule
 
+_NEAR_COPIES = 1e-6  # chance of seeds that agree so closely
 ODD = 3.0  # z of a first step that is unlike the later ones
 EIGENFUNCTION = 0.05  # the paper's criterion: standard deviation over levels below 5 % (App. B)
 # How many of nominal 95 % intervals cover, by seeds that lend: where one factor moves all groups,
@@ -83,7 +84,7 @@ def spectrum_notes(
     counts = chosen.counts
     of_seeds = [
         *_few(chosen, found, rule),
-        *copies(chosen),
+        *_near_copies(chosen, pruned),
         *_alike(counts, pruned, found),
         *_scatter(counts, pruned, found),
     ]
@@ -107,6 +108,7 @@ def conclusion(
     names: Sequence[str],
     verdict: Sequence[str],
     against: Sequence[str],
+    found: Interval | None = None,
     null: str = "the initial scales alone",
 ) -> Note:
     """Say in one sentence what a spectrum shows.
@@ -118,6 +120,8 @@ def conclusion(
     against : sequence of str, length G
         `above`, `below`, `none` or `undecided` against the initial scales alone; empty where
         there is nothing to say.
+    found : Interval, optional
+        What verdicts rest on: where it is of the runs at hand, so is the sentence.
     null : str
         What the null stands for.
 
@@ -130,6 +134,8 @@ def conclusion(
     beyond = shares_that(names, against, _NULL_WORDS, "that")
     if beyond:
         said += f"; against {null} {beyond}"
+    if found is not None and found.scope == "this run":
+        said = f"in {'this run' if found.seeds == 1 else 'these runs'} {said}"
     return Note(said, _VERDICTS, Rank.CONCLUSION)
 
 
@@ -193,6 +199,26 @@ def _lone_group(counts: Counts) -> list[str]:
     return [
         "fewer than two groups are pruned, so no group can be compared with another: a finer "
         "grouping (--by layer) may have more"
+    ]
+
+
+def _near_copies(chosen: Window, pruned: Floats) -> list[str]:
+    """Warn of seeds that scatter less than the sampling of their counts alone makes them."""
+    seeds, groups = len(chosen.runs), int(chosen.open.sum())
+    if seeds < 2 or groups < 2:
+        return []
+    from scipy.special import chdtr
+
+    kept, theta = chosen.kept[..., chosen.open], pruned[..., chosen.open].mean(axis=1)
+    # Of survivors drawn from survivors; what a group loses others gain, which takes a freedom.
+    sampling = (1 / kept[:, -1] - 1 / kept[:, 0]).mean(axis=0) / chosen.steps**2
+    variance = seed_variance(theta)
+    square, df = (seeds - 1) * variance[sampling > 0] / sampling[sampling > 0], seeds - 1
+    if not variance.any() or chdtr(df * (groups - 1), square.sum()) >= _NEAR_COPIES:
+        return []
+    return [
+        "seeds agree more closely than the sampling of their counts allows, as copies of one run "
+        "do that differ by a few weights: the intervals over seeds are too narrow then"
     ]
 
 

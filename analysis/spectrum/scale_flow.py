@@ -14,13 +14,13 @@ from ...schemas.words import counted, listed
 from .. import flow, scales
 from ..arrays import Bools, Floats, Integers
 from ..named import Named, StoreLike, counts_of
-from ..notes import Note, Rank, noted
+from ..notes import Note, Rank
 from ..nulls.initial import DistributionName
 from ..nulls.known import weight_law
 from ..result import Column, Result, ends
 from ..stats.seeds import SeedMean, seed_mean
 from ..values import Estimate
-from ..window import Window, choose_window, copies
+from ..window import Window, choose_window
 from .intervals import IntervalScope
 
 WHOLE = 0.999  # share kept above which a layer says nothing of its scale
@@ -183,7 +183,7 @@ def scale_flow(
             f"effective scales are those of layers, and these counts are by {counts.by}: take "
             'counts by layer, and by="stage" for groups of them'
         )
-    return scales_of_window(choose_window(counts, window), by or "block")
+    return scales_of_window(choose_window(counts, window).distinct, by or "block")
 
 
 def scales_of_window(chosen: Window, by: str) -> ScaleFlow:
@@ -215,7 +215,6 @@ def scales_of_window(chosen: Window, by: str) -> ScaleFlow:
         travel=found.travel,
         notes=(
             *chosen.notes,
-            *noted(copies(chosen), "spectra.md#intervals", Rank.WARNING),
             *assumed,
             *_without_scales(chosen, known, [str(group) for group in groups]),
             _kinematics(chosen, found.travel),

@@ -2,10 +2,11 @@
 
 No t distribution is exact for two. Welch 1947 gives the difference degrees of freedom that come
 near; with two seeds, one degree of freedom, they promise too much, and the distribution of Behrens
-1929 and Fisher 1935 stands in: that of a difference of two scaled Student variables. Of more than
-two, Cochran's Q takes variances for known, and from two or three seeds it calls equal means
-different in 2 to 4 of 10 cases; Welch's F of 1951 does in 1 of 10. So Q is drawn, each variance as
-uncertain as it is (Krishnamoorthy, Lu & Mathew 2007).
+1929 and Fisher 1935 stands in: that of a difference of two scaled Student variables.
+
+Of more than two, Cochran's Q takes variances for known, and from two or three seeds calls equal
+means different in 2 to 4 of 10 cases; Welch's F of 1951 does in up to .14. So Q is drawn, each
+variance as uncertain as it is (Krishnamoorthy, Lu & Mathew 2007).
 """
 
 from __future__ import annotations

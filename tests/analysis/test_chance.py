@@ -17,7 +17,7 @@ from synthetic import counts
 
 import rgtool
 from rgtool import eigen
-from rgtool.analysis.chance import CHANCE, at_chance, guessing, learned_nothing
+from rgtool.analysis.chance import CHANCE, at_chance, guessing, images_of, learned_nothing
 from rgtool.analysis.window import choose_window
 from rgtool.store.counts import Counts
 
@@ -56,12 +56,25 @@ def test_the_bounds_are_those_that_are_stated() -> None:
         assert not learned_nothing(alike + 3.01 * SD / runs**0.5, 0.1)
 
 
+def test_a_larger_test_set_tells_a_little_learning_and_not_an_untrained_network() -> None:
+    """Untrained ResNet-8 of width 4 reached .150 on CIFAR-10, at a standard deviation of .0197."""
+    images = images_of("cifar10")
+    assert (0.1 * 0.9 / images) ** 0.5 == pytest.approx(0.0197, rel=0.02)
+    assert learned_nothing(np.array([[0.15]]), 0.1, images)
+    for task, accuracy in (("cifar10", 0.2), ("cifar100", 0.04)):
+        found = with_accuracy(accuracy, seeds=1, task=task)
+        # The layers are those of ten classes; the task is known, so its own guess counts.
+        assert eigen(None, found).at_chance is False
+    assert eigen(None, with_accuracy(0.2, seeds=1, task="svhn")).at_chance is True
+    assert images_of("digits") == images_of(None) == 75
+
+
 def test_what_is_not_known_is_not_said() -> None:
     assert not learned_nothing(np.full((2, 3), np.nan), 0.1)
     assert learned_nothing(np.array([[np.nan] * 3, [0.1, np.nan, 0.1]]), 0.1)
     for found in (with_accuracy(np.nan), with_accuracy(0.1, task="nobody knows")):
         spectrum = eigen(None, dataclasses.replace(found, layers=found.layers[:-1]))
-        assert not spectrum.summary().startswith("nothing was learned")
+        assert not spectrum.summary().startswith("no evidence that")
     nothing = choose_window(with_accuracy(np.nan))
     assert nothing.at_chance is None and eigen(None, with_accuracy(np.nan)).at_chance is None
     assert choose_window(with_accuracy(0.9)).at_chance is False
@@ -113,19 +126,23 @@ def test_runs_that_have_learned_nothing_beside_others_are_named() -> None:
     accuracy[1] = 0.1
     found = with_accuracy(accuracy)
     spectrum = eigen(None, found)
-    (note,) = [note for note in spectrum.notes if "nothing was learned" in note]
-    assert note.startswith(f"nothing was learned by 1 run of 3 ({found.runs[1]}): ")
+    (note,) = [note for note in spectrum.notes if "no evidence that anything" in note]
+    assert note.startswith(
+        f"no evidence that anything was learned by 1 run of 3 ({found.runs[1]}): "
+    )
     assert spectrum.at_chance is False
-    assert not spectrum.summary().startswith("nothing")
+    assert not spectrum.summary().startswith("no evidence")
 
 
 def test_the_level_from_which_on_all_guess_is_named() -> None:
     accuracy = np.full(9, 0.8)
     accuracy[6:] = 0.1
-    told = "from level 6 on no run is better than guessing (0.1)"
+    told = "from level 6 on no run is certainly better than guessing (0.1)"
     assert any(note.startswith(told) for note in eigen(None, with_accuracy(accuracy)).notes)
     accuracy[8] = 0.8
-    assert "better than guessing" not in "".join(eigen(None, with_accuracy(accuracy)).notes)
+    assert "certainly better than guessing" not in "".join(
+        eigen(None, with_accuracy(accuracy)).notes
+    )
     ends = eigen(None, with_accuracy(np.r_[np.full(6, 0.8), np.full(3, 0.1)]), window=(3, 7))
     assert any(note.startswith(told) for note in ends.notes)
 
@@ -176,8 +193,8 @@ def test_every_verb_says_it_before_anything_else(
     done = cli(*command.format(*names).split(), "--store", str(store.path))
     assert done.code == 0, done.err
     first = done.err.splitlines()[0]
-    assert "nothing was learned by" in first and names[0] in first
-    assert first.endswith("[spectra.md#networks-that-have-learned-nothing]")
+    assert "no evidence that anything was learned by" in first and names[0] in first
+    assert first.endswith("[spectra.md#networks-that-may-have-learned-nothing]")
     if "{3}" not in command and "--all" not in command:
         assert names[3] not in done.err
 
@@ -186,8 +203,8 @@ def test_every_verb_says_it_before_anything_else(
 def test_it_is_said_beside_every_format(store: rgtool.Store, cli: Cli, format_: str) -> None:
     guessed, learned = named(store)[0], named(store)[3]
     done = cli("eigen", guessed, format_, "--store", str(store.path))
-    assert done.err.startswith("nothing was learned by")
-    assert "nothing" not in cli("eigen", learned, format_, "--store", str(store.path)).err
+    assert done.err.startswith("no evidence that anything was learned by")
+    assert "no evidence" not in cli("eigen", learned, format_, "--store", str(store.path)).err
 
 
 def test_programs_have_a_flag(store: rgtool.Store, cli: Cli) -> None:
@@ -197,4 +214,4 @@ def test_programs_have_a_flag(store: rgtool.Store, cli: Cli) -> None:
     for name, flag in flags:
         one = json.loads(cli("eigen", name, "--json", "--store", str(store.path)).out)
         assert {row["at_chance"] for row in one} == {flag}
-    assert eigen(store, next(name for name, flag in flags if flag)).summary().startswith("nothing")
+    assert eigen(store, next(name for name, flag in flags if flag)).summary().startswith("no ")

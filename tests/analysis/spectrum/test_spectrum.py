@@ -25,11 +25,11 @@ def test_without_noise_the_growth_is_found():
     expected = flow.clr(np.array(RESNET20))
     np.testing.assert_allclose(found, expected, atol=2e-3)  # small groups round their counts
     assert spectrum.window == (1, 12)
-    assert spectrum.scope == "population"
+    assert spectrum.scope == "this run"  # both seeds are one
     # Every log eigenvalue drifts by -log(1 + Var_M lambda), though nothing is random.
     assert (spectrum.paper.sd > 0.001).all()
-    # Seeds that agree tell nothing of others, and the drift that they share is no noise.
-    assert np.isnan(spectrum.eigenvalue.low).all()
+    # The interval is of the one run, and its drift is no noise.
+    assert np.isfinite(spectrum.eigenvalue.low).all()
     wobble = experiment.kept.copy()
     wobble[1, -1] += np.rint(2e-3 * wobble[1, -1] * np.array([1, -1] * 5 + [0])).astype(int)
     growth = eigen(None, dataclasses.replace(experiment, kept=wobble)).eigenvalue
@@ -321,11 +321,71 @@ def test_one_step_has_nothing_to_resample(method):
     assert np.isfinite(eigen(None, experiment, window=(1, 4), method=method).interval.low).all()
 
 
-@pytest.mark.parametrize("method", ["moderated", "t"])
-def test_seeds_that_are_copies_make_nothing_certain(method):
+def copies_of(found, *positions):
+    """The same runs again, under other names."""
+    runs = tuple(f"copy{n}" for n in range(len(positions)))
+    return dataclasses.replace(found.select(positions), runs=runs)
+
+
+def test_copies_count_once():
+    three = counts("resnet20", seeds=3)
+    bare, twice = eigen(None, three), eigen(None, copies_of(three, 0, 1, 0, 2, 1))
+    assert twice.interval.seeds == 3 and twice.runs == ("copy0", "copy1", "copy3")
+    for what in ("eigenvalue", "boot", "exponent", "anomalous"):
+        one, other = getattr(bare, what), getattr(twice, what)
+        np.testing.assert_array_equal(one.low, other.low)
+        np.testing.assert_array_equal(one.high, other.high)
+    assert twice.verdict == bare.verdict and twice.untrained.p == bare.untrained.p
+    assert any(
+        n.startswith("2 runs of 5 (copy2, copy4) with the counts of another") for n in twice.notes
+    )
+    assert not any("with the counts of another" in note for note in bare.notes)
+    alone = eigen(None, copies_of(three, 0, 0, 0))
+    assert alone.boot is None and alone.interval.scope == "this run" and alone.interval.seeds == 1
+    with pytest.raises(RgtoolError, match=r"method t needs 2 seeds \(copies count once\)"):
+        eigen(None, copies_of(three, 0, 0), method="t")
+
+
+def test_a_run_and_its_beginning_are_copies():
+    three = counts("resnet20", seeds=3)
+    kept = copies_of(three, 0, 1, 2, 0)
+    short = without(kept, *((3, level) for level in range(9, 13)))
+    assert eigen(None, short).interval.seeds == 3
+
+
+def test_seeds_that_differ_by_a_few_weights_are_said_to_agree_too_closely():
+    rng = np.random.default_rng(1)
     one = counts("resnet20", seeds=1, levels=8)
+    kept = np.repeat(one.kept, 5, axis=0)
+    kept[1:, :, 1:4] -= rng.integers(1, 3, kept[1:, :, 1:4].shape)
+    near = dataclasses.replace(copies_of(one, *[0] * 5), kept=np.sort(kept, axis=1)[:, ::-1])
+    said = "seeds agree more closely than the sampling of their counts allows"
+    assert any(note.startswith(said) for note in eigen(None, near).notes)
+    assert not any(note.startswith(said) for note in eigen(None, counts("resnet20")).notes)
+
+
+def test_one_seed_speaks_of_its_run():
+    first = eigen(None, counts("resnet20", seeds=1)).notes[0]
+    assert first.startswith("in this run the share of ")
+    assert not eigen(None, counts("resnet20", seeds=2)).notes[0].startswith("in this run")
+    assert eigen(None, counts("resnet20", seeds=3), method="iid").notes[0].startswith("in these ")
+
+
+def test_where_all_groups_are_exempt_there_is_no_flow():
+    found = counts("resnet20")
+    with pytest.raises(RgtoolError, match="every group is exempt from pruning"):
+        eigen(None, dataclasses.replace(found, exempt=np.ones(len(found.names), bool)))
+
+
+@pytest.mark.parametrize("method", ["moderated", "t"])
+def test_seeds_whose_counts_the_recipe_decides_make_nothing_certain(method):
+    one = counts("resnet20", seeds=1, levels=8)
+    copies = copies_of(one, 0, 0, 0)
     copies = dataclasses.replace(
-        one.select([0, 0, 0]), runs=("a", "b", "c"), kept=np.repeat(one.kept, 3, axis=0) * 1000
+        copies,
+        kept=copies.kept * 1000,
+        total=copies.total * 1000,
+        magnitude=copies.kept * np.array([1.0, 1.1, 1.2])[:, None, None],
     )
     spectrum = eigen(None, copies, window=(1, 3), method=method)
     assert np.isnan(spectrum.eigenvalue.low).all() and set(spectrum.verdict) == {"indeterminate"}
@@ -333,6 +393,7 @@ def test_seeds_that_are_copies_make_nothing_certain(method):
     assert "all seeds are alike (are they copies of one run?): no interval" in words
     longer = eigen(None, copies, method=method)
     assert np.isnan(longer.eigenvalue.low).all()
+    assert longer.boot is None or np.isnan(longer.boot.low).all()
     assert longer.interval.df == 2  # groups without a variance have nothing to lend
     alone = eigen(None, copies.select([0]), method="moderated").linear
     assert longer.linear is not None and alone is not None
@@ -351,7 +412,7 @@ def test_a_group_that_the_null_empties_is_named():
     experiment = counts("resnet20", "stage", seeds=2, levels=12)
     uniform = dataclasses.replace(experiment.recipe, init="kaiming_uniform", prune=0.5)
     kept = np.maximum(experiment.total * 0.5 ** np.arange(13)[:, None], 1).astype(np.int64)
-    kept = np.stack([kept, kept + (kept > 1000)])
+    kept = np.stack([kept, np.minimum(kept + (kept > 1000), experiment.total)])
     spectrum = eigen(None, dataclasses.replace(experiment, recipe=uniform, kept=kept))
     dead = [n for n, y in zip(spectrum.names, spectrum.anomalous.value, strict=True) if np.isnan(y)]
     assert dead
