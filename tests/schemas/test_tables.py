@@ -67,6 +67,7 @@ WRITTEN: dict[str, Callable[[str], str]] = {
     "tabs": lambda text: text.replace(",", "\t"),
     "percent signs": lambda text: _percent(text, lambda x: f"{x!r} %", "{}"),
     "percent in the header": lambda text: _percent(text, repr, "{} (%)"),
+    "percent in both": lambda text: _percent(text, lambda x: f"{x!r}%", "{} [%]"),
     "rows of nothing": lambda text: text + ",,\n\n",
     "an index": lambda text: "\n".join(f"{i},{x}" for i, x in enumerate(text.splitlines())),
 }
