@@ -225,7 +225,7 @@ def _described(recipes: Mapping[str, Recipe]) -> list[str]:
     texts = []
     for key, recipe in recipes.items():
         own = [
-            f"{field} {value}"
+            f"{field} {(' '.join(value) or 'none') if isinstance(value, tuple) else value}"
             for field, value in fields[key].items()
             if any(other.get(field) != value for other in fields.values())
         ]

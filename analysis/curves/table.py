@@ -132,7 +132,7 @@ def check_fractions(where: str, what: str, values: Floats) -> None:
         wrong |= values == 0
     if wrong.any():
         row = int(wrong.argmax())
-        percent = values.max() > 1 and values.min() >= 0
+        percent = values.max() > 2 and values.min() >= 0  # one 1.2 is a slip
         cure = "these look like percentages: divide by 100" if percent else "mend the data"
         raise RgtoolError(
             f"{where}, row {row + 1}: {what} is {values[row]:g}, a fraction of 1 is expected: "

@@ -76,7 +76,8 @@ def scale_source(
             "--recipe, with a manifest.json that has them, or with its initial weights"
         )
     initialiser(recipe.init)
-    return "recipe", assumptions(counts, ("init", "fan", *PRUNING))
+    fan = () if recipe.init.startswith("xavier") else ("fan",)  # Xavier's takes both
+    return "recipe", assumptions(counts, ("init", *fan, *PRUNING))
 
 
 def assumptions(counts: Counts, fields: Sequence[str]) -> tuple[str, ...]:

@@ -280,7 +280,7 @@ def _growth(chosen: Window, judgement: Judgement, linear: Linearity | None) -> l
 
 def _not_constant(chosen: Window, linear: Linearity) -> str:
     bent = _some_names(chosen.counts, _of_open(chosen, linear.p < ALPHA))
-    beyond = "" if linear.canonical is None else ", beyond what it does in the untrained network,"
+    beyond = "" if linear.canonical is None else " beyond what it does in the untrained network"
     own = np.nanmax(np.abs(linear.bend))
     text = (
         f"growth is not constant{beyond} (p {linear.p_all:.2g}{bent and f'; {bent}'}): eigenvalues "

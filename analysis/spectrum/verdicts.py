@@ -54,7 +54,7 @@ def check_margin(margin: float | None) -> None:
     UsageError
         The margin is not a positive number.
     """
-    if margin is not None and not (np.isfinite(margin) and margin > 0):
+    if margin is not None and not (isinstance(margin, int | float) and 0 < margin < np.inf):
         raise UsageError(
             f"margin is {margin}: it is a positive log eigenvalue, such as .01 for one per cent"
         )

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...schemas.errors import RgtoolError
+from ...schemas.blocks import architecture
+from ...schemas.errors import RgtoolError, UsageError
+from ...schemas.published_recipes import PUBLISHED
+from ...schemas.recipe import Recipe
 from ..options import StoreOption
 from ..output import Table, output_options, sparkline, warn_of
 from ..published import curve_table, flow_table, printed_table
 
 if TYPE_CHECKING:
     from ...analysis.named import Stored
+    from ...schemas.description import Description
     from ...store import Store
 
 Rows = list[tuple[str, Any]]
@@ -67,7 +71,7 @@ def _show_run(found: Stored) -> Table:
             rows += [(f"{key}.{k}", v) for k, v in value.items()]
         else:
             rows.append((key, value))
-    assumed = description.assumed
+    assumed = _assumed(description)
     rows += _recipe_rows(description.recipe.to_json(), assumed)
     rows += [("history", line) for line in description.history]
     rows += [("file", f"{f.get('path')} sha256:{f.get('sha256')}") for f in description.files]
@@ -89,7 +93,7 @@ def _show_experiment(opened: Store, experiment: str) -> Table:
         ("levels", info.levels),
     ]
     described = [opened.description(run.run_id) for run in info.runs]
-    assumed = {name for one in described for name in one.assumed}
+    assumed = {name for one in described for name in _assumed(one)}
     rows += _recipe_rows(info.distinction, assumed)
     notes = _assumption_notes(assumed, described[0].study)
     try:
@@ -118,6 +122,19 @@ def _recipe_rows(recipe: Mapping[str, Any], assumed: Collection[str]) -> Rows:
         (f"{'assumed' if name in assumed else 'recipe'}.{name}", _shown_cell(value))
         for name, value in recipe.items()
     ]
+
+
+def _assumed(description: Description) -> Collection[str]:
+    """Return the fields that nothing tells; what is not the study's value was told."""
+    own = description.recipe
+    if description.study not in PUBLISHED:
+        return description.assumed
+    try:
+        fields = PUBLISHED[description.study](architecture(own.architecture))
+    except UsageError:  # a network of its own block map
+        return description.assumed
+    study = Recipe(**{**fields, "architecture": own.architecture, "task": own.task})
+    return [name for name in description.assumed if getattr(own, name) == getattr(study, name)]
 
 
 def _assumption_notes(assumed: Collection[str], study: str) -> tuple[str, ...]:

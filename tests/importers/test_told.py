@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from stores import data_of
 from rgtool.analysis.nulls.known import scale_source
 from rgtool.analysis.spectrum.eigen import eigen
 from rgtool.schemas.errors import UsageError
+from rgtool.schemas.layout import RunFolder
 from rgtool.store import Store
 
 
@@ -143,3 +145,35 @@ def test_an_import_tells_the_initialiser_on_the_command_line(cli: Cli, tmp_path:
     assert told.code == 0
     (run,) = Store(tmp_path / "rgstore").runs()
     assert Store(tmp_path / "rgstore").description(run.run_id).told == ("fan", "init")
+
+
+def test_what_differs_from_the_study_was_told_also_where_no_record_says_so(
+    store: Store, tmp_path: Path, cli: Cli
+) -> None:
+    """Descriptions of imports before `told` was written have none of it."""
+    lenet(tmp_path / "in", models=False)
+    (run,) = store.import_runs(tmp_path / "in").runs
+    own = store.description(run.run_id)
+    older = dataclasses.replace(own, told=(), recipe=dataclasses.replace(own.recipe, prune=0.05))
+    older.write(RunFolder.of(store.path, run.run_id).description)
+    shown = json.loads(cli("show", run.run_id, "--json", "--store", str(store.path)).out)
+    names = {row["what"] for row in shown}
+    assert "recipe.prune" in names and "assumed.epochs" in names
+
+
+def test_telling_what_was_assumed_is_said(store: Store, tmp_path: Path) -> None:
+    write_generic(tmp_path / "in")
+    store.import_runs(tmp_path / "in")
+    (run,) = store.import_runs(tmp_path / "in", init="kaiming_normal", fan="fan_in").runs
+    assert any(
+        note.startswith("told from now on, as it was assumed: init kaiming_normal, fan fan_in")
+        for note in run.notes
+    )
+
+
+def test_the_fan_of_xavier_is_no_assumption(store: Store, tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "in", manifest=True)
+    (run,) = store.import_runs(tmp_path / "in", init="xavier_normal").runs
+    counts = store.counts(run.experiment_id)
+    assert "fan" in counts.assumed
+    assert not any("fan" in note for note in scale_source(counts)[1])
