@@ -85,7 +85,7 @@ Named = str | Meaning | None
 
 # Where what is not in the store can be taken to.
 _TAKEN = {
-    PublishedSpectrum: "rgtool show, classify, predict and match take",
+    PublishedSpectrum: "rgtool show, eigen, classify, meta, predict and match take",
     PublishedCurve: "rgtool show and gamma take",
     PublishedFlow: "rgtool show, eigen, plot, forecast, classify and gamma take",
     ErrorTable: "rgtool gamma and collapse take",

@@ -128,6 +128,8 @@ def _message(error: typer.TyperException) -> str:
     text = format_message() if format_message else str(error)
     if not text:
         return ""
+    if text.startswith("No such command 'published'"):
+        return f"{text.rstrip('.')}; rgtool ls --published lists the literature"
     context = getattr(error, "ctx", None)
     hint = f"; see {context.command_path} --help" if context is not None else ""
     return f"{text.rstrip('.')}{hint}"

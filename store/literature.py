@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..schemas.errors import UsageError, did_you_mean
@@ -92,6 +92,31 @@ class PublishedSpectrum:
         """Which shares grow and which shrink, as they are printed."""
         shares = growing_shares(self.names, self.eigenvalue.tolist())
         return f"as printed {shares}; without seeds nothing tells how surely"
+
+    def in_stages(self) -> PublishedSpectrum | None:
+        """Return a spectrum by block as one by stage: geometric means over the blocks of a stage.
+
+        None where it is not by block, or no stage has two blocks.
+        """
+        import numpy as np
+
+        stages = [name.partition(".")[0] for name in self.names]
+        names = tuple(dict.fromkeys(stages))
+        if self.by != "block" or len(names) == len(stages):
+            return None
+        logs = np.log(self.eigenvalue)
+        members = [np.array([stage == name for stage in stages]) for name in names]
+        nothing = np.full(len(names), np.nan)
+        return replace(
+            self,
+            by="stage",
+            names=names,
+            printed_index=tuple(self.printed_index[int(own.argmax())] for own in members),
+            eigenvalue=np.exp([logs[own].mean() for own in members]),
+            std=nothing,
+            share_start=nothing,
+            sources=tuple(self.sources[int(own.argmax())] for own in members),
+        )
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return a dictionary a group; what is not printed is None."""
@@ -236,8 +261,8 @@ def published(name: str) -> PublishedSpectrum:
     found = find_published(name)
     if not isinstance(found, PublishedSpectrum):
         raise UsageError(
-            f"{found.name} is {found.kind}: eigen computes the spectrum of a flow, gamma the "
-            "exponent of a curve; rgtool ls --published lists what is printed"
+            f"{found.name} is {found.kind}, not a printed spectrum: published_curve takes a curve, "
+            "published_flow a flow, of which eigen computes the spectrum"
         )
     return found
 

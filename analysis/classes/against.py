@@ -192,15 +192,10 @@ def _common_groups(
     one: Subject, printed: PublishedSpectrum, by: str
 ) -> tuple[Floats, Floats] | None:
     """Return log eigenvalues of the groups that both have, (S, K) and (K,); None below two."""
-    names, logs = list(printed.names), np.log(printed.eigenvalue)
-    if printed.by == "block" and by == "stage":
-        stages = [name.partition(".")[0] for name in names]
-        names = list(dict.fromkeys(stages))
-        if len(names) == len(stages):  # blocks that lie in no stage
-            return None
-        logs = np.array([logs[[s == name for s in stages]].mean() for name in names])
-    elif printed.by != by:
+    found = printed.in_stages() if printed.by == "block" and by == "stage" else printed
+    if found is None or found.by != by:
         return None
+    names, logs = list(found.names), np.log(found.eigenvalue)
     both = [name for name in one.names if name in names]
     if len(both) < 2:
         return None

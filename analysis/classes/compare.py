@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...schemas.errors import UsageError
+from ...schemas.words import counted
 from ...store.literature import PublishedSpectrum
 from ..named import Named, StoreLike, look_up, open_store, unsuited
 from ..result import Column, Result, ends
@@ -16,6 +17,8 @@ from .overlap import KINDS, Overlap, mask_overlap
 from .same import SameClass, same_class
 from .subjects import Subject, gather
 from .theta import scaled_theta
+
+_SEEDS = dict(zip(KINDS, ("equal seeds", "other seeds"), strict=True))
 
 
 def _overlap_columns(kind: str) -> tuple[Column, ...]:
@@ -71,7 +74,10 @@ class Comparison(Result):
         ),
         *ends("low", "high", "its 95 % interval", "log, a level", "+z.4f"),
         Column("p", "Of no difference, adjusted over groups (Holm).", "", ".2g"),
-        Column("equivalent", "The difference is certified to lie within the margin."),
+        Column(
+            "equivalent",
+            "The difference is certified to lie within the margin; empty without a test.",
+        ),
         *(column for kind in KINDS for column in _overlap_columns(kind)),
     )
     rows = "a row for every group; overlaps are those at the sparsest common density"
@@ -99,7 +105,7 @@ class Comparison(Result):
             "low": spectra.low,
             "high": spectra.high,
             "p": spectra.p_group,
-            "equivalent": spectra.equivalent,
+            "equivalent": spectra.certified,
         }
         for overlap in self.overlaps:
             kind = overlap.kind.replace(" ", "_")
@@ -167,8 +173,8 @@ def _comparison_notes(found: Comparison) -> tuple[str, ...]:
         z = overlap.z[-1]
         ratio = overlap.shared[-1] / overlap.expected[-1]
         lines.append(
-            f"masks at density {overlap.densities[-1]:.3g}, {overlap.pairs} pairs of "
-            f"{overlap.kind}: {np.nanmin(ratio):.2f} to {np.nanmax(ratio):.2f} times what "
+            f"masks at density {overlap.densities[-1]:.3g}, {counted(overlap.pairs, 'pair')} with "
+            f"{_SEEDS[overlap.kind]}: {np.nanmin(ratio):.2f} to {np.nanmax(ratio):.2f} times what "
             f"independent masks share ({np.nanmin(z):+.1f} to {np.nanmax(z):+.1f} sd)"
         )
     if found.overlaps:

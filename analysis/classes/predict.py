@@ -69,7 +69,8 @@ class Prediction(Result):
     p : float
         Of equal spectra; NaN where there are too few seeds.
     norm : Estimate
-        ||Delta clr||, and its 95 % interval; 0 below where noise alone may make the difference.
+        ||Delta clr||, and its 95 % interval; 0 below where noise alone may make the difference,
+        NaN without a test.
     tau : Estimate
         Mean of the published values, and the 95 % interval for another one.
     refused : str
@@ -250,6 +251,7 @@ def _predict(
     verdict = "same" if same else "different" if p < ALPHA else "undecided"
     norm = float(evidence.columns["norm"][0])
     norms = _norms([a, b], thetas, rng, draws)
+    norm_ends = _middle_95(norms) if np.isfinite(p) else (np.nan, np.nan)
     values = np.array([anchor.tau for anchor in anchors()])
     taus = _taus(values, rng, draws)
     with np.errstate(divide="ignore"):
@@ -261,12 +263,12 @@ def _predict(
         labels=(a.label, b.label),
         verdict=verdict,
         p=p,
-        norm=Estimate(norm, *_middle_95(norms)),
+        norm=Estimate(norm, *norm_ends),
         tau=Estimate(float(values.mean()), *_middle_95(taus)),
         refused=refused,
         level=n_star,
         density=Estimate(0.8**n_star.value, 0.8**n_star.high, 0.8**n_star.low),
-        notes=(*notes, *evidence.notes, *_prediction_notes(values, n_star)),
+        notes=(*notes, *evidence.notes, *([] if refused else _prediction_notes(values, n_star))),
     )
 
 
@@ -274,10 +276,12 @@ def _refusal(verdict: str, p: float, norms: Floats, level: float) -> str:
     """Say why there is no prediction, or nothing."""
     least, most = measured_levels()
     if verdict != "different":
-        told = f"undecided (p {p:.2g})" if np.isfinite(p) and verdict == "undecided" else verdict
-        return f"the spectra are {told}, and a distance that may be none sets no level"
+        if verdict == "same":
+            return "their spectra are the same within the margin, so no distance sets a level"
+        why = f"not certainly different (p {p:.2g})" if np.isfinite(p) else "not tested"
+        return f"their spectra are {why}, so it is open whether any distance sets a level"
     if not _middle_95(norms)[0] > 0:
-        return "noise alone may make the distance of the spectra, and none sets no level"
+        return "the distance of their spectra may be noise alone, so it sets no level"
     if not least <= level <= most:
         return (
             f"the rule would say level {level:.3g}, and no transfer was measured but at levels "

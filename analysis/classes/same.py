@@ -71,6 +71,12 @@ class SameClass:
         return self.reach < self.delta
 
     @property
+    def certified(self) -> list[bool | None]:
+        """`equivalent` as a column; None without a test."""
+        tests = zip(self.equivalent.tolist(), np.isfinite(self.reach), strict=True)
+        return [found if tested else None for found, tested in tests]
+
+    @property
     def verdict(self) -> SameVerdict:
         """`same` where every group is equivalent, `different` where p < .05, else `undecided`.
 

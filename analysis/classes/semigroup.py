@@ -80,7 +80,10 @@ class Semigroup(Result):
         ),
         *ends("low", "high", "its 95 % interval", "log, a level", "+z.4f"),
         Column("p", "Of no difference, adjusted over groups (Holm).", "", ".2g"),
-        Column("equivalent", "The difference is certified to lie within the margin."),
+        Column(
+            "equivalent",
+            "The difference is certified to lie within the margin; empty without a test.",
+        ),
     )
     rows = "a row for every group"
     see = "spectra.md#semigroup-test"
@@ -109,7 +112,7 @@ class Semigroup(Result):
             "low": found.low,
             "high": found.high,
             "p": found.p_group,
-            "equivalent": found.equivalent,
+            "equivalent": found.certified,
         }
 
 

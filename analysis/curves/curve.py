@@ -112,7 +112,8 @@ class PruningCurve:
         ragged = int((self.runs < np.median(self.runs)).sum())
         if ragged and self.noise != "residuals":
             notes.append(
-                f"{self.name}: {ragged} of {len(self.runs)} levels lack seeds and count for less"
+                f"{self.name}: {ragged} of {len(self.runs)} levels without all seeds, which count "
+                "for less"
             )
         if self.noise == "assumed":
             notes.append(

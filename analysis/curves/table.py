@@ -133,7 +133,7 @@ def check_fractions(where: str, what: str, values: Floats) -> None:
         wrong |= values == 0
     if wrong.any():
         row = int(wrong.argmax())
-        percent = values.max() > 1 and values.min() >= 0
+        percent = values.max() > 2 and values.min() >= 0  # one 1.2 is a slip
         cure = "mend the data"
         if percent:
             cure = f"these look like percentages: divide by 100, or head the column '{what} (%)'"

@@ -16,7 +16,7 @@ from ..classes.compare import check_groups
 from ..classes.subjects import Subject, gather
 from ..classes.theta import run_exponents
 from ..flow import UNIT
-from ..named import Named, StoreLike, look_up_all
+from ..named import Meaning, Named, StoreLike, look_up_all
 from ..notes import Note, Rank
 from ..nulls.beside import initial_null
 from ..spectrum.noise import ASSUMED_SD
@@ -49,7 +49,7 @@ def meta(
         Two or more experiments, runs or `published:NAME`, see `named.look_up`.
     by : str, optional
         `layer`, `block` or `stage`; default that of published spectra where there are any, and the
-        coarsest that all have.
+        coarsest that all have. Stages that are asked for are the means of printed blocks, too.
     sd : float
         Standard deviation of the log eigenvalue of one seed, for a step that keeps .8: assumed of
         studies that tell none, which are published spectra and single seeds.
@@ -68,6 +68,8 @@ def meta(
     >>> meta(experiments=names).verdict
     ('relevant', 'relevant', 'indeterminate', 'indeterminate')
     """
+    if isinstance(experiments, str):
+        raise UsageError(f"experiments is the text '{experiments}': give a list of names")
     if not is_positive(sd):
         raise UsageError(
             f"sd is {sd}: it is a positive standard deviation of a log eigenvalue, such as .008"
@@ -80,6 +82,7 @@ def meta(
             "name another experiment, or published:NAME (rgtool ls --published)"
         )
     found = look_up_all(store, experiments)
+    found, averaged = _in_stages(found) if by == "stage" else (found, [])
     if by is None:
         by = next((one.by for one in found if isinstance(one, PublishedSpectrum)), None)
     gathered, _, notes = gather(store, found, by)
@@ -87,7 +90,19 @@ def meta(
     notes = (*notes, *_about_copies(gathered, subjects))
     names = _common_names(subjects)
     studies, about = _studies(subjects, names)
-    return _meta(studies, subjects[0].by, sd, (*notes, *_left_out(subjects, names), *about))
+    notes = (*notes, *averaged, *_left_out(subjects, names))
+    return _meta(studies, subjects[0].by, sd, (*notes, *about))
+
+
+def _in_stages(found: Sequence[Meaning]) -> tuple[list[Meaning], list[Note]]:
+    """Average printed blocks over stages, and say of which spectra."""
+    stages = [one.in_stages() if isinstance(one, PublishedSpectrum) else None for one in found]
+    whom = [one.name for one in stages if one is not None]
+    said = f"a stage of {listed(whom, 2)} is the mean of its printed blocks"
+    return (
+        [one if mean is None else mean for one, mean in zip(found, stages, strict=True)],
+        [Note(said, "meta.md#what-is-a-study")] if whom else [],
+    )
 
 
 def _meta(studies: Studies, by: str, sd: float, notes: Sequence[str]) -> Meta:

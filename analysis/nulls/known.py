@@ -82,7 +82,8 @@ def scale_source(
             "--recipe, with a manifest.json that has them, or with its initial weights"
         )
     initialiser(recipe.init)
-    return "recipe", assumptions(counts, ("init", "fan", *PRUNING))
+    fan = () if recipe.init.startswith("xavier") else ("fan",)  # Xavier's takes both
+    return "recipe", assumptions(counts, ("init", *fan, *PRUNING))
 
 
 def weight_law(counts: Counts) -> tuple[DistributionName, tuple[str, ...]]:

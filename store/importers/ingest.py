@@ -163,6 +163,11 @@ class _Arrival:
         """Return what the user says of the initialiser and nothing had told of this run."""
         asked, notes = self.choices.start, self.incoming.notes
         other = {k: v for k, v in asked.items() if v != getattr(old.recipe, k)}
+        sure = [f"{k} {v}" for k, v in asked.items() if k in old.assumed and k not in other]
+        if sure:
+            notes.append(
+                f"told from now on, as it was assumed: {', '.join(sure)}; its null may change"
+            )
         for name, value in other.items():
             if name in old.assumed:
                 notes.append(f"its {name} is {value} from now on, so it is of another experiment")

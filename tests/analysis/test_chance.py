@@ -177,6 +177,9 @@ ASKED = (
     "predict {0} {1}",
     "match {0} {1} --draws 20",
     "forecast {0}",
+    "gamma {0}",
+    "show {0}",
+    "plot {0} --to {store}/figures",
 )
 
 
@@ -190,7 +193,11 @@ def test_every_verb_says_it_before_anything_else(
     store: rgtool.Store, cli: Cli, command: str
 ) -> None:
     names = named(store)
-    done = cli(*command.format(*names).split(), "--store", str(store.path))
+    done = cli(
+        *command.format(*names, store=store.path.parent / "drawn").split(),
+        "--store",
+        str(store.path),
+    )
     assert done.code == 0, done.err
     first = done.err.splitlines()[0]
     assert "no evidence that anything was learned by" in first and names[0] in first

@@ -298,6 +298,7 @@ WRONG: list[tuple[list[str], int, str]] = [
     (["eigen", "--store", "nowhere"], 1, "holds no runs"),
     (["show", "x", "--store", "nowhere"], 1, "holds no runs"),
     (["eigen"], 2, "name one"),
+    (["published"], 2, "rgtool ls --published lists the literature"),
     (["eigen", "lenet/digit"], 2, "lenet/digits"),
     (["eigen", "lenet/digits", "--by", "stage"], 2, "lenet has no stages"),
     (["eigen", "lenet/digits", "--by", "blok"], 2, "did you mean block"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from rgtool.analysis.nulls.known import scale_source
 from rgtool.analysis.spectrum.eigen import eigen
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import UsageError
+from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.published_recipes import PUBLISHED
 from rgtool.schemas.recipe import Recipe
 from rgtool.store import Store
@@ -213,3 +215,35 @@ def test_what_differs_from_the_recipe_was_told(tmp_path: Path) -> None:
     assert "prune" not in description.assumed and {"init", "epochs"} <= set(description.assumed)
     counts = Store(tmp_path).counts(recipe.experiment_id)
     assert counts.assumed == description.assumed
+
+
+def test_what_differs_from_the_study_was_told_also_where_no_record_says_so(
+    store: Store, tmp_path: Path, cli: Cli
+) -> None:
+    """Descriptions of imports before `told` was written have none of it."""
+    lenet(tmp_path / "in", models=False)
+    (run,) = store.import_runs(tmp_path / "in").runs
+    own = store.description(run.run_id)
+    older = dataclasses.replace(own, told=(), recipe=dataclasses.replace(own.recipe, prune=0.05))
+    older.write(RunFolder.of(store.path, run.run_id).description)
+    shown = json.loads(cli("show", run.run_id, "--json", "--store", str(store.path)).out)
+    names = {row["what"] for row in shown}
+    assert "recipe.prune" in names and "assumed.epochs" in names
+
+
+def test_telling_what_was_assumed_is_said(store: Store, tmp_path: Path) -> None:
+    write_generic(tmp_path / "in")
+    store.import_runs(tmp_path / "in")
+    (run,) = store.import_runs(tmp_path / "in", init="kaiming_normal", fan="fan_in").runs
+    assert any(
+        note.startswith("told from now on, as it was assumed: init kaiming_normal, fan fan_in")
+        for note in run.notes
+    )
+
+
+def test_the_fan_of_xavier_is_no_assumption(store: Store, tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "in", manifest=True)
+    (run,) = store.import_runs(tmp_path / "in", init="xavier_normal").runs
+    counts = store.counts(run.experiment_id)
+    assert "fan" in counts.assumed
+    assert not any("fan" in note for note in scale_source(counts)[1])

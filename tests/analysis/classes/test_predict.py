@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import rgtool
-from rgtool import RgtoolError, Store, predict, published
+from rgtool import RgtoolError, Store, compare, predict, published
 from rgtool.analysis.classes.predict import (
     _refusal,
     _within,
@@ -99,7 +99,7 @@ def test_left_out_transfers_are_predicted_no_better_than_by_a_constant():
 def test_a_difference_that_may_be_none_predicts_nothing():
     found = predict(None, CIFAR10, CIFAR100)
     assert found.verdict == "undecided" and found.norm.low == 0
-    assert found.refused.startswith("the spectra are undecided (p 0.1")
+    assert found.refused.startswith("their spectra are not certainly different (p 0.1")
     assert found.level == NOTHING and found.density == NOTHING
     assert (
         found.title
@@ -114,9 +114,9 @@ def test_a_difference_that_may_be_none_predicts_nothing():
 @pytest.mark.parametrize(
     ("verdict", "p", "norms", "level", "words"),
     [
-        ("same", 0.7, [0.05] * 9, 9.0, "the spectra are same, and"),
-        ("undecided", np.nan, [0.05] * 9, 9.0, "the spectra are undecided, and"),
-        ("undecided", 0.3, [0.05] * 9, 9.0, "undecided (p 0.3), and"),
+        ("same", 0.7, [0.05] * 9, 9.0, "are the same within the margin, so"),
+        ("undecided", np.nan, [0.05] * 9, 9.0, "their spectra are not tested, so"),
+        ("undecided", 0.3, [0.05] * 9, 9.0, "not certainly different (p 0.3), so"),
         ("different", 0.01, [0.0] + [0.05] * 9, 9.0, "noise alone"),
         ("different", 0.01, [0.05] * 9, 15.5, "the rule would say level 15.5"),
         ("different", 0.01, [0.05] * 9, 1.9, "the rule would say level 1.9"),
@@ -164,6 +164,19 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
         "lenet": flows.write_experiment(path, rng=3, architecture="lenet", exempt=("fc",)),
     }
     return path, ids
+
+
+def test_without_a_test_nothing_is_said_of_the_distance(tmp_path):
+    ids = [
+        flows.write_experiment(tmp_path, rng=1, seeds=1),
+        flows.write_experiment(tmp_path, rng=2, seeds=2, lr=0.3),
+    ]
+    found = predict(Store(tmp_path), *ids)
+    assert np.isnan(found.p) and np.isnan([found.norm.low, found.norm.high]).all()
+    assert "are not tested" in found.refused
+    assert not any("hypothesis" in note for note in found.notes)
+    pair = compare(Store(tmp_path), *ids)
+    assert pair.to_frame()["equivalent"].to_list() == [None] * len(pair.names)
 
 
 def test_experiments_of_a_store(store):

@@ -133,7 +133,7 @@ def test_levels_that_lack_seeds_count_for_less():
     found = make_curve(
         "ragged", data["density"][kept], data["error"][kept], data["seed"][kept].tolist()
     )
-    assert any("6 of 17 levels lack seeds" in note for note in found.lone_notes)
+    assert any("6 of 17 levels without all seeds" in note for note in found.lone_notes)
     assert found.weight[0] == pytest.approx(3 * found.weight[-1])
     assert found.weight.mean() == pytest.approx(1)
 
@@ -148,6 +148,12 @@ TABLES: list[tuple[str, str, int, str]] = [
     ("seed", "density,error,seed\n1,.1,0\n.8,.1,\n", 1, "row 2: seed is nothing"),
     ("word", "density,error\n1,.1\nhalf,.2\n", 1, "row 2: density is 'half'"),
     ("percent", "density,error\n1,8.2\n.8,9.1\n", 1, "these look like percentages"),
+    (
+        "a slip",
+        "density,error\n1.2,.1\n.8,.1\n",
+        1,
+        "density is 1.2, a fraction of 1 is expected: mend the data",
+    ),
     ("density percent", "density,error\n100,.1\n80,.1\n", 1, "density is 100"),
     ("accuracy percent", "density,accuracy\n1,91\n.8,90\n", 1, "accuracy is 91"),
     ("negative", "density,error\n1,-.1\n.8,.1\n", 1, "error is -0.1, a fraction of 1"),

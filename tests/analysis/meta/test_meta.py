@@ -259,6 +259,19 @@ def test_a_printed_spectrum_is_rounded_besides_and_matched_by_name(store: rgtool
     assert found.anomalous is None and found.against_null is None
 
 
+def test_by_stage_printed_blocks_are_averaged(store: rgtool.Store) -> None:
+    name = "published:resnet20-cifar10"
+    found = rgtool.meta(store, [named(store, 0.1), name], by="stage")
+    printed = published(name)
+    logs = [
+        np.log(printed.eigenvalue[[name[0] == stage for name in printed.names]]).mean()
+        for stage in "123"
+    ]
+    assert found.studies.names == ("1", "2", "3")
+    np.testing.assert_allclose(found.studies.exponent.mean[1], np.array(logs) / UNIT)
+    assert any("is the mean of its printed blocks" in note for note in found.notes)
+
+
 def verdicts(found: Meta, sd: float) -> tuple[tuple[str, ...], np.ndarray]:
     again = rgtool.meta(None, found.studies.ids, sd=sd)
     return again.verdict, again.exponent.p < 0.05
@@ -372,6 +385,10 @@ def test_what_cannot_be_pooled_is_refused(store: rgtool.Store) -> None:
     for sd in (0.0, -0.01, math.nan, math.inf, "x"):
         with pytest.raises(UsageError, match="it is a positive standard deviation"):
             rgtool.meta(store, [ten, three], sd=sd)
+    with pytest.raises(UsageError, match="sd is x: it is a positive"):
+        rgtool.meta(store, [ten, three], sd="x")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=f"the text '{ten}': give a list of names"):
+        rgtool.meta(store, ten)
     for few, count in (((), "0 studies"), ((ten,), "1 study")):
         with pytest.raises(UsageError, match=f"{count}: a meta-analysis takes two"):
             rgtool.meta(store, few)
