@@ -185,6 +185,8 @@ def test_only_a_folder_may_stay_unflushed_and_only_where_that_cannot_be(
     else:
         with pytest.raises(OSError, match=os.strerror(number)):
             write_atomic(path, b"new")
+        with pytest.raises(OSError, match=os.strerror(number)):
+            flush_path(tmp_path if of_folder else path)
     assert [one.name for one in tmp_path.iterdir()] == ["file"]
 
 
