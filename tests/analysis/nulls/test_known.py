@@ -19,7 +19,7 @@ from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.sums import KEY
 from rgtool.store.counts import never_pruned
 
-LENET = Recipe("lenet", "mnist", augment=(), rewind="0it")
+LENET = Recipe(architecture="lenet", task="mnist", augment=(), rewind="0it")
 EVERYTHING = assumed_fields("table", (), LENET)
 
 
