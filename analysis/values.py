@@ -58,5 +58,6 @@ def is_positive(value: object) -> bool:
     >>> is_positive(0.02), is_positive(0), is_positive("x"), is_positive(float("inf"))
     (True, False, False, False)
     """
-    known = isinstance(value, int | float | np.floating)
-    return known and math.isfinite(value) and value > 0
+    if not isinstance(value, int | float | np.floating):
+        return False
+    return bool(math.isfinite(value) and value > 0)

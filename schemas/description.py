@@ -198,9 +198,10 @@ def assumed_fields(
 
     Examples
     --------
-    >>> assumed_fields("rgtool", (), Recipe("lenet", "mnist"))
+    >>> recipe = Recipe(architecture="lenet", task="mnist", prune=0.05)
+    >>> assumed_fields("rgtool", (), recipe)
     ()
-    >>> found = assumed_fields("table", (), Recipe("lenet", "mnist", prune=0.05, rewind="0it"))
+    >>> found = assumed_fields("table", (), recipe)
     >>> "init" in found, "prune" in found
     (True, False)
     """

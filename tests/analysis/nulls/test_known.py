@@ -15,10 +15,12 @@ from rgtool.analysis.nulls.known import scale_source, weight_law
 from rgtool.analysis.spectrum.eigen import eigen
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.description import assumed_fields
+from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.sums import KEY
 from rgtool.store.counts import never_pruned
 
-EVERYTHING = assumed_fields("table", ())
+LENET = Recipe(architecture="lenet", task="mnist", augment=(), rewind="0it")
+EVERYTHING = assumed_fields("table", (), LENET)
 
 
 def import_of(made=None, **changes):
@@ -39,7 +41,7 @@ def measured(made):
 
 
 def test_an_own_run_is_told_everything():
-    assert assumed_fields("rgtool", ()) == ()
+    assert assumed_fields("rgtool", (), LENET) == ()
     assert scale_source(counts("resnet20")) == ("recipe", ())
 
 
