@@ -165,7 +165,7 @@ def test_the_command(pair, capsys):
     rows = json.loads(out)
     assert code == 0 and [row["name"] for row in rows] == ["stem", "1", "2", "3", "head"]
     assert rows[0]["overlap_same_seed"] > rows[0]["expected_same_seed"]
-    assert "pairs of same seed" in err
+    assert "3 pairs with equal seeds: " in err
     code, out, _ = call(ids["one"], ids["coarse"], "--levels", "--json")
     assert code == 0 and len(json.loads(out)) == 30
     code, out, err = call(ids["one"], ids["bare"], "--no-masks")
