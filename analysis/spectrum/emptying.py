@@ -86,18 +86,6 @@ def still(groups: int) -> Motion:
     return Motion(np.zeros(groups), np.ones(groups), np.zeros(groups), 0.0)
 
 
-def moved(kept: Floats, total: Floats, time: Floats, distribution: DistributionName) -> float:
-    """Return the sum of squared drifts over their sampling variances; see `motion`.
-
-    It is least under the distribution that counts are likeliest under if nothing moves.
-    """
-    known = scales.usable(kept, total)
-    if known.sum() < 2:
-        return 0.0
-    drift, variance = scales.scale_drift(kept[..., known], total[known], time, distribution)
-    return float((drift**2 / variance).sum())
-
-
 def motion(
     kept: Floats, total: Floats, time: Floats, distribution: DistributionName = "gaussian"
 ) -> Motion | None:

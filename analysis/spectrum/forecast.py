@@ -15,12 +15,11 @@ from .. import flow
 from ..arrays import Bools, Floats, Integers
 from ..named import Named, StoreLike, counts_of
 from ..notes import Note, Rank
-from ..nulls.initial import DistributionName
-from ..nulls.known import weight_law
 from ..result import Column, Result, ends
 from ..values import Estimate
 from ..window import SLACK, Window, choose_window
-from .emptying import LEAST_STEPS, empty_levels, motion, moved, still
+from .emptying import LEAST_STEPS, empty_levels, motion, still
+from .law import log_time, present_law
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,38 +272,13 @@ def _drawn_levels(
     """
     counts, pruned, runs = chosen.counts, chosen.open, len(chosen.runs)
     kept, total = chosen.kept[..., pruned], counts.total[pruned].astype(np.float64)
-    law, _ = _law(chosen)
-    moving = motion(kept, total, _time(chosen), law)
+    law, _ = present_law(chosen)
+    moving = motion(kept, total, log_time(chosen), law)
     gains = (moving or still(len(total))).gains(ahead.times, draws, runs, rng)
     found = chosen.end + empty_levels(kept[:, -1], total, ahead.left, gains, draws, rng, law)
     out = np.full((draws, runs, len(pruned)), np.inf)
     out[..., pruned] = np.where(kept[:, -1] > 0, found, _first_empty(chosen)[:, pruned])
     return out, moving is not None
-
-
-def _time(chosen: Window) -> Floats:
-    """-log density of the network, shape (S, T + 1)."""
-    return np.asarray(-np.log(chosen.network / chosen.counts.total.sum()))
-
-
-def _law(chosen: Window) -> tuple[DistributionName, tuple[str, ...]]:
-    """Return the distribution of weights that the forecast rests on, and what is assumed.
-
-    The edge of uniform weights is there while they are as they were drawn: whatever training adds
-    spreads beyond it, and the largest of the weights, which decide here, come to have Gaussian
-    tails. Counts tell which it is.
-    """
-    counts, pruned = chosen.counts, chosen.open
-    initial, notes = weight_law(counts)
-    kept, total = chosen.kept[..., pruned], counts.total[pruned].astype(np.float64)
-    of = (kept, total, _time(chosen))
-    if moved(*of, initial) <= moved(*of, "gaussian"):
-        return initial, notes
-    text = (
-        f"scales are those of Gaussian weights: those of {initial} ones ({counts.recipe.init}) "
-        "move more in this window, so weights are no longer as they were drawn"
-    )
-    return "gaussian", (*notes, text)
 
 
 def _first_empty(chosen: Window) -> Floats:
@@ -367,7 +341,7 @@ def _of_draws(levels: Floats, noisy: bool) -> Estimate[Floats]:
 
 
 def _notes(found: Forecast, chosen: Window, noisy: bool) -> list[str]:
-    law, assumed = _law(chosen)
+    law, assumed = present_law(chosen)
     notes = [*_first_to_go(found), *assumed, *_about_exempt(chosen.counts)]
     if not noisy:
         text = (

@@ -17,9 +17,9 @@ from rgtool.analysis.spectrum.emptying import (
     empty_levels,
     excess_variance,
     motion,
-    moved,
     still,
 )
+from rgtool.analysis.spectrum.law import moved
 
 TOTAL = np.array([150, 600, 1500])
 TAU = np.log([0.5, 0.25, 0.2])
