@@ -72,8 +72,10 @@ class Note(str):
 
 
 def noted(texts: Iterable[str], see: str, rank: Rank = Rank.CAUTION) -> list[Note]:
-    """Make notes of texts that matter alike and are explained in one place."""
-    return [Note(text, see, rank) for text in texts]
+    """Make notes of texts that matter alike and are explained in one place; notes keep theirs."""
+    return [
+        Note.of(text, see) if isinstance(text, Note) else Note(text, see, rank) for text in texts
+    ]
 
 
 def ranked(notes: Iterable[str], see: str = "") -> tuple[Note, ...]:

@@ -93,8 +93,13 @@ class Window:
 
     @property
     def sampling(self) -> Floats:
-        """Variance of log M(end)/M(start) that the sampling of counts makes: shape (S, G)."""
-        return log_share_variance(self.kept[:, [0, -1]])
+        """Variance of log M(end)/M(start) that the sampling of few weights makes: shape (S, G).
+
+        Zero for groups that keep `LEAST_WEIGHTS` or more at the end, mean over runs: seeds carry
+        the noise of those counts, while a few weights may agree over seeds by chance.
+        """
+        few = self.kept[:, -1].mean(axis=0) < LEAST_WEIGHTS
+        return np.where(few, log_share_variance(self.kept[:, [0, -1]]), 0.0)
 
     @property
     def at_chance(self) -> bool | None:

@@ -95,8 +95,6 @@ def measured_noise(store: StoreLike, experiment: Named, by: str = "block") -> Sp
             f"{'seed' if seeds == 1 else 'seeds'} and {steps} steps from level {window.start}: its "
             "noise takes 2 seeds and 3 steps, so give --seed-sd and --step-sd instead"
         )
-    if counts.exempt.all():
-        raise RgtoolError(f"{counts.label}: no group is pruned, so there is no noise to measure")
     if len(counts.names) < 2:
         raise RgtoolError(
             f"{counts.label} by {counts.by} is one group, whose eigenvalue is 1 whatever happens: "

@@ -161,10 +161,13 @@ def _few(chosen: Window, found: Interval, rule: Rule) -> list[str]:
             "low and high are the mean minus and plus one standard deviation over levels: a spread "
             "that holds deterministic drift, no error bar"
         )
-    if steps < 2 and "paper" in (rule, found.method):
+    if steps < 2:
+        unspread = "one step has no spread over levels"
+        asked = "paper" in (rule, found.method)
         notes.append(
-            "one step has no spread over levels, so the paper's rule gives no verdict: "
-            f"{more('levels')}"
+            f"{unspread}, so the paper's rule gives no verdict: {more('levels')}"
+            if asked
+            else Note(unspread, _INTERVALS, Rank.DETAIL)
         )
     return notes
 

@@ -304,7 +304,7 @@ def test_a_null_that_collapses_says_so():
     experiment = counts("resnet20", "stage", seeds=2, levels=12)
     uniform = dataclasses.replace(experiment.recipe, init="kaiming_uniform", prune=0.5)
     kept = np.maximum(experiment.total * 0.5 ** np.arange(13)[:, None], 1).astype(np.int64)
-    kept = np.stack([kept, kept + (kept > 1000)])
+    kept = np.stack([kept, kept - (kept > 1000)])
     found = nulls(dataclasses.replace(experiment, recipe=uniform, kept=kept))
     assert any("would have lost every weight" in note for note in found.notes)
     assert found.p is None

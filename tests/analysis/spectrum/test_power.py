@@ -204,5 +204,5 @@ def test_simulations_in_parts_are_those_in_one_go(monkeypatch: pytest.MonkeyPatc
 def test_noise_takes_a_group_that_is_pruned() -> None:
     experiment = counts("resnet20", seeds=2)
     none = dataclasses.replace(experiment, exempt=np.ones(len(experiment.names), bool))
-    with pytest.raises(RgtoolError, match="no group is pruned"):
+    with pytest.raises(RgtoolError, match="every group is exempt from pruning"):
         measured_noise(None, none)

@@ -236,7 +236,7 @@ def test_kinematics_are_named_where_pruning_by_magnitude_makes_most_of_the_motio
     assert ("pruner synflow" in note) is bool(change)
 
 
-def test_copies_have_no_intervals_and_are_named():
+def test_copies_count_once_and_are_named():
     made = simulated(seeds=1)
     twice = dataclasses.replace(
         made,
@@ -248,8 +248,9 @@ def test_copies_have_no_intervals_and_are_named():
         },
     )
     found = scale_flow(None, twice, by="stage")
-    assert found.title.endswith("no intervals") and "95 %" not in found.title
-    assert any("runs a and b have the same counts" in note for note in found.notes)
+    assert "1 seed, " in found.title and found.title.endswith("95 % intervals of this run")
+    np.testing.assert_array_equal(found.drift.low, scale_flow(None, made, by="stage").drift.low)
+    assert any("1 run of 2 (b) with the counts of another one" in note for note in found.notes)
 
 
 def test_what_is_left_out_inside_a_group_is_said_of_the_group():

@@ -487,7 +487,7 @@ def test_a_certain_bend_within_the_margin_is_a_detail():
         kept = 1e9 * made.total * np.exp(-0.223 * levels + noise)
         kept *= np.exp(size * groups * (levels / levels.max()) ** 2)
         made = dataclasses.replace(
-            made, kept=kept.astype(np.int64), total=kept[0, 0].astype(np.int64)
+            made, kept=kept.astype(np.int64), total=kept.max(axis=(0, 1)).astype(np.int64)
         )
         (bends[size],) = [n for n in eigen(None, made).notes if "growth is not constant" in n]
     assert bends[1e-4].rank == Rank.DETAIL and "less than the margin" in bends[1e-4]
