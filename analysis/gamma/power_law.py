@@ -35,7 +35,7 @@ _AT_BOUND = 1e-6  # a logarithm this near to a bound stands at it
 class Bound(NamedTuple):
     """A bound of g or d_hi."""
 
-    index: int
+    parameter: int
     end: Literal["lower", "upper"]
     value: float
 
@@ -46,10 +46,10 @@ class Bound(NamedTuple):
         Where the onset lies above all densities the curve is a plain power of them, and g no longer
         hangs on how far above.
         """
-        return self.index == LOG_D_HI and self.end == "upper"
+        return self.parameter == LOG_D_HI and self.end == "upper"
 
     def __str__(self) -> str:
-        name = "gamma" if self.index == LOG_G else "d_hi"
+        name = "gamma" if self.parameter == LOG_G else "d_hi"
         return f"{name} at its {self.end} bound {self.value:g}"
 
 
@@ -63,7 +63,9 @@ _BOUNDS = (
 
 def bounds_met(theta: Floats) -> tuple[Bound, ...]:
     """Return the bounds that parameters, shape (4,), stand at; NaN stands nowhere."""
-    return tuple(one for one in _BOUNDS if abs(theta[one.index] - np.log(one.value)) < _AT_BOUND)
+    return tuple(
+        one for one in _BOUNDS if abs(theta[one.parameter] - np.log(one.value)) < _AT_BOUND
+    )
 
 
 class Eq14(NamedTuple):

@@ -129,7 +129,7 @@ def _swell(z: Floats, time: Floats) -> Floats:
 def _to_unit(rows: Floats) -> Floats:
     """Scale rows (R, G) to a mean square of 1 in every group that scatters."""
     size = np.sqrt((rows**2).mean(axis=0))
-    return np.divide(rows, size, out=np.zeros_like(rows), where=size > 0)
+    return np.asarray(np.divide(rows, size, out=np.zeros_like(rows), where=size > 0))
 
 
 def _left_by_lines(time: Floats) -> tuple[Floats, Floats]:

@@ -40,7 +40,7 @@ def test_a_layer_may_keep_what_it_had_and_no_more(masked: bool) -> None:
     for kept in ((4, 2), (3, 2), (0, 0)):
         hold_nested(NETWORK, before, level(*kept, masked=masked), 1, 3)
     for kept, name in (((5, 2), "a"), ((0, 3), "b")):
-        words = f"layer {name} keeps weights at level 3 that level 1 had pruned"
+        words = f"layer one.{name} keeps weights at level 3 that level 1 had pruned"
         with pytest.raises(Refused, match=words):
             hold_nested(NETWORK, before, level(*kept, masked=masked), 1, 3)
 
@@ -49,7 +49,7 @@ def test_masks_tell_more_than_counts() -> None:
     """Fewer weights, but another one; where one side has no mask counts are all there is."""
     before, current = level(4, 2, masked=True), level(1, 1, masked=True)
     current.masks["a"][:] = np.array([[0, 0, 0], [0, 0, 1]], bool)
-    with pytest.raises(Refused, match="layer a keeps"):
+    with pytest.raises(Refused, match="layer one.a keeps"):
         hold_nested(NETWORK, before, current, 0, 1)
     hold_nested(NETWORK, level(4, 2), current, 0, 1)
     hold_nested(NETWORK, before, level(1, 1), 0, 1)
@@ -131,7 +131,7 @@ def test_new_levels_are_held_to_their_neighbours_alone(
             grown = level(5, 4, masked=True).masks  # level 2 keeps what level 1 ...
             grown["a"].flat[5] = True  # ... had pruned
             write_mask((run if there[2] else staging).mask(2), grown, flush=False)
-            with pytest.raises(Refused, match="layer a keeps weights at level 2 that level 1"):
+            with pytest.raises(Refused, match="layer one.a keeps weights at level 2 that level 1"):
                 Steps(run, staging, NETWORK, (), old, new).hold_nested()
 
 
