@@ -93,13 +93,8 @@ class Window:
 
     @property
     def sampling(self) -> Floats:
-        """Variance of log M(end)/M(start) that the sampling of few weights makes: shape (S, G).
-
-        Zero for groups that keep `LEAST_WEIGHTS` or more at the end, mean over runs: seeds carry
-        the noise of those counts, while a few weights may agree over seeds by chance.
-        """
-        few = self.kept[:, -1].mean(axis=0) < LEAST_WEIGHTS
-        return np.where(few, log_share_variance(self.kept[:, [0, -1]]), 0.0)
+        """See `sampling_of_few`: shape (S, G)."""
+        return sampling_of_few(self.kept)
 
     @property
     def at_chance(self) -> bool | None:
@@ -134,6 +129,25 @@ class Window:
 
     def _over(self, values: NDArray[Any]) -> NDArray[Any]:
         return values[self.runs, self.start : self.end + 1]
+
+
+def sampling_of_few(kept: Floats) -> Floats:
+    """Return the variance of log M(end)/M(start) that the sampling of few weights makes.
+
+    Zero for groups that keep `LEAST_WEIGHTS` or more at the end, mean over runs: seeds carry the
+    noise of those counts, while a few weights may agree over seeds by chance.
+
+    Parameters
+    ----------
+    kept : array, shape (..., S, T + 1, G)
+        Kept weights of S runs.
+
+    Returns
+    -------
+    array, shape (..., S, G)
+    """
+    few = kept[..., -1, :].mean(axis=-2, keepdims=True) < LEAST_WEIGHTS
+    return np.where(few, log_share_variance(kept[..., [0, -1], :]), 0.0)
 
 
 def _is_copy(counts: Counts, run: int, other: int) -> bool:

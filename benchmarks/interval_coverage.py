@@ -38,6 +38,7 @@ from machine import machine
 
 from rgtool.analysis import flow
 from rgtool.analysis.spectrum.intervals import LEAST_SEEDS, Method, estimate_all
+from rgtool.analysis.window import sampling_of_few
 
 SEEDS = (2, 3, 4, 5, 10)
 METHODS: tuple[Method, ...] = ("moderated", "t", "bootstrap", "hierarchical")
@@ -164,9 +165,11 @@ def truth_of(draw: Draw, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
     return theta.mean(axis=0), theta.std(axis=0)
 
 
-def measured(steps: np.ndarray, method: Method, truth: np.ndarray, sd: np.ndarray) -> str:
+def measured(kept: np.ndarray, method: Method, truth: np.ndarray, sd: np.ndarray) -> str:
     """Return mean coverage, that of the worst group, and the width over the oracle's."""
-    found = estimate_all(steps, method, draws=DRAWS)
+    steps = log_eigenvalues(kept)
+    sampling = sampling_of_few(kept) / steps.shape[2] ** 2
+    found = estimate_all(steps, method, draws=DRAWS, sampling=sampling)
     low, high = np.array([f.low for f in found]), np.array([f.high for f in found])
     covered = ((low <= truth) & (truth <= high))[:, np.isfinite(truth)].mean(axis=0)
     width = np.nanmean(high - low, axis=0) * math.sqrt(steps.shape[1]) / (2 * 1.96 * sd)
@@ -183,10 +186,10 @@ def coverage(options: argparse.Namespace) -> None:
         truth, sd = truth_of(draw, rng)
         methods = (*options.methods, *(PUBLISHED if number == 0 else ()))
         for seeds in options.seeds:
-            steps = log_eigenvalues(draw(rng, options.simulations, seeds))
+            kept = draw(rng, options.simulations, seeds)
             for method in methods:
                 enough = seeds >= LEAST_SEEDS.get(method, 1)
-                some = steps[: options.resampled] if method in BOOTSTRAPS else steps
+                some = kept[: options.resampled] if method in BOOTSTRAPS else kept
                 cell = measured(some, method, truth, sd) if enough else "-"
                 cells[method].setdefault(name, []).append(cell)
     for method, rows in cells.items():

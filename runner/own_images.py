@@ -16,10 +16,10 @@ from ..schemas.errors import RgtoolError, printable
 from .archive import read_arrays
 from .images import Images
 
-_PARTS = ("x_train", "y_train", "x_test", "y_test")
+_SPLITS = ("x_train", "y_train", "x_test", "y_test")
 _MOST_CLASSES = 100_000
 _MOST_CHANNELS = 4  # red, green, blue and how much is seen through
-_SHOWN = 5  # classes in a message
+_MOST = 5  # classes in a message
 
 
 def read_npz(path: Path) -> Images:
@@ -32,7 +32,7 @@ def read_npz(path: Path) -> Images:
     RgtoolError
         The arrays are not there or are no images and classes; the message says what would be.
     """
-    x_train, y_train, x_test, y_test = read_arrays(path, _PARTS)
+    x_train, y_train, x_test, y_test = read_arrays(path, _SPLITS)
     x_train, x_test = (_images(path, "x_train", x_train), _images(path, "x_test", x_test))
     if x_train.shape[1:] != x_test.shape[1:]:
         raise RgtoolError(
@@ -112,7 +112,7 @@ def _notes(name: str, images: Images) -> tuple[str, ...]:
     notes = []
     for part, y in (("training", images.y_train), ("test", images.y_test)):
         if len(empty := np.flatnonzero(np.bincount(y, minlength=images.classes) == 0)):
-            shown = ", ".join(map(str, empty[:_SHOWN])) + (", ..." if len(empty) > _SHOWN else "")
+            shown = ", ".join(map(str, empty[:_MOST])) + (", ..." if len(empty) > _MOST else "")
             notes.append(
                 f"{name}: {len(empty)} of {images.classes} classes have no {part} image ({shown}), "
                 "and an output of the network all the same"

@@ -27,8 +27,8 @@ SUFFIXES = (".csv", ".parquet")
 MAX_TEXT = 200  # characters of a cell
 _MAX_CSV = 64 << 20  # bytes
 _MAX_DECODED = 64 << 20  # bytes of a row group: a few bytes of run lengths may claim any number
-_NOTHING = ("", "nan", "na", "n/a", "none", "null")
-_NUMBER = re.compile(r"([+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:e[+-]?\d+)?)\s*(%?)", re.ASCII | re.I)
+_EMPTY_CELLS = ("", "nan", "na", "n/a", "none", "null")
+_CELL = re.compile(r"([+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:e[+-]?\d+)?)\s*(%?)", re.ASCII | re.I)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)  # or is it a fraction?
 _PERCENT = re.compile(r"(.*?)\s*(?:%|\(%\)|\[%\])")
 Row = dict[str, Any]
@@ -77,9 +77,9 @@ def number(cell: object) -> float | None:
     """
     if isinstance(cell, str):
         text = cell.strip()
-        if text.lower() in _NOTHING:
+        if text.lower() in _EMPTY_CELLS:
             return None
-        found = _NUMBER.fullmatch(text)
+        found = _CELL.fullmatch(text)
         if found is None or _THOUSANDS.fullmatch(found[1]):
             raise ValueError(f"'{cell}' is no number")
         value = float(found[1].replace(",", ".")) / (100 if found[2] else 1)
@@ -137,7 +137,7 @@ def _read(path: Path, most: int | None = None) -> bytes:
 # Columns.
 
 
-def _columns(header: Sequence[str]) -> tuple[tuple[str, ...], frozenset[str]]:
+def _header_columns(header: Sequence[str]) -> tuple[tuple[str, ...], frozenset[str]]:
     """Return the names of a header in lower case, and those of columns in percent."""
     names, percent = [], set()
     for title in header:
@@ -193,7 +193,7 @@ def _open_csv(path: Path) -> Table:
     header = next(cells, None)
     if header is None:
         raise _failed(path, ValueError())
-    names, percent = _columns(header)
+    names, percent = _header_columns(header)
 
     def rows(wanted: Collection[str]) -> Iterator[Row]:
         places = _places(path, names, wanted)
@@ -235,7 +235,7 @@ def _open_parquet(path: Path) -> Table:
         titles = parquet.schema_arrow.names
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise _failed(path, error) from None
-    names, percent = _columns(titles)
+    names, percent = _header_columns(titles)
 
     def rows(wanted: Collection[str]) -> Iterator[Row]:
         found = {titles[at]: name for name, at in _places(path, names, wanted).items()}

@@ -17,7 +17,7 @@ from ...schemas.tables import label, number, open_table, shown
 from ..arrays import Floats
 
 ErrorColumns = Mapping[str, Sequence[Any]]
-_COLUMNS = ("density", "error", "accuracy", "seed", "width", "depth")  # others are ignored
+_CURVE_COLUMNS = ("density", "error", "accuracy", "seed", "width", "depth")  # others are ignored
 
 
 def read_columns(path: Path) -> dict[str, list[Any]]:
@@ -34,7 +34,7 @@ def read_columns(path: Path) -> dict[str, list[Any]]:
         raise UsageError(f"no file {path}: give a CSV or Parquet file, or an experiment")
     table = open_table(path)
     _hold_columns(table.names, str(path))
-    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS if name in table.names}
+    columns: dict[str, list[Any]] = {name: [] for name in _CURVE_COLUMNS if name in table.names}
     for row in table.rows(columns):
         for name, cells in columns.items():
             cells.append(row[name])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 POOLED = Style(INK, "D", "-")
-_ROOM = 0.6  # of a row, for the studies of a group
+_ROW_SHARE = 0.6  # of a row, for the studies of a group
 
 
 def plot_meta(found: Meta) -> Figure:
@@ -29,9 +29,9 @@ def plot_meta(found: Meta) -> Figure:
     value of a further study lies, from three studies on.
     """
     studies = found.studies
-    figure, axes = _rows(studies.names, "exponent $y_i$", len(studies.ids) + 1)
+    figure, axes = _named_rows(studies.names, "exponent $y_i$", len(studies.ids) + 1)
     rows = np.arange(len(studies.names), dtype=np.float64)
-    places = np.linspace(-_ROOM / 2, _ROOM / 2, len(studies.ids) + 1)
+    places = np.linspace(-_ROW_SHARE / 2, _ROW_SHARE / 2, len(studies.ids) + 1)
     half = t_quantile(np.inf, CONFIDENCE) * np.sqrt(studies.variance(studies.exponent, found.sd))
     styles = plot_style.series_styles(len(studies.ids))
     for study, (name, style) in enumerate(zip(studies.ids, styles, strict=True)):
@@ -39,10 +39,10 @@ def plot_meta(found: Meta) -> Figure:
         hollow = bool(studies.assumed[study])
         own_ends = Estimate(middle, middle - own, middle + own)
         label = f"{name} (sd assumed)" if hollow else name
-        _draw(axes, rows + places[study], own_ends, style, label, hollow)
+        _draw_intervals(axes, rows + places[study], own_ends, style, label, hollow)
     further = found.exponent.prediction()
     axes.hlines(rows + places[-1], further.low, further.high, color=INK, linewidth=0.5)
-    _draw(axes, rows + places[-1], found.exponent.interval(), POOLED, "mean over studies")
+    _draw_intervals(axes, rows + places[-1], found.exponent.interval(), POOLED, "mean over studies")
     axes.axvline(0, color=FAINT, linewidth=0.6, zorder=1)
     plot_style.legend(figure, loc="outside upper left", ncols=1, handlelength=1.2)
     return figure
@@ -54,12 +54,12 @@ def plot_forecast(found: Forecast) -> Figure:
     A cross is the level on record. An interval without an upper end reaches the level at which
     nothing is left to prune, the dashed line; a group that is not in sight is named so.
     """
-    figure, axes = _rows(found.names, "first level without a weight", 1)
+    figure, axes = _named_rows(found.names, "first level without a weight", 1)
     rows = np.arange(len(found.names), dtype=np.float64)
     level = found.level
     open_ = np.isfinite(level.low) & np.isnan(level.high)
     ends = Estimate(level.value, level.low, np.where(open_, found.end, level.high))
-    _draw(axes, rows, ends, POOLED, "forecast")
+    _draw_intervals(axes, rows, ends, POOLED, "forecast")
     seen = np.isfinite(found.observed)
     if seen.any():
         axes.plot(found.observed[seen], rows[seen], "x", color=INK, markersize=5, label="record")
@@ -79,7 +79,7 @@ def plot_forecast(found: Forecast) -> Figure:
     return figure
 
 
-def _rows(names: tuple[str, ...], what: str, lines: int) -> tuple[Figure, Axes]:
+def _named_rows(names: tuple[str, ...], what: str, lines: int) -> tuple[Figure, Axes]:
     """Make a panel with a row for every group, the first one on top."""
     height = 1.2 + len(names) * max(0.18, 0.12 * lines)
     figure, (axes,) = plot_style.new_figure(1, 1, (SINGLE, height))
@@ -89,7 +89,7 @@ def _rows(names: tuple[str, ...], what: str, lines: int) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _draw(
+def _draw_intervals(
     axes: Axes,
     rows: Floats,
     found: Estimate[Floats],

@@ -76,7 +76,7 @@ def walk(root: Path, follow_links: bool = False) -> Tree:
     skipped: list[Skipped] = []
     real = root.resolve()
     for path in _walk(root, follow_links, skipped):
-        if fault := _fault(path, real, follow_links):
+        if fault := _fault_of_link(path, real, follow_links):
             skipped.append(Skipped(str(path), fault))
         else:
             files.append(path)
@@ -120,7 +120,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _fault(path: Path, root: Path, follow_links: bool) -> str | None:
+def _fault_of_link(path: Path, root: Path, follow_links: bool) -> str | None:
     """Say why an entry is not read; None where it is."""
     try:
         real, mode = path.resolve(strict=True), path.stat().st_mode
