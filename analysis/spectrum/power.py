@@ -168,8 +168,8 @@ def power(
 
     Examples
     --------
-    >>> power(1.01, seeds=(2, 3, 5), levels=(8, 16), simulations=500).smallest
-    (5, 16)
+    >>> power(1.02, seeds=(2, 3, 5), levels=(8, 16), simulations=500).smallest
+    (3, 8)
     """
     noise = _noise(store, like, by)
     between = noise.seed_sd if seed_sd is None else seed_sd
