@@ -11,10 +11,10 @@ from ...schemas.errors import UsageError
 from ...schemas.words import counted
 from ...store.literature import PublishedSpectrum
 from ..named import Named, StoreLike, look_up, open_store, unsuited
-from ..result import Column, Result, ends
+from ..result import Column, Result
 from ..stats.contrast import DRAWS
 from .overlap import KINDS, Overlap, mask_overlap
-from .same import SameClass, same_class
+from .same import SameClass, difference_columns, same_class
 from .subjects import Subject, gather
 from .theta import scaled_theta
 
@@ -66,18 +66,7 @@ class Comparison(Result):
 
     columns = (
         Column("name", "The group."),
-        Column(
-            "difference",
-            "ln eigenvalue, a minus b, centred over groups.",
-            "log, a level",
-            "+z.4f",
-        ),
-        *ends("low", "high", "its 95 % interval", "log, a level", "+z.4f"),
-        Column("p", "Of no difference, adjusted over groups (Holm).", "", ".2g"),
-        Column(
-            "equivalent",
-            "The difference is certified to lie within the margin; empty without a test.",
-        ),
+        *difference_columns(),
         *(column for kind in KINDS for column in _overlap_columns(kind)),
     )
     rows = "a row for every group; overlaps are those at the sparsest common density"
@@ -98,15 +87,7 @@ class Comparison(Result):
         return f"{one} against {other} by {self.by}: {self.verdict}, {self.spectra.tested}"
 
     def _values(self) -> dict[str, Any]:
-        spectra = self.spectra
-        values = {
-            "name": self.names,
-            "difference": spectra.d,
-            "low": spectra.low,
-            "high": spectra.high,
-            "p": spectra.p_group,
-            "equivalent": spectra.certified,
-        }
+        values: dict[str, Any] = {"name": self.names, **self.spectra.values()}
         for overlap in self.overlaps:
             kind = overlap.kind.replace(" ", "_")
             values |= {

@@ -195,7 +195,7 @@ class _Tests:
                 text = (
                     f"{counted(untested, 'pair')} without a test: a lone seed, or seeds that are "
                     "all alike, tell nothing of how far seeds lie apart, and another experiment's "
-                    "scatter is no substitute: add --seeds"
+                    "scatter is no substitute: it takes two seeds of each"
                 )
                 self.notes.append(Note(text, rank=Rank.WARNING))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from ...schemas.words import counted
 from ..arrays import Bools, Floats
 from ..notes import Note, Rank
+from ..result import Column, ends
 from ..spectrum.verdicts import MARGIN
 from ..stats.contrast import DRAWS, sample, two_samples
 from ..stats.level import ALPHA, holm
@@ -24,6 +25,21 @@ TWO_SEEDS = (
 )
 _LOUD = 3.0  # times the error of the median group from which on a group is called loud
 _SHOW = 3  # groups that a note names
+
+
+def difference_columns(step: str = "") -> tuple[Column, ...]:
+    """Return the columns of `SameClass.values`; `step` says of what step an eigenvalue is."""
+    unit = "log, a level"
+    meaning = f"ln eigenvalue{step}, a minus b, centred over groups."
+    return (
+        Column("difference", meaning, unit, "+z.4f"),
+        *ends("low", "high", "its 95 % interval", unit, "+z.4f"),
+        Column("p", "Of no difference, adjusted over groups (Holm).", "", ".2g"),
+        Column(
+            "equivalent",
+            "The difference is certified to lie within the margin; empty without a test.",
+        ),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +128,22 @@ class SameClass:
             notes += self._undecided(names)
         return notes
 
+    def values(self) -> dict[str, Any]:
+        """Return what stands in the columns of `difference_columns`."""
+        return {
+            "difference": self.d,
+            "low": self.low,
+            "high": self.high,
+            "p": self.p_group,
+            "equivalent": self.certified,
+        }
+
     @property
     def _conclusion(self) -> str:
         if min(self.seeds) < 2:
             return (
                 "there is no test: a lone seed tells nothing of how far its seeds lie apart, and "
-                "another experiment's scatter is no substitute: add --seeds"
+                "another experiment's scatter is no substitute: it takes two seeds of each"
             )
         if self.verdict == "same":
             certain = ", of which a difference is certain and as certainly smaller"

@@ -19,10 +19,10 @@ from .. import flow
 from ..arrays import Floats, Integers
 from ..flow import UNIT
 from ..named import Named, StoreLike, counts_of
-from ..result import Column, Result, ends
+from ..result import Column, Result
 from ..stats.contrast import DRAWS
 from ..window import SLACK, Window, choose_window
-from .same import SameClass, same_class
+from .same import SameClass, difference_columns, same_class
 
 _SCHEDULE = ("architecture", "task", "prune")
 
@@ -72,18 +72,7 @@ class Semigroup(Result):
         Column("name", "The group."),
         Column("exponent_a", "y of the first experiment.", "", "+z.3f"),
         Column("exponent_b", "y of the second.", "", "+z.3f"),
-        Column(
-            "difference",
-            "ln eigenvalue for a step of 0.2, a minus b, centred over groups.",
-            "log, a level",
-            "+z.4f",
-        ),
-        *ends("low", "high", "its 95 % interval", "log, a level", "+z.4f"),
-        Column("p", "Of no difference, adjusted over groups (Holm).", "", ".2g"),
-        Column(
-            "equivalent",
-            "The difference is certified to lie within the margin; empty without a test.",
-        ),
+        *difference_columns(" for a step of 0.2"),
     )
     rows = "a row for every group"
     see = "spectra.md#semigroup-test"
@@ -103,16 +92,11 @@ class Semigroup(Result):
         )
 
     def _values(self) -> dict[str, Any]:
-        found = self.comparison
         return {
             "name": self.names,
             "exponent_a": self.exponent_a,
             "exponent_b": self.exponent_b,
-            "difference": found.d,
-            "low": found.low,
-            "high": found.high,
-            "p": found.p_group,
-            "equivalent": found.certified,
+            **self.comparison.values(),
         }
 
 

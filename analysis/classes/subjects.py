@@ -310,7 +310,8 @@ def _common_densities(
             return narrowed, [*notes, *_about_densities(narrowed, common, subjects)]
         why = common.lacks(short[0])
         if not every:
-            raise UsageError(f"{why}: leave one of them out, or add --levels")
+            cure = common.shortest.counts.more("levels")
+            raise UsageError(f"{why}: leave one of them out, or {cure}")
         out = common.hinders(subjects)
         notes.append(f"left out: {out.id} ({out.label}): {why}")
         subjects = [subject for subject in subjects if subject is not out]
