@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from ..schemas.blocks import GROUPINGS
 from ..schemas.errors import UsageError, choose
-from ..schemas.tables import SUFFIXES
+from ..schemas.tables import is_table
 from ..store import Store
 from ..store.counts import Counts
 from ..store.flows import PublishedFlow
@@ -176,11 +176,6 @@ def _key(found: Meaning) -> tuple[type, object]:
 def is_published(name: str) -> bool:
     """Tell whether a name is one of the literature."""
     return name.startswith(PREFIX)
-
-
-def is_table(name: str) -> bool:
-    """Tell whether a name is that of a CSV or Parquet file."""
-    return name.lower().endswith(SUFFIXES)
 
 
 def counts_of(store: StoreLike, name: Named, by: str, what: str) -> Counts:

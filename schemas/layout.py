@@ -21,8 +21,25 @@ DEFAULT_STORE = "rgstore"
 STORE_VARIABLE = "RGTOOL_STORE"
 _RECORD = re.compile(r"(\d{4,})\.parquet")
 # `s3://bucket`, of which a `Path` keeps one slash, and `host:/folder`; `C:/` is a disk.
-_ELSEWHERE = re.compile(r"[A-Za-z][\w+.@-]+:/")
+_ELSEWHERE = re.compile(r"([A-Za-z][\w+.@-]+:)/")
+_SCHEMES = re.compile(r"(s3|gs|az|abfss?|hdfs|https?|ftp|ssh|hf):", re.I)
 _ATTEMPTS = 10  # a compaction may replace the files between the manifest and the reading
+
+
+def address(path: str | Path) -> str | None:
+    """Return the URL, or the folder of another machine, that a path is; None where it is none.
+
+    Examples
+    --------
+    >>> address(Path("s3://bucket/runs")), address("me@host:/data"), address("C:/runs")
+    ('s3://bucket/runs', 'me@host:/data', None)
+    """
+    text = Path(path).as_posix()
+    match = _ELSEWHERE.match(text)
+    if match is None:
+        return None
+    slash = "/" if _SCHEMES.fullmatch(match[1]) else ""
+    return f"{match[1]}{slash}{text[len(match[1]) :]}"
 
 
 def store_path(path: str | Path | None = None) -> Path:
@@ -34,9 +51,9 @@ def store_path(path: str | Path | None = None) -> Path:
         It is a URL, or a folder of another machine.
     """
     chosen = Path(path if path is not None else os.environ.get(STORE_VARIABLE) or DEFAULT_STORE)
-    if _ELSEWHERE.match(chosen.as_posix()):
+    if (elsewhere := address(chosen)) is not None:
         raise UsageError(
-            f"store {path or chosen}: a store is a folder of this machine, no URL or address: name "
+            f"store {elsewhere}: a store is a folder of this machine, no URL or address: name "
             "a folder with --store, and copy it there and back, or mount what it names"
         )
     return chosen

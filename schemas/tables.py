@@ -1,16 +1,20 @@
 """Tables as people have them, CSV or Parquet: columns by name, cells that are texts or numbers.
 
-Names count in lower case. A CSV file may begin with a byte order mark and part its cells by
-commas, semicolons or tabs. Whole numbers may be written `1000.0`, fractions `91.5 %`, `0,915` or
-under a name such as `accuracy (%)`; `NaN`, `NA` and an empty cell are no number.
+Names count in lower case. A CSV file may be UTF-8 or, by its byte order mark, UTF-16, and gzip'd;
+it parts its cells by commas, semicolons or tabs, as Excel's line `sep=;` may say. Whole numbers may
+be written `1000.0`, fractions `91.5 %`, `0,915` or under a name such as `accuracy (%)`; `NaN`, `NA`
+and an empty cell are no number.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
+import gzip
 import io
 import math
 import re
+import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +27,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-SUFFIXES = (".csv", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
 MAX_TEXT = 200  # characters of a cell
 _MAX_CSV = 64 << 20  # bytes
 _MAX_DECODED = 64 << 20  # bytes of a row group: a few bytes of run lengths may claim any number
 _EMPTY_CELLS = ("", "nan", "na", "n/a", "none", "null")
 _CELL = re.compile(r"([+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:e[+-]?\d+)?)\s*(%?)", re.ASCII | re.I)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)  # or is it a fraction?
+_SEPARATOR = re.compile(r"sep=([,;\t])\s*", re.I)
 _PERCENT = re.compile(r"(.*?)\s*(?:%|\(%\)|\[%\])")
 Row = dict[str, Any]
 
@@ -49,6 +54,11 @@ class Table:
 
     names: tuple[str, ...]
     rows: Callable[[Collection[str]], Iterator[Row]]
+
+
+def is_table(name: str) -> bool:
+    """Tell whether a file of this name is a table."""
+    return name.lower().endswith(SUFFIXES)
 
 
 def open_table(path: Path) -> Table:
@@ -185,11 +195,13 @@ def _in_fractions(rows: Iterator[Row], percent: Collection[str]) -> Iterator[Row
 
 
 def _open_csv(path: Path) -> Table:
-    text = _read(path, _MAX_CSV).decode("utf-8-sig", errors="replace")
-    lines = io.StringIO(text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\n"))
-    first = lines.readline()
-    lines.seek(0)
-    cells = _cells(path, csv.reader(lines, delimiter=max(",;\t", key=first.count), strict=True))
+    text = _text(path).replace("\r\n", "\n").replace("\r", "\n").lstrip("\n")
+    first, _, rest = text.partition("\n")
+    if told := _SEPARATOR.fullmatch(first):
+        delimiter, text = told[1], rest
+    else:
+        delimiter = max(",;\t", key=first.count)
+    cells = _cells(path, csv.reader(io.StringIO(text), delimiter=delimiter, strict=True))
     header = next(cells, None)
     if header is None:
         raise _failed(path, ValueError())
@@ -200,6 +212,20 @@ def _open_csv(path: Path) -> Table:
         return _in_fractions(_csv_rows(path, cells, len(names), places), percent & {*wanted})
 
     return Table(names, rows)
+
+
+def _text(path: Path) -> str:
+    data = _read(path, _MAX_CSV)
+    if path.suffix.lower() == ".gz":
+        try:
+            with gzip.open(io.BytesIO(data)) as file:
+                data = file.read(_MAX_CSV + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise _failed(path, error) from None
+        if len(data) > _MAX_CSV:
+            raise _failed(path, OSError(f"it unpacks to more than {_MAX_CSV:,} bytes"))
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
 
 
 def _cells(path: Path, reader: Iterator[list[str]]) -> Iterator[list[str]]:

@@ -13,10 +13,11 @@ import numpy as np
 
 from ...schemas.blocks import size_of
 from ...schemas.errors import RgtoolError, UsageError
+from ...schemas.tables import is_table
 from ...store.counts import Counts
 from ..arrays import Floats
 from ..chance import chance_of
-from ..named import Named, StoreLike, counts_of, is_table, look_up, open_store
+from ..named import Named, StoreLike, counts_of, look_up, open_store
 from .curve import ABOVE_CHANCE, PruningCurve, curve_of_counts, make_curve
 from .table import (
     ErrorColumns,

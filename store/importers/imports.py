@@ -10,7 +10,7 @@ from pathlib import Path
 from ...schemas.errors import StoreError, UsageError, choose
 from ...schemas.published_recipes import PUBLISHED
 from ...schemas.recipe import CHOICES, INITIALISERS
-from ...schemas.tables import SUFFIXES
+from ...schemas.tables import is_table
 from .formats import (
     bert_tickets,
     contrastive,
@@ -96,7 +96,7 @@ def survey(
             for file in tree.files
             if file.name.endswith(_CHECKPOINT_SUFFIXES)
         ]
-        left += [file for file in tree.files if file.suffix.lower() in SUFFIXES]
+        left += [file for file in tree.files if is_table(file.name)]
     if not runs:  # else a table is somebody's notes beside the checkpoints
         told = {one.path for one in skipped}
         skipped += [Skipped(str(f), tables.OTHER) for f in left if str(f) not in told]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...schemas.errors import UsageError, printable
+from ...schemas.layout import address
 from .found import Skipped
 
 
@@ -63,10 +64,16 @@ def walk(root: Path, follow_links: bool = False) -> Tree:
     UsageError
         There is nothing at this path, or it is neither a folder nor a file.
     """
+    elsewhere = address(root)
     try:
         root = root.expanduser().absolute()
         mode = root.stat().st_mode
     except (OSError, ValueError, RuntimeError):  # too long a name, a home that nobody has
+        if elsewhere is not None:
+            raise UsageError(
+                f"{printable(elsewhere)[:200]}: only folders and files of this machine are read: "
+                "copy it here first, or mount it"
+            ) from None
         raise UsageError(f"{printable(str(root))[:200]}: no such file or folder") from None
     if stat.S_ISREG(mode):
         return Tree(root, (root,))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import gzip
 import math
 from collections.abc import Callable
 from decimal import Decimal
@@ -54,8 +56,16 @@ def _percent(text: str, cell: Callable[[float], str], title: str) -> str:
     return "\n".join(map(",".join, rows))
 
 
-WRITTEN: dict[str, Callable[[str], str]] = {
+WRITTEN: dict[str, Callable[[str], str | bytes]] = {
     "byte order mark": lambda text: "\ufeff" + text,
+    "UTF-16 with tabs, by Excel": lambda text: (
+        codecs.BOM_UTF16_LE + text.replace(",", "\t").encode("utf-16-le")
+    ),
+    "UTF-16 of the other end": lambda text: codecs.BOM_UTF16_BE + text.encode("utf-16-be"),
+    "the line of Excel that says semicolons": lambda text: (
+        "sep=;\r\n" + text.replace(",", ";").replace("\n", "\r\n")
+    ),
+    "gzip": lambda text: gzip.compress(text.encode()),
     "line ends": lambda text: text.replace("\n", "\r\n"),
     "capital headers": lambda text: (
         text.partition("\n")[0].title() + "\n" + text.partition("\n")[2]
@@ -73,12 +83,18 @@ WRITTEN: dict[str, Callable[[str], str]] = {
 }
 
 
+def _write(folder: Path, name: str, text: str | bytes) -> Path:
+    ending = ".csv.gz" if text[:2] == b"\x1f\x8b" else ".csv"
+    path = folder / f"{name}{ending}"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
 @pytest.mark.parametrize("written", WRITTEN)
 def test_counts_are_those_of_the_plain_table(written: str, tmp_path: Path) -> None:
     found = []
     for name, text in (("plain", COUNTS), ("other", WRITTEN[written](COUNTS))):
-        path = tmp_path / f"{name}.csv"
-        path.write_bytes(text.encode())
+        path = _write(tmp_path, name, text)
         store = Store(tmp_path / name)
         report = store.import_runs(path)
         assert report.skipped == () and {run.replicate for run in report.runs} == {"0", "1"}
@@ -91,9 +107,8 @@ def test_counts_are_those_of_the_plain_table(written: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("written", WRITTEN)
 def test_a_curve_is_that_of_the_plain_table(written: str, tmp_path: Path) -> None:
-    for name, text in (("plain", CURVE), ("other", WRITTEN[written](CURVE))):
-        (tmp_path / f"{name}.csv").write_bytes(text.encode())
-    plain, other = (curve_of_file(tmp_path / f"{name}.csv") for name in ("plain", "other"))
+    texts = {"plain": CURVE, "other": WRITTEN[written](CURVE)}
+    plain, other = (curve_of_file(_write(tmp_path, *text)) for text in texts.items())
     np.testing.assert_allclose(other.error, plain.error, rtol=1e-12)
     np.testing.assert_array_equal(other.density, plain.density)
     assert plain.error.shape == (2, 6)
@@ -134,6 +149,25 @@ def test_what_is_no_table_is_told(text: str, words: str, tmp_path: Path) -> None
     with pytest.raises((Unreadable, Refused)) as caught:
         list(open_table(path).rows(["a"]))
     assert words in str(caught.value) and str(caught.value).startswith(f"{path}: ")
+
+
+def test_an_archive_is_held_to_what_a_table_may_take(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv.gz"
+    for data, words in (
+        (gzip.compress(b"a\n" + b"1\n" * (1 << 25)), "unpacks to more than 67,108,864 bytes"),
+        (gzip.compress(b"a\n1\n")[:-5], "cannot be read as a table"),
+        (b"a\n1\n", "cannot be read as a table"),
+    ):
+        path.write_bytes(data)
+        with pytest.raises(Unreadable, match=words):
+            open_table(path)
+
+
+def test_tabs_in_a_name_and_a_separator_that_is_told(tmp_path: Path) -> None:
+    (tmp_path / "t.TSV").write_text(CURVE.replace(",", "\t"))
+    (tmp_path / "t.csv").write_text("sep=,\na;b;c,d\n1,2\n")  # more semicolons than commas
+    assert curve_of_file(tmp_path / "t.TSV").error.shape == (2, 6)
+    assert open_table(tmp_path / "t.csv").names == ("a;b;c", "d")
 
 
 def test_a_folder_and_what_is_no_parquet_are_told(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_only_a_folder_may_stay_unflushed_and_only_where_that_cannot_be(
     assert [one.name for one in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("text", ["s3://bucket/s", "gs://b", "file:///tmp/s", "me@host:/data/s"])
+@pytest.mark.parametrize("text", ["s3://bucket/s", "gs://b", "file:/tmp/s", "me@host:/data/s"])
 def test_a_url_is_no_store_and_makes_no_folder(
     text: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,7 +202,10 @@ def test_a_url_is_no_store_and_makes_no_folder(
     for command in (RUN, ("ls",), ("import", str(tmp_path)), ("compact",)):
         done = cli(*command, "--store", text)
         assert (done.code, done.out) == (2, "")
-        assert "mount" in done.err
+        assert f"store {text}: " in done.err and "mount" in done.err
+    done = cli("import", text)
+    assert (done.code, done.out) == (2, "")
+    assert f"{text}: only folders and files of this machine are read" in done.err
     monkeypatch.setenv("RGTOOL_STORE", text)
     with pytest.raises(UsageError, match="no URL or address"):
         Store()

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ....schemas.tables import MAX_TEXT, SUFFIXES, label, number, open_table, shown
+from ....schemas.tables import MAX_TEXT, is_table, label, number, open_table, shown
 from ..found import Found, FoundLevel, FoundRun, LevelData, Refused, Skipped, contained
 from ..names import MAX_LEVEL
 from ..tree import Tree
@@ -32,7 +32,7 @@ def find(tree: Tree) -> Found:
     claimed: set[Path] = set()
     skipped: list[Skipped] = []
     for path in tree.files:
-        if path.suffix.lower() not in SUFFIXES:
+        if not is_table(path.name):
             continue
         claimed.add(path)
         with contained(path, skipped):
