@@ -12,7 +12,15 @@ import numpy as np
 from ...schemas.errors import RgtoolError
 from ...schemas.layout import RunFolder
 from ...schemas.tensors import write_mask
-from .found import FoundLevel, FoundRun, LevelData, Refused, Unreadable, failure
+from .found import (
+    Contradiction,
+    FoundLevel,
+    FoundRun,
+    LevelData,
+    Refused,
+    Unreadable,
+    failure,
+)
 from .identity import Alias, Content, counts_digest, mask_digest
 from .levels import Level, Masks, hold_nested
 from .recognise import Recognised, recognise
@@ -167,7 +175,7 @@ class Incoming:
         """Keep a level; its masks go to the folder."""
         sources = self.network.sources
         if self._before is not None:
-            hold_nested(self.network, self._before[1], current, self._before[0], level)
+            self._hold_nested(*self._before, level, current)
         if current.masks:
             write_mask(self.folder.mask(level), current.masks, flush=False)
             masks = zip(sources, current.masks.values(), strict=True)
@@ -177,6 +185,18 @@ class Incoming:
             self.digests[level] = counts_digest(sources, totals, current.kept.tolist())
         self.levels[level] = dataclasses.replace(current, masks={})
         self._before = level, current
+
+    def _hold_nested(self, lower: int, before: Level, level: int, current: Level) -> None:
+        """Hold a level to the one before, and say how else its file may be meant."""
+        try:
+            hold_nested(self.network, before, current, lower, level)
+        except Refused as error:
+            if self.found.remedy is None:
+                raise
+            (file,) = next(x.files for x in self.found.levels if x.level == level)
+            raise Contradiction(
+                f"{self.found.relative(file)}: {error}", self.found.remedy()
+            ) from None
 
     @contextmanager
     def _named(self, level: FoundLevel) -> Iterator[None]:
