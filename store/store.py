@@ -371,6 +371,7 @@ class Store:
         blocks: str | Path | None = None,
         keep: Sequence[str] = (),
         follow_links: bool = False,
+        dry_run: bool = False,
     ) -> ImportReport:
         """Import other people's checkpoints: every run and level under some paths.
 
@@ -392,6 +393,8 @@ class Store:
             Weights to copy: `init`, `rewind`, `dense`.
         follow_links : bool
             Whether symbolic links that lead out of the folder are followed.
+        dry_run : bool
+            Whether to report what would be done, and leave the store as it is.
 
         Raises
         ------
@@ -413,7 +416,8 @@ class Store:
             keep=keep,
         )
         found = imports.survey(paths, format, follow_links=follow_links)
-        return imports.import_runs(self.path, found, chosen)
+        bring = imports.rehearse if dry_run else imports.import_runs
+        return bring(self.path, found, chosen)
 
     def _recipes(self) -> dict[str, Recipe]:
         found = self.query("SELECT DISTINCT ON (experiment_id) * FROM runs ORDER BY experiment_id")

@@ -20,9 +20,10 @@ from .formats import (
     tables,
     torch_prune,
 )
-from .found import Found, FoundRun, Skipped, contained
+from .found import Found, FoundRun, Skipped, contained, failure
 from .ingest import ingest
 from .recognise import read_blocks
+from .rehearsal import rehearsed
 from .report import Choices, ImportedRun, ImportReport
 from .staging import Staging
 from .tree import Tree, walk
@@ -66,7 +67,7 @@ def survey(
     *,
     follow_links: bool = False,
 ) -> Survey:
-    """Find the runs under some paths; of most files only names and headers are looked at.
+    """Find the runs under some paths; files are read where names do not tell the levels.
 
     Symbolic links that lead out of a path are followed where `follow_links` says so.
 
@@ -143,6 +144,26 @@ def import_runs(
                         f"{store}: cannot be written ({error}): no run is half there"
                     ) from None
     return ImportReport(tuple(done), tuple(skipped))
+
+
+def rehearse(
+    store: Path,
+    found: Survey,
+    choices: Choices,
+    on_level: Callable[[FoundRun, int], None] | None = None,
+) -> ImportReport:
+    """Say what `import_runs` would do: all of it is done to a copy of the store, which then goes.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read, or temporary files cannot be written.
+    """
+    try:
+        with rehearsed(store) as copy:
+            return import_runs(copy, found, choices, on_level)
+    except OSError as error:
+        raise StoreError(f"a dry run takes temporary files: {failure(error)}") from None
 
 
 def choices(
