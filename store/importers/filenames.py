@@ -96,10 +96,9 @@ def file_name(text: str, suffixes: Iterable[str]) -> FileName:
     bare = text.removesuffix(suffix)
     found = [(match, _kind(match)) for match in _NUMBER.finditer(bare)]
     level = _level_of(found)
-    replicate = None
-    if level is not None or any(kind in ("training", "share") for _, kind in found):
-        told = (match for match, kind in found if kind == "replicate" and match is not level)
-        replicate = next(told, None)
+    counts = level is not None or any(kind in ("training", "share") for _, kind in found)
+    told = (match for match, kind in found if kind == "replicate" and match is not level)
+    replicate = next((match for match in told if counts or _is_seed(match)), None)
     stem, end = "", 0
     for match, kind in found:
         stem += bare[end : match.start(3)]
@@ -154,11 +153,10 @@ class Group:
     def counts(self) -> bool:
         """Whether the numbers are levels by themselves: told by a word, or counted from 0 or 1."""
         numbers = [number for number, _ in self.files]
-        if len(set(numbers)) < len(numbers):
-            return False
         first = numbers[0]
-        plain = len(numbers) > 1 and first <= 1 and numbers == [*range(first, first + len(numbers))]
-        return self.name.sure or plain
+        if numbers != [*range(first, first + len(numbers))]:
+            return False
+        return self.name.sure or (first <= 1 < len(numbers))
 
     @property
     def paths(self) -> tuple[Path, ...]:

@@ -18,6 +18,8 @@ from .found import LevelData, Refused, Shapes
 from .identity import mask_digest
 
 _SAMPLED = 4096  # weights of a layer
+_STRIDE = 2_654_435_761  # a prime: no pattern of pruning repeats at it
+_HOLLOW = 0.05  # share of zeros in weights that nobody has pruned
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,16 @@ def measure(path: Path, read: Callable[[Path], LevelData]) -> Measured:
 
     Raises
     ------
-    Unreadable, Refused
-        As `read` does.
+    Unreadable
+        As `read` says.
+    Refused
+        The same, or it has no masks and its weights are those of a pruned network.
     """
     data = read(path)
+    if not data.masks and (zeros := _zeros(data)) > _HOLLOW:
+        raise Refused(
+            f"{path}: {percent(zeros)} of its weights are 0 and it has no masks: no dense network"
+        )
     masks = dict(sorted(data.masks.items()))
     kept = sum(int(np.count_nonzero(mask)) for mask in masks.values())
     total = sum(mask.size for mask in masks.values())
@@ -85,8 +93,18 @@ def measure(path: Path, read: Callable[[Path], LevelData]) -> Measured:
     )
 
 
+def _zeros(data: LevelData) -> float:
+    """Return the share of zeros in the weights; a layer that starts at 0 does not count."""
+    counts = [(w.size - int(np.count_nonzero(w)), w.size) for w in data.weights.values()]
+    part = [(zeros, size) for zeros, size in counts if zeros < size]
+    return sum(zeros for zeros, _ in part) / max(1, sum(size for _, size in part))
+
+
 def _sample(masks: Mapping[str, NDArray[np.bool_]]) -> bytes:
-    parts = [mask.ravel()[:: max(1, mask.size // _SAMPLED)] for mask in masks.values()]
+    parts = []
+    for mask in masks.values():
+        many = np.arange(min(mask.size, _SAMPLED), dtype=np.uint64) * np.uint64(_STRIDE)
+        parts.append(mask.ravel()[many % np.uint64(max(mask.size, 1))])
     return np.packbits(np.concatenate(parts)).tobytes()
 
 
