@@ -13,7 +13,7 @@ import typer
 from ...schemas.errors import printable
 from ...schemas.layout import store_path
 from ..options import StoreOption
-from ..output import Table, output_options, print_table, say
+from ..output import Table, output_options, say
 
 if TYPE_CHECKING:
     from ...store.importers.found import FoundRun, Skipped
@@ -99,7 +99,7 @@ _NOTHING = "no run was found: docs/importing.md shows the layouts that are known
 
 
 def _report(report: ImportReport, store: Path, dry_run: bool) -> Table:
-    """Show what is in the store now, or would be; leave with 1 or 3 where not all of it is."""
+    """Show what is in the store now, or would be; the command ends with 1 or 3 if not all is."""
     _say_skipped(report.skipped)
     for run in report.runs:
         for note in run.notes:
@@ -118,11 +118,8 @@ def _report(report: ImportReport, store: Path, dry_run: bool) -> Table:
         for r in report.runs
     ]
     columns = ("run", "experiment", "format", "label", "replicate", "levels", "new", "source")
-    table = Table(columns, rows, notes=(_closing(report, store, dry_run),))
-    if report.exit_code:
-        print_table(table)
-        raise typer.Exit(report.exit_code)
-    return table
+    note = _closing(report, store, dry_run)
+    return Table(columns, rows, notes=(note,), exit_code=report.exit_code)
 
 
 def _closing(report: ImportReport, store: Path, dry_run: bool) -> str:
