@@ -19,17 +19,15 @@ Kind = Literal["level", "replicate", "training", "share", "figure", "copy", "oth
 _NUMBER = re.compile(
     r"([A-Za-z]*)([-_. =:(]*)(\d{1,15}(?:\.\d+)?)(?=[-_ ]?(%|[A-Za-z]+(?![-_. =:]*\d))?)"
 )
-_KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
-    (kind, re.compile(pattern, re.IGNORECASE))
-    for kind, pattern in {
-        "level": r".*(level|lvl|round|cycle)|l?imp",
-        "replicate": r".*(seed|replicate|trial)|rep|run",
-        "training": r".*(epoch|step|iter|iteration|batch)s?|ep|it|its",
-        "share": r".*(sparsity|density|remain|remaining|kept|keep|ratio|amount|rate|percent)|pct|%",
-        "figure": r".*(acc|accuracy|loss|val|test|top|f1|score|error|metric|ppl|lr|wd)",
-        "copy": r"v",
-    }.items()
-)
+_WORDS: dict[Kind, str] = {
+    "level": r".*(level|lvl|round|cycle)|l?imp",
+    "replicate": r".*(seed|replicate|trial)|rep|run",
+    "training": r".*(epoch|step|iter|iteration|batch)s?|ep|it|its",
+    "share": r".*(sparsity|density|remain|remaining|kept|keep|ratio|amount|rate|percent)|pct|%",
+    "figure": r".*(acc|accuracy|loss|val|test|top|f1|score|error|metric|ppl|lr|wd)",
+    "copy": r"v",
+}
+_KINDS = {kind: re.compile(words, re.IGNORECASE) for kind, words in _WORDS.items()}
 # What programs add to a name that is taken: Lightning, file managers, Dropbox, Syncthing.
 _COPY = re.compile(
     r"(-v\d+| ?\(\d+\)| - copy( \(\d+\))?| copy( \d+)?| \([^)]*conflicted copy[^)]*\)"
@@ -197,7 +195,7 @@ def _kind(match: re.Match[str]) -> Kind:
     if "(" in separator:
         return "copy"
     for word in (before, behind or ""):
-        for kind, pattern in _KINDS:
+        for kind, pattern in _KINDS.items():
             if pattern.fullmatch(word):
                 return "other" if kind in ("level", "replicate") and "." in number else kind
     return "share" if "." in number else "other"

@@ -67,7 +67,9 @@ def read_manifest(folder: Path, mine: Collection[Path]) -> Listed:
     due = 0
     for entry in entries:
         try:
-            one = {"level": due, "file": entry} if isinstance(entry, str) else entry
+            one: Mapping[str, Any] = (
+                {"level": due, "file": entry} if isinstance(entry, str) else entry
+            )
             due = one["level"] + 1
             level, file, numbers = _level_entry(folder, one, mine)
             if level in levels:
@@ -106,6 +108,12 @@ def listed_run(
         fields={k: told[k] for k in ("task", "architecture", "init", "fan") if k in told},
         inferred={"level": NAME},
     )
+
+
+def _whole(entry: Any, due: int) -> Mapping[str, Any]:
+    """Return an entry with its level, which a file alone does not tell."""
+    whole: Mapping[str, Any] = {"level": due, "file": entry} if type(entry) is str else entry
+    return whole
 
 
 def _level_entry(

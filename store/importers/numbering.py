@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...schemas.errors import RgtoolError
 from .filenames import FileName
-from .found import Contradiction, LevelData, RgtoolError
+from .found import Contradiction, LevelData
 from .order import Measured, Unordered, in_order, measure, percent
 
 _ROUNDED = 4  # weights by which two prunings at one rate may differ
@@ -65,7 +66,7 @@ def numbered(root: Path, files: Sequence[Measured], names: Sequence[FileName]) -
             why = "the numbers in the names, which the masks follow"
             return Numbering(tuple(told), why, named=True)
         return counted
-    for stem in {name.stem for name in names}:
+    for stem in dict.fromkeys(name.stem for name in names):
         alike = [(one, name) for one, name in zip(files, names, strict=True) if name.stem == stem]
         _hold_monotone(root, files, counted, *zip(*alike, strict=True))
     return counted
@@ -78,9 +79,10 @@ def _are_levels(told: Sequence[int], files: Sequence[Measured], counted: Numberi
     masks count something else.
     """
     pruned = [(n, 100 * one.density) for n, one in zip(told, files, strict=True) if one.digest]
-    for percents in (lambda kept: kept, lambda kept: 100 - kept):
-        if len(pruned) > 1 and all(abs(n - percents(kept)) <= 0.6 for n, kept in pruned):
-            return False
+    kept = all(abs(n - percents) <= 0.6 for n, percents in pruned)
+    gone = all(abs(n - (100 - percents)) <= 0.6 for n, percents in pruned)
+    if len(pruned) > 1 and (kept or gone):
+        return False
     if not counted.rate:
         return True
     rises = [
@@ -96,7 +98,8 @@ def _hold_rising(
     root: Path, files: Sequence[Measured], told: Sequence[int], counted: Numbering
 ) -> None:
     """Hold the levels that names tell to the order of the masks."""
-    for one, other, low, high in zip(files, files[1:], told, told[1:], strict=False):
+    pairs = zip(itertools.pairwise(files), itertools.pairwise(told), strict=True)
+    for (one, other), (low, high) in pairs:
         if low >= high:
             raise Contradiction(_otherwise(root, one, other), _write(root, files, counted))
 
@@ -117,16 +120,18 @@ def _hold_monotone(
     kinds = [(column[0][0], [value for _, value in column]) for column in columns]
     varying = [(kind, v) for kind, v in kinds if kind not in ("figure", "copy") and len({*v}) > 1]
     if varying and not any(_monotone(v, kind != "training") for kind, v in varying):
-        _, values = varying[0]
-        rises = values[0] <= values[-1]
+        kind, values = varying[0]
+        rises = kind == "training" or values[0] <= values[-1]
         at = next(
-            i for i, (a, b) in enumerate(zip(values, values[1:], strict=False)) if (a < b) != rises
-        ) if len(values) > 2 else 0  # fmt: skip
+            at
+            for at, (a, b) in enumerate(itertools.pairwise(values))
+            if (a > b if rises else a < b)
+        )
         raise Contradiction(_otherwise(root, *files[at : at + 2]), _write(root, every, counted))
 
 
 def _monotone(values: Sequence[float], may_fall: bool) -> bool:
-    steps = list(zip(values, values[1:], strict=False))
+    steps = list(itertools.pairwise(values))
     return all(a <= b for a, b in steps) or (may_fall and all(a >= b for a, b in steps))
 
 
@@ -191,8 +196,8 @@ def by_density(densities: Sequence[float], kept: Sequence[int]) -> Numbering:
     steps = [_whole(drop, base, n) for drop, n in zip(drops, kept[1:], strict=True)]
     if not steps or 0 in steps:
         from_ = "" if dense else ", from 1, as none is dense"
-        levels = range(first, first + len(densities))
-        return Numbering(tuple(levels), f"the masks, each within the one before{from_}")
+        one_each = tuple(range(first, first + len(densities)))
+        return Numbering(one_each, f"the masks, each within the one before{from_}")
     if not dense:
         first = _whole(-math.log(densities[0]), base, kept[0]) or 1
     levels = tuple(itertools.accumulate(steps, initial=first))

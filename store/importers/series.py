@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import partial
 from pathlib import Path
 
+from ...schemas.errors import RgtoolError
 from .filenames import FileName, Group, file_name, groups_of, main_stem
 from .found import (
     Contradiction,
@@ -19,7 +20,6 @@ from .found import (
     FoundLevel,
     FoundRun,
     LevelData,
-    RgtoolError,
     Skipped,
     contained,
 )
@@ -71,7 +71,7 @@ class _Search:
         for folder in _upwards(folders, self.top):
             with contained(folder, self.skipped):
                 left = self._settle(folder, folders.get(folder, []), waiting.pop(folder, []))
-                if folder == self.top or is_replicate(folder):
+                if folder == self.top or _is_alone(folder):
                     self._alone(left)
                 elif left:
                     waiting.setdefault(folder.parent, []).extend(left)
@@ -203,7 +203,8 @@ class _Search:
             if one.digest in known:
                 again.setdefault(known[one.digest], []).append(one)
                 continue
-            reason = f"lies beside {stems} and is none of these levels"
+            kept = f" ({percent(one.density)} kept)" if one.digest else ""
+            reason = f"lies beside {stems} and is none of these levels{kept}"
             self.skipped.append(Skipped(str(one.path), reason))
         for path, several in again.items():
             self._say_again(folder, path, several)
@@ -362,6 +363,11 @@ class _Search:
             return [measure(path, self.read)]
         except (RgtoolError, OSError):
             return []
+
+
+def _is_alone(folder: Path) -> bool:
+    """Whether what lies in a folder is of a replicate, and of no level, by its name."""
+    return is_replicate(folder) and len(file_name(folder.name, ()).numbers) == 1
 
 
 def _upwards(folders: Collection[Path], top: Path) -> list[Path]:

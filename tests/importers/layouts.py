@@ -233,6 +233,11 @@ LAYOUTS: dict[str, Names] = {
         (FULL, FULL),
         replicates=("4", "5"),
     ),
+    "levels and seeds in flat folders": Names(
+        {f"round{n}_seed{s}/m.pt": x[n] for s, x in ((4, A), (5, B)) for n in range(5)},
+        (FULL, FULL),
+        replicates=("4", "5"),
+    ),
     "two runs, told by names": Names(
         {
             f"{c}_{s}.pt": x[n]
