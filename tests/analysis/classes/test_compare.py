@@ -169,6 +169,15 @@ def test_without_spectra_and_equal_densities_nothing_is_compared(tmp_path):
         compare(Store(tmp_path), far, near)
 
 
+def test_levels_are_found_wherever_a_window_starts(tmp_path):
+    one = flows.write_experiment(tmp_path, rng=1, seeds=1, masks=True, levels=2)
+    other = flows.write_experiment(tmp_path, rng=2, seeds=1, masks=True, levels=1, prune=0.36)
+    RunFolder.of(tmp_path, f"{one}-s0").record(1).unlink()
+    found = compare(Store(tmp_path), one, other, by="stage")
+    assert found.levels == ("2:2", "1:1") and found.shares.levels.tolist() == [[2, 1]]
+    np.testing.assert_allclose(found.shares.a, found.shares.b, rtol=0.05)
+
+
 def test_runs_without_a_pruned_level_do_not_hinder(tmp_path):
     one = flows.write_experiment(tmp_path, rng=1, seeds=2, masks=True, levels=1)
     other = flows.write_experiment(tmp_path, rng=2, seeds=2, masks=True, levels=1, epochs=3)
