@@ -59,7 +59,7 @@ def _equal_levels(one: Window, other: Window) -> Integers:
     """Return the levels at which both have one density: shape (N, 2)."""
     starts = np.array([one.start, other.start])
     if one.steps and other.steps:
-        return common_levels(one.density, other.density) + starts
+        return np.asarray(common_levels(one.density, other.density) + starts)
     # One level has no step to tell what is near: that from the dense network does.
-    found = common_levels(*(np.append(1.0, window.density) for window in (one, other)))
-    return found[(found > 0).all(axis=1)] - 1 + starts
+    found = common_levels(np.append(1.0, one.density), np.append(1.0, other.density))
+    return np.asarray(found[(found > 0).all(axis=1)] - 1 + starts)
