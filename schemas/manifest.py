@@ -147,10 +147,43 @@ class Manifest:
             chosen=chosen,
         )
 
+    def less(self, runs: Iterable[str]) -> Manifest:
+        """Return the manifest without some runs: what is compacted of them does not count."""
+        every = self.every
+        gone = every.intersection(runs)
+
+        def rest(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+            # Which of several parts of rgtool 0.1.0 holds a run is not known.
+            found = (
+                (part, gone if part.is_old else gone.intersection(part.runs)) for part in parts
+            )
+            return tuple(part.less(void) if void else part for part, void in found)
+
+        if not gone:
+            return self
+        return replace(
+            self,
+            records=rest(self.records),
+            descriptions=rest(self.descriptions),
+            idle=rest(self.idle),
+        )
+
+    @property
+    def void(self) -> frozenset[str]:
+        """The runs of which rows are there that do not count."""
+        parts = (*self.records, *self.descriptions, *self.idle)
+        return frozenset[str]().union(*(part.void for part in parts))
+
     @property
     def folder(self) -> Path:
         """The folder of the compacted files."""
         return self.store / FOLDER
+
+    @cached_property
+    def every(self) -> frozenset[str]:
+        """All runs of which anything is compacted, whether or not it was asked for."""
+        parts = (*self.records, *self.descriptions, *self.idle)
+        return frozenset[str]().union(*(part.runs for part in parts))
 
     @cached_property
     def runs(self) -> frozenset[str]:
