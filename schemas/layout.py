@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DEFAULT_STORE = "rgstore"
+RUNS = "runs"
+CORRECTED = ".corrected"  # runs that are about to take the place of those in `runs`
+WHOLE = "whole"
 STORE_VARIABLE = "RGTOOL_STORE"
 _RECORD = re.compile(r"(\d{4,})\.parquet")
 # `s3://bucket`, of which a `Path` keeps one slash, and `host:/folder`; `C:/` is a disk.
@@ -57,7 +60,8 @@ class RunFolder:
     @classmethod
     def of(cls, store: Path, run_id: str) -> RunFolder:
         """Return the folder of a run in the store at `store`."""
-        return cls(store / "runs" / run_id)
+        corrected = store / CORRECTED / run_id
+        return cls(corrected if corrected.is_dir() else store / RUNS / run_id)
 
     def make(self) -> None:
         """Create the folder and its parts."""
@@ -68,6 +72,15 @@ class RunFolder:
     def description(self) -> Path:
         """`run.json`."""
         return self.path / "run.json"
+
+    @property
+    def whole(self) -> Path:
+        """The mark of a run that was corrected: what is compacted of its records counts no more.
+
+        All of its records are in this folder. Compaction, once they are compacted anew, removes
+        first the mark and then the records.
+        """
+        return self.path / WHOLE
 
     @property
     def checkpoint(self) -> Path:
@@ -104,6 +117,8 @@ class RunFolder:
         """
         # In this order: compaction writes the manifest first and removes files afterwards.
         loose = self.loose_levels()
+        if self.whole.exists():
+            return loose
         return sorted({*loose, *self._manifest().levels(self.path.name)})
 
     def read_record(self, level: int) -> pa.Table:

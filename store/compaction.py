@@ -82,7 +82,7 @@ def compact(store: Path, left_out: LeftOut, finished: Collection[str]) -> Compac
     folder = store / FOLDER
     try:
         folder.mkdir(exist_ok=True)
-        with lock(folder / "lock", f"the compaction of {store}"):
+        with Manifest.lock(store):
             return _locked(store, left_out, finished)
     except OSError as error:
         raise StoreError(f"{store} cannot be compacted ({error}): nothing is lost") from None
@@ -113,7 +113,7 @@ def _locked(store: Path, left_out: LeftOut, finished: Collection[str]) -> Compac
     manifest, merged = old, dict[str, LooseRun]()
     if changed or not old.is_written or any(part.hidden for part in old.records):
         try:
-            manifest, merged = _merge(old, changed, texts, left_out)
+            manifest, merged = _merge(snapshot, changed, texts, left_out)
             if manifest is not old or not old.is_written:
                 manifest = manifest.write()
         finally:
@@ -191,14 +191,16 @@ def _compacted_texts(snapshot: Snapshot) -> dict[str, str]:
 
 
 def _merge(
-    old: Manifest,
+    snapshot: Snapshot,
     changed: Mapping[str, LooseRun],
     texts: Mapping[str, str],
     left_out: LeftOut,
 ) -> tuple[Manifest, dict[str, LooseRun]]:
     """Write the parts of the next generation; return its manifest and the runs that went in."""
+    old = snapshot.manifest
     staged, merged = stage(old.folder, changed, left_out)
-    moved = {
+    dropped = snapshot.whole & merged.keys()
+    moved = dropped | {
         run_id
         for run_id in merged
         if run_id in texts and _repeated(texts[run_id]) != _repeated(merged[run_id].text)
@@ -210,7 +212,7 @@ def _merge(
         if merged or len(old.descriptions) > 1 or any(part.is_old for part in old.descriptions):
             manifest = _with_descriptions(connection, manifest, merged)
         if staged or joined:
-            manifest = _with_records(connection, manifest, joined, staged, merged)
+            manifest = _with_records(connection, manifest, joined, staged, merged, dropped)
     if manifest is not old:
         manifest = dataclasses.replace(manifest, generation=old.generation + 1)
     return manifest, merged
@@ -277,19 +279,23 @@ def _with_records(
     joined: Sequence[Part],
     staged: Sequence[Path],
     merged: Mapping[str, LooseRun],
+    dropped: Collection[str],
 ) -> Manifest:
     """Write records, and their blocks and stages, with what they repeat of their runs.
 
-    The records take their name last: where they are, all that belongs to them is too.
+    What older parts hold of the runs in `dropped` is left behind. The records take their name
+    last: where they are, all that belongs to them is too.
     """
     levels = {run_id: {*run.records} for run_id, run in merged.items() if run.records}
     for one in joined:
-        for run_id in one.runs:
+        for run_id in one.runs.keys() - dropped:
             levels.setdefault(run_id, set()).update(one.shown(run_id))
     runs = {run_id: tuple(sorted(found)) for run_id, found in levels.items()}
     part = Part.new("records", old.generation + 1, runs, joined)
     records, groups = _unfinished(old, part.file), _unfinished(old, part.groups)
-    sources = compacted(connection, old.folder, joined, views.record_columns())
+    rest = f"run_id NOT IN ({', '.join(map(quote, dropped))})" if dropped else "true"
+    older = compacted(connection, old.folder, joined, views.record_columns())
+    sources = [f"{select} AND {rest}" for select in older]
     if staged:
         sources.append(known_columns(connection, parquet(staged), views.record_columns()))
     source = " UNION ALL ".join(sources)
@@ -303,7 +309,8 @@ def _with_records(
     groups.rename(old.folder / part.groups)
     records.rename(old.folder / part.file)
     kept = [one for one in old.records if one not in joined]
-    return dataclasses.replace(old, records=(*kept, part))
+    # First, since of two parts that hold the same levels of a run the first counts.
+    return dataclasses.replace(old, records=(part, *kept))
 
 
 def _unfinished(manifest: Manifest, name: str) -> Path:
@@ -334,6 +341,8 @@ def _remove(
     try:
         # The runner holds the same lock: a run that is being extended is left alone.
         with lock(folder.path / "lock", f"run {run_id}"):
+            if merged:
+                folder.whole.unlink(missing_ok=True)
             for level in folder.loose_levels():
                 path = str(folder.record(level))
                 if level in levels and (level in just or left_out.is_double(run_id, level, path)):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ..schemas.description import MOST, Description
 from ..schemas.errors import RecordError
 from ..schemas.files import read_file
-from ..schemas.layout import record_level
+from ..schemas.layout import CORRECTED, RUNS, WHOLE, RunFolder, record_level
 from ..schemas.manifest import Manifest
 from ..schemas.sums import stamp
 from .broken import File, LeftOut
@@ -50,11 +52,17 @@ class Snapshot:
         are the levels after the compacted ones and the newer description.
     only : frozenset of str or None
         The runs that were asked for; None for all.
+    whole : frozenset of str
+        The loose runs whose records are all loose: what is compacted of these does not count.
+    places : mapping of str to int
+        The inodes of the folders of the loose runs.
     """
 
     manifest: Manifest
     loose: Mapping[str, LooseRun]
     only: frozenset[str] | None = None
+    whole: frozenset[str] = frozenset()
+    places: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def runs(self) -> set[str]:
@@ -69,7 +77,8 @@ class Snapshot:
     def levels(self, run_id: str) -> list[int]:
         """List the recorded levels of a run, ascending."""
         loose = self.loose[run_id].records if run_id in self.loose else {}
-        return sorted([*self.manifest.levels(run_id), *loose])
+        compacted = [] if run_id in self.whole else self.manifest.levels(run_id)
+        return sorted([*compacted, *loose])
 
     def newest_records(self) -> Snapshot:
         """Keep of every run's loose records the one of the highest level."""
@@ -77,7 +86,14 @@ class Snapshot:
             run_id: LooseRun(run.text, dict([*run.records.items()][-1:]))
             for run_id, run in self.loose.items()
         }
-        return Snapshot(self.manifest, loose, self.only)
+        return dataclasses.replace(self, loose=loose)
+
+    def is_outdated(self) -> bool:
+        """Whether other folders have taken the places of some whose records it lists."""
+        if not self.record_files:
+            return False
+        now = {place.run_id: place.inode for place in _places(self.manifest.store, self.only)}
+        return any(now.get(run_id) != inode for run_id, inode in self.places.items())
 
 
 def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) -> Snapshot:
@@ -92,20 +108,23 @@ def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) ->
         The manifest is newer than this rgtool, or the store changes too fast.
     """
     before = Manifest.read(store)
+    places = {place.run_id: place for place in _places(store, only)}
     listed = {
         run_id: (text, sorted(_records(folder)))
-        for run_id, folder in _folders(store, only)
+        for run_id, folder, _ in places.values()
         # A compacted run without a description has nothing new; most runs of a store are such.
         if not (run_id in before.runs and not os.access(f"{folder}{os.sep}run.json", os.F_OK))
         and ((text := _description_bytes(folder)) is not None or _holds_files(folder))
     }
+    # After its records were listed: compaction removes this mark before it removes them.
+    marked = {r for r in listed if os.access(f"{places[r].path}{os.sep}{WHOLE}", os.F_OK)}
     # Files first, the manifest that counts second: a record that compaction removes meanwhile is
     # in the manifest that is read afterwards. The other way round it would be in neither.
     whole = left_out.sound(before.again())
     manifest = whole if only is None else whole.only(only)
     loose, twice = {}, list[tuple[str, int, File]]()
     for run_id, (text, records) in listed.items():
-        path = store / "runs" / run_id / "run.json"
+        path = Path(places[run_id].path) / "run.json"
         if (reason := _fault(text, run_id, path)) is not None:
             if run_id in manifest.runs:
                 reason = reason.replace(_LOST, _KEPT)
@@ -113,7 +132,7 @@ def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) ->
                 left_out.note(path, reason)
             continue
         assert isinstance(text, bytes)
-        compacted = manifest.levels(run_id)
+        compacted = [] if run_id in marked else manifest.levels(run_id)
         twice += [(run_id, level, file) for level, file in records if level in compacted]
         new = [(level, file) for level, file in records if level not in compacted]
         sound = left_out.trusted(run_id, [file for _, file in new])
@@ -121,20 +140,49 @@ def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) ->
         loose[run_id] = LooseRun(text.decode(), found)
     left_out.compare(whole, twice)
     left_out.name_lost(manifest, loose)
-    return Snapshot(manifest, loose, None if only is None else frozenset(only))
+    return Snapshot(
+        manifest,
+        loose,
+        None if only is None else frozenset(only),
+        whole=frozenset(marked & loose.keys()),
+        places={run_id: places[run_id].inode for run_id in loose},
+    )
 
 
-def _folders(store: Path, only: Collection[str] | None) -> Iterator[tuple[str, str]]:
-    runs = store / "runs"
-    if only is not None:
-        yield from ((run_id, str(runs / run_id)) for run_id in only)
-        return
+class _Place(NamedTuple):
+    """Where a run lies: another folder that takes this place has another inode."""
+
+    run_id: str
+    path: str
+    inode: int
+
+
+def _places(store: Path, only: Collection[str] | None) -> list[_Place]:
+    """List the folders of runs by id; of a run that is about to be replaced the new one."""
+    if only is None:
+        found = {**_listed(store / RUNS), **_listed(store / CORRECTED)}
+        return [found[run_id] for run_id in sorted(found)]
+    paths = {run_id: RunFolder.of(store, run_id).path for run_id in sorted(only)}
+    return [_Place(run_id, str(path), _inode(path)) for run_id, path in paths.items()]
+
+
+def _listed(folder: Path) -> dict[str, _Place]:
     try:
-        with os.scandir(runs) as entries:
-            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+        with os.scandir(folder) as entries:
+            return {
+                entry.name: _Place(entry.name, entry.path, entry.inode())
+                for entry in entries
+                if not entry.name.startswith(".")
+            }
     except (FileNotFoundError, NotADirectoryError):
-        return
-    yield from ((name, f"{runs}{os.sep}{name}") for name in names)
+        return {}
+
+
+def _inode(folder: Path) -> int:
+    try:
+        return folder.stat().st_ino
+    except OSError:
+        return 0
 
 
 def _description_bytes(folder: str) -> bytes | OSError | None:
