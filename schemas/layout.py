@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .description import Description
 from .errors import RecordError, StoreError, UsageError
+from .files import write_atomic
 from .manifest import Manifest
 from .record import read_record, validate
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_STORE = "rgstore"
 RUNS = "runs"
 CORRECTED = ".corrected"  # runs that are about to take the place of those in `runs`
-WHOLE = "whole"
+ANEW = "anew"
 STORE_VARIABLE = "RGTOOL_STORE"
 _RECORD = re.compile(r"(\d{4,})\.parquet")
 # `s3://bucket`, of which a `Path` keeps one slash, and `host:/folder`; `C:/` is a disk.
@@ -74,13 +76,23 @@ class RunFolder:
         return self.path / "run.json"
 
     @property
-    def whole(self) -> Path:
-        """The mark of a run that was corrected: what is compacted of its records counts no more.
+    def anew(self) -> Path:
+        """The mark of a run that was made anew: what is compacted under its id counts no more.
 
-        All of its records are in this folder. Compaction, once they are compacted anew, removes
-        first the mark and then the records.
+        All of its records are in this folder. Compaction, once they are compacted, removes first
+        the mark and then the records.
         """
-        return self.path / WHOLE
+        return self.path / ANEW
+
+    def mark_anew(self) -> None:
+        """Let what is compacted under this id count no more.
+
+        Raises
+        ------
+        OSError
+            The disk is full or the folder is not writable.
+        """
+        write_atomic(self.anew, f"{secrets.token_hex(8)}\n".encode())
 
     @property
     def checkpoint(self) -> Path:
@@ -117,7 +129,7 @@ class RunFolder:
         """
         # In this order: compaction writes the manifest first and removes files afterwards.
         loose = self.loose_levels()
-        if self.whole.exists():
+        if self.anew.exists():
             return loose
         return sorted({*loose, *self._manifest().levels(self.path.name)})
 

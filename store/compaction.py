@@ -199,7 +199,7 @@ def _merge(
     """Write the parts of the next generation; return its manifest and the runs that went in."""
     old = snapshot.manifest
     staged, merged = stage(old.folder, changed, left_out)
-    dropped = snapshot.whole & merged.keys()
+    dropped = snapshot.anew & merged.keys()
     moved = dropped | {
         run_id
         for run_id in merged
@@ -342,7 +342,7 @@ def _remove(
         # The runner holds the same lock: a run that is being extended is left alone.
         with lock(folder.path / "lock", f"run {run_id}"):
             if merged:
-                folder.whole.unlink(missing_ok=True)
+                folder.anew.unlink(missing_ok=True)
             for level in folder.loose_levels():
                 path = str(folder.record(level))
                 if level in levels and (level in just or left_out.is_double(run_id, level, path)):

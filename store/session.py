@@ -161,7 +161,7 @@ def _changing(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> str:
 
 
 def _reopened_records(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> list[str]:
-    added_to = [run for run in _reopened(snapshot) if run not in snapshot.whole]
+    added_to = [run for run in _reopened(snapshot) if run not in snapshot.anew]
     if not added_to:
         return []
     manifest = snapshot.manifest

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ..schemas.description import MOST, Description
 from ..schemas.errors import RecordError
 from ..schemas.files import read_file
-from ..schemas.layout import CORRECTED, RUNS, WHOLE, RunFolder, record_level
+from ..schemas.layout import CORRECTED, RUNS, ANEW, RunFolder, record_level
 from ..schemas.manifest import Manifest
 from ..schemas.sums import stamp
 from .broken import File, LeftOut
@@ -52,8 +52,8 @@ class Snapshot:
         are the levels after the compacted ones and the newer description.
     only : frozenset of str or None
         The runs that were asked for; None for all.
-    whole : frozenset of str
-        The loose runs whose records are all loose: what is compacted of these does not count.
+    anew : frozenset of str
+        The loose runs that were made anew: what is compacted under their ids does not count.
     places : mapping of str to int
         The inodes of the folders of the loose runs.
     """
@@ -61,7 +61,7 @@ class Snapshot:
     manifest: Manifest
     loose: Mapping[str, LooseRun]
     only: frozenset[str] | None = None
-    whole: frozenset[str] = frozenset()
+    anew: frozenset[str] = frozenset()
     places: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
@@ -77,7 +77,7 @@ class Snapshot:
     def levels(self, run_id: str) -> list[int]:
         """List the recorded levels of a run, ascending."""
         loose = self.loose[run_id].records if run_id in self.loose else {}
-        compacted = [] if run_id in self.whole else self.manifest.levels(run_id)
+        compacted = [] if run_id in self.anew else self.manifest.levels(run_id)
         return sorted([*compacted, *loose])
 
     def newest_records(self) -> Snapshot:
@@ -117,7 +117,7 @@ def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) ->
         and ((text := _description_bytes(folder)) is not None or _holds_files(folder))
     }
     # After its records were listed: compaction removes this mark before it removes them.
-    marked = {r for r in listed if os.access(f"{places[r].path}{os.sep}{WHOLE}", os.F_OK)}
+    marked = {r for r in listed if os.access(f"{places[r].path}{os.sep}{ANEW}", os.F_OK)}
     # Files first, the manifest that counts second: a record that compaction removes meanwhile is
     # in the manifest that is read afterwards. The other way round it would be in neither.
     whole = left_out.sound(before.again())
@@ -144,7 +144,7 @@ def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) ->
         manifest,
         loose,
         None if only is None else frozenset(only),
-        whole=frozenset(marked & loose.keys()),
+        anew=frozenset(marked & loose.keys()),
         places={run_id: places[run_id].inode for run_id in loose},
     )
 

@@ -53,7 +53,7 @@ def corrected(store: Store, folder: Path, *, mark: bool = False) -> Path:
         column = pa.array(NEW[:1] * table.num_rows, pa.float64())
         write_record(new.record(level), table.set_column(place, table.schema[place], column))
     if mark:
-        new.whole.touch()
+        new.mark_anew()
     return folder
 
 
@@ -98,7 +98,7 @@ def test_what_takes_the_place_is_the_run(
     assert accuracies(store) == read_one_by_one(store) == NEW
     assert accuracies(store, OTHER) == OLD
     folder = RunFolder.of(store.path, RUN)
-    assert folder.loose_levels() == [] and not folder.whole.exists()
+    assert folder.loose_levels() == [] and not folder.anew.exists()
     assert Store(store.path).check().problems == ()
     assert sum(len(part.runs[RUN]) for part in Manifest.read(store.path).records) == 4
 
@@ -137,7 +137,7 @@ def test_the_mark_goes_before_the_records(store: Store, tmp_path: Path) -> None:
     store.compact()
     shutil.copytree(tmp_path / "kept", store.path / "runs" / RUN, dirs_exist_ok=True)
     folder = RunFolder.of(store.path, RUN)
-    folder.whole.unlink()
+    folder.anew.unlink()
     folder.record(1).unlink()
     assert accuracies(store) == NEW
     store.compact()
