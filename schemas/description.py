@@ -214,7 +214,9 @@ def assumed_fields(
             "task": recipe.task,
         }
     )
-    names = [f.name for f in dataclasses.fields(Recipe) if f.name not in {*told, *SEEN}]
+    # A length was told where there is one; else epochs say how long training is.
+    known = {*told, *SEEN, "length"}
+    names = [f.name for f in dataclasses.fields(Recipe) if f.name not in known]
     return tuple(name for name in names if getattr(recipe, name) == getattr(usual, name))
 
 

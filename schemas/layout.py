@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DEFAULT_STORE = "rgstore"
+RUNS = "runs"
+CORRECTED = ".corrected"  # runs that are about to take the place of those in `runs`
+ANEW = "anew"
 STORE_VARIABLE = "RGTOOL_STORE"
 _RECORD = re.compile(r"(\d{4,})\.parquet")
 # `s3://bucket`, of which a `Path` keeps one slash, and `host:/folder`; `C:/` is a disk.
@@ -68,7 +71,7 @@ def make_runs(store: Path) -> None:
     StoreError
         The manifest of the store is newer than this rgtool.
     """
-    runs = store / "runs"
+    runs = store / RUNS
     if runs.is_dir():
         return
     made = _hidden(runs)
@@ -87,7 +90,8 @@ class RunFolder:
     @classmethod
     def of(cls, store: Path, run_id: str) -> RunFolder:
         """Return the folder of a run in the store at `store`."""
-        return cls(store / "runs" / run_id)
+        corrected = store / CORRECTED / run_id
+        return cls(corrected if corrected.is_dir() else store / RUNS / run_id)
 
     def make(self) -> None:
         """Create the folder and its parts; marked where an earlier run of this id is compacted."""
@@ -125,7 +129,7 @@ class RunFolder:
     @property
     def anew(self) -> Path:
         """The mark of a run that was made anew, with a value that tells one from another."""
-        return self.path / "anew"
+        return self.path / ANEW
 
     def mark_anew(self) -> None:
         """Let what is compacted under this id not count any more.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import RecordError, StoreError
 from .files import open_file, read_file, write_atomic
+from .lock import lock
 from .parts import Part, apart, describe, file_names, living, once
 from .sums import KEY, PLACE, hold, holds, seal
 
@@ -173,6 +175,17 @@ class Manifest:
         """The runs of which rows are there that do not count."""
         parts = (*self.records, *self.descriptions, *self.idle)
         return frozenset[str]().union(*(part.void for part in parts))
+
+    @staticmethod
+    def lock(store: Path, wait: float = 0.0) -> AbstractContextManager[None]:
+        """Hold the lock under which runs are compacted; its folder must be there.
+
+        Raises
+        ------
+        Locked
+            Another process has held it for `wait` seconds.
+        """
+        return lock(store / FOLDER / "lock", f"the compaction of {store}", wait=wait)
 
     @property
     def folder(self) -> Path:

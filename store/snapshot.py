@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from ..schemas.description import MOST, Description
 from ..schemas.errors import RecordError
 from ..schemas.files import read_file
-from ..schemas.layout import is_gone, record_level
+from ..schemas.layout import ANEW, CORRECTED, RUNS, RunFolder, is_gone, record_level
 from ..schemas.manifest import Manifest
 from ..schemas.sums import stamp
 from .broken import File, LeftOut
@@ -56,11 +57,14 @@ class Snapshot:
         are the levels after the compacted ones and the newer description.
     only : frozenset of str or None
         The runs that were asked for; None for all.
+    places : mapping of str to int
+        The inodes of the folders of the loose runs.
     """
 
     manifest: Manifest
     loose: Mapping[str, LooseRun]
     only: frozenset[str] | None = None
+    places: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def runs(self) -> set[str]:
@@ -80,10 +84,17 @@ class Snapshot:
     def newest_records(self) -> Snapshot:
         """Keep of every run's loose records the one of the highest level."""
         loose = {
-            run_id: replace(run, records=dict([*run.records.items()][-1:]))
+            run_id: dataclasses.replace(run, records=dict([*run.records.items()][-1:]))
             for run_id, run in self.loose.items()
         }
-        return Snapshot(self.manifest, loose, self.only)
+        return dataclasses.replace(self, loose=loose)
+
+    def is_outdated(self) -> bool:
+        """Whether other folders have taken the places of some whose records it lists."""
+        if not self.record_files:
+            return False
+        now = {place.run_id: place.inode for place in _places(self.manifest.store, self.only)}
+        return any(now.get(run_id) != inode for run_id, inode in self.places.items())
 
 
 def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) -> Snapshot:
@@ -98,23 +109,23 @@ def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) ->
         The manifest is newer than this rgtool, or the store changes too fast.
     """
     before = Manifest.read(store)
-    folders = dict(_folders(store, only))
+    places = {place.run_id: place for place in _places(store, only)}
     listed = {
         run_id: _look(folder)
-        for run_id, folder in folders.items()
+        for run_id, folder, _ in places.values()
         # A compacted run without a description has nothing new; most runs of a store are such.
-        if run_id not in before.runs or _has(folder, "run.json") or _has(folder, "anew")
+        if run_id not in before.runs or _has(folder, "run.json") or _has(folder, ANEW)
     }
     # Files first, the manifest that counts second: a record that compaction removes meanwhile is
     # in the manifest that is read afterwards. The other way round it would be in neither.
     whole = left_out.sound(before.again())
-    whole = whole.less([*_gone(whole, folders, only), *(r for r, x in listed.items() if x.anew)])
+    whole = whole.less([*_gone(whole, places, only), *(r for r, x in listed.items() if x.anew)])
     manifest = whole if only is None else whole.only(only)
     loose, twice = {}, list[tuple[str, int, File]]()
     for run_id, (text, records, anew) in listed.items():
-        if text is None and not records and not _holds_masks(folders[run_id]):
+        if text is None and not records and not _holds_masks(places[run_id].path):
             continue
-        path = store / "runs" / run_id / "run.json"
+        path = Path(places[run_id].path) / "run.json"
         if (reason := _fault(text, run_id, path)) is not None:
             if run_id in manifest.runs:
                 reason = reason.replace(_LOST, _KEPT)
@@ -130,28 +141,60 @@ def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) ->
         loose[run_id] = LooseRun(text.decode(), found, anew)
     left_out.compare(whole, twice)
     left_out.name_lost(manifest, loose)
-    return Snapshot(manifest, loose, None if only is None else frozenset(only))
+    return Snapshot(
+        manifest,
+        loose,
+        None if only is None else frozenset(only),
+        places={run_id: places[run_id].inode for run_id in loose},
+    )
 
 
-def _folders(store: Path, only: Collection[str] | None) -> Iterator[tuple[str, str]]:
-    runs = store / "runs"
-    if only is not None:
-        yield from ((run_id, str(runs / run_id)) for run_id in only if not is_gone(runs / run_id))
-        return
+class _Place(NamedTuple):
+    """Where a run lies: another folder that takes this place has another inode."""
+
+    run_id: str
+    path: str
+    inode: int
+
+
+def _places(store: Path, only: Collection[str] | None) -> list[_Place]:
+    """List the folders of runs by id; of a run that is about to be replaced the new one."""
+    if only is None:
+        found = {**_listed(store / RUNS), **_listed(store / CORRECTED)}
+        return [found[run_id] for run_id in sorted(found)]
+    paths = {run_id: RunFolder.of(store, run_id).path for run_id in sorted(only)}
+    return [
+        _Place(run_id, str(path), _inode(path))
+        for run_id, path in paths.items()
+        if not is_gone(path)
+    ]
+
+
+def _listed(folder: Path) -> dict[str, _Place]:
     try:
-        with os.scandir(runs) as entries:
-            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+        with os.scandir(folder) as entries:
+            return {
+                entry.name: _Place(entry.name, entry.path, entry.inode())
+                for entry in entries
+                if not entry.name.startswith(".")
+            }
     except (FileNotFoundError, NotADirectoryError):
-        return
-    yield from ((name, f"{runs}{os.sep}{name}") for name in names)
+        return {}
 
 
-def _gone(manifest: Manifest, folders: Collection[str], only: Collection[str] | None) -> list[str]:
+def _inode(folder: Path) -> int:
+    try:
+        return folder.stat().st_ino
+    except OSError:
+        return 0
+
+
+def _gone(manifest: Manifest, places: Collection[str], only: Collection[str] | None) -> list[str]:
     """List the compacted runs whose folders are gone, as `layout.is_gone` tells it of one."""
-    if not (manifest.store / "runs").is_dir():
+    if not (manifest.store / RUNS).is_dir():
         return []
     asked = manifest.every if only is None else only
-    return [run_id for run_id in asked if run_id not in folders]
+    return [run_id for run_id in asked if run_id not in places]
 
 
 class _Found(NamedTuple):
@@ -173,7 +216,7 @@ def _look(folder: str) -> _Found:
 def _mark(folder: str) -> str:
     """Read the mark of a run that was made anew; empty where it has none."""
     try:
-        return read_file(f"{folder}{os.sep}anew", _LONGEST_MARK).decode(errors="replace") or "?"
+        return read_file(f"{folder}{os.sep}{ANEW}", _LONGEST_MARK).decode(errors="replace") or "?"
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError:  # it is there all the same

@@ -176,6 +176,8 @@ class FoundRun:
         What was left aside, for the user.
     part : str
         Names the run where its file holds others too.
+    parent : FoundRun or None
+        The run whose masks or weights it begins with, found beside it.
     """
 
     format: str
@@ -193,6 +195,7 @@ class FoundRun:
     inferred: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     part: str = ""
+    parent: FoundRun | None = None
 
     def __post_init__(self) -> None:
         """Escape what file names hold that is no text."""

@@ -130,19 +130,21 @@ def import_runs(
     StoreError
         The store cannot be written, or the disk is full; what was imported before is whole.
     """
-    done: list[ImportedRun] = []
+    done: dict[int, ImportedRun] = {}  # by identity, which is all that tells runs as found apart
     skipped = list(found.skipped)
     with Staging(store) as staging:
-        for run in found.runs:
+        for run in sorted(found.runs, key=lambda run: run.parent is not None):
             told = partial(on_level, run) if on_level else lambda _: None
+            parent = done.get(id(run.parent))
             with contained(run.path, skipped, run.part):
                 try:
-                    done.append(ingest(staging, run, choices, told))
+                    done[id(run)] = ingest(staging, run, choices, told, parent)
                 except OSError as error:  # what reads a source says so by other errors
                     raise StoreError(
                         f"{store}: cannot be written ({error}): no run is half there"
                     ) from None
-    return ImportReport(tuple(done), tuple(skipped))
+    runs = (done[id(run)] for run in found.runs if id(run) in done)
+    return ImportReport(tuple(runs), tuple(skipped))
 
 
 def choices(

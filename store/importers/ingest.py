@@ -34,7 +34,11 @@ from .staging import Staging
 
 
 def ingest(
-    staging: Staging, found: FoundRun, choices: Choices, on_level: Callable[[int], None]
+    staging: Staging,
+    found: FoundRun,
+    choices: Choices,
+    on_level: Callable[[int], None],
+    parent: ImportedRun | None = None,
 ) -> ImportedRun:
     """Bring one run that was found into a store: the levels that it lacks.
 
@@ -48,6 +52,8 @@ def ingest(
         What the user says.
     on_level : callable
         Called with each level when it is read.
+    parent : ImportedRun, optional
+        What became of the run that it begins with.
 
     Raises
     ------
@@ -68,7 +74,7 @@ def ingest(
         files = {level.level: entries(found, level.files) for level in read}
         with staging.decision() as known:
             give_back_name(staging.store, known, incoming.content)
-            one = _Arrival(staging.store, known, incoming, folder, files, choices)
+            one = _Arrival(staging.store, known, incoming, folder, files, choices, parent)
             run_id = known.find(incoming.content, incoming.counts)
             return one.mint() if run_id is None else one.grow(run_id)
 
@@ -83,10 +89,13 @@ class _Arrival:
     staged: RunFolder
     files: Mapping[int, Sequence[FileEntry]]
     choices: Choices
+    parent: ImportedRun | None
 
     def mint(self) -> ImportedRun:
         """Make a run of its own of it."""
         incoming, found, content = self.incoming, self.incoming.found, self.incoming.content
+        if found.parent is not None and self.parent is None:
+            incoming.notes.append("the run that it begins with could not be imported")
         exempt = _exempt(incoming)
         recipe, told = self._recipe(exempt)
         self._note_bearers(recipe, content.aliases[0])
@@ -101,6 +110,7 @@ class _Arrival:
             replicate=found.replicate or "0",
             levels=max(incoming.levels),
             source=found.format,
+            parent_run=self.parent.run_id if self.parent else None,
             created_at=now,
             updated_at=now,
             scales=scales(found, incoming.network, incoming.notes),
@@ -134,11 +144,15 @@ class _Arrival:
         if new:
             self._add(folder, there, new)
         start, told = self._new_start(old), self._told_of(old)
+        parent = self._new_parent(old)
+        if parent:
+            start["parent"] = parent.experiment_id
         aliases = with_name(known.aliases, content.aliases[0])
         # What rgtool 0.1.0 wrote has no names and stays as it is as long as nothing is to be told.
         if (
             new
             or told != old.told
+            or parent
             or (aliases != known.aliases and (old.aliases or len(aliases) > 1))
         ):
             folder.make()
@@ -148,6 +162,7 @@ class _Arrival:
                 recipe=recipe,
                 experiment_id=recipe.experiment_id,
                 told=told,
+                parent_run=parent.run_id if parent else old.parent_run,
                 levels=max(old.levels, *incoming.levels),
                 files=_last_of_each_path(old.files, self._files(new)),
                 aliases=tuple(alias.to_json() for alias in aliases),
@@ -174,6 +189,15 @@ class _Arrival:
             else:
                 notes.append(f"its {name} stays {getattr(old.recipe, name)}, as it was told before")
         return {k: v for k, v in asked.items() if k in old.assumed}
+
+    def _new_parent(self, old: Description) -> ImportedRun | None:
+        """Return the run that this one begins with, where nothing had told it."""
+        if self.parent is None or old.parent_run is not None:
+            return None
+        self.incoming.notes.append(
+            f"it begins with run {self.parent.run_id}, so it is of another experiment from now on"
+        )
+        return self.parent
 
     def _told_of(self, old: Description) -> tuple[str, ...]:
         """Return the fields that are told of this run by now, at the values that it has."""
@@ -282,6 +306,7 @@ class _Arrival:
             "prunable": network.prunable,
             "exempt": tuple(exempt),
             "origin": self.choices.name or found.experiment,
+            "parent": self.parent.experiment_id if self.parent else None,
         }
         every = {f.name for f in dataclasses.fields(Recipe)} if self.choices.recipe else set()
         try:
