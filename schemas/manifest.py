@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import RecordError, StoreError
 from .files import open_file, read_file, write_atomic
-from .lock import lock
 from .parts import Part, apart, describe, file_names, living, once
 from .sums import KEY, PLACE, hold, holds, seal
 
@@ -149,21 +147,43 @@ class Manifest:
             chosen=chosen,
         )
 
-    @staticmethod
-    def lock(store: Path, wait: float = 0.0) -> AbstractContextManager[None]:
-        """Hold the lock under which runs are compacted; its folder must be there.
+    def less(self, runs: Iterable[str]) -> Manifest:
+        """Return the manifest without some runs: what is compacted of them does not count."""
+        every = self.every
+        gone = every.intersection(runs)
 
-        Raises
-        ------
-        Locked
-            Another process has held it for `wait` seconds.
-        """
-        return lock(store / FOLDER / "lock", f"the compaction of {store}", wait=wait)
+        def rest(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+            # Which of several parts of rgtool 0.1.0 holds a run is not known.
+            found = (
+                (part, gone if part.is_old else gone.intersection(part.runs)) for part in parts
+            )
+            return tuple(part.less(void) if void else part for part, void in found)
+
+        if not gone:
+            return self
+        return replace(
+            self,
+            records=rest(self.records),
+            descriptions=rest(self.descriptions),
+            idle=rest(self.idle),
+        )
+
+    @property
+    def void(self) -> frozenset[str]:
+        """The runs of which rows are there that do not count."""
+        parts = (*self.records, *self.descriptions, *self.idle)
+        return frozenset[str]().union(*(part.void for part in parts))
 
     @property
     def folder(self) -> Path:
         """The folder of the compacted files."""
         return self.store / FOLDER
+
+    @cached_property
+    def every(self) -> frozenset[str]:
+        """All runs of which anything is compacted, whether or not it was asked for."""
+        parts = (*self.records, *self.descriptions, *self.idle)
+        return frozenset[str]().union(*(part.runs for part in parts))
 
     @cached_property
     def runs(self) -> frozenset[str]:

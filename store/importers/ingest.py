@@ -125,7 +125,7 @@ class _Arrival:
         Steps(folder, self.staged, incoming.network, exempt, (), incoming.levels).write()
         description.write(self.staged.description, flush=False)
         flush_tree(self.staged.path)  # all of it, before it takes its place
-        self.staged.path.replace(folder.path)
+        folder.settle(self.staged)
         self.known.add(description)
         return self._imported(description, (), sorted(incoming.levels))
 

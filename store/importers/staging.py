@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ...schemas.layout import RunFolder
+from ...schemas.layout import RunFolder, make_runs
 from ...schemas.lock import Locked, lock
 from .known import Known
 
@@ -111,7 +111,7 @@ class Staging:
     def _settle(self) -> Path:
         """Make a folder of this process's own, and clear away those whose processes are gone."""
         self._root.mkdir(parents=True, exist_ok=True)
-        (self.store / "runs").mkdir(exist_ok=True)
+        make_runs(self.store)
         with self._lock():
             for left in self._root.iterdir():
                 if left.is_dir():
