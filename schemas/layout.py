@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 DEFAULT_STORE = "rgstore"
 RUNS = "runs"
 CORRECTED = ".corrected"  # runs that are about to take the place of those in `runs`
-ANEW = "anew"
 STORE_VARIABLE = "RGTOOL_STORE"
 _RECORD = re.compile(r"(\d{4,})\.parquet")
 # `s3://bucket`, of which a `Path` keeps one slash, and `host:/folder`; `C:/` is a disk.
@@ -129,7 +128,7 @@ class RunFolder:
     @property
     def anew(self) -> Path:
         """The mark of a run that was made anew, with a value that tells one from another."""
-        return self.path / ANEW
+        return self.path / "anew"
 
     def mark_anew(self) -> None:
         """Let what is compacted under this id not count any more.

@@ -87,7 +87,7 @@ def compact(store: Path, left_out: LeftOut, finished: Collection[str]) -> Compac
         return Compaction(runs=0, records=0, loose=len(take(store, left_out).loose), files=())
     try:
         folder.mkdir(exist_ok=True)
-        with Manifest.lock(store):
+        with lock(folder / "lock", f"the compaction of {store}"):
             return _locked(store, left_out, finished)
     except OSError as error:
         raise StoreError(f"{store} cannot be compacted ({error}): nothing is lost") from None

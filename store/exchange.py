@@ -12,15 +12,15 @@ import shutil
 from pathlib import Path
 
 from ..schemas.files import exchange, flush_path
-from ..schemas.layout import CORRECTED, RUNS
+from ..schemas.layout import CORRECTED, RUNS, RunFolder
 
 _OLD = ".old-"  # begins the names of folders whose places are taken
 
 
 def take_place(store: Path, run_id: str, new: Path) -> None:
-    """Put a folder that is whole, and flushed, in the place of a run's folder.
+    """Put a folder in the place of a run's folder; what is compacted of the run counts no more.
 
-    Nobody else may write the run or compact it meanwhile.
+    The caller holds the lock of the run.
 
     Parameters
     ----------
@@ -29,13 +29,15 @@ def take_place(store: Path, run_id: str, new: Path) -> None:
     run_id : str
         A run that lies in it.
     new : Path
-        On the same file system; afterwards the old folder lies there, or nothing.
+        The whole run, flushed to the disk, on the same file system; afterwards the old folder lies
+        there, or nothing.
 
     Raises
     ------
     OSError
         The store cannot be written: the run is as it was.
     """
+    RunFolder(new).mark_anew()
     if not exchange(new, store / RUNS / run_id):
         waiting = store / CORRECTED
         waiting.mkdir(exist_ok=True)

@@ -161,11 +161,11 @@ def _changing(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> str:
 
 
 def _reopened_records(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> list[str]:
-    if not (added_to := _reopened(snapshot)):
+    if not _reopened(snapshot):
         return []
     manifest = snapshot.manifest
     parts = compacted(connection, manifest.folder, manifest.records, views.record_columns())
-    return [f"{part} AND {_among(added_to)}" for part in parts]
+    return [f"{part} AND NOT {_not_reopened(snapshot)}" for part in parts]
 
 
 def _loose_records(snapshot: Snapshot) -> list[str]:
@@ -196,11 +196,8 @@ def _reopened(snapshot: Snapshot) -> list[str]:
 
 
 def _not_reopened(snapshot: Snapshot) -> str:
-    return f"NOT {_among(_reopened(snapshot))}"
-
-
-def _among(runs: Collection[str]) -> str:
-    return f"(run_id IN ({', '.join(map(quote, runs))}))" if runs else "(false)"
+    reopened = _reopened(snapshot)
+    return f"(run_id NOT IN ({', '.join(map(quote, reopened))}))" if reopened else "true"
 
 
 def _loose_descriptions(snapshot: Snapshot) -> list[str]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from ..schemas.description import MOST, Description
 from ..schemas.errors import RecordError
 from ..schemas.files import read_file
-from ..schemas.layout import ANEW, CORRECTED, RUNS, RunFolder, is_gone, record_level
+from ..schemas.layout import CORRECTED, RUNS, RunFolder, is_gone, record_level
 from ..schemas.manifest import Manifest
 from ..schemas.sums import stamp
 from .broken import File, LeftOut
@@ -37,11 +36,14 @@ class LooseRun:
     anew : str
         The value of its mark where it was made anew: nothing of it is compacted, whatever is
         under its id. Empty where it was not.
+    inode : int
+        That of its folder: another one that takes its place has another.
     """
 
     text: str
     records: Mapping[int, str]
     anew: str = ""
+    inode: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,11 @@ class Snapshot:
         are the levels after the compacted ones and the newer description.
     only : frozenset of str or None
         The runs that were asked for; None for all.
-    places : mapping of str to int
-        The inodes of the folders of the loose runs.
     """
 
     manifest: Manifest
     loose: Mapping[str, LooseRun]
     only: frozenset[str] | None = None
-    places: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def runs(self) -> set[str]:
@@ -89,17 +88,17 @@ class Snapshot:
     def newest_records(self) -> Snapshot:
         """Keep of every run's loose records the one of the highest level."""
         loose = {
-            run_id: dataclasses.replace(run, records=dict([*run.records.items()][-1:]))
+            run_id: replace(run, records=dict([*run.records.items()][-1:]))
             for run_id, run in self.loose.items()
         }
-        return dataclasses.replace(self, loose=loose)
+        return Snapshot(self.manifest, loose, self.only)
 
     def is_outdated(self) -> bool:
         """Whether other folders have taken the places of some whose records it lists."""
         if not self.record_files:
             return False
-        now = {place.run_id: place.inode for place in _places(self.manifest.store, self.only)}
-        return any(now.get(run_id) != inode for run_id, inode in self.places.items())
+        now = _places(self.manifest.store, self.only)
+        return any(r not in now or now[r].inode != run.inode for r, run in self.loose.items())
 
 
 def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) -> Snapshot:
@@ -114,12 +113,12 @@ def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) ->
         The manifest is newer than this rgtool, or the store changes too fast.
     """
     before = Manifest.read(store)
-    places = {place.run_id: place for place in _places(store, only)}
+    places = _places(store, only)
     listed = {
         run_id: _look(folder)
-        for run_id, folder, _ in places.values()
+        for run_id, (folder, _) in places.items()
         # A compacted run without a description has nothing new; most runs of a store are such.
-        if run_id not in before.runs or _has(folder, "run.json") or _has(folder, ANEW)
+        if run_id not in before.runs or _has(folder, "run.json") or _has(folder, "anew")
     }
     # Files first, the manifest that counts second: a record that compaction removes meanwhile is
     # in the manifest that is read afterwards. The other way round it would be in neither.
@@ -143,43 +142,33 @@ def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) ->
         new = [(level, file) for level, file in records if level not in compacted]
         sound = left_out.trusted(run_id, [file for _, file in new])
         found = {level: file.path for level, file in new if file.path in sound}
-        loose[run_id] = LooseRun(text.decode(), found, anew)
+        loose[run_id] = LooseRun(text.decode(), found, anew, places[run_id].inode)
     left_out.compare(whole, twice)
     left_out.name_lost(manifest, loose)
-    return Snapshot(
-        manifest,
-        loose,
-        None if only is None else frozenset(only),
-        places={run_id: places[run_id].inode for run_id in loose},
-    )
+    return Snapshot(manifest, loose, None if only is None else frozenset(only))
 
 
 class _Place(NamedTuple):
-    """Where a run lies: another folder that takes this place has another inode."""
+    """The folder of a run, and its inode (0 where there is none)."""
 
-    run_id: str
     path: str
     inode: int
 
 
-def _places(store: Path, only: Collection[str] | None) -> list[_Place]:
-    """List the folders of runs by id; of a run that is about to be replaced the new one."""
+def _places(store: Path, only: Collection[str] | None) -> dict[str, _Place]:
+    """Find the folders of runs, by id; of a run that is about to be corrected the new one."""
     if only is None:
-        found = {**_listed(store / RUNS), **_listed(store / CORRECTED)}
-        return [found[run_id] for run_id in sorted(found)]
-    paths = {run_id: RunFolder.of(store, run_id).path for run_id in sorted(only)}
-    return [
-        _Place(run_id, str(path), _inode(path))
-        for run_id, path in paths.items()
-        if not is_gone(path)
-    ]
+        found = {**_subfolders(store / RUNS), **_subfolders(store / CORRECTED)}
+        return {run_id: found[run_id] for run_id in sorted(found)}
+    paths = {run_id: RunFolder.of(store, run_id).path for run_id in only}
+    return {r: _Place(str(path), _inode(path)) for r, path in paths.items() if not is_gone(path)}
 
 
-def _listed(folder: Path) -> dict[str, _Place]:
+def _subfolders(folder: Path) -> dict[str, _Place]:
     try:
         with os.scandir(folder) as entries:
             return {
-                entry.name: _Place(entry.name, entry.path, entry.inode())
+                entry.name: _Place(entry.path, entry.inode())
                 for entry in entries
                 if not entry.name.startswith(".")
             }
@@ -194,12 +183,12 @@ def _inode(folder: Path) -> int:
         return 0
 
 
-def _gone(manifest: Manifest, places: Collection[str], only: Collection[str] | None) -> list[str]:
+def _gone(manifest: Manifest, folders: Collection[str], only: Collection[str] | None) -> list[str]:
     """List the compacted runs whose folders are gone, as `layout.is_gone` tells it of one."""
     if not (manifest.store / RUNS).is_dir():
         return []
     asked = manifest.every if only is None else only
-    return [run_id for run_id in asked if run_id not in places]
+    return [run_id for run_id in asked if run_id not in folders]
 
 
 class _Found(NamedTuple):
@@ -221,7 +210,7 @@ def _look(folder: str) -> _Found:
 def _mark(folder: str) -> str:
     """Read the mark of a run that was made anew; empty where it has none."""
     try:
-        return read_file(f"{folder}{os.sep}{ANEW}", _LONGEST_MARK).decode(errors="replace") or "?"
+        return read_file(f"{folder}{os.sep}anew", _LONGEST_MARK).decode(errors="replace") or "?"
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError:  # it is there all the same

@@ -40,7 +40,7 @@ def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     yield request.param
 
 
-def corrected(store: Store, folder: Path, *, mark: bool = False) -> Path:
+def corrected(store: Store, folder: Path) -> Path:
     """Put the run together anew, with other accuracies."""
     old, new = RunFolder.of(store.path, RUN), RunFolder(folder)
     new.make()
@@ -52,8 +52,6 @@ def corrected(store: Store, folder: Path, *, mark: bool = False) -> Path:
         place = table.schema.get_field_index("accuracy")
         column = pa.array(NEW[:1] * table.num_rows, pa.float64())
         write_record(new.record(level), table.set_column(place, table.schema[place], column))
-    if mark:
-        new.mark_anew()
     return folder
 
 
@@ -85,7 +83,7 @@ def test_what_takes_the_place_is_the_run(
 ) -> None:
     if compacted:
         store.compact()
-    new = corrected(store, tmp_path / "new", mark=compacted)
+    new = corrected(store, tmp_path / "new")
     counts = store.counts("resnet8w4/digits", by="stage").kept
     take_place(store.path, RUN, new)
     assert accuracies(store) == read_one_by_one(store) == NEW
@@ -106,7 +104,7 @@ def test_what_takes_the_place_is_the_run(
 def test_a_second_correction_counts_after_a_compaction(store: Store, tmp_path: Path) -> None:
     store.compact()
     for place in "ab":
-        take_place(store.path, RUN, corrected(store, tmp_path / place, mark=True))
+        take_place(store.path, RUN, corrected(store, tmp_path / place))
         assert accuracies(store) == NEW
         store.compact()
     assert accuracies(store) == NEW
@@ -118,7 +116,7 @@ def test_a_compaction_that_was_killed_before_it_removed_anything(
 ) -> None:
     """The manifest lists the new part; mark, description and records are still there."""
     store.compact()
-    take_place(store.path, RUN, corrected(store, tmp_path / "new", mark=True))
+    take_place(store.path, RUN, corrected(store, tmp_path / "new"))
     shutil.copytree(store.path / "runs" / RUN, tmp_path / "kept")
     store.compact()
     shutil.rmtree(store.path / "runs" / RUN)
@@ -132,7 +130,7 @@ def test_a_compaction_that_was_killed_before_it_removed_anything(
 def test_the_mark_goes_before_the_records(store: Store, tmp_path: Path) -> None:
     """Killed in the middle of removing: what is gone is compacted."""
     store.compact()
-    take_place(store.path, RUN, corrected(store, tmp_path / "new", mark=True))
+    take_place(store.path, RUN, corrected(store, tmp_path / "new"))
     shutil.copytree(store.path / "runs" / RUN, tmp_path / "kept")
     store.compact()
     shutil.copytree(tmp_path / "kept", store.path / "runs" / RUN, dirs_exist_ok=True)
@@ -151,6 +149,7 @@ def test_killed_between_two_renames(step: int, store: Store, tmp_path: Path) -> 
     waiting, place = store.path / CORRECTED, store.path / "runs" / RUN
     waiting.mkdir()
     assert accuracies(store) == read_one_by_one(store) == OLD
+    RunFolder(new).mark_anew()
     new.rename(waiting / RUN)
     if step > 1:
         place.rename(waiting / f".old-{RUN}")
