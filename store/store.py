@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .counts import Counts
     from .importers.report import ImportReport
     from .medium import Trial
+    from .merging import MergeReport
     from .removal import Removal
 
 
@@ -274,6 +275,35 @@ class Store(Queries):
         from .removal import remove
 
         return remove(self, [names] if isinstance(names, str) else names, dry_run=dry_run)
+
+    def merge(
+        self, stores: str | Path | Sequence[str | Path], *, dry_run: bool = False
+    ) -> MergeReport:
+        """Bring the runs of other stores in, with masks, weights and checkpoints.
+
+        What is here already and the same changes nothing; a run that is longer there grows; one
+        that contradicts the run here is left where it is, and named.
+
+        Parameters
+        ----------
+        stores : path or sequence of paths
+            The other stores, loose or compacted; they are only read.
+        dry_run : bool
+            Say what would come in, and change nothing.
+
+        Raises
+        ------
+        UsageError
+            A path is no store, or this one.
+        StoreError
+            The store cannot be written, or one is of a newer rgtool.
+        Locked
+            Another process imports into the store, or compacts it, for too long.
+        """
+        from .merging import merge
+
+        paths = [stores] if isinstance(stores, str | Path) else stores
+        return merge(self.path, [Store(path).path for path in paths], dry_run=dry_run)
 
     def removed(self) -> tuple[str, ...]:
         """List the runs that are gone and have rows in compacted files until the next `compact`.

@@ -41,7 +41,7 @@ FORMATS: dict[str, Callable[[Tree], Found]] = {
     tables.FORMAT: tables.find,
 }
 ALIASES = {"elasticlth": openlth.FORMAT, "pth": torch_prune.FORMAT, "csv": tables.FORMAT}
-_STORE = "a store of rgtool: name it with --store"
+_STORE = "a store of rgtool: name it with --store, or bring it in with rgtool merge"
 KEEP = ("init", "rewind", "dense")
 # What may be a checkpoint: named when no format takes it.
 _CHECKPOINT_SUFFIXES = (".pt", ".pth", ".tar", ".ckpt", ".safetensors", ".pkl", ".bin")
