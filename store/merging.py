@@ -176,7 +176,10 @@ class _Merger:
         try:
             if who := holder(folder.path / "lock"):
                 raise _Left(f"a process is writing it there (id {who}): merge again when it ends")
+            _hold_readable(folder, left_out)
             theirs, damaged = _sound(_read(snapshot, found.run_id, left_out))
+            if not theirs.records:
+                raise _Left("no level of it can be read there")
             found = replace(found, whole=not damaged, notes=damaged)
             with self._decision() as known:
                 return self._meet(found, theirs, known)
@@ -304,6 +307,13 @@ class _Merger:
             flush_path(made)
             made.replace(place)
             flush_path(place.parent)
+
+
+def _hold_readable(folder: RunFolder, left_out: LeftOut) -> None:
+    """Hold a run to have no broken record: without it, it would come in with a gap."""
+    for problem in left_out.problems:
+        if problem.is_left_out and Path(problem.path).is_relative_to(folder.path):
+            raise _Left(str(problem))
 
 
 def _read(snapshot: Snapshot, run_id: str, left_out: LeftOut) -> Held:
