@@ -12,6 +12,7 @@ from ..schemas.layout import RunFolder, store_path
 from ..schemas.recipe import Recipe
 from .broken import Problem
 from .inventory import (
+    FORMER,
     RUNS,
     ExperimentInfo,
     RunInfo,
@@ -179,8 +180,8 @@ class Store:
         Parameters
         ----------
         name : str, optional
-            A unique prefix of its id, or `resnet20/cifar10` where that is unique. May be left
-            out where the store holds exactly one.
+            A unique prefix of its id (or of a former one), or `resnet20/cifar10` where that is
+            unique. May be left out where the store holds exactly one.
 
         Raises
         ------
@@ -189,7 +190,9 @@ class Store:
         StoreError
             The store holds no runs.
         """
-        return pick_experiment(name, self._recipes(), str(self.path))
+        return pick_experiment(
+            name, self._recipes(), str(self.path), lambda: dict(self.query(FORMER).rows)
+        )
 
     def find_run(self, name: str) -> str:
         """Return the id of the run that a name means.

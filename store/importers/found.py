@@ -176,6 +176,8 @@ class FoundRun:
         What was left aside, for the user.
     part : str
         Names the run where its file holds others too.
+    stated : frozenset of str
+        Fields that a manifest tells, and `seed`: they correct what the store says.
     parent : FoundRun or None
         The run whose masks or weights it begins with, found beside it.
     """
@@ -195,6 +197,7 @@ class FoundRun:
     inferred: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     part: str = ""
+    stated: frozenset[str] = frozenset()
     parent: FoundRun | None = None
 
     def __post_init__(self) -> None:

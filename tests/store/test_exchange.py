@@ -40,7 +40,7 @@ def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     yield request.param
 
 
-def corrected(store: Store, folder: Path, *) -> Path:
+def corrected(store: Store, folder: Path) -> Path:
     """Put the run together anew, with other accuracies."""
     old, new = RunFolder.of(store.path, RUN), RunFolder(folder)
     new.make()
