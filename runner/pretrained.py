@@ -16,11 +16,8 @@ from ..schemas.pickles import short
 from ..schemas.stored import described, hold_no_object, is_tensor, to_array
 from ..schemas.tensors import read_tensors
 from ..schemas.torch_files import read_torch
+from ..schemas.wrapping import HOMES, beneath
 from .training import Arrays
-
-# Where training codes put the state dict, and what wrappers put before its names.
-_HOMES = ("state_dict", "model_state_dict", "model", "net")
-_PREFIXES = ("", "module.", "model.", "module.encoder_q.", "encoder_q.", "backbone.")
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,9 @@ def read_pretrained(path: Path, module: nn.Module) -> Pretrained:
     RgtoolError
         There is no such file, it is damaged or executes code, or it is of another network.
     """
-    found = _named(_file_tensors(path), module)
+    found = _file_tensors(path)
+    names = beneath(found, module.state_dict())
+    found = {name: found[source] for name, source in names.items()}
     layers = [n for n, part in module.named_modules() if isinstance(part, nn.Conv2d | nn.Linear)]
     free = tuple(dict.fromkeys((layers[0], layers[-1])))
     arrays: Arrays = {}
@@ -111,16 +110,6 @@ def _content_digest(arrays: Arrays) -> str:
     return digest.hexdigest()[:16]
 
 
-def _named(tensors: Arrays, module: nn.Module) -> Arrays:
-    """Take the wrapper's prefix off the names: the one that most of the network's names match."""
-    names = set(module.state_dict())
-
-    def strip(prefix: str) -> Arrays:
-        return {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}
-
-    return max((strip(prefix) for prefix in _PREFIXES), key=lambda a: len(names & set(a)))
-
-
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
@@ -137,7 +126,7 @@ def _file_tensors(path: Path) -> Arrays:
         except RecordError as error:
             raise RgtoolError(str(error)) from None
     found = read_torch(path)
-    for home in _HOMES:
+    for home in HOMES:
         if isinstance(found, Mapping) and isinstance(found.get(home), Mapping):
             found = found[home]
     hold_no_object(found, str(path))
