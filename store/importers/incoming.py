@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError
 from ...schemas.layout import RunFolder
@@ -205,7 +206,7 @@ class Incoming:
         kept: list[int] = []
         magnitude: list[float] = []
         names = network.located(data.shapes)
-        self._hold_masks(level, data, names)
+        found = self._layer_masks(level, data, names)
         for layer, source in zip(network.layers, network.sources, strict=True):
             name = names.get(source, source)
             shape = data.shapes.get(name)
@@ -216,7 +217,7 @@ class Incoming:
             if data.kept:
                 kept.append(data.kept[name])
                 continue
-            mask = data.masks[name] if data.masks else np.ones(layer.shape, np.bool_)
+            mask = found[name] if found else np.ones(layer.shape, np.bool_)
             masks[layer.name] = mask
             kept.append(int(np.count_nonzero(mask)))
             if name in data.weights:
@@ -230,17 +231,22 @@ class Incoming:
             self._numbers(data.numbers),
         )
 
-    def _hold_masks(self, level: int, data: LevelData, names: Mapping[str, str]) -> None:
-        """Hold the masks of a level to the layers that have one, and count the rest apart."""
-        odd = data.masks.keys() ^ {*names.values()}
-        if not odd or not data.masks:
-            return
+    def _layer_masks(
+        self, level: int, data: LevelData, names: Mapping[str, str]
+    ) -> Mapping[str, NDArray[np.bool_]]:
+        """Return the masks of the layers, held to be of all or none; count the rest apart."""
+        due = {*names.values()}
+        if data.masks.keys() == due:
+            return data.masks
         other = beside(data.shapes, data.masks)
-        for name in sorted(odd - other.keys()):
-            raise Refused(f"there is a mask of {name} at some levels only")
         for name in [name for name, own in other.items() if not own]:
             mask = data.masks[name]
             self.apart[name] = (level, int(np.count_nonzero(mask)), mask.size)
+        found = {name: mask for name, mask in data.masks.items() if name not in other}
+        if found.keys() not in (set(), due):
+            odd = min(found.keys() ^ due)
+            raise Refused(f"there is a mask of {odd} at some levels only")
+        return found
 
     def _note_apart(self) -> None:
         """Say which masks are of no layer, and what they keep at the last level."""

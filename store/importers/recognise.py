@@ -95,7 +95,13 @@ def recognise(
             notes += (f"not called {named}: these are the layers of {found.network.name}",)
         sources = tuple(found.sources.values())
         return Recognised(
-            found.network.name, found.layers, sources, found.prunable, found.exempt, found.why, notes
+            found.network.name,
+            found.layers,
+            sources,
+            found.prunable,
+            found.exempt,
+            found.why,
+            notes,
         )
     layers = tuple(_layers(data.shapes, masked, blocks))
     if len({layer.stage is None for layer in layers}) > 1:
@@ -172,9 +178,7 @@ def stage_of(block: str) -> str | None:
     return match[1] if match else None
 
 
-def _group(
-    name: str, short: str, blocks: Blocks | None, groups: bool
-) -> tuple[str, str | None]:
+def _group(name: str, short: str, blocks: Blocks | None, groups: bool) -> tuple[str, str | None]:
     """Return block and stage; `groups` where the names are those of blocks or stages themselves."""
     if blocks is None:
         return short, (stage_of(name) or name) if groups else None
