@@ -93,6 +93,13 @@ class Incoming:
         total = sum(layer.total for layer in self.network.layers)
         return {n: (total, int(level.kept.sum())) for n, level in self.levels.items()}
 
+    @property
+    def inferred(self) -> dict[str, str]:
+        """What was concluded from what, and what beside the network is not counted."""
+        beside = [*self.network.notes, *self._said_of_biases()]
+        said = {"beside": "; ".join(beside)} if beside else {}
+        return {"architecture": self.network.why, **said, **self.found.inferred}
+
     def why_nothing(self) -> str:
         """Say why there is no flow in it."""
         if self.notes:
@@ -148,7 +155,7 @@ class Incoming:
                     self._stage(level.level, current)
             on_level(level.level)
         self._before = None
-        self._note_apart()
+        self.notes += self._said_of_biases()
 
     def _take_first(self, level: int) -> Level | None:
         """Hand out the level that told the network, and let go of it."""
@@ -248,15 +255,16 @@ class Incoming:
             raise Refused(f"there is a mask of {odd} at some levels only")
         return found
 
-    def _note_apart(self) -> None:
+    def _said_of_biases(self) -> Iterator[str]:
         """Say which masks are of no layer, and what they keep at the last level."""
         pruned = {name: counts for name, counts in self.apart.items() if counts[1] < counts[2]}
         if pruned:
             shown = [f"{name} keeps {kept} of {total}" for name, (_, kept, total) in pruned.items()]
             more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
-            self.notes.append(
+            last = max(level for level, _, _ in pruned.values())
+            yield (
                 f"pruned biases are no layers and counted apart: {', '.join(shown[:3])}{more} at "
-                f"level {max(level for level, _, _ in pruned.values())}"
+                f"level {last}"
             )
 
     def _numbers(self, numbers: Mapping[str, float | bool | None]) -> dict[str, Any]:

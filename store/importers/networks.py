@@ -24,7 +24,7 @@ from .naming import SETS, Names, by_shape, counted, forward_order, namings, same
 
 _SHOWN = 3  # differences from a network that does not fit
 # Images of the known data sets; a table tells how many weights a stem has and not their shape.
-_IMAGES = ((1, 28, 28), (3, 32, 32), (3, 224, 224), (1, 32, 32), (1, 224, 224))
+_IMAGES = (None, (1, 28, 28), (3, 32, 32), (3, 224, 224), (1, 32, 32), (1, 224, 224))
 Image = tuple[int, int, int]
 
 
@@ -184,16 +184,28 @@ def _absent(network: Architecture, there: set[str]) -> list[str]:
 
 def _misfit(source: Source, named: str) -> str:
     """Say in which layers a source differs from the network that the user names."""
-    told = [
-        _differences(network, names, source)
-        for _, names, networks in _attempts(source, named)
-        for network in networks
-    ]
-    faults = min(told, key=len)
+    tried = [(network, names) for _, names, some in _attempts(source, named) for network in some]
+    due = {layer.name for layer in tried[0][0].layers}
+    told = max(sum(names[name] in due for name in source.masked) for _, names in tried)
+    if 2 * told <= len(source.masked):  # its names say little
+        tried += _in_order(source, named)
+    faults = min((_differences(network, names, source) for network, names in tried), key=len)
     more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
     own = known_network(source, None)
     of = f"; they are those of {own.network.name}" if own is not None else ""
     return f"the layers are not those of {named}: {', '.join(faults[:_SHOWN])}{more}{of}"
+
+
+def _in_order(source: Source, named: str) -> Iterator[tuple[Architecture, Names]]:
+    """Yield the network named with its layers set against as many of the source, whatever named."""
+    shapes = {name: shape for name, shape in source.shapes if name in source.masked}
+    for network in _by_order(shapes, named):
+        for prunable in SETS:
+            layers = counted(network, prunable)
+            if len(layers) == len(shapes):
+                for order in (shapes, forward_order(shapes)):
+                    pairs = zip(order, layers, strict=True)
+                    yield network, {name: layer.name for name, layer in pairs}
 
 
 def _differences(network: Architecture, names: Names, source: Source) -> list[str]:
