@@ -24,7 +24,7 @@ from rgtool.schemas.errors import StoreError, UsageError
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.tensors import write_tensors
 from rgtool.store import Store
-from rgtool.store.importers import imports
+from rgtool.store.importers import imports, series
 from rgtool.store.importers.formats import torch_prune
 from rgtool.store.importers.found import LevelData
 from rgtool.store.importers.recognise import read_blocks
@@ -115,14 +115,14 @@ def test_an_interrupt_is_no_failure_of_a_run(
 def test_a_format_that_trips_over_a_folder_finds_the_others(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = torch_prune.place
+    good = series.place
 
     def place(folder: Path) -> Any:
         if folder.name == "bad":
             raise RecursionError
         return good(folder)
 
-    monkeypatch.setattr(torch_prune, "place", place)
+    monkeypatch.setattr(series, "place", place)
     for name in ("a", "bad", "c"):
         write_states(tmp_path / "in" / name)
     report = store.import_runs(tmp_path / "in")

@@ -11,16 +11,16 @@ from pathlib import Path
 from ....schemas.errors import RecordError
 from ....schemas.tensors import read_tensors
 from ..found import Found, LevelData, Refused, Unreadable
+from ..series import find_series
 from ..state import as_mask, named, pruned_state, unwrapped
 from ..tree import Tree
-from .torch_prune import find_numbered
 
 FORMAT = "safetensors"
 
 
 def find(tree: Tree) -> Found:
     """Find folders of safetensors files in a tree."""
-    return find_numbered(tree, FORMAT, (".safetensors",), _read)
+    return find_series(tree, FORMAT, (".safetensors",), _read)
 
 
 def _read(path: Path) -> LevelData:
