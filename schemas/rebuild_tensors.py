@@ -19,6 +19,7 @@ from .stored import (
     Sparse,
     Storage,
     Strange,
+    StrangeTensor,
     Tensor,
     held_shape,
     short,
@@ -42,7 +43,7 @@ def _view(storage: Any, kind: str, offset: Any, size: Any, stride: Any) -> Any:
     if not isinstance(storage, Storage) or not isinstance(stride, tuple | list):
         raise ValueError("a tensor without a storage")
     if not kind:
-        return Strange("a tensor of quantized numbers")
+        return StrangeTensor("a tensor of quantized numbers")
     return Tensor(storage, kind, offset, held_shape(size), tuple(stride))
 
 
@@ -54,7 +55,7 @@ def _tensor_v2(
     storage: Any, offset: Any, size: Any, stride: Any, grad: Any, hooks: Any, metadata: Any = None
 ) -> Any:
     if metadata:
-        return Strange("a tensor with pending conjugation or negation")
+        return StrangeTensor("a tensor with pending conjugation or negation")
     return _tensor(storage, offset, size, stride)
 
 
@@ -63,7 +64,7 @@ def _tensor_v3(
     metadata: Any = None,
 ) -> Any:  # fmt: skip
     if metadata or (isinstance(kind, Name) and kind.what.removeprefix("torch.") not in NAMES):
-        return Strange(f"a tensor of {getattr(kind, 'what', 'no type')}")
+        return StrangeTensor(f"a tensor of {getattr(kind, 'what', 'no type')}")
     return _view(storage, _number_type(kind), offset, size, stride)
 
 
@@ -84,16 +85,16 @@ def _device(kind: Any, index: Any = None) -> Any:
 def _sparse(layout: Any, data: Any) -> Any:
     name = getattr(layout, "what", "unknown").removeprefix("torch.")
     if name not in ("sparse_coo", *_COMPRESSED):
-        return Strange(f"a tensor of layout {name}")
+        return StrangeTensor(f"a tensor of layout {name}")
     if not isinstance(data, tuple):
         raise ValueError("a sparse tensor without its parts")
     *parts, size = data[:3] if name == "sparse_coo" else data[:4]
     if not all(isinstance(part, Tensor) for part in parts):
-        return Strange("a sparse tensor of strange parts")
+        return StrangeTensor("a sparse tensor of strange parts")
     if name == "sparse_coo":
         return Sparse(*parts, shape=held_shape(size))
     if len(held_shape(size)) != 2 or len(parts[-1].shape) not in (1, 3):
-        return Strange(f"a tensor of layout {name} that is no matrix")
+        return StrangeTensor(f"a tensor of layout {name} that is no matrix")
     return Compressed(*parts, shape=held_shape(size), by_row=_COMPRESSED[name])
 
 
@@ -113,7 +114,7 @@ def _from_type(function: Any, kind: Any, arguments: Any, state: Any) -> Any:
 
 
 def _strange(what: str) -> Callable[..., Any]:
-    return lambda *arguments: Strange(what)
+    return lambda *arguments: StrangeTensor(what)
 
 
 _OF_TENSORS: Mapping[str, Callable[..., Any]] = {

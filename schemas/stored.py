@@ -333,6 +333,10 @@ class Strange:
     what: str
 
 
+class StrangeTensor(Strange):
+    """A tensor that is not rebuilt, such as one of quantized numbers."""
+
+
 class Name(Strange):
     """A name that a pickle mentions, such as a class: `what` is the name in full."""
 

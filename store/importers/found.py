@@ -103,6 +103,8 @@ class LevelData:
         Columns of the level in the record, such as `accuracy`.
     notes : tuple of str
         What could not be read beside it.
+    masks_from : str
+        What of the source the masks are; empty where its format says all.
     """
 
     shapes: Shapes
@@ -111,6 +113,7 @@ class LevelData:
     weights: Arrays = field(default_factory=dict)
     numbers: Mapping[str, float | bool | None] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    masks_from: str = ""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from .ingest import ingest
 from .recognise import read_blocks
 from .report import Choices, ImportedRun, ImportReport
 from .staging import Staging
-from .tree import Tree, walk
+from .tree import PLAINLY, Reading, Tree, walk
 
 # In this order: the formats whose layout says most come first, and take their files away.
 FORMATS: dict[str, Callable[[Tree], Found]] = {
@@ -63,12 +63,9 @@ class Survey:
 def survey(
     paths: str | Path | Iterable[str | Path],
     format: str | None = None,
-    *,
-    follow_links: bool = False,
+    reading: Reading = PLAINLY,
 ) -> Survey:
     """Find the runs under some paths; of most files only names and headers are looked at.
-
-    Symbolic links that lead out of a path are followed where `follow_links` says so.
 
     Raises
     ------
@@ -80,7 +77,7 @@ def survey(
     skipped: list[Skipped] = []
     left: list[Path] = []
     for path in [paths] if isinstance(paths, str | Path) else paths:
-        tree = walk(Path(path), follow_links)
+        tree = walk(Path(path), reading)
         skipped += tree.skipped
         own = _own(tree)
         skipped += own.skipped

@@ -12,11 +12,12 @@ import numpy as np
 from ...schemas.errors import RgtoolError
 from ...schemas.layout import RunFolder
 from ...schemas.tensors import write_mask
-from .found import FoundLevel, FoundRun, LevelData, Refused, Unreadable, failure
+from .found import FoundLevel, FoundRun, LevelData, Refused, Unreadable, escaped, failure
 from .identity import Alias, Content, counts_digest, mask_digest
 from .levels import Level, Masks, hold_nested
 from .recognise import Recognised, recognise
 from .report import Choices
+from .zeros import FROM, OPTION, many_zeros
 
 _LARGEST = 2**31  # a record holds shapes as 32-bit numbers
 
@@ -47,6 +48,8 @@ class Incoming:
         For the user.
     missing : set of int
         Levels that cannot be read.
+    masks_from : str
+        What of the source the masks are, where its format does not say.
 
     Raises
     ------
@@ -68,6 +71,8 @@ class Incoming:
         self.missing: set[int] = set()
         self.levels: dict[int, Level] = {}
         self.digests: dict[int, str] = {}
+        self.masks_from = ""
+        self._zeros = 0.0
         self._before: tuple[int, Level] | None = None
         self._first: tuple[int, Level] | None = None
         self.network = self._recognise()
@@ -89,10 +94,21 @@ class Incoming:
         total = sum(layer.total for layer in self.network.layers)
         return {n: (total, int(level.kept.sum())) for n, level in self.levels.items()}
 
+    @property
+    def inferred(self) -> dict[str, str]:
+        """What was concluded of the run, and from what."""
+        mask = {"mask": escaped(self.masks_from)} if self.masks_from else {}
+        return {"architecture": self.network.why, **mask, **self.found.inferred}
+
     def why_nothing(self) -> str:
         """Say why there is no flow in it."""
         if self.notes:
             return self.notes[-1].partition("left out: ")[2] or self.notes[-1]
+        if self._zeros:
+            return (
+                f"no masks, and {self._zeros:.0%} of the weights are zeros: no mask is inferred "
+                f"from them; where they are the mask, say so with {OPTION}"
+            )
         return "no level with anything pruned: there is no flow in it"
 
     # The network.
@@ -103,7 +119,9 @@ class Incoming:
             with self._named(level):
                 data = self._read(level)
                 if data is None or not _pruned(data):
+                    self._zeros = max(self._zeros, many_zeros(data) if data else 0.0)
                     continue
+                self.masks_from = data.masks_from
                 network = self._network(data)
                 self.notes += data.notes
                 self._first = level.level, self._canonical(data, network)
@@ -167,7 +185,7 @@ class Incoming:
         """Keep a level; its masks go to the folder."""
         sources = self.network.sources
         if self._before is not None:
-            hold_nested(self.network, self._before[1], current, self._before[0], level)
+            self._hold_nested(*self._before, current, level)
         if current.masks:
             write_mask(self.folder.mask(level), current.masks, flush=False)
             masks = zip(sources, current.masks.values(), strict=True)
@@ -177,6 +195,14 @@ class Incoming:
             self.digests[level] = counts_digest(sources, totals, current.kept.tolist())
         self.levels[level] = dataclasses.replace(current, masks={})
         self._before = level, current
+
+    def _hold_nested(self, lower: int, before: Level, current: Level, level: int) -> None:
+        try:
+            hold_nested(self.network, before, current, lower, level)
+        except Refused as error:
+            if self.masks_from != FROM:
+                raise
+            raise Refused(f"zeros come back, so they are no mask: {error}") from None
 
     @contextmanager
     def _named(self, level: FoundLevel) -> Iterator[None]:

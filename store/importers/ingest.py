@@ -105,7 +105,7 @@ class _Arrival:
             updated_at=now,
             scales=scales(found, incoming.network, incoming.notes),
             files=_last_of_each_path(self._files(incoming.levels), entries(found, starts)),
-            inferred={"architecture": incoming.network.why, **found.inferred},
+            inferred=incoming.inferred,
             told=told,
             aliases=tuple(alias.to_json() for alias in content.aliases),
             mask_digests=_texts(content.digests),
