@@ -302,4 +302,7 @@ def _is_member(name: str, arguments: tuple[Any, ...]) -> bool:
 def _executes(name: Any, where: str) -> Refused:
     shown = short(getattr(name, "what", type(name).__name__))
     at = f"{where}: " if where else ""
-    return Refused(f"{at}a pickle that would execute code ({shown}): nothing of it was run")
+    return Refused(
+        f"{at}a pickle that would execute code ({shown}): nothing of it was run; where it is your "
+        "own, save its tensors alone"
+    )

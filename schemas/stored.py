@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import zlib
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -368,8 +369,17 @@ def described(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-def hold_no_object(value: object, where: str) -> None:
+def hold_no_object(value: object, where: str, key: str = "") -> None:
     """Refuse what only the code that wrote it can load, and say what will do instead.
+
+    Parameters
+    ----------
+    value : object
+        What was read.
+    where : str
+        Its file.
+    key : str
+        Under which it stands there.
 
     Raises
     ------
@@ -377,7 +387,11 @@ def hold_no_object(value: object, where: str) -> None:
         It is an object, such as a whole pickled module.
     """
     if isinstance(value, Strange):
+        file = PurePath(where)
+        loaded = f"torch.load({file.name!r}, weights_only=False)" + (f"[{key!r}]" if key else "")
+        plain = f"{file.stem}_plain{file.suffix}"
         raise Refused(
-            f"{where}: a whole pickled object ({short(value.what)}), which only its own "
-            "code can load: give the mask file (mask.pt), or save its state_dict() and give that"
+            f"{where}: a whole pickled object ({short(value.what)}), which only its own code can "
+            "load: give the mask file (mask.pt), or where that code is, "
+            f"torch.save({loaded}.state_dict(), {plain!r})"
         )

@@ -15,7 +15,9 @@ from .formats import (
     bert_tickets,
     contrastive,
     cv_lth,
+    numpy_masks,
     openlth,
+    pickled_lists,
     safetensors_masks,
     tables,
     torch_prune,
@@ -38,13 +40,17 @@ FORMATS: dict[str, Callable[[Tree], Found]] = {
     bert_tickets.FORMAT: bert_tickets.find,
     safetensors_masks.FORMAT: safetensors_masks.find,
     torch_prune.FORMAT: torch_prune.find,
+    pickled_lists.FORMAT: pickled_lists.find,
+    numpy_masks.FORMAT: numpy_masks.find,
     tables.FORMAT: tables.find,
 }
 ALIASES = {"elasticlth": openlth.FORMAT, "pth": torch_prune.FORMAT, "csv": tables.FORMAT}
 _STORE = "a store of rgtool: name it with --store"
 KEEP = ("init", "rewind", "dense")
 # What may be a checkpoint: named when no format takes it.
-_CHECKPOINT_SUFFIXES = (".pt", ".pth", ".tar", ".ckpt", ".safetensors", ".pkl", ".bin")
+_CHECKPOINT_SUFFIXES = (
+    ".pt", ".pth", ".th", ".tar", ".ckpt", ".safetensors", ".pkl", ".bin", ".h5", ".hdf5",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

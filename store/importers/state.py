@@ -50,7 +50,7 @@ def home(found: Any, where: str) -> Mapping[str, Any] | None:
 def hold_no_module(found: Mapping[Any, Any], where: str) -> None:
     """Refuse a checkpoint that has a whole pickled module where its state dict is due."""
     for key in _STATE_KEYS:
-        hold_no_object(found.get(key), f"{where}, {key}")
+        hold_no_object(found.get(key), where, key)
 
 
 def named(found: Mapping[Any, Any], where: str) -> dict[str, Any]:
