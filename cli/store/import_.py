@@ -164,4 +164,5 @@ def _closing(report: ImportReport, store: Path) -> str:
 
 def _say_skipped(skipped: tuple[Skipped, ...]) -> None:
     for one in skipped:
-        say(f"skipped: {one}")
+        for line in f"skipped: {one}".splitlines():
+            say(line)

@@ -12,12 +12,21 @@ import numpy as np
 from ...schemas.errors import RgtoolError
 from ...schemas.layout import RunFolder
 from ...schemas.tensors import write_mask
-from .found import FoundLevel, FoundRun, LevelData, Refused, Unreadable, escaped, failure
+from .found import (
+    Contradiction,
+    FoundLevel,
+    FoundRun,
+    LevelData,
+    Refused,
+    Unreadable,
+    escaped,
+    failure,
+)
 from .identity import Alias, Content, counts_digest, mask_digest
 from .levels import Level, Masks, hold_nested
 from .recognise import Recognised, recognise
 from .report import Choices
-from .zeros import FROM, OPTION, many_zeros
+from .zeros import FROM, many_zeros, why_nothing
 
 _LARGEST = 2**31  # a record holds shapes as 32-bit numbers
 
@@ -104,12 +113,7 @@ class Incoming:
         """Say why there is no flow in it."""
         if self.notes:
             return self.notes[-1].partition("left out: ")[2] or self.notes[-1]
-        if self._zeros:
-            return (
-                f"no masks, and {self._zeros:.0%} of the weights are zeros: no mask is inferred "
-                f"from them; where they are the mask, say so with {OPTION}"
-            )
-        return "no level with anything pruned: there is no flow in it"
+        return why_nothing(self._zeros)
 
     # The network.
 
@@ -185,7 +189,7 @@ class Incoming:
         """Keep a level; its masks go to the folder."""
         sources = self.network.sources
         if self._before is not None:
-            self._hold_nested(*self._before, current, level)
+            self._hold_nested(*self._before, level, current)
         if current.masks:
             write_mask(self.folder.mask(level), current.masks, flush=False)
             masks = zip(sources, current.masks.values(), strict=True)
@@ -196,13 +200,19 @@ class Incoming:
         self.levels[level] = dataclasses.replace(current, masks={})
         self._before = level, current
 
-    def _hold_nested(self, lower: int, before: Level, current: Level, level: int) -> None:
+    def _hold_nested(self, lower: int, before: Level, level: int, current: Level) -> None:
+        """Hold a level to the one before, and say how else its file may be meant."""
         try:
             hold_nested(self.network, before, current, lower, level)
         except Refused as error:
-            if self.masks_from != FROM:
+            if self.masks_from == FROM:
+                raise Refused(f"zeros come back, so they are no mask: {error}") from None
+            if self.found.remedy is None:
                 raise
-            raise Refused(f"zeros come back, so they are no mask: {error}") from None
+            (file,) = next(x.files for x in self.found.levels if x.level == level)
+            raise Contradiction(
+                f"{self.found.relative(file)}: {error}", self.found.remedy()
+            ) from None
 
     @contextmanager
     def _named(self, level: FoundLevel) -> Iterator[None]:

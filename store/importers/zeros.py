@@ -35,3 +35,13 @@ def many_zeros(data: LevelData) -> float:
     total = sum(w.size for w in arrays)
     share = 1 - sum(np.count_nonzero(w) for w in arrays) / total if total else 0.0
     return share if share >= _MANY else 0.0
+
+
+def why_nothing(zeros: float) -> str:
+    """Say why there is no flow in levels without masks, of whose weights a share is zeros."""
+    if not zeros:
+        return "no level with anything pruned: there is no flow in it"
+    return (
+        f"no masks, and {zeros:.0%} of the weights are zeros: no mask is inferred from them; where "
+        f"they are the mask, say so with {OPTION}"
+    )
