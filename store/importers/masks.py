@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...schemas.stored import InFile, StrangeTensor, described, is_tensor, to_array
+from ...schemas.wrapping import HOMES, beneath
 from .found import LevelData, Refused, Unreadable
 from .state import WRAPPERS, hold_no_module, home, named, unwrapped
 
@@ -178,27 +179,30 @@ def _such_as(example: str) -> str:
 
 
 def _apart(found: Any, where: str) -> Mapping[str, Any] | None:
-    """Return the masks under a key of their own; None where there is none."""
-    for key in _APART if isinstance(found, Mapping) else ():
-        entries = dict(_entries(found.get(key)))
-        if key == "state":  # an optimizer has one, too
-            entries = {n: value for n, value in entries.items() if n.endswith(".mask")}
-        if entries:
-            return named(entries, f"{where}, {key}")
+    """Return the masks under a key of their own, there or one dictionary deeper."""
+    top = found if isinstance(found, Mapping) else {}
+    for part in (top, *(v for k, v in top.items() if k not in HOMES and isinstance(v, Mapping))):
+        for key in _APART:
+            entries = dict(_entries(part.get(key)))
+            if key == "state":  # an optimizer has one, too
+                entries = {n: value for n, value in entries.items() if n.endswith(".mask")}
+            if entries:
+                return named(entries, f"{where}, {key}")
     return None
 
 
 def _joined(data: LevelData, entries: Mapping[str, Any], where: str) -> LevelData:
     """Put masks beside the weights that they are of, by name, or in order where they have none."""
     alone = _alone(entries, where)
-    masks = dict(alone.masks)
-    if not set(masks) & set(data.shapes) and _shapes(alone) == list(data.shapes.values()):
+    masks = alone.masks
+    behind, before = beneath(masks, data.shapes), beneath(data.shapes, masks)
+    if len(behind) == len(masks):
+        masks = {layer: masks[name] for layer, name in behind.items()}
+    elif len(before) == len(masks):
+        masks = {layer: masks[name] for name, layer in before.items()}
+    elif list(alone.shapes.values()) == list(data.shapes.values()):
         masks = dict(zip(data.shapes, masks.values(), strict=True))
     return _held(dataclasses.replace(data, masks=masks, masks_from=alone.masks_from), where)
-
-
-def _shapes(data: LevelData) -> list[tuple[int, ...]]:
-    return list(data.shapes.values())
 
 
 def _of_weights(entries: Mapping[str, Any], where: str, *, any_name: bool = False) -> bool:

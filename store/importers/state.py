@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...schemas.stored import hold_no_object
+from ...schemas.wrapping import HOMES
 from .found import Refused, Unreadable
 
 # What wraps a network and says nothing: DataParallel, torch.compile, OpenLTH's PrunedModel.
 WRAPPERS = ("module.", "_orig_mod.", "model.")
-_STATE_KEYS = ("state_dict", "model_state_dict", "model", "net")
 
 
 def state_dict(found: Any, where: str) -> Mapping[str, Any]:
@@ -43,13 +43,13 @@ def home(found: Any, where: str) -> Mapping[str, Any] | None:
     """
     hold_no_object(found, where)
     entries = found if isinstance(found, Mapping) else {}
-    key = next((key for key in _STATE_KEYS if isinstance(entries.get(key), Mapping)), None)
+    key = next((key for key in HOMES if isinstance(entries.get(key), Mapping)), None)
     return None if key is None else named(entries[key], f"{where}, {key}")
 
 
 def hold_no_module(found: Mapping[Any, Any], where: str) -> None:
     """Refuse a checkpoint that has a whole pickled module where its state dict is due."""
-    for key in _STATE_KEYS:
+    for key in HOMES:
         hold_no_object(found.get(key), where, key)
 
 
