@@ -13,11 +13,21 @@ from numpy.typing import NDArray
 from ...schemas.errors import RgtoolError
 from ...schemas.layout import RunFolder
 from ...schemas.tensors import write_mask
-from .found import FoundLevel, FoundRun, LevelData, Refused, Unreadable, failure
+from .found import (
+    Contradiction,
+    FoundLevel,
+    FoundRun,
+    LevelData,
+    Refused,
+    Unreadable,
+    escaped,
+    failure,
+)
 from .identity import Alias, Content, counts_digest, mask_digest
 from .levels import Level, Masks, hold_nested
 from .recognise import Recognised, beside, recognise
 from .report import Choices
+from .zeros import FROM, many_zeros, why_nothing
 
 _LARGEST = 2**31  # a record holds shapes as 32-bit numbers
 
@@ -48,6 +58,8 @@ class Incoming:
         For the user.
     missing : set of int
         Levels that cannot be read.
+    masks_from : str
+        What of the source the masks are, where its format does not say.
     apart : dict of str to (int, int, int)
         Masks of biases, which are no layers: the last level, weights kept there and in all.
 
@@ -71,6 +83,8 @@ class Incoming:
         self.missing: set[int] = set()
         self.levels: dict[int, Level] = {}
         self.digests: dict[int, str] = {}
+        self.masks_from = ""
+        self._zeros = 0.0
         self.apart: dict[str, tuple[int, int, int]] = {}
         self._before: tuple[int, Level] | None = None
         self._first: tuple[int, Level] | None = None
@@ -96,15 +110,16 @@ class Incoming:
     @property
     def inferred(self) -> dict[str, str]:
         """What was concluded from what, and what beside the network is not counted."""
-        beside = [*self.network.notes, *self._said_of_biases()]
-        said = {"beside": "; ".join(beside)} if beside else {}
-        return {"architecture": self.network.why, **said, **self.found.inferred}
+        mask = {"mask": escaped(self.masks_from)} if self.masks_from else {}
+        beside = "; ".join([*self.network.notes, *self._said_of_biases()])
+        said = {"beside": escaped(beside)} if beside else {}
+        return {"architecture": self.network.why, **mask, **said, **self.found.inferred}
 
     def why_nothing(self) -> str:
         """Say why there is no flow in it."""
         if self.notes:
             return self.notes[-1].partition("left out: ")[2] or self.notes[-1]
-        return "no level with anything pruned: there is no flow in it"
+        return why_nothing(self._zeros)
 
     # The network.
 
@@ -114,7 +129,9 @@ class Incoming:
             with self._named(level):
                 data = self._read(level)
                 if data is None or not _pruned(data):
+                    self._zeros = max(self._zeros, many_zeros(data) if data else 0.0)
                     continue
+                self.masks_from = data.masks_from
                 network = self._network(data)
                 self.notes += [*data.notes, *network.notes]
                 self._first = level.level, self._canonical(level.level, data, network)
@@ -179,7 +196,7 @@ class Incoming:
         """Keep a level; its masks go to the folder."""
         sources = self.network.sources
         if self._before is not None:
-            hold_nested(self.network, self._before[1], current, self._before[0], level)
+            self._hold_nested(*self._before, level, current)
         if current.masks:
             write_mask(self.folder.mask(level), current.masks, flush=False)
             masks = zip(sources, current.masks.values(), strict=True)
@@ -189,6 +206,20 @@ class Incoming:
             self.digests[level] = counts_digest(sources, totals, current.kept.tolist())
         self.levels[level] = dataclasses.replace(current, masks={})
         self._before = level, current
+
+    def _hold_nested(self, lower: int, before: Level, level: int, current: Level) -> None:
+        """Hold a level to the one before, and say how else its file may be meant."""
+        try:
+            hold_nested(self.network, before, current, lower, level)
+        except Refused as error:
+            if self.masks_from == FROM:
+                raise Refused(f"zeros come back, so they are no mask: {error}") from None
+            if self.found.remedy is None:
+                raise
+            (file,) = next(x.files for x in self.found.levels if x.level == level)
+            raise Contradiction(
+                f"{self.found.relative(file)}: {error}", self.found.remedy()
+            ) from None
 
     @contextmanager
     def _named(self, level: FoundLevel) -> Iterator[None]:

@@ -17,8 +17,9 @@ import numpy as np
 from ....schemas.errors import RgtoolError
 from ....schemas.torch_files import read_torch
 from ..found import Found, FoundLevel, FoundRun, LevelData, Skipped, contained
+from ..masks import pruned_state
 from ..names import place
-from ..state import pruned_state, state_dict
+from ..state import state_dict
 from ..tree import Tree
 
 MOCO, SIMCLR = "moco", "simclr"
