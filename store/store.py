@@ -374,6 +374,7 @@ class Store:
         blocks: str | Path | None = None,
         keep: Sequence[str] = (),
         follow_links: bool = False,
+        zeros_are_mask: bool = False,
     ) -> ImportReport:
         """Import other people's checkpoints: every run and level under some paths.
 
@@ -395,6 +396,8 @@ class Store:
             Weights to copy: `init`, `rewind`, `dense`.
         follow_links : bool
             Whether symbolic links that lead out of the folder are followed.
+        zeros_are_mask : bool
+            Whether the zeros of weights that have no mask are one.
 
         Raises
         ------
@@ -404,6 +407,7 @@ class Store:
             The store cannot be written, or the disk is full.
         """
         from .importers import imports
+        from .importers.tree import Reading
 
         chosen = imports.choices(
             name=name,
@@ -415,7 +419,7 @@ class Store:
             blocks=blocks,
             keep=keep,
         )
-        found = imports.survey(paths, format, follow_links=follow_links)
+        found = imports.survey(paths, format, Reading(follow_links, zeros_are_mask))
         return imports.import_runs(self.path, found, chosen)
 
     def _recipes(self) -> dict[str, Recipe]:

@@ -21,7 +21,8 @@ from ...schemas.layout import RunFolder
 from ...schemas.tensors import read_tensors, write_mask, write_tensors
 from .found import Refused
 from .levels import Level, Masks, Steps, in_order, mask_file, renamed, stored_level
-from .recognise import Recognised, _is_known
+from .networks import is_known
+from .recognise import Recognised
 from .report import Choices
 
 Number = float | bool | None
@@ -112,11 +113,11 @@ def naming(
     """
     told = choices.architecture or stated
     if choices.blocks is not None:
-        usual = arrived.architecture if _is_known(stored.architecture) else stored.architecture
+        usual = arrived.architecture if is_known(stored.architecture) else stored.architecture
         return dataclasses.replace(arrived, architecture=told or usual)
     if told is None:
         return stored
-    if _is_known(arrived.architecture):
+    if is_known(arrived.architecture):
         return arrived
     return dataclasses.replace(stored, architecture=told)  # a name says nothing of its layers
 

@@ -104,12 +104,14 @@ def _mint(arrival: Arrival) -> ImportedRun:
         scales=scales(found, network, notes),
         files=last_of_each_path(arrival.files_of(incoming.levels), entries(found, starts)),
         inferred={
-            "architecture": network_from(network, choices), **found.inferred, **told.inferred,
+            **incoming.inferred,
+            "architecture": network_from(network.why, choices),
+            **told.inferred,
         },
         told=told.fields,
         aliases=tuple(alias.to_json() for alias in content.aliases),
         mask_digests=texts(content.digests),
-    )  # fmt: skip
+    )
     folder = RunFolder.of(arrival.store, description.run_id)
     copy_weights(found, network, choices.keep, staged, notes)
     Steps(folder, staged, network, exempt, (), incoming.levels).write()

@@ -215,7 +215,7 @@ class _Meeting:
         """Return what the network is concluded from, where that is otherwise."""
         network, choices = self.arrival.incoming.network, self.arrival.choices
         if choices.architecture or self.correction.names or self.correction.renames:
-            return {"architecture": network_from(network, choices)}
+            return {"architecture": network_from(network.why, choices)}
         return {}
 
     def _note_files(self) -> None:

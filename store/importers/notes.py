@@ -57,8 +57,6 @@ def change_notes(
     if correction.renames:
         how = "as the block map says" if choices.blocks else f"as in {now.recipe.architecture}"
         yield f"its layers, blocks and stages are named {how} from now on"
-    if choices.architecture not in (None, now.recipe.architecture):
-        yield f"its architecture stays {now.recipe.architecture}: these are its layers"
     if now.parent_run != old.parent_run:
         yield f"it begins with run {now.parent_run}"
     if now.experiment_id != old.experiment_id:

@@ -156,9 +156,9 @@ def _names(*several: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({name for names in several for name in names} - {*SEEN}))
 
 
-def network_from(network: Recognised, choices: Choices) -> str:
+def network_from(why: str, choices: Choices) -> str:
     """Say what a network is concluded from, and whether the user has named it."""
-    return f"{USER}: {network.why}" if choices.architecture else network.why
+    return f"{USER}: {why}" if choices.architecture else why
 
 
 def by_user(description: Description, name: str) -> bool:
