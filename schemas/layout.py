@@ -70,7 +70,7 @@ def make_runs(store: Path) -> None:
     StoreError
         The manifest of the store is newer than this rgtool.
     """
-    runs = store / "runs"
+    runs = store / RUNS
     if runs.is_dir():
         return
     made = _hidden(runs)

@@ -28,6 +28,7 @@ from .broken import LeftOut
 from .connection import connect
 from .doubles import same
 from .relations import compacted, known_columns, parquet, quote
+from .removal import sweep
 from .session import described
 from .snapshot import LooseRun, Snapshot, strict_json, take
 from .staged import UNFINISHED, copy, stage
@@ -106,6 +107,7 @@ def _locked(store: Path, left_out: LeftOut, finished: Collection[str]) -> Compac
     snapshot = take(store, left_out)
     old = snapshot.manifest
     _clean(old)
+    sweep(store)
     texts = _compacted_texts(snapshot)
     stuck = _stuck(old)
     changed = {
@@ -140,7 +142,7 @@ def _locked(store: Path, left_out: LeftOut, finished: Collection[str]) -> Compac
         records=sum(len(run.records) for run in merged.values()),
         loose=len(snapshot.loose) - len(removed),
         files=tuple(str(file) for file in manifest.files),
-        dropped=tuple(sorted(old.void - stuck - {*snapshot.loose})),
+        dropped=tuple(sorted(snapshot.gone - stuck)),
     )
 
 

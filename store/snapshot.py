@@ -71,6 +71,11 @@ class Snapshot:
         return {*self.loose, *self.manifest.runs}
 
     @property
+    def gone(self) -> frozenset[str]:
+        """Ids of runs that were removed and have rows in compacted files all the same."""
+        return self.manifest.void - self.loose.keys()
+
+    @property
     def record_files(self) -> list[str]:
         """Paths of the loose records."""
         return [path for run in self.loose.values() for path in run.records.values()]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..schemas.description import Description
 from ..schemas.errors import RgtoolError, StoreError, UsageError
-from ..schemas.layout import RunFolder, store_path
+from ..schemas.layout import RunFolder
 from ..schemas.recipe import Recipe
-from .broken import Problem
 from .inventory import (
     FORMER,
     RUNS,
@@ -22,23 +21,20 @@ from .inventory import (
     recipe_of,
     run_info,
 )
-from .reading import Reader
+from .queries import Queries
 from .result import Result
-from .session import mentioned
-from .snapshot import Snapshot
-from .streaming import asked, count, stream, stream_arrow
+from .snapshot import Snapshot, take
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from .check import Check
     from .compaction import Compaction
     from .counts import Counts
     from .importers.report import ImportReport
     from .medium import Trial
+    from .removal import Removal
 
 
-class Store:
+class Store(Queries):
     """A folder of runs, and every question one can ask of it.
 
     Parameters
@@ -57,91 +53,6 @@ class Store:
     >>> Store("nowhere").sql("SELECT count(*) AS runs FROM runs").rows
     [(0,)]
     """
-
-    def __init__(self, path: str | Path | None = None) -> None:
-        try:
-            self.path = store_path(path).expanduser().absolute()
-            in_the_way = self.path.exists() and not self.path.is_dir()
-            str(self.path).encode()
-        except UnicodeEncodeError:  # DuckDB takes no other names of files
-            raise StoreError(f"{path}: the path of a store must be UTF-8 text") from None
-        except (OSError, RuntimeError, ValueError) as error:  # too long, `~nobody`, a zero byte
-            raise StoreError(f"{path}: no path of a store ({error})") from None
-        if in_the_way:
-            raise StoreError(f"{self.path} is a file: a store is a folder, name another one")
-        self._reader = Reader(self.path)
-
-    def __repr__(self) -> str:
-        return f"Store({str(self.path)!r})"
-
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        """Files that queries have left out so far, because they are broken or newer."""
-        return self._reader.left_out.problems
-
-    def sql(self, query: str) -> Result:
-        """Run one SELECT of a user's own over the views.
-
-        It can read the files of this store and nothing else, and cannot write.
-
-        Raises
-        ------
-        QueryError
-            The query is empty, holds two statements, writes, or is wrong.
-        StoreError
-            The store cannot be read.
-        """
-        with asked(self._reader, query, Result.of) as (_, found):
-            return found
-
-    def stream(self, query: str, size: int = 10_000) -> Iterator[Result]:
-        """Run one SELECT as `sql` does, and read its rows in parts of `size`: memory holds one.
-
-        The first part is there even if there are no rows. Errors are those of `sql`, raised with
-        the first part; a store that changes while it is read ends it, too.
-
-        Examples
-        --------
-        >>> parts = Store("nowhere").stream("SELECT * FROM range(25000)")
-        >>> [len(part) for part in parts]
-        [10000, 10000, 5000]
-        """
-        return stream(self._reader, query, size)
-
-    def stream_arrow(self, query: str, size: int = 100_000) -> pa.RecordBatchReader:
-        """Run one SELECT as `sql` does, and read its rows as Arrow batches; the quickest way.
-
-        Sums of integers are int64 where those of the first batch fit; a later one that does not is
-        an error. Parameters and errors are those of `stream`.
-        """
-        return stream_arrow(self._reader, query, size)
-
-    def count(self, query: str) -> int:
-        """Count the rows of one SELECT, without reading them; errors are those of `sql`."""
-        return count(self._reader, query)
-
-    def query(
-        self, sql: str, parameters: Sequence[Any] = (), *, runs: Collection[str] | None = None
-    ) -> Result:
-        """Run trusted SQL over the views and the relations behind them.
-
-        Parameters
-        ----------
-        sql : str
-            Any SQL; its text must not come from a user.
-        parameters : sequence
-            Values of its `?`.
-        runs : collection of str, optional
-            Read these runs alone, which is quick in any store.
-
-        Raises
-        ------
-        StoreError
-            The store cannot be read.
-        """
-        return self._reader.run(
-            lambda c: Result.of(c, sql, parameters), runs, wanted=mentioned(sql)
-        )
 
     def runs(self) -> list[RunInfo]:
         """List the runs, by architecture, task, experiment and seed."""
@@ -338,6 +249,44 @@ class Store:
 
         finished = {run.run_id for run in self.runs() if run.finished}
         return compact(self.path, self._reader.left_out, finished)
+
+    def remove(self, names: str | Sequence[str], *, dry_run: bool = False) -> Removal:
+        """Remove runs, or all runs of experiments, with masks, weights and checkpoints.
+
+        Parameters
+        ----------
+        names : str or sequence of str
+            Runs and experiments, as they are named everywhere.
+        dry_run : bool
+            Say what would be removed, and remove nothing.
+
+        Returns
+        -------
+        Removal
+            What is gone, and why a run is not: a process that is writing it keeps it.
+
+        Raises
+        ------
+        UsageError
+            A name fits nothing, or several.
+        StoreError
+            The store holds no runs.
+        Locked
+            Another process imports into the store, or compacts it, for too long.
+        """
+        from .removal import remove
+
+        return remove(self, [names] if isinstance(names, str) else names, dry_run=dry_run)
+
+    def removed(self) -> tuple[str, ...]:
+        """List the runs that are gone and have rows in compacted files until the next `compact`.
+
+        Raises
+        ------
+        StoreError
+            The store cannot be read.
+        """
+        return tuple(sorted(take(self.path, self._reader.left_out).gone))
 
     def check(self) -> Check:
         """Read every file of the store and hold it to its sum and its schema.

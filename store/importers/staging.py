@@ -27,6 +27,17 @@ FOLDER = ".importing"
 _WAIT = 600.0  # seconds; what is done under the lock takes a moment for each run
 
 
+def import_lock(store: Path) -> contextlib.AbstractContextManager[None]:
+    """Hold the lock of imports, whose folder must be there.
+
+    Raises
+    ------
+    Locked
+        Another process has held it for ten minutes.
+    """
+    return lock(store / FOLDER / "lock", f"the import into {store}", wait=_WAIT)
+
+
 class Staging:
     """A process that imports into a store: its folder, and what it knows of the store.
 
@@ -88,7 +99,7 @@ class Staging:
         StoreError
             The store cannot be read.
         """
-        with self._lock():
+        with import_lock(self.store):
             alone = self._was_last()
             if self._known is None:
                 self._known = Known(self.store)
@@ -105,14 +116,11 @@ class Staging:
         last.write_bytes(self._token)
         return False
 
-    def _lock(self) -> contextlib.AbstractContextManager[None]:
-        return lock(self._root / "lock", f"the import into {self.store}", wait=_WAIT)
-
     def _settle(self) -> Path:
         """Make a folder of this process's own, and clear away those whose processes are gone."""
         self._root.mkdir(parents=True, exist_ok=True)
         make_runs(self.store)
-        with self._lock():
+        with import_lock(self.store):
             for left in self._root.iterdir():
                 if left.is_dir():
                     with contextlib.suppress(Locked, OSError), lock(left / "lock", "an import"):
