@@ -159,7 +159,8 @@ def _closing(report: ImportReport, store: Path) -> str:
     counted = f"{report.new_levels} new level(s) of {several} run(s)"
     skipped = f", {len(report.skipped)} skipped" if report.skipped else ""
     first = report.runs[0].experiment_id
-    return f"{counted}{skipped}; next: rgtool eigen {first} --by layer{option}"
+    corrected = f", {report.corrected} corrected" if report.corrected else ""
+    return f"{counted}{corrected}{skipped}; next: rgtool eigen {first} --by layer{option}"
 
 
 def _say_skipped(skipped: tuple[Skipped, ...]) -> None:

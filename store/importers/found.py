@@ -197,7 +197,7 @@ class FoundRun:
     part : str
         Names the run where its file holds others too.
     stated : frozenset of str
-        Fields that a manifest tells, and `seed`: they correct what the store says.
+        What a manifest tells (`experiment`, `seed`, fields): it corrects what the store says.
     parent : FoundRun or None
         The run whose masks or weights it begins with, found beside it.
     remedy : callable or None

@@ -124,7 +124,13 @@ def _mint(arrival: Arrival) -> ImportedRun:
 
 
 def _note_bearers(arrival: Arrival, experiment_id: str, alias: Alias) -> None:
-    """Say where the store has a run of this name already."""
+    """Say where the store has a run of this name already, or one of these masks."""
+    if twins := arrival.known.twins(arrival.content):
+        name = arrival.known.contents[twins[0]].aliases[0]
+        arrival.notes.append(
+            f"run {twins[0]} ({' '.join(filter(None, name.key))}) has the same masks, and other "
+            "accuracies or another number: where this one corrects it, remove it with rgtool rm"
+        )
     for run_id in arrival.known.bearing(alias):
         if arrival.known.experiments.get(run_id) == experiment_id:
             arrival.notes.append(

@@ -155,6 +155,15 @@ class Known:
         """List the runs that bear a name, by id."""
         return sorted(self._by_name.get(alias.key, ()))
 
+    def twins(self, content: Content) -> list[str]:
+        """List runs whose masks are all those of a content, and that are other runs than it."""
+        return sorted(
+            run_id
+            for run_id in self._candidates(content)
+            if content.agreeing(self.contents[run_id]) == content.pruned
+            and not content.differs_at(self.contents[run_id])
+        )
+
     def children(self, run: Description) -> list[str]:
         """List the children of a run that an experiment is parent of which it was of before.
 

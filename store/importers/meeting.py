@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from ...schemas.description import Description
 from ...schemas.files import flush_tree
@@ -14,10 +13,11 @@ from ...schemas.lock import lock
 from ..exchange import take_place
 from .arrival import Arrival, last_of_each_path, now, texts
 from .correction import Correction, Numbers, by_level, naming, other_numbers, rebuild
-from .found import Refused
-from .identity import Content, with_name
+from .found import Refused, escaped
+from .identity import Alias, Content, with_name
 from .levels import Steps, adopt, exempt_layers, stored_level, stored_network
 from .moves import WAIT, follow, moved, write
+from .names import place
 from .notes import change_notes, number_notes
 from .recognise import Recognised
 from .report import ImportedRun
@@ -77,8 +77,13 @@ class _Meeting:
 
     @cached_property
     def is_own(self) -> bool:
-        """Whether it comes under the name that the run bears."""
-        return self.arrival.content.aliases[0].agrees(self.known.aliases[0])
+        """Whether it comes under the name that the run bears; a manifest may give it another."""
+        found, bears = self.arrival.found, self.known.aliases[0]
+        if self.arrival.content.aliases[0].agrees(bears):
+            return True
+        where = place(found.path)
+        here = Alias(escaped(where.experiment), where.replicate)
+        return bool(found.stated) and here.agrees(bears)
 
     @cached_property
     def is_first(self) -> bool:
@@ -89,6 +94,18 @@ class _Meeting:
     def stated(self) -> frozenset[str]:
         """Fields that a manifest tells and that correct the store."""
         return self.arrival.found.stated if self.is_own and self.is_first else frozenset()
+
+    @cached_property
+    def is_told_apart(self) -> bool:
+        """Whether its replicate is told now, and nothing had told it."""
+        told = self.arrival.found.replicate and not self.known.aliases[0].replicate
+        return self.is_own and bool(told)
+
+    @cached_property
+    def is_renamed(self) -> bool:
+        """Whether a manifest gives its experiment another name."""
+        bears = self.known.aliases[0].experiment
+        return "experiment" in self.stated and self.arrival.found.experiment != bears
 
     def settle(self) -> Description:
         """Write what is new or otherwise; return the description as it is then."""
@@ -168,20 +185,16 @@ class _Meeting:
 
     def _described(self) -> Description:
         """Return the description as it is from now on; the old one where nothing is otherwise."""
-        arrival, old, content = self.arrival, self.old, self.arrival.content
-        parent = arrival.parent
-        if parent is not None and old.parent_run not in (None, parent.run_id):
-            parent = None
+        arrival, old, found, parent = self.arrival, self.old, self.arrival.found, self._parent()
         told = told_again(
-            old, arrival.found, self.correction.after, arrival.choices, parent, self.stated,
+            old, found, self.correction.after, arrival.choices, parent, self.stated,
             arrival.notes,
         )  # fmt: skip
-        aliases = with_name(self.known.aliases, content.aliases[0])
         by_layer = self.correction.by_layer
         kept = moved(
             old,
             told.recipe,
-            **self._seed(),
+            **({"seed": found.seed, "replicate": found.replicate} if self.is_told_apart else {}),
             recipe_name=told.recipe_name,
             told=told.fields,
             inferred={**old.inferred, **self._why(), **told.inferred},
@@ -190,8 +203,7 @@ class _Meeting:
             levels=max(old.levels, *arrival.incoming.levels),
             files=last_of_each_path(old.files, arrival.files_of(self.new)),
         )
-        if self._seed():  # the run bears the name that tells it
-            aliases = tuple(sorted(aliases, key=lambda alias: alias.key != content.aliases[0].key))
+        aliases = self._aliases()
         # What rgtool 0.1.0 wrote has no names and stays as it is as long as nothing is to be told.
         named = aliases != self.known.aliases and (old.aliases or len(aliases) > 1)
         if kept == old and not self.new and not named:
@@ -200,16 +212,24 @@ class _Meeting:
         return dataclasses.replace(
             kept,
             aliases=tuple(alias.to_json() for alias in aliases),
-            mask_digests=texts({**content.digests, **self.known.digests}),
+            mask_digests=texts({**arrival.content.digests, **self.known.digests}),
             updated_at=now(),
         )
 
-    def _seed(self) -> dict[str, Any]:
-        """Return seed and replicate where they are told and nothing had told them."""
-        found = self.arrival.found
-        if not self.is_own or not found.replicate or self.known.aliases[0].replicate:
-            return {}
-        return {"seed": found.seed, "replicate": found.replicate}
+    def _parent(self) -> ImportedRun | None:
+        """Return what became of the run that it begins with, where nobody told another."""
+        parent = self.arrival.parent
+        if parent is not None and self.old.parent_run in (None, parent.run_id):
+            return parent
+        return None
+
+    def _aliases(self) -> tuple[Alias, ...]:
+        """Return its names; the one under which it comes is first where it bears that now."""
+        own = self.arrival.content.aliases[0]
+        aliases = with_name(self.known.aliases, own)
+        if self.is_told_apart or self.is_renamed:
+            return tuple(sorted(aliases, key=lambda alias: alias.key != own.key))
+        return aliases
 
     def _why(self) -> dict[str, str]:
         """Return what the network is concluded from, where that is otherwise."""

@@ -30,7 +30,7 @@ def moved(old: Description, recipe: Recipe, **others: Any) -> Description:
     **others
         Other fields.
     """
-    current = recipe.experiment_id
+    current = old.experiment_id if recipe == old.recipe else recipe.experiment_id
     former = dict.fromkeys((*old.former, old.experiment_id))
     former.pop(current, None)
     return dataclasses.replace(

@@ -105,6 +105,7 @@ class _Search:
             ),
             fields={k: told[k] for k in ("task", "architecture", "init", "fan") if k in told},
             inferred={"level": NAME},
+            stated=frozenset(told),
         )
 
     # A folder.

@@ -8,7 +8,7 @@ otherwise.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +81,7 @@ def told_again(
     network: Recognised,
     choices: Choices,
     parent: ImportedRun | None,
-    stated: Iterable[str],
+    stated: Collection[str],
     notes: list[str],
 ) -> Told:
     """Return how a run was made that is in the store, after what is told of it now.
@@ -98,14 +98,20 @@ def told_again(
         What the user says.
     parent : ImportedRun or None
         What became of the run that it begins with.
-    stated : iterable of str
-        Fields that a manifest tells and that correct the store.
+    stated : collection of str
+        What a manifest tells and corrects the store.
     notes : list of str
         Takes what cannot be taken over.
     """
     said, files = choices.said, _files(found)
     user = {name for name in _EVERY if by_user(old, name)}
     now = {name: files[name] for name in stated if name in files.keys() - user}
+    notes += [
+        f"{name} stays {getattr(old.recipe, name)}, as the user told it: manifest.json says "
+        f"{files[name]}"
+        for name in sorted(user.intersection(stated, files) - said.keys())
+        if files[name] != getattr(old.recipe, name)
+    ]
     if choices.recipe:  # a study tells all that nobody else does
         kept = {"task", "origin", "parent", *user}
         told = {**{name: files[name] for name in files.keys() - user}, **now}
@@ -117,13 +123,15 @@ def told_again(
         fixed["parent"] = parent.experiment_id
     if choices.name:
         fixed["origin"] = choices.name
+    elif "experiment" in stated and not by_user(old, "origin"):
+        fixed["origin"] = found.experiment
     name = choices.recipe or old.recipe_name
     fields = {**_study(name, network), **{f: getattr(old.recipe, f) for f in {*kept, "task"}}}
     recipe, taken = _recipe(fields, told, fixed, notes)
     same = {f for f, value in files.items() if getattr(recipe, f, None) == value}
-    stated = now.keys() & taken.keys()
-    names = _names(old.told, said, same, stated, _EVERY if choices.recipe else ())
-    return Told(recipe, name, names, _by_whom(choices, stated))
+    told_now = now.keys() & taken.keys()
+    names = _names(old.told, said, same, told_now, _EVERY if choices.recipe else ())
+    return Told(recipe, name, names, _by_whom(choices, told_now))
 
 
 def _files(found: FoundRun) -> dict[str, Any]:
@@ -167,5 +175,6 @@ def by_user(description: Description, name: str) -> bool:
 
 
 def _by_whom(choices: Choices, stated: Iterable[str]) -> dict[str, str]:
-    recipe = {"recipe": USER} if choices.recipe else {}
-    return {**dict.fromkeys(stated, MANIFEST), **dict.fromkeys(choices.said, USER), **recipe}
+    user = {**choices.said, "recipe": choices.recipe, "origin": choices.name}
+    by_him = {name: USER for name, value in user.items() if value is not None}
+    return {**dict.fromkeys(stated, MANIFEST), **by_him}
