@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,9 @@ RUNS = """
         FROM levels GROUP BY run_id
     ) USING (run_id)
     ORDER BY architecture, task, experiment_id, seed, replicate, run_id"""
+FORMER = """
+    SELECT was, list(DISTINCT experiment_id)
+    FROM (SELECT experiment_id, unnest(former) AS was FROM runs) GROUP BY was"""
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,12 @@ def pick_run(name: str, runs: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
-def pick_experiment(name: str | None, recipes: Mapping[str, Recipe], where: str) -> str:
+def pick_experiment(
+    name: str | None,
+    recipes: Mapping[str, Recipe],
+    where: str,
+    former: Callable[[], Mapping[str, Collection[str]]] = dict,
+) -> str:
     """Find the one experiment that `name` means.
 
     Parameters
@@ -176,6 +184,8 @@ def pick_experiment(name: str | None, recipes: Mapping[str, Recipe], where: str)
         All experiments there are.
     where : str
         The store, for messages.
+    former : callable
+        Returns ids that experiments have no more, and of which the runs that had them are now.
 
     Raises
     ------
@@ -191,6 +201,7 @@ def pick_experiment(name: str | None, recipes: Mapping[str, Recipe], where: str)
     else:
         found = [key for key in recipes if name and key.startswith(name)]
         found = found or [key for key, recipe in recipes.items() if _label(recipe) == name]
+        found = found or _moved(name, former())  # last: what bears the id now is meant first
         problem = f"'{name}' fits {{}} experiments, give the id of one"
     if len(found) == 1:
         return found[0]
@@ -201,6 +212,12 @@ def pick_experiment(name: str | None, recipes: Mapping[str, Recipe], where: str)
         )
     described = _described({key: recipes[key] for key in found})
     raise UsageError(f"{problem.format(len(found))}: {_some(described)}")
+
+
+def _moved(name: str, former: Mapping[str, Collection[str]]) -> list[str]:
+    """List the experiments of the runs that once were of one whose id starts with `name`."""
+    found = [now for was, now in former.items() if name and was.startswith(name)]
+    return sorted({key for now in found for key in now})
 
 
 def empty_store(where: str) -> str:

@@ -11,6 +11,7 @@ from ..schemas.errors import RgtoolError, StoreError, UsageError
 from ..schemas.layout import RunFolder
 from ..schemas.recipe import Recipe
 from .inventory import (
+    FORMER,
     RUNS,
     ExperimentInfo,
     RunInfo,
@@ -91,8 +92,8 @@ class Store(Queries):
         Parameters
         ----------
         name : str, optional
-            A unique prefix of its id, or `resnet20/cifar10` where that is unique. May be left
-            out where the store holds exactly one.
+            A unique prefix of its id (or of a former one), or `resnet20/cifar10` where that is
+            unique. May be left out where the store holds exactly one.
 
         Raises
         ------
@@ -101,7 +102,9 @@ class Store(Queries):
         StoreError
             The store holds no runs.
         """
-        return pick_experiment(name, self._recipes(), str(self.path))
+        return pick_experiment(
+            name, self._recipes(), str(self.path), lambda: dict(self.query(FORMER).rows)
+        )
 
     def find_run(self, name: str) -> str:
         """Return the id of the run that a name means.
@@ -350,6 +353,7 @@ class Store(Queries):
         blocks: str | Path | None = None,
         keep: Sequence[str] = (),
         follow_links: bool = False,
+        zeros_are_mask: bool = False,
     ) -> ImportReport:
         """Import other people's checkpoints: every run and level under some paths.
 
@@ -371,6 +375,8 @@ class Store(Queries):
             Weights to copy: `init`, `rewind`, `dense`.
         follow_links : bool
             Whether symbolic links that lead out of the folder are followed.
+        zeros_are_mask : bool
+            Whether the zeros of weights that have no mask are one.
 
         Raises
         ------
@@ -380,6 +386,7 @@ class Store(Queries):
             The store cannot be written, or the disk is full.
         """
         from .importers import imports
+        from .importers.tree import Reading
 
         chosen = imports.choices(
             name=name,
@@ -391,7 +398,7 @@ class Store(Queries):
             blocks=blocks,
             keep=keep,
         )
-        found = imports.survey(paths, format, follow_links=follow_links)
+        found = imports.survey(paths, format, Reading(follow_links, zeros_are_mask))
         return imports.import_runs(self.path, found, chosen)
 
     def _recipes(self) -> dict[str, Recipe]:

@@ -21,6 +21,7 @@ from typing import Self
 
 from ...schemas.layout import RunFolder, make_runs
 from ...schemas.lock import Locked, lock
+from ..exchange import finish
 from .known import Known
 
 FOLDER = ".importing"
@@ -98,6 +99,7 @@ class Staging:
             The store cannot be read.
         """
         with import_lock(self.store):
+            finish(self.store)
             alone = self._was_last()
             if self._known is None:
                 self._known = Known(self.store)
