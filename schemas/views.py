@@ -53,6 +53,7 @@ _DESCRIPTION_TYPES = {
     "told": "VARCHAR[]",
     "aliases": "JSON",
     "mask_digests": "JSON",
+    "former": "VARCHAR[]",
 }
 # Of the run, repeated in every row: a query over all experiments then needs no join.
 RUN_COLUMNS = ("experiment_id", "architecture", "task", "seed")

@@ -15,7 +15,9 @@ from .formats import (
     bert_tickets,
     contrastive,
     cv_lth,
+    numpy_masks,
     openlth,
+    pickled_lists,
     safetensors_masks,
     tables,
     torch_prune,
@@ -25,7 +27,7 @@ from .ingest import ingest
 from .recognise import read_blocks
 from .report import Choices, ImportedRun, ImportReport
 from .staging import Staging
-from .tree import Tree, walk
+from .tree import PLAINLY, Reading, Tree, walk
 
 # In this order: the formats whose layout says most come first, and take their files away.
 FORMATS: dict[str, Callable[[Tree], Found]] = {
@@ -38,13 +40,17 @@ FORMATS: dict[str, Callable[[Tree], Found]] = {
     bert_tickets.FORMAT: bert_tickets.find,
     safetensors_masks.FORMAT: safetensors_masks.find,
     torch_prune.FORMAT: torch_prune.find,
+    pickled_lists.FORMAT: pickled_lists.find,
+    numpy_masks.FORMAT: numpy_masks.find,
     tables.FORMAT: tables.find,
 }
 ALIASES = {"elasticlth": openlth.FORMAT, "pth": torch_prune.FORMAT, "csv": tables.FORMAT}
-_STORE = "a store of rgtool: name it with --store"
+_STORE = "a store of rgtool: name it with --store, or bring it in with rgtool merge"
 KEEP = ("init", "rewind", "dense")
 # What may be a checkpoint: named when no format takes it.
-_CHECKPOINT_SUFFIXES = (".pt", ".pth", ".tar", ".ckpt", ".safetensors", ".pkl", ".bin")
+_CHECKPOINT_SUFFIXES = (
+    ".pt", ".pth", ".th", ".tar", ".ckpt", ".safetensors", ".pkl", ".bin", ".h5", ".hdf5",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,12 +69,9 @@ class Survey:
 def survey(
     paths: str | Path | Iterable[str | Path],
     format: str | None = None,
-    *,
-    follow_links: bool = False,
+    reading: Reading = PLAINLY,
 ) -> Survey:
     """Find the runs under some paths; of most files only names and headers are looked at.
-
-    Symbolic links that lead out of a path are followed where `follow_links` says so.
 
     Raises
     ------
@@ -80,7 +83,7 @@ def survey(
     skipped: list[Skipped] = []
     left: list[Path] = []
     for path in [paths] if isinstance(paths, str | Path) else paths:
-        tree = walk(Path(path), follow_links)
+        tree = walk(Path(path), reading)
         skipped += tree.skipped
         own = _own(tree)
         skipped += own.skipped

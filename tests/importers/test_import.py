@@ -630,7 +630,7 @@ def test_dry_survey_reads_and_writes_nothing(tmp_path: Path) -> None:
     found = survey([tmp_path / "in"])
     assert (len(found.runs), found.levels) == (1, 4)
     assert [str(one).partition(": ")[2] for one in found.skipped] == [
-        "no level in its name, and no manifest.json"
+        "no whole pickle (no instruction is b'n')"
     ]
 
 

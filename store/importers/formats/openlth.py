@@ -32,8 +32,9 @@ from ..found import (
     Unreadable,
     contained,
 )
+from ..masks import as_mask, layer_weights
 from ..safe import read_text
-from ..state import as_mask, layer_weights, named, state_dict, unwrapped
+from ..state import named, state_dict, unwrapped
 from ..tree import Tree
 
 FORMAT = "openlth"
