@@ -161,14 +161,18 @@ def _dimensions(value: Any) -> int:
 
 
 def _held(data: LevelData, where: str) -> LevelData:
-    """Hold masks to the shapes of their weights; those without weights give their own."""
+    """Hold masks to the shapes of their weights, and bring them into their order.
+
+    Masks without weights come last and give their own shapes.
+    """
     shapes = dict(data.shapes)
     for name, mask in data.masks.items():
         if shapes.setdefault(name, mask.shape) != mask.shape:
             raise Refused(
                 f"{where}, {name}: a mask of shape {mask.shape} for weights of {shapes[name]}"
             )
-    return dataclasses.replace(data, shapes=shapes)
+    masks = {name: data.masks[name] for name in shapes if name in data.masks}
+    return dataclasses.replace(data, shapes=shapes, masks=masks)
 
 
 def _such_as(example: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ import pytest
 import torch
 from command import Cli
 from foreign_masks import LAYERS, LEVELS, NAMED, NUMBERED, effective, kept, levels, write
-from torch import nn
 
 from rgtool.schemas.errors import Refused, Unreadable
 from rgtool.store import Store
@@ -57,8 +57,8 @@ def test_masks_are_read_however_they_are_saved(way: str, store: Store, tmp_path:
     assert run.levels == tuple(range(LEVELS))
     assert counts(store, run) == kept()
     names = store.query("SELECT DISTINCT source_layer FROM layers ORDER BY 1").to_dicts()
-    due = LAYERS if way in NAMED else ("0", "1", "2") if "npz" not in way else ("arr_0", "arr_1",
-                                                                                "arr_2")  # fmt: skip
+    numbers = [f"arr_{n}" if way == "npz without names" else str(n) for n in range(len(LAYERS))]
+    due = LAYERS if way in NAMED else numbers
     assert [row["source_layer"] for row in names] == [*due]
     description = json.loads((store.path / "runs" / run.run_id / "run.json").read_text())
     assert description["inferred"]["mask"]
@@ -67,8 +67,11 @@ def test_masks_are_read_however_they_are_saved(way: str, store: Store, tmp_path:
 
 @pytest.mark.filterwarnings("ignore:Sparse")
 def test_one_run_saved_in_all_ways_is_one_run(store: Store, tmp_path: Path) -> None:
-    runs = [only(store.import_runs(write(tmp_path / str(n), way))) for n, way in enumerate(NAMED)]
-    assert len({run.run_id for run in runs}) == 1
+    runs = {
+        way: only(store.import_runs(write(tmp_path / str(n), way))).run_id
+        for n, way in enumerate(NAMED)
+    }
+    assert len({*runs.values()}) == 1, runs
 
 
 @pytest.mark.parametrize("way", ["mask buffers", "under mask", "under masks, wrapped",
@@ -119,7 +122,9 @@ def test_what_is_no_mask_is_refused_in_words(
 
 
 def test_a_quantized_mask_is_refused_in_words(tmp_path: Path) -> None:
-    mask = torch.quantize_per_tensor(torch.ones(2, 2), 0.3, 0, torch.quint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch is about to part with them; files are not
+        mask = torch.quantize_per_tensor(torch.ones(2, 2), 0.3, 0, torch.quint8)
     torch.save({"fc": mask}, tmp_path / "x.pt")
     with pytest.raises(Refused, match="a quantized tensor"):
         read_level(tmp_path / "x.pt")
@@ -210,10 +215,6 @@ def test_masks_that_are_there_are_not_overruled_by_zeros(store: Store, tmp_path:
 # What cannot be read.
 
 
-def whole(path: Path, content: Any) -> None:
-    torch.save(content, path)
-
-
 @pytest.mark.parametrize("key", ["", "model"])
 def test_a_pickled_module_is_refused_with_the_line_that_saves_it_again(
     key: str, store: Store, tmp_path: Path
@@ -224,10 +225,10 @@ def test_a_pickled_module_is_refused_with_the_line_that_saves_it_again(
         torch.save({key: trained} if key else trained, folder / f"level_{level}.pt")
     report = store.import_runs(folder)
     assert report.runs == ()
-    reason = next(one.reason for one in report.skipped if "level_3" in one.reason + one.path)
+    reason = next(one.reason for one in report.skipped if "torch.save(" in one.reason)
     line = reason[reason.index("torch.save(") :]
     for level in range(LEVELS):
-        said = f"import torch\n{line}".replace("level_3", f"level_{level}")
+        said = f"import torch\n{line}".replace("level_0", f"level_{level}")
         subprocess.run([sys.executable, "-c", said], cwd=folder, check=True, timeout=120)
         (folder / f"level_{level}.pt").unlink()
     assert counts(store, only(store.import_runs(folder))) == kept()
@@ -270,7 +271,3 @@ def test_files_of_numpy_that_are_no_masks_are_nobodys_levels(store: Store, tmp_p
         np.save(folder / f"loss_{level}.npy", np.linspace(1, 0, 50))
         np.savez(folder / f"data_{level}.npz", x=np.zeros((9, 4)), y=np.arange(9))
     assert only(store.import_runs(tmp_path / "in")).levels == tuple(range(LEVELS))
-
-
-def test_networks_are_whole_without_their_modules() -> None:
-    assert isinstance(foreign_masks.network(), nn.Module)
