@@ -17,7 +17,7 @@ import torch
 from command import Cli
 from foreign_masks import LAYERS, LEVELS, NAMED, NUMBERED, effective, kept, levels, write
 
-from rgtool.schemas.errors import Refused, Unreadable
+from rgtool.schemas.errors import Refused
 from rgtool.store import Store
 from rgtool.store.importers.masks import level_of
 from rgtool.store.importers.reading import read_level
@@ -109,9 +109,9 @@ def test_buffers_called_mask_that_are_none_of_weights_are_left_alone() -> None:
         ({"fc.weight": np.ones((2, 2)), "fc.mask": np.eye(2) * 2}, Refused, "that holds 2.0"),
         ({"fc": np.eye(2), "fc.weight": np.eye(2)}, Refused, "two masks of layer fc"),
         ({"\x1b": np.eye(2)}, Refused, "no plain text"),
-        ({"epoch": 3}, Unreadable, "no state dict and no masks"),
-        ([], Unreadable, "no state dict and no masks"),
-        (3, Unreadable, "no state dict and no masks"),
+        ({"epoch": 3}, Refused, "no state dict and no masks"),
+        ([], Refused, "no state dict and no masks"),
+        (3, Refused, "no state dict and no masks"),
     ],
 )
 def test_what_is_no_mask_is_refused_in_words(

@@ -147,6 +147,7 @@ NAMED: dict[str, tuple[str, Write]] = {
     "of a pruner": (
         ".pt", _saved(lambda t, m: {"state_dict": plain(t), "pruner": {"masks": dict(m)}})
     ),
+    "beside a pickled network": (".pt", _saved(lambda t, m: {"model": t, "mask": dict(m)})),
     "a sparsifier": (".pt", _saved(lambda t, m: _sparsifier(m))),
     "a sparsifier beside": (
         ".pt", _saved(lambda t, m: {"model": plain(t), "sparsifier": _sparsifier(m)})
