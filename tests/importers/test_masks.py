@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from command import Cli
+from foreign import write_lists
 from foreign_masks import LAYERS, LEVELS, NAMED, NUMBERED, effective, kept, levels, write
 
 from rgtool.schemas.errors import Refused
@@ -271,3 +272,47 @@ def test_files_of_numpy_that_are_no_masks_are_nobodys_levels(store: Store, tmp_p
         np.save(folder / f"loss_{level}.npy", np.linspace(1, 0, 50))
         np.savez(folder / f"data_{level}.npz", x=np.zeros((9, 4)), y=np.arange(9))
     assert only(store.import_runs(tmp_path / "in")).levels == tuple(range(LEVELS))
+
+
+# Pickled lists.
+
+
+def test_levels_of_pickled_lists_are_those_that_the_program_counted(
+    store: Store, tmp_path: Path
+) -> None:
+    layout = write_lists(tmp_path / "in")
+    layout.files[1].unlink()
+    (run,) = store.import_runs(tmp_path / "in").runs
+    assert run.levels == (0, 2, 3)
+    assert run.label.endswith("/mnist")
+    assert any("biases are no layers" in note for note in run.notes)
+
+
+def test_pickled_lists_without_the_dense_level_begin_with_the_first(
+    store: Store, tmp_path: Path
+) -> None:
+    layout = write_lists(tmp_path / "in", tell=False)
+    layout.files[0].unlink()
+    (run,) = store.import_runs(tmp_path / "in").runs
+    assert run.levels == (1, 2, 3)
+
+
+def test_accuracies_of_pickled_lists_that_are_none_are_left_out(
+    store: Store, tmp_path: Path
+) -> None:
+    layout = write_lists(tmp_path / "in")
+    wrong = layout.folder / layout.files[2].name.replace("_mask_", "_all_accuracy_")
+    wrong.with_suffix(".dat").write_bytes(b"cut")
+    (run,) = store.import_runs(tmp_path / "in").runs
+    assert run.levels == (0, 1, 2, 3)
+    accuracies = store.query("SELECT accuracy FROM levels ORDER BY level").to_dicts()
+    assert [row["accuracy"] is None for row in accuracies] == [False, False, True, False]
+    assert any("accuracy is left out" in note for note in run.notes)
+
+
+def test_two_kinds_of_pickled_lists_are_two_experiments(store: Store, tmp_path: Path) -> None:
+    for seed, kind in enumerate(("lt", "reinit")):
+        write_lists(tmp_path / "in", kind=kind, seed=seed)
+    report = store.import_runs(tmp_path / "in")
+    assert report.skipped == ()
+    assert len({run.experiment_id for run in report.runs}) == 2
