@@ -19,6 +19,7 @@ from ...schemas.stored import InFile, Strange, StrangeTensor, described, is_tens
 from ...schemas.wrapping import HOMES, beneath
 from .found import LevelData, Refused
 from .state import WRAPPERS, home, named, unwrapped
+from .zeros import HINT, share_of_zeros
 
 _WEIGHT = re.compile(r"(.+)\.(?:weight(?:_orig)?|parametrizations\.weight\.original)")
 _PARAMETRIZED = re.compile(r"(.+)\.parametrizations\.(\w+)\.\d+\.mask")
@@ -241,7 +242,11 @@ def _alone(entries: Mapping[str, Any], where: str) -> LevelData:
             name = name.removesuffix(ending) or name
         if name in masks:
             raise Refused(f"{where}: two masks of layer {name}")
-        masks[name] = as_mask(value, f"{where}, {key}")
+        try:
+            masks[name] = as_mask(value, f"{where}, {key}")
+        except Refused as error:
+            zeros = is_tensor(value) and share_of_zeros([to_array(value, where)])
+            raise Refused(f"{error}; {HINT}" if zeros else str(error)) from None
     shapes = {name: mask.shape for name, mask in masks.items()}
     return LevelData(shapes, masks, masks_from=f"masks alone, {_such_as(next(iter(entries)))}")
 

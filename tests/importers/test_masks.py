@@ -176,8 +176,7 @@ def test_zeros_are_no_mask_by_themselves(
     assert (report.runs, report.exit_code) == ((), 1)
     done = cli("import", str(folder), "--store", str(store.path))
     assert done.code == 1
-    if ending == ".pth":
-        assert any("--zeros-are-mask" in one.reason for one in report.skipped)
+    assert any("--zeros-are-mask" in one.reason for one in report.skipped)
     assert cli("import", str(folder), "--zeros-are-mask", "--store", str(store.path)).code == 0
 
 
@@ -272,6 +271,22 @@ def test_files_of_numpy_that_are_no_masks_are_nobodys_levels(store: Store, tmp_p
         np.save(folder / f"loss_{level}.npy", np.linspace(1, 0, 50))
         np.savez(folder / f"data_{level}.npz", x=np.zeros((9, 4)), y=np.arange(9))
     assert only(store.import_runs(tmp_path / "in")).levels == tuple(range(LEVELS))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("weights.h5", b"\x89HDF\r\n\x1a\n" + bytes(90), "numpy.savez"),
+        ("a.pkl", b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
+        ("a.npz", b"PK\3\4 and no more", "no whole"),
+    ],
+)
+def test_a_file_that_is_no_format_says_what_it_is(
+    name: str, content: bytes, words: str, store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    (skipped,) = store.import_runs(tmp_path / name).skipped
+    assert words in skipped.reason
 
 
 # Pickled lists.
