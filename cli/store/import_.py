@@ -42,6 +42,9 @@ def import_(
     follow_links: Annotated[
         bool, typer.Option("--follow-links", help="Read what links out of the folder lead to.")
     ] = False,
+    zeros_are_mask: Annotated[
+        bool, typer.Option("--zeros-are-mask", help="The zeros of weights are the mask.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done; change nothing.")
     ] = False,
@@ -56,6 +59,7 @@ def import_(
     """
     from ...store import Store
     from ...store.importers import imports
+    from ...store.importers.tree import Reading
 
     chosen = imports.choices(
         name=name,
@@ -67,7 +71,7 @@ def import_(
         blocks=blocks,
         keep=[part.strip() for part in keep.split(",") if part.strip()],
     )
-    found = imports.survey(paths, format, follow_links=follow_links)
+    found = imports.survey(paths, format, Reading(follow_links, zeros_are_mask))
     opened = Store(store)  # a file in the way is said before anything is read
     bring = imports.rehearse if dry_run else imports.import_runs
     with _progress(found) as on_level:
@@ -129,10 +133,11 @@ def _closing(report: ImportReport, store: Path, dry_run: bool) -> str:
     several = len({run.run_id for run in report.runs})
     counted = f"{report.new_levels} new level(s) of {several} run(s)"
     skipped = f", {len(report.skipped)} skipped" if report.skipped else ""
+    corrected = f", {report.corrected} corrected" if report.corrected else ""
     if dry_run:
-        return f"a dry run: {counted}{skipped}; nothing was imported"
+        return f"a dry run: {counted}{corrected}{skipped}; nothing was imported"
     first = report.runs[0].experiment_id
-    return f"{counted}{skipped}; next: rgtool eigen {first} --by layer{option}"
+    return f"{counted}{corrected}{skipped}; next: rgtool eigen {first} --by layer{option}"
 
 
 def _say_skipped(skipped: tuple[Skipped, ...]) -> None:

@@ -107,6 +107,7 @@ def listed_run(
         ),
         fields={k: told[k] for k in ("task", "architecture", "init", "fan") if k in told},
         inferred={"level": NAME},
+        stated=frozenset(told),
     )
 
 

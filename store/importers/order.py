@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from .found import LevelData, Refused, Shapes
 from .identity import mask_digest
+from .zeros import many_zeros
 
 _SAMPLED = 4096  # weights of a layer
 _STRIDE = 2_654_435_761  # a prime: no pattern of pruning repeats at it
-_HOLLOW = 0.05  # share of zeros in weights that nobody has pruned
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Measured:
         A sum over the masks; empty where nothing is pruned.
     sample : bytes
         Some weights of every mask, a bit each.
+    zeros : float
+        Share of zeros in weights without masks, if it is that of no dense network; else 0.
     """
 
     path: Path
@@ -49,6 +51,7 @@ class Measured:
     total: int
     digest: str
     sample: bytes = field(repr=False)
+    zeros: float = 0.0
 
     @property
     def density(self) -> float:
@@ -69,16 +72,10 @@ def measure(path: Path, read: Callable[[Path], LevelData]) -> Measured:
 
     Raises
     ------
-    Unreadable
-        As `read` says.
-    Refused
-        The same, or it has no masks and its weights are those of a pruned network.
+    Unreadable, Refused
+        As `read` does.
     """
     data = read(path)
-    if not data.masks and (zeros := _zeros(data)) > _HOLLOW:
-        raise Refused(
-            f"{path}: {percent(zeros)} of its weights are 0 and it has no masks: no dense network"
-        )
     masks = dict(sorted(data.masks.items()))
     kept = sum(int(np.count_nonzero(mask)) for mask in masks.values())
     total = sum(mask.size for mask in masks.values())
@@ -90,14 +87,8 @@ def measure(path: Path, read: Callable[[Path], LevelData]) -> Measured:
         total=total,
         digest=mask_digest(masks) if kept < total else "",
         sample=_sample(masks) if kept < total else b"",
+        zeros=many_zeros(data),
     )
-
-
-def _zeros(data: LevelData) -> float:
-    """Return the share of zeros in the weights; a layer that starts at 0 does not count."""
-    counts = [(w.size - int(np.count_nonzero(w)), w.size) for w in data.weights.values()]
-    part = [(zeros, size) for zeros, size in counts if zeros < size]
-    return sum(zeros for zeros, _ in part) / max(1, sum(size for _, size in part))
 
 
 def _sample(masks: Mapping[str, NDArray[np.bool_]]) -> bytes:

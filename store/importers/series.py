@@ -28,6 +28,7 @@ from .names import is_replicate, place, task_of
 from .numbering import manifest_text, numbered, remedy
 from .order import Measured, Unordered, in_order, measure, percent
 from .tree import Tree
+from .zeros import why_nothing
 
 Read = Callable[[Path], LevelData]
 _SHOWN = 6  # files of a series that a note names
@@ -175,7 +176,7 @@ class _Search:
         dense = [
             one
             for one in beside
-            if after is not None and not one.digest and one.fits(after.layers)
+            if after is not None and not one.digest and not one.zeros and one.fits(after.layers)
             and self._may_be_trained_dense(one.path)
         ]  # fmt: skip
         return max(dense, key=self._lateness, default=None)
@@ -197,6 +198,9 @@ class _Search:
         again: dict[Path, list[Measured]] = {}
         stems = " and ".join(group.name.stem for group in groups[:3])
         for one in beside:
+            if one.zeros:
+                self.skipped.append(Skipped(str(one.path), why_nothing(one.zeros)))
+                continue
             while one.digest not in known and files:
                 for other in self._quietly(files.pop(0)):
                     known.setdefault(other.digest, other.path)
@@ -222,8 +226,8 @@ class _Search:
 
     def _by_masks(self, folder: Path, found: Sequence[Measured]) -> list[Measured]:
         """Make the runs of files whose names do not count; return those of one mask alone."""
-        left: dict[Path, Measured] = {}
-        for several, whole in self._parts(folder, found):
+        left = {one.path: one for one in found if one.zeros}
+        for several, whole in self._parts(folder, [one for one in found if not one.zeros]):
             if len({one.digest for one in several}) < 2:
                 left |= {one.path: one for one in several}
                 continue
@@ -300,9 +304,10 @@ class _Search:
             alike: dict[str, list[Measured]] = {}
             for one in several:
                 alike.setdefault(one.digest, []).append(one)
-            if not any(alike):
-                why = "no level with anything pruned: there is no flow in it"
-                self.skipped.append(Skipped(str(folder), why))
+            if plain := alike.get(""):
+                where = plain[0].path if len(plain) == 1 else folder
+                reason = why_nothing(max(one.zeros for one in plain))
+                self.skipped.append(Skipped(str(where), reason))
             for digest in filter(None, alike):
                 self._lonely(folder, alike[digest])
 

@@ -284,6 +284,6 @@ LAYOUTS: dict[str, Names] = {
     "pruned for good": Names(
         {**_five(*[f"s_{s}.pt" for s in (0.0, 0.2, 0.36)]), "final.pt": removed(A[4])},
         (_levels(0, 1, 2),),
-        {"final.pt": "of its weights are 0 and it has no masks"},
+        {"final.pt": "of the weights are zeros: no mask is inferred from them"},
     ),
 }  # fmt: skip

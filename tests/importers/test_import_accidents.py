@@ -24,8 +24,7 @@ from rgtool.schemas.errors import StoreError, UsageError
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.tensors import write_tensors
 from rgtool.store import Store
-from rgtool.store.importers import imports, series
-from rgtool.store.importers.formats import torch_prune
+from rgtool.store.importers import imports, reading, series
 from rgtool.store.importers.found import LevelData
 from rgtool.store.importers.recognise import read_blocks
 
@@ -68,14 +67,14 @@ def at_once(seconds: int = 60) -> Iterator[None]:
 def test_any_error_is_that_of_its_run(
     error: Exception, words: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = torch_prune._read
+    good = reading.read_level
 
-    def read(path: Path) -> LevelData:
+    def read(path: Path, **options: bool) -> LevelData:
         if path.parent.name == "bad" and path.name == "level_2.pt":
             raise error
-        return good(path)
+        return good(path, **options)
 
-    monkeypatch.setattr(torch_prune, "_read", read)
+    monkeypatch.setattr(reading, "read_level", read)
     for name in ("a", "bad", "c"):
         write_states(tmp_path / "in" / name)
     report = store.import_runs(tmp_path / "in")
@@ -101,14 +100,14 @@ def write_states(folder: Path, levels: int = 3) -> Path:
 def test_an_interrupt_is_no_failure_of_a_run(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = torch_prune._read
+    good = reading.read_level
 
-    def read(path: Path) -> LevelData:
+    def read(path: Path, **options: bool) -> LevelData:
         if path.name == "level_2.pt":
             raise KeyboardInterrupt
-        return good(path)
+        return good(path, **options)
 
-    monkeypatch.setattr(torch_prune, "_read", read)
+    monkeypatch.setattr(reading, "read_level", read)
     write_states(tmp_path / "in")
     with pytest.raises(KeyboardInterrupt):
         store.import_runs(tmp_path / "in")
