@@ -112,6 +112,9 @@ LAYOUTS: dict[str, Names] = {
     ),
     "percent pruned": Names(_five(*[f"pruned_{s}.pt" for s in (0, 20, 36, 49, 59)])),
     "percent in a word of levels": Names(_five(*[f"level_{s}.pt" for s in (0, 20, 36, 49, 59)])),
+    "a pair of percents in a word of levels": Names(
+        {"level_20.pt": A[1], "level_36.pt": A[2]}, (_levels(1, 2),)
+    ),
     "percent sign": Names(_five(*[f"m_{s}%.pt" for s in (100, 80, 64, 51, 41)])),
     "Lightning": Names(_five(*[f"epoch={i}-step={100 * i}.ckpt" for i in range(5)])),
     "Lightning with a figure": Names(
