@@ -201,6 +201,11 @@ LAYOUTS: dict[str, Names] = {
             "other.pt": "lies beside level_*.pt and is none of these levels",
         },
     ),
+    "the initial network beside words": Names(
+        {**_five("dense.pt", "once.pt", "twice.pt"), "init.pt": trained(A[0])},
+        (_levels(0, 1, 2),),
+        {"init.pt": "is dense, as dense.pt"},
+    ),
     # Gaps.
     "a word explains gaps": Names(
         {f"level_{n}.pt": A[n] for n in (0, 2, 5)},
@@ -283,6 +288,11 @@ LAYOUTS: dict[str, Names] = {
         {**_five("s_0.0.pt", "s_0.2.pt"), "s_0.36.pt": b"PK\x03\x04", "s_0.488.pt": A[3]},
         (_levels(0, 1, 3),),
         {"s_0.36.pt": "no whole zip archive"},
+    ),
+    "pruned for good, beside levels": Names(
+        {**{f"level_{n}.pt": A[n] for n in (1, 2)}, "final.pt": removed(A[4])},
+        (_levels(1, 2),),
+        {"final.pt": "of the weights are zeros"},
     ),
     "pruned for good": Names(
         {**_five(*[f"s_{s}.pt" for s in (0.0, 0.2, 0.36)]), "final.pt": removed(A[4])},

@@ -133,8 +133,12 @@ def test_one_mask_alone_is_of_no_level_unless_a_word_says_it(store: Store, tmp_p
     assert run.levels == (3,)
 
 
-def test_runs_of_one_mask_each_are_not_brought_together(store: Store, tmp_path: Path) -> None:
-    files = {"seed1/ticket.pt": A[2], "seed2/ticket.pt": B[2], "seed3/ticket.pt": A[3]}
+@pytest.mark.parametrize("word", ["seed", "run"])
+def test_runs_of_one_mask_each_are_not_brought_together(
+    word: str, store: Store, tmp_path: Path
+) -> None:
+    states = (A[2], B[2], A[3])
+    files = {f"{word}{i}/ticket.pt": state for i, state in enumerate(states)}
     report = store.import_runs(lay(tmp_path / "in", files))
     assert report.runs == ()
     assert len(report.skipped) == 3
@@ -268,7 +272,7 @@ def test_masks_of_one_size_that_differ_anywhere_are_of_two_runs() -> None:
     """However small the difference, which no sample would meet."""
     mask = np.random.default_rng(0).random(1_000_000) < 0.5
     other = mask.copy()
-    other[[mask.argmax(), mask.argmin()]] = False, True
+    other[[np.flatnonzero(mask)[-1], np.flatnonzero(~mask)[-1]]] = False, True
     found = [
         measure(Path(str(n)), lambda _, m=m: read_by({"a": m})) for n, m in enumerate((mask, other))
     ]
