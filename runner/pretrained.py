@@ -16,11 +16,8 @@ from ..schemas.pickles import short
 from ..schemas.stored import described, hold_no_object, is_tensor, to_array
 from ..schemas.tensors import read_tensors
 from ..schemas.torch_files import read_torch
+from ..schemas.wrapping import HOMES, before, beneath, copies
 from .training import Arrays
-
-# Where training codes put the state dict, and what wrappers put before its names.
-_HOMES = ("state_dict", "model_state_dict", "model", "net")
-_PREFIXES = ("", "module.", "model.", "module.encoder_q.", "encoder_q.", "backbone.")
 
 
 @dataclass(frozen=True)
@@ -37,12 +34,18 @@ class Pretrained:
         Layers of the network that the file does not fill: they are drawn from the seed.
     digest : str
         Hash of the tensors that are used, whatever file they came in.
+    beside : str
+        What else of the same network the file holds and is not taken, such as an average.
+    pruned : int
+        Weights that the file's masks have pruned: they start at zero.
     """
 
     path: Path
     arrays: Arrays
     fresh: tuple[str, ...]
     digest: str
+    beside: str = ""
+    pruned: int = 0
 
     @property
     def source(self) -> dict[str, str]:
@@ -55,13 +58,16 @@ class Pretrained:
 
     @property
     def note(self) -> str:
-        """What is said of the layers that start afresh; empty where there are none."""
-        if not self.fresh:
-            return ""
-        return (
-            f"{self.path.name} has no fitting weights for {' and '.join(self.fresh)}: drawn from "
-            "the seed"
-        )
+        """What is said of the layers that start afresh, and of what else is in the file."""
+        name, said = self.path.name, list[str]()
+        if self.fresh:
+            layers = " and ".join(self.fresh)
+            said.append(f"{name} has no fitting weights for {layers}: drawn from the seed")
+        if self.beside:
+            said.append(f"{name} holds a copy of the network, {self.beside}, which is not taken")
+        if self.pruned:
+            said.append(f"{self.pruned} weights of {name} are pruned by its masks: they start at 0")
+        return "; ".join(said)
 
 
 def read_pretrained(path: Path, module: nn.Module) -> Pretrained:
@@ -75,7 +81,10 @@ def read_pretrained(path: Path, module: nn.Module) -> Pretrained:
     RgtoolError
         There is no such file, it is damaged or executes code, or it is of another network.
     """
-    found = _named(_file_tensors(path), module)
+    tensors, pruned = _effective(_file_tensors(path), path)
+    sources = beneath(tensors, module.state_dict())
+    copied = copies(tensors)
+    found = {name: tensors[source] for name, source in sources.items()}
     layers = [n for n, part in module.named_modules() if isinstance(part, nn.Conv2d | nn.Linear)]
     free = tuple(dict.fromkeys((layers[0], layers[-1])))
     arrays: Arrays = {}
@@ -95,12 +104,29 @@ def read_pretrained(path: Path, module: nn.Module) -> Pretrained:
                 f"here, {has} in the file"
             )
         fresh.append(layer)
-    names = tuple(dict.fromkeys(fresh))
-    arrays = {n: a for n, a in arrays.items() if n.rpartition(".")[0] not in names}
+    again = tuple(dict.fromkeys(fresh))
+    arrays = {n: a for n, a in arrays.items() if n.rpartition(".")[0] not in again}
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise RgtoolError(f"{path}: '{name}' holds values that are not finite")
-    return Pretrained(path, arrays, names, _content_digest(arrays))
+    beside = {before(copy, own) for copy, own in copied.items() if own in sources.values()}
+    zeros = sum(pruned.get(sources[name], 0) for name in arrays if name in sources)
+    digest = _content_digest(arrays)
+    return Pretrained(path, arrays, again, digest, " and ".join(sorted(beside)), zeros)
+
+
+def _effective(tensors: Arrays, path: Path) -> tuple[Arrays, dict[str, int]]:
+    """Join `X_orig` and `X_mask` of `torch.nn.utils.prune` into X; count what the masks prune."""
+    joined, pruned = dict(tensors), dict[str, int]()
+    for name in [n.removesuffix("_mask") for n in tensors if n.endswith("_mask")]:
+        if f"{name}_orig" not in tensors:
+            continue
+        weights, mask = joined.pop(f"{name}_orig"), joined.pop(f"{name}_mask")
+        if weights.shape != mask.shape or ((mask != 0) & (mask != 1)).any():
+            raise RgtoolError(f"{path}: '{name}_mask' is no mask of '{name}_orig'")
+        joined[name] = weights * mask
+        pruned[name] = int(mask.size - np.count_nonzero(mask))
+    return joined, pruned
 
 
 def _content_digest(arrays: Arrays) -> str:
@@ -109,16 +135,6 @@ def _content_digest(arrays: Arrays) -> str:
         digest.update(f"{name}{arrays[name].shape}".encode())
         digest.update(np.ascontiguousarray(arrays[name]).tobytes())
     return digest.hexdigest()[:16]
-
-
-def _named(tensors: Arrays, module: nn.Module) -> Arrays:
-    """Take the wrapper's prefix off the names: the one that most of the network's names match."""
-    names = set(module.state_dict())
-
-    def strip(prefix: str) -> Arrays:
-        return {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}
-
-    return max((strip(prefix) for prefix in _PREFIXES), key=lambda a: len(names & set(a)))
 
 
 def _is_file(path: Path) -> bool:
@@ -137,7 +153,7 @@ def _file_tensors(path: Path) -> Arrays:
         except RecordError as error:
             raise RgtoolError(str(error)) from None
     found = read_torch(path)
-    for home in _HOMES:
+    for home in HOMES:
         if isinstance(found, Mapping) and isinstance(found.get(home), Mapping):
             found = found[home]
     hold_no_object(found, str(path))

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 from .errors import Refused
-from .stored import Sparse, Strange, Tensor
+from .stored import InFile, Strange
 
 _MAX_INSTRUCTIONS = 2_000_000
 _MAX_BYTES = 256 << 20  # of what is built, tensors aside; a checkpoint of ResNet-152 takes 2 MB
@@ -63,7 +63,7 @@ class Budget:
 
     def tensor(self, value: object) -> None:
         """Count what a tensor or array takes once somebody reads it."""
-        if isinstance(value, Tensor | Sparse | np.ndarray):
+        if isinstance(value, InFile | np.ndarray):
             self._tensors -= value.nbytes if isinstance(value, np.ndarray) else value.bytes
             if self._tensors < 0:
                 raise Refused(

@@ -17,7 +17,7 @@ import numpy as np
 from .budget import Budget
 from .errors import Refused, Unreadable
 from .rebuild import Unfinished, call, create, mention
-from .stored import Sparse, Strange, Tensor, short
+from .stored import InFile, Strange, short
 
 _MAX_BITS = 1024  # of an integer; a larger one is no float either
 _MAX_MEMO = 1 << 32
@@ -164,7 +164,7 @@ class _Machine:
             for index in target.places:
                 self.memo[index] = value
             target.places.clear()  # a copy on the stack may get another state, at no such price
-        elif not isinstance(target, dict | Strange | Tensor | Sparse):
+        elif not isinstance(target, dict | Strange | InFile):
             raise ValueError(f"a state for a {type(target).__name__}")
 
     # Instructions.
@@ -329,7 +329,8 @@ def read_pickle(stream: IO[bytes], budget: Budget, load_storage: LoadStorage) ->
     Returns
     -------
     None, bool, int, float, complex, str, bytes, bytearray, list, tuple, set, frozenset or dict
-        And `Tensor`, `Sparse`, numpy arrays, numbers and types, and `Strange` for all else.
+        And tensors of the file (`stored.InFile`), numpy arrays, numbers and types, and `Strange`
+        for all else.
 
     Raises
     ------

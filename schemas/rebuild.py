@@ -18,8 +18,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from .errors import Refused
-from .number_types import NAMES, truth
-from .stored import Sparse, Storage, Strange, Tensor, held_shape, short
+from .number_types import truth
+from .rebuild_tensors import TENSOR_CALLS
+from .stored import Name, Strange, held_shape, short, text_of
 
 _MAX_NAME = 500  # characters
 _LATIN1 = frozenset({"latin1", "latin-1", "latin_1", "iso-8859-1", "iso8859-1"})
@@ -40,10 +41,6 @@ class Limits(Protocol):
         """Count bytes that are about to be made."""
 
 
-class Name(Strange):
-    """A name that a pickle mentions, such as a class: `what` is the name in full."""
-
-
 @dataclass(frozen=True, eq=False)
 class Unfinished(Strange):
     """An array or type of numbers whose state is still to come.
@@ -61,91 +58,11 @@ class Unfinished(Strange):
     places: list[int] = field(default_factory=list)
 
 
-# Tensors.
-
-
-def _number_type(name: object) -> str:
-    kind = name.what.removeprefix("torch.") if isinstance(name, Name) else ""
-    if kind not in NAMES:
-        raise ValueError("a tensor of no type")
-    return kind
-
-
-def _view(storage: Any, kind: str, offset: Any, size: Any, stride: Any) -> Any:
-    if isinstance(storage, Strange):
-        return storage
-    if not isinstance(storage, Storage) or not isinstance(stride, tuple | list):
-        raise ValueError("a tensor without a storage")
-    if not kind:
-        return Strange("a tensor of quantized numbers")
-    return Tensor(storage, kind, offset, held_shape(size), tuple(stride))
-
-
-def _tensor(storage: Any, offset: Any, size: Any, stride: Any) -> Any:
-    return _view(storage, getattr(storage, "kind", ""), offset, size, stride)
-
-
-def _tensor_v2(
-    storage: Any, offset: Any, size: Any, stride: Any, grad: Any, hooks: Any, metadata: Any = None
-) -> Any:
-    if metadata:
-        return Strange("a tensor with pending conjugation or negation")
-    return _tensor(storage, offset, size, stride)
-
-
-def _tensor_v3(
-    storage: Any, offset: Any, size: Any, stride: Any, grad: Any, hooks: Any, kind: Any,
-    metadata: Any = None,
-) -> Any:  # fmt: skip
-    if metadata or (isinstance(kind, Name) and kind.what.removeprefix("torch.") not in NAMES):
-        return Strange(f"a tensor of {getattr(kind, 'what', 'no type')}")
-    return _view(storage, _number_type(kind), offset, size, stride)
-
-
-def _parameter(data: Any, grad: Any, hooks: Any, state: Any = None) -> Any:
-    if not isinstance(data, Tensor | Sparse | Strange):
-        raise ValueError("a parameter that is no tensor")
-    return data
-
-
-def _layout(text: Any) -> Any:
-    return Strange(short(_decoded(text)))
-
-
-def _device(kind: Any, index: Any = None) -> Any:
-    return Strange(f"torch.device {short(_decoded(kind))}")
-
-
-def _sparse(layout: Any, data: Any) -> Any:
-    if getattr(layout, "what", None) != "torch.sparse_coo":
-        return Strange(f"a tensor of layout {getattr(layout, 'what', 'unknown')}")
-    if not isinstance(data, tuple):
-        raise ValueError("a sparse tensor without its parts")
-    indices, values, size, *_ = data
-    if not isinstance(indices, Tensor) or not isinstance(values, Tensor):
-        return Strange("a sparse tensor of strange parts")
-    if len(values.shape) != 1:
-        return Strange("a hybrid sparse tensor")
-    return Sparse(indices, values, held_shape(size))
-
-
-def _from_type(function: Any, kind: Any, arguments: Any, state: Any) -> Any:
-    """Rebuild a tensor that has attributes, or is of a class derived from torch's."""
-    name = function.what if isinstance(function, Name) else ""
-    if name not in _OF_TENSORS or not isinstance(arguments, tuple):
-        raise ValueError("a tensor rebuilt by no function for tensors")
-    return _OF_TENSORS[name](*arguments)
-
-
-def _strange(what: str) -> Callable[..., Any]:
-    return lambda *arguments: Strange(what)
-
-
 # numpy.
 
 
 def _dtype(text: Any, align: Any = False, copy: Any = False) -> Any:
-    code = _decoded(text)
+    code = text_of(text)
     if not re.fullmatch(r"[<>=|]?(?:b1|[iu][1248]|f[248]|c8|c16|\?)", code):
         return Unfinished("numpy.dtype", lambda state: Strange(f"numpy.dtype {short(code)}"))
     return Unfinished("numpy.dtype", lambda state: _in_byte_order(np.dtype(code), state))
@@ -166,7 +83,16 @@ def _array(limits: Limits, kind: Any, shape: Any, code: Any) -> Any:
 
 def _finished_array(limits: Limits, state: Any) -> Any:
     _, shape, dtype, fortran, data = state
+    if isinstance(data, list) and isinstance(dtype, Strange):  # an array of objects: they are there
+        return _objects(held_shape(shape), data)
     return _frombuffer(limits, data, dtype, shape, "F" if fortran else "C")
+
+
+def _objects(shape: tuple[int, ...], data: list[Any]) -> Any:
+    """Return what an array of objects holds: a list, or the one object of an array of no axis."""
+    if len(data) != math.prod(shape):
+        raise ValueError(f"{len(data)} objects for an array of shape {shape}")
+    return data if shape else data[0]
 
 
 def _frombuffer(limits: Limits, data: Any, dtype: Any, shape: Any, order: Any) -> Any:
@@ -192,17 +118,11 @@ def _scalar(limits: Limits, dtype: Any, data: Any = b"") -> Any:
 # Plain data.
 
 
-def _decoded(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("no text where one is due")
-    return value
-
-
 def _encode(limits: Limits, text: Any, codec: Any = "utf-8") -> bytes:
-    if _decoded(codec) not in _LATIN1:
+    if text_of(codec) not in _LATIN1:
         raise ValueError("a text in an encoding that pickles do not use")
-    limits.hold(len(_decoded(text)))
-    return _decoded(text).encode("latin1")
+    limits.hold(len(text_of(text)))
+    return text_of(text).encode("latin1")
 
 
 def _encoded(limits: Limits, *arguments: Any) -> bytes:
@@ -263,17 +183,6 @@ def _reconstructor(limits: Limits, kind: Any, base: Any, state: Any) -> Any:
     return create(kind, limits.where)
 
 
-_OF_TENSORS: Mapping[str, Callable[..., Any]] = {
-    "torch._utils._rebuild_tensor": _tensor,
-    "torch._utils._rebuild_tensor_v2": _tensor_v2,
-    "torch._utils._rebuild_tensor_v3": _tensor_v3,
-    "torch._utils._rebuild_parameter": _parameter,
-    "torch._utils._rebuild_parameter_with_state": _parameter,
-    "torch._utils._rebuild_sparse_tensor": _sparse,
-    "torch._utils._rebuild_qtensor": _strange("a quantized tensor"),
-    "torch._utils._rebuild_nested_tensor": _strange("a nested tensor"),
-    "torch._utils._rebuild_meta_tensor_no_storage": _strange("a tensor without data"),
-}
 CALLS_WITH_LIMITS: Mapping[str, Callable[..., Any]] = {
     "copyreg._reconstructor": _reconstructor,
     "collections.OrderedDict": _pairs,
@@ -290,11 +199,8 @@ CALLS_WITH_LIMITS: Mapping[str, Callable[..., Any]] = {
     "builtins.bytearray": _bytearray,
 }
 CALLS: Mapping[str, Callable[..., Any]] = {
-    **_OF_TENSORS,
-    "torch._tensor._rebuild_from_type_v2": _from_type,
-    "torch.serialization._get_layout": _layout,
+    **TENSOR_CALLS,
     "torch.Size": _size,
-    "torch.device": _device,
     "numpy.dtype": _dtype,
     "builtins.list": _sequence,
     "builtins.tuple": lambda *of: tuple(_sequence(*of)),
@@ -396,4 +302,7 @@ def _is_member(name: str, arguments: tuple[Any, ...]) -> bool:
 def _executes(name: Any, where: str) -> Refused:
     shown = short(getattr(name, "what", type(name).__name__))
     at = f"{where}: " if where else ""
-    return Refused(f"{at}a pickle that would execute code ({shown}): nothing of it was run")
+    return Refused(
+        f"{at}a pickle that would execute code ({shown}): nothing of it was run; where it is your "
+        "own, save its tensors alone"
+    )

@@ -1,85 +1,26 @@
 """What a file of `torch.save` holds: tensors that are read when somebody asks, and what is strange.
 
-A tensor knows its place in the file; its bytes are read by `read`, and no others. They are read and
-not mapped: a file that shrinks under a map ends the process.
+A tensor knows its place in the file; its bytes are read by `read`, and no others.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import zlib
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .contents import Contents
 from .errors import Refused, Unreadable, printable
-from .files import open_file
 from .number_types import Order, decode, width, width_in_memory
 
 MAX_AXES = 64  # of numpy
 _MAX_ELEMENTS = 1 << 48  # also of a shape with a zero in it, whose other axes say anything
 _CHUNK_BYTES = 1 << 20
-
-
-class Contents(Protocol):
-    """The bytes of a file, wherever they are."""
-
-    where: str
-    size: int
-
-    def read(self, begin: int, end: int) -> bytes | memoryview:
-        """Return the bytes from `begin` up to `end`, as many as there are."""
-
-
-class Unpacked:
-    """The bytes of a file that was unpacked into memory."""
-
-    def __init__(self, data: bytes | bytearray, where: str) -> None:
-        self.where, self.size = where, len(data)
-        self._data = memoryview(data).toreadonly()
-
-    def read(self, begin: int, end: int) -> memoryview:
-        """Return the bytes from `begin` up to `end`, as many as there are."""
-        return self._data[begin:end]
-
-
-class OnDisk:
-    """The bytes of a file on disk, which must not change while it is read.
-
-    Raises
-    ------
-    Unreadable
-        It is no file, or cannot be read.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path, self.where = path, str(path)
-        self._stamp: tuple[int, ...] = ()
-        self.read(0, 0)
-
-    def read(self, begin: int, end: int) -> bytes:
-        """Return the bytes from `begin` up to `end`, as many as there are.
-
-        Raises
-        ------
-        Unreadable
-            It is no longer the file that it was.
-        """
-        try:
-            with open_file(self._path) as file:
-                found = os.fstat(file.fileno())
-                stamp = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
-                if self._stamp and stamp != self._stamp:
-                    raise Unreadable(f"{self.where}: changed while it was read")
-                self._stamp, self.size = stamp, found.st_size
-                file.seek(begin)
-                return file.read(max(0, min(end, self.size) - begin))
-        except OSError as error:
-            raise Unreadable(f"{self.where}: cannot be read ({error.strerror})") from None
 
 
 @dataclass(eq=False)
@@ -140,7 +81,7 @@ def to_array(value: object, where: str) -> NDArray[Any]:
     Unreadable
         It is none, or its file is damaged.
     """
-    if isinstance(value, Tensor | Sparse):
+    if isinstance(value, InFile):
         value = value.read()
     if not isinstance(value, np.ndarray):
         raise Unreadable(f"{where}: {described(value)} where a tensor is due")
@@ -151,7 +92,7 @@ def to_array(value: object, where: str) -> NDArray[Any]:
 
 def is_tensor(value: object) -> bool:
     """Tell whether `to_array` returns an array of it, unless its file is damaged."""
-    if isinstance(value, Tensor | Sparse):
+    if isinstance(value, InFile):
         return not value.kind.startswith("complex")
     return isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
 
@@ -247,7 +188,10 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Sparse:
-    """A sparse tensor in a file: values and their places, coordinates in the rows of `indices`."""
+    """A sparse tensor in a file: values and their places, coordinates in the rows of `indices`.
+
+    The last axes of `values` may be dense: they are then those of the shape that `indices` lacks.
+    """
 
     indices: Tensor
     values: Tensor
@@ -256,8 +200,8 @@ class Sparse:
     def __post_init__(self) -> None:
         """Hold the parts to one another."""
         held_shape(self.shape)
-        wide = len(self.indices.shape) == 2 and len(self.values.shape) == 1
-        if not wide or self.indices.shape != (len(self.shape), *self.values.shape):
+        axes, *count = self.indices.shape if len(self.indices.shape) == 2 else (-1,)
+        if not 0 <= axes <= len(self.shape) or self.values.shape != (*count, *self.shape[axes:]):
             raise ValueError("a sparse tensor whose parts do not fit")
 
     @property
@@ -281,15 +225,101 @@ class Sparse:
             The file is cut off or damaged.
         """
         indices, values = self.indices.read(), self.values.read()
-        shape = np.array(self.shape)[:, None]
-        if indices.dtype.kind not in "iu" or ((indices < 0) | (indices >= shape)).any():
-            raise Refused(
-                f"{self.values.storage.contents.where}: a sparse tensor with values outside of its "
-                f"shape {self.shape}"
-            )
+        _hold_inside(self, indices, np.array(self.shape[: len(indices)])[:, None])
         dense = np.zeros(self.shape, values.dtype)
-        np.add.at(dense, tuple(indices), values)
+        first = np.zeros(len(values), np.int64)  # an axis for a tensor that has none
+        np.add.at(dense[None], (first, *indices), values)
         return dense
+
+
+@dataclass(frozen=True, eq=False)
+class Compressed:
+    """A matrix in a file whose values, or blocks of them, are listed by row or by column.
+
+    Attributes
+    ----------
+    starts : Tensor
+        Where the values of every row (or column) begin, and where the last ones end.
+    places : Tensor
+        Column (or row) of each value.
+    values : Tensor
+        The values; of blocks an array each.
+    shape : tuple of int
+        Rows and columns.
+    by_row : bool
+        Whether `starts` counts rows.
+    """
+
+    starts: Tensor
+    places: Tensor
+    values: Tensor
+    shape: tuple[int, ...]
+    by_row: bool
+
+    def __post_init__(self) -> None:
+        """Hold the parts to one another."""
+        held_shape(self.shape)
+        block = self._block
+        if len(self.shape) != 2 or len(self.values.shape) not in (1, 3) or 0 in block:
+            raise ValueError("a compressed tensor that is no matrix")
+        if any(n % size for n, size in zip(self.shape, block, strict=True)):
+            raise ValueError("a compressed tensor of parts of blocks")
+        lines = self.shape[not self.by_row] // block[not self.by_row]
+        if self.starts.shape != (lines + 1,) or self.places.shape != self.values.shape[:1]:
+            raise ValueError("a compressed tensor whose parts do not fit")
+
+    @property
+    def _block(self) -> tuple[int, ...]:
+        return self.values.shape[1:] or (1, 1)
+
+    @property
+    def kind(self) -> str:
+        """Torch's name of the type of its values."""
+        return self.values.kind
+
+    @property
+    def bytes(self) -> int:
+        """What it takes in memory as a dense matrix."""
+        return math.prod(self.shape) * width_in_memory(self.values.kind)
+
+    def read(self) -> NDArray[Any]:
+        """Return it as a dense array.
+
+        Raises
+        ------
+        Refused
+            A value lies outside of the shape.
+        Unreadable
+            The file is cut off or damaged.
+        """
+        starts, places, values = self.starts.read(), self.places.read(), self.values.read()
+        rows, columns = (n // size for n, size in zip(self.shape, self._block, strict=True))
+        _hold_inside(self, starts, len(places) + 1)
+        _hold_inside(self, places, columns if self.by_row else rows)
+        bounds = np.concatenate([[0], starts.astype(np.int64), [len(places)]])
+        counts = bounds[1:] - bounds[:-1]
+        if counts[0] or counts[-1] or (counts < 0).any():
+            raise _outside(self)
+        lines = np.repeat(np.arange(len(counts) - 2), counts[1:-1])
+        at = (lines, places) if self.by_row else (places, lines)
+        dense = np.zeros((rows, columns, *self._block), values.dtype)
+        np.add.at(dense, at, values.reshape(-1, *self._block))
+        return dense.swapaxes(1, 2).reshape(self.shape)
+
+
+def _hold_inside(
+    tensor: Sparse | Compressed, places: NDArray[Any], limit: int | NDArray[np.int64]
+) -> None:
+    if places.dtype.kind not in "iu" or ((places < 0) | (places >= limit)).any():
+        raise _outside(tensor)
+
+
+def _outside(tensor: Sparse | Compressed) -> Refused:
+    where = tensor.values.storage.contents.where
+    return Refused(f"{where}: a sparse tensor with values outside of its shape {tensor.shape}")
+
+
+InFile = Tensor | Sparse | Compressed  # what is read from its file when somebody asks
 
 
 @dataclass(frozen=True, eq=False)
@@ -305,11 +335,32 @@ class Strange:
     what: str
 
 
+class StrangeTensor(Strange):
+    """A tensor that is not rebuilt, such as one of quantized numbers."""
+
+
+class Name(Strange):
+    """A name that a pickle mentions, such as a class: `what` is the name in full."""
+
+
 def short(text: str | Exception) -> str:
     """Return a text of a file, or an error, as a printable text of at most 80 characters."""
     whole = str(text)
     shown = printable(whole[:81])  # a text may be long, and its escapes are longer
     return shown if len(shown) <= 80 else shown[:77] + "..."
+
+
+def text_of(value: object) -> str:
+    """Return a text where one is due.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    if not isinstance(value, str):
+        raise ValueError("no text where one is due")
+    return value
 
 
 def described(value: object) -> str:
@@ -319,8 +370,17 @@ def described(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-def hold_no_object(value: object, where: str) -> None:
+def hold_no_object(value: object, where: str, key: str = "") -> None:
     """Refuse what only the code that wrote it can load, and say what will do instead.
+
+    Parameters
+    ----------
+    value : object
+        What was read.
+    where : str
+        Its file.
+    key : str
+        Under which it stands there.
 
     Raises
     ------
@@ -328,7 +388,11 @@ def hold_no_object(value: object, where: str) -> None:
         It is an object, such as a whole pickled module.
     """
     if isinstance(value, Strange):
+        file = PurePath(where)
+        loaded = f"torch.load({file.name!r}, weights_only=False)" + (f"[{key!r}]" if key else "")
+        plain = f"{file.stem}_plain{file.suffix}"
         raise Refused(
-            f"{where}: a whole pickled object ({short(value.what)}), which only its own "
-            "code can load: give the mask file (mask.pt), or save its state_dict() and give that"
+            f"{where}: a whole pickled object ({short(value.what)}), which only its own code can "
+            "load: give the mask file (mask.pt), or where that code is, "
+            f"torch.save({loaded}.state_dict(), {plain!r})"
         )

@@ -6,29 +6,24 @@ either of them under gzip. A plain pickle of numbers, texts and numpy arrays is 
 
 from __future__ import annotations
 
-import gzip
 import io
 import re
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from .budget import Budget
+from .contents import Contents, Stream, open_contents
 from .errors import Refused, Unreadable
-from .files import open_file
 from .number_types import Order, width
 from .pickles import read_pickle
-from .rebuild import Name
-from .stored import Contents, OnDisk, Storage, Unpacked, described, short
+from .stored import Name, Storage, described, short
 
 _UTF8 = 0x800  # the flag of a zip entry whose name is UTF-8
-_ZIP, _GZIP, _LFS = b"PK\x03\x04", b"\x1f\x8b", b"version https://git-lfs"
+ZIP = b"PK\x03\x04"  # what an archive begins with
 _TAR = (257, b"ustar")
 _MAX_PICKLE = 64 << 20  # bytes of the pickle in a checkpoint; that of a ResNet-152 has .2 MB
-# Bytes of a gzip'd file: masks of BERT in int32 have a third of it, and shrink a hundredfold.
-_MAX_UNPACKED, _FREE, _MAX_RATIO = 1 << 30, 200 << 20, 100
 # Bytes of tensors that a file may name: those in it in wider types, and those spread out of a few.
 _WIDER, _SPREAD = 4, 96 << 20
 _MAGIC = 0x1950A86A20F9469CFC6C  # what a file of torch before 1.6 begins with
@@ -78,62 +73,20 @@ def read_torch(path: Path) -> Any:
     Refused
         It would execute code, or builds more than it holds.
     """
-    contents: Contents = OnDisk(path)
+    return read_torch_contents(open_contents(path))
+
+
+def read_torch_contents(contents: Contents) -> Any:
+    """Read the bytes of a file of `torch.save` as data, as `read_torch` does."""
     head = bytes(contents.read(0, 512))
-    if not head:
-        raise Unreadable(f"{path}: an empty file")
-    if head.startswith(_LFS):
-        raise Unreadable(f"{path}: a git-lfs pointer: fetch the file itself first (git lfs pull)")
-    if head.startswith(_GZIP):
-        contents = _read_archive(path)
-        head = bytes(contents.read(0, 512))
     if head[_TAR[0] :].startswith(_TAR[1]):
         raise Unreadable(
-            f"{path}: the tar format of torch 0.1: load it with a torch before 2.13, weights only, "
-            "and save it again"
+            f"{contents.where}: the tar format of torch 0.1: load it with a torch before 2.13, "
+            "weights only, and save it again"
         )
-    budget = Budget(_WIDER * contents.size + _SPREAD, str(path))
-    read = _read_zip if head.startswith(_ZIP) else _read_row
+    budget = Budget(_WIDER * contents.size + _SPREAD, contents.where)
+    read = _read_zip if head.startswith(ZIP) else _read_row
     return read(contents, budget)
-
-
-class _Raw(io.RawIOBase):
-    """The bytes of a file as a stream."""
-
-    def __init__(self, contents: Contents) -> None:
-        self._contents, self._at = contents, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._contents.read(self._at, self._at + len(buffer))
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._contents.size}[whence]
-        if start + offset < 0:
-            raise OSError("before the start of the file")
-        self._at = start + offset
-        return self._at
-
-
-class _Stream(io.BufferedReader):
-    """A stream whose `read` never allocates for more than there is, whatever a header claims."""
-
-    def __init__(self, contents: Contents) -> None:
-        super().__init__(_Raw(contents), 1 << 16)
-        self._size = contents.size
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and size > 1 << 16:
-            size = min(size, max(0, self._size - self.tell()))
-        return super().read(size)
 
 
 # The zip archive.
@@ -179,7 +132,7 @@ def _entries(contents: Contents) -> dict[str, Storage]:
     """List the entries of an archive as torch writes them: as they are, one behind the other."""
     where = contents.where
     try:
-        with zipfile.ZipFile(_Stream(contents)) as archive:
+        with zipfile.ZipFile(Stream(contents)) as archive:
             found = sorted(archive.infolist(), key=lambda entry: entry.header_offset)
             last = archive.start_dir
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
@@ -202,7 +155,7 @@ def _entries(contents: Contents) -> dict[str, Storage]:
 def _entry(entry: zipfile.ZipInfo, end: int, contents: Contents) -> Storage:
     """Find the bytes of an entry, which must lie between its header and what follows."""
     header = bytes(contents.read(entry.header_offset, entry.header_offset + _LOCAL))
-    if not header.startswith(_ZIP) or len(header) < _LOCAL:
+    if not header.startswith(ZIP) or len(header) < _LOCAL:
         raise Unreadable(f"{contents.where}: a damaged zip archive (an entry without a header)")
     named = entry.header_offset + _LOCAL
     extra = named + int.from_bytes(header[26:28], "little")
@@ -231,7 +184,7 @@ def _root(entries: dict[str, Storage], where: str) -> str:
 
 
 def _read_row(contents: Contents, budget: Budget) -> Any:
-    stream = _Stream(contents)
+    stream = Stream(contents)
     first = read_pickle(stream, budget, _nowhere)
     if type(first) is not int or first != _MAGIC:
         if stream.read(1):
@@ -294,22 +247,3 @@ def _place(storages: dict[str, Storage], keys: Any, stream: BinaryIO, contents: 
             raise Unreadable(f"{where}: storage {short(key)} is of another size than its tensors")
         if at > contents.size:
             raise Unreadable(f"{where}: cut off")
-
-
-def _read_archive(path: Path) -> Unpacked:
-    """Unpack a gzip'd file up to a limit."""
-    unpacked = bytearray()
-    try:
-        with open_file(path) as packed, gzip.open(packed, "rb") as file:
-            size = packed.seek(0, io.SEEK_END)
-            packed.seek(0)
-            limit = min(_MAX_UNPACKED, _FREE + _MAX_RATIO * size)
-            while part := file.read(1 << 20):
-                unpacked += part
-                if len(unpacked) > limit:
-                    raise Refused(f"{path}: unpacks to more than {limit >> 20} MB")
-    except MemoryError:
-        raise Refused(f"{path}: unpacks to more than memory holds") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise Unreadable(f"{path}: no whole gzip file ({short(error)})") from None
-    return Unpacked(unpacked, str(path))

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from ...schemas.errors import Refused, RgtoolError, StoreError, Unreadable, printable
 
 __all__ = [
-    "Arrays", "Found", "FoundLevel", "FoundRun", "FoundWeights", "LevelData", "Refused", "Shapes",
-    "Skipped", "Unreadable", "contained", "escaped", "failure", "printable",
+    "Arrays", "Contradiction", "Found", "FoundLevel", "FoundRun", "FoundWeights", "LevelData",
+    "Refused", "Shapes", "Skipped", "Unreadable", "contained", "escaped", "failure", "printable",
 ]  # fmt: skip
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -42,6 +42,22 @@ def _escape(character: str) -> str:
     if "\udc80" <= character <= "\udcff":  # a byte of a name that is not UTF-8
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode()
+
+
+class Contradiction(Refused):
+    """Files are in one order by their names and in another, or none, by their masks.
+
+    Parameters
+    ----------
+    reason : str
+        Both.
+    remedy : str
+        What the user can do.
+    """
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
 
 
 def failure(error: Exception) -> str:
@@ -82,7 +98,8 @@ def contained(path: Path, skipped: list[Skipped], part: str = "") -> Iterator[No
         raise
     except Exception as error:  # whatever a stranger's file provokes
         reason = failure(error).removeprefix(f"{path}: ").replace(f"{path}/", "")
-        skipped.append(Skipped(str(path), f"{part}: {reason}" if part else reason))
+        remedy = error.remedy if isinstance(error, Contradiction) else ""
+        skipped.append(Skipped(str(path), f"{part}: {reason}" if part else reason, remedy))
 
 
 @dataclass(frozen=True)
@@ -103,6 +120,8 @@ class LevelData:
         Columns of the level in the record, such as `accuracy`.
     notes : tuple of str
         What could not be read beside it.
+    masks_from : str
+        What of the source the masks are; empty where its format says all.
     """
 
     shapes: Shapes
@@ -111,6 +130,7 @@ class LevelData:
     weights: Arrays = field(default_factory=dict)
     numbers: Mapping[str, float | bool | None] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    masks_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,6 +196,12 @@ class FoundRun:
         What was left aside, for the user.
     part : str
         Names the run where its file holds others too.
+    stated : frozenset of str
+        What a manifest tells (`experiment`, `seed`, fields): it corrects what the store says.
+    parent : FoundRun or None
+        The run whose masks or weights it begins with, found beside it.
+    remedy : callable or None
+        Says what the user can do where levels turn out not to be those of one run.
     """
 
     format: str
@@ -193,6 +219,9 @@ class FoundRun:
     inferred: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     part: str = ""
+    stated: frozenset[str] = frozenset()
+    parent: FoundRun | None = None
+    remedy: Callable[[], str] | None = None
 
     def __post_init__(self) -> None:
         """Escape what file names hold that is no text."""
@@ -219,18 +248,22 @@ class Skipped:
         Where.
     reason : str
         One line.
+    remedy : str
+        What the user can do, where that is a line of its own.
     """
 
     path: str
     reason: str
+    remedy: str = ""
 
     def __post_init__(self) -> None:
         """Keep what strangers wrote from speaking to a terminal."""
         object.__setattr__(self, "path", escaped(self.path))
         object.__setattr__(self, "reason", printable(self.reason)[:_LONGEST])
+        object.__setattr__(self, "remedy", printable(self.remedy))
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return f"{self.path}: {self.reason}" + (f"\n  {self.remedy}" if self.remedy else "")
 
 
 @dataclass(frozen=True)

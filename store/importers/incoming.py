@@ -8,16 +8,28 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError
 from ...schemas.layout import RunFolder
 from ...schemas.tensors import write_mask
-from .found import FoundLevel, FoundRun, LevelData, Refused, Unreadable, failure
+from .found import (
+    Contradiction,
+    FoundLevel,
+    FoundRun,
+    LevelData,
+    Refused,
+    Unreadable,
+    escaped,
+    failure,
+)
 from .identity import Alias, Content, counts_digest, mask_digest
 from .levels import Level, Masks, hold_nested
-from .recognise import Recognised, recognise
+from .recognise import Recognised, beside, recognise
 from .report import Choices
+from .zeros import FROM, many_zeros, why_nothing
 
+_LEARNED = 1.5  # times the accuracy of guessing
 _LARGEST = 2**31  # a record holds shapes as 32-bit numbers
 
 
@@ -47,6 +59,10 @@ class Incoming:
         For the user.
     missing : set of int
         Levels that cannot be read.
+    masks_from : str
+        What of the source the masks are, where its format does not say.
+    apart : dict of str to (int, int, int)
+        Masks of biases, which are no layers: the last level, weights kept there and in all.
 
     Raises
     ------
@@ -68,6 +84,9 @@ class Incoming:
         self.missing: set[int] = set()
         self.levels: dict[int, Level] = {}
         self.digests: dict[int, str] = {}
+        self.masks_from = ""
+        self._zeros = 0.0
+        self.apart: dict[str, tuple[int, int, int]] = {}
         self._before: tuple[int, Level] | None = None
         self._first: tuple[int, Level] | None = None
         self.network = self._recognise()
@@ -89,11 +108,19 @@ class Incoming:
         total = sum(layer.total for layer in self.network.layers)
         return {n: (total, int(level.kept.sum())) for n, level in self.levels.items()}
 
+    @property
+    def inferred(self) -> dict[str, str]:
+        """What was concluded from what, and what beside the network is not counted."""
+        mask = {"mask": escaped(self.masks_from)} if self.masks_from else {}
+        beside = "; ".join([*self.network.notes, *self._said_of_biases()])
+        said = {"beside": escaped(beside)} if beside else {}
+        return {"architecture": self.network.why, **mask, **said, **self.found.inferred}
+
     def why_nothing(self) -> str:
         """Say why there is no flow in it."""
         if self.notes:
             return self.notes[-1].partition("left out: ")[2] or self.notes[-1]
-        return "no level with anything pruned: there is no flow in it"
+        return why_nothing(self._zeros)
 
     # The network.
 
@@ -103,10 +130,12 @@ class Incoming:
             with self._named(level):
                 data = self._read(level)
                 if data is None or not _pruned(data):
+                    self._zeros = max(self._zeros, many_zeros(data) if data else 0.0)
                     continue
+                self.masks_from = data.masks_from
                 network = self._network(data)
-                self.notes += data.notes
-                self._first = level.level, self._canonical(data, network)
+                self.notes += [*data.notes, *network.notes]
+                self._first = level.level, self._canonical(level.level, data, network)
                 return network
         raise Refused(self.why_nothing())
 
@@ -120,10 +149,10 @@ class Incoming:
         told, blocks = self.found.fields.get("architecture"), self.choices.blocks
         if self.choices.architecture is None and told is not None:
             try:
-                return recognise(data.shapes, masked, named=told, blocks=blocks)
+                return recognise(data, named=told, blocks=blocks)
             except Refused as error:  # the source errs about itself: its weights tell
                 self.notes.append(f"the source names another network: {error}")
-        return recognise(data.shapes, masked, named=self.choices.architecture, blocks=blocks)
+        return recognise(data, named=self.choices.architecture, blocks=blocks)
 
     # The levels.
 
@@ -139,11 +168,12 @@ class Incoming:
                 current = self._take_first(level.level)
                 if current is None and (data := self._read(level)) is not None:
                     self.notes += data.notes
-                    current = self._canonical(data, self.network)
+                    current = self._canonical(level.level, data, self.network)
                 if current is not None:
                     self._stage(level.level, current)
             on_level(level.level)
         self._before = None
+        self.notes += self._said_of_biases()
 
     def _take_first(self, level: int) -> Level | None:
         """Hand out the level that told the network, and let go of it."""
@@ -167,16 +197,35 @@ class Incoming:
         """Keep a level; its masks go to the folder."""
         sources = self.network.sources
         if self._before is not None:
-            hold_nested(self.network, self._before[1], current, self._before[0], level)
+            self._hold_nested(*self._before, level, current)
         if current.masks:
             write_mask(self.folder.mask(level), current.masks, flush=False)
             masks = zip(sources, current.masks.values(), strict=True)
             self.digests[level] = mask_digest(dict(masks))
+            if (
+                self._before is not None
+                and self.digests.get(self._before[0]) == self.digests[level]
+            ):
+                self.notes.append(f"level {level} has the masks of level {self._before[0]}")
         else:
             totals = [layer.total for layer in self.network.layers]
             self.digests[level] = counts_digest(sources, totals, current.kept.tolist())
         self.levels[level] = dataclasses.replace(current, masks={})
         self._before = level, current
+
+    def _hold_nested(self, lower: int, before: Level, level: int, current: Level) -> None:
+        """Hold a level to the one before, and say how else its file may be meant."""
+        try:
+            hold_nested(self.network, before, current, lower, level)
+        except Refused as error:
+            if self.masks_from == FROM:
+                raise Refused(f"zeros come back, so they are no mask: {error}") from None
+            if self.found.remedy is None:
+                raise
+            (file,) = next(x.files for x in self.found.levels if x.level == level)
+            raise Contradiction(
+                f"{self.found.relative(file)}: {error}", self.found.remedy()
+            ) from None
 
     @contextmanager
     def _named(self, level: FoundLevel) -> Iterator[None]:
@@ -195,40 +244,69 @@ class Incoming:
                 raise
             raise Refused(f"{where}: {text}") from error
 
-    def _canonical(self, data: LevelData, network: Recognised) -> Level:
+    def _canonical(self, level: int, data: LevelData, network: Recognised) -> Level:
         """Bring a level into the order and names of the network, and hold it to its shapes."""
         masks: Masks = {}
         kept: list[int] = []
         magnitude: list[float] = []
-        extra = set(data.masks) - set(network.sources)
-        if extra and data.masks:
-            raise Refused(f"there is a mask of {sorted(extra)[0]} at some levels only")
+        names = network.located(data.shapes)
+        found = self._layer_masks(level, data, names)
         for layer, source in zip(network.layers, network.sources, strict=True):
-            shape = data.shapes.get(source)
+            name = names.get(source, source)
+            shape = data.shapes.get(name)
             due = (layer.total,) if data.kept else layer.shape
             if shape is None or tuple(shape) != due:
                 what = "is missing" if shape is None else f"has shape {tuple(shape)}"
                 raise Refused(f"layer {source} {what}, {due} at other levels")
             if data.kept:
-                kept.append(data.kept[source])
+                kept.append(data.kept[name])
                 continue
-            if data.masks and source not in data.masks:
-                raise Refused(f"there is a mask of {source} at some levels only")
-            mask = data.masks[source] if data.masks else np.ones(layer.shape, np.bool_)
+            mask = found[name] if found else np.ones(layer.shape, np.bool_)
             masks[layer.name] = mask
             kept.append(int(np.count_nonzero(mask)))
-            if source in data.weights:
-                weights = np.abs(data.weights[source], dtype=np.float64)
+            if name in data.weights:
+                weights = np.abs(data.weights[name], dtype=np.float64)
                 magnitude.append(float(weights.sum(where=mask)))
         whole = len(magnitude) == len(network.layers) and bool(np.isfinite(magnitude).all())
         return Level(
             np.array(kept, np.int64),
             np.array(magnitude) if whole else None,
             masks,
-            self._numbers(data.numbers),
+            self._numbers(data.numbers, _classes(data)),
         )
 
-    def _numbers(self, numbers: Mapping[str, float | bool | None]) -> dict[str, Any]:
+    def _layer_masks(
+        self, level: int, data: LevelData, names: Mapping[str, str]
+    ) -> Mapping[str, NDArray[np.bool_]]:
+        """Return the masks of the layers, held to be of all or none; count the rest apart."""
+        due = {*names.values()}
+        if data.masks.keys() == due:
+            return data.masks
+        other = beside(data.shapes, data.masks)
+        for name in [name for name, own in other.items() if not own]:
+            mask = data.masks[name]
+            self.apart[name] = (level, int(np.count_nonzero(mask)), mask.size)
+        found = {name: mask for name, mask in data.masks.items() if name not in other}
+        if found.keys() not in (set(), due):
+            odd = min(found.keys() ^ due)
+            raise Refused(f"there is a mask of {odd} at some levels only")
+        return found
+
+    def _said_of_biases(self) -> Iterator[str]:
+        """Say which masks are of no layer, and what they keep at the last level."""
+        pruned = {name: counts for name, counts in self.apart.items() if counts[1] < counts[2]}
+        if pruned:
+            shown = [f"{name} keeps {kept} of {total}" for name, (_, kept, total) in pruned.items()]
+            more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+            last = max(level for level, _, _ in pruned.values())
+            yield (
+                f"pruned biases are no layers and counted apart: {', '.join(shown[:3])}{more} at "
+                f"level {last}"
+            )
+
+    def _numbers(
+        self, numbers: Mapping[str, float | bool | None], classes: int | None
+    ) -> dict[str, Any]:
         """Hold the numbers of a level to their ranges; what is out of range is named and null."""
         held: dict[str, Any] = {}
         for name, value in numbers.items():
@@ -239,8 +317,20 @@ class Incoming:
             if not fine and name.endswith("accuracy"):
                 self.notes.append(f"{name} {value} is no fraction: left out")
         loss = numbers.get("loss")
-        held["diverged"] = loss is not None and not np.isfinite(loss)
+        infinite = loss is not None and not np.isfinite(loss)
+        # One image whose probability rounds to 0 makes the mean loss infinite; who has diverged
+        # answers every image alike.
+        learned = (held.get("accuracy") or 0.0) > _LEARNED / (classes or 2)
+        held["diverged"] = infinite and not learned
+        if infinite and learned:
+            self.notes.append("a test loss that is not finite is left out: the network has learned")
         return held
+
+
+def _classes(data: LevelData) -> int | None:
+    """Count the outputs of the last matrix, which are the classes; None where there is none."""
+    matrices = [shape for shape in data.shapes.values() if len(shape) == 2]
+    return matrices[-1][0] if matrices else None
 
 
 def _pruned(data: LevelData) -> bool:

@@ -2,21 +2,24 @@
 
     {"experiment": "mine", "architecture": "resnet20", "task": "cifar10", "seed": 3,
      "init": "kaiming_normal", "fan": "fan_in",
-     "levels": [{"level": 0, "file": "dense.pt", "accuracy": 0.91}, ...]}
+     "levels": [{"level": 0, "file": "dense.pt", "accuracy": 0.91}, "round_1/model.pt", ...]}
 
-Everything but `levels` may be left out.
+Everything but `levels` may be left out. A file alone is the level after the one before it, from 0;
+files may lie in folders below.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .found import Skipped, Unreadable
-from .names import MAX_LEVEL
+from .found import FoundLevel, FoundRun, LevelData, Skipped, Unreadable
+from .names import MAX_LEVEL, place
 from .safe import read_text
 
 NAME = "manifest.json"
@@ -43,21 +46,17 @@ class Listed:
     skipped: tuple[Skipped, ...]
 
 
-def read_manifest(folder: Path, mine: Sequence[Path], files: Sequence[Path]) -> Listed | None:
-    """Read the manifest of a folder; None where there is none.
+def read_manifest(folder: Path, mine: Collection[Path]) -> Listed:
+    """Read the manifest of a folder.
 
     Parameters
     ----------
     folder : Path
         The folder.
-    mine : sequence of Path
-        The checkpoints in it: the only files that a manifest may name.
-    files : sequence of Path
-        All files in it.
+    mine : collection of Path
+        The checkpoints in it and below: the only files that it may name.
     """
     path = folder / NAME
-    if path not in files:
-        return None
     try:
         values = json.loads(read_text(path))
         entries = list(values["levels"])
@@ -65,9 +64,14 @@ def read_manifest(folder: Path, mine: Sequence[Path], files: Sequence[Path]) -> 
         return Listed({}, {}, (Skipped(str(path), 'no manifest: {"levels": [...]} is due'),))
     levels: dict[int, tuple[Path, Mapping[str, float | bool | None]]] = {}
     skipped: list[Skipped] = []
+    due = 0
     for entry in entries:
         try:
-            level, file, numbers = _level_entry(folder, entry, mine)
+            one: Mapping[str, Any] = (
+                {"level": due, "file": entry} if isinstance(entry, str) else entry
+            )
+            due = one["level"] + 1
+            level, file, numbers = _level_entry(folder, one, mine)
             if level in levels:
                 raise ValueError(f"level {level} stands there twice")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -82,14 +86,46 @@ def read_manifest(folder: Path, mine: Sequence[Path], files: Sequence[Path]) -> 
     return Listed(levels, told, tuple(skipped))
 
 
+def listed_run(
+    folder: Path, format: str, listed: Listed, read: Callable[[Path], LevelData]
+) -> FoundRun:
+    """Return the run that a manifest lists."""
+    where, told = place(folder), listed.told
+
+    def read_one(path: Path, numbers: Mapping[str, float | bool | None]) -> LevelData:
+        return dataclasses.replace(read(path), numbers=numbers)
+
+    return FoundRun(
+        format=format,
+        path=folder,
+        experiment=told.get("experiment", where.experiment),
+        replicate=told.get("replicate", told.get("seed", where.replicate)),
+        seed=int(told["seed"]) if "seed" in told else where.seed,
+        levels=tuple(
+            FoundLevel(n, (path,), partial(read_one, path, numbers))
+            for n, (path, numbers) in sorted(listed.levels.items())
+        ),
+        fields={k: told[k] for k in ("task", "architecture", "init", "fan") if k in told},
+        inferred={"level": NAME},
+        stated=frozenset(told),
+    )
+
+
+def _whole(entry: Any, due: int) -> Mapping[str, Any]:
+    """Return an entry with its level, which a file alone does not tell."""
+    whole: Mapping[str, Any] = {"level": due, "file": entry} if type(entry) is str else entry
+    return whole
+
+
 def _level_entry(
-    folder: Path, entry: Mapping[str, Any], mine: Sequence[Path]
+    folder: Path, entry: Mapping[str, Any], mine: Collection[Path]
 ) -> tuple[int, Path, dict[str, float | bool | None]]:
     level, name = entry["level"], entry["file"]
     if type(level) is not int or not 0 <= level <= MAX_LEVEL:
         raise ValueError(f"level {level!r:.20} is no level")
-    file = next((path for path in mine if path.name == name), None)
-    if file is None:
+    # No path of a tree leads out of it: what has `..` in it, or begins at the root, is none of them
+    file = folder / str(name).replace("\\", "/")
+    if not isinstance(name, str) or file not in mine:
         raise ValueError(f"there is no checkpoint {name!r:.50} in this folder")
     numbers = {key: entry[key] for key in _NUMBER_KEYS if type(entry.get(key)) in (int, float)}
     return level, file, numbers

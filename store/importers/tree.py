@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import stat
 from collections.abc import Iterator
@@ -11,6 +12,25 @@ from pathlib import Path
 from ...schemas.errors import UsageError, printable
 from ...schemas.layout import address
 from .found import Skipped
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the user says that files are read.
+
+    Attributes
+    ----------
+    follow_links : bool
+        Whether links to files and folders outside of a path count as what they lead to.
+    zeros_are_mask : bool
+        Whether the zeros of weights without masks are the mask.
+    """
+
+    follow_links: bool = False
+    zeros_are_mask: bool = False
+
+
+PLAINLY = Reading()
 
 
 @dataclass(frozen=True)
@@ -25,11 +45,14 @@ class Tree:
         Regular files, sorted; a symbolic link that may be followed counts as its target.
     skipped : tuple of Skipped
         Links that are not followed, folders that may not be read.
+    reading : Reading
+        How its files are read.
     """
 
     root: Path
     files: tuple[Path, ...]
     skipped: tuple[Skipped, ...] = ()
+    reading: Reading = PLAINLY
 
     def relative(self, path: Path) -> str:
         """Return a path relative to the root, with `/`; of the root itself its name."""
@@ -46,18 +69,18 @@ class Tree:
     def without(self, claimed: frozenset[Path]) -> Tree:
         """Return the tree less some files."""
         files = tuple(path for path in self.files if path not in claimed)
-        return Tree(self.root, files, self.skipped)
+        return dataclasses.replace(self, files=files)
 
 
-def walk(root: Path, follow_links: bool = False) -> Tree:
+def walk(root: Path, reading: Reading = PLAINLY) -> Tree:
     """List what lies under a path; dot files do not exist.
 
     Parameters
     ----------
     root : Path
         A folder, or one file.
-    follow_links : bool
-        Whether links to files and folders outside of it count as what they lead to.
+    reading : Reading
+        How its files are read.
 
     Raises
     ------
@@ -76,18 +99,18 @@ def walk(root: Path, follow_links: bool = False) -> Tree:
             ) from None
         raise UsageError(f"{printable(str(root))[:200]}: no such file or folder") from None
     if stat.S_ISREG(mode):
-        return Tree(root, (root,))
+        return Tree(root, (root,), reading=reading)
     if not stat.S_ISDIR(mode):
         raise UsageError(f"{root}: neither a folder nor a file")
     files: list[Path] = []
     skipped: list[Skipped] = []
-    real = root.resolve()
+    real, follow_links = root.resolve(), reading.follow_links
     for path in _walk(root, follow_links, skipped):
         if fault := _fault_of_link(path, real, follow_links):
             skipped.append(Skipped(str(path), fault))
         else:
             files.append(path)
-    return Tree(root, tuple(sorted(files)), tuple(skipped))
+    return Tree(root, tuple(sorted(files)), tuple(skipped), reading)
 
 
 def _walk(root: Path, follow_links: bool, skipped: list[Skipped]) -> Iterator[Path]:

@@ -24,7 +24,9 @@ from foreign import (
     write_elastic,
     write_generic,
     write_imagenet,
+    write_lists,
     write_moco,
+    write_numpy,
     write_openlth,
     write_prac,
     write_safetensors,
@@ -204,6 +206,9 @@ SMALL: dict[str, tuple[Callable[[Path], Layout], str]] = {
         "torch_prune",
     ),
     "safetensors": (write_safetensors, "safetensors"),
+    "numpy": (write_numpy, "numpy"),
+    "pickled lists": (write_lists, "pickled_lists"),
+    "pickled lists, unfinished": (lambda d: write_lists(d, tell=False), "pickled_lists"),
     "safetensors, masks alone": (
         lambda d: write_safetensors(d, ending="", mask_dtype=torch.bool),
         "safetensors",
@@ -630,7 +635,7 @@ def test_dry_survey_reads_and_writes_nothing(tmp_path: Path) -> None:
     found = survey([tmp_path / "in"])
     assert (len(found.runs), found.levels) == (1, 4)
     assert [str(one).partition(": ")[2] for one in found.skipped] == [
-        "no level in its name, and no manifest.json"
+        "no whole pickle (no instruction is b'n')"
     ]
 
 

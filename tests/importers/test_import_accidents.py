@@ -24,8 +24,7 @@ from rgtool.schemas.errors import StoreError, UsageError
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.tensors import write_tensors
 from rgtool.store import Store
-from rgtool.store.importers import imports
-from rgtool.store.importers.formats import torch_prune
+from rgtool.store.importers import imports, reading, series
 from rgtool.store.importers.found import LevelData
 from rgtool.store.importers.recognise import read_blocks
 
@@ -68,14 +67,14 @@ def at_once(seconds: int = 60) -> Iterator[None]:
 def test_any_error_is_that_of_its_run(
     error: Exception, words: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = torch_prune._read
+    good = reading.read_level
 
-    def read(path: Path) -> LevelData:
+    def read(path: Path, **options: bool) -> LevelData:
         if path.parent.name == "bad" and path.name == "level_2.pt":
             raise error
-        return good(path)
+        return good(path, **options)
 
-    monkeypatch.setattr(torch_prune, "_read", read)
+    monkeypatch.setattr(reading, "read_level", read)
     for name in ("a", "bad", "c"):
         write_states(tmp_path / "in" / name)
     report = store.import_runs(tmp_path / "in")
@@ -101,10 +100,14 @@ def write_states(folder: Path, levels: int = 3) -> Path:
 def test_an_interrupt_is_no_failure_of_a_run(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read(path: Path) -> LevelData:
-        raise KeyboardInterrupt
+    good = reading.read_level
 
-    monkeypatch.setattr(torch_prune, "_read", read)
+    def read(path: Path, **options: bool) -> LevelData:
+        if path.name == "level_2.pt":
+            raise KeyboardInterrupt
+        return good(path, **options)
+
+    monkeypatch.setattr(reading, "read_level", read)
     write_states(tmp_path / "in")
     with pytest.raises(KeyboardInterrupt):
         store.import_runs(tmp_path / "in")
@@ -115,14 +118,14 @@ def test_an_interrupt_is_no_failure_of_a_run(
 def test_a_format_that_trips_over_a_folder_finds_the_others(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = torch_prune.place
+    good = series.place
 
     def place(folder: Path) -> Any:
         if folder.name == "bad":
             raise RecursionError
         return good(folder)
 
-    monkeypatch.setattr(torch_prune, "place", place)
+    monkeypatch.setattr(series, "place", place)
     for name in ("a", "bad", "c"):
         write_states(tmp_path / "in" / name)
     report = store.import_runs(tmp_path / "in")
@@ -328,7 +331,7 @@ def test_links_of_a_cache_are_followed_where_that_is_asked(
     assert store.import_runs(whole.parent).runs[0].run_id == run.run_id
     assert run.levels == (0, 1, 2)
     done = cli("import", str(folder), "--follow-links", "--dry-run", "--csv")
-    assert done.out.splitlines()[1].startswith("safetensors,run,0,0,2,3,")
+    assert done.out.splitlines()[1].startswith(f"{run.run_id},{run.experiment_id},safetensors,")
 
 
 def test_linked_folders_are_entered_once(store: Store, tmp_path: Path) -> None:

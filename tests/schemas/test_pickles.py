@@ -16,10 +16,11 @@ from hostile_programs import blob, call, name, pack, text
 from places import CLONE
 
 from rgtool.schemas.budget import Budget
+from rgtool.schemas.contents import Unpacked
 from rgtool.schemas.errors import Refused, Unreadable
 from rgtool.schemas.pickles import read_pickle
 from rgtool.schemas.rebuild import CALLS, CALLS_WITH_LIMITS
-from rgtool.schemas.stored import Storage, Strange, Unpacked
+from rgtool.schemas.stored import Storage, Strange
 
 SIZE = 1 << 20  # bytes of tensors that are granted
 PRIME = 2**61 - 1
@@ -78,6 +79,7 @@ COMPLEX, BIG = (
     for code, order in (("c16", "<"), ("f8", ">"))
 )  # fmt: skip
 COO = call(name("torch.serialization", "_get_layout"), text("torch.sparse_coo"))
+CSR = call(name("torch.serialization", "_get_layout"), text("torch.sparse_csr"))
 # Name -> programs that call it with what it must not be given.
 ABUSED: dict[str, list[bytes]] = {
     "torch._utils._rebuild_tensor": [
@@ -100,10 +102,21 @@ ABUSED: dict[str, list[bytes]] = {
     "torch._utils._rebuild_sparse_tensor": [
         call(SPARSE, COO, pack(FOUR, FOUR, row(4))), call(SPARSE, COO, b"N"),
         call(SPARSE, COO, pack(tensor(0, row(0, 0), row(1, 1)), FOUR, row(2**40, 2**40))),
+        call(SPARSE, CSR, pack(FOUR, FOUR, FOUR, row(2, 2))), call(SPARSE, CSR, b"N"),
+        call(SPARSE, CSR, pack(FOUR, FOUR, FOUR, row(3, 2**40))),
+        call(SPARSE, CSR, pack(FOUR, tensor(0, row(0), row(1)), tensor(0, row(0, 0, 2),
+             row(1, 1, 1)), row(3, 2))),
     ],
+    "torch._utils._rebuild_device_tensor_from_cpu_tensor": [
+        call(name("torch._utils", "_rebuild_device_tensor_from_cpu_tensor"), text("x"),
+             name("torch", "float32"), text("xla:0"), b"\x89")],
+    "torch._utils._rebuild_device_tensor_from_numpy": [
+        call(name("torch._utils", "_rebuild_device_tensor_from_numpy"), row(4),
+             name("torch", "float32"), text("xla:0"), b"\x89")],
     "torch._utils._rebuild_qtensor": [],
     "torch._utils._rebuild_nested_tensor": [],
     "torch._utils._rebuild_meta_tensor_no_storage": [],
+    "torch._utils._rebuild_wrapper_subclass": [],
     "torch._tensor._rebuild_from_type_v2": [
         call(name("torch._tensor", "_rebuild_from_type_v2"), name("x", "run"), name("x", "X"),
              pack(text("touch")), b"}"),

@@ -11,6 +11,7 @@ import warnings
 import zipfile
 from argparse import Namespace
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from test_house import loaded_by
+from torch._weights_only_unpickler import _tensor_rebuild_functions
 
+from rgtool.schemas.contents import OnDisk
 from rgtool.schemas.errors import RecordError, Refused, Unreadable
-from rgtool.schemas.stored import OnDisk, Sparse, Strange, Tensor, is_tensor, to_array
+from rgtool.schemas.rebuild import CALLS
+from rgtool.schemas.stored import Strange, Tensor, is_tensor, to_array
 from rgtool.schemas.tensors import read_mask, read_tensors, write_mask, write_tensors
 from rgtool.schemas.torch_files import read_torch
 
@@ -181,15 +185,58 @@ def test_any_view_of_a_storage(shape: list[int], rng: Any) -> None:
         assert_same(saved(Path(folder, "x.pt"), [tensor]), [tensor])
 
 
+LAYOUTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "coo": torch.Tensor.to_sparse,
+    "one axis of two": lambda m: m.to_sparse(1),
+    "csr": torch.Tensor.to_sparse_csr,
+    "csc": torch.Tensor.to_sparse_csc,
+    "bsr": lambda m: m.to_sparse_bsr((2, 4)),
+    "bsc": lambda m: m.to_sparse_bsc((3, 2)),
+}
+
+
 @pytest.mark.filterwarnings("ignore:Sparse")
-def test_sparse_masks_are_made_dense(tmp_path: Path) -> None:
-    mask = (torch.arange(24).reshape(2, 3, 4) % 5 == 0).float()
-    found = saved(tmp_path / "x.pt", {"m": mask.to_sparse(), "csr": mask[0].to_sparse_csr()})
-    assert isinstance(found["m"], Sparse)
-    assert_same(found["m"], mask)
-    assert isinstance(found["csr"], Strange)
+@pytest.mark.parametrize("kind", ["float32", "bool", "bfloat16", "int64"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@both_formats
+def test_sparse_masks_are_made_dense(layout: str, kind: str, zipped: bool, tmp_path: Path) -> None:
+    mask = (torch.arange(48).reshape(6, 8) % 5 == 0).to(getattr(torch, kind))
+    for value in (mask, torch.zeros_like(mask), torch.ones_like(mask)):
+        found = saved(tmp_path / "x.pt", {"m": LAYOUTS[layout](value)}, zipped=zipped)
+        assert not isinstance(found["m"], Tensor)
+        assert_same(found["m"], value)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_sparse_tensors_of_more_axes_or_none_and_values_at_one_place(tmp_path: Path) -> None:
+    cube = (torch.arange(24).reshape(2, 3, 4) % 5 == 0).float()
+    for value in (cube, torch.tensor(3.0), torch.zeros(0, 4)):
+        assert_same(saved(tmp_path / "x.pt", value.to_sparse()), value)
+    assert isinstance(saved(tmp_path / "x.pt", torch.ones(2, 3, 4).to_sparse_csr()), Strange)
     doubled = torch.sparse_coo_tensor(torch.zeros(2, 2, dtype=torch.int64), torch.ones(2), (2, 2))
     assert to_array(saved(tmp_path / "x.pt", doubled), "here")[0, 0] == 2
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+@pytest.mark.parametrize("part", ["crow_indices", "col_indices"])
+@pytest.mark.parametrize("at", [0, 1, -1])
+@pytest.mark.parametrize("wrong", [-1, 9, 2**62, -(2**63)])
+def test_sparse_tensors_that_point_elsewhere_are_refused(
+    part: str, at: int, wrong: int, tmp_path: Path
+) -> None:
+    matrix = torch.eye(3).to_sparse_csr()
+    parts = {n: getattr(matrix, n)().clone() for n in ("crow_indices", "col_indices", "values")}
+    parts[part][at] = wrong
+    with torch.sparse.check_sparse_tensor_invariants(False):
+        bad = torch.sparse_csr_tensor(*parts.values(), (3, 3))
+        found = saved(tmp_path / "x.pt", bad)
+    with pytest.raises(Refused, match="outside of its shape"):
+        to_array(found, "here")
+
+
+def test_every_name_that_torch_itself_trusts_is_known() -> None:
+    names = {f"torch._utils.{f.__name__}" for f in _tensor_rebuild_functions()}
+    assert names - {*CALLS} == set()
 
 
 def test_a_zip_that_goes_on_as_another_is_damaged(tmp_path: Path) -> None:

@@ -20,9 +20,10 @@ from ....schemas.errors import RgtoolError
 from ....schemas.stored import described, hold_no_object
 from ....schemas.torch_files import read_torch
 from ..found import Found, FoundLevel, FoundRun, LevelData, Refused, Skipped, Unreadable, contained
+from ..masks import as_mask
 from ..names import place
 from ..numbers import number
-from ..state import as_mask, named, unwrapped
+from ..state import named, unwrapped
 from ..tree import Tree
 
 FORMAT = "bert_tickets"

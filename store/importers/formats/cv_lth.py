@@ -8,6 +8,7 @@ where state 0 is the pretrained network and not written. PrAC masks the stem too
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -27,9 +28,10 @@ from ..found import (
     Unreadable,
     contained,
 )
+from ..masks import layer_weights, pruned_state
 from ..names import Place, place, task_of
 from ..numbers import number
-from ..state import layer_weights, named, pruned_state, state_dict, unwrapped
+from ..state import named, state_dict, unwrapped
 from ..tree import Tree
 
 FORMAT, IMAGENET, PRAC = "cv_lth", "cv_lth_imagenet", "prac"
@@ -181,7 +183,7 @@ def _fraction(percent: Any) -> float:
 def _with(
     data: LevelData, numbers: Mapping[str, float | bool | None], notes: tuple[str, ...] = ()
 ) -> LevelData:
-    return LevelData(data.shapes, data.masks, weights=data.weights, numbers=numbers, notes=notes)
+    return dataclasses.replace(data, numbers=numbers, notes=notes)
 
 
 def _initial(path: Path) -> Arrays:

@@ -1,0 +1,392 @@
+"""Which files of a tree are the levels of a run, and in which order.
+
+A manifest says it. Else names that count plainly are taken (`level_0`, `level_1`, ...), as long as
+the first of them is dense or not as its number says; what reads the levels holds them to one
+another. Everything else is put in the order of the masks: shares, epochs, a folder a level, words.
+What one folder cannot settle, because all its files have one mask, is put to the folder above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from ...schemas.errors import RgtoolError
+from .filenames import FileName, Group, file_name, groups_of, main_stem
+from .found import (
+    Contradiction,
+    Found,
+    FoundLevel,
+    FoundRun,
+    LevelData,
+    Skipped,
+    contained,
+)
+from .manifest import NAME, listed_run, read_manifest
+from .names import is_replicate, place, task_of
+from .numbering import manifest_text, numbered, remedy
+from .order import Measured, Unordered, in_order, measure, percent
+from .tree import Tree
+from .zeros import why_nothing
+
+Read = Callable[[Path], LevelData]
+_SHOWN = 6  # files of a series that a note names
+
+
+def find_series(tree: Tree, format: str, suffixes: tuple[str, ...], read: Read) -> Found:
+    """Find the runs of a format whose files hold a level each.
+
+    Parameters
+    ----------
+    tree : Tree
+        What lies there.
+    format : str
+        Name of the format.
+    suffixes : tuple of str
+        Endings of its files.
+    read : callable
+        Reads a file.
+    """
+    search = _Search(tree, format, suffixes, read)
+    search.go()
+    runs = sorted(search.runs, key=lambda run: (run.path, run.experiment, run.replicate))
+    return Found(tuple(runs), search.mine, tuple(search.skipped))
+
+
+class _Search:
+    def __init__(self, tree: Tree, format: str, suffixes: tuple[str, ...], read: Read) -> None:
+        self.format, self.suffixes, self.read = format, suffixes, read
+        self.mine = frozenset(path for path in tree.files if path.name.endswith(suffixes))
+        self.manifests = sorted({path.parent for path in tree.files if path.name == NAME})
+        self.top = tree.root.parent if tree.root in tree.files else tree.root
+        self.runs: list[FoundRun] = []
+        self.skipped: list[Skipped] = []
+        self.listing: set[Path] = set()  # folders whose manifest lists levels
+
+    def go(self) -> None:
+        folders: dict[Path, list[Path]] = {}
+        for path in sorted(self.mine - self._listed()):
+            folders.setdefault(path.parent, []).append(path)
+        waiting: dict[Path, list[Measured]] = {}
+        for folder in _upwards(folders, self.top):
+            with contained(folder, self.skipped):
+                left = self._settle(folder, folders.get(folder, []), waiting.pop(folder, []))
+                if folder == self.top or _is_alone(folder):
+                    self._alone(left)
+                elif left:
+                    waiting.setdefault(folder.parent, []).extend(left)
+
+    # What a manifest says.
+
+    def _listed(self) -> set[Path]:
+        """Make the runs that manifests list; return the files that these speak for."""
+        spoken: set[Path] = set()
+        for folder in self.manifests:  # the outermost first
+            below = {path for path in self.mine if path.is_relative_to(folder)} - spoken
+            if not below:
+                continue
+            with contained(folder, self.skipped):
+                spoken |= {path for path in below if path.parent == folder}
+                listed = read_manifest(folder, below)
+                self.skipped += listed.skipped
+                places = {path.parent for path, _ in listed.levels.values()}
+                spoken |= {path for path in below if path.parent in places}
+                if listed.levels:
+                    self.listing.add(folder)
+                    self.runs.append(listed_run(folder, self.format, listed, self.read))
+        return spoken
+
+    # A folder.
+
+    def _settle(
+        self, folder: Path, files: Sequence[Path], handed: Sequence[Measured]
+    ) -> list[Measured]:
+        """Make the runs of a folder; return files that only the folder above can place.
+
+        Parameters
+        ----------
+        folder : Path
+            The folder.
+        files : sequence of Path
+            Checkpoints in it.
+        handed : sequence of Measured
+            What folders in it have not placed.
+        """
+        if folder in self.listing:
+            for one in handed:
+                self.skipped.append(Skipped(str(one.path), f"{folder}/{NAME} does not list it"))
+            return []
+        counted = [group for group in groups_of(files, folder, self.suffixes) if group.counts]
+        counted = self._told_apart([g for g in counted if self._begins_as_told(g)])
+        if not counted:
+            return self._by_masks(folder, [*self._measured(files), *handed])
+        taken = {path for group in counted for path in group.paths}
+        beside = [*self._measured(path for path in files if path not in taken), *handed]
+        dense = self._dense_beside(counted, beside)
+        main = main_stem(counted)
+        first = {0: dense.path} if dense is not None else {}
+        notes = tuple(f"level 0 is {path.name}: nothing is pruned in it" for path in first.values())
+        for group in counted:
+            levels, main_one = {**first, **dict(group.files)}, group.name.stem == main
+            self.runs.append(self._run(folder, levels, group.name, main_one, notes=notes))
+        rest = [one for one in beside if one is not dense]
+        self._say_beside(folder, counted, rest, dense)
+        return []
+
+    def _begins_as_told(self, group: Group) -> bool:
+        """Whether the first file of a group is dense if it is level 0, and only then.
+
+        Where no word says what the numbers are, they may be epochs: then several in a row have one
+        mask, at the beginning or at the end.
+        """
+        paths = [path for _, path in group.files]
+        ends = {*paths[:1]} if group.name.sure else {*paths[:2], *paths[-2:]}
+        try:
+            digests = [measure(path, self.read).digest for path in paths if path in ends]
+            begins = (digests[0] == "") == (group.files[0][0] == 0)
+            return begins and len({*digests}) == len(digests)
+        except (RgtoolError, OSError):
+            return True  # whoever reads the levels says what is wrong
+
+    def _told_apart(self, groups: Sequence[Group]) -> list[Group]:
+        """Leave out groups that hold the masks of another one, such as the best epochs."""
+        kept: list[Group] = []
+        for group in sorted(groups, key=lambda g: (-len(g.files), -g.name.place)):
+            if not any(self._same(group, other) for other in kept):
+                kept.append(group)
+        return sorted(kept, key=lambda group: group.name.stem)
+
+    def _same(self, group: Group, other: Group) -> bool:
+        common = dict(group.files).keys() & dict(other.files).keys()
+        if not common or group.name.replicate != other.name.replicate:
+            return False
+        paths = (dict(one.files)[max(common)] for one in (group, other))
+        try:
+            digests = {measure(path, self.read).digest for path in paths}
+        except (RgtoolError, OSError):
+            return False
+        return len(digests) == 1 and "" not in digests
+
+    def _dense_beside(self, groups: Sequence[Group], beside: Sequence[Measured]) -> Measured | None:
+        """Return the dense network of the one run whose levels begin later: it is its level 0."""
+        if len(groups) != 1 or groups[0].files[0][0] == 0:
+            return None
+        after = next(iter(self._quietly(groups[0].paths[0])), None)
+        dense = [
+            one
+            for one in beside
+            if after is not None and not one.digest and not one.zeros and one.fits(after.layers)
+            and self._may_be_trained_dense(one.path)
+        ]  # fmt: skip
+        return max(dense, key=self._lateness, default=None)
+
+    def _may_be_trained_dense(self, path: Path) -> bool:
+        name = file_name(path.name, self.suffixes)
+        return name.place > 0 and not name.level
+
+    def _say_beside(
+        self,
+        folder: Path,
+        groups: Sequence[Group],
+        beside: Sequence[Measured],
+        dense: Measured | None,
+    ) -> None:
+        """Name what lies beside the levels of runs: their masks again, or something else."""
+        known = {"": dense.path} if dense is not None else {}
+        files = [path for group in groups for path in group.paths]
+        again: dict[Path, list[Measured]] = {}
+        stems = " and ".join(group.name.stem for group in groups[:3])
+        for one in beside:
+            if one.zeros:
+                self.skipped.append(Skipped(str(one.path), why_nothing(one.zeros)))
+                continue
+            while one.digest not in known and files:
+                for other in self._quietly(files.pop(0)):
+                    known.setdefault(other.digest, other.path)
+            if one.digest in known:
+                again.setdefault(known[one.digest], []).append(one)
+                continue
+            kept = f" ({percent(one.density)} kept)" if one.digest else ""
+            reason = f"lies beside {stems} and is none of these levels{kept}"
+            self.skipped.append(Skipped(str(one.path), reason))
+        for path, several in again.items():
+            self._say_again(folder, path, several)
+
+    def _say_again(self, folder: Path, taken: Path, several: Sequence[Measured]) -> None:
+        """Name files that hold the masks of one that is taken."""
+        shown = several[:_SHOWN] if len(several) <= _SHOWN else several[:1]
+        more = f" (and so do {len(several) - 1} more)" if len(shown) < len(several) else ""
+        for one in shown:
+            what = "holds the masks of" if one.digest else "is dense, as"
+            reason = f"{what} {taken.relative_to(folder)}, which is taken{more}"
+            self.skipped.append(Skipped(str(one.path), reason))
+
+    # By masks.
+
+    def _by_masks(self, folder: Path, found: Sequence[Measured]) -> list[Measured]:
+        """Make the runs of files whose names do not count; return those of one mask alone."""
+        left = {one.path: one for one in found if one.zeros}
+        for several, whole in self._parts(folder, [one for one in found if not one.zeros]):
+            if len({one.digest for one in several}) < 2:
+                left |= {one.path: one for one in several}
+                continue
+            with contained(folder, self.skipped):
+                try:
+                    order = in_order(several)
+                except Unordered as error:
+                    self._by_stem(folder, several, error)
+                else:
+                    self._ordered(folder, order, whole)
+        return list(left.values())
+
+    def _parts(
+        self, folder: Path, found: Sequence[Measured]
+    ) -> Iterator[tuple[list[Measured], bool]]:
+        """Part files by the replicate that their names tell, and by the layers that are masked.
+
+        Beside each part stands whether it is all of a replicate. A dense network without masks is
+        in every part that it fits.
+        """
+        replicates: dict[str, list[Measured]] = {}
+        for one in found:
+            replicates.setdefault(self._name(one.path, folder).replicate, []).append(one)
+        for several in replicates.values():
+            masked = dict.fromkeys(one.layers for one in several if one.layers)
+            apart = [one for one in several if not one.layers and not any(map(one.fits, masked))]
+            if apart:
+                yield apart, False
+            for layers in masked:
+                part = [
+                    one
+                    for one in several
+                    if one.layers == layers or (not one.layers and one.fits(layers))
+                ]
+                yield part, len(part) == len(several)
+
+    def _by_stem(self, folder: Path, found: Sequence[Measured], error: Unordered) -> None:
+        """Make the runs of files of several runs, if their names keep these apart."""
+        stems: dict[str, list[Measured]] = {}
+        for one in found:
+            stems.setdefault(self._name(one.path, folder).stem, []).append(one)
+        several = [part for part in stems.values() if len({one.digest for one in part}) > 1]
+        if len(stems) == 1 or not several:
+            what = "give each run a folder of its own, or list the files of one in"
+            raise Contradiction(str(error), f"{what} {folder}/{NAME}")
+        for part in several:
+            with contained(folder, self.skipped):
+                self._ordered(folder, in_order(part), whole=False)
+
+    def _ordered(self, folder: Path, order: Sequence[Sequence[Measured]], whole: bool) -> None:
+        """Make the run of files that are in the order of pruning; of equal masks one is taken."""
+        taken = [max(alike, key=self._lateness) for alike in order]
+        names = [self._name(one.path, folder) for one in taken]
+        numbering = numbered(folder, taken, names)
+        for one, alike in zip(taken, order, strict=True):
+            self._say_again(folder, one.path, [other for other in alike if other is not one])
+        levels = {n: one.path for n, one in zip(numbering.levels, taken, strict=True)}
+        notes = () if numbering.named else (_spelled(folder, levels, numbering.why),)
+        self.runs.append(
+            self._run(folder, levels, names[-1], whole, why=numbering.why, notes=notes)
+        )
+
+    def _lateness(self, one: Measured) -> tuple[bool, int, tuple[float, ...], str]:
+        """Return what is largest of the checkpoint of a mask that was written last."""
+        name = file_name(one.path.name, self.suffixes)
+        return name.sure, name.place, tuple(value for _, value in name.numbers), str(one.path)
+
+    def _alone(self, found: Sequence[Measured]) -> None:
+        """Say of files that nothing places why they are no run, or which level a word says."""
+        folders: dict[Path, list[Measured]] = {}
+        for one in found:
+            folders.setdefault(one.path.parent, []).append(one)
+        for folder, several in folders.items():
+            alike: dict[str, list[Measured]] = {}
+            for one in several:
+                alike.setdefault(one.digest, []).append(one)
+            if plain := alike.get(""):
+                where = plain[0].path if len(plain) == 1 else folder
+                reason = why_nothing(max(one.zeros for one in plain))
+                self.skipped.append(Skipped(str(where), reason))
+            for digest in filter(None, alike):
+                self._lonely(folder, alike[digest])
+
+    def _lonely(self, folder: Path, alike: Sequence[Measured]) -> None:
+        one = max(alike, key=self._lateness)
+        name = self._name(one.path, folder)
+        self._say_again(folder, one.path, [other for other in alike if other is not one])
+        if name.sure and name.level:
+            self.runs.append(self._run(folder, {name.level: one.path}, name, True))
+            return
+        why = f"one mask alone, of {percent(one.density)}: nothing tells how many prunings it had"
+        told = manifest_text(folder, {1: one.path})
+        advice = f"if it was one, write {folder}/{NAME}: {told}"
+        self.skipped.append(Skipped(str(one.path), why, advice))
+
+    # What both have.
+
+    def _run(
+        self,
+        folder: Path,
+        levels: Mapping[int, Path],
+        name: FileName,
+        main: bool,
+        why: str = "the number in the file's name",
+        notes: tuple[str, ...] = (),
+    ) -> FoundRun:
+        where = place(folder)
+        task, whence = task_of(folder)
+        return FoundRun(
+            format=self.format,
+            path=folder,
+            experiment=where.experiment if main else f"{where.experiment}/{name.stem}",
+            replicate=name.replicate or where.replicate,
+            seed=name.seed if name.replicate else where.seed,
+            levels=tuple(
+                FoundLevel(level, (path,), partial(self.read, path))
+                for level, path in sorted(levels.items())
+            ),
+            fields={"task": task} if task else {},
+            inferred={"task": whence, "level": why},
+            notes=notes,
+            remedy=partial(remedy, folder, tuple(levels.values()), self.read),
+        )
+
+    def _name(self, path: Path, folder: Path) -> FileName:
+        return file_name(path.relative_to(folder).as_posix(), self.suffixes)
+
+    def _measured(self, paths: Iterable[Path]) -> list[Measured]:
+        """Measure files; those that cannot be read are named and left out."""
+        found = []
+        for path in paths:
+            with contained(path, self.skipped):
+                found.append(measure(path, self.read))
+        return found
+
+    def _quietly(self, path: Path) -> list[Measured]:
+        try:
+            return [measure(path, self.read)]
+        except (RgtoolError, OSError):
+            return []
+
+
+def _is_alone(folder: Path) -> bool:
+    """Whether what lies in a folder is of a replicate, and of no level, by its name."""
+    return is_replicate(folder) and len(file_name(folder.name, ()).numbers) == 1
+
+
+def _upwards(folders: Collection[Path], top: Path) -> list[Path]:
+    """List folders and those above them, up to one, the deepest first."""
+    every = {top}
+    for folder in folders:
+        while folder not in every:
+            every.add(folder)
+            folder = folder.parent
+    return sorted(every, key=lambda folder: (-len(folder.parts), folder))
+
+
+def _spelled(folder: Path, levels: Mapping[int, Path], why: str) -> str:
+    """Say which file is which level, as far as a note goes."""
+    shown = [f"{path.relative_to(folder)} is {n}" for n, path in levels.items()]
+    more = [f"and {len(shown) - _SHOWN} more"] if len(shown) > _SHOWN else []
+    return f"levels by {why}; {', '.join([*shown[:_SHOWN], *more])}"

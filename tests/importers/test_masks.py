@@ -1,0 +1,333 @@
+"""Masks are read in all the ways that people save them, and are never guessed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import foreign_masks
+import numpy as np
+import pytest
+import torch
+from command import Cli
+from foreign import write_lists
+from foreign_masks import LAYERS, LEVELS, NAMED, NUMBERED, effective, kept, levels, write
+
+from rgtool.schemas.errors import Refused
+from rgtool.store import Store
+from rgtool.store.importers.masks import level_of
+from rgtool.store.importers.reading import read_level
+from rgtool.store.importers.report import ImportedRun, ImportReport
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    torch.set_num_threads(1)
+    yield
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def only(report: ImportReport) -> ImportedRun:
+    assert report.skipped == ()
+    (run,) = report.runs
+    return run
+
+
+def counts(store: Store, run: ImportedRun) -> list[list[int]]:
+    """Kept weights of every layer at every level, as the store has them."""
+    rows = store.query(
+        "SELECT level, list(kept ORDER BY layer_index) AS kept FROM layers "
+        f"WHERE run_id = '{run.run_id}' GROUP BY level ORDER BY level"
+    )
+    return [row["kept"] for row in rows.to_dicts()]
+
+
+@pytest.mark.parametrize("way", [*NAMED, *NUMBERED])
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_masks_are_read_however_they_are_saved(way: str, store: Store, tmp_path: Path) -> None:
+    run = only(store.import_runs(write(tmp_path / "in", way)))
+    assert run.levels == tuple(range(LEVELS))
+    assert counts(store, run) == kept()
+    names = store.query("SELECT DISTINCT source_layer FROM layers ORDER BY 1").to_dicts()
+    numbers = [f"arr_{n}" if way == "npz without names" else str(n) for n in range(len(LAYERS))]
+    due = LAYERS if way in NAMED else numbers
+    assert [row["source_layer"] for row in names] == [*due]
+    description = json.loads((store.path / "runs" / run.run_id / "run.json").read_text())
+    assert description["inferred"]["mask"]
+    assert not store.import_runs(tmp_path / "in").new_levels
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_one_run_saved_in_all_ways_is_one_run(store: Store, tmp_path: Path) -> None:
+    runs = {
+        way: only(store.import_runs(write(tmp_path / str(n), way))).run_id
+        for n, way in enumerate(NAMED)
+    }
+    assert len({*runs.values()}) == 1, runs
+
+
+@pytest.mark.parametrize("way", ["mask buffers", "under mask", "under masks, wrapped",
+                                 "a sparsifier beside", "safetensors, mask beside"])  # fmt: skip
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_weights_beside_masks_give_magnitudes(way: str, store: Store, tmp_path: Path) -> None:
+    only(store.import_runs(write(tmp_path / "in", way)))
+    rows = store.query("SELECT count(magnitude) AS n FROM layers").to_dicts()
+    assert rows == [{"n": LEVELS * len(LAYERS)}]
+
+
+def test_a_list_with_as_many_masks_of_other_shapes_is_not_put_to_the_weights(
+    tmp_path: Path,
+) -> None:
+    found = {"net": {"a.weight": np.full((2, 3), 0.5)}, "masks": [np.ones((3, 2))]}
+    data = level_of(found, "here")
+    assert {name: mask.shape for name, mask in data.masks.items()} == {"0": (3, 2)}
+    with pytest.raises(Refused, match=r"a mask of shape \(3, 2\) for weights of \(2, 3\)"):
+        level_of({"net": {"a.weight": np.full((2, 3), 0.5)}, "mask": {"a": np.ones((3, 2))}}, "x")
+
+
+def test_buffers_called_mask_that_are_none_of_weights_are_left_alone() -> None:
+    causal = np.tril(np.ones((4, 4)))
+    state = {"attention.weight": np.full((3, 2), 0.5), "attention.mask": causal,
+             "bias.mask": causal}  # fmt: skip
+    assert level_of(state, "here").masks == {}
+
+
+@pytest.mark.parametrize(
+    ("found", "error", "words"),
+    [
+        ({"fc": np.array([[0.5, 1]])}, Refused, "a mask that holds 0.5"),
+        ({"fc.weight": np.array([[2, 1]])}, Refused, "a mask that holds 2"),
+        ([np.ones((2, 2)), np.full((2, 2), np.nan)], Refused, "a mask that holds nan"),
+        ({"fc.weight": np.ones((2, 2)), "fc.mask": np.eye(2) * 2}, Refused, "that holds 2.0"),
+        ({"fc": np.eye(2), "fc.weight": np.eye(2)}, Refused, "two masks of layer fc"),
+        ({"\x1b": np.eye(2)}, Refused, "no plain text"),
+        ({"epoch": 3}, Refused, "no state dict and no masks"),
+        ([], Refused, "no state dict and no masks"),
+        (3, Refused, "no state dict and no masks"),
+    ],
+)
+def test_what_is_no_mask_is_refused_in_words(
+    found: Any, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        level_of(found, "here")
+
+
+def test_a_quantized_mask_is_refused_in_words(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch is about to part with them; files are not
+        mask = torch.quantize_per_tensor(torch.ones(2, 2), 0.3, 0, torch.quint8)
+    torch.save({"fc": mask}, tmp_path / "x.pt")
+    with pytest.raises(Refused, match="a quantized tensor"):
+        read_level(tmp_path / "x.pt")
+
+
+# Zeros.
+
+
+def write_zeros(folder: Path, save: Callable[[Path, Any], Any], ending: str) -> Path:
+    folder.mkdir(parents=True)
+    for level, (trained, _) in enumerate(levels()):
+        save(folder / f"level_{level}{ending}", effective(trained))
+    return folder
+
+
+def as_torch(path: Path, state: Any) -> None:
+    torch.save({"state_dict": {f"module.{n}": tensor for n, tensor in state.items()}}, path)
+
+
+def as_numpy(path: Path, state: Any) -> None:
+    arrays = {n.removesuffix(".weight"): t.detach().numpy() for n, t in state.items()}
+    np.savez(path, **{n: a for n, a in arrays.items() if n in LAYERS})
+
+
+ENDINGS = {".pth": as_torch, ".npz": as_numpy}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_zeros_are_the_mask_where_the_user_says_so(
+    ending: str, store: Store, tmp_path: Path
+) -> None:
+    folder = write_zeros(tmp_path / "in", ENDINGS[ending], ending)
+    run = only(store.import_runs(folder, zeros_are_mask=True))
+    assert counts(store, run) == kept()
+    description = json.loads((store.path / "runs" / run.run_id / "run.json").read_text())
+    assert "--zeros-are-mask" in description["inferred"]["mask"]
+    assert any("--zeros-are-mask" in note for note in run.notes)
+    other = only(store.import_runs(write(tmp_path / "masks", "by layer")))
+    assert other.run_id == run.run_id  # the masks are the same, so it is the same run
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_zeros_are_no_mask_by_themselves(
+    ending: str, cli: Cli, store: Store, tmp_path: Path
+) -> None:
+    folder = write_zeros(tmp_path / "in", ENDINGS[ending], ending)
+    report = store.import_runs(folder)
+    assert (report.runs, report.exit_code) == ((), 1)
+    done = cli("import", str(folder), "--store", str(store.path))
+    assert done.code == 1
+    assert any("--zeros-are-mask" in one.reason for one in report.skipped)
+    assert cli("import", str(folder), "--zeros-are-mask", "--store", str(store.path)).code == 0
+
+
+def test_a_dense_network_has_no_word_of_zeros(store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for level in range(3):
+        torch.save(foreign_masks.network(level).state_dict(), folder / f"level_{level}.pt")
+    for told in (False, True):
+        report = store.import_runs(folder, zeros_are_mask=told)
+        assert report.exit_code == 1
+        assert all("zeros" not in one.reason for one in report.skipped)
+
+
+def test_zeros_that_come_back_are_no_mask(store: Store, tmp_path: Path) -> None:
+    folder = write_zeros(tmp_path / "in", as_torch, ".pth")
+    state = torch.load(folder / "level_2.pth")
+    torch.save({"state_dict": {n: t + 1e-9 * (t == 0) for n, t in state["state_dict"].items()}},
+               folder / "level_2.pth")  # fmt: skip
+    report = store.import_runs(folder, zeros_are_mask=True)
+    assert report.runs == ()
+    assert any("zeros come back, so they are no mask" in one.reason for one in report.skipped)
+
+
+def test_masks_that_are_there_are_not_overruled_by_zeros(store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for level, (trained, _) in enumerate(levels()):
+        with torch.no_grad():
+            trained["fc1"].weight_orig[0] = 0  # a unit that has died is not pruned
+        torch.save(trained.state_dict(), folder / f"level_{level}.pt")
+    run = only(store.import_runs(folder, zeros_are_mask=True))
+    assert run.notes == ()
+
+
+# What cannot be read.
+
+
+@pytest.mark.parametrize("key", ["", "model"])
+def test_a_pickled_module_is_refused_with_the_line_that_saves_it_again(
+    key: str, store: Store, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for level, (trained, _) in enumerate(levels()):
+        torch.save({key: trained} if key else trained, folder / f"level_{level}.pt")
+    report = store.import_runs(folder)
+    assert report.runs == ()
+    reason = next(one.reason for one in report.skipped if "torch.save(" in one.reason)
+    line = reason[reason.index("torch.save(") :]
+    for level in range(LEVELS):
+        said = f"import torch\n{line}".replace("level_0", f"level_{level}")
+        subprocess.run([sys.executable, "-c", said], cwd=folder, check=True, timeout=120)
+        (folder / f"level_{level}.pt").unlink()
+    assert counts(store, only(store.import_runs(folder))) == kept()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "an empty file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
+        (b"/annex/objects/SHA256E-s1--0\n", "git annex get"),
+        (b"../../../.git/annex/objects/Xx/SHA256E-s1--0.pt", "symbolic link that some copy"),
+        (b"../../blobs/0a1b2c", "symbolic link that some copy"),
+        (b"\n<!DOCTYPE html><html>", "a page of a server"),
+        (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "a page of a server"),
+        (b'{"error": "Entry not found"}', "a text"),
+        (b"Entry not found", "a text"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(90), "numpy.savez"),
+        (b"\xfd7zXZ\0" + bytes(90), "unpack it first"),
+        (bytes(5000), "nothing but zeros"),
+    ],
+)
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+def test_what_only_stands_for_a_file_is_said(
+    ending: str, content: bytes, words: str, store: Store, tmp_path: Path
+) -> None:
+    way = {".pth": "NNI", ".safetensors": "safetensors"}[ending]
+    folder = write(tmp_path / "in", way)
+    (folder / f"level_2{ending}").write_bytes(content)
+    report = store.import_runs(folder)
+    (run,) = report.runs
+    assert run.levels == (0, 1, 3)
+    said = [*run.notes, *(one.reason for one in report.skipped)]
+    assert any(words in text for text in said), said
+
+
+def test_files_of_numpy_that_are_no_masks_are_nobodys_levels(store: Store, tmp_path: Path) -> None:
+    folder = write(tmp_path / "in", "torch.nn.utils.prune")
+    for level in range(LEVELS):
+        np.save(folder / f"loss_{level}.npy", np.linspace(1, 0, 50))
+        np.savez(folder / f"data_{level}.npz", x=np.zeros((9, 4)), y=np.arange(9))
+    assert only(store.import_runs(tmp_path / "in")).levels == tuple(range(LEVELS))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("weights.h5", b"\x89HDF\r\n\x1a\n" + bytes(90), "numpy.savez"),
+        ("a.pkl", b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
+        ("a.npz", b"PK\3\4 and no more", "no whole"),
+    ],
+)
+def test_a_file_that_is_no_format_says_what_it_is(
+    name: str, content: bytes, words: str, store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    (skipped,) = store.import_runs(tmp_path / name).skipped
+    assert words in skipped.reason
+
+
+# Pickled lists.
+
+
+def test_levels_of_pickled_lists_are_those_that_the_program_counted(
+    store: Store, tmp_path: Path
+) -> None:
+    layout = write_lists(tmp_path / "in")
+    layout.files[1].unlink()
+    (run,) = store.import_runs(tmp_path / "in").runs
+    assert run.levels == (0, 2, 3)
+    assert run.label.endswith("/mnist")
+    assert any("biases are no layers" in note for note in run.notes)
+
+
+def test_pickled_lists_without_the_dense_level_begin_with_the_first(
+    store: Store, tmp_path: Path
+) -> None:
+    layout = write_lists(tmp_path / "in", tell=False)
+    layout.files[0].unlink()
+    (run,) = store.import_runs(tmp_path / "in").runs
+    assert run.levels == (1, 2, 3)
+
+
+def test_accuracies_of_pickled_lists_that_are_none_are_left_out(
+    store: Store, tmp_path: Path
+) -> None:
+    layout = write_lists(tmp_path / "in")
+    wrong = layout.folder / layout.files[2].name.replace("_mask_", "_all_accuracy_")
+    wrong.with_suffix(".dat").write_bytes(b"cut")
+    (run,) = store.import_runs(tmp_path / "in").runs
+    assert run.levels == (0, 1, 2, 3)
+    accuracies = store.query("SELECT accuracy FROM levels ORDER BY level").to_dicts()
+    assert [row["accuracy"] is None for row in accuracies] == [False, False, True, False]
+    assert any("accuracy is left out" in note for note in run.notes)
+
+
+def test_two_kinds_of_pickled_lists_are_two_experiments(store: Store, tmp_path: Path) -> None:
+    for seed, kind in enumerate(("lt", "reinit")):
+        write_lists(tmp_path / "in", kind=kind, seed=seed)
+    report = store.import_runs(tmp_path / "in")
+    assert report.skipped == ()
+    assert len({run.experiment_id for run in report.runs}) == 2
