@@ -185,10 +185,14 @@ def _misfit(source: Source, named: str) -> str:
     """Say in which layers a source differs from the network that the user names."""
     tried = [(network, names) for _, names, some in _attempts(source, named) for network in some]
     due = {layer.name for layer in tried[0][0].layers}
-    told = max(sum(names[name] in due for name in source.masked) for _, names in tried)
-    if 2 * told <= len(source.masked):  # its names say little
+
+    def extra(names: Names) -> int:
+        return sum(names[name] not in due for name in source.masked)
+
+    if 2 * min(extra(names) for _, names in tried) >= len(source.masked):  # its names say little
         tried += _in_order(source, named)
-    faults = min((_differences(network, names, source) for network, names in tried), key=len)
+    told = [(extra(names), _differences(network, names, source)) for network, names in tried]
+    _, faults = min(told, key=lambda pair: (pair[0], len(pair[1])))
     more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
     own = known_network(source, None)
     of = f"; they are those of {own.network.name}" if own is not None else ""
