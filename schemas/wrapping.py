@@ -10,14 +10,16 @@ import re
 from collections.abc import Collection, Iterable
 
 # Where training codes put the state dict in what they save.
-HOMES = ("state_dict", "model_state_dict", "model", "net")
+HOMES = (
+    "state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "params"
+)  # fmt: skip
 # Components that torch and fairscale put anywhere in a name, and nobody else.
 _INSERTED = frozenset(
     ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_fpw_module")
 )
 _COPY = re.compile(
-    r"(?:.*_)?(?:ema|swa|avg|averaged?|polyak|shadow|momentum|teacher|target)(?:_.*)?"
-    r"|encoder_k|key_encoder",
+    r"(?:.*_)?(?:ema|swa|avg|averaged?|polyak|shadow|momentum|teacher|target|frozen|best|old|init"
+    r"|initial|reference|backup)(?:_.*)?|encoder_k|key_encoder",
     re.IGNORECASE,
 )
 
@@ -71,7 +73,7 @@ def copies(names: Collection[str]) -> dict[str, str]:
     """Map the names of copies of a network that stands beside them to the network's own.
 
     Copies are what their names say to be averages (`ema.`, `swa.`), targets, teachers and momentum
-    encoders, if all that one holds stands behind another prefix too.
+    encoders, if all that one holds stands behind another prefix too, and is most of what there is.
 
     Examples
     --------
@@ -91,7 +93,7 @@ def copies(names: Collection[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for theirs in held.values():
         originals = beneath(own, theirs)
-        if len(originals) == len(theirs):
+        if len(originals) == len(theirs) and 2 * len(originals) > len(own):
             found |= {name: originals[tail] for tail, name in theirs.items()}
     return found
 

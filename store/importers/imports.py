@@ -26,6 +26,7 @@ from .formats import (
 from .found import Found, FoundRun, Skipped, contained, failure
 from .ingest import ingest
 from .recognise import read_blocks
+from .rehearsal import rehearsed
 from .report import Choices, ImportedRun, ImportReport
 from .staging import Staging
 from .tree import PLAINLY, Reading, Tree, walk
@@ -46,7 +47,7 @@ FORMATS: dict[str, Callable[[Tree], Found]] = {
     tables.FORMAT: tables.find,
 }
 ALIASES = {"elasticlth": openlth.FORMAT, "pth": torch_prune.FORMAT, "csv": tables.FORMAT}
-_STORE = "a store of rgtool: name it with --store"
+_STORE = "a store of rgtool: name it with --store, or bring it in with rgtool merge"
 KEEP = ("init", "rewind", "dense")
 # What may be a checkpoint: named when no format takes it.
 _CHECKPOINT_SUFFIXES = (
@@ -72,7 +73,7 @@ def survey(
     format: str | None = None,
     reading: Reading = PLAINLY,
 ) -> Survey:
-    """Find the runs under some paths; of most files only names and headers are looked at.
+    """Find the runs under some paths; files are read where names do not tell the levels.
 
     Raises
     ------
@@ -134,19 +135,41 @@ def import_runs(
     StoreError
         The store cannot be written, or the disk is full; what was imported before is whole.
     """
-    done: list[ImportedRun] = []
+    done: dict[int, ImportedRun] = {}  # by identity, which is all that tells runs as found apart
     skipped = list(found.skipped)
     with Staging(store) as staging:
-        for run in found.runs:
+        for run in sorted(found.runs, key=lambda run: run.parent is not None):
             told = partial(on_level, run) if on_level else lambda _: None
+            parent = done.get(id(run.parent))
             with contained(run.path, skipped, run.part):
                 try:
-                    done.append(ingest(staging, run, choices, told))
+                    done[id(run)] = ingest(staging, run, choices, told, parent)
                 except OSError as error:  # what reads a source says so by other errors
                     raise StoreError(
                         f"{store}: cannot be written ({error}): no run is half there"
                     ) from None
-    return ImportReport(tuple(done), tuple(skipped))
+    runs = (done[id(run)] for run in found.runs if id(run) in done)
+    return ImportReport(tuple(runs), tuple(skipped))
+
+
+def rehearse(
+    store: Path,
+    found: Survey,
+    choices: Choices,
+    on_level: Callable[[FoundRun, int], None] | None = None,
+) -> ImportReport:
+    """Say what `import_runs` would do: all of it is done to a copy of the store, which then goes.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read, or temporary files cannot be written.
+    """
+    try:
+        with rehearsed(store) as copy:
+            return import_runs(copy, found, choices, on_level)
+    except OSError as error:
+        raise StoreError(f"a dry run takes temporary files: {failure(error)}") from None
 
 
 def choices(

@@ -29,6 +29,7 @@ from .recognise import Recognised, beside, recognise
 from .report import Choices
 from .zeros import FROM, many_zeros, why_nothing
 
+_LEARNED = 1.5  # times the accuracy of guessing
 _LARGEST = 2**31  # a record holds shapes as 32-bit numbers
 
 
@@ -109,9 +110,11 @@ class Incoming:
 
     @property
     def inferred(self) -> dict[str, str]:
-        """What was concluded of the run, and from what."""
+        """What was concluded from what, and what beside the network is not counted."""
         mask = {"mask": escaped(self.masks_from)} if self.masks_from else {}
-        return {"architecture": self.network.why, **mask, **self.found.inferred}
+        beside = "; ".join([*self.network.notes, *self._said_of_biases()])
+        said = {"beside": escaped(beside)} if beside else {}
+        return {"architecture": self.network.why, **mask, **said, **self.found.inferred}
 
     def why_nothing(self) -> str:
         """Say why there is no flow in it."""
@@ -170,7 +173,7 @@ class Incoming:
                     self._stage(level.level, current)
             on_level(level.level)
         self._before = None
-        self._note_apart()
+        self.notes += self._said_of_biases()
 
     def _take_first(self, level: int) -> Level | None:
         """Hand out the level that told the network, and let go of it."""
@@ -199,6 +202,11 @@ class Incoming:
             write_mask(self.folder.mask(level), current.masks, flush=False)
             masks = zip(sources, current.masks.values(), strict=True)
             self.digests[level] = mask_digest(dict(masks))
+            if (
+                self._before is not None
+                and self.digests.get(self._before[0]) == self.digests[level]
+            ):
+                self.notes.append(f"level {level} has the masks of level {self._before[0]}")
         else:
             totals = [layer.total for layer in self.network.layers]
             self.digests[level] = counts_digest(sources, totals, current.kept.tolist())
@@ -264,7 +272,7 @@ class Incoming:
             np.array(kept, np.int64),
             np.array(magnitude) if whole else None,
             masks,
-            self._numbers(data.numbers),
+            self._numbers(data.numbers, _classes(data)),
         )
 
     def _layer_masks(
@@ -284,18 +292,21 @@ class Incoming:
             raise Refused(f"there is a mask of {odd} at some levels only")
         return found
 
-    def _note_apart(self) -> None:
+    def _said_of_biases(self) -> Iterator[str]:
         """Say which masks are of no layer, and what they keep at the last level."""
         pruned = {name: counts for name, counts in self.apart.items() if counts[1] < counts[2]}
         if pruned:
             shown = [f"{name} keeps {kept} of {total}" for name, (_, kept, total) in pruned.items()]
             more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
-            self.notes.append(
+            last = max(level for level, _, _ in pruned.values())
+            yield (
                 f"pruned biases are no layers and counted apart: {', '.join(shown[:3])}{more} at "
-                f"level {max(level for level, _, _ in pruned.values())}"
+                f"level {last}"
             )
 
-    def _numbers(self, numbers: Mapping[str, float | bool | None]) -> dict[str, Any]:
+    def _numbers(
+        self, numbers: Mapping[str, float | bool | None], classes: int | None
+    ) -> dict[str, Any]:
         """Hold the numbers of a level to their ranges; what is out of range is named and null."""
         held: dict[str, Any] = {}
         for name, value in numbers.items():
@@ -306,8 +317,20 @@ class Incoming:
             if not fine and name.endswith("accuracy"):
                 self.notes.append(f"{name} {value} is no fraction: left out")
         loss = numbers.get("loss")
-        held["diverged"] = loss is not None and not np.isfinite(loss)
+        infinite = loss is not None and not np.isfinite(loss)
+        # One image whose probability rounds to 0 makes the mean loss infinite; who has diverged
+        # answers every image alike.
+        learned = (held.get("accuracy") or 0.0) > _LEARNED / (classes or 2)
+        held["diverged"] = infinite and not learned
+        if infinite and learned:
+            self.notes.append("a test loss that is not finite is left out: the network has learned")
         return held
+
+
+def _classes(data: LevelData) -> int | None:
+    """Count the outputs of the last matrix, which are the classes; None where there is none."""
+    matrices = [shape for shape in data.shapes.values() if len(shape) == 2]
+    return matrices[-1][0] if matrices else None
 
 
 def _pruned(data: LevelData) -> bool:

@@ -77,7 +77,7 @@ def _distinct(short: Names, masked: Sequence[str]) -> Names | None:
 
 def _canonical(names: Sequence[str]) -> Names | None:
     """Names of torchvision, and those that differ in a word: `shortcut`, `linear`."""
-    heads = {"classifier": "fc", "linear": "fc", "head": "fc"}
+    heads = dict.fromkeys(("classifier", "linear", "head", "head.fc"), "fc")
     return {
         name: heads.get(name)
         or re.sub(r"\.(shortcut|downsample)(\.0|\.conv)?$", ".downsample.0", name)

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 from ...schemas.blocks import (
     CIFAR_RESNETS,
@@ -24,7 +25,7 @@ from .naming import SETS, Names, by_shape, counted, forward_order, namings, same
 
 _SHOWN = 3  # differences from a network that does not fit
 # Images of the known data sets; a table tells how many weights a stem has and not their shape.
-_IMAGES = ((1, 28, 28), (3, 32, 32), (3, 224, 224), (1, 32, 32), (1, 224, 224))
+_IMAGES = (None, (1, 28, 28), (3, 32, 32), (3, 224, 224), (1, 32, 32), (1, 224, 224))
 Image = tuple[int, int, int]
 
 
@@ -184,16 +185,39 @@ def _absent(network: Architecture, there: set[str]) -> list[str]:
 
 def _misfit(source: Source, named: str) -> str:
     """Say in which layers a source differs from the network that the user names."""
-    told = [
-        _differences(network, names, source)
-        for _, names, networks in _attempts(source, named)
-        for network in networks
-    ]
-    faults = min(told, key=len)
+    tried = [(network, names) for _, names, some in _attempts(source, named) for network in some]
+    due = {layer.name for layer in tried[0][0].layers}
+    told = max(sum(names[name] in due for name in source.masked) for _, names in tried)
+    if 2 * told <= len(source.masked):  # its names say little
+        tried += _in_order(source, named)
+    faults = min((_differences(network, names, source) for network, names in tried), key=len)
     more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
     own = known_network(source, None)
     of = f"; they are those of {own.network.name}" if own is not None else ""
     return f"the layers are not those of {named}: {', '.join(faults[:_SHOWN])}{more}{of}"
+
+
+def _in_order(source: Source, named: str) -> Iterator[tuple[Architecture, Names]]:
+    """Yield the network named with its layers set against those of the source by their sizes."""
+    shapes = {n: s for n, s in source.shapes if source.whole or n in source.masked}
+    for network in _by_order(shapes, named):
+        for prunable in SETS:
+            layers = counted(network, prunable)
+            if len(shapes) <= 2 * len(layers):
+                for order in (list(shapes), forward_order(shapes)):
+                    yield network, _aligned(layers, order, shapes)
+
+
+def _aligned(layers: Sequence[Layer], order: Sequence[str], shapes: Shapes) -> Names:
+    """Name layers as those of as many weights at their place; the rest keeps its own name."""
+    sizes = [math.prod(shapes[name]) for name in order]
+    due = [layer.total for layer in layers]
+    names = {name: name for name in order}
+    for tag, a, b, c, d in SequenceMatcher(None, due, sizes, autojunk=False).get_opcodes():
+        if tag in ("equal", "replace"):
+            pairs = zip(order[c:d], layers[a:b], strict=False)
+            names |= {name: layer.name for name, layer in pairs}
+    return names
 
 
 def _differences(network: Architecture, names: Names, source: Source) -> list[str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...schemas.layout import RunFolder
 from ...schemas.tensors import write_tensors
-from .found import FoundRun, Unreadable, failure
+from .found import Arrays, FoundRun, Unreadable, failure
 from .recognise import Recognised
 from .safe import digest
 
@@ -86,11 +86,11 @@ def _start(found: FoundRun, network: Recognised, name: str, notes: list[str]) ->
     except (Unreadable, OSError) as error:
         notes.append(f"{name} weights are left out: {failure(error)}")
         return {}
-    pairs = list(zip(network.layers, network.sources, strict=True))
-    if any(x.shape != getattr(arrays.get(source), "shape", None) for x, source in pairs):
+    weights = _of_layers(network, arrays)
+    if any(x.shape != getattr(weights.get(x.name), "shape", None) for x in network.layers):
         notes.append(f"{name} weights are left out: not those of the counted layers")
         return {}
-    return {layer.name: arrays[source] for layer, source in pairs}
+    return weights
 
 
 def _dense(found: FoundRun, network: Recognised, notes: list[str]) -> Weights:
@@ -101,8 +101,15 @@ def _dense(found: FoundRun, network: Recognised, notes: list[str]) -> Weights:
     except (Unreadable, OSError) as error:
         notes.append(f"dense weights are left out: {failure(error)}")
         return {}
-    pairs = list(zip(network.layers, network.sources, strict=True))
-    if any(source not in weights for _, source in pairs):
+    arrays = _of_layers(network, weights)
+    if len(arrays) < len(network.layers):
         notes.append("no weights of the trained dense network are there to keep")
         return {}
-    return {layer.name: weights[source] for layer, source in pairs}
+    return arrays
+
+
+def _of_layers(network: Recognised, arrays: Arrays) -> Weights:
+    """Return the arrays of the counted layers that are there, by canonical name."""
+    names = network.located(arrays)
+    pairs = zip(network.layers, network.sources, strict=True)
+    return {layer.name: arrays[names[source]] for layer, source in pairs if source in names}

@@ -19,13 +19,14 @@ from ....schemas.torch_files import read_torch
 from ..found import Found, FoundLevel, FoundRun, LevelData, Skipped, contained
 from ..masks import pruned_state
 from ..names import place
-from ..state import state_dict, unwrapped
+from ..state import state_dict
 from ..tree import Tree
 
 MOCO, SIMCLR = "moco", "simclr"
 _EPOCHS = 10  # a level, in both
 _PRUNE = 0.2
 _MOCO_FILE = re.compile(r"checkpoint_(\d{4})\.pth\.tar")
+_QUERY = re.compile(r"(?:^|\.)encoder_q\.")
 _SIMCLR_FILE = re.compile(r"model_(\d{1,4})\.pt")
 
 
@@ -101,10 +102,7 @@ def _any_belongs(epochs: Mapping[int, Path], belongs: Callable[[int, Path], bool
 
 
 def _has_query_encoder(epoch: int, path: Path) -> bool:
-    return any(
-        key.startswith("encoder_q.")
-        for key in unwrapped(state_dict(read_torch(path), str(path))).values()
-    )
+    return any(_QUERY.search(key) for key in state_dict(read_torch(path), str(path)))
 
 
 def _counts_epochs(epoch: int, path: Path) -> bool:
@@ -124,10 +122,6 @@ def _read(path: Path) -> LevelData:
 
 def _read_moco(path: Path) -> LevelData:
     state = state_dict(read_torch(path), str(path))
-    plain = unwrapped(state)
-    query = {
-        plain[key].removeprefix("encoder_q."): value
-        for key, value in state.items()
-        if plain[key].startswith("encoder_q.")
-    }
+    query = {key[match.end() :]: value for key, value in state.items()
+             if (match := _QUERY.search(key)) is not None}  # fmt: skip
     return pruned_state(query, str(path))
