@@ -65,7 +65,7 @@ class _Bar:
     """One bar over all levels of all seeds; epochs move it by fractions of a level."""
 
     def __init__(self, made: Plan, progress: Progress) -> None:
-        self.epochs = made.recipe.epochs
+        self.epochs = made.recipe.whole_epochs
         self.progress = progress
         self.levels_done = 0
         self.partial: dict[int, float] = {}

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
-from ..schemas.errors import RgtoolError, printable
+from ..schemas.errors import RgtoolError, UsageError, printable
 
 CLOSED = 141  # 128 + SIGPIPE: how a shell sees a program that its reader has left
 _LONGEST_WORD = 500  # characters of a word in a message: numbers of 5000 digits are not read
@@ -85,6 +85,20 @@ def say(text: str = "") -> None:
 
 def _shortened(word: str) -> str:
     return f"{word[: _LONGEST_WORD // 2]}...{word[-_LONGEST_WORD // 4 :]}"
+
+
+def ask(question: str) -> bool:
+    """Ask whoever sits at the terminal; anything but yes is no.
+
+    Raises
+    ------
+    UsageError
+        Nobody sits there.
+    """
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask on: --yes goes on without asking")
+    print(f"{printable(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def is_terminal() -> bool:

@@ -211,7 +211,7 @@ def level_images(made: Plan, loader: Loader) -> float:
     per_epoch = loader.iterations_per_epoch
     restarts = made.recipe.schedule == "restart"
     start = 0 if restarts else Step.parse(made.recipe.rewind).iteration(per_epoch)
-    return (made.recipe.epochs * per_epoch - start) * loader.end / per_epoch
+    return (made.recipe.whole_epochs * per_epoch - start) * loader.end / per_epoch
 
 
 def evaluation_seconds(one: ReplicaParts) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.errors import RgtoolError
+from ..schemas.layout import make_runs
 from ..schemas.lock import check_locks
 from .event import Event
 from .plan import Plan, plan
@@ -72,7 +73,7 @@ def execute(
 
 def _make_store(store: Path) -> None:
     try:
-        (store / "runs").mkdir(parents=True, exist_ok=True)
+        make_runs(store)
     except (FileExistsError, NotADirectoryError):
         raise RgtoolError(
             f"store {store}: a file is in the way; name a folder with --store"

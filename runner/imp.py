@@ -112,7 +112,7 @@ class Replica:
         per_epoch, rest = divmod(len(images.y_train), recipe.batch_size)
         per_epoch += rest > 0 and not recipe.drop_last
         self.rewind = Step.parse(recipe.rewind).iteration(per_epoch)
-        self.end = recipe.epochs * per_epoch
+        self.end = recipe.whole_epochs * per_epoch
         self.restarts = recipe.schedule == "restart"
         self.first = 0 if self.restarts else self.rewind  # where every level enters the schedule
         self.began = time.monotonic()

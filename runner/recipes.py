@@ -28,6 +28,7 @@ RECIPES: dict[str, Callable[[Architecture], dict[str, Any]]] = {
 _GIVEN_ELSEWHERE = {
     "architecture": "it is the network that is named beside the recipe",
     "task": "it is the data set that is named beside the recipe",
+    "length": "rgtool trains whole epochs, which epochs says",
     "pretrained": "it follows from the file of --init",
     "parent": "it follows from --control or an import",
     "transform": "it follows from --control or an import",
@@ -215,9 +216,9 @@ def _move_along(
     published = fields.get("epochs", Recipe.epochs)
     moved: dict[str, Any] = {}
     if "milestones" not in changes:
-        moved["milestones"] = _rescale(fields, resolved.epochs, per_epoch)
+        moved["milestones"] = _rescale(fields, resolved.whole_epochs, per_epoch)
     if "rewind" not in changes and Step.parse(resolved.rewind) == Step(published, 0):
-        moved["rewind"] = f"{resolved.epochs}ep"
+        moved["rewind"] = f"{resolved.whole_epochs}ep"
     return dataclasses.replace(resolved, **moved)
 
 
@@ -233,12 +234,13 @@ def _rescale(fields: Mapping[str, Any], epochs: int, per_epoch: int) -> tuple[st
 
 
 def _check_points(resolved: Recipe, per_epoch: int) -> None:
-    point, end = Step.parse(resolved.rewind).iteration(per_epoch), resolved.epochs * per_epoch
+    epochs = resolved.whole_epochs
+    point, end = Step.parse(resolved.rewind).iteration(per_epoch), epochs * per_epoch
     last = end if resolved.schedule == "restart" else end - 1
     if point > last:
         raise UsageError(
             f"rewind {resolved.rewind} is iteration {point}, but training ends at {end} "
-            f"({resolved.epochs} epochs of {per_epoch}): choose an earlier point with --rewind"
+            f"({epochs} epochs of {per_epoch}): choose an earlier point with --rewind"
         )
     for field, text in [
         ("warmup", resolved.warmup),
@@ -247,7 +249,7 @@ def _check_points(resolved: Recipe, per_epoch: int) -> None:
         if (point := Step.parse(text).iteration(per_epoch)) > end:
             raise UsageError(
                 f"{field} {text} is iteration {point}, but training ends at {end} "
-                f"({resolved.epochs} epochs of {per_epoch})"
+                f"({epochs} epochs of {per_epoch})"
             )
 
 

@@ -79,6 +79,8 @@ class Description:
         and the `levels` seen under them. The first is the one that the run bears.
     mask_digests : mapping of str to str
         In imports, a sum over the masks of each level, see `store.importers.identity`.
+    former : tuple of str
+        Experiments that it was of before imports corrected its recipe; their ids find it, too.
     created_at, updated_at : str
         Times, ISO 8601, UTC.
     """
@@ -103,6 +105,7 @@ class Description:
     told: tuple[str, ...] = ()
     aliases: tuple[Mapping[str, Any], ...] = ()
     mask_digests: Mapping[str, str] = field(default_factory=dict)
+    former: tuple[str, ...] = ()
 
     def write(self, path: Path, *, flush: bool = True) -> None:
         """Write the description as JSON, atomically; `flush` as in `files.write_atomic`.
@@ -214,7 +217,9 @@ def assumed_fields(
             "task": recipe.task,
         }
     )
-    names = [f.name for f in dataclasses.fields(Recipe) if f.name not in {*told, *SEEN}]
+    # A length was told where there is one; else epochs say how long training is.
+    known = {*told, *SEEN, "length"}
+    names = [f.name for f in dataclasses.fields(Recipe) if f.name not in known]
     return tuple(name for name in names if getattr(recipe, name) == getattr(usual, name))
 
 

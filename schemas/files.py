@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from io import BufferedReader
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from pathlib import Path
 _FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
 # What SMB, 9p, VirtualBox's shares and some file systems in user space say of a folder to flush.
 _NOT_FLUSHED = (errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP)
+# What a system or a file system that cannot exchange says: NFS, 9p, some in user space.
+_NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+_EXCHANGE = 2  # the flag: RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
+_HERE = -100  # AT_FDCWD of Linux
 _FILE_KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -101,6 +106,32 @@ def write_atomic(path: Path, data: bytes, *, flush: bool = True) -> None:
         raise
     if flush:
         flush_path(path.parent)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two folders or files change places in one step; False where that cannot be done.
+
+    Raises
+    ------
+    OSError
+        One is missing, or the folder is not writable.
+    """
+    import ctypes
+
+    if sys.platform not in ("linux", "darwin"):
+        return False
+    library, names = ctypes.CDLL(None, use_errno=True), (os.fsencode(one), os.fsencode(other))
+    try:
+        if sys.platform == "linux":
+            failed = library.renameat2(_HERE, names[0], _HERE, names[1], _EXCHANGE)
+        else:
+            failed = library.renamex_np(*names, _EXCHANGE)
+    except AttributeError:  # an older library
+        return False
+    code = ctypes.get_errno() if failed else 0
+    if code and code not in _NO_EXCHANGE:
+        raise OSError(code, os.strerror(code), str(one), None, str(other))
+    return not failed
 
 
 def flush_tree(folder: Path) -> None:

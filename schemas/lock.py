@@ -78,6 +78,27 @@ def lock(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
         os.close(descriptor)
 
 
+def holder(path: Path) -> str | None:
+    """Return the id of the process that holds a lock file; None where nobody is known to."""
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:  # a shared lock, which a file system may ask no right to write for
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return None
+
+
 def check_locks(folder: Path) -> None:
     """Refuse a folder whose file system has no locks; nothing stays behind.
 

@@ -10,23 +10,24 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import RecordError, StoreError
-from .files import open_file, read_file, write_atomic
+from .files import write_atomic
+from .index import VERSION, Index, manifest_bytes, manifest_head, parse_manifest
+from .lock import lock
 from .parts import Part, apart, describe, file_names, living, once
-from .sums import KEY, PLACE, hold, holds, seal
+from .sums import KEY, PLACE, hold, seal
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 2
 FOLDER = "compact"
-_OPENING = 128  # bytes in which version and sum stand: they tell one manifest from another
 _REREADS = 10  # a compaction may replace the files between the manifest and the look at them
 _RUNS_SHOWN = 5  # runs that a message names
 
@@ -90,12 +91,13 @@ class Manifest:
         StoreError
             The manifest is written by a newer rgtool.
         """
-        blob = _bytes(store)
+        path = store / FOLDER / "manifest.json"
+        blob = manifest_bytes(path)
         for _ in range(_REREADS):
-            index = _index(store, blob)
+            index = parse_manifest(path, blob)
             names = file_names(store / FOLDER)
             missing = [part for part in index.parts if part.file not in names]
-            before, blob = blob, _bytes(store) if missing else blob
+            before, blob = blob, manifest_bytes(path) if missing else blob
             if blob == before:
                 return _held(store, index, names, frozenset(without))
         raise StoreError(f"{store} changes faster than it can be read: try again")
@@ -109,8 +111,8 @@ class Manifest:
             It is written by a newer rgtool.
         """
         with contextlib.suppress(OSError):
-            same = self.head == _head(self.store) and self.names == file_names(self.folder)
-            if same and self.is_written:
+            head = manifest_head(self.folder / "manifest.json")
+            if self.is_written and self.head == head and self.names == file_names(self.folder):
                 return self
         return Manifest.read(self.store, self.without)
 
@@ -147,10 +149,54 @@ class Manifest:
             chosen=chosen,
         )
 
+    def less(self, runs: Iterable[str]) -> Manifest:
+        """Return the manifest without some runs: what is compacted of them does not count."""
+        every = self.every
+        gone = every.intersection(runs)
+
+        def rest(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+            # Which of several parts of rgtool 0.1.0 holds a run is not known.
+            found = (
+                (part, gone if part.is_old else gone.intersection(part.runs)) for part in parts
+            )
+            return tuple(part.less(void) if void else part for part, void in found)
+
+        if not gone:
+            return self
+        return replace(
+            self,
+            records=rest(self.records),
+            descriptions=rest(self.descriptions),
+            idle=rest(self.idle),
+        )
+
+    @property
+    def void(self) -> frozenset[str]:
+        """The runs of which rows are there that do not count."""
+        parts = (*self.records, *self.descriptions, *self.idle)
+        return frozenset[str]().union(*(part.void for part in parts))
+
+    @staticmethod
+    def lock(store: Path, wait: float = 0.0) -> AbstractContextManager[None]:
+        """Hold the lock under which runs are compacted; its folder must be there.
+
+        Raises
+        ------
+        Locked
+            Another process has held it for `wait` seconds.
+        """
+        return lock(store / FOLDER / "lock", f"the compaction of {store}", wait=wait)
+
     @property
     def folder(self) -> Path:
         """The folder of the compacted files."""
         return self.store / FOLDER
+
+    @cached_property
+    def every(self) -> frozenset[str]:
+        """All runs of which anything is compacted, whether or not it was asked for."""
+        parts = (*self.records, *self.descriptions, *self.idle)
+        return frozenset[str]().union(*(part.runs for part in parts))
 
     @cached_property
     def runs(self) -> frozenset[str]:
@@ -210,6 +256,21 @@ class Manifest:
         found = [_rows_of(self.folder / part.file, wanted) for part in holding]
         return pa.concat_tables(found).sort_by("layer_index")
 
+    def read_records(self, run_id: str) -> dict[int, pa.Table]:
+        """Read all compacted records of a run, by level; errors are those of `read_record`."""
+        import pyarrow.compute as pc
+
+        found = {}
+        for part in self.records:
+            levels = part.shown(run_id) if not part.is_old else self.levels(run_id)
+            if levels:
+                rows = _rows_of(self.folder / part.file, [("run_id", "=", run_id)])
+                for level in levels:
+                    table = rows.filter(pc.equal(rows["level"], level))
+                    if table.num_rows:
+                        found[level] = table.sort_by("layer_index")
+        return found
+
     def read_description(self, run_id: str) -> str:
         """Read the `run.json` of a compacted run, as it was written.
 
@@ -260,72 +321,7 @@ def loss(part: Part, runs: Collection[str] | None = None) -> str:
     return f"its {part.kind} of {len(lost)} runs are left out: {some(lost)}"
 
 
-@dataclass(frozen=True)
-class _Index:
-    """What stands in the manifest; nothing and a reason where it cannot be read."""
-
-    parts: tuple[Part, ...] = ()
-    generation: int = 0
-    fault: str = ""
-    head: bytes = b""
-    is_old: bool = False
-
-
-def _bytes(store: Path) -> bytes | str | None:
-    """Read the manifest; None where there is none, the reason where it cannot be read."""
-    try:
-        return read_file(store / FOLDER / "manifest.json")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        return error.strerror or type(error).__name__
-
-
-def _head(store: Path) -> bytes:
-    with open_file(store / FOLDER / "manifest.json") as file:
-        return file.read(_OPENING)
-
-
-def _index(store: Path, blob: bytes | str | None) -> _Index:
-    if blob is None:
-        return _Index(fault="is missing")
-    if isinstance(blob, str):
-        return _Index(fault=f"is damaged ({blob})")
-    path = store / FOLDER / "manifest.json"
-    try:
-        values = json.loads(blob)
-        version = values["version"]
-        if version > VERSION:
-            raise StoreError(
-                f"{path}: written by a newer rgtool (manifest version {version}, this one reads "
-                f"up to {VERSION}): upgrade rgtool to read it"
-            )
-        if version == 1:
-            return _Index(_of_version_1(values), values["generation"], "", blob[:_OPENING], True)
-        if not holds(blob):
-            raise ValueError("its sum differs")
-        parts = [Part.from_json("records", one) for one in values["records"]]
-        parts += [Part.from_json("descriptions", one) for one in values["descriptions"]]
-        return _Index(tuple(parts), values["generation"], "", blob[:_OPENING])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, RecordError) as error:
-        reason = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)
-        return _Index(fault=f"is damaged ({reason.splitlines()[0] if reason else 'empty'})")
-
-
-def _of_version_1(values: Mapping[str, Any]) -> tuple[Part, ...]:
-    """Read the manifest of rgtool 0.1.0, which tells the runs but not the part that each is in."""
-    runs = {run_id: tuple(range(last + 1)) for run_id, last in values["runs"].items()}
-    parts = [
-        Part("records", f"{number:04d}", {} if i else runs)
-        for i, number in enumerate(values["parts"])
-    ]
-    if values["descriptions"] is not None:
-        described: dict[str, tuple[int, ...]] = dict.fromkeys(runs, ())
-        parts.append(Part("descriptions", f"{values['descriptions']:04d}", described))
-    return tuple(parts)
-
-
-def _held(store: Path, index: _Index, names: frozenset[str], without: frozenset[str]) -> Manifest:
+def _held(store: Path, index: Index, names: frozenset[str], without: frozenset[str]) -> Manifest:
     """Make the manifest of the parts that the index lists and of those that lie there besides."""
     folder = store / FOLDER
     if index.is_old and without:  # which part lacks what is told by the files alone

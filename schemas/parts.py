@@ -45,6 +45,9 @@ class Part:
         Parts of the same kind whose contents are in this one.
     hidden : mapping of str to tuple of int
         Runs in it, and their levels, that are read from other parts.
+    void : frozenset of str
+        Runs whose rows in it do not count: they were removed, or made anew. They are not among
+        `runs`.
     """
 
     kind: Kind
@@ -52,6 +55,7 @@ class Part:
     runs: Mapping[str, tuple[int, ...]]
     replaces: tuple[str, ...] = ()
     hidden: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    void: frozenset[str] = frozenset()
 
     @classmethod
     def new(
@@ -95,6 +99,15 @@ class Part:
         """List the levels of a run that are read from it, ascending."""
         levels, hidden = self.runs.get(run_id, ()), self.hidden.get(run_id)
         return [level for level in levels if level not in hidden] if hidden else [*levels]
+
+    def less(self, runs: frozenset[str]) -> Part:
+        """Return the part without some runs, of which those that are in it are void."""
+        return dataclasses.replace(
+            self,
+            runs={name: levels for name, levels in self.runs.items() if name not in runs},
+            hidden={name: levels for name, levels in self.hidden.items() if name not in runs},
+            void=self.void | runs,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return what the manifest and the part's own metadata say of it."""

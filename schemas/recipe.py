@@ -75,7 +75,14 @@ class Recipe:
     lr: float = field(default=0.1, metadata={"meaning": "learning rate"})
     momentum: float = field(default=0.9, metadata={"meaning": "momentum of SGD"})
     weight_decay: float = field(default=1e-4, metadata={"meaning": "L2 penalty"})
-    epochs: int = field(default=160, metadata={"meaning": "epochs of training at every level"})
+    epochs: int | None = field(
+        default=160,
+        metadata={"meaning": "epochs of training at every level; null where length tells"},
+    )
+    length: str | None = field(
+        default=None,
+        metadata={"meaning": "length of training in iterations, as 63000it, instead of epochs"},
+    )
     milestones: tuple[str, ...] = field(
         default=("80ep", "120ep"), metadata={"meaning": "points where the learning rate drops"}
     )
@@ -132,9 +139,10 @@ class Recipe:
                 f"prune is {self.prune}: it is the share of the remaining weights that a level "
                 "removes, between 0 and 1, such as 0.2"
             )
+        self._settle_length()
         for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}: at least 1 is needed")
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise UsageError(f"{name} is {value}: at least 1 is needed")
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise UsageError(f"lr is {self.lr}: a positive number is needed")
         if self.valid_size < 0:
@@ -143,6 +151,33 @@ class Recipe:
         for name in ("rewind", "warmup"):
             object.__setattr__(self, name, str(Step.parse(getattr(self, name))))
         object.__setattr__(self, "milestones", tuple(str(Step.parse(m)) for m in self.milestones))
+
+    def _settle_length(self) -> None:
+        """Hold that one of `epochs` and `length` tells; whole epochs are told by `epochs`."""
+        if (self.epochs is None) == (self.length is None):
+            told = "neither tells" if self.length is None else f"{self.epochs} and {self.length}"
+            raise UsageError(f"epochs and length: {told}: one of them says how long training is")
+        if self.length is None:
+            return
+        length = Step.parse(self.length)
+        if length == Step(0, 0):
+            raise UsageError(f"length is {self.length}: at least 1it is needed")
+        whole = length.iterations == 0
+        object.__setattr__(self, "epochs", length.epochs if whole else None)
+        object.__setattr__(self, "length", None if whole else str(length))
+
+    @property
+    def whole_epochs(self) -> int:
+        """Epochs of training at every level.
+
+        Raises
+        ------
+        UsageError
+            Training is not a whole number of epochs.
+        """
+        if self.epochs is None:
+            raise UsageError(f"length is {self.length}: rgtool trains whole epochs, give epochs")
+        return self.epochs
 
     def _check_kind(self, name: str, annotation: str) -> None:
         value, kind = getattr(self, name), annotation.removesuffix(" | None")
@@ -164,13 +199,16 @@ class Recipe:
                 raise UsageError(f"{name} is too large a number") from None
 
     def non_defaults(self) -> dict[str, Any]:
-        """Return the fields that differ from the frozen defaults, in order of their names."""
-        values = {
-            f.name: getattr(self, f.name)
-            for f in dataclasses.fields(self)
-            if f.default is dataclasses.MISSING or getattr(self, f.name) != f.default
+        """Return the fields that differ from the frozen defaults, in order of their names.
+
+        Epochs that `length` stands for are none of them.
+        """
+        values = {f.name: (getattr(self, f.name), f.default) for f in dataclasses.fields(self)}
+        return {
+            name: value
+            for name, (value, default) in sorted(values.items())
+            if value is not None and value != default
         }
-        return dict(sorted(values.items()))
 
     @property
     def experiment_id(self) -> str:

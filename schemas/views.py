@@ -53,6 +53,7 @@ _DESCRIPTION_TYPES = {
     "told": "VARCHAR[]",
     "aliases": "JSON",
     "mask_digests": "JSON",
+    "former": "VARCHAR[]",
 }
 # Of the run, repeated in every row: a query over all experiments then needs no join.
 RUN_COLUMNS = ("experiment_id", "architecture", "task", "seed")
@@ -109,7 +110,8 @@ def description_columns() -> dict[str, str]:
 def description_select(source: str, *others: str) -> str:
     """Return SQL that unfolds a relation of `description_json_columns` into the columns of `runs`.
 
-    A recipe field that an older description lacks takes its frozen default.
+    A recipe field that an older description lacks takes its frozen default. Epochs are null where
+    `length` tells how long training is.
 
     Parameters
     ----------
@@ -119,10 +121,9 @@ def description_select(source: str, *others: str) -> str:
         Further columns of it to keep.
     """
     plain = ", ".join(f'"{name}"' for name in ("version", *_DESCRIPTION_TYPES))
-    recipe = ", ".join(
-        f'coalesce(recipe."{f.name}", {_literal(f.default)}) AS "{f.name}"'
-        for f in _recipe_fields()
-    )
+    values = {name: f'coalesce(recipe."{name}", {value})' for name, value in defaults().items()}
+    values["epochs"] = f'CASE WHEN recipe."length" IS NULL THEN {values["epochs"]} END'
+    recipe = ", ".join(f'{value} AS "{name}"' for name, value in values.items())
     return f"SELECT {', '.join([plain, recipe, *others])} FROM {source}"
 
 

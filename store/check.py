@@ -10,7 +10,7 @@ from ..schemas import sums
 from ..schemas.description import MOST, Description
 from ..schemas.errors import RecordError
 from ..schemas.files import read_file
-from ..schemas.layout import RunFolder
+from ..schemas.layout import CORRECTED, RUNS, RunFolder
 from ..schemas.manifest import FOLDER, Manifest
 from ..schemas.parts import file_names
 from ..schemas.record import read_record
@@ -82,8 +82,8 @@ def _files_and_readers(store: Path) -> Iterator[tuple[Path, Reader]]:
     manifest = store / FOLDER / "manifest.json"
     if manifest.exists():
         yield manifest, _read_manifest
-    runs = sorted((store / "runs").iterdir()) if (store / "runs").is_dir() else []
-    for path in runs:
+    folders = [folder for folder in (store / RUNS, store / CORRECTED) if folder.is_dir()]
+    for path in sorted(path for folder in folders for path in folder.iterdir()):
         if not path.name.startswith(".") and path.is_dir():
             yield from _files_of_run(RunFolder(path))
 

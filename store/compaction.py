@@ -7,6 +7,7 @@ say the same as what they were made from, and unfinished files that the next com
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 from collections.abc import Collection, Mapping, Sequence
@@ -27,6 +28,7 @@ from .broken import LeftOut
 from .connection import connect
 from .doubles import same
 from .relations import compacted, known_columns, parquet, quote
+from .removal import sweep
 from .session import described
 from .snapshot import LooseRun, Snapshot, strict_json, take
 from .staged import UNFINISHED, copy, stage
@@ -50,12 +52,15 @@ class Compaction:
         Runs that stay loose: not finished, or with a broken record.
     files : tuple of str
         The files that now hold the compacted runs.
+    dropped : tuple of str
+        Removed runs, whose rows are in these files no more.
     """
 
     runs: int
     records: int
     loose: int
     files: tuple[str, ...]
+    dropped: tuple[str, ...] = ()
 
 
 def compact(store: Path, left_out: LeftOut, finished: Collection[str]) -> Compaction:
@@ -77,9 +82,9 @@ def compact(store: Path, left_out: LeftOut, finished: Collection[str]) -> Compac
     StoreError
         The store cannot be written, or the disk is full; the store is as it was.
     """
-    if not finished:
-        return Compaction(runs=0, records=0, loose=len(take(store, left_out).loose), files=())
     folder = store / FOLDER
+    if not finished and not folder.exists():
+        return Compaction(runs=0, records=0, loose=len(take(store, left_out).loose), files=())
     try:
         folder.mkdir(exist_ok=True)
         with lock(folder / "lock", f"the compaction of {store}"):
@@ -102,23 +107,29 @@ def _locked(store: Path, left_out: LeftOut, finished: Collection[str]) -> Compac
     snapshot = take(store, left_out)
     old = snapshot.manifest
     _clean(old)
+    sweep(store)
     texts = _compacted_texts(snapshot)
+    stuck = _stuck(old)
     changed = {
         run_id: run
         for run_id, run in snapshot.loose.items()
         if run_id in finished
+        and run_id not in stuck
         and snapshot.levels(run_id) == list(range(len(snapshot.levels(run_id))))
         and (run.records or run.text != texts.get(run_id))
     }
     manifest, merged = old, dict[str, LooseRun]()
-    if changed or not old.is_written or any(part.hidden for part in old.records):
+    if changed or not old.is_written or old.void or any(part.hidden for part in old.records):
         try:
             manifest, merged = _merge(old, changed, texts, left_out)
             if manifest is not old or not old.is_written:
-                manifest = manifest.write()
+                manifest = manifest.write().less(stuck)
         finally:
             _sweep(old.folder)
         _remove_old(old, manifest)
+    for run_id, run in snapshot.loose.items():
+        if run.anew and run_id not in stuck:
+            _unmark(RunFolder.of(store, run_id), run.anew)
     texts |= {run_id: run.text for run_id, run in merged.items()}
     removed = [
         run_id
@@ -131,6 +142,7 @@ def _locked(store: Path, left_out: LeftOut, finished: Collection[str]) -> Compac
         records=sum(len(run.records) for run in merged.values()),
         loose=len(snapshot.loose) - len(removed),
         files=tuple(str(file) for file in manifest.files),
+        dropped=tuple(sorted(snapshot.gone - stuck)),
     )
 
 
@@ -175,6 +187,22 @@ def _remove_old(old: Manifest, manifest: Manifest) -> None:
                 (old.folder / part.groups).unlink(missing_ok=True)
 
 
+def _stuck(old: Manifest) -> frozenset[str]:
+    """Return the runs whose rows in some part do not count and stay in it all the same."""
+    if not old.void:
+        return frozenset()
+    able = {part.file for part in _able(old, old.runs)} if old.descriptions else set[str]()
+    parts = (*old.records, *old.idle)
+    return frozenset[str]().union(*(part.void for part in parts if part.file not in able))
+
+
+def _unmark(folder: RunFolder, mark: str) -> None:
+    """Take the mark from a run of which no earlier one is compacted any more."""
+    with contextlib.suppress(Locked, OSError), lock(folder.path / "lock", folder.path.name):
+        if folder.anew.read_text() == mark:
+            folder.anew.unlink()
+
+
 def _compacted_texts(snapshot: Snapshot) -> dict[str, str]:
     """Return the compacted descriptions of runs that have a loose one too."""
     manifest = snapshot.manifest
@@ -207,9 +235,9 @@ def _merge(
     manifest = old
     with connect() as connection:
         connection.execute(f"SET temp_directory = {quote(str(old.folder / _SPILL))}")
-        if merged or len(old.descriptions) > 1 or any(part.is_old for part in old.descriptions):
+        if merged or len(old.descriptions) > 1 or any(p.is_old or p.void for p in old.descriptions):
             manifest = _with_descriptions(connection, manifest, merged)
-        if staged or joined:
+        if (staged or joined) and manifest.descriptions:
             manifest = _with_records(connection, manifest, joined, staged, merged)
     if manifest is not old:
         manifest = dataclasses.replace(manifest, generation=old.generation + 1)
@@ -227,15 +255,13 @@ def _joined(
 ) -> list[Part]:
     """Choose the older parts to merge in, so that their number grows as the logarithm of rows.
 
-    Besides, those that rgtool 0.1.0 wrote, that repeat others, or that hold a run which has moved
-    to another experiment. What differs from what others say of the same run stays where it is.
+    Besides, those that rgtool 0.1.0 wrote, that repeat others, that hold a run which has moved to
+    another experiment, or rows that do not count.
     """
-    able = [
-        part
-        for part in old.records
-        if all(run_id in described for run_id in part.runs) and (not part.hidden or same(old, part))
+    able = _able(old, described)
+    joined = [
+        p for p in able if p.is_old or p.hidden or p.void or not p.runs.keys().isdisjoint(moved)
     ]
-    joined = [p for p in able if p.is_old or p.hidden or not p.runs.keys().isdisjoint(moved)]
     sizes = {part.name: (old.folder / part.file).stat().st_size for part in able}
     size = sum(path.stat().st_size for path in staged) + sum(sizes[p.name] for p in joined)
     for part in sorted(able, key=lambda part: sizes[part.name]):
@@ -246,6 +272,19 @@ def _joined(
         size += sizes[part.name]
         joined.append(part)
     return joined
+
+
+def _able(old: Manifest, described: Collection[str]) -> list[Part]:
+    """Return the parts that may be merged into others.
+
+    What differs from what others say of the same run stays where it is, and so does what no
+    description makes sense of.
+    """
+    return [
+        part
+        for part in old.records
+        if all(run_id in described for run_id in part.runs) and (not part.hidden or same(old, part))
+    ]
 
 
 def _with_descriptions(
@@ -330,15 +369,18 @@ def _remove(
     """
     folder = RunFolder.of(manifest.store, run_id)
     levels = {*manifest.levels(run_id)}
-    just = merged.records if merged else {}
     try:
         # The runner holds the same lock: a run that is being extended is left alone.
         with lock(folder.path / "lock", f"run {run_id}"):
+            if folder.anew.exists():  # what was merged is that of an earlier one by now
+                return False
+            is_same = read_file(folder.description) == text.encode()
+            just = merged.records if merged and is_same else {}
             for level in folder.loose_levels():
                 path = str(folder.record(level))
                 if level in levels and (level in just or left_out.is_double(run_id, level, path)):
                     folder.record(level).unlink()
-            if folder.loose_levels() or read_file(folder.description) != text.encode():
+            if folder.loose_levels() or not is_same:
                 return False
             folder.description.unlink()
             return True

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..schemas.errors import StoreError, UsageError, did_you_mean
 from ..schemas.recipe import Recipe
 from ..schemas.words import spelled
+from .reading import Reader
+from .result import Result
+from .snapshot import Snapshot
 
 RECIPE_FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
 _SHOWN = 5  # candidates that a message lists
@@ -23,6 +26,9 @@ RUNS = """
         FROM levels GROUP BY run_id
     ) USING (run_id)
     ORDER BY architecture, task, experiment_id, seed, replicate, run_id"""
+FORMER = """
+    SELECT was, list(DISTINCT experiment_id)
+    FROM (SELECT experiment_id, unnest(former) AS was FROM runs) GROUP BY was"""
 
 
 @dataclass(frozen=True)
@@ -136,6 +142,30 @@ def is_finished(levels: Sequence[int], asked: int, diverged: bool) -> bool:
     return whole and (len(levels) > asked or diverged)
 
 
+def list_runs(reader: Reader) -> list[RunInfo]:
+    """List the runs of a store, by architecture, task, experiment and seed.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    """
+    levels: dict[str, list[int]] = {}
+    loose: set[str] = set()
+
+    def narrow(snapshot: Snapshot) -> Snapshot:
+        levels.update({run_id: snapshot.levels(run_id) for run_id in snapshot.runs})
+        loose.clear()
+        loose.update(snapshot.loose)
+        return snapshot.newest_records()
+
+    found = reader.run(lambda c: Result.of(c, RUNS), narrow=narrow, wanted=("runs", "levels"))
+    return [
+        run_info({**row, "compacted": row["run_id"] not in loose}, levels[row["run_id"]])
+        for row in found.to_dicts()
+    ]
+
+
 def run_info(row: dict[str, Any], levels: Sequence[int]) -> RunInfo:
     """Return a run from a row of `RUNS`, which says whether it is `compacted`, and its levels."""
     row = {**row, "last_level": row["last"], "recorded": len(levels)}
@@ -165,7 +195,12 @@ def pick_run(name: str, runs: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
-def pick_experiment(name: str | None, recipes: Mapping[str, Recipe], where: str) -> str:
+def pick_experiment(
+    name: str | None,
+    recipes: Mapping[str, Recipe],
+    where: str,
+    former: Callable[[], Mapping[str, Collection[str]]] = dict,
+) -> str:
     """Find the one experiment that `name` means.
 
     Parameters
@@ -176,6 +211,8 @@ def pick_experiment(name: str | None, recipes: Mapping[str, Recipe], where: str)
         All experiments there are.
     where : str
         The store, for messages.
+    former : callable
+        Returns ids that experiments have no more, and of which the runs that had them are now.
 
     Raises
     ------
@@ -191,6 +228,7 @@ def pick_experiment(name: str | None, recipes: Mapping[str, Recipe], where: str)
     else:
         found = [key for key in recipes if name and key.startswith(name)]
         found = found or [key for key, recipe in recipes.items() if _label(recipe) == name]
+        found = found or _moved(name, former())  # last: what bears the id now is meant first
         problem = f"'{name}' fits {{}} experiments, give the id of one"
     if len(found) == 1:
         return found[0]
@@ -201,6 +239,12 @@ def pick_experiment(name: str | None, recipes: Mapping[str, Recipe], where: str)
         )
     described = _described({key: recipes[key] for key in found})
     raise UsageError(f"{problem.format(len(found))}: {_some(described)}")
+
+
+def _moved(name: str, former: Mapping[str, Collection[str]]) -> list[str]:
+    """List the experiments of the runs that once were of one whose id starts with `name`."""
+    found = [now for was, now in former.items() if name and was.startswith(name)]
+    return sorted({key for now in found for key in now})
 
 
 def empty_store(where: str) -> str:

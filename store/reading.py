@@ -84,12 +84,13 @@ class Reader:
         narrow: Callable[[Snapshot], Snapshot] | None = None,
         wanted: Collection[str] = VIEWS,
         connection: duckdb.DuckDBPyConnection | None = None,
-        keep_open: bool = False,
+        keep_open: Callable[[Snapshot], None] | None = None,
     ) -> T:
         """Run something over a snapshot; again without the files that made it fail.
 
         The parameters are those of `run`; the first attempt uses `connection` if there is one, and
-        with `keep_open` the connection of the attempt that succeeds is left to `run`.
+        with `keep_open` the connection of the attempt that succeeds is left to `run`: it is called
+        with the snapshot that is read on.
 
         Raises
         ------
@@ -106,7 +107,10 @@ class Reader:
                 with ExitStack() as opened:
                     session = opened.enter_context(open_session(snapshot, wanted, first))
                     found = run(session)
-                    if keep_open:
+                    if snapshot.is_outdated():
+                        continue
+                    if keep_open is not None:
+                        keep_open(snapshot)
                         opened.pop_all()
                     return found
             except _QUERY_ERRORS:

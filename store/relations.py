@@ -29,16 +29,20 @@ def compacted(
     folder : Path
         Where the parts lie.
     parts : sequence of Part
-        Of one kind; what is hidden of them is left out.
+        Of one kind; what is hidden of them, or void, is left out.
     columns, defaults : mapping of str to str
         As `known_columns` takes them.
     groups : bool
         Read the counts of their blocks and stages instead.
     """
     paths = [folder / (part.groups if groups else part.file) for part in parts]
-    whole = [path for path, part in zip(paths, parts, strict=True) if not part.hidden]
+    whole, own = list[Path](), list[tuple[list[Path], str]]()
+    for path, part in zip(paths, parts, strict=True):
+        if part.hidden or part.void:
+            own.append(([path], shown(part)))
+        else:
+            whole.append(path)
     alike = [(whole, "true")] if whole else []
-    own = [([path], shown(part)) for path, part in zip(paths, parts, strict=True) if part.hidden]
     return [
         f"{known_columns(connection, parquet(files), columns, defaults)} WHERE {condition}"
         for files, condition in (*alike, *own)
@@ -46,8 +50,8 @@ def compacted(
 
 
 def shown(part: Part) -> str:
-    """Return the condition that leaves out what is hidden of a part."""
-    by_levels: dict[tuple[int, ...], list[str]] = {}
+    """Return the condition that leaves out what is hidden of a part, or void."""
+    by_levels: dict[tuple[int, ...], list[str]] = {(): sorted(part.void)} if part.void else {}
     for run_id, levels in part.hidden.items():
         by_levels.setdefault(levels, []).append(run_id)
     hidden = [

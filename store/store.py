@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..schemas.description import Description
 from ..schemas.errors import RgtoolError, StoreError, UsageError
-from ..schemas.layout import RunFolder, store_path
+from ..schemas.layout import RunFolder
 from ..schemas.recipe import Recipe
-from .broken import Problem
 from .inventory import (
-    RUNS,
+    FORMER,
     ExperimentInfo,
     RunInfo,
     empty_store,
+    list_runs,
     pick_experiment,
     pick_run,
     recipe_of,
-    run_info,
 )
-from .reading import Reader
-from .result import Result
-from .session import mentioned
-from .snapshot import Snapshot
-from .streaming import asked, count, stream, stream_arrow
+from .queries import Queries
+from .snapshot import take
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from .check import Check
     from .compaction import Compaction
     from .counts import Counts
     from .importers.report import ImportReport
     from .medium import Trial
+    from .merging import MergeReport
+    from .removal import Removal
 
 
-class Store:
+class Store(Queries):
     """A folder of runs, and every question one can ask of it.
 
     Parameters
@@ -57,109 +53,9 @@ class Store:
     [(0,)]
     """
 
-    def __init__(self, path: str | Path | None = None) -> None:
-        try:
-            self.path = store_path(path).expanduser().absolute()
-            in_the_way = self.path.exists() and not self.path.is_dir()
-            str(self.path).encode()
-        except UnicodeEncodeError:  # DuckDB takes no other names of files
-            raise StoreError(f"{path}: the path of a store must be UTF-8 text") from None
-        except (OSError, RuntimeError, ValueError) as error:  # too long, `~nobody`, a zero byte
-            raise StoreError(f"{path}: no path of a store ({error})") from None
-        if in_the_way:
-            raise StoreError(f"{self.path} is a file: a store is a folder, name another one")
-        self._reader = Reader(self.path)
-
-    def __repr__(self) -> str:
-        return f"Store({str(self.path)!r})"
-
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        """Files that queries have left out so far, because they are broken or newer."""
-        return self._reader.left_out.problems
-
-    def sql(self, query: str) -> Result:
-        """Run one SELECT of a user's own over the views.
-
-        It can read the files of this store and nothing else, and cannot write.
-
-        Raises
-        ------
-        QueryError
-            The query is empty, holds two statements, writes, or is wrong.
-        StoreError
-            The store cannot be read.
-        """
-        with asked(self._reader, query, Result.of) as (_, found):
-            return found
-
-    def stream(self, query: str, size: int = 10_000) -> Iterator[Result]:
-        """Run one SELECT as `sql` does, and read its rows in parts of `size`: memory holds one.
-
-        The first part is there even if there are no rows. Errors are those of `sql`, raised with
-        the first part; a store that changes while it is read ends it, too.
-
-        Examples
-        --------
-        >>> parts = Store("nowhere").stream("SELECT * FROM range(25000)")
-        >>> [len(part) for part in parts]
-        [10000, 10000, 5000]
-        """
-        return stream(self._reader, query, size)
-
-    def stream_arrow(self, query: str, size: int = 100_000) -> pa.RecordBatchReader:
-        """Run one SELECT as `sql` does, and read its rows as Arrow batches; the quickest way.
-
-        Sums of integers are int64 where those of the first batch fit; a later one that does not is
-        an error. Parameters and errors are those of `stream`.
-        """
-        return stream_arrow(self._reader, query, size)
-
-    def count(self, query: str) -> int:
-        """Count the rows of one SELECT, without reading them; errors are those of `sql`."""
-        return count(self._reader, query)
-
-    def query(
-        self, sql: str, parameters: Sequence[Any] = (), *, runs: Collection[str] | None = None
-    ) -> Result:
-        """Run trusted SQL over the views and the relations behind them.
-
-        Parameters
-        ----------
-        sql : str
-            Any SQL; its text must not come from a user.
-        parameters : sequence
-            Values of its `?`.
-        runs : collection of str, optional
-            Read these runs alone, which is quick in any store.
-
-        Raises
-        ------
-        StoreError
-            The store cannot be read.
-        """
-        return self._reader.run(
-            lambda c: Result.of(c, sql, parameters), runs, wanted=mentioned(sql)
-        )
-
     def runs(self) -> list[RunInfo]:
         """List the runs, by architecture, task, experiment and seed."""
-        levels: dict[str, list[int]] = {}
-        loose: set[str] = set()
-
-        def narrow(snapshot: Snapshot) -> Snapshot:
-            levels.update({run_id: snapshot.levels(run_id) for run_id in snapshot.runs})
-            loose.clear()
-            loose.update(snapshot.loose)
-            return snapshot.newest_records()
-
-        found = self._reader.run(
-            lambda c: Result.of(c, RUNS), narrow=narrow, wanted=("runs", "levels")
-        )
-        return [
-            run_info({**row, "compacted": row["run_id"] not in loose}, levels[row["run_id"]])
-            for row in found.to_dicts()
-        ]
+        return list_runs(self._reader)
 
     def experiments(self) -> list[ExperimentInfo]:
         """List the experiments, by architecture and task."""
@@ -179,8 +75,8 @@ class Store:
         Parameters
         ----------
         name : str, optional
-            A unique prefix of its id, or `resnet20/cifar10` where that is unique. May be left
-            out where the store holds exactly one.
+            A unique prefix of its id (or of a former one), or `resnet20/cifar10` where that is
+            unique. May be left out where the store holds exactly one.
 
         Raises
         ------
@@ -189,7 +85,9 @@ class Store:
         StoreError
             The store holds no runs.
         """
-        return pick_experiment(name, self._recipes(), str(self.path))
+        return pick_experiment(
+            name, self._recipes(), str(self.path), lambda: dict(self.query(FORMER).rows)
+        )
 
     def find_run(self, name: str) -> str:
         """Return the id of the run that a name means.
@@ -256,7 +154,9 @@ class Store:
             No records, or runs that do not agree on their layers.
         """
         runs = self._members([experiment]) or self._members([self.find_experiment(experiment)])
-        ((_, found),) = self._counts_of(runs, by, 1)
+        from .loading import counts_of
+
+        ((_, found),) = counts_of(self._reader, runs, by, 1)
         if isinstance(found, RgtoolError):
             raise found
         return found
@@ -289,22 +189,9 @@ class Store:
         unknown = [name for name in experiments or () if name not in runs]
         if unknown:
             raise UsageError(f"no experiment '{unknown[0]}' in {self.path}")
-        return self._counts_of(runs, by, chunk)
+        from .loading import counts_of
 
-    def _counts_of(
-        self, runs: Mapping[str, Sequence[str]], by: str, chunk: int
-    ) -> Iterator[tuple[str, Counts | RgtoolError]]:
-        from .loading import load_counts
-
-        names = list(runs)
-        for first in range(0, len(names), chunk):
-            part = names[first : first + chunk]
-            found = self._reader.run(
-                lambda connection: load_counts(connection, by),
-                [run for name in part for run in runs[name]],
-                wanted=("runs", "records"),
-            )
-            yield from ((name, found[name]) for name in part if name in found)
+        return counts_of(self._reader, runs, by, chunk)
 
     def _members(self, experiments: Sequence[str] | None) -> dict[str, list[str]]:
         """Return the runs of experiments by their full ids, in the order that is asked for."""
@@ -335,6 +222,73 @@ class Store:
 
         finished = {run.run_id for run in self.runs() if run.finished}
         return compact(self.path, self._reader.left_out, finished)
+
+    def remove(self, names: str | Sequence[str], *, dry_run: bool = False) -> Removal:
+        """Remove runs, or all runs of experiments, with masks, weights and checkpoints.
+
+        Parameters
+        ----------
+        names : str or sequence of str
+            Runs and experiments, as they are named everywhere.
+        dry_run : bool
+            Say what would be removed, and remove nothing.
+
+        Returns
+        -------
+        Removal
+            What is gone, and why a run is not: a process that is writing it keeps it.
+
+        Raises
+        ------
+        UsageError
+            A name fits nothing, or several.
+        StoreError
+            The store holds no runs.
+        Locked
+            Another process imports into the store, or compacts it, for too long.
+        """
+        from .removal import remove
+
+        return remove(self, [names] if isinstance(names, str) else names, dry_run=dry_run)
+
+    def merge(
+        self, stores: str | Path | Sequence[str | Path], *, dry_run: bool = False
+    ) -> MergeReport:
+        """Bring the runs of other stores in, with masks, weights and checkpoints.
+
+        What is here already and the same changes nothing; a run that is longer there grows; one
+        that contradicts the run here is left where it is, and named.
+
+        Parameters
+        ----------
+        stores : path or sequence of paths
+            The other stores, loose or compacted; they are only read.
+        dry_run : bool
+            Say what would come in, and change nothing.
+
+        Raises
+        ------
+        UsageError
+            A path is no store, or this one.
+        StoreError
+            The store cannot be written, or one is of a newer rgtool.
+        Locked
+            Another process imports into the store, or compacts it, for too long.
+        """
+        from .merging import merge
+
+        paths = [stores] if isinstance(stores, str | Path) else stores
+        return merge(self.path, [Store(path).path for path in paths], dry_run=dry_run)
+
+    def removed(self) -> tuple[str, ...]:
+        """List the runs that are gone and have rows in compacted files until the next `compact`.
+
+        Raises
+        ------
+        StoreError
+            The store cannot be read.
+        """
+        return tuple(sorted(take(self.path, self._reader.left_out).gone))
 
     def check(self) -> Check:
         """Read every file of the store and hold it to its sum and its schema.
@@ -372,10 +326,12 @@ class Store:
         keep: Sequence[str] = (),
         follow_links: bool = False,
         zeros_are_mask: bool = False,
+        dry_run: bool = False,
     ) -> ImportReport:
         """Import other people's checkpoints: every run and level under some paths.
 
-        Doing it again changes nothing; of a folder that has grown only the new levels come in.
+        Doing it again changes nothing; of a folder that has grown only the new levels come in, and
+        what is told later corrects what was imported.
 
         Parameters
         ----------
@@ -386,7 +342,7 @@ class Store:
         name, task, architecture, recipe : str, optional
             Name of the experiment, and what the files do not tell.
         init, fan : str, optional
-            How the weights were initialised; told later, runs that are in the store learn it.
+            How the weights were initialised.
         blocks : path, optional
             A block map for networks that are not known, see `docs/importing.md`.
         keep : sequence of str
@@ -395,6 +351,8 @@ class Store:
             Whether symbolic links that lead out of the folder are followed.
         zeros_are_mask : bool
             Whether the zeros of weights that have no mask are one.
+        dry_run : bool
+            Whether to report what would be done, and leave the store as it is.
 
         Raises
         ------
@@ -417,7 +375,8 @@ class Store:
             keep=keep,
         )
         found = imports.survey(paths, format, Reading(follow_links, zeros_are_mask))
-        return imports.import_runs(self.path, found, chosen)
+        bring = imports.rehearse if dry_run else imports.import_runs
+        return bring(self.path, found, chosen)
 
     def _recipes(self) -> dict[str, Recipe]:
         found = self.query("SELECT DISTINCT ON (experiment_id) * FROM runs ORDER BY experiment_id")

@@ -14,6 +14,7 @@ from .fence import explain, fenced
 from .reading import Reader
 from .result import Result, distinct
 from .session import SessionError, fence, mentioned
+from .snapshot import Snapshot
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,9 +62,14 @@ def asked(
         if not wanted:
             yield run(connection)
             return
-        used, found = reader.attempt(run, wanted=wanted, connection=connection, keep_open=True)
+        read: list[Snapshot] = []
+        used, found = reader.attempt(
+            run, wanted=wanted, connection=connection, keep_open=read.append
+        )
         with used:
             yield used, found
+        if read[0].is_outdated():
+            raise StoreError(f"{reader.path}: a run was corrected while it was read: ask again")
 
 
 @contextmanager

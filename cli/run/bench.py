@@ -99,7 +99,12 @@ def _layouts_table(made: Plan, found: Bench) -> Table:
         )
     rows += [
         ("test set", found.test_seconds, "s", "one pass"),
-        ("level", _rounded(found.level_seconds), "s", f"{made.recipe.epochs} epochs, one seed"),
+        (
+            "level",
+            _rounded(found.level_seconds),
+            "s",
+            f"{made.recipe.whole_epochs} epochs, one seed",
+        ),
         (
             "experiment",
             _rounded(found.experiment_seconds),

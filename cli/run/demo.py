@@ -59,7 +59,7 @@ def _watch(made: Plan) -> Iterator[Watching]:
     workers = counted(made.workers, "process", "processes")
     say(
         f"{made.recipe.architecture} on digits: {seeds}, {made.levels} prunings of 20 %, "
-        f"{made.recipe.epochs} epochs a level, {workers}"
+        f"{made.recipe.whole_epochs} epochs a level, {workers}"
     )
     with show_progress(made) as on_event, stop_on_signals() as should_stop:
         yield on_event, should_stop

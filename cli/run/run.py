@@ -130,7 +130,7 @@ def run(
 
 def _work(made: Plan) -> float:
     """Return images to be trained on times weights: what the duration grows with."""
-    images = made.remaining() * made.recipe.epochs * len(made.images.y_train)
+    images = made.remaining() * made.recipe.whole_epochs * len(made.images.y_train)
     return float(images) * made.kept[0]
 
 

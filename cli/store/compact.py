@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...schemas.manifest import some
 from ..options import StoreOption
 from ..output import Table, output_options, warn_of
 
@@ -20,13 +21,14 @@ def compact(store: StoreOption = None) -> Table:
     opened = Store(store)
     done = opened.compact()
     warn_of(opened.problems)
-    note = ""
-    if not done.runs:
+    notes = [f"rows of removed runs are dropped: {some(done.dropped)}"] if done.dropped else []
+    if not done.runs and not done.dropped:
         note = "nothing to merge"
         if done.loose:
             note += ": no loose run is finished (one that does not start at level 0 stays loose)"
+        notes.append(note)
     return Table(
         ("runs", "records", "loose", "files"),
         [(done.runs, done.records, done.loose, list(done.files))],
-        notes=(note,) if note else (),
+        notes=tuple(notes),
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...schemas.errors import RgtoolError
+from ...schemas.manifest import some
 from ..options import DataOption, StoreOption
 from ..output import Table, output_options
 
@@ -106,3 +107,6 @@ def _store(store: Store) -> Iterator[Row]:
         yield "store", "state", "does not exist yet"
     for trial in store.try_out():
         yield "store", trial.what, trial.found
+    if gone := store.removed():
+        found = f"{some(gone)}: rgtool compact drops their rows, which do not count"
+        yield "store", "removed runs", found

@@ -196,6 +196,10 @@ class FoundRun:
         What was left aside, for the user.
     part : str
         Names the run where its file holds others too.
+    stated : frozenset of str
+        What a manifest tells (`experiment`, `seed`, fields): it corrects what the store says.
+    parent : FoundRun or None
+        The run whose masks or weights it begins with, found beside it.
     remedy : callable or None
         Says what the user can do where levels turn out not to be those of one run.
     """
@@ -215,6 +219,8 @@ class FoundRun:
     inferred: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     part: str = ""
+    stated: frozenset[str] = frozenset()
+    parent: FoundRun | None = None
     remedy: Callable[[], str] | None = None
 
     def __post_init__(self) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ...schemas.errors import StoreError, UsageError, choose
+from ...schemas.contents import open_contents
+from ...schemas.errors import Refused, StoreError, Unreadable, UsageError, choose
 from ...schemas.published_recipes import PUBLISHED
 from ...schemas.recipe import CHOICES, INITIALISERS
 from ...schemas.tables import SUFFIXES
@@ -22,9 +23,10 @@ from .formats import (
     tables,
     torch_prune,
 )
-from .found import Found, FoundRun, Skipped, contained
+from .found import Found, FoundRun, Skipped, contained, failure
 from .ingest import ingest
 from .recognise import read_blocks
+from .rehearsal import rehearsed
 from .report import Choices, ImportedRun, ImportReport
 from .staging import Staging
 from .tree import PLAINLY, Reading, Tree, walk
@@ -45,7 +47,7 @@ FORMATS: dict[str, Callable[[Tree], Found]] = {
     tables.FORMAT: tables.find,
 }
 ALIASES = {"elasticlth": openlth.FORMAT, "pth": torch_prune.FORMAT, "csv": tables.FORMAT}
-_STORE = "a store of rgtool: name it with --store"
+_STORE = "a store of rgtool: name it with --store, or bring it in with rgtool merge"
 KEEP = ("init", "rewind", "dense")
 # What may be a checkpoint: named when no format takes it.
 _CHECKPOINT_SUFFIXES = (
@@ -71,7 +73,7 @@ def survey(
     format: str | None = None,
     reading: Reading = PLAINLY,
 ) -> Survey:
-    """Find the runs under some paths; of most files only names and headers are looked at.
+    """Find the runs under some paths; files are read where names do not tell the levels.
 
     Raises
     ------
@@ -95,14 +97,14 @@ def survey(
                 skipped += found.skipped
                 tree = tree.without(found.claimed)
         skipped += [
-            Skipped(str(file), _unclaimed(format))
+            Skipped(str(file), _unclaimed(file, format))
             for file in tree.files
             if file.name.endswith(_CHECKPOINT_SUFFIXES)
         ]
-        left += [file for file in tree.files if file.suffix.lower() in SUFFIXES]
-    if not runs:  # else a table is somebody's notes beside the checkpoints
+        left += tree.files
+    if not runs:  # else tables and arrays are somebody's notes beside the checkpoints
         told = {one.path for one in skipped}
-        skipped += [Skipped(str(f), tables.OTHER) for f in left if str(f) not in told]
+        skipped += _others([file for file in left if str(file) not in told])
     return Survey(tuple(runs), tuple(skipped))
 
 
@@ -133,19 +135,41 @@ def import_runs(
     StoreError
         The store cannot be written, or the disk is full; what was imported before is whole.
     """
-    done: list[ImportedRun] = []
+    done: dict[int, ImportedRun] = {}  # by identity, which is all that tells runs as found apart
     skipped = list(found.skipped)
     with Staging(store) as staging:
-        for run in found.runs:
+        for run in sorted(found.runs, key=lambda run: run.parent is not None):
             told = partial(on_level, run) if on_level else lambda _: None
+            parent = done.get(id(run.parent))
             with contained(run.path, skipped, run.part):
                 try:
-                    done.append(ingest(staging, run, choices, told))
+                    done[id(run)] = ingest(staging, run, choices, told, parent)
                 except OSError as error:  # what reads a source says so by other errors
                     raise StoreError(
                         f"{store}: cannot be written ({error}): no run is half there"
                     ) from None
-    return ImportReport(tuple(done), tuple(skipped))
+    runs = (done[id(run)] for run in found.runs if id(run) in done)
+    return ImportReport(tuple(runs), tuple(skipped))
+
+
+def rehearse(
+    store: Path,
+    found: Survey,
+    choices: Choices,
+    on_level: Callable[[FoundRun, int], None] | None = None,
+) -> ImportReport:
+    """Say what `import_runs` would do: all of it is done to a copy of the store, which then goes.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read, or temporary files cannot be written.
+    """
+    try:
+        with rehearsed(store) as copy:
+            return import_runs(copy, found, choices, on_level)
+    except OSError as error:
+        raise StoreError(f"a dry run takes temporary files: {failure(error)}") from None
 
 
 def choices(
@@ -189,7 +213,18 @@ def _chosen(format: str | None) -> dict[str, Callable[[Tree], Found]]:
     return {format: FORMATS[format]}
 
 
-def _unclaimed(format: str | None) -> str:
+def _unclaimed(file: Path, format: str | None) -> str:
     if format is not None:
         return f"not part of a run in the format {format}"
+    try:
+        open_contents(file)
+    except (Unreadable, Refused) as error:  # a pointer, a page, a file of another library
+        return failure(error).removeprefix(f"{file}: ")
     return "no format known here: see docs/importing.md for the layouts"
+
+
+def _others(files: Sequence[Path]) -> list[Skipped]:
+    """Say of tables and of arrays why they are no runs."""
+    found = [Skipped(str(f), tables.OTHER) for f in files if f.suffix.lower() in SUFFIXES]
+    arrays = [file for file in files if file.name.endswith(numpy_masks.SUFFIXES)]
+    return found + [Skipped(str(file), numpy_masks.why_not(file)) for file in arrays[-1:]]

@@ -29,6 +29,7 @@ from .recognise import Recognised, beside, recognise
 from .report import Choices
 from .zeros import FROM, many_zeros, why_nothing
 
+_LEARNED = 1.5  # times the accuracy of guessing
 _LARGEST = 2**31  # a record holds shapes as 32-bit numbers
 
 
@@ -201,6 +202,11 @@ class Incoming:
             write_mask(self.folder.mask(level), current.masks, flush=False)
             masks = zip(sources, current.masks.values(), strict=True)
             self.digests[level] = mask_digest(dict(masks))
+            if (
+                self._before is not None
+                and self.digests.get(self._before[0]) == self.digests[level]
+            ):
+                self.notes.append(f"level {level} has the masks of level {self._before[0]}")
         else:
             totals = [layer.total for layer in self.network.layers]
             self.digests[level] = counts_digest(sources, totals, current.kept.tolist())
@@ -266,7 +272,7 @@ class Incoming:
             np.array(kept, np.int64),
             np.array(magnitude) if whole else None,
             masks,
-            self._numbers(data.numbers),
+            self._numbers(data.numbers, _classes(data)),
         )
 
     def _layer_masks(
@@ -298,7 +304,9 @@ class Incoming:
                 f"level {last}"
             )
 
-    def _numbers(self, numbers: Mapping[str, float | bool | None]) -> dict[str, Any]:
+    def _numbers(
+        self, numbers: Mapping[str, float | bool | None], classes: int | None
+    ) -> dict[str, Any]:
         """Hold the numbers of a level to their ranges; what is out of range is named and null."""
         held: dict[str, Any] = {}
         for name, value in numbers.items():
@@ -309,8 +317,20 @@ class Incoming:
             if not fine and name.endswith("accuracy"):
                 self.notes.append(f"{name} {value} is no fraction: left out")
         loss = numbers.get("loss")
-        held["diverged"] = loss is not None and not np.isfinite(loss)
+        infinite = loss is not None and not np.isfinite(loss)
+        # One image whose probability rounds to 0 makes the mean loss infinite; who has diverged
+        # answers every image alike.
+        learned = (held.get("accuracy") or 0.0) > _LEARNED / (classes or 2)
+        held["diverged"] = infinite and not learned
+        if infinite and learned:
+            self.notes.append("a test loss that is not finite is left out: the network has learned")
         return held
+
+
+def _classes(data: LevelData) -> int | None:
+    """Count the outputs of the last matrix, which are the classes; None where there is none."""
+    matrices = [shape for shape in data.shapes.values() if len(shape) == 2]
+    return matrices[-1][0] if matrices else None
 
 
 def _pruned(data: LevelData) -> bool:

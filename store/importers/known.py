@@ -30,12 +30,23 @@ class Known:
     ----------
     store : Path
         The store.
+
+    Attributes
+    ----------
+    contents : dict of str to Content
+        What tells each run apart, by id.
+    experiments : dict of str to str
+        The experiment of each.
+    settled : set of str
+        Runs that this process has brought in or met.
     """
 
     def __init__(self, store: Path) -> None:
         self.store = store
         self.contents: dict[str, Content] = {}
         self.experiments: dict[str, str] = {}
+        self.settled: set[str] = set()
+        self._parents: dict[str, tuple[str | None, str | None]] = {}
         self._by_mark: dict[Mark, set[str]] = {}
         self._by_name: dict[tuple[str, str, str], set[str]] = {}
         self._old: dict[str, frozenset[tuple[int, int, int]]] = {}
@@ -48,7 +59,10 @@ class Known:
         from ..reading import Reader
 
         self._seen = self._stamps()
-        columns = "run_id, experiment_id, source, replicate, seed, origin, aliases, mask_digests"
+        columns = (
+            "run_id, experiment_id, source, replicate, seed, origin, aliases, mask_digests, "
+            "parent, parent_run"
+        )
         query = f"SELECT {columns} FROM runs WHERE source <> '{OWN}'"
         reader = Reader(self.store)
         rows = reader.run(lambda c: c.execute(query).fetchall(), wanted=("runs",))
@@ -85,11 +99,13 @@ class Known:
         if description is None or description.source == OWN:
             return
         values = {f.name: getattr(description, f.name) for f in dataclasses.fields(description)}
-        self._take({**values, "origin": description.recipe.origin})
+        recipe = description.recipe
+        self._take({**values, "origin": recipe.origin, "parent": recipe.parent})
 
     def _take(self, values: Mapping[str, Any]) -> None:
         digests = {int(level): str(digest) for level, digest in values["mask_digests"].items()}
         self.experiments[values["run_id"]] = values["experiment_id"]
+        self._parents[values["run_id"]] = values["parent"], values["parent_run"]
         self._keep(values["run_id"], Content(digests, _aliases(values)))
 
     def _keep(self, run_id: str, content: Content) -> None:
@@ -139,6 +155,32 @@ class Known:
         """List the runs that bear a name, by id."""
         return sorted(self._by_name.get(alias.key, ()))
 
+    def twins(self, content: Content) -> list[str]:
+        """List runs whose masks are all those of a content, and that are other runs than it.
+
+        A branch that has the masks of its run, or of another branch, is no surprise.
+        """
+        return sorted(
+            run_id
+            for run_id in self._candidates(content)
+            if content.agreeing(self.contents[run_id]) == content.pruned
+            and not content.differs_at(self.contents[run_id])
+            and content.aliases[0].variant == self.contents[run_id].aliases[0].variant
+        )
+
+    def children(self, run: Description) -> list[str]:
+        """List the children of a run that an experiment is parent of which it was of before.
+
+        A child that names no run but an experiment stays as long as other runs are of that.
+        """
+        left = {one for one in run.former if one not in self.experiments.values()}
+        return sorted(
+            run_id
+            for run_id, (experiment, of) in self._parents.items()
+            if experiment not in (None, run.experiment_id)
+            and (of == run.run_id or (of is None and experiment in left))
+        )
+
     def _candidates(self, content: Content) -> set[str]:
         return set().union(*(self._by_mark.get(mark, set()) for mark in content.sought))
 
@@ -165,7 +207,8 @@ class Known:
         """Return what a run has recorded at the levels of which a content tells the accuracy."""
         folder = RunFolder.of(self.store, run_id)
         found: dict[int, float | None] = {}
-        for level in content.accuracies.keys() & self.contents[run_id].digests.keys():
+        told = {level for level, value in content.accuracies.items() if value is not None}
+        for level in told & self.contents[run_id].digests.keys():
             with contextlib.suppress(RecordError):
                 found[level] = folder.read_record(level)["accuracy"][0].as_py()
         return found

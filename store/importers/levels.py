@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,8 @@ from .recognise import Recognised
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from ...schemas.recipe import Recipe
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -107,18 +109,11 @@ class Steps:
                 write_record(self.staging.record(level), record, flush=False)
 
     def _level(self, level: int) -> Level:
-        return self.new[level] if level in self.new else self._stored(level)
+        return self.new[level] if level in self.new else stored_level(self.folder, level)
 
     def _with_masks(self, level: int) -> Level:
-        masks = _mask_file(self.staging if level in self.new else self.folder, level)
+        masks = mask_file(self.staging if level in self.new else self.folder, level)
         return dataclasses.replace(self._level(level), masks=masks)
-
-    def _stored(self, level: int) -> Level:
-        table = self.folder.read_record(level)
-        magnitude = table["magnitude"].to_numpy() if not table["magnitude"].null_count else None
-        counted = ("network_total", "network_kept", "network_kept_prev")
-        numbers = {n: table[n][0].as_py() for n in columns("level") if n not in counted}
-        return Level(table["kept"].to_numpy(), magnitude, {}, numbers)
 
     def _record(self, level: int, current: Level, before: Level | None) -> pa.Table:
         return build_record(
@@ -142,44 +137,111 @@ class Steps:
                 path.replace(self.folder.path / part / path.name)
 
 
-def _mask_file(folder: RunFolder, level: int) -> Masks:
+def stored_level(folder: RunFolder, level: int) -> Level:
+    """Read a level of a run in the store, without its masks.
+
+    Raises
+    ------
+    RecordError
+        Its record is missing or broken.
+    """
+    table = folder.read_record(level)
+    magnitude = table["magnitude"].to_numpy() if not table["magnitude"].null_count else None
+    counted = ("network_total", "network_kept", "network_kept_prev")
+    numbers = {n: table[n][0].as_py() for n in columns("level") if n not in counted}
+    return Level(table["kept"].to_numpy(), magnitude, {}, numbers)
+
+
+def stored_network(table: pa.Table, recipe: Recipe) -> Recognised:
+    """Return the layers of a run in the store, `exempt` those that it never pruned.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        One of its records.
+    recipe : Recipe
+        Its recipe.
+    """
+    rows = table.select(["layer", "exempt"]).to_pylist()
+    return Recognised(
+        architecture=recipe.architecture,
+        layers=tuple(_layers_of(table)),
+        sources=tuple(table["source_layer"].to_pylist()),
+        prunable=recipe.prunable,
+        exempt=tuple(row["layer"] for row in rows if row["exempt"]),
+        why="",
+    )
+
+
+def renamed(masks: Masks, before: Recognised, after: Recognised) -> Masks:
+    """Give masks the names, and the order, that the same layers have in another network."""
+    names = dict(zip(before.sources, (layer.name for layer in before.layers), strict=True))
+    layers = zip(after.sources, after.layers, strict=True)
+    return {layer.name: masks[names[source]].reshape(layer.shape) for source, layer in layers}
+
+
+def in_order(level: Level, before: Recognised, after: Recognised) -> Level:
+    """Bring the counts of a level into the order that the same layers have in another network."""
+    order = [before.sources.index(source) for source in after.sources]
+    magnitude = None if level.magnitude is None else level.magnitude[order]
+    return Level(level.kept[order], magnitude, {}, level.numbers)
+
+
+def adopt(
+    network: Recognised, stored: Recognised, levels: Mapping[int, Level], staging: RunFolder
+) -> dict[int, Level]:
+    """Bring levels into the names and the order of layers that a run in the store has.
+
+    Parameters
+    ----------
+    network, stored : Recognised
+        What comes in, and that run; the sources name the same layers.
+    levels : mapping of int to Level
+        Those that come in.
+    staging : RunFolder
+        Where the masks of these levels lie.
+    """
+    if (network.layers, network.sources) == (stored.layers, stored.sources):
+        return dict(levels)
+    for level in levels:
+        if masks := mask_file(staging, level):
+            write_mask(staging.mask(level), renamed(masks, network, stored), flush=False)
+    return {n: in_order(level, network, stored) for n, level in levels.items()}
+
+
+def exempt_layers(network: Recognised, last: Level, told: Collection[str]) -> tuple[str, ...]:
+    """Name the layers that are counted and never pruned: told or usual, and full at the end.
+
+    Parameters
+    ----------
+    network : Recognised
+        The layers, and those that studies of it never prune.
+    last : Level
+        The last level.
+    told : collection of str
+        Layers that are told to be such, by their names in the source.
+    """
+    layers = zip(network.layers, network.sources, last.kept, strict=True)
+    return tuple(
+        layer.name
+        for layer, source, kept in layers
+        if kept == layer.total and (source in told or layer.name in network.exempt)
+    )
+
+
+def mask_file(folder: RunFolder, level: int) -> Masks:
+    """Read the masks of a level; nothing where there are none.
+
+    Raises
+    ------
+    Refused
+        The file is damaged.
+    """
     path = folder.mask(level)
     try:
         return read_mask(path) if path.exists() else {}
     except RecordError as error:
         raise Refused(str(error)) from None
-
-
-def adopt(
-    table: pa.Table, network: Recognised, levels: Mapping[int, Level], staging: RunFolder
-) -> tuple[Recognised, dict[int, Level]]:
-    """Bring levels into the names and the order of layers that a run in the store has.
-
-    Parameters
-    ----------
-    table : pyarrow.Table
-        A record of that run.
-    network, levels
-        What comes in; the sources name the same layers.
-    staging : RunFolder
-        Where the masks of these levels lie.
-    """
-    layers = tuple(_layers_of(table))
-    sources = tuple(table["source_layer"].to_pylist())
-    if (layers, sources) == (network.layers, network.sources):
-        return network, dict(levels)
-    order = [network.sources.index(source) for source in sources]
-    names = {network.layers[i].name: layer.name for i, layer in zip(order, layers, strict=True)}
-    for level in levels:
-        if masks := _mask_file(staging, level):
-            renamed = {new: masks[old] for old, new in names.items()}
-            write_mask(staging.mask(level), renamed, flush=False)
-    taken = Recognised(network.architecture, layers, sources, network.prunable, (), network.why)
-    return taken, {
-        n: Level(x.kept[order], x.magnitude if x.magnitude is None else x.magnitude[order], {},
-                 x.numbers)
-        for n, x in levels.items()
-    }  # fmt: skip
 
 
 def _layers_of(table: pa.Table) -> Iterator[Layer]:

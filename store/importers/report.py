@@ -37,9 +37,9 @@ class Choices:
     keep: tuple[str, ...] = ()
 
     @property
-    def start(self) -> Mapping[str, str]:
-        """Fields of the recipe that say how the weights were initialised, where they are told."""
-        told = {"init": self.init, "fan": self.fan}
+    def said(self) -> Mapping[str, str]:
+        """Fields of the recipe that the user tells one by one."""
+        told = {"task": self.task, "init": self.init, "fan": self.fan}
         return {name: value for name, value in told.items() if value is not None}
 
 
@@ -63,6 +63,8 @@ class ImportedRun:
         Its levels in the store.
     new : tuple of int
         Those that this import added.
+    corrected : bool
+        Whether something that the store said of it before is otherwise from now on.
     whole : bool
         Whether every level that was found, and none between them, is there.
     notes : tuple of str
@@ -78,6 +80,7 @@ class ImportedRun:
     source: str
     levels: tuple[int, ...]
     new: tuple[int, ...]
+    corrected: bool = False
     whole: bool = True
     notes: tuple[str, ...] = ()
 
@@ -106,6 +109,11 @@ class ImportReport:
     def new_levels(self) -> int:
         """Levels that were added."""
         return sum(len(run.new) for run in self.runs)
+
+    @property
+    def corrected(self) -> int:
+        """Runs of which something is otherwise from now on."""
+        return len({run.run_id for run in self.runs if run.corrected})
 
     @property
     def exit_code(self) -> int:

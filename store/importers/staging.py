@@ -19,12 +19,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ...schemas.layout import RunFolder
+from ...schemas.layout import RunFolder, make_runs
 from ...schemas.lock import Locked, lock
+from ..exchange import finish
 from .known import Known
 
 FOLDER = ".importing"
 _WAIT = 600.0  # seconds; what is done under the lock takes a moment for each run
+
+
+def import_lock(store: Path) -> contextlib.AbstractContextManager[None]:
+    """Hold the lock of imports, whose folder must be there.
+
+    Raises
+    ------
+    Locked
+        Another process has held it for ten minutes.
+    """
+    return lock(store / FOLDER / "lock", f"the import into {store}", wait=_WAIT)
 
 
 class Staging:
@@ -68,9 +80,7 @@ class Staging:
         OSError
             The store cannot be written.
         """
-        if self._folder is None:
-            self._folder = self._settle()
-        folder = RunFolder(self._folder / "run")
+        folder = RunFolder(self.settle() / "run")
         folder.make()
         try:
             yield folder
@@ -88,7 +98,8 @@ class Staging:
         StoreError
             The store cannot be read.
         """
-        with self._lock():
+        with import_lock(self.store):
+            finish(self.store)
             alone = self._was_last()
             if self._known is None:
                 self._known = Known(self.store)
@@ -105,18 +116,24 @@ class Staging:
         last.write_bytes(self._token)
         return False
 
-    def _lock(self) -> contextlib.AbstractContextManager[None]:
-        return lock(self._root / "lock", f"the import into {self.store}", wait=_WAIT)
+    def settle(self) -> Path:
+        """Make a folder of this process's own, and clear away those whose processes are gone.
 
-    def _settle(self) -> Path:
-        """Make a folder of this process's own, and clear away those whose processes are gone."""
+        Raises
+        ------
+        OSError
+            The store cannot be written.
+        """
+        if self._folder is not None:
+            return self._folder
         self._root.mkdir(parents=True, exist_ok=True)
-        (self.store / "runs").mkdir(exist_ok=True)
-        with self._lock():
+        make_runs(self.store)
+        with import_lock(self.store):
             for left in self._root.iterdir():
                 if left.is_dir():
                     with contextlib.suppress(Locked, OSError), lock(left / "lock", "an import"):
                         shutil.rmtree(left, ignore_errors=True)
             own = Path(tempfile.mkdtemp(dir=self._root))
             self._own.enter_context(lock(own / "lock", "an import"))
+        self._folder = own
         return own

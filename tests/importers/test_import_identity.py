@@ -266,17 +266,27 @@ def test_one_mask_trained_in_two_ways_is_two_runs(store: Store, tmp_path: Path) 
     assert accuracies == [(0.8,), (0.9,)]
 
 
-def test_another_accuracy_of_the_same_run_is_told(store: Store, tmp_path: Path) -> None:
-    notes = []
-    for place, accuracy in (("p", 0.9), ("q", 0.5)):
-        folder = write(tmp_path / place / "exp", (1,), [1])
-        level = {"level": 1, "file": "level_1.safetensors", "accuracy": accuracy}
-        (folder / "manifest.json").write_text(json.dumps({"levels": [level]}))
-        notes.append(only(store.import_runs(folder)).notes)
+def with_accuracy(folder: Path, accuracy: float) -> Path:
+    """Write a run of one level, and its accuracy."""
+    write(folder, (1,), [1])
+    level = {"level": 1, "file": "level_1.safetensors", "accuracy": accuracy}
+    (folder / "manifest.json").write_text(json.dumps({"levels": [level]}))
+    return folder
+
+
+def test_of_two_sources_of_one_import_the_first_tells(store: Store, tmp_path: Path) -> None:
+    places = [with_accuracy(tmp_path / p / "exp", a) for p, a in (("p", 0.9), ("q", 0.5))]
+    why = "another source of this import tells it"
+    told = f"level 1: accuracy 0.5 here, 0.9 in the store: its record stays as it is, {why}"
+    for _ in range(2):
+        first, second = store.import_runs(places).runs
         assert store.query("SELECT accuracy FROM levels").rows == [(0.9,)]
-    told = "level 1: accuracy 0.5 here, 0.9 in the store: its record stays as it is"
-    assert told not in notes[0]
-    assert told in notes[1]
+        assert told not in first.notes and told in second.notes
+        assert not first.corrected and not second.corrected
+    later = only(store.import_runs(places[1]))
+    assert later.corrected
+    assert "level 1: accuracy 0.5 from now on, 0.9 before" in later.notes
+    assert store.query("SELECT accuracy FROM levels").rows == [(0.5,)]
 
 
 def test_generic_folders_take_the_name_of_the_one_above(store: Store, tmp_path: Path) -> None:
@@ -377,9 +387,10 @@ def test_another_block_map_does_not_double(store: Store, tmp_path: Path) -> None
     blocks.write_text('"a" = "1.0"\n"b" = "2.0"\n')
     grown = write(folder, (1, 2, 3))
     again = only(store.import_runs(grown, blocks=blocks, architecture="mine"))
-    assert (again.run_id, again.new, again.architecture) == (run.run_id, (3,), run.architecture)
+    assert (again.run_id, again.new, again.architecture) == (run.run_id, (3,), "mine")
     found = store.query("SELECT list(block ORDER BY layer) FROM layers GROUP BY level").rows
-    assert [there for (there,) in found] == [["a", "b"]] * 4
+    assert [there for (there,) in found] == [["1.0", "2.0"]] * 4
+    assert len(store.runs()) == 1
 
 
 # Many at once.

@@ -10,10 +10,11 @@ import pytest
 
 from rgtool.schemas.blocks import Layer
 from rgtool.schemas.layout import RunFolder
+from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.record import build_record
 from rgtool.schemas.tensors import read_mask, write_mask
 from rgtool.store.importers.found import Refused
-from rgtool.store.importers.levels import Level, Steps, adopt, hold_nested
+from rgtool.store.importers.levels import Level, Steps, adopt, hold_nested, stored_network
 from rgtool.store.importers.recognise import Recognised
 
 LAYERS = (Layer("a", "linear", (2, 3), "a", None), Layer("b", "linear", (4,), "b", None))
@@ -140,12 +141,16 @@ def test_levels_take_the_names_and_the_order_of_the_run(
 ) -> None:
     staging = folders[1]
     renamed = (Layer("b2", "linear", (4,), "1.0", "1"), Layer("a2", "linear", (2, 3), "1.1", "1"))
-    table = build_record("run", 0, renamed, np.array([4, 6]), source_layers=["one.b", "one.a"])
+    table = build_record(
+        "run", 0, renamed, np.array([4, 6]), source_layers=["one.b", "one.a"], exempt=["a2"]
+    )
     come = {1: level(5, 3, magnitude=(5.5, 3.5)), 2: level(4, 2)}
     write_mask(staging.mask(1), level(5, 3, masked=True).masks, flush=False)
-    network, levels = adopt(table, NETWORK, come, staging)
-    assert (network.layers, network.sources) == (renamed, ("one.b", "one.a"))
-    assert (network.architecture, network.prunable) == ("two", "all")
+    recipe = Recipe(architecture="two", task="digits", prunable="masked")
+    stored = stored_network(table, recipe)
+    assert (stored.layers, stored.sources) == (renamed, ("one.b", "one.a"))
+    assert (stored.architecture, stored.prunable, stored.exempt) == ("two", "masked", ("a2",))
+    levels = adopt(NETWORK, stored, come, staging)
     assert [x.kept.tolist() for x in levels.values()] == [[3, 5], [2, 4]]
     assert levels[1].magnitude is not None and levels[1].magnitude.tolist() == [3.5, 5.5]
     assert levels[2].magnitude is None and levels[2].numbers == come[2].numbers
@@ -158,8 +163,6 @@ def test_levels_take_the_names_and_the_order_of_the_run(
 def test_levels_that_have_them_already_are_left_alone(
     folders: tuple[RunFolder, RunFolder],
 ) -> None:
-    table = build_record("run", 0, LAYERS, np.array([6, 4]), source_layers=NETWORK.sources)
     come = {1: level(5, 3, masked=True)}
-    network, levels = adopt(table, NETWORK, come, folders[1])
-    assert network is NETWORK
+    levels = adopt(NETWORK, NETWORK, come, folders[1])
     assert levels == come and levels[1].masks

@@ -127,11 +127,13 @@ def test_every_field_moves_the_identity() -> None:
         "prunable": "convolutions", "exempt": ("fc",), "rewind": "0", "control": "reinit",
         "precision": "bfloat16", "parent": "x", "transform": "x", "origin": "x",
         "valid_size": 5, "pretrained": "x", "head_init": "torch", "warmup": "1ep",
-        "drop_last": True, "schedule": "restart", "pooling": "average",
+        "drop_last": True, "schedule": "restart", "pooling": "average", "length": "50it",
     }  # fmt: skip
+    also = {"length": {"epochs": None}}
     assert set(others) == {field.name for field in dataclasses.fields(Recipe)}
     ids = {
-        dataclasses.replace(base, **{name: value}).experiment_id for name, value in others.items()
+        dataclasses.replace(base, **{name: value, **also.get(name, {})}).experiment_id
+        for name, value in others.items()
     }
     assert len(ids | {base.experiment_id}) == len(others) + 1
 
@@ -139,6 +141,41 @@ def test_every_field_moves_the_identity() -> None:
 def test_spellings_of_one_point_are_one_experiment() -> None:
     first = Recipe(architecture="a", task="b", rewind="0", milestones=("2ep0it",))
     assert first == Recipe(architecture="a", task="b", rewind="0it", milestones=("2ep",))
+
+
+@pytest.mark.parametrize(
+    ("said", "epochs", "length"),
+    [("20it", None, "20it"), ("2ep0005it", None, "2ep5it"), ("160ep", 160, None)],
+)
+def test_a_length_stands_for_epochs_that_are_not_whole(
+    said: str, epochs: int | None, length: str | None
+) -> None:
+    found = Recipe(architecture="a", task="b", epochs=None, length=said)
+    assert (found.epochs, found.length) == (epochs, length)
+    assert Recipe.from_json(found.to_json()) == found
+    assert "epochs" not in found.non_defaults()
+    if length is None:
+        assert found.whole_epochs == epochs
+    else:
+        with pytest.raises(UsageError, match=f"length is {length}: rgtool trains whole epochs"):
+            _ = found.whole_epochs
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"length": "20it"}, "160 and 20it: one of them"),
+        ({"epochs": None}, "neither tells"),
+        ({"epochs": None, "length": "0ep"}, "at least 1it"),
+        ({"epochs": None, "length": "0ep0it"}, "at least 1it"),
+        ({"epochs": None, "length": "20"}, "no point in training"),
+        ({"epochs": None, "length": 20}, "a text is needed"),
+        ({"epochs": 0}, "at least 1 is needed"),
+    ],
+)
+def test_a_training_has_one_length(fields: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        Recipe.from_json({"architecture": "a", "task": "b", **fields})
 
 
 def test_run_ids_tell_seeds_and_parents_apart() -> None:

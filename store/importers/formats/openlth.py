@@ -3,18 +3,21 @@
 A run is a folder `replicate_R` with `level_L/main/mask.pth`, a branch of it
 `level_L/lottery_branch_<name>_<hash>/mask.pth`. Names of files may carry a suffix before `.pth`,
 folders above the replicate any name. Masks are counted as they are; accuracy comes from `logger`,
-which is written when a level ends; `hparams.log` of level 0 tells how the run was made.
+which is written when a level ends; `hparams.log` of level 0 tells how the run was made. A branch
+knows the run that it leaves.
 """
 
 from __future__ import annotations
 
-import math
+import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ....schemas.errors import UsageError
+from ....schemas.steps import Step
 from ....schemas.stored import described, hold_no_object
 from ....schemas.torch_files import read_torch
 from ..found import (
@@ -39,7 +42,9 @@ _LEVEL = re.compile(r"level_(\d{1,4})")
 _MASK = re.compile(r"mask(?P<suffix>.*)\.pth(?:\.gz)?")
 _MODEL = re.compile(r"model_ep(\d+)_it(\d+)(?P<suffix>.*)\.pth")
 _REPLICATE = re.compile(r"replicate_(\w+)")
-_BRANCH = re.compile(r"lottery_branch_(?P<name>\w+?)_[0-9a-f]{8,}")
+_BRANCH = re.compile(r"lottery_branch_(?P<name>\w+?_[0-9a-f]{8})[0-9a-f]*")
+_BEFORE = "pretrain_"  # of what is set for the training up to the rewind point
+_MOST_LINES = 200  # of hyperparameters
 _TASKS = {"fashionmnist": "fashion-mnist", "fashion_mnist": "fashion-mnist"}
 
 
@@ -57,12 +62,16 @@ def find(tree: Tree) -> Found:
             key = (folder.parent.parent, folder.name, suffix)
             assert level is not None
             places.setdefault(key, {}).setdefault(int(level[1]), files)
-    runs: list[FoundRun] = []
+    runs: dict[tuple[Path, str, str], FoundRun] = {}
     skipped: list[Skipped] = []
-    for key, levels in sorted(places.items()):
-        with contained(key[0], skipped):
-            runs.append(_run(tree, *key, levels))
-    return Found(tuple(runs), frozenset(claimed), tuple(skipped))
+    for key, levels in sorted(places.items(), key=lambda place: (place[0][1] != "main", place[0])):
+        replicate, where, suffix = key
+        with contained(replicate, skipped):
+            run = _run(tree, *key, levels)
+            if where != "main":
+                run = dataclasses.replace(run, parent=runs.get((replicate, "main", suffix)))
+            runs[key] = run
+    return Found(tuple(runs[key] for key in sorted(runs)), frozenset(claimed), tuple(skipped))
 
 
 def _suffixes(files: Sequence[Path]) -> list[str]:
@@ -81,6 +90,8 @@ def _run(
     branch = _BRANCH.match(where)
     parts = [experiment, *([where] if branch else []), *([suffix] if suffix else [])]
     fields, inferred = _fields(hparams)
+    if branch:  # under a name that the user gives it alone tells branches apart
+        fields["transform"] = branch["name"]
     ignored = hparams.get("pruning_layers_to_ignore", "")
     return FoundRun(
         format=FORMAT,
@@ -210,11 +221,7 @@ def read_logger(text: str) -> dict[str, float | bool | None]:
         "train_accuracy": "train_accuracy",
         "train_loss": "train_loss",
     }
-    return {
-        column: last[name][1] if not math.isnan(last[name][1]) else None
-        for column, name in columns.items()
-        if name in last
-    }
+    return {column: last[name][1] for column, name in columns.items() if name in last}
 
 
 def _hparams(level_0: Sequence[Path]) -> dict[str, str]:
@@ -228,13 +235,22 @@ def _hparams(level_0: Sequence[Path]) -> dict[str, str]:
         return {}
     values: dict[str, str] = {}
     prefix = ""
-    for line in text.splitlines():
+    for line in text.splitlines()[:_MOST_LINES]:
         match = re.fullmatch(r"\s*\* (\w{1,60}) => (.{0,200})", line)
         if match is not None:
             values[prefix + match[1]] = match[2].strip()
         elif not line.startswith(" "):
-            prefix = "pretrain_" if line.startswith("Pretraining") else ""
+            prefix = _BEFORE if line.startswith("Pretraining") else ""
     return values
+
+
+# What a field of the recipe takes, by its name in `hparams.log`.
+_TEXTS = {"optimizer_name": "optimizer", "model_init": "init", "batchnorm_init": "bn_init"}
+_NUMBERS = {"lr": "lr", "gamma": "gamma", "pruning_fraction": "prune"}
+_TAKEN = {
+    *_TEXTS, *_NUMBERS, "dataset_name", "batch_size", "momentum", "weight_decay", "milestone_steps",
+    "warmup_steps", "do_not_augment", "pretrain_training_steps",
+}  # fmt: skip
 
 
 def _fields(hparams: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -247,31 +263,48 @@ def _fields(hparams: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]
         "momentum": _float_or(hparams.get("momentum"), 0.0),
         "weight_decay": _float_or(hparams.get("weight_decay"), 0.0),
         "milestones": _steps(hparams.get("milestone_steps", "")),
+        "warmup": hparams.get("warmup_steps", "0it"),
         "rewind": hparams.get("pretrain_training_steps", "0it"),
+        **_length(hparams.get("training_steps", "")),
     }
     if "dataset_name" in hparams:
         name = hparams["dataset_name"]
         fields["task"] = _TASKS.get(name, name)
-    texts = {"optimizer": "optimizer_name", "init": "model_init", "bn_init": "batchnorm_init"}
-    fields |= {field: hparams[key] for field, key in texts.items() if key in hparams}
+    fields |= {field: hparams[key] for key, field in _TEXTS.items() if key in hparams}
     if "model_init" in hparams:
         fields["fan"] = "fan_in"  # OpenLTH calls torch's initialisers with their defaults
     if hparams.get("pruning_strategy") == "sparse_global":
         fields |= {"pruner": "magnitude", "scope": "global"}
-    numbers = {"lr": "lr", "gamma": "gamma", "prune": "pruning_fraction"}
-    for field, key in numbers.items():
+    for key, field in _NUMBERS.items():
         if (value := _float_or(hparams.get(key))) is not None:
             fields[field] = value
     batch = _float_or(hparams.get("batch_size"))
     if batch is not None and batch.is_integer():
         fields["batch_size"] = int(batch)
-    if (match := re.fullmatch(r"(\d{1,6})ep", hparams.get("training_steps", ""))) is not None:
-        fields["epochs"] = int(match[1])
     plain = hparams.get("do_not_augment") == "True" or "mnist" in hparams.get("dataset_name", "")
     fields["augment"] = () if plain else ("flip", "crop4")
-    kept = ("pruning_strategy", "training_steps", "warmup_steps", "transformation_seed")
-    inferred = {"recipe": "hparams.log", **{k: hparams[k] for k in kept if k in hparams}}
-    return fields, inferred
+    return fields, {**_beside(hparams), "recipe": "hparams.log"}
+
+
+def _length(text: str) -> dict[str, Any]:
+    """Read how long a level is trained: `160ep`, or as it stands, `63000it` or `2ep50it`."""
+    try:
+        step = Step.parse(text)
+    except UsageError:
+        return {}
+    if step.iterations:
+        return {"epochs": None, "length": str(step)}
+    return {"epochs": step.epochs} if step.epochs else {}
+
+
+def _beside(hparams: Mapping[str, str]) -> dict[str, str]:
+    """Return what no field of the recipe takes, such as seeds of the data and its order.
+
+    Of the training up to the rewind point only what is otherwise afterwards.
+    """
+    again = {key for key, value in hparams.items() if hparams.get(key[len(_BEFORE):]) == value
+             and key.startswith(_BEFORE)}  # fmt: skip
+    return {key: value for key, value in hparams.items() if key not in _TAKEN | again}
 
 
 def _steps(text: str) -> tuple[str, ...]:

@@ -1,0 +1,78 @@
+"""What an import tells of what it has corrected."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from ...schemas.description import Description
+from ...schemas.recipe import Recipe
+from ...schemas.words import spelled
+from .correction import Correction, OtherNumber
+from .report import Choices
+
+_NAMES = {"origin": "name"}  # of fields, as the option that tells them is called
+_UNNAMED = ("prunable", "exempt", "parent")  # what follows from others that are named
+
+
+def number_notes(
+    taken: Sequence[OtherNumber], left: Sequence[OtherNumber], why: str
+) -> Iterator[str]:
+    """Say which numbers of levels are otherwise from now on, and which stay, and why."""
+    for one, more in _by_name(taken):
+        before, now = _text(one.before), _text(one.told)
+        yield f"level {one.level}: {one.name} {now} from now on, {before} before{more}"
+    for one, more in _by_name(left):
+        before, here = _text(one.before), _text(one.told)
+        yield (
+            f"level {one.level}: {one.name} {here} here, {before} in the store: its record stays "
+            f"as it is, {why}{more}"
+        )
+
+
+def _by_name(numbers: Sequence[OtherNumber]) -> Iterator[tuple[OtherNumber, str]]:
+    """Yield the first of each name, and how many follow."""
+    for _, found in groupby(sorted(numbers, key=lambda one: one.name), lambda one: one.name):
+        first, *others = found
+        yield first, f"; so {len(others)} more level(s)" if others else ""
+
+
+def _text(value: float | bool | None) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "none", False: "no", True: "yes"}[value]
+    return format(value, ".6g")
+
+
+def change_notes(
+    old: Description, now: Description, choices: Choices, correction: Correction
+) -> Iterator[str]:
+    """Say what of a run's description is otherwise from now on."""
+    sure = [f"{name} {value}" for name, value in choices.said.items()
+            if name in old.assumed and getattr(old.recipe, name) == value]  # fmt: skip
+    if sure:
+        yield f"told from now on, as it was assumed: {', '.join(sure)}; its null may change"
+    if changed := [*_changed(old, now)]:
+        yield f"from now on: {', '.join(changed)}"
+    if correction.renames:
+        how = "as the block map says" if choices.blocks else f"as in {now.recipe.architecture}"
+        yield f"its layers, blocks and stages are named {how} from now on"
+    if now.parent_run != old.parent_run:
+        yield f"it begins with run {now.parent_run}"
+    if now.experiment_id != old.experiment_id:
+        yield (
+            f"it is of experiment {now.experiment_id} from now on; {old.experiment_id} still finds "
+            "it"
+        )
+
+
+def _changed(old: Description, now: Description) -> Iterator[str]:
+    for field in dataclasses.fields(Recipe):
+        before, after = getattr(old.recipe, field.name), getattr(now.recipe, field.name)
+        if before != after and field.name not in _UNNAMED:
+            name = _NAMES.get(field.name, field.name)
+            yield f"{name} {spelled(after)} ({spelled(before)} before)"
+    if now.seed != old.seed:
+        yield f"seed {now.seed} (unknown before)"
+    elif now.replicate != old.replicate:
+        yield f"replicate {now.replicate} ({old.replicate} before)"

@@ -1,0 +1,237 @@
+"""Removing runs: each whole or not at all, and none that a process is writing.
+
+A folder is renamed to a name that no reader looks into, and deleted afterwards. What is compacted
+of the run does not count from then on; the next compaction drops it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..schemas.errors import StoreError, UsageError
+from ..schemas.files import flush_path
+from ..schemas.layout import RUNS, RunFolder
+from ..schemas.lock import Locked, holder, lock
+from ..schemas.manifest import FOLDER, Manifest
+from .exchange import finish
+from .inventory import RunInfo, empty_store, pick_run
+
+if TYPE_CHECKING:
+    from .store import Store
+
+_REMOVED = ".removed-"  # begins the names of folders that are being deleted
+_WAIT = 600.0  # seconds, for a compaction to end
+_LITERATURE = "published:"
+
+
+@dataclass(frozen=True)
+class RemovedRun:
+    """A run that was to be removed.
+
+    Attributes
+    ----------
+    run_id : str
+        The run.
+    info : RunInfo or None
+        What the store tells of it; None where its description is missing or broken.
+    size : int
+        Bytes in its folder.
+    kept : str
+        Why it is still there; empty where it is not, or would not be.
+    """
+
+    run_id: str
+    info: RunInfo | None
+    size: int
+    kept: str = ""
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What a removal did, or would do.
+
+    Attributes
+    ----------
+    runs : tuple of RemovedRun
+        The runs that were named, by id.
+    compacted : int
+        Runs among those removed that have rows in compacted files, until the next compaction.
+    children : mapping of str to str
+        Runs that stay though their tickets are of a removed run, and that run.
+    parents : mapping of str to str
+        Removed runs whose tickets are of a run that stays, and that run.
+    """
+
+    runs: tuple[RemovedRun, ...]
+    compacted: int
+    children: Mapping[str, str]
+    parents: Mapping[str, str]
+
+    @property
+    def removed(self) -> tuple[str, ...]:
+        """Ids of the runs that are gone, or would be."""
+        return tuple(run.run_id for run in self.runs if not run.kept)
+
+    @property
+    def exit_code(self) -> int:
+        """0: all are gone; 3: some; 1: none."""
+        if len(self.removed) == len(self.runs):
+            return 0
+        return 3 if self.removed else 1
+
+
+def remove(store: Store, names: Sequence[str], *, dry_run: bool = False) -> Removal:
+    """Remove runs, or all runs of experiments.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    names : sequence of str
+        Runs and experiments, as they are named everywhere; and folders below `runs` of which
+        nothing can be read.
+    dry_run : bool
+        Say what would be removed, and remove nothing.
+
+    Raises
+    ------
+    UsageError
+        A name fits nothing, or several.
+    StoreError
+        The store holds no runs.
+    Locked
+        Another process imports into the store, or compacts it, for too long.
+    """
+    known = {run.run_id: run for run in store.runs()}
+    chosen = sorted({run_id for name in names for run_id in _named(store, known, name)})
+    found = [
+        RemovedRun(run_id, known.get(run_id), _size(RunFolder.of(store.path, run_id).path))
+        for run_id in chosen
+    ]
+    compacted = Manifest.read(store.path).every
+    rows = store.query("SELECT run_id, experiment_id, parent_run, parent FROM runs").to_dicts()
+    if dry_run:
+        done = [replace(run, kept=_held(RunFolder.of(store.path, run.run_id))) for run in found]
+    else:
+        with _alone(store.path):
+            sweep(store.path)
+            done = [replace(run, kept=_removed(store.path / RUNS / run.run_id)) for run in found]
+            sweep(store.path)
+    gone = {run.run_id for run in done if not run.kept}
+    return Removal(tuple(done), len(gone & compacted), _children(rows, gone), _parents(rows, gone))
+
+
+def sweep(store: Path) -> None:
+    """Delete what was removed, and what a process left of it that was killed."""
+    for path in (store / RUNS).glob(f"{_REMOVED}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _named(store: Store, known: Mapping[str, RunInfo], name: str) -> list[str]:
+    """Return the runs that a name means: one, or those of an experiment."""
+    if name.startswith(_LITERATURE):
+        raise UsageError(f"{name}: figures of the literature come with rgtool and stay")
+    if name in known or _is_folder(store.path, name):
+        return [name]
+    if not known:
+        raise StoreError(empty_store(str(store.path)))
+    several = None
+    try:
+        if (found := pick_run(name, known)) is not None:
+            return [found]
+    except UsageError as error:  # those of an experiment, perhaps
+        several = error
+    try:
+        experiment = store.find_experiment(name)
+    except UsageError as error:
+        text = str(error).replace("no experiment", "no run or experiment")
+        raise several or UsageError(text) from None
+    return [run.run_id for run in known.values() if run.experiment_id == experiment]
+
+
+def _is_folder(store: Path, name: str) -> bool:
+    """Whether a folder of this very name lies below `runs`."""
+    plain = bool(name) and not name.startswith(".") and Path(name).name == name
+    path = RunFolder.of(store, name).path
+    return plain and (path.is_dir() or path.is_symlink())
+
+
+def _size(folder: Path) -> int:
+    size = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            size += path.lstat().st_size if not path.is_dir() else 0
+    return size
+
+
+@contextmanager
+def _alone(store: Path) -> Iterator[None]:
+    """Keep imports and compactions out, and finish what one that was killed has begun."""
+    from .importers.staging import FOLDER as IMPORTING
+    from .importers.staging import import_lock
+
+    with ExitStack() as held:
+        if (store / IMPORTING).is_dir():
+            held.enter_context(import_lock(store))
+        if (store / FOLDER).is_dir():
+            held.enter_context(Manifest.lock(store, _WAIT))
+        finish(store)
+        yield
+
+
+def _held(place: RunFolder) -> str:
+    """Say who writes a run; empty where nobody does."""
+    who = holder(place.path / "lock")
+    return _is_written(who) if who is not None else ""
+
+
+def _is_written(who: str) -> str:
+    return f"a process is writing it (id {who}): end that process first"
+
+
+def _removed(path: Path) -> str:
+    """Take the folder of a run away; say why it stays where that cannot be."""
+    try:
+        if path.is_symlink():
+            path.unlink()
+            return ""
+        with lock(path / "lock", f"run {path.name}"):
+            path.rename(path.with_name(f"{_REMOVED}{path.name}-{secrets.token_hex(4)}"))
+        flush_path(path.parent)
+    except Locked:
+        return _held(RunFolder(path)) or _is_written("unknown")
+    except OSError as error:
+        return f"cannot be removed ({error.strerror})"
+    return ""
+
+
+def _children(rows: Sequence[Mapping[str, Any]], gone: Collection[str]) -> dict[str, str]:
+    """Find the runs that stay and whose tickets are of runs that go."""
+    left = {row["experiment_id"] for row in rows if row["run_id"] not in gone}
+    lost = {row["experiment_id"] for row in rows} - left
+    found = {}
+    for row in rows:
+        if row["run_id"] in gone:
+            continue
+        if row["parent_run"] in gone:
+            found[row["run_id"]] = row["parent_run"]
+        elif row["parent"] in lost:
+            found[row["run_id"]] = row["parent"]
+    return found
+
+
+def _parents(rows: Sequence[Mapping[str, Any]], gone: Collection[str]) -> dict[str, str]:
+    """Find the runs that go and whose tickets are of runs that stay."""
+    stay = {row["run_id"] for row in rows} - {*gone}
+    return {
+        row["run_id"]: row["parent_run"]
+        for row in rows
+        if row["run_id"] in gone and row["parent_run"] in stay
+    }
