@@ -30,6 +30,7 @@ from .store.compact import compact
 from .store.doctor import doctor
 from .store.import_ import import_
 from .store.ls import ls
+from .store.merge import merge
 from .store.rm import rm
 from .store.show import show
 from .store.sql import sql
@@ -46,7 +47,7 @@ app = typer.Typer(
 
 COMMANDS = {
     "Run": (run, recipes, bench, demo),
-    "Store": (import_, ls, show, sql, rm, compact, doctor),
+    "Store": (import_, ls, show, sql, merge, rm, compact, doctor),
     "Analyse": (
         eigen, semigroup, null, power, plot,
         classify, compare, meta, predict, match,

@@ -256,6 +256,21 @@ class Manifest:
         found = [_rows_of(self.folder / part.file, wanted) for part in holding]
         return pa.concat_tables(found).sort_by("layer_index")
 
+    def read_records(self, run_id: str) -> dict[int, pa.Table]:
+        """Read all compacted records of a run, by level; errors are those of `read_record`."""
+        import pyarrow.compute as pc
+
+        found = {}
+        for part in self.records:
+            levels = part.shown(run_id) if not part.is_old else self.levels(run_id)
+            if levels:
+                rows = _rows_of(self.folder / part.file, [("run_id", "=", run_id)])
+                for level in levels:
+                    table = rows.filter(pc.equal(rows["level"], level))
+                    if table.num_rows:
+                        found[level] = table.sort_by("layer_index")
+        return found
+
     def read_description(self, run_id: str) -> str:
         """Read the `run.json` of a compacted run, as it was written.
 

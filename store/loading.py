@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..schemas.errors import RgtoolError, StoreError, UsageError, choose
 from ..schemas.recipe import Recipe
 from .counts import Counts, Scales, never_pruned
 from .inventory import recipe_of
+from .reading import Reader
 from .result import Result
 
 RUNS = "SELECT * FROM runs ORDER BY experiment_id, seed NULLS LAST, replicate, run_id"
@@ -59,6 +60,31 @@ def load_counts(connection: duckdb.DuckDBPyConnection, by: str) -> dict[str, Cou
         except RgtoolError as error:
             found[name] = error
     return found
+
+
+def counts_of(
+    reader: Reader, runs: Mapping[str, Sequence[str]], by: str, chunk: int
+) -> Iterator[tuple[str, Counts | RgtoolError]]:
+    """Load the counts of many experiments, `chunk` at once, in little memory.
+
+    Parameters
+    ----------
+    reader : Reader
+        Of the store.
+    runs : mapping of str to sequence of str
+        Experiments and their runs.
+    by, chunk
+        As `Store.counts_of` takes them, which says what is yielded.
+    """
+    names = list(runs)
+    for first in range(0, len(names), chunk):
+        part = names[first : first + chunk]
+        found = reader.run(
+            lambda connection: load_counts(connection, by),
+            [run for name in part for run in runs[name]],
+            wanted=("runs", "records"),
+        )
+        yield from ((name, found[name]) for name in part if name in found)
 
 
 def check_grouping(by: str) -> None:

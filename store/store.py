@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,18 +12,16 @@ from ..schemas.layout import RunFolder
 from ..schemas.recipe import Recipe
 from .inventory import (
     FORMER,
-    RUNS,
     ExperimentInfo,
     RunInfo,
     empty_store,
+    list_runs,
     pick_experiment,
     pick_run,
     recipe_of,
-    run_info,
 )
 from .queries import Queries
-from .result import Result
-from .snapshot import Snapshot, take
+from .snapshot import take
 
 if TYPE_CHECKING:
     from .check import Check
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from .counts import Counts
     from .importers.report import ImportReport
     from .medium import Trial
+    from .merging import MergeReport
     from .removal import Removal
 
 
@@ -56,22 +55,7 @@ class Store(Queries):
 
     def runs(self) -> list[RunInfo]:
         """List the runs, by architecture, task, experiment and seed."""
-        levels: dict[str, list[int]] = {}
-        loose: set[str] = set()
-
-        def narrow(snapshot: Snapshot) -> Snapshot:
-            levels.update({run_id: snapshot.levels(run_id) for run_id in snapshot.runs})
-            loose.clear()
-            loose.update(snapshot.loose)
-            return snapshot.newest_records()
-
-        found = self._reader.run(
-            lambda c: Result.of(c, RUNS), narrow=narrow, wanted=("runs", "levels")
-        )
-        return [
-            run_info({**row, "compacted": row["run_id"] not in loose}, levels[row["run_id"]])
-            for row in found.to_dicts()
-        ]
+        return list_runs(self._reader)
 
     def experiments(self) -> list[ExperimentInfo]:
         """List the experiments, by architecture and task."""
@@ -170,7 +154,9 @@ class Store(Queries):
             No records, or runs that do not agree on their layers.
         """
         runs = self._members([experiment]) or self._members([self.find_experiment(experiment)])
-        ((_, found),) = self._counts_of(runs, by, 1)
+        from .loading import counts_of
+
+        ((_, found),) = counts_of(self._reader, runs, by, 1)
         if isinstance(found, RgtoolError):
             raise found
         return found
@@ -203,22 +189,9 @@ class Store(Queries):
         unknown = [name for name in experiments or () if name not in runs]
         if unknown:
             raise UsageError(f"no experiment '{unknown[0]}' in {self.path}")
-        return self._counts_of(runs, by, chunk)
+        from .loading import counts_of
 
-    def _counts_of(
-        self, runs: Mapping[str, Sequence[str]], by: str, chunk: int
-    ) -> Iterator[tuple[str, Counts | RgtoolError]]:
-        from .loading import load_counts
-
-        names = list(runs)
-        for first in range(0, len(names), chunk):
-            part = names[first : first + chunk]
-            found = self._reader.run(
-                lambda connection: load_counts(connection, by),
-                [run for name in part for run in runs[name]],
-                wanted=("runs", "records"),
-            )
-            yield from ((name, found[name]) for name in part if name in found)
+        return counts_of(self._reader, runs, by, chunk)
 
     def _members(self, experiments: Sequence[str] | None) -> dict[str, list[str]]:
         """Return the runs of experiments by their full ids, in the order that is asked for."""
@@ -277,6 +250,35 @@ class Store(Queries):
         from .removal import remove
 
         return remove(self, [names] if isinstance(names, str) else names, dry_run=dry_run)
+
+    def merge(
+        self, stores: str | Path | Sequence[str | Path], *, dry_run: bool = False
+    ) -> MergeReport:
+        """Bring the runs of other stores in, with masks, weights and checkpoints.
+
+        What is here already and the same changes nothing; a run that is longer there grows; one
+        that contradicts the run here is left where it is, and named.
+
+        Parameters
+        ----------
+        stores : path or sequence of paths
+            The other stores, loose or compacted; they are only read.
+        dry_run : bool
+            Say what would come in, and change nothing.
+
+        Raises
+        ------
+        UsageError
+            A path is no store, or this one.
+        StoreError
+            The store cannot be written, or one is of a newer rgtool.
+        Locked
+            Another process imports into the store, or compacts it, for too long.
+        """
+        from .merging import merge
+
+        paths = [stores] if isinstance(stores, str | Path) else stores
+        return merge(self.path, [Store(path).path for path in paths], dry_run=dry_run)
 
     def removed(self) -> tuple[str, ...]:
         """List the runs that are gone and have rows in compacted files until the next `compact`.

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ...schemas.errors import StoreError, UsageError, choose
+from ...schemas.contents import open_contents
+from ...schemas.errors import Refused, StoreError, Unreadable, UsageError, choose
 from ...schemas.published_recipes import PUBLISHED
 from ...schemas.recipe import CHOICES, INITIALISERS
 from ...schemas.tables import SUFFIXES
@@ -22,7 +23,7 @@ from .formats import (
     tables,
     torch_prune,
 )
-from .found import Found, FoundRun, Skipped, contained
+from .found import Found, FoundRun, Skipped, contained, failure
 from .ingest import ingest
 from .recognise import read_blocks
 from .report import Choices, ImportedRun, ImportReport
@@ -45,7 +46,7 @@ FORMATS: dict[str, Callable[[Tree], Found]] = {
     tables.FORMAT: tables.find,
 }
 ALIASES = {"elasticlth": openlth.FORMAT, "pth": torch_prune.FORMAT, "csv": tables.FORMAT}
-_STORE = "a store of rgtool: name it with --store"
+_STORE = "a store of rgtool: name it with --store, or bring it in with rgtool merge"
 KEEP = ("init", "rewind", "dense")
 # What may be a checkpoint: named when no format takes it.
 _CHECKPOINT_SUFFIXES = (
@@ -95,14 +96,14 @@ def survey(
                 skipped += found.skipped
                 tree = tree.without(found.claimed)
         skipped += [
-            Skipped(str(file), _unclaimed(format))
+            Skipped(str(file), _unclaimed(file, format))
             for file in tree.files
             if file.name.endswith(_CHECKPOINT_SUFFIXES)
         ]
-        left += [file for file in tree.files if file.suffix.lower() in SUFFIXES]
-    if not runs:  # else a table is somebody's notes beside the checkpoints
+        left += tree.files
+    if not runs:  # else tables and arrays are somebody's notes beside the checkpoints
         told = {one.path for one in skipped}
-        skipped += [Skipped(str(f), tables.OTHER) for f in left if str(f) not in told]
+        skipped += _others([file for file in left if str(file) not in told])
     return Survey(tuple(runs), tuple(skipped))
 
 
@@ -191,7 +192,18 @@ def _chosen(format: str | None) -> dict[str, Callable[[Tree], Found]]:
     return {format: FORMATS[format]}
 
 
-def _unclaimed(format: str | None) -> str:
+def _unclaimed(file: Path, format: str | None) -> str:
     if format is not None:
         return f"not part of a run in the format {format}"
+    try:
+        open_contents(file)
+    except (Unreadable, Refused) as error:  # a pointer, a page, a file of another library
+        return failure(error).removeprefix(f"{file}: ")
     return "no format known here: see docs/importing.md for the layouts"
+
+
+def _others(files: Sequence[Path]) -> list[Skipped]:
+    """Say of tables and of arrays why they are no runs."""
+    found = [Skipped(str(f), tables.OTHER) for f in files if f.suffix.lower() in SUFFIXES]
+    arrays = [file for file in files if file.name.endswith(numpy_masks.SUFFIXES)]
+    return found + [Skipped(str(file), numpy_masks.why_not(file)) for file in arrays[-1:]]

@@ -80,9 +80,7 @@ class Staging:
         OSError
             The store cannot be written.
         """
-        if self._folder is None:
-            self._folder = self._settle()
-        folder = RunFolder(self._folder / "run")
+        folder = RunFolder(self.settle() / "run")
         folder.make()
         try:
             yield folder
@@ -118,8 +116,16 @@ class Staging:
         last.write_bytes(self._token)
         return False
 
-    def _settle(self) -> Path:
-        """Make a folder of this process's own, and clear away those whose processes are gone."""
+    def settle(self) -> Path:
+        """Make a folder of this process's own, and clear away those whose processes are gone.
+
+        Raises
+        ------
+        OSError
+            The store cannot be written.
+        """
+        if self._folder is not None:
+            return self._folder
         self._root.mkdir(parents=True, exist_ok=True)
         make_runs(self.store)
         with import_lock(self.store):
@@ -129,4 +135,5 @@ class Staging:
                         shutil.rmtree(left, ignore_errors=True)
             own = Path(tempfile.mkdtemp(dir=self._root))
             self._own.enter_context(lock(own / "lock", "an import"))
+        self._folder = own
         return own
