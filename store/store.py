@@ -336,7 +336,8 @@ class Store(Queries):
     ) -> ImportReport:
         """Import other people's checkpoints: every run and level under some paths.
 
-        Doing it again changes nothing; of a folder that has grown only the new levels come in.
+        Doing it again changes nothing; of a folder that has grown only the new levels come in, and
+        what is told later corrects what was imported.
 
         Parameters
         ----------
@@ -347,7 +348,7 @@ class Store(Queries):
         name, task, architecture, recipe : str, optional
             Name of the experiment, and what the files do not tell.
         init, fan : str, optional
-            How the weights were initialised; told later, runs that are in the store learn it.
+            How the weights were initialised.
         blocks : path, optional
             A block map for networks that are not known, see `docs/importing.md`.
         keep : sequence of str

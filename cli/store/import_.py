@@ -53,7 +53,7 @@ def import_(
     """Import other people's checkpoints; the format is detected from the files.
 
     No code in a checkpoint ever runs. Importing twice changes nothing; of a folder that has grown
-    only the new levels come in.
+    only the new levels come in, and what is told later corrects what was imported.
 
     Example: rgtool import chen2021a/ --task cifar10
     """

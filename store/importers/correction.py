@@ -153,7 +153,7 @@ def by_level(numbers: Sequence[OtherNumber]) -> Numbers:
 
 def _told(numbers: Mapping[str, Number]) -> dict[str, Number]:
     """Return the numbers that are told; that training went well is told by its loss alone."""
-    told = {name: value for name, value in numbers.items() if value is not None}
+    told: dict[str, Number] = {k: value for k, value in numbers.items() if value is not None}
     if not told.get("diverged") and "loss" not in told:
         told.pop("diverged", None)
     return told

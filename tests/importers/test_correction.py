@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -491,3 +493,59 @@ def test_a_file_in_place_of_a_link_is_copied(
     manifest(folder, 0.9)
     again(store, folder)
     assert accuracies(store) == told(0.9) and masks(store, first.run_id) == kept
+
+
+# Killed on the way.
+
+
+def read_plainly(path: Path) -> tuple[object, ...]:
+    """The one run of a store file by file, without DuckDB."""
+    (run_id,) = {folder.name for folder in (path / "runs").iterdir()}
+    folder = RunFolder.of(path, run_id)
+    found = folder.read_description()
+    assert found is not None
+    records = {n: folder.read_record(n).to_pylist() for n in folder.recorded_levels()}
+    names = {n: sorted(read_mask(folder.mask(n))) for n in records}
+    return repr(records), names, found.recipe, found.seed, found.inferred, found.former
+
+
+def ask(path: Path) -> list[str]:
+    """All that a store says of its one run, but times."""
+    store = Store(path)
+    (run,) = store.runs()
+    views = [repr(store.query(f"FROM {v} ORDER BY ALL").rows) for v in ("layers", "levels", "flow")]
+    assert store.problems == ()
+    return [*views, repr((run.architecture, run.seed, run.levels, run.experiment_id))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["exchange", "renames"])
+def test_a_kill_at_any_step_leaves_the_old_run_or_the_new(
+    way: str, compacted: bool, store: Store, tmp_path: Path
+) -> None:
+    folder, work = write(tmp_path / "t", levels=1), tmp_path / "work"
+    again(store, folder, blocks=blocks(tmp_path / "b.toml", **{"*": "body"}))
+    if compacted:
+        store.compact()
+    work.mkdir()
+    manifest(folder, 0.9, levels=1, architecture="lenet", seed=3)
+    script = Path(__file__).with_name("correction_kills.py")
+    command = [sys.executable, str(script), str(store.path), str(folder), str(work), way]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    copies = sorted(work.glob("0*"))
+    old, new = read_plainly(store.path), read_plainly(copies[-1])
+    found = [read_plainly(copy) for copy in copies]
+    first = found.index(new)
+    assert all(one == old for one in found[:first]) and old != new
+    assert all(one == new for one in found[first:])  # once it is there it stays
+    assert len(copies) - first > 5 < first
+    before, after = ask(store.path), ask(copies[-1])
+    for place in range(first - 2, min(first + 5, len(copies))):
+        assert ask(copies[place]) == (before if place < first else after)
+    for copy in (copies[0], copies[first // 2], *copies[first - 1 : first + 4]):
+        assert Store(copy).import_runs(folder).skipped == ()
+        Store(copy).compact()
+        assert ask(copy) == after and Store(copy).check().problems == ()
+        assert {path.name for path in (copy / ".importing").iterdir()} == {"lock", "last"}
+        assert not (copy / ".corrected").exists()
