@@ -26,6 +26,7 @@ from .formats import (
 from .found import Found, FoundRun, Skipped, contained, failure
 from .ingest import ingest
 from .recognise import read_blocks
+from .rehearsal import rehearsed
 from .report import Choices, ImportedRun, ImportReport
 from .staging import Staging
 from .tree import PLAINLY, Reading, Tree, walk
@@ -72,7 +73,7 @@ def survey(
     format: str | None = None,
     reading: Reading = PLAINLY,
 ) -> Survey:
-    """Find the runs under some paths; of most files only names and headers are looked at.
+    """Find the runs under some paths; files are read where names do not tell the levels.
 
     Raises
     ------
@@ -149,6 +150,26 @@ def import_runs(
                     ) from None
     runs = (done[id(run)] for run in found.runs if id(run) in done)
     return ImportReport(tuple(runs), tuple(skipped))
+
+
+def rehearse(
+    store: Path,
+    found: Survey,
+    choices: Choices,
+    on_level: Callable[[FoundRun, int], None] | None = None,
+) -> ImportReport:
+    """Say what `import_runs` would do: all of it is done to a copy of the store, which then goes.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read, or temporary files cannot be written.
+    """
+    try:
+        with rehearsed(store) as copy:
+            return import_runs(copy, found, choices, on_level)
+    except OSError as error:
+        raise StoreError(f"a dry run takes temporary files: {failure(error)}") from None
 
 
 def choices(
