@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .staging import FOLDER
+
 
 @contextmanager
 def rehearsed(store: Path) -> Iterator[Path]:
@@ -36,14 +38,14 @@ def rehearsed(store: Path) -> Iterator[Path]:
 
 
 def _link(store: Path, copy: Path) -> None:
-    """Make the folders of a store anew, and link to its files; dot files are no part of it."""
+    """Make the folders of a store anew, and link to its files; what others import stays theirs."""
     folders = [(str(store), str(copy))]
     while folders:
         source, target = folders.pop()
         os.mkdir(target)  # noqa: PTH102 (once a folder of a run)
         with contextlib.suppress(FileNotFoundError), os.scandir(source) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
+                if entry.name == FOLDER:
                     continue
                 there = f"{target}{os.sep}{entry.name}"
                 if entry.is_dir():

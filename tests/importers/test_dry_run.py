@@ -92,6 +92,20 @@ def test_of_a_run_that_grows_and_learns(compacted: bool, store: Store, tmp_path:
     assert both(store, write(tmp_path / "again" / "mine", (1, 5))).runs[0].run_id != run.run_id
 
 
+@pytest.mark.parametrize("compacted", [False, True])
+def test_of_a_correction(compacted: bool, store: Store, tmp_path: Path) -> None:
+    folder = write(tmp_path / "mine", (1, 2))
+    (run,) = store.import_runs(folder).runs
+    if compacted:
+        store.compact()
+    files = [{"level": n, "file": f"level_{n}.safetensors", "accuracy": 0.9} for n in range(3)]
+    (folder / "manifest.json").write_text(json.dumps({"levels": files}))
+    report = both(store, folder, task="cifar10", name="other", architecture="mynet")
+    assert (report.runs[0].run_id, report.runs[0].new) == (run.run_id, ())
+    assert report.runs[0].experiment_id != run.experiment_id
+    assert store.query("SELECT DISTINCT accuracy FROM levels").rows == [(0.9,)]
+
+
 def test_runs_of_others_stay_as_they_are(store: Store, tmp_path: Path) -> None:
     import rgtool
 
