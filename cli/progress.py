@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -44,9 +44,20 @@ def show_progress(made: Plan) -> Iterator[Callable[[Event], None]]:
         yield _Bar(made, progress)
 
 
-@contextmanager
-def show_draws() -> Iterator[Callable[[int, int], None] | None]:
+def show_draws() -> AbstractContextManager[Callable[[int, int], None] | None]:
     """Show that pairs are tested, and then the draws as they are done; on a terminal alone."""
+    return show_count("pairs of experiments", "draws of classes")
+
+
+@contextmanager
+def show_count(before: str, counted: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Show what is done of how many, on a terminal alone.
+
+    Parameters
+    ----------
+    before, counted : str
+        What is done before the first is, and what is counted.
+    """
     if not sys.stderr.isatty():
         yield None
         return
@@ -55,9 +66,9 @@ def show_draws() -> Iterator[Callable[[int, int], None] | None]:
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("pairs of experiments", total=None)
+        bar = progress.add_task(before, total=None)
         yield lambda done, total: progress.update(
-            bar, description="draws of classes", completed=done, total=total
+            bar, description=counted, completed=done, total=total
         )
 
 

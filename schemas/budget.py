@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -29,12 +31,32 @@ class Budget:
         Bytes of all tensors together, as they would be in memory, each as often as it is named.
     where : str
         The file, for messages.
+    nested : callable, optional
+        Reads a file of torch that stands as bytes in a pickle.
     """
 
-    def __init__(self, tensors: int, where: str) -> None:
-        self.where = where
+    def __init__(
+        self, tensors: int, where: str, nested: Callable[[bytes, Budget], Any] | None = None
+    ) -> None:
+        self.where, self._nested = where, nested
         self._tensors, self._all_tensors = tensors, tensors
         self._instructions, self._bytes, self._tuples = _MAX_INSTRUCTIONS, _MAX_BYTES, _MAX_TUPLES
+
+    def inner(self, data: bytes) -> Any:
+        """Read a file in the file, on the same budget; there is none in that one.
+
+        Raises
+        ------
+        ValueError
+            There can be none here.
+        """
+        nested, self._nested = self._nested, None
+        if nested is None:
+            raise ValueError("a file in a file where none is due")
+        try:
+            return nested(data, self)
+        finally:
+            self._nested = nested
 
     def instruction(self) -> None:
         """Count an instruction."""

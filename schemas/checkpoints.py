@@ -11,7 +11,7 @@ from typing import Any
 from .contents import open_contents
 from .errors import RecordError, Unreadable
 from .numpy_files import NPY, is_npz, read_npy, read_npz
-from .tensors import read_tensors
+from .tensors import read_any_tensors
 from .torch_files import ZIP, read_torch_contents
 
 
@@ -49,6 +49,6 @@ def _is_safetensors(head: bytes, size: int) -> bool:
 
 def _tensors(path: Path) -> Any:
     try:
-        return read_tensors(path)[0]
+        return read_any_tensors(path)[0]
     except (RecordError, OSError) as error:
         raise Unreadable(str(error)) from None

@@ -20,7 +20,7 @@ import numpy as np
 from .errors import Refused
 from .number_types import truth
 from .rebuild_tensors import TENSOR_CALLS
-from .stored import Name, Strange, held_shape, short, text_of
+from .stored import Name, Storage, Strange, held_shape, short, text_of
 
 _MAX_NAME = 500  # characters
 _LATIN1 = frozenset({"latin1", "latin-1", "latin_1", "iso-8859-1", "iso8859-1"})
@@ -39,6 +39,9 @@ class Limits(Protocol):
 
     def take(self, size: int) -> None:
         """Count bytes that are about to be made."""
+
+    def inner(self, data: bytes) -> Any:
+        """Read a file of torch that stands in the pickle."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +116,16 @@ def _frombuffer(limits: Limits, data: Any, dtype: Any, shape: Any, order: Any) -
 def _scalar(limits: Limits, dtype: Any, data: Any = b"") -> Any:
     found = _frombuffer(limits, data, dtype, (), "C")
     return found if isinstance(found, Strange) else found[()]
+
+
+def _from_bytes(limits: Limits, data: Any) -> Any:
+    """Return the storage in a file of torch that stands as bytes in the pickle."""
+    if not isinstance(data, bytes):
+        raise ValueError("a storage without its bytes")
+    found = limits.inner(data)
+    if not isinstance(found, Storage):
+        raise ValueError("something else where a storage is due")
+    return found
 
 
 # Plain data.
@@ -191,6 +204,7 @@ CALLS_WITH_LIMITS: Mapping[str, Callable[..., Any]] = {
     "collections.defaultdict": lambda limits, *factory: {},
     "builtins.set": lambda limits, *of: set(_elements(limits, *of)),
     "builtins.frozenset": lambda limits, *of: frozenset(_elements(limits, *of)),
+    "torch.storage._load_from_bytes": _from_bytes,
     "numpy._core.multiarray._reconstruct": _array,
     "numpy._core.multiarray.scalar": _scalar,
     "numpy._core.numeric._frombuffer": _frombuffer,
@@ -213,6 +227,7 @@ _NOTED = re.compile(
     r"|decimal\.Decimal|fractions\.Fraction|uuid\.UUID|collections\.deque|functools\.partial"
     r"|types\.SimpleNamespace|argparse\.Namespace|builtins\.(slice|range|object)"
     r"|numpy\.random\._pickle\.__(randomstate|generator|bit_generator)_ctor"
+    r"|pandas\.[\w.]+"
     r"|torch\.(nn|optim)\.[\w.]*\.?[A-Z]\w*"
 )
 # Functions of these are never data, not even as a name that is only mentioned.

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from .errors import RecordError
 from .files import read_file, write_atomic
 from .number_types import SAFETENSORS, decode, width
-from .stored import held_shape, short
+from .stored import StrangeTensor, held_shape, short
 from .sums import KEY, PLACE, WRONG, holds, seal
 
 _NAMES: dict[np.dtype[Any], str] = {
@@ -83,6 +83,21 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     FileNotFoundError
         There is no such file.
     """
+    tensors, metadata = read_any_tensors(path)
+    for tensor in tensors.values():
+        if isinstance(tensor, StrangeTensor):
+            raise RecordError(f"{path}: not a whole safetensors file ({short(tensor.what)})")
+    return tensors, metadata
+
+
+def read_any_tensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Read a safetensors file as `read_tensors`; of tensors of unknown types a note is kept.
+
+    Raises
+    ------
+    RecordError, FileNotFoundError
+        As `read_tensors`.
+    """
     try:
         blob = read_file(path)
     except FileNotFoundError:
@@ -138,7 +153,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class _Entry(NamedTuple):
-    """What a header says of a tensor: its type of numbers, its shape, where its bytes are."""
+    """What a header says of a tensor: the name of its type, its shape, where its bytes are."""
 
     kind: str
     shape: tuple[int, ...]
@@ -150,13 +165,12 @@ def _held_entry(entry: Any, name: str) -> _Entry:
     if not isinstance(entry, dict):
         raise ValueError(f"tensor {short(name)} has no description")
     kind, shape, place = (entry.get(key) for key in ("dtype", "shape", "data_offsets"))
-    if not isinstance(kind, str) or kind not in SAFETENSORS:
-        shown = f"'{short(kind)}'" if isinstance(kind, str) else "none"
-        raise ValueError(f"a type of numbers that is unknown: {shown}")
+    if not isinstance(kind, str):
+        raise ValueError("a type of numbers that is unknown: none")
     whole = isinstance(place, list) and len(place) == 2 and all(type(n) is int for n in place)
     if not isinstance(place, list) or not whole:
         raise ValueError("a tensor without its place in the data")
-    return _Entry(SAFETENSORS[kind], held_shape(shape), *place)
+    return _Entry(kind, held_shape(shape), *place)
 
 
 def _hold_apart(entries: Mapping[str, _Entry], size: int) -> None:
@@ -170,11 +184,14 @@ def _hold_apart(entries: Mapping[str, _Entry], size: int) -> None:
         raise ValueError("the data is longer or shorter than its tensors")
 
 
-def _array(blob: bytes, start: int, entry: _Entry) -> NDArray[Any]:
-    if entry.end - entry.begin != math.prod(entry.shape) * width(entry.kind):
+def _array(blob: bytes, start: int, entry: _Entry) -> NDArray[Any] | StrangeTensor:
+    kind = SAFETENSORS.get(entry.kind)
+    if kind is None:
+        return StrangeTensor(f"a type of numbers that is unknown: '{short(entry.kind)}'")
+    if entry.end - entry.begin != math.prod(entry.shape) * width(kind):
         raise ValueError("a shape does not fit its data")
     data = memoryview(blob)[start + entry.begin : start + entry.end]
-    return decode(data, entry.kind).reshape(entry.shape).copy()
+    return decode(data, kind).reshape(entry.shape).copy()
 
 
 def write_mask(path: Path, mask: Mapping[str, NDArray[np.bool_]], *, flush: bool = True) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from .budget import Budget
-from .contents import Contents, Stream, open_contents
+from .contents import Contents, Stream, Unpacked, open_contents
 from .errors import Refused, Unreadable
 from .number_types import Order, width
 from .pickles import read_pickle
@@ -84,7 +84,7 @@ def read_torch_contents(contents: Contents) -> Any:
             f"{contents.where}: the tar format of torch 0.1: load it with a torch before 2.13, "
             "weights only, and save it again"
         )
-    budget = Budget(_WIDER * contents.size + _SPREAD, contents.where)
+    budget = Budget(_WIDER * contents.size + _SPREAD, contents.where, _read_inner)
     read = _read_zip if head.startswith(ZIP) else _read_row
     return read(contents, budget)
 
@@ -200,6 +200,11 @@ def _read_row(contents: Contents, budget: Budget) -> Any:
     keys = read_pickle(stream, budget, _nowhere)
     _place(storages, keys, stream, contents)
     return found
+
+
+def _read_inner(data: bytes, budget: Budget) -> Any:
+    """Read what Python's pickle has of a tensor: its storage, as torch saves it, in bytes."""
+    return _read_row(Unpacked(data, budget.where), budget)
 
 
 def _nowhere(identity: tuple[Any, ...]) -> Storage:

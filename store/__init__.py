@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .broken import Problem
@@ -25,16 +26,20 @@ if TYPE_CHECKING:
         published_names,
     )
     from .medium import Trial
+    from .merging import MergeReport
+    from .removal import Removal
 
 __all__ = [
     "Check",
     "Compaction",
     "Counts",
     "ExperimentInfo",
+    "MergeReport",
     "Problem",
     "PublishedCurve",
     "PublishedFlow",
     "PublishedSpectrum",
+    "Removal",
     "Result",
     "RunInfo",
     "Store",
@@ -46,28 +51,19 @@ __all__ = [
     "published_flow_names",
     "published_names",
 ]
-_LITERATURE = {name for name in __all__ if "published" in name.lower()}
+# What is loaded when it is asked for: it needs NumPy, or is rarely needed.
+_MODULES = {
+    "Check": "check",
+    "Compaction": "compaction",
+    "Counts": "counts",
+    "MergeReport": "merging",
+    "Removal": "removal",
+    "Trial": "medium",
+    **{name: "literature" for name in __all__ if "published" in name.lower()},
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Counts":  # needs NumPy
-        from .counts import Counts
-
-        return Counts
-    if name == "Compaction":
-        from .compaction import Compaction
-
-        return Compaction
-    if name == "Check":
-        from .check import Check
-
-        return Check
-    if name == "Trial":
-        from .medium import Trial
-
-        return Trial
-    if name in _LITERATURE:
-        from . import literature
-
-        return getattr(literature, name)
+    if name in _MODULES:
+        return getattr(import_module(f".{_MODULES[name]}", __name__), name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

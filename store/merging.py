@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from ..schemas import sums
-from ..schemas.description import OWN
+from ..schemas.description import OWN, Description
 from ..schemas.errors import RecordError, RgtoolError, StoreError, UsageError
 from ..schemas.files import flush_path, flush_tree
 from ..schemas.layout import RUNS, RunFolder
@@ -98,7 +98,13 @@ class MergeReport:
         return 3 if len(self.runs) > self.count("left") else 1
 
 
-def merge(store: Path, sources: Sequence[Path], *, dry_run: bool = False) -> MergeReport:
+def merge(
+    store: Path,
+    sources: Sequence[Path],
+    *,
+    dry_run: bool = False,
+    on_run: Callable[[int, int], None] | None = None,
+) -> MergeReport:
     """Bring the runs of other stores into the store at `store`.
 
     Parameters
@@ -109,6 +115,8 @@ def merge(store: Path, sources: Sequence[Path], *, dry_run: bool = False) -> Mer
         The other stores: loose or compacted, and of older versions too.
     dry_run : bool
         Say what would come in, and change nothing.
+    on_run : callable, optional
+        Called after each run with their number so far, and that of all of its store.
 
     Raises
     ------
@@ -123,7 +131,7 @@ def merge(store: Path, sources: Sequence[Path], *, dry_run: bool = False) -> Mer
         _hold_source(store, source)
     done, problems = list[MergedRun](), list[Problem]()
     with Staging(store) as staging:
-        merger = _Merger(store, staging, dry_run)
+        merger = _Merger(store, staging, dry_run, on_run or (lambda done, total: None))
         for source in sources:
             left_out = LeftOut(source)
             done += merger.bring(source, left_out)
@@ -157,19 +165,23 @@ class _Merger:
         Where they are put together.
     dry_run : bool
         Whether nothing is to change; what would have come in is remembered in `planned`.
+    on_run : callable
+        Called after each run.
     """
 
     store: Path
     staging: Staging
     dry_run: bool
+    on_run: Callable[[int, int], None]
     planned: dict[str, Held] = field(default_factory=dict)
     known: Known | None = None
 
     def bring(self, source: Path, left_out: LeftOut) -> Iterator[MergedRun]:
         """Bring the runs of one store in, by id."""
         snapshot = take(source, left_out)
-        for run_id in sorted(snapshot.runs):
+        for number, run_id in enumerate(sorted(snapshot.runs), start=1):
             yield self._bring(MergedRun(source, run_id, "left"), snapshot, left_out)
+            self.on_run(number, len(snapshot.runs))
 
     def _bring(self, found: MergedRun, snapshot: Snapshot, left_out: LeftOut) -> MergedRun:
         folder = RunFolder.of(found.source, found.run_id)
@@ -343,11 +355,23 @@ def _sound(theirs: Held) -> tuple[Held, tuple[str, ...]]:
 
 def _hold_one(theirs: Held, ours: Held) -> None:
     """Hold two runs to be one."""
-    if found := difference(theirs, ours):
+    if not (found := difference(theirs, ours)):
+        return
+    if _same_masks(theirs.description, ours.description):
         raise _Left(
-            f"it is not run {ours.run_id} of this store, which has {found}: that one stays; keep "
-            "the other in a store of its own"
+            f"it has the masks of run {ours.run_id} of this store, which has {found}: that one "
+            "stays; import either again as the other was, then merge"
         )
+    raise _Left(
+        f"it is not run {ours.run_id} of this store, which has {found}: that one stays; keep the "
+        "other in a store of its own"
+    )
+
+
+def _same_masks(one: Description, other: Description) -> bool:
+    """Whether two imports have the same masks at the levels that both have."""
+    common = one.mask_digests.keys() & other.mask_digests.keys()
+    return bool(common) and all(one.mask_digests[n] == other.mask_digests[n] for n in common)
 
 
 def _told_otherwise(theirs: Held, ours: Held | None) -> list[str]:

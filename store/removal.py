@@ -105,7 +105,7 @@ def remove(store: Store, names: Sequence[str], *, dry_run: bool = False) -> Remo
     UsageError
         A name fits nothing, or several.
     StoreError
-        The store holds no runs.
+        The store holds no runs, or cannot be written.
     Locked
         Another process imports into the store, or compacts it, for too long.
     """
@@ -120,12 +120,20 @@ def remove(store: Store, names: Sequence[str], *, dry_run: bool = False) -> Remo
     if dry_run:
         done = [replace(run, kept=_held(RunFolder.of(store.path, run.run_id))) for run in found]
     else:
-        with _alone(store.path):
-            sweep(store.path)
-            done = [replace(run, kept=_removed(store.path / RUNS / run.run_id)) for run in found]
-            sweep(store.path)
+        done = _remove_all(store.path, found)
     gone = {run.run_id for run in done if not run.kept}
     return Removal(tuple(done), len(gone & compacted), _children(rows, gone), _parents(rows, gone))
+
+
+def _remove_all(store: Path, found: Sequence[RemovedRun]) -> list[RemovedRun]:
+    try:
+        with _alone(store):
+            sweep(store)
+            done = [replace(run, kept=_removed(store / RUNS / run.run_id)) for run in found]
+            sweep(store)
+            return done
+    except OSError as error:
+        raise StoreError(f"{store}: cannot be written ({error}): nothing was removed") from None
 
 
 def sweep(store: Path) -> None:

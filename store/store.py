@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -252,7 +252,11 @@ class Store(Queries):
         return remove(self, [names] if isinstance(names, str) else names, dry_run=dry_run)
 
     def merge(
-        self, stores: str | Path | Sequence[str | Path], *, dry_run: bool = False
+        self,
+        stores: str | Path | Sequence[str | Path],
+        *,
+        dry_run: bool = False,
+        on_run: Callable[[int, int], None] | None = None,
     ) -> MergeReport:
         """Bring the runs of other stores in, with masks, weights and checkpoints.
 
@@ -265,6 +269,8 @@ class Store(Queries):
             The other stores, loose or compacted; they are only read.
         dry_run : bool
             Say what would come in, and change nothing.
+        on_run : callable, optional
+            Called after each run with their number so far, and that of all of its store.
 
         Raises
         ------
@@ -278,7 +284,8 @@ class Store(Queries):
         from .merging import merge
 
         paths = [stores] if isinstance(stores, str | Path) else stores
-        return merge(self.path, [Store(path).path for path in paths], dry_run=dry_run)
+        sources = [Store(path).path for path in paths]
+        return merge(self.path, sources, dry_run=dry_run, on_run=on_run)
 
     def removed(self) -> tuple[str, ...]:
         """List the runs that are gone and have rows in compacted files until the next `compact`.

@@ -9,6 +9,7 @@ import typer
 
 from ..options import StoreOption
 from ..output import Table, output_options, say, warn_of
+from ..progress import show_count
 
 if TYPE_CHECKING:
     from ...store.merging import MergeReport
@@ -33,7 +34,8 @@ def merge(
     """
     from ...store import Store
 
-    report = Store(store).merge(stores, dry_run=dry_run)
+    with show_count("stores", "runs") as on_run:
+        report = Store(store).merge(stores, dry_run=dry_run, on_run=on_run)
     warn_of(report.problems)
     for run in report.runs:
         for note in run.notes:

@@ -29,6 +29,7 @@ _BEFORE = ("mask.", "masks.")
 _BEFORE_ALL = (*WRAPPERS, *_BEFORE, "state.")
 _AFTER = ("_mask", ".mask")
 _OF_WEIGHTS = (".weight", ".bias", ".running_mean")  # how entries of a state dict end
+_PARAMETERS = ("weight", "bias", "mask")
 _DEPTH = 8  # of dictionaries in dictionaries
 
 Masks = dict[str, NDArray[np.bool_]]
@@ -62,10 +63,10 @@ def level_of(found: Any, where: str, *, any_name: bool = False) -> LevelData:
         return data
     if apart is not None:
         return _joined(data, apart, where)
-    entries = named(dict(_entries(found if state is None else state)), where)
+    entries = named(dict(_entries(_innermost(found if state is None else state))), where)
     if not entries:
         raise Refused(f"{where}: holds no state dict and no masks")
-    if state is None:  # dictionaries in dictionaries
+    if not data.weights:  # perhaps dictionaries in dictionaries
         data = pruned_state(entries, where)
     if data.masks or _of_weights(entries, where):
         return data
@@ -238,6 +239,9 @@ def _alone(entries: Mapping[str, Any], where: str) -> LevelData:
     masks: Masks = {}
     for key, value in entries.items():
         name = plain[key]
+        module, _, parameter = key.rpartition(".")
+        if parameter not in _PARAMETERS and f"{module}.weight" in entries:
+            continue  # NNI has masks of inputs and outputs, too
         for ending in (*_AFTER, ".weight"):
             name = name.removesuffix(ending) or name
         if name in masks:
@@ -249,6 +253,16 @@ def _alone(entries: Mapping[str, Any], where: str) -> LevelData:
             raise Refused(f"{error}; {HINT}" if zeros else str(error)) from None
     shapes = {name: mask.shape for name, mask in masks.items()}
     return LevelData(shapes, masks, masks_from=f"masks alone, {_such_as(next(iter(entries)))}")
+
+
+def _innermost(found: Any) -> Any:
+    """Return the dictionary or list in a checkpoint that all of its tensors are in."""
+    while isinstance(found, Mapping):
+        inner = [value for value in found.values() if next(_entries(value), None) is not None]
+        if len(inner) != 1 or _is_array(inner[0]) or "weight" in inner[0]:  # of one layer
+            break
+        found = inner[0]
+    return found
 
 
 def _entries(found: Any, before: str = "", depth: int = _DEPTH) -> Iterator[tuple[str, Any]]:

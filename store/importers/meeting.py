@@ -18,6 +18,7 @@ from .identity import Alias, Content, with_name
 from .levels import Steps, adopt, exempt_layers, stored_level, stored_network
 from .moves import WAIT, follow, moved, write
 from .names import place
+from .networks import is_known
 from .notes import change_notes, number_notes
 from .recognise import Recognised
 from .report import ImportedRun
@@ -138,17 +139,19 @@ class _Meeting:
         return dataclasses.replace(correction, after=dataclasses.replace(after, exempt=exempt))
 
     def _stated_name(self) -> str | None:
-        """Return the architecture that a manifest tells, where the user never told another."""
+        """Return the architecture that a manifest tells, where neither user nor layers do."""
         if "architecture" not in self.stated or by_user(self.old, "architecture"):
             return None
-        return str(self.arrival.found.fields["architecture"])
+        told = str(self.arrival.found.fields["architecture"])
+        fits = is_known(self.arrival.incoming.network.architecture) or not is_known(told)
+        return told if fits else None
 
     def _exempt(self, correction: Correction) -> tuple[str, ...]:
         """Name the layers that were never pruned as they are named from now on."""
         pairs = zip(self.stored.sources, self.stored.layers, strict=True)
         before = {source for source, layer in pairs if layer.name in self.stored.exempt}
         last = correction.level(self.there[-1], stored_level(self.folder, self.there[-1]))
-        return exempt_layers(correction.after, last, {*self.arrival.found.exempt, *before})
+        return exempt_layers(correction.after, last, before)
 
     def _numbers(self) -> Numbers:
         """Return the numbers that correct the store; all that are otherwise are named."""

@@ -19,13 +19,12 @@ from ...schemas.blocks import (
     known_names,
 )
 from ...schemas.errors import UsageError
-from ...schemas.wrapping import copies
 from .found import LevelData, Refused, Shapes
 from .naming import SETS, Names, by_shape, counted, forward_order, namings, same_shape
 
 _SHOWN = 3  # differences from a network that does not fit
 # Images of the known data sets; a table tells how many weights a stem has and not their shape.
-_IMAGES = (None, (1, 28, 28), (3, 32, 32), (3, 224, 224), (1, 32, 32), (1, 224, 224))
+_IMAGES = (None, (3, 32, 32), (3, 224, 224), (1, 32, 32), (1, 224, 224))
 Image = tuple[int, int, int]
 
 
@@ -52,8 +51,7 @@ class Source:
         """Take the layers of a level, `masked` of which are those of the network with a mask."""
         weights = {name: array.shape for name, array in data.weights.items()}
         shapes = {name: tuple(shape) for name, shape in {**data.shapes, **weights}.items()}
-        copied = copies(shapes)
-        layers = {n: s for n, s in shapes.items() if n in masked or len(s) > 1 and n not in copied}
+        layers = {n: s for n, s in shapes.items() if n in masked or len(s) > 1}
         return cls(tuple(layers.items()), masked, set(masked) <= weights.keys())
 
 
@@ -187,10 +185,14 @@ def _misfit(source: Source, named: str) -> str:
     """Say in which layers a source differs from the network that the user names."""
     tried = [(network, names) for _, names, some in _attempts(source, named) for network in some]
     due = {layer.name for layer in tried[0][0].layers}
-    told = max(sum(names[name] in due for name in source.masked) for _, names in tried)
-    if 2 * told <= len(source.masked):  # its names say little
+
+    def extra(names: Names) -> int:
+        return sum(names[name] not in due for name in source.masked)
+
+    if 2 * min(extra(names) for _, names in tried) >= len(source.masked):  # its names say little
         tried += _in_order(source, named)
-    faults = min((_differences(network, names, source) for network, names in tried), key=len)
+    told = [(extra(names), _differences(network, names, source)) for network, names in tried]
+    _, faults = min(told, key=lambda pair: (pair[0], len(pair[1])))
     more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
     own = known_network(source, None)
     of = f"; they are those of {own.network.name}" if own is not None else ""
@@ -304,13 +306,11 @@ def _classes(name: str, image: Image | None, head: tuple[int, ...] | None) -> in
 
 
 def _width(first: tuple[int, ...] | None) -> str | None:
-    """Return what a CIFAR ResNet's name says of a width other than 16; None where none is built."""
+    """Return what the name of a CIFAR ResNet says of its width; None where none is built."""
     if first is None:
         return ""
     width = math.isqrt(first[0] // 9) if len(first) == 1 else first[0]
-    if not 1 <= width <= MOST_WIDTH:
-        return None
-    return "" if width == 16 else f"w{width}"
+    return f"w{width}" if 1 <= width <= MOST_WIDTH else None
 
 
 _architecture = functools.lru_cache(maxsize=1024)(architecture)

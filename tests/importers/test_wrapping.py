@@ -19,6 +19,8 @@ from torch.nn.utils import prune
 from rgtool.runner.models import build
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import Refused
+from rgtool.schemas.layout import RunFolder
+from rgtool.schemas.tensors import read_tensors
 from rgtool.schemas.wrapping import beneath, copies, plain
 from rgtool.store import Store
 from rgtool.store.importers.found import LevelData, Shapes
@@ -158,11 +160,14 @@ def test_levels_may_be_wrapped_in_different_ways(store: Store, tmp_path: Path) -
         return {f"module.{n}": t for n, t in state.items()} if level == 2 else state
 
     counts = write(tmp_path / "in", others.Lightning, change=change)
-    run = only(store.import_runs(tmp_path / "in"))
+    run = only(store.import_runs(tmp_path / "in", keep=["dense"]))
     assert (run.architecture, run.levels) == ("resnet8w4", (0, 1, 2))
     assert kept(store, run)[1:] == counts[1:]
     magnitudes = store.query("SELECT count(magnitude), count(*) FROM layers").rows
     assert magnitudes == [(30, 30)]
+    dense = read_tensors(RunFolder.of(store.path, run.run_id).weights("dense"))[0]
+    saved = torch.load(tmp_path / "in" / "level_0.pt", weights_only=True)["state_dict"]
+    np.testing.assert_array_equal(dense["fc"], saved["fc.weight"])
 
 
 def test_names_of_the_source_stay_those_of_its_file(store: Store, tmp_path: Path) -> None:
@@ -264,6 +269,11 @@ OTHERS: dict[str, tuple[Callable[[], nn.Module], str, dict[str, str]]] = {
             "fc": "classifier.1",
         },
     ),
+    "detectron2": (
+        lambda: others.stem_and_stages(others.kuangliu((3, 4, 6, 3), bottleneck=True)),
+        "resnet50",
+        {"conv1": "bottom_up.stem.conv1", "layer4.2.conv3": "bottom_up.res5.2.conv3"},
+    ),
     "children of a list": (
         lambda: others.numbered(resnet18()),
         "resnet18",
@@ -323,9 +333,27 @@ def test_numbers_alone_are_no_blocks_unless_the_user_says_so() -> None:
     network = found(build)
     assert network.architecture.startswith("net-")
     assert {layer.stage for layer in network.layers} == {None}
+    assert {layer.stage for layer in found(build, named="mine").layers} == {None}
     asked = found(build, named="resnet20a")
     assert (asked.architecture, named(asked)["layer1.0.conv2"]) == ("resnet20a", "2")
     assert asked.why.startswith("order and shapes")
+
+
+def test_most_of_the_layers_tell_the_prefix() -> None:
+    """Masks alone, and not of all layers: the head stands outside of what is called backbone."""
+    shapes = {layer.name: layer.shape for layer in architecture("resnet20").layers}
+    inside = {f"backbone.{n}": s for n, s in shapes.items() if n not in ("conv1", "fc")}
+    network = recognise(level({**inside, "head.fc": (10, 64)}, weights=False))
+    assert (network.architecture, network.prunable) == ("resnet20", "masked")
+    assert named(network)["fc"] == "head.fc"
+
+
+def test_of_two_layers_of_one_name_that_with_a_mask_counts() -> None:
+    shapes = {layer.name: layer.shape for layer in architecture("resnet8w4").layers}
+    other = {"conv1": (8, 1, 3, 3)}
+    every = {**{f"net.{n}": s for n, s in shapes.items()}, **other}
+    data = level(every, without=("conv1", "net.layer1.0.conv1"))
+    assert recognise(data).architecture == "resnet8w4"
 
 
 def test_networks_with_names_like_berts_are_others() -> None:
@@ -367,7 +395,8 @@ def test_copies_are_told_by_their_names_and_by_what_they_hold() -> None:
     one = ["conv1", "layer1.0.conv1", "fc"]
     both = [f"{prefix}.{name}" for prefix in ("encoder_q", "encoder_k") for name in one]
     assert copies(both) == {f"encoder_k.{name}": f"encoder_q.{name}" for name in one}
-    assert copies(["teacher.conv9", *both[:3]]) == {}  # another network
+    assert copies([*both, "encoder_k.conv9"]) == {}  # another network
+    assert copies(["init.conv", *(f"stage{i}.conv" for i in range(3))]) == {}  # a layer of it
     assert copies([f"layer1.{i}.conv1" for i in range(3)]) == {}
     assert copies([f"ema.{name}" for name in one]) == {}  # the average is all there is
     assert copies([*one, *(f"ema_model.module.{name}" for name in one)]).keys() == {
@@ -448,18 +477,22 @@ def test_part_of_the_masks_of_a_network_is_enough_where_the_weights_are_there() 
     shapes = {n: s for n, s in data.shapes.items() if n != "layer1.0.conv1"}
     assert recognise(level(shapes, weights=False)).architecture == "resnet50"
     assert recognise(level(shapes)).architecture.startswith("net-")
-    few = level(
-        shapes, without=tuple(n for n in shapes if not n.startswith("layer1")), weights=False
+    few = {name: shape for name, shape in shapes.items() if name.startswith("layer1")}
+    assert refused(level(few, weights=False), "resnet50") == (
+        "layer1.0.conv1 has no mask, layer2.0.conv1 has no mask, layer2.0.conv2 has no mask "
+        "and 40 more"
     )
-    text = refused(few, "resnet50")
-    assert text.startswith("conv1 has no mask, ") or "has no mask" in text
+    rest = tuple(name for name in data.shapes if not name.startswith("layer1"))
+    assert refused(level(data.shapes, without=rest), "resnet50") == (
+        "layer2.0.conv1 has no mask, layer2.0.conv2 has no mask, layer2.0.conv3 has no mask "
+        "and 39 more"
+    )
 
 
 def table(shapes: Shapes) -> LevelData:
     totals = {name: int(np.prod(shape)) for name, shape in shapes.items()}
-    return LevelData(
-        {n: (t,) for n, t in totals.items()}, kept={n: t // 2 for n, t in totals.items()}
-    )
+    half = {name: total // 2 for name, total in totals.items()}
+    return LevelData({name: (total,) for name, total in totals.items()}, kept=half)
 
 
 @pytest.mark.parametrize(
@@ -487,10 +520,12 @@ def test_a_table_fits_by_counts(name: str, image: Any, classes: int | None) -> N
 
 def test_a_table_of_other_names_fits_in_order_where_the_user_names_the_network() -> None:
     known = architecture("resnet8")
-    data = table({f"weight {i}": layer.shape for i, layer in enumerate(known.layers)})
+    sizes = {f"weight {i}": layer.shape for i, layer in enumerate(known.layers)}
+    data = table(sizes)
     assert recognise(data).architecture.startswith("net-")
     assert recognise(data, named="resnet8").layers == known.layers
-    sizes = {f"weight {i}": layer.shape for i, layer in enumerate(known.layers)}
+    lenet = table({layer.name[::-1]: layer.shape for layer in architecture("lenet").layers})
+    assert recognise(lenet).architecture.startswith("net-")
     wrong = table({**sizes, "weight 3": (32, 16, 3, 2)})
     assert refused(wrong, "resnet8") == "weight 3 has 3072 weights instead of 4608"
 
@@ -499,6 +534,20 @@ def test_a_count_of_a_table_that_does_not_fit_is_named() -> None:
     shapes = {layer.name: layer.shape for layer in architecture("resnet8").layers}
     text = refused(table({**shapes, "layer1.0.conv2": (7,)}), "resnet8")
     assert text == "layer1.0.conv2 has 7 weights instead of 2304"
+
+
+@pytest.mark.parametrize("first", [(5000, 4, 3, 3), (5,)])
+def test_widths_that_no_network_has_are_of_none(first: tuple[int, ...]) -> None:
+    shapes = {"conv1": first, "layer1.0.conv1": first, "fc": (*first[:1], 3)[: len(first)]}
+    data = table(shapes) if len(first) == 1 else level(shapes)
+    assert recognise(data).architecture.startswith("net-")
+
+
+def test_layers_that_are_not_there_are_left_out() -> None:
+    shapes = {layer.name: layer.shape for layer in architecture("resnet8").layers}
+    network = recognise(level({f"net.{name}": shape for name, shape in shapes.items()}))
+    assert network.located([n for n in shapes if n != "fc"]) == {}
+    assert network.located(["net.fc", "conv1"]) == {"net.fc": "net.fc"}
 
 
 # Block maps.

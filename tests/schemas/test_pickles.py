@@ -79,6 +79,7 @@ COMPLEX, BIG = (
     for code, order in (("c16", "<"), ("f8", ">"))
 )  # fmt: skip
 COO = call(name("torch.serialization", "_get_layout"), text("torch.sparse_coo"))
+INNER = name("torch.storage", "_load_from_bytes")
 CSR = call(name("torch.serialization", "_get_layout"), text("torch.sparse_csr"))
 # Name -> programs that call it with what it must not be given.
 ABUSED: dict[str, list[bytes]] = {
@@ -121,6 +122,10 @@ ABUSED: dict[str, list[bytes]] = {
         call(name("torch._tensor", "_rebuild_from_type_v2"), name("x", "run"), name("x", "X"),
              pack(text("touch")), b"}"),
         call(name("torch._tensor", "_rebuild_from_type_v2"), V2, name("x", "X"), b"]", b"}"),
+    ],
+    "torch.storage._load_from_bytes": [
+        call(INNER, text("x")), call(INNER, b"C\x00"), call(INNER, b"C\x02N."),
+        call(INNER, b"C\x03](."), call(INNER, number(10**9)),
     ],
     "torch.serialization._get_layout": [call(name("torch.serialization", "_get_layout"), b"]")],
     "torch.Size": [

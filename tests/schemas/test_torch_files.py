@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from test_house import loaded_by
 from torch._weights_only_unpickler import _tensor_rebuild_functions
 
+from rgtool.schemas.checkpoints import read_checkpoint
 from rgtool.schemas.contents import OnDisk
 from rgtool.schemas.errors import RecordError, Refused, Unreadable
 from rgtool.schemas.rebuild import CALLS
@@ -498,3 +499,23 @@ def test_values_are_tensors_that_know_their_place(tmp_path: Path) -> None:
     assert float(found) == 0.25
     with pytest.raises(ValueError, match="can only convert"):
         float(saved(tmp_path / "x.pt", torch.ones(2)))
+
+
+def test_tensors_in_a_pickle_of_python_are_read(tmp_path: Path) -> None:
+    values = {"a": some("bool"), "b": [some("float32")[1:], torch.nn.Parameter(torch.ones(3))]}
+    for protocol in range(6):
+        (tmp_path / "x.pkl").write_bytes(pickle.dumps(values, protocol=protocol))
+        assert_same(read_torch(tmp_path / "x.pkl"), values)
+
+
+def test_safetensors_of_types_that_are_unknown_cost_themselves_alone(tmp_path: Path) -> None:
+    header = {"a": {"dtype": "F4", "shape": [2], "data_offsets": [0, 1]},
+              "b": {"dtype": "U8", "shape": [1], "data_offsets": [1, 2]}}  # fmt: skip
+    text = json.dumps(header).encode()
+    (tmp_path / "x.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + b"\7\1")
+    found = read_checkpoint(tmp_path / "x.safetensors")
+    assert found["b"].tolist() == [1]
+    with pytest.raises(Unreadable, match="'F4'"):
+        to_array(found["a"], "here")
+    with pytest.raises(RecordError, match="unknown: 'F4'"):
+        read_tensors(tmp_path / "x.safetensors")

@@ -187,3 +187,42 @@ def test_what_is_marked_during_a_compaction_is_not_removed_by_it(
         assert Store(path).sql(query).rows == [(0.125,)]
         Store(path).compact()
     assert folder(path, 7).loose_levels() == []
+
+
+def test_a_compacted_run_keeps_a_folder_with_a_file_in_it(tmp_path: Path) -> None:
+    """An imported table has no masks; many a program that copies leaves out empty folders."""
+    rows = [f"x,0,{level},fc{n},{50 - 9 * level},50" for level in range(3) for n in (1, 2)]
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(["experiment,seed,level,group,kept,total", *rows]) + "\n")
+    store = tmp_path / "s"
+    (run,) = Store(store).import_runs(table).runs
+    before = answers(store)
+    assert Store(store).compact().runs == 1
+    assert any(path.is_file() for path in RunFolder.of(store, run.run_id).path.iterdir())
+    assert answers(store) == before
+    shutil.rmtree(RunFolder.of(store, run.run_id).path)
+    assert answers(store) == [[], [], [], []]
+    assert [found.new for found in Store(store).import_runs(table).runs] == [(0, 1, 2)]
+    for _ in range(2):
+        assert [rows[:1] for rows in answers(store)[1]] == [rows[:1] for rows in before[1]]
+        Store(store).compact()
+
+
+def test_a_removed_run_is_trained_anew(tmp_path: Path) -> None:
+    import rgtool
+
+    store = tmp_path / "s"
+    options = {"epochs": 1, "rewind": "0it", "store": store}
+    for _ in range(2):
+        rgtool.run("lenet", "digits", levels=1, **options)
+        Store(store).compact()
+        (run,) = Store(store).runs()
+        assert (run.recorded, run.compacted) == (2, True)
+    shutil.rmtree(RunFolder.of(store, run.run_id).path)
+    assert Store(store).runs() == []
+    assert rgtool.run("lenet", "digits", levels=2, **options).seeds("done") == [0]
+    for _ in range(2):
+        (run,) = Store(store).runs()
+        assert (run.recorded, run.finished) == (3, True)
+        Store(store).compact()
+    assert rgtool.run("lenet", "digits", levels=2, **options).seeds("known") == [0]

@@ -369,6 +369,25 @@ def test_another_description_here_stays_and_is_told(tmp_path: Path) -> None:
     assert answers(one) == before
 
 
+def test_an_import_that_was_corrected_in_one_store_is_left_with_the_way_out(
+    tmp_path: Path,
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    mine = imported(one, write(tmp_path / "p", (0, 1)))
+    shutil.copytree(one, two)
+    record = RunFolder.of(two, mine).record(1)
+    table = read_record(record)
+    at = table.schema.get_field_index("accuracy")
+    accuracy = pa.array([0.5] * table.num_rows)
+    write_table(record, table.set_column(at, table.schema.field(at), accuracy))
+    before = answers(one)
+    (run,) = Store(one).merge(two).runs
+    assert run.outcome == "left"
+    assert "it has the masks of run" in run.notes[0]
+    assert "other accuracy at level 1: that one stays; import either again" in run.notes[0]
+    assert answers(one) == before
+
+
 # Killed on the way.
 
 

@@ -164,6 +164,16 @@ NAMED: dict[str, tuple[str, Write]] = {
     "npz": (".npz", lambda p, t, m: np.savez(p, **_arrays(m))),
     "npz, packed": (".npz", lambda p, t, m: np.savez_compressed(p, **_arrays(m, ".weight"))),
     "npy of a dictionary": (".npy", lambda p, t, m: np.save(p, _arrays(m), allow_pickle=True)),  # type: ignore[arg-type]
+    "pickle of tensors": (".pkl", _pickled(dict)),
+    "NNI with inputs and biases": (
+        ".pth",
+        _saved(lambda t, m: {
+            n: {"weight": x, "bias": torch.ones(len(x)), "input_0": torch.ones(2, 9), "x": None}
+            for n, x in m.items()}),
+    ),
+    "a table and a number beside": (
+        ".pt", _saved(lambda t, m: {"loss": torch.tensor(0.5), "params": {"net": dict(m)}})
+    ),
     "pickle of a dictionary": (".pkl", _pickled(lambda m: _arrays(m, ".weight"))),
     "safetensors": (".safetensors", lambda p, t, m: save_file(dict(m), p)),
     "safetensors, mask beside": (

@@ -92,6 +92,13 @@ def numbered(network: nn.Module) -> nn.Module:
     return nn.Sequential(*network.children())
 
 
+def stem_and_stages(network: nn.Module) -> nn.Module:
+    """detectron2: `bottom_up.stem.conv1`, `bottom_up.res2.0.conv1`, no output layer."""
+    stem, *stages = list(network.children())[:5]
+    named = {f"res{i}": stage for i, stage in enumerate(stages, 2)}
+    return tree(bottom_up=tree(stem=tree(conv1=stem), **named))
+
+
 def plain_vgg(plan: Sequence[int]) -> nn.Module:
     """torchvision's VGG without batch normalisation, and one output layer; 0 is a pooling layer."""
     layers: list[nn.Module] = []
