@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .errors import Refused
+from .errors import Refused, Unreadable
 from .number_types import truth
 from .rebuild_tensors import TENSOR_CALLS
 from .stored import Name, Storage, Strange, held_shape, short, text_of
@@ -119,12 +119,16 @@ def _scalar(limits: Limits, dtype: Any, data: Any = b"") -> Any:
 
 
 def _from_bytes(limits: Limits, data: Any) -> Any:
-    """Return the storage in a file of torch that stands as bytes in the pickle."""
-    if not isinstance(data, bytes):
-        raise ValueError("a storage without its bytes")
-    found = limits.inner(data)
+    """Return the storage in a file of torch that stands as bytes in the pickle.
+
+    Whatever else stands there was written for torch to load it, and is refused as code.
+    """
+    try:
+        found = limits.inner(data) if isinstance(data, bytes) else None
+    except (Unreadable, ValueError):
+        found = None
     if not isinstance(found, Storage):
-        raise ValueError("something else where a storage is due")
+        raise _executes(Name("torch.storage._load_from_bytes"), limits.where)
     return found
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -202,14 +203,22 @@ def _joined(data: LevelData, entries: Mapping[str, Any], where: str) -> LevelDat
     """Put masks beside the weights that they are of, by name, or in order where they have none."""
     alone = _alone(entries, where)
     masks = alone.masks
-    behind, before = beneath(masks, data.shapes), beneath(data.shapes, masks)
-    if len(behind) == len(masks):
-        masks = {layer: masks[name] for layer, name in behind.items()}
-    elif len(before) == len(masks):
-        masks = {layer: masks[name] for name, layer in before.items()}
+    tails = _tails(masks)
+    layers = beneath(data.shapes, tails)
+    if len(layers) == len(masks):
+        masks = {layer: masks[tails[tail]] for tail, layer in layers.items()}
     elif list(alone.shapes.values()) == list(data.shapes.values()):
         masks = dict(zip(data.shapes, masks.values(), strict=True))
     return _held(dataclasses.replace(data, masks=masks, masks_from=alone.masks_from), where)
+
+
+def _tails(names: Iterable[str]) -> dict[str, str]:
+    """Map names without the components that all of them begin with to the names."""
+    parts = {name: name.split(".") for name in names}
+    first, last = min(parts.values()), max(parts.values())
+    shared = takewhile(lambda pair: pair[0] == pair[1], zip(first[:-1], last[:-1], strict=False))
+    cut = len(list(shared))
+    return {".".join(text[cut:]): name for name, text in parts.items()}
 
 
 def _of_weights(entries: Mapping[str, Any], where: str, *, any_name: bool = False) -> bool:

@@ -635,7 +635,7 @@ def test_dry_survey_reads_and_writes_nothing(tmp_path: Path) -> None:
     found = survey([tmp_path / "in"])
     assert (len(found.runs), found.levels) == (1, 4)
     assert [str(one).partition(": ")[2] for one in found.skipped] == [
-        "no whole pickle (no instruction is b'n')"
+        "a text ('nothing') in place of the file: bring the file itself"
     ]
 
 

@@ -94,6 +94,16 @@ def test_a_list_with_as_many_masks_of_other_shapes_is_not_put_to_the_weights(
         level_of({"net": {"a.weight": np.full((2, 3), 0.5)}, "mask": {"a": np.ones((3, 2))}}, "x")
 
 
+@pytest.mark.parametrize(("ours", "theirs"), [("backbone.", ""), ("", "pruned."), ("a.", "b.c.")])
+def test_masks_are_put_to_weights_behind_another_prefix(ours: str, theirs: str) -> None:
+    layers = {"fc": np.full((2, 3), 0.5), "conv": np.full((2, 3), 0.5), "alone": np.ones((4, 4))}
+    state = {f"{ours}{name}.weight": weights for name, weights in layers.items()}
+    masks = {f"{theirs}{name}": np.eye(2, 3) * n for n, name in enumerate(("conv", "fc"))}
+    data = level_of({"state_dict": state, "masks": masks}, "here")
+    kept = {name: int(mask.sum()) for name, mask in data.masks.items()}
+    assert kept == {f"{ours}fc": 2, f"{ours}conv": 0}
+
+
 def test_buffers_called_mask_that_are_none_of_weights_are_left_alone() -> None:
     causal = np.tril(np.ones((4, 4)))
     state = {"attention.weight": np.full((3, 2), 0.5), "attention.mask": causal,

@@ -235,6 +235,16 @@ def test_sparse_tensors_that_point_elsewhere_are_refused(
         to_array(found, "here")
 
 
+@pytest.mark.filterwarnings("ignore:Sparse")
+@pytest.mark.parametrize("starts", [[1, 1, 2, 3], [0, 1, 2, 2], [0, 2, 1, 3]])
+def test_rows_that_do_not_follow_one_another_are_refused(starts: list[int], tmp_path: Path) -> None:
+    with torch.sparse.check_sparse_tensor_invariants(False):
+        bad = torch.sparse_csr_tensor(torch.tensor(starts), torch.arange(3), torch.ones(3), (3, 3))
+        found = saved(tmp_path / "x.pt", bad)
+    with pytest.raises(Refused, match="outside of its shape"):
+        to_array(found, "here")
+
+
 def test_every_name_that_torch_itself_trusts_is_known() -> None:
     names = {f"torch._utils.{f.__name__}" for f in _tensor_rebuild_functions()}
     assert names - {*CALLS} == set()
@@ -506,6 +516,24 @@ def test_tensors_in_a_pickle_of_python_are_read(tmp_path: Path) -> None:
     for protocol in range(6):
         (tmp_path / "x.pkl").write_bytes(pickle.dumps(values, protocol=protocol))
         assert_same(read_torch(tmp_path / "x.pkl"), values)
+
+
+class Nested:
+    """A storage in bytes that are no file of torch, but a pickle of such a storage again."""
+
+    def __init__(self, depth: int) -> None:
+        self.depth = depth
+
+    def __reduce__(self) -> Any:
+        inner = pickle.dumps(Nested(self.depth - 1) if self.depth else torch.ones(3).storage(), 2)
+        return torch.storage._load_from_bytes, (inner,)
+
+
+@pytest.mark.filterwarnings("ignore:TypedStorage")
+def test_a_file_in_a_file_in_a_file_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(Nested(3), 2))
+    with pytest.raises(Refused, match="would execute code"):
+        read_torch(tmp_path / "x.pkl")
 
 
 def test_safetensors_of_types_that_are_unknown_cost_themselves_alone(tmp_path: Path) -> None:
