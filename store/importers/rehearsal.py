@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ...schemas.layout import CORRECTED
+
 
 @contextmanager
 def rehearsed(store: Path) -> Iterator[Path]:
@@ -43,7 +45,8 @@ def _link(store: Path, copy: Path) -> None:
         os.mkdir(target)  # noqa: PTH102 (once a folder of a run)
         with contextlib.suppress(FileNotFoundError), os.scandir(source) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
+                hidden = entry.name.startswith(".") and entry.name != CORRECTED
+                if hidden or entry.name == "lock":  # the other store's own, and written into
                     continue
                 there = f"{target}{os.sep}{entry.name}"
                 if entry.is_dir():
