@@ -1,18 +1,21 @@
 """A store that looks like another one and may be written to, so that an import can be tried out.
 
 Its folders are its own, its files are links to those of the other: rgtool replaces files and never
-writes into them, so that whatever is done to it leaves the other as it is.
+writes into them, so that whatever is done to it leaves the other as it is. What is written into,
+locks and what was seen of its files, it has of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..trust import MEMORY
 from .staging import FOLDER
 
 
@@ -45,10 +48,12 @@ def _link(store: Path, copy: Path) -> None:
         os.mkdir(target)  # noqa: PTH102 (once a folder of a run)
         with contextlib.suppress(FileNotFoundError), os.scandir(source) as entries:
             for entry in entries:
-                if entry.name == FOLDER:
+                if entry.name in (FOLDER, "lock"):
                     continue
                 there = f"{target}{os.sep}{entry.name}"
                 if entry.is_dir():
                     folders.append((entry.path, there))
+                elif entry.name == MEMORY:
+                    shutil.copyfile(entry.path, there)
                 else:
                     os.symlink(entry.path, there)  # noqa: PTH211
