@@ -31,8 +31,11 @@ def folder(path: Path, seed: int) -> RunFolder:
 
 
 def write_anew(path: Path, seed: int, levels: int, **numbers: object) -> str:
-    """Write a run over a compacted one of its id, as a runner does, with other accuracies."""
-    description = describe(DIGITS, seed, levels, recipe_name="other")
+    """Write a run over a compacted one of its id, as a runner does, with other accuracies.
+
+    Its description is the same text: what is done twice in a second may be.
+    """
+    description = describe(DIGITS, seed, levels)
     place = folder(path, seed)
     place.make()
     description.write(place.description)
