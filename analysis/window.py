@@ -33,7 +33,7 @@ class Window:
     counts : Counts
         The experiment.
     start, end : int
-        Levels, start < end; every run kept has a record of each level between.
+        Levels; every run kept has a record of each from the first to the last.
     runs : integer array, shape (S,)
         Positions of the runs that are used.
     notes : tuple of str
@@ -65,6 +65,11 @@ class Window:
     def open(self) -> Bools:
         """Which groups are pruned, shape (G,)."""
         return ~self.counts.exempt
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The groups that are pruned."""
+        return tuple(n for n, pruned in zip(self.counts.names, self.open, strict=True) if pruned)
 
     @property
     def scales(self) -> tuple[Scales, ...]:
@@ -199,6 +204,27 @@ def choose_window(
             )
     said = (*chance_notes(counts, start, end, runs), *noted(notes, _SEE))
     return Window(counts, start, end, runs, said)
+
+
+def recorded_window(counts: Counts) -> Window:
+    """Return the levels from the first pruned one on that all runs have, whatever a spectrum needs.
+
+    Runs without any are left out; a gap ends them.
+
+    Raises
+    ------
+    RgtoolError
+        Runs have no pruned level in common.
+    """
+    runs = np.flatnonzero(counts.recorded[:, 1:].any(axis=1))
+    common = np.flatnonzero(counts.recorded[runs, 1:].all(axis=0)) + 1
+    if not len(runs) or not len(common):
+        raise RgtoolError(
+            f"{counts.label} ({counts.experiment_id}): its runs have no pruned level in common"
+        )
+    start = int(common[0])
+    whole = int((common == start + np.arange(len(common))).sum())
+    return Window(counts, start, start + whole - 1, runs, counts.notes)
 
 
 def _usable_runs(counts: Counts) -> tuple[Integers, list[str]]:

@@ -91,11 +91,14 @@ def _sparse(layout: Any, data: Any) -> Any:
     *parts, size = data[:3] if name == "sparse_coo" else data[:4]
     if not all(isinstance(part, Tensor) for part in parts):
         return StrangeTensor("a sparse tensor of strange parts")
+    shape = held_shape(size)
     if name == "sparse_coo":
-        return Sparse(*parts, shape=held_shape(size))
-    if len(held_shape(size)) != 2 or len(parts[-1].shape) not in (1, 3):
+        indices, values = parts
+        return Sparse(indices, values, shape)
+    starts, places, values = parts
+    if len(shape) != 2 or len(values.shape) not in (1, 3):
         return StrangeTensor(f"a tensor of layout {name} that is no matrix")
-    return Compressed(*parts, shape=held_shape(size), by_row=_COMPRESSED[name])
+    return Compressed(starts, places, values, shape, _COMPRESSED[name])
 
 
 def _on_device(data: Any, kind: Any, device: Any, grad: Any) -> Any:

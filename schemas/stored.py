@@ -296,7 +296,8 @@ class Compressed:
         rows, columns = (n // size for n, size in zip(self.shape, self._block, strict=True))
         _hold_inside(self, starts, len(places) + 1)
         _hold_inside(self, places, columns if self.by_row else rows)
-        counts = np.diff(starts.astype(np.int64), append=len(places), prepend=0)
+        bounds = np.concatenate([[0], starts.astype(np.int64), [len(places)]])
+        counts = bounds[1:] - bounds[:-1]
         if counts[0] or counts[-1] or (counts < 0).any():
             raise _outside(self)
         lines = np.repeat(np.arange(len(counts) - 2), counts[1:-1])

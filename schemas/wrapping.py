@@ -10,7 +10,9 @@ import re
 from collections.abc import Collection, Iterable
 
 # Where training codes put the state dict in what they save.
-HOMES = ("state_dict", "model_state_dict", "model", "net")
+HOMES = (
+    "state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "params"
+)  # fmt: skip
 # Components that torch and fairscale put anywhere in a name, and nobody else.
 _INSERTED = frozenset(
     ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_fpw_module")

@@ -333,6 +333,7 @@ class Store(Queries):
         keep: Sequence[str] = (),
         follow_links: bool = False,
         zeros_are_mask: bool = False,
+        dry_run: bool = False,
     ) -> ImportReport:
         """Import other people's checkpoints: every run and level under some paths.
 
@@ -357,6 +358,8 @@ class Store(Queries):
             Whether symbolic links that lead out of the folder are followed.
         zeros_are_mask : bool
             Whether the zeros of weights that have no mask are one.
+        dry_run : bool
+            Whether to report what would be done, and leave the store as it is.
 
         Raises
         ------
@@ -379,7 +382,8 @@ class Store(Queries):
             keep=keep,
         )
         found = imports.survey(paths, format, Reading(follow_links, zeros_are_mask))
-        return imports.import_runs(self.path, found, chosen)
+        bring = imports.rehearse if dry_run else imports.import_runs
+        return bring(self.path, found, chosen)
 
     def _recipes(self) -> dict[str, Recipe]:
         found = self.query("SELECT DISTINCT ON (experiment_id) * FROM runs ORDER BY experiment_id")

@@ -20,7 +20,7 @@ from ..result import Column, Result
 from ..stats.contrast import DRAWS, centred
 from ..stats.level import ALPHA, holm
 from .printed import printed_test
-from .subjects import Subject, as_subject, refuse_twice
+from .subjects import Subject, as_subject, left_out, refuse_twice
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +107,7 @@ def against_published(
     grouping: str | None = None,
     rng: np.random.Generator | int = 0,
     draws: int = DRAWS,
+    exclude: Sequence[Named] = (),
 ) -> Against:
     """Compare experiments of a store with every published spectrum that has groups in common.
 
@@ -123,6 +124,8 @@ def against_published(
         Randomness of the draws, or its seed.
     draws : int
         Draws of every test, at least.
+    exclude : sequence of str
+        Experiments to leave out.
 
     Raises
     ------
@@ -133,7 +136,7 @@ def against_published(
     """
     if grouping is not None:
         choose("grouping", grouping, GROUPINGS)
-    found = look_up_all(store, experiments)
+    found = look_up_all(store, experiments, exclude)
     for one in found:
         if not isinstance(one, Stored):
             raise unsuited(one, "experiments of the store are set against the literature")
@@ -172,13 +175,13 @@ def _in_every_grouping(
         for by in [grouping] if grouping else GROUPINGS:
             try:
                 subject = replace(as_subject(one.counts(by)), id=one.name)
-            except UsageError:  # no such grouping
-                if grouping:
-                    raise
             except RgtoolError as error:
-                if named:
+                lacks = isinstance(error, UsageError)  # the grouping
+                if lacks and not grouping:
+                    continue
+                if named or (lacks and len(stored) == 1):
                     raise
-                notes.append(f"left out: {error}")
+                notes.append(left_out(one.name, error))
                 break
             else:
                 found[by] = subject

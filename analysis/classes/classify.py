@@ -44,6 +44,7 @@ def classify(
     rng: np.random.Generator | int = 0,
     most: int = MOST,
     follow: Follow | None = None,
+    exclude: Sequence[Named] = (),
 ) -> Classes:
     """Divide experiments into universality classes, and say with what certainty.
 
@@ -69,6 +70,8 @@ def classify(
         Largest number of experiments: pairs grow with its square.
     follow : callable, optional
         Called with the draws done and all of them, after every draw; for a progress bar.
+    exclude : sequence of str
+        Experiments to leave out.
 
     Raises
     ------
@@ -88,8 +91,10 @@ def classify(
     choose("weighting", weighting, get_args(Weighting))
     if draws < 1:
         raise UsageError(f"{draws} draws: at least one is needed, 500 are usual")
-    _check_pairs(store, experiments, most)
-    subjects, group, notes = gather(store, experiments, grouping, narrow=by != "gamma")
+    _check_pairs(store, experiments, most + len(exclude))
+    subjects, group, notes = gather(
+        store, experiments, grouping, narrow=by != "gamma", exclude=exclude
+    )
     while len(subjects) > 1:
         try:
             return classify_subjects(

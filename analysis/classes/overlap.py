@@ -12,7 +12,7 @@ from ...schemas.errors import RecordError
 from ...schemas.layout import RunFolder
 from ...schemas.tensors import read_mask
 from ..arrays import Bools, Floats, Integers
-from .semigroup import common_levels
+from .equal_densities import Shares
 from .subjects import Subject
 
 if TYPE_CHECKING:
@@ -53,21 +53,19 @@ class Overlap:
     sd: Floats
 
     @property
+    def ratio(self) -> Floats:
+        """How many times what independent masks share; NaN where these share none: (N, K)."""
+        return _over(self.shared, self.expected)
+
+    @property
     def z(self) -> Floats:
         """How many sd of one pair lie between; NaN where there is no sd: shape (N, K)."""
-        out = np.full_like(self.sd, np.nan)
-        np.divide(self.shared - self.expected, self.sd, out=out, where=self.sd > 0)
-        return out
+        return _over(self.shared - self.expected, self.sd)
 
-    def values(self, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    def values(self) -> dict[str, NDArray[Any]]:
         """Return columns with a row for every density and group."""
-        number, groups = self.shared.shape
         return {
-            "pairs": np.repeat(self.kind, number * groups),
-            "level_a": np.repeat(self.levels[:, 0], groups),
-            "level_b": np.repeat(self.levels[:, 1], groups),
-            "density": np.repeat(self.densities, groups),
-            "name": np.tile(np.array(names), number),
+            "pairs": np.repeat(self.kind, self.shared.size),
             "overlap": self.shared.ravel(),
             "expected": self.expected.ravel(),
             "sd": self.sd.ravel(),
@@ -100,7 +98,9 @@ def expected_overlap(
     return mean, np.asarray(variance)
 
 
-def mask_overlap(store: Store, a: Subject, b: Subject) -> tuple[list[Overlap], list[str]]:
+def mask_overlap(
+    store: Store, a: Subject, b: Subject, shares: Shares
+) -> tuple[list[Overlap], list[str]]:
     """Compare the masks of two experiments at the densities that both have.
 
     Parameters
@@ -109,6 +109,8 @@ def mask_overlap(store: Store, a: Subject, b: Subject) -> tuple[list[Overlap], l
         Where the masks are.
     a, b : Subject
         Experiments with the same groups.
+    shares : Shares
+        Their levels of equal densities, one at least.
 
     Returns
     -------
@@ -121,8 +123,7 @@ def mask_overlap(store: Store, a: Subject, b: Subject) -> tuple[list[Overlap], l
     shapes = [[(x.name, x.shape) for x in s.counts.layers] for s in (a, b)]
     if shapes[0] != shapes[1]:
         return [], ["the networks differ in shape: their masks do not compare weight by weight"]
-    levels = common_levels(a.measured.density, b.measured.density)
-    levels = levels + np.array([a.measured.start, b.measured.start])
+    levels = shares.levels
     try:
         masks = [
             [
@@ -137,7 +138,6 @@ def mask_overlap(store: Store, a: Subject, b: Subject) -> tuple[list[Overlap], l
         return [], [f"no overlap of masks is shown, since not all are stored ({found})"]
     member = np.array([[layer.group(a.counts.by) == n for n in a.names] for layer in layers])
     names, total = [x.name for x in layers], np.array([x.total for x in layers])
-    densities = a.measured.density[levels[:, 0] - a.measured.start]
     overlaps: list[Overlap] = []
     for kind, pairs in _kinds(a, b).items():
         parts = []
@@ -145,11 +145,17 @@ def mask_overlap(store: Store, a: Subject, b: Subject) -> tuple[list[Overlap], l
             mean, spread = expected_overlap(kept[0][i], kept[1][j], total)
             size = (kept[0][i] + kept[1][j]) @ member / 2
             both = _kept_by_both(masks[0][i], masks[1][j], names)
-            parts.append([both @ member / size, mean @ member / size, spread @ member / size**2])
+            sums = (both @ member, mean @ member, spread @ member)
+            parts.append([_over(x, d) for x, d in zip(sums, (size, size, size**2), strict=True)])
         shared, expected, variance = np.mean(parts, axis=0)
         sd = np.sqrt(variance)
-        overlaps.append(Overlap(kind, len(pairs), densities, levels, shared, expected, sd))
+        overlaps.append(Overlap(kind, len(pairs), shares.densities, levels, shared, expected, sd))
     return overlaps, []
+
+
+def _over(values: Floats, size: Floats) -> Floats:
+    """Divide; NaN where a group keeps nothing."""
+    return np.divide(values, size, out=np.full_like(values, np.nan), where=size > 0)
 
 
 def _kinds(a: Subject, b: Subject) -> dict[str, list[tuple[int, int]]]:

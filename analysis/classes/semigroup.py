@@ -149,9 +149,8 @@ def _semigroup(one: Window, other: Window, rng: np.random.Generator | int, draws
     y = [flow.window_exponents(w.kept, 0, w.steps)[:, w.open] for w in narrowed]
     found = same_class(y[0] * UNIT, y[1] * UNIT, np.random.default_rng(rng), draws)
     densities = one.density[levels[:, 0]]
-    names = tuple(n for n, pruned in zip(one.counts.names, one.open, strict=True) if pruned)
     about = [
-        *found.notes(names, (len(one.runs), len(other.runs))),
+        *found.notes(one.names, (len(one.runs), len(other.runs))),
         *_semigroup_notes(one, other, densities),
     ]
     return Semigroup(
@@ -162,7 +161,7 @@ def _semigroup(one: Window, other: Window, rng: np.random.Generator | int, draws
         windows=(narrowed[0].levels, narrowed[1].levels),
         densities=densities,
         runs=(one.run_ids, other.run_ids),
-        names=names,
+        names=one.names,
         exponent_a=y[0].mean(axis=0),
         exponent_b=y[1].mean(axis=0),
         comparison=found,

@@ -22,6 +22,10 @@ from ..window import SLACK, Window, choose_window
 PRINTED_GROUPS = "printed group"  # grouping where there are published spectra alone
 
 
+class NoStepError(UsageError):
+    """No step lies in the densities that experiments have in common."""
+
+
 @dataclass(frozen=True, eq=False)
 class Subject:
     """One experiment to be classified: by its `window`, or `printed`.
@@ -92,6 +96,7 @@ def gather(
     grouping: str | None = None,
     *,
     narrow: bool = True,
+    exclude: Sequence[Named] = (),
 ) -> tuple[list[Subject], str, tuple[str, ...]]:
     """Collect what is to be classified, over densities that all experiments have.
 
@@ -106,6 +111,8 @@ def gather(
         the coarsest that all have.
     narrow : bool
         Whether windows are narrowed to common densities; error curves need not be.
+    exclude : sequence of str
+        Experiments to leave out.
 
     Returns
     -------
@@ -127,11 +134,11 @@ def gather(
     if grouping is not None:
         choose("grouping", grouping, GROUPINGS)
     every = not experiments
-    found = look_up_all(store, experiments)
+    found = look_up_all(store, experiments, exclude)
     printed = [one for one in found if isinstance(one, PublishedSpectrum)]
     own = [one for one in found if not isinstance(one, PublishedSpectrum)]
     refuse_twice([one.name for one in found if not isinstance(one, Counts)])
-    counts, by, notes = _counts_of_all(own, grouping, every)
+    counts, by, notes = counts_in_one(own, grouping, every)
     subjects, without = _windows(counts, every)
     subjects, shared = _unshared(subjects, every)
     subjects, common = _common_densities(subjects, every) if narrow else (subjects, [])
@@ -156,14 +163,14 @@ def as_subject(found: PublishedSpectrum | Counts) -> Subject:
     if isinstance(found, PublishedSpectrum):
         return Subject(found.name, found.label, found.names, printed=found)
     window = choose_window(found)
-    names = tuple(n for n, e in zip(found.names, found.exempt, strict=True) if not e)
-    if len(names) < 2:
+    subject = Subject(found.experiment_id, found.label, window.names, window)
+    if len(subject.names) < 2:
         raise RgtoolError(
             f"{found.label} ({found.experiment_id}): fewer than two groups are pruned by "
             f"{found.by}: spectra are compared up to a common factor, so take a finer "
             "--grouping"
         )
-    return Subject(found.experiment_id, found.label, names, window)
+    return subject
 
 
 def refuse_twice(ids: Sequence[str]) -> None:
@@ -181,10 +188,13 @@ def refuse_twice(ids: Sequence[str]) -> None:
         )
 
 
-def _counts_of_all(
-    found: Sequence[Meaning], grouping: str | None, every: bool
+def counts_in_one(
+    found: Sequence[Meaning], grouping: str | None, every: bool = False
 ) -> tuple[list[tuple[str, Counts]], str, list[str]]:
-    """Read the counts of what was found, by name, in one grouping."""
+    """Read the counts of what was found, by name, in one grouping; parameters as of `gather`.
+
+    Returns the grouping too, and of `every` experiment what was left out.
+    """
     if not found:
         return [], PRINTED_GROUPS, []
     by, read = "", []
@@ -193,13 +203,20 @@ def _counts_of_all(
         without = [counts for _, counts in read if isinstance(counts, UsageError)]
         if not without:
             break
-        if by == (grouping or "block"):  # an architecture that lacks what was asked for
+        # An architecture that lacks what was asked for: of a whole store it alone is left out.
+        if by == (grouping or "block") and not (every and len(without) < len(read)):
             raise without[0]
-    errors = [counts for _, counts in read if isinstance(counts, RgtoolError)]
+    errors = [(name, counts) for name, counts in read if isinstance(counts, RgtoolError)]
     if errors and not every:
-        raise errors[0]
+        raise errors[0][1]
     whole = [(name, counts) for name, counts in read if isinstance(counts, Counts)]
-    return whole, by, [f"left out: {error}" for error in errors]
+    return whole, by, [left_out(name, error) for name, error in errors]
+
+
+def left_out(name: str, why: RgtoolError) -> str:
+    """Say that an experiment is left out and why, with its name once."""
+    text = str(why)
+    return f"left out: {text}" if name in text else f"left out: {name}: {text}"
 
 
 def _read_counts(found: Sequence[Meaning], by: str) -> list[tuple[str, Counts | RgtoolError]]:
@@ -237,7 +254,7 @@ def _windows(counts: Sequence[tuple[str, Counts]], every: bool) -> tuple[list[Su
         except RgtoolError as error:
             if not every:
                 raise
-            notes.append(f"left out: {error}")
+            notes.append(left_out(name, error))
     return subjects, notes
 
 
@@ -311,7 +328,7 @@ def _common_densities(
         why = common.lacks(short[0])
         if not every:
             cure = common.shortest.counts.more("levels")
-            raise UsageError(f"{why}: leave one of them out, or {cure}")
+            raise NoStepError(f"{why}: leave one of them out, or {cure}")
         out = common.hinders(subjects)
         notes.append(f"left out: {out.id} ({out.label}): {why}")
         subjects = [subject for subject in subjects if subject is not out]

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...schemas.errors import RgtoolError, StoreError, UsageError
+from ...schemas.errors import RgtoolError, UsageError
 from ...schemas.stack import same_family
 from ...schemas.transform import Transform
-from ...store import PublishedSpectrum, published, published_names
+from ...store import PublishedSpectrum, published_names
 from ...store.counts import Counts
-from ...store.inventory import empty_store
 from ..arrays import Floats
-from ..named import Named, StoreLike, open_store
+from ..named import Named, Stored, StoreLike, look_up_all, open_store
 from ..notes import Rank, noted
 from ..result import Column, Result
 from .blocks import (
@@ -165,6 +164,7 @@ def match_all(
     window: tuple[int, int] | None = None,
     draws: int = MAP_DRAWS,
     rng: np.random.Generator | int = 0,
+    exclude: Sequence[Named] = (),
 ) -> MatchAll:
     """Rank the sources of every target among experiments of one family and task.
 
@@ -179,6 +179,8 @@ def match_all(
         Take the spectra of the literature instead of those of the store.
     maps, score, margin, level, window, draws, rng
         As in `match`.
+    exclude : sequence of str
+        Experiments to leave out of the store or of the literature.
 
     Raises
     ------
@@ -193,8 +195,10 @@ def match_all(
             "published takes every spectrum of the literature: leave the names out, or name some "
             "as published:NAME and leave published out"
         )
+    if exclude and experiments:
+        raise UsageError("exclude takes experiments out of all of them: leave the names out")
     scoring = Scoring(score, margin, level)
-    members, notes = _members(open_store(store), experiments, published, window)
+    members, notes = _members(open_store(store), experiments, published, window, exclude)
     check_window(window, members)
     return _match_all(members, scoring, maps, draws, rng, notes)
 
@@ -256,29 +260,26 @@ def _members(
     names: Sequence[Named | NormalBlocks],
     literature: bool,
     window: tuple[int, int] | None,
+    exclude: Sequence[Named],
 ) -> tuple[list[NormalBlocks], list[str]]:
     """Return the experiments that are meant, and which were left out."""
     if names:
         found = [normal_blocks(store, name, window) for name in names]
         return list({one.name: one for one in found}.values()), []
     members, left_out = [], []
-    every = _published() if literature else store.counts_of(by="block")
-    for name, one in every:
+    every = look_up_all(store, published_names() if literature else (), exclude)
+    stored = [one.experiment_id for one in every if isinstance(one, Stored)]
+    printed = [(one.name, one) for one in every if isinstance(one, PublishedSpectrum)]
+    for name, one in (*store.counts_of(stored, by="block"), *printed):
         try:
             if isinstance(one, RgtoolError):
                 raise one
             members.append(of_counts(one, window) if isinstance(one, Counts) else of_published(one))
         except RgtoolError as error:
             left_out.append(f"left out: {name}: {error}")
-    if not (members or left_out):
-        raise StoreError(empty_store(str(store.path)))
     if literature and left_out:
         left_out = [f"left out: {len(left_out)} published spectra that are not of residual blocks"]
     return members, left_out
-
-
-def _published() -> Iterator[tuple[str, PublishedSpectrum]]:
-    return ((name, published(name)) for name in published_names())
 
 
 def _comparable(source: NormalBlocks, target: NormalBlocks) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from ...schemas.errors import UsageError
-from ..options import StoreOption
+from ..options import ExcludeOption, StoreOption
 from ..output import Table, output_options, table_of, warn_of
 from ..progress import show_draws
 from .figure import check_figure, draw_figure
@@ -42,6 +42,7 @@ def classify(
     ] = None,
     draws: Annotated[int, typer.Option(help="Draws behind the co-assignment.")] = 500,
     seed: Annotated[int, typer.Option(help="Seed of tests and draws.")] = 0,
+    exclude: ExcludeOption = None,
     store: StoreOption = None,
 ) -> Table:
     """Divide experiments into universality classes, and say with what certainty.
@@ -56,7 +57,7 @@ def classify(
     names = experiments or []
     _check_options(names, against, published, pairs, plot)
     if against is not None:
-        return _against(names, grouping, store, seed)
+        return _against(names, grouping, exclude or [], store, seed)
 
     from ...analysis.classes.classify import classify as compute
     from ...store import Store, published_names
@@ -72,6 +73,7 @@ def classify(
             draws=draws,
             rng=seed,
             follow=follow,
+            exclude=exclude or [],
         )
     warn_of(opened.problems)
     draw_figure(plot, found.plot)
@@ -92,11 +94,13 @@ def _check_options(
     check_figure(plot)
 
 
-def _against(names: list[str], grouping: str | None, store: Path | None, seed: int) -> Table:
+def _against(
+    names: list[str], grouping: str | None, exclude: list[str], store: Path | None, seed: int
+) -> Table:
     from ...analysis.classes.against import against_published
     from ...store import Store
 
     opened = Store(store)
-    found = against_published(opened, names, grouping=grouping, rng=seed)
+    found = against_published(opened, names, grouping=grouping, rng=seed, exclude=exclude)
     warn_of(opened.problems)
     return table_of(found)

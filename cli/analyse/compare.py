@@ -24,11 +24,13 @@ def compare(
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap behind p.")] = 0,
     store: StoreOption = None,
 ) -> Table:
-    """Compare two experiments in depth: spectra group by group, masks weight by weight.
+    """Compare two experiments in depth: spectra and shares by group, masks weight by weight.
 
     difference is ln eigenvalue, a minus b, centred over groups, over the densities that both have.
-    overlap is the share of the weights of one mask that the other keeps too, at the sparsest common
-    density; expected is that of independent masks with the same counts, sd that of one pair.
+    share is the part of all kept weights that lies in a group, overlap the share of the weights of
+    one mask that the other keeps too, both at the sparsest common density; expected is that of
+    independent masks with the same counts, sd that of one pair. Shares and overlaps need no second
+    seed and no spectrum.
 
     Example: rgtool compare 3f2a 91cc --by block
     """

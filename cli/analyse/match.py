@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ...schemas.errors import UsageError
-from ..options import StoreOption, WindowOption, read_window
+from ..options import ExcludeOption, StoreOption, WindowOption, read_window
 from ..output import Table, output_options, table_of, warn_of
 from .figure import check_figure, draw_figure
 
@@ -48,6 +48,7 @@ def match(
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw to this .png, .svg or .pdf.")
     ] = None,
+    exclude: ExcludeOption = None,
     store: StoreOption = None,
 ) -> Table:
     """Rank the stretches or squeezes that would turn one network's tickets into another's.
@@ -80,10 +81,12 @@ def match(
             raise UsageError("--map goes with one SOURCE and TARGET, not with --all")
         from ...analysis.elastic.match_all import match_all
 
-        both = match_all(opened, names, published=literature, **choices)
+        both = match_all(opened, names, published=literature, exclude=exclude or [], **choices)
         warn_of(opened.problems)
         draw_figure(plot, both.plot)
         return table_of(both, top=top)
+    if exclude:
+        raise UsageError("--exclude goes with --all")
     if len(names) != 2:
         raise UsageError(
             f"{len(names)} experiments are named: give SOURCE and TARGET, or --all for every pair"

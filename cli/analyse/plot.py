@@ -81,10 +81,11 @@ def plot(
             drawn, short = (
                 _scales_drawn(opened, found, grouping, name) if scales else _drawn(counts, figure)
             )
-        except UsageError:
-            raise
         except RgtoolError as error:
+            if isinstance(error, UsageError) and kind:
+                raise
             say(f"no {name}: {error}")
+            partly |= isinstance(error, UsageError)  # of several that do not go together
             continue
         partly |= short
         write_figure(drawn, path)

@@ -13,7 +13,7 @@ import typer
 from ...schemas.errors import printable
 from ...schemas.layout import store_path
 from ..options import StoreOption
-from ..output import Table, output_options, print_table, say
+from ..output import Table, output_options, say
 
 if TYPE_CHECKING:
     from ...store.importers.found import FoundRun, Skipped
@@ -46,7 +46,7 @@ def import_(
         bool, typer.Option("--zeros-are-mask", help="The zeros of weights are the mask.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be imported, and what not.")
+        bool, typer.Option("--dry-run", help="Say what would be done; change nothing.")
     ] = False,
     store: StoreOption = None,
 ) -> Table:
@@ -72,12 +72,11 @@ def import_(
         keep=[part.strip() for part in keep.split(",") if part.strip()],
     )
     found = imports.survey(paths, format, Reading(follow_links, zeros_are_mask))
-    if dry_run:
-        return _dry_run(found)
     opened = Store(store)  # a file in the way is said before anything is read
+    bring = imports.rehearse if dry_run else imports.import_runs
     with _progress(found) as on_level:
-        report = imports.import_runs(opened.path, found, chosen, on_level)
-    return _report(report, opened.path)
+        report = bring(opened.path, found, chosen, on_level)
+    return _report(report, opened.path, dry_run)
 
 
 @contextmanager
@@ -100,32 +99,11 @@ def _progress(found: Survey) -> Iterator[Callable[[FoundRun, int], None] | None]
         yield show
 
 
-def _dry_run(found: Survey) -> Table:
-    from ...store.importers.found import escaped
-
-    _say_skipped(found.skipped)
-    rows = [
-        (
-            run.format,
-            run.experiment,
-            run.replicate or "0",
-            run.levels[0].level,
-            run.levels[-1].level,
-            len(run.levels),
-            escaped(str(run.path)),
-        )
-        for run in found.runs
-    ]
-    columns = ("format", "experiment", "replicate", "first", "last", "levels", "path")
-    note = "nothing was imported" if rows else _NOTHING
-    return Table(columns, rows, notes=(note,))
-
-
 _NOTHING = "no run was found: docs/importing.md shows the layouts that are known"
 
 
-def _report(report: ImportReport, store: Path) -> Table:
-    """Show what is in the store now; leave with 1 or 3 where not all of it is."""
+def _report(report: ImportReport, store: Path, dry_run: bool) -> Table:
+    """Show what is in the store now, or would be; the command ends with 1 or 3 if not all is."""
     _say_skipped(report.skipped)
     for run in report.runs:
         for note in run.notes:
@@ -144,22 +122,21 @@ def _report(report: ImportReport, store: Path) -> Table:
         for r in report.runs
     ]
     columns = ("run", "experiment", "format", "label", "replicate", "levels", "new", "source")
-    table = Table(columns, rows, notes=(_closing(report, store),))
-    if report.exit_code:
-        print_table(table)
-        raise typer.Exit(report.exit_code)
-    return table
+    note = _closing(report, store, dry_run)
+    return Table(columns, rows, notes=(note,), exit_code=report.exit_code)
 
 
-def _closing(report: ImportReport, store: Path) -> str:
+def _closing(report: ImportReport, store: Path, dry_run: bool) -> str:
     if not report.runs:
         return _NOTHING if not report.skipped else "nothing was imported: the store is as it was"
     option = f" --store {store}" if store != store_path().absolute() else ""
     several = len({run.run_id for run in report.runs})
     counted = f"{report.new_levels} new level(s) of {several} run(s)"
     skipped = f", {len(report.skipped)} skipped" if report.skipped else ""
-    first = report.runs[0].experiment_id
     corrected = f", {report.corrected} corrected" if report.corrected else ""
+    if dry_run:
+        return f"a dry run: {counted}{corrected}{skipped}; nothing was imported"
+    first = report.runs[0].experiment_id
     return f"{counted}{corrected}{skipped}; next: rgtool eigen {first} --by layer{option}"
 
 

@@ -19,17 +19,15 @@ Kind = Literal["level", "replicate", "training", "share", "figure", "copy", "oth
 _NUMBER = re.compile(
     r"([A-Za-z]*)([-_. =:(]*)(\d{1,15}(?:\.\d+)?)(?=[-_ ]?(%|[A-Za-z]+(?![-_. =:]*\d))?)"
 )
-_KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
-    (kind, re.compile(pattern, re.IGNORECASE))
-    for kind, pattern in {
-        "level": r".*(level|lvl|round|cycle)|l?imp",
-        "replicate": r".*(seed|replicate|trial)|rep|run",
-        "training": r".*(epoch|step|iter|iteration|batch)s?|ep|it|its",
-        "share": r".*(sparsity|density|remain|remaining|kept|keep|ratio|amount|rate|percent)|pct|%",
-        "figure": r".*(acc|accuracy|loss|val|test|top|f1|score|error|metric|ppl|lr|wd)",
-        "copy": r"v",
-    }.items()
-)
+_WORDS: dict[Kind, str] = {
+    "level": r".*(level|lvl|round|cycle)|l?imp",
+    "replicate": r".*(seed|replicate|trial)|rep|run",
+    "training": r".*(epoch|step|iter|iteration|batch)s?|ep|it|its",
+    "share": r".*(sparsity|density|remain|remaining|kept|keep|ratio|amount|rate|percent)|pct|%",
+    "figure": r".*(acc|accuracy|loss|val|test|top|f1|score|error|metric|ppl|lr|wd)",
+    "copy": r"v",
+}
+_KINDS = {kind: re.compile(words, re.IGNORECASE) for kind, words in _WORDS.items()}
 # What programs add to a name that is taken: Lightning, file managers, Dropbox, Syncthing.
 _COPY = re.compile(
     r"(-v\d+| ?\(\d+\)| - copy( \(\d+\))?| copy( \d+)?| \([^)]*conflicted copy[^)]*\)"
@@ -96,10 +94,9 @@ def file_name(text: str, suffixes: Iterable[str]) -> FileName:
     bare = text.removesuffix(suffix)
     found = [(match, _kind(match)) for match in _NUMBER.finditer(bare)]
     level = _level_of(found)
-    replicate = None
-    if level is not None or any(kind in ("training", "share") for _, kind in found):
-        told = (match for match, kind in found if kind == "replicate" and match is not level)
-        replicate = next(told, None)
+    counts = level is not None or any(kind in ("training", "share") for _, kind in found)
+    told = (match for match, kind in found if kind == "replicate" and match is not level)
+    replicate = next((match for match in told if counts or _is_seed(match)), None)
     stem, end = "", 0
     for match, kind in found:
         stem += bare[end : match.start(3)]
@@ -154,11 +151,10 @@ class Group:
     def counts(self) -> bool:
         """Whether the numbers are levels by themselves: told by a word, or counted from 0 or 1."""
         numbers = [number for number, _ in self.files]
-        if len(set(numbers)) < len(numbers):
-            return False
         first = numbers[0]
-        plain = len(numbers) > 1 and first <= 1 and numbers == [*range(first, first + len(numbers))]
-        return self.name.sure or plain
+        if numbers != [*range(first, first + len(numbers))]:
+            return False
+        return self.name.sure or (first <= 1 < len(numbers))
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -199,7 +195,7 @@ def _kind(match: re.Match[str]) -> Kind:
     if "(" in separator:
         return "copy"
     for word in (before, behind or ""):
-        for kind, pattern in _KINDS:
+        for kind, pattern in _KINDS.items():
             if pattern.fullmatch(word):
                 return "other" if kind in ("level", "replicate") and "." in number else kind
     return "share" if "." in number else "other"

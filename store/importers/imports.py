@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ...schemas.errors import StoreError, UsageError, choose
+from ...schemas.contents import open_contents
+from ...schemas.errors import Refused, StoreError, Unreadable, UsageError, choose
 from ...schemas.published_recipes import PUBLISHED
 from ...schemas.recipe import CHOICES, INITIALISERS
 from ...schemas.tables import SUFFIXES
@@ -22,9 +23,10 @@ from .formats import (
     tables,
     torch_prune,
 )
-from .found import Found, FoundRun, Skipped, contained
+from .found import Found, FoundRun, Skipped, contained, failure
 from .ingest import ingest
 from .recognise import read_blocks
+from .rehearsal import rehearsed
 from .report import Choices, ImportedRun, ImportReport
 from .staging import Staging
 from .tree import PLAINLY, Reading, Tree, walk
@@ -71,7 +73,7 @@ def survey(
     format: str | None = None,
     reading: Reading = PLAINLY,
 ) -> Survey:
-    """Find the runs under some paths; of most files only names and headers are looked at.
+    """Find the runs under some paths; files are read where names do not tell the levels.
 
     Raises
     ------
@@ -95,14 +97,14 @@ def survey(
                 skipped += found.skipped
                 tree = tree.without(found.claimed)
         skipped += [
-            Skipped(str(file), _unclaimed(format))
+            Skipped(str(file), _unclaimed(file, format))
             for file in tree.files
             if file.name.endswith(_CHECKPOINT_SUFFIXES)
         ]
-        left += [file for file in tree.files if file.suffix.lower() in SUFFIXES]
-    if not runs:  # else a table is somebody's notes beside the checkpoints
+        left += tree.files
+    if not runs:  # else tables and arrays are somebody's notes beside the checkpoints
         told = {one.path for one in skipped}
-        skipped += [Skipped(str(f), tables.OTHER) for f in left if str(f) not in told]
+        skipped += _others([file for file in left if str(file) not in told])
     return Survey(tuple(runs), tuple(skipped))
 
 
@@ -150,6 +152,26 @@ def import_runs(
     return ImportReport(tuple(runs), tuple(skipped))
 
 
+def rehearse(
+    store: Path,
+    found: Survey,
+    choices: Choices,
+    on_level: Callable[[FoundRun, int], None] | None = None,
+) -> ImportReport:
+    """Say what `import_runs` would do: all of it is done to a copy of the store, which then goes.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read, or temporary files cannot be written.
+    """
+    try:
+        with rehearsed(store) as copy:
+            return import_runs(copy, found, choices, on_level)
+    except OSError as error:
+        raise StoreError(f"a dry run takes temporary files: {failure(error)}") from None
+
+
 def choices(
     *,
     name: str | None = None,
@@ -191,7 +213,18 @@ def _chosen(format: str | None) -> dict[str, Callable[[Tree], Found]]:
     return {format: FORMATS[format]}
 
 
-def _unclaimed(format: str | None) -> str:
+def _unclaimed(file: Path, format: str | None) -> str:
     if format is not None:
         return f"not part of a run in the format {format}"
+    try:
+        open_contents(file)
+    except (Unreadable, Refused) as error:  # a pointer, a page, a file of another library
+        return failure(error).removeprefix(f"{file}: ")
     return "no format known here: see docs/importing.md for the layouts"
+
+
+def _others(files: Sequence[Path]) -> list[Skipped]:
+    """Say of tables and of arrays why they are no runs."""
+    found = [Skipped(str(f), tables.OTHER) for f in files if f.suffix.lower() in SUFFIXES]
+    arrays = [file for file in files if file.name.endswith(numpy_masks.SUFFIXES)]
+    return found + [Skipped(str(file), numpy_masks.why_not(file)) for file in arrays[-1:]]

@@ -202,6 +202,11 @@ class Incoming:
             write_mask(self.folder.mask(level), current.masks, flush=False)
             masks = zip(sources, current.masks.values(), strict=True)
             self.digests[level] = mask_digest(dict(masks))
+            if (
+                self._before is not None
+                and self.digests.get(self._before[0]) == self.digests[level]
+            ):
+                self.notes.append(f"level {level} has the masks of level {self._before[0]}")
         else:
             totals = [layer.total for layer in self.network.layers]
             self.digests[level] = counts_digest(sources, totals, current.kept.tolist())

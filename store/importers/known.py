@@ -156,12 +156,16 @@ class Known:
         return sorted(self._by_name.get(alias.key, ()))
 
     def twins(self, content: Content) -> list[str]:
-        """List runs whose masks are all those of a content, and that are other runs than it."""
+        """List runs whose masks are all those of a content, and that are other runs than it.
+
+        A branch that has the masks of its run, or of another branch, is no surprise.
+        """
         return sorted(
             run_id
             for run_id in self._candidates(content)
             if content.agreeing(self.contents[run_id]) == content.pruned
             and not content.differs_at(self.contents[run_id])
+            and content.aliases[0].variant == self.contents[run_id].aliases[0].variant
         )
 
     def children(self, run: Description) -> list[str]:

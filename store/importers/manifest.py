@@ -10,14 +10,16 @@ files may lie in folders below.
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .found import Skipped, Unreadable
-from .names import MAX_LEVEL
+from .found import FoundLevel, FoundRun, LevelData, Skipped, Unreadable
+from .names import MAX_LEVEL, place
 from .safe import read_text
 
 NAME = "manifest.json"
@@ -65,7 +67,9 @@ def read_manifest(folder: Path, mine: Collection[Path]) -> Listed:
     due = 0
     for entry in entries:
         try:
-            one = {"level": due, "file": entry} if isinstance(entry, str) else entry
+            one: Mapping[str, Any] = (
+                {"level": due, "file": entry} if isinstance(entry, str) else entry
+            )
             due = one["level"] + 1
             level, file, numbers = _level_entry(folder, one, mine)
             if level in levels:
@@ -80,6 +84,37 @@ def read_manifest(folder: Path, mine: Collection[Path]) -> Listed:
     if isinstance(values.get("seed"), int) and abs(values["seed"]) < 2**62:
         told["seed"] = str(values["seed"])
     return Listed(levels, told, tuple(skipped))
+
+
+def listed_run(
+    folder: Path, format: str, listed: Listed, read: Callable[[Path], LevelData]
+) -> FoundRun:
+    """Return the run that a manifest lists."""
+    where, told = place(folder), listed.told
+
+    def read_one(path: Path, numbers: Mapping[str, float | bool | None]) -> LevelData:
+        return dataclasses.replace(read(path), numbers=numbers)
+
+    return FoundRun(
+        format=format,
+        path=folder,
+        experiment=told.get("experiment", where.experiment),
+        replicate=told.get("replicate", told.get("seed", where.replicate)),
+        seed=int(told["seed"]) if "seed" in told else where.seed,
+        levels=tuple(
+            FoundLevel(n, (path,), partial(read_one, path, numbers))
+            for n, (path, numbers) in sorted(listed.levels.items())
+        ),
+        fields={k: told[k] for k in ("task", "architecture", "init", "fan") if k in told},
+        inferred={"level": NAME},
+        stated=frozenset(told),
+    )
+
+
+def _whole(entry: Any, due: int) -> Mapping[str, Any]:
+    """Return an entry with its level, which a file alone does not tell."""
+    whole: Mapping[str, Any] = {"level": due, "file": entry} if type(entry) is str else entry
+    return whole
 
 
 def _level_entry(

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...schemas.stored import InFile, StrangeTensor, described, is_tensor, to_array
+from ...schemas.stored import InFile, Strange, StrangeTensor, described, is_tensor, to_array
 from ...schemas.wrapping import HOMES, beneath
-from .found import LevelData, Refused, Unreadable
-from .state import WRAPPERS, hold_no_module, home, named, unwrapped
+from .found import LevelData, Refused
+from .state import WRAPPERS, home, named, unwrapped
+from .zeros import HINT, share_of_zeros
 
 _WEIGHT = re.compile(r"(.+)\.(?:weight(?:_orig)?|parametrizations\.weight\.original)")
 _PARAMETRIZED = re.compile(r"(.+)\.parametrizations\.(\w+)\.\d+\.mask")
@@ -48,22 +49,23 @@ def level_of(found: Any, where: str, *, any_name: bool = False) -> LevelData:
     Raises
     ------
     Refused
-        It is a whole pickled module, or a mask holds other values than 0 and 1.
+        It is a whole pickled module, holds no tensors, or masks of other values than 0 and 1.
     Unreadable
-        It holds no tensors, or is damaged.
+        It is damaged.
     """
+    apart = _apart(found, where)
+    if apart is not None:  # then whatever is strange beside them is not missed
+        found = {key: value for key, value in found.items() if not isinstance(value, Strange)}
     state = home(found, where)
     data = LevelData({}) if state is None else pruned_state(state, where)
     if data.masks:
         return data
-    if (apart := _apart(found, where)) is not None:
+    if apart is not None:
         return _joined(data, apart, where)
-    if state is None and isinstance(found, Mapping):
-        hold_no_module(found, where)
     entries = named(dict(_entries(found if state is None else state)), where)
     if not entries:
-        raise Unreadable(f"{where}: holds no state dict and no masks")
-    if state is None:
+        raise Refused(f"{where}: holds no state dict and no masks")
+    if state is None:  # dictionaries in dictionaries
         data = pruned_state(entries, where)
     if data.masks or _of_weights(entries, where):
         return data
@@ -161,14 +163,18 @@ def _dimensions(value: Any) -> int:
 
 
 def _held(data: LevelData, where: str) -> LevelData:
-    """Hold masks to the shapes of their weights; those without weights give their own."""
+    """Hold masks to the shapes of their weights, and bring them into their order.
+
+    Masks without weights come last and give their own shapes.
+    """
     shapes = dict(data.shapes)
     for name, mask in data.masks.items():
         if shapes.setdefault(name, mask.shape) != mask.shape:
             raise Refused(
                 f"{where}, {name}: a mask of shape {mask.shape} for weights of {shapes[name]}"
             )
-    return dataclasses.replace(data, shapes=shapes)
+    masks = {name: data.masks[name] for name in shapes if name in data.masks}
+    return dataclasses.replace(data, shapes=shapes, masks=masks)
 
 
 def _such_as(example: str) -> str:
@@ -236,7 +242,11 @@ def _alone(entries: Mapping[str, Any], where: str) -> LevelData:
             name = name.removesuffix(ending) or name
         if name in masks:
             raise Refused(f"{where}: two masks of layer {name}")
-        masks[name] = as_mask(value, f"{where}, {key}")
+        try:
+            masks[name] = as_mask(value, f"{where}, {key}")
+        except Refused as error:
+            zeros = is_tensor(value) and share_of_zeros([to_array(value, where)])
+            raise Refused(f"{error}; {HINT}" if zeros else str(error)) from None
     shapes = {name: mask.shape for name, mask in masks.items()}
     return LevelData(shapes, masks, masks_from=f"masks alone, {_such_as(next(iter(entries)))}")
 
@@ -245,20 +255,32 @@ def _entries(found: Any, before: str = "", depth: int = _DEPTH) -> Iterator[tupl
     """Yield the tensors in dictionaries and lists, under names with dots; lists are numbered.
 
     Nothing else counts, nor do single numbers.
+
+    Raises
+    ------
+    Refused
+        A tensor has a name that is no text.
     """
-    if isinstance(found, InFile | np.ndarray | StrangeTensor):
-        if getattr(found, "shape", None) != ():  # a number
-            yield before or "0", found
+    if _is_array(found):
+        yield before or "0", found
     elif depth:
         for key, value in _items(found):
-            yield from _entries(value, f"{before}.{key}" if before else key, depth - 1)
+            if isinstance(key, str):
+                yield from _entries(value, f"{before}.{key}" if before else key, depth - 1)
+            elif _is_array(value):
+                raise Refused(f"a tensor under {key!r:.20}, where a name is due")
 
 
-def _items(found: Any) -> Iterable[tuple[str, Any]]:
+def _is_array(value: Any) -> bool:
+    array = isinstance(value, InFile | np.ndarray | StrangeTensor)
+    return array and getattr(value, "shape", None) != ()
+
+
+def _items(found: Any) -> Iterable[tuple[Any, Any]]:
     if isinstance(found, Mapping):
-        return [(key, value) for key, value in found.items() if isinstance(key, str)]
+        return found.items()
     if not isinstance(found, Sequence) or isinstance(found, str | bytes | bytearray):
         return ()
     if found and all(isinstance(x, tuple) and len(x) == 2 and isinstance(x[0], str) for x in found):
-        return list(found)
+        return found
     return [(str(i), value) for i, value in enumerate(found)]

@@ -148,7 +148,7 @@ class _Meeting:
         pairs = zip(self.stored.sources, self.stored.layers, strict=True)
         before = {source for source, layer in pairs if layer.name in self.stored.exempt}
         last = correction.level(self.there[-1], stored_level(self.folder, self.there[-1]))
-        return exempt_layers(correction.after, last, {*self.arrival.found.exempt, *before})
+        return exempt_layers(correction.after, last, before)
 
     def _numbers(self) -> Numbers:
         """Return the numbers that correct the store; all that are otherwise are named."""

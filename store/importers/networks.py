@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 from ...schemas.blocks import (
     CIFAR_RESNETS,
@@ -197,15 +198,26 @@ def _misfit(source: Source, named: str) -> str:
 
 
 def _in_order(source: Source, named: str) -> Iterator[tuple[Architecture, Names]]:
-    """Yield the network named with its layers set against as many of the source, whatever named."""
-    shapes = {name: shape for name, shape in source.shapes if name in source.masked}
+    """Yield the network named with its layers set against those of the source by their sizes."""
+    shapes = {n: s for n, s in source.shapes if source.whole or n in source.masked}
     for network in _by_order(shapes, named):
         for prunable in SETS:
             layers = counted(network, prunable)
-            if len(layers) == len(shapes):
-                for order in (shapes, forward_order(shapes)):
-                    pairs = zip(order, layers, strict=True)
-                    yield network, {name: layer.name for name, layer in pairs}
+            if len(shapes) <= 2 * len(layers):
+                for order in (list(shapes), forward_order(shapes)):
+                    yield network, _aligned(layers, order, shapes)
+
+
+def _aligned(layers: Sequence[Layer], order: Sequence[str], shapes: Shapes) -> Names:
+    """Name layers as those of as many weights at their place; the rest keeps its own name."""
+    sizes = [math.prod(shapes[name]) for name in order]
+    due = [layer.total for layer in layers]
+    names = {name: name for name in order}
+    for tag, a, b, c, d in SequenceMatcher(None, due, sizes, autojunk=False).get_opcodes():
+        if tag in ("equal", "replace"):
+            pairs = zip(order[c:d], layers[a:b], strict=False)
+            names |= {name: layer.name for name, layer in pairs}
+    return names
 
 
 def _differences(network: Architecture, names: Names, source: Source) -> list[str]:

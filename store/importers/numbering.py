@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...schemas.errors import RgtoolError
 from .filenames import FileName
-from .found import Contradiction, LevelData, RgtoolError
+from .found import Contradiction, LevelData
 from .order import Measured, Unordered, in_order, measure, percent
 
 _ROUNDED = 4  # weights by which two prunings at one rate may differ
@@ -19,10 +20,24 @@ _TOLERANCE = 0.02  # of a pruning
 
 @dataclass(frozen=True)
 class Numbering:
-    """Levels of files in the order of pruning, and what they were concluded from."""
+    """Levels of files in the order of pruning.
+
+    Attributes
+    ----------
+    levels : tuple of int
+        Rising.
+    why : str
+        What they were concluded from.
+    rate : float
+        Share of the weights that every pruning keeps; 0 where there is no such share.
+    named : bool
+        Whether the levels are those of the names.
+    """
 
     levels: tuple[int, ...]
     why: str
+    rate: float = 0.0
+    named: bool = False
 
 
 def numbered(root: Path, files: Sequence[Measured], names: Sequence[FileName]) -> Numbering:
@@ -43,27 +58,58 @@ def numbered(root: Path, files: Sequence[Measured], names: Sequence[FileName]) -
         The names have another order than the masks.
     """
     counted = by_density([one.density for one in files], [one.kept for one in files])
-    if all(name.sure for name in names[not files[0].digest :]):
+    dense = not files[0].digest
+    if all(name.sure for name in names[int(dense) :]):
         told = [name.level or 0 if name.sure else 0 for name in names]
         _hold_rising(root, files, told, counted)
-        if (told[0] == 0) == (not files[0].digest):
-            return Numbering(tuple(told), "the numbers in the names, in the order of the masks")
-    elif len({name.stem for name in names}) == 1:
-        _hold_monotone(root, files, names, counted)
-    return Numbering(counted.levels, f"the masks, each within the one before: {counted.why}")
+        if (told[0] == 0) == dense and _are_levels(told, files, counted):
+            why = "the numbers in the names, which the masks follow"
+            return Numbering(tuple(told), why, named=True)
+        return counted
+    for stem in dict.fromkeys(name.stem for name in names):
+        alike = [(one, name) for one, name in zip(files, names, strict=True) if name.stem == stem]
+        _hold_monotone(root, files, counted, *zip(*alike, strict=True))
+    return counted
+
+
+def _are_levels(told: Sequence[int], files: Sequence[Measured], counted: Numbering) -> bool:
+    """Whether numbers of the names count prunings, and not the percent that are pruned or kept.
+
+    Where every pruning keeps one share, as the masks have it, numbers that rise otherwise than the
+    masks count something else.
+    """
+    pruned = [(n, 100 * one.density) for n, one in zip(told, files, strict=True) if one.digest]
+    kept = all(abs(n - percents) <= 0.6 for n, percents in pruned)
+    gone = all(abs(n - (100 - percents)) <= 0.6 for n, percents in pruned)
+    if len(pruned) > 1 and (kept or gone):
+        return False
+    if not counted.rate:
+        return True
+    rises = [
+        (high - low) * (counted.levels[1] - counted.levels[0]) - (told[1] - told[0]) * (b - a)
+        for (low, high), (a, b) in zip(
+            itertools.pairwise(told), itertools.pairwise(counted.levels), strict=True
+        )
+    ]
+    return not any(rises)
 
 
 def _hold_rising(
     root: Path, files: Sequence[Measured], told: Sequence[int], counted: Numbering
 ) -> None:
     """Hold the levels that names tell to the order of the masks."""
-    for one, other, low, high in zip(files, files[1:], told, told[1:], strict=False):
+    pairs = zip(itertools.pairwise(files), itertools.pairwise(told), strict=True)
+    for (one, other), (low, high) in pairs:
         if low >= high:
             raise Contradiction(_otherwise(root, one, other), _write(root, files, counted))
 
 
 def _hold_monotone(
-    root: Path, files: Sequence[Measured], names: Sequence[FileName], counted: Numbering
+    root: Path,
+    every: Sequence[Measured],
+    counted: Numbering,
+    files: Sequence[Measured],
+    names: Sequence[FileName],
 ) -> None:
     """Hold numbers of any meaning to it: those that vary rise or fall as weights are pruned.
 
@@ -74,16 +120,18 @@ def _hold_monotone(
     kinds = [(column[0][0], [value for _, value in column]) for column in columns]
     varying = [(kind, v) for kind, v in kinds if kind not in ("figure", "copy") and len({*v}) > 1]
     if varying and not any(_monotone(v, kind != "training") for kind, v in varying):
-        _, values = varying[0]
-        rises = values[0] <= values[-1]
+        kind, values = varying[0]
+        rises = kind == "training" or values[0] <= values[-1]
         at = next(
-            i for i, (a, b) in enumerate(zip(values, values[1:], strict=False)) if (a < b) != rises
-        ) if len(values) > 2 else 0  # fmt: skip
-        raise Contradiction(_otherwise(root, *files[at : at + 2]), _write(root, files, counted))
+            at
+            for at, (a, b) in enumerate(itertools.pairwise(values))
+            if (a > b if rises else a < b)
+        )
+        raise Contradiction(_otherwise(root, *files[at : at + 2]), _write(root, every, counted))
 
 
 def _monotone(values: Sequence[float], may_fall: bool) -> bool:
-    steps = list(zip(values, values[1:], strict=False))
+    steps = list(itertools.pairwise(values))
     return all(a <= b for a, b in steps) or (may_fall and all(a >= b for a, b in steps))
 
 
@@ -142,33 +190,28 @@ def by_density(densities: Sequence[float], kept: Sequence[int]) -> Numbering:
     (0, 1, 2)
     """
     dense = densities[0] >= 1
-    drops = [
-        math.log(before / after)
-        for before, after in zip(densities, densities[1:], strict=False)
-        if after > 0
-    ]
-    base = min(drops, default=0.0)
-    steps = [_whole(drop / base, base, n) for drop, n in zip(drops, kept[1:], strict=False)]
     first = 0 if dense else 1
-    if not drops or len(drops) < len(densities) - 1 or 0 in steps:
-        return Numbering(
-            tuple(range(first, first + len(densities))),
-            "a file a pruning" if dense else "a file a pruning, from 1 as none is dense",
-        )
+    drops = [math.log(a / b) if b else 0.0 for a, b in itertools.pairwise(densities)]
+    base = min(drops, default=0.0)
+    steps = [_whole(drop, base, n) for drop, n in zip(drops, kept[1:], strict=True)]
+    if not steps or 0 in steps:
+        from_ = "" if dense else ", from 1, as none is dense"
+        one_each = tuple(range(first, first + len(densities)))
+        return Numbering(one_each, f"the masks, each within the one before{from_}")
     if not dense:
-        first = _whole(-math.log(densities[0]) / base, base, kept[0]) or 1
-    levels = [first]
-    for step in steps:
-        levels.append(levels[-1] + step)
-    rate = math.exp(-sum(drops) / (levels[-1] - levels[0]))
-    return Numbering(tuple(levels), f"a pruning keeps {percent(rate)} of the weights")
+        first = _whole(-math.log(densities[0]), base, kept[0]) or 1
+    levels = tuple(itertools.accumulate(steps, initial=first))
+    rate = math.exp(-sum(drops) / sum(steps))
+    return Numbering(levels, f"the masks: a pruning keeps {percent(rate)} of the weights", rate)
 
 
-def _whole(steps: float, base: float, kept: int) -> int:
-    """Return a number of prunings as a whole one; 0 where it is none."""
-    near = round(steps)
+def _whole(drop: float, base: float, kept: int) -> int:
+    """Return how many prunings a drop is, each one `base`; 0 where it is no whole number."""
+    if base <= 0:
+        return 0
+    near = round(drop / base)
     slack = _TOLERANCE * near + _ROUNDED / (max(kept, 1) * base)
-    return near if abs(steps - near) <= min(slack, 0.25) else 0
+    return near if abs(drop / base - near) <= min(slack, 0.25) else 0
 
 
 def manifest_text(root: Path, files: Mapping[int, Path]) -> str:

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from .found import LevelData, Refused, Shapes
 from .identity import mask_digest
+from .zeros import many_zeros
 
 _SAMPLED = 4096  # weights of a layer
+_STRIDE = 2_654_435_761  # a prime: no pattern of pruning repeats at it
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Measured:
         A sum over the masks; empty where nothing is pruned.
     sample : bytes
         Some weights of every mask, a bit each.
+    zeros : float
+        Share of zeros in weights without masks, if it is that of no dense network; else 0.
     """
 
     path: Path
@@ -47,6 +51,7 @@ class Measured:
     total: int
     digest: str
     sample: bytes = field(repr=False)
+    zeros: float = 0.0
 
     @property
     def density(self) -> float:
@@ -82,11 +87,15 @@ def measure(path: Path, read: Callable[[Path], LevelData]) -> Measured:
         total=total,
         digest=mask_digest(masks) if kept < total else "",
         sample=_sample(masks) if kept < total else b"",
+        zeros=many_zeros(data),
     )
 
 
 def _sample(masks: Mapping[str, NDArray[np.bool_]]) -> bytes:
-    parts = [mask.ravel()[:: max(1, mask.size // _SAMPLED)] for mask in masks.values()]
+    parts = []
+    for mask in masks.values():
+        many = np.arange(min(mask.size, _SAMPLED), dtype=np.uint64) * np.uint64(_STRIDE)
+        parts.append(mask.ravel()[many % np.uint64(max(mask.size, 1))])
     return np.packbits(np.concatenate(parts)).tobytes()
 
 

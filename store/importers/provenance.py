@@ -101,11 +101,11 @@ def _dense(found: FoundRun, network: Recognised, notes: list[str]) -> Weights:
     except (Unreadable, OSError) as error:
         notes.append(f"dense weights are left out: {failure(error)}")
         return {}
-    found = _of_layers(network, weights)
-    if len(found) < len(network.layers):
+    arrays = _of_layers(network, weights)
+    if len(arrays) < len(network.layers):
         notes.append("no weights of the trained dense network are there to keep")
         return {}
-    return found
+    return arrays
 
 
 def _of_layers(network: Recognised, arrays: Arrays) -> Weights:

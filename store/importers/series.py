@@ -8,19 +8,27 @@ What one folder cannot settle, because all its files have one mask, is put to th
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from ...schemas.errors import RgtoolError
 from .filenames import FileName, Group, file_name, groups_of, main_stem
-from .found import Found, FoundLevel, FoundRun, LevelData, RgtoolError, Skipped, contained
-from .manifest import NAME, Listed, read_manifest
+from .found import (
+    Contradiction,
+    Found,
+    FoundLevel,
+    FoundRun,
+    LevelData,
+    Skipped,
+    contained,
+)
+from .manifest import NAME, listed_run, read_manifest
 from .names import is_replicate, place, task_of
-from .numbering import numbered, remedy
+from .numbering import manifest_text, numbered, remedy
 from .order import Measured, Unordered, in_order, measure, percent
 from .tree import Tree
-from .zeros import many_zeros, why_nothing
+from .zeros import why_nothing
 
 Read = Callable[[Path], LevelData]
 _SHOWN = 6  # files of a series that a note names
@@ -54,6 +62,7 @@ class _Search:
         self.top = tree.root.parent if tree.root in tree.files else tree.root
         self.runs: list[FoundRun] = []
         self.skipped: list[Skipped] = []
+        self.listing: set[Path] = set()  # folders whose manifest lists levels
 
     def go(self) -> None:
         folders: dict[Path, list[Path]] = {}
@@ -63,7 +72,7 @@ class _Search:
         for folder in _upwards(folders, self.top):
             with contained(folder, self.skipped):
                 left = self._settle(folder, folders.get(folder, []), waiting.pop(folder, []))
-                if folder == self.top or is_replicate(folder):
+                if folder == self.top or _is_alone(folder):
                     self._alone(left)
                 elif left:
                     waiting.setdefault(folder.parent, []).extend(left)
@@ -84,29 +93,9 @@ class _Search:
                 places = {path.parent for path, _ in listed.levels.values()}
                 spoken |= {path for path in below if path.parent in places}
                 if listed.levels:
-                    self.runs.append(self._told(folder, listed))
+                    self.listing.add(folder)
+                    self.runs.append(listed_run(folder, self.format, listed, self.read))
         return spoken
-
-    def _told(self, folder: Path, listed: Listed) -> FoundRun:
-        where, told = place(folder), listed.told
-
-        def read_one(path: Path, numbers: Mapping[str, float | bool | None]) -> LevelData:
-            return dataclasses.replace(self.read(path), numbers=numbers)
-
-        return FoundRun(
-            format=self.format,
-            path=folder,
-            experiment=told.get("experiment", where.experiment),
-            replicate=told.get("replicate", told.get("seed", where.replicate)),
-            seed=int(told["seed"]) if "seed" in told else where.seed,
-            levels=tuple(
-                FoundLevel(n, (path,), partial(read_one, path, numbers))
-                for n, (path, numbers) in sorted(listed.levels.items())
-            ),
-            fields={k: told[k] for k in ("task", "architecture", "init", "fan") if k in told},
-            inferred={"level": NAME},
-            stated=frozenset(told),
-        )
 
     # A folder.
 
@@ -124,6 +113,10 @@ class _Search:
         handed : sequence of Measured
             What folders in it have not placed.
         """
+        if folder in self.listing:
+            for one in handed:
+                self.skipped.append(Skipped(str(one.path), f"{folder}/{NAME} does not list it"))
+            return []
         counted = [group for group in groups_of(files, folder, self.suffixes) if group.counts]
         counted = self._told_apart([g for g in counted if self._begins_as_told(g)])
         if not counted:
@@ -132,28 +125,34 @@ class _Search:
         beside = [*self._measured(path for path in files if path not in taken), *handed]
         dense = self._dense_beside(counted, beside)
         main = main_stem(counted)
+        first = {0: dense.path} if dense is not None else {}
+        notes = tuple(f"level 0 is {path.name}: nothing is pruned in it" for path in first.values())
         for group in counted:
-            first = {0: dense.path} if dense is not None else {}
-            self.runs.append(
-                self._run(
-                    folder, {**first, **dict(group.files)}, group.name, group.name.stem == main
-                )
-            )
-        self._say_beside(counted, [one for one in beside if one is not dense])
+            levels, main_one = {**first, **dict(group.files)}, group.name.stem == main
+            self.runs.append(self._run(folder, levels, group.name, main_one, notes=notes))
+        rest = [one for one in beside if one is not dense]
+        self._say_beside(folder, counted, rest, dense)
         return []
 
     def _begins_as_told(self, group: Group) -> bool:
-        """Whether the first file of a group is dense if it is level 0, and only then."""
-        number, path = group.files[0]
+        """Whether the first file of a group is dense if it is level 0, and only then.
+
+        Where no word says what the numbers are, they may be epochs: then several in a row have one
+        mask, at the beginning or at the end.
+        """
+        paths = [path for _, path in group.files]
+        ends = {*paths[:1]} if group.name.sure else {*paths[:2], *paths[-2:]}
         try:
-            return (measure(path, self.read).digest == "") == (number == 0)
+            digests = [measure(path, self.read).digest for path in paths if path in ends]
+            begins = (digests[0] == "") == (group.files[0][0] == 0)
+            return begins and len({*digests}) == len(digests)
         except (RgtoolError, OSError):
             return True  # whoever reads the levels says what is wrong
 
     def _told_apart(self, groups: Sequence[Group]) -> list[Group]:
         """Leave out groups that hold the masks of another one, such as the best epochs."""
         kept: list[Group] = []
-        for group in sorted(groups, key=lambda group: -group.name.place):
+        for group in sorted(groups, key=lambda g: (-len(g.files), -g.name.place)):
             if not any(self._same(group, other) for other in kept):
                 kept.append(group)
         return sorted(kept, key=lambda group: group.name.stem)
@@ -173,74 +172,97 @@ class _Search:
         """Return the dense network of the one run whose levels begin later: it is its level 0."""
         if len(groups) != 1 or groups[0].files[0][0] == 0:
             return None
-        after = next(iter(self._measured(groups[0].paths[:1])), None)
+        after = next(iter(self._quietly(groups[0].paths[0])), None)
         dense = [
             one
             for one in beside
-            if after is not None and not one.digest and one.fits(after.layers)
-            and file_name(one.path.name, self.suffixes).place > 0
+            if after is not None and not one.digest and not one.zeros and one.fits(after.layers)
+            and self._may_be_trained_dense(one.path)
         ]  # fmt: skip
         return max(dense, key=self._lateness, default=None)
 
-    def _say_beside(self, groups: Sequence[Group], beside: Sequence[Measured]) -> None:
+    def _may_be_trained_dense(self, path: Path) -> bool:
+        name = file_name(path.name, self.suffixes)
+        return name.place > 0 and not name.level
+
+    def _say_beside(
+        self,
+        folder: Path,
+        groups: Sequence[Group],
+        beside: Sequence[Measured],
+        dense: Measured | None,
+    ) -> None:
         """Name what lies beside the levels of runs: their masks again, or something else."""
-        known: dict[str, Path] = {}
+        known = {"": dense.path} if dense is not None else {}
         files = [path for group in groups for path in group.paths]
         again: dict[Path, list[Measured]] = {}
+        stems = " and ".join(group.name.stem for group in groups[:3])
         for one in beside:
+            if one.zeros:
+                self.skipped.append(Skipped(str(one.path), why_nothing(one.zeros)))
+                continue
             while one.digest not in known and files:
                 for other in self._quietly(files.pop(0)):
                     known.setdefault(other.digest, other.path)
             if one.digest in known:
                 again.setdefault(known[one.digest], []).append(one)
                 continue
-            stems = " and ".join(group.name.stem for group in groups[:3])
-            self.skipped.append(
-                Skipped(str(one.path), f"lies beside {stems} and is none of these levels")
-            )
+            kept = f" ({percent(one.density)} kept)" if one.digest else ""
+            reason = f"lies beside {stems} and is none of these levels{kept}"
+            self.skipped.append(Skipped(str(one.path), reason))
         for path, several in again.items():
-            self._say_again(path, several)
+            self._say_again(folder, path, several)
 
-    def _say_again(self, taken: Path, several: Sequence[Measured]) -> None:
+    def _say_again(self, folder: Path, taken: Path, several: Sequence[Measured]) -> None:
         """Name files that hold the masks of one that is taken."""
         shown = several[:_SHOWN] if len(several) <= _SHOWN else several[:1]
         more = f" (and so do {len(several) - 1} more)" if len(shown) < len(several) else ""
         for one in shown:
             what = "holds the masks of" if one.digest else "is dense, as"
-            self.skipped.append(
-                Skipped(str(one.path), f"{what} {taken.name}, which is taken{more}")
-            )
+            reason = f"{what} {taken.relative_to(folder)}, which is taken{more}"
+            self.skipped.append(Skipped(str(one.path), reason))
 
     # By masks.
 
     def _by_masks(self, folder: Path, found: Sequence[Measured]) -> list[Measured]:
         """Make the runs of files whose names do not count; return those of one mask alone."""
-        left: list[Measured] = []
-        for several in self._parts(folder, found):
+        left = {one.path: one for one in found if one.zeros}
+        for several, whole in self._parts(folder, [one for one in found if not one.zeros]):
             if len({one.digest for one in several}) < 2:
-                left += several
+                left |= {one.path: one for one in several}
                 continue
-            try:
-                self._ordered(folder, in_order(several), whole=len(several) == len(found))
-            except Unordered as error:
-                self._by_stem(folder, several, error)
-        return left
+            with contained(folder, self.skipped):
+                try:
+                    order = in_order(several)
+                except Unordered as error:
+                    self._by_stem(folder, several, error)
+                else:
+                    self._ordered(folder, order, whole)
+        return list(left.values())
 
-    def _parts(self, folder: Path, found: Sequence[Measured]) -> Iterator[list[Measured]]:
-        """Part files by the replicate that their names tell, and by the layers that are masked."""
+    def _parts(
+        self, folder: Path, found: Sequence[Measured]
+    ) -> Iterator[tuple[list[Measured], bool]]:
+        """Part files by the replicate that their names tell, and by the layers that are masked.
+
+        Beside each part stands whether it is all of a replicate. A dense network without masks is
+        in every part that it fits.
+        """
         replicates: dict[str, list[Measured]] = {}
         for one in found:
             replicates.setdefault(self._name(one.path, folder).replicate, []).append(one)
         for several in replicates.values():
             masked = dict.fromkeys(one.layers for one in several if one.layers)
-            if not masked:
-                yield several
+            apart = [one for one in several if not one.layers and not any(map(one.fits, masked))]
+            if apart:
+                yield apart, False
             for layers in masked:
-                yield [
+                part = [
                     one
                     for one in several
                     if one.layers == layers or (not one.layers and one.fits(layers))
                 ]
+                yield part, len(part) == len(several)
 
     def _by_stem(self, folder: Path, found: Sequence[Measured], error: Unordered) -> None:
         """Make the runs of files of several runs, if their names keep these apart."""
@@ -248,8 +270,9 @@ class _Search:
         for one in found:
             stems.setdefault(self._name(one.path, folder).stem, []).append(one)
         several = [part for part in stems.values() if len({one.digest for one in part}) > 1]
-        if len(several) == len(stems) == 1 or not several:
-            raise error
+        if len(stems) == 1 or not several:
+            what = "give each run a folder of its own, or list the files of one in"
+            raise Contradiction(str(error), f"{what} {folder}/{NAME}")
         for part in several:
             with contained(folder, self.skipped):
                 self._ordered(folder, in_order(part), whole=False)
@@ -260,13 +283,11 @@ class _Search:
         names = [self._name(one.path, folder) for one in taken]
         numbering = numbered(folder, taken, names)
         for one, alike in zip(taken, order, strict=True):
-            self._say_again(one.path, [other for other in alike if other is not one])
+            self._say_again(folder, one.path, [other for other in alike if other is not one])
         levels = {n: one.path for n, one in zip(numbering.levels, taken, strict=True)}
-        shown = [f"{path.relative_to(folder)} {n}" for n, path in levels.items()]
-        more = ["..."] if len(shown) > _SHOWN else []
-        note = f"levels by {numbering.why}: {', '.join([*shown[:_SHOWN], *more])}"
+        notes = () if numbering.named else (_spelled(folder, levels, numbering.why),)
         self.runs.append(
-            self._run(folder, levels, names[-1], whole, why=numbering.why, notes=(note,))
+            self._run(folder, levels, names[-1], whole, why=numbering.why, notes=notes)
         )
 
     def _lateness(self, one: Measured) -> tuple[bool, int, tuple[float, ...], str]:
@@ -283,24 +304,24 @@ class _Search:
             alike: dict[str, list[Measured]] = {}
             for one in several:
                 alike.setdefault(one.digest, []).append(one)
-            if not any(alike):
-                zeros = (many_zeros(self.read(one.path)) for one in several)
-                self.skipped.append(Skipped(str(folder), why_nothing(next(filter(None, zeros), 0))))
+            if plain := alike.get(""):
+                where = plain[0].path if len(plain) == 1 else folder
+                reason = why_nothing(max(one.zeros for one in plain))
+                self.skipped.append(Skipped(str(where), reason))
             for digest in filter(None, alike):
                 self._lonely(folder, alike[digest])
 
     def _lonely(self, folder: Path, alike: Sequence[Measured]) -> None:
         one = max(alike, key=self._lateness)
         name = self._name(one.path, folder)
-        self._say_again(one.path, [other for other in alike if other is not one])
+        self._say_again(folder, one.path, [other for other in alike if other is not one])
         if name.sure and name.level:
             self.runs.append(self._run(folder, {name.level: one.path}, name, True))
             return
         why = f"one mask alone, of {percent(one.density)}: nothing tells how many prunings it had"
-        told = f'{{"levels": [{{"level": 1, "file": "{one.path.name}"}}]}}'
-        self.skipped.append(
-            Skipped(str(one.path), why, f"if it was one, write {folder}/{NAME}: {told}")
-        )
+        told = manifest_text(folder, {1: one.path})
+        advice = f"if it was one, write {folder}/{NAME}: {told}"
+        self.skipped.append(Skipped(str(one.path), why, advice))
 
     # What both have.
 
@@ -349,6 +370,11 @@ class _Search:
             return []
 
 
+def _is_alone(folder: Path) -> bool:
+    """Whether what lies in a folder is of a replicate, and of no level, by its name."""
+    return is_replicate(folder) and len(file_name(folder.name, ()).numbers) == 1
+
+
 def _upwards(folders: Collection[Path], top: Path) -> list[Path]:
     """List folders and those above them, up to one, the deepest first."""
     every = {top}
@@ -357,3 +383,10 @@ def _upwards(folders: Collection[Path], top: Path) -> list[Path]:
             every.add(folder)
             folder = folder.parent
     return sorted(every, key=lambda folder: (-len(folder.parts), folder))
+
+
+def _spelled(folder: Path, levels: Mapping[int, Path], why: str) -> str:
+    """Say which file is which level, as far as a note goes."""
+    shown = [f"{path.relative_to(folder)} is {n}" for n, path in levels.items()]
+    more = [f"and {len(shown) - _SHOWN} more"] if len(shown) > _SHOWN else []
+    return f"levels by {why}; {', '.join([*shown[:_SHOWN], *more])}"

@@ -24,33 +24,28 @@ def state_dict(found: Any, where: str) -> Mapping[str, Any]:
         There is a whole pickled module instead.
     """
     state = home(found, where)
-    if state is None and isinstance(found, Mapping):
-        if any(hasattr(value, "shape") for value in found.values()):
-            return named(found, where)
-        hold_no_module(found, where)
     if state is None:
         raise Unreadable(f"{where}: holds no state dict")
     return state
 
 
 def home(found: Any, where: str) -> Mapping[str, Any] | None:
-    """Return the state dict that stands as one entry of a checkpoint; None where none does.
+    """Return the state dict in what a checkpoint holds, as `state_dict`; None where there is none.
 
     Raises
     ------
     Refused
-        The checkpoint is a whole pickled module.
+        There is a whole pickled module instead.
     """
     hold_no_object(found, where)
-    entries = found if isinstance(found, Mapping) else {}
-    key = next((key for key in HOMES if isinstance(entries.get(key), Mapping)), None)
-    return None if key is None else named(entries[key], f"{where}, {key}")
-
-
-def hold_no_module(found: Mapping[Any, Any], where: str) -> None:
-    """Refuse a checkpoint that has a whole pickled module where its state dict is due."""
+    if not isinstance(found, Mapping):
+        return None
+    for key in HOMES:
+        if isinstance(found.get(key), Mapping):
+            return named(found[key], where)
     for key in HOMES:
         hold_no_object(found.get(key), where, key)
+    return named(found, where) if any(hasattr(v, "shape") for v in found.values()) else None
 
 
 def named(found: Mapping[Any, Any], where: str) -> dict[str, Any]:

@@ -7,13 +7,17 @@ also have been trained, and pruned weights may have been written over: so nobody
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .found import LevelData
 
 OPTION = "--zeros-are-mask"
 FROM = f"zeros of the weights, as {OPTION} says"
+HINT = f"where weights' zeros are the mask, say so with {OPTION}"
 _MANY = 0.01  # share of exact zeros that training does not leave by chance
 
 
@@ -32,6 +36,11 @@ def zeros_as_masks(data: LevelData) -> LevelData:
 def many_zeros(data: LevelData) -> float:
     """Return the share of zeros in weights without masks; 0 where they are few."""
     arrays = [w for w in data.weights.values() if w.ndim >= 2] if not data.masks else []
+    return share_of_zeros(arrays)
+
+
+def share_of_zeros(arrays: Sequence[NDArray[Any]]) -> float:
+    """Return the share of zeros in arrays; 0 where they are few."""
     total = sum(w.size for w in arrays)
     share = 1 - sum(np.count_nonzero(w) for w in arrays) / total if total else 0.0
     return share if share >= _MANY else 0.0
@@ -42,6 +51,5 @@ def why_nothing(zeros: float) -> str:
     if not zeros:
         return "no level with anything pruned: there is no flow in it"
     return (
-        f"no masks, and {zeros:.0%} of the weights are zeros: no mask is inferred from them; where "
-        f"they are the mask, say so with {OPTION}"
+        f"no masks, and {zeros:.0%} of the weights are zeros: no mask is inferred from them; {HINT}"
     )

@@ -11,7 +11,7 @@ from synthetic import counts, first_levels, without
 from rgtool import RgtoolError
 from rgtool.analysis.classes.semigroup import common_levels
 from rgtool.analysis.named import counts_of
-from rgtool.analysis.window import SLACK, choose_window
+from rgtool.analysis.window import SLACK, choose_window, recorded_window
 from rgtool.store.counts import Counts
 
 
@@ -198,3 +198,32 @@ def test_densities_within_a_twentieth_of_a_step_are_one(share: float, number: in
     one = 0.8 ** np.arange(1.0, 5)
     assert SLACK == 0.05
     assert len(common_levels(one, one * 0.8**share)) == number
+
+
+@pytest.mark.parametrize(
+    ("missing", "levels", "runs"),
+    [
+        ((), (1, 8), 3),
+        (((0, 1), (1, 2)), (3, 8), 3),  # who lacks a level at the start
+        (((0, 5),), (1, 4), 3),  # a gap ends it
+        (((0, 1), (0, 3)), (2, 2), 3),  # and may leave one level
+        (tuple((0, level) for level in range(1, 9)), (1, 8), 2),  # nothing pruned yet
+        (tuple((0, level) for level in range(3, 9)), (1, 2), 3),
+        (((0, 0),), (1, 8), 3),
+    ],
+)
+def test_the_levels_that_all_runs_have(
+    missing: tuple[tuple[int, int], ...], levels: tuple[int, int], runs: int
+) -> None:
+    window = recorded_window(without(experiment(), *missing))
+    assert window.levels == levels and len(window.runs) == runs
+    assert window.kept.shape == (runs, levels[1] - levels[0] + 1, 3)
+    assert window.names == ("fc1", "fc2")
+
+
+@pytest.mark.parametrize("odd", [0, 1])
+def test_without_a_pruned_level_in_common_there_is_no_window(odd: int) -> None:
+    halves = [(run, level) for run in range(2) for level in range(1, 9) if level % 2 == run]
+    base = experiment(seeds=2) if odd else experiment(levels=0)
+    with pytest.raises(RgtoolError, match="no pruned level in common"):
+        recorded_window(without(base, *halves) if odd else base)

@@ -163,6 +163,21 @@ def test_plot_goes_round_an_experiment_that_a_figure_cannot_show(
     assert both.code == 0 and "left out" not in both.err, "blocks are what both have"
 
 
+def test_plot_goes_round_a_figure_of_several_that_do_not_go_together(
+    cli: Cli, store: Path, tmp_path: Path
+) -> None:
+    names = ("resnet8w4/digits", "lenet/digits")
+    to = str(tmp_path / "figures")
+    done = cli("plot", *names, "--to", to, "--json")
+    assert done.code == 3
+    drawn = {row["figure"] for row in json.loads(done.out)}
+    assert drawn == {"flow", "accuracy", "spectrum"}
+    (told,) = (line for line in done.err.splitlines() if line.startswith("no slices: "))
+    assert "resnet8w4/digits has 5" in told and "lenet/digits has 3" in told
+    asked = cli("plot", *names, "--kind", "slices", "--to", to)
+    assert (asked.code, asked.out) == (2, "") and "need the same groups" in asked.err
+
+
 def test_eigen_shows_all_nulls_where_asked(cli: Cli, store: Path) -> None:
     told = cli("eigen", "lenet/digits", "--nulls")
     header, fc1, *_ = told.out.splitlines()

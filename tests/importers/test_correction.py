@@ -259,7 +259,7 @@ def test_a_network_that_is_named_later_names_layers_masks_weights_and_scales(
 def test_a_name_alone_names_the_network_and_no_layer(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     write_table(path, experiments=("e",), seeds=(0,), levels=2)
-    first = again(store, path)
+    first = again(store, path, blocks=blocks(tmp_path / "b.toml", **{"*": "1.0"}))
     before = store.query("SELECT * FROM layers ORDER BY ALL").rows
     run = again(store, path, architecture="ours")
     assert run.architecture == "ours" and run.experiment_id != first.experiment_id
@@ -498,9 +498,8 @@ def test_a_file_in_place_of_a_link_is_copied(
 # Killed on the way.
 
 
-def read_plainly(path: Path) -> tuple[object, ...]:
-    """The one run of a store file by file, without DuckDB."""
-    (run_id,) = {folder.name for folder in (path / "runs").iterdir()}
+def read_plainly(path: Path, run_id: str) -> tuple[object, ...]:
+    """A run file by file, without DuckDB."""
     folder = RunFolder.of(path, run_id)
     found = folder.read_description()
     assert found is not None
@@ -524,7 +523,7 @@ def test_a_kill_at_any_step_leaves_the_old_run_or_the_new(
     way: str, compacted: bool, store: Store, tmp_path: Path
 ) -> None:
     folder, work = write(tmp_path / "t", levels=1), tmp_path / "work"
-    again(store, folder, blocks=blocks(tmp_path / "b.toml", **{"*": "body"}))
+    run = again(store, folder, blocks=blocks(tmp_path / "b.toml", **{"*": "body"}))
     if compacted:
         store.compact()
     work.mkdir()
@@ -534,8 +533,8 @@ def test_a_kill_at_any_step_leaves_the_old_run_or_the_new(
     done = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     copies = sorted(work.glob("0*"))
-    old, new = read_plainly(store.path), read_plainly(copies[-1])
-    found = [read_plainly(copy) for copy in copies]
+    old, *found = [read_plainly(path, run.run_id) for path in (store.path, *copies)]
+    new = found[-1]
     first = found.index(new)
     assert all(one == old for one in found[:first]) and old != new
     assert all(one == new for one in found[first:])  # once it is there it stays

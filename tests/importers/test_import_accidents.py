@@ -331,7 +331,7 @@ def test_links_of_a_cache_are_followed_where_that_is_asked(
     assert store.import_runs(whole.parent).runs[0].run_id == run.run_id
     assert run.levels == (0, 1, 2)
     done = cli("import", str(folder), "--follow-links", "--dry-run", "--csv")
-    assert done.out.splitlines()[1].startswith("safetensors,run,0,0,2,3,")
+    assert done.out.splitlines()[1].startswith(f"{run.run_id},{run.experiment_id},safetensors,")
 
 
 def test_linked_folders_are_entered_once(store: Store, tmp_path: Path) -> None:

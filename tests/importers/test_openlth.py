@@ -275,6 +275,7 @@ def test_branches_know_the_run_that_they_leave(store: Store, tmp_path: Path) -> 
     }
     assert len(report.runs) == 8 and sorted(mains) == ["1", "2"]
     for run in report.runs:
+        assert not any("same masks" in note for note in run.notes)
         main = mains[run.replicate]
         own = (None, None) if run is main else (main.run_id, main.experiment_id)
         assert lineage(store)[run.run_id] == own

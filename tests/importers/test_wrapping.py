@@ -411,6 +411,28 @@ def test_a_network_that_does_not_fit_is_refused_by_its_layers() -> None:
     assert text.endswith(" and 12 more")
 
 
+def test_layers_of_any_name_that_do_not_fit_are_named() -> None:
+    """What fastai makes of a ResNet: its children by number, and a head of two layers."""
+
+    def build(*head: nn.Module) -> nn.Module:
+        body = others.numbered(resnet18(head=nn.Identity()))
+        return nn.Sequential(body, nn.Sequential(*head))
+
+    with torch.device("meta"):
+        data = level_of(build(nn.Linear(1024, 512), nn.Linear(512, 10)))
+        assert recognise(level_of(build()), named="resnet18").architecture == "resnet18"
+    assert refused(data, "resnet18") == "1.0 is extra"
+    shapes = {name: shape for name, shape in data.shapes.items() if name != "1.0"}
+    assert recognise(level(shapes)).architecture == "resnet18"
+    other = {**shapes, "0.2.1.conv2": (64, 64, 1, 1)}
+    assert refused(level(other), "resnet18") == (
+        "0.2.1.conv2 has shape (64, 64, 1, 1) instead of (64, 64, 3, 3)"
+    )
+    other["0.2.1.conv2"] = (64, 64, 3, 3)
+    del other["0.3.0.conv1"]
+    assert refused(level(other), "resnet18") == "layer2.0.conv1 is missing"
+
+
 def test_the_network_that_it_is_instead_is_named() -> None:
     with torch.device("meta"):
         data = level_of(small())

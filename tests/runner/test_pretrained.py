@@ -43,6 +43,19 @@ def weights(
     )
 
 
+def masked(state: dict[str, Tensor], kept: int = 1) -> dict[str, Tensor]:
+    """As `torch.nn.utils.prune` saves it; of each layer the first weights have the mask `kept`."""
+    found: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if name.endswith("conv1.weight"):
+            mask = torch.ones_like(tensor)
+            mask[0] = kept
+            found |= {f"{name}_orig": tensor, f"{name}_mask": mask}
+        else:
+            found[name] = tensor
+    return found
+
+
 def read(path: Path, model: str = "resnet8w4") -> Any:
     return read_pretrained(path, build(model, SHAPE, 10))
 
@@ -59,6 +72,16 @@ def test_one_set_of_weights_has_one_identity_whatever_its_file(tmp_path: Path) -
             {"state_dict": {f"module.encoder_q.{n}": t for n, t in state.items()}}, p
         ),
         "more.pt": lambda p: torch.save({**state, "normalize.mean": torch.zeros(3)}, p),
+        "average.pt": lambda p: torch.save(
+            {**{f"module.{n}": t for n, t in state.items()}, "n_averaged": torch.tensor(4)}, p
+        ),
+        "compiled.pt": lambda p: torch.save(
+            {"model": {n.replace("1.0", "1._orig_mod.0"): t for n, t in state.items()}}, p
+        ),
+        "loss.pt": lambda p: torch.save(
+            {**{f"trunk.net.{n}": t for n, t in state.items()}, "loss.weight": torch.ones(10)}, p
+        ),
+        "masked.pt": lambda p: torch.save(masked(state), p),
     }
     digests = set()
     for name, write in files.items():
@@ -72,6 +95,33 @@ def test_one_set_of_weights_has_one_identity_whatever_its_file(tmp_path: Path) -
     state["fc.bias"][0] += 1
     torch.save(state, tmp_path / "other.pt")
     assert read(tmp_path / "other.pt").digest not in digests
+
+
+def test_of_a_network_and_its_average_the_network_is_taken_and_said(tmp_path: Path) -> None:
+    state = weights()
+    average = {f"ema.module.{n}": t + 1 for n, t in state.items()}
+    torch.save(average | {f"model.{n}": t for n, t in state.items()}, tmp_path / "w.pt")
+    found = read(tmp_path / "w.pt")
+    np.testing.assert_array_equal(found.arrays["fc.bias"], state["fc.bias"].numpy())
+    assert found.note == "w.pt holds a copy of the network, ema.module., which is not taken"
+    torch.save(average, tmp_path / "w.pt")
+    found = read(tmp_path / "w.pt")
+    np.testing.assert_array_equal(found.arrays["fc.bias"], state["fc.bias"].numpy() + 1)
+    assert found.note == ""
+
+
+def test_weights_that_a_mask_prunes_start_at_zero_which_is_said(tmp_path: Path) -> None:
+    state = weights()
+    torch.save(masked(state, kept=0), tmp_path / "w.pt")
+    found = read(tmp_path / "w.pt")
+    array = found.arrays["layer1.0.conv1.weight"]
+    assert not array[0].any()
+    np.testing.assert_array_equal(array[1:], state["layer1.0.conv1.weight"][1:].numpy())
+    assert found.note == "171 weights of w.pt are pruned by its masks: they start at 0"
+    broken = {**masked(state), "conv1.weight_mask": torch.full_like(state["conv1.weight"], 0.5)}
+    torch.save(broken, tmp_path / "w.pt")
+    with pytest.raises(RgtoolError, match="'conv1.weight_mask' is no mask of 'conv1.weight_orig'"):
+        read(tmp_path / "w.pt")
 
 
 @pytest.mark.parametrize("layer", ["fc", "conv1"])
@@ -107,7 +157,7 @@ def bad(state: dict[str, Tensor], path: Path) -> dict[str, Any]:
         "nan": (lambda: torch.save(nan, path), "values that are not finite"),
         "tensor": (lambda: torch.save(torch.zeros(3), path), "where a state dict is expected"),
         "empty": (lambda: path.write_bytes(b""), "an empty file"),
-        "garbage": (lambda: path.write_bytes(b"garbage"), "no whole pickle"),
+        "garbage": (lambda: path.write_bytes(b"\x00garbage"), "no whole pickle"),
         "cut": (lambda: (torch.save(state, path), _cut(path)), "no whole zip"),
         "evil": (lambda: torch.save({"state_dict": Evil()}, path), "would execute code"),
         "plain evil": (lambda: path.write_bytes(pickle.dumps(Evil())), "would execute code"),

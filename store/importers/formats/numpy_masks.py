@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ....schemas.errors import RgtoolError
-from ..found import Found, LevelData
-from ..reading import reader
+from ..found import Found, LevelData, failure
+from ..reading import read_level, reader
 from ..series import find_series
 from ..tree import Tree
-from ..zeros import many_zeros
+from ..zeros import many_zeros, why_nothing
 
 FORMAT = "numpy"
 SUFFIXES = (".npz", ".npy", ".pkl", ".pickle", ".pkl.gz", ".pickle.gz")
@@ -49,3 +49,12 @@ def _holds_masks(path: Path, read: Callable[[Path], LevelData]) -> bool:
     except (RgtoolError, OSError):
         return False
     return bool(data.masks) or many_zeros(data) > 0
+
+
+def why_not(path: Path) -> str:
+    """Say why a file is none of these, for where nothing else was found either."""
+    try:
+        data = read_level(path)
+    except (RgtoolError, OSError) as error:
+        return failure(error).removeprefix(f"{path}: ").removeprefix(f"{path}, ")
+    return why_nothing(many_zeros(data))

@@ -1,6 +1,7 @@
 """Universality classes: tests of many pairs, distances, clusters, and what is refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import flows
@@ -579,3 +580,50 @@ def test_runs_in_common_are_counted_once_and_the_larger_experiment_stays(tmp_pat
     assert set(found.experiments) == {large, third}
     (note,) = [note for note in found.notes if note.startswith("left out: ")]
     assert f"{copies} has 2 of its 2 runs in common with {large}" in note
+
+
+def test_of_a_store_who_lacks_the_grouping_is_left_out(tmp_path):
+    store = tmp_path / "rgstore"
+    kept = {flows.write_experiment(store, rng=i, lr=0.1 * i) for i in (1, 2)}
+    lenet = flows.write_experiment(store, rng=3, architecture="lenet", exempt=("fc",))
+    found = classify(Store(store), grouping="stage", draws=5)
+    assert set(found.experiments) == kept and found.grouping == "stage"
+    (note,) = [note for note in found.notes if note.startswith("left out: ")]
+    assert note.startswith(f"left out: {lenet}: lenet has no stages")
+    beside = against_published(Store(store), grouping="stage")
+    assert set(beside.experiments) == kept
+    assert any(note.startswith(f"left out: {lenet}: lenet has no") for note in beside.notes)
+    for names in ([lenet], [*kept, lenet]):  # who is named is asked for
+        with pytest.raises(RgtoolError, match="lenet has no stages"):
+            classify(Store(store), names, grouping="stage")
+        with pytest.raises(RgtoolError, match="lenet has no stages"):
+            against_published(Store(store), names, grouping="stage")
+    for one in kept:
+        shutil.rmtree(store / "runs" / f"{one}-s0")
+    with pytest.raises(RgtoolError, match="lenet has no stages"):
+        classify(Store(store), grouping="stage", exclude=[*kept])
+
+
+def test_experiments_are_excluded(several, cli):
+    store, ids = several
+    where = ("--draws", "5", "--json", "--store", str(store))
+    code, out, err = cli("classify", "--exclude", ids["coarse"], "--exclude", ids["other"], *where)
+    assert code == 0 and ids["coarse"] not in err
+    assert {row["experiment"] for row in json.loads(out)} == {ids["one"], ids["twin"]}
+    named = classify(Store(store), [ids["one"], ids["twin"], ids["other"]], exclude=[ids["twin"]])
+    assert set(named.experiments) == {ids["one"], ids["other"]}
+    code, out, _ = cli("classify", "--against", "published", "--exclude", ids["one"], *where)
+    assert code == 0 and ids["one"] not in {row["experiment"] for row in json.loads(out)}
+    code, out, _ = cli("classify", "--published", "--exclude", SIMCLR[0], *where)
+    found = {row["experiment"] for row in json.loads(out)}
+    assert code == 0 and SIMCLR[0] not in found and SIMCLR[1] in found
+    code, out, err = cli("classify", ids["one"], ids["twin"], "--exclude", ids["other"], *where)
+    assert (code, out) == (2, "") and "not among them" in err
+
+
+def test_what_is_excluded_does_not_count_among_too_many(several):
+    store, ids = several
+    found = classify(Store(store), most=4, exclude=[ids["control"]], draws=5)
+    assert len(found.experiments) == 4
+    with pytest.raises(RgtoolError, match="5 experiments make 10 pairs"):
+        classify(Store(store), most=4, draws=5)

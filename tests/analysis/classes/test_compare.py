@@ -56,7 +56,8 @@ def test_spectra_are_compared_as_same_class_does(pair):
     assert found.names == ("stem", "1", "2", "3", "head")
     assert any("not all are stored" in note for note in found.notes)
     assert "equal spectra are not equal tickets" in found.summary()
-    assert found.overlap_table.to_frame().is_empty()
+    frame = found.overlap_table.to_frame()
+    assert len(frame) == 6 * 5 and {"pairs", "overlap"}.isdisjoint(frame.columns)
 
 
 def test_masks_are_counted_weight_by_weight(pair):
@@ -86,6 +87,106 @@ def test_masks_are_counted_weight_by_weight(pair):
     assert len(frame) == 2 * 3 * 5 and set(frame["pairs"]) == {"same seed", "other seeds"}
     assert "times what independent masks share" in found.summary()
     assert found._repr_html_().count("<tr>") == 6
+
+
+def test_shares_are_compared_where_both_are_equally_dense(pair):
+    """The oracle adds up what the runs of each keep."""
+    store, ids = pair
+    found = compare(Store(store), ids["one"], ids["coarse"], by="stage", masks=False)
+    counts = [Store(store).counts(ids[name], "stage") for name in ("one", "coarse")]
+    frame = found.overlap_table.to_frame()
+    rows = frame.select("level_a", "level_b", "name", "share_a", "share_b", "share_difference")
+    places = [(a, b, name) for a, b in ((2, 1), (4, 2), (6, 3)) for name in counts[0].names]
+    assert [row[:3] for row in rows.rows()] == places
+    for a, b, name, share_a, share_b, difference in rows.rows():
+        expected = [
+            np.mean([run[level][each.names.index(name)] / sum(run[level]) for run in each.kept])
+            for each, level in zip(counts, (a, b), strict=True)
+        ]
+        assert (share_a, share_b) == pytest.approx(tuple(expected))
+        assert difference == pytest.approx(expected[0] - expected[1])
+    last = found.to_frame()
+    assert last["share_a"].to_list() == frame["share_a"].to_list()[-5:]
+    assert last["share_a"].sum() == pytest.approx(1)  # every group is pruned
+
+
+def test_without_equal_densities_spectra_alone_are_compared(tmp_path, capsys):
+    ids = [
+        flows.write_experiment(tmp_path, rng=i, masks=True, prune=prune, levels=levels)
+        for i, (prune, levels) in enumerate([(0.2, 9), (0.55, 3)])
+    ]
+    found = compare(Store(tmp_path), *ids)
+    assert found.spectra is not None and found.overlaps == () and not len(found.shares.levels)
+    assert "no two levels are equally dense" in found.summary()
+    assert {"share_a", "overlap_same_seed"}.isdisjoint(found.to_frame().columns)
+    assert found.overlap_table.to_frame().is_empty()
+    with pytest.raises(SystemExit) as left:
+        main(["compare", *ids, "--levels", "--json", "--store", str(tmp_path)])
+    assert not left.value.code and json.loads(capsys.readouterr().out) == []
+
+
+EMPTY = {"levels": 4, "collapse": 1}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "levels", "why"),
+    [
+        ({"levels": 1}, {"levels": 1}, [[1, 1]], "its longest run has 2 levels"),
+        ({"levels": 2}, {"levels": 1, "prune": 0.36}, [[2, 1]], "its longest run has 2 levels"),
+        ({"levels": 3}, {"levels": 4, "prune": 0.488}, [[3, 1]], "no two levels of"),
+        (EMPTY, EMPTY, [[n, n] for n in (1, 2, 3, 4)], "keeps no weight at level 1"),
+    ],
+)
+def test_one_seed_and_no_spectrum_have_shares_and_overlaps(tmp_path, one, other, levels, why):
+    """As two tickets of two papers have: a mask of each, and nothing to test."""
+    ids = [
+        flows.write_experiment(tmp_path, rng=i, seeds=1, masks=True, **{"epochs": 9 + i, **fields})
+        for i, fields in enumerate([one, other])
+    ]
+    found = compare(Store(tmp_path), *ids, by="stage")
+    assert found.spectra is None and found.verdict == "undecided" and "no spectra" in found.title
+    assert found.shares.levels.tolist() == levels
+    assert found.overlaps[0].levels.tolist() == levels
+    frame = found.to_frame()
+    assert len(frame) == 5 and {"difference", "p"}.isdisjoint(frame.columns)
+    assert (frame["overlap_same_seed"].drop_nulls() > 0.8).all()
+    assert frame["share_a"].null_count() == 0 and frame["expected_same_seed"].max() < 1
+    said = found.summary()
+    assert why in said and "differ most in" in said and "without a test" in said
+    assert found.overlap_table.to_frame()["overlap"].len() == 5 * len(levels)
+
+
+def test_without_spectra_and_equal_densities_nothing_is_compared(tmp_path):
+    ids = [
+        flows.write_experiment(tmp_path, rng=i, seeds=1, masks=True, levels=1, prune=prune)
+        for i, prune in enumerate([0.2, 0.22])
+    ]
+    with pytest.raises(RgtoolError, match="its longest run has 2 levels"):
+        compare(Store(tmp_path), *ids)
+    far = flows.write_experiment(tmp_path, rng=3, levels=4, prune=0.5)
+    near = flows.write_experiment(tmp_path, rng=3, levels=2, prune=0.15)
+    with pytest.raises(RgtoolError, match="no two levels of .*: leave one of them out"):
+        compare(Store(tmp_path), far, near)
+
+
+def test_levels_are_found_wherever_a_window_starts(tmp_path):
+    one = flows.write_experiment(tmp_path, rng=1, seeds=1, masks=True, levels=2)
+    other = flows.write_experiment(tmp_path, rng=2, seeds=1, masks=True, levels=1, prune=0.36)
+    RunFolder.of(tmp_path, f"{one}-s0").record(1).unlink()
+    found = compare(Store(tmp_path), one, other, by="stage")
+    assert found.levels == ("2:2", "1:1") and found.shares.levels.tolist() == [[2, 1]]
+    np.testing.assert_allclose(found.shares.a, found.shares.b, rtol=0.05)
+
+
+def test_runs_without_a_pruned_level_do_not_hinder(tmp_path):
+    one = flows.write_experiment(tmp_path, rng=1, seeds=2, masks=True, levels=1)
+    other = flows.write_experiment(tmp_path, rng=2, seeds=2, masks=True, levels=1, epochs=3)
+    RunFolder.of(tmp_path, f"{one}-s1").record(1).unlink()
+    found = compare(Store(tmp_path), one, other, by="stage")
+    assert found.seeds == (1, 2) and [one.pairs for one in found.overlaps] == [1, 1]
+    RunFolder.of(tmp_path, f"{one}-s0").record(1).unlink()
+    with pytest.raises(RgtoolError, match="no pruned level in common"):
+        compare(Store(tmp_path), one, other, by="stage")
 
 
 def test_order_and_exponents(pair):

@@ -478,6 +478,24 @@ def test_pairs_of_a_store(store: Store) -> None:
     assert len(mixed.pairs) == 2
 
 
+def test_experiments_are_excluded_from_all_pairs(
+    store: Store, nowhere: Store, path: Path, cli: Cli
+) -> None:
+    found = match_all(store, draws=5, exclude=["resnet20w2/digits", "lenet/digits"])
+    assert {one.label for one in found.experiments} == {"resnet14w2/digits", "resnet26w2/digits"}
+    assert not any("left out" in note for note in found.notes)
+    printed = match_all(nowhere, published=True, draws=5, exclude=[R56])
+    assert R56 not in {one.name for one in printed.experiments} and len(printed.experiments) == 4
+    with pytest.raises(UsageError, match="leave the names out"):
+        match_all(nowhere, [R56, R32], exclude=[R56])
+    code, out, _ = cli(
+        "match", "--all", "--exclude", "resnet20w2/digits", "--store", str(path), "--json"
+    )
+    assert code == 0 and len(json.loads(out)) == 2
+    code, out, err = cli("match", R56, R32, "--exclude", R56)
+    assert (code, out) == (2, "") and "--exclude goes with --all" in err
+
+
 def test_pairs_with_one_seed_have_no_probabilities() -> None:
     several = [blocks("resnet14"), blocks("resnet20", seeds=1), blocks("resnet26")]
     found = match_all(None, several, draws=40)

@@ -8,6 +8,7 @@ makes them. Every writer returns a `Layout`, the truth about what it wrote.
 from foreign_bert import write_bert
 from foreign_contrastive import write_moco, write_simclr
 from foreign_layout import Layout, save, saved_on
+from foreign_lists import write_lists, write_numpy
 from foreign_openlth import Options as OpenLTHOptions
 from foreign_openlth import write_elastic, write_openlth
 from foreign_plain import write_generic, write_safetensors, write_table
@@ -25,7 +26,9 @@ __all__ = [
     "write_elastic",
     "write_generic",
     "write_imagenet",
+    "write_lists",
     "write_moco",
+    "write_numpy",
     "write_openlth",
     "write_prac",
     "write_safetensors",

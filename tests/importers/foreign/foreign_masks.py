@@ -109,8 +109,9 @@ def _objects(masks: Masks) -> Any:
 
 
 def _modules(trained: nn.Module, masks: Masks) -> dict[str, Tensor]:
-    linear = {n: Masked(trained[n].weight_orig.detach(), masks[n]) for n in ("fc1", "fc2")}
-    state = nn.ModuleDict({"conv": nn.Conv2d(3, 8, 3), **linear}).state_dict()
+    with torch.random.fork_rng():
+        linear = {n: Masked(trained[n].weight_orig.detach(), masks[n]) for n in ("fc1", "fc2")}
+        state = nn.ModuleDict({"conv": nn.Conv2d(3, 8, 3), **linear}).state_dict()
     return {**state, "conv.mask": masks["conv"].bfloat16()}
 
 
@@ -137,7 +138,7 @@ NAMED: dict[str, tuple[str, Write]] = {
     "under mask": (".tar", _saved(lambda t, m: {"state_dict": plain(t), "mask": dict(m)})),
     "under masks, wrapped": (
         ".pt",
-        _saved(lambda t, m: {"model": {f"module.net.{n}": x for n, x in plain(t).items()},
+        _saved(lambda t, m: {"model": {f"module.model.{n}": x for n, x in plain(t).items()},
                              "masks": {f"{n}.weight": x for n, x in m.items()}}),
     ),
     "under masks, in order": (
@@ -146,6 +147,7 @@ NAMED: dict[str, tuple[str, Write]] = {
     "of a pruner": (
         ".pt", _saved(lambda t, m: {"state_dict": plain(t), "pruner": {"masks": dict(m)}})
     ),
+    "beside a pickled network": (".pt", _saved(lambda t, m: {"model": t, "mask": dict(m)})),
     "a sparsifier": (".pt", _saved(lambda t, m: _sparsifier(m))),
     "a sparsifier beside": (
         ".pt", _saved(lambda t, m: {"model": plain(t), "sparsifier": _sparsifier(m)})
