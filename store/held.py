@@ -191,10 +191,7 @@ def difference(here: Held, there: Held) -> str:
 def _joined(here: Held, there: Held) -> dict[int, pa.Table]:
     """Return the records of two holdings of a run, by level, ascending, as of `there`."""
     found = {level: _of_run(table, there.run_id) for level, table in here.records.items()}
-    for level, table in there.records.items():
-        # Of two records of a level one may know more of the level before.
-        if level not in found or not table["kept_prev"].null_count:
-            found[level] = table
+    found.update(there.records)
     return {level: _after(found[level], found.get(level - 1)) for level in sorted(found)}
 
 

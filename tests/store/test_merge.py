@@ -197,6 +197,24 @@ def test_masks_and_weights_that_lack_come_in(tmp_path: Path, state: State) -> No
     assert not folder(one, 0).anew.exists()
 
 
+@pytest.mark.parametrize("checkpointed", [True, False])
+def test_the_state_inside_a_level_is_that_of_the_longer_run(
+    tmp_path: Path, checkpointed: bool
+) -> None:
+    one = make(tmp_path / "one", loose, (0, 1))
+    two = make(tmp_path / "two", loose, (0, 2))
+    write_tensors(folder(one, 0).checkpoint, {"of": np.zeros(1)})
+    if checkpointed:
+        write_tensors(folder(two, 0).checkpoint, {"of": np.ones(1)})
+    assert Store(two).merge(one).runs[0].outcome == "same"
+    assert folder(two, 0).checkpoint.exists() is checkpointed
+    assert Store(one).merge(two).runs[0].outcome == "grown"
+    found = folder(one, 0).checkpoint
+    assert found.exists() is checkpointed
+    if checkpointed:
+        assert found.read_bytes() == folder(two, 0).checkpoint.read_bytes()
+
+
 def test_damaged_files_are_named_and_the_rest_comes_in(tmp_path: Path) -> None:
     two = make(tmp_path / "two", loose, (0, 2), (1, 2), (2, 2), (3, 2))
     damaged = folder(two, 0).weights("init")
