@@ -35,8 +35,8 @@ def connect(threads: int | None = None) -> duckdb.DuckDBPyConnection:
         "temp_directory": spill_folder(),
     }
     connection = duckdb.connect(config=config | ({"threads": threads} if threads else {}))
-    # In an interactive Python it would draw a bar; no configuration takes this, a SET does. A notebook
-    # without ipywidgets refuses any word about the bar, and draws none.
+    # In an interactive Python it would draw a bar; no configuration takes this, a SET does. A
+    # notebook without ipywidgets refuses any word about the bar, and draws none.
     with contextlib.suppress(duckdb.InvalidInputException):
         connection.execute("SET enable_progress_bar = false")
     return connection
