@@ -26,12 +26,13 @@ from .terminal import encodes, flush, is_terminal, say, write
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ..runner.event import Event
     from ..store.broken import Problem
     from ..store.result import Result as Rows
 
 __all__ = [
-    "Stream", "Table", "duration", "output_options", "print_table", "say", "size", "sparkline",
-    "table_of",
+    "Stream", "Table", "duration", "output_options", "print_table", "say", "say_event", "size",
+    "sparkline", "table_of",
     "warn_of",
 ]  # fmt: skip
 
@@ -107,6 +108,17 @@ def warn_of(problems: Iterable[Problem]) -> None:
     """Name the files that were left out, or made again."""
     for problem in problems:
         say(f"{'left out' if problem.is_left_out else 'note'}: {problem}")
+
+
+def say_event(event: Event) -> None:
+    """Tell of a level that is recorded, and of what went wrong, where no bar shows it."""
+    if event.kind == "level":
+        say(
+            f"seed {event.seed} level {event.level}: accuracy {event.accuracy:.4f}, "
+            f"density {event.density:.4f}"
+        )
+    elif event.message:
+        say(f"seed {event.seed}: {event.message}")
 
 
 _OPTIONS: dict[str, Any] = {

@@ -20,6 +20,8 @@ _FORMATS = {"density": ".4f", "accuracy": ".4f"}
 class Runs(list[RunInfo], Shown):
     """Runs, a row each where they are shown."""
 
+    most, whole = 100, "the list has all"
+
     @classmethod
     def of(
         cls,
@@ -56,6 +58,8 @@ class Runs(list[RunInfo], Shown):
 
 class Experiments(list[ExperimentInfo], Shown):
     """Experiments, a row each where they are shown."""
+
+    most, whole = 100, "the list has all"
 
     @classmethod
     def of(cls, runs: Iterable[RunInfo], recipes: Mapping[str, Recipe]) -> Self:

@@ -56,6 +56,8 @@ class Store(Shown):
     [(0,)]
     """
 
+    most, whole = 100, "experiments() has all"
+
     def __init__(self, path: str | Path | None = None) -> None:
         try:
             self.path = store_path(path).expanduser().absolute()
