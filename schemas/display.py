@@ -88,9 +88,9 @@ class Table:
         seen = self.for_people()
         above, below = shown_lines(self.notes, more=_MORE)
         lines = cells(seen.columns, seen.rows, seen.formats)
-        drawn = plain(lines, numeric(seen.columns, seen.rows)).splitlines()
-        title = self.title.splitlines()
-        return "\n".join([*map(printable, [*above, *title]), *drawn, *map(printable, below)])
+        drawn = plain(lines, numeric(seen.columns, seen.rows)).split("\n")[:-1]
+        title = _lines(self.title)
+        return "\n".join([*map(printable, above), *title, *drawn, *map(printable, below)])
 
     def html(self) -> str:
         """Return title, the columns that people see and notes, as HTML."""
@@ -191,10 +191,14 @@ def html(lines: Cells, right: Sequence[bool], title: str = "") -> str:
         return f"<tr>{''.join(inner)}</tr>"
 
     head, *rows = lines
-    above = escape("\n".join(map(printable, title.splitlines())))
+    above = escape("\n".join(_lines(title)))
     caption = f'<caption style="{_CAPTION}">{above}</caption>' if title else ""
     body = "".join(line("td", row) for row in rows)
     return f"<table>{caption}<thead>{line('th', head)}</thead><tbody>{body}</tbody></table>"
+
+
+def _lines(title: str) -> list[str]:
+    return [printable(line) for line in title.split("\n")] if title else []
 
 
 def _html_list(texts: Sequence[str]) -> str:
