@@ -109,7 +109,7 @@ class Table:
 
 
 class Shown:
-    """What can be seen as a table: as text, and by itself in a notebook.
+    """What can be seen as a table: as text, and by itself in IPython and in a notebook.
 
     Attributes
     ----------
@@ -128,10 +128,17 @@ class Shown:
 
     def summary(self) -> str:
         """Return title, table and notes as plain text, as the command line shows them."""
-        return self.table().first(self.most, self.whole).text()
+        return self._seen().text()
 
     def _repr_html_(self) -> str:
-        return self.table().first(self.most, self.whole).html()
+        return self._seen().html()
+
+    def _repr_mimebundle_(self, **wanted: Any) -> dict[str, str]:
+        seen = self._seen()
+        return {"text/plain": seen.text(), "text/html": seen.html()}
+
+    def _seen(self) -> Table:
+        return self.table().first(self.most, self.whole)
 
 
 def cells(

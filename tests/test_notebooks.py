@@ -81,7 +81,10 @@ def test_the_page_runs_and_shows_what_it_says(tmp_path: Path) -> None:
         tables = [read(found.data["text/html"]) for found in shown if found.data not in pictures]
         assert len(tables) == len(shown) - 3 and all(one.rows for one in tables)
         assert not any({"script", "style"} & one.tags for one in tables)
-        (plain,) = (one for one in at_work.ask("print(spectrum.summary())"))
+        # As text it is what is printed.
+        data = at_work.shown("spectrum")
+        (plain,) = at_work.ask("print(spectrum.summary())")
+        assert data["text/plain"] == plain.text.rstrip("\n")
         lines = [" ".join(line.split()) for line in plain.text.splitlines()]
         (spectrum,) = (one for one in tables if "eigenvalue" in one.header)
         assert lines == [*spectrum.above, spectrum.caption, *spectrum.lines(), *spectrum.below]
