@@ -26,7 +26,8 @@ def place() -> Place | None:
         return None
     if type(stream).__module__.partition(".")[0] == "ipykernel":
         return "notebook"
-    return "terminal" if stream.isatty() and os.environ.get("TERM") != "dumb" else None
+    is_terminal = getattr(stream, "isatty", bool)()  # what others put there may not know
+    return "terminal" if is_terminal and os.environ.get("TERM") != "dumb" else None
 
 
 class Bar:

@@ -73,8 +73,8 @@ def test_people_see_some_columns_and_the_first_rows() -> None:
     assert (seen.header, seen.rows) == (["b"], [["0"], ["-1"]])
     assert seen.below == ["2 of 1,234 rows; more has all"]
     assert Many().summary().splitlines() == [" b", " 0", "-1", *seen.below]
-    few = Many().table().first(2000, "")
-    assert few == Many().table() == Many().table().first(0, "")
+    for most in (0, 1234, 2000):
+        assert Many().table().first(most, "") == Many().table()
 
 
 def test_a_thing_without_a_table_says_so() -> None:

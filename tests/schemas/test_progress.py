@@ -29,15 +29,16 @@ def screen(text: str) -> list[str]:
 
 @contextmanager
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
-    """Make a terminal of 60 columns standard error; gives what was written to it."""
+    """Make a terminal of 60 columns standard error; gives all that was written to it."""
     master, slave = os.openpty()
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setitem(progress._EVERY, "terminal", 0.0)
     os.set_blocking(master, False)
 
+    parts: list[bytes] = []
+
     def written() -> str:
-        parts = []
         while True:
             try:
                 parts.append(os.read(master, 65536))
@@ -69,8 +70,9 @@ def test_nobody_watches_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     assert place() is None
     with bar() as shown:
         assert shown is None
-    monkeypatch.setattr(sys, "stderr", None)
-    assert place() is None
+    for other in (None, object()):
+        monkeypatch.setattr(sys, "stderr", other)
+        assert place() is None
 
 
 @posix
@@ -88,11 +90,12 @@ def test_a_bar_is_one_line_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
         assert line.endswith(" left  short")
         shown.say("a word\nof two lines")
         shown.show("ends", 8, 8)
-        assert screen(written()) == ["a word\\nof two lines", f"{'█' * 16}  8.0/8 levels  ends"]
+        above = "a word\\nof two lines"
+        assert screen(written()) == [above, f"{'█' * 16}  8.0/8 levels  ends"]
         shown.show("nobody knows how long")
-        assert screen(written()) == ["nobody knows how long"]
+        assert screen(written()) == [above, "nobody knows how long"]
         shown.close()
-        assert screen(written()) == [""]  # it is gone
+        assert screen(written()) == [above, ""]  # it is gone
 
 
 @posix

@@ -46,6 +46,14 @@ def test_a_notebook_shows_what_the_command_prints(
         assert store.summary() == found.summary()
 
 
+def test_an_experiment_counts_its_runs(store: Store) -> None:
+    seen = read(store._repr_html_())
+    rows = {row[1]: dict(zip(seen.header, row, strict=True)) for row in seen.rows}
+    assert (rows["resnet8w4/digits"]["runs"], rows["resnet8w4/digits"]["finished"]) == ("3", "1")
+    assert rows["resnet8w4/<b>odd</b>"]["finished"] == "1"
+    assert rows["resnet8w4/<b>odd</b>"]["differs"].endswith("prune=0.36")
+
+
 def test_an_empty_store_says_what_fills_it(tmp_path: Path, cli: Cli) -> None:
     store = Store(tmp_path / "none")
     done = cli("ls", "--store", str(store.path))
