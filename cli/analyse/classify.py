@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from ...schemas.errors import UsageError
+from ...schemas.progress import counting
 from ..options import ExcludeOption, StoreOption
 from ..output import Table, output_options, table_of, warn_of
-from ..progress import show_draws
 from .figure import check_figure, draw_figure
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def classify(
     from ...store import Store, published_names
 
     opened = Store(store)
-    with show_draws() as follow:
+    with counting("pairs of experiments", "draws of classes") as follow:
         found = compute(
             opened,
             published_names() if published else names,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...schemas.errors import printable
 from ...schemas.layout import store_path
+from ...schemas.progress import bar
 from ..options import StoreOption
 from ..output import Table, output_options, say
 
@@ -81,22 +81,15 @@ def import_(
 
 @contextmanager
 def _progress(found: Survey) -> Iterator[Callable[[FoundRun, int], None] | None]:
-    """Show a bar over all levels on a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, Remaining(), console=Console(stderr=True), transient=True) as bar:
-        job = bar.add_task("reading", total=found.levels)
-
-        def show(run: FoundRun, level: int) -> None:
-            bar.update(job, advance=1, description=printable(f"{run.path.name} level {level}"))
-
-        yield show
+    """Show a bar over all levels where somebody watches."""
+    with bar("levels") as shown:
+        if shown is None:
+            yield None
+            return
+        done = itertools.count(1)
+        yield lambda run, level: shown.show(
+            f"{run.path.name} level {level}", next(done), found.levels
+        )
 
 
 _NOTHING = "no run was found: docs/importing.md shows the layouts that are known"

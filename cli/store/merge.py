@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...schemas.progress import counting
 from ..options import StoreOption
 from ..output import Table, output_options, say, warn_of
-from ..progress import show_count
 
 if TYPE_CHECKING:
     from ...store.merging import MergeReport
@@ -34,7 +34,7 @@ def merge(
     """
     from ...store import Store
 
-    with show_count("stores", "runs") as on_run:
+    with counting("stores", "runs") as on_run:
         report = Store(store).merge(stores, dry_run=dry_run, on_run=on_run)
     warn_of(report.problems)
     for run in report.runs:
