@@ -1,7 +1,7 @@
 """Data sets as arrays of bytes.
 
-Adding one is a function that returns `Images` and a line in `DATASETS`. Those of the user's own need
-no line, see `own`.
+Adding one is a function that returns `Images` and a line in `DATASETS`. Those of the user's own
+need no line, see `own`.
 """
 
 from __future__ import annotations

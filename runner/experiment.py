@@ -9,7 +9,9 @@ from typing import Any
 
 from ..schemas.errors import RgtoolError
 from ..schemas.lock import check_locks
+from .data import Loading
 from .event import Event
+from .models import Builder
 from .plan import Plan, plan
 from .pool import execute_parallel
 from .recipes import DEFAULT
@@ -85,8 +87,8 @@ def _make_store(store: Path) -> None:
 
 
 def run(
-    model: str,
-    task: str,
+    model: str | Builder,
+    task: str | Loading,
     recipe: str | Path = DEFAULT,
     *,
     seeds: int | Sequence[int] = 1,
@@ -94,6 +96,7 @@ def run(
     store: str | Path | None = None,
     data: str | Path | None = None,
     init: str | Path | None = None,
+    blocks: str | Path | None = None,
     on_event: OnEvent = _ignore,
     **options: Any,
 ) -> Outcome:
@@ -101,8 +104,10 @@ def run(
 
     Parameters
     ----------
-    model, task : str
-        Network and data set, such as `resnet20` and `cifar10`.
+    model, task : str or callable
+        Network and data set, such as `resnet20` and `cifar10`; or functions of your own, see
+        `models.find_network` and `data.find_task`: in a file, `my.py:build` and `my.py:load`, or
+        given themselves.
     recipe : str or path
         A named recipe, or a TOML file with fields of one.
     seeds : int or sequence of int
@@ -116,6 +121,8 @@ def run(
     init : path or str, optional
         Weights that training starts from, a safetensors file or one of `torch.save`; or the name
         of an initialiser.
+    blocks : path, optional
+        Block map of a network of your own, see `schemas.block_map`.
     on_event : callable
         Gets an `Event` for every epoch and level.
     **options
@@ -152,6 +159,7 @@ def run(
         store=store,
         data=data,
         init=init,
+        blocks=blocks,
         **{"workers": 1, **options},
     )
     return execute(made, on_event=on_event)

@@ -219,19 +219,7 @@ def plan(
         replicas=replicas,
         kernels=kernels(launch.compile, chosen, draws=traits.draws),
         init_file=pretrained.path if pretrained else None,
-        notes=tuple(
-            filter(
-                None,
-                (
-                    *whole.notes,
-                    *introduction(network, place, found or resolved),
-                    *traits.notes,
-                    *stays,
-                    note,
-                    pretrained.note if pretrained else "",
-                ),
-            )
-        ),
+        notes=_notes(whole, network, found or resolved, place, stays, note, pretrained),
     )
     images = whole.hold_out(resolved.valid_size)  # loaded already
     if resolved.train_size is not None:
@@ -240,6 +228,26 @@ def plan(
     made.__dict__["pretrained"] = pretrained
     _ = made.kept  # raises where the levels are too many
     return made
+
+
+def _notes(
+    whole: Images,
+    network: Network,
+    recipe: Recipe,
+    store: Path,
+    stays: tuple[str, ...],
+    precision: str,
+    pretrained: Pretrained | None,
+) -> tuple[str, ...]:
+    notes = (
+        *whole.notes,
+        *introduction(network, store, recipe),
+        *network.traits(whole.input_shape, whole.classes).notes,
+        *stays,
+        precision,
+        pretrained.note if pretrained else "",
+    )
+    return tuple(filter(None, notes))
 
 
 def _numbers(seeds: int | Sequence[int]) -> tuple[int, ...]:
@@ -287,9 +295,7 @@ def _file_of(init: str | Path | None) -> Path | None:
     return Path(init)
 
 
-def _spread(
-    launch: Launch, seeds: int, device: torch.device, most: int | None
-) -> tuple[int, int]:
+def _spread(launch: Launch, seeds: int, device: torch.device, most: int | None) -> tuple[int, int]:
     """Return how many processes compute, at most `most`, and how many replicas in each."""
     workers = most or launch.workers
     if workers is None and (launch.replicas or 1) > 1:

@@ -55,9 +55,7 @@ def own_images(function: OwnFunction, folder: Path) -> Images:
         what = f"{len(made)} things" if isinstance(made, tuple | list) else type(made).__name__
         raise UsageError(f"{place} returns {what}; {_EXPECTED}")
     x_train, y_train, x_test, y_test = arrays
-    return images_of(
-        place, function.label, _pixels(x_train), y_train, _pixels(x_test), y_test
-    )
+    return images_of(place, function.label, _pixels(x_train), y_train, _pixels(x_test), y_test)
 
 
 def _is_dataset(value: Any) -> bool:
@@ -106,7 +104,7 @@ def _pixels(x: NDArray[Any]) -> NDArray[Any]:
     """
     if has_channels_first(x):
         x = x.transpose(0, 2, 3, 1)
-    if x.dtype.kind == "f" and x.size and 0 <= x.min() and x.max() <= 1:
+    if x.dtype.kind == "f" and x.size and x.min() >= 0 and x.max() <= 1:
         levels = x * 255
         if np.abs(levels - np.rint(levels)).max() < _EXACT:
             x = np.rint(levels).astype(np.uint8)

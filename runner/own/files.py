@@ -99,7 +99,8 @@ def _files_of(start: Path, name: str) -> Iterator[Path]:
 def importing(folder: Path, files: Sequence[Path] = ()) -> Iterator[None]:
     """Import from a folder first, and the given files anew: what is hashed is what is executed.
 
-    Modules that the process had of these files are the same as before afterwards.
+    Modules that the process had of these files are the same as before afterwards. What the code
+    prints goes to the standard error, since the output is for data.
     """
     importlib.invalidate_caches()
     stale = {
@@ -111,7 +112,8 @@ def importing(folder: Path, files: Sequence[Path] = ()) -> Iterator[None]:
         del sys.modules[name]
     sys.path.insert(0, str(folder))
     try:
-        yield
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
     finally:
         sys.path.remove(str(folder))
         sys.modules.update(stale)

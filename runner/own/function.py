@@ -151,18 +151,16 @@ def from_object(function: Callable[..., Any]) -> OwnFunction:
     module = sys.modules.get(getattr(function, "__module__", None) or "")
     name = getattr(function, "__qualname__", "")
     file = getattr(module, "__file__", None)
-    if module is not None and isinstance(file, str) and _get(module, name) is function:
-        if module.__name__ != "__main__" and file.endswith(".py"):
-            if "." in module.__name__:
-                return _of_module(f"{module.__name__}:{name}", module.__name__, name)
-            path = Path(file).resolve()
-            return _of_files(f"{path.name}:{name}", name, path, path.parent)
-    return _of_text(function)
+    is_there = module is not None and _get(module, name) is function
+    if module is None or module.__name__ == "__main__" or not is_there or file is None:
+        return _of_text(function)
+    if "." in module.__name__:
+        return _of_module(f"{module.__name__}:{name}", module.__name__, name)
+    path = Path(file).resolve()
+    return _of_files(f"{path.name}:{name}", name, path, path.parent)
 
 
-def _of_files(
-    place: str, name: str, path: Path, root: Path, module: str = ""
-) -> OwnFunction:
+def _of_files(place: str, name: str, path: Path, root: Path, module: str = "") -> OwnFunction:
     files = with_imports([path], root)
     return OwnFunction(place, name, _digest("", files), root, files, module)
 
@@ -221,19 +219,16 @@ def _digest(text: str, files: Sequence[Path]) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 
-@functools.lru_cache(maxsize=32)
 def _load(own: OwnFunction) -> Callable[..., Any]:
     if _digest(own.text, own.files) != own.digest:
         raise RgtoolError(
             f"{own.place} has changed since this command began: give the command again, for "
             "another source is another experiment"
         )
-    installed = bool(own.files) and is_installed(own.files[0])
-    with importing(own.root, () if installed else own.files):
-        try:
-            module = importlib.import_module(own.module) if own.module else _executed(own)
-        except (Exception, SystemExit) as error:
-            raise RgtoolError(f"{own.place} cannot be loaded: {own.words(error)}") from None
+    try:
+        module = _home(own.root, own.files, own.module, own.text, own.digest)
+    except (Exception, SystemExit) as error:
+        raise RgtoolError(f"{own.place} cannot be loaded: {own.words(error)}") from None
     function = _get(module, own.name)
     if not callable(function):
         known = [name for name, value in vars(module).items() if callable(value)]
@@ -242,21 +237,27 @@ def _load(own: OwnFunction) -> Callable[..., Any]:
     return found
 
 
-def _executed(own: OwnFunction) -> ModuleType:
-    """Execute a file or a text as a module with a name of its own."""
-    module = ModuleType(f"rgtool_own_{own.digest[:16]}")
-    where = _cell(own) if own.text else str(own.files[0])
-    text = own.text or read_source(own.files[0])
-    module.__file__ = where
-    if own.text:  # so that a traceback, and PyTorch's compiler, find the lines
-        linecache.cache[where] = (len(text), None, text.splitlines(keepends=True), where)
-    sys.modules[module.__name__] = module
-    exec(compile(text, where, "exec"), module.__dict__)
-    return module
+@functools.lru_cache(maxsize=32)
+def _home(root: Path, files: tuple[Path, ...], module: str, text: str, digest: str) -> ModuleType:
+    """Import a module, or execute a file or a text; all functions of one source share it."""
+    installed = bool(files) and is_installed(files[0])
+    with importing(root, () if installed else files):
+        if module:
+            return importlib.import_module(module)
+        where = _cell(digest) if text else str(files[0])
+        source = text or read_source(files[0])
+        made = ModuleType(f"rgtool_own_{digest[:16]}")
+        made.__file__ = where
+        if text:  # so that a traceback, and PyTorch's compiler, find the lines
+            linecache.cache[where] = (len(text), None, text.splitlines(keepends=True), where)
+        sys.modules[made.__name__] = made
+        exec(compile(source, where, "exec"), made.__dict__)
+        return made
 
 
-def _cell(own: OwnFunction) -> str:
-    return f"<{own.place} {own.digest[:8]}>"
+def _cell(digest: str) -> str:
+    """Return what stands for the file's name where a text was executed."""
+    return f"<source {digest[:8]}>"
 
 
 def _get(module: ModuleType, name: str) -> Any:

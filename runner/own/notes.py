@@ -41,7 +41,5 @@ def unshipped(*parts: object) -> tuple[str, ...]:
 
 def _why(own: OwnFunction) -> str:
     if own.hidden:
-        return (
-            f"uses {', '.join(own.hidden)}, whose value no text tells (nor does its hash see it)"
-        )
+        return f"uses {', '.join(own.hidden)}, whose value no text tells (nor does its hash see it)"
     return "cannot be made from its text alone" if own.original else "is a long text"

@@ -168,12 +168,12 @@ def _hold_state(place: str, module: nn.Module) -> None:
     for name, value in module.state_dict().items():
         if not isinstance(value, Tensor) or value.dtype not in _KEPT:
             kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
-            raise UsageError(f"{place}: {name} of the network's state is {kind}, which no file keeps")
+            raise UsageError(
+                f"{place}: {name} of the network's state is {kind}, which no file keeps"
+            )
 
 
-def _hold_output(
-    function: OwnFunction, module: nn.Module, images: Tensor, classes: int
-) -> bool:
+def _hold_output(function: OwnFunction, module: nn.Module, images: Tensor, classes: int) -> bool:
     """Hold what the network computes to logits that follow from weights, images and seed.
 
     Returns
@@ -182,9 +182,13 @@ def _hold_output(
         Whether training draws random numbers.
     """
     place, passing = function.place, _passing_buffers(module)
-    before = torch.get_rng_state()
-    outputs = [_logits(function, module.train(), images, classes, 0) for _ in range(2)]
-    draws = not torch.equal(before, torch.get_rng_state())
+    state = {name: value.clone() for name, value in module.state_dict().items()}
+    outputs = [_logits(function, module.train(), images, classes, 0)]
+    drawn = torch.get_rng_state()
+    module.load_state_dict(state)
+    outputs.append(_logits(function, module.train(), images, classes, 0))
+    torch.manual_seed(0)
+    draws = not torch.equal(drawn, torch.get_rng_state())
     if not _equal(outputs):
         raise UsageError(
             f"{place}: in training its output changes with something that is neither weights, "
@@ -272,11 +276,11 @@ def _untrained(function: OwnFunction, module: nn.Module, images: Tensor) -> list
     try:
         module.train()(images).square().sum().backward()
     except Exception as error:
-        raise UsageError(
-            f"{function.place}: no gradient: {function.words(error)}"
-        ) from None
+        raise UsageError(f"{function.place}: no gradient: {function.words(error)}") from None
     idle = [name for name, parameter in module.named_parameters() if parameter.grad is None]
-    return [f"training does not move {_some(idle)}: frozen, or no part of the output"] if idle else []
+    return (
+        [f"training does not move {_some(idle)}: frozen, or no part of the output"] if idle else []
+    )
 
 
 def _some(names: Iterable[str]) -> str:
