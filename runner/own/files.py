@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import ast
-import contextlib
-import importlib
-import sys
+import os
 import tokenize
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ...schemas.errors import RgtoolError, UsageError
+from ...schemas.errors import UsageError
 
 _INSTALLED = ("site-packages", "dist-packages")
 
@@ -36,7 +34,7 @@ def read_source(path: Path) -> str:
 
 def is_installed(path: Path) -> bool:
     """Tell whether a file belongs to an installed package or to Python itself."""
-    python = Path(contextlib.__file__).parent
+    python = Path(os.__file__).parent
     return any(part in _INSTALLED for part in path.parts) or path.is_relative_to(python)
 
 
@@ -54,8 +52,8 @@ def with_imports(paths: Sequence[Path], root: Path) -> tuple[Path, ...]:
             continue
         found[path] = None
         if not is_installed(path):
-            text = read_source(path)
-            waiting += [p for p in imported_files(text, path.parent, root) if not is_installed(p)]
+            beside = imported_files(read_source(path), path.parent, root)
+            waiting += [p for p in (*_packages(path, root), *beside) if not is_installed(p)]
     rest = sorted(path for path in found if path not in paths)
     return (*paths, *rest)
 
@@ -85,6 +83,12 @@ def imported_files(text: str, folder: Path, root: Path) -> list[Path]:
     return [path for start, name in names for path in _files_of(start, name)]
 
 
+def _packages(path: Path, root: Path) -> list[Path]:
+    """Return the `__init__.py` that are executed before a file below `root` is imported."""
+    folders = [folder for folder in path.parents if folder != root and folder.is_relative_to(root)]
+    return [init for folder in folders if (init := folder / "__init__.py").is_file()]
+
+
 def _files_of(start: Path, name: str) -> Iterator[Path]:
     """Yield what importing `a.b.c` executes: the packages on the way, and the module."""
     place = start
@@ -93,48 +97,3 @@ def _files_of(start: Path, name: str) -> Iterator[Path]:
         for path in (place / "__init__.py", place.with_name(f"{part}.py")):
             if path.is_file():
                 yield path
-
-
-@contextlib.contextmanager
-def importing(folder: Path, files: Sequence[Path] = ()) -> Iterator[None]:
-    """Import from a folder first, and the given files anew: what is hashed is what is executed.
-
-    Modules that the process had of these files are the same as before afterwards. What the code
-    prints goes to the standard error, since the output is for data.
-    """
-    importlib.invalidate_caches()
-    stale = {
-        name: module
-        for name, module in sys.modules.items()
-        if name != "__main__" and _file_of(module) in files
-    }
-    for name in stale:
-        del sys.modules[name]
-    sys.path.insert(0, str(folder))
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        sys.path.remove(str(folder))
-        sys.modules.update(stale)
-
-
-def _file_of(module: object) -> Path | None:
-    file = getattr(module, "__file__", None)
-    return Path(file).resolve() if isinstance(file, str) else None
-
-
-def words_of(error: BaseException, files: Sequence[str]) -> str:
-    """Say what an error in code of the user's own is, and in which line of it."""
-    what = f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": ")
-    if isinstance(error, RgtoolError):
-        return str(error)
-    if isinstance(error, SyntaxError) and error.filename in files:
-        return f"{Path(error.filename or '').name}, line {error.lineno}: {error.msg}"
-    trace, place = error.__traceback__, ""
-    while trace is not None:
-        name = trace.tb_frame.f_code.co_filename
-        if name in files:
-            place = f"{Path(name).name}, line {trace.tb_lineno}: "
-        trace = trace.tb_next
-    return place + what

@@ -1,25 +1,23 @@
-"""A function of the user's own: found, named by its source, executed in any process."""
+"""A function of the user's own: found, named by its source, called in any process."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import importlib
 import importlib.util
 import inspect
-import linecache
 import operator
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ...schemas.errors import RgtoolError, UsageError, did_you_mean
 from .cells import Assembled
-from .files import importing, is_installed, read_source, with_imports, words_of
+from .files import is_installed, read_source, with_imports
+from .home import Home
 
 _REFERENCE = re.compile(r"(?:(.+\.py)|([^\W\d]\w*(?:\.\w+)*))(?::([^\W\d]\w*(?:\.\w+)*))?")
 _MOST_TEXT = 32 << 10  # bytes that go into a pipe before anybody reads it
@@ -34,17 +32,9 @@ class OwnFunction:
     place : str
         As it is named in messages: `my.py:build`, `package.module:build`, or `build`.
     name : str
-        The function's name there.
-    digest : str
-        Hash of the sources.
-    root : Path
-        Folder that its own imports begin at.
-    files : tuple of Path
-        Files whose texts are hashed; the first holds the function, unless `text` does.
-    module : str
-        Module that is imported for it; empty: the file or the text is executed.
-    text : str
-        The source where no file is its home, see `cells`.
+        The function's name in its source.
+    home : Home
+        The source.
     hidden : tuple of str
         Names that it uses and whose values no text tells.
     original : callable or None
@@ -53,11 +43,7 @@ class OwnFunction:
 
     place: str
     name: str
-    digest: str
-    root: Path
-    files: tuple[Path, ...] = ()
-    module: str = ""
-    text: str = ""
+    home: Home
     hidden: tuple[str, ...] = ()
     original: Callable[..., Any] | None = field(default=None, compare=False, repr=False)
 
@@ -68,29 +54,30 @@ class OwnFunction:
 
     @property
     def portable(self) -> bool:
-        """Whether another process can execute it too."""
-        return self.original is None and len(self.text.encode()) < _MOST_TEXT
-
-    @property
-    def sources(self) -> tuple[dict[str, str], ...]:
-        """Name, hash and text of all that it is written in, for the description of a run."""
-        texts = {_below(path, self.root): read_source(path) for path in self.files}
-        if self.text:
-            texts = {self.place: self.text, **texts}
-        return tuple(
-            {"path": name, "sha256": hashlib.sha256(text.encode()).hexdigest(), "text": text}
-            for name, text in texts.items()
-        )
+        """Whether another process can call it too."""
+        return self.original is None and len(self.home.text.encode()) < _MOST_TEXT
 
     def load(self) -> Callable[..., Any]:
-        """Return the function, executed anew from its source.
+        """Return the function, executed from its source.
 
         Raises
         ------
         RgtoolError
             The source fails, has changed since it was named, or has no such function.
         """
-        return self.original if self.original is not None else _load(self)
+        if self.original is not None:
+            return self.original
+        try:
+            module = self.home.load()
+        except (Exception, SystemExit) as error:
+            raise RgtoolError(f"{self.place} cannot be loaded: {self.home.words(error)}") from None
+        function = _get(module, self.name)
+        if not callable(function):
+            known = [name for name, value in vars(module).items() if callable(value)]
+            near = did_you_mean(self.name, known)
+            raise UsageError(f"{self.place}: there is no such function: {near}")
+        found: Callable[..., Any] = function
+        return found
 
     def call(self, offered: Mapping[str, object]) -> Any:
         """Call it with what it accepts of `offered`, by name.
@@ -104,15 +91,13 @@ class OwnFunction:
         """
         function = self.load()
         accepted = _accepted(function, self.place, offered)
-        with importing(self.root):
-            try:
+        try:
+            if self.original is not None:
                 return function(**accepted)
-            except (Exception, SystemExit) as error:
-                raise RgtoolError(f"{self.place} fails: {self.words(error)}") from None
-
-    def words(self, error: BaseException) -> str:
-        """Say what an error in it is, and in which line."""
-        return words_of(error, [*map(str, self.files), _cell(self)])
+            with self.home.importing():
+                return function(**accepted)
+        except (Exception, SystemExit) as error:
+            raise RgtoolError(f"{self.place} fails: {self.home.words(error)}") from None
 
 
 def is_reference(text: str) -> bool:
@@ -154,25 +139,27 @@ def from_object(function: Callable[..., Any]) -> OwnFunction:
     is_there = module is not None and _get(module, name) is function
     if module is None or module.__name__ == "__main__" or not is_there or file is None:
         return _of_text(function)
-    if "." in module.__name__:
-        return _of_module(f"{module.__name__}:{name}", module.__name__, name)
     path = Path(file).resolve()
+    if "." in module.__name__ or path.name == "__init__.py" or is_installed(path):
+        return _of_module(f"{module.__name__}:{name}", module.__name__, name)
     return _of_files(f"{path.name}:{name}", name, path, path.parent)
 
 
 def _of_files(place: str, name: str, path: Path, root: Path, module: str = "") -> OwnFunction:
-    files = with_imports([path], root)
-    return OwnFunction(place, name, _digest("", files), root, files, module)
+    return OwnFunction(place, name, Home.found(root, with_imports([path], root), module))
 
 
 def _of_module(place: str, module: str, name: str) -> OwnFunction:
-    with importing(Path.cwd()):
-        try:
-            found = importlib.util.find_spec(module)
-        except (ImportError, ValueError, AttributeError):
-            found = None
-        except Exception as error:  # a package on the way fails
-            raise RgtoolError(f"{module}: cannot be imported ({words_of(error, ())})") from None
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError, AttributeError):
+        found = None
+    except Exception as error:  # a package on the way fails
+        reason = f"{type(error).__name__}: {error}"
+        raise RgtoolError(f"{place}: {module} cannot be imported ({reason})") from None
+    finally:
+        sys.path.remove(str(Path.cwd()))
     if found is None or found.origin is None or not found.origin.endswith(".py"):
         raise UsageError(
             f"{place}: there is no Python module {module}; a function in a file is named as "
@@ -185,7 +172,8 @@ def _of_module(place: str, module: str, name: str) -> OwnFunction:
 
 def _of_text(function: Callable[..., Any]) -> OwnFunction:
     inner = function.func if isinstance(function, functools.partial) else function
-    name = getattr(inner, "__name__", type(inner).__name__).strip("<>")
+    name = getattr(inner, "__name__", "")
+    name = name if name.isidentifier() else "nameless"  # a lambda
     if not hasattr(inner, "__code__") and not isinstance(inner, type):
         raise UsageError(
             f"{type(function).__name__} has no source of its own: give a function, such as "
@@ -195,69 +183,19 @@ def _of_text(function: Callable[..., Any]) -> OwnFunction:
     made.add(name, function)
     homes = [sys.modules[m] for m in made.modules if m in sys.modules]
     paths = [Path(f).resolve() for home in homes if (f := getattr(home, "__file__", None))]
-    root = Path.cwd()
     local = [p for p in dict.fromkeys(paths) if p.suffix == ".py" and not is_installed(p)]
-    files = with_imports(local, root)
-    own = OwnFunction(
-        name, name, _digest(made.text, files), root, files, "", made.text, tuple(made.hidden)
-    )
-    if own.hidden or not _executes(own):
-        own = OwnFunction(**{**vars(own), "original": function})
-    return own
+    root = Path.cwd()
+    home = Home.found(root, with_imports(local, root), text=made.text)
+    own = OwnFunction(name, name, home, tuple(made.hidden))
+    return own if not own.hidden and _loads(own) else replace(own, original=function)
 
 
-def _executes(own: OwnFunction) -> bool:
+def _loads(own: OwnFunction) -> bool:
     try:
         own.load()
     except RgtoolError:
         return False
     return True
-
-
-def _digest(text: str, files: Sequence[Path]) -> str:
-    texts = [text, *map(read_source, files)]
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
-
-
-def _load(own: OwnFunction) -> Callable[..., Any]:
-    if _digest(own.text, own.files) != own.digest:
-        raise RgtoolError(
-            f"{own.place} has changed since this command began: give the command again, for "
-            "another source is another experiment"
-        )
-    try:
-        module = _home(own.root, own.files, own.module, own.text, own.digest)
-    except (Exception, SystemExit) as error:
-        raise RgtoolError(f"{own.place} cannot be loaded: {own.words(error)}") from None
-    function = _get(module, own.name)
-    if not callable(function):
-        known = [name for name, value in vars(module).items() if callable(value)]
-        raise UsageError(f"{own.place}: there is no such function: {did_you_mean(own.name, known)}")
-    found: Callable[..., Any] = function
-    return found
-
-
-@functools.lru_cache(maxsize=32)
-def _home(root: Path, files: tuple[Path, ...], module: str, text: str, digest: str) -> ModuleType:
-    """Import a module, or execute a file or a text; all functions of one source share it."""
-    installed = bool(files) and is_installed(files[0])
-    with importing(root, () if installed else files):
-        if module:
-            return importlib.import_module(module)
-        where = _cell(digest) if text else str(files[0])
-        source = text or read_source(files[0])
-        made = ModuleType(f"rgtool_own_{digest[:16]}")
-        made.__file__ = where
-        if text:  # so that a traceback, and PyTorch's compiler, find the lines
-            linecache.cache[where] = (len(text), None, text.splitlines(keepends=True), where)
-        sys.modules[made.__name__] = made
-        exec(compile(source, where, "exec"), made.__dict__)
-        return made
-
-
-def _cell(digest: str) -> str:
-    """Return what stands for the file's name where a text was executed."""
-    return f"<source {digest[:8]}>"
 
 
 def _get(module: ModuleType, name: str) -> Any:

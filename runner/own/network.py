@@ -32,19 +32,20 @@ class OwnNetwork:
     @property
     def name(self) -> str:
         """The function's name, and a hash of its source and of the block map."""
-        digest = self.function.digest
+        digest = self.function.home.digest
         if self.blocks:
             digest = hashlib.sha256(json.dumps([digest, self.blocks]).encode()).hexdigest()
         return f"{self.function.label}-{digest[:8]}"
 
     @property
     def sources(self) -> tuple[dict[str, str], ...]:
-        """Name, hash and text of what it is written in."""
+        """Name, hash and text of what it is written in, for the description of a run."""
+        sources = self.function.home.sources(self.function.place)
         if not self.blocks:
-            return self.function.sources
+            return sources
         text = json.dumps(dict(self.blocks))
         digest = hashlib.sha256(text.encode()).hexdigest()
-        return (*self.function.sources, {"path": "blocks", "sha256": digest, "text": text})
+        return (*sources, {"path": "blocks", "sha256": digest, "text": text})
 
     def build(
         self, input_shape: InputShape, classes: int, *, pooling: str | None = None
@@ -67,7 +68,7 @@ class OwnNetwork:
 
     def words(self, error: BaseException) -> str:
         """Say what an error in its code is, and in which line."""
-        return f"{self.function.place} fails: {self.function.words(error)}"
+        return f"{self.function.place} fails: {self.function.home.words(error)}"
 
 
 @functools.lru_cache(maxsize=16)

@@ -15,7 +15,7 @@ def introduction(network: object, store: Path, recipe: Recipe) -> tuple[str, ...
     if not isinstance(network, OwnNetwork):
         return ()
     function = network.function
-    files = [str(path.name) for path in function.files]
+    files = [str(path.name) for path in function.home.files]
     written = " and ".join(files) if files else "its own text"
     blocks = " and the block map" if network.blocks else ""
     earlier = other_sources(store, function.label, recipe)

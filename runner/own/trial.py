@@ -142,7 +142,7 @@ def _computing(
         except Exception as error:
             raise UsageError(
                 f"{function.place}: the network does not take images of shape {shape}: "
-                f"{function.words(error)}"
+                f"{function.home.words(error)}"
             ) from None
         return module, False
     return module, True
@@ -223,7 +223,7 @@ def _logits(
         try:
             output = module(images)
         except Exception as error:
-            raise UsageError(f"{function.place}: in {mode}: {function.words(error)}") from None
+            raise UsageError(f"{function.place}: in {mode}: {function.home.words(error)}") from None
     expected = f"one number (logit) for each of {classes} classes is expected"
     if not isinstance(output, Tensor):
         raise UsageError(
@@ -276,7 +276,7 @@ def _untrained(function: OwnFunction, module: nn.Module, images: Tensor) -> list
     try:
         module.train()(images).square().sum().backward()
     except Exception as error:
-        raise UsageError(f"{function.place}: no gradient: {function.words(error)}") from None
+        raise UsageError(f"{function.place}: no gradient: {function.home.words(error)}") from None
     idle = [name for name, parameter in module.named_parameters() if parameter.grad is None]
     return (
         [f"training does not move {_some(idle)}: frozen, or no part of the output"] if idle else []
