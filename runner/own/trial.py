@@ -104,7 +104,7 @@ def traits(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         first, second = (made(function, input_shape, classes) for _ in range(2))
-        _hold_apart(function.place, first, second)
+        _hold_weights(function.place, first, second)
         channels, height, width = input_shape
         # As `Loader` has them: also images of one channel have the strides of channels last.
         images = torch.randn(_IMAGES, height, width, channels).permute(0, 3, 1, 2)
@@ -117,7 +117,11 @@ def traits(
     return Traits(Architecture(name, layers), told, draws, channels_last)
 
 
-def _hold_apart(place: str, first: nn.Module, second: nn.Module) -> None:
+def _hold_weights(place: str, first: nn.Module, second: nn.Module) -> None:
+    """Hold two networks of one function to weights of their own, in float32."""
+    for name, parameter in first.named_parameters():
+        if parameter.dtype is not torch.float32:
+            raise UsageError(f"{place}: {name} is {parameter.dtype}; float32 is trained")
     if {id(p) for p in first.parameters()} & {id(p) for p in second.parameters()}:
         raise UsageError(
             f"{place} returns the same weights every time: build the network inside of the "
@@ -162,9 +166,6 @@ def _hold_state(place: str, module: nn.Module) -> None:
                 f"{place}: the weight of {name} is no parameter of its own but computed from "
                 "others (weight_norm, a parametrization, prune): it cannot be masked"
             )
-    for name, parameter in module.named_parameters():
-        if parameter.dtype is not torch.float32:
-            raise UsageError(f"{place}: {name} is {parameter.dtype}; float32 is trained")
     for name, value in module.state_dict().items():
         if not isinstance(value, Tensor) or value.dtype not in _KEPT:
             kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
