@@ -72,7 +72,7 @@ def counted_parts(module: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
 def _mapped(names: Sequence[str], blocks: Blocks) -> list[_Group]:
     groups: list[_Group] = []
     for name in names:
-        block = block_of(name, blocks)
+        block = block_of(blocks, name)
         if block is None:
             raise UsageError(
                 f'the block map has no pattern for layer {name}: add a line "{name}" = "head", say'

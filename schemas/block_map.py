@@ -44,9 +44,9 @@ def stage_of(block: str) -> str | None:
     return match[1] if match else None
 
 
-def block_of(layer: str, blocks: Blocks) -> str | None:
-    """Return the block of the first pattern that fits a layer; None where none does."""
+def block_of(blocks: Blocks, *names: str) -> str | None:
+    """Return the block of the first pattern that fits one of a layer's names; None: none does."""
     for pattern, block in blocks.items():
-        if fnmatch.fnmatchcase(layer, pattern):
+        if any(fnmatch.fnmatchcase(name, pattern) for name in names):
             return block
     return None

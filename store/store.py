@@ -7,20 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..schemas.description import Description
+from ..schemas.display import Shown, Table
 from ..schemas.errors import RgtoolError, StoreError, UsageError
 from ..schemas.layout import RunFolder, store_path
 from ..schemas.recipe import Recipe
 from .broken import Problem
 from .inventory import (
     RUNS,
-    ExperimentInfo,
-    RunInfo,
     empty_store,
     pick_experiment,
     pick_run,
     recipe_of,
-    run_info,
 )
+from .listing import Experiments, Runs, store_table
 from .reading import Reader
 from .result import Result
 from .session import mentioned
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from .medium import Trial
 
 
-class Store:
+class Store(Shown):
     """A folder of runs, and every question one can ask of it.
 
     Parameters
@@ -56,6 +55,8 @@ class Store:
     >>> Store("nowhere").sql("SELECT count(*) AS runs FROM runs").rows
     [(0,)]
     """
+
+    most, whole = 100, "experiments() has all"
 
     def __init__(self, path: str | Path | None = None) -> None:
         try:
@@ -142,7 +143,7 @@ class Store:
             lambda c: Result.of(c, sql, parameters), runs, wanted=mentioned(sql)
         )
 
-    def runs(self) -> list[RunInfo]:
+    def runs(self) -> Runs:
         """List the runs, by architecture, task, experiment and seed."""
         levels: dict[str, list[int]] = {}
         loose: set[str] = set()
@@ -156,22 +157,15 @@ class Store:
         found = self._reader.run(
             lambda c: Result.of(c, RUNS), narrow=narrow, wanted=("runs", "levels")
         )
-        return [
-            run_info({**row, "compacted": row["run_id"] not in loose}, levels[row["run_id"]])
-            for row in found.to_dicts()
-        ]
+        return Runs.of(found.to_dicts(), levels, loose)
 
-    def experiments(self) -> list[ExperimentInfo]:
+    def experiments(self) -> Experiments:
         """List the experiments, by architecture and task."""
-        runs: dict[str, list[RunInfo]] = {}
-        for run in self.runs():
-            runs.setdefault(run.experiment_id, []).append(run)
-        recipes = self._recipes()
-        return [
-            ExperimentInfo(name, recipes[name], tuple(runs[name]))
-            for name in runs
-            if name in recipes
-        ]
+        return Experiments.of(self.runs(), self._recipes())
+
+    def table(self) -> Table:
+        """Return the table of experiments that `rgtool ls` prints, and a notebook shows."""
+        return store_table(self)
 
     def find_experiment(self, name: str | None = None) -> str:
         """Return the id of the experiment that a name means.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...schemas.errors import RgtoolError, StoreError, UsageError
+from ...schemas.notes import Rank, noted
 from ...schemas.stack import same_family
 from ...schemas.transform import Transform
 from ...store import PublishedSpectrum, published, published_names
@@ -16,7 +17,6 @@ from ...store.counts import Counts
 from ...store.inventory import empty_store
 from ..arrays import Floats
 from ..named import Named, StoreLike, open_store
-from ..notes import Rank, noted
 from ..result import Column, Result
 from .blocks import (
     NormalBlocks,
