@@ -20,7 +20,7 @@ from ..schemas.entry_points import added, added_names
 from ..schemas.errors import RgtoolError, UsageError, did_you_mean
 from .images import Images
 from .own.data import own_images
-from .own.function import OwnFunction, from_object, from_reference, is_reference
+from .own.function import OwnFunction, from_entry_point, from_object, from_reference, is_reference
 from .own_images import read_npz
 
 DATA_VARIABLE = "RGTOOL_DATA"
@@ -54,7 +54,7 @@ def find_task(task: str | Loading) -> Task:
     if is_reference(task):
         return from_reference(task)
     if (found := added("rgtool.datasets", task)) is not None:
-        return from_reference(found.value)
+        return from_entry_point(found)
     names = [*DATASETS, *added_names("rgtool.datasets"), "npz:FILE"]
     raise UsageError(f"data set '{task}' is unknown: {did_you_mean(task, names)}")
 

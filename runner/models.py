@@ -22,7 +22,13 @@ from ..schemas.entry_points import added, added_names
 from ..schemas.errors import UsageError, did_you_mean
 from .layers import layers_of
 from .networks import InputShape, cifar_resnet, lenet, resnet, vgg
-from .own.function import from_object, from_reference, is_reference
+from .own.function import (
+    OwnFunction,
+    from_entry_point,
+    from_object,
+    from_reference,
+    is_reference,
+)
 from .own.network import OwnNetwork
 from .own.trial import Traits
 
@@ -90,31 +96,30 @@ def find_network(
     """
     if isinstance(model, KnownNetwork | OwnNetwork):
         return model
-    own = model if not isinstance(model, str) else _own_place(model)
-    if own is None:
+    if isinstance(model, nn.Module):
+        raise UsageError(
+            f"a network itself ({type(model).__name__}) was given: give the function that builds "
+            "it, such as lambda: Net(), since every seed has one of its own"
+        )
+    function = _own(model) if isinstance(model, str) else from_object(model)
+    if function is None:
         if block_map is not None:
             raise UsageError(f"--blocks {block_map}: the blocks of {model} are known")
         return _known(with_width(str(model), width))
     if width is not None:
         raise UsageError("width goes with a CIFAR ResNet such as resnet20, not with your function")
-    if isinstance(own, nn.Module):
-        raise UsageError(
-            f"a network itself ({type(own).__name__}) was given: give the function that builds it, "
-            "such as lambda: Net(), since every seed has one of its own"
-        )
-    function = from_reference(own) if isinstance(own, str) else from_object(own)
     pairs = () if block_map is None else tuple(read_blocks(block_map).items())
     return OwnNetwork(function, pairs)
 
 
-def _own_place(model: str) -> str | None:
-    """Return where a function of the user's own lies, by its place or by an entry point's name."""
+def _own(model: str) -> OwnFunction | None:
+    """Find the user's own function that a text names, by its place or by an entry point."""
     if _family(model) in MODELS:
         return None
     if is_reference(model):
-        return model
+        return from_reference(model)
     found = added("rgtool.models", model)
-    return found.value if found else None
+    return from_entry_point(found) if found else None
 
 
 def _known(name: str) -> KnownNetwork:

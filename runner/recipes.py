@@ -116,10 +116,13 @@ def _find(name: str) -> Callable[[Architecture], dict[str, Any]]:
     """Find a recipe by its name, of rgtool's own or of an installed package's."""
     if name in PUBLISHED and name not in RECIPES:
         raise UsageError(f"recipe '{name}' describes imports: rgtool cannot train it")
-    if name not in RECIPES and (made := load_added("rgtool.recipes", name)) is not None:
-        recipe: Callable[[Architecture], dict[str, Any]] = made
-        return recipe
-    return RECIPES[choose("recipe", name, [*RECIPES, *added_names("rgtool.recipes")])]
+    if name in RECIPES:
+        return RECIPES[name]
+    found: Callable[[Architecture], dict[str, Any]] | None = load_added("rgtool.recipes", name)
+    if found is None:
+        names = [*RECIPES, *added_names("rgtool.recipes")]
+        raise UsageError(f"recipe '{name}' is unknown: {did_you_mean(name, names)}")
+    return found
 
 
 def check_choosable(fields: Iterable[str]) -> None:

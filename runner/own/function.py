@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -39,6 +40,8 @@ class OwnFunction:
         Names that it uses and whose values no text tells.
     original : callable or None
         The function itself, where it was given and cannot be made from its source.
+    title : str
+        What networks and data sets of it are called; empty: as the function.
     """
 
     place: str
@@ -46,11 +49,12 @@ class OwnFunction:
     home: Home
     hidden: tuple[str, ...] = ()
     original: Callable[..., Any] | None = field(default=None, compare=False, repr=False)
+    title: str = ""
 
     @property
     def label(self) -> str:
-        """Its name as a part of other names, without signs."""
-        return re.sub(r"\W+", "-", self.name.rpartition(".")[2]).strip("-")
+        """What networks and data sets of it are called, before the hash."""
+        return self.title or self.name.rpartition(".")[2]
 
     @property
     def portable(self) -> bool:
@@ -104,6 +108,17 @@ def is_reference(text: str) -> bool:
     """Tell whether a text names a function of a file or module: `my.py:build`, `package:build`."""
     match = _REFERENCE.fullmatch(text)
     return match is not None and (match[1] is not None or match[3] is not None)
+
+
+def from_entry_point(found: EntryPoint) -> OwnFunction:
+    """Find the function that an installed package adds; what is made of it has the name there.
+
+    Raises
+    ------
+    UsageError
+        It is not there.
+    """
+    return replace(from_reference(found.value), title=found.name)
 
 
 def from_reference(text: str) -> OwnFunction:
