@@ -186,23 +186,21 @@ def plan(
     # Before the data, which may be long in coming.
     block_map = Path(blocks) if blocks is not None else None
     network = find_network(model, width=changes.pop("width", None), block_map=block_map)
+    source, chosen = find_task(task), machine.device(launch.device)
     folder = Path(data) if data is not None else None
-    chosen = machine.device(launch.device)
-    source = find_task(task)
     whole = load(source, folder)
     traits = network.traits(whole.input_shape, whole.classes)
     _check_memory(traits.architecture, whole)
     pretrained = _pretrained(file, network, whole)
-    control = changes.pop("control", None) or "none"
-    digest = pretrained.digest if pretrained else None
-    resolved = resolve(network, whole, str(recipe), pretrained=digest, **changes)
-    note = arithmetic.check_precision(resolved.precision, chosen)
-    found = None
-    if control == "reinit":
-        found, resolved = resolved, as_control(resolved)
-    elif control != "none":
-        resolved = replace(resolved, control=control)  # rejected there, with the known names
-    stays = unshipped(network, source)
+    found, resolved = _resolved(network, whole, str(recipe), pretrained, changes)
+    notes = (
+        *whole.notes,
+        *introduction(network, place, found or resolved),
+        *traits.notes,
+        *(stays := unshipped(network, source)),
+        arithmetic.check_precision(resolved.precision, chosen),
+        pretrained.note if pretrained else "",
+    )
     workers, replicas = _spread(launch, len(numbers), chosen, 1 if stays else None)
     made = Plan(
         recipe=resolved,
@@ -222,7 +220,7 @@ def plan(
         replicas=replicas,
         kernels=kernels(launch.compile, chosen, draws=traits.draws),
         init_file=pretrained.path if pretrained else None,
-        notes=_notes(whole, network, found or resolved, place, stays, note, pretrained),
+        notes=tuple(filter(None, notes)),
     )
     images = whole.hold_out(resolved.valid_size)  # loaded already
     if resolved.train_size is not None:
@@ -233,24 +231,22 @@ def plan(
     return made
 
 
-def _notes(
-    whole: Images,
+def _resolved(
     network: Network,
-    recipe: Recipe,
-    store: Path,
-    stays: tuple[str, ...],
-    precision: str,
+    images: Images,
+    name: str,
     pretrained: Pretrained | None,
-) -> tuple[str, ...]:
-    notes = (
-        *whole.notes,
-        *introduction(network, store, recipe),
-        *network.traits(whole.input_shape, whole.classes).notes,
-        *stays,
-        precision,
-        pretrained.note if pretrained else "",
-    )
-    return tuple(filter(None, notes))
+    changes: dict[str, Any],
+) -> tuple[Recipe | None, Recipe]:
+    """Return what finds the masks, where another experiment does, and what is to be computed."""
+    control = changes.pop("control", None) or "none"
+    digest = pretrained.digest if pretrained else None
+    resolved = resolve(network, images, name, pretrained=digest, **changes)
+    if control == "reinit":
+        return resolved, as_control(resolved)
+    if control != "none":
+        resolved = replace(resolved, control=control)  # rejected there, with the known names
+    return None, resolved
 
 
 def _numbers(seeds: int | Sequence[int]) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from ...schemas.errors import RgtoolError, UsageError, did_you_mean
+from ..vision import with_torchvision
 from .cells import Assembled
 from .files import is_installed, read_source, with_imports
 from .home import Home
@@ -98,8 +99,7 @@ class OwnFunction:
         try:
             if self.original is not None:
                 return function(**accepted)
-            with self.home.importing():
-                return function(**accepted)
+            return self.home.run(lambda: function(**accepted))
         except (Exception, SystemExit) as error:
             raise RgtoolError(f"{self.place} fails: {self.home.words(error)}") from None
 
@@ -167,7 +167,7 @@ def _of_files(place: str, name: str, path: Path, root: Path, module: str = "") -
 def _of_module(place: str, module: str, name: str) -> OwnFunction:
     sys.path.insert(0, str(Path.cwd()))
     try:
-        found = importlib.util.find_spec(module)
+        found = with_torchvision(lambda: importlib.util.find_spec(module))
     except (ImportError, ValueError, AttributeError):
         found = None
     except Exception as error:  # a package on the way fails
@@ -237,10 +237,6 @@ def _accepted(
             )
     named = {one.name for one in parameters if one.kind is not inspect.Parameter.POSITIONAL_ONLY}
     return {name: value for name, value in offered.items() if name in named}
-
-
-def _below(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
 
 def _first_name(source: str) -> str:

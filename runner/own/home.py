@@ -8,13 +8,18 @@ import hashlib
 import importlib
 import linecache
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 from ...schemas.errors import RgtoolError
+from ..vision import with_torchvision
 from .files import is_installed, read_source
+
+T = TypeVar("T")
+Modules = dict[str, ModuleType]
 
 
 @dataclass(frozen=True)
@@ -71,11 +76,16 @@ class Home:
         """
         return _executed(self)[0]
 
-    @contextlib.contextmanager
-    def importing(self) -> Iterator[None]:
-        """Let imports find the modules of this source, as it is now; for calls into it."""
+    def run(self, act: Callable[[], T]) -> T:
+        """Do what calls into the source; imports find its modules as they were hashed.
+
+        Raises
+        ------
+        Exception
+            Whatever that raises.
+        """
         with _importing(self, _executed(self)[1]):
-            yield
+            return with_torchvision(act)
 
     def words(self, error: BaseException) -> str:
         """Say what an error in the source is, and in which line of it."""
@@ -118,25 +128,25 @@ def _below(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
 
-Modules = dict[str, ModuleType]
-
-
 @functools.lru_cache(maxsize=32)
 def _executed(home: Home) -> tuple[ModuleType, Modules]:
     """Return the module of a source, and those of its other files."""
-    texts, loaded = _texts(home), Modules()
+    source, loaded = _texts(home)[0], Modules()
     with _importing(home, loaded):
-        if home.module:
-            return importlib.import_module(home.module), loaded
-        source = texts[0]
-        made = ModuleType(f"rgtool_own_{home.digest[:16]}")
-        made.__file__ = home.where
-        if home.text:  # so that a traceback, and PyTorch's compiler, find the lines
-            lines = source.splitlines(keepends=True)
-            linecache.cache[home.where] = (len(source), None, lines, home.where)
-        sys.modules[made.__name__] = made
-        exec(compile(source, home.where, "exec"), made.__dict__)
-        return made, loaded
+        return with_torchvision(lambda: _execute(home, source)), loaded
+
+
+def _execute(home: Home, source: str) -> ModuleType:
+    if home.module:
+        return importlib.import_module(home.module)
+    made = ModuleType(f"rgtool_own_{home.digest[:16]}")
+    made.__file__ = home.where
+    if home.text:  # so that a traceback, and PyTorch's compiler, find the lines
+        lines = source.splitlines(keepends=True)
+        linecache.cache[home.where] = (len(source), None, lines, home.where)
+    sys.modules[made.__name__] = made
+    exec(compile(source, home.where, "exec"), made.__dict__)
+    return made
 
 
 @contextlib.contextmanager
