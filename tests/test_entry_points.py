@@ -32,6 +32,19 @@ def load(folder):
 def hasty(network):
     return {"epochs": 2, "milestones": (), "rewind": "0it", "prune": 0.5}
 
+def found(tree):
+    from functools import partial
+    from rgtool.store.importers.found import Found, FoundLevel, FoundRun, LevelData
+    files = sorted(path for path in tree.files if path.suffix == ".mine")
+    levels = tuple(FoundLevel(n, (f,), partial(read, f)) for n, f in enumerate(files))
+    run = FoundRun("mine", tree.root, experiment="e", replicate="0", levels=levels)
+    return Found((run,), claimed=frozenset(files))
+
+def read(path):
+    from rgtool.store.importers.found import LevelData
+    mask = np.array([c == "1" for c in path.read_text().strip()]).reshape(2, -1)
+    return LevelData(masks={"fc": mask}, shapes={"fc": mask.shape})
+
 def fails():
     raise ValueError
 """
@@ -43,6 +56,10 @@ lenet = plugged_parts:fails
 [rgtool.datasets]
 flags = plugged_parts:load
 digits = plugged_parts:fails
+
+[rgtool.importers]
+mine = plugged_parts:found
+csv = plugged_parts:fails
 
 [rgtool.recipes]
 hasty = plugged_parts:hasty
@@ -70,6 +87,19 @@ def test_parts_of_a_package_run_together(cli: Cli) -> None:
     (run,) = json.loads(cli("sql", "SELECT architecture, task FROM runs", "--json").out)
     assert re.fullmatch("tiny-[0-9a-f]{8}", run["architecture"])
     assert run == {"architecture": find_network("tiny").name, "task": load(find_task("flags")).name}
+
+
+def test_a_format_of_a_package_is_read_where_it_is_named(cli: Cli) -> None:
+    folder = Path("theirs")
+    folder.mkdir()
+    for level, text in enumerate(("11111111", "11110111", "01110011")):
+        (folder / f"{level}.mine").write_text(text)
+    assert cli("import", "theirs").code == 1
+    done = cli("import", "theirs", "--format", "mine", "--arch", "tiny", "--task", "flags")
+    assert done.code == 0, done.err
+    (row,) = json.loads(cli("sql", "SELECT sum(kept)::INT AS kept FROM layers", "--json").out)
+    assert row["kept"] == 8 + 7 + 5
+    assert "did you mean mine" in cli("import", "theirs", "--format", "mines").err
 
 
 def test_names_of_rgtool_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from ...schemas.block_map import read_blocks
+from ...schemas.entry_points import added_names, load_added
 from ...schemas.errors import StoreError, UsageError, choose
 from ...schemas.published_recipes import PUBLISHED
 from ...schemas.recipe import CHOICES, INITIALISERS
@@ -22,7 +24,6 @@ from .formats import (
 )
 from .found import Found, FoundRun, Skipped, contained
 from .ingest import ingest
-from .recognise import read_blocks
 from .report import Choices, ImportedRun, ImportReport
 from .staging import Staging
 from .tree import Tree, walk
@@ -182,7 +183,9 @@ def _chosen(format: str | None) -> dict[str, Callable[[Tree], Found]]:
     if format is None:
         return FORMATS
     format = ALIASES.get(format, format)
-    choose("format", format, FORMATS)
+    if format not in FORMATS and (find := load_added("rgtool.importers", format)) is not None:
+        return {format: find}
+    choose("format", format, (*FORMATS, *added_names("rgtool.importers")))
     return {format: FORMATS[format]}
 
 

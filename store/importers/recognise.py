@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import hashlib
 import json
@@ -10,15 +9,13 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from ...schemas.block_map import Blocks, block_of, stage_of
 from ...schemas.blocks import CIFAR_RESNETS, FIXED, GROUP, Architecture, Layer, architecture
-from ...schemas.errors import Unreadable, UsageError
-from ...schemas.toml import read_toml
+from ...schemas.errors import UsageError
 from .found import Refused, Shapes
 
 _PRUNABLE = ("all", "convolutions", "convolutions_without_stem", "masked")
-Blocks = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -95,45 +92,14 @@ def recognise(
     )
 
 
-def read_blocks(path: Path) -> Blocks:
-    """Read a block map: a TOML file of `"pattern of layer names" = "block"` lines.
-
-    The first pattern that fits a layer counts. A block written `2.0` belongs to stage 2; `stem` and
-    `head` are stages of their own; other names have no stage.
-
-    Raises
-    ------
-    UsageError
-        There is no such file, or it is something else.
-    """
-    try:
-        found = read_toml(path)
-    except Unreadable as error:
-        raise UsageError(f"{path}: no block map ({error})") from None
-    for pattern, block in found.items():
-        if not isinstance(block, str) or not block:
-            raise UsageError(f'{path}: {pattern} is no text: write "{pattern}" = "1.0"')
-    if not found:
-        raise UsageError(f'{path}: an empty block map: write lines such as "layer1.0.*" = "1.0"')
-    return found
-
-
-def stage_of(block: str) -> str | None:
-    """Return the stage that a block's name tells: `1` of `1.0`, `stem`, `head`, or None."""
-    if block in ("stem", "head"):
-        return block
-    match = re.fullmatch(r"(\d+)\.\d+", block)
-    return match[1] if match else None
-
-
 def _group(name: str, blocks: Blocks | None, plain: bool) -> tuple[str, str | None]:
     """Return block and stage; `plain` where the names are those of blocks or stages themselves."""
     if blocks is None:
         return name, (stage_of(name) or name) if plain else None
-    for pattern, block in blocks.items():
-        if fnmatch.fnmatchcase(name, pattern):
-            return block, stage_of(block)
-    raise Refused(f"the block map has no pattern for layer {name}")
+    block = block_of(blocks, name)
+    if block is None:
+        raise Refused(f"the block map has no pattern for layer {name}")
+    return block, stage_of(block)
 
 
 def _kind(shape: tuple[int, ...]) -> str:

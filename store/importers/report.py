@@ -22,7 +22,7 @@ class Choices:
     init, fan : str or None
         How the weights were initialised.
     blocks : mapping of str to str or None
-        A block map, see `recognise.read_blocks`.
+        A block map, see `schemas.block_map`.
     keep : tuple of str
         Weights that are copied into the store: `init`, `rewind`, `dense`.
     """
