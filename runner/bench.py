@@ -26,7 +26,9 @@ from .ceiling import (
     moved_bytes,
     training_flops,
 )
+from .data import Loading
 from .loader import Loader
+from .models import Builder
 from .plan import Plan, plan
 from .recipes import DEFAULT
 from .replica_parts import ReplicaParts
@@ -120,8 +122,8 @@ class Bench:
 
 
 def bench(
-    model: str = "resnet8",
-    task: str = "digits",
+    model: str | Builder = "resnet8",
+    task: str | Loading = "digits",
     recipe: str | Path = DEFAULT,
     *,
     seconds: float = 3.0,

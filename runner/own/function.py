@@ -18,7 +18,7 @@ from typing import Any
 from ...schemas.errors import RgtoolError, UsageError, did_you_mean
 from ..vision import with_torchvision
 from .cells import Assembled
-from .files import is_installed, read_source, with_imports
+from .files import imported_files, is_installed, read_source, with_imports
 from .home import Home
 
 _REFERENCE = re.compile(r"(?:(.+\.py)|([^\W\d]\w*(?:\.\w+)*))(?::([^\W\d]\w*(?:\.\w+)*))?")
@@ -200,6 +200,7 @@ def _of_text(function: Callable[..., Any]) -> OwnFunction:
     paths = [Path(f).resolve() for home in homes if (f := getattr(home, "__file__", None))]
     local = [p for p in dict.fromkeys(paths) if p.suffix == ".py" and not is_installed(p)]
     root = Path.cwd()
+    local += [p for p in imported_files(made.text, root, root) if p not in local]
     home = Home.found(root, with_imports(local, root), text=made.text)
     own = OwnFunction(name, name, home, tuple(made.hidden))
     return own if not own.hidden and _loads(own) else replace(own, original=function)

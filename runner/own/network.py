@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 
@@ -28,6 +27,14 @@ class OwnNetwork:
 
     function: OwnFunction
     blocks: tuple[tuple[str, str], ...] = ()
+    # With this object alone: a function may use values that its source does not tell.
+    _tried: dict[tuple[InputShape, int], Traits] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __reduce__(self) -> tuple[type[OwnNetwork], tuple[object, ...]]:
+        """Leave out what another process finds itself."""
+        return OwnNetwork, (self.function, self.blocks)
 
     @property
     def name(self) -> str:
@@ -64,14 +71,12 @@ class OwnNetwork:
 
     def traits(self, input_shape: InputShape, classes: int) -> Traits:
         """Build it and try it on two images, once; see `trial.traits`."""
-        return _traits(self, input_shape, classes)
+        key = input_shape, classes
+        if key not in self._tried:
+            blocks = dict(self.blocks) or None
+            self._tried[key] = traits(self.function, self.name, blocks, input_shape, classes)
+        return self._tried[key]
 
     def words(self, error: BaseException) -> str:
         """Say what an error in its code is, and in which line."""
         return f"{self.function.place} fails: {self.function.home.words(error)}"
-
-
-@functools.lru_cache(maxsize=16)
-def _traits(network: OwnNetwork, input_shape: InputShape, classes: int) -> Traits:
-    blocks = dict(network.blocks) or None
-    return traits(network.function, network.name, blocks, input_shape, classes)

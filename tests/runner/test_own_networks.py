@@ -21,10 +21,12 @@ from torch import nn
 
 from rgtool.runner import data
 from rgtool.runner.experiment import plan
+from rgtool.runner.kernels import kernels
 from rgtool.runner.layers import layers_of
 from rgtool.runner.models import architecture, find_network
 from rgtool.runner.own.network import OwnNetwork
 from rgtool.runner.randomness import generator
+from rgtool.runner.replica_parts import ReplicaParts
 from rgtool.schemas.errors import UsageError
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.tensors import read_mask
@@ -285,8 +287,6 @@ def test_what_the_network_draws_itself_follows_from_the_seed(my: str) -> None:
 
 def test_built_keeps_the_weights_that_the_code_draws(my: str) -> None:
     made = plan(my, "few-digits", init="built", epochs=2, rewind="0")
-    from rgtool.runner.replica_parts import ReplicaParts
-
     assert isinstance(made.network, OwnNetwork)
     parts = ReplicaParts(
         made.recipe, 3, made.images, made.network, torch.device("cpu"), None, made.kernels, print
@@ -316,6 +316,65 @@ def test_other_processes_compute_the_same(my: str, tmp_path: Path) -> None:
     for store, more in (("one", {}), ("two", {"workers": 2}), ("beside", {"replicas": 2})):
         assert go(tmp_path / store, my, **options, **more).seeds("done") == [0, 1]
     assert results(tmp_path / "one") == results(tmp_path / "two") == results(tmp_path / "beside")
+
+
+def test_masks_that_are_found_are_trained_from_new_weights(my: str, tmp_path: Path) -> None:
+    assert go(tmp_path / "store", my, control="reinit").seeds("done") == [0]
+    found, control = (
+        [folder.read_record(level).to_pydict() for level in folder.recorded_levels()]
+        for folder in sorted(
+            map(RunFolder, (tmp_path / "store" / "runs").iterdir()), key=lambda f: len(f.path.name)
+        )
+    )
+    assert [r["kept"] for r in found] == [r["kept"] for r in control]
+    assert [r["magnitude"] for r in found] != [r["magnitude"] for r in control]
+
+
+def test_values_that_no_text_tells_are_looked_at_anew() -> None:
+    class Size:
+        value = 8
+
+    size = Size()
+
+    def network() -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(192, size.value), nn.Linear(size.value, 10))
+
+    for size.value in (8, 16):
+        layers = find_network(network).traits(SHAPE, CLASSES).architecture.layers
+        assert layers[0].shape == (size.value, 192)
+
+
+def test_training_is_where_the_step_says(my: str) -> None:
+    """What dropout draws depends on seed and step: not on the steps before, nor on the level."""
+    made = plan(my, "few-digits", epochs=2, rewind="0")
+    parts = [
+        ReplicaParts(
+            made.recipe, seed, made.images, made.network, torch.device("cpu"), None,
+            made.kernels, print,
+        )
+        for seed in (0, 0, 1)
+    ]  # fmt: skip
+    trainers = [one.trainer(None) for one in parts]
+    for trainer in trainers[1:]:
+        trainer.restore(trainers[0].state())
+    images, labels = next(iter(parts[0].loader.epoch(0)))
+    for trainer, iteration in zip(trainers, (5, 5, 5), strict=True):
+        trainer.set_rate(iteration)
+        trainer.step(images, labels)
+    one, same, other = (trainer.state()["fc.weight"] for trainer in trainers)
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+    trainers[1].restore(trainers[0].state())
+    for trainer, iteration in zip(trainers[:2], (6, 7), strict=True):
+        trainer.set_rate(iteration)
+        trainer.step(images, labels)
+    one, other = (trainer.state()["fc.weight"] for trainer in trainers[:2])
+    assert (one != other).any()
+
+
+def test_graphs_are_for_networks_that_do_not_draw() -> None:
+    assert kernels("auto", torch.device("cuda")).graph
+    assert not kernels("auto", torch.device("cuda"), draws=True).graph
 
 
 def test_pruned_weights_are_zero_and_counts_are_those_of_the_masks(my: str, tmp_path: Path) -> None:
