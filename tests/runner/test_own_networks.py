@@ -357,6 +357,8 @@ def test_training_is_where_the_step_says(my: str) -> None:
     trainers = [one.trainer(None) for one in parts]
     for trainer in trainers[1:]:
         trainer.restore(trainers[0].state())
+    for trainer in trainers:
+        trainer.module.train()
     images, labels = next(iter(parts[0].loader.epoch(0)))
     for trainer, iteration in zip(trainers, (5, 5, 5), strict=True):
         trainer.set_rate(iteration)
