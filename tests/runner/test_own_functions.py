@@ -12,6 +12,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -151,6 +152,16 @@ def test_files_that_are_imported_count_and_others_do_not(tmp_path: Path) -> None
     assert from_reference(f"{file}:build").call({}) == 22
 
 
+def test_imports_inside_of_functions_meet_the_same_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "parts", other := ModuleType("parts"))
+    write(tmp_path / "parts.py", "class Part: ...\n")
+    text = "from parts import Part\ndef build():\n    import parts\n    return parts.Part is Part\n"
+    assert from_reference(f"{write(tmp_path / 'my.py', text)}:build").call({})
+    assert sys.modules["parts"] is other
+
+
 def test_a_source_that_changes_before_it_is_executed_is_refused(tmp_path: Path) -> None:
     file = write(tmp_path / "my.py", "def build(): ...\n")
     function = from_reference(f"{file}:build")
@@ -288,6 +299,16 @@ def test_variables_of_functions_around_it_are_values_too() -> None:
     assert narrow.home.digest != wide.home.digest and wide.portable
     assert wide.call({})[0] == 9
     assert in_another_process(wide)[0] == 9
+
+
+def test_names_of_its_own_are_not_those_around_it() -> None:
+    def inner(HIDDEN: int = 2) -> int:
+        SCALE = HIDDEN
+        return SCALE
+
+    function = from_object(inner)
+    assert function.portable and "SCALE = 3" not in function.home.text
+    assert function.call({}) == 2
 
 
 def test_what_no_text_tells_keeps_it_in_its_process() -> None:

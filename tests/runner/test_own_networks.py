@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -182,6 +183,14 @@ def test_what_is_not_counted_or_not_trained_is_said(my: str) -> None:
     assert not again.draws and again.channels_last and again.notes == ()
 
 
+def test_state_that_is_kept_may_change_in_training() -> None:
+    place = built_of(
+        "out + (self.seen.add_(1) if self.training else self.seen)",
+        "self.register_buffer('seen', torch.zeros(1))",
+    )
+    assert traits(place).notes == ()
+
+
 def test_shared_weights_count_once() -> None:
     place = built_of(
         "self.two(self.one(out)) + self.again(out)",
@@ -253,6 +262,7 @@ def test_a_block_map_goes_before_names_and_is_part_of_the_name(my: str) -> None:
         ("1.0", "1"), ("1.0", "1"), ("2.0", "2"), ("head", "head"),
     ]  # fmt: skip
     assert mapped.name != plain.name
+    assert pickle.loads(pickle.dumps(mapped)) == mapped
     for text, words in [
         ('"layer1.*" = "1.0"\n', "no pattern for layer unused"),
         ('"layer1.*" = "1.0"\n"*" = "rest"\n', "block 'rest' none: write it as 1.0"),
