@@ -26,7 +26,9 @@ from .ceiling import (
     moved_bytes,
     training_flops,
 )
+from .data import Loading
 from .loader import Loader
+from .models import Builder
 from .plan import Plan, plan
 from .recipes import DEFAULT
 from .replica_parts import ReplicaParts
@@ -120,8 +122,8 @@ class Bench:
 
 
 def bench(
-    model: str = "resnet8",
-    task: str = "digits",
+    model: str | Builder = "resnet8",
+    task: str | Loading = "digits",
     recipe: str | Path = DEFAULT,
     *,
     seconds: float = 3.0,
@@ -170,7 +172,8 @@ def measure(made: Plan, seconds: float = 3.0) -> Bench:
         torch.set_num_threads(cores)
         layouts.append(Layout(1, cores, 1, speed(made, parts[:1], seconds)[0]))
         torch.set_num_threads(machine.THREADS)
-        layouts.append(Layout(cores, 1, 1, processes_speed(made, cores, seconds)))
+        if made.portable:
+            layouts.append(Layout(cores, 1, 1, processes_speed(made, cores, seconds)))
     first = parts[0]
     tested = evaluation_seconds(first)
     used = _used(layouts, made)
@@ -239,7 +242,14 @@ def parts_of(made: Plan, seed: int) -> ReplicaParts:
     recipe = dataclasses.replace(made.recipe, lr=1e-6)
     device = torch.device(made.device)
     return ReplicaParts(
-        recipe, seed, made.images, device, made.pretrained, made.kernels, lambda text: None
+        recipe,
+        seed,
+        made.images,
+        made.network,
+        device,
+        made.pretrained,
+        made.kernels,
+        lambda text: None,
     )
 
 

@@ -62,7 +62,7 @@ def training_flops(module: nn.Module, shape: tuple[int, int, int]) -> float:
     total = 0.0
     for number, layer in enumerate(_multiplying(module, shape)):
         weight = layer.part.get_parameter("weight")
-        places = layer.out[0, 0].numel() if isinstance(layer.part, nn.Conv2d) else 1
+        places = layer.out.numel() // weight.shape[0]  # of the one image
         total += 2.0 * weight.numel() * places * (2 if number == 0 else 3)
     return total
 

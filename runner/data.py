@@ -1,6 +1,7 @@
 """Data sets as arrays of bytes.
 
-Adding one is a function that returns `Images` and a line in `DATASETS`.
+Adding one is a function that returns `Images` and a line in `DATASETS`. Those of the user's own
+need no line, see `own`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..schemas.entry_points import added, added_names
 from ..schemas.errors import RgtoolError, UsageError, did_you_mean
 from .images import Images
+from .own.data import own_images
+from .own.function import OwnFunction, from_entry_point, from_object, from_reference, is_reference
 from .own_images import read_npz
 
 DATA_VARIABLE = "RGTOOL_DATA"
@@ -25,15 +29,46 @@ ImageArrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDA
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
+Loading = Callable[..., Any]
+Task = str | OwnFunction  # a name that `load` knows, or what loads it
+
+
+def find_task(task: str | Loading) -> Task:
+    """Find a data set, before it is loaded.
+
+    Parameters
+    ----------
+    task : str or callable
+        A name of `DATASETS` or of an installed package's entry point, `npz:FILE`, a function that
+        loads one, or where such a function lies: `my.py:load`, `package.module:load`.
+
+    Raises
+    ------
+    UsageError
+        There is no such data set; the message offers the nearest names.
+    """
+    if not isinstance(task, str):
+        return from_object(task)
+    if task.startswith("npz:") or task in DATASETS:
+        return task
+    if is_reference(task):
+        return from_reference(task)
+    if (found := added("rgtool.datasets", task)) is not None:
+        return from_entry_point(found)
+    names = [*DATASETS, *added_names("rgtool.datasets"), "npz:FILE"]
+    raise UsageError(f"data set '{task}' is unknown: {did_you_mean(task, names)}")
+
+
 def load(
-    task: str, folder: Path | None = None, train_size: int | None = None, valid_size: int = 0
+    task: Task, folder: Path | None = None, train_size: int | None = None, valid_size: int = 0
 ) -> Images:
     """Load a data set, downloading it where that is possible.
 
     Parameters
     ----------
-    task : str
-        A name of `DATASETS`, or `npz:FILE` for arrays x_train, y_train, x_test, y_test.
+    task : str or OwnFunction
+        What `find_task` returns or takes: a name of `DATASETS`, `npz:FILE` for arrays x_train,
+        y_train, x_test, y_test, or a function of the user's own.
     folder : Path, optional
         Where the files lie or go; default `$RGTOOL_DATA`, then `~/.cache/rgtool`.
     train_size : int, optional
@@ -49,13 +84,13 @@ def load(
         The files are not there and cannot be downloaded; the message says where they belong.
     """
     folder = folder or default_folder()
-    if task.startswith("npz:"):
-        images = read_npz(Path(task.removeprefix("npz:")))
-    elif task in DATASETS:
-        images = DATASETS[task](folder)
+    found = find_task(task) if isinstance(task, str) else task
+    if isinstance(found, OwnFunction):
+        images = own_images(found, folder)
+    elif found.startswith("npz:"):
+        images = read_npz(Path(found.removeprefix("npz:")))
     else:
-        names = [*DATASETS, "npz:FILE"]
-        raise UsageError(f"data set '{task}' is unknown: {did_you_mean(task, names)}")
+        images = DATASETS[found](folder)
     images = images.hold_out(valid_size)
     return images if train_size is None else images.balanced_subset(train_size)
 

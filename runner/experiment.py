@@ -11,7 +11,9 @@ from ..schemas.display import Row, Shown, Table
 from ..schemas.errors import RecordError, RgtoolError
 from ..schemas.layout import RunFolder, make_runs
 from ..schemas.lock import check_locks
+from .data import Loading
 from .event import Event
+from .models import Builder
 from .plan import Plan, plan
 from .pool import execute_parallel
 from .progress import Stop, ignore, show_progress
@@ -118,8 +120,8 @@ def _make_store(store: Path) -> None:
 
 
 def run(
-    model: str,
-    task: str,
+    model: str | Builder,
+    task: str | Loading,
     recipe: str | Path = DEFAULT,
     *,
     seeds: int | Sequence[int] = 1,
@@ -127,6 +129,7 @@ def run(
     store: str | Path | None = None,
     data: str | Path | None = None,
     init: str | Path | None = None,
+    blocks: str | Path | None = None,
     on_event: OnEvent = ignore,
     progress: bool = True,
     **options: Any,
@@ -138,8 +141,10 @@ def run(
 
     Parameters
     ----------
-    model, task : str
-        Network and data set, such as `resnet20` and `cifar10`.
+    model, task : str or callable
+        Network and data set, such as `resnet20` and `cifar10`; or functions of your own, see
+        `models.find_network` and `data.find_task`: in a file, `my.py:build` and `my.py:load`, or
+        given themselves.
     recipe : str or path
         A named recipe, or a TOML file with fields of one.
     seeds : int or sequence of int
@@ -153,6 +158,8 @@ def run(
     init : path or str, optional
         Weights that training starts from, a safetensors file or one of `torch.save`; or the name
         of an initialiser.
+    blocks : path, optional
+        Block map of a network of your own, see `schemas.block_map`.
     on_event : callable
         Gets an `Event` for every epoch and level.
     progress : bool
@@ -192,6 +199,7 @@ def run(
         store=store,
         data=data,
         init=init,
+        blocks=blocks,
         **options,
     )
     with show_progress(made, wanted=progress) as (show, tell):

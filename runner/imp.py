@@ -28,12 +28,12 @@ from .checkpoint import Checkpoint
 from .event import Event
 from .images import Images
 from .kernels import EAGER, Kernels
-from .models import architecture
+from .models import Network
 from .pretrained import Pretrained
 from .pruning import Mask, next_mask
 from .randomness import generator
 from .replica_parts import ReplicaParts
-from .side_by_side import Training, Work, alone
+from .side_by_side import Training, Work
 from .training import (
     Arrays,
     Diverged,
@@ -67,6 +67,8 @@ class Replica:
         Seed of the replicate.
     images : Images
         The data set.
+    network : KnownNetwork or OwnNetwork
+        The network that the recipe names.
     store : Path
         Folder of the store.
     device : torch.device
@@ -89,6 +91,7 @@ class Replica:
         recipe_name: str,
         seed: int,
         images: Images,
+        network: Network,
         store: Path,
         device: torch.device,
         *,
@@ -99,12 +102,14 @@ class Replica:
         kernels: Kernels = EAGER,
     ) -> None:
         self.recipe, self.recipe_name, self.seed = recipe, recipe_name, seed
-        self.images, self.device, self.keep = images, device, keep
+        self.images, self.network, self.device, self.keep = images, network, device, keep
         self.on_event, self.should_stop = on_event, should_stop
         self.pretrained, self.kernels = pretrained, kernels
-        self.on = ReplicaParts(recipe, seed, images, device, pretrained, kernels, self._warn)
-        network = architecture(recipe.architecture, images.input_shape, images.classes)
-        self.layers: tuple[Layer, ...] = network.counted(recipe.prunable)
+        self.on = ReplicaParts(
+            recipe, seed, images, network, device, pretrained, kernels, self._warn
+        )
+        traits = network.traits(images.input_shape, images.classes)
+        self.layers: tuple[Layer, ...] = traits.architecture.counted(recipe.prunable)
         self.names = [layer.name for layer in self.layers]
         self.parent = self._parent_folder(store)
         self.run_id = recipe.run_id(seed, self.parent.path.name if self.parent else None)
@@ -121,10 +126,6 @@ class Replica:
         if self.recipe.parent is None:
             return None
         return RunFolder.of(store, f"{self.recipe.parent}-s{self.seed}")
-
-    def run(self, levels: int) -> None:
-        """Bring the run to `levels` prunings alone, from wherever it stands; see `work`."""
-        alone(self.work(levels))
 
     def work(self, levels: int) -> Work:
         """Bring the run to `levels` prunings; yields what is to be trained, and goes on after it.
@@ -220,7 +221,10 @@ class Replica:
             versions=versions,
             machine=here,
             history=history,
-            files=(self.pretrained.source,) if self.pretrained else (),
+            files=(
+                *self.network.sources,
+                *((self.pretrained.source,) if self.pretrained else ()),
+            ),
             created_at=before.created_at if before else now,
             updated_at=now,
         )

@@ -42,10 +42,11 @@ class Kernels:
 EAGER = Kernels()
 
 
-def kernels(choice: str, device: torch.device) -> Kernels:
+def kernels(choice: str, device: torch.device, *, draws: bool = False) -> Kernels:
     """Choose kernels: `on`, `off`, or `auto`, which takes CUDA graphs and compiles nothing.
 
-    On a CPU the gain of compiled kernels is small and they take half a minute to build.
+    On a CPU the gain of compiled kernels is small and they take half a minute to build. A network
+    that draws random numbers is in no graph, whose branches would draw from one stream.
 
     Raises
     ------
@@ -54,7 +55,7 @@ def kernels(choice: str, device: torch.device) -> Kernels:
     """
     choose("compile", choice, COMPILE)
     gpu = device.type == "cuda"
-    return Kernels(compiled=choice == "on", graph=gpu and choice != "off")
+    return Kernels(compiled=choice == "on", graph=gpu and choice != "off" and not draws)
 
 
 class _Compiled:

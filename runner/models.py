@@ -1,6 +1,7 @@
 """The networks that can be trained. Adding one is a module in `networks/` and a line in `MODELS`.
 
-Module names are the canonical layer names of `schemas.blocks`.
+Module names are the canonical layer names of `schemas.blocks`. Networks of the user's own need no
+line, see `own`.
 """
 
 from __future__ import annotations
@@ -8,14 +9,28 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from ..schemas import blocks
-from ..schemas.blocks import CIFAR_RESNETS, RESNETS, VGG_PLANS, Architecture, Layer
+from ..schemas.block_map import read_blocks
+from ..schemas.blocks import CIFAR_RESNETS, RESNETS, VGG_PLANS, Architecture, with_width
+from ..schemas.entry_points import added, added_names
 from ..schemas.errors import UsageError, did_you_mean
+from .layers import layers_of
 from .networks import InputShape, cifar_resnet, lenet, resnet, vgg
+from .own.function import (
+    OwnFunction,
+    from_entry_point,
+    from_object,
+    from_reference,
+    is_reference,
+)
+from .own.network import OwnNetwork
+from .own.trial import Traits
 
 # Functions of a name, an input shape and a number of classes.
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -25,78 +40,121 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     **dict.fromkeys(VGG_PLANS, vgg.build),
 }
 POOLED = tuple(VGG_PLANS)  # networks whose last pooling is a choice of the recipe
+AS_BUILT = "built"  # the initialiser that keeps what the network's own code has drawn
 _WIDTH = re.compile(r"w\d+$")
 _ANY_IMAGE: InputShape = (3, 32, 32)
 
 
-def check_model(name: str) -> None:
-    """Hold a name to the networks that can be trained.
+@dataclass(frozen=True)
+class KnownNetwork:
+    """A network of `MODELS`, by its canonical name."""
+
+    name: str
+
+    sources = ()  # is part of rgtool
+
+    def build(
+        self, input_shape: InputShape, classes: int, *, pooling: str | None = None
+    ) -> nn.Module:
+        """Build it, channels last; `pooling` is the recipe's, and counts for those of `POOLED`."""
+        chosen = {"pooling": pooling} if pooling is not None and self.name in POOLED else {}
+        module = MODELS[_family(self.name)](self.name, input_shape, classes, **chosen)
+        return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+    def traits(self, input_shape: InputShape, classes: int) -> Traits:
+        """Return its layers: of the block map, or of the module where there is none."""
+        if _family(self.name) in blocks.known_names():
+            return Traits(blocks.architecture(self.name, input_shape, classes))
+        with torch.device("meta"):  # names and shapes alone
+            module = self.build(input_shape, classes)
+        return Traits(Architecture(self.name, layers_of(module)))
+
+
+Network = KnownNetwork | OwnNetwork
+Builder = Callable[..., nn.Module]
+
+
+def find_network(
+    model: str | Builder | Network, *, width: int | None = None, block_map: Path | None = None
+) -> Network:
+    """Find a network.
+
+    Parameters
+    ----------
+    model : str, callable or network
+        A name of `MODELS` or of an installed package's entry point, a function that builds one, or
+        where such a function lies: `my.py:build`, `package.module:build`.
+    width : int, optional
+        Channels in the first stage of a CIFAR ResNet.
+    block_map : Path, optional
+        Blocks of a network of the user's own, see `schemas.block_map`.
 
     Raises
     ------
     UsageError
-        The runner has no such network; the message offers the nearest names.
+        There is no such network; the message offers the nearest names.
     """
-    if name in MODELS:
-        return
-    if _WIDTH.sub("", name) not in CIFAR_RESNETS:
-        raise UsageError(f"model '{name}' is unknown: {did_you_mean(name, MODELS)}")
-    blocks.architecture(name)  # rejects a width of 0
+    if isinstance(model, KnownNetwork | OwnNetwork):
+        return model
+    if isinstance(model, nn.Module):
+        raise UsageError(
+            f"a network itself ({type(model).__name__}) was given: give the function that builds "
+            "it, such as lambda: Net(), since every seed has one of its own"
+        )
+    function = _own(model) if isinstance(model, str) else from_object(model)
+    if function is None:
+        if block_map is not None:
+            raise UsageError(f"--blocks {block_map}: the blocks of {model} are known")
+        return _known(with_width(str(model), width))
+    if width is not None:
+        raise UsageError("width goes with a CIFAR ResNet such as resnet20, not with your function")
+    pairs = () if block_map is None else tuple(read_blocks(block_map).items())
+    return OwnNetwork(function, pairs)
+
+
+def _own(model: str) -> OwnFunction | None:
+    """Find the user's own function that a text names, by its place or by an entry point."""
+    if _family(model) in MODELS:
+        return None
+    if is_reference(model):
+        return from_reference(model)
+    found = added("rgtool.models", model)
+    return from_entry_point(found) if found else None
+
+
+def _known(name: str) -> KnownNetwork:
+    if name not in MODELS:
+        if _family(name) not in CIFAR_RESNETS:
+            names = [*MODELS, *added_names("rgtool.models")]
+            near = did_you_mean(name, names)
+            raise UsageError(f"model '{name}' is unknown: {near}")
+        blocks.architecture(name)  # rejects a width of 0
+    return KnownNetwork(name)
+
+
+def _family(name: str) -> str:
+    return _WIDTH.sub("", name)
 
 
 def build(
     name: str, input_shape: InputShape, classes: int, *, pooling: str | None = None
 ) -> nn.Module:
-    """Build a network that passes `check_model`, channels last, with PyTorch's initial values.
-
-    `pooling` is the recipe's, and counts for the networks of `POOLED`.
-    """
-    check_model(name)
-    chosen = {"pooling": pooling} if pooling is not None and name in POOLED else {}
+    """Build a network by its name, with PyTorch's initial values; see `KnownNetwork.build`."""
     with torch.random.fork_rng(devices=[]):  # the caller's random state stays as it is
-        module = MODELS[_WIDTH.sub("", name)](name, input_shape, classes, **chosen)
-    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        return find_network(name).build(input_shape, classes, pooling=pooling)
 
 
 def architecture(
     name: str, input_shape: InputShape = _ANY_IMAGE, classes: int = 10
 ) -> Architecture:
-    """Return the layers of a network: of its block map, or of the module where there is none.
-
-    Without a map, layers inside `layerS.B` belong to block B of stage S, as torchvision names them;
-    without such names every layer is a block and there are no stages.
+    """Return the layers of a network by its name.
 
     Raises
     ------
     UsageError
         The runner has no such network.
     """
-    check_model(name)
-    if _WIDTH.sub("", name) in blocks.known_names():
-        return blocks.architecture(name, input_shape, classes)
-    with torch.device("meta"):  # names and shapes alone
-        module = build(name, input_shape, classes)
-    weights = [
-        (part_name, part)
-        for part_name, part in module.named_modules()
-        if isinstance(part, nn.Conv2d | nn.Linear)
-    ]
-    staged = any(re.match(r"layer\d+\.\d+\.", part_name) for part_name, _ in weights)
-    layers = [_counted_layer(part_name, part, staged) for part_name, part in weights]
-    if staged:  # what stands before the first stage is the stem, what stands behind it the head
-        first = next(i for i, layer in enumerate(layers) if layer.stage != "head")
-        stem = [Layer(x.name, x.kind, x.shape, "stem", "stem") for x in layers[:first]]
-        layers = stem + layers[first:]
-    return Architecture(name, tuple(layers))
-
-
-def _counted_layer(name: str, part: nn.Module, staged: bool) -> Layer:
-    kind = "conv" if isinstance(part, nn.Conv2d) else "linear"
-    shape = tuple(part.get_parameter("weight").shape)
-    inside = re.match(r"layer(\d+)\.(\d+)\.", name)
-    if inside:
-        return Layer(name, kind, shape, f"{inside[1]}.{inside[2]}", inside[1])
-    return Layer(name, kind, shape, "head" if staged else name, "head" if staged else None)
+    return find_network(name).traits(input_shape, classes).architecture
 
 
 def initialise(
@@ -112,8 +170,11 @@ def initialise(
 
     Weights of convolutions and linear layers follow `init` (He et al. 2015), their biases
     U(-1, 1) / sqrt(fan_in) as PyTorch's default, BN weights `bn_init` (OpenLTH: U(0, 1)), BN biases
-    are 0. With `head_init="torch"` the last linear layer follows PyTorch's default too.
+    are 0. With `head_init="torch"` the last linear layer follows PyTorch's default too. `AS_BUILT`
+    leaves all as the network's own code has drawn it, and so are parts of other kinds always.
     """
+    if init == AS_BUILT:
+        return
     head = next(reversed([part for part in module.modules() if isinstance(part, nn.Linear)]), None)
     for part in module.modules():
         if isinstance(part, nn.Conv2d | nn.Linear):

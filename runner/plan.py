@@ -11,16 +11,17 @@ from typing import Any
 
 import torch
 
-from ..schemas.blocks import Layer, with_width
-from ..schemas.errors import UsageError
+from ..schemas.blocks import Architecture, Layer
+from ..schemas.errors import RgtoolError, UsageError
 from ..schemas.layout import RunFolder, store_path
 from ..schemas.recipe import Recipe
 from . import arithmetic, machine
-from .data import load
+from .data import Loading, Task, find_task, load
 from .images import Images
 from .kernels import EAGER, Kernels, kernels
 from .launch import Launch
-from .models import architecture, build, check_model
+from .models import Builder, Network, find_network
+from .own.notes import introduction, unshipped
 from .pretrained import Pretrained, read_pretrained
 from .pruning import kept_series
 from .recipes import DEFAULT, as_control, check_choosable
@@ -39,8 +40,10 @@ class Plan:
     ----------
     recipe, recipe_name : Recipe, str
         What to do, and the name it was resolved from.
-    task : str
-        The data set as it was asked for: `cifar10`, `npz:FILE`.
+    network : KnownNetwork or OwnNetwork
+        What is trained.
+    task : str or OwnFunction
+        The data set as it was asked for: `cifar10`, `npz:FILE`, a function of the user's own.
     seeds : tuple of int
         Replicates.
     levels : int
@@ -73,7 +76,8 @@ class Plan:
 
     recipe: Recipe
     recipe_name: str
-    task: str
+    network: Network
+    task: Task
     seeds: tuple[int, ...]
     levels: int
     store: Path
@@ -93,25 +97,34 @@ class Plan:
     def images(self) -> Images:
         """The data set."""
         recipe = self.recipe
-        return load(self.task, self.data_folder, recipe.train_size, recipe.valid_size)
+        images = load(self.task, self.data_folder, recipe.train_size, recipe.valid_size)
+        if images.name != recipe.task:
+            raise RgtoolError(
+                f"{recipe.task}: other data than before ({images.name}): they must be the same "
+                "every time; seed what is drawn, and leave augmentation to the recipe"
+            )
+        return images
 
     @cached_property
     def pretrained(self) -> Pretrained | None:
         """The weights that training starts from."""
-        return _pretrained(self.init_file, self.recipe.architecture, self.images)
+        return _pretrained(self.init_file, self.network, self.images)
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
         """The counted layers of the network."""
-        network = architecture(
-            self.recipe.architecture, self.images.input_shape, self.images.classes
-        )
-        return network.counted(self.recipe.prunable)
+        traits = self.network.traits(self.images.input_shape, self.images.classes)
+        return traits.architecture.counted(self.recipe.prunable)
 
     @cached_property
     def kept(self) -> list[int]:
         """Kept weights of the network at every level."""
         return kept_series(self.layers, self.recipe, self.levels)
+
+    @property
+    def portable(self) -> bool:
+        """Whether other processes can compute it too."""
+        return not unshipped(self.network, self.task)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is cached: a worker loads the data itself.
@@ -142,15 +155,16 @@ class Plan:
         return ids
 
 
-def _pretrained(path: Path | None, model: str, images: Images) -> Pretrained | None:
+def _pretrained(path: Path | None, network: Network, images: Images) -> Pretrained | None:
     if path is None:
         return None
-    return read_pretrained(path, build(model, images.input_shape, images.classes))
+    with torch.random.fork_rng(devices=[]):  # building draws, and is of no matter here
+        return read_pretrained(path, network.build(images.input_shape, images.classes))
 
 
 def plan(
-    model: str,
-    task: str,
+    model: str | Builder,
+    task: str | Loading,
     recipe: str | Path = DEFAULT,
     *,
     seeds: int | Sequence[int] = 1,
@@ -158,6 +172,7 @@ def plan(
     store: str | Path | None = None,
     data: str | Path | None = None,
     init: str | Path | None = None,
+    blocks: str | Path | None = None,
     **options: Any,
 ) -> Plan:
     """Resolve and check an experiment without computing anything; see `run` for the parameters."""
@@ -168,27 +183,30 @@ def plan(
     if init is not None and file is None:
         changes["init"] = init
     check_choosable(changes)
-    name = with_width(model, changes.get("width"))
-    check_model(name)  # before the data, which may be long in coming
+    # Before the data, which may be long in coming.
+    block_map = Path(blocks) if blocks is not None else None
+    network = find_network(model, width=changes.pop("width", None), block_map=block_map)
+    source, chosen = find_task(task), machine.device(launch.device)
     folder = Path(data) if data is not None else None
-    chosen = machine.device(launch.device)
-    whole = load(task, folder)
-    pretrained = _pretrained(file, name, whole)
-    control = changes.pop("control", None) or "none"
-    digest = pretrained.digest if pretrained else None
-    _check_memory(name, whole)
-    resolved = resolve(model, whole, str(recipe), pretrained=digest, **changes)
-    note = arithmetic.check_precision(resolved.precision, chosen)
-    found = None
-    if control == "reinit":
-        found, resolved = resolved, as_control(resolved)
-    elif control != "none":
-        resolved = replace(resolved, control=control)  # rejected there, with the known names
-    workers, replicas = _spread(launch, len(numbers), chosen)
+    whole = load(source, folder)
+    traits = network.traits(whole.input_shape, whole.classes)
+    _check_memory(traits.architecture, whole)
+    pretrained = _pretrained(file, network, whole)
+    found, resolved = _resolved(network, whole, str(recipe), pretrained, changes)
+    notes = (
+        *whole.notes,
+        *introduction(network, place, found or resolved),
+        *traits.notes,
+        *(stays := unshipped(network, source)),
+        arithmetic.check_precision(resolved.precision, chosen),
+        pretrained.note if pretrained else "",
+    )
+    workers, replicas = _spread(launch, len(numbers), chosen, 1 if stays else None)
     made = Plan(
         recipe=resolved,
         recipe_name=Path(recipe).name,
-        task=task,
+        network=network,
+        task=source,
         seeds=numbers,
         levels=levels,
         store=place,
@@ -200,9 +218,9 @@ def plan(
         found=found,
         threads=launch.threads,
         replicas=replicas,
-        kernels=kernels(launch.compile, chosen),
+        kernels=kernels(launch.compile, chosen, draws=traits.draws),
         init_file=pretrained.path if pretrained else None,
-        notes=tuple(filter(None, (*whole.notes, note, pretrained.note if pretrained else ""))),
+        notes=tuple(filter(None, notes)),
     )
     images = whole.hold_out(resolved.valid_size)  # loaded already
     if resolved.train_size is not None:
@@ -211,6 +229,24 @@ def plan(
     made.__dict__["pretrained"] = pretrained
     _ = made.kept  # raises where the levels are too many
     return made
+
+
+def _resolved(
+    network: Network,
+    images: Images,
+    name: str,
+    pretrained: Pretrained | None,
+    changes: dict[str, Any],
+) -> tuple[Recipe | None, Recipe]:
+    """Return what finds the masks, where another experiment does, and what is to be computed."""
+    control = changes.pop("control", None) or "none"
+    digest = pretrained.digest if pretrained else None
+    resolved = resolve(network, images, name, pretrained=digest, **changes)
+    if control == "reinit":
+        return resolved, as_control(resolved)
+    if control != "none":
+        resolved = replace(resolved, control=control)  # rejected there, with the known names
+    return None, resolved
 
 
 def _numbers(seeds: int | Sequence[int]) -> tuple[int, ...]:
@@ -240,13 +276,13 @@ def _check_levels(levels: int) -> None:
         )
 
 
-def _check_memory(name: str, images: Images) -> None:
+def _check_memory(network: Architecture, images: Images) -> None:
     """Refuse a network whose weights alone, with gradient and momentum, no machine here holds."""
-    layers = architecture(name, images.input_shape, images.classes).layers
+    layers = network.layers
     needed, there = 12 * sum(layer.total for layer in layers), machine.memory()
     if there is not None and needed > there:
         raise UsageError(
-            f"{name} on {images.name} has {needed // 12:.3g} weights, which take "
+            f"{network.name} on {images.name} has {needed // 12:.3g} weights, which take "
             f"{needed / 1e9:.3g} GB to train: this machine has {there / 1e9:.3g} GB"
         )
 
@@ -258,9 +294,9 @@ def _file_of(init: str | Path | None) -> Path | None:
     return Path(init)
 
 
-def _spread(launch: Launch, seeds: int, device: torch.device) -> tuple[int, int]:
-    """Return how many processes compute, and how many replicas train side by side in each."""
-    workers = launch.workers
+def _spread(launch: Launch, seeds: int, device: torch.device, most: int | None) -> tuple[int, int]:
+    """Return how many processes compute, at most `most`, and how many replicas in each."""
+    workers = most or launch.workers
     if workers is None and (launch.replicas or 1) > 1:
         workers = 1
     at_once = min(seeds, workers or max(1, machine.workers(device) // launch.threads))

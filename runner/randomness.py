@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 
 import torch
 
@@ -22,3 +24,12 @@ def generator(seed: int, *purpose: str | int) -> torch.Generator:
     text = "/".join(str(part) for part in (seed, *purpose))
     digest = hashlib.sha256(text.encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+@contextlib.contextmanager
+def seeded(device: torch.device, seed: int, *purpose: str | int) -> Iterator[None]:
+    """Let PyTorch's global generators follow from seed and purpose, and be as before afterwards."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(generator(seed, *purpose).initial_seed())
+        yield

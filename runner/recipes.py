@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..schemas.blocks import Architecture, with_width
+from ..schemas.blocks import Architecture
+from ..schemas.entry_points import added_names, load_added
 from ..schemas.errors import RgtoolError, Unreadable, UsageError, choose, did_you_mean
 from ..schemas.published_recipes import IMPORTS_ONLY, PUBLISHED
 from ..schemas.recipe import CHOICES, Recipe
@@ -17,7 +18,15 @@ from ..schemas.steps import Step
 from ..schemas.toml import read_toml
 from .arithmetic import PRECISIONS
 from .images import Images
-from .models import BN_INITIALISERS, INITIALISERS, POOLED, architecture, check_model
+from .models import (
+    AS_BUILT,
+    BN_INITIALISERS,
+    INITIALISERS,
+    POOLED,
+    Builder,
+    Network,
+    find_network,
+)
 from .pruning import PRUNERS
 
 DEFAULT = "frankle2020"
@@ -37,7 +46,7 @@ _GIVEN_ELSEWHERE = {
 
 
 def recipe(
-    model: str,
+    model: str | Builder | Network,
     images: Images,
     name: str = DEFAULT,
     *,
@@ -49,8 +58,8 @@ def recipe(
 
     Parameters
     ----------
-    model : str
-        Network, such as `resnet20`.
+    model : str, callable or network
+        Network, such as `resnet20`, or of the user's own, see `models.find_network`.
     images : Images
         The whole data set.
     name : str
@@ -76,18 +85,16 @@ def recipe(
     if name.endswith(".toml"):
         name, in_file = read_recipe(Path(name))
         changes = {**in_file, **changes}
-    if name in PUBLISHED and name not in RECIPES:
-        raise UsageError(f"recipe '{name}' describes imports: rgtool cannot train it")
-    choose("recipe", name, RECIPES)
+    fields_of = _find(name)
     check_choosable(changes)
-    check_model(with_width(model, width))
-    network = architecture(with_width(model, width), images.input_shape, images.classes)
+    found = find_network(model, width=width)
+    network = found.traits(images.input_shape, images.classes).architecture
     fields: dict[str, Any] = {
         "prunable": network.prunable,
         "exempt": network.exempt,
         "augment": images.augment,
     }
-    fields |= RECIPES[name](network)
+    fields |= fields_of(network)
     if "valid_size" in fields:  # published for 50 000 images; a tenth of smaller sets
         fields["valid_size"] = min(fields["valid_size"], len(images.y_train) // 10)
     if pretrained is not None:
@@ -104,6 +111,19 @@ def recipe(
         resolved = _move_along(resolved, fields, changes, per_epoch)
     _check_points(resolved, per_epoch)
     return resolved
+
+
+def _find(name: str) -> Callable[[Architecture], dict[str, Any]]:
+    """Find a recipe by its name, of rgtool's own or of an installed package's."""
+    if name in PUBLISHED and name not in RECIPES:
+        raise UsageError(f"recipe '{name}' describes imports: rgtool cannot train it")
+    if name in RECIPES:
+        return RECIPES[name]
+    found: Callable[[Architecture], dict[str, Any]] | None = load_added("rgtool.recipes", name)
+    if found is None:
+        names = [*RECIPES, *added_names("rgtool.recipes")]
+        raise UsageError(f"recipe '{name}' is unknown: {did_you_mean(name, names)}")
+    return found
 
 
 def check_choosable(fields: Iterable[str]) -> None:
@@ -166,7 +186,7 @@ def iterations_per_epoch(resolved: Recipe, images: Images) -> int:
 def _check_ability(resolved: Recipe, name: str) -> None:
     """Refuse what a recipe can describe, as those of imports do, and this runner cannot do."""
     able: dict[str, Iterable[str]] = {
-        "init": INITIALISERS,
+        "init": (*INITIALISERS, AS_BUILT),
         "bn_init": BN_INITIALISERS,
         "pruner": PRUNERS,
         "optimizer": ("sgd",),

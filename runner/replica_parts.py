@@ -11,10 +11,10 @@ from ..schemas.recipe import Recipe
 from .images import Images
 from .kernels import Kernels
 from .loader import Batches, Loader, test_batches, valid_batches
-from .models import build, initialise
+from .models import Network, initialise
 from .pretrained import Pretrained
 from .pruning import Mask
-from .randomness import generator
+from .randomness import generator, seeded
 from .training import Arrays, Trainer, state_arrays
 
 
@@ -27,6 +27,8 @@ class ReplicaParts:
         What to do, and the seed that everything random follows from.
     images : Images
         The data set.
+    network : KnownNetwork or OwnNetwork
+        The network that the recipe names.
     device : torch.device
         Where to compute.
     pretrained : Pretrained or None
@@ -42,24 +44,28 @@ class ReplicaParts:
         recipe: Recipe,
         seed: int,
         images: Images,
+        network: Network,
         device: torch.device,
         pretrained: Pretrained | None,
         kernels: Kernels,
         tell: Callable[[str], None],
     ) -> None:
-        self.recipe, self.seed, self.images, self.device = recipe, seed, images, device
+        self.recipe, self.seed, self.images = recipe, seed, images
+        self.network, self.device = network, device
         self.pretrained, self.kernels, self.tell = pretrained, kernels, tell
 
     @cached_property
     def module(self) -> torch.nn.Module:
         """The network."""
-        return self._built().to(self.device)
+        return self._built("init").to(self.device)
 
-    def _built(self) -> torch.nn.Module:
-        recipe, images = self.recipe, self.images
-        return build(
-            recipe.architecture, images.input_shape, images.classes, pooling=recipe.pooling
-        )
+    def _built(self, *purpose: str | int) -> torch.nn.Module:
+        """Build the network; what its own code draws follows from the seed too."""
+        images = self.images
+        with seeded(torch.device("cpu"), self.seed, *purpose, "build"):
+            return self.network.build(
+                images.input_shape, images.classes, pooling=self.recipe.pooling
+            )
 
     @cached_property
     def forward(self) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -90,14 +96,15 @@ class ReplicaParts:
 
     def trainer(self, mask: Mask | None) -> Trainer:
         """Return a trainer of the network as it is, without momentum."""
-        return Trainer(self.module, self.recipe, self.loader, mask, self.forward)
+        traits = self.network.traits(self.images.input_shape, self.images.classes)
+        return Trainer(self.module, self.recipe, self.loader, mask, self.forward, traits.draws)
 
     def initial(self, *purpose: str | int) -> Arrays:
         """Draw weights from the seed; at the beginning pretrained ones take their places.
 
         On the CPU, so that they are the same wherever they are trained.
         """
-        module = self._built()
+        module = self._built(*purpose)
         initialise(
             module,
             init=self.recipe.init,

@@ -13,6 +13,7 @@ from ..schemas.lock import Locked
 from . import machine
 from .event import Event
 from .imp import Replica
+from .own.network import OwnNetwork
 from .plan import Plan
 from .side_by_side import Work, drive, is_memory
 from .training import Stopped
@@ -70,6 +71,7 @@ def _seed_work(
                 made.recipe_name,
                 seed,
                 made.images,
+                made.network,
                 made.store,
                 torch.device(made.device),
                 on_event=listen,
@@ -85,13 +87,19 @@ def _seed_work(
         listen(Event(kind="failed", seed=seed, message=f"{error}; it is left to that one"))
     except RgtoolError as error:
         listen(Event(kind="failed", seed=seed, level=ends[seed].level, message=str(error)))
-    except (RuntimeError, MemoryError) as error:  # outside of training, which can do with fewer
-        if not is_memory(error):
-            raise
-        text = "memory does not suffice: choose fewer --replicas, a smaller --batch-size or network"
-        listen(Event(kind="failed", seed=seed, level=ends[seed].level, message=text))
     except OSError as error:
         text = _disk_words(error, made)
+        listen(Event(kind="failed", seed=seed, level=ends[seed].level, message=text))
+    except Exception as error:
+        if is_memory(error):  # outside of training, which can do with fewer
+            text = (
+                "memory does not suffice: choose fewer --replicas, a smaller --batch-size or "
+                "network"
+            )
+        elif isinstance(made.network, OwnNetwork):  # whose code may raise anything
+            text = made.network.words(error)
+        else:
+            raise
         listen(Event(kind="failed", seed=seed, level=ends[seed].level, message=text))
 
 

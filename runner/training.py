@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..schemas.steps import Step
 from .arithmetic import LossScale, autocast
 from .loader import Batches, Loader
 from .pruning import Mask
+from .randomness import seeded
 
 Arrays = dict[str, NDArray[Any]]
 _MOMENTUM = "momentum/"
@@ -57,6 +59,9 @@ class Trainer:
         forward pass as masking before each (None: dense).
     forward : callable, optional
         What computes the logits instead of the module itself: the same, compiled.
+    draws : bool
+        The network draws random numbers, as dropout does: those of a step follow from the seed and
+        the number of the step, the same at every level, as the order of the images.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class Trainer:
         loader: Loader,
         mask: Mask | None,
         forward: Callable[[Tensor], Tensor] | None = None,
+        draws: bool = False,
     ) -> None:
         self.module, self.recipe, self.loader = module, recipe, loader
         self.forward = module if forward is None else forward
@@ -83,6 +89,7 @@ class Trainer:
         self._apply_mask()
         self.tally = torch.zeros(3, dtype=torch.float64, device=self.device)
         self.scale = LossScale(self.device) if recipe.precision == "fp16" else None
+        self.draws, self.iteration = draws, 0
         self.rate = recipe.lr
         # On a GPU a tensor: a step that has been captured reads the rate of the day from it.
         self.lr: float | Tensor = recipe.lr
@@ -93,11 +100,10 @@ class Trainer:
         weights = [self.module.get_parameter(f"{name}.weight") for name in mask]
         masks = [
             # The memory format of the weight, so that the product is one pass over both.
-            torch.from_numpy(array).to(self.device, weight.dtype).reshape(weight.shape)
+            torch.empty_like(weight, requires_grad=False).copy_(
+                torch.from_numpy(array).reshape(weight.shape)
+            )
             for array, weight in zip(mask.values(), weights, strict=True)
-        ]
-        masks = [
-            m.contiguous(memory_format=torch.channels_last) if m.dim() == 4 else m for m in masks
         ]
         return list(weights), masks
 
@@ -108,6 +114,11 @@ class Trainer:
 
     def step(self, images: Tensor, labels: Tensor) -> None:
         """Train on one batch; nothing here waits for the device."""
+        seed, device = self.loader.seed, self.device
+        with seeded(device, seed, "network", self.iteration) if self.draws else nullcontext():
+            self._step(images, labels)
+
+    def _step(self, images: Tensor, labels: Tensor) -> None:
         for parameter in self.parameters.values():
             parameter.grad = None
         with autocast(self.device, self.recipe.precision):
@@ -115,21 +126,28 @@ class Trainer:
             loss = nn.functional.cross_entropy(logits, labels)
         (loss * self.scale.factor if self.scale else loss).backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
-            self._update([p.grad for p in self.parameters.values() if p.grad is not None])
+            self._update()
             self._apply_mask()
             self.tally[0] += loss.detach() * len(labels)
             self.tally[1] += (logits.argmax(1) == labels).sum()
             self.tally[2] += len(labels)
 
-    def _update(self, gradients: list[Tensor]) -> None:
+    def _update(self) -> None:
+        # Frozen weights, and those that take no part in the output, have no gradient.
+        moved = [
+            (parameter, parameter.grad, momentum)
+            for parameter, momentum in zip(self.parameters.values(), self.momenta, strict=True)
+            if parameter.grad is not None
+        ]
+        parameters, gradients, momenta = (list(column) for column in zip(*moved, strict=True))
         if self.scale:
             self.scale.lower(gradients)
         # The function under torch.optim.SGD: the class loads PyTorch's compiler, two seconds of
         # every process.
         sgd(
-            list(self.parameters.values()),
+            parameters,
             gradients,
-            self.momenta,
+            momenta,
             lr=self.lr,  # type: ignore[arg-type]
             momentum=self.recipe.momentum,
             weight_decay=self.recipe.weight_decay,
@@ -153,7 +171,7 @@ class Trainer:
 
     def set_rate(self, iteration: int) -> None:
         """Take the learning rate of the step that follows `iteration` steps."""
-        rate = self.learning_rate(iteration)
+        rate, self.iteration = self.learning_rate(iteration), iteration
         if not isinstance(self.lr, Tensor):
             self.lr = rate
         elif rate != self.rate:

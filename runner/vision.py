@@ -10,9 +10,13 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
+from collections.abc import Callable
 from types import ModuleType
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 _SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -29,16 +33,21 @@ def torchvision_datasets() -> ModuleType:
     ImportError
         torchvision is not installed.
     """
+    return with_torchvision(lambda: importlib.import_module("torchvision.datasets"))
+
+
+def with_torchvision(act: Callable[[], T]) -> T:
+    """Do what imports torchvision, perhaps; where that fails for want of operators, do it again."""
     with warnings.catch_warnings():
-        # "Failed to load image Python extension": decoding files is not needed either.
-        warnings.simplefilter("ignore")
+        # Decoding files is not needed either.
+        warnings.filterwarnings("ignore", message="Failed to load image Python extension")
         try:
-            return importlib.import_module("torchvision.datasets")
+            return act()
         except RuntimeError as error:
             if "torchvision::" not in str(error):
                 raise
         _define_schemas()
-        return importlib.import_module("torchvision.datasets")
+        return act()
 
 
 def _define_schemas() -> None:

@@ -83,3 +83,36 @@ def test_a_new_recipe_is_listed(extended: Path, tmp_path: Path) -> None:
     rows = json.loads(call(extended, tmp_path, "recipes", "--json"))
     named = {row["recipe"]: row["what it is"] for row in rows}
     assert named["hasty2031"] == "Hasty 2031: two epochs, half of the weights at once."
+
+
+# The part that needs no copy of the package.
+
+
+def test_what_the_page_says_of_ones_own_network_and_data(tmp_path: Path) -> None:
+    page = (CLONE / "docs" / "extending.md").read_text()
+    section = page[: page.index("## Within rgtool")]
+    code, python = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    (tmp_path / "my.py").write_text(code)
+    (tmp_path / "script.py").write_text(python)
+    commands = re.findall(r"^rgtool (run .*)$", section, flags=re.M)
+    assert len(commands) == 2
+    home = Path(rgtool.__file__).parents[1]
+    outs = [call(home, tmp_path, *command.split(), "--json") for command in commands]
+    assert [row["end"] for out in outs for row in json.loads(out)] == ["done"] * 3
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(call(home, tmp_path, "sql", QUERY, "--json"))
+    # The functions of a file are one experiment, however they are named; a lambda is another.
+    assert [row["runs"] for row in rows] == [2, 1, 1]
+    spectrum = json.loads(
+        call(home, tmp_path, "eigen", rows[0]["experiment_id"], "--by", "stage", "--json")
+    )
+    assert [row["name"] for row in spectrum] == ["stem", "1", "2", "head"]
+
+
+QUERY = (
+    "SELECT experiment_id, count(*)::INT AS runs FROM runs GROUP BY ALL "
+    "ORDER BY runs DESC, experiment_id"
+)

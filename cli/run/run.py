@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,8 +27,12 @@ _WORTH_A_PROBE = 3e12  # images x prunable weights: minutes rather than seconds 
 
 @output_options
 def run(
-    model: Annotated[str, typer.Argument(help="Network: lenet, resnet20, vgg16, resnet50, ...")],
-    task: Annotated[str, typer.Argument(help="Data set: digits, cifar10, ...")],
+    model: Annotated[
+        str, typer.Argument(help="Network: lenet, resnet20, ..., or your own: my.py:build.")
+    ],
+    task: Annotated[
+        str, typer.Argument(help="Data set: digits, cifar10, ..., or your own: my.py:load.")
+    ],
     recipe: Annotated[
         str, typer.Option(help="Named recipe (rgtool recipes), or a TOML file.")
     ] = "frankle2020",
@@ -51,6 +56,9 @@ def run(
     ] = None,
     init: Annotated[
         str | None, typer.Option(help="Weights: .safetensors, of torch.save, or an initialiser.")
+    ] = None,
+    blocks: Annotated[
+        Path | None, typer.Option(help="Block map of your own network: a TOML file.")
     ] = None,
     precision: Annotated[str | None, typer.Option(help="float32, tf32, bf16 or fp16.")] = None,
     compile: Annotated[
@@ -114,6 +122,7 @@ def run(
         keep=tuple(part.strip() for part in keep.split(",") if part.strip()),
         time_budget=read_duration(time_budget),
         width=width,
+        blocks=blocks,
         **{"init": init, **fields},
     )
     for note in made.notes:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from ...schemas.block_map import read_blocks
 from ...schemas.contents import open_contents
+from ...schemas.entry_points import added_names, load_added
 from ...schemas.errors import Refused, StoreError, Unreadable, UsageError, choose
 from ...schemas.published_recipes import PUBLISHED
 from ...schemas.recipe import CHOICES, INITIALISERS
@@ -25,7 +27,6 @@ from .formats import (
 )
 from .found import Found, FoundRun, Skipped, contained, failure
 from .ingest import ingest
-from .recognise import read_blocks
 from .rehearsal import rehearsed
 from .report import Choices, ImportedRun, ImportReport
 from .staging import Staging
@@ -209,7 +210,9 @@ def _chosen(format: str | None) -> dict[str, Callable[[Tree], Found]]:
     if format is None:
         return FORMATS
     format = ALIASES.get(format, format)
-    choose("format", format, FORMATS)
+    if format not in FORMATS and (find := load_added("rgtool.importers", format)) is not None:
+        return {format: find}
+    choose("format", format, (*FORMATS, *added_names("rgtool.importers")))
     return {format: FORMATS[format]}
 
 

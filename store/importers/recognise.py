@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import json
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from ...schemas.block_map import Blocks, block_of, stage_of
 from ...schemas.blocks import GROUP, Layer
-from ...schemas.errors import Unreadable, UsageError
-from ...schemas.toml import read_toml
 from ...schemas.wrapping import before, beneath, copies, plain
 from .found import LevelData, Refused, Shapes
 from .naming import Names
 from .networks import Source, is_known, known_network
-
-Blocks = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -147,45 +141,14 @@ def _said_of_copies(other: Mapping[str, str]) -> Iterator[str]:
         yield f"{copy} is a copy: its masks are left out, those of {own or 'the network'} are taken"
 
 
-def read_blocks(path: Path) -> Blocks:
-    """Read a block map: a TOML file of `"pattern of layer names" = "block"` lines.
-
-    The first pattern that fits a layer counts. A block written `2.0` belongs to stage 2; `stem` and
-    `head` are stages of their own; other names have no stage.
-
-    Raises
-    ------
-    UsageError
-        There is no such file, or it is something else.
-    """
-    try:
-        found = read_toml(path)
-    except Unreadable as error:
-        raise UsageError(f"{path}: no block map ({error})") from None
-    for pattern, block in found.items():
-        if not isinstance(block, str) or not block:
-            raise UsageError(f'{path}: {pattern} is no text: write "{pattern}" = "1.0"')
-    if not found:
-        raise UsageError(f'{path}: an empty block map: write lines such as "layer1.0.*" = "1.0"')
-    return found
-
-
-def stage_of(block: str) -> str | None:
-    """Return the stage that a block's name tells: `1` of `1.0`, `stem`, `head`, or None."""
-    if block in ("stem", "head"):
-        return block
-    match = re.fullmatch(r"(\d+)\.\d+", block)
-    return match[1] if match else None
-
-
 def _group(name: str, short: str, blocks: Blocks | None, groups: bool) -> tuple[str, str | None]:
     """Return block and stage; `groups` where the names are those of blocks or stages themselves."""
     if blocks is None:
         return short, (stage_of(name) or name) if groups else None
-    for pattern, block in blocks.items():
-        if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(short, pattern):
-            return block, stage_of(block)
-    raise Refused(f"the block map has no pattern for layer {name}")
+    block = block_of(blocks, name, short)
+    if block is None:
+        raise Refused(f"the block map has no pattern for layer {name}")
+    return block, stage_of(block)
 
 
 def _kind(shape: tuple[int, ...]) -> str:

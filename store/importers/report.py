@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ...schemas.block_map import Blocks
 from .found import Skipped
-from .recognise import Blocks
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Choices:
     init, fan : str or None
         How the weights were initialised.
     blocks : mapping of str to str or None
-        A block map, see `recognise.read_blocks`.
+        A block map, see `schemas.block_map`.
     keep : tuple of str
         Weights that are copied into the store: `init`, `rewind`, `dense`.
     """

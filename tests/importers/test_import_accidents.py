@@ -19,6 +19,7 @@ from command import Cli
 from foreign import OpenLTHOptions, write_bert, write_cv_lth, write_openlth
 from test_import_identity import write
 
+from rgtool.schemas.block_map import read_blocks
 from rgtool.schemas.description import Description
 from rgtool.schemas.errors import StoreError, UsageError
 from rgtool.schemas.layout import RunFolder
@@ -26,7 +27,6 @@ from rgtool.schemas.tensors import write_tensors
 from rgtool.store import Store
 from rgtool.store.importers import imports, reading, series
 from rgtool.store.importers.found import LevelData
-from rgtool.store.importers.recognise import read_blocks
 
 HUGE = 10**400
 

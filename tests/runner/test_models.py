@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rgtool.runner import machine
-from rgtool.runner.models import BN_INITIALISERS, INITIALISERS, build, check_model, initialise
+from rgtool.runner.models import BN_INITIALISERS, INITIALISERS, build, find_network, initialise
 from rgtool.runner.randomness import generator
 from rgtool.runner.training import evaluate, state_arrays
 from rgtool.schemas.blocks import CIFAR_RESNETS, architecture
@@ -73,10 +73,10 @@ def weights_of(module: nn.Module) -> list[tuple[str, tuple[int, ...]]]:
 
 def test_names_are_held_to_those_that_can_be_trained() -> None:
     for name in ("lenet", "resnet20", "resnet20w8", "resnet20w16", "resnet50", "vgg16"):
-        check_model(name)
+        find_network(name)
     for name in ("resnet2O", "bert-base", "resnet50w4", "lenetw4", "resnet20w0", "resnet9"):
         with pytest.raises(UsageError, match="unknown"):
-            check_model(name)
+            find_network(name)
 
 
 # Functions.

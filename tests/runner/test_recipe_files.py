@@ -13,10 +13,10 @@ from command import Cli
 from experiments import synthetic
 
 from rgtool.runner.recipes import RECIPES, recipe
+from rgtool.schemas.block_map import read_blocks
 from rgtool.schemas.errors import RgtoolError, UsageError
 from rgtool.schemas.published_recipes import PUBLISHED, summary
 from rgtool.schemas.recipe import Recipe, parse_field
-from rgtool.store.importers.recognise import read_blocks
 
 CIFAR = dataclasses.replace(synthetic(5000, size=4), name="cifar10", augment=("flip", "crop4"))
 LARGE = dataclasses.replace(

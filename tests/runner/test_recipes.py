@@ -127,7 +127,10 @@ def test_one_number_has_one_identity() -> None:
             {"precision": "float16"},
             "cannot be run: use float32, tf32, bf16, fp16",
         ),
-        ({"init": "orthogonal"}, "init 'orthogonal' cannot be run: choose from kaiming_normal"),
+        (
+            {"init": "orthogonal"},
+            "init 'orthogonal' cannot be run: choose from built, kaiming_normal",
+        ),
         ({"bn_init": "one"}, "bn_init 'one' cannot be run: did you mean ones?"),
         ({"augment": ("flp",)}, "augment 'flp' is unknown: choose from flip, crop4"),
         ({"augment": ("crop0",)}, "augment 'crop0' is unknown"),

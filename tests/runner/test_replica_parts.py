@@ -14,6 +14,7 @@ from experiments import few_digits, synthetic
 from rgtool.runner import machine
 from rgtool.runner.images import Images
 from rgtool.runner.kernels import EAGER
+from rgtool.runner.models import KnownNetwork
 from rgtool.runner.recipes import recipe
 from rgtool.runner.replica_parts import ReplicaParts
 from rgtool.schemas.errors import RgtoolError
@@ -25,7 +26,8 @@ from rgtool.schemas.errors import RgtoolError
 def test_initial_weights_do_not_depend_on_the_device(model: str, images: Images) -> None:
     def initial(device: str, seed: int) -> dict[str, np.ndarray]:
         made = recipe(model, images, batch_size=16, rewind="0")
-        on = ReplicaParts(made, seed, images, torch.device(device), None, EAGER, lambda text: None)
+        network, where = KnownNetwork(made.architecture), torch.device(device)
+        on = ReplicaParts(made, seed, images, network, where, None, EAGER, lambda text: None)
         return on.initial("init")
 
     here, there = initial("cpu", 3), initial("meta", 3)  # meta: a device that holds no numbers
@@ -39,7 +41,8 @@ def test_initial_weights_do_not_depend_on_the_device(model: str, images: Images)
 def test_a_replica_pools_as_its_recipe_says(pooling: str) -> None:
     images, cpu = synthetic(20, size=32), torch.device("cpu")
     made = recipe("vgg11", images, batch_size=16, rewind="0", pooling=pooling)
-    parts = ReplicaParts(made, 0, images, cpu, None, EAGER, lambda text: None)
+    network = KnownNetwork("vgg11")
+    parts = ReplicaParts(made, 0, images, network, cpu, None, EAGER, lambda text: None)
     last = parts.module.get_submodule("features")[-1]  # type: ignore[index]
     assert isinstance(last, torch.nn.MaxPool2d) is (pooling == "max")
     assert parts.initial("init").keys() == parts.module.state_dict().keys()

@@ -1,0 +1,1 @@
+"""Networks and data of the user's own: functions in a file, a module, a notebook."""

@@ -1,0 +1,125 @@
+"""What installed packages add: networks, data sets, recipes, formats; behind names of rgtool."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+from command import Cli
+
+from rgtool.runner.data import find_task, load
+from rgtool.runner.models import find_network
+from rgtool.runner.recipes import recipe
+from rgtool.schemas import entry_points
+from rgtool.schemas.errors import RgtoolError, UsageError
+
+PARTS = """
+import numpy as np
+from torch import nn
+
+def build(input_shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(input_shape[1] ** 2, 8), nn.ReLU(),
+                         nn.Linear(8, classes))
+
+def load(folder):
+    y = np.arange(40) % 2
+    x = np.repeat(y * 200, 16).reshape(40, 4, 4).astype("uint8")
+    return x[:20], y[:20], x[20:], y[20:]
+
+def hasty(network):
+    return {"epochs": 2, "milestones": (), "rewind": "0it", "prune": 0.5}
+
+def found(tree):
+    from functools import partial
+    from rgtool.store.importers.found import Found, FoundLevel, FoundRun, LevelData
+    files = sorted(path for path in tree.files if path.suffix == ".mine")
+    levels = tuple(FoundLevel(n, (f,), partial(read, f)) for n, f in enumerate(files))
+    run = FoundRun("mine", tree.root, experiment="e", replicate="0", levels=levels)
+    return Found((run,), claimed=frozenset(files))
+
+def read(path):
+    from rgtool.store.importers.found import LevelData
+    mask = np.array([c == "1" for c in path.read_text().strip()]).reshape(2, -1)
+    return LevelData(masks={"fc": mask}, shapes={"fc": mask.shape})
+
+def fails():
+    raise ValueError
+"""
+POINTS = """
+[rgtool.models]
+tiny = plugged_parts:build
+lenet = plugged_parts:fails
+
+[rgtool.datasets]
+flags = plugged_parts:load
+digits = plugged_parts:fails
+
+[rgtool.importers]
+mine = plugged_parts:found
+csv = plugged_parts:fails
+
+[rgtool.recipes]
+hasty = plugged_parts:hasty
+torn = plugged_nowhere:hasty
+quick = plugged_parts:fails
+"""
+
+
+@pytest.fixture(autouse=True)
+def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package as pip installs it."""
+    site = tmp_path / "site-packages"
+    about = site / "plugged-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: plugged\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(textwrap.dedent(POINTS))
+    (site / "plugged_parts.py").write_text(PARTS)
+    monkeypatch.syspath_prepend(site)
+
+
+def test_parts_of_a_package_run_together(cli: Cli) -> None:
+    done = cli("run", "tiny", "flags", "--recipe", "hasty", "--levels", "2", "--json")
+    (row,) = json.loads(done.out)
+    assert (row["end"], row["level"], row["density"]) == ("done", 2, 0.25)
+    (run,) = json.loads(cli("sql", "SELECT architecture, task FROM runs", "--json").out)
+    assert re.fullmatch("tiny-[0-9a-f]{8}", run["architecture"])
+    assert run == {"architecture": find_network("tiny").name, "task": load(find_task("flags")).name}
+
+
+def test_a_format_of_a_package_is_read_where_it_is_named(cli: Cli) -> None:
+    folder = Path("theirs")
+    folder.mkdir()
+    for level, text in enumerate(("11111111", "11110111", "01110011")):
+        (folder / f"{level}.mine").write_text(text)
+    assert cli("import", "theirs").code == 1
+    done = cli("import", "theirs", "--format", "mine", "--arch", "tiny", "--task", "flags")
+    assert done.code == 0, done.err
+    (row,) = json.loads(cli("sql", "SELECT sum(kept)::INT AS kept FROM layers", "--json").out)
+    assert row["kept"] == 8 + 7 + 5
+    assert "did you mean mine" in cli("import", "theirs", "--format", "mines").err
+
+
+def test_names_of_rgtool_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(**asked: object) -> None:
+        raise AssertionError(asked)
+
+    monkeypatch.setattr(entry_points, "entry_points", never)
+    find_network("lenet")
+    images = load(find_task("digits"))
+    assert recipe("lenet", images, "quick").epochs == 10
+
+
+def test_names_that_nobody_has_meet_those_of_packages() -> None:
+    for wrong, text in [("tinny", "did you mean tiny")]:
+        with pytest.raises(UsageError, match=text):
+            find_network(wrong)
+    with pytest.raises(UsageError, match="did you mean flags"):
+        find_task("flag")
+    images = load(find_task("digits"))
+    with pytest.raises(UsageError, match="did you mean hasty"):
+        recipe("lenet", images, "hastyy")
+    with pytest.raises(RgtoolError, match="recipes 'torn' of package plugged cannot be loaded"):
+        recipe("lenet", images, "torn")
