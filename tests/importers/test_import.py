@@ -529,15 +529,23 @@ def test_a_level_that_cannot_be_read_counts_as_missing(
     assert only(store.import_runs(tmp_path / "in")).new == (2,)
 
 
-def test_a_file_that_changed_is_named_and_its_record_kept(store: Store, tmp_path: Path) -> None:
+def test_a_logger_that_changed_is_named_and_corrects_accuracies_alone(
+    store: Store, tmp_path: Path
+) -> None:
     lenet(tmp_path / "in")
     store.import_runs(tmp_path / "in")
-    before = data_of(store.path)
+    counts, accuracies = (
+        "SELECT * EXCLUDE (run_id) FROM layers ORDER BY ALL",
+        "SELECT level, accuracy FROM levels ORDER BY level",
+    )
+    before = [store.query(query).rows for query in (counts, accuracies)]
     logger = level_folders(tmp_path / "in")[2] / "main" / "logger"
     logger.write_text("test_accuracy,1,0.123")
     run = only(store.import_runs(tmp_path / "in"))
     assert any("level_2/main/logger has changed" in note for note in run.notes)
-    assert data_of(store.path) == before
+    after = [store.query(query).rows for query in (counts, accuracies)]
+    assert after[0] == before[0]
+    assert after[1] == [(n, 0.123 if n == 2 else accuracy) for n, accuracy in before[1]]
 
 
 def test_masks_of_another_run_are_refused_whole(store: Store, tmp_path: Path) -> None:
@@ -703,5 +711,5 @@ def test_a_store_of_rgtool_is_named_as_one(compacted: bool, tmp_path: Path) -> N
     report = rgtool.Store(tmp_path / "store").import_runs(tmp_path)
     assert report.runs == ()
     assert [(one.path, one.reason) for one in report.skipped] == [
-        (str(own), "a store of rgtool: name it with --store")
+        (str(own), "a store of rgtool: name it with --store, or bring it in with rgtool merge")
     ]
