@@ -183,7 +183,7 @@ def measure(made: Plan, seconds: float = 3.0) -> Bench:
     return Bench(
         layouts=tuple(layouts),
         busy_images_per_second=speeds[1][0] if gpu else speeds[1][1],
-        flops=training_flops(first.module, made.images.input_shape),
+        flops=training_flops(first.module, made.outline.input_shape),
         peak=None if gpu else convolution_peak(made.recipe.precision),
         ceiling=None if gpu else convolutions_speed(first.module, made),
         floor_bytes=moved_bytes(first.module, made) if gpu else None,
@@ -244,7 +244,7 @@ def parts_of(made: Plan, seed: int) -> ReplicaParts:
     return ReplicaParts(
         recipe,
         seed,
-        made.images,
+        made.outline,
         made.network,
         device,
         made.pretrained,

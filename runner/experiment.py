@@ -100,6 +100,7 @@ def execute(
         The store is not a folder, cannot be written, or its file system has no locks.
     """
     _make_store(made.store)
+    made.load()  # once, before several processes do it at a time
     if made.workers > 1:
         return Outcome.of(made, execute_parallel(made, on_event, should_stop))
     return Outcome.of(made, compute_seeds(made, made.seeds, on_event, should_stop))
@@ -205,6 +206,7 @@ def run(
     with show_progress(made, wanted=progress) as (show, tell):
         for note in made.notes:
             tell(note)
+        made.load()  # here an interrupt ends it at once
 
         def hear(event: Event) -> None:
             show(event)

@@ -15,12 +15,14 @@ from ..schemas.blocks import Architecture, Layer
 from ..schemas.errors import RgtoolError, UsageError
 from ..schemas.layout import RunFolder, store_path
 from ..schemas.recipe import Recipe
+from ..schemas.words import size
 from . import arithmetic, machine
-from .data import Loading, Task, find_task, load
+from .data import Loading, Task, find_task, is_data_set, load, outline
 from .images import Images
+from .known_data import KNOWN_DATA, default_folder
 from .kernels import EAGER, Kernels, kernels
 from .launch import Launch
-from .models import Builder, Network, find_network
+from .models import Builder, Network, find_network, is_network
 from .own.notes import introduction, unshipped
 from .pretrained import Pretrained, read_pretrained
 from .pruning import kept_series
@@ -43,7 +45,7 @@ class Plan:
     network : KnownNetwork or OwnNetwork
         What is trained.
     task : str or OwnFunction
-        The data set as it was asked for: `cifar10`, `npz:FILE`, a function of the user's own.
+        The data set by its name or its place: `cifar10`, `npz:FILE`, a function of the user's own.
     seeds : tuple of int
         Replicates.
     levels : int
@@ -95,7 +97,7 @@ class Plan:
 
     @cached_property
     def images(self) -> Images:
-        """The data set."""
+        """The data set, downloaded where it must be."""
         recipe = self.recipe
         images = load(self.task, self.data_folder, recipe.train_size, recipe.valid_size)
         if images.name != recipe.task:
@@ -106,14 +108,22 @@ class Plan:
         return images
 
     @cached_property
+    def outline(self) -> Images:
+        """The data set, or black images of its shape for as long as it is not here."""
+        blank = outline(self.task, self.data_folder)
+        if blank is None:
+            return self.images
+        return blank.part(self.recipe.train_size, self.recipe.valid_size)
+
+    @cached_property
     def pretrained(self) -> Pretrained | None:
         """The weights that training starts from."""
-        return _pretrained(self.init_file, self.network, self.images)
+        return _pretrained(self.init_file, self.network, self.outline)
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
         """The counted layers of the network."""
-        traits = self.network.traits(self.images.input_shape, self.images.classes)
+        traits = self.network.traits(self.outline.input_shape, self.outline.classes)
         return traits.architecture.counted(self.recipe.prunable)
 
     @cached_property
@@ -134,13 +144,23 @@ class Plan:
         """
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
+    def load(self) -> None:
+        """Load the data, downloading it where it must be.
+
+        Raises
+        ------
+        RgtoolError
+            It is not here and cannot be downloaded; the message says where it belongs.
+        """
+        _ = self.images  # is kept
+
     def remaining(self) -> int:
         """Count the levels that are not on the disk yet, over all seeds."""
-        runs = [
-            RunFolder.of(self.store, run_id)
-            for seed in self.seeds
-            for run_id in self._run_ids(seed)
-        ]
+        return sum(map(self.remaining_of, self.seeds))
+
+    def remaining_of(self, seed: int) -> int:
+        """Count the levels of a seed that are not on the disk yet."""
+        runs = [RunFolder.of(self.store, run_id) for run_id in self._run_ids(seed)]
         return sum(max(0, self.levels + 1 - len(run.recorded_levels())) for run in runs)
 
     def run_id(self, seed: int) -> str:
@@ -153,6 +173,33 @@ class Plan:
             if one is not None:
                 ids.append(one.run_id(seed, ids[-1] if one.parent else None))
         return ids
+
+
+def _check_order(model: str | Builder, task: str | Loading) -> None:
+    """Tell a network and a data set that were named the wrong way round.
+
+    Raises
+    ------
+    UsageError
+        A data set stands where the network belongs, or a network where the data set does.
+    """
+    if not isinstance(model, str) or not isinstance(task, str):
+        return
+    first, second = is_data_set(model), is_network(task)
+    if (first or second) and not is_network(model) and not is_data_set(task):
+        what = f"{model} is a data set" if first else f"{task} is a network"
+        raise UsageError(f"{what}: the network comes first; did you mean {task} {model}?")
+    if first and not is_network(model):
+        raise UsageError(f"{model} is a data set: a network comes before it, as resnet20 {model}")
+    if second and not is_data_set(task):
+        raise UsageError(f"{task} is a network: a data set comes behind it, as {task} cifar10")
+
+
+def _to_come(name: str, folder: Path | None) -> str:
+    return (
+        f"{name} is not in {folder or default_folder()}: training begins with its download, "
+        f"{size(KNOWN_DATA[name].download)}"
+    )
 
 
 def _pretrained(path: Path | None, network: Network, images: Images) -> Pretrained | None:
@@ -175,7 +222,10 @@ def plan(
     blocks: str | Path | None = None,
     **options: Any,
 ) -> Plan:
-    """Resolve and check an experiment without computing anything; see `run` for the parameters."""
+    """Resolve and check an experiment without computing anything; see `run` for the parameters.
+
+    A published data set that is not here is not downloaded for it: its shape is known.
+    """
     launch, changes = Launch.split(options)
     numbers, place = _numbers(seeds), store_path(store)
     _check_levels(levels)
@@ -183,18 +233,21 @@ def plan(
     if init is not None and file is None:
         changes["init"] = init
     check_choosable(changes)
+    _check_order(model, task)
     # Before the data, which may be long in coming.
     block_map = Path(blocks) if blocks is not None else None
     network = find_network(model, width=changes.pop("width", None), block_map=block_map)
     source, chosen = find_task(task), machine.device(launch.device)
     folder = Path(data) if data is not None else None
-    whole = load(source, folder)
+    blank = outline(source, folder)
+    whole = load(source, folder) if blank is None else blank
     traits = network.traits(whole.input_shape, whole.classes)
     _check_memory(traits.architecture, whole)
     pretrained = _pretrained(file, network, whole)
     found, resolved = _resolved(network, whole, str(recipe), pretrained, changes)
     notes = (
         *whole.notes,
+        "" if blank is None else _to_come(blank.name, folder),
         *introduction(network, place, found or resolved),
         *traits.notes,
         *(stays := unshipped(network, source)),
@@ -222,10 +275,8 @@ def plan(
         init_file=pretrained.path if pretrained else None,
         notes=tuple(filter(None, notes)),
     )
-    images = whole.hold_out(resolved.valid_size)  # loaded already
-    if resolved.train_size is not None:
-        images = images.balanced_subset(resolved.train_size)
-    made.__dict__["images"] = images
+    part = whole.part(resolved.train_size, resolved.valid_size)
+    made.__dict__["images" if blank is None else "outline"] = part
     made.__dict__["pretrained"] = pretrained
     _ = made.kept  # raises where the levels are too many
     return made

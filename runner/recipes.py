@@ -170,9 +170,7 @@ def iterations_per_epoch(resolved: Recipe, images: Images) -> int:
     UsageError
         Not a single batch is left.
     """
-    trained = images.hold_out(resolved.valid_size)
-    if resolved.train_size is not None:
-        trained = trained.balanced_subset(resolved.train_size)
+    trained = images.part(resolved.train_size, resolved.valid_size)
     whole, rest = divmod(len(trained.y_train), resolved.batch_size)
     if whole == 0 and resolved.drop_last:
         raise UsageError(

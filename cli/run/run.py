@@ -133,6 +133,7 @@ def run(
         expected = estimate(made)
         if expected.seconds > _ANNOUNCED:
             say(f"this will take about {duration(expected.seconds)}: {_what(made, expected)}")
+    made.load()  # here Ctrl-C ends it at once
     with show_progress(made, say_event, say) as (on_event, tell), Stop(tell) as stop:
         outcome = execute(made, on_event=on_event, should_stop=stop)
     return _outcome_table(made, outcome)
@@ -140,7 +141,7 @@ def run(
 
 def _work(made: Plan) -> float:
     """Return images to be trained on times weights: what the duration grows with."""
-    images = made.remaining() * made.recipe.epochs * len(made.images.y_train)
+    images = made.remaining() * made.recipe.epochs * len(made.outline.y_train)
     return float(images) * made.kept[0]
 
 
