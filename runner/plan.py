@@ -26,7 +26,7 @@ from .models import Builder, Network, find_network, is_network
 from .own.notes import introduction, unshipped
 from .pretrained import Pretrained, read_pretrained
 from .pruning import kept_series
-from .recipes import DEFAULT, as_control, check_choosable
+from .recipes import DEFAULT, as_control, check_choosable, name_of
 from .recipes import recipe as resolve
 
 _MOST_SEEDS = 100_000
@@ -257,7 +257,7 @@ def plan(
     workers, replicas = _spread(launch, len(numbers), chosen, 1 if stays else None)
     made = Plan(
         recipe=resolved,
-        recipe_name=Path(recipe).name,
+        recipe_name=name_of(recipe),
         network=network,
         task=source,
         seeds=numbers,
@@ -290,7 +290,7 @@ def _resolved(
     changes: dict[str, Any],
 ) -> tuple[Recipe | None, Recipe]:
     """Return what finds the masks, where another experiment does, and what is to be computed."""
-    control = changes.pop("control", None) or "none"
+    control = (changes.pop("control", None) or "none").lower()
     digest = pretrained.digest if pretrained else None
     resolved = resolve(network, images, name, pretrained=digest, **changes)
     if control == "reinit":

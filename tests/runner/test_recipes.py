@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from experiments import synthetic
 
-from rgtool.runner.recipes import RECIPES, as_control, recipe
+from rgtool.runner.recipes import as_control, recipe
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import UsageError
 from rgtool.schemas.recipe import CHOICES, Recipe
