@@ -175,8 +175,8 @@ def print_table(
     above, below = shown_lines(table.notes, every_note)
     for line in above:
         say(line)
-    if table.title and format_ is None:
-        say(table.title)
+    for line in table.title.splitlines() if format_ is None else ():
+        say(line)
     if format_ == "json":
         formats.write_json(table.columns, table.rows)
     elif format_ == "csv":

@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 from ..schemas.entry_points import added, added_names
 from ..schemas.errors import RgtoolError, UsageError, did_you_mean, known_name
 from .images import Images
-from .known_data import DATA_VARIABLE, DIGITS, IDX_FILES, KNOWN_DATA, default_folder, find, idx_paths
+from .known_data import (
+    DATA_VARIABLE,
+    DIGITS,
+    IDX_FILES,
+    KNOWN_DATA,
+    default_folder,
+    find,
+    idx_paths,
+)
 from .own.data import own_images
 from .own.function import OwnFunction, from_entry_point, from_object, from_reference, is_reference
 from .own_images import read_npz
@@ -64,8 +72,9 @@ def is_archive(task: str) -> bool:
 
 def is_data_set(task: str) -> bool:
     """Tell whether a text names a data set: an archive, one of rgtool or of a package."""
-    known = is_archive(task) or known_name(task, DATASETS) is not None
-    return known or added("rgtool.datasets", task) is not None
+    if is_archive(task) or known_name(task, DATASETS) is not None:
+        return True
+    return not is_reference(task) and added("rgtool.datasets", task) is not None
 
 
 def outline(task: Task, folder: Path | None = None) -> Images | None:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from ..schemas.blocks import RESNETS, architecture, known_names
 from ..schemas.display import Row, Shown, Table
 from ..schemas.entry_points import Group, added, added_names, owner
+from ..schemas.errors import choose, known_name
 from ..schemas.published_recipes import IMPORTS_ONLY, PUBLISHED, summary
 from ..schemas.recipe import Recipe
-from ..schemas.words import counted, size
+from ..schemas.words import size
 
 if TYPE_CHECKING:
     from .known_data import KnownData
@@ -77,7 +78,7 @@ def models(task: str | None = None) -> Listing:
     return Listing(
         Table(
             ("network", "input", "classes", "layers", "parameters", "prunable", "what it is"),
-            [*rows, *_of_packages("rgtool.models", 7)],
+            _with_packages("rgtool.models", rows),
             notes=(
                 "resnet8 to resnet110 of 6 n + 2 layers take a width: resnet20w8 has 8 channels "
                 "in stage 1 instead of 16",
@@ -90,7 +91,6 @@ def models(task: str | None = None) -> Listing:
 
 
 def _images_of(task: str) -> tuple[InputShape, int]:
-    from ..schemas.errors import choose, known_name
     from .known_data import KNOWN_DATA
 
     known = KNOWN_DATA[choose("data set", known_name(task, KNOWN_DATA) or task, KNOWN_DATA)]
@@ -139,7 +139,7 @@ def datasets(data: str | Path | None = None) -> Listing:
     return Listing(
         Table(
             columns,
-            [*rows, *_of_packages("rgtool.datasets", len(columns))],
+            _with_packages("rgtool.datasets", rows),
             notes=(
                 f"the folder of the data sets is {folder}; --data DIR or RGTOOL_DATA names another",
                 "data of your own: npz:FILE, or a function, as rgtool run MODEL my.py:load",
@@ -179,7 +179,7 @@ def recipes() -> Listing:
     return Listing(
         Table(
             ("recipe", "for", "epochs", "rewind", "what it is"),
-            [*rows, *_of_packages("rgtool.recipes", 5)],
+            _with_packages("rgtool.recipes", rows),
             notes=(
                 f"epochs and rewind point: those of {_SHOWN_FOR}",
                 "next: rgtool recipes show NAME [MODEL]; rgtool run MODEL TASK --recipe NAME",
@@ -195,11 +195,12 @@ def _recipe(name: str) -> Row:
     return (name, use, epochs, rewind, summary(PUBLISHED[name]))
 
 
-def _of_packages(group: Group, columns: int) -> list[Row]:
-    """Name what installed packages add; their code is not executed for it."""
-    found = [added(group, name) for name in added_names(group)]
-    nothing = (None,) * (columns - 2)
-    return [(one.name, *nothing, f"of the package {owner(one)}") for one in found if one]
+def _with_packages(group: Group, rows: list[Row]) -> list[Row]:
+    """Add what installed packages add, by other names; their code is not executed for it."""
+    own = [row[0] for row in rows]
+    found = [added(group, name) for name in added_names(group) if known_name(name, own) is None]
+    nothing = (None,) * (len(rows[0]) - 2)
+    return [*rows, *((one.name, *nothing, f"of the package {owner(one)}") for one in found if one)]
 
 
 def _by(shape: InputShape) -> str:

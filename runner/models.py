@@ -116,6 +116,8 @@ def find_network(
 
 def is_network(model: str) -> bool:
     """Tell whether a text names a network of rgtool or of an installed package."""
+    if is_reference(model):
+        return False
     return _family(_in_known_case(model)) in MODELS or added("rgtool.models", model) is not None
 
 

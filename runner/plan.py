@@ -19,8 +19,8 @@ from ..schemas.words import size
 from . import arithmetic, machine
 from .data import Loading, Task, find_task, is_data_set, load, outline
 from .images import Images
-from .known_data import KNOWN_DATA, default_folder
 from .kernels import EAGER, Kernels, kernels
+from .known_data import KNOWN_DATA, default_folder
 from .launch import Launch
 from .models import Builder, Network, find_network, is_network
 from .own.notes import introduction, unshipped
@@ -185,13 +185,16 @@ def _check_order(model: str | Builder, task: str | Loading) -> None:
     """
     if not isinstance(model, str) or not isinstance(task, str):
         return
-    first, second = is_data_set(model), is_network(task)
-    if (first or second) and not is_network(model) and not is_data_set(task):
-        what = f"{model} is a data set" if first else f"{task} is a network"
+    network, data_set = is_network(model), is_data_set(task)
+    if network and data_set:  # as they should be: packages are not asked for what they add
+        return
+    turned = is_data_set(model), is_network(task)
+    if any(turned) and not network and not data_set:
+        what = f"{model} is a data set" if turned[0] else f"{task} is a network"
         raise UsageError(f"{what}: the network comes first; did you mean {task} {model}?")
-    if first and not is_network(model):
+    if turned[0] and not network:
         raise UsageError(f"{model} is a data set: a network comes before it, as resnet20 {model}")
-    if second and not is_data_set(task):
+    if turned[1] and not data_set:
         raise UsageError(f"{task} is a network: a data set comes behind it, as {task} cifar10")
 
 
