@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from .known_data import (
     DIGITS,
     IDX_FILES,
     KNOWN_DATA,
+    KnownData,
     default_folder,
     find,
     idx_paths,
@@ -31,7 +33,6 @@ from .own.data import own_images
 from .own.function import OwnFunction, from_entry_point, from_object, from_reference, is_reference
 from .own_images import read_npz
 
-ImageArrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
 _ARCHIVE = "npz:"
 Loading = Callable[..., Any]
 Task = str | OwnFunction  # a name that `load` knows, or what loads it
@@ -78,13 +79,13 @@ def is_data_set(task: str) -> bool:
 
 
 def outline(task: Task, folder: Path | None = None) -> Images | None:
-    """Return black images of the shape of a data set that would have to be downloaded.
+    """Return noise of the shape of a data set that would have to be downloaded.
 
     None where it is here, or where nothing but loading it tells its shape.
     """
     if not isinstance(task, str) or task not in KNOWN_DATA or find(task, folder) is not None:
         return None
-    return KNOWN_DATA[task].blank(task)
+    return KNOWN_DATA[task].noise()
 
 
 def load(
@@ -130,66 +131,39 @@ def _digits(folder: Path) -> Images:
     test = np.zeros(len(y), dtype=bool)
     for label in range(10):
         test[np.flatnonzero(y == label)[4::5]] = True
-    return _known("digits", x[~test], y[~test], x[test], y[test])
+    return KNOWN_DATA["digits"].images(x[~test], y[~test], x[test], y[test])
 
 
-def _known(name: str, *arrays: NDArray[Any]) -> Images:
-    """Give arrays what is known of the data set that they are."""
-    known = KNOWN_DATA[name]
-    return Images(
-        name,
-        *arrays,
-        classes=len(known.train),
-        mean=known.mean,
-        std=known.std,
-        augment=known.augment,
-    )
+def _cifar(known: KnownData, folder: Path) -> Images:
+    def parts(dataset: Callable[..., Any], **options: Any) -> tuple[Any, Any]:
+        return dataset(train=True, **options), dataset(train=False, **options)
+
+    train, test = _from_torchvision(known, folder, parts)
+    y_train, y_test = (np.asarray(part.targets, dtype=np.int64) for part in (train, test))
+    return known.images(train.data, y_train, test.data, y_test)
 
 
-def _cifar10(folder: Path) -> Images:
-    return _known("cifar10", *_cifar("cifar10", "CIFAR10", folder))
-
-
-def _cifar100(folder: Path) -> Images:
-    return _known("cifar100", *_cifar("cifar100", "CIFAR100", folder))
-
-
-def _svhn(folder: Path) -> Images:
+def _svhn(known: KnownData, folder: Path) -> Images:
     def arrays(part: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         return part.data.transpose(0, 2, 3, 1).copy(), np.asarray(part.labels, dtype=np.int64)
 
     def parts(dataset: Callable[..., Any], **options: Any) -> tuple[Any, Any]:
         return dataset(split="train", **options), dataset(split="test", **options)
 
-    train, test = _from_torchvision("svhn", "SVHN", folder, parts)
-    return _known("svhn", *arrays(train), *arrays(test))
+    train, test = _from_torchvision(known, folder, parts)
+    return known.images(*arrays(train), *arrays(test))
 
 
-def _mnist(folder: Path) -> Images:
-    return _known("mnist", *_idx("mnist", "MNIST", folder))
-
-
-def _fashion_mnist(folder: Path) -> Images:
-    return _known("fashion-mnist", *_idx("fashion-mnist", "FashionMNIST", folder))
-
-
-def _cifar(name: str, kin: str, folder: Path) -> ImageArrays:
-    def parts(dataset: Callable[..., Any], **options: Any) -> tuple[Any, Any]:
-        return dataset(train=True, **options), dataset(train=False, **options)
-
-    train, test = _from_torchvision(name, kin, folder, parts)
-    labels = [np.asarray(part.targets, dtype=np.int64) for part in (train, test)]
-    return train.data, labels[0], test.data, labels[1]
-
-
-def _idx(name: str, kin: str, folder: Path) -> ImageArrays:
+def _idx(known: KnownData, folder: Path) -> Images:
     """Read the four files of MNIST and its kin, gzipped or not, from where people keep them."""
-    paths = idx_paths(name, folder)
+    paths = idx_paths(known, folder)
     if not paths:
-        _from_torchvision(name, kin, folder, lambda dataset, **o: (dataset(**o), None))
-        paths = [folder / KNOWN_DATA[name].files / file for file in IDX_FILES]
+        _from_torchvision(known, folder, lambda dataset, **o: (dataset(**o), None))
+        paths = [folder / known.files / file for file in IDX_FILES]
     x_train, y_train, x_test, y_test = (_read_idx(path) for path in paths)
-    return x_train[..., None], y_train.astype(np.int64), x_test[..., None], y_test.astype(np.int64)
+    return known.images(
+        x_train[..., None], y_train.astype(np.int64), x_test[..., None], y_test.astype(np.int64)
+    )
 
 
 def _read_idx(path: Path) -> NDArray[np.uint8]:
@@ -208,12 +182,12 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
 
 
 def _from_torchvision(
-    name: str, kin: str, folder: Path, load_parts: Callable[..., tuple[Any, Any]]
+    known: KnownData, folder: Path, load_parts: Callable[..., tuple[Any, Any]]
 ) -> tuple[Any, Any]:
-    """Let torchvision's class `kin` read a data set, downloading it where it must."""
+    """Let torchvision read a data set, downloading it where it must."""
     from .vision import torchvision_datasets
 
-    dataset = getattr(torchvision_datasets(), kin)
+    dataset = getattr(torchvision_datasets(), known.kin)
     try:
         return load_parts(dataset, root=str(folder), download=False)
     except (RuntimeError, OSError):
@@ -223,17 +197,17 @@ def _from_torchvision(
     except (RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RgtoolError(
-            f"{name}: not found in {folder} and the download failed ({reason}). Bring the "
-            f"official files to {folder / KNOWN_DATA[name].files}, or name their folder with "
-            f"--data DIR or {DATA_VARIABLE}"
+            f"{known.name}: not found in {folder} and the download failed ({reason}). Bring the "
+            f"official files to {folder / known.files}, or name their folder with --data DIR or "
+            f"{DATA_VARIABLE}"
         ) from None
 
 
 DATASETS: dict[str, Callable[[Path], Images]] = {
     "digits": _digits,
-    "cifar10": _cifar10,
-    "cifar100": _cifar100,
-    "svhn": _svhn,
-    "mnist": _mnist,
-    "fashion-mnist": _fashion_mnist,
+    "cifar10": partial(_cifar, KNOWN_DATA["cifar10"]),
+    "cifar100": partial(_cifar, KNOWN_DATA["cifar100"]),
+    "svhn": partial(_svhn, KNOWN_DATA["svhn"]),
+    "mnist": partial(_idx, KNOWN_DATA["mnist"]),
+    "fashion-mnist": partial(_idx, KNOWN_DATA["fashion-mnist"]),
 }

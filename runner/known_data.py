@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .images import Images
 
@@ -30,6 +31,8 @@ class KnownData:
 
     Attributes
     ----------
+    name : str
+        As rgtool names it.
     what : str
         What the images show.
     source : str
@@ -44,6 +47,8 @@ class KnownData:
         Normalisation of pixels scaled to [0, 1], as published.
     augment : tuple of str
         The augmentation published with it, see `Loader`.
+    kin : str
+        Class of torchvision that reads it; empty where none does.
     files : str
         File or folder in the folder of the data sets, as torchvision has it; empty where rgtool
         brings them.
@@ -51,6 +56,7 @@ class KnownData:
         Bytes of the files as they are downloaded; 0: nothing is.
     """
 
+    name: str
     what: str
     source: str
     train: tuple[int, ...]
@@ -59,32 +65,50 @@ class KnownData:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augment: tuple[str, ...] = ()
+    kin: str = ""
     files: str = ""
     download: int = 0
 
-    def blank(self, name: str) -> Images:
-        """Return black images, as many and as large, with the same classes.
-
-        What follows from numbers and shapes alone can be computed with them, speed included.
-        """
-        channels, height, width = self.shape
-        classes = len(self.train)
-        labels = np.repeat(np.arange(classes), self.train)
+    def images(
+        self,
+        x_train: NDArray[np.uint8],
+        y_train: NDArray[np.int64],
+        x_test: NDArray[np.uint8],
+        y_test: NDArray[np.int64],
+    ) -> Images:
+        """Give arrays what is known of the data set that they are."""
         return Images(
-            name,
-            np.zeros((sum(self.train), height, width, channels), np.uint8),
-            np.random.default_rng(0).permutation(labels),
-            np.zeros((self.test, height, width, channels), np.uint8),
-            np.arange(self.test) % classes,
-            classes=classes,
+            self.name,
+            x_train,
+            y_train,
+            x_test,
+            y_test,
+            classes=len(self.train),
             mean=self.mean,
             std=self.std,
             augment=self.augment,
         )
 
+    def noise(self) -> Images:
+        """Return images of noise, as many and as large, in the same classes.
 
-KNOWN_DATA = {
-    "digits": KnownData(
+        What follows from numbers and shapes alone can be computed with them, speed included.
+        """
+        rng = np.random.default_rng(0)
+        channels, height, width = self.shape
+        size, classes = (height, width, channels), len(self.train)
+        count = sum(self.train)
+        return self.images(
+            rng.integers(256, size=(count, *size), dtype=np.uint8),
+            rng.permutation(np.repeat(np.arange(classes), self.train)),
+            rng.integers(256, size=(self.test, *size), dtype=np.uint8),
+            np.arange(self.test) % classes,
+        )
+
+
+_ALL = (
+    KnownData(
+        name="digits",
         what="handwritten digits, 17 grey levels",
         source="Alpaydin & Kaynak 1998",
         train=(143, 146, 142, 147, 145, 146, 145, 144, 140, 144),
@@ -93,7 +117,8 @@ KNOWN_DATA = {
         mean=(0.3052,),
         std=(0.3760,),
     ),
-    "cifar10": KnownData(
+    KnownData(
+        name="cifar10",
         what="photographs of ten kinds of things",
         source="Krizhevsky 2009",
         train=(5000,) * 10,
@@ -102,10 +127,12 @@ KNOWN_DATA = {
         mean=IMAGENET_MEAN,  # OpenLTH normalises CIFAR-10 so
         std=IMAGENET_STD,
         augment=("flip", "crop4"),
+        kin="CIFAR10",
         files="cifar-10-batches-py",
         download=170_498_071,
     ),
-    "cifar100": KnownData(
+    KnownData(
+        name="cifar100",
         what="photographs of a hundred kinds of things",
         source="Krizhevsky 2009",
         train=(500,) * 100,
@@ -114,10 +141,12 @@ KNOWN_DATA = {
         mean=(0.5071, 0.4866, 0.4409),
         std=(0.2673, 0.2564, 0.2762),
         augment=("flip", "crop4"),
+        kin="CIFAR100",
         files="cifar-100-python",
         download=169_001_437,
     ),
-    "svhn": KnownData(
+    KnownData(
+        name="svhn",
         what="house numbers, cropped digits",
         source="Netzer et al. 2011",
         train=(4948, 13861, 10585, 8497, 7458, 6882, 5727, 5595, 5045, 4659),
@@ -126,10 +155,12 @@ KNOWN_DATA = {
         mean=(0.4377, 0.4438, 0.4728),
         std=(0.1980, 0.2010, 0.1970),
         augment=(),  # mirror images of digits are other characters
+        kin="SVHN",
         files="train_32x32.mat",
         download=246_316_178,
     ),
-    "mnist": KnownData(
+    KnownData(
+        name="mnist",
         what="handwritten digits",
         source="LeCun et al. 1998",
         train=(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
@@ -137,10 +168,12 @@ KNOWN_DATA = {
         shape=(1, 28, 28),
         mean=(0.1307,),
         std=(0.3081,),
+        kin="MNIST",
         files="MNIST/raw",
         download=11_594_722,
     ),
-    "fashion-mnist": KnownData(
+    KnownData(
+        name="fashion-mnist",
         what="clothes",
         source="Xiao et al. 2017",
         train=(6000,) * 10,
@@ -148,10 +181,12 @@ KNOWN_DATA = {
         shape=(1, 28, 28),
         mean=(0.2860,),
         std=(0.3530,),
+        kin="FashionMNIST",
         files="FashionMNIST/raw",
         download=30_878_645,
     ),
-}
+)
+KNOWN_DATA = {known.name: known for known in _ALL}
 
 
 def default_folder() -> Path:
@@ -168,15 +203,15 @@ def find(name: str, folder: Path | None = None) -> Path | None:
     if not known.download:
         return DIGITS
     if known.files.endswith(_IDX_FOLDER):
-        paths = idx_paths(name, home)
+        paths = idx_paths(known, home)
         return paths[0].parent if paths else None
     return path if (path := home / known.files).exists() else None
 
 
-def idx_paths(name: str, folder: Path) -> list[Path]:
+def idx_paths(known: KnownData, folder: Path) -> list[Path]:
     """Return where the four files of MNIST or its kin are; nothing where one is missing."""
-    below = (KNOWN_DATA[name].files, "fashion-mnist")
-    homes = [folder, *(folder / part for part in below), *_SYSTEM.get(name, ())]
+    below = (known.files, "fashion-mnist")
+    homes = [folder, *(folder / part for part in below), *_SYSTEM.get(known.name, ())]
     for home in homes:
         found = [home / file for file in IDX_FILES]
         paths = [p if p.exists() else p.with_name(p.name + ".gz") for p in found]

@@ -109,11 +109,11 @@ class Plan:
 
     @cached_property
     def outline(self) -> Images:
-        """The data set, or black images of its shape for as long as it is not here."""
-        blank = outline(self.task, self.data_folder)
-        if blank is None:
+        """The data set, or noise of its shape for as long as it is not here."""
+        noise = outline(self.task, self.data_folder)
+        if noise is None:
             return self.images
-        return blank.part(self.recipe.train_size, self.recipe.valid_size)
+        return noise.part(self.recipe.train_size, self.recipe.valid_size)
 
     @cached_property
     def pretrained(self) -> Pretrained | None:
@@ -242,15 +242,15 @@ def plan(
     network = find_network(model, width=changes.pop("width", None), block_map=block_map)
     source, chosen = find_task(task), machine.device(launch.device)
     folder = Path(data) if data is not None else None
-    blank = outline(source, folder)
-    whole = load(source, folder) if blank is None else blank
+    noise = outline(source, folder)
+    whole = load(source, folder) if noise is None else noise
     traits = network.traits(whole.input_shape, whole.classes)
     _check_memory(traits.architecture, whole)
     pretrained = _pretrained(file, network, whole)
     found, resolved = _resolved(network, whole, str(recipe), pretrained, changes)
     notes = (
         *whole.notes,
-        "" if blank is None else _to_come(blank.name, folder),
+        "" if noise is None else _to_come(noise.name, folder),
         *introduction(network, place, found or resolved),
         *traits.notes,
         *(stays := unshipped(network, source)),
@@ -279,7 +279,7 @@ def plan(
         notes=tuple(filter(None, notes)),
     )
     part = whole.part(resolved.train_size, resolved.valid_size)
-    made.__dict__["images" if blank is None else "outline"] = part
+    made.__dict__["images" if noise is None else "outline"] = part
     made.__dict__["pretrained"] = pretrained
     _ = made.kept  # raises where the levels are too many
     return made

@@ -67,8 +67,8 @@ def recipe(
     images : Images
         The whole data set.
     name : str
-        A name of `PUBLISHED`, or a TOML file: fields of `Recipe`, and `base`, the name of the recipe
-        that they change (default `frankle2020`).
+        A named recipe, or a TOML file: fields of `Recipe`, and `base`, the name of the recipe that
+        they change (default `frankle2020`).
     width : int, optional
         Channels in the first stage of a CIFAR ResNet.
     pretrained : str, optional

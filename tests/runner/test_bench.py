@@ -86,10 +86,10 @@ def test_what_is_as_good_stays_chosen() -> None:
 @pytest.mark.parametrize(
     ("seeds", "chosen", "busy", "words"),
     [
-        (4, 3, 1.0, ["chosen: 2 processes of 1 thread, 1 replica in each, in which the experiment"]),
+        (4, 3, 1.0, ["2 processes of 1 thread, 1 replica in each, in which the experiment takes"]),
         (
             1, 0, 1.0,
-            ["1 process of 2 threads, 1 replica in each would take 8% less: --threads 2, other bits"],
+            ["1 process of 2 threads, 1 replica in each would take 8% less: --threads 2, other"],
         ),
         (4, 1, 1.0, ["would take 34% less: --workers 2 --replicas 1"]),
         (4, 3, 0.5, ["chosen", "other programs have had 50% of the time of one replica"]),
@@ -196,8 +196,8 @@ def test_the_command_prints_a_table(
     assert not left.value.code
     rows = json.loads(capsys.readouterr().out)
     assert [row["what"] for row in rows] == [
-        "speed", "arithmetic", "achieved", "peak", "share", "ceiling", "layout", "layout", "test set",
-        "level", "experiment",
+        "speed", "arithmetic", "achieved", "peak", "share", "ceiling", "layout", "layout",
+        "test set", "level", "experiment",
     ]  # fmt: skip
     assert not list(tmp_path.iterdir())
     with pytest.raises(SystemExit) as left:

@@ -81,16 +81,16 @@ def test_what_is_known_of_digits_is_what_they_are() -> None:
     images, known = load("digits"), KNOWN_DATA["digits"]
     np.testing.assert_array_equal(np.bincount(images.y_train), known.train)
     assert (len(images.y_test), images.input_shape) == (known.test, known.shape)
-    blank = known.blank("digits")
+    noise = known.noise()
     for name in (field.name for field in dataclasses.fields(Images)):
-        ours, theirs = getattr(blank, name), getattr(images, name)
+        ours, theirs = getattr(noise, name), getattr(images, name)
         if isinstance(theirs, np.ndarray):
             assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
         else:
             assert ours == theirs
-    np.testing.assert_array_equal(np.bincount(blank.y_train), known.train)
+    np.testing.assert_array_equal(np.bincount(noise.y_train), known.train)
     # Mixed, so that the last images are of all classes.
-    assert len(np.unique(blank.y_train[-100:])) == 10
+    assert len(np.unique(noise.y_train[-100:])) == 10
 
 
 @pytest.mark.parametrize("name", official.CLASSES)
