@@ -19,8 +19,12 @@ _BUSY = 0.8  # share of its time below which a replica alone was disturbed
 
 @output_options
 def bench(
-    model: Annotated[str, typer.Argument(help="Network.")] = "resnet8",
-    task: Annotated[str, typer.Argument(help="Data set.")] = "digits",
+    model: Annotated[
+        str, typer.Argument(help="Network (rgtool models), or your own: my.py:build.")
+    ] = "resnet8",
+    task: Annotated[
+        str, typer.Argument(help="Data set (rgtool datasets), or your own: my.py:load.")
+    ] = "digits",
     recipe: Annotated[str, typer.Option(help="Named recipe, or a TOML file.")] = "frankle2020",
     seeds: Annotated[str, typer.Option(help="Seeds of the experiment that is timed.")] = "5",
     levels: Annotated[int, typer.Option(help="Its prunings.")] = 16,
