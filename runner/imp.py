@@ -33,7 +33,7 @@ from .pretrained import Pretrained
 from .pruning import Mask, next_mask
 from .randomness import generator
 from .replica_parts import ReplicaParts
-from .side_by_side import Training, Work, alone
+from .side_by_side import Training, Work
 from .training import (
     Arrays,
     Diverged,
@@ -126,10 +126,6 @@ class Replica:
         if self.recipe.parent is None:
             return None
         return RunFolder.of(store, f"{self.recipe.parent}-s{self.seed}")
-
-    def run(self, levels: int) -> None:
-        """Bring the run to `levels` prunings alone, from wherever it stands; see `work`."""
-        alone(self.work(levels))
 
     def work(self, levels: int) -> Work:
         """Bring the run to `levels` prunings; yields what is to be trained, and goes on after it.

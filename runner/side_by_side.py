@@ -52,11 +52,6 @@ _NO_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
 Work = Generator[Training, None, None]
 
 
-def alone(work: Work) -> None:
-    """Do the work of one replica."""
-    drive({0: work}, 1)
-
-
 def drive(
     works: Mapping[int, Work] | Iterator[tuple[int, Work]],
     at_once: int,

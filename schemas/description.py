@@ -69,7 +69,7 @@ class Description:
         Levels from which on versions or machine were others, and what changed; `versions` and
         `machine` are the last.
     files : list of mapping
-        Files read by an import, with their sha256.
+        Files that were read, with their sha256; of networks of the user's own the text too.
     inferred : mapping of str to str
         What an import concluded, and from what.
     told : tuple of str

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ...schemas.block_map import Blocks
 from .found import Skipped
-from .recognise import Blocks
 
 
 @dataclass(frozen=True)
