@@ -19,7 +19,7 @@ from rgtool.runner.data import find_task
 from rgtool.runner.images import Images
 from rgtool.runner.models import find_network
 from rgtool.runner.plan import plan
-from rgtool.schemas.errors import RgtoolError, UsageError
+from rgtool.schemas.errors import RgtoolError, UsageError, known_name
 from rgtool.schemas.recipe import parse_field
 
 
@@ -105,6 +105,13 @@ def test_names_are_found_in_any_case() -> None:
     control = plan("lenet", "digits", control="Reinit")
     assert control.recipe == plan("lenet", "digits", control="reinit").recipe
     assert rgtool.null("ResNet20").architecture == "resnet20"
+
+
+def test_the_case_counts_where_it_alone_tells_names_apart() -> None:
+    names = ["net", "Net", "other"]
+    assert [known_name(name, names) for name in ("net", "Net", "NET", "OTHER", "no")] == [
+        "net", "Net", None, "other", None,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
