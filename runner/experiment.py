@@ -99,8 +99,8 @@ def execute(
     RgtoolError
         The store is not a folder, cannot be written, or its file system has no locks.
     """
-    _make_store(made.store)
     made.load()  # once, before several processes do it at a time
+    _make_store(made.store)
     if made.workers > 1:
         return Outcome.of(made, execute_parallel(made, on_event, should_stop))
     return Outcome.of(made, compute_seeds(made, made.seeds, on_event, should_stop))

@@ -16,6 +16,7 @@ from command import Cli
 import rgtool
 from rgtool.runner import data, estimate
 from rgtool.runner.data import find_task
+from rgtool.runner.experiment import execute
 from rgtool.runner.images import Images
 from rgtool.runner.models import find_network
 from rgtool.runner.plan import plan
@@ -89,6 +90,10 @@ def test_data_that_do_not_come_leave_no_store(
     done = cli("run", "lenet", "svhn", "--data", str(tmp_path / "data"), "--levels", "1")
     assert done.code == 1
     assert "svhn: not found in" in done.err
+    assert not Path("rgstore").exists()
+    made = plan("lenet", "svhn", data=tmp_path / "data", store="rgstore", seeds=2, workers=2)
+    with pytest.raises(RgtoolError, match="svhn: not found in"):  # not by each of two processes
+        execute(made)
     assert not Path("rgstore").exists()
     with pytest.raises(RgtoolError, match="mnist: not found in"):
         rgtool.run("lenet", "mnist", data=tmp_path / "data", store=tmp_path / "store")
