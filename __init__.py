@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rgtool.runner.bench import bench
     from rgtool.runner.experiment import run
     from rgtool.runner.launch import Launch
+    from rgtool.runner.listing import datasets, models, recipes
     from rgtool.runner.plan import plan
     from rgtool.runner.recipes import recipe
     from rgtool.schemas.errors import RgtoolError
@@ -51,6 +52,7 @@ _HOMES = {
     "classify": "rgtool.analysis.classes.classify",
     "collapse": "rgtool.analysis.collapse.estimate",
     "compare": "rgtool.analysis.classes.compare",
+    "datasets": "rgtool.runner.listing",
     "eigen": "rgtool.analysis.spectrum.eigen",
     "forecast": "rgtool.analysis.spectrum.forecast",
     "match": "rgtool.analysis.elastic.match",
@@ -58,6 +60,7 @@ _HOMES = {
     "matching_density": "rgtool.analysis.curves.matching",
     "gamma": "rgtool.analysis.gamma.estimate",
     "meta": "rgtool.analysis.meta.estimate",
+    "models": "rgtool.runner.listing",
     "null": "rgtool.analysis.nulls.untrained",
     "nulls_of": "rgtool.analysis.nulls.beside",
     "plan": "rgtool.runner.plan",
@@ -66,6 +69,7 @@ _HOMES = {
     "predict": "rgtool.analysis.classes.predict",
     "published": "rgtool.store",
     "recipe": "rgtool.runner.recipes",
+    "recipes": "rgtool.runner.listing",
     "run": "rgtool.runner.experiment",
     "semigroup": "rgtool.analysis.classes.semigroup",
     "shared_gamma": "rgtool.analysis.gamma.shared",
@@ -83,6 +87,7 @@ __all__ = [
     "classify",
     "collapse",
     "compare",
+    "datasets",
     "eigen",
     "forecast",
     "match",
@@ -90,6 +95,7 @@ __all__ = [
     "matching_density",
     "gamma",
     "meta",
+    "models",
     "null",
     "nulls_of",
     "plan",
@@ -98,6 +104,7 @@ __all__ = [
     "predict",
     "published",
     "recipe",
+    "recipes",
     "run",
     "semigroup",
     "shared_gamma",

@@ -42,7 +42,7 @@ from machine import machine
 
 import rgtool
 from rgtool.runner.arithmetic import has_bf16
-from rgtool.runner.bench import parts_of, processes_speed, speed
+from rgtool.runner.bench import Layout, parts_of, processes_speed, speed
 from rgtool.runner.ceiling import convolutions_speed
 from rgtool.runner.machine import workers
 from rgtool.runner.plan import Plan, plan
@@ -237,7 +237,7 @@ def by_the_clock(
         ways[precision, "1 seed, 1 thread"] = partial(ours, precision, 1)
         ways[precision, f"1 seed, {cores} threads (--threads)"] = partial(ours, precision, cores)
         ways[precision, f"{cores} seeds, a process each"] = partial(
-            processes_speed, resolved(precision), cores, seconds
+            processes_speed, resolved(precision), Layout(cores, 1, 1, 0.0), seconds
         )
     trained: list[float] = []
     tested: list[float] = []

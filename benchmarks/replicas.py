@@ -19,7 +19,7 @@ import torch
 from machine import machine
 
 import rgtool
-from rgtool.runner.bench import parts_of, processes_speed, speed
+from rgtool.runner.bench import Layout, parts_of, processes_speed, speed
 from rgtool.runner.machine import device as device_of
 from rgtool.runner.machine import prepare, workers
 from rgtool.runner.plan import plan
@@ -54,7 +54,8 @@ def main() -> None:
             flush=True,
         )
     if device.type == "cpu" and (cores := workers(device)) > 1:
-        print(f"{cores} processes: {processes_speed(made, cores, options.seconds):8.1f} images/s")
+        found = processes_speed(made, Layout(cores, 1, 1, 0.0), options.seconds)
+        print(f"{cores} processes: {found:8.1f} images/s")
     print(f"load {os.getloadavg()[0]:.1f}")
     identical(str(device), max(counts))
 

@@ -23,7 +23,9 @@ from .analyse.predict import predict
 from .analyse.semigroup import semigroup
 from .analyse.verify import verify
 from .run.bench import bench
+from .run.datasets import datasets
 from .run.demo import demo
+from .run.models import models
 from .run.recipes import recipes
 from .run.run import run
 from .store.compact import compact
@@ -46,7 +48,7 @@ app = typer.Typer(
 )
 
 COMMANDS = {
-    "Run": (run, recipes, bench, demo),
+    "Run": (run, models, datasets, recipes, bench, demo),
     "Store": (import_, ls, show, sql, merge, rm, compact, doctor),
     "Analyse": (
         eigen, semigroup, null, power, plot,

@@ -20,6 +20,7 @@ import typer
 from ..schemas.display import Shown, Table, cells, numeric, plain
 from ..schemas.errors import UsageError
 from ..schemas.notes import shown_lines
+from ..schemas.words import size
 from . import formats
 from .terminal import encodes, flush, is_terminal, say, write
 
@@ -174,8 +175,8 @@ def print_table(
     above, below = shown_lines(table.notes, every_note)
     for line in above:
         say(line)
-    if table.title and format_ is None:
-        say(table.title)
+    for line in table.title.splitlines() if format_ is None else ():
+        say(line)
     if format_ == "json":
         formats.write_json(table.columns, table.rows)
     elif format_ == "csv":
@@ -236,18 +237,3 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
-
-
-def size(count: float) -> str:
-    """Write a number of bytes as people do.
-
-    Examples
-    --------
-    >>> size(34_000)
-    '34 kB'
-    """
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"

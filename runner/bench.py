@@ -30,6 +30,7 @@ from .data import Loading
 from .loader import Loader
 from .models import Builder
 from .plan import Plan, plan
+from .pool import main_hidden
 from .recipes import DEFAULT
 from .replica_parts import ReplicaParts
 from .side_by_side import is_memory, stepper
@@ -64,6 +65,16 @@ class Layout:
         )
         return "{} of {}, {} in each".format(*parts)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is one process of one thread."""
+        return (self.processes, self.threads) == (1, machine.THREADS)
+
+    @property
+    def seeds(self) -> int:
+        """Seeds that it trains at once."""
+        return self.processes * self.replicas
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -72,7 +83,9 @@ class Bench:
     Attributes
     ----------
     layouts : tuple of Layout
-        The first is one replica alone.
+        The first is one replica alone; the plan's own is among them.
+    chosen : Layout
+        The plan's own, or the nearest to it that memory has room for.
     busy_images_per_second : float
         Of one replica, by the time that a processor worked for it: other processes that take turns
         on the same core do not count. On a GPU the same as by the clock.
@@ -90,11 +103,14 @@ class Bench:
         On a GPU: measured bytes/s of a copy, reading and writing.
     test_seconds : float
         Of one pass over the test set.
-    level_seconds, experiment_seconds : float
-        Of one level of one seed, and of the whole plan with its layout.
+    level_images : float
+        Images that a level trains on.
+    seeds, records : int
+        Of the plan: its seeds, and the levels of each that are trained.
     """
 
     layouts: tuple[Layout, ...]
+    chosen: Layout
     busy_images_per_second: float
     flops: float
     peak: float | None
@@ -102,8 +118,9 @@ class Bench:
     floor_bytes: float | None
     bandwidth: float | None
     test_seconds: float
-    level_seconds: float
-    experiment_seconds: float
+    level_images: float
+    seeds: int
+    records: int
 
     @property
     def share(self) -> float:
@@ -116,9 +133,23 @@ class Bench:
         return speed * self.floor_bytes / self.bandwidth
 
     @property
-    def fastest(self) -> Layout:
-        """The layout with the most images a second."""
-        return max(self.layouts, key=lambda layout: layout.images_per_second)
+    def busy(self) -> float:
+        """Share of its time that a processor worked for one replica; less than 1 beside others."""
+        return min(1.0, self.layouts[0].images_per_second / self.busy_images_per_second)
+
+    def level_seconds(self, layout: Layout) -> float:
+        """Return the time that one level of a seed takes beside the others of a layout."""
+        return self.level_images * layout.seeds / layout.images_per_second + self.test_seconds
+
+    def experiment_seconds(self, layout: Layout) -> float:
+        """Return the time that the whole plan takes: its seeds, as many at once as a layout has."""
+        waves = -(-self.seeds // layout.seeds)
+        return waves * self.records * self.level_seconds(layout)
+
+    @property
+    def shortest(self) -> Layout:
+        """The layout in which the plan takes the least time, the chosen one where it is as good."""
+        return min(self.layouts, key=lambda one: (self.experiment_seconds(one), one != self.chosen))
 
 
 def bench(
@@ -165,33 +196,47 @@ def measure(made: Plan, seconds: float = 3.0) -> Bench:
     device = torch.device(made.device)
     machine.prepare(device, made.recipe.precision)
     gpu = device.type == "cuda"
-    parts = [parts_of(made, seed) for seed in range(8 if gpu else 2)]
-    speeds = _side_by_side(made, parts, (1, 2, 4, 8) if gpu else (1, 2), seconds)
+    own = Layout(made.workers, made.threads, made.replicas, 0.0)
+    counts = {*((1, 2, 4, 8) if gpu else (1, 2)), own.replicas if own.is_plain else 1}
+    parts = [parts_of(made, seed) for seed in range(max(counts))]
+    speeds = _side_by_side(made, parts, sorted(counts), seconds)
     layouts = [Layout(1, 1, n, speed) for n, (speed, _) in speeds.items()]
-    if not gpu and (cores := machine.workers(device)) > 1:
-        torch.set_num_threads(cores)
-        layouts.append(Layout(1, cores, 1, speed(made, parts[:1], seconds)[0]))
-        torch.set_num_threads(machine.THREADS)
-        if made.portable:
-            layouts.append(Layout(cores, 1, 1, processes_speed(made, cores, seconds)))
+    layouts += [
+        dataclasses.replace(one, images_per_second=_speed_of(one, made, parts, seconds))
+        for one in dict.fromkeys([*_spread(made, device), own])
+        if not one.is_plain
+    ]
     first = parts[0]
-    tested = evaluation_seconds(first)
-    used = _used(layouts, made)
-    share = used.images_per_second / (used.processes * used.replicas)
-    waves = -(-len(made.seeds) // (used.processes * used.replicas))
-    level = level_images(made, first.loader) / share + tested
     return Bench(
         layouts=tuple(layouts),
+        chosen=_nearest(layouts, own),
         busy_images_per_second=speeds[1][0] if gpu else speeds[1][1],
-        flops=training_flops(first.module, made.images.input_shape),
+        flops=training_flops(first.module, made.outline.input_shape),
         peak=None if gpu else convolution_peak(made.recipe.precision),
         ceiling=None if gpu else convolutions_speed(first.module, made),
         floor_bytes=moved_bytes(first.module, made) if gpu else None,
         bandwidth=copy_bandwidth(device) if gpu else None,
-        test_seconds=tested,
-        level_seconds=level,
-        experiment_seconds=level * (made.levels + 1) * waves,
+        test_seconds=evaluation_seconds(first),
+        level_images=level_images(made, first.loader),
+        seeds=len(made.seeds),
+        records=(made.levels + 1) * (1 if made.found is None else 2),
     )
+
+
+def _spread(made: Plan, device: torch.device) -> list[Layout]:
+    """Return the layouts over all cores: one process of many threads, many of one."""
+    cores = 1 if device.type == "cuda" else machine.workers(device)
+    return [Layout(1, cores, 1, 0.0), *([Layout(cores, 1, 1, 0.0)] if made.portable else [])]
+
+
+def _speed_of(layout: Layout, made: Plan, parts: Sequence[ReplicaParts], seconds: float) -> float:
+    if layout.processes > 1:
+        return processes_speed(made, layout, seconds)
+    torch.set_num_threads(layout.threads)
+    try:
+        return speed(made, parts[: layout.replicas], seconds)[0]
+    finally:
+        torch.set_num_threads(machine.THREADS)
 
 
 def _side_by_side(
@@ -225,13 +270,13 @@ def evaluation_seconds(one: ReplicaParts) -> float:
     return (time.perf_counter() - began) * len(one.tests)
 
 
-def _used(layouts: Sequence[Layout], made: Plan) -> Layout:
-    """Return the measured layout that is nearest to the plan's."""
+def _nearest(layouts: Sequence[Layout], own: Layout) -> Layout:
+    """Return the measured layout that is a plan's own, or the nearest where memory had no room."""
     return min(
         layouts,
         key=lambda x: (
-            x.threads != machine.THREADS,
-            abs(x.processes - made.workers) + abs(x.replicas - made.replicas),
+            x.threads != own.threads,
+            abs(x.processes - own.processes) + abs(x.replicas - own.replicas),
         ),
     )
 
@@ -244,7 +289,7 @@ def parts_of(made: Plan, seed: int) -> ReplicaParts:
     return ReplicaParts(
         recipe,
         seed,
-        made.images,
+        made.outline,
         made.network,
         device,
         made.pretrained,
@@ -286,19 +331,20 @@ def speed(
     return images / (time.perf_counter() - began), images / (time.process_time() - busy)
 
 
-def processes_speed(made: Plan, count: int, seconds: float) -> float:
-    """Measure several processes at once, one thread each."""
-    context = multiprocessing.get_context("spawn")
+def processes_speed(made: Plan, layout: Layout, seconds: float) -> float:
+    """Measure several processes at once."""
+    context, count = multiprocessing.get_context("spawn"), layout.processes
     results: Any = context.Queue()
     barrier = context.Barrier(count)
     processes = [
         context.Process(
-            target=_one_speed, args=(made, seed, seconds, barrier, results), daemon=True
+            target=_one_speed, args=(made, layout, place, seconds, barrier, results), daemon=True
         )
-        for seed in range(count)
+        for place in range(count)
     ]
-    for process in processes:
-        process.start()
+    with main_hidden():
+        for process in processes:
+            process.start()
     for process in processes:
         process.join()
     if any(process.exitcode for process in processes):
@@ -306,7 +352,10 @@ def processes_speed(made: Plan, count: int, seconds: float) -> float:
     return float(sum(results.get() for _ in processes))
 
 
-def _one_speed(made: Plan, seed: int, seconds: float, barrier: Barrier, results: Any) -> None:
-    machine.prepare(torch.device(made.device), made.recipe.precision)
-    parts = parts_of(made, seed)
-    results.put(speed(made, [parts], seconds, lambda: barrier.wait(_START))[0])
+def _one_speed(
+    made: Plan, layout: Layout, place: int, seconds: float, barrier: Barrier, results: Any
+) -> None:
+    machine.prepare(torch.device(made.device), made.recipe.precision, layout.threads)
+    seeds = range(place * layout.replicas, (place + 1) * layout.replicas)
+    parts = [parts_of(made, seed) for seed in seeds]
+    results.put(speed(made, parts, seconds, lambda: barrier.wait(_START))[0])

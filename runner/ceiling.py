@@ -70,7 +70,7 @@ def training_flops(module: nn.Module, shape: tuple[int, int, int]) -> float:
 def moved_bytes(module: nn.Module, made: Plan) -> float:
     """Count the bytes that one training image moves through memory, without fused kernels."""
     width = 2 if made.recipe.precision in ("bf16", "fp16") else 4
-    activations = sum(layer.out.numel() for layer in _multiplying(module, made.images.input_shape))
+    activations = sum(layer.out.numel() for layer in _multiplying(module, made.outline.input_shape))
     return float(_PASSES * activations * width)
 
 
@@ -105,7 +105,7 @@ def convolutions_speed(module: nn.Module, made: Plan, repeats: int = 3) -> float
         everything else took no time.
     """
     times = []
-    layers = _multiplying(module, made.images.input_shape)
+    layers = _multiplying(module, made.outline.input_shape)
     for _ in range(repeats + 1):  # the first one warms up
         busy = sum(_pass(layer, made, first=number == 0) for number, layer in enumerate(layers))
         times.append(busy)

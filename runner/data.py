@@ -7,9 +7,9 @@ need no line, see `own`.
 from __future__ import annotations
 
 import gzip
-import os
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schemas.entry_points import added, added_names
-from ..schemas.errors import RgtoolError, UsageError, did_you_mean
+from ..schemas.errors import RgtoolError, UsageError, did_you_mean, known_name
 from .images import Images
+from .known_data import (
+    DATA_VARIABLE,
+    DIGITS,
+    IDX_FILES,
+    KNOWN_DATA,
+    KnownData,
+    default_folder,
+    find,
+    idx_paths,
+)
 from .own.data import own_images
 from .own.function import OwnFunction, from_entry_point, from_object, from_reference, is_reference
 from .own_images import read_npz
 
-DATA_VARIABLE = "RGTOOL_DATA"
-_DIGITS = Path(__file__).parent / "digits" / "digits.csv.gz"
-ImageArrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
+_ARCHIVE = "npz:"
 Loading = Callable[..., Any]
 Task = str | OwnFunction  # a name that `load` knows, or what loads it
 
@@ -49,14 +54,38 @@ def find_task(task: str | Loading) -> Task:
     """
     if not isinstance(task, str):
         return from_object(task)
-    if task.startswith("npz:") or task in DATASETS:
+    if is_archive(task):
         return task
+    if (known := known_name(task, DATASETS)) is not None:
+        return known
     if is_reference(task):
         return from_reference(task)
     if (found := added("rgtool.datasets", task)) is not None:
         return from_entry_point(found)
     names = [*DATASETS, *added_names("rgtool.datasets"), "npz:FILE"]
     raise UsageError(f"data set '{task}' is unknown: {did_you_mean(task, names)}")
+
+
+def is_archive(task: str) -> bool:
+    """Tell whether a text names an archive of arrays, `npz:FILE`."""
+    return task.startswith(_ARCHIVE)
+
+
+def is_data_set(task: str) -> bool:
+    """Tell whether a text names a data set: an archive, one of rgtool or of a package."""
+    if is_archive(task) or known_name(task, DATASETS) is not None:
+        return True
+    return not is_reference(task) and added("rgtool.datasets", task) is not None
+
+
+def outline(task: Task, folder: Path | None = None) -> Images | None:
+    """Return noise of the shape of a data set that would have to be downloaded.
+
+    None where it is here, or where nothing but loading it tells its shape.
+    """
+    if not isinstance(task, str) or task not in KNOWN_DATA or find(task, folder) is not None:
+        return None
+    return KNOWN_DATA[task].noise()
 
 
 def load(
@@ -87,143 +116,54 @@ def load(
     found = find_task(task) if isinstance(task, str) else task
     if isinstance(found, OwnFunction):
         images = own_images(found, folder)
-    elif found.startswith("npz:"):
-        images = read_npz(Path(found.removeprefix("npz:")))
+    elif is_archive(found):
+        images = read_npz(Path(found.removeprefix(_ARCHIVE)))
     else:
         images = DATASETS[found](folder)
-    images = images.hold_out(valid_size)
-    return images if train_size is None else images.balanced_subset(train_size)
-
-
-def default_folder() -> Path:
-    """Return where data sets lie or go: `$RGTOOL_DATA`, then `~/.cache/rgtool`."""
-    return Path(os.environ.get(DATA_VARIABLE) or Path.home() / ".cache" / "rgtool")
-
-
-def find(folder: Path | None = None) -> dict[str, Path | None]:
-    """Look for the files of every data set; None where they would have to be downloaded.
-
-    Only whether they are there is looked at. `digits` comes with rgtool and is left out.
-    """
-    home = folder or default_folder()
-    files = {name: home / file for name, file in _FILES.items()}
-    found = {name: path if path.exists() else None for name, path in files.items()}
-    for name, kin in (("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST")):
-        paths = _idx_paths(kin, home)
-        found[name] = paths[0].parent if paths else None
-    return found
+    return images.part(train_size, valid_size)
 
 
 def _digits(folder: Path) -> Images:
-    # 17 grey levels (Alpaydin & Kaynak 1998). There is no split: every fifth image of each class
-    # is the test set.
-    rows = np.loadtxt(_DIGITS, delimiter=",", dtype=np.int64)
+    # There is no split: every fifth image of each class is the test set.
+    rows = np.loadtxt(DIGITS, delimiter=",", dtype=np.int64)
     x = np.rint(rows[:, :-1].reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
     y = rows[:, -1].copy()
     test = np.zeros(len(y), dtype=bool)
     for label in range(10):
         test[np.flatnonzero(y == label)[4::5]] = True
-    return Images(
-        "digits", x[~test], y[~test], x[test], y[test], classes=10, mean=(0.3052,), std=(0.3760,)
-    )
+    return KNOWN_DATA["digits"].images(x[~test], y[~test], x[test], y[test])
 
 
-def _cifar10(folder: Path) -> Images:
-    arrays = _cifar("CIFAR10", folder, _FILES["cifar10"])
-    return Images(
-        "cifar10",
-        *arrays,
-        classes=10,
-        mean=IMAGENET_MEAN,  # OpenLTH normalises CIFAR-10 so
-        std=IMAGENET_STD,
-        augment=("flip", "crop4"),
-    )
+def _cifar(known: KnownData, folder: Path) -> Images:
+    def parts(dataset: Callable[..., Any], **options: Any) -> tuple[Any, Any]:
+        return dataset(train=True, **options), dataset(train=False, **options)
+
+    train, test = _from_torchvision(known, folder, parts)
+    y_train, y_test = (np.asarray(part.targets, dtype=np.int64) for part in (train, test))
+    return known.images(train.data, y_train, test.data, y_test)
 
 
-def _cifar100(folder: Path) -> Images:
-    arrays = _cifar("CIFAR100", folder, _FILES["cifar100"])
-    return Images(
-        "cifar100",
-        *arrays,
-        classes=100,
-        mean=(0.5071, 0.4866, 0.4409),
-        std=(0.2673, 0.2564, 0.2762),
-        augment=("flip", "crop4"),
-    )
-
-
-def _svhn(folder: Path) -> Images:
-    # Netzer et al. 2011, cropped digits; mirror images of digits are other characters: no flips.
+def _svhn(known: KnownData, folder: Path) -> Images:
     def arrays(part: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         return part.data.transpose(0, 2, 3, 1).copy(), np.asarray(part.labels, dtype=np.int64)
 
     def parts(dataset: Callable[..., Any], **options: Any) -> tuple[Any, Any]:
         return dataset(split="train", **options), dataset(split="test", **options)
 
-    train, test = _from_torchvision("SVHN", folder, _FILES["svhn"], parts)
-    return Images(
-        "svhn",
-        *arrays(train),
-        *arrays(test),
-        classes=10,
-        mean=(0.4377, 0.4438, 0.4728),
-        std=(0.1980, 0.2010, 0.1970),
-    )
+    train, test = _from_torchvision(known, folder, parts)
+    return known.images(*arrays(train), *arrays(test))
 
 
-def _mnist(folder: Path) -> Images:
-    arrays = _idx("MNIST", folder)
-    return Images("mnist", *arrays, classes=10, mean=(0.1307,), std=(0.3081,))
-
-
-def _fashion_mnist(folder: Path) -> Images:
-    arrays = _idx("FashionMNIST", folder)
-    return Images("fashion-mnist", *arrays, classes=10, mean=(0.2860,), std=(0.3530,))
-
-
-def _cifar(name: str, folder: Path, files: str) -> ImageArrays:
-    def parts(dataset: Callable[..., Any], **options: Any) -> tuple[Any, Any]:
-        return dataset(train=True, **options), dataset(train=False, **options)
-
-    train, test = _from_torchvision(name, folder, files, parts)
-    labels = [np.asarray(part.targets, dtype=np.int64) for part in (train, test)]
-    return train.data, labels[0], test.data, labels[1]
-
-
-def _idx(name: str, folder: Path) -> ImageArrays:
+def _idx(known: KnownData, folder: Path) -> Images:
     """Read the four files of MNIST and its kin, gzipped or not, from where people keep them."""
-    paths = _idx_paths(name, folder)
+    paths = idx_paths(known, folder)
     if not paths:
-        _from_torchvision(name, folder, f"{name}/raw", lambda dataset, **o: (dataset(**o), None))
-        paths = [folder / name / "raw" / file for file in _IDX_FILES]
+        _from_torchvision(known, folder, lambda dataset, **o: (dataset(**o), None))
+        paths = [folder / known.files / file for file in IDX_FILES]
     x_train, y_train, x_test, y_test = (_read_idx(path) for path in paths)
-    return x_train[..., None], y_train.astype(np.int64), x_test[..., None], y_test.astype(np.int64)
-
-
-def _idx_paths(name: str, folder: Path) -> list[Path]:
-    """Return where the four files are; nothing where one is missing."""
-    homes = [folder, folder / name / "raw", folder / "fashion-mnist", *_SYSTEM.get(name, ())]
-    for home in homes:
-        found = [home / file for file in _IDX_FILES]
-        paths = [p if p.exists() else p.with_name(p.name + ".gz") for p in found]
-        if all(path.exists() for path in paths):
-            return paths
-    return []
-
-
-_FILES = {
-    "cifar10": "cifar-10-batches-py",
-    "cifar100": "cifar-100-python",
-    "svhn": "train_32x32.mat",
-}
-_IDX_FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
-# Where Debian's package dataset-fashion-mnist puts the files.
-_SYSTEM = {"FashionMNIST": (Path("/usr/share/datasets/fashion-mnist"),)}
+    return known.images(
+        x_train[..., None], y_train.astype(np.int64), x_test[..., None], y_test.astype(np.int64)
+    )
 
 
 def _read_idx(path: Path) -> NDArray[np.uint8]:
@@ -242,11 +182,12 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
 
 
 def _from_torchvision(
-    name: str, folder: Path, files: str, load_parts: Callable[..., tuple[Any, Any]]
+    known: KnownData, folder: Path, load_parts: Callable[..., tuple[Any, Any]]
 ) -> tuple[Any, Any]:
+    """Let torchvision read a data set, downloading it where it must."""
     from .vision import torchvision_datasets
 
-    dataset = getattr(torchvision_datasets(), name)
+    dataset = getattr(torchvision_datasets(), known.kin)
     try:
         return load_parts(dataset, root=str(folder), download=False)
     except (RuntimeError, OSError):
@@ -256,17 +197,17 @@ def _from_torchvision(
     except (RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RgtoolError(
-            f"{name.lower()}: not found in {folder} and the download failed ({reason}). Bring the "
-            f"official files to {folder / files}, or name their folder with --data DIR or "
+            f"{known.name}: not found in {folder} and the download failed ({reason}). Bring the "
+            f"official files to {folder / known.files}, or name their folder with --data DIR or "
             f"{DATA_VARIABLE}"
         ) from None
 
 
 DATASETS: dict[str, Callable[[Path], Images]] = {
     "digits": _digits,
-    "cifar10": _cifar10,
-    "cifar100": _cifar100,
-    "svhn": _svhn,
-    "mnist": _mnist,
-    "fashion-mnist": _fashion_mnist,
+    "cifar10": partial(_cifar, KNOWN_DATA["cifar10"]),
+    "cifar100": partial(_cifar, KNOWN_DATA["cifar100"]),
+    "svhn": partial(_svhn, KNOWN_DATA["svhn"]),
+    "mnist": partial(_idx, KNOWN_DATA["mnist"]),
+    "fashion-mnist": partial(_idx, KNOWN_DATA["fashion-mnist"]),
 }

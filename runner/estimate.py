@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 
 import torch
@@ -56,7 +57,7 @@ def estimate(made: Plan) -> Estimate:
     images_per_second, _ = speed(made, parts, PROBE_SECONDS)
     experiments = 1 if made.found is None else 2
     remaining = made.remaining()
-    each = level_images(made, first.loader) / images_per_second + evaluation_seconds(first)
+    side_by_side = level_images(made, first.loader) * len(parts) / images_per_second
     parameters = sum(p.numel() for p in first.module.parameters())
     prunable = made.kept[0]
     runs = experiments * len(made.seeds)
@@ -68,5 +69,13 @@ def estimate(made: Plan) -> Estimate:
         remaining=remaining,
         disk=runs * ((made.levels + 1) * (_RECORD_BYTES + prunable // 8) + weights),
         images_per_second=images_per_second,
-        seconds=remaining * each / made.workers,
+        seconds=_longest(made) * (side_by_side + evaluation_seconds(first)),
     )
+
+
+def _longest(made: Plan) -> int:
+    """Count the levels of the process, or place beside others in one, that has the most to do."""
+    places = [0] * (made.workers * made.replicas)
+    for seed in made.seeds:  # each goes to the first that is free
+        heapq.heapreplace(places, places[0] + made.remaining_of(seed))
+    return max(places)

@@ -99,6 +99,7 @@ def execute(
     RgtoolError
         The store is not a folder, cannot be written, or its file system has no locks.
     """
+    made.load()  # once, before several processes do it at a time
     _make_store(made.store)
     if made.workers > 1:
         return Outcome.of(made, execute_parallel(made, on_event, should_stop))
@@ -205,6 +206,7 @@ def run(
     with show_progress(made, wanted=progress) as (show, tell):
         for note in made.notes:
             tell(note)
+        made.load()  # here an interrupt ends it at once
 
         def hear(event: Event) -> None:
             show(event)

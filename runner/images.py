@@ -66,6 +66,17 @@ class Images:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
+    def part(self, train_size: int | None, valid_size: int) -> Images:
+        """Hold out the last `valid_size` training images, then keep `train_size` of the rest.
+
+        Raises
+        ------
+        UsageError
+            Too few images are left.
+        """
+        left = self.hold_out(valid_size)
+        return left if train_size is None else left.balanced_subset(train_size)
+
     def hold_out(self, size: int) -> Images:
         """Hold the last `size` training images out for validation.
 

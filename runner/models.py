@@ -19,7 +19,7 @@ from ..schemas import blocks
 from ..schemas.block_map import read_blocks
 from ..schemas.blocks import CIFAR_RESNETS, RESNETS, VGG_PLANS, Architecture, with_width
 from ..schemas.entry_points import added, added_names
-from ..schemas.errors import UsageError, did_you_mean
+from ..schemas.errors import UsageError, did_you_mean, known_name
 from .layers import layers_of
 from .networks import InputShape, cifar_resnet, lenet, resnet, vgg
 from .own.function import (
@@ -41,7 +41,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 }
 POOLED = tuple(VGG_PLANS)  # networks whose last pooling is a choice of the recipe
 AS_BUILT = "built"  # the initialiser that keeps what the network's own code has drawn
-_WIDTH = re.compile(r"w\d+$")
+_WIDTH = re.compile(r"w\d+$", re.IGNORECASE)
 _ANY_IMAGE: InputShape = (3, 32, 32)
 
 
@@ -96,6 +96,8 @@ def find_network(
     """
     if isinstance(model, KnownNetwork | OwnNetwork):
         return model
+    if isinstance(model, str):
+        model = _in_known_case(model)
     if isinstance(model, nn.Module):
         raise UsageError(
             f"a network itself ({type(model).__name__}) was given: give the function that builds "
@@ -110,6 +112,20 @@ def find_network(
         raise UsageError("width goes with a CIFAR ResNet such as resnet20, not with your function")
     pairs = () if block_map is None else tuple(read_blocks(block_map).items())
     return OwnNetwork(function, pairs)
+
+
+def is_network(model: str) -> bool:
+    """Tell whether a text names a network of rgtool or of an installed package."""
+    if is_reference(model):
+        return False
+    return _family(_in_known_case(model)) in MODELS or added("rgtool.models", model) is not None
+
+
+def _in_known_case(model: str) -> str:
+    """Return a name of `MODELS`, perhaps with a width, as it is written there."""
+    family = _family(model)
+    known = known_name(family, MODELS)
+    return model if known is None else known + model.removeprefix(family).lower()
 
 
 def _own(model: str) -> OwnFunction | None:

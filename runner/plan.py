@@ -15,16 +15,18 @@ from ..schemas.blocks import Architecture, Layer
 from ..schemas.errors import RgtoolError, UsageError
 from ..schemas.layout import RunFolder, store_path
 from ..schemas.recipe import Recipe
+from ..schemas.words import size
 from . import arithmetic, machine
-from .data import Loading, Task, find_task, load
+from .data import Loading, Task, find_task, is_data_set, load, outline
 from .images import Images
 from .kernels import EAGER, Kernels, kernels
+from .known_data import KNOWN_DATA, default_folder
 from .launch import Launch
-from .models import Builder, Network, find_network
+from .models import Builder, Network, find_network, is_network
 from .own.notes import introduction, unshipped
 from .pretrained import Pretrained, read_pretrained
 from .pruning import kept_series
-from .recipes import DEFAULT, as_control, check_choosable
+from .recipes import DEFAULT, as_control, check_choosable, name_of
 from .recipes import recipe as resolve
 
 _MOST_SEEDS = 100_000
@@ -43,7 +45,7 @@ class Plan:
     network : KnownNetwork or OwnNetwork
         What is trained.
     task : str or OwnFunction
-        The data set as it was asked for: `cifar10`, `npz:FILE`, a function of the user's own.
+        The data set by its name or its place: `cifar10`, `npz:FILE`, a function of the user's own.
     seeds : tuple of int
         Replicates.
     levels : int
@@ -95,7 +97,7 @@ class Plan:
 
     @cached_property
     def images(self) -> Images:
-        """The data set."""
+        """The data set, downloaded where it must be."""
         recipe = self.recipe
         images = load(self.task, self.data_folder, recipe.train_size, recipe.valid_size)
         if images.name != recipe.task:
@@ -106,14 +108,22 @@ class Plan:
         return images
 
     @cached_property
+    def outline(self) -> Images:
+        """The data set, or noise of its shape for as long as it is not here."""
+        noise = outline(self.task, self.data_folder)
+        if noise is None:
+            return self.images
+        return noise.part(self.recipe.train_size, self.recipe.valid_size)
+
+    @cached_property
     def pretrained(self) -> Pretrained | None:
         """The weights that training starts from."""
-        return _pretrained(self.init_file, self.network, self.images)
+        return _pretrained(self.init_file, self.network, self.outline)
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
         """The counted layers of the network."""
-        traits = self.network.traits(self.images.input_shape, self.images.classes)
+        traits = self.network.traits(self.outline.input_shape, self.outline.classes)
         return traits.architecture.counted(self.recipe.prunable)
 
     @cached_property
@@ -134,13 +144,23 @@ class Plan:
         """
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
+    def load(self) -> None:
+        """Load the data, downloading it where it must be.
+
+        Raises
+        ------
+        RgtoolError
+            It is not here and cannot be downloaded; the message says where it belongs.
+        """
+        _ = self.images  # is kept
+
     def remaining(self) -> int:
         """Count the levels that are not on the disk yet, over all seeds."""
-        runs = [
-            RunFolder.of(self.store, run_id)
-            for seed in self.seeds
-            for run_id in self._run_ids(seed)
-        ]
+        return sum(map(self.remaining_of, self.seeds))
+
+    def remaining_of(self, seed: int) -> int:
+        """Count the levels of a seed that are not on the disk yet."""
+        runs = [RunFolder.of(self.store, run_id) for run_id in self._run_ids(seed)]
         return sum(max(0, self.levels + 1 - len(run.recorded_levels())) for run in runs)
 
     def run_id(self, seed: int) -> str:
@@ -153,6 +173,36 @@ class Plan:
             if one is not None:
                 ids.append(one.run_id(seed, ids[-1] if one.parent else None))
         return ids
+
+
+def _check_order(model: str | Builder, task: str | Loading) -> None:
+    """Tell a network and a data set that were named the wrong way round.
+
+    Raises
+    ------
+    UsageError
+        A data set stands where the network belongs, or a network where the data set does.
+    """
+    if not isinstance(model, str) or not isinstance(task, str):
+        return
+    network, data_set = is_network(model), is_data_set(task)
+    if network and data_set:  # as they should be: packages are not asked for what they add
+        return
+    turned = is_data_set(model), is_network(task)
+    if any(turned) and not network and not data_set:
+        what = f"{model} is a data set" if turned[0] else f"{task} is a network"
+        raise UsageError(f"{what}: the network comes first; did you mean {task} {model}?")
+    if turned[0] and not network:
+        raise UsageError(f"{model} is a data set: a network comes before it, as resnet20 {model}")
+    if turned[1] and not data_set:
+        raise UsageError(f"{task} is a network: a data set comes behind it, as {task} cifar10")
+
+
+def _to_come(name: str, folder: Path | None) -> str:
+    return (
+        f"{name} is not in {folder or default_folder()}: training begins with its download, "
+        f"{size(KNOWN_DATA[name].download)}"
+    )
 
 
 def _pretrained(path: Path | None, network: Network, images: Images) -> Pretrained | None:
@@ -175,7 +225,10 @@ def plan(
     blocks: str | Path | None = None,
     **options: Any,
 ) -> Plan:
-    """Resolve and check an experiment without computing anything; see `run` for the parameters."""
+    """Resolve and check an experiment without computing anything; see `run` for the parameters.
+
+    A published data set that is not here is not downloaded for it: its shape is known.
+    """
     launch, changes = Launch.split(options)
     numbers, place = _numbers(seeds), store_path(store)
     _check_levels(levels)
@@ -183,18 +236,21 @@ def plan(
     if init is not None and file is None:
         changes["init"] = init
     check_choosable(changes)
+    _check_order(model, task)
     # Before the data, which may be long in coming.
     block_map = Path(blocks) if blocks is not None else None
     network = find_network(model, width=changes.pop("width", None), block_map=block_map)
     source, chosen = find_task(task), machine.device(launch.device)
     folder = Path(data) if data is not None else None
-    whole = load(source, folder)
+    noise = outline(source, folder)
+    whole = load(source, folder) if noise is None else noise
     traits = network.traits(whole.input_shape, whole.classes)
     _check_memory(traits.architecture, whole)
     pretrained = _pretrained(file, network, whole)
     found, resolved = _resolved(network, whole, str(recipe), pretrained, changes)
     notes = (
         *whole.notes,
+        "" if noise is None else _to_come(noise.name, folder),
         *introduction(network, place, found or resolved),
         *traits.notes,
         *(stays := unshipped(network, source)),
@@ -204,7 +260,7 @@ def plan(
     workers, replicas = _spread(launch, len(numbers), chosen, 1 if stays else None)
     made = Plan(
         recipe=resolved,
-        recipe_name=Path(recipe).name,
+        recipe_name=name_of(recipe),
         network=network,
         task=source,
         seeds=numbers,
@@ -222,10 +278,8 @@ def plan(
         init_file=pretrained.path if pretrained else None,
         notes=tuple(filter(None, notes)),
     )
-    images = whole.hold_out(resolved.valid_size)  # loaded already
-    if resolved.train_size is not None:
-        images = images.balanced_subset(resolved.train_size)
-    made.__dict__["images"] = images
+    part = whole.part(resolved.train_size, resolved.valid_size)
+    made.__dict__["images" if noise is None else "outline"] = part
     made.__dict__["pretrained"] = pretrained
     _ = made.kept  # raises where the levels are too many
     return made
@@ -239,7 +293,7 @@ def _resolved(
     changes: dict[str, Any],
 ) -> tuple[Recipe | None, Recipe]:
     """Return what finds the masks, where another experiment does, and what is to be computed."""
-    control = changes.pop("control", None) or "none"
+    control = (changes.pop("control", None) or "none").lower()
     digest = pretrained.digest if pretrained else None
     resolved = resolve(network, images, name, pretrained=digest, **changes)
     if control == "reinit":

@@ -70,7 +70,7 @@ def _start_worker(made: Plan) -> _Worker:
     context = multiprocessing.get_context("spawn")  # torch does not survive a fork
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(made, theirs), daemon=True)
-    with _signals_held(), _main_hidden():
+    with _signals_held(), main_hidden():
         process.start()
     theirs.close()
     return _Worker(process, ours)
@@ -91,7 +91,7 @@ def _signals_held() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _main_hidden() -> Iterator[None]:
+def main_hidden() -> Iterator[None]:
     """Keep a process that is started here from running the caller's script again.
 
     A worker needs nothing of it, a script need not be written for that, and a notebook or standard

@@ -5,17 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..schemas.blocks import Architecture
-from ..schemas.entry_points import added_names, load_added
-from ..schemas.errors import RgtoolError, Unreadable, UsageError, choose, did_you_mean
-from ..schemas.published_recipes import IMPORTS_ONLY, PUBLISHED
+from ..schemas.errors import RgtoolError, Unreadable, UsageError, choose, did_you_mean, known_name
+from ..schemas.published_recipes import IMPORTS_ONLY, Fields, named, quick
 from ..schemas.recipe import CHOICES, Recipe
 from ..schemas.steps import Step
 from ..schemas.toml import read_toml
+from ..schemas.words import counted
 from .arithmetic import PRECISIONS
 from .images import Images
 from .models import (
@@ -30,8 +29,14 @@ from .models import (
 from .pruning import PRUNERS
 
 DEFAULT = "frankle2020"
-RECIPES: dict[str, Callable[[Architecture], dict[str, Any]]] = {
-    name: fields for name, fields in PUBLISHED.items() if name not in IMPORTS_ONLY
+# What can be run, of fields with names for values.
+_ABLE: dict[str, Iterable[str]] = {
+    "init": (*INITIALISERS, AS_BUILT),
+    "bn_init": BN_INITIALISERS,
+    "pruner": PRUNERS,
+    "optimizer": ("sgd",),
+    "prunable": [name for name in CHOICES["prunable"] if name != "masked"],
+    "precision": PRECISIONS,
 }
 # What does not belong to a recipe's file or to --set, and where it comes from instead.
 _GIVEN_ELSEWHERE = {
@@ -63,8 +68,8 @@ def recipe(
     images : Images
         The whole data set.
     name : str
-        A name of `RECIPES`, or a TOML file: fields of `Recipe`, and `base`, the name of the recipe
-        that they change (default `frankle2020`).
+        A named recipe, or a TOML file: fields of `Recipe`, and `base`, the name of the recipe that
+        they change (default `frankle2020`).
     width : int, optional
         Channels in the first stage of a CIFAR ResNet.
     pretrained : str, optional
@@ -85,8 +90,9 @@ def recipe(
     if name.endswith(".toml"):
         name, in_file = read_recipe(Path(name))
         changes = {**in_file, **changes}
-    fields_of = _find(name)
+    name, fields_of = _to_run(name)
     check_choosable(changes)
+    changes = {field: _in_known_case(field, value) for field, value in changes.items()}
     found = find_network(model, width=width)
     network = found.traits(images.input_shape, images.classes).architecture
     fields: dict[str, Any] = {
@@ -109,21 +115,28 @@ def recipe(
     per_epoch = iterations_per_epoch(resolved, images)
     if "epochs" in changes:
         resolved = _move_along(resolved, fields, changes, per_epoch)
-    _check_points(resolved, per_epoch)
+    quicker = name != "quick" and "rewind" not in changes
+    _check_points(resolved, per_epoch, quick(network).get("rewind") if quicker else None)
     return resolved
 
 
-def _find(name: str) -> Callable[[Architecture], dict[str, Any]]:
-    """Find a recipe by its name, of rgtool's own or of an installed package's."""
-    if name in PUBLISHED and name not in RECIPES:
-        raise UsageError(f"recipe '{name}' describes imports: rgtool cannot train it")
-    if name in RECIPES:
-        return RECIPES[name]
-    found: Callable[[Architecture], dict[str, Any]] | None = load_added("rgtool.recipes", name)
-    if found is None:
-        names = [*RECIPES, *added_names("rgtool.recipes")]
-        raise UsageError(f"recipe '{name}' is unknown: {did_you_mean(name, names)}")
-    return found
+def name_of(recipe: str | Path) -> str:
+    """Return what a recipe is called: its name, or that of its file."""
+    return Path(recipe).name if str(recipe).endswith(".toml") else named(str(recipe))[0]
+
+
+def _to_run(name: str) -> tuple[str, Fields]:
+    """Find a named recipe that can be run; see `published_recipes.named`."""
+    known, fields = named(name)
+    if known in IMPORTS_ONLY:
+        raise UsageError(f"recipe '{known}' describes imports: rgtool cannot train it")
+    return known, fields
+
+
+def _in_known_case(field: str, value: Any) -> Any:
+    """Write the value of a field as it is known, whatever the case in which it was given."""
+    known = _ABLE.get(field, CHOICES.get(field, ()))
+    return known_name(value, known) or value if isinstance(value, str) else value
 
 
 def check_choosable(fields: Iterable[str]) -> None:
@@ -171,9 +184,7 @@ def iterations_per_epoch(resolved: Recipe, images: Images) -> int:
     UsageError
         Not a single batch is left.
     """
-    trained = images.hold_out(resolved.valid_size)
-    if resolved.train_size is not None:
-        trained = trained.balanced_subset(resolved.train_size)
+    trained = images.part(resolved.train_size, resolved.valid_size)
     whole, rest = divmod(len(trained.y_train), resolved.batch_size)
     if whole == 0 and resolved.drop_last:
         raise UsageError(
@@ -185,16 +196,10 @@ def iterations_per_epoch(resolved: Recipe, images: Images) -> int:
 
 def _check_ability(resolved: Recipe, name: str) -> None:
     """Refuse what a recipe can describe, as those of imports do, and this runner cannot do."""
-    able: dict[str, Iterable[str]] = {
-        "init": (*INITIALISERS, AS_BUILT),
-        "bn_init": BN_INITIALISERS,
-        "pruner": PRUNERS,
-        "optimizer": ("sgd",),
-        "prunable": [name for name in CHOICES["prunable"] if name != "masked"],
-    }
-    for field, known in able.items():
-        choose(field, getattr(resolved, field), known, "cannot be run")
-    if resolved.precision not in PRECISIONS:  # few and short: none is nearest
+    for field, known in _ABLE.items():
+        if field != "precision":  # few and short: none is nearest
+            choose(field, getattr(resolved, field), known, "cannot be run")
+    if resolved.precision not in PRECISIONS:
         known_names = ", ".join(PRECISIONS)
         raise UsageError(f"precision '{resolved.precision}' cannot be run: use {known_names}")
     if resolved.pooling != Recipe.pooling and resolved.architecture not in POOLED:
@@ -253,24 +258,38 @@ def _rescale(fields: Mapping[str, Any], epochs: int, per_epoch: int) -> tuple[st
     return tuple(moved)
 
 
-def _check_points(resolved: Recipe, per_epoch: int) -> None:
+def _check_points(resolved: Recipe, per_epoch: int, quick_rewind: str | None) -> None:
+    """Hold points in training to its length; a refusal names the options that would do.
+
+    `quick_rewind` is the rewind point of `--recipe quick`, where that recipe is another one.
+    """
     epochs = resolved.whole_epochs
-    point, end = Step.parse(resolved.rewind).iteration(per_epoch), epochs * per_epoch
+    end = epochs * per_epoch
+    ends = f"but training ends at {end} ({counted(epochs, 'epoch')} of {per_epoch})"
     last = end if resolved.schedule == "restart" else end - 1
+    point = _iteration(resolved.rewind, per_epoch)
     if point > last:
+        would_do = ["--rewind 0", f"--epochs {(point + end - last - 1) // per_epoch + 1}"]
+        if quick_rewind is not None and _iteration(quick_rewind, per_epoch) <= last:
+            would_do.insert(1, "--recipe quick")
         raise UsageError(
-            f"rewind {resolved.rewind} is iteration {point}, but training ends at {end} "
-            f"({epochs} epochs of {per_epoch}): choose an earlier point with --rewind"
+            f"rewind {resolved.rewind} is iteration {point}, {ends}: "
+            f"{', '.join(would_do[:-1])} or {would_do[-1]} would do"
         )
     for field, text in [
         ("warmup", resolved.warmup),
         *(("milestones", m) for m in resolved.milestones),
     ]:
-        if (point := Step.parse(text).iteration(per_epoch)) > end:
+        if (point := _iteration(text, per_epoch)) > end:
+            without = "none" if field == "milestones" else "0"
             raise UsageError(
-                f"{field} {text} is iteration {point}, but training ends at {end} "
-                f"({epochs} epochs of {per_epoch})"
+                f"{field} {text} is iteration {point}, {ends}: --set {field}={without} or "
+                f"--epochs {-(-point // per_epoch)} would do"
             )
+
+
+def _iteration(text: str, per_epoch: int) -> int:
+    return Step.parse(text).iteration(per_epoch)
 
 
 def as_control(found: Recipe) -> Recipe:

@@ -158,6 +158,18 @@ def architecture(
     raise UsageError(f"architecture '{name}' is unknown: {did_you_mean(name, known_names())}")
 
 
+def canonical(name: str) -> str:
+    """Return the name of an architecture in lower case, where it is known so.
+
+    Examples
+    --------
+    >>> canonical("ResNet20"), canonical("MyNet")
+    ('resnet20', 'MyNet')
+    """
+    lower = name.lower()
+    return lower if lower in FIXED or _CIFAR_RESNET.fullmatch(lower) else name
+
+
 def small_images(input_shape: tuple[int, int, int]) -> bool:
     """Tell whether a ResNet of torchvision's family gets the stem for small images.
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
-from .errors import RgtoolError
+from .errors import RgtoolError, known_name
 
 Group = Literal["rgtool.models", "rgtool.datasets", "rgtool.importers", "rgtool.recipes"]
 
 
 def added(group: Group, name: str) -> EntryPoint | None:
     """Find what an installed package adds under a name; None where none does."""
-    return next(iter(entry_points(group=group, name=name)), None)
+    known = known_name(name, added_names(group))
+    return None if known is None else next(iter(entry_points(group=group, name=known)))
 
 
 def added_names(group: Group) -> list[str]:

@@ -100,6 +100,21 @@ def choose(what: str, value: str, known: Iterable[Name], problem: str = "is unkn
     raise UsageError(f"{what} '{value}' {problem}: {did_you_mean(value, names)}")
 
 
+def known_name(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that a text is; its case matters only where two names need it.
+
+    Examples
+    --------
+    >>> known_name("CIFAR10", ["cifar10", "cifar100"])
+    'cifar10'
+    """
+    names = tuple(known)
+    if name in names:
+        return name
+    found = [other for other in names if other.casefold() == name.casefold()]
+    return found[0] if len(found) == 1 else None
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Name the nearest known names, as the end of an error message.
 

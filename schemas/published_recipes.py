@@ -11,6 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from .blocks import VGG_PLANS, Architecture
+from .entry_points import added, added_names, load_added
+from .errors import UsageError, did_you_mean, known_name
+
+Fields = Callable[[Architecture], dict[str, Any]]
 
 
 def frankle2020(network: Architecture) -> dict[str, Any]:
@@ -139,7 +143,7 @@ def chen2020a(network: Architecture) -> dict[str, Any]:
     }
 
 
-PUBLISHED: dict[str, Callable[[Architecture], dict[str, Any]]] = {
+PUBLISHED: dict[str, Fields] = {
     "frankle2020": frankle2020,
     "chen2021c": chen2021c,
     "chen2021a": chen2021a,
@@ -163,12 +167,35 @@ _UNTOLD: dict[str, Any] = {"augment": (), "rewind": "0it"}
 _NOT_OF_IMPORTS = ("pooling",)
 
 
+def named(name: str) -> tuple[str, Fields]:
+    """Find a recipe, of rgtool or of an installed package, by its name in whatever case.
+
+    Returns
+    -------
+    str
+        Its name.
+    callable
+        Its fields.
+
+    Raises
+    ------
+    UsageError
+        There is none; the message offers the nearest names.
+    """
+    if (known := known_name(name, PUBLISHED)) is not None:
+        return known, PUBLISHED[known]
+    if (found := added("rgtool.recipes", name)) is None:
+        names = [*PUBLISHED, *added_names("rgtool.recipes")]
+        raise UsageError(f"recipe '{name}' is unknown: {did_you_mean(name, names)}")
+    return found.name, load_added("rgtool.recipes", found.name)
+
+
 def fields_of(name: str, network: Architecture) -> dict[str, Any]:
     """Return the fields that an import has by its recipe; an unknown or empty name tells few."""
     made = PUBLISHED[name](network) if name in PUBLISHED else _UNTOLD
     return {field: value for field, value in made.items() if field not in _NOT_OF_IMPORTS}
 
 
-def summary(name: str) -> str:
+def summary(fields: Fields) -> str:
     """Return what the first line of a recipe's docstring says of it."""
-    return (PUBLISHED[name].__doc__ or "").strip().splitlines()[0]
+    return next(iter((fields.__doc__ or "").strip().splitlines()), "")

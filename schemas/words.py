@@ -80,3 +80,18 @@ def growing_shares(names: Sequence[str], eigenvalues: Iterable[float]) -> str:
     does = ("stays", "grows", "shrinks")
     words = [does[(value > 1) - (value < 1)] for value in eigenvalues]
     return shares_that(names, words, {word: word for word in ("grows", "shrinks", "stays")})
+
+
+def size(count: float) -> str:
+    """Write a number of bytes as people do.
+
+    Examples
+    --------
+    >>> size(34_000)
+    '34 kB'
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

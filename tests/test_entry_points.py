@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 from command import Cli
 
+import rgtool
 from rgtool.runner.data import find_task, load
 from rgtool.runner.models import find_network
+from rgtool.runner.plan import plan
 from rgtool.runner.recipes import recipe
 from rgtool.schemas import entry_points
 from rgtool.schemas.errors import RgtoolError, UsageError
@@ -110,6 +113,28 @@ def test_names_of_rgtool_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> N
     find_network("lenet")
     images = load(find_task("digits"))
     assert recipe("lenet", images, "quick").epochs == 10
+    assert plan("lenet", "digits", "quick").recipe.epochs == 10
+
+
+def test_what_packages_add_is_listed_and_not_executed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "plugged_parts", raising=False)
+    for listing, name in (
+        (rgtool.models(), "tiny"), (rgtool.datasets(), "flags"), (rgtool.recipes(), "torn"),
+    ):  # fmt: skip
+        assert name in listing.names
+        assert len(set(listing.names)) == len(listing.names)  # lenet is that of rgtool
+        rows = {row[0]: row for row in listing.table().rows}
+        assert rows[name][-1] == "of the package plugged"
+        assert len({len(row) for row in listing.table().rows}) == 1
+    assert "plugged_parts" not in sys.modules
+
+
+def test_names_of_a_package_are_found_in_any_case_and_order() -> None:
+    made = plan("Tiny", "FLAGS", "Hasty", levels=2)
+    assert made.recipe == plan("tiny", "flags", "hasty", levels=2).recipe
+    assert made.recipe_name == "hasty"
+    with pytest.raises(UsageError, match=r"did you mean tiny flags\?"):
+        plan("flags", "tiny")
 
 
 def test_names_that_nobody_has_meet_those_of_packages() -> None:

@@ -180,7 +180,7 @@ def null(
     >>> [round(float(value), 3) for value in null("resnet50").eigenvalue]
     [1.132, 1.084, 1.026, 0.943]
     """
-    network = blocks.architecture(architecture, input_shape, classes)
+    network = blocks.architecture(blocks.canonical(architecture), input_shape, classes)
     grouping = by or network.groupings[-1]
     choose("grouping", grouping, network.groupings, "is not to be had")
     choose("weighting", weighting, get_args(Weighting))

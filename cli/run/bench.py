@@ -11,14 +11,20 @@ from ..options import DataOption, read_seeds
 from ..output import Table, duration, output_options, say
 
 if TYPE_CHECKING:
-    from ...runner.bench import Bench
+    from ...runner.bench import Bench, Layout
     from ...runner.plan import Plan
+
+_BUSY = 0.8  # share of its time below which a replica alone was disturbed
 
 
 @output_options
 def bench(
-    model: Annotated[str, typer.Argument(help="Network.")] = "resnet8",
-    task: Annotated[str, typer.Argument(help="Data set.")] = "digits",
+    model: Annotated[
+        str, typer.Argument(help="Network (rgtool models), or your own: my.py:build.")
+    ] = "resnet8",
+    task: Annotated[
+        str, typer.Argument(help="Data set (rgtool datasets), or your own: my.py:load.")
+    ] = "digits",
     recipe: Annotated[str, typer.Option(help="Named recipe, or a TOML file.")] = "frankle2020",
     seeds: Annotated[str, typer.Option(help="Seeds of the experiment that is timed.")] = "5",
     levels: Annotated[int, typer.Option(help="Its prunings.")] = 16,
@@ -87,30 +93,21 @@ def _layouts_table(made: Plan, found: Bench) -> Table:
         rows.append(("moved", found.floor_bytes / 1e6, "MB/image", "kernels that are not fused"))
         rows.append(("bandwidth", found.bandwidth / 1e9, "GB/s", "of a copy"))
         rows.append(("share", found.share, "of floor", "bytes over bandwidth, over time"))
-    for layout in found.layouts[1:]:
-        ratio = layout.images_per_second / alone.images_per_second
+    for layout in found.layouts:
         rows.append(
-            (
-                "layout",
-                _rounded(layout.images_per_second),
-                "images/s",
-                f"{layout}: {ratio:.2f} x alone",
-            )
+            ("layout", _rounded(layout.images_per_second), "images/s", _told(layout, found))
         )
+    level = found.level_seconds(found.chosen)
+    experiment = found.experiment_seconds(found.chosen)
     rows += [
         ("test set", found.test_seconds, "s", "one pass"),
-        (
-            "level",
-            _rounded(found.level_seconds),
-            "s",
-            f"{made.recipe.whole_epochs} epochs, one seed",
-        ),
+        ("level", _rounded(level), "s", f"{made.recipe.whole_epochs} epochs, one seed"),
         (
             "experiment",
-            _rounded(found.experiment_seconds),
+            _rounded(experiment),
             "s",
-            f"{counted(len(made.seeds), 'seed')} x {counted(made.levels + 1, 'level')}: "
-            f"{duration(found.experiment_seconds)}",
+            f"{counted(found.seeds, 'seed')} x {counted(found.records, 'level')} in the chosen "
+            f"layout: {duration(experiment)}",
         ),
     ]
     return Table(
@@ -118,7 +115,7 @@ def _layouts_table(made: Plan, found: Bench) -> Table:
         rows,
         title=f"{made.recipe.architecture}/{made.recipe.task}, batch {made.recipe.batch_size}, "
         f"{made.recipe.precision}, {made.kernels.name} kernels, {made.device}",
-        notes=(_why(made, found),),
+        notes=_choice(found),
         formats={"value": ".4g"},
     )
 
@@ -128,15 +125,38 @@ def _rounded(number: float) -> float:
     return round(number) if number >= 1000 else number
 
 
-def _why(made: Plan, found: Bench) -> str:
-    fastest = found.fastest
-    if made.device != "cpu":
-        return f"chosen: {made.replicas} seeds side by side; the fastest measured: {fastest}"
-    processes = counted(made.workers, "process", "processes")
-    chosen = f"chosen: {processes} of one thread, one seed in each"
-    if fastest.threads == 1:
-        return f"{chosen}; the fastest measured: {fastest}"
-    return (
-        f"{chosen}, so that a seed gives the same bits alone and beside others; here and now "
-        f"{fastest} is faster"
+def _told(layout: Layout, found: Bench) -> str:
+    ratio = layout.images_per_second / found.layouts[0].images_per_second
+    chosen = ", chosen" if layout == found.chosen else ""
+    takes = duration(found.experiment_seconds(layout))
+    return f"{layout}: {ratio:.2f} x alone, the experiment in {takes}{chosen}"
+
+
+def _choice(found: Bench) -> tuple[str, ...]:
+    """Say what is chosen, and why, where another layout was measured to be shorter."""
+    chosen, shortest = found.chosen, found.shortest
+    notes = [f"chosen: {chosen}"]
+    if shortest == chosen:
+        notes[0] += ", in which the experiment takes the least time of those measured"
+    else:
+        less = 1 - found.experiment_seconds(shortest) / found.experiment_seconds(chosen)
+        notes[0] += f"; {shortest} would take {less:.0%} less: {_options(shortest, chosen)}"
+        if shortest.threads != chosen.threads:
+            notes[0] += ", other bits than those of a seed on one thread"
+    if found.busy < _BUSY:
+        notes.append(
+            f"other programs have had {1 - found.busy:.0%} of the time of one replica: measure "
+            "again on a quiet machine before the layouts are compared"
+        )
+    return tuple(notes)
+
+
+def _options(layout: Layout, chosen: Layout) -> str:
+    """Write the options of `rgtool run` that ask for a layout instead of the chosen one."""
+    named = {"workers": "processes", "threads": "threads", "replicas": "replicas"}
+    wanted = {option: getattr(layout, field) for option, field in named.items()}
+    return " ".join(
+        f"--{option} {value}"
+        for option, value in wanted.items()
+        if value != getattr(chosen, named[option])
     )

@@ -26,7 +26,9 @@ def recipes(
     Example: rgtool recipes show chen2021a resnet50
     """
     if action is None:
-        return _list()
+        from ...runner.listing import recipes as listed
+
+        return listed().table()
     if action != "show":
         raise UsageError(
             f"recipes {action}: write `rgtool recipes show {action}` to see its fields"
@@ -36,24 +38,9 @@ def recipes(
     return _show(name, model)
 
 
-def _list() -> Table:
-    from ...schemas.published_recipes import IMPORTS_ONLY, PUBLISHED, summary
-
-    rows = [
-        (name, "imports" if name in IMPORTS_ONLY else "runs and imports", summary(name))
-        for name in PUBLISHED
-    ]
-    return Table(
-        ("recipe", "for", "what it is"),
-        rows,
-        notes=("next: rgtool recipes show NAME [MODEL]; rgtool run MODEL TASK --recipe NAME",),
-    )
-
-
 def _show(name: str, model: str) -> Table:
-    from ...schemas.blocks import architecture
-    from ...schemas.errors import choose
-    from ...schemas.published_recipes import PUBLISHED
+    from ...schemas.blocks import architecture, canonical
+    from ...schemas.published_recipes import named
     from ...schemas.recipe import Recipe
 
     changes: dict[str, Any] = {}
@@ -61,9 +48,9 @@ def _show(name: str, model: str) -> Table:
         from ...runner.recipes import read_recipe
 
         name, changes = read_recipe(Path(name))
-    choose("recipe", name, PUBLISHED)
-    network = architecture(model)
-    fields = {"prunable": network.prunable, "exempt": network.exempt} | PUBLISHED[name](network)
+    fields_of = named(name)[1]
+    network = architecture(canonical(model))
+    fields = {"prunable": network.prunable, "exempt": network.exempt} | fields_of(network)
     fields |= changes
     rows = []
     for field in dataclasses.fields(Recipe):
@@ -78,6 +65,6 @@ def _show(name: str, model: str) -> Table:
     return Table(
         ("field", "value", "differs", "meaning"),
         rows,
-        title=(PUBLISHED[name].__doc__ or "").replace("\n    ", "\n").strip(),
+        title=(fields_of.__doc__ or "").replace("\n    ", "\n").strip(),
         notes=("* differs from the default of a field; augment follows the data set",),
     )

@@ -28,10 +28,10 @@ _WORTH_A_PROBE = 3e12  # images x prunable weights: minutes rather than seconds 
 @output_options
 def run(
     model: Annotated[
-        str, typer.Argument(help="Network: lenet, resnet20, ..., or your own: my.py:build.")
+        str, typer.Argument(help="Network (rgtool models), or your own: my.py:build.")
     ],
     task: Annotated[
-        str, typer.Argument(help="Data set: digits, cifar10, ..., or your own: my.py:load.")
+        str, typer.Argument(help="Data set (rgtool datasets), or your own: my.py:load.")
     ],
     recipe: Annotated[
         str, typer.Option(help="Named recipe (rgtool recipes), or a TOML file.")
@@ -82,7 +82,7 @@ def run(
 
     The same command continues what was interrupted, and does nothing where all is done.
 
-    Example: rgtool run resnet20 cifar10 --seeds 5 --levels 16
+    Example: rgtool run resnet8 digits --recipe quick --seeds 3 --levels 8
     """
     from ...runner.estimate import estimate
     from ...runner.experiment import execute
@@ -133,6 +133,7 @@ def run(
         expected = estimate(made)
         if expected.seconds > _ANNOUNCED:
             say(f"this will take about {duration(expected.seconds)}: {_what(made, expected)}")
+    made.load()  # here Ctrl-C ends it at once
     with show_progress(made, say_event, say) as (on_event, tell), Stop(tell) as stop:
         outcome = execute(made, on_event=on_event, should_stop=stop)
     return _outcome_table(made, outcome)
@@ -140,7 +141,7 @@ def run(
 
 def _work(made: Plan) -> float:
     """Return images to be trained on times weights: what the duration grows with."""
-    images = made.remaining() * made.recipe.whole_epochs * len(made.images.y_train)
+    images = made.remaining() * made.recipe.whole_epochs * len(made.outline.y_train)
     return float(images) * made.kept[0]
 
 

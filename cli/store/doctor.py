@@ -92,13 +92,11 @@ def _machine() -> Iterator[Row]:
 
 
 def _data(folder: Path | None) -> Iterator[Row]:
-    try:
-        from ...runner.data import find
-    except (ImportError, OSError):
-        return
-    yield "data", "digits", "comes with rgtool"
-    for name, path in find(folder).items():
-        yield "data", name, str(path) if path else "not here: it is downloaded when it is asked for"
+    from ...runner.known_data import KNOWN_DATA, find
+
+    for name, known in KNOWN_DATA.items():
+        path = find(name, folder) if known.download else "comes with rgtool"
+        yield "data", name, str(path or "not here: it is downloaded when it is asked for")
 
 
 def _store(store: Store) -> Iterator[Row]:

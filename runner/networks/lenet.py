@@ -1,4 +1,4 @@
-"""LeNet-300-100."""
+"""LeNet-300-100: two hidden layers, fully connected."""
 
 from __future__ import annotations
 

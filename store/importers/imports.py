@@ -8,9 +8,17 @@ from functools import partial
 from pathlib import Path
 
 from ...schemas.block_map import read_blocks
+from ...schemas.blocks import canonical
 from ...schemas.contents import open_contents
 from ...schemas.entry_points import added_names, load_added
-from ...schemas.errors import Refused, StoreError, Unreadable, UsageError, choose
+from ...schemas.errors import (
+    Refused,
+    StoreError,
+    Unreadable,
+    UsageError,
+    choose,
+    known_name,
+)
 from ...schemas.published_recipes import PUBLISHED
 from ...schemas.recipe import CHOICES, INITIALISERS
 from ...schemas.tables import is_table
@@ -192,7 +200,9 @@ def choices(
         An unknown recipe, initialiser or kind of weights, or no block map.
     """
     if recipe is not None:
-        choose("recipe", recipe, PUBLISHED)
+        recipe = choose("recipe", known_name(recipe, PUBLISHED) or recipe, PUBLISHED)
+    if architecture is not None:
+        architecture = canonical(architecture)
     if init is not None:
         choose("initialiser", init, INITIALISERS)
     if fan is not None:

@@ -11,11 +11,12 @@ import torch
 
 import rgtool
 from rgtool.cli import main
+from rgtool.cli.run.bench import _choice
 from rgtool.runner import bench as bench_module
 from rgtool.runner import machine
 from rgtool.runner.bench import Bench, Layout, measure
 from rgtool.runner.ceiling import convolution_peak, convolutions_speed, moved_bytes, training_flops
-from rgtool.runner.estimate import estimate
+from rgtool.runner.estimate import _longest, estimate
 from rgtool.runner.models import build
 from rgtool.runner.plan import Plan, plan
 from rgtool.schemas.errors import UsageError
@@ -43,10 +44,86 @@ def test_a_small_bench_says_all_it_measured(monkeypatch: pytest.MonkeyPatch) -> 
     assert layouts == [(1, 1, 1), (1, 1, 2), (1, 2, 1), (2, 1, 1)]
     assert all(layout.images_per_second > 0 for layout in found.layouts)
     assert found.share > 0
-    assert found.level_seconds > found.test_seconds > 0
+    chosen = found.chosen
+    assert chosen == found.layouts[-1]
+    assert found.level_seconds(chosen) > found.test_seconds > 0
     # Three waves of two seeds, four levels each.
-    assert found.experiment_seconds == pytest.approx(found.level_seconds * 4 * 3)
+    assert found.experiment_seconds(chosen) == pytest.approx(found.level_seconds(chosen) * 4 * 3)
     assert torch.get_num_threads() == machine.THREADS
+
+
+def measured(seeds: int, chosen: int, busy: float = 1.0) -> Bench:
+    """A machine of two cores where only processes help; a level is 100 images and a test of 1 s."""
+    layouts = (Layout(1, 1, 1, 100.0), Layout(1, 1, 2, 90.0), Layout(1, 2, 1, 120.0))
+    layouts += (Layout(2, 1, 1, 180.0),)
+    alone = 100.0 / busy
+    return Bench(layouts, layouts[chosen], alone, 1e6, 1e9, 1e3, None, None, 1.0, 100.0, seeds, 3)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "seconds"),
+    [
+        # Seconds of a level: 1 s of the test beside 100 images of each seed at once.
+        (1, [6, 3 * (200 / 90 + 1), 3 * (100 / 120 + 1), 3 * (200 / 180 + 1)]),
+        (4, [24, 6 * (200 / 90 + 1), 12 * (100 / 120 + 1), 6 * (200 / 180 + 1)]),
+        (5, [30, 9 * (200 / 90 + 1), 15 * (100 / 120 + 1), 9 * (200 / 180 + 1)]),
+    ],
+)
+def test_seeds_come_in_waves(seeds: int, seconds: list[float]) -> None:
+    found = measured(seeds, 0)
+    times = [found.experiment_seconds(layout) for layout in found.layouts]
+    assert times == pytest.approx(seconds)
+    assert found.experiment_seconds(found.shortest) == min(times)
+
+
+def test_what_is_as_good_stays_chosen() -> None:
+    layouts = (Layout(1, 1, 1, 100.0), Layout(2, 1, 1, 200.0))
+    for chosen in layouts:
+        one = Bench(layouts, chosen, 1.0, 1.0, 1.0, 1.0, None, None, 1.0, 100.0, 1, 1)
+        assert one.shortest == chosen
+
+
+@pytest.mark.parametrize(
+    ("seeds", "chosen", "busy", "words"),
+    [
+        (4, 3, 1.0, ["2 processes of 1 thread, 1 replica in each, in which the experiment takes"]),
+        (
+            1, 0, 1.0,
+            ["1 process of 2 threads, 1 replica in each would take 8% less: --threads 2, other"],
+        ),
+        (4, 1, 1.0, ["would take 34% less: --workers 2 --replicas 1"]),
+        (4, 3, 0.5, ["chosen", "other programs have had 50% of the time of one replica"]),
+        (4, 3, 0.9, ["chosen"]),
+    ],
+)  # fmt: skip
+def test_the_choice_is_the_best_of_the_table_or_says_why(
+    seeds: int, chosen: int, busy: float, words: list[str]
+) -> None:
+    notes = _choice(measured(seeds, chosen, busy))
+    assert len(notes) == len(words)
+    for note, text in zip(notes, words, strict=True):
+        assert text in note
+
+
+def test_the_plan_of_a_bench_is_among_its_layouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "workers", lambda chosen: 1)
+    made = plan("lenet", "digits", seeds=3, epochs=1, device="cpu", replicas=3)
+    found = measure(made, seconds=0.02)
+    assert [layout.replicas for layout in found.layouts] == [1, 2, 3]
+    assert found.chosen == found.layouts[2]
+    threads = measure(plan("lenet", "digits", epochs=1, device="cpu", threads=2), seconds=0.02)
+    assert (threads.chosen.threads, threads.chosen.processes) == (2, 1)
+    assert torch.get_num_threads() == machine.THREADS
+
+
+def test_an_estimate_counts_what_the_busiest_process_does(tmp_path: Path) -> None:
+    made = plan(
+        "lenet", "digits", seeds=5, levels=1, epochs=1, device="cpu", workers=2, store=tmp_path
+    )
+    assert _longest(made) == 3 * 2  # three seeds after one another, two records each
+    for seeds, left in (([0, 1], 2 * 2), (5, 0)):
+        rgtool.run("lenet", "digits", seeds=seeds, levels=1, epochs=1, workers=1, store=tmp_path)
+        assert _longest(made) == left
 
 
 def test_on_a_gpu_the_share_is_of_bytes() -> None:
@@ -55,7 +132,7 @@ def test_on_a_gpu_the_share_is_of_bytes() -> None:
     activations = 3 * 4 * 64 + 3 * 8 * 16 + 3 * 16 * 4 + 10
     assert moved_bytes(module, made) == 14 * 4 * activations
     layout = Layout(1, 1, 1, 1000.0)
-    one = Bench((layout,), 1000.0, 1e6, None, None, 2e6, 1e10, 1.0, 1.0, 1.0)
+    one = Bench((layout,), layout, 1000.0, 1e6, None, None, 2e6, 1e10, 1.0, 1.0, 1, 1)
     assert one.share == pytest.approx(0.2)
 
 
@@ -119,8 +196,8 @@ def test_the_command_prints_a_table(
     assert not left.value.code
     rows = json.loads(capsys.readouterr().out)
     assert [row["what"] for row in rows] == [
-        "speed", "arithmetic", "achieved", "peak", "share", "ceiling", "layout", "test set",
-        "level", "experiment",
+        "speed", "arithmetic", "achieved", "peak", "share", "ceiling", "layout", "layout",
+        "test set", "level", "experiment",
     ]  # fmt: skip
     assert not list(tmp_path.iterdir())
     with pytest.raises(SystemExit) as left:

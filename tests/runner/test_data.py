@@ -56,7 +56,7 @@ def assert_sound(images: Images) -> None:
 
 def test_digits_are_those_of_scikit_learn() -> None:
     oracle = load_digits()
-    rows = np.loadtxt(data._DIGITS, delimiter=",")
+    rows = np.loadtxt(data.DIGITS, delimiter=",")
     np.testing.assert_array_equal(rows[:, :-1], oracle.data, strict=True)
     np.testing.assert_array_equal(rows[:, -1], oracle.target)
     images, fifth = load("digits"), np.zeros(1797, bool)

@@ -12,10 +12,10 @@ import pytest
 from command import Cli
 from experiments import synthetic
 
-from rgtool.runner.recipes import RECIPES, recipe
+from rgtool.runner.recipes import recipe
 from rgtool.schemas.block_map import read_blocks
 from rgtool.schemas.errors import RgtoolError, UsageError
-from rgtool.schemas.published_recipes import PUBLISHED, summary
+from rgtool.schemas.published_recipes import IMPORTS_ONLY, PUBLISHED, summary
 from rgtool.schemas.recipe import Recipe, parse_field
 
 CIFAR = dataclasses.replace(synthetic(5000, size=4), name="cifar10", augment=("flip", "crop4"))
@@ -223,8 +223,10 @@ def test_recipes_are_listed(cli: Cli) -> None:
     rows = json.loads(out)
     assert code == 0
     assert [row["recipe"] for row in rows] == list(PUBLISHED)
-    assert {row["recipe"] for row in rows if "runs" in row["for"]} == set(RECIPES)
-    assert all(row["what it is"] == summary(row["recipe"]) for row in rows)
+    assert [row["recipe"] for row in rows if row["for"] == "imports"] == list(IMPORTS_ONLY)
+    assert all(row["what it is"] == summary(PUBLISHED[row["recipe"]]) for row in rows)
+    epochs = {row["recipe"]: (row["epochs"], row["rewind"]) for row in rows}
+    assert (epochs["frankle2020"], epochs["quick"]) == ((160, "1000it"), (8, "1ep"))
 
 
 def test_a_recipe_is_shown_with_all_its_fields(cli: Cli) -> None:
