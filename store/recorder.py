@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import platform
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -157,6 +159,7 @@ class Recorder:
             seed=seed,
             fields={name: getattr(known, name) for name in told},
             exempt=exempt,
+            versions=_versions(),
         )
 
     def __enter__(self) -> Self:
@@ -292,6 +295,14 @@ class Recorder:
             new=number in kept.new,
             notes=kept.notes,
         )
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of what computes, as far as it is loaded."""
+    modules = ("rgtool", "torch", "numpy", "lightning", "accelerate", "timm")
+    found = {name: getattr(sys.modules.get(name), "__version__", None) for name in modules}
+    told = {name: str(version) for name, version in found.items() if version is not None}
+    return {"python": platform.python_version(), **told}
 
 
 def _held_fields(told: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -202,6 +202,8 @@ class FoundRun:
         Whether the format prunes before it first writes, so that a dense level 0 went before.
     dense_tells : bool
         Whether masks at which nothing is pruned yet tell the layers, too.
+    versions : mapping of str to str
+        Of what computes, where the run is at work in this process.
     inferred : mapping of str to str
         What was concluded so far, and from what.
     notes : tuple of str
@@ -229,6 +231,7 @@ class FoundRun:
     starts: Mapping[str, FoundWeights] = field(default_factory=dict)
     implied_dense: bool = False
     dense_tells: bool = False
+    versions: Mapping[str, str] = field(default_factory=dict)
     inferred: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     part: str = ""

@@ -61,8 +61,8 @@ def given_level(
         raise UsageError("the network has no weight of two or more axes, and no mask is given")
     if zeros := many_zeros(data):
         raise Refused(
-            f"no masks, and {zeros:.0%} of the weights are zeros: give masks={{...}} by name of the "
-            "parameter, or where the zeros are the mask, say zeros_are_mask=True"
+            f"no masks, and {zeros:.0%} of the weights are zeros: give masks={{...}} by name of "
+            "the parameter, or where the zeros are the mask, say zeros_are_mask=True"
         )
     whole = {name: np.ones(shape, np.bool_) for name, shape in data.shapes.items()}
     return dataclasses.replace(data, masks=whole, masks_from="")

@@ -326,7 +326,7 @@ class Incoming:
         # One image whose probability rounds to 0 makes the mean loss infinite; who has diverged
         # answers every image alike.
         learned = (held.get("accuracy") or 0.0) > _LEARNED / (classes or 2)
-        held["diverged"] = infinite and not learned
+        held["diverged"] = bool(numbers.get("diverged")) or (infinite and not learned)
         if infinite and learned:
             self.notes.append("a test loss that is not finite is left out: the network has learned")
         return held

@@ -82,9 +82,7 @@ def _mint(arrival: Arrival) -> ImportedRun:
     return arrival.settled(description)
 
 
-def put_together(
-    arrival: Arrival, run_id: str, before: Description | None = None
-) -> Description:
+def put_together(arrival: Arrival, run_id: str, before: Description | None = None) -> Description:
     """Write all of a run into the folder where its masks are, flushed to the disk.
 
     Parameters
@@ -128,6 +126,7 @@ def put_together(
         created_at=before.created_at if before else time,
         updated_at=time,
         scales=scales(found, network, notes),
+        versions=found.versions,
         files=last_of_each_path(arrival.files_of(incoming.levels), entries(found, starts)),
         inferred={
             **incoming.inferred,

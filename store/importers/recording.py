@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -98,12 +99,24 @@ class Recorded:
         return {source: tensors[layer.name] for source, layer in pairs}
 
     def level_of(self, data: LevelData) -> int:
-        """Number a level: one that has its masks, or the next one."""
+        """Return the number of a level: of one that has its masks, or the next one."""
         if not data.is_pruned:
             return 0
         digest = mask_digest(data.masks)
         again = (n for n, known in sorted(self.digests.items()) if known == digest)
         return next(again, max(self.digests) + 1)
+
+    def again(self, level: int, data: LevelData) -> LevelData:
+        """Return a level that is there with the numbers that were not told before; name others."""
+        stored = stored_level(self.folder, level).numbers
+        there = {name: stored[name] for name in data.numbers if stored[name] is not None}
+        notes = (
+            f"level {level} is recorded with {name} {value:g}: {data.numbers[name]:g} is left out"
+            for name, value in there.items()
+            if value is not None and value != data.numbers[name]
+        )
+        new = {name: value for name, value in data.numbers.items() if name not in there}
+        return dataclasses.replace(data, numbers=new, notes=(*data.notes, *notes))
 
     def aligned(self, data: LevelData) -> LevelData:
         """Return a level with the run's layers alone, under their names, each with a mask.
@@ -177,16 +190,62 @@ def record(
     """
     with staging.run() as staged, staging.decision() as known:
         there = Recorded.find(known, name_of(run))
+        recording = _Recording(staging.store, known, staged, run, choices)
         if there is None or (data.is_pruned and not there.is_pruned):
-            dense = there.dense() if there else _implied(data)
-            levels = {0: dense, 1: data} if data.is_pruned else {0: data}
-            run = dataclasses.replace(run, starts={**(there.starts() if there else {}), **run.starts})
-            choices = dataclasses.replace(choices, keep=tuple(run.starts))
-            return max(levels), _begin(_arrival(staging, known, staged, run, choices, levels), there)
+            return recording.begin(data, there)
+        return recording.go_on(data, there)
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """A level at the door of the store, and all that is needed to bring it in."""
+
+    store: Path
+    known: Known
+    staged: RunFolder
+    run: FoundRun
+    choices: Choices
+
+    def begin(self, data: LevelData, there: Recorded | None) -> tuple[int, ImportedRun]:
+        """Put the run together: a new one, or in the place of one of which nothing was pruned."""
+        dense = there.dense() if there else _implied(data)
+        arrival = self._arrival(
+            {0: dense, 1: data} if data.is_pruned else {0: data},
+            {**(there.starts() if there else {}), **self.run.starts},
+        )
+        if there is None:
+            run_id = new_id(self.run.format, arrival.content, self.known.taken)
+            description = put_together(arrival, run_id)
+            RunFolder.of(self.store, run_id).settle(self.staged)
+        else:
+            run_id = there.description.run_id
+            description = put_together(arrival, run_id, there.description)
+            with lock(there.folder.path / "lock", f"run {run_id}", wait=WAIT):
+                take_place(self.store, run_id, self.staged.path)
+        return int(data.is_pruned), arrival.settled(description)
+
+    def go_on(self, data: LevelData, there: Recorded) -> tuple[int, ImportedRun]:
+        """Bring a run a level, or what was not told yet of one that it has."""
         data, run_id = there.aligned(data), there.description.run_id
-        number = there.level_of(data)
-        known.settled.add(run_id)  # what is told already stays
-        return number, meet(_arrival(staging, known, staged, run, choices, {number: data}), run_id)
+        level = there.level_of(data)
+        if level in there.digests:
+            data = there.again(level, data)
+        self.known.settled.add(run_id)  # what was told first stays
+        return level, meet(self._arrival({level: data}, {}), run_id)
+
+    def _arrival(
+        self, levels: Mapping[int, LevelData], starts: Mapping[str, FoundWeights]
+    ) -> Arrival:
+        here = (self.run.path,)
+        found = dataclasses.replace(
+            self.run,
+            levels=tuple(FoundLevel(n, here, partial(_same, x)) for n, x in levels.items()),
+            starts=starts,
+            dense_tells=True,
+        )
+        choices = dataclasses.replace(self.choices, keep=tuple(starts))
+        incoming = Incoming(found, choices, self.staged, lambda level: None)
+        return Arrival(self.store, self.known, incoming, self.staged, {}, choices, None)
 
 
 def _implied(data: LevelData) -> LevelData:
@@ -195,36 +254,5 @@ def _implied(data: LevelData) -> LevelData:
     return LevelData(data.shapes, notes=(note,))
 
 
-def _arrival(
-    staging: Staging,
-    known: Known,
-    staged: RunFolder,
-    run: FoundRun,
-    choices: Choices,
-    levels: Mapping[int, LevelData],
-) -> Arrival:
-    found = dataclasses.replace(
-        run,
-        levels=tuple(FoundLevel(n, (run.path,), partial(_same, x)) for n, x in levels.items()),
-        dense_tells=True,
-    )
-    incoming = Incoming(found, choices, staged, lambda level: None)
-    return Arrival(staging.store, known, incoming, staged, {}, choices, None)
-
-
 def _same(data: LevelData) -> LevelData:
     return data
-
-
-def _begin(arrival: Arrival, there: Recorded | None) -> ImportedRun:
-    """Put a run together: a new one, or in the place of one of which nothing was pruned."""
-    if there is None:
-        run_id = new_id(arrival.found.format, arrival.content, arrival.known.taken)
-        description = put_together(arrival, run_id)
-        RunFolder.of(arrival.store, run_id).settle(arrival.staged)
-    else:
-        run_id = there.description.run_id
-        description = put_together(arrival, run_id, there.description)
-        with lock(there.folder.path / "lock", f"run {run_id}", wait=WAIT):
-            take_place(arrival.store, run_id, arrival.staged.path)
-    return arrival.settled(description)
