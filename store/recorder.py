@@ -6,7 +6,7 @@ import dataclasses
 import platform
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -150,6 +150,7 @@ class Recorder:
             }
         )
         self._starts: dict[str, FoundWeights] = {}
+        self._last = -1  # the level that was given last
         self._run = FoundRun(
             SOURCE,
             Path(SOURCE),
@@ -279,9 +280,15 @@ class Recorder:
             raise StoreError(f"{self.path}: cannot be written ({error}): it is as it was") from None
         if number:  # from here on the layers stay as they are, and so do their first weights
             self._starts = {}
-        for note in kept.notes:
+        for note in (*kept.notes, *self._said_of_again(number, kept)):
             _warn(note)
+        self._last = number
         return self._recorded(number, kept)
+
+    def _said_of_again(self, number: int, kept: ImportedRun) -> Iterator[str]:
+        """Say that nothing came of a level, unless a loop that starts again has come to it."""
+        if number <= self._last and not (kept.new or kept.corrected or kept.notes):
+            yield f"nothing is recorded: the masks are those of level {number}, which is there"
 
     def _recorded(self, number: int, kept: ImportedRun) -> RecordedLevel:
         table = RunFolder.of(self.path, kept.run_id).read_record(number)

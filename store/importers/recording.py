@@ -32,6 +32,7 @@ from .moves import WAIT
 from .recognise import Recognised, beside
 from .report import Choices, ImportedRun
 from .staging import Staging
+from .zeros import FROM
 
 STARTS = ("init", "rewind")
 
@@ -231,7 +232,14 @@ class _Recording:
         if level in there.digests:
             data = there.again(level, data)
         self.known.settled.add(run_id)  # what was told first stays
-        return level, meet(self._arrival({level: data}, {}), run_id)
+        arrival = self._arrival({level: data}, {})
+        notes = tuple(arrival.notes)  # that a number is there now needs no telling
+        try:
+            return level, dataclasses.replace(meet(arrival, run_id), notes=notes)
+        except Refused as error:
+            back = "zeros come back, so they are no mask: " if data.masks_from == FROM else ""
+            stays = f"run {run_id} stays as it is; another run has another seed or origin"
+            raise Refused(f"{back}{error}", stays) from None
 
     def _arrival(
         self, levels: Mapping[int, LevelData], starts: Mapping[str, FoundWeights]
