@@ -278,7 +278,7 @@ class Recorder:
                 number, kept = record(staging, run, self._choices, data)
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be written ({error}): it is as it was") from None
-        if number:  # from here on the layers stay as they are, and so do their first weights
+        if number:  # they are written with the layers that stay: their memory is free again
             self._starts = {}
         for note in (*kept.notes, *self._said_of_again(number, kept)):
             _warn(note)

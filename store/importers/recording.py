@@ -231,7 +231,6 @@ class _Recording:
         level = there.level_of(data)
         if level in there.digests:
             data = there.again(level, data)
-        self.known.settled.add(run_id)  # what was told first stays
         arrival = self._arrival({level: data}, {})
         notes = tuple(arrival.notes)  # that a number is there now needs no telling
         try:

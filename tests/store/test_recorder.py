@@ -6,6 +6,8 @@ import contextlib
 import copy
 import io
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,6 +141,15 @@ def test_counts_are_those_of_the_masks(way: Callable[..., Any], store: Store) ->
     assert recorder.levels == (0, 1, 2, 3)
     steps = "SELECT count(*) FROM flow WHERE grouping = 'layer' AND eigenvalue IS NOT NULL"
     assert store.query(steps).rows == [(6,)]
+
+
+def test_masks_that_are_given_go_before_those_that_a_network_carries(store: Store) -> None:
+    carried, given = nested(1, seed=1)[1], nested(1)[1]
+    net = weights(1)
+    pruned(net, carried)
+    with pytest.warns(UserWarning, match="level 0 was not given"):
+        found = rgtool.Recorder(store, **TOLD).level(net, given)
+    assert found.kept == sum(int(mask.sum()) for mask in given.values())
 
 
 def test_zeros_are_the_mask_where_that_is_told(store: Store) -> None:
@@ -321,6 +332,33 @@ def test_a_run_goes_on_after_compaction_and_removal(store: Store) -> None:
     assert recorder.level(weights(0), masks[0]).run_id == found.run_id
 
 
+LOOP = """
+import os, sys, torch, rgtool
+from torch.nn.utils import prune
+store, seed, end = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+torch.manual_seed(seed)
+net = torch.nn.Sequential(torch.nn.Linear(20, 32), torch.nn.ReLU(), torch.nn.Linear(32, 2))
+recorder = rgtool.Recorder(store, task="toy", seed=seed)
+recorder.start(net)
+for level in range(4):
+    if level == end:
+        os.kill(os.getpid(), 9)
+    recorder.level(net, accuracy=0.5)
+    parts = [(net[0], "weight"), (net[2], "weight")]
+    prune.global_unstructured(parts, prune.L1Unstructured, amount=0.5)
+"""
+
+
+def test_loops_at_once_are_killed_and_start_again(store: Store) -> None:
+    query = "SELECT list(network_kept ORDER BY level) FROM levels GROUP BY run_id"
+    for end, code, kept in ((2, -9, [704, 352]), (-1, 0, [704, 352, 176, 88])):
+        command = [sys.executable, "-c", LOOP, str(store.path)]
+        loops = [subprocess.Popen([*command, seed, str(end)]) for seed in "01"]
+        assert [loop.wait(timeout=300) for loop in loops] == [code, code]
+        assert store.query(query).rows == [(kept,), (kept,)]
+        assert store.check().problems == ()
+
+
 def test_checkpoints_of_a_recorded_loop_are_its_run(store: Store, tmp_path: Path) -> None:
     recorder = record_all(store)
     for level, masks in enumerate(nested(3)):
@@ -334,8 +372,11 @@ def test_checkpoints_of_a_recorded_loop_are_its_run(store: Store, tmp_path: Path
 
 def test_first_weights_are_kept_once(store: Store) -> None:
     with rgtool.Recorder(store, **TOLD) as recorder:
-        recorder.start(network(1))
+        net = network(1)
+        recorder.start(net)
         recorder.start(network(2), "rewind")
+        with torch.no_grad():
+            net[0].weight.zero_()  # training goes on in the same memory
         recorder.level(weights(0), nested(0)[0])
         recorder.start(network(3))  # a loop that starts again
     assert recorder.run_id is not None
