@@ -39,12 +39,14 @@ if TYPE_CHECKING:
     from rgtool.schemas.errors import RgtoolError
     from rgtool.schemas.recipe import Recipe
     from rgtool.store import Store, published
+    from rgtool.store.recorder import Recorder
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Launch": "rgtool.runner.launch",
     "Recipe": "rgtool.schemas.recipe",
+    "Recorder": "rgtool.store.recorder",
     "RgtoolError": "rgtool.schemas.errors",
     "Store": "rgtool.store",
     "against_published": "rgtool.analysis.classes.against",
@@ -80,6 +82,7 @@ _HOMES = {
 __all__ = [
     "Launch",
     "Recipe",
+    "Recorder",
     "RgtoolError",
     "Store",
     "against_published",

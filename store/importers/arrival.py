@@ -66,6 +66,12 @@ class Arrival:
         """List the files of some levels."""
         return [entry for level in levels for entry in self.files.get(level, ())]
 
+    def settled(self, description: Description) -> ImportedRun:
+        """Tell what became of it where all that the store has of it is what has arrived."""
+        self.known.add(description)
+        self.known.settled.add(description.run_id)
+        return self.imported(description, (), sorted(self.incoming.levels))
+
     def imported(
         self,
         kept: Description,

@@ -116,6 +116,8 @@ class LevelData:
         In tables: weights kept by group.
     weights : mapping of str to float array
         Weights at the end of training, where they are known; pruned ones need not be zero.
+    magnitude : mapping of str to float
+        Sums of |w| over the kept ones, where these are known and weights are not.
     numbers : mapping of str to float
         Columns of the level in the record, such as `accuracy`.
     notes : tuple of str
@@ -128,9 +130,17 @@ class LevelData:
     masks: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     kept: Mapping[str, int] = field(default_factory=dict)
     weights: Arrays = field(default_factory=dict)
+    magnitude: Mapping[str, float] = field(default_factory=dict)
     numbers: Mapping[str, float | bool | None] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     masks_from: str = ""
+
+    @property
+    def is_pruned(self) -> bool:
+        """Whether masks or counts leave weights out."""
+        if self.kept:
+            return any(kept < np.prod(self.shapes[name]) for name, kept in self.kept.items())
+        return any(not mask.all() for mask in self.masks.values())
 
 
 @dataclass(frozen=True)
@@ -190,6 +200,10 @@ class FoundRun:
         `init` and `rewind`, where they are there.
     implied_dense : bool
         Whether the format prunes before it first writes, so that a dense level 0 went before.
+    dense_tells : bool
+        Whether masks at which nothing is pruned yet tell the layers, too.
+    versions : mapping of str to str
+        Of what computes, where the run is at work in this process.
     inferred : mapping of str to str
         What was concluded so far, and from what.
     notes : tuple of str
@@ -216,6 +230,8 @@ class FoundRun:
     exempt: tuple[str, ...] = ()
     starts: Mapping[str, FoundWeights] = field(default_factory=dict)
     implied_dense: bool = False
+    dense_tells: bool = False
+    versions: Mapping[str, str] = field(default_factory=dict)
     inferred: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     part: str = ""

@@ -125,11 +125,11 @@ class Incoming:
     # The network.
 
     def _recognise(self) -> Recognised:
-        """Read the first pruned level, which tells the layers."""
+        """Read the first level that tells the layers: of most sources the first pruned one."""
         for level in self.found.levels:
             with self._named(level):
                 data = self._read(level)
-                if data is None or not _pruned(data):
+                if data is None or not self._tells(data):
                     self._zeros = max(self._zeros, many_zeros(data) if data else 0.0)
                     continue
                 self.masks_from = data.masks_from
@@ -138,6 +138,9 @@ class Incoming:
                 self._first = level.level, self._canonical(level.level, data, network)
                 return network
         raise Refused(self.why_nothing())
+
+    def _tells(self, data: LevelData) -> bool:
+        return data.is_pruned or (self.found.dense_tells and bool(data.masks))
 
     def _network(self, data: LevelData) -> Recognised:
         masked = tuple(data.kept or data.masks)
@@ -267,6 +270,8 @@ class Incoming:
             if name in data.weights:
                 weights = np.abs(data.weights[name], dtype=np.float64)
                 magnitude.append(float(weights.sum(where=mask)))
+            elif name in data.magnitude:
+                magnitude.append(data.magnitude[name])
         whole = len(magnitude) == len(network.layers) and bool(np.isfinite(magnitude).all())
         return Level(
             np.array(kept, np.int64),
@@ -321,7 +326,7 @@ class Incoming:
         # One image whose probability rounds to 0 makes the mean loss infinite; who has diverged
         # answers every image alike.
         learned = (held.get("accuracy") or 0.0) > _LEARNED / (classes or 2)
-        held["diverged"] = infinite and not learned
+        held["diverged"] = bool(numbers.get("diverged")) or (infinite and not learned)
         if infinite and learned:
             self.notes.append("a test loss that is not finite is left out: the network has learned")
         return held
@@ -331,9 +336,3 @@ def _classes(data: LevelData) -> int | None:
     """Count the outputs of the last matrix, which are the classes; None where there is none."""
     matrices = [shape for shape in data.shapes.values() if len(shape) == 2]
     return matrices[-1][0] if matrices else None
-
-
-def _pruned(data: LevelData) -> bool:
-    if data.kept:
-        return any(kept < np.prod(data.shapes[name]) for name, kept in data.kept.items())
-    return any(not mask.all() for mask in data.masks.values())

@@ -20,7 +20,7 @@ from .identity import Alias, new_id
 from .incoming import Incoming
 from .levels import Steps, exempt_layers
 from .meeting import meet
-from .moves import give_back_name
+from .moves import give_back_name, moved
 from .provenance import copy_weights, entries, scales
 from .report import Choices, ImportedRun
 from .staging import Staging
@@ -75,6 +75,30 @@ def ingest(
 
 def _mint(arrival: Arrival) -> ImportedRun:
     """Make a run of its own of what has arrived."""
+    run_id = new_id(arrival.found.format, arrival.content, arrival.known.taken)
+    description = put_together(arrival, run_id)
+    _note_bearers(arrival, description.experiment_id, arrival.content.aliases[0])
+    RunFolder.of(arrival.store, run_id).settle(arrival.staged)
+    return arrival.settled(description)
+
+
+def put_together(arrival: Arrival, run_id: str, before: Description | None = None) -> Description:
+    """Write all of a run into the folder where its masks are, flushed to the disk.
+
+    Parameters
+    ----------
+    arrival : Arrival
+        The run.
+    run_id : str
+        Its id from now on.
+    before : Description, optional
+        Of the run whose place it takes.
+
+    Raises
+    ------
+    OSError
+        The disk is full or not writable.
+    """
     incoming, found, content = arrival.incoming, arrival.found, arrival.content
     network, choices, staged, notes = (
         incoming.network,
@@ -86,11 +110,10 @@ def _mint(arrival: Arrival) -> ImportedRun:
         notes.append("the run that it begins with could not be imported")
     exempt = exempt_layers(network, incoming.levels[max(incoming.levels)], found.exempt)
     told = told_first(found, network, choices, exempt, arrival.parent, notes)
-    _note_bearers(arrival, told.recipe.experiment_id, content.aliases[0])
     starts = [path for start in found.starts.values() for path in start.files]
     time = now()
     description = Description(
-        run_id=new_id(found.format, content, arrival.known.taken),
+        run_id=run_id,
         experiment_id=told.recipe.experiment_id,
         recipe_name=told.recipe_name,
         recipe=told.recipe,
@@ -99,9 +122,11 @@ def _mint(arrival: Arrival) -> ImportedRun:
         levels=max(incoming.levels),
         source=found.format,
         parent_run=arrival.parent.run_id if arrival.parent else None,
-        created_at=time,
+        former=moved(before, told.recipe).former if before else (),
+        created_at=before.created_at if before else time,
         updated_at=time,
         scales=scales(found, network, notes),
+        versions=found.versions,
         files=last_of_each_path(arrival.files_of(incoming.levels), entries(found, starts)),
         inferred={
             **incoming.inferred,
@@ -112,15 +137,12 @@ def _mint(arrival: Arrival) -> ImportedRun:
         aliases=tuple(alias.to_json() for alias in content.aliases),
         mask_digests=texts(content.digests),
     )
-    folder = RunFolder.of(arrival.store, description.run_id)
     copy_weights(found, network, choices.keep, staged, notes)
+    folder = RunFolder.of(arrival.store, run_id)
     Steps(folder, staged, network, exempt, (), incoming.levels).write()
     description.write(staged.description, flush=False)
     flush_tree(staged.path)  # all of it, before it takes its place
-    folder.settle(staged)
-    arrival.known.add(description)
-    arrival.known.settled.add(description.run_id)
-    return arrival.imported(description, (), sorted(incoming.levels))
+    return description
 
 
 def _note_bearers(arrival: Arrival, experiment_id: str, alias: Alias) -> None:

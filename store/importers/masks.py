@@ -63,7 +63,7 @@ def level_of(found: Any, where: str, *, any_name: bool = False) -> LevelData:
     if data.masks:
         return data
     if apart is not None:
-        return _joined(data, apart, where)
+        return joined(data, apart, where)
     entries = named(dict(_entries(_innermost(found if state is None else state))), where)
     if not entries:
         raise Refused(f"{where}: holds no state dict and no masks")
@@ -199,8 +199,14 @@ def _apart(found: Any, where: str) -> Mapping[str, Any] | None:
     return None
 
 
-def _joined(data: LevelData, entries: Mapping[str, Any], where: str) -> LevelData:
-    """Put masks beside the weights that they are of, by name, or in order where they have none."""
+def joined(data: LevelData, entries: Mapping[str, Any], where: str) -> LevelData:
+    """Put masks beside the weights that they are of, by name, or in order where they have none.
+
+    Raises
+    ------
+    Refused
+        A mask holds other values than 0 and 1, or has another shape than its weights.
+    """
     alone = _alone(entries, where)
     masks = alone.masks
     tails = _tails(masks)

@@ -1,0 +1,347 @@
+"""Records of a pruning loop of one's own, level by level."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from ..schemas.blocks import Architecture
+from ..schemas.description import UNKNOWN
+from ..schemas.errors import StoreError, UsageError, choose
+from ..schemas.layout import RunFolder
+from ..schemas.published_recipes import fields_of
+from ..schemas.recipe import Recipe
+from ..schemas.record import columns
+from .importers.found import FoundRun, FoundWeights
+from .importers.given import arrays, given_level
+from .importers.imports import choices
+from .importers.known import Known
+from .importers.masks import layer_weights
+from .importers.recording import STARTS, Recorded, name_of, record
+from .importers.report import ImportedRun
+from .importers.staging import Staging
+from .store import Store
+
+SOURCE = "recorder"
+# What follows from the masks, or from runs that are in the store.
+_NOT_TOLD = ("prunable", "parent", "transform")
+_COUNTED = ("network_total", "network_kept", "network_kept_prev", "diverged")
+
+
+@dataclass(frozen=True)
+class RecordedLevel:
+    """What became of a level that was given.
+
+    Attributes
+    ----------
+    run_id, experiment_id : str
+        Identity in the store; the experiment may be another one once the first masks tell the
+        layers.
+    architecture : str
+        The network as it was told or recognised.
+    level : int
+        Prunings applied.
+    kept, total : int
+        Weights that the masks keep, and all that are counted.
+    new : bool
+        Whether the store had no such level.
+    notes : tuple of str
+        What was left out or concluded; each is a warning, too.
+    """
+
+    run_id: str
+    experiment_id: str
+    architecture: str
+    level: int
+    kept: int
+    total: int
+    new: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def density(self) -> float:
+        """Share of the weights that is kept."""
+        return self.kept / self.total
+
+
+class Recorder:
+    """Takes the levels of a pruning loop of one's own into a store: any trainer becomes a runner.
+
+    A run is what is told here: the same words, in the same store, go on with the same run, in this
+    process or another. Call it from one process where several train one network.
+
+    Parameters
+    ----------
+    store : Store or path, optional
+        As everywhere; it is made with the first level.
+    task : str
+        The data set.
+    seed : int
+        Tells the runs of an experiment apart.
+    architecture : str, optional
+        A network that rgtool knows, which the layers are then held to, or a name of one's own; by
+        default what names and shapes of the layers tell.
+    recipe : str, optional
+        The published study whose recipe the loop follows.
+    blocks : path, optional
+        A block map for networks that are not known, see `docs/importing.md`.
+    origin : str
+        Tells loops apart that are told alike otherwise.
+    **told
+        Fields of `Recipe`, such as `lr=0.1` and `prune=0.2`; `exempt` names layers that are counted
+        and never pruned. What is not told is listed as assumed.
+
+    Raises
+    ------
+    UsageError
+        A field is unknown or out of range.
+    StoreError
+        The store is no folder.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> from torch.nn.utils import prune
+    >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    >>> recorder = Recorder(tempfile.mkdtemp(), task="toy", seed=0, prune=0.5)
+    >>> recorder.level(net, accuracy=0.9).level
+    0
+    >>> prune.global_unstructured(((net[0], "weight"), (net[2], "weight")), prune.L1Unstructured,
+    ...                           amount=0.5)
+    >>> found = recorder.level(net, accuracy=0.8)
+    >>> found.level, found.kept, found.total
+    (1, 24, 48)
+    """
+
+    def __init__(
+        self,
+        store: Store | str | Path | None = None,
+        *,
+        task: str,
+        seed: int,
+        architecture: str | None = None,
+        recipe: str | None = None,
+        blocks: str | Path | None = None,
+        origin: str = SOURCE,
+        **told: Any,
+    ) -> None:
+        self.path = (store if isinstance(store, Store) else Store(store)).path
+        self._choices = choices(
+            name=origin, task=task, architecture=architecture, recipe=recipe, blocks=blocks
+        )
+        exempt = tuple(name.removesuffix(".weight") for name in told.pop("exempt", ()))
+        known = Recipe.from_json(
+            {
+                **fields_of(recipe or UNKNOWN, Architecture(architecture or UNKNOWN, ())),
+                **_held_fields(told),
+                "architecture": architecture or UNKNOWN,
+                "task": task,
+                "origin": origin,
+                "exempt": exempt,
+            }
+        )
+        self._starts: dict[str, FoundWeights] = {}
+        self._last = -1  # the level that was given last
+        self._run = FoundRun(
+            SOURCE,
+            Path(SOURCE),
+            f"{origin} {known.experiment_id}",
+            str(_held_seed(seed)),
+            (),
+            seed=seed,
+            fields={name: getattr(known, name) for name in told},
+            exempt=exempt,
+            versions=_versions(),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._starts.clear()
+
+    # What is there.
+
+    @property
+    def run_id(self) -> str | None:
+        """The run in the store; None before its first level."""
+        there = self._there()
+        return there.description.run_id if there else None
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The levels that are recorded, ascending."""
+        there = self._there()
+        return tuple(there.levels) if there else ()
+
+    @property
+    def next_level(self) -> int:
+        """The number of the level that comes next: 0 for a new run."""
+        return max(self.levels, default=-1) + 1
+
+    def _there(self) -> Recorded | None:
+        return Recorded.find(Known(self.path), name_of(self._run))
+
+    # What is given.
+
+    def start(self, model: Any, name: str = "init") -> None:
+        """Keep the weights that training starts from; they are written with the first level.
+
+        A run that has levels already keeps what it has.
+
+        Parameters
+        ----------
+        model : torch.nn.Module, or mapping of str to tensor
+            The network or its state dict.
+        name : str
+            `init` for weights before any training, `rewind` for those that pruned weights go back
+            to.
+
+        Raises
+        ------
+        UsageError
+            It is no network, or has another name.
+        """
+        choose("name of weights", name, STARTS)
+        state = arrays(model, "a network or its state dict")
+        weights = {n: np.array(w) for n, w in layer_weights(state, "the network").items()}
+        there = self._there()
+        if there is None:
+            self._starts[name] = FoundWeights((), lambda: weights)
+        elif name not in there.starts():
+            _warn(f"{name} weights are left out: they come before the first level of a run")
+
+    def level(
+        self,
+        model: Any,
+        masks: Mapping[str, Any] | None = None,
+        *,
+        zeros_are_mask: bool = False,
+        accuracy: float | None = None,
+        loss: float | None = None,
+        **numbers: Any,
+    ) -> RecordedLevel:
+        """Record the network as it is at the end of training, with the masks it was trained with.
+
+        A network without masks is level 0, one with masks that the run has is that level again, any
+        other the next. Of a level that is there already nothing changes but numbers that were not
+        told before.
+
+        Parameters
+        ----------
+        model : torch.nn.Module, or mapping of str to tensor
+            The network or its state dict.
+        masks : mapping of str to tensor, optional
+            By parameter or layer, zeros and ones of any type; by default those of
+            `torch.nn.utils.prune`, or buffers such as `mask` beside a weight.
+        zeros_are_mask : bool
+            Whether the zeros of weights are the mask, where there is no other.
+        accuracy, loss : float, optional
+            On the test set, a fraction, and nats.
+        **numbers
+            Other columns of the record's level, such as `train_loss` and `wall_seconds`.
+
+        Returns
+        -------
+        RecordedLevel
+            Its number and its counts.
+
+        Raises
+        ------
+        UsageError
+            A number is unknown or out of range, or no network is given.
+        Refused
+            A mask is of no layer or of another shape, or keeps what a level before had pruned.
+        StoreError
+            The store cannot be written; it is as it was.
+        """
+        told = _held_numbers({"accuracy": accuracy, "loss": loss, **numbers})
+        data = given_level(model, masks, zeros_are_mask=zeros_are_mask)
+        data = dataclasses.replace(data, numbers=told)
+        run = dataclasses.replace(self._run, starts=self._starts)
+        try:
+            with Staging(self.path) as staging:
+                number, kept = record(staging, run, self._choices, data)
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot be written ({error}): it is as it was") from None
+        if number:  # they are written with the layers that stay: their memory is free again
+            self._starts = {}
+        for note in (*kept.notes, *self._said_of_again(number, kept)):
+            _warn(note)
+        self._last = number
+        return self._recorded(number, kept)
+
+    def _said_of_again(self, number: int, kept: ImportedRun) -> Iterator[str]:
+        """Say that nothing came of a level, unless a loop that starts again has come to it."""
+        if number <= self._last and not (kept.new or kept.corrected or kept.notes):
+            yield f"nothing is recorded: the masks are those of level {number}, which is there"
+
+    def _recorded(self, number: int, kept: ImportedRun) -> RecordedLevel:
+        table = RunFolder.of(self.path, kept.run_id).read_record(number)
+        return RecordedLevel(
+            run_id=kept.run_id,
+            experiment_id=kept.experiment_id,
+            architecture=kept.architecture,
+            level=number,
+            kept=table["network_kept"][0].as_py(),
+            total=table["network_total"][0].as_py(),
+            new=number in kept.new,
+            notes=kept.notes,
+        )
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of what computes, as far as it is loaded."""
+    modules = ("rgtool", "torch", "numpy", "lightning", "accelerate", "timm")
+    found = {name: getattr(sys.modules.get(name), "__version__", None) for name in modules}
+    told = {name: str(version) for name, version in found.items() if version is not None}
+    return {"python": platform.python_version(), **told}
+
+
+def _held_fields(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Hold fields of the recipe to those that a loop can tell."""
+    for name in _NOT_TOLD:
+        if name in told:
+            raise UsageError(f"{name} is not told: masks, or runs in the store, say what it is")
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in told.items()}
+
+
+def _held_seed(seed: Any) -> int:
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+        raise UsageError(f"seed is {seed!r}: a whole number from 0 on is needed")
+    return seed
+
+
+def _held_numbers(numbers: Mapping[str, Any]) -> dict[str, float]:
+    """Hold the numbers of a level to the columns of the record, and to their ranges."""
+    known = [name for name in columns("level") if name not in _COUNTED]
+    held = {}
+    for name, value in numbers.items():
+        choose("number of a level", name, known)
+        if value is None:
+            continue
+        try:
+            held[name] = float(value)
+        except (TypeError, ValueError, RuntimeError):
+            raise UsageError(f"{name} is a {type(value).__name__}: a number is due") from None
+        if name.endswith("accuracy") and not 0 <= held[name] <= 1:
+            raise UsageError(f"{name} is {held[name]:g}: a fraction is due, such as 0.913")
+    return held
+
+
+def _warn(note: str) -> None:
+    warnings.warn(note, stacklevel=3)
