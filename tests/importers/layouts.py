@@ -294,6 +294,14 @@ LAYOUTS: dict[str, Names] = {
         (_levels(1, 2),),
         {"final.pt": "of the weights are zeros"},
     ),
+    **{
+        f"pruned for good, level {n}": Names(
+            {f"level_{i}.pt": removed(A[i or 1]) if i == n else A[i] for i in range(4)},
+            (_levels(*{*range(4)} - {n}),),
+            told=f"level {n} is left out: level_{n}.pt: no masks, and",
+        )
+        for n in (0, 1, 2, 3)
+    },
     "pruned for good": Names(
         {**_five(*[f"s_{s}.pt" for s in (0.0, 0.2, 0.36)]), "final.pt": removed(A[4])},
         (_levels(0, 1, 2),),

@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from layouts import KEPT, LAYOUTS, A, B, lay
+from layouts import KEPT, LAYOUTS, A, B, lay, removed
 
 from rgtool.store import Store
 from rgtool.store.importers.filenames import file_name
@@ -171,6 +171,17 @@ def test_equal_masks_of_two_levels_are_said(store: Store, tmp_path: Path) -> Non
     files = {f"level_{i}.pt": A[n] for i, n in enumerate((0, 1, 1, 2))}
     (run,) = store.import_runs(lay(tmp_path / "in", files)).runs
     assert "level 2 has the masks of level 1" in run.notes
+
+
+def test_zeros_of_the_level_that_a_manifest_calls_dense_are_said(
+    store: Store, tmp_path: Path
+) -> None:
+    files = {"a.pt": removed(A[1]), "b.pt": A[2], "c.pt": removed(A[3])}
+    manifest = json.dumps({"levels": ["a.pt", "b.pt", "c.pt"]})
+    (run,) = store.import_runs(lay(tmp_path / "in", {**files, "manifest.json": manifest})).runs
+    assert levels_of(store, run.run_id) == {0: KEPT[0], 1: KEPT[2]}
+    assert any(note.startswith("level 0 counts as dense, though 20%") for note in run.notes)
+    assert any(note.startswith("level 2 is left out: c.pt: no masks, and") for note in run.notes)
 
 
 # Names.
