@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from ...schemas.errors import RgtoolError
 from .filenames import FileName, Group, file_name, groups_of, main_stem
@@ -26,11 +28,12 @@ from .found import (
 from .manifest import NAME, listed_run, read_manifest
 from .names import is_replicate, place, task_of
 from .numbering import manifest_text, numbered, remedy
-from .order import Measured, Unordered, in_order, measure, percent
+from .order import Measured, Unordered, hold_whole, in_order, measure, percent
 from .tree import Tree
 from .zeros import why_nothing
 
 Read = Callable[[Path], LevelData]
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
 _SHOWN = 6  # files of a series that a note names
 
 
@@ -72,7 +75,7 @@ class _Search:
         for folder in _upwards(folders, self.top):
             with contained(folder, self.skipped):
                 left = self._settle(folder, folders.get(folder, []), waiting.pop(folder, []))
-                if folder == self.top or _is_alone(folder):
+                if folder == self.top or self._is_alone(folder):
                     self._alone(left)
                 elif left:
                     waiting.setdefault(folder.parent, []).extend(left)
@@ -117,12 +120,16 @@ class _Search:
             for one in handed:
                 self.skipped.append(Skipped(str(one.path), f"{folder}/{NAME} does not list it"))
             return []
-        counted = [group for group in groups_of(files, folder, self.suffixes) if group.counts]
-        counted = self._told_apart([g for g in counted if self._begins_as_told(g)])
-        if not counted:
-            return self._by_masks(folder, [*self._measured(files), *handed])
-        taken = {path for group in counted for path in group.paths}
-        beside = [*self._measured(path for path in files if path not in taken), *handed]
+        groups = [group for group in groups_of(files, folder, self.suffixes) if group.counts]
+        if self._is_level(folder):
+            groups = [group for group in groups if not group.name.only_replicates]
+        groups = self._told_apart([group for group in groups if self._begins_as_told(group)])
+        if not groups:
+            found = [*self._measured(files), *handed]
+            return found if self._is_level(folder) else self._by_masks(folder, found)
+        taken = {path for group in groups for path in group.paths}
+        every = [*self._measured(path for path in files if path not in taken), *handed]
+        counted, beside = self._joined(folder, groups, every)
         dense = self._dense_beside(counted, beside)
         main = main_stem(counted)
         first = {0: dense.path} if dense is not None else {}
@@ -131,8 +138,64 @@ class _Search:
             levels, main_one = {**first, **dict(group.files)}, group.name.stem == main
             self.runs.append(self._run(folder, levels, group.name, main_one, notes=notes))
         rest = [one for one in beside if one is not dense]
-        self._say_beside(folder, counted, rest, dense)
+        self._say_beside(folder, groups, rest, dense)
         return []
+
+    def _is_alone(self, folder: Path) -> bool:
+        """Whether what lies in a folder is of a replicate, and of no level, by all names."""
+        path = folder.relative_to(self.top).as_posix()
+        return is_replicate(folder) and len(file_name(path, ()).numbers) == 1
+
+    def _is_level(self, folder: Path) -> bool:
+        """Whether a folder is a level of the run above it, by its name."""
+        return folder != self.top and file_name(folder.name, ()).sure
+
+    def _joined(
+        self, folder: Path, groups: Sequence[Group], beside: Sequence[Measured]
+    ) -> tuple[list[Group], list[Measured]]:
+        """Make runs of groups, and of files beside them, that the masks put in one order.
+
+        Returns what they do not, or what is as well told by the names of one group alone.
+        """
+        apart: list[Group] = []
+        for replicate in dict.fromkeys(group.name.replicate for group in groups):
+            mine = [group for group in groups if group.name.replicate == replicate]
+            more = [x for x in beside if self._name(x.path, folder).replicate == replicate]
+            spoken = self._join(folder, mine, more)
+            apart += [] if spoken else mine
+            beside = [one for one in beside if one.path not in spoken]
+        return apart, list(beside)
+
+    def _join(
+        self, folder: Path, groups: Sequence[Group], beside: Sequence[Measured]
+    ) -> frozenset[Path]:
+        """Make one run of the groups of a replicate if it is one; return the files that are in it.
+
+        It is where each mask is within the one before and every number in the groups is a level.
+        """
+        told = {path: number for group in groups for number, path in group.files}
+        within = {one.path: one for path in told for one in self._quietly(path) if not one.zeros}
+        more = [x for x in beside if x.digest or (not x.zeros and self._may_be_trained_dense(x.path))]
+        known = {one.digest for one in within.values()}
+        if len(groups) == 1 and not {one.digest for one in more if one.digest} - known:
+            return frozenset()
+        found = [*within.values(), *more]
+        hold_whole(found)
+        layers = {one.layers for one in found if one.layers}
+        if len(layers) != 1:
+            return frozenset()
+        several = [one for one in found if one.fits(*layers)]
+        lost = {number: path for path, number in told.items() if path not in within}
+        numbers = {path: number for path, number in told.items() if path in within}
+        try:
+            done = self._ordered(folder, in_order(several), True, numbers, lost)
+        except Unordered:
+            done = False
+        except Contradiction:
+            if any(len(group.files) > 1 for group in groups):
+                return frozenset()
+            raise
+        return frozenset(one.path for one in several) if done else frozenset()
 
     def _begins_as_told(self, group: Group) -> bool:
         """Whether the first file of a group is dense if it is level 0, and only then.
@@ -232,13 +295,44 @@ class _Search:
                 left |= {one.path: one for one in several}
                 continue
             with contained(folder, self.skipped):
+                hold_whole(several)
+                place = self._common(folder, several)
                 try:
                     order = in_order(several)
                 except Unordered as error:
-                    self._by_stem(folder, several, error)
+                    if not self._by_folder(folder, several):
+                        self._by_stem(place, several, error)
                 else:
-                    self._ordered(folder, order, whole)
+                    self._ordered(place, order, whole)
         return list(left.values())
+
+    def _below(self, folder: Path, one: Measured) -> Path:
+        """Return the folder of a level that a file lies in, else the folder itself."""
+        below = folder / one.path.relative_to(folder).parts[0]
+        return below if below != one.path and self._is_level(below) else folder
+
+    def _common(self, folder: Path, found: Sequence[Measured]) -> Path:
+        """Return the folder of a level that all files lie in: it is their run then."""
+        places = {self._below(folder, one) for one in found}
+        return places.pop() if len(places) == 1 else folder
+
+    def _by_folder(self, folder: Path, found: Sequence[Measured]) -> bool:
+        """Make a run of each folder that is named as a level, if all are runs of their own."""
+        places: dict[Path, list[Measured]] = {}
+        for one in found:
+            places.setdefault(self._below(folder, one), []).append(one)
+        if folder in places or len(places) < 2:
+            return False
+        try:
+            orders = {place: in_order(several) for place, several in places.items()}
+        except Unordered:
+            return False
+        if any(len(order) < 2 for order in orders.values()):
+            return False
+        for place, order in orders.items():
+            with contained(place, self.skipped):
+                self._ordered(place, order, whole=True)
+        return True
 
     def _parts(
         self, folder: Path, found: Sequence[Measured]
@@ -277,18 +371,33 @@ class _Search:
             with contained(folder, self.skipped):
                 self._ordered(folder, in_order(part), whole=False)
 
-    def _ordered(self, folder: Path, order: Sequence[Sequence[Measured]], whole: bool) -> None:
-        """Make the run of files that are in the order of pruning; of equal masks one is taken."""
+    def _ordered(
+        self,
+        folder: Path,
+        order: Sequence[Sequence[Measured]],
+        whole: bool,
+        told: Mapping[Path, int] = _NOTHING,
+        lost: Mapping[int, Path] = _NOTHING,
+    ) -> bool:
+        """Make the run of files that are in the order of pruning; of equal masks one is taken.
+
+        Where levels are told, only if each is that of a file which tells it; those whose files
+        cannot be measured are lost, and named by whoever reads them.
+        """
         taken = [max(alike, key=self._lateness) for alike in order]
         names = [self._name(one.path, folder) for one in taken]
         numbering = numbered(folder, taken, names)
+        levels = {n: one.path for n, one in zip(numbering.levels, taken, strict=True)}
+        if {n for n, path in levels.items() if told.get(path) == n} != {*told.values()}:
+            return False
         for one, alike in zip(taken, order, strict=True):
             self._say_again(folder, one.path, [other for other in alike if other is not one])
-        levels = {n: one.path for n, one in zip(numbering.levels, taken, strict=True)}
         notes = () if numbering.named else (_spelled(folder, levels, numbering.why),)
-        self.runs.append(
-            self._run(folder, levels, names[-1], whole, why=numbering.why, notes=notes)
+        run = self._run(
+            folder, {**lost, **levels}, names[-1], whole, why=numbering.why, notes=notes
         )
+        self.runs.append(run)
+        return True
 
     def _lateness(self, one: Measured) -> tuple[bool, int, tuple[float, ...], str]:
         """Return what is largest of the checkpoint of a mask that was written last."""
@@ -319,7 +428,9 @@ class _Search:
             self.runs.append(self._run(folder, {name.level: one.path}, name, True))
             return
         why = f"one mask alone, of {percent(one.density)}: nothing tells how many prunings it had"
-        told = manifest_text(folder, {1: one.path})
+        above = self._name(one.path, self.top)
+        level = above.level if above.sure and above.level else 1
+        told = manifest_text(folder, {level: one.path})
         advice = f"if it was one, write {folder}/{NAME}: {told}"
         self.skipped.append(Skipped(str(one.path), why, advice))
 
@@ -368,11 +479,6 @@ class _Search:
             return [measure(path, self.read)]
         except (RgtoolError, OSError):
             return []
-
-
-def _is_alone(folder: Path) -> bool:
-    """Whether what lies in a folder is of a replicate, and of no level, by its name."""
-    return is_replicate(folder) and len(file_name(folder.name, ()).numbers) == 1
 
 
 def _upwards(folders: Collection[Path], top: Path) -> list[Path]:
