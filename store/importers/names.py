@@ -15,7 +15,7 @@ _TASK_NAMES = ("fashion-mnist", "tiny-imagenet", "cifar100", "cifar10", "imagene
 _TASKS_OF_CLASSES = {100: "cifar100", 200: "tiny-imagenet", 1000: "imagenet"}
 # Folders that say nothing of what lies in them: the folder above does.
 _GENERIC = re.compile(
-    r"(checkpoints?|ckpts?|masks?|models?|weights|states?|levels|runs?|saved?|outputs?|results?)",
+    r"(checkpoints?|ckpts?|masks?|models?|weights|states?|levels|runs?|saved?|outputs?|results?|files)",
     re.IGNORECASE,
 )
 
@@ -35,7 +35,8 @@ class Place:
 def place(folder: Path) -> Place:
     """Read experiment and replicate off a folder's name, such as `res18_cifar10_seed3`.
 
-    Folders such as `checkpoints` are passed over for the one above.
+    Folders such as `checkpoints` are passed over for the one above, and names of numbers alone,
+    as programs give them to the jobs of a sweep, stand behind it.
 
     Examples
     --------
@@ -45,14 +46,25 @@ def place(folder: Path) -> Place:
     'tickets'
     >>> place(Path("lr0.1/checkpoints")).experiment
     'lr0.1'
+    >>> place(Path("multirun/2024-05-01/12-30-00/0")).experiment
+    'multirun/2024-05-01/12-30-00/0'
     """
     while _GENERIC.fullmatch(folder.name) and folder.parent.name:
         folder = folder.parent
     match = _REPLICATE_SUFFIX.fullmatch(folder.name)
     if match is None:
-        return Place(folder.name, "", None)
+        return Place(_speaking(folder), "", None)
     seed = int(match[3]) if match[2].lower() == "seed" else None
-    return Place(match[1] or folder.parent.name, match[3], seed)
+    return Place(match[1] or _speaking(folder.parent), match[3], seed)
+
+
+def _speaking(folder: Path) -> str:
+    """Return the name of a folder, behind that of the one above while it is of numbers alone."""
+    parts = [folder.name]
+    while not re.search(r"[^\W\d_]", parts[0]) and folder.parent.name:
+        folder = folder.parent
+        parts.insert(0, folder.name)
+    return "/".join(parts)
 
 
 def is_replicate(folder: Path) -> bool:
