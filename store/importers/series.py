@@ -162,6 +162,8 @@ class _Search(Assembly):
 
         It is where each mask is within the one before and every number in the groups is a level.
         """
+        if len(groups) == 1 and not any(one.digest for one in beside):
+            return frozenset()
         told = {path: number for group in groups for number, path in group.files}
         within = {one.path: one for path in told for one in self.quietly(path) if not one.zeros}
         more = [
@@ -278,8 +280,10 @@ class _Search(Assembly):
                 try:
                     order = in_order(several)
                 except Unordered as error:
-                    if not self._by_folder(folder, several):
+                    alone = self._by_folder(folder, several)
+                    if alone is None:
                         self._by_stem(place, several, error)
+                    left |= {one.path: one for one in alone or ()}
                 else:
                     self.put_in_order(place, order, whole)
         return list(left.values())
@@ -294,23 +298,17 @@ class _Search(Assembly):
         places = {self._below(folder, one) for one in found}
         return places.pop() if len(places) == 1 else folder
 
-    def _by_folder(self, folder: Path, found: Sequence[Measured]) -> bool:
-        """Make a run of each folder that is named as a level, if all are runs of their own."""
+    def _by_folder(self, folder: Path, found: Sequence[Measured]) -> list[Measured] | None:
+        """Make the runs of folders that are named as levels, if any is a run of its own.
+
+        Returns files of one mask alone; None where none is.
+        """
         places: dict[Path, list[Measured]] = {}
         for one in found:
             places.setdefault(self._below(folder, one), []).append(one)
-        if folder in places or len(places) < 2:
-            return False
-        try:
-            orders = {place: in_order(several) for place, several in places.items()}
-        except Unordered:
-            return False
-        if any(len(order) < 2 for order in orders.values()):
-            return False
-        for place, order in orders.items():
-            with contained(place, self.skipped):
-                self.put_in_order(place, order, whole=True)
-        return True
+        if len(places) < 2 or not any(map(_is_run, places.values())):
+            return None
+        return [one for place, several in places.items() for one in self._by_masks(place, several)]
 
     def _parts(
         self, folder: Path, found: Sequence[Measured]
@@ -395,6 +393,13 @@ class _Search(Assembly):
         told = manifest_text(folder, {level: one.path})
         advice = f"if it was one, write {folder}/{NAME}: {told}"
         self.skipped.append(Skipped(str(one.path), why, advice))
+
+
+def _is_run(found: Sequence[Measured]) -> bool:
+    try:
+        return len(in_order(found)) > 1
+    except Unordered:
+        return False
 
 
 def _written(group: Group) -> tuple[int, int, tuple[float, ...]]:

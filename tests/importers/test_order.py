@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from layouts import KEPT, LAYOUTS, A, B, lay, removed
+from layouts import KEPT, LAYOUTS, A, B, lay, pruned, removed
 
 from rgtool.store import Store
 from rgtool.store.importers.filenames import file_name
@@ -170,9 +170,11 @@ def test_a_manifest_names_files_of_its_folder_and_below(
 def test_runs_in_folders_that_are_named_as_levels_stay_apart(store: Store, tmp_path: Path) -> None:
     shares = enumerate((0.0, 0.2, 0.36))
     files = {f"cycle{c}/s_{s}.pt": x[n] for n, s in shares for c, x in ((1, A), (2, B))}
+    files["cycle3/ticket.pt"] = pruned(seed=5)[2]
     report = store.import_runs(lay(tmp_path / "in", files))
     assert [Path(run.source).name for run in report.runs] == ["cycle1", "cycle2"]
     assert [run.levels for run in report.runs] == [(0, 1, 2)] * 2
+    assert "cycle3" in str(report.skipped) and "one mask alone" in str(report.skipped)
     folder = lay(tmp_path / "on" / "e", {"imp1/a.pt": A[1], "imp1/b.pt": A[3]})
     (alone,) = store.import_runs(folder).runs
     assert Path(alone.source).name == "imp1"
