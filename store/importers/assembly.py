@@ -8,7 +8,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ...schemas.errors import RgtoolError
 from .filenames import FileName, file_name
 from .found import FoundLevel, FoundRun, LevelData, Skipped, contained
 from .names import place, task_of
@@ -117,7 +116,7 @@ class Assembly:
         """Measure a file that is named elsewhere; nothing where it cannot be read."""
         try:
             return [measure(path, self.read)]
-        except (RgtoolError, OSError):
+        except Exception:  # whoever reads it says what is wrong
             return []
 
     def may_be_trained_dense(self, path: Path) -> bool:
