@@ -18,7 +18,7 @@ from layouts import KEPT, LAYOUTS, A, B, lay, pruned, removed
 from rgtool.store import Store
 from rgtool.store.importers.filenames import file_name
 from rgtool.store.importers.found import LevelData
-from rgtool.store.importers.numbering import by_density
+from rgtool.store.importers.numbering import by_density, numbered
 from rgtool.store.importers.order import Unordered, in_order, measure
 
 SUFFIXES = (".pth.tar", ".pt", ".pth", ".ckpt")
@@ -402,3 +402,14 @@ def test_levels_of_other_densities(densities: tuple[float, ...], levels: tuple[i
     kept = [round(1_000_000 * density) for density in densities]
     assert by_density(densities, kept).levels == levels
     assert math.isclose(sum(densities), sum(kept) / 1e6)
+
+
+def test_two_masks_of_one_number_are_counted_without_a_rate_too() -> None:
+    rank = np.random.default_rng(0).permutation(1000)
+    paths = [Path(f"level_{n}_{w}.pt") for n in range(2) for w in ("in", "out")]
+    files = [
+        measure(path, lambda _, kept=kept: read_by({"a": rank < kept}))
+        for path, kept in zip(paths, (1000, 500, 200, 100), strict=True)
+    ]
+    names = [file_name(path.name, SUFFIXES) for path in paths]
+    assert numbered(Path(), files, names).levels == (0, 1, 2, 3)
