@@ -322,6 +322,23 @@ def test_pickled_lists_without_the_dense_level_begin_with_the_first(
     assert run.levels == (1, 2, 3)
 
 
+def test_percents_that_do_not_fall_are_refused_by_the_name_of_their_file(
+    store: Store, tmp_path: Path
+) -> None:
+    folder = write_lists(tmp_path / "in").folder
+    told = folder / "lt_compression.dat"
+    percents = np.load(told, allow_pickle=True)
+    percents[[1, 2]] = percents[[2, 1]]
+    percents.dump(told)
+    (skipped,) = store.import_runs(tmp_path / "in").skipped
+    low, high = percents[1], percents[2]
+    assert skipped.reason.startswith(f"lt_compression.dat: {low:g} % stands before {high:g} %")
+    assert "move it away" in skipped.remedy
+    told.unlink()
+    (run,) = store.import_runs(tmp_path / "in").runs
+    assert run.levels == (0, 1, 2, 3)
+
+
 def test_accuracies_of_pickled_lists_that_are_none_are_left_out(
     store: Store, tmp_path: Path
 ) -> None:
