@@ -32,6 +32,7 @@ _AFTER = ("_mask", ".mask")
 _OF_WEIGHTS = (".weight", ".bias", ".running_mean")  # how entries of a state dict end
 _PARAMETERS = ("weight", "bias", "mask")
 _DEPTH = 8  # of dictionaries in dictionaries
+_MOST = 2_000_000  # entries of these, which is as many as a pickle without repetitions builds
 
 Masks = dict[str, NDArray[np.bool_]]
 
@@ -55,6 +56,7 @@ def level_of(found: Any, where: str, *, any_name: bool = False) -> LevelData:
     Unreadable
         It is damaged.
     """
+    _hold_small(found, where)
     apart = _apart(found, where)
     if apart is not None:  # then whatever is strange beside them is not missed
         found = {key: value for key, value in found.items() if not isinstance(value, Strange)}
@@ -264,10 +266,32 @@ def _alone(entries: Mapping[str, Any], where: str) -> LevelData:
     return LevelData(shapes, masks, masks_from=f"masks alone, {_such_as(next(iter(entries)))}")
 
 
+def _hold_small(found: Any, where: str) -> None:
+    """Refuse what is small in a file and without end to whoever goes through it.
+
+    A pickle may name one list in another again and again, and so on at every depth.
+    """
+    sizes: dict[tuple[int, int], int] = {}
+
+    def size(value: Any, depth: int) -> int:
+        """Count the entries down to a depth, each as often as it is met."""
+        if not depth or not isinstance(value, Mapping | list | tuple):
+            return 1
+        key = (id(value), depth)
+        if key not in sizes:
+            sizes[key] = 1 + sum(size(inner, depth - 1) for _, inner in _items(value))
+            if max(sizes[key], len(sizes)) > _MOST:
+                raise Refused(f"{where}: lists in lists that repeat more than {_MOST:,} entries")
+        return sizes[key]
+
+    size(found, 2 * _DEPTH)  # as far as `_innermost` and `_entries` go
+
+
 def _innermost(found: Any) -> Any:
     """Return the dictionary or list in a checkpoint that all of its tensors are in."""
-    while isinstance(found, Mapping):
-        inner = [value for value in found.values() if next(_entries(value), None) is not None]
+    for _ in range(_DEPTH):
+        parts = found.values() if isinstance(found, Mapping) else ()
+        inner = [value for value in parts if next(_entries(value), None) is not None]
         if len(inner) != 1 or _is_array(inner[0]) or "weight" in inner[0]:  # of one layer
             break
         found = inner[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 import warnings
@@ -130,6 +131,37 @@ def test_what_is_no_mask_is_refused_in_words(
 ) -> None:
     with pytest.raises(error, match=words):
         level_of(found, "here")
+
+
+def repeated(value: Any, times: int, depth: int, *, named: bool = False) -> Any:
+    """Return a container that takes no room and has `times ** depth` entries, all of them one."""
+    for _ in range(depth):
+        value = {str(n): value for n in range(times)} if named else [value] * times
+    return value
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("value", [0, np.ones(3, bool), {"fc": np.ones(3, bool)}])
+@pytest.mark.parametrize("below", [0, 3])
+def test_what_repeats_without_end_is_refused(named: bool, value: Any, below: int) -> None:
+    found = repeated(value, 12, 7, named=named)
+    for _ in range(below):
+        found = {"inner": found}
+    with pytest.raises(Refused, match="repeat more than"):
+        level_of(found, "here")
+
+
+def test_one_list_under_two_names_is_read_twice() -> None:
+    twice = {"weight": np.eye(3)}
+    assert {*level_of({"fc1": twice, "fc2": twice}, "here").masks} == {"fc1", "fc2"}
+
+
+def test_more_layers_than_any_network_has_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "fits.npz", *[np.eye(1)] * 30)
+    assert len(read_level(tmp_path / "fits.npz").masks) == 30
+    (tmp_path / "many.pkl").write_bytes(pickle.dumps([np.eye(1) for _ in range(20_001)]))
+    with pytest.raises(Refused, match="20,001 layers, at most 20,000 are expected"):
+        read_level(tmp_path / "many.pkl")
 
 
 def test_a_quantized_mask_is_refused_in_words(tmp_path: Path) -> None:
