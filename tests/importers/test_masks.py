@@ -18,12 +18,15 @@ import torch
 from command import Cli
 from foreign import write_lists
 from foreign_masks import LAYERS, LEVELS, NAMED, NUMBERED, effective, kept, levels, write
+from torch import nn
+from torch.nn.utils import prune
 
 from rgtool.schemas.errors import Refused
 from rgtool.store import Store
 from rgtool.store.importers.masks import level_of
 from rgtool.store.importers.reading import read_level
 from rgtool.store.importers.report import ImportedRun, ImportReport
+from rgtool.store.importers.zeros import many_zeros, zeros_as_masks
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +80,9 @@ def test_one_run_saved_in_all_ways_is_one_run(store: Store, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("way", ["mask buffers", "under mask", "under masks, wrapped",
-                                 "a sparsifier beside", "safetensors, mask beside"])  # fmt: skip
+                                 "a sparsifier beside", "before wrapped weights", "mangled",
+                                 "behind their own prefix", "under sparse_mask",
+                                 "safetensors, mask beside"])  # fmt: skip
 @pytest.mark.filterwarnings("ignore:Sparse")
 def test_weights_beside_masks_give_magnitudes(way: str, store: Store, tmp_path: Path) -> None:
     only(store.import_runs(write(tmp_path / "in", way)))
@@ -105,10 +110,48 @@ def test_masks_are_put_to_weights_behind_another_prefix(ours: str, theirs: str) 
     assert kept == {f"{ours}fc": 2, f"{ours}conv": 0}
 
 
+def test_masks_of_recurrent_layers_and_attention_begin_with_a_plain_network(
+    store: Store, tmp_path: Path
+) -> None:
+    net = nn.ModuleList([nn.LSTM(4, 6, bidirectional=True), nn.MultiheadAttention(6, 2)])
+    folder = tmp_path / "in"
+    folder.mkdir()
+    pruned = [
+        (net[0], "weight_hh_l0"),
+        (net[0], "weight_ih_l0_reverse"),
+        (net[1], "in_proj_weight"),
+    ]
+    for level in range(3):
+        if level:
+            prune.global_unstructured(pruned, prune.L1Unstructured, amount=0.2)
+        torch.save(net.state_dict(), folder / f"level_{level}.pt")
+    run = only(store.import_runs(folder))
+    assert run.levels == (0, 1, 2)
+    masks = [[int(getattr(module, f"{name}_mask").sum()) for module, name in pruned]]
+    layers = ["0.weight_hh_l0", "0.weight_ih_l0_reverse", "1.in_proj_weight"]
+    rows = store.query("SELECT source_layer, kept FROM layers WHERE level = 2").to_dicts()
+    last = {row["source_layer"]: row["kept"] for row in rows}
+    assert [[last[layer] for layer in layers]] == masks
+    assert last["0.weight_ih_l0"] == net[0].weight_ih_l0.numel()
+
+
+def test_zeros_of_masks_are_not_those_of_weights() -> None:
+    mask = np.triu(np.ones((6, 6)))
+    data = level_of({"fc.weight": np.full((6, 6), 0.5), "pruner.fc.weight": mask}, "here")
+    assert (many_zeros(data), [*zeros_as_masks(data).masks]) == (0, ["fc"])
+    gone = level_of({"fc.weight": np.full((6, 6), 0.5), "cut.weight": np.zeros((6, 6))}, "here")
+    assert [*zeros_as_masks(gone).masks] == ["fc", "cut"], "a layer without any weight left is one"
+
+
+def test_whole_numbers_are_weights_where_zeros_are_the_mask(tmp_path: Path) -> None:
+    torch.save({"fc.weight": torch.tensor([[-3, 0], [7, 1]], dtype=torch.int8)}, tmp_path / "x.pt")
+    assert read_level(tmp_path / "x.pt", zeros_are_mask=True).masks["fc"].sum() == 3
+
+
 def test_buffers_called_mask_that_are_none_of_weights_are_left_alone() -> None:
     causal = np.tril(np.ones((4, 4)))
     state = {"attention.weight": np.full((3, 2), 0.5), "attention.mask": causal,
-             "bias.mask": causal}  # fmt: skip
+             "bias.mask": causal, "causal_mask": causal}  # fmt: skip
     assert level_of(state, "here").masks == {}
 
 
