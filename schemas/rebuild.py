@@ -238,7 +238,7 @@ CALLS: Mapping[str, Callable[..., Any]] = {
 _NOTED = re.compile(
     r"pathlib(\._local)?\.(Pure)?(Posix|Windows)?Path|datetime\.(datetime|date|time|timedelta|timezone)"
     r"|zoneinfo\.ZoneInfo\._unpickle|decimal\.Decimal|fractions\.Fraction|uuid\.UUID|ipaddress\.IPv\w+"
-    r"|collections\.(deque|ChainMap|User\w+)|itertools\.\w+|array\._array_reconstructor"
+    r"|collections\.(deque|ChainMap|User\w+)|itertools\.\w+|array\.(array|_array_reconstructor)"
     r"|functools\.partial|types\.SimpleNamespace|argparse\.Namespace|time\.struct_time|re\._compile"
     r"|string\.Template|logging\.getLogger|random\.\w*Random|statistics\.NormalDist"
     r"|builtins\.(slice|range|object|iter|reversed|enumerate|zip|\w+(Error|Exception|Warning))"

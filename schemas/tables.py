@@ -225,7 +225,11 @@ def _text(path: Path) -> str:
         if len(data) > _MAX_CSV:
             raise _failed(path, OSError(f"it unpacks to more than {_MAX_CSV:,} bytes"))
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
+    try:
+        return data.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:  # which other encoding it is nobody can tell
+        line = data.count(b"\n", 0, error.start) + 1
+        raise Refused(f"{path}: line {line} is no text in UTF-8: save the table as UTF-8") from None
 
 
 def _cells(path: Path, reader: Iterator[list[str]]) -> Iterator[list[str]]:

@@ -52,6 +52,7 @@ KEEP = ("init", "rewind", "dense")
 # What may be a checkpoint: named when no format takes it.
 _CHECKPOINT_SUFFIXES = (
     ".pt", ".pth", ".th", ".tar", ".ckpt", ".safetensors", ".pkl", ".bin", ".h5", ".hdf5",
+    ".model", ".t7", ".chkpt", ".params", ".pt.gz", ".pth.gz", ".safetensors.gz",
 )  # fmt: skip
 
 
@@ -96,13 +97,14 @@ def survey(
                 runs += found.runs
                 skipped += found.skipped
                 tree = tree.without(found.claimed)
-        skipped += [
-            Skipped(str(file), _unclaimed(file, format))
-            for file in tree.files
-            if file.name.endswith(_CHECKPOINT_SUFFIXES)
-        ]
         left += tree.files
-    if not runs:  # else tables and arrays are somebody's notes beside the checkpoints
+    alone = format is None and not runs  # else tables and arrays are notes beside the checkpoints
+    skipped += [
+        Skipped(str(file), _unclaimed(file, format))
+        for file in left
+        if file.name.lower().endswith(_CHECKPOINT_SUFFIXES) and not (alone and _is_array(file))
+    ]
+    if not runs:
         told = {one.path for one in skipped}
         skipped += _others([file for file in left if str(file) not in told])
     return Survey(tuple(runs), tuple(skipped))
@@ -226,5 +228,9 @@ def _unclaimed(file: Path, format: str | None) -> str:
 def _others(files: Sequence[Path]) -> list[Skipped]:
     """Say of tables and of arrays why they are no runs."""
     found = [Skipped(str(f), tables.OTHER) for f in files if is_table(f.name)]
-    arrays = [file for file in files if file.name.endswith(numpy_masks.SUFFIXES)]
-    return found + [Skipped(str(file), numpy_masks.why_not(file)) for file in arrays[-1:]]
+    arrays = numpy_masks.alike(file for file in files if _is_array(file))
+    return found + [Skipped(str(some[-1]), numpy_masks.why_not(some[-1])) for some in arrays]
+
+
+def _is_array(file: Path) -> bool:
+    return file.name.endswith(numpy_masks.SUFFIXES)

@@ -319,11 +319,14 @@ def _alone(entries: Mapping[str, Any], where: str) -> LevelData:
     """Read entries that are masks, all of them."""
     plain = unwrapped(entries, wrappers=_BEFORE_ALL)
     masks: Masks = {}
+    flat_too = all(_dimensions(value) < 2 for value in entries.values())  # masks laid out in rows
     for key, value in entries.items():
         name = plain[key]
         module, _, parameter = key.rpartition(".")
         if parameter not in _PARAMETERS and f"{module}.weight" in entries:
             continue  # NNI has masks of inputs and outputs, too
+        if not flat_too and _is_record(value, where):
+            continue
         for ending in (*_AFTER, ".weight"):
             name = name.removesuffix(ending) or name
         if name in masks:
@@ -335,6 +338,12 @@ def _alone(entries: Mapping[str, Any], where: str) -> LevelData:
             raise Refused(f"{error}; {HINT}" if zeros else str(error)) from None
     shapes = {name: mask.shape for name, mask in masks.items()}
     return LevelData(shapes, masks, masks_from=f"masks alone, {_such_as(next(iter(entries)))}")
+
+
+def _is_record(value: Any, where: str) -> bool:
+    """Tell whether an entry beside masks is a row of measured numbers, such as losses."""
+    array = to_array(value, where) if is_tensor(value) else np.zeros(())
+    return array.ndim == 1 and array.dtype.kind == "f" and not is_zero_one(array)
 
 
 def _hold_small(found: Any, where: str) -> None:

@@ -134,6 +134,27 @@ def test_masks_of_recurrent_layers_and_attention_begin_with_a_plain_network(
     assert [[last[layer] for layer in layers]] == masks
 
 
+def test_a_row_of_numbers_beside_masks_is_none() -> None:
+    found = {"fc": np.eye(2), "losses": np.array([0.7, 0.3]), "cut": np.array([1, 0, 1])}
+    assert {*level_of(found, "here").masks} == {"fc", "cut"}
+    with pytest.raises(Refused, match=r"a mask that holds 0\.7"):
+        level_of({"losses": np.array([0.7, 0.3]), "cut": np.array([1, 0, 1])}, "here")
+
+
+@pytest.mark.parametrize("ending", [".pkl", ".pickle", ".npy"])
+def test_arrays_that_are_no_masks_have_one_reason_under_all_endings(
+    ending: str, store: Store, tmp_path: Path
+) -> None:
+    for level in range(3):
+        data = [np.full((2, 2), 0.5)]
+        if ending == ".npy":
+            np.save(tmp_path / f"level_{level}{ending}", data[0])
+        else:
+            (tmp_path / f"level_{level}{ending}").write_bytes(pickle.dumps(data))
+    (one,) = store.import_runs(tmp_path).skipped
+    assert (Path(one.path).name, one.reason[:19]) == (f"level_2{ending}", "0: a mask that hold")
+
+
 def test_zeros_of_masks_are_not_those_of_weights() -> None:
     mask = np.triu(np.ones((6, 6)))
     data = level_of({"fc.weight": np.full((6, 6), 0.5), "pruner.fc.weight": mask}, "here")

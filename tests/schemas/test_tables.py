@@ -278,3 +278,16 @@ def test_a_header_without_rows_is_told(tmp_path: Path) -> None:
     with pytest.raises(RgtoolError, match="no rows"):
         (tmp_path / "c.csv").write_text("Density;Error\n")
         curve_of_file(tmp_path / "c.csv")
+
+
+def test_a_table_in_another_encoding_is_refused_with_its_line(tmp_path: Path) -> None:
+    text = COUNTS.replace("mine,1", "Für,1")
+    for name, data in (
+        ("a.csv", text.encode("cp1252")),
+        ("b.csv.gz", gzip.compress(text.encode("latin1"))),
+    ):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(Refused, match=r"line 8 is no text in UTF-8: save the table as UTF-8"):
+            open_table(tmp_path / name)
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    assert "experiment" in open_table(tmp_path / "a.csv").names
