@@ -155,6 +155,35 @@ def test_arrays_that_are_no_masks_have_one_reason_under_all_endings(
     assert (Path(one.path).name, one.reason[:19]) == (f"level_2{ending}", "0: a mask that hold")
 
 
+@pytest.mark.parametrize("ending", [".PT", ".PTH", ".chkpt"])
+def test_endings_of_torch_in_capitals_are_read(ending: str, store: Store, tmp_path: Path) -> None:
+    for file in write(tmp_path / "in", "by layer").iterdir():
+        file.rename(file.with_suffix(ending))
+    assert only(store.import_runs(tmp_path / "in")).levels == tuple(range(LEVELS))
+
+
+@pytest.mark.parametrize(
+    ("way", "ending", "words"),
+    [("by layer", ".model", "name it .pt"), ("by layer", "", "name it .pt"),
+     ("safetensors", ".params", "name it .safetensors"), ("npz", ".t7", "name it .pt (.npz")],
+)  # fmt: skip
+def test_files_under_other_endings_are_named(
+    way: str, ending: str, words: str, store: Store, tmp_path: Path
+) -> None:
+    for file in write(tmp_path / "in", way).iterdir():
+        file.rename(file.with_suffix(ending))
+    (tmp_path / "in" / "notes.txt").write_text("of mine")
+    (one,) = store.import_runs(tmp_path / "in").skipped
+    assert Path(one.path).name == f"level_{LEVELS - 1}{ending}" and words in one.reason
+
+
+def test_a_table_under_another_ending_is_named(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("experiment,seed,level,group,kept,total\nA,0,0,g,1,2\n")
+    assert [one.reason for one in store.import_runs(tmp_path).skipped] == [
+        "a table of counts: name it .csv"
+    ]
+
+
 def test_zeros_of_masks_are_not_those_of_weights() -> None:
     mask = np.triu(np.ones((6, 6)))
     data = level_of({"fc.weight": np.full((6, 6), 0.5), "pruner.fc.weight": mask}, "here")
