@@ -18,7 +18,7 @@ from .budget import Budget
 from .contents import Contents, Stream, unpacked_limit
 from .errors import Refused, Unreadable
 from .pickles import read_pickle
-from .stored import held_shape, short
+from .stored import Strange, held_shape, short
 
 NPY = b"\x93NUMPY"  # what a file of one array begins with
 _SUFFIX = ".npy"
@@ -90,6 +90,8 @@ def _array(stream: io.BufferedReader | io.BytesIO, size: int, where: str) -> Any
         left = size - stream.tell()
         if dtype.hasobject:
             return read_pickle(stream, Budget(size, where), _no_storage)
+        if dtype.kind in "SUMmV" and math.prod(shape) * dtype.itemsize == left:
+            return Strange(f"a numpy array of {short(str(dtype))}")
         if dtype.kind not in "biufc" or math.prod(shape) * dtype.itemsize != left:
             raise ValueError(f"{left} bytes for an array of {dtype} and shape {shape}")
         flat = np.frombuffer(stream.read(left), dtype)

@@ -200,6 +200,14 @@ def _reconstructor(limits: Limits, kind: Any, base: Any, state: Any) -> Any:
     return create(kind, limits.where)
 
 
+def _getattr(of: Any, attribute: Any) -> Strange:
+    """Note a method or a function of a module; nothing of it is looked up."""
+    name = f"{of.what}.{text_of(attribute)}" if isinstance(of, Name) else "builtins.getattr"
+    if len(name) > _MAX_NAME:
+        raise ValueError(f"a name of {len(name)} characters")
+    return Name(name) if isinstance(of, Name) else Strange(name)
+
+
 CALLS_WITH_LIMITS: Mapping[str, Callable[..., Any]] = {
     "copyreg._reconstructor": _reconstructor,
     "collections.OrderedDict": _pairs,
@@ -223,16 +231,21 @@ CALLS: Mapping[str, Callable[..., Any]] = {
     "builtins.list": _sequence,
     "builtins.tuple": lambda *of: tuple(_sequence(*of)),
     "builtins.complex": _complex,
+    "builtins.getattr": _getattr,
 }
 
 # What else a checkpoint often holds beside its tensors: of these the name is kept, and no more.
 _NOTED = re.compile(
     r"pathlib(\._local)?\.(Pure)?(Posix|Windows)?Path|datetime\.(datetime|date|time|timedelta|timezone)"
-    r"|decimal\.Decimal|fractions\.Fraction|uuid\.UUID|collections\.deque|functools\.partial"
-    r"|types\.SimpleNamespace|argparse\.Namespace|builtins\.(slice|range|object)"
+    r"|zoneinfo\.ZoneInfo\._unpickle|decimal\.Decimal|fractions\.Fraction|uuid\.UUID|ipaddress\.IPv\w+"
+    r"|collections\.(deque|ChainMap|User\w+)|itertools\.\w+|array\.(array|_array_reconstructor)"
+    r"|functools\.partial|types\.SimpleNamespace|argparse\.Namespace|time\.struct_time|re\._compile"
+    r"|string\.Template|logging\.getLogger|random\.\w*Random|statistics\.NormalDist"
+    r"|builtins\.(slice|range|object|iter|reversed|enumerate|zip|\w+(Error|Exception|Warning))"
     r"|numpy\.random\._pickle\.__(randomstate|generator|bit_generator)_ctor"
-    r"|pandas\.[\w.]+"
-    r"|torch\.(nn|optim)\.[\w.]*\.?[A-Z]\w*"
+    r"|numpy\.random\.bit_generator\.\w+|numpy\.ma\.core\._mareconstruct|numpy\.poly1d"
+    r"|numpy\.polynomial\.[\w.]+|pandas\.[\w.]+|pyarrow\.lib\.\w+"
+    r"|torch\.(nn|optim|distributions)\.[\w.]*\.?[A-Z]\w*|torch\._C\.Generator"
 )
 # Functions of these are never data, not even as a name that is only mentioned.
 _PROGRAMS = frozenset(
@@ -246,7 +259,7 @@ _PROGRAMS = frozenset(
 _BUILTINS = frozenset(
     {
         "eval", "exec", "execfile", "compile", "open", "file", "input", "raw_input",
-        "__import__", "getattr", "setattr", "delattr", "apply", "globals", "locals", "vars",
+        "__import__", "setattr", "delattr", "apply", "globals", "locals", "vars",
         "breakpoint", "map", "filter", "reduce", "help", "memoryview",
     }
 )  # fmt: skip

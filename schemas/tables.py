@@ -3,7 +3,7 @@
 Names count in lower case. A CSV file may be UTF-8 or, by its byte order mark, UTF-16, and gzip'd;
 it parts its cells by commas, semicolons or tabs, as Excel's line `sep=;` may say. Whole numbers may
 be written `1000.0`, fractions `91.5 %`, `0,915` or under a name such as `accuracy (%)`; `NaN`, `NA`
-and an empty cell are no number.
+`-` and an empty cell are no number. Lines before the header that begin with `#` are remarks.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
 MAX_TEXT = 200  # characters of a cell
 _MAX_CSV = 64 << 20  # bytes
 _MAX_DECODED = 64 << 20  # bytes of a row group: a few bytes of run lengths may claim any number
-_EMPTY_CELLS = ("", "nan", "na", "n/a", "none", "null")
+_EMPTY_CELLS = ("", "nan", "na", "n/a", "#n/a", "<na>", "none", "null", "-", "--")
 _CELL = re.compile(r"([+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:e[+-]?\d+)?)\s*(%?)", re.ASCII | re.I)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)  # or is it a fraction?
 _SEPARATOR = re.compile(r"sep=([,;\t])\s*", re.I)
@@ -196,6 +196,7 @@ def _in_fractions(rows: Iterator[Row], percent: Collection[str]) -> Iterator[Row
 
 def _open_csv(path: Path) -> Table:
     text = _text(path).replace("\r\n", "\n").replace("\r", "\n").lstrip("\n")
+    text = _without_remarks(text)
     first, _, rest = text.partition("\n")
     if told := _SEPARATOR.fullmatch(first):
         delimiter, text = told[1], rest
@@ -214,6 +215,17 @@ def _open_csv(path: Path) -> Table:
     return Table(names, rows)
 
 
+def _without_remarks(text: str) -> str:
+    """Drop lines before the header that begin with `#`; a header may begin so, as of numpy."""
+    while text.startswith("#"):
+        first, _, rest = text.partition("\n")
+        below = rest.partition("\n")[0]
+        if any(0 < first.count(mark) == below.count(mark) for mark in ",;\t"):
+            return f"{first.lstrip('# ')}\n{rest}"
+        text = rest.lstrip("\n")
+    return text
+
+
 def _text(path: Path) -> str:
     data = _read(path, _MAX_CSV)
     if path.suffix.lower() == ".gz":
@@ -225,7 +237,11 @@ def _text(path: Path) -> str:
         if len(data) > _MAX_CSV:
             raise _failed(path, OSError(f"it unpacks to more than {_MAX_CSV:,} bytes"))
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
+    try:
+        return data.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:  # which other encoding it is nobody can tell
+        line = data.count(b"\n", 0, error.start) + 1
+        raise Refused(f"{path}: line {line} is no text in UTF-8: save the table as UTF-8") from None
 
 
 def _cells(path: Path, reader: Iterator[list[str]]) -> Iterator[list[str]]:

@@ -10,7 +10,7 @@ import io
 import re
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Literal
 
 from .budget import Budget
@@ -139,6 +139,12 @@ def _entries(contents: Contents) -> dict[str, Storage]:
         raise Unreadable(f"{where}: no whole zip archive ({short(error)})") from None
     except (KeyError, RuntimeError, OverflowError, UnicodeError) as error:
         raise Unreadable(f"{where}: a damaged zip archive ({short(error)})") from None
+    if any(re.fullmatch(r"[^/]+/(?:constants\.pkl|code/.*)", e.filename) for e in found):
+        file = PurePath(where)
+        raise Refused(
+            f"{where}: a TorchScript program: where torch is, torch.save(torch.jit.load("
+            f"{file.name!r}).state_dict(), {f'{file.stem}_plain{file.suffix}'!r})"
+        )
     # What is packed, or lies twice in the file, would grow in memory: torch writes neither.
     if any(e.compress_type != zipfile.ZIP_STORED for e in found):
         raise Refused(f"{where}: a zip with packed entries, which torch never writes")
@@ -173,8 +179,6 @@ def _root(entries: dict[str, Storage], where: str) -> str:
     roots = [name[:-9] for name in entries if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(roots) != 1:
         raise Unreadable(f"{where}: a zip without the data.pkl of a checkpoint")
-    if f"{roots[0]}/constants.pkl" in entries:
-        raise Refused(f"{where}: a TorchScript program: give a mask or a state dict instead")
     if (size := entries[f"{roots[0]}/data.pkl"].size) > _MAX_PICKLE:
         raise Refused(f"{where}: a pickle of {size} bytes")
     return roots[0]

@@ -7,7 +7,7 @@ of the weights and momentum encoders stand beside the network, with names that e
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 # Where training codes put the state dict in what they save.
 HOMES = (
@@ -22,6 +22,8 @@ _COPY = re.compile(
     r"|initial|reference|backup)(?:_.*)?|encoder_k|key_encoder",
     re.IGNORECASE,
 )
+# What holds both calls the network itself so: `ema.ema_model.` beside `ema.online_model.`.
+_ITSELF = re.compile(r"(?:.*_)?(?:online|student)(?:_.*)?", re.IGNORECASE)
 
 
 def plain(name: str) -> str:
@@ -81,6 +83,8 @@ def copies(names: Collection[str]) -> dict[str, str]:
     {'ema.module.fc': 'model.fc'}
     >>> copies(["ema.module.fc"])
     {}
+    >>> copies(["ema.ema_model.fc", "ema.online_model.fc"])
+    {'ema.ema_model.fc': 'ema.online_model.fc'}
     """
     held: dict[str, dict[str, str]] = {}
     own: list[str] = []
@@ -112,14 +116,20 @@ def before(name: str, other: str) -> str:
     return "".join(f"{part}." for part in parts)
 
 
-def _of_copy(parts: Iterable[str]) -> bool:
-    return any(_COPY.fullmatch(part) for part in parts)
+def _of_copy(parts: Sequence[str]) -> bool:
+    return _copy_ends(parts) > 0
+
+
+def _copy_ends(parts: Sequence[str]) -> int:
+    """Return how many components lead up to one that speaks of a copy; 0 where none does."""
+    cut = max((i + 1 for i, part in enumerate(parts) if _COPY.fullmatch(part)), default=0)
+    return 0 if any(_ITSELF.fullmatch(part) for part in parts[cut:]) else cut
 
 
 def _parted(name: str) -> tuple[str, str]:
     """Part a name behind the last component that speaks of a copy, and behind what wraps that."""
     parts = plain(name).split(".")
-    cut = max((i + 1 for i, part in enumerate(parts) if _COPY.fullmatch(part)), default=0)
+    cut = _copy_ends(parts)
     while cut and parts[cut : cut + 1] == ["module"]:
         cut += 1
     return ".".join(parts[:cut]), ".".join(parts[cut:])

@@ -71,6 +71,11 @@ class FileName:
     numbers: tuple[tuple[Kind, float], ...] = ()
     place: int = 2
 
+    @property
+    def only_replicates(self) -> bool:
+        """Whether it tells nothing but a replicate, as `run1` does in the folder of a level."""
+        return bool(self.numbers) and all(kind == "replicate" for kind, _ in self.numbers)
+
 
 def file_name(text: str, suffixes: Iterable[str]) -> FileName:
     """Read a name off a file.

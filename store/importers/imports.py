@@ -19,9 +19,11 @@ from ...schemas.errors import (
     choose,
     known_name,
 )
+from ...schemas.files import open_file
 from ...schemas.published_recipes import PUBLISHED
 from ...schemas.recipe import CHOICES, INITIALISERS
 from ...schemas.tables import is_table
+from ...schemas.torch_files import ZIP
 from .formats import (
     bert_tickets,
     contrastive,
@@ -62,6 +64,9 @@ KEEP = ("init", "rewind", "dense")
 _CHECKPOINT_SUFFIXES = (
     ".pt", ".pth", ".th", ".tar", ".ckpt", ".safetensors", ".pkl", ".bin", ".h5", ".hdf5",
 )  # fmt: skip
+# How files of torch and pickles begin, and what else may hold one.
+_SAVED = (ZIP, b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_GZIP, _HEAD = b"\x1f\x8b", 512
 
 
 @dataclass(frozen=True)
@@ -105,13 +110,14 @@ def survey(
                 runs += found.runs
                 skipped += found.skipped
                 tree = tree.without(found.claimed)
-        skipped += [
-            Skipped(str(file), _unclaimed(file, format))
-            for file in tree.files
-            if file.name.endswith(_CHECKPOINT_SUFFIXES)
-        ]
         left += tree.files
-    if not runs:  # else tables and arrays are somebody's notes beside the checkpoints
+    alone = format is None and not runs  # else tables and arrays are notes beside the checkpoints
+    skipped += [
+        Skipped(str(file), _unclaimed(file, format))
+        for file in left
+        if file.name.lower().endswith(_CHECKPOINT_SUFFIXES) and not (alone and _is_array(file))
+    ]
+    if not runs:
         told = {one.path for one in skipped}
         skipped += _others([file for file in left if str(file) not in told])
     return Survey(tuple(runs), tuple(skipped))
@@ -239,5 +245,29 @@ def _unclaimed(file: Path, format: str | None) -> str:
 def _others(files: Sequence[Path]) -> list[Skipped]:
     """Say of tables and of arrays why they are no runs."""
     found = [Skipped(str(f), tables.OTHER) for f in files if is_table(f.name)]
-    arrays = [file for file in files if file.name.endswith(numpy_masks.SUFFIXES)]
-    return found + [Skipped(str(file), numpy_masks.why_not(file)) for file in arrays[-1:]]
+    arrays = numpy_masks.alike(file for file in files if _is_array(file))
+    found += [Skipped(str(some[-1]), numpy_masks.why_not(some[-1])) for some in arrays]
+    rest = [file for file in files if not (is_table(file.name) or _is_array(file))]
+    reasons = {some[-1]: _misnamed(some[-1]) for some in numpy_masks.alike(rest)}
+    return found + [Skipped(str(file), reason) for file, reason in reasons.items() if reason]
+
+
+def _misnamed(file: Path) -> str | None:
+    """Say what a file is whose name has an ending that nobody looks for."""
+    try:
+        with open_file(file) as stream:
+            head = stream.read(_HEAD)
+        if head.startswith(_SAVED):
+            return "begins as files of torch do: name it .pt (.npz where numpy wrote it)"
+        if head[8:10] == b'{"':
+            return "begins as safetensors do: name it .safetensors"
+        if head.startswith(_GZIP):
+            return "packed with gzip: unpack it first, or name it .pt.gz where torch wrote it"
+        columns = head.decode(errors="replace").partition("\n")[0].lower()
+    except OSError as error:
+        return failure(error)
+    return "a table of counts: name it .csv" if all(c in columns for c in tables.REQUIRED) else None
+
+
+def _is_array(file: Path) -> bool:
+    return file.name.endswith(numpy_masks.SUFFIXES)

@@ -27,7 +27,7 @@ from .identity import Alias, Content, counts_digest, mask_digest
 from .levels import Level, Masks, hold_nested
 from .recognise import Recognised, beside, recognise
 from .report import Choices
-from .zeros import FROM, many_zeros, why_nothing
+from .zeros import FROM, HINT, many_zeros, why_nothing
 
 _LEARNED = 1.5  # times the accuracy of guessing
 _LARGEST = 2**31  # a record holds shapes as 32-bit numbers
@@ -190,11 +190,32 @@ class Incoming:
         if level.level in self.missing:
             return None
         try:
-            return level.read()
+            data = level.read()
+            self._hold_dense(level, data)
+            return data
         except (Unreadable, OSError) as error:
             self.missing.add(level.level)
             self.notes.append(f"level {level.level} is left out: {failure(error)}")
             return None
+
+    def _hold_dense(self, level: FoundLevel, data: LevelData) -> None:
+        """Hold a level without masks to be dense: one with many zeros has lost its masks.
+
+        What a study's format or a manifest calls level 0 is dense, and its zeros are said.
+
+        Raises
+        ------
+        Unreadable
+            It has many zeros.
+        """
+        zeros = 0.0 if data.kept else many_zeros(data)
+        if not zeros:
+            return
+        if level.level or self.found.remedy is not None:
+            self._zeros = max(self._zeros, zeros)
+            raise Unreadable(f"{self.found.relative(level.files[0])}: {why_nothing(zeros)}")
+        note = f"level 0 counts as dense, though {zeros:.0%} of its weights are zeros: {HINT}"
+        self.notes += [note] if note not in self.notes else []
 
     def _stage(self, level: int, current: Level) -> None:
         """Keep a level; its masks go to the folder."""

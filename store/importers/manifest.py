@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -70,10 +71,13 @@ def read_manifest(folder: Path, mine: Collection[Path]) -> Listed:
             one: Mapping[str, Any] = (
                 {"level": due, "file": entry} if isinstance(entry, str) else entry
             )
-            due = one["level"] + 1
+            said = _whole(one["level"])
+            due = (due if said is None else said) + 1
             level, file, numbers = _level_entry(folder, one, mine)
             if level in levels:
                 raise ValueError(f"level {level} stands there twice")
+            if any(file == other for other, _ in levels.values()):
+                raise ValueError(f"{one['file']} stands there twice")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             skipped.append(Skipped(str(path), f"an entry cannot be used ({str(error)[:80]!r})"))
             continue
@@ -81,8 +85,10 @@ def read_manifest(folder: Path, mine: Collection[Path]) -> Listed:
     if not entries:
         skipped.append(Skipped(str(path), "a manifest that lists no level"))
     told = {key: str(values[key])[:100] for key in _TEXT_KEYS if _is_name(values.get(key))}
-    if isinstance(values.get("seed"), int) and abs(values["seed"]) < 2**62:
-        told["seed"] = str(values["seed"])
+    if (seed := _whole(values.get("seed"))) is not None:
+        told["seed"] = str(seed)
+    elif values.get("seed") is not None:
+        skipped.append(Skipped(str(path), f"seed {values['seed']!r:.20} is no whole number"))
     return Listed(levels, told, tuple(skipped))
 
 
@@ -111,18 +117,21 @@ def listed_run(
     )
 
 
-def _whole(entry: Any, due: int) -> Mapping[str, Any]:
-    """Return an entry with its level, which a file alone does not tell."""
-    whole: Mapping[str, Any] = {"level": due, "file": entry} if type(entry) is str else entry
-    return whole
+def _whole(value: Any) -> int | None:
+    """Return the whole number that a value is or spells; None where it is none."""
+    if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,18}\s*", value, re.ASCII):
+        return int(value)
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and abs(value) < 2**62 else None
 
 
 def _level_entry(
     folder: Path, entry: Mapping[str, Any], mine: Collection[Path]
 ) -> tuple[int, Path, dict[str, float | bool | None]]:
-    level, name = entry["level"], entry["file"]
-    if type(level) is not int or not 0 <= level <= MAX_LEVEL:
-        raise ValueError(f"level {level!r:.20} is no level")
+    level, name = _whole(entry["level"]), entry["file"]
+    if level is None or not 0 <= level <= MAX_LEVEL:
+        raise ValueError(f"level {entry['level']!r:.20} is no level")
     # No path of a tree leads out of it: what has `..` in it, or begins at the root, is none of them
     file = folder / str(name).replace("\\", "/")
     if not isinstance(name, str) or file not in mine:

@@ -20,18 +20,28 @@ from ...schemas.stored import InFile, Strange, StrangeTensor, described, is_tens
 from ...schemas.wrapping import HOMES, beneath
 from .found import LevelData, Refused
 from .state import WRAPPERS, home, named, unwrapped
-from .zeros import HINT, share_of_zeros
+from .zeros import HINT, is_zero_one, share_of_zeros
 
 _WEIGHT = re.compile(r"(.+)\.(?:weight(?:_orig)?|parametrizations\.weight\.original)")
+# Parameters that recurrent layers and attention have in place of one weight.
+_NAMED_WEIGHT = re.compile(
+    r"(?:.+\.)?(?:weight_(?:ih|hh|hr)_l\d+(?:_reverse)?|weight_(?:ih|hh)|(?:in|[qkv])_proj_weight)"
+)
 _PARAMETRIZED = re.compile(r"(.+)\.parametrizations\.(\w+)\.\d+\.mask")
 # Keys under which masks stand beside a state dict; sparsifiers of torch.ao have them in `state`.
 _APART = ("mask", "masks", "mask_dict", "masks_dict", "weight_masks", "pruning_masks", "state")
 _BEFORE = ("mask.", "masks.")
 _BEFORE_ALL = (*WRAPPERS, *_BEFORE, "state.")
 _AFTER = ("_mask", ".mask")
+# What a component of a name has to say of masks.
+_MASK_WORD = re.compile(
+    r"(?:^|_)(?:pruning_|prune_|sparse_|sparsity_|weight_)?mask(?:s|er)?_?$|^mask_(?=.)",
+    re.IGNORECASE,
+)
 _OF_WEIGHTS = (".weight", ".bias", ".running_mean")  # how entries of a state dict end
 _PARAMETERS = ("weight", "bias", "mask")
 _DEPTH = 8  # of dictionaries in dictionaries
+_MOST = 2_000_000  # entries of these, which is as many as a pickle without repetitions builds
 
 Masks = dict[str, NDArray[np.bool_]]
 
@@ -55,6 +65,7 @@ def level_of(found: Any, where: str, *, any_name: bool = False) -> LevelData:
     Unreadable
         It is damaged.
     """
+    _hold_small(found, where)
     apart = _apart(found, where)
     if apart is not None:  # then whatever is strange beside them is not missed
         found = {key: value for key, value in found.items() if not isinstance(value, Strange)}
@@ -64,6 +75,8 @@ def level_of(found: Any, where: str, *, any_name: bool = False) -> LevelData:
         return data
     if apart is not None:
         return joined(data, apart, where)
+    if state is not None and (found_beside := _beside(state, where)) is not None:
+        return found_beside
     entries = named(dict(_entries(_innermost(found if state is None else state))), where)
     if not entries:
         raise Refused(f"{where}: holds no state dict and no masks")
@@ -124,6 +137,9 @@ def pruned_state(state: Mapping[str, Any], where: str) -> LevelData:
         elif (match := _WEIGHT.fullmatch(key)) is not None and _dimensions(value) >= 2:
             weights[match[1]] = to_array(value, f"{where}, {match[1]}")
             shapes[match[1]] = weights[match[1]].shape
+        elif _NAMED_WEIGHT.fullmatch(key) and _dimensions(value) >= 2:
+            weights[key] = to_array(value, f"{where}, {key}")
+            shapes[key] = weights[key].shape
         elif key.endswith("_orig") and f"{key[:-5]}_mask" in by_name:
             weights[key[:-5]] = to_array(value, f"{where}, {key}")
     return _held(LevelData(shapes, masks, weights=weights, masks_from=_such_as(example)), where)
@@ -196,7 +212,15 @@ def _apart(found: Any, where: str) -> Mapping[str, Any] | None:
                 entries = {n: value for n, value in entries.items() if n.endswith(".mask")}
             if entries:
                 return named(entries, f"{where}, {key}")
+        for key in part:
+            entries = dict(_entries(part[key])) if _may_hold_masks(key, part[key]) else {}
+            if entries and all(_says_mask(f"mask.{n}", v, where) for n, v in entries.items()):
+                return named(entries, f"{where}, {key}")
     return None
+
+
+def _may_hold_masks(key: Any, value: Any) -> bool:
+    return isinstance(key, str) and "mask" in key.lower() and not _is_array(value)
 
 
 def joined(data: LevelData, entries: Mapping[str, Any], where: str) -> LevelData:
@@ -218,6 +242,54 @@ def joined(data: LevelData, entries: Mapping[str, Any], where: str) -> LevelData
     return _held(dataclasses.replace(data, masks=masks, masks_from=alone.masks_from), where)
 
 
+def _beside(state: Mapping[str, Any], where: str) -> LevelData | None:
+    """Read masks that stand in a state dict under other names than their weights.
+
+    What a name says is a mask, holds zeros and ones alone and has the name and the shape of a
+    weight behind some prefix, is one. Buffers that are none of weights are left alone.
+    """
+    bare = {_bare(key): key for key, value in state.items() if _says_mask(key, value, where)}
+    rest = {key: value for key, value in state.items() if key not in bare.values()}
+    if not bare or not rest:
+        return None
+    data = pruned_state(rest, where)
+    tails = {name: name for name in bare}
+    places = beneath(data.shapes, tails)
+    if not places and len(bare) > 1:  # they have a prefix, too
+        tails = _tails(bare)
+        places = beneath(data.shapes, tails)
+    keys = {layer: bare[tails[tail]] for tail, layer in places.items()}
+    masks = {
+        layer: as_mask(state[key], f"{where}, {key}")
+        for layer, key in keys.items()
+        if data.shapes[layer] == state[key].shape
+    }
+    if not masks:
+        return None
+    example = _such_as(next(iter(bare.values())))
+    return _held(dataclasses.replace(data, masks=masks, masks_from=example), where)
+
+
+def _says_mask(key: str, value: Any, where: str) -> bool:
+    """Tell whether an entry is called a mask and holds zeros and ones alone."""
+    called = "mask" in key.lower() and is_tensor(value) and _dimensions(value)
+    return bool(called) and is_zero_one(to_array(value, f"{where}, {key}"))
+
+
+def _bare(key: str) -> str:
+    """Return the layer that an entry called a mask is of, if its name is that of the layer.
+
+    Examples
+    --------
+    >>> _bare("masks.conv1.weight"), _bare("fc.weight_pruning_mask"), _bare("mask_fc___weight")
+    ('conv1', 'fc', 'fc')
+    >>> _bare("conv1.masker.mask"), _bare("layer1_mask")
+    ('conv1', 'layer1')
+    """
+    parts = [_MASK_WORD.sub("", part) for part in key.replace("___", ".").split(".")]
+    return _layer(".".join(part for part in parts if part))
+
+
 def _tails(names: Iterable[str]) -> dict[str, str]:
     """Map names without the components that all of them begin with to the names."""
     parts = {name: name.split(".") for name in names}
@@ -234,7 +306,8 @@ def _of_weights(entries: Mapping[str, Any], where: str, *, any_name: bool = Fals
         for key, value in entries.items()
         if is_tensor(value) and (any_name or key.endswith(_OF_WEIGHTS))
     )
-    return any(a.dtype.kind == "f" and bool(((a != 0) & (a != 1)).any()) for a in arrays)
+    kinds = "fi" if any_name else "f"  # quantized weights are whole numbers
+    return any(a.dtype.kind in kinds and not is_zero_one(a) for a in arrays)
 
 
 def _weights(entries: Mapping[str, Any], where: str) -> LevelData:
@@ -252,11 +325,14 @@ def _alone(entries: Mapping[str, Any], where: str) -> LevelData:
     """Read entries that are masks, all of them."""
     plain = unwrapped(entries, wrappers=_BEFORE_ALL)
     masks: Masks = {}
+    flat_too = all(_dimensions(value) < 2 for value in entries.values())  # masks laid out in rows
     for key, value in entries.items():
         name = plain[key]
         module, _, parameter = key.rpartition(".")
         if parameter not in _PARAMETERS and f"{module}.weight" in entries:
             continue  # NNI has masks of inputs and outputs, too
+        if not flat_too and _is_record(value, where):
+            continue
         for ending in (*_AFTER, ".weight"):
             name = name.removesuffix(ending) or name
         if name in masks:
@@ -270,10 +346,38 @@ def _alone(entries: Mapping[str, Any], where: str) -> LevelData:
     return LevelData(shapes, masks, masks_from=f"masks alone, {_such_as(next(iter(entries)))}")
 
 
+def _is_record(value: Any, where: str) -> bool:
+    """Tell whether an entry beside masks is a row of measured numbers, such as losses."""
+    array = to_array(value, where) if is_tensor(value) else np.zeros(())
+    return array.ndim == 1 and array.dtype.kind == "f" and not is_zero_one(array)
+
+
+def _hold_small(found: Any, where: str) -> None:
+    """Refuse what is small in a file and without end to whoever goes through it.
+
+    A pickle may name one list in another again and again, and so on at every depth.
+    """
+    sizes: dict[tuple[int, int], int] = {}
+
+    def size(value: Any, depth: int) -> int:
+        """Count the entries down to a depth, each as often as it is met."""
+        if not depth or not isinstance(value, Mapping | list | tuple):
+            return 1
+        key = (id(value), depth)
+        if key not in sizes:
+            sizes[key] = 1 + sum(size(inner, depth - 1) for _, inner in _items(value))
+            if max(sizes[key], len(sizes)) > _MOST:
+                raise Refused(f"{where}: lists in lists that repeat more than {_MOST:,} entries")
+        return sizes[key]
+
+    size(found, 2 * _DEPTH)  # as far as `_innermost` and `_entries` go
+
+
 def _innermost(found: Any) -> Any:
     """Return the dictionary or list in a checkpoint that all of its tensors are in."""
-    while isinstance(found, Mapping):
-        inner = [value for value in found.values() if next(_entries(value), None) is not None]
+    for _ in range(_DEPTH):
+        parts = found.values() if isinstance(found, Mapping) else ()
+        inner = [value for value in parts if next(_entries(value), None) is not None]
         if len(inner) != 1 or _is_array(inner[0]) or "weight" in inner[0]:  # of one layer
             break
         found = inner[0]

@@ -13,9 +13,10 @@ _REPLICATE_SUFFIX = re.compile(
 # The longest name first: cifar100 holds cifar10.
 _TASK_NAMES = ("fashion-mnist", "tiny-imagenet", "cifar100", "cifar10", "imagenet", "svhn", "mnist")
 _TASKS_OF_CLASSES = {100: "cifar100", 200: "tiny-imagenet", 1000: "imagenet"}
+_LETTER = re.compile(r"[^\W\d_]")
 # Folders that say nothing of what lies in them: the folder above does.
 _GENERIC = re.compile(
-    r"(checkpoints?|ckpts?|masks?|models?|weights|states?|levels|runs?|saved?|outputs?|results?)",
+    r"(checkpoints?|ckpts?|masks?|models?|weights|states?|levels|runs?|saved?|outputs?|results?|files)",
     re.IGNORECASE,
 )
 
@@ -35,7 +36,8 @@ class Place:
 def place(folder: Path) -> Place:
     """Read experiment and replicate off a folder's name, such as `res18_cifar10_seed3`.
 
-    Folders such as `checkpoints` are passed over for the one above.
+    Folders such as `checkpoints` are passed over for the one above, and names of numbers alone,
+    as programs give them to the jobs of a sweep, stand behind it.
 
     Examples
     --------
@@ -45,14 +47,28 @@ def place(folder: Path) -> Place:
     'tickets'
     >>> place(Path("lr0.1/checkpoints")).experiment
     'lr0.1'
+    >>> place(Path("multirun/2024-05-01/12-30-00/0")).experiment
+    'multirun/2024-05-01/12-30-00/0'
     """
-    while _GENERIC.fullmatch(folder.name) and folder.parent.name:
-        folder = folder.parent
+    folder = _telling(folder)
     match = _REPLICATE_SUFFIX.fullmatch(folder.name)
     if match is None:
-        return Place(folder.name, "", None)
+        return Place(_named(folder), "", None)
     seed = int(match[3]) if match[2].lower() == "seed" else None
-    return Place(match[1] or folder.parent.name, match[3], seed)
+    return Place(match[1] or _named(folder.parent), match[3], seed)
+
+
+def _telling(folder: Path) -> Path:
+    while _GENERIC.fullmatch(folder.name) and folder.parent.name:
+        folder = folder.parent
+    return folder
+
+
+def _named(folder: Path) -> str:
+    """Return the name of a folder, behind that of the one above while it has no letter."""
+    if _LETTER.search(folder.name) or not folder.parent.name:
+        return folder.name
+    return f"{_named(_telling(folder.parent))}/{folder.name}"
 
 
 def is_replicate(folder: Path) -> bool:

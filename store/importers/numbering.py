@@ -75,9 +75,12 @@ def numbered(root: Path, files: Sequence[Measured], names: Sequence[FileName]) -
 def _are_levels(told: Sequence[int], files: Sequence[Measured], counted: Numbering) -> bool:
     """Whether numbers of the names count prunings, and not the percent that are pruned or kept.
 
+    Of two masks of one number, before and after a pruning, these tell one from the other.
     Where every pruning keeps one share, as the masks have it, numbers that rise otherwise than the
     masks count something else.
     """
+    if len({*told}) < len(told):
+        return False
     pruned = [(n, 100 * one.density) for n, one in zip(told, files, strict=True) if one.digest]
     kept = all(abs(n - percents) <= 0.6 for n, percents in pruned)
     gone = all(abs(n - (100 - percents)) <= 0.6 for n, percents in pruned)
@@ -100,7 +103,7 @@ def _hold_rising(
     """Hold the levels that names tell to the order of the masks."""
     pairs = zip(itertools.pairwise(files), itertools.pairwise(told), strict=True)
     for (one, other), (low, high) in pairs:
-        if low >= high:
+        if low > high:
             raise Contradiction(_otherwise(root, one, other), _write(root, files, counted))
 
 

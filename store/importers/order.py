@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .found import LevelData, Refused, Shapes
+from .found import Contradiction, LevelData, Refused, Shapes
 from .identity import mask_digest
 from .zeros import many_zeros
 
 _SAMPLED = 4096  # weights of a layer
+_UNNAMED = "0"  # the layer of a file that holds one array alone
 _STRIDE = 2_654_435_761  # a prime: no pattern of pruning repeats at it
 
 
@@ -118,6 +119,23 @@ def in_order(found: Sequence[Measured]) -> list[list[Measured]]:
                 "has not, so these are not levels of one run"
             )
     return order
+
+
+def hold_whole(found: Sequence[Measured]) -> None:
+    """Hold files to be of whole networks, and not of a layer each without a name.
+
+    Raises
+    ------
+    Contradiction
+        Every one holds one array, and their shapes differ.
+    """
+    layers = {one.layers for one in found}
+    if len(layers) > 1 and all([name for name, _ in some] == [_UNNAMED] for some in layers):
+        raise Contradiction(
+            f"{found[0].path.name} and {len(found) - 1} more hold one array each, of "
+            f"{len(layers)} shapes: they are layers, and a file has to hold a whole level",
+            "put the layers of a level into one file: numpy.savez('level_0.npz', **layers)",
+        )
 
 
 def _within(sparse: Measured, dense: Measured) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from pathlib import Path
 
@@ -27,7 +28,9 @@ def digest(path: Path) -> str:
 
 
 def read_text(path: Path) -> str:
-    """Read a small text file, past its byte order mark; what is not UTF-8 in it is replaced.
+    """Read a small text file, past its byte order mark; what is no text in it is replaced.
+
+    It is UTF-8, or by its byte order mark UTF-16.
 
     Raises
     ------
@@ -41,4 +44,6 @@ def read_text(path: Path) -> str:
         raise Unreadable(f"{path}: cannot be read ({error.strerror})") from None
     if len(data) > _TEXT_LIMIT:
         raise Unreadable(f"{path}: too large for a text of its kind")
-    return data.decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")

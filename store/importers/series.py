@@ -8,30 +8,24 @@ What one folder cannot settle, because all its files have one mask, is put to th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from ...schemas.errors import RgtoolError
-from .filenames import FileName, Group, file_name, groups_of, main_stem
+from .assembly import SHOWN, Assembly, Read
+from .filenames import Group, file_name, groups_of, main_stem
 from .found import (
     Contradiction,
     Found,
-    FoundLevel,
-    FoundRun,
-    LevelData,
     Skipped,
     contained,
 )
 from .manifest import NAME, listed_run, read_manifest
-from .names import is_replicate, place, task_of
-from .numbering import manifest_text, numbered, remedy
-from .order import Measured, Unordered, in_order, measure, percent
+from .names import is_replicate
+from .numbering import manifest_text
+from .order import Measured, Unordered, hold_whole, in_order, measure, percent
 from .tree import Tree
 from .zeros import why_nothing
-
-Read = Callable[[Path], LevelData]
-_SHOWN = 6  # files of a series that a note names
 
 
 def find_series(tree: Tree, format: str, suffixes: tuple[str, ...], read: Read) -> Found:
@@ -54,14 +48,12 @@ def find_series(tree: Tree, format: str, suffixes: tuple[str, ...], read: Read) 
     return Found(tuple(runs), search.mine, tuple(search.skipped))
 
 
-class _Search:
+class _Search(Assembly):
     def __init__(self, tree: Tree, format: str, suffixes: tuple[str, ...], read: Read) -> None:
-        self.format, self.suffixes, self.read = format, suffixes, read
+        super().__init__(format, suffixes, read)
         self.mine = frozenset(path for path in tree.files if path.name.endswith(suffixes))
         self.manifests = sorted({path.parent for path in tree.files if path.name == NAME})
         self.top = tree.root.parent if tree.root in tree.files else tree.root
-        self.runs: list[FoundRun] = []
-        self.skipped: list[Skipped] = []
         self.listing: set[Path] = set()  # folders whose manifest lists levels
 
     def go(self) -> None:
@@ -72,7 +64,7 @@ class _Search:
         for folder in _upwards(folders, self.top):
             with contained(folder, self.skipped):
                 left = self._settle(folder, folders.get(folder, []), waiting.pop(folder, []))
-                if folder == self.top or _is_alone(folder):
+                if folder == self.top or self._is_alone(folder):
                     self._alone(left)
                 elif left:
                     waiting.setdefault(folder.parent, []).extend(left)
@@ -117,22 +109,86 @@ class _Search:
             for one in handed:
                 self.skipped.append(Skipped(str(one.path), f"{folder}/{NAME} does not list it"))
             return []
-        counted = [group for group in groups_of(files, folder, self.suffixes) if group.counts]
-        counted = self._told_apart([g for g in counted if self._begins_as_told(g)])
-        if not counted:
-            return self._by_masks(folder, [*self._measured(files), *handed])
-        taken = {path for group in counted for path in group.paths}
-        beside = [*self._measured(path for path in files if path not in taken), *handed]
+        groups = [group for group in groups_of(files, folder, self.suffixes) if group.counts]
+        if self._is_level(folder):
+            groups = [group for group in groups if not group.name.only_replicates]
+        groups = self._told_apart([group for group in groups if self._begins_as_told(group)])
+        if not groups:
+            found = [*self.measured(files), *handed]
+            return found if self._is_level(folder) else self._by_masks(folder, found)
+        taken = {path for group in groups for path in group.paths}
+        every = [*self.measured(path for path in files if path not in taken), *handed]
+        counted, beside = self._joined(folder, groups, every)
         dense = self._dense_beside(counted, beside)
         main = main_stem(counted)
         first = {0: dense.path} if dense is not None else {}
         notes = tuple(f"level 0 is {path.name}: nothing is pruned in it" for path in first.values())
         for group in counted:
             levels, main_one = {**first, **dict(group.files)}, group.name.stem == main
-            self.runs.append(self._run(folder, levels, group.name, main_one, notes=notes))
+            self.runs.append(self.run_of(folder, levels, group.name, main_one, notes=notes))
         rest = [one for one in beside if one is not dense]
-        self._say_beside(folder, counted, rest, dense)
+        self._say_beside(folder, groups, rest, dense)
         return []
+
+    def _is_alone(self, folder: Path) -> bool:
+        """Whether what lies in a folder is of a replicate, and of no level, by all names."""
+        path = folder.relative_to(self.top).as_posix()
+        return is_replicate(folder) and len(file_name(path, ()).numbers) == 1
+
+    def _is_level(self, folder: Path) -> bool:
+        """Whether a folder is a level of the run above it, by its name."""
+        return folder != self.top and file_name(folder.name, ()).sure
+
+    def _joined(
+        self, folder: Path, groups: Sequence[Group], beside: Sequence[Measured]
+    ) -> tuple[list[Group], list[Measured]]:
+        """Make runs of groups, and of files beside them, that the masks put in one order.
+
+        Returns what they do not, or what is as well told by the names of one group alone.
+        """
+        apart: list[Group] = []
+        for replicate in dict.fromkeys(group.name.replicate for group in groups):
+            mine = [group for group in groups if group.name.replicate == replicate]
+            more = [x for x in beside if self.name_of(x.path, folder).replicate == replicate]
+            spoken = self._join(folder, mine, more)
+            apart += [] if spoken else mine
+            beside = [one for one in beside if one.path not in spoken]
+        return apart, list(beside)
+
+    def _join(
+        self, folder: Path, groups: Sequence[Group], beside: Sequence[Measured]
+    ) -> frozenset[Path]:
+        """Make one run of the groups of a replicate if it is one; return the files that are in it.
+
+        It is where each mask is within the one before and every number in the groups is a level.
+        """
+        if len(groups) == 1 and not any(one.digest for one in beside):
+            return frozenset()
+        told = {path: number for group in groups for number, path in group.files}
+        within = {one.path: one for path in told for one in self.quietly(path) if not one.zeros}
+        more = [
+            x for x in beside if x.digest or (not x.zeros and self.may_be_trained_dense(x.path))
+        ]
+        known = {one.digest for one in within.values()}
+        if len(groups) == 1 and not {one.digest for one in more if one.digest} - known:
+            return frozenset()
+        found = [*within.values(), *more]
+        hold_whole([one for one in found if one.layers])
+        layers = {one.layers for one in found if one.layers}
+        if len(layers) != 1:
+            return frozenset()
+        several = [one for one in found if one.fits(*layers)]
+        lost = {number: path for path, number in told.items() if path not in within}
+        numbers = {path: number for path, number in told.items() if path in within}
+        try:
+            done = self.put_in_order(folder, in_order(several), True, numbers, lost)
+        except Unordered:
+            done = False
+        except Contradiction:
+            if any(len(group.files) > 1 for group in groups):
+                return frozenset()
+            raise
+        return frozenset(one.path for one in several) if done else frozenset()
 
     def _begins_as_told(self, group: Group) -> bool:
         """Whether the first file of a group is dense if it is level 0, and only then.
@@ -152,7 +208,7 @@ class _Search:
     def _told_apart(self, groups: Sequence[Group]) -> list[Group]:
         """Leave out groups that hold the masks of another one, such as the best epochs."""
         kept: list[Group] = []
-        for group in sorted(groups, key=lambda g: (-len(g.files), -g.name.place)):
+        for group in sorted(groups, key=_written, reverse=True):
             if not any(self._same(group, other) for other in kept):
                 kept.append(group)
         return sorted(kept, key=lambda group: group.name.stem)
@@ -172,18 +228,14 @@ class _Search:
         """Return the dense network of the one run whose levels begin later: it is its level 0."""
         if len(groups) != 1 or groups[0].files[0][0] == 0:
             return None
-        after = next(iter(self._quietly(groups[0].paths[0])), None)
+        after = next(iter(self.quietly(groups[0].paths[0])), None)
         dense = [
             one
             for one in beside
             if after is not None and not one.digest and not one.zeros and one.fits(after.layers)
-            and self._may_be_trained_dense(one.path)
+            and self.may_be_trained_dense(one.path)
         ]  # fmt: skip
-        return max(dense, key=self._lateness, default=None)
-
-    def _may_be_trained_dense(self, path: Path) -> bool:
-        name = file_name(path.name, self.suffixes)
-        return name.place > 0 and not name.level
+        return max(dense, key=self.lateness, default=None)
 
     def _say_beside(
         self,
@@ -202,7 +254,7 @@ class _Search:
                 self.skipped.append(Skipped(str(one.path), why_nothing(one.zeros)))
                 continue
             while one.digest not in known and files:
-                for other in self._quietly(files.pop(0)):
+                for other in self.quietly(files.pop(0)):
                     known.setdefault(other.digest, other.path)
             if one.digest in known:
                 again.setdefault(known[one.digest], []).append(one)
@@ -211,34 +263,52 @@ class _Search:
             reason = f"lies beside {stems} and is none of these levels{kept}"
             self.skipped.append(Skipped(str(one.path), reason))
         for path, several in again.items():
-            self._say_again(folder, path, several)
-
-    def _say_again(self, folder: Path, taken: Path, several: Sequence[Measured]) -> None:
-        """Name files that hold the masks of one that is taken."""
-        shown = several[:_SHOWN] if len(several) <= _SHOWN else several[:1]
-        more = f" (and so do {len(several) - 1} more)" if len(shown) < len(several) else ""
-        for one in shown:
-            what = "holds the masks of" if one.digest else "is dense, as"
-            reason = f"{what} {taken.relative_to(folder)}, which is taken{more}"
-            self.skipped.append(Skipped(str(one.path), reason))
+            self.say_again(folder, path, several)
 
     # By masks.
 
     def _by_masks(self, folder: Path, found: Sequence[Measured]) -> list[Measured]:
         """Make the runs of files whose names do not count; return those of one mask alone."""
+        hold_whole([one for one in found if one.layers])
         left = {one.path: one for one in found if one.zeros}
         for several, whole in self._parts(folder, [one for one in found if not one.zeros]):
             if len({one.digest for one in several}) < 2:
                 left |= {one.path: one for one in several}
                 continue
             with contained(folder, self.skipped):
+                place = self._common(folder, several)
                 try:
                     order = in_order(several)
                 except Unordered as error:
-                    self._by_stem(folder, several, error)
+                    alone = self._by_folder(folder, several)
+                    if alone is None:
+                        self._by_stem(place, several, error)
+                    left |= {one.path: one for one in alone or ()}
                 else:
-                    self._ordered(folder, order, whole)
+                    self.put_in_order(place, order, whole)
         return list(left.values())
+
+    def _below(self, folder: Path, one: Measured) -> Path:
+        """Return the folder of a level that a file lies in, else the folder itself."""
+        below = folder / one.path.relative_to(folder).parts[0]
+        return below if below != one.path and self._is_level(below) else folder
+
+    def _common(self, folder: Path, found: Sequence[Measured]) -> Path:
+        """Return the folder of a level that all files lie in: it is their run then."""
+        places = {self._below(folder, one) for one in found}
+        return places.pop() if len(places) == 1 else folder
+
+    def _by_folder(self, folder: Path, found: Sequence[Measured]) -> list[Measured] | None:
+        """Make the runs of folders that are named as levels, if any is a run of its own.
+
+        Returns files of one mask alone; None where none is.
+        """
+        places: dict[Path, list[Measured]] = {}
+        for one in found:
+            places.setdefault(self._below(folder, one), []).append(one)
+        if len(places) < 2 or not any(map(_is_run, places.values())):
+            return None
+        return [one for place, several in places.items() for one in self._by_masks(place, several)]
 
     def _parts(
         self, folder: Path, found: Sequence[Measured]
@@ -250,7 +320,7 @@ class _Search:
         """
         replicates: dict[str, list[Measured]] = {}
         for one in found:
-            replicates.setdefault(self._name(one.path, folder).replicate, []).append(one)
+            replicates.setdefault(self.name_of(one.path, folder).replicate, []).append(one)
         for several in replicates.values():
             masked = dict.fromkeys(one.layers for one in several if one.layers)
             apart = [one for one in several if not one.layers and not any(map(one.fits, masked))]
@@ -268,32 +338,14 @@ class _Search:
         """Make the runs of files of several runs, if their names keep these apart."""
         stems: dict[str, list[Measured]] = {}
         for one in found:
-            stems.setdefault(self._name(one.path, folder).stem, []).append(one)
+            stems.setdefault(self.name_of(one.path, folder).stem, []).append(one)
         several = [part for part in stems.values() if len({one.digest for one in part}) > 1]
         if len(stems) == 1 or not several:
             what = "give each run a folder of its own, or list the files of one in"
             raise Contradiction(str(error), f"{what} {folder}/{NAME}")
         for part in several:
             with contained(folder, self.skipped):
-                self._ordered(folder, in_order(part), whole=False)
-
-    def _ordered(self, folder: Path, order: Sequence[Sequence[Measured]], whole: bool) -> None:
-        """Make the run of files that are in the order of pruning; of equal masks one is taken."""
-        taken = [max(alike, key=self._lateness) for alike in order]
-        names = [self._name(one.path, folder) for one in taken]
-        numbering = numbered(folder, taken, names)
-        for one, alike in zip(taken, order, strict=True):
-            self._say_again(folder, one.path, [other for other in alike if other is not one])
-        levels = {n: one.path for n, one in zip(numbering.levels, taken, strict=True)}
-        notes = () if numbering.named else (_spelled(folder, levels, numbering.why),)
-        self.runs.append(
-            self._run(folder, levels, names[-1], whole, why=numbering.why, notes=notes)
-        )
-
-    def _lateness(self, one: Measured) -> tuple[bool, int, tuple[float, ...], str]:
-        """Return what is largest of the checkpoint of a mask that was written last."""
-        name = file_name(one.path.name, self.suffixes)
-        return name.sure, name.place, tuple(value for _, value in name.numbers), str(one.path)
+                self.put_in_order(folder, in_order(part), whole=False)
 
     def _alone(self, found: Sequence[Measured]) -> None:
         """Say of files that nothing places why they are no run, or which level a word says."""
@@ -307,72 +359,52 @@ class _Search:
             if plain := alike.get(""):
                 where = plain[0].path if len(plain) == 1 else folder
                 reason = why_nothing(max(one.zeros for one in plain))
-                self.skipped.append(Skipped(str(where), reason))
+                self.skipped.append(Skipped(str(where), reason, self._dense_of(plain[0])))
             for digest in filter(None, alike):
                 self._lonely(folder, alike[digest])
 
+    def _dense_of(self, one: Measured) -> str:
+        """Say which runs in folders below a dense network may be those that begin with it."""
+        runs = [
+            run
+            for run in self.runs
+            if one.path.parent in run.path.parents and run.levels[0].level and not one.zeros
+        ]
+        fitting = [
+            run.path.relative_to(one.path.parent).as_posix()
+            for run in runs
+            if any(one.fits(first.layers) for first in self.quietly(run.levels[0].files[0]))
+        ]
+        if not fitting:
+            return ""
+        folders = " and ".join([*dict.fromkeys(fitting)][:SHOWN])
+        return f"if it is level 0 of {folders}, put a copy of it into each, named dense.pt"
+
     def _lonely(self, folder: Path, alike: Sequence[Measured]) -> None:
-        one = max(alike, key=self._lateness)
-        name = self._name(one.path, folder)
-        self._say_again(folder, one.path, [other for other in alike if other is not one])
+        one = max(alike, key=self.lateness)
+        name = self.name_of(one.path, folder)
+        self.say_again(folder, one.path, [other for other in alike if other is not one])
         if name.sure and name.level:
-            self.runs.append(self._run(folder, {name.level: one.path}, name, True))
+            self.runs.append(self.run_of(folder, {name.level: one.path}, name, True))
             return
         why = f"one mask alone, of {percent(one.density)}: nothing tells how many prunings it had"
-        told = manifest_text(folder, {1: one.path})
+        above = self.name_of(one.path, self.top)
+        level = above.level if above.sure and above.level else 1
+        told = manifest_text(folder, {level: one.path})
         advice = f"if it was one, write {folder}/{NAME}: {told}"
         self.skipped.append(Skipped(str(one.path), why, advice))
 
-    # What both have.
 
-    def _run(
-        self,
-        folder: Path,
-        levels: Mapping[int, Path],
-        name: FileName,
-        main: bool,
-        why: str = "the number in the file's name",
-        notes: tuple[str, ...] = (),
-    ) -> FoundRun:
-        where = place(folder)
-        task, whence = task_of(folder)
-        return FoundRun(
-            format=self.format,
-            path=folder,
-            experiment=where.experiment if main else f"{where.experiment}/{name.stem}",
-            replicate=name.replicate or where.replicate,
-            seed=name.seed if name.replicate else where.seed,
-            levels=tuple(
-                FoundLevel(level, (path,), partial(self.read, path))
-                for level, path in sorted(levels.items())
-            ),
-            fields={"task": task} if task else {},
-            inferred={"task": whence, "level": why},
-            notes=notes,
-            remedy=partial(remedy, folder, tuple(levels.values()), self.read),
-        )
-
-    def _name(self, path: Path, folder: Path) -> FileName:
-        return file_name(path.relative_to(folder).as_posix(), self.suffixes)
-
-    def _measured(self, paths: Iterable[Path]) -> list[Measured]:
-        """Measure files; those that cannot be read are named and left out."""
-        found = []
-        for path in paths:
-            with contained(path, self.skipped):
-                found.append(measure(path, self.read))
-        return found
-
-    def _quietly(self, path: Path) -> list[Measured]:
-        try:
-            return [measure(path, self.read)]
-        except (RgtoolError, OSError):
-            return []
+def _is_run(found: Sequence[Measured]) -> bool:
+    try:
+        return len(in_order(found)) > 1
+    except Unordered:
+        return False
 
 
-def _is_alone(folder: Path) -> bool:
-    """Whether what lies in a folder is of a replicate, and of no level, by its name."""
-    return is_replicate(folder) and len(file_name(folder.name, ()).numbers) == 1
+def _written(group: Group) -> tuple[int, int, tuple[float, ...]]:
+    """Return what is largest of the group whose files were written last."""
+    return len(group.files), group.name.place, tuple(value for _, value in group.name.numbers)
 
 
 def _upwards(folders: Collection[Path], top: Path) -> list[Path]:
@@ -383,10 +415,3 @@ def _upwards(folders: Collection[Path], top: Path) -> list[Path]:
             every.add(folder)
             folder = folder.parent
     return sorted(every, key=lambda folder: (-len(folder.parts), folder))
-
-
-def _spelled(folder: Path, levels: Mapping[int, Path], why: str) -> str:
-    """Say which file is which level, as far as a note goes."""
-    shown = [f"{path.relative_to(folder)} is {n}" for n, path in levels.items()]
-    more = [f"and {len(shown) - _SHOWN} more"] if len(shown) > _SHOWN else []
-    return f"levels by {why}; {', '.join([*shown[:_SHOWN], *more])}"

@@ -24,18 +24,20 @@ _MANY = 0.01  # share of exact zeros that training does not leave by chance
 def zeros_as_masks(data: LevelData) -> LevelData:
     """Take the zeros of a level's weights for its masks; masks that it has stay.
 
-    Weights of one axis, biases and norms, are never pruned by this.
+    Weights of one axis, biases and norms, are never pruned by this; what holds zeros and ones alone
+    is a mask of something itself.
     """
     if data.masks or data.kept:
         return data
-    masks = {name: w != 0 for name, w in data.weights.items() if w.ndim >= 2}
+    masks = {name: w != 0 for name, w in data.weights.items() if w.ndim >= 2 and not _is_mask(w)}
     notes = (*data.notes, f"masks are the {FROM}")
     return dataclasses.replace(data, masks=masks, masks_from=FROM, notes=notes)
 
 
 def many_zeros(data: LevelData) -> float:
     """Return the share of zeros in weights without masks; 0 where they are few."""
-    arrays = [w for w in data.weights.values() if w.ndim >= 2] if not data.masks else []
+    weights = () if data.masks else data.weights.values()
+    arrays = [w for w in weights if w.ndim >= 2 and not _is_mask(w)]
     return share_of_zeros(arrays)
 
 
@@ -44,6 +46,16 @@ def share_of_zeros(arrays: Sequence[NDArray[Any]]) -> float:
     total = sum(w.size for w in arrays)
     share = 1 - sum(np.count_nonzero(w) for w in arrays) / total if total else 0.0
     return share if share >= _MANY else 0.0
+
+
+def is_zero_one(array: NDArray[Any]) -> bool:
+    """Tell whether an array holds zeros and ones alone."""
+    return bool(((array == 0) | (array == 1)).all())
+
+
+def _is_mask(array: NDArray[Any]) -> bool:
+    """Tell whether an array under the name of weights holds a mask: ones, and zeros at most."""
+    return is_zero_one(array) and bool(array.any())
 
 
 def why_nothing(zeros: float) -> str:

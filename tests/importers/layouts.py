@@ -146,7 +146,87 @@ LAYOUTS: dict[str, Names] = {
     "the dense network beside": Names(
         _five("dense.pt", *[f"level_{i}.pt" for i in range(1, 5)]), told="level 0 is dense.pt"
     ),
+    # Words of levels that do not bring the files together, and masks that do.
+    **{
+        f"levels and {what}": Names(_five(*files))
+        for what, files in {
+            "dates": [f"level_{i}_2024010{i}.pt" for i in range(5)],
+            "dates before": [f"2024-01-0{i}_level_{i}.pt" for i in range(5)],
+            "figures of some": ["round_0.pt", "round_1.pt", "round_2_acc=92.pt",
+                                "round_3_acc=93.pt", "round_4_acc=88.5.pt"],
+            "figures behind best": [f"round{i}_best_9{i % 3}.pt" for i in range(5)],
+            "epochs of some": ["level=0.ckpt", "level=1-epoch=9.ckpt", "level=2-epoch=7.ckpt",
+                               "level=3-epoch=8-v1.ckpt", "level=4.ckpt"],
+            "words of some": ["level_0_dense.pt", "level_1.pt", "level_2.pt", "level_3.pt",
+                              "level_4_final.pt"],
+        }.items()
+    },
+    **{
+        f"one sure number, {what}": Names(_five(*files), told=_BY_MASKS)
+        for what, files in {
+            "of the first": ["round_0.pt", "p_20.pt", "p_36.pt", "p_49.pt", "p_59.pt"],
+            "of the second": ["dense.pt", "imp_1.pt", "s_0.36.pt", "s_0.488.pt", "s_0.59.pt"],
+            "and Roman ones": [f"level_{n}.pt" for n in ("0", "I", "II", "III", "IV")],
+            "and all but the last": [*[f"level_{n}.pt" for n in range(4)], "final.pt"],
+        }.items()
+    },
+    "levels of two seeds, and dates": Names(
+        {f"seed{s}_level_{n}_2024010{n}.pt": x[n] for s, x in ((4, A), (5, B)) for n in range(5)},
+        (FULL, FULL),
+        replicates=("4", "5"),
+    ),
+    "levels and dates, one cut off": Names(
+        {f"level_{n}_2024010{n}.pt": b"PK\x03\x04" if n == 2 else A[n] for n in range(5)},
+        (_levels(0, 1, 3, 4),),
+        told="level 2 is left out",
+    ),
+    "levels and dates, one pruned for good": Names(
+        {f"level_{n}_2024010{n}.pt": removed(A[2]) if n == 2 else A[n] for n in range(5)},
+        (_levels(0, 1, 3, 4),),
+        {"level_2_20240102.pt": "of the weights are zeros"},
+        told="level 2 missing",
+    ),
+    "before and after": Names(
+        {f"level_{n}_{w}.pt": A[n + i] for n in range(4) for i, w in enumerate(("in", "out"))},
+        (FULL,),
+        {f"level_{n}_out.pt": f"masks of level_{n + 1}_in.pt" for n in range(3)},
+        told="level_3_in.pt is 3, level_3_out.pt is 4",
+    ),
+    "the last of several epochs": Names(
+        {f"model_{e}_{n}.pt": trained(A[n]) for e in range(3) for n in range(5)},
+        skipped={
+            f"model_{e}_{n}.pt": f"model_2_{n}.pt, which is taken"
+            for e in range(2)
+            for n in range(5)
+        },
+    ),
     # A folder a level.
+    "before and after in a folder": Names(
+        {f"round_{n}/{w}.pt": A[n + i] for n in range(4) for i, w in enumerate(("in", "out"))},
+        (FULL,),
+        {f"round_{n}/out.pt": f"masks of round_{n + 1}/in.pt" for n in range(3)},
+        told="round_3/in.pt is 3, round_3/out.pt is 4",
+    ),
+    "seed folders in level folders": Names(
+        {f"level_{n}/seed_{s}/model.pt": x[n] for s, x in ((4, A), (5, B)) for n in range(5)},
+        (FULL, FULL),
+        replicates=("4", "5"),
+    ),
+    "seed folders in folders of shares": Names(
+        {f"p_{20 * n}/seed{s}/ckpt/m.ckpt": x[n] for s, x in ((4, A), (5, B)) for n in range(4)},
+        (_levels(0, 1, 2, 3), _levels(0, 1, 2, 3)),
+        replicates=("4", "5"),
+    ),
+    "runs in level folders": Names(
+        {f"round{n}/run{s}.pt": x[n] for s, x in ((1, A), (2, B)) for n in range(5)},
+        (FULL, FULL),
+        replicates=("1", "2"),
+    ),
+    "two methods in level folders": Names(
+        {f"round_{n}/{c}.pt": x[n] for c, x in (("a", A), ("b", B)) for n in range(3)},
+        (_levels(0, 1, 2), _levels(0, 1, 2)),
+        replicates=("0", "0"),
+    ),
     "round folders": Names(_five(*[f"round_{i}/model.pth" for i in range(5)])),
     "level folders, deep": Names(_five(*[f"level_{i}/ckpt/best.pth" for i in range(5)])),
     "folders of shares": Names(_five(*[f"{s}/model.pt" for s in (1.0, 0.8, 0.64, 0.512, 0.41)])),
@@ -294,6 +374,14 @@ LAYOUTS: dict[str, Names] = {
         (_levels(1, 2),),
         {"final.pt": "of the weights are zeros"},
     ),
+    **{
+        f"pruned for good, level {n}": Names(
+            {f"level_{i}.pt": removed(A[i or 1]) if i == n else A[i] for i in range(4)},
+            (_levels(*{*range(4)} - {n}),),
+            told=f"level {n} is left out: level_{n}.pt: no masks, and",
+        )
+        for n in (0, 1, 2, 3)
+    },
     "pruned for good": Names(
         {**_five(*[f"s_{s}.pt" for s in (0.0, 0.2, 0.36)]), "final.pt": removed(A[4])},
         (_levels(0, 1, 2),),

@@ -691,6 +691,32 @@ def test_a_manifest_and_a_block_map_may_begin_with_a_byte_order_mark(
     assert mapped.query("SELECT DISTINCT block FROM layers").rows == [("1.0",)]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-8-sig"])
+def test_a_manifest_may_spell_its_numbers(encoding: str, store: Store, tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "in", manifest=True)
+    path = tmp_path / "in" / "manifest.json"
+    manifest = json.loads(path.read_text()) | {"seed": "3"}
+    for entry in manifest["levels"]:
+        entry["level"] = f"{entry['level']}"
+    path.write_text(json.dumps(manifest), encoding=encoding)
+    run = only(store.import_runs(tmp_path / "in"))
+    assert run.levels == tuple(range(len(manifest["levels"])))
+    assert store.description(run.run_id).seed == 3
+
+
+def test_what_a_manifest_cannot_say_is_named(store: Store, tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "in", manifest=True)
+    path = tmp_path / "in" / "manifest.json"
+    manifest = json.loads(path.read_text()) | {"seed": "three"}
+    manifest["levels"][0]["level"] = "first"
+    manifest["levels"][2]["file"] = manifest["levels"][1]["file"]
+    path.write_text(json.dumps(manifest))
+    said = " ".join(map(str, store.import_runs(tmp_path / "in").skipped))
+    assert "seed 'three' is no whole number" in said
+    assert "level 'first' is no level" in said
+    assert f"{manifest['levels'][1]['file']} stands there twice" in said
+
+
 def test_a_manifest_may_name_files_of_its_folder_alone(store: Store, tmp_path: Path) -> None:
     write_safetensors(tmp_path / "in", manifest=True)
     path = tmp_path / "in" / "manifest.json"

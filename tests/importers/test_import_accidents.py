@@ -25,7 +25,7 @@ from rgtool.schemas.errors import StoreError, UsageError
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.tensors import write_tensors
 from rgtool.store import Store
-from rgtool.store.importers import imports, reading, series
+from rgtool.store.importers import assembly, imports, reading
 from rgtool.store.importers.found import LevelData
 
 HUGE = 10**400
@@ -118,14 +118,14 @@ def test_an_interrupt_is_no_failure_of_a_run(
 def test_a_format_that_trips_over_a_folder_finds_the_others(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = series.place
+    good = assembly.place
 
     def place(folder: Path) -> Any:
         if folder.name == "bad":
             raise RecursionError
         return good(folder)
 
-    monkeypatch.setattr(series, "place", place)
+    monkeypatch.setattr(assembly, "place", place)
     for name in ("a", "bad", "c"):
         write_states(tmp_path / "in" / name)
     report = store.import_runs(tmp_path / "in")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 import warnings
@@ -17,12 +18,15 @@ import torch
 from command import Cli
 from foreign import write_lists
 from foreign_masks import LAYERS, LEVELS, NAMED, NUMBERED, effective, kept, levels, write
+from torch import nn
+from torch.nn.utils import prune
 
 from rgtool.schemas.errors import Refused
 from rgtool.store import Store
 from rgtool.store.importers.masks import level_of
 from rgtool.store.importers.reading import read_level
 from rgtool.store.importers.report import ImportedRun, ImportReport
+from rgtool.store.importers.zeros import many_zeros, zeros_as_masks
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +80,9 @@ def test_one_run_saved_in_all_ways_is_one_run(store: Store, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("way", ["mask buffers", "under mask", "under masks, wrapped",
-                                 "a sparsifier beside", "safetensors, mask beside"])  # fmt: skip
+                                 "a sparsifier beside", "before wrapped weights", "mangled",
+                                 "behind their own prefix", "under sparse_mask",
+                                 "safetensors, mask beside"])  # fmt: skip
 @pytest.mark.filterwarnings("ignore:Sparse")
 def test_weights_beside_masks_give_magnitudes(way: str, store: Store, tmp_path: Path) -> None:
     only(store.import_runs(write(tmp_path / "in", way)))
@@ -104,10 +110,97 @@ def test_masks_are_put_to_weights_behind_another_prefix(ours: str, theirs: str) 
     assert kept == {f"{ours}fc": 2, f"{ours}conv": 0}
 
 
+def test_masks_of_recurrent_layers_and_attention_begin_with_a_plain_network(
+    store: Store, tmp_path: Path
+) -> None:
+    net = nn.ModuleList([nn.LSTM(4, 6, bidirectional=True), nn.MultiheadAttention(6, 2)])
+    folder = tmp_path / "in"
+    folder.mkdir()
+    pruned = [
+        (net[0], "weight_hh_l0"),
+        (net[0], "weight_ih_l0_reverse"),
+        (net[1], "in_proj_weight"),
+    ]
+    for level in range(3):
+        if level:
+            prune.global_unstructured(pruned, prune.L1Unstructured, amount=0.2)
+        torch.save(net.state_dict(), folder / f"level_{level}.pt")
+    run = only(store.import_runs(folder))
+    assert run.levels == (0, 1, 2)
+    masks = [[int(getattr(module, f"{name}_mask").sum()) for module, name in pruned]]
+    layers = ["0.weight_hh_l0", "0.weight_ih_l0_reverse", "1.in_proj_weight"]
+    rows = store.query("SELECT source_layer, kept FROM layers WHERE level = 2").to_dicts()
+    last = {row["source_layer"]: row["kept"] for row in rows}
+    assert [[last[layer] for layer in layers]] == masks
+
+
+def test_a_row_of_numbers_beside_masks_is_none() -> None:
+    found = {"fc": np.eye(2), "losses": np.array([0.7, 0.3]), "cut": np.array([1, 0, 1])}
+    assert {*level_of(found, "here").masks} == {"fc", "cut"}
+    with pytest.raises(Refused, match=r"a mask that holds 0\.7"):
+        level_of({"losses": np.array([0.7, 0.3]), "cut": np.array([1, 0, 1])}, "here")
+
+
+@pytest.mark.parametrize("ending", [".pkl", ".pickle", ".npy"])
+def test_arrays_that_are_no_masks_have_one_reason_under_all_endings(
+    ending: str, store: Store, tmp_path: Path
+) -> None:
+    for level in range(3):
+        data = [np.full((2, 2), 0.5)]
+        if ending == ".npy":
+            np.save(tmp_path / f"level_{level}{ending}", data[0])
+        else:
+            (tmp_path / f"level_{level}{ending}").write_bytes(pickle.dumps(data))
+    (one,) = store.import_runs(tmp_path).skipped
+    assert (Path(one.path).name, one.reason[:19]) == (f"level_2{ending}", "0: a mask that hold")
+
+
+@pytest.mark.parametrize("ending", [".PT", ".PTH", ".chkpt"])
+def test_endings_of_torch_in_capitals_are_read(ending: str, store: Store, tmp_path: Path) -> None:
+    for file in write(tmp_path / "in", "by layer").iterdir():
+        file.rename(file.with_suffix(ending))
+    assert only(store.import_runs(tmp_path / "in")).levels == tuple(range(LEVELS))
+
+
+@pytest.mark.parametrize(
+    ("way", "ending", "words"),
+    [("by layer", ".model", "name it .pt"), ("by layer", "", "name it .pt"),
+     ("safetensors", ".params", "name it .safetensors"), ("npz", ".t7", "name it .pt (.npz")],
+)  # fmt: skip
+def test_files_under_other_endings_are_named(
+    way: str, ending: str, words: str, store: Store, tmp_path: Path
+) -> None:
+    for file in write(tmp_path / "in", way).iterdir():
+        file.rename(file.with_suffix(ending))
+    (tmp_path / "in" / "notes.txt").write_text("of mine")
+    (one,) = store.import_runs(tmp_path / "in").skipped
+    assert Path(one.path).name == f"level_{LEVELS - 1}{ending}" and words in one.reason
+
+
+def test_a_table_under_another_ending_is_named(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("experiment,seed,level,group,kept,total\nA,0,0,g,1,2\n")
+    assert [one.reason for one in store.import_runs(tmp_path).skipped] == [
+        "a table of counts: name it .csv"
+    ]
+
+
+def test_zeros_of_masks_are_not_those_of_weights() -> None:
+    mask = np.triu(np.ones((6, 6)))
+    data = level_of({"fc.weight": np.full((6, 6), 0.5), "pruner.fc.weight": mask}, "here")
+    assert (many_zeros(data), [*zeros_as_masks(data).masks]) == (0, ["fc"])
+    gone = level_of({"fc.weight": np.full((6, 6), 0.5), "cut.weight": np.zeros((6, 6))}, "here")
+    assert [*zeros_as_masks(gone).masks] == ["fc", "cut"], "a layer without any weight left is one"
+
+
+def test_whole_numbers_are_weights_where_zeros_are_the_mask(tmp_path: Path) -> None:
+    torch.save({"fc.weight": torch.tensor([[-3, 0], [7, 1]], dtype=torch.int8)}, tmp_path / "x.pt")
+    assert read_level(tmp_path / "x.pt", zeros_are_mask=True).masks["fc"].sum() == 3
+
+
 def test_buffers_called_mask_that_are_none_of_weights_are_left_alone() -> None:
     causal = np.tril(np.ones((4, 4)))
     state = {"attention.weight": np.full((3, 2), 0.5), "attention.mask": causal,
-             "bias.mask": causal}  # fmt: skip
+             "bias.mask": causal, "causal_mask": causal}  # fmt: skip
     assert level_of(state, "here").masks == {}
 
 
@@ -130,6 +223,37 @@ def test_what_is_no_mask_is_refused_in_words(
 ) -> None:
     with pytest.raises(error, match=words):
         level_of(found, "here")
+
+
+def repeated(value: Any, times: int, depth: int, *, named: bool = False) -> Any:
+    """Return a container that takes no room and has `times ** depth` entries, all of them one."""
+    for _ in range(depth):
+        value = {str(n): value for n in range(times)} if named else [value] * times
+    return value
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("value", [0, np.ones(3, bool), {"fc": np.ones(3, bool)}])
+@pytest.mark.parametrize("below", [0, 3])
+def test_what_repeats_without_end_is_refused(named: bool, value: Any, below: int) -> None:
+    found = repeated(value, 12, 7, named=named)
+    for _ in range(below):
+        found = {"inner": found}
+    with pytest.raises(Refused, match="repeat more than"):
+        level_of(found, "here")
+
+
+def test_one_list_under_two_names_is_read_twice() -> None:
+    twice = {"weight": np.eye(3)}
+    assert {*level_of({"fc1": twice, "fc2": twice}, "here").masks} == {"fc1", "fc2"}
+
+
+def test_more_layers_than_any_network_has_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "fits.npz", *[np.eye(1)] * 30)
+    assert len(read_level(tmp_path / "fits.npz").masks) == 30
+    (tmp_path / "many.pkl").write_bytes(pickle.dumps([np.eye(1) for _ in range(20_001)]))
+    with pytest.raises(Refused, match="20,001 layers, at most 20,000 are expected"):
+        read_level(tmp_path / "many.pkl")
 
 
 def test_a_quantized_mask_is_refused_in_words(tmp_path: Path) -> None:
@@ -320,6 +444,23 @@ def test_pickled_lists_without_the_dense_level_begin_with_the_first(
     layout.files[0].unlink()
     (run,) = store.import_runs(tmp_path / "in").runs
     assert run.levels == (1, 2, 3)
+
+
+def test_percents_that_do_not_fall_are_refused_by_the_name_of_their_file(
+    store: Store, tmp_path: Path
+) -> None:
+    folder = write_lists(tmp_path / "in").folder
+    told = folder / "lt_compression.dat"
+    percents = np.load(told, allow_pickle=True)
+    percents[[1, 2]] = percents[[2, 1]]
+    percents.dump(told)
+    (skipped,) = store.import_runs(tmp_path / "in").skipped
+    low, high = percents[1], percents[2]
+    assert skipped.reason.startswith(f"lt_compression.dat: {low:g} % stands before {high:g} %")
+    assert "move it away" in skipped.remedy
+    told.unlink()
+    (run,) = store.import_runs(tmp_path / "in").runs
+    assert run.levels == (0, 1, 2, 3)
 
 
 def test_accuracies_of_pickled_lists_that_are_none_are_left_out(

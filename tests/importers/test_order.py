@@ -13,12 +13,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from layouts import KEPT, LAYOUTS, A, B, lay
+from layouts import KEPT, LAYOUTS, A, B, lay, pruned, removed
 
 from rgtool.store import Store
 from rgtool.store.importers.filenames import file_name
 from rgtool.store.importers.found import LevelData
-from rgtool.store.importers.numbering import by_density
+from rgtool.store.importers.numbering import by_density, numbered
 from rgtool.store.importers.order import Unordered, in_order, measure
 
 SUFFIXES = (".pth.tar", ".pt", ".pth", ".ckpt")
@@ -167,10 +167,91 @@ def test_a_manifest_names_files_of_its_folder_and_below(
     assert "there is no checkpoint" in report.skipped[0].reason
 
 
+def test_runs_in_folders_that_are_named_as_levels_stay_apart(store: Store, tmp_path: Path) -> None:
+    shares = enumerate((0.0, 0.2, 0.36))
+    files = {f"cycle{c}/s_{s}.pt": x[n] for n, s in shares for c, x in ((1, A), (2, B))}
+    files["cycle3/ticket.pt"] = pruned(seed=5)[2]
+    report = store.import_runs(lay(tmp_path / "in", files))
+    assert [Path(run.source).name for run in report.runs] == ["cycle1", "cycle2"]
+    assert [run.levels for run in report.runs] == [(0, 1, 2)] * 2
+    assert "cycle3" in str(report.skipped) and "one mask alone" in str(report.skipped)
+    folder = lay(tmp_path / "on" / "e", {"imp1/a.pt": A[1], "imp1/b.pt": A[3]})
+    (alone,) = store.import_runs(folder).runs
+    assert Path(alone.source).name == "imp1"
+
+
+def test_levels_of_many_names_against_the_masks_are_refused(store: Store, tmp_path: Path) -> None:
+    files = {f"level_{i}_2024010{i}.pt": A[n] for i, n in enumerate((0, 1, 3, 2))}
+    reason, remedy = refused(store, tmp_path / "in", files)
+    assert "by its mask level_3_20240103.pt (64 % kept) comes before level_2_20240102.pt" in reason
+    assert json.loads(remedy.partition("manifest.json: ")[2])["levels"][2] == "level_3_20240103.pt"
+
+
+def test_a_mask_between_the_levels_that_names_count_does_not_renumber_them(
+    store: Store, tmp_path: Path
+) -> None:
+    files = {f"level_{i}.pt": A[n] for i, n in enumerate((0, 1, 3))}
+    report = store.import_runs(lay(tmp_path / "in", {**files, "oneshot.pt": A[2]}))
+    assert [run.levels for run in report.runs] == [(0, 1, 2)]
+    assert "oneshot.pt: lies beside level_*.pt" in str(report.skipped[0])
+
+
+@pytest.mark.parametrize("pattern", ["level_{}/{}.npy", "level_{}_{}.npy"])
+def test_a_file_a_layer_is_refused(pattern: str, store: Store, tmp_path: Path) -> None:
+    for n, state in enumerate(A[:3]):
+        for layer in ("0.weight", "2.weight"):
+            path = tmp_path / "in" / pattern.format(n, layer)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            mask = state.get(f"{layer}_mask", torch.ones_like(A[1][f"{layer}_mask"]))
+            np.save(path, mask.numpy())
+    reason, remedy = refused(store, tmp_path / "in", {})
+    assert "hold one array each, of 2 shapes" in reason
+    assert "numpy.savez" in remedy
+
+
+def test_a_dense_network_above_several_runs_is_said_to_be_copied(
+    store: Store, tmp_path: Path
+) -> None:
+    files = {f"{m}/level_{n}.pt": x[n] for m, x in (("a", A), ("b", B)) for n in (1, 2)}
+    report = store.import_runs(lay(tmp_path / "in", {"dense.pt": A[0], **files}))
+    (skipped,) = report.skipped
+    assert skipped.remedy == (
+        "if it is level 0 of a and b, put a copy of it into each, named dense.pt"
+    )
+    for method in "ab":
+        lay(tmp_path / "in", {f"{method}/dense.pt": A[0]})
+    assert {run.levels for run in store.import_runs(tmp_path / "in").runs} == {(0, 1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"), [("wandb/run-1-{}/files", "run-1-{}"), ("sweep/12-00/{}", "sweep/12-00/{}")]
+)
+def test_folders_that_say_nothing_take_the_name_above(
+    folder: str, name: str, store: Store, tmp_path: Path
+) -> None:
+    for job, states in enumerate((A, B)):
+        place = tmp_path / "in" / folder.format(job)
+        lay(place, {f"level_{n}.pt": states[n] for n in range(3)})
+    store.import_runs(tmp_path / "in")
+    origins = {origin for (origin,) in store.query("SELECT origin FROM runs").rows}
+    assert origins == {name.format(job) for job in range(2)}
+
+
 def test_equal_masks_of_two_levels_are_said(store: Store, tmp_path: Path) -> None:
     files = {f"level_{i}.pt": A[n] for i, n in enumerate((0, 1, 1, 2))}
     (run,) = store.import_runs(lay(tmp_path / "in", files)).runs
     assert "level 2 has the masks of level 1" in run.notes
+
+
+def test_zeros_of_the_level_that_a_manifest_calls_dense_are_said(
+    store: Store, tmp_path: Path
+) -> None:
+    files = {"a.pt": removed(A[1]), "b.pt": A[2], "c.pt": removed(A[3])}
+    manifest = json.dumps({"levels": ["a.pt", "b.pt", "c.pt"]})
+    (run,) = store.import_runs(lay(tmp_path / "in", {**files, "manifest.json": manifest})).runs
+    assert levels_of(store, run.run_id) == {0: KEPT[0], 1: KEPT[2]}
+    assert any(note.startswith("level 0 counts as dense, though 20%") for note in run.notes)
+    assert any(note.startswith("level 2 is left out: c.pt: no masks, and") for note in run.notes)
 
 
 # Names.
@@ -321,3 +402,14 @@ def test_levels_of_other_densities(densities: tuple[float, ...], levels: tuple[i
     kept = [round(1_000_000 * density) for density in densities]
     assert by_density(densities, kept).levels == levels
     assert math.isclose(sum(densities), sum(kept) / 1e6)
+
+
+def test_two_masks_of_one_number_are_counted_without_a_rate_too() -> None:
+    rank = np.random.default_rng(0).permutation(1000)
+    paths = [Path(f"level_{n}_{w}.pt") for n in range(2) for w in ("in", "out")]
+    files = [
+        measure(path, lambda _, kept=kept: read_by({"a": rank < kept}))
+        for path, kept in zip(paths, (1000, 500, 200, 100), strict=True)
+    ]
+    names = [file_name(path.name, SUFFIXES) for path in paths]
+    assert numbered(Path(), files, names).levels == (0, 1, 2, 3)

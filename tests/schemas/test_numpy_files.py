@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 
 from rgtool.schemas.checkpoints import read_checkpoint
 from rgtool.schemas.errors import Refused, Unreadable
-from rgtool.schemas.stored import Tensor
+from rgtool.schemas.stored import Strange, Tensor
 
 numbers = arrays.arrays(
     st.sampled_from(["?", "u1", "<i4", ">i4", "<i8", "<f2", "<f4", ">f8", "<c8"]),
@@ -56,6 +56,18 @@ def test_objects_are_data(tmp_path: Path) -> None:
     assert (one.shape, other.shape) == ((2, 3), (4,))
 
 
+@pytest.mark.parametrize(
+    "array",
+    [np.array(["conv", "fc"]), np.array([b"x"]), np.array(["2020-01-01"], "datetime64[D]"),
+     np.zeros(3, [("level", "i4"), ("kept", "f8")]), np.array("one")],
+)  # fmt: skip
+def test_arrays_of_other_things_cost_themselves_alone(array: Any, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", fc=np.eye(2), x=array)
+    found = read_checkpoint(tmp_path / "x.npz")
+    np.testing.assert_array_equal(found["fc"], np.eye(2))
+    assert isinstance(found["x"], Strange)
+
+
 class Harm:
     """What an array of objects may hold that runs a program when it is unpickled."""
 
@@ -87,7 +99,7 @@ def header(shape: str, descr: str = "'<f8'") -> bytes:
     [
         header("(1000000000000,)") + bytes(8), header("(2,)") + bytes(8), header("(1,)") + bytes(9),
         header("(-1,)"), header("(2**40,)"), header("('a',)"), header("(1,)", "[('a', '<f8')]"),
-        header("(1,)", "'<U4'") + bytes(16), header("(1,)", "__import__('os')"), b"\x93NUMPY",
+        header("(1,)", "'<U4'") + bytes(15), header("(1,)", "__import__('os')"), b"\x93NUMPY",
         b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65535, b"\x93NUMPY\x09\x00", header("(1,)", "'|O'"),
     ],
 )  # fmt: skip

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import array as arrays
+import collections
 import io
+import ipaddress
+import itertools
+import logging
 import pickle
+import random
+import re
 import struct
 import time
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
+import pyarrow as pa
 import pytest
+import torch
 from hostile_programs import blob, call, name, pack, text
 from places import CLONE
 
@@ -21,6 +32,7 @@ from rgtool.schemas.errors import Refused, Unreadable
 from rgtool.schemas.pickles import read_pickle
 from rgtool.schemas.rebuild import CALLS, CALLS_WITH_LIMITS
 from rgtool.schemas.stored import Storage, Strange
+from rgtool.schemas.torch_files import read_torch
 
 SIZE = 1 << 20  # bytes of tensors that are granted
 PRIME = 2**61 - 1
@@ -82,6 +94,7 @@ COO = call(name("torch.serialization", "_get_layout"), text("torch.sparse_coo"))
 INNER = name("torch.storage", "_load_from_bytes")
 CSR = call(name("torch.serialization", "_get_layout"), text("torch.sparse_csr"))
 # Name -> programs that call it with what it must not be given.
+GETATTR = name("builtins", "getattr")
 ABUSED: dict[str, list[bytes]] = {
     "torch._utils._rebuild_tensor": [
         call(name("torch._utils", "_rebuild_tensor"), text("x"), number(0), row(4), row(1)),
@@ -114,6 +127,15 @@ ABUSED: dict[str, list[bytes]] = {
     "torch._utils._rebuild_device_tensor_from_numpy": [
         call(name("torch._utils", "_rebuild_device_tensor_from_numpy"), row(4),
              name("torch", "float32"), text("xla:0"), b"\x89")],
+    "builtins.getattr": [
+        call(GETATTR, name("lab", "X")), call(GETATTR, name("lab", "X"), number(3)),
+        call(call(GETATTR, name("lab", "X"), text("run"))),
+        call(call(GETATTR, name("torch", "serialization"), text("os")), text("touch")),
+        call(call(GETATTR, call(GETATTR, name("torch", "serialization"), text("os")),
+                  text("system")), text("touch")),
+        call(call(GETATTR, text("x"), text("format"))),
+        call(GETATTR, name("lab", "X"), text("x" * 500)),
+    ],
     "torch._utils._rebuild_qtensor": [],
     "torch._utils._rebuild_nested_tensor": [],
     "torch._utils._rebuild_meta_tensor_no_storage": [],
@@ -231,10 +253,41 @@ def test_what_would_execute_code_is_called_so(program: bytes) -> None:
         name("lab.data", "Items") + b")\x81" + text("a") + b"a" + text("k") + b"K\x01s",
         call(name("pathlib", "PosixPath"), text("a"), text("b")),
         name("torch.optim.sgd", "SGD") + b")\x81}b", name("lab", "Anything"),
+        call(GETATTR, name("torch._C", "_VariableFunctions"), text("relu")),
+        call(GETATTR, name("lab", "Loop") + b")\x81", text("step")),
     ],
 )  # fmt: skip
 def test_what_is_merely_unknown_is_kept_as_a_name(program: bytes) -> None:
     assert isinstance(read(program), Strange)
+
+
+class Loop:
+    """Somebody's own class, of which a method is kept."""
+
+    def step(self) -> None: ...
+
+
+STRANGE = {
+    "random": lambda: random.Random(0), "default_rng": lambda: np.random.default_rng(0),
+    "masked array": lambda: np.ma.array([1, 2], mask=[0, 1]), "poly1d": lambda: np.poly1d([1]),
+    "polynomial": lambda: np.polynomial.Polynomial([1]), "torch.Generator": torch.Generator,
+    "pattern": lambda: re.compile("a"), "method": lambda: Loop().step,
+    "function": lambda: torch.relu, "count": lambda: itertools.count(3),
+    "method of an array": lambda: np.zeros(2).sum, "iterator": lambda: iter([1, 2]),
+    "distribution": lambda: torch.distributions.Normal(0.0, 1.0), "zone": lambda: ZoneInfo("UTC"),
+    "logger": lambda: logging.getLogger("x"), "address": lambda: ipaddress.ip_address("::1"),
+    "table": lambda: pa.table({"a": [1]}), "array": lambda: arrays.array("d", [1]),
+    "error": lambda: ValueError("x"), "enumerate": lambda: enumerate([1]),
+    "own dictionary": lambda: collections.ChainMap({}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", STRANGE)
+def test_a_strange_object_costs_itself_alone(what: str, tmp_path: Path) -> None:
+    torch.save({"net": torch.ones(2), "x": STRANGE[what](), "y": 3}, tmp_path / "x.pt")
+    found = read_torch(tmp_path / "x.pt")
+    assert (found["net"].shape, found["y"]) == ((2,), 3)
+    assert isinstance(found["x"], Strange)
 
 
 def again(value: bytes, use: Callable[[bytes], bytes], times: int) -> bytes:

@@ -278,3 +278,48 @@ def test_a_header_without_rows_is_told(tmp_path: Path) -> None:
     with pytest.raises(RgtoolError, match="no rows"):
         (tmp_path / "c.csv").write_text("Density;Error\n")
         curve_of_file(tmp_path / "c.csv")
+
+
+def test_a_table_in_another_encoding_is_refused_with_its_line(tmp_path: Path) -> None:
+    text = COUNTS.replace("mine,1", "Für,1")
+    for name, data in (
+        ("a.csv", text.encode("cp1252")),
+        ("b.csv.gz", gzip.compress(text.encode("latin1"))),
+    ):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(Refused, match=r"line 8 is no text in UTF-8: save the table as UTF-8"):
+            open_table(tmp_path / name)
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    assert "experiment" in open_table(tmp_path / "a.csv").names
+
+
+@pytest.mark.parametrize(
+    ("title", "cell"),
+    [("acc", "0.5"), ("test_accuracy", "0.5"), ("Test Accuracy (%)", "50"), ("Test_Acc", "50 %")],
+)
+def test_an_accuracy_is_one_under_other_names(title: str, cell: str, tmp_path: Path) -> None:
+    head, *rows = [line.rpartition(",")[0] for line in COUNTS.splitlines()]
+    text = "\n".join([f"{head},{title}", *(f"{row},{cell}" for row in rows)])
+    (tmp_path / "t.csv").write_text(text)
+    store = Store(tmp_path / "store")
+    store.import_runs(tmp_path / "t.csv")
+    assert store.query("SELECT DISTINCT accuracy FROM levels").rows == [(0.5,)]
+
+
+@pytest.mark.parametrize("cell", ["-", "<NA>", "#N/A", ""])
+def test_what_is_written_for_no_number_is_none(cell: str) -> None:
+    assert number(cell) is None
+
+
+@pytest.mark.parametrize("before", ["# mine, of today\n#\n\n", "# ", "# a remark\n#"])
+def test_remarks_before_the_header_are_none_of_the_table(before: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(before + COUNTS)
+    table = open_table(tmp_path / "t.csv")
+    assert table.names == tuple(COUNTS.partition("\n")[0].split(","))
+    assert len([*table.rows(["seed"])]) == COUNTS.count("\n") - 1
+
+
+def test_a_group_that_stands_there_twice_is_called_a_group(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(COUNTS + COUNTS.splitlines()[1] + "\n")
+    (one,) = Store(tmp_path / "store").import_runs(tmp_path).skipped
+    assert "level 0: group 1 stands there twice" in one.reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -547,3 +548,19 @@ def test_safetensors_of_types_that_are_unknown_cost_themselves_alone(tmp_path: P
         to_array(found["a"], "here")
     with pytest.raises(RecordError, match="unknown: 'F4'"):
         read_tensors(tmp_path / "x.safetensors")
+
+
+def test_a_program_of_torchscript_is_refused_with_the_line_that_saves_its_weights(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "x.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.script(torch.nn.Linear(2, 2)).save(str(path))
+    with pytest.raises(Refused, match="a TorchScript program: where torch is, torch.save") as error:
+        read_torch(path)
+    line = str(error.value).split("where torch is, ")[1]
+    with contextlib.chdir(tmp_path), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        exec(line, {"torch": torch})
+    assert {*read_torch(tmp_path / "x_plain.pt")} == {"weight", "bias"}

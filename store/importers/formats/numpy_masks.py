@@ -27,14 +27,14 @@ def find(tree: Tree) -> Found:
     mine = [file for file in tree.files if file.name.endswith(SUFFIXES)]
     others = frozenset(
         file
-        for files in _alike(mine)
+        for files in alike(mine)
         if not _holds_masks(files[-1], read)  # the last one: the first may be dense
         for file in files
     )
     return find_series(tree.without(others), FORMAT, SUFFIXES, read)
 
 
-def _alike(files: Iterable[Path]) -> Iterable[list[Path]]:
+def alike(files: Iterable[Path]) -> Iterable[list[Path]]:
     """Group files by folder and by their names without numbers."""
     found: dict[tuple[Path, str], list[Path]] = {}
     for file in files:

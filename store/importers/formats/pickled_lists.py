@@ -10,17 +10,19 @@ percent of all levels in turn.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ....schemas.errors import RgtoolError
 from ....schemas.stored import to_array
 from ....schemas.torch_files import read_torch
-from ..found import Found, FoundLevel, FoundRun, LevelData, Skipped, contained
+from ..found import Contradiction, Found, FoundLevel, FoundRun, LevelData, Skipped, contained
 from ..names import task_of
 from ..reading import read_level
 from ..tree import Tree
@@ -79,9 +81,24 @@ def _levels(
         recorded = np.zeros(0)
     places = [np.flatnonzero(np.isclose(recorded, percent)) for percent in percents]
     if all(place.size for place in places):
+        _hold_falling(told.name, recorded, places)
         return {int(p[0]): c for p, c in zip(places, percents, strict=True)}, told.name
     first = _is_pruned(masks[percents[0]])
     return dict(enumerate(percents, first)), "the order of the percents in the files' names"
+
+
+def _hold_falling(
+    name: str, recorded: NDArray[np.float64], places: Sequence[NDArray[np.intp]]
+) -> None:
+    """Hold the places of percents, the largest first, to rise as weights are pruned."""
+    for one, other in itertools.pairwise(places):
+        if one[0] >= other[0]:
+            low, high = recorded[other[0]], recorded[one[0]]
+            raise Contradiction(
+                f"{name}: {low:g} % stands before {high:g} % in it, and prunings only take "
+                "weights away",
+                f"without {name} the percents in the files' names tell the levels: move it away",
+            )
 
 
 def _is_pruned(path: Path) -> bool:

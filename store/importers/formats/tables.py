@@ -19,6 +19,8 @@ from ..tree import Tree
 
 FORMAT = "table"
 REQUIRED = ("experiment", "seed", "level", "group", "kept", "total")
+# What people call the accuracy; the first that is there counts.
+_ACCURACIES = ("accuracy", "test_accuracy", "test accuracy", "test_acc", "test acc", "acc")
 OTHER = f"not a table of counts: the columns {', '.join(REQUIRED)} are due"
 _MAX_ROWS = 1_000_000
 _MAX_LEVELS = 200_000  # of all runs of a table
@@ -78,7 +80,8 @@ def _by_level(path: Path, rows: Iterable[Row]) -> dict[tuple[str, str], dict[int
                 raise Refused(f"{path}: more than {_MAX_LEVELS:,} levels of runs: split the table")
         if group in levels[level]:
             raise Refused(
-                f"{path}: {experiment}, seed {seed}, level {level}: {group} stands there twice"
+                f"{path}: {experiment}, seed {seed}, level {level}: "
+                f"group {group} stands there twice"
             )
         levels[level][sys.intern(group)] = (kept, total, accuracy)
     if not table:
@@ -108,21 +111,22 @@ def _rows(path: Path) -> Iterator[Row] | None:
     table = open_table(path)
     if not set(REQUIRED) <= set(table.names):
         return None
-    return _checked(path, table.rows([*REQUIRED, *({"accuracy"} & set(table.names))]))
+    accuracy = next((name for name in _ACCURACIES if name in table.names), "")
+    return _checked(path, table.rows([*REQUIRED, *filter(None, [accuracy])]), accuracy)
 
 
-def _checked(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
+def _checked(path: Path, rows: Iterable[Mapping[str, Any]], accuracy: str) -> Iterator[Row]:
     for count, row in enumerate(rows, start=1):
         if count > _MAX_ROWS:
             raise Refused(f"{path}: more than {_MAX_ROWS:,} rows: split the table")
         try:
-            yield _row(row)
+            yield _row(row, accuracy)
         except (ValueError, TypeError, OverflowError) as error:
             whose = "".join(f", {name} {shown(row[name])}" for name in REQUIRED[:3])
             raise Refused(f"{path}: row {count}{whose}: {str(error)[:100]}") from None
 
 
-def _row(row: Mapping[str, Any]) -> Row:
+def _row(row: Mapping[str, Any], accuracy: str) -> Row:
     experiment, group = (_text(row[name], name) for name in ("experiment", "group"))
     seed = _text(label(row["seed"]), "seed")
     level, kept, total = (_whole(row[name], name) for name in ("level", "kept", "total"))
@@ -130,7 +134,7 @@ def _row(row: Mapping[str, Any]) -> Row:
         raise ValueError(f"level {level} with {total} weights in all")
     if kept > total:
         raise ValueError(f"{kept} weights kept of {total}")
-    return experiment, seed, level, group, kept, total, _accuracy(row.get("accuracy"))
+    return experiment, seed, level, group, kept, total, _accuracy(row.get(accuracy))
 
 
 def _text(cell: object, name: str) -> str:

@@ -11,9 +11,11 @@ from ..series import find_series
 from ..tree import Tree
 
 FORMAT = "torch_prune"
-SUFFIXES = (
-    ".pth.tar", ".pt.tar", ".pt", ".pth", ".th", ".tar", ".ckpt", ".bin", ".pt.gz", ".pth.gz",
+_SUFFIXES = (
+    ".pth.tar", ".pt.tar", ".pt", ".pth", ".th", ".tar", ".ckpt", ".chkpt", ".bin", ".pt.gz",
+    ".pth.gz",
 )  # fmt: skip
+SUFFIXES = (*_SUFFIXES, *(suffix.upper() for suffix in _SUFFIXES))
 
 
 def find(tree: Tree) -> Found:

@@ -90,6 +90,12 @@ def beside(trained: nn.Module, name_of: Callable[[str], str], masks: Masks) -> d
     return plain(trained) | {name_of(layer): mask for layer, mask in masks.items()}
 
 
+def wrapped(trained: nn.Module, name_of: str, masks: Masks) -> dict[str, Tensor]:
+    """Return a flat dictionary of weights behind a prefix, and masks that have another."""
+    weights = {f"model.{name}": tensor for name, tensor in plain(trained).items()}
+    return weights | {name_of.format(layer): mask for layer, mask in masks.items()}
+
+
 def _saved(content: Callable[[nn.Module, Masks], Any]) -> Write:
     return lambda path, trained, masks: torch.save(content(trained, masks), path)
 
@@ -154,6 +160,20 @@ NAMED: dict[str, tuple[str, Write]] = {
     ),
     "buffers of the whole": (".pt", _saved(lambda t, m: beside(t, "{}_mask".format, m))),
     "masks before weights": (".pt", _saved(lambda t, m: beside(t, "masks.{}.weight".format, m))),
+    "before wrapped weights": (".pt", _saved(lambda t, m: wrapped(t, "mask.{}", m))),
+    "behind their own prefix": (".pt", _saved(lambda t, m: wrapped(t, "pruned.{}.mask", m))),
+    "safetensors, before wrapped weights": (
+        ".safetensors", lambda p, t, m: save_file(wrapped(t, "mask.{}.weight", m), p)
+    ),
+    "mask modules": (".pt", _saved(lambda t, m: beside(t, "{}.masker.mask".format, m))),
+    "pruning_mask": (".pt", _saved(lambda t, m: beside(t, "{}.pruning_mask.weight".format, m))),
+    "_pruning_mask": (".pt", _saved(lambda t, m: beside(t, "{}.weight_pruning_mask".format, m))),
+    "mangled": (".pt", _saved(lambda t, m: beside(t, "mask_{}___weight".format, m))),
+    "under sparse_mask": (".pt", _saved(lambda t, m: {"net": plain(t), "sparse_mask": dict(m)})),
+    "under Mask": (
+        ".pt",
+        _saved(lambda t, m: {"net": plain(t), "Mask": {f"{n}.weight": x for n, x in m.items()}}),
+    ),
     "parametrized": (
         ".pt",
         _saved(lambda t, m: {

@@ -124,7 +124,7 @@ CSV_FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
         lambda: b"experiment,seed,level,group,kept,total,accuracy,x\n,",
     ),
     "latin-1": ("text in another encoding", lambda: _good_csv().replace(b"conv1", b"conv\xe91")),
-    "utf-16": ("text in another encoding", lambda: _good_csv().decode().encode("utf-16")),
+    "utf-16": ("text in another encoding", lambda: _good_csv().decode().encode("utf-16-le")),
     "bom-twice": ("text in another encoding", lambda: b"\xef\xbb\xbf" * 2 + _good_csv()),
     "binary": ("random bytes", lambda: b"\x93\x00\xff" * 2000 + b"\n\x80"),
     "long-rows": ("rows of uneven length", lambda: _good_csv() + b"a,0,4,b,1,1\n"),
