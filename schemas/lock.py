@@ -57,6 +57,10 @@ def lock(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
         The file system has none.
     OSError
         The lock file cannot be made, or is no file; the message names it.
+
+    Notes
+    -----
+    The process id is for messages alone: on a full disk the lock is held without it.
     """
     if sys.platform == "win32":  # no flock there: two processes are then not told apart
         yield
@@ -71,11 +75,17 @@ def lock(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
                 holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
                 raise Locked(f"{what} is in the hands of another process (id {holder})")
             time.sleep(_PAUSE)
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        _sign(descriptor)
         yield
     finally:
         os.close(descriptor)
+
+
+def _sign(descriptor: int) -> None:
+    """Write the id of this process into a lock file that it holds, where the disk has room."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
 
 
 def holder(path: Path) -> str | None:

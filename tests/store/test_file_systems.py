@@ -41,6 +41,10 @@ def refuse(descriptor):
     flush(descriptor)
 os.fsync = refuse
 """,
+    "room": """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+""",
 }
 RUN = ("run", "lenet", "digits", "--levels", "1", "--epochs", "1", "--seeds", "2", "--workers", "1")
 TABLE = "experiment,seed,level,group,kept,total\n" + "".join(
@@ -101,6 +105,19 @@ def test_without_locks_a_store_is_read_as_ever(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "n\n4\n")
     found = without("locks", store, "doctor", "--csv")
     assert 'locks,"are missing: what is here can be read' in found.stdout
+
+
+@posix
+def test_on_a_full_disk_room_can_be_made(tmp_path: Path) -> None:
+    Path("t.csv").write_text(TABLE)
+    store = tmp_path / "store"
+    write_run(store)
+    assert Store(store).import_runs("t.csv").runs
+    Store(store).compact()
+    for run in Store(store).runs():
+        done = without("room", store, "rm", run.run_id, "--yes", "--csv")
+        assert (done.returncode, ",removed" in done.stdout) == (0, True), done.stderr
+    assert Store(store).runs() == []
 
 
 @posix
