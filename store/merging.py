@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from ..schemas.lock import Locked, holder, lock
 from ..schemas.manifest import FOLDER, Manifest
 from .broken import LeftOut, Problem
 from .exchange import finish, take_place
-from .held import Held, copy, difference
+from .held import Held, Lacking, copy, difference
 from .importers.identity import Alias, Content, same_run
 from .importers.known import Known
 from .importers.staging import Staging
@@ -219,19 +219,19 @@ class _Merger:
         ours = self._ours(run_id)
         if ours is None:
             self._settle(theirs, known)
-            levels, files = [*theirs.records], [*theirs.files]
+            lacks = Lacking([*theirs.records], [*theirs.files], {})
         else:
             _hold_one(theirs, ours)
-            levels, files = ours.lacks(theirs)
-            if levels or files:
+            lacks = ours.lacks(theirs)
+            if any(lacks):
                 self._grow(theirs, ours, known)
         return replace(
             found,
-            outcome="new" if ours is None else "grown" if levels or files else "same",
+            outcome="new" if ours is None else "grown" if any(lacks) else "same",
             here=run_id,
-            levels=tuple(levels),
-            files=len(files),
-            notes=(*found.notes, *_told_otherwise(theirs, ours)),
+            levels=tuple(lacks.levels),
+            files=len(lacks.files),
+            notes=(*found.notes, *_told_later(lacks.numbers), *_told_otherwise(theirs, ours)),
         )
 
     def _same_import(self, theirs: Held, known: Known) -> str | None:
@@ -304,9 +304,9 @@ class _Merger:
             yield
 
     def _move_in(self, theirs: Held, ours: Held) -> None:
-        levels, files = ours.lacks(theirs)
+        levels, files, numbers = ours.lacks(theirs)
         folder = RunFolder.of(self.store, ours.run_id)
-        if levels:
+        if levels or numbers:
             with self.staging.run() as staged:
                 ours.with_all(theirs).write(staged, self.store)
                 flush_tree(staged.path)
@@ -372,6 +372,13 @@ def _same_masks(one: Description, other: Description) -> bool:
     """Whether two imports have the same masks at the levels that both have."""
     common = one.mask_digests.keys() & other.mask_digests.keys()
     return bool(common) and all(one.mask_digests[n] == other.mask_digests[n] for n in common)
+
+
+def _told_later(numbers: Mapping[int, Sequence[str]]) -> Iterator[str]:
+    """Say which numbers come in that nobody had told here."""
+    for name in sorted({name for names in numbers.values() for name in names}):
+        levels = ", ".join(str(level) for level, names in numbers.items() if name in names)
+        yield f"{name} comes in at level(s) {levels}, where none was told"
 
 
 def _told_otherwise(theirs: Held, ours: Held | None) -> list[str]:

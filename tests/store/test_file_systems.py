@@ -114,8 +114,8 @@ def test_on_a_full_disk_room_can_be_made(tmp_path: Path) -> None:
     write_run(store)
     assert Store(store).import_runs("t.csv").runs
     Store(store).compact()
-    for run in Store(store).runs():
-        done = without("room", store, "rm", run.run_id, "--yes", "--csv")
+    for one in Store(store).runs():
+        done = without("room", store, "rm", one.run_id, "--yes", "--csv")
         assert (done.returncode, ",removed" in done.stdout) == (0, True), done.stderr
     assert Store(store).runs() == []
 

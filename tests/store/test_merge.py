@@ -387,22 +387,68 @@ def test_another_description_here_stays_and_is_told(tmp_path: Path) -> None:
     assert answers(one) == before
 
 
-def test_an_import_that_was_corrected_in_one_store_is_left_with_the_way_out(
-    tmp_path: Path,
+def tell(store: Path, run_id: str, level: int, **numbers: float | bool) -> None:
+    """Tell numbers of a level of an import, as a manifest does."""
+    record = RunFolder.of(store, run_id).record(level)
+    table = read_record(record)
+    for name, value in numbers.items():
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, table.schema.field(at), pa.array([value] * table.num_rows))
+    write_table(record, table)
+
+
+def told(store: Path, run_id: str) -> list[tuple[object, ...]]:
+    query = "SELECT level, accuracy, loss, diverged FROM levels WHERE run_id = ? ORDER BY level"
+    return Store(store).query(query, [run_id]).rows
+
+
+@state
+@other_state
+def test_numbers_that_nobody_told_here_come_in(tmp_path: Path, state: State, other: State) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    mine = imported(one, write(tmp_path / "p", (0, 1)))
+    shutil.copytree(one, two)
+    tell(one, mine, 2, accuracy=0.7)
+    tell(two, mine, 0, accuracy=0.9)
+    tell(two, mine, 1, accuracy=0.1, loss=float("inf"), diverged=True)
+    masks = masks_of(one, mine)
+    state(one)
+    other(two)
+    wanted = [(0, 0.9, None, False), (1, 0.1, float("inf"), True), (2, 0.7, None, False)]
+    planned = Store(one).merge(two, dry_run=True)
+    report = Store(one).merge(two)
+    assert planned == report
+    assert (report.runs[0].outcome, report.runs[0].levels) == ("grown", ())
+    assert report.runs[0].notes == (
+        "accuracy comes in at level(s) 0, 1, where none was told",
+        "diverged comes in at level(s) 1, where none was told",
+        "loss comes in at level(s) 1, where none was told",
+    )
+    for _ in range(2):
+        assert told(one, mine) == wanted
+        assert masks_of(one, mine) == masks
+        answers(one)
+        assert [run.outcome for run in Store(one).merge(two).runs] == ["same"]
+        Store(one).compact()
+    assert [run.outcome for run in Store(two).merge(one).runs] == ["grown"]
+    assert told(two, mine) == wanted
+
+
+@pytest.mark.parametrize("here", [{"accuracy": 0.5}, {"loss": 1.0}], ids=str)
+def test_an_import_that_is_told_otherwise_is_left_with_the_way_out(
+    tmp_path: Path, here: dict[str, float]
 ) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     mine = imported(one, write(tmp_path / "p", (0, 1)))
     shutil.copytree(one, two)
-    record = RunFolder.of(two, mine).record(1)
-    table = read_record(record)
-    at = table.schema.get_field_index("accuracy")
-    accuracy = pa.array([0.5] * table.num_rows)
-    write_table(record, table.set_column(at, table.schema.field(at), accuracy))
+    tell(one, mine, 1, **here)
+    tell(two, mine, 1, accuracy=0.6, loss=float("inf"), diverged=True)
     before = answers(one)
     (run,) = Store(one).merge(two).runs
     assert run.outcome == "left"
     assert "it has the masks of run" in run.notes[0]
-    assert "other accuracy at level 1: that one stays; import either again" in run.notes[0]
+    wrong = "accuracy" if "accuracy" in here else "loss, diverged"
+    assert f"other {wrong} at level 1: that one stays; import either again" in run.notes[0]
     assert answers(one) == before
 
 
