@@ -25,6 +25,7 @@ from .formats import (
 )
 from .found import Found, FoundRun, Skipped, contained, failure
 from .ingest import ingest
+from .notes import with_moves
 from .recognise import read_blocks
 from .rehearsal import rehearsed
 from .report import Choices, ImportedRun, ImportReport
@@ -139,16 +140,17 @@ def import_runs(
     skipped = list(found.skipped)
     with Staging(store) as staging:
         for run in sorted(found.runs, key=lambda run: run.parent is not None):
-            told = partial(on_level, run) if on_level else lambda _: None
+            level = partial(on_level, run) if on_level else lambda _: None
             parent = done.get(id(run.parent))
             with contained(run.path, skipped, run.part):
                 try:
-                    done[id(run)] = ingest(staging, run, choices, told, parent)
+                    done[id(run)] = ingest(staging, run, choices, level, parent)
                 except OSError as error:  # what reads a source says so by other errors
                     raise StoreError(
                         f"{store}: cannot be written ({error}): no run is half there"
                     ) from None
-    runs = (done[id(run)] for run in found.runs if id(run) in done)
+    told = dict(zip(done, with_moves(store, [*done.values()]), strict=True))
+    runs = (told[id(run)] for run in found.runs if id(run) in told)
     return ImportReport(tuple(runs), tuple(skipped))
 
 
