@@ -16,6 +16,10 @@ from .errors import RgtoolError, StoreError
 from .files import no_file
 
 _PAUSE = 0.01  # seconds between two tries
+_ANOTHER_DISK = (
+    "name a store on another disk with --store and copy it here afterwards (cp -r), or "
+    "mount with locks; on NFS where one machine alone writes: local_lock=flock"
+)
 # NFS without its lock service; file systems that never had locks; some that run in user space.
 _WITHOUT = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -27,12 +31,12 @@ class Locked(RgtoolError):
 class NoLocks(StoreError):
     """The file system has no locks, so that processes cannot keep out of each other's way."""
 
-    def __init__(self, folder: Path, reason: str) -> None:
+    def __init__(self, folder: Path, reason: str, way_out: str = _ANOTHER_DISK) -> None:
+        self.folder, self.reason = folder, reason
         super().__init__(
             f"{folder}: the file system there has no locks ({reason}), which keep two processes "
             "from writing the same run",
-            "name a store on another disk with --store and copy it here afterwards (cp -r), or "
-            "mount with locks; on NFS where one machine alone writes: local_lock=flock",
+            way_out,
         )
 
 
@@ -112,7 +116,8 @@ def holder(path: Path) -> str | None:
 def check_locks(folder: Path) -> None:
     """Refuse a folder whose file system has no locks; nothing stays behind.
 
-    A folder that cannot be written passes: what is needed there is another message.
+    A folder that is to be made is tried where its nearest parent lies; one that cannot be written
+    passes: what is needed there is another message.
 
     Raises
     ------
@@ -121,6 +126,7 @@ def check_locks(folder: Path) -> None:
     """
     if sys.platform == "win32":
         return
+    folder = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
     with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=folder) as file:
         _take(file.fileno(), folder)
 

@@ -20,7 +20,7 @@ from ..schemas.description import OWN, Description
 from ..schemas.errors import RecordError, RgtoolError, StoreError, UsageError
 from ..schemas.files import flush_path, flush_tree
 from ..schemas.layout import RUNS, RunFolder
-from ..schemas.lock import Locked, holder, lock
+from ..schemas.lock import Locked, check_locks, holder, lock
 from ..schemas.manifest import FOLDER, Manifest
 from .broken import LeftOut, Problem
 from .exchange import finish, take_place
@@ -129,6 +129,7 @@ def merge(
     """
     for source in sources:
         _hold_source(store, source)
+    check_locks(store)
     done, problems = list[MergedRun](), list[Problem]()
     with Staging(store) as staging:
         merger = _Merger(store, staging, dry_run, on_run or (lambda done, total: None))

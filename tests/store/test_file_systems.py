@@ -76,25 +76,49 @@ def files(store: Path) -> dict[str, bytes]:
 
 
 @posix
-@pytest.mark.parametrize("command", [RUN, ("import", "t.csv"), ("compact",)], ids=lambda c: c[0])
+@pytest.mark.parametrize(
+    "command",
+    [
+        RUN,
+        ("import", "t.csv"),
+        ("compact",),
+        ("merge", "other"),
+        ("merge", "other", "--dry-run"),
+        ("rm", "resnet8w4", "--yes"),
+        ("rm", "resnet8w4", "--dry-run"),
+    ],
+    ids=" ".join,
+)
 def test_without_locks_what_writes_is_refused_once_and_says_the_way_out(
     command: tuple[str, ...], tmp_path: Path
 ) -> None:
     Path("t.csv").write_text(TABLE)
     store = tmp_path / "store"
     write_run(store)
+    write_run(Path("other"))
     before = files(store)
     done = without("locks", store, *command)
     assert done.returncode == 1
     assert done.stdout in ("", "\n")
     assert done.stderr.count("has no locks (No locks available)") == 1
     assert len(done.stderr.splitlines()) == 2
-    assert "--store" in done.stderr
+    assert ("rm -r" if command[0] == "rm" else "--store") in done.stderr
+    assert not (store / "compact").exists()
     assert "goes on where it was" not in done.stderr
     assert files(store) == before
     assert sorted(path.name for path in (store / "runs").iterdir()) == [
         info.run_id for info in Store(store).runs()
     ]
+
+
+@posix
+def test_without_locks_no_store_is_made(tmp_path: Path) -> None:
+    Path("t.csv").write_text(TABLE)
+    write_run(Path("other"))
+    for command in (("merge", "other"), ("import", "t.csv")):
+        done = without("locks", tmp_path / "new", *command)
+        assert done.returncode == 1 and "has no locks" in done.stderr
+        assert not (tmp_path / "new").exists()
 
 
 @posix
