@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,8 @@ from .snapshot import Snapshot, take
 
 Outcome = Literal["new", "grown", "same", "left"]
 _WAIT = 600.0  # seconds, for a compaction to end
+# What an import may be told, by field of the recipe.
+_OPTIONS = {"task": "--task", "origin": "--name", "init": "--init", "fan": "--fan"}
 _ATTEMPTS = 10  # a compaction may replace the files between the look at them and the reading
 
 
@@ -123,7 +126,8 @@ def merge(
     UsageError
         A source is no store, or this one.
     StoreError
-        The store cannot be written, or a source is of a newer rgtool.
+        The store cannot be written (once some runs are in, the others are left and named), its
+        file system has no locks, or a source is of a newer rgtool.
     Locked
         Another process imports into the store, or compacts it, for too long.
     """
@@ -168,6 +172,10 @@ class _Merger:
         Whether nothing is to change; what would have come in is remembered in `planned`.
     on_run : callable
         Called after each run.
+    has_brought : bool
+        Whether anything has come in.
+    is_full : bool
+        Whether the store could be written before, and cannot any more.
     """
 
     store: Path
@@ -176,6 +184,8 @@ class _Merger:
     on_run: Callable[[int, int], None]
     planned: dict[str, Held] = field(default_factory=dict)
     known: Known | None = None
+    has_brought: bool = False
+    is_full: bool = False
 
     def bring(self, source: Path, left_out: LeftOut) -> Iterator[MergedRun]:
         """Bring the runs of one store in, by id."""
@@ -187,6 +197,8 @@ class _Merger:
     def _bring(self, found: MergedRun, snapshot: Snapshot, left_out: LeftOut) -> MergedRun:
         folder = RunFolder.of(found.source, found.run_id)
         try:
+            if self.is_full:
+                raise _Left("the store cannot be written any more: merge again when it can")
             if who := holder(folder.path / "lock"):
                 raise _Left(f"a process is writing it there (id {who}): merge again when it ends")
             _hold_readable(folder, left_out)
@@ -195,13 +207,17 @@ class _Merger:
                 raise _Left("no level of it can be read there")
             found = replace(found, whole=not damaged, notes=damaged)
             with self._decision() as known:
-                return self._meet(found, theirs, known)
+                met = self._meet(found, theirs, known)
+            self.has_brought |= met.outcome in ("new", "grown")
+            return met
         except (_Left, Locked, RecordError) as error:
             return replace(found, notes=(str(error),))
         except OSError as error:
-            raise StoreError(
-                f"{self.store}: cannot be written ({error}): no run is half there"
-            ) from None
+            problem = f"{self.store}: cannot be written ({error}): no run is half there"
+            if not self.has_brought:
+                raise StoreError(problem) from None
+            self.is_full = True  # what came in before is to be told
+            return replace(found, notes=(problem,))
 
     @contextmanager
     def _decision(self) -> Iterator[Known]:
@@ -386,5 +402,14 @@ def _told_otherwise(theirs: Held, ours: Held | None) -> list[str]:
     """Say where the description here is another one: it stays."""
     if ours is None or ours.description.experiment_id == theirs.description.experiment_id:
         return []
-    here, there = ours.description.experiment_id, theirs.description.experiment_id
-    return [f"it is of experiment {there} there and stays in {here} here"]
+    here, there = ours.description, theirs.description
+    note = f"it is of experiment {there.experiment_id} there and stays in {here.experiment_id} here"
+    other = {
+        option: value
+        for name, option in _OPTIONS.items()
+        if (value := getattr(there.recipe, name)) != getattr(here.recipe, name)
+    }
+    if ours.is_import and other:
+        said = " ".join(f"{option} {shlex.quote(str(value))}" for option, value in other.items())
+        note += f"; to correct it here as there: rgtool import its source again with {said}"
+    return [note]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import shutil
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -384,6 +386,7 @@ def test_another_description_here_stays_and_is_told(tmp_path: Path) -> None:
     (run,) = Store(one).merge(two).runs
     assert run.outcome == "same"
     assert recipe.experiment_id in run.notes[0]
+    assert run.notes[0].endswith("again with --task other")
     assert answers(one) == before
 
 
@@ -481,6 +484,48 @@ def test_killed_at_any_step_a_run_is_the_old_one_or_the_new(tmp_path: Path, stat
         if ended:
             break
     assert ended
+
+
+@contextlib.contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """Let every longer file fail to be written, as on a full disk."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit there")
+def test_where_the_disk_gets_full_what_came_in_is_told(tmp_path: Path, cli: Cli) -> None:
+    two = make(tmp_path / "two", loose, (0, 2), (1, 2), (2, 2), (3, 2))
+    ids = sorted(DIGITS.run_id(seed) for seed in range(4))
+    large = RunFolder.of(two, ids[1]).weights("dense")
+    write_tensors(large, {"conv1": np.ones(200_000, np.float32)})
+    with files_up_to(400_000):
+        done = cli("merge", str(two), "--store", str(tmp_path / "one"), "--csv")
+    assert done.code == 3
+    assert [line.split(",")[1] for line in done.out.splitlines()[1:]] == ["new", *["left"] * 3]
+    assert f"{ids[1]}: {tmp_path / 'one'}: cannot be written" in done.err
+    assert f"{ids[3]}: the store cannot be written any more" in done.err
+    assert sorted(path.name for path in (tmp_path / "one" / ".importing").iterdir()) == [
+        "last",
+        "lock",
+    ]
+    Store(tmp_path / "one").merge(two)
+    assert answers(tmp_path / "one") == answers(two)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit there")
+def test_where_the_disk_is_full_at_once_nothing_is_left_behind(tmp_path: Path) -> None:
+    two = make(tmp_path / "two", loose, (0, 2))
+    one = make(tmp_path / "one", loose, (1, 2))
+    with files_up_to(0), pytest.raises(StoreError, match="cannot be written"):
+        Store(one).merge(two)
+    assert [path.name for path in (one / ".importing").iterdir() if path.is_dir()] == []
 
 
 def by_run(path: Path, seed: int) -> list[list[tuple[object, ...]]]:
