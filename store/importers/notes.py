@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -84,19 +84,21 @@ def with_moves(store: Path, runs: Sequence[ImportedRun]) -> list[ImportedRun]:
     rows = Reader(store).run(lambda c: c.execute(query).fetchall(), wanted=("runs",))
     last = {name: n for n, run in enumerate(runs) for name in (run.run_id, *run.followed)}
     return [
-        dataclasses.replace(
-            run, notes=(*run.notes, *_moves(run, rows, lambda x, n=n: last[x] == n))
-        )
+        dataclasses.replace(run, notes=(*run.notes, *_own(run, rows), *_others(run, n, last)))
         for n, run in enumerate(runs)
     ]
 
 
-def _moves(run: ImportedRun, rows: Rows, is_last: Callable[[str], bool]) -> Iterator[str]:
+def _own(run: ImportedRun, rows: Rows) -> Iterator[str]:
     if run.has_moved:
         found = _finds(run.was, run.experiment_id, rows)
         yield f"it is of experiment {run.experiment_id} from now on; {found}"
+
+
+def _others(run: ImportedRun, number: int, last: Mapping[str, int]) -> Iterator[str]:
+    """Say which runs have followed a run, but for those that a later one is to name."""
     for name, experiment in run.followed.items():
-        if is_last(name):
+        if last[name] == number:
             yield f"run {name} follows: it is of experiment {experiment} from now on"
 
 
