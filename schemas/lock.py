@@ -16,6 +16,10 @@ from .errors import RgtoolError, StoreError
 from .files import no_file
 
 _PAUSE = 0.01  # seconds between two tries
+_ANOTHER_DISK = (
+    "name a store on another disk with --store and copy it here afterwards (cp -r), or "
+    "mount with locks; on NFS where one machine alone writes: local_lock=flock"
+)
 # NFS without its lock service; file systems that never had locks; some that run in user space.
 _WITHOUT = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -27,12 +31,12 @@ class Locked(RgtoolError):
 class NoLocks(StoreError):
     """The file system has no locks, so that processes cannot keep out of each other's way."""
 
-    def __init__(self, folder: Path, reason: str) -> None:
+    def __init__(self, folder: Path, reason: str, way_out: str = _ANOTHER_DISK) -> None:
+        self.folder, self.reason = folder, reason
         super().__init__(
             f"{folder}: the file system there has no locks ({reason}), which keep two processes "
             "from writing the same run",
-            "name a store on another disk with --store and copy it here afterwards (cp -r), or "
-            "mount with locks; on NFS where one machine alone writes: local_lock=flock",
+            way_out,
         )
 
 
@@ -57,6 +61,10 @@ def lock(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
         The file system has none.
     OSError
         The lock file cannot be made, or is no file; the message names it.
+
+    Notes
+    -----
+    The process id is for messages alone: on a full disk the lock is held without it.
     """
     if sys.platform == "win32":  # no flock there: two processes are then not told apart
         yield
@@ -71,11 +79,17 @@ def lock(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
                 holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
                 raise Locked(f"{what} is in the hands of another process (id {holder})")
             time.sleep(_PAUSE)
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        _sign(descriptor)
         yield
     finally:
         os.close(descriptor)
+
+
+def _sign(descriptor: int) -> None:
+    """Write the id of this process into a lock file that it holds, where the disk has room."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
 
 
 def holder(path: Path) -> str | None:
@@ -102,7 +116,8 @@ def holder(path: Path) -> str | None:
 def check_locks(folder: Path) -> None:
     """Refuse a folder whose file system has no locks; nothing stays behind.
 
-    A folder that cannot be written passes: what is needed there is another message.
+    A folder that is to be made is tried where its nearest parent lies; one that cannot be written
+    passes: what is needed there is another message.
 
     Raises
     ------
@@ -111,6 +126,7 @@ def check_locks(folder: Path) -> None:
     """
     if sys.platform == "win32":
         return
+    folder = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
     with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=folder) as file:
         _take(file.fileno(), folder)
 

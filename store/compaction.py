@@ -21,7 +21,7 @@ from ..schemas.description import Description
 from ..schemas.errors import StoreError
 from ..schemas.files import read_file
 from ..schemas.layout import RunFolder
-from ..schemas.lock import Locked, lock
+from ..schemas.lock import Locked, check_locks, lock
 from ..schemas.manifest import FOLDER, Manifest
 from ..schemas.parts import Part
 from .broken import LeftOut
@@ -86,6 +86,7 @@ def compact(store: Path, left_out: LeftOut, finished: Collection[str]) -> Compac
     if not finished and not folder.exists():
         return Compaction(runs=0, records=0, loose=len(take(store, left_out).loose), files=())
     try:
+        check_locks(store)
         folder.mkdir(exist_ok=True)
         with lock(folder / "lock", f"the compaction of {store}"):
             return _locked(store, left_out, finished)

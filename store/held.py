@@ -6,10 +6,10 @@ import contextlib
 import dataclasses
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..schemas.description import OWN, Description
 from ..schemas.files import write_atomic
@@ -28,6 +28,31 @@ _PREVIOUS = {
     "network_kept_prev": "network_kept",
 }
 _CONTENT = [c.name for c in COLUMNS if not c.measured and c.name not in ("version", "run_id")]
+# What a manifest or a log may tell of a level of an import, now or later.
+_NUMBERS = [
+    c.name
+    for c in COLUMNS
+    if c.part == "level" and not c.measured and (c.null or c.type == "bool")
+    if c.name not in _PREVIOUS
+]
+
+
+class Lacking(NamedTuple):
+    """What a holding of a run lacks.
+
+    Attributes
+    ----------
+    levels : list of int
+        Levels without a record.
+    files : list of str
+        Masks, weights and others, by their path in its folder.
+    numbers : dict of int to list of str
+        By level that has a record, the numbers that nobody has told here.
+    """
+
+    levels: list[int]
+    files: list[str]
+    numbers: dict[int, list[str]]
 
 
 @dataclass(frozen=True)
@@ -89,17 +114,24 @@ class Held:
         """Its highest level; -1 without any."""
         return max(self.records, default=-1)
 
-    def lacks(self, other: Held) -> tuple[list[int], list[str]]:
-        """List the levels and the files that another holding of this run has and this one not."""
+    @property
+    def is_import(self) -> bool:
+        """Whether others made it, so that its numbers are told by whoever knows them."""
+        return self.description.source != OWN
+
+    def lacks(self, other: Held) -> Lacking:
+        """List what another holding of this run has and this one not."""
         levels = sorted(other.records.keys() - self.records.keys())
         files = sorted(other.files.keys() - self.files.keys() - {CHECKPOINT})
-        return levels, files
+        common = sorted(other.records.keys() & self.records.keys()) if self.is_import else []
+        untold = {n: _untold(self.records[n], other.records[n]) for n in common}
+        return Lacking(levels, files, {n: names for n, names in untold.items() if names})
 
     def with_all(self, other: Held) -> Held:
         """Return this run with what it lacks and another holding of it has.
 
-        A record after a gap that the other one fills learns what it lacked. The state inside a
-        level is that of the longer one.
+        A record after a gap that the other one fills learns what it lacked, and so does one of an
+        import whose numbers nobody has told here. The state inside a level is that of the longer.
         """
         records = _joined(other, self)
         description = _described(other, self)
@@ -173,10 +205,11 @@ def difference(here: Held, there: Held) -> str:
     """Say where two runs contradict each other; empty where they are one, as far as both go.
 
     What a repetition on the same machine may change is no difference, and neither is what a record
-    after a gap does not know of the level before.
+    after a gap does not know of the level before, or a number of an import that nobody has told.
     """
-    for level in here.records.keys() & there.records.keys():
-        if columns := _differing(here.records[level], there.records[level]):
+    for level in sorted(here.records.keys() & there.records.keys()):
+        one, other = here.records[level], there.records[level]
+        if columns := _differing(one, other, told_later=here.is_import and there.is_import):
             return f"other {', '.join(columns)} at level {level}"
     joined = {**here.records, **there.records}
     if len({tuple(_rows(table, "layer")) for table in joined.values()}) > 1:
@@ -191,7 +224,9 @@ def difference(here: Held, there: Held) -> str:
 def _joined(here: Held, there: Held) -> dict[int, pa.Table]:
     """Return the records of two holdings of a run, by level, ascending, as of `there`."""
     found = {level: _of_run(table, there.run_id) for level, table in here.records.items()}
-    found.update(there.records)
+    for level, table in there.records.items():
+        known = found.get(level) if there.is_import else None
+        found[level] = table if known is None else _taught(table, known, _untold(table, known))
     return {level: _after(found[level], found.get(level - 1)) for level in sorted(found)}
 
 
@@ -236,12 +271,41 @@ def _after(table: pa.Table, before: pa.Table | None) -> pa.Table:
     return table
 
 
-def _differing(one: pa.Table, other: pa.Table) -> list[str]:
-    """Name the columns in which two records of a level differ."""
+def _untold(table: pa.Table, other: pa.Table) -> list[str]:
+    """Name the numbers of a level that one record has not and another has."""
     return [
         name
+        for name in _NUMBERS
+        if None in _told(table, name)
+        and None not in _told(other, name)
+        and _rows(table, name) != _rows(other, name)
+    ]
+
+
+def _told(table: pa.Table, name: str) -> list[Any]:
+    """Return a number of a level; that training went well is told by its loss alone."""
+    rows = _rows(table, name)
+    untold = name == "diverged" and table["loss"].null_count and not any(rows)
+    return [None] * len(rows) if untold else rows
+
+
+def _taught(table: pa.Table, other: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Return a record with what another tells under these names."""
+    for name in names:
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, table.schema.field(place), other[name])
+    return table
+
+
+def _differing(one: pa.Table, other: pa.Table, *, told_later: bool) -> list[str]:
+    """Name the columns in which two records of a level differ."""
+    numbers = _NUMBERS if told_later else ()
+    differing = [n for n in numbers if not _same(_told(one, n), _told(other, n))]
+    return differing + [
+        name
         for name in _CONTENT
-        if not _same(_rows(one, name), _rows(other, name), null_is_any=name in _PREVIOUS)
+        if name not in numbers
+        and not _same(_rows(one, name), _rows(other, name), null_is_any=name in _PREVIOUS)
     ]
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,11 +21,11 @@ from ..schemas.description import OWN, Description
 from ..schemas.errors import RecordError, RgtoolError, StoreError, UsageError
 from ..schemas.files import flush_path, flush_tree
 from ..schemas.layout import RUNS, RunFolder
-from ..schemas.lock import Locked, holder, lock
+from ..schemas.lock import Locked, check_locks, holder, lock
 from ..schemas.manifest import FOLDER, Manifest
 from .broken import LeftOut, Problem
 from .exchange import finish, take_place
-from .held import Held, copy, difference
+from .held import Held, Lacking, copy, difference
 from .importers.identity import Alias, Content, same_run
 from .importers.known import Known
 from .importers.staging import Staging
@@ -32,6 +33,8 @@ from .snapshot import Snapshot, take
 
 Outcome = Literal["new", "grown", "same", "left"]
 _WAIT = 600.0  # seconds, for a compaction to end
+# What an import may be told, by field of the recipe.
+_OPTIONS = {"task": "--task", "origin": "--name", "init": "--init", "fan": "--fan"}
 _ATTEMPTS = 10  # a compaction may replace the files between the look at them and the reading
 
 
@@ -123,12 +126,14 @@ def merge(
     UsageError
         A source is no store, or this one.
     StoreError
-        The store cannot be written, or a source is of a newer rgtool.
+        The store cannot be written (once some runs are in, the others are left and named), its
+        file system has no locks, or a source is of a newer rgtool.
     Locked
         Another process imports into the store, or compacts it, for too long.
     """
     for source in sources:
         _hold_source(store, source)
+    check_locks(store)
     done, problems = list[MergedRun](), list[Problem]()
     with Staging(store) as staging:
         merger = _Merger(store, staging, dry_run, on_run or (lambda done, total: None))
@@ -167,6 +172,10 @@ class _Merger:
         Whether nothing is to change; what would have come in is remembered in `planned`.
     on_run : callable
         Called after each run.
+    has_brought : bool
+        Whether anything has come in.
+    is_full : bool
+        Whether the store could be written before, and cannot any more.
     """
 
     store: Path
@@ -175,6 +184,8 @@ class _Merger:
     on_run: Callable[[int, int], None]
     planned: dict[str, Held] = field(default_factory=dict)
     known: Known | None = None
+    has_brought: bool = False
+    is_full: bool = False
 
     def bring(self, source: Path, left_out: LeftOut) -> Iterator[MergedRun]:
         """Bring the runs of one store in, by id."""
@@ -186,6 +197,8 @@ class _Merger:
     def _bring(self, found: MergedRun, snapshot: Snapshot, left_out: LeftOut) -> MergedRun:
         folder = RunFolder.of(found.source, found.run_id)
         try:
+            if self.is_full:
+                raise _Left("the store cannot be written any more: merge again when it can")
             if who := holder(folder.path / "lock"):
                 raise _Left(f"a process is writing it there (id {who}): merge again when it ends")
             _hold_readable(folder, left_out)
@@ -194,13 +207,17 @@ class _Merger:
                 raise _Left("no level of it can be read there")
             found = replace(found, whole=not damaged, notes=damaged)
             with self._decision() as known:
-                return self._meet(found, theirs, known)
+                met = self._meet(found, theirs, known)
+            self.has_brought |= met.outcome in ("new", "grown")
+            return met
         except (_Left, Locked, RecordError) as error:
             return replace(found, notes=(str(error),))
         except OSError as error:
-            raise StoreError(
-                f"{self.store}: cannot be written ({error}): no run is half there"
-            ) from None
+            problem = f"{self.store}: cannot be written ({error}): no run is half there"
+            if not self.has_brought:
+                raise StoreError(problem) from None
+            self.is_full = True  # what came in before is to be told
+            return replace(found, notes=(problem,))
 
     @contextmanager
     def _decision(self) -> Iterator[Known]:
@@ -219,19 +236,19 @@ class _Merger:
         ours = self._ours(run_id)
         if ours is None:
             self._settle(theirs, known)
-            levels, files = [*theirs.records], [*theirs.files]
+            lacks = Lacking([*theirs.records], [*theirs.files], {})
         else:
             _hold_one(theirs, ours)
-            levels, files = ours.lacks(theirs)
-            if levels or files:
+            lacks = ours.lacks(theirs)
+            if any(lacks):
                 self._grow(theirs, ours, known)
         return replace(
             found,
-            outcome="new" if ours is None else "grown" if levels or files else "same",
+            outcome="new" if ours is None else "grown" if any(lacks) else "same",
             here=run_id,
-            levels=tuple(levels),
-            files=len(files),
-            notes=(*found.notes, *_told_otherwise(theirs, ours)),
+            levels=tuple(lacks.levels),
+            files=len(lacks.files),
+            notes=(*found.notes, *_told_later(lacks.numbers), *_told_otherwise(theirs, ours)),
         )
 
     def _same_import(self, theirs: Held, known: Known) -> str | None:
@@ -304,9 +321,9 @@ class _Merger:
             yield
 
     def _move_in(self, theirs: Held, ours: Held) -> None:
-        levels, files = ours.lacks(theirs)
+        levels, files, numbers = ours.lacks(theirs)
         folder = RunFolder.of(self.store, ours.run_id)
-        if levels:
+        if levels or numbers:
             with self.staging.run() as staged:
                 ours.with_all(theirs).write(staged, self.store)
                 flush_tree(staged.path)
@@ -374,9 +391,25 @@ def _same_masks(one: Description, other: Description) -> bool:
     return bool(common) and all(one.mask_digests[n] == other.mask_digests[n] for n in common)
 
 
+def _told_later(numbers: Mapping[int, Sequence[str]]) -> Iterator[str]:
+    """Say which numbers come in that nobody had told here."""
+    for name in sorted({name for names in numbers.values() for name in names}):
+        levels = ", ".join(str(level) for level, names in numbers.items() if name in names)
+        yield f"{name} comes in at level(s) {levels}, where none was told"
+
+
 def _told_otherwise(theirs: Held, ours: Held | None) -> list[str]:
     """Say where the description here is another one: it stays."""
     if ours is None or ours.description.experiment_id == theirs.description.experiment_id:
         return []
-    here, there = ours.description.experiment_id, theirs.description.experiment_id
-    return [f"it is of experiment {there} there and stays in {here} here"]
+    here, there = ours.description, theirs.description
+    note = f"it is of experiment {there.experiment_id} there and stays in {here.experiment_id} here"
+    other = {
+        option: value
+        for name, option in _OPTIONS.items()
+        if (value := getattr(there.recipe, name)) != getattr(here.recipe, name)
+    }
+    if ours.is_import and other:
+        said = " ".join(f"{option} {shlex.quote(str(value))}" for option, value in other.items())
+        note += f"; to correct it here as there: rgtool import its source again with {said}"
+    return [note]

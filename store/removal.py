@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..schemas.errors import StoreError, UsageError
 from ..schemas.files import flush_path
 from ..schemas.layout import RUNS, RunFolder
-from ..schemas.lock import Locked, holder, lock
+from ..schemas.lock import Locked, NoLocks, check_locks, holder, lock
 from ..schemas.manifest import FOLDER, Manifest
 from .exchange import finish
 from .inventory import RunInfo, empty_store, pick_run
@@ -67,12 +67,16 @@ class Removal:
         Runs that stay though their tickets are of a removed run, and that run.
     parents : mapping of str to str
         Removed runs whose tickets are of a run that stays, and that run.
+    begun : tuple of str
+        Runs whose removal was begun before, by a process that was killed: they are deleted with
+        these, or would be.
     """
 
     runs: tuple[RemovedRun, ...]
     compacted: int
     children: Mapping[str, str]
     parents: Mapping[str, str]
+    begun: tuple[str, ...] = ()
 
     @property
     def removed(self) -> tuple[str, ...]:
@@ -95,8 +99,8 @@ def remove(store: Store, names: Sequence[str], *, dry_run: bool = False) -> Remo
     store : Store
         The store.
     names : sequence of str
-        Runs and experiments, as they are named everywhere; and folders below `runs` of which
-        nothing can be read.
+        Runs and experiments, as they are named everywhere; folders below `runs` of which nothing
+        can be read; and runs whose removal was begun.
     dry_run : bool
         Say what would be removed, and remove nothing.
 
@@ -105,12 +109,18 @@ def remove(store: Store, names: Sequence[str], *, dry_run: bool = False) -> Remo
     UsageError
         A name fits nothing, or several.
     StoreError
-        The store holds no runs, or cannot be written.
+        The store holds no runs, cannot be written, or its file system has no locks.
     Locked
         Another process imports into the store, or compacts it, for too long.
     """
+    try:
+        check_locks(store.path)
+    except NoLocks as error:
+        way = f"where no process writes there: rm -r {store.path / RUNS}/<run>"
+        raise NoLocks(error.folder, error.reason, way) from None
+    begun = unfinished(store.path) if dry_run else sweep(store.path)
     known = {run.run_id: run for run in store.runs()}
-    chosen = sorted({run_id for name in names for run_id in _named(store, known, name)})
+    chosen = sorted({run_id for name in names for run_id in _named(store, known, name, begun)})
     found = [
         RemovedRun(run_id, known.get(run_id), _size(RunFolder.of(store.path, run_id).path))
         for run_id in chosen
@@ -122,7 +132,8 @@ def remove(store: Store, names: Sequence[str], *, dry_run: bool = False) -> Remo
     else:
         done = _remove_all(store.path, found)
     gone = {run.run_id for run in done if not run.kept}
-    return Removal(tuple(done), len(gone & compacted), _children(rows, gone), _parents(rows, gone))
+    children, parents = _children(rows, gone), _parents(rows, gone)
+    return Removal(tuple(done), len(gone & compacted), children, parents, begun)
 
 
 def _remove_all(store: Path, found: Sequence[RemovedRun]) -> list[RemovedRun]:
@@ -136,13 +147,34 @@ def _remove_all(store: Path, found: Sequence[RemovedRun]) -> list[RemovedRun]:
         raise StoreError(f"{store}: cannot be written ({error}): nothing was removed") from None
 
 
-def sweep(store: Path) -> None:
-    """Delete what was removed, and what a process left of it that was killed."""
+def sweep(store: Path) -> tuple[str, ...]:
+    """Delete what was removed, and what a process left of it that was killed; return the runs."""
+    before = unfinished(store)
     for path in (store / RUNS).glob(f"{_REMOVED}*"):
         shutil.rmtree(path, ignore_errors=True)
+    left = unfinished(store)
+    return tuple(run_id for run_id in before if run_id not in left)
 
 
-def _named(store: Store, known: Mapping[str, RunInfo], name: str) -> list[str]:
+def unfinished(store: Path) -> tuple[str, ...]:
+    """List the runs of which a removal that was killed has left something."""
+    folders = (store / RUNS).glob(f"{_REMOVED}*")
+    return tuple(sorted({p.name.removeprefix(_REMOVED).rpartition("-")[0] for p in folders}))
+
+
+def _named(
+    store: Store, known: Mapping[str, RunInfo], name: str, begun: Sequence[str]
+) -> list[str]:
+    """Return the runs that a name means; none where the removal of what it means was begun."""
+    try:
+        return _meant(store, known, name)
+    except (UsageError, StoreError):
+        if name and any(run_id.startswith(name) for run_id in begun):
+            return []
+        raise
+
+
+def _meant(store: Store, known: Mapping[str, RunInfo], name: str) -> list[str]:
     """Return the runs that a name means: one, or those of an experiment."""
     if name.startswith(_LITERATURE):
         raise UsageError(f"{name}: figures of the literature come with rgtool and stay")

@@ -100,11 +100,16 @@ def _data(folder: Path | None) -> Iterator[Row]:
 
 
 def _store(store: Store) -> Iterator[Row]:
+    from ...store.removal import unfinished
+
     yield "store", "path", str(store.path)
     if not store.path.is_dir():
         yield "store", "state", "does not exist yet"
     for trial in store.try_out():
         yield "store", trial.what, trial.found
+    if begun := unfinished(store.path):
+        found = f"{some(begun)}: rgtool rm or compact deletes what a killed process left of them"
+        yield "store", "half removed", found
     if gone := store.removed():
         found = f"{some(gone)}: rgtool compact drops their rows, which do not count"
         yield "store", "removed runs", found

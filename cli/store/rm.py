@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...schemas.errors import RgtoolError
 from ..options import StoreOption
 from ..output import Table, output_options, say, size, warn_of
 from ..terminal import ask
 
 if TYPE_CHECKING:
+    from ...store import Store
     from ...store.removal import Removal, RemovedRun
 
 
@@ -35,7 +37,7 @@ def rm(
     from ...store import Store
 
     opened = Store(store)
-    planned = opened.remove(names, dry_run=True)
+    planned = _planned(opened, names, dry_run)
     warn_of(opened.problems)
     if dry_run:
         return _table(planned, "would go")
@@ -46,6 +48,29 @@ def rm(
         if not ask(f"remove {len(planned.removed)} run(s) from {opened.path} for good?"):
             return Table((), [], notes=("nothing was removed",), exit_code=1)
     return _table(opened.remove([run.run_id for run in planned.runs]), "removed")
+
+
+def _planned(store: Store, names: list[str], dry_run: bool) -> Removal:
+    """Say what would go; what a removal that was killed has left goes whatever is named."""
+    from ...schemas.lock import NoLocks
+
+    try:
+        planned = store.remove(names, dry_run=True)
+    except NoLocks:
+        raise
+    except RgtoolError:
+        _end_begun(store, dry_run)
+        raise
+    _end_begun(store, dry_run)
+    return planned
+
+
+def _end_begun(store: Store, dry_run: bool) -> None:
+    from ...store.removal import sweep, unfinished
+
+    for run in unfinished(store.path) if dry_run else sweep(store.path):
+        ends = "would be ended" if dry_run else "is ended"
+        say(f"{run}: its removal, begun by a process that was killed, {ends}")
 
 
 def _show(planned: Removal) -> None:

@@ -37,6 +37,7 @@ from .formats import (
 )
 from .found import Found, FoundRun, Skipped, contained, failure
 from .ingest import ingest
+from .notes import with_moves
 from .rehearsal import rehearsed
 from .report import Choices, ImportedRun, ImportReport
 from .staging import Staging
@@ -148,22 +149,27 @@ def import_runs(
     Raises
     ------
     StoreError
-        The store cannot be written, or the disk is full; what was imported before is whole.
+        The store cannot be written, or the disk is full. Once something is in, that ends the
+        import and is told among what is skipped.
     """
     done: dict[int, ImportedRun] = {}  # by identity, which is all that tells runs as found apart
     skipped = list(found.skipped)
     with Staging(store) as staging:
         for run in sorted(found.runs, key=lambda run: run.parent is not None):
-            told = partial(on_level, run) if on_level else lambda _: None
+            level = partial(on_level, run) if on_level else lambda _: None
             parent = done.get(id(run.parent))
             with contained(run.path, skipped, run.part):
                 try:
-                    done[id(run)] = ingest(staging, run, choices, told, parent)
+                    done[id(run)] = ingest(staging, run, choices, level, parent)
                 except OSError as error:  # what reads a source says so by other errors
-                    raise StoreError(
-                        f"{store}: cannot be written ({error}): no run is half there"
-                    ) from None
-    runs = (done[id(run)] for run in found.runs if id(run) in done)
+                    problem = f"{store}: cannot be written ({error}): no run is half there"
+                    if not any(one.new or one.corrected for one in done.values()):
+                        raise StoreError(problem) from None
+                    problem += "; runs after it were not tried: import again when it can be written"
+                    skipped.append(Skipped(str(run.path), problem))
+                    break  # what came in before is to be told
+    told = dict(zip(done, with_moves(store, [*done.values()]), strict=True))
+    runs = (told[id(run)] for run in found.runs if id(run) in told)
     return ImportReport(tuple(runs), tuple(skipped))
 
 

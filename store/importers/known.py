@@ -39,6 +39,9 @@ class Known:
         The experiment of each.
     settled : set of str
         Runs that this process has brought in or met.
+    followed : dict of str to Description
+        Runs that have followed another to its experiment and were not met since, as they were
+        before.
     """
 
     def __init__(self, store: Path) -> None:
@@ -46,6 +49,7 @@ class Known:
         self.contents: dict[str, Content] = {}
         self.experiments: dict[str, str] = {}
         self.settled: set[str] = set()
+        self.followed: dict[str, Description] = {}
         self._parents: dict[str, tuple[str | None, str | None]] = {}
         self._by_mark: dict[Mark, set[str]] = {}
         self._by_name: dict[tuple[str, str, str], set[str]] = {}

@@ -45,13 +45,13 @@ def meet(arrival: Arrival, run_id: str) -> ImportedRun:
     kept = meeting.settle()
     arrival.known.settled.add(run_id)
     arrival.known.add(kept)
-    followed = [*follow(arrival.store, arrival.known, kept)]
-    arrival.notes.extend(followed)
+    followed = {x.run_id: x.experiment_id for x in follow(arrival.store, arrival.known, kept)}
     # A name that is added, or a level, corrects nothing.
     says = (kept.recipe, kept.told, kept.seed, kept.replicate, kept.parent_run)
     said = (old.recipe, old.told, old.seed, old.replicate, old.parent_run)
     corrected = meeting.correction.rewrites or says != said or bool(followed)
-    return arrival.imported(kept, meeting.there, meeting.new, corrected=corrected)
+    found = arrival.imported(kept, meeting.there, meeting.new, corrected=corrected)
+    return dataclasses.replace(found, was=meeting.seen.experiment_id, followed=followed)
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,11 @@ class _Meeting:
     def there(self) -> list[int]:
         """Levels that the store has."""
         return self.folder.recorded_levels()
+
+    @cached_property
+    def seen(self) -> Description:
+        """The run as it was before this import, in which it may have followed another."""
+        return self.arrival.known.followed.pop(self.old.run_id, self.old)
 
     @cached_property
     def new(self) -> list[int]:
@@ -197,6 +202,7 @@ class _Meeting:
         kept = moved(
             old,
             told.recipe,
+            self.seen,
             **({"seed": found.seed, "replicate": found.replicate} if self.is_told_apart else {}),
             recipe_name=told.recipe_name,
             told=told.fields,

@@ -18,7 +18,9 @@ from .known import Known
 WAIT = 60.0  # seconds; whoever holds a run that is not trained does so for a moment
 
 
-def moved(old: Description, recipe: Recipe, **others: Any) -> Description:
+def moved(
+    old: Description, recipe: Recipe, seen: Description | None = None, **others: Any
+) -> Description:
     """Return a description with another recipe; experiments that it was of stay known.
 
     Parameters
@@ -27,11 +29,15 @@ def moved(old: Description, recipe: Recipe, **others: Any) -> Description:
         As it was.
     recipe : Recipe
         As it is from now on.
+    seen : Description, optional
+        As it was before this import, which may have moved it already: nobody knows the experiment
+        between.
     **others
         Other fields.
     """
     current = old.experiment_id if recipe == old.recipe else recipe.experiment_id
-    former = dict.fromkeys((*old.former, old.experiment_id))
+    seen = seen or old
+    former = dict.fromkeys((*seen.former, seen.experiment_id))
     former.pop(current, None)
     return dataclasses.replace(
         old, recipe=recipe, experiment_id=current, former=tuple(former), **others
@@ -83,13 +89,13 @@ def give_back_name(store: Path, known: Known, content: Content) -> None:
         known.add(description)
 
 
-def follow(store: Path, known: Known, parent: Description) -> Iterator[str]:
+def follow(store: Path, known: Known, parent: Description) -> Iterator[Description]:
     """Let the children of a run follow it to its experiment, and theirs follow them.
 
     Yields
     ------
-    str
-        What has become of each, for the user.
+    Description
+        Each of them, as it is then.
     """
     for run_id in known.children(parent):
         folder = RunFolder.of(store, run_id)
@@ -99,9 +105,10 @@ def follow(store: Path, known: Known, parent: Description) -> Iterator[str]:
         child = moved(
             old,
             dataclasses.replace(old.recipe, parent=parent.experiment_id),
+            known.followed.setdefault(run_id, old),
             updated_at=now(),
         )
         write(folder, child)
         known.add(child)
-        yield f"run {run_id} follows: it is of experiment {child.experiment_id} from now on"
+        yield child
         yield from follow(store, known, child)

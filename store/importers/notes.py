@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 
 from ...schemas.description import Description
 from ...schemas.recipe import Recipe
 from ...schemas.words import spelled
 from .correction import Correction, OtherNumber
-from .report import Choices
+from .report import Choices, ImportedRun
 
+Rows = Sequence[tuple[str, Sequence[str]]]  # of runs: experiment and former ones
 _NAMES = {"origin": "name"}  # of fields, as the option that tells them is called
 _UNNAMED = ("prunable", "exempt", "parent")  # what follows from others that are named
 
@@ -59,11 +61,54 @@ def change_notes(
         yield f"its layers, blocks and stages are named {how} from now on"
     if now.parent_run != old.parent_run:
         yield f"it begins with run {now.parent_run}"
-    if now.experiment_id != old.experiment_id:
-        yield (
-            f"it is of experiment {now.experiment_id} from now on; {old.experiment_id} still finds "
-            "it"
-        )
+
+
+def with_moves(store: Path, runs: Sequence[ImportedRun]) -> list[ImportedRun]:
+    """Note of imports, when all are done, which runs are of other experiments from now on.
+
+    A run that follows another and then moves itself is named once, with the experiment in which
+    it ends.
+
+    Parameters
+    ----------
+    store : Path
+        Where they are now.
+    runs : sequence of ImportedRun
+        In the order of their import.
+    """
+    if not any(run.followed or run.has_moved for run in runs):
+        return [*runs]
+    from ..reading import Reader
+
+    query = "SELECT experiment_id, former FROM runs"
+    rows = Reader(store).run(lambda c: c.execute(query).fetchall(), wanted=("runs",))
+    last = {name: n for n, run in enumerate(runs) for name in (run.run_id, *run.followed)}
+    return [
+        dataclasses.replace(run, notes=(*run.notes, *_own(run, rows), *_others(run, n, last)))
+        for n, run in enumerate(runs)
+    ]
+
+
+def _own(run: ImportedRun, rows: Rows) -> Iterator[str]:
+    if run.has_moved:
+        found = _finds(run.was, run.experiment_id, rows)
+        yield f"it is of experiment {run.experiment_id} from now on; {found}"
+
+
+def _others(run: ImportedRun, number: int, last: Mapping[str, int]) -> Iterator[str]:
+    """Say which runs have followed a run, but for those that a later one is to name."""
+    for name, experiment in run.followed.items():
+        if last[name] == number:
+            yield f"run {name} follows: it is of experiment {experiment} from now on"
+
+
+def _finds(was: str, now: str, rows: Rows) -> str:
+    """Say what the former id of an experiment finds from now on."""
+    if stay := sum(experiment == was for experiment, _ in rows):
+        return f"{was} means the {stay} other run(s) that stay in it"
+    if others := {experiment for experiment, former in rows if was in former} - {now}:
+        return f"{was} finds {len(others) + 1} experiments by now: name one"
+    return f"{was} still finds it"
 
 
 def _changed(old: Description, now: Description) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ...schemas.block_map import Blocks
 from .found import Skipped
@@ -69,6 +69,10 @@ class ImportedRun:
         Whether every level that was found, and none between them, is there.
     notes : tuple of str
         Gaps, and what could not be read.
+    was : str
+        The experiment that it was of before; empty where it is new.
+    followed : mapping of str to str
+        Runs that have followed it, and the experiment that each is of since.
     """
 
     run_id: str
@@ -83,6 +87,13 @@ class ImportedRun:
     corrected: bool = False
     whole: bool = True
     notes: tuple[str, ...] = ()
+    was: str = ""
+    followed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether it was of another experiment before."""
+        return self.was not in ("", self.experiment_id)
 
     @property
     def label(self) -> str:

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from ...schemas.layout import RunFolder, make_runs
-from ...schemas.lock import Locked, lock
+from ...schemas.lock import Locked, check_locks, lock
 from ..exchange import finish
 from .known import Known
 
@@ -126,6 +126,7 @@ class Staging:
         """
         if self._folder is not None:
             return self._folder
+        check_locks(self.store)
         self._root.mkdir(parents=True, exist_ok=True)
         make_runs(self.store)
         with import_lock(self.store):
@@ -133,7 +134,6 @@ class Staging:
                 if left.is_dir():
                     with contextlib.suppress(Locked, OSError), lock(left / "lock", "an import"):
                         shutil.rmtree(left, ignore_errors=True)
-            own = Path(tempfile.mkdtemp(dir=self._root))
-            self._own.enter_context(lock(own / "lock", "an import"))
-        self._folder = own
-        return own
+            self._folder = Path(tempfile.mkdtemp(dir=self._root))
+            self._own.enter_context(lock(self._folder / "lock", "an import"))
+        return self._folder

@@ -18,6 +18,7 @@ from stores import data_of
 from torch import nn
 from torch.nn.utils import prune
 
+from rgtool.schemas.errors import UsageError
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.lock import lock
 from rgtool.schemas.tensors import read_mask, read_tensors
@@ -392,6 +393,22 @@ def test_another_seed_of_the_same_masks_is_said(store: Store, tmp_path: Path) ->
 # Children.
 
 
+def test_a_former_id_is_said_to_find_what_it_finds(store: Store, tmp_path: Path) -> None:
+    for seed in range(3):
+        write(tmp_path / "t" / f"seed{seed}", seed=seed)
+    old = store.import_runs(tmp_path / "t").runs[0].experiment_id
+    first = again(store, tmp_path / "t" / "seed0", task="mnist")
+    assert f"{old} means the 2 other run(s) that stay in it" in first.notes[-1]
+    others = [tmp_path / "t" / f"seed{seed}" for seed in (1, 2)]
+    for run in store.import_runs(others, task="cifar10").runs:
+        assert f"{old} finds 2 experiments by now: name one" in run.notes[-1]
+    with pytest.raises(UsageError, match="fits 2 experiments"):
+        Store(store.path).find_experiment(old)
+    now = again(store, tmp_path / "t" / "seed0", task="cifar10")
+    assert now.notes[-1].endswith(f"{first.experiment_id} still finds it")
+    assert Store(store.path).find_experiment(old) == now.experiment_id
+
+
 def family(store: Store, folder: Path) -> tuple[ImportedRun, ImportedRun]:
     """Import a run and a branch of it; return both."""
     made = OpenLTHOptions(branches=("randomly_prune",))
@@ -399,6 +416,7 @@ def family(store: Store, folder: Path) -> tuple[ImportedRun, ImportedRun]:
     main, branch = sorted(
         store.import_runs(folder).runs, key=lambda r: bool(store.description(r.run_id).parent_run)
     )
+    shutil.copytree(folder, folder.with_name("whole"))
     for path in folder.rglob("lottery_branch_*"):
         shutil.rmtree(path)
     return main, branch
@@ -420,6 +438,21 @@ def test_children_follow(compacted: bool, store: Store, tmp_path: Path) -> None:
     assert f"run {branch.run_id} follows: it is of experiment {own} from now on" in run.notes
     assert Store(store.path).find_experiment(branch.experiment_id) == own
     assert Store(store.path).find_experiment(main.experiment_id) == run.experiment_id
+
+
+def test_a_child_that_is_corrected_too_is_named_once(store: Store, tmp_path: Path) -> None:
+    main, branch = family(store, tmp_path / "in")
+    seen = {main.run_id: [main.experiment_id], branch.run_id: [branch.experiment_id]}
+    for said in ({"task": "cifar10"}, {"name": "mine"}, {"task": "cifar100"}):
+        for run in store.import_runs(tmp_path / "whole", **said).runs:
+            *former, last = seen[run.run_id]
+            named = [note for note in run.notes if "experiment" in note]
+            assert named == [
+                f"it is of experiment {run.experiment_id} from now on; {last} still finds it"
+            ]
+            assert store.description(run.run_id).experiment_id == run.experiment_id
+            assert store.description(run.run_id).former == (*former, last)
+            seen[run.run_id].append(run.experiment_id)
 
 
 def test_a_child_that_did_not_follow_does_so_later(store: Store, tmp_path: Path) -> None:

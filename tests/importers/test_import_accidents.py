@@ -414,3 +414,29 @@ def test_what_may_not_be_read_is_named(store: Store, tmp_path: Path) -> None:
     _, status = os.waitpid(child, 0)
     (tmp_path / "in" / "closed").chmod(0o755)
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit there")
+def test_where_the_disk_gets_full_what_came_in_is_told(store: Store, tmp_path: Path) -> None:
+    """Files beyond a size fail to be written, as all do on a full disk."""
+    import resource
+
+    for name, size in (("a", 64), ("b", 600_000), ("c", 64)):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        rng, mask = np.random.default_rng(size), np.ones(size, bool)
+        for level in range(3):
+            mask &= rng.random(size) > 0.2 * (level > 0)
+            path = tmp_path / "in" / name / f"level_{level}.safetensors"
+            write_tensors(path, {"x.weight_mask": mask.reshape(8, -1)})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, before[1]))
+    try:
+        report = store.import_runs(tmp_path / "in")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert ([Path(run.source).name for run in report.runs], report.exit_code) == (["a"], 3)
+    (skipped,) = report.skipped
+    assert Path(skipped.path).name == "b" and "cannot be written" in skipped.reason
+    assert sorted(path.name for path in (store.path / ".importing").iterdir()) == ["last", "lock"]
+    assert len(store.import_runs(tmp_path / "in").runs) == 3
+    assert store.check().problems == ()

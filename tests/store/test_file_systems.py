@@ -41,6 +41,10 @@ def refuse(descriptor):
     flush(descriptor)
 os.fsync = refuse
 """,
+    "room": """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+""",
 }
 RUN = ("run", "lenet", "digits", "--levels", "1", "--epochs", "1", "--seeds", "2", "--workers", "1")
 TABLE = "experiment,seed,level,group,kept,total\n" + "".join(
@@ -72,25 +76,49 @@ def files(store: Path) -> dict[str, bytes]:
 
 
 @posix
-@pytest.mark.parametrize("command", [RUN, ("import", "t.csv"), ("compact",)], ids=lambda c: c[0])
+@pytest.mark.parametrize(
+    "command",
+    [
+        RUN,
+        ("import", "t.csv"),
+        ("compact",),
+        ("merge", "other"),
+        ("merge", "other", "--dry-run"),
+        ("rm", "resnet8w4", "--yes"),
+        ("rm", "resnet8w4", "--dry-run"),
+    ],
+    ids=" ".join,
+)
 def test_without_locks_what_writes_is_refused_once_and_says_the_way_out(
     command: tuple[str, ...], tmp_path: Path
 ) -> None:
     Path("t.csv").write_text(TABLE)
     store = tmp_path / "store"
     write_run(store)
+    write_run(Path("other"))
     before = files(store)
     done = without("locks", store, *command)
     assert done.returncode == 1
     assert done.stdout in ("", "\n")
     assert done.stderr.count("has no locks (No locks available)") == 1
     assert len(done.stderr.splitlines()) == 2
-    assert "--store" in done.stderr
+    assert ("rm -r" if command[0] == "rm" else "--store") in done.stderr
+    assert not (store / "compact").exists()
     assert "goes on where it was" not in done.stderr
     assert files(store) == before
     assert sorted(path.name for path in (store / "runs").iterdir()) == [
         info.run_id for info in Store(store).runs()
     ]
+
+
+@posix
+def test_without_locks_no_store_is_made(tmp_path: Path) -> None:
+    Path("t.csv").write_text(TABLE)
+    write_run(Path("other"))
+    for command in (("merge", "other"), ("import", "t.csv")):
+        done = without("locks", tmp_path / "new", *command)
+        assert done.returncode == 1 and "has no locks" in done.stderr
+        assert not (tmp_path / "new").exists()
 
 
 @posix
@@ -101,6 +129,19 @@ def test_without_locks_a_store_is_read_as_ever(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "n\n4\n")
     found = without("locks", store, "doctor", "--csv")
     assert 'locks,"are missing: what is here can be read' in found.stdout
+
+
+@posix
+def test_on_a_full_disk_room_can_be_made(tmp_path: Path) -> None:
+    Path("t.csv").write_text(TABLE)
+    store = tmp_path / "store"
+    write_run(store)
+    assert Store(store).import_runs("t.csv").runs
+    Store(store).compact()
+    for one in Store(store).runs():
+        done = without("room", store, "rm", one.run_id, "--yes", "--csv")
+        assert (done.returncode, ",removed" in done.stdout) == (0, True), done.stderr
+    assert Store(store).runs() == []
 
 
 @posix

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import shutil
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -384,25 +386,72 @@ def test_another_description_here_stays_and_is_told(tmp_path: Path) -> None:
     (run,) = Store(one).merge(two).runs
     assert run.outcome == "same"
     assert recipe.experiment_id in run.notes[0]
+    assert run.notes[0].endswith("again with --task other")
     assert answers(one) == before
 
 
-def test_an_import_that_was_corrected_in_one_store_is_left_with_the_way_out(
-    tmp_path: Path,
+def tell(store: Path, run_id: str, level: int, **numbers: float | bool) -> None:
+    """Tell numbers of a level of an import, as a manifest does."""
+    record = RunFolder.of(store, run_id).record(level)
+    table = read_record(record)
+    for name, value in numbers.items():
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, table.schema.field(at), pa.array([value] * table.num_rows))
+    write_table(record, table)
+
+
+def told(store: Path, run_id: str) -> list[tuple[object, ...]]:
+    query = "SELECT level, accuracy, loss, diverged FROM levels WHERE run_id = ? ORDER BY level"
+    return Store(store).query(query, [run_id]).rows
+
+
+@state
+@other_state
+def test_numbers_that_nobody_told_here_come_in(tmp_path: Path, state: State, other: State) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    mine = imported(one, write(tmp_path / "p", (0, 1)))
+    shutil.copytree(one, two)
+    tell(one, mine, 2, accuracy=0.7)
+    tell(two, mine, 0, accuracy=0.9)
+    tell(two, mine, 1, accuracy=0.1, loss=float("inf"), diverged=True)
+    masks = masks_of(one, mine)
+    state(one)
+    other(two)
+    wanted = [(0, 0.9, None, False), (1, 0.1, float("inf"), True), (2, 0.7, None, False)]
+    planned = Store(one).merge(two, dry_run=True)
+    report = Store(one).merge(two)
+    assert planned == report
+    assert (report.runs[0].outcome, report.runs[0].levels) == ("grown", ())
+    assert report.runs[0].notes == (
+        "accuracy comes in at level(s) 0, 1, where none was told",
+        "diverged comes in at level(s) 1, where none was told",
+        "loss comes in at level(s) 1, where none was told",
+    )
+    for _ in range(2):
+        assert told(one, mine) == wanted
+        assert masks_of(one, mine) == masks
+        answers(one)
+        assert [run.outcome for run in Store(one).merge(two).runs] == ["same"]
+        Store(one).compact()
+    assert [run.outcome for run in Store(two).merge(one).runs] == ["grown"]
+    assert told(two, mine) == wanted
+
+
+@pytest.mark.parametrize("here", [{"accuracy": 0.5}, {"loss": 1.0}], ids=str)
+def test_an_import_that_is_told_otherwise_is_left_with_the_way_out(
+    tmp_path: Path, here: dict[str, float]
 ) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     mine = imported(one, write(tmp_path / "p", (0, 1)))
     shutil.copytree(one, two)
-    record = RunFolder.of(two, mine).record(1)
-    table = read_record(record)
-    at = table.schema.get_field_index("accuracy")
-    accuracy = pa.array([0.5] * table.num_rows)
-    write_table(record, table.set_column(at, table.schema.field(at), accuracy))
+    tell(one, mine, 1, **here)
+    tell(two, mine, 1, accuracy=0.6, loss=float("inf"), diverged=True)
     before = answers(one)
     (run,) = Store(one).merge(two).runs
     assert run.outcome == "left"
     assert "it has the masks of run" in run.notes[0]
-    assert "other accuracy at level 1: that one stays; import either again" in run.notes[0]
+    wrong = "accuracy" if "accuracy" in here else "loss, diverged"
+    assert f"other {wrong} at level 1: that one stays; import either again" in run.notes[0]
     assert answers(one) == before
 
 
@@ -435,6 +484,48 @@ def test_killed_at_any_step_a_run_is_the_old_one_or_the_new(tmp_path: Path, stat
         if ended:
             break
     assert ended
+
+
+@contextlib.contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """Let every longer file fail to be written, as on a full disk."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit there")
+def test_where_the_disk_gets_full_what_came_in_is_told(tmp_path: Path, cli: Cli) -> None:
+    two = make(tmp_path / "two", loose, (0, 2), (1, 2), (2, 2), (3, 2))
+    ids = sorted(DIGITS.run_id(seed) for seed in range(4))
+    large = RunFolder.of(two, ids[1]).weights("dense")
+    write_tensors(large, {"conv1": np.ones(200_000, np.float32)})
+    with files_up_to(400_000):
+        done = cli("merge", str(two), "--store", str(tmp_path / "one"), "--csv")
+    assert done.code == 3
+    assert [line.split(",")[1] for line in done.out.splitlines()[1:]] == ["new", *["left"] * 3]
+    assert f"{ids[1]}: {tmp_path / 'one'}: cannot be written" in done.err
+    assert f"{ids[3]}: the store cannot be written any more" in done.err
+    assert sorted(path.name for path in (tmp_path / "one" / ".importing").iterdir()) == [
+        "last",
+        "lock",
+    ]
+    Store(tmp_path / "one").merge(two)
+    assert answers(tmp_path / "one") == answers(two)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit there")
+def test_where_the_disk_is_full_at_once_nothing_is_left_behind(tmp_path: Path) -> None:
+    two = make(tmp_path / "two", loose, (0, 2))
+    one = make(tmp_path / "one", loose, (1, 2))
+    with files_up_to(0), pytest.raises(StoreError, match="cannot be written"):
+        Store(one).merge(two)
+    assert [path.name for path in (one / ".importing").iterdir() if path.is_dir()] == []
 
 
 def by_run(path: Path, seed: int) -> list[list[tuple[object, ...]]]:

@@ -183,6 +183,37 @@ def test_killed_at_any_step_a_run_is_whole_or_gone(path: Path, tmp_path: Path) -
     assert ended
 
 
+def killed_midway(path: Path, *gone: str) -> None:
+    """Leave what a removal leaves that is killed before it deletes."""
+    for run_id in gone:
+        place = RunFolder.of(path, run_id).path
+        place.rename(place.with_name(f".removed-{run_id}-00ff00ff"))
+
+
+def test_a_removal_that_was_killed_is_ended_by_the_same_command(path: Path, cli: Cli) -> None:
+    def rm(*arguments: str) -> tuple[int, str]:
+        done = cli("rm", *arguments, "--store", str(path))
+        return done.code, done.err
+
+    killed_midway(path, RUNS[0])
+    before = data_of(path)
+    assert f"half removed,{RUNS[0]}" in cli("doctor", "--csv", "--store", str(path)).out
+    code, said = rm(RUNS[0], "--dry-run")
+    assert (code, f"{RUNS[0]}: its removal" in said, "would be ended" in said) == (0, True, True)
+    assert data_of(path) == before
+    code, said = rm(RUNS[0])
+    assert (code, "is ended" in said) == (0, True)
+    assert [*(path / "runs").glob(".*")] == []
+    assert "half removed" not in cli("doctor", "--store", str(path)).out
+    killed_midway(path, RUNS[1])
+    assert Store(path).remove(DIGITS.experiment_id).begun == (RUNS[1],)
+    assert runs(path) == [OTHER.run_id(0)]
+    killed_midway(path, OTHER.run_id(0))
+    code, said = rm("resnet8w4/digits", "--yes")  # of what is gone only ids tell
+    assert (code != 0, "is ended" in said) == (True, True)
+    assert [*(path / "runs").glob(".*")] == []
+
+
 # The command.
 
 
