@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..schemas.notes import Note, Rank
 from ..schemas.words import counted, listed
 from ..store.counts import Counts
 from .arrays import Floats, Integers
-from .notes import Note, Rank
 
 # Error of guessing: the share of all classes but the most frequent one of the test set.
 CHANCE = {

@@ -9,20 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from .notes import ranked, shown_lines
+from ..schemas.display import Shown, Table
+from ..schemas.notes import ranked
 
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
 
-Shown = Literal["always", "if any", "wide"]
-Cells = Sequence[Sequence[str]]
+Seen = Literal["always", "if any", "wide"]
 SIGNED = "+z.3f"  # the format of exponents, which may be of either sign
 
 
@@ -49,17 +48,11 @@ class Column:
     meaning: str
     unit: str = ""
     format: str = ""
-    shown: Shown = "always"
-
-    def text(self, value: Any) -> str:
-        """Write a value as people read it; nothing where there is none."""
-        if value is None:
-            return ""
-        return format(value, self.format or ".6g") if isinstance(value, float) else str(value)
+    shown: Seen = "always"
 
 
 def ends(
-    low: str, high: str, of: str, unit: str = "", format: str = "", shown: Shown = "always"
+    low: str, high: str, of: str, unit: str = "", format: str = "", shown: Seen = "always"
 ) -> tuple[Column, Column]:
     """Describe the two columns of an interval."""
     return (
@@ -68,7 +61,7 @@ def ends(
     )
 
 
-def columns_like(columns: Iterable[Column], names: str, **shown: Shown) -> tuple[Column, ...]:
+def columns_like(columns: Iterable[Column], names: str, **shown: Seen) -> tuple[Column, ...]:
     """Take some of the columns of another result by name, shown as there or as said."""
     known = {column.name: column for column in columns}
     return tuple(
@@ -76,7 +69,7 @@ def columns_like(columns: Iterable[Column], names: str, **shown: Shown) -> tuple
     )
 
 
-class Result:
+class Result(Shown):
     """What an analysis found: a title, a table, notes beside it.
 
     A result states `columns`, `rows` and `see`, defines `title` and `_values`, and has `notes` as a
@@ -91,14 +84,11 @@ class Result:
         What it has a row for.
     see : str
         Page and section of `docs/` about it, where notes say no other.
-    most : int
-        Rows that `summary` and notebooks show; 0: all.
     """
 
     columns: ClassVar[tuple[Column, ...]] = ()
     rows: ClassVar[str] = "a row"
     see: ClassVar[str] = ""
-    most: ClassVar[int] = 0
 
     if TYPE_CHECKING:  # at run time a property here would be in the way of a field there
 
@@ -148,16 +138,17 @@ class Result:
             )
         )
 
-    def summary(self) -> str:
-        """Return title, table and notes as plain text, as the command line shows them."""
-        header, cells, numeric, cut = self._for_people()
-        above, below = self._shown_notes()
-        return "\n".join([*above, self.title, *text_lines([header, *cells], numeric), *cut, *below])
-
-    def _repr_html_(self) -> str:
-        header, cells, _, cut = self._for_people()
-        above, below = self._shown_notes()
-        return html_table(". ".join([*above, self.title]), header, cells, [*cut, *below])
+    def table(self) -> Table:
+        """Return all columns with title and notes, and which of them people see."""
+        found = self.to_frame()
+        return Table(
+            tuple(found.columns),
+            found.rows(),
+            title=self.title,
+            notes=tuple(self.notes),
+            formats={column.name: column.format for column in self.columns if column.format},
+            shown=tuple(column.name for column in self.shown(found)),
+        )
 
     def plot(self) -> Figure:
         """Draw it, as `rgtool.plot` does.
@@ -170,51 +161,6 @@ class Result:
         # By name: figures know the results, and results import nothing that stands on them.
         figure: Figure = import_module(".plots.figures", __package__).plot(self)
         return figure
-
-    def _for_people(self) -> tuple[list[str], list[list[str]], list[bool], list[str]]:
-        """Return header, cells, which columns hold numbers, and what is said of rows left out."""
-        found, cut = self.to_frame(), list[str]()
-        columns = self.shown(found)
-        numeric = [
-            found[column.name].dtype.is_numeric() and _tells(found[column.name])
-            for column in columns
-        ]
-        if self.most and len(found) > self.most:
-            cut.append(f"{self.most} of {len(found):,} rows; to_frame() has all")
-            found = found.head(self.most)
-        cells = [
-            [column.text(value) for column, value in zip(columns, row, strict=True)]
-            for row in found.select(column.name for column in columns).rows()
-        ]
-        return [column.name for column in columns], cells, numeric, cut
-
-    def _shown_notes(self) -> tuple[list[str], list[str]]:
-        return shown_lines(self.notes, more=".notes has them")
-
-
-def text_lines(rows: Cells, right: Sequence[bool]) -> list[str]:
-    """Lay out rows of cells as lines, numbers at the right of their column."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if flag else cell.ljust(width)
-            for cell, width, flag in zip(row, widths, right, strict=True)
-        ).rstrip()
-        for row in rows
-    ]
-
-
-def html_table(title: str, header: Sequence[str], rows: Cells, notes: Sequence[str] = ()) -> str:
-    """Return an HTML table with a caption, and the notes as a list below."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in header)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    below = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    return (
-        f"<table><caption>{escape(title)}</caption><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table>" + (f"<ul>{below}</ul>" if below else "")
-    )
 
 
 def frame(columns: Mapping[str, Any]) -> pl.DataFrame:

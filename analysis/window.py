@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schemas.errors import RgtoolError, UsageError
+from ..schemas.notes import Note, Rank, noted
 from ..schemas.words import counted, listed
 from ..store.counts import Counts, Scales
 from .arrays import Bools, Floats, Integers
 from .chance import at_chance, chance_notes
 from .flow import log_share_variance
-from .notes import Note, Rank, noted
 
 # Kept weights, mean over runs, below which a group takes no part in tests: the scatter of a few
 # weights over a few seeds says little, and that a group has not run empty yet bends its growth.

@@ -31,10 +31,10 @@ from machine import machine
 import rgtool
 from rgtool import Store
 from rgtool.analysis.nulls.initial import initial_scales
-from rgtool.analysis.result import text_lines
 from rgtool.analysis.spectrum.emptying import empty_levels, still
 from rgtool.analysis.spectrum.forecast import Forecast, forecast
 from rgtool.schemas.blocks import architecture
+from rgtool.schemas.display import plain
 from rgtool.schemas.recipe import Recipe
 from rgtool.store.counts import Counts
 
@@ -218,7 +218,7 @@ HEADER = [*METHODS, "covers mean", "covers run", "width", "layers"]
 def report(rows: Iterable[tuple[list[str], Tally]], first: list[str]) -> None:
     """Print a table."""
     lines = [first + HEADER, *([*name, *tally.row()] for name, tally in rows)]
-    print("\n".join(text_lines(lines, [False] + [True] * (len(lines[0]) - 1))), flush=True)
+    print(plain(lines, [False] + [True] * (len(lines[0]) - 1)), end="", flush=True)
 
 
 def simulation(options: argparse.Namespace) -> None:

@@ -29,7 +29,7 @@ from machine import machine
 
 import rgtool
 from rgtool import RgtoolError, Store
-from rgtool.analysis.result import text_lines
+from rgtool.schemas.display import plain
 
 SEEDS, LEVELS = 5, 12
 NETWORKS: dict[tuple[str, str], dict[str, Any]] = {
@@ -103,7 +103,7 @@ def experiments(
 def report(store: Store, found: dict[str, str], by: str) -> None:
     """Print accuracies, spectra beside their nulls, and the semigroup test of one pair."""
     rows = accuracies(store, found)
-    print("\n".join(text_lines(rows, [False] + [True] * (len(rows[0]) - 1))))
+    print(plain(rows, [False] + [True] * (len(rows[0]) - 1)), end="")
     for kind in found.keys() & {"magnitude", "random"}:
         print(f"\n{kind}: exponents")
         print(rgtool.eigen(store, found[kind], by=by).summary())

@@ -1,8 +1,4 @@
-"""Rows as text: for people in a terminal, a pipe or Markdown, for programs as JSON, CSV or Parquet.
-
-What people read is escaped where it is no sign: a name from a file neither moves the cursor nor
-turns the text around. What programs read is the value.
-"""
+"""Rows as text: for people in a terminal or in Markdown, for programs as JSON, CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -14,13 +10,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..schemas.display import Cells, Row
 from ..schemas.errors import RgtoolError, printable
 from .terminal import encodes, is_terminal, write
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Row = tuple[Any, ...]
 _WIDEST = 60  # characters of a cell on a terminal
 
 
@@ -105,60 +101,14 @@ def arrow(columns: Sequence[str], rows: Sequence[Row]) -> pa.RecordBatchReader:
     return table.to_reader()
 
 
-def cells(
-    columns: Sequence[str], rows: Iterable[Row], formats: Mapping[str, str]
-) -> list[list[str]]:
-    """Write values for people, the names of the columns first."""
-    return [
-        [printable(name) for name in columns],
-        *(
-            [printable(_cell(v, formats.get(c))) for c, v in zip(columns, row, strict=True)]
-            for row in rows
-        ),
-    ]
-
-
-def _cell(value: Any, format_: str | None) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return format(value, format_ or ".6g") if math.isfinite(value) else str(value)
-    if isinstance(value, list | tuple):
-        return " ".join(str(item) for item in value)
-    return str(value)
-
-
-def numeric(columns: Sequence[str], rows: Sequence[Row]) -> list[bool]:
-    """Tell which columns hold numbers only: those are aligned to the right."""
-    values = list(zip(*rows, strict=True)) or [()] * len(columns)
-    return [
-        any(v is not None for v in column)
-        and all(isinstance(v, int | float | None) and not isinstance(v, bool) for v in column)
-        for column in values
-    ]
-
-
-def markdown(lines: Sequence[Sequence[str]]) -> str:
+def markdown(lines: Cells) -> str:
     """Write lines of cells, the names first, as a Markdown table."""
     escaped = [[cell.replace("\\", "\\\\").replace("|", "\\|") for cell in line] for line in lines]
     escaped.insert(1, ["---"] * len(lines[0]))
     return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
 
 
-def plain(lines: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
-    """Write lines of cells in columns, for a pipe."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "".join(
-        "  ".join(
-            cell.rjust(width) if r else cell.ljust(width)
-            for cell, width, r in zip(line, widths, right, strict=True)
-        ).rstrip()
-        + "\n"
-        for line in lines
-    )
-
-
-def rich(lines: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
+def rich(lines: Cells, right: Sequence[bool]) -> str:
     """Draw for a terminal; what is too wide for it goes on below, beginning with column 1 again."""
     from rich import box
     from rich.console import Console

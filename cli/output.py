@@ -12,68 +12,29 @@ import inspect
 import itertools
 import math
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..analysis.notes import shown_lines
+from ..schemas.display import Shown, Table, cells, numeric, plain
 from ..schemas.errors import UsageError
+from ..schemas.notes import shown_lines
 from . import formats
 from .terminal import encodes, flush, is_terminal, say, write
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ..analysis.result import Result
+    from ..runner.event import Event
     from ..store.broken import Problem
     from ..store.result import Result as Rows
 
 __all__ = [
-    "Stream", "Table", "duration", "output_options", "print_table", "say", "size", "sparkline",
-    "table_of",
+    "Stream", "Table", "duration", "output_options", "print_table", "say", "say_event", "size",
+    "sparkline", "table_of",
     "warn_of",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows for printing.
-
-    Attributes
-    ----------
-    columns : tuple of str
-        Names.
-    rows : sequence of tuple
-        Values as Python has them: numbers stay numbers in every format for programs.
-    title : str
-        Shown above the table.
-    notes : tuple of str
-        Shown below the table: plain text always, of the notes of an analysis those that matter
-        most; such as make the numbers void before anything else.
-    formats : dict of str to str
-        Format of a column in the table for people, such as `.3f`; default `.6g` for floats.
-    shown : tuple of str
-        The columns that people see; empty: all. Programs always get all.
-    exit_code : int
-        How the command ends after printing: 3 where a part of what was asked is missing.
-    """
-
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[Any, ...]]
-    title: str = ""
-    notes: tuple[str, ...] = ()
-    formats: dict[str, str] = field(default_factory=dict)
-    shown: tuple[str, ...] = ()
-    exit_code: int = 0
-
-    def for_people(self) -> Table:
-        """Return the table with the columns that people see."""
-        if not self.shown:
-            return self
-        places = [self.columns.index(name) for name in self.shown]
-        rows = [tuple(row[i] for i in places) for row in self.rows]
-        return replace(self, columns=self.shown, rows=rows, shown=())
 
 
 @dataclass(frozen=True)
@@ -128,37 +89,36 @@ class Stream:
             )
 
 
-def table_of(found: Result, *, top: int = 0, exit_code: int = 0) -> Table:
+def table_of(found: Shown, *, top: int = 0, exit_code: int = 0) -> Table:
     """Turn a result into a table: all of its columns, of which people see those it says.
 
     Parameters
     ----------
-    found : Result
-        What an analysis found.
+    found : Shown
+        A result, a list, a spectrum of the literature.
     top : int
         Rows to print in every format; 0: all.
     exit_code : int
         As in `Table`.
     """
-    frame, notes = found.to_frame(), tuple(found.notes)
-    if 0 < top < len(frame):
-        notes = (f"{top} of {len(frame)} rows; --top 0 prints all", *notes)
-        frame = frame.head(top)
-    return Table(
-        tuple(frame.columns),
-        frame.rows(),
-        title=found.title,
-        notes=notes,
-        formats={column.name: column.format for column in found.columns if column.format},
-        shown=tuple(column.name for column in found.shown(frame)),
-        exit_code=exit_code,
-    )
+    return replace(found.table().first(top, "--top 0 prints all"), exit_code=exit_code)
 
 
 def warn_of(problems: Iterable[Problem]) -> None:
     """Name the files that were left out, or made again."""
     for problem in problems:
         say(f"{'left out' if problem.is_left_out else 'note'}: {problem}")
+
+
+def say_event(event: Event) -> None:
+    """Tell of a level that is recorded, and of what went wrong, where no bar shows it."""
+    if event.kind == "level":
+        say(
+            f"seed {event.seed} level {event.level}: accuracy {event.accuracy:.4f}, "
+            f"density {event.density:.4f}"
+        )
+    elif event.message:
+        say(f"seed {event.seed}: {event.message}")
 
 
 _OPTIONS: dict[str, Any] = {
@@ -231,12 +191,12 @@ def print_table(
 
 def _print_for_people(table: Table, format_: str | None) -> None:
     shown = table if format_ == "md" else table.for_people()
-    lines = formats.cells(shown.columns, shown.rows, shown.formats)
+    lines = cells(shown.columns, shown.rows, shown.formats)
     if format_ == "md":
         write(formats.markdown(lines))
         return
-    right = formats.numeric(shown.columns, shown.rows)
-    write(formats.rich(lines, right) if is_terminal() else formats.plain(lines, right))
+    right = numeric(shown.columns, shown.rows)
+    write(formats.rich(lines, right) if is_terminal() else plain(lines, right))
 
 
 _BARS, _ASCII_BARS = "▁▂▃▄▅▆▇█", "_.:-=+*#"

@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..schemas.errors import RgtoolError
-from ..schemas.layout import make_runs
+from ..schemas.display import Row, Shown, Table
+from ..schemas.errors import RecordError, RgtoolError
+from ..schemas.layout import RunFolder, make_runs
 from ..schemas.lock import check_locks
 from .event import Event
 from .plan import Plan, plan
 from .pool import execute_parallel
+from .progress import Stop, ignore, show_progress
 from .recipes import DEFAULT
 from .seeds import OnEvent, compute_seeds
-
-
-def _ignore(event: Event) -> None:
-    pass
 
 
 def _never() -> bool:
@@ -26,7 +24,7 @@ def _never() -> bool:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Outcome(Shown):
     """How every seed ended.
 
     Attributes
@@ -35,18 +33,53 @@ class Outcome:
         The experiment.
     ends : dict of int to Event
         The last event of every seed: `done`, `known`, `stopped`, `diverged` or `failed`.
+    runs : dict of int to str
+        The run of every seed.
+    store : Path
+        Where they are.
     """
 
     experiment_id: str
     ends: dict[int, Event]
+    runs: dict[int, str]
+    store: Path
+
+    @classmethod
+    def of(cls, made: Plan, ends: dict[int, Event]) -> Outcome:
+        """Return how the seeds of a plan ended."""
+        runs = {seed: made.run_id(seed) for seed in ends}
+        return cls(made.recipe.experiment_id, ends, runs, made.store)
 
     def seeds(self, *kinds: str) -> list[int]:
         """List the seeds that ended in one of these ways."""
         return [seed for seed, event in self.ends.items() if event.kind in kinds]
 
+    def table(self) -> Table:
+        """Return a row for every seed, with its last record, as `rgtool run` prints it."""
+        failed = [event for event in self.ends.values() if event.kind == "failed"]
+        stopped = ("stopped; the same goes on where it was",) if self.seeds("stopped") else ()
+        return Table(
+            ("run", "seed", "end", "level", "density", "accuracy"),
+            [self._row(seed, event) for seed, event in self.ends.items()],
+            title=f"experiment {self.experiment_id} in {self.store}",
+            notes=(*(f"seed {event.seed}: {event.message}" for event in failed), *stopped),
+            formats={"density": ".4f", "accuracy": ".4f"},
+        )
+
+    def _row(self, seed: int, event: Event) -> Row:
+        end = "diverged" if event.message == "diverged" else event.kind
+        folder = RunFolder.of(self.store, self.runs[seed])
+        try:
+            level = folder.recorded_levels()[-1]
+            last = folder.read_record(level).slice(0, 1).to_pylist()[0]
+        except (IndexError, RecordError):  # nothing is recorded, or it is damaged
+            return (self.runs[seed], seed, end, None, None, None)
+        density = last["network_kept"] / last["network_total"]
+        return (self.runs[seed], seed, end, level, density, last["accuracy"])
+
 
 def execute(
-    made: Plan, *, on_event: OnEvent = _ignore, should_stop: Callable[[], bool] = _never
+    made: Plan, *, on_event: OnEvent = ignore, should_stop: Callable[[], bool] = _never
 ) -> Outcome:
     """Compute a plan; what is on the disk already is not computed again.
 
@@ -66,9 +99,8 @@ def execute(
     """
     _make_store(made.store)
     if made.workers > 1:
-        return Outcome(made.recipe.experiment_id, execute_parallel(made, on_event, should_stop))
-    ends = compute_seeds(made, made.seeds, on_event, should_stop)
-    return Outcome(made.recipe.experiment_id, ends)
+        return Outcome.of(made, execute_parallel(made, on_event, should_stop))
+    return Outcome.of(made, compute_seeds(made, made.seeds, on_event, should_stop))
 
 
 def _make_store(store: Path) -> None:
@@ -95,10 +127,14 @@ def run(
     store: str | Path | None = None,
     data: str | Path | None = None,
     init: str | Path | None = None,
-    on_event: OnEvent = _ignore,
+    on_event: OnEvent = ignore,
+    progress: bool = True,
     **options: Any,
 ) -> Outcome:
     """Train, prune and record an experiment.
+
+    An interrupt (Ctrl-C, or that of a notebook) takes effect when the state inside the level is
+    saved: the same call goes on from there.
 
     Parameters
     ----------
@@ -119,10 +155,11 @@ def run(
         of an initialiser.
     on_event : callable
         Gets an `Event` for every epoch and level.
+    progress : bool
+        Whether a bar shows how far it is, in a terminal and in a notebook.
     **options
         Fields of `Launch`, such as `device` or `workers`, fields of `Recipe` that differ from the
-        named recipe, and `width`. One process computes unless `workers` says otherwise; with
-        several a script needs the usual `if __name__ == "__main__":`.
+        named recipe, and `width`.
 
     Returns
     -------
@@ -135,6 +172,8 @@ def run(
         A name is unknown or a value out of range.
     RgtoolError
         The data or the store cannot be used.
+    KeyboardInterrupt
+        It was interrupted, and its state is saved.
 
     Examples
     --------
@@ -153,6 +192,17 @@ def run(
         store=store,
         data=data,
         init=init,
-        **{"workers": 1, **options},
+        **options,
     )
-    return execute(made, on_event=on_event)
+    with show_progress(made, wanted=progress) as (show, tell):
+        for note in made.notes:
+            tell(note)
+
+        def hear(event: Event) -> None:
+            show(event)
+            on_event(event)
+
+        with Stop(tell) as stop:
+            outcome = execute(made, on_event=hear, should_stop=stop)
+    stop.pass_on()
+    return outcome

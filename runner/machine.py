@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import multiprocessing
 import os
 import platform
 import sys
@@ -49,7 +50,7 @@ def device(name: str = "auto") -> torch.device:
 
 def workers(chosen: torch.device) -> int:
     """Return how many processes compute at once: one a core on a CPU, one on a GPU."""
-    if chosen.type != "cpu":
+    if chosen.type != "cpu" or multiprocessing.current_process().daemon:  # it may start no others
         return 1
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

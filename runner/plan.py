@@ -123,20 +123,23 @@ class Plan:
 
     def remaining(self) -> int:
         """Count the levels that are not on the disk yet, over all seeds."""
-        recipes = [r for r in (self.found, self.recipe) if r is not None]
         runs = [
             RunFolder.of(self.store, run_id)
             for seed in self.seeds
-            for run_id in _run_ids(recipes, seed)
+            for run_id in self._run_ids(seed)
         ]
         return sum(max(0, self.levels + 1 - len(run.recorded_levels())) for run in runs)
 
+    def run_id(self, seed: int) -> str:
+        """Return the id of the run of a seed."""
+        return self._run_ids(seed)[-1]
 
-def _run_ids(recipes: Sequence[Recipe], seed: int) -> list[str]:
-    ids: list[str] = []
-    for one in recipes:
-        ids.append(one.run_id(seed, ids[-1] if one.parent else None))
-    return ids
+    def _run_ids(self, seed: int) -> list[str]:
+        ids: list[str] = []
+        for one in (self.found, self.recipe):
+            if one is not None:
+                ids.append(one.run_id(seed, ids[-1] if one.parent else None))
+        return ids
 
 
 def _pretrained(path: Path | None, model: str, images: Images) -> Pretrained | None:

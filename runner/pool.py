@@ -10,11 +10,13 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from types import ModuleType
 
 from .event import Event
 from .plan import Plan
@@ -68,7 +70,7 @@ def _start_worker(made: Plan) -> _Worker:
     context = multiprocessing.get_context("spawn")  # torch does not survive a fork
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(made, theirs), daemon=True)
-    with _signals_held():
+    with _signals_held(), _main_hidden():
         process.start()
     theirs.close()
     return _Worker(process, ours)
@@ -86,6 +88,21 @@ def _signals_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Keep a process that is started here from running the caller's script again.
+
+    A worker needs nothing of it, a script need not be written for that, and a notebook or standard
+    input is no file that could be run.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _bury(worker: _Worker) -> int:

@@ -33,6 +33,10 @@ class RgtoolError(Exception):
         """Return the lines as one text."""
         return "\n".join(self.lines)
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows: the message is all there is to know."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UsageError(RgtoolError):
     """The request itself is wrong: an unknown name, a value out of range, options that clash."""

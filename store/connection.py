@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -34,8 +35,10 @@ def connect(threads: int | None = None) -> duckdb.DuckDBPyConnection:
         "temp_directory": spill_folder(),
     }
     connection = duckdb.connect(config=config | ({"threads": threads} if threads else {}))
-    # In an interactive Python it would draw a bar; no configuration takes this, a SET does.
-    connection.execute("SET enable_progress_bar = false")
+    # In an interactive Python it would draw a bar; no configuration takes this, a SET does. A
+    # notebook without ipywidgets refuses any word about the bar, and draws none.
+    with contextlib.suppress(duckdb.InvalidInputException):
+        connection.execute("SET enable_progress_bar = false")
     return connection
 
 

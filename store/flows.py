@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..schemas.blocks import Layer, architecture
 from ..schemas.description import SEEN, assumed_fields
+from ..schemas.display import Shown, Table
 from ..schemas.errors import UsageError
 from ..schemas.recipe import Recipe
 from .figures import figure_rows
+from .printed import flow_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +29,7 @@ _CLASSES = {"cifar10": 10, "cifar100": 100}
 
 
 @dataclass(frozen=True, eq=False)
-class PublishedFlow:
+class PublishedFlow(Shown):
     """Weights kept in every layer by S runs at T densities, as a study's data give them.
 
     Attributes
@@ -70,6 +72,10 @@ class PublishedFlow:
     def title(self) -> str:
         """One line that says what this is."""
         return f"{self.name}: {self.label}, pruned by {self.recipe.pruner}; {self.source}"
+
+    def table(self) -> Table:
+        """Return the levels, as `rgtool show` prints them."""
+        return flow_table(self)
 
     def counts(self, by: str = "block") -> Counts:
         """Return its counts in one grouping, as those of an experiment.

@@ -11,9 +11,6 @@ from typing import Any
 from ..schemas.errors import StoreError, UsageError, did_you_mean
 from ..schemas.recipe import Recipe
 from ..schemas.words import spelled
-from .reading import Reader
-from .result import Result
-from .snapshot import Snapshot
 
 RECIPE_FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
 _SHOWN = 5  # candidates that a message lists
@@ -140,30 +137,6 @@ def is_finished(levels: Sequence[int], asked: int, diverged: bool) -> bool:
     """
     whole = bool(levels) and list(levels) == list(range(len(levels)))
     return whole and (len(levels) > asked or diverged)
-
-
-def list_runs(reader: Reader) -> list[RunInfo]:
-    """List the runs of a store, by architecture, task, experiment and seed.
-
-    Raises
-    ------
-    StoreError
-        The store cannot be read.
-    """
-    levels: dict[str, list[int]] = {}
-    loose: set[str] = set()
-
-    def narrow(snapshot: Snapshot) -> Snapshot:
-        levels.update({run_id: snapshot.levels(run_id) for run_id in snapshot.runs})
-        loose.clear()
-        loose.update(snapshot.loose)
-        return snapshot.newest_records()
-
-    found = reader.run(lambda c: Result.of(c, RUNS), narrow=narrow, wanted=("runs", "levels"))
-    return [
-        run_info({**row, "compacted": row["run_id"] not in loose}, levels[row["run_id"]])
-        for row in found.to_dicts()
-    ]
 
 
 def run_info(row: dict[str, Any], levels: Sequence[int]) -> RunInfo:

@@ -7,11 +7,13 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..schemas.display import Shown, Table
 from ..schemas.errors import UsageError, did_you_mean
 from ..schemas.published import PREFIX as PREFIX
 from ..schemas.words import growing_shares
 from .figures import figure_rows
 from .flows import PublishedFlow, flow_of_rows, flow_rows
+from .printed import curve_table, spectrum_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +28,7 @@ _NORMAL = "block 0 of each stage is not printed: a stretched or squeezed ticket 
 
 
 @dataclass(frozen=True, eq=False)
-class PublishedSpectrum:
+class PublishedSpectrum(Shown):
     """The eigenvalues of one experiment, as a paper prints them. There are no seeds behind them.
 
     Attributes
@@ -118,6 +120,10 @@ class PublishedSpectrum:
             sources=tuple(self.sources[int(own.argmax())] for own in members),
         )
 
+    def table(self) -> Table:
+        """Return the groups, as `rgtool eigen` and `show` print them."""
+        return spectrum_table(self)
+
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return a dictionary a group; what is not printed is None."""
         columns = {
@@ -139,7 +145,7 @@ class PublishedSpectrum:
 
 
 @dataclass(frozen=True, eq=False)
-class PublishedCurve:
+class PublishedCurve(Shown):
     """Test accuracy at several densities, as a paper or its data give it.
 
     Attributes
@@ -177,6 +183,10 @@ class PublishedCurve:
     def label(self) -> str:
         """Architecture and task, such as `resnet20/cifar10`."""
         return f"{self.architecture}/{self.task}"
+
+    def table(self) -> Table:
+        """Return the points, as `rgtool show` prints them."""
+        return curve_table(self)
 
 
 Published = PublishedSpectrum | PublishedCurve | PublishedFlow

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from ..schemas.display import Shown, Table
+from ..schemas.errors import RgtoolError
 from .connection import interruptibly
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ _INT64 = range(-(2**63), 2**63)
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
+class Result(Shown):
     """A table: what a query gives, or a part of it.
 
     Attributes
@@ -47,6 +50,9 @@ class Result:
     columns: tuple[str, ...]
     types: tuple[str, ...]
     rows: list[tuple[Any, ...]]
+
+    most: ClassVar[int] = 50
+    whole: ClassVar[str] = "polars(), arrow() and pandas() have all"
 
     @classmethod
     def of(
@@ -67,11 +73,15 @@ class Result:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def table(self) -> Table:
+        """Return all rows, as `rgtool sql` prints them."""
+        return Table(self.columns, self.rows)
+
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return a dictionary a row."""
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
-    def to_arrow(self) -> pa.Table:
+    def arrow(self) -> pa.Table:
         """Return an Arrow table; sums of integers are int64 wherever they fit."""
         import pyarrow as pa
 
@@ -82,13 +92,29 @@ class Result:
         ]
         return pa.Table.from_arrays(columns, names=distinct(self.columns))
 
-    def to_polars(self) -> pl.DataFrame:
+    def polars(self) -> pl.DataFrame:
         """Return a polars frame; sums of integers are Int64 wherever they fit."""
         import polars as pl
 
-        frame = pl.from_arrow(self.to_arrow())
+        frame = pl.from_arrow(self.arrow())
         assert isinstance(frame, pl.DataFrame)
         return frame
+
+    def pandas(self) -> Any:
+        """Return a `pandas.DataFrame`, of the types that an Arrow table becomes there.
+
+        Raises
+        ------
+        RgtoolError
+            There is no pandas here.
+        """
+        try:
+            import_module("pandas")
+        except ImportError:
+            raise RgtoolError(
+                "pandas is not installed: pip install pandas, or take polars() or arrow()"
+            ) from None
+        return self.arrow().to_pandas()
 
 
 def _arrow_column(values: list[Any], type_: str) -> pa.Array:

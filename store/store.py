@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..schemas.description import Description
+from ..schemas.display import Shown, Table
 from ..schemas.errors import RgtoolError, StoreError, UsageError
 from ..schemas.layout import RunFolder
 from ..schemas.recipe import Recipe
 from .inventory import (
     FORMER,
-    ExperimentInfo,
-    RunInfo,
     empty_store,
-    list_runs,
     pick_experiment,
     pick_run,
     recipe_of,
 )
+from .listing import Experiments, Runs, list_runs, store_table
 from .queries import Queries
 from .snapshot import take
 
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from .removal import Removal
 
 
-class Store(Queries):
+class Store(Queries, Shown):
     """A folder of runs, and every question one can ask of it.
 
     Parameters
@@ -53,21 +52,19 @@ class Store(Queries):
     [(0,)]
     """
 
-    def runs(self) -> list[RunInfo]:
+    most, whole = 100, "experiments() has all"
+
+    def runs(self) -> Runs:
         """List the runs, by architecture, task, experiment and seed."""
         return list_runs(self._reader)
 
-    def experiments(self) -> list[ExperimentInfo]:
+    def experiments(self) -> Experiments:
         """List the experiments, by architecture and task."""
-        runs: dict[str, list[RunInfo]] = {}
-        for run in self.runs():
-            runs.setdefault(run.experiment_id, []).append(run)
-        recipes = self._recipes()
-        return [
-            ExperimentInfo(name, recipes[name], tuple(runs[name]))
-            for name in runs
-            if name in recipes
-        ]
+        return Experiments.of(self.runs(), self._recipes())
+
+    def table(self) -> Table:
+        """Return the table of experiments that `rgtool ls` prints, and a notebook shows."""
+        return store_table(self)
 
     def find_experiment(self, name: str | None = None) -> str:
         """Return the id of the experiment that a name means.

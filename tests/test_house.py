@@ -240,6 +240,7 @@ def test_hooks_run_what_continuous_integration_runs() -> None:
     assert entries == {"pytest", *(f".ci/check {part}" for part in parts[1].split())}
     steps = (CLONE / ".ci" / "run").read_text().splitlines()
     assert ".ci/check" in steps
+    assert "pytest tests/test_notebooks.py" in steps  # which the README's command leaves out
     assert set(re.findall(r"language: (.*)", hooks)) == {"system"}  # nothing is fetched
 
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from ...schemas.blocks import GROUPINGS
 from ...schemas.errors import RgtoolError, UsageError, choose
+from ...schemas.notes import voiding
 from ...store.literature import PublishedSpectrum, published, published_names
 from .. import flow
 from ..arrays import Floats, Integers
 from ..flow import UNIT
 from ..named import Named, Stored, StoreLike, look_up_all, unsuited
-from ..notes import voiding
 from ..result import Column, Result
 from ..stats.contrast import DRAWS, centred
 from ..stats.level import ALPHA, holm

@@ -9,10 +9,10 @@ from typing import get_args
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError, choose
+from ...schemas.notes import Note, Rank
 from ...schemas.words import counted
 from ..arrays import Floats
 from ..named import Named, StoreLike, open_store
-from ..notes import Note, Rank
 from ..nulls.initial import Weighting
 from ..stats.level import ALPHA, holm
 from .clusters import cluster, coassignment, stability

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError
+from ...schemas.notes import Note, Rank
 from ...schemas.words import counted
 from ...store.literature import PublishedSpectrum
 from ..named import Meaning, Named, StoreLike, look_up, open_store, unsuited
-from ..notes import Note, Rank
 from ..result import Column, Result
 from ..stats.contrast import DRAWS
 from ..window import recorded_window

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError
+from ...schemas.notes import Note, Rank
 from ...schemas.words import counted
 from ..arrays import Bools, Floats, Integers
-from ..notes import Note, Rank
 from ..spectrum.noise import ONE_SEED, PRINTED
 from ..stats.contrast import centred
 from ..stats.level import ALPHA

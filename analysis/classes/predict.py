@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from ...schemas.notes import Note, Rank
 from ...store.figures import figure_rows
 from ...store.literature import PREFIX, PublishedSpectrum, published, published_names
 from ..arrays import Floats
 from ..named import Named, StoreLike, look_up
-from ..notes import Note, Rank
 from ..result import Column, Result, ends
 from ..spectrum.noise import ONE_SEED, PRINTED
 from ..stats.contrast import DRAWS, centred

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...schemas.notes import Note, Rank
 from ...schemas.words import counted
 from ..arrays import Bools, Floats, Integers
-from ..notes import Note, Rank
 from ..result import Column, Result
 from .clusters import STABLE, Clusters
 from .criteria import SIGNS, Signature

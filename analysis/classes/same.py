@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...schemas.notes import Note, Rank
 from ...schemas.words import counted
 from ..arrays import Bools, Floats
-from ..notes import Note, Rank
 from ..result import Column, ends
 from ..spectrum.verdicts import MARGIN
 from ..stats.contrast import DRAWS, sample, two_samples

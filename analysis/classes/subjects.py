@@ -10,13 +10,13 @@ import numpy as np
 
 from ...schemas.blocks import GROUPINGS
 from ...schemas.errors import RgtoolError, UsageError, choose
+from ...schemas.notes import Note
 from ...store.counts import Counts
 from ...store.flows import PublishedFlow
 from ...store.literature import PublishedSpectrum
 from ..arrays import Floats
 from ..flow import UNIT
 from ..named import Meaning, Named, Stored, StoreLike, look_up_all, unsuited
-from ..notes import Note
 from ..window import SLACK, Window, choose_window
 
 PRINTED_GROUPS = "printed group"  # grouping where there are published spectra alone

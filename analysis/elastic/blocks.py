@@ -11,6 +11,7 @@ import numpy as np
 
 from ...schemas.blocks import architecture
 from ...schemas.errors import RgtoolError, UsageError
+from ...schemas.notes import Note, Rank
 from ...schemas.recipe import Recipe
 from ...schemas.stack import Stack, stack_of
 from ...store.counts import Counts
@@ -18,7 +19,6 @@ from ...store.literature import PREFIX, PublishedSpectrum
 from ..arrays import Floats
 from ..flow import UNIT
 from ..named import Named, Stored, StoreLike, counts_of, is_published, look_up
-from ..notes import Note, Rank
 from ..spectrum.eigen import eigen
 from ..spectrum.noise import PUBLISHED_SD
 from ..spectrum.result import Spectrum

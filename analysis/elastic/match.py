@@ -13,10 +13,10 @@ from dataclasses import replace
 import numpy as np
 
 from ...schemas.errors import UsageError
+from ...schemas.notes import Rank, noted
 from ...schemas.transform import Transform
 from ..arrays import Floats, Integers
 from ..named import Named, StoreLike
-from ..notes import Rank, noted
 from ..spectrum.noise import PUBLISHED_SD
 from .blocks import (
     NormalBlocks,

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError
+from ...schemas.notes import Rank, noted
 from ...schemas.stack import same_family
 from ...schemas.transform import Transform
 from ...store import PublishedSpectrum, published_names
 from ...store.counts import Counts
 from ..arrays import Floats
 from ..named import Named, Stored, StoreLike, look_up_all, open_store
-from ..notes import Rank, noted
 from ..result import Column, Result
 from .blocks import (
     NormalBlocks,

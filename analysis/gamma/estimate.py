@@ -9,10 +9,10 @@ from typing import get_args
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError, choose
+from ...schemas.notes import Note, Rank, noted
 from ..curves.curve import ABOVE_CHANCE, PruningCurve, curve_of
 from ..curves.table import check_chance
 from ..named import Named, StoreLike
-from ..notes import Note, Rank, noted
 from ..stats.level import ALPHA, t_quantile
 from ..values import Estimate, Refusal
 from .fit import Fit, FitProblem, fit, fit_each

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ...schemas.notes import ranked
 from ...schemas.words import counted
 from ..arrays import Floats
 from ..curves.curve import PruningCurve
-from ..notes import ranked
 from ..result import Column, Result, ends
 from ..values import NOTHING, Estimate, Refusal
 from .fit import Fit

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ...schemas.errors import RgtoolError, UsageError
+from ...schemas.notes import Note, Rank
 from ..curves.curve import PruningCurve, curve_of
 from ..named import Named, StoreLike
-from ..notes import Note, Rank
 from ..result import Column, Result, ends
 from ..stats.level import ALPHA
 from ..values import Estimate

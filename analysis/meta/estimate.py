@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError
+from ...schemas.notes import Note, Rank
 from ...schemas.words import counted, listed, shares_that
 from ...store.literature import PublishedSpectrum
 from .. import flow
@@ -17,7 +18,6 @@ from ..classes.subjects import Subject, gather
 from ..classes.theta import run_exponents
 from ..flow import UNIT
 from ..named import Meaning, Named, StoreLike, look_up_all
-from ..notes import Note, Rank
 from ..nulls.beside import initial_null
 from ..spectrum.noise import ASSUMED_SD
 from ..spectrum.notes import GROWTH_WORDS

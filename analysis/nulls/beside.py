@@ -10,13 +10,13 @@ import numpy as np
 
 from ...schemas.blocks import Layer
 from ...schemas.errors import RgtoolError, StoreError
+from ...schemas.notes import Note, Rank
 from ...schemas.recipe import Recipe
 from ...schemas.words import listed
 from ...store.weights import layer_weights
 from .. import flow
 from ..arrays import Bools, Floats
 from ..named import Meaning, Named, Stored, StoreLike, counts_of, look_up, open_store
-from ..notes import Note, Rank
 from ..result import SIGNED, Column, Result, ends
 from ..stats.contrast import DRAWS
 from ..stats.level import ALPHA

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from ...schemas.errors import UsageError
+from ...schemas.notes import Note, Rank
 from ...schemas.recipe import Recipe
 from ...store.counts import Counts, Scales
-from ..notes import Note, Rank
 from .initial import INITIALISERS, DistributionName, initialiser
 
 ScaleSource = Literal["recipe", "stored"]

@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike
 from ...schemas import blocks
 from ...schemas.blocks import Layer
 from ...schemas.errors import UsageError, choose
+from ...schemas.notes import Note, Rank, ranked
 from ...schemas.recipe import CHOICES, Recipe
 from ...schemas.words import growing_shares
 from ...store.counts import Counts, Scales
 from .. import flow
 from ..arrays import Bools, Floats, Integers
-from ..notes import Note, Rank, ranked
 from ..result import Column, Result
 from .initial import (
     INITIALISERS,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ...schemas.errors import UsageError, did_you_mean
+from ...schemas.notes import Note, Rank, ranked
 from ...store import PublishedSpectrum, published
-from ..notes import Note, Rank, ranked
 from ..result import Column, Result
 from .claim import CLAIM_VERDICTS, REMARK, Claim, ClaimKind, ClaimVerdict, Finding, in_words
 from .statements import Statement, common_words, statements

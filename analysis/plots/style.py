@@ -105,10 +105,10 @@ def lightened(colour: str | tuple[float, float, float], share: float) -> tuple[f
 def new_figure(
     rows: int, columns: int, size: tuple[float, float], **sharing: Any
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure of `size` inches and its axes, row by row."""
-    from matplotlib.figure import Figure
+    """Return a figure of `size` inches, which a notebook shows, and its axes, row by row."""
+    from .picture import Picture
 
-    figure = Figure(figsize=size, layout="constrained", dpi=300)
+    figure = Picture(figsize=size, layout="constrained", dpi=300)
     grid = figure.subplots(rows, columns, squeeze=False, **sharing)
     return figure, list(grid.ravel())
 

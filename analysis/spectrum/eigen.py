@@ -10,12 +10,12 @@ import numpy as np
 
 from ...schemas.blocks import GROUPINGS
 from ...schemas.errors import RgtoolError, UsageError, choose
+from ...schemas.notes import Note, Rank, noted
 from ...store.counts import Counts
 from ...store.literature import PublishedSpectrum
 from .. import flow
 from ..arrays import Floats
 from ..named import Named, StoreLike, counts_of, look_up
-from ..notes import Note, Rank, noted
 from ..nulls.beside import (
     Null,
     dense_weights,

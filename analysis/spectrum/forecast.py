@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from ...schemas.blocks import GROUPINGS
 from ...schemas.errors import RgtoolError, UsageError, choose
+from ...schemas.notes import Note, Rank
 from ...store.counts import Counts
 from .. import flow
 from ..arrays import Bools, Floats, Integers
 from ..named import Named, StoreLike, counts_of
-from ..notes import Note, Rank
 from ..result import Column, Result, ends
 from ..values import Estimate
 from ..window import SLACK, Window, choose_window

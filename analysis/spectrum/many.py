@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...schemas.errors import RgtoolError
+from ...schemas.notes import Note, Rank, ranked
 from ...schemas.words import counted, listed
 from ...store import Store
 from ...store.counts import Counts
 from .. import chance
 from ..arrays import Floats
 from ..named import Named, Stored, StoreLike, look_up, look_up_all, open_store, unsuited
-from ..notes import Note, Rank, ranked
 from ..nulls.beside import Null, missing_null, set_beside
 from ..nulls.beyond import against_null
 from ..nulls.initial import INITIALISERS

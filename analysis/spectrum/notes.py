@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...schemas.notes import Note, Rank, noted
 from ...schemas.words import listed, shares_that
 from ...store.counts import Counts
 from ..arrays import Bools, Floats
-from ..notes import Note, Rank, noted
 from ..nulls.initial import Weighting
 from ..stats.level import ALPHA
 from ..stats.moderation import moderate, seed_variance

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ...schemas.errors import UsageError
+from ...schemas.notes import Note, Rank
 from ..arrays import AT_ONCE, Bools, Floats
 from ..named import Named, StoreLike
-from ..notes import Note, Rank
 from ..result import Column, Result
 from ..stats.contrast import OWN
 from ..stats.moderation import LENDERS, effective_groups, lent

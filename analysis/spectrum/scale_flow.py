@@ -10,11 +10,11 @@ import numpy as np
 
 from ...schemas.blocks import GROUPINGS, Layer
 from ...schemas.errors import RgtoolError, UsageError, choose
+from ...schemas.notes import Note, Rank
 from ...schemas.words import counted, listed
 from .. import flow, scales
 from ..arrays import Bools, Floats, Integers
 from ..named import Named, StoreLike, counts_of
-from ..notes import Note, Rank
 from ..nulls.initial import DistributionName
 from ..nulls.known import weight_law
 from ..result import Column, Result, ends

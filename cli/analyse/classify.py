@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from ...schemas.errors import UsageError
+from ...schemas.progress import bar
 from ..options import ExcludeOption, StoreOption
 from ..output import Table, output_options, table_of, warn_of
-from ..progress import show_draws
 from .figure import check_figure, draw_figure
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ def classify(
     from ...store import Store, published_names
 
     opened = Store(store)
-    with show_draws() as follow:
+    with _show_draws() as follow:
         found = compute(
             opened,
             published_names() if published else names,
@@ -78,6 +80,17 @@ def classify(
     warn_of(opened.problems)
     draw_figure(plot, found.plot)
     return table_of(found.pair_table if pairs else found)
+
+
+@contextmanager
+def _show_draws() -> Iterator[Callable[[int, int], None] | None]:
+    """Show that pairs are tested, and then the draws as they are done."""
+    with bar() as shown:
+        if shown is None:
+            yield None
+            return
+        shown.show("pairs of experiments")
+        yield lambda done, total: shown.show("draws of classes", done, total)
 
 
 def _check_options(

@@ -9,16 +9,13 @@ import typer
 from ...schemas.errors import RgtoolError, UsageError
 from ..options import ExcludeOption, StoreOption, WindowOption, read_window
 from ..output import Table, output_options, table_of, warn_of
-from ..published import printed_table
 
 if TYPE_CHECKING:
     from ...analysis.nulls.initial import Weighting
     from ...analysis.spectrum.eigen import Coordinates
     from ...analysis.spectrum.intervals import Method
-    from ...analysis.spectrum.result import Spectrum
-    from ...analysis.spectrum.scale_flow import ScaleFlow
     from ...analysis.spectrum.verdicts import Rule
-    from ...store import PublishedSpectrum, Store
+    from ...store import Store
 
 _DEFAULTS = ("moderated", "count", "tost")  # method, weighting, rule
 
@@ -81,7 +78,7 @@ def eigen(
     else:
         from ...analysis.spectrum.eigen import eigen as compute
 
-        table = _spectrum_table(
+        table = table_of(
             compute(
                 opened,
                 experiment,
@@ -141,12 +138,3 @@ def _all(
             + (f" (and {more} more)" if more else "")
         )
     return table_of(found, exit_code=3 if found.problems else 0)
-
-
-def _spectrum_table(spectrum: Spectrum | PublishedSpectrum | ScaleFlow) -> Table:
-    """Return a spectrum as a table, one of the literature as it was printed."""
-    from ...store import PublishedSpectrum
-
-    if isinstance(spectrum, PublishedSpectrum):
-        return printed_table(spectrum)
-    return table_of(spectrum)

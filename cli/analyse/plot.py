@@ -152,9 +152,9 @@ def _scales_drawn(
     store: Store, found: Sequence[Meaning], by: str, name: str
 ) -> tuple[Figure, bool]:
     """Draw effective scales, and tell whether an experiment that has none is left out."""
-    from ...analysis.notes import Note, ranked, shown_lines
     from ...analysis.plots.figures import plot as draw
     from ...analysis.spectrum.scale_flow import scale_flow
+    from ...schemas.notes import Note, ranked, shown_lines
 
     flows = _fit(found, lambda one: scale_flow(store, one, by=by), name)
     notes = ranked(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...schemas.words import counted
-from ..output import duration, print_table, say, table_of
+from ..output import duration, print_table, say, say_event, table_of
 
 if TYPE_CHECKING:
     from ...runner.plan import Plan
@@ -53,7 +53,7 @@ def demo(
 
 @contextmanager
 def _watch(made: Plan) -> Iterator[Watching]:
-    from ..progress import show_progress, stop_on_signals
+    from ...runner.progress import Stop, show_progress
 
     seeds = counted(len(made.seeds), "seed")
     workers = counted(made.workers, "process", "processes")
@@ -61,5 +61,5 @@ def _watch(made: Plan) -> Iterator[Watching]:
         f"{made.recipe.architecture} on digits: {seeds}, {made.levels} prunings of 20 %, "
         f"{made.recipe.whole_epochs} epochs a level, {workers}"
     )
-    with show_progress(made) as on_event, stop_on_signals() as should_stop:
-        yield on_event, should_stop
+    with show_progress(made, say_event, say) as (on_event, tell), Stop(tell) as stop:
+        yield on_event, stop

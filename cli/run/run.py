@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,7 @@ from ...schemas.blocks import coarsest
 from ...schemas.errors import UsageError
 from ...schemas.words import counted
 from ..options import DataOption, StoreOption, read_duration, read_fields, read_seeds
-from ..output import Table, duration, output_options, say, size
+from ..output import Table, duration, output_options, say, say_event, size
 
 if TYPE_CHECKING:
     from ...runner.estimate import Estimate
@@ -78,7 +79,7 @@ def run(
     from ...runner.estimate import estimate
     from ...runner.experiment import execute
     from ...runner.plan import plan
-    from ..progress import show_progress, stop_on_signals
+    from ...runner.progress import Stop, show_progress
 
     if workers is not None and workers < 1:
         raise typer.BadParameter("at least one process is needed", param_hint="--workers")
@@ -123,8 +124,8 @@ def run(
         expected = estimate(made)
         if expected.seconds > _ANNOUNCED:
             say(f"this will take about {duration(expected.seconds)}: {_what(made, expected)}")
-    with show_progress(made) as on_event, stop_on_signals() as should_stop:
-        outcome = execute(made, on_event=on_event, should_stop=should_stop)
+    with show_progress(made, say_event, say) as (on_event, tell), Stop(tell) as stop:
+        outcome = execute(made, on_event=on_event, should_stop=stop)
     return _outcome_table(made, outcome)
 
 
@@ -174,33 +175,8 @@ def _shown_value(value: object) -> str:
 
 def _outcome_table(made: Plan, outcome: Outcome) -> Table:
     """Tell how every seed ended; leave with 1 or 3 where not all did well."""
-    from ...store import Store
-
-    recorded = {info.run_id: info for info in Store(made.store).runs()}
-    rows = []
-    for seed, event in outcome.ends.items():
-        parent = made.found.run_id(seed) if made.found else None
-        run_id = made.recipe.run_id(seed, parent)
-        info = recorded.get(run_id)
-        end = "diverged" if event.message == "diverged" else event.kind
-        rows.append(
-            (
-                run_id,
-                seed,
-                end,
-                info.last_level if info else None,
-                info.density if info else None,
-                info.accuracy if info else None,
-            )
-        )
     failed, stopped = outcome.seeds("failed"), outcome.seeds("stopped")
-    table = Table(
-        ("run", "seed", "end", "level", "density", "accuracy"),
-        rows,
-        title=f"experiment {outcome.experiment_id} in {made.store}",
-        notes=_plan_notes(made, outcome),
-        formats={"density": ".4f", "accuracy": ".4f"},
-    )
+    table = dataclasses.replace(outcome.table(), notes=_plan_notes(made, outcome))
     if failed or stopped:
         from ..output import print_table
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...schemas.progress import bar
 from ..options import StoreOption
 from ..output import Table, output_options, say, warn_of
-from ..progress import show_count
 
 if TYPE_CHECKING:
     from ...store.merging import MergeReport
@@ -34,8 +34,14 @@ def merge(
     """
     from ...store import Store
 
-    with show_count("stores", "runs") as on_run:
-        report = Store(store).merge(stores, dry_run=dry_run, on_run=on_run)
+    with bar("runs") as shown:
+        if shown is not None:
+            shown.show("stores")
+        report = Store(store).merge(
+            stores,
+            dry_run=dry_run,
+            on_run=shown and (lambda done, total: shown.show("", done, total)),
+        )
     warn_of(report.problems)
     for run in report.runs:
         for note in run.notes:

@@ -13,7 +13,6 @@ from ...schemas.errors import RgtoolError
 from ...schemas.words import spelled
 from ..options import StoreOption
 from ..output import Table, output_options, sparkline, warn_of
-from ..published import curve_table, flow_table, printed_table
 
 if TYPE_CHECKING:
     from ...analysis.named import Stored
@@ -41,12 +40,8 @@ def show(
 
     opened = Store(store)
     found = look_up(opened, name)
-    if isinstance(found, PublishedSpectrum):
-        return printed_table(found)
-    if isinstance(found, PublishedCurve):
-        return curve_table(found)
-    if isinstance(found, PublishedFlow):
-        return flow_table(found)
+    if isinstance(found, PublishedSpectrum | PublishedCurve | PublishedFlow):
+        return found.table()
     if not isinstance(found, Stored):
         raise unsuited(found, "a store shows experiments and runs")
     table = _show_experiment(opened, found.name) if found.run_id is None else _show_run(found)

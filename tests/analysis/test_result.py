@@ -19,15 +19,17 @@ import stores
 from command import Cli
 from hypothesis import given
 from hypothesis import strategies as st
+from page import read
 from places import CLONE
 
 import rgtool
 from rgtool import analysis
-from rgtool.analysis.notes import Note, Rank, ranked, shown_lines
 from rgtool.analysis.result import Column, Result, columns_like, ends
 from rgtool.analysis.values import Estimate
 from rgtool.cli.output import table_of
+from rgtool.schemas.display import cells
 from rgtool.schemas.errors import UsageError
+from rgtool.schemas.notes import Note, Rank, ranked, shown_lines
 from rgtool.schemas.recipe import Recipe
 
 MOCO = "published:chen2021a-moco-cifar10"
@@ -110,9 +112,10 @@ def test_a_summary_is_title_table_and_notes() -> None:
         "wed  10.0",
         "it is <cold> [weather.md#days]",
     ]
-    html = found._repr_html_()
-    assert html.count("<tr>") == 4 and "<td>wed</td><td>10.0</td>" in html
-    assert "<li>it is &lt;cold&gt; [weather.md#days]</li>" in html and "wind" not in html
+    seen = read(found._repr_html_())
+    assert seen.caption == "the weather" and seen.header == ["day", "rain"]
+    assert seen.rows == [["mon", "1.2"], ["tue", ""], ["wed", "10.0"]]
+    assert seen.below == ["it is <cold> [weather.md#days]"] and not seen.above
 
 
 def test_notes_are_ranked_and_what_makes_numbers_void_stands_above_all() -> None:
@@ -122,7 +125,9 @@ def test_notes_are_ranked_and_what_makes_numbers_void_stands_above_all() -> None
     lines = found.summary().split("\n")
     assert lines[:2] == ["void [a.md#b]", "the weather"]
     assert lines[-2:] == ["always [weather.md#days]", "plain [weather.md#days]"]
-    assert "<caption>void [a.md#b]. the weather</caption>" in found._repr_html_()
+    seen = read(found._repr_html_())
+    assert (seen.above, seen.caption) == (["void [a.md#b]"], "the weather")
+    assert seen.below == lines[-2:]
     assert replace(found, notes=("new", *found.notes)).notes == ("void", "always", "new", "plain")
     long = Weather(DAYS, tuple(f"note {i}" for i in range(5)))
     assert long.summary().endswith("2 more notes: .notes has them") and len(long.notes) == 5
@@ -148,7 +153,7 @@ def test_a_result_without_a_figure_says_so() -> None:
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(["", ".3f", "+z.2f"]))
 def test_a_number_is_written_in_the_format_of_its_column(value: float, format_: str) -> None:
-    text = Column("x", "Any.", format=format_).text(value)
+    (_, (text,)) = cells(("x",), [(value,)], {"x": format_} if format_ else {})
     assert text == format(value, format_ or ".6g")
     assert float(text) == pytest.approx(value, abs=0.006, rel=1e-5)
 
@@ -266,6 +271,9 @@ def test_python_and_the_command_line_say_the_same(name: str, store: Path, cli: C
     assert done.err.splitlines() == [*above, found.title, *below]
     in_python = shown_lines(found.notes, more=".notes has them")[1]
     assert found.summary().splitlines() == [*above, found.title, *lines, *in_python]
+    seen = read(found._repr_html_())
+    assert seen.lines() == [" ".join(line.split()) for line in lines]
+    assert (seen.above, seen.caption, seen.below) == (above, found.title, in_python)
     assert all(isinstance(note, Note) and note.see for note in found.notes)
     assert list(found.notes) == list(ranked(found.notes))
     told = json.loads(cli(*command, "--json").out)
@@ -278,7 +286,7 @@ def test_the_anomalous_part_stands_with_its_interval_everywhere(store: Path) -> 
         header = found.summary().splitlines()[1].split()
         at = header.index("anomalous")
         assert header[at : at + 3] == ["anomalous", "anomalous_low", "anomalous_high"]
-        assert all(f"<th>{one}</th>" in found._repr_html_() for one in header)
+        assert read(found._repr_html_()).header == header
 
 
 def test_any_result_is_drawn_by_one_function(store: Path) -> None:

@@ -20,6 +20,7 @@ from stores import data_of
 
 import rgtool
 from rgtool.cli import formats
+from rgtool.schemas import display
 from rgtool.schemas.recipe import Recipe
 
 
@@ -397,7 +398,7 @@ def test_a_wide_table_goes_on_below(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     names = tuple(f"number_{i}" for i in range(8))
     rows = [(name, *(i + 0.123456 for i in range(8))) for name in ("one", "two")]
-    cells = formats.cells(("name", *names), rows, {})
+    cells = display.cells(("name", *names), rows, {})
     lines = formats.rich(cells, [False, *(True for _ in names)]).splitlines()
     assert max(map(len, lines)) <= 60
     words = " ".join(lines).split()
@@ -423,7 +424,7 @@ def test_names_of_files_cannot_move_the_cursor(
         "--csv": lambda text: list(csv.reader(io.StringIO(text, newline="")))[1][0],
     }.items():
         assert read(cli("sql", query, option).out) == HOSTILE  # data keep their values
-    drawn = formats.rich(formats.cells(("name",), [(HOSTILE,)], {}), [False])
+    drawn = formats.rich(display.cells(("name",), [(HOSTILE,)], {}), [False])
     assert SHOWN in drawn and "\x1b[31m" not in drawn
     told = cli("show", HOSTILE).err
     assert SHOWN in told and len(told.splitlines()) == 1 and told[:-1].isprintable()

@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from experiments import SMALL, few_digits, go, results
 
+from rgtool.runner import machine
 from rgtool.schemas.layout import RunFolder
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
@@ -139,6 +141,60 @@ def test_kills_and_stops_are_told_and_the_same_command_goes_on(
 
     assert go(store, task=digits, **LONG).seeds("done") == [0, 1]
     assert results(store) == results(whole)
+
+
+# A script, without the usual guard.
+
+UNGUARDED = """
+import json
+import sys
+
+import rgtool
+
+print("begins", flush=True)
+outcome = rgtool.run("lenet", workers=2, **json.loads(sys.argv[1]))
+print("ends", sorted(outcome.ends), outcome.seeds("done", "known"))
+"""
+
+
+@posix
+@pytest.mark.parametrize("place", ["file", "standard input"])
+def test_a_script_is_interrupted_and_goes_on(
+    place: str, digits: str, whole: Path, tmp_path: Path
+) -> None:
+    path, store = tmp_path / "script.py", tmp_path / "store"
+    path.write_text(UNGUARDED)
+    fields = {**SMALL, **LONG, "task": digits, "store": str(store)}
+    told = {name: value for name, value in fields.items() if value is not None}
+    command = [sys.executable, str(path) if place == "file" else "-", json.dumps(told)]
+
+    def begin() -> subprocess.Popen[str]:
+        with path.open() as script:
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            return subprocess.Popen(command, stdin=script, text=True, **pipes)
+
+    with begin() as process:
+        try:
+            wait_for(lambda: min(recorded(store, 0), recorded(store, 1)) > 0, process)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=240)
+        finally:
+            process.kill()
+    assert out == "begins\n"  # neither does a process begin anew, nor does the script go on
+    assert process.returncode == -signal.SIGINT and err.endswith("KeyboardInterrupt\n")
+    assert any(run_of(store, seed).checkpoint.exists() for seed in (0, 1))
+
+    with begin() as process:
+        out, err = process.communicate(timeout=240)
+    assert (out, err) == ("begins\nends [0, 1] [0, 1]\n", "")
+    assert results(store) == results(whole)
+
+
+def test_a_process_that_may_have_no_children_computes_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)  # type: ignore[attr-defined]
+    assert machine.workers(torch.device("cpu")) == 1
 
 
 # A machine that only trains.

@@ -12,9 +12,10 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pytest
+from page import read
 from stores import data_of, write_run
 
-from rgtool.schemas.errors import QueryError, StoreError
+from rgtool.schemas.errors import QueryError, RgtoolError, StoreError
 from rgtool.schemas.published import PUBLISHED
 from rgtool.store import Store, connection, memory
 from rgtool.store.session import VIEWS
@@ -136,12 +137,12 @@ def test_results_keep_names_types_and_rows(store: Store) -> None:
     )
     assert found.columns[:3] == ("run_id", "n", "kept")
     assert found.types[:4] == ("VARCHAR", "BIGINT", "HUGEINT", "DOUBLE")
-    table = found.to_arrow()
+    table = found.arrow()
     assert table.schema.field("kept").type == pa.int64()
     assert table.schema.field("shape").type == pa.list_(pa.int32())
     assert table.schema.field("at").type == pa.timestamp("us")
     assert table.column_names[6] == "n_1"
-    frame = found.to_polars()
+    frame = found.polars()
     assert frame["kept"].dtype == pl.Int64
     assert frame["at"][0] == dt.datetime(2026, 3, 1, 12)
     assert frame["run_id"].to_list() == [row[0] for row in found.rows]
@@ -151,14 +152,14 @@ def test_results_keep_names_types_and_rows(store: Store) -> None:
 def test_an_empty_result_keeps_its_types(store: Store) -> None:
     found = store.sql("SELECT run_id, sum(kept) AS kept FROM layers WHERE level > 99 GROUP BY ALL")
     assert len(found) == 0
-    assert found.to_polars().schema == {"run_id": pl.String, "kept": pl.Int64}
+    assert found.polars().schema == {"run_id": pl.String, "kept": pl.Int64}
 
 
 def test_values_without_an_arrow_type_travel_as_text_or_decimal(store: Store) -> None:
     found = store.sql(
         "SELECT 9223372036854775807::HUGEINT * 4 AS big, {'a': 1} AS s, [[1]] AS nested"
     )
-    row = found.to_polars().to_dicts()[0]
+    row = found.polars().to_dicts()[0]
     assert int(row["big"]) == 4 * (2**63 - 1)
     assert (row["s"], row["nested"]) == ({"a": 1}, [[1]])
 
@@ -176,7 +177,7 @@ def test_parts_hold_every_row_once(store: Store, rows: int) -> None:
 def test_batches_hold_what_a_result_holds(store: Store, rows: int) -> None:
     query = f"SELECT range AS n, sum(range) OVER () AS s, 1 AS n FROM range({rows})"
     table = store.stream_arrow(query, size=2048).read_all()
-    assert table.equals(store.sql(query).to_arrow())
+    assert table.equals(store.sql(query).arrow())
     assert store.count(query) == rows
 
 
@@ -266,3 +267,26 @@ def test_the_bytes_of_a_query_are_utf8_in_any_locale(
     assert done.returncode == code
     assert words in done.stdout + done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_rows_are_frames_of_any_library(store: Store) -> None:
+    found = store.sql("SELECT level, kept FROM layers ORDER BY ALL LIMIT 5")
+    rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+    assert found.polars().to_dicts() == found.arrow().to_pylist() == rows and len(rows) == 5
+    assert found.pandas().to_dict("records") == rows
+
+
+def test_without_pandas_the_others_are_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(RgtoolError, match=r"pip install pandas, or take polars\(\) or arrow\(\)"):
+        store.sql("SELECT 1").pandas()
+
+
+def test_people_see_the_first_rows(store: Store) -> None:
+    few, many = store.sql("SELECT 'a<b' AS x, 0.5 AS y"), store.sql("SELECT * FROM range(1000)")
+    seen = read(few._repr_html_())
+    assert (seen.header, seen.rows, seen.below) == (["x", "y"], [["a<b", "0.5"]], [])
+    seen = read(many._repr_html_())
+    assert seen.rows == [[str(i)] for i in range(50)]
+    assert seen.below == ["50 of 1,000 rows; polars(), arrow() and pandas() have all"]
+    assert many.summary().splitlines()[-2:] == ["   49", *seen.below]

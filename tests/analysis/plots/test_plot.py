@@ -1,6 +1,7 @@
 """Figures hold the numbers they show, and files are whole and the same every time."""
 
 import dataclasses
+import io
 import itertools
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 from places import HELPERS
 from synthetic import counts, without
 
@@ -333,4 +335,14 @@ def test_a_forecast_shows_levels_with_their_intervals():
     np.testing.assert_allclose(line.get_xdata(), found.level.value)
     assert [text.get_text() for text in axes.texts] == ["not in sight"] * found.outlook.count(
         "not in sight"
+    )
+
+
+def test_a_figure_is_its_own_picture_in_a_notebook():
+    figure = plot([counts("lenet", seeds=2, levels=4)], "flow")
+    png, size = figure._repr_png_()
+    height, width, _ = imread(io.BytesIO(png)).shape
+    assert (width, height) == pytest.approx((2 * size["width"], 2 * size["height"]), abs=1)
+    assert size["width"] / size["height"] == pytest.approx(
+        np.divide(*figure.get_size_inches()), rel=0.01
     )

@@ -12,10 +12,10 @@ from synthetic import RESNET20, counts, first_levels, without
 
 from rgtool import RgtoolError
 from rgtool.analysis import flow
-from rgtool.analysis.notes import Rank
 from rgtool.analysis.nulls.untrained import null
 from rgtool.analysis.spectrum.eigen import eigen
 from rgtool.analysis.spectrum.verdicts import judge_as_paper
+from rgtool.schemas.notes import Rank
 
 
 def test_without_noise_the_growth_is_found():

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from places import CLONE
 
 import rgtool
-from rgtool.analysis.notes import SHOWN, Note, Rank, noted, ranked, shown_lines, voiding
 from rgtool.analysis.spectrum.notes import BLIND, SUM_RULE, conclusion
+from rgtool.schemas.notes import SHOWN, Note, Rank, noted, ranked, shown_lines, voiding
 
 PACKAGE = Path(rgtool.__file__).parent
 PLACE = re.compile(r"[\w-]+\.md#[\w-]*")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
-from ..schemas.words import counted
+from .words import counted
 
 SHOWN = 3  # notes that people see beside those that always stand
 
