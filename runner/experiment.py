@@ -11,6 +11,7 @@ from ..schemas.display import Row, Shown, Table
 from ..schemas.errors import RecordError, RgtoolError
 from ..schemas.layout import RunFolder, make_runs
 from ..schemas.lock import check_locks
+from ..schemas.names import Naming
 from .event import Event
 from .plan import Plan, plan
 from .pool import execute_parallel
@@ -127,6 +128,9 @@ def run(
     store: str | Path | None = None,
     data: str | Path | None = None,
     init: str | Path | None = None,
+    name: str | None = None,
+    note: str | None = None,
+    tags: Sequence[str] = (),
     on_event: OnEvent = ignore,
     progress: bool = True,
     **options: Any,
@@ -153,6 +157,10 @@ def run(
     init : path or str, optional
         Weights that training starts from, a safetensors file or one of `torch.save`; or the name
         of an initialiser.
+    name, note : str, optional
+        What to call the experiment from now on, and to remember of it; no part of its identity.
+    tags : sequence of str
+        Tags that it gets.
     on_event : callable
         Gets an `Event` for every epoch and level.
     progress : bool
@@ -169,7 +177,7 @@ def run(
     Raises
     ------
     UsageError
-        A name is unknown or a value out of range.
+        A name is unknown, or that of another experiment, or a value out of range.
     RgtoolError
         The data or the store cannot be used.
     KeyboardInterrupt
@@ -183,6 +191,7 @@ def run(
     >>> outcome.seeds("done")
     [0]
     """
+    naming = Naming(name, note, tuple(tags))
     made = plan(
         model,
         task,
@@ -194,6 +203,7 @@ def run(
         init=init,
         **options,
     )
+    naming.give(made.store, made.recipe.experiment_id)
     with show_progress(made, wanted=progress) as (show, tell):
         for note in made.notes:
             tell(note)

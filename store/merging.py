@@ -28,6 +28,7 @@ from .held import Held, copy, difference
 from .importers.identity import Alias, Content, same_run
 from .importers.known import Known
 from .importers.staging import Staging
+from .names import bring_names
 from .snapshot import Snapshot, take
 
 Outcome = Literal["new", "grown", "same", "left"]
@@ -80,10 +81,13 @@ class MergeReport:
         Every run of the other stores.
     problems : tuple of Problem
         What of them is broken.
+    notes : tuple of str
+        What people call things there and cannot here.
     """
 
     runs: tuple[MergedRun, ...]
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()
 
     def count(self, outcome: Outcome) -> int:
         """Count the runs of which this became."""
@@ -129,14 +133,17 @@ def merge(
     """
     for source in sources:
         _hold_source(store, source)
-    done, problems = list[MergedRun](), list[Problem]()
+    done, problems, notes = list[MergedRun](), list[Problem](), list[str]()
     with Staging(store) as staging:
         merger = _Merger(store, staging, dry_run, on_run or (lambda done, total: None))
         for source in sources:
             left_out = LeftOut(source)
-            done += merger.bring(source, left_out)
+            runs = list(merger.bring(source, left_out))
+            here = {run.run_id: run.here for run in runs if run.here}
+            notes += bring_names(store, source, here, dry_run=dry_run)
+            done += runs
             problems += left_out.problems
-    return MergeReport(tuple(done), tuple(problems))
+    return MergeReport(tuple(done), tuple(problems), tuple(notes))
 
 
 def _hold_source(store: Path, source: Path) -> None:

@@ -52,7 +52,7 @@ def plot(
     Example: rgtool plot resnet20/cifar10 --kind spectrum --to spectrum.pdf
     """
     from ...analysis.chance import chance_of_all
-    from ...analysis.named import counts_of, look_up
+    from ...analysis.named import counts_of, look_up_all
     from ...analysis.plots.figures import FIGURES
     from ...store import Store
 
@@ -67,7 +67,7 @@ def plot(
     if alone and kind is None:
         raise UsageError(f"--to {to} names one file: say which figure with --kind")
     opened = Store(store)
-    found = list(dict.fromkeys(look_up(opened, name) for name in experiments))
+    found = list(dict.fromkeys(look_up_all(opened, experiments)))
     grouping = by or _grouping(opened, found)
     counts = _fit(found, lambda one: counts_of(opened, one, grouping, "a figure"), "all figures")
     partly = len(counts) < len(found)
