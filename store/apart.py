@@ -27,42 +27,32 @@ def label_of(recipe: Recipe) -> str:
     return f"{recipe.architecture}/{recipe.task}"
 
 
-def told_apart(labels: Sequence[str], recipes: Sequence[Recipe | None]) -> list[str]:
-    """Add to labels that stand for several experiments the fields in which these differ.
+def told_apart(recipes: Sequence[Recipe]) -> list[str]:
+    """Write the fields in which recipes of one architecture and task differ, to follow its label.
 
-    Up to three fields are named, else the fewest that tell all of them apart, and `...`.
-
-    Parameters
-    ----------
-    labels : sequence of str
-        Architecture and task.
-    recipes : sequence of (Recipe or None)
-        The recipe of each; None of what has none, such as a spectrum of the literature.
+    Up to three fields are named, else the fewest that tell all of them apart, and `...`. Empty
+    where no other has that architecture and task.
 
     Examples
     --------
     >>> one = Recipe(architecture="lenet", task="mnist")
-    >>> other = dataclasses.replace(one, prune=0.36)
-    >>> told_apart(["lenet/mnist"] * 2, [one, other])
-    ['lenet/mnist prune=0.2', 'lenet/mnist prune=0.36']
-    >>> told_apart(["lenet/mnist"] * 2, [one, one])
-    ['lenet/mnist', 'lenet/mnist']
+    >>> told_apart([one, dataclasses.replace(one, prune=0.36)])
+    [' prune=0.2', ' prune=0.36']
+    >>> told_apart([one])
+    ['']
     """
     groups: dict[str, list[int]] = {}
-    for place, (label, recipe) in enumerate(zip(labels, recipes, strict=True)):
-        if recipe is not None:
-            groups.setdefault(label, []).append(place)
-    found = list(labels)
-    for label, places in groups.items():
-        if len(places) == 1:
-            continue
-        rows = [_values(recipe) for i in places if (recipe := recipes[i]) is not None]
+    for place, recipe in enumerate(recipes):
+        groups.setdefault(label_of(recipe), []).append(place)
+    found = [""] * len(recipes)
+    for places in groups.values():
+        rows = [_values(recipes[place]) for place in places]
         differing = [name for name in _FIELDS if len({row[name] for row in rows}) > 1]
         named = _fewest(rows, differing)
         more = f" {MORE}" if len(named) < len(differing) else ""
         for place, row in zip(places, rows, strict=True):
             told = "".join(f" {name}={shlex.quote(str(row[name]))}" for name in named)
-            found[place] = f"{label}{told}{more}"
+            found[place] = told + more
     return found
 
 

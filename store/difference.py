@@ -56,15 +56,16 @@ class Difference(Shown):
 
     @property
     def rows(self) -> list[tuple[str, str | None, str | None]]:
-        """What, and its values in `a` and `b`; None where there is none."""
+        """What, and its values in `a` and `b`; None where there is none. Ids come first."""
         names = dict.fromkeys((*self.a.values, *self.b.values))
         pairs = [(name, self.a.values.get(name), self.b.values.get(name)) for name in names]
-        return [row for row in pairs if self.every or row[1] != row[2]]
+        found = [row for row in pairs if self.every or row[1] != row[2]]
+        return [("id", self.a.id, self.b.id), ("label", self.a.label, self.b.label), *found]
 
     def table(self) -> Table:
         """Return what `rgtool diff` prints."""
-        notes = () if self.rows else ("they differ in nothing",)
-        title = f"a: {self.a.id} {self.a.label}\nb: {self.b.id} {self.b.label}"
+        notes = () if len(self.rows) > 2 else ("they differ in nothing that is on record",)
+        title = "what is in each" if self.every else "what differs"
         return Table(("what", "a", "b"), self.rows, title=title, notes=notes)
 
 

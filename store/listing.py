@@ -57,6 +57,7 @@ class Runs(list[RunInfo], Shown):
                 r.name,
                 r.recipe_name,
                 r.label,
+                " ".join(r.tags),
                 r.seed,
                 r.recorded,
                 r.levels + 1,
@@ -64,13 +65,12 @@ class Runs(list[RunInfo], Shown):
                 r.density,
                 r.accuracy,
                 r.created_at,
-                list(r.tags),
                 r.note,
             )
             for r in self
         ]
-        columns = ("records", "of", "state", "density", "accuracy", "created", "tags", "note")
-        return _listed(("run", "name", "recipe", "label", "seed", *columns), rows)
+        names = ("run", "name", "recipe", "label", "tags", "seed", "records", "of", "state")
+        return _listed((*names, "density", "accuracy", "created", "note"), rows)
 
 
 class Experiments(list[ExperimentInfo], Shown):
@@ -113,19 +113,19 @@ class Experiments(list[ExperimentInfo], Shown):
                 e.name,
                 " ".join(e.recipe_names),
                 e.label,
+                " ".join(e.tags),
                 len(e.runs),
                 sum(run.finished for run in e.runs),
                 e.levels,
                 _mean([run.density for run in e.runs]),
                 _mean([run.accuracy for run in e.runs]),
-                _differences(e.distinction),
-                list(e.tags),
                 e.note,
+                _differences(e.distinction),
             )
             for e in self
         ]
-        columns = ("finished", "levels", "density", "accuracy", "differs", "tags", "note")
-        return _listed(("experiment", "name", "recipe", "label", "runs", *columns), rows)
+        names = ("experiment", "name", "recipe", "label", "tags", "runs", "finished", "levels")
+        return _listed((*names, "density", "accuracy", "note", "differs"), rows)
 
 
 class Entries(dict[str, Entry], Shown):
@@ -133,7 +133,7 @@ class Entries(dict[str, Entry], Shown):
 
     def table(self) -> Table:
         """Return what `rgtool name` prints."""
-        rows = [(key, e.name, list(e.tags), e.note) for key, e in self.items()]
+        rows = [(key, e.name, " ".join(e.tags), e.note) for key, e in self.items()]
         return Table(("id", "name", "tags", "note"), rows)
 
 
@@ -160,8 +160,14 @@ def _has(value: object) -> bool:
 
 def labels_of(candidates: Sequence[Candidate]) -> dict[str, str]:
     """Return the label of every experiment, with what tells it from others of the same."""
-    labels = told_apart([one.label for one in candidates], [one.recipe for one in candidates])
-    return {one.experiment_id: label for one, label in zip(candidates, labels, strict=True)}
+    apart = apart_of(candidates)
+    return {one.experiment_id: one.label + apart[one.experiment_id] for one in candidates}
+
+
+def apart_of(candidates: Sequence[Candidate]) -> dict[str, str]:
+    """Return what tells every experiment from others of its architecture and task."""
+    apart = told_apart([one.recipe for one in candidates])
+    return {one.experiment_id: told for one, told in zip(candidates, apart, strict=True)}
 
 
 def list_candidates(reader: Reader) -> list[Candidate]:

@@ -157,10 +157,10 @@ def nearest_runs(text: str, runs: Iterable[str]) -> str:
 
 def described_all(candidates: Sequence[Candidate]) -> list[str]:
     """Name experiments by id, by what people call them, and by what tells them apart."""
-    labels = told_apart([one.label for one in candidates], [one.recipe for one in candidates])
+    apart = told_apart([one.recipe for one in candidates])
     return [
-        f"{one.experiment_id} ({f'{one.name}: ' if one.name else ''}{label})"
-        for one, label in zip(candidates, labels, strict=True)
+        f"{one.experiment_id} ({f'{one.name}: ' if one.name else ''}{one.label}{told})"
+        for one, told in zip(candidates, apart, strict=True)
     ]
 
 

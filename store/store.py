@@ -10,6 +10,7 @@ from ..schemas.description import Description
 from ..schemas.errors import RgtoolError, UsageError
 from ..schemas.layout import RunFolder
 from .holdings import Holdings
+from .listing import apart_of
 from .snapshot import take
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Store(Holdings):
         runs = self._members([experiment]) or self._members([self.find_experiment(experiment)])
         from .loading import counts_of
 
-        ((_, found),) = counts_of(self._reader, runs, by, 1)
+        ((_, found),) = counts_of(self._reader, runs, by, 1, apart_of(self._candidates()))
         if isinstance(found, RgtoolError):
             raise found
         return found
@@ -114,7 +115,7 @@ class Store(Holdings):
             raise UsageError(f"no experiment '{unknown[0]}' in {self.path}")
         from .loading import counts_of
 
-        return counts_of(self._reader, runs, by, chunk)
+        return counts_of(self._reader, runs, by, chunk, apart_of(self._candidates()))
 
     def _members(self, experiments: Sequence[str] | None) -> dict[str, list[str]]:
         """Return the runs of experiments by their full ids, in the order that is asked for."""

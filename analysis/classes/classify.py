@@ -158,7 +158,6 @@ def classify_subjects(
         weighting=weighting,
         experiments=tuple(subject.id for subject in subjects),
         labels=tuple(subject.label for subject in subjects),
-        differences=_label_differences(subjects),
         seeds=np.array([subject.seeds for subject in subjects]),
         levels=tuple(subject.levels for subject in subjects),
         groups=np.array([len(subject.names) for subject in subjects]),
@@ -206,25 +205,6 @@ def _judged_pairs(evidence: Evidence, experiments: int) -> Pairs:
         verdict=tuple(verdict.tolist()),
         columns=evidence.columns,
     )
-
-
-def _label_differences(subjects: Sequence[Subject]) -> tuple[str, ...]:
-    """Say what tells experiments with the same label apart; published ones are named by id."""
-    fields = [
-        subject.counts.recipe.non_defaults() if subject.window is not None else {}
-        for subject in subjects
-    ]
-    out = []
-    for subject, own in zip(subjects, fields, strict=True):
-        others = [
-            other
-            for one, other in zip(subjects, fields, strict=True)
-            if one.label == subject.label and one is not subject
-        ]
-        names = sorted({name for other in (own, *others) for name in other})
-        apart = [n for n in names if any(other.get(n) != own.get(n) for other in others)]
-        out.append(" ".join(f"{n}={own[n]}" for n in apart if n in own))
-    return tuple(out)
 
 
 def _assumptions(subjects: Sequence[Subject]) -> list[str]:

@@ -17,10 +17,11 @@ def diff(
     all_: Annotated[bool, typer.Option("--all", help="What is the same, too.")] = False,
     store: StoreOption = None,
 ) -> Table:
-    """Show side by side in what two experiments or runs differ: recipe, conditions, versions, levels.
+    """Show side by side in what two experiments or runs differ.
 
-    What several runs of an experiment differ in is listed. assumed names the fields of the recipe
-    that nothing of an import tells.
+    Fields of the recipe, names, levels, versions and the machine (threads, kernels, ...). What
+    several runs of an experiment differ in is listed; assumed names the fields of the recipe that
+    nothing of an import tells.
 
     Example: rgtool diff baseline 'resnet20/cifar10 prune=.36'
     """
