@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +82,7 @@ def _side(store: Store, name: str, infos: Mapping[str, RunInfo]) -> Side:
     recipe = recipe_of(rows[0])
     values = _of_recipe(recipe, rows)
     for column in _NAMED:
-        values[column] = _together(rows, lambda row, column=column: row[column])
+        values[column] = _together([row[column] for row in rows])
     runs = [infos[one] for one in ids]
     values["runs"] = str(len(runs))
     values["seeds"] = _listed([str(one.seed) for one in runs])
@@ -119,8 +119,7 @@ def _conditions(rows: Sequence[Mapping[str, Any]], column: str) -> dict[str, str
     }
 
 
-def _together(rows: Sequence[Mapping[str, Any]], of: Callable[[Mapping[str, Any]], Any]) -> str:
-    values = [of(row) for row in rows]
+def _together(values: Sequence[Any]) -> str:
     return _listed([_text(value) for value in values if value not in (None, [], "")])
 
 

@@ -166,7 +166,8 @@ class Store(Holdings):
         StoreError
             The store holds no runs, or cannot be written.
         """
-        from .names import Naming, call
+        from ..schemas.names import Naming
+        from .names import call
 
         return call(self, selection, Naming(name, note, tuple(tags), tuple(untag), clear))
 

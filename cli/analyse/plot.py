@@ -99,7 +99,7 @@ def plot(
 
 
 def _stem(counts: Sequence[Counts]) -> str:
-    """Name files by the label, which tells experiments apart, of one; of several by what is drawn."""
+    """Name files by the label of one experiment, or by the networks and tasks of several."""
     labels = [counts[0].label] if len(counts) == 1 else [label_of(one.recipe) for one in counts]
     return re.sub(r"[^A-Za-z0-9]+", "-", "-".join(dict.fromkeys(labels))).strip("-")[:_LONGEST]
 

@@ -40,7 +40,7 @@ def merge(
         report = Store(store).merge(
             stores,
             dry_run=dry_run,
-            on_run=shown and (lambda done, total: shown.show("", done, total)),
+            on_run=None if shown is None else lambda done, total: shown.show("", done, total),
         )
     warn_of(report.problems)
     for run in report.runs:

@@ -48,7 +48,8 @@ def test_a_notebook_shows_what_the_command_prints(
 
 def test_an_experiment_counts_its_runs(store: Store) -> None:
     seen = read(store._repr_html_())
-    rows = {row[1]: dict(zip(seen.header, row, strict=True)) for row in seen.rows}
+    found = [dict(zip(seen.header, row, strict=True)) for row in seen.rows]
+    rows = {row["label"]: row for row in found}
     assert (rows["resnet8w4/digits"]["runs"], rows["resnet8w4/digits"]["finished"]) == ("3", "1")
     assert rows["resnet8w4/<b>odd</b>"]["finished"] == "1"
     assert rows["resnet8w4/<b>odd</b>"]["differs"].endswith("prune=0.36")
