@@ -40,7 +40,7 @@ class Entry:
     note : str or None
         Any text.
     tags : tuple of str
-        What it has in common with others, in the order in which it was said.
+        What it has in common with others, in alphabetical order.
     """
 
     name: str | None = None
@@ -53,7 +53,7 @@ class Entry:
 
     def or_else(self, other: Entry) -> Entry:
         """Fill what is not said from another; tags are those of both."""
-        tags = tuple(dict.fromkeys((*self.tags, *other.tags)))
+        tags = tuple(sorted({*self.tags, *other.tags}))
         return Entry(self.name or other.name, self.note or other.note, tags)
 
 
@@ -116,11 +116,10 @@ class Naming:
     def of(self, entry: Entry) -> Entry:
         """Return what an entry becomes."""
         before = Entry() if self.clear else entry
-        tags = dict.fromkeys((*before.tags, *self.tags))
         return Entry(
             before.name if self.name is None else self.name or None,
             before.note if self.note is None else self.note or None,
-            tuple(tag for tag in tags if tag not in self.untag),
+            tuple(sorted({*before.tags, *self.tags} - {*self.untag})),
         )
 
 

@@ -173,7 +173,7 @@ def _runs() -> str:
     ),
     named AS (
         SELECT experiment_id, arg_min(name, age) AS name, arg_min(note, age) AS note,
-               list_distinct(flatten(list(tags ORDER BY age))) AS tags
+               list_sort(list_distinct(flatten(list(tags)))) AS tags
         FROM ids JOIN store.names USING (id)
         WHERE age = 0 OR id NOT IN (SELECT experiment_id FROM borne)
         GROUP BY experiment_id

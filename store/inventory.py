@@ -16,7 +16,7 @@ RUNS = """
     SELECT run_id, experiment_id, architecture, task, seed, replicate, source, recipe_name, levels,
            last, accuracy, density, coalesce(diverged, false) AS diverged, created_at,
            coalesce(run_name, name) AS name, coalesce(run_note, note) AS note,
-           list_distinct(list_concat(tags, run_tags)) AS tags
+           list_sort(list_distinct(list_concat(tags, run_tags))) AS tags
     FROM runs LEFT JOIN (
         SELECT run_id, max(level) AS last, arg_max_null(accuracy, level) AS accuracy,
                arg_max(density, level) AS density, arg_max(diverged, level) AS diverged

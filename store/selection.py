@@ -84,7 +84,7 @@ def select(
     if whole := _called(text, candidates, former):
         return [one.experiment_id for one in whole]
     words = [word for word in _words(text) if word != MORE]
-    if not words or (len(words) == 1 and "=" not in words[0]):
+    if not words or (len(words) == 1 and not _is_field(words[0])):
         raise UsageError(f"no experiment '{text}' in {where}: {_nearest(text, candidates)}")
     found = list(candidates)
     for word in words:
@@ -179,6 +179,12 @@ def _words(text: str) -> list[str]:
         return text.split()
 
 
+def _is_field(word: str) -> bool:
+    """Tell whether a word is a field and a value; the name of a data set may hold a `=`, too."""
+    field, equals, _ = word.partition("=")
+    return bool(equals) and "/" not in field
+
+
 def _called(text: str, among: Sequence[Candidate], former: Former) -> list[Candidate]:
     """List the experiments that one word means: by name, id, label, or an id that was."""
     if not text:
@@ -201,9 +207,9 @@ def _moved(
 
 
 def _fitting(word: str, among: Sequence[Candidate], former: Former) -> list[Candidate]:
-    field, equals, value = word.partition("=")
-    if not equals:
+    if not _is_field(word):
         return _called(word, among, former)
+    field, _, value = word.partition("=")
     if field == "tag":
         return [one for one in among if any(_same(tag, value) for tag in one.tags)]
     if field == "recipe":
@@ -257,8 +263,8 @@ def _same(one: str, other: str) -> bool:
 
 def _why_not(word: str, among: Sequence[Candidate], words: int) -> str:
     """Say what there is in place of what a word asks for."""
-    field, equals, _ = word.partition("=")
-    if not equals:
+    field = word.partition("=")[0]
+    if not _is_field(word):
         return f"{word} does not fit; {_nearest(word, among)}" if words > 1 else ""
     if field == "tag":
         values = {tag for one in among for tag in one.tags}

@@ -134,8 +134,9 @@ def _wrapped(title: str, axes: Axes) -> str:
     figure, place = axes.get_figure(root=True), axes.get_subplotspec()
     if figure is None or place is None:
         return title
-    points = 72 * figure.get_figwidth() / place.get_gridspec().ncols
-    return textwrap.fill(title, max(20, int(points / (_LETTER * LABEL))), break_on_hyphens=False)
+    points = 0.85 * 72 * figure.get_figwidth() / place.get_gridspec().ncols  # without its axis
+    letters = max(20, int(points / (_LETTER * LABEL)))
+    return textwrap.fill(title, letters, break_on_hyphens=False)
 
 
 def legend(where: Axes | Figure, *, ncols: int = 1, **options: Any) -> None:
