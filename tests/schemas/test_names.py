@@ -21,7 +21,7 @@ from rgtool.schemas.names import (
     read_names,
 )
 
-WORDS = st.text("gxyzäé._-0", min_size=1, max_size=8).filter(lambda word: word[0] != "-")
+WORDS = st.text("gxyzäé_0", min_size=1, max_size=8)
 ENTRIES = st.builds(
     Entry,
     st.none() | WORDS.map("n{}".format),

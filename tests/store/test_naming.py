@@ -46,7 +46,7 @@ def test_a_name_serves_wherever_an_experiment_is_due(store: Store, cli: Cli) -> 
     for verb in (["show"], ["eigen", "--by", "stage"], ["ls"], ["plot", "--kind", "flow"]):
         done = cli(verb[0], "halved", *verb[1:], "--store", str(store.path))
         assert done.code == 0, done.err
-    assert cli("compare", "halved", "prune=.2", "--store", str(store.path)).code == 0
+    assert cli("diff", "halved", "prune=.2", "--store", str(store.path)).code == 0
 
 
 def test_runs_have_names_too(store: Store) -> None:
