@@ -23,13 +23,18 @@ RUNS = """
         FROM levels GROUP BY run_id
     ) USING (run_id)
     ORDER BY architecture, task, experiment_id, seed, replicate, run_id"""
-EXPERIMENTS = """
+_EXPERIMENTS = """
     SELECT * FROM (SELECT DISTINCT ON (experiment_id) * FROM runs ORDER BY experiment_id)
     JOIN (
         SELECT experiment_id, list(DISTINCT recipe_name ORDER BY recipe_name) AS recipe_names
         FROM runs GROUP BY experiment_id
     ) USING (experiment_id)
+    {where}
     ORDER BY experiment_id"""
+_LIKE = """
+    WHERE (architecture, task) IN (
+        SELECT (architecture, task) FROM runs WHERE list_contains(?, experiment_id)
+    )"""
 FORMER = """
     SELECT was, list(DISTINCT experiment_id)
     FROM (SELECT experiment_id, unnest(former) AS was FROM runs) GROUP BY was"""
@@ -174,8 +179,13 @@ def recipe_of(row: dict[str, Any]) -> Recipe:
     return Recipe.from_json({name: row[name] for name in RECIPE_FIELDS})
 
 
+def experiments_query(like: bool) -> str:
+    """Return SQL of the experiments, or of those with architecture and task of some ids."""
+    return _EXPERIMENTS.format(where=_LIKE if like else "")
+
+
 def candidate(row: dict[str, Any]) -> Candidate:
-    """Return an experiment from a row of `EXPERIMENTS`."""
+    """Return an experiment from a row of `experiments_query`."""
     return Candidate(
         row["experiment_id"],
         recipe_of(row),

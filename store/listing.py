@@ -11,7 +11,14 @@ from ..schemas.display import Row, Shown, Table
 from ..schemas.errors import choose
 from ..schemas.names import Entry
 from .apart import told_apart, written
-from .inventory import EXPERIMENTS, RUNS, ExperimentInfo, RunInfo, candidate, run_info
+from .inventory import (
+    RUNS,
+    ExperimentInfo,
+    RunInfo,
+    candidate,
+    experiments_query,
+    run_info,
+)
 from .queries import Queries
 from .reading import Reader
 from .result import Result
@@ -170,15 +177,23 @@ def apart_of(candidates: Sequence[Candidate]) -> dict[str, str]:
     return {one.experiment_id: told for one, told in zip(candidates, apart, strict=True)}
 
 
-def list_candidates(reader: Reader) -> list[Candidate]:
+def list_candidates(reader: Reader, like: Collection[str] | None = None) -> list[Candidate]:
     """List the experiments of a store by what they can be selected by.
+
+    Parameters
+    ----------
+    reader : Reader
+        Of the store.
+    like : collection of str, optional
+        Those alone that have architecture and task of one of these.
 
     Raises
     ------
     StoreError
         The store cannot be read.
     """
-    found = reader.run(lambda c: Result.of(c, EXPERIMENTS), wanted=("runs",))
+    query, parameters = experiments_query(like is not None), [] if like is None else [list(like)]
+    found = reader.run(lambda c: Result.of(c, query, parameters), wanted=("runs",))
     return [candidate(row) for row in found.to_dicts()]
 
 

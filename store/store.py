@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from ..schemas.description import Description
 from ..schemas.errors import RgtoolError, UsageError
 from ..schemas.layout import RunFolder
 from .holdings import Holdings
-from .listing import apart_of
+from .listing import apart_of, list_candidates
 from .snapshot import take
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Store(Holdings):
         runs = self._members([experiment]) or self._members([self.find_experiment(experiment)])
         from .loading import counts_of
 
-        ((_, found),) = counts_of(self._reader, runs, by, 1, apart_of(self._candidates()))
+        ((_, found),) = counts_of(self._reader, runs, by, 1, self._apart(runs))
         if isinstance(found, RgtoolError):
             raise found
         return found
@@ -115,7 +115,10 @@ class Store(Holdings):
             raise UsageError(f"no experiment '{unknown[0]}' in {self.path}")
         from .loading import counts_of
 
-        return counts_of(self._reader, runs, by, chunk, apart_of(self._candidates()))
+        return counts_of(self._reader, runs, by, chunk, self._apart(runs))
+
+    def _apart(self, experiments: Collection[str]) -> dict[str, str]:
+        return apart_of(list_candidates(self._reader, experiments))
 
     def _members(self, experiments: Sequence[str] | None) -> dict[str, list[str]]:
         """Return the runs of experiments by their full ids, in the order that is asked for."""
