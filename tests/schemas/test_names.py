@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,15 @@ def test_the_same_again_writes_nothing(tmp_path: Path) -> None:
     name_things(tmp_path, Naming("base", tags=("t",)), {"a": ()})
     after = (tmp_path / FILE).stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+def test_many_at_once_lose_nothing(tmp_path: Path) -> None:
+    def say(number: int) -> None:
+        name_things(tmp_path, Naming(f"n{number}", tags=("all",)), {str(number): ()})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(say, range(24)))
+    assert read_names(tmp_path) == {str(n): Entry(f"n{n}", None, ("all",)) for n in range(24)}
 
 
 def test_names_of_elsewhere_fill_what_is_not_said_here(tmp_path: Path) -> None:

@@ -187,3 +187,19 @@ def test_the_command_shows_what_is_said(store: Store, cli: Cli) -> None:
         assert done.code == 2 and words in done.err
     done = cli("name", "tag=b", "--clear", *place)
     assert done.code == 0 and read_names(store.path) == {}
+
+
+def test_a_run_is_named_as_it_begins(tmp_path: Path, cli: Cli) -> None:
+    options = {"epochs": 1, "levels": 0, "store": tmp_path / "s", "progress": False}
+    first = rgtool.run("lenet", "digits", "quick", name="first", note="n", tags=["x"], **options)
+    assert read_names(tmp_path / "s") == {first.experiment_id: Entry("first", "n", ("x",))}
+    common = ("run", "lenet", "digits", "--recipe", "quick", "--epochs", "1", "--levels", "0")
+    place = ("--store", str(tmp_path / "s"))
+    before = data_of(tmp_path / "s")
+    for dry in ((), ("--dry-run",)):
+        done = cli(*common, "--prune", ".36", "--name", "FIRST", *dry, *place)
+        assert done.code == 2 and f"is that of {first.experiment_id}" in done.err
+    assert cli(*common, "--name", "other", "--dry-run", *place).code == 0
+    assert data_of(tmp_path / "s") == before
+    assert cli(*common, "--name", "other", "--tag", "y", *place).code == 0
+    assert read_names(tmp_path / "s") == {first.experiment_id: Entry("other", "n", ("x", "y"))}
