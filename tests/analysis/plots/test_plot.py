@@ -194,7 +194,7 @@ def test_spectrum_says_what_the_bars_are():
         plot([counts("lenet", seeds=seeds, levels=levels)], "spectrum").axes[0]
         for seeds, levels in ((1, 8), (3, 8), (1, 2))
     )
-    assert one.get_title(loc="left").endswith("bars 95 % of this run")
+    assert one.get_title(loc="left").replace("\n", " ").endswith("bars 95 % of this run")
     assert few.get_title(loc="left").endswith("bars 95 %")
     assert "bars" not in none.get_title(loc="left")
     assert few.get_xticklabels()[2].get_text() == "fc\n(exempt)"
