@@ -137,7 +137,9 @@ def test_names_of_elsewhere_fill_what_is_not_said_here(tmp_path: Path) -> None:
         "a": Entry("other", "theirs", ("t",)),
         "b": Entry("BASE", "theirs"),
         "c": Entry("fresh"),
+        "d": Entry("base"),
     }
+    name_things(tmp_path, Naming("dora"), {"d": ()})
     said = adopt(tmp_path, there, dry_run=True)
     assert said == ["b comes without its name 'BASE': a has it here"]
     assert adopt(tmp_path, there) == said and adopt(tmp_path, there) == said
@@ -145,6 +147,7 @@ def test_names_of_elsewhere_fill_what_is_not_said_here(tmp_path: Path) -> None:
         "a": Entry("base", "theirs", ("t",)),
         "b": Entry(None, "mine"),
         "c": Entry("fresh"),
+        "d": Entry("dora"),
     }
 
 

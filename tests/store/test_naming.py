@@ -108,6 +108,9 @@ def test_names_follow_a_correction(store: Store) -> None:
     correct(store, BASE.run_id(0), middle, BASE.experiment_id)
     assert store.find_experiment("base") == BASE.experiment_id  # seed 1 is of it still
     assert [one.name for one in store.experiments("task=mnist")] == [None]
+    store.name("task=mnist", note="moved")
+    assert read_names(store.path)[BASE.experiment_id] == Entry("base", None, ("t",))
+    store.name("task=mnist", clear=True)
     for seed in range(2):
         correct(store, BASE.run_id(seed), last, BASE.experiment_id, middle.experiment_id)
     assert store.find_experiment("base") == last.experiment_id
