@@ -116,7 +116,7 @@ def against_published(
     store : Store or path, optional
         Where the records are.
     experiments : sequence of str
-        Experiments or runs, see `named.look_up`; none: every experiment that gives a spectrum.
+        Experiments or runs, see `named.look_up_all`; none: every experiment that gives a spectrum.
     grouping : str, optional
         `layer`, `block` or `stage`; default each published spectrum's own, or stages where blocks
         do not match: the mean over the printed blocks of a stage then.

@@ -12,7 +12,7 @@ from ...schemas.errors import RgtoolError, UsageError, choose
 from ...schemas.notes import Note, Rank
 from ...schemas.words import counted
 from ..arrays import Floats
-from ..named import Named, StoreLike, open_store
+from ..named import Named, StoreLike, look_up_all, open_store
 from ..nulls.initial import Weighting
 from ..stats.level import ALPHA, holm
 from .clusters import cluster, coassignment, stability
@@ -53,7 +53,7 @@ def classify(
     store : Store or path, optional
         Where the records are.
     experiments : sequence of str
-        Experiments, runs or `published:NAME`, see `named.look_up`; none: every experiment of the
+        Experiments, runs or `published:NAME`, see `named.look_up_all`; none: every experiment of the
         store.
     by : str
         What is compared, a name of `criteria.CRITERIA`: `eigen`, `exponent`, `anomalous`,
@@ -91,6 +91,8 @@ def classify(
     choose("weighting", weighting, get_args(Weighting))
     if draws < 1:
         raise UsageError(f"{draws} draws: at least one is needed, 500 are usual")
+    if experiments:
+        experiments = look_up_all(store, experiments)
     _check_pairs(store, experiments, most + len(exclude))
     subjects, group, notes = gather(
         store, experiments, grouping, narrow=by != "gamma", exclude=exclude

@@ -103,7 +103,7 @@ def family_of(
     store : Store or path, or None
         Where experiments are.
     experiments : sequence of str or Counts
-        Experiments or runs, or one CSV or Parquet file; see `named.look_up`.
+        Experiments or runs, or one CSV or Parquet file; see `named.look_up_all`.
     chance : float, optional
         Error of guessing, of a file.
 

@@ -169,7 +169,7 @@ def spectra(
     store : Store or path, optional
         Where the records are. Compacted ones are read quickly.
     experiments : sequence of str, optional
-        Names of experiments, see `named.look_up`; by default all of the store.
+        Names of experiments, see `named.look_up_all`; by default all of the store.
     by : str
         `layer`, `block` or `stage`.
     window : (a, b), optional
