@@ -53,8 +53,8 @@ def classify(
     store : Store or path, optional
         Where the records are.
     experiments : sequence of str
-        Experiments, runs or `published:NAME`, see `named.look_up_all`; none: every experiment of the
-        store.
+        Experiments, runs or `published:NAME`, see `named.look_up_all`; none: every experiment of
+        the store.
     by : str
         What is compared, a name of `criteria.CRITERIA`: `eigen`, `exponent`, `anomalous`,
         `signature` or `gamma`.
