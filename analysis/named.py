@@ -1,12 +1,15 @@
 """The one look-up: from a name to what it means, for every function that takes a name.
 
-A name is a prefix of an experiment's or a run's id, a label such as `resnet20/cifar10`,
+A name is what selects an experiment or a run of a store (`store/selection.py`): a prefix of an id,
+a name that was given, a label such as `resnet20/cifar10`, fields such as `prune=.36`. Or it is
 `published:NAME` of the literature, or a CSV or Parquet file of errors. What was found before, such
-as `Counts`, stands for itself wherever a name does.
+as `Counts`, stands for itself wherever a name does. Where several things are welcome, a selection
+means all that it fits.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,9 +114,9 @@ def look_up(store: StoreLike, name: Named = None) -> Meaning:
     store : Store or path, optional
         Where experiments are; by default `RGTOOL_STORE`, or `rgstore` in the working directory.
     name : str, optional
-        A unique prefix of the id of an experiment or a run, a label such as `resnet20/cifar10`
-        where it is unique, `published:NAME`, or a CSV or Parquet file. Left out: the one
-        experiment of the store. What was found already is returned as it is.
+        What selects one experiment or run, see `Store.find_experiment`, `published:NAME`, or a
+        CSV or Parquet file. Left out: the one experiment of the store. What was found already is
+        returned as it is.
 
     Raises
     ------
@@ -129,13 +132,9 @@ def look_up(store: StoreLike, name: Named = None) -> Meaning:
     if name is not None and is_table(name):
         return ErrorTable(Path(name))
     opened = open_store(store)
-    try:
-        return Stored(opened, opened.find_experiment(name))
-    except UsageError:
-        if name is None or "-" not in name:
-            raise
-        run_id = opened.find_run(name)
-    return Stored(opened, opened.description(run_id).experiment_id, run_id)
+    if name is None:
+        return Stored(opened, opened.find_experiment())
+    return Stored(opened, *opened.find(name))
 
 
 def look_up_all(
@@ -143,7 +142,7 @@ def look_up_all(
 ) -> list[Meaning]:
     """Look up several names; none means every experiment of the store, by architecture and task.
 
-    Those that are excluded are left out.
+    A name that fits several experiments means all of them. Those that are excluded are left out.
 
     Raises
     ------
@@ -154,18 +153,25 @@ def look_up_all(
     """
     opened = open_store(store)
     if names:
-        found = [look_up(opened, name) for name in names]
+        found = [one for name in names for one in look_up_each(opened, name)]
     else:
         found = [Stored(opened, one.experiment_id) for one in opened.experiments()]
         found = found or [look_up(opened)]  # says that the store is empty
-    for name in exclude:
-        out = _key(look_up(opened, name))
+    for out in [_key(one) for name in exclude for one in look_up_each(opened, name)]:
         if out not in map(_key, found):
             raise UsageError(f"{out[1]} is excluded and not among them: exclude whole experiments")
         found = [one for one in found if _key(one) != out]
     if not found:
         raise UsageError("every experiment is excluded: leave one")
     return found
+
+
+def look_up_each(store: Store, name: Named) -> list[Meaning]:
+    """Look up what a name means, all experiments that it fits; errors are those of `look_up`."""
+    if isinstance(name, str) and not is_published(name) and not is_table(name):
+        with contextlib.suppress(UsageError):
+            return [Stored(store, one) for one in store.find_experiments(name)]
+    return [look_up(store, name)]
 
 
 def _key(found: Meaning) -> tuple[type, object]:

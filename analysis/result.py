@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Seen = Literal["always", "if any", "wide"]
+LABEL = "Architecture and task, and what tells it from others of these in its store."
 SIGNED = "+z.3f"  # the format of exponents, which may be of either sign
 
 

@@ -29,10 +29,12 @@ from .run.models import models
 from .run.recipes import recipes
 from .run.run import run
 from .store.compact import compact
+from .store.diff import diff
 from .store.doctor import doctor
 from .store.import_ import import_
 from .store.ls import ls
 from .store.merge import merge
+from .store.name import name
 from .store.rm import rm
 from .store.show import show
 from .store.sql import sql
@@ -49,7 +51,7 @@ app = typer.Typer(
 
 COMMANDS = {
     "Run": (run, models, datasets, recipes, bench, demo),
-    "Store": (import_, ls, show, sql, merge, rm, compact, doctor),
+    "Store": (import_, ls, show, name, diff, sql, merge, rm, compact, doctor),
     "Analyse": (
         eigen, semigroup, null, power, plot,
         classify, compare, meta, predict, match,
@@ -58,8 +60,8 @@ COMMANDS = {
 }  # fmt: skip
 for group, commands in COMMANDS.items():
     for command in commands:
-        name = command.__name__.rstrip("_")  # `import` is no name in Python
-        app.command(name, rich_help_panel=group)(command)
+        verb = command.__name__.rstrip("_")  # `import` is no name in Python
+        app.command(verb, rich_help_panel=group)(command)
 
 
 def _print_version(wanted: bool) -> None:

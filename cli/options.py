@@ -25,6 +25,10 @@ ExcludeOption = Annotated[
     list[str] | None,
     typer.Option("--exclude", help="An experiment to leave out; may be given several times."),
 ]
+NoteOption = Annotated[str | None, typer.Option("--note", help="What is to be remembered of it.")]
+TagOption = Annotated[
+    list[str] | None, typer.Option("--tag", help="A tag, shared with others. Repeatable.")
+]
 WindowOption = Annotated[
     str | None, typer.Option("--window", help="Levels a:b, ends included.", metavar="A:B")
 ]

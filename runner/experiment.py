@@ -11,6 +11,7 @@ from ..schemas.display import Row, Shown, Table
 from ..schemas.errors import RecordError, RgtoolError
 from ..schemas.layout import RunFolder, make_runs
 from ..schemas.lock import check_locks
+from ..schemas.names import Naming
 from .data import Loading
 from .event import Event
 from .models import Builder
@@ -131,6 +132,9 @@ def run(
     data: str | Path | None = None,
     init: str | Path | None = None,
     blocks: str | Path | None = None,
+    name: str | None = None,
+    note: str | None = None,
+    tags: Sequence[str] = (),
     on_event: OnEvent = ignore,
     progress: bool = True,
     **options: Any,
@@ -161,6 +165,10 @@ def run(
         of an initialiser.
     blocks : path, optional
         Block map of a network of your own, see `schemas.block_map`.
+    name, note : str, optional
+        What to call the experiment from now on, and to remember of it; no part of its identity.
+    tags : sequence of str
+        Tags that it gets.
     on_event : callable
         Gets an `Event` for every epoch and level.
     progress : bool
@@ -177,7 +185,7 @@ def run(
     Raises
     ------
     UsageError
-        A name is unknown or a value out of range.
+        A name is unknown, or that of another experiment, or a value out of range.
     RgtoolError
         The data or the store cannot be used.
     KeyboardInterrupt
@@ -191,6 +199,7 @@ def run(
     >>> outcome.seeds("done")
     [0]
     """
+    naming = Naming(name, note, tuple(tags))
     made = plan(
         model,
         task,
@@ -203,6 +212,7 @@ def run(
         blocks=blocks,
         **options,
     )
+    naming.give(made.store, made.recipe.experiment_id)
     with show_progress(made, wanted=progress) as (show, tell):
         for note in made.notes:
             tell(note)

@@ -22,7 +22,7 @@ from .errors import RecordError, UsageError
 from .files import read_file, write_atomic
 from .published_recipes import fields_of
 from .recipe import Recipe
-from .sums import KEY, PLACE, holds, seal
+from .sums import EDITED, KEY, PLACE, holds, seal
 
 VERSION = 2
 MOST = 1 << 26  # bytes of a description; an import of many files has long ones
@@ -33,10 +33,6 @@ UNKNOWN = "unknown"  # the recipe of an import of which none is told
 SEEN = ("architecture", "prunable", "exempt", "origin")
 # A number that may be too large.
 _LONG = re.compile(r"[\[:,]\s*-?(?:[0-9]{19}|[0-9]+(?:\.[0-9]+)?[eE]\+?[0-9]{3})")
-_EDITED = (
-    "its bytes are not those that were written (the sum differs): bring it back from a copy, or, "
-    f'if you have edited it, remove its line "{KEY}"'
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +174,7 @@ class Description:
                     f"reads up to {VERSION}): upgrade rgtool to read it"
                 )
             if values.pop(KEY, PLACE) != PLACE and not is_known:
-                raise ValueError(_EDITED)
+                raise ValueError(EDITED)
             values["recipe"] = Recipe.from_json(values["recipe"])
             for name in _TUPLES:
                 values[name] = _tuple(name, values.get(name, []))

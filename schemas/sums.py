@@ -107,6 +107,11 @@ WRONG = (
     "them, bring the file back from a copy"
 )
 
+EDITED = (  # of files that people edit
+    "its bytes are not those that were written (the sum differs): bring it back from a copy, or, "
+    f'if you have edited it, remove its line "{KEY}"'
+)
+
 
 def stamp(status: os.stat_result) -> tuple[int, int, int, int]:
     """Return what changes with a file: size, time of its data, time of its entry, inode."""

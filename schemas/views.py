@@ -1,10 +1,10 @@
 """The SQL views of a store, generated from the record and the recipe.
 
-The store hands in three relations: `store.records` (the columns of `record_columns`),
-`store.groups` (`group_columns`: the same counts summed over blocks and stages) and
-`store.descriptions` (`description_columns`). It has left out what is broken or newer than this
-schema; everything a user queries is defined here on top of them. Casts stand here,
-so that sums arrive as BIGINT and times without zone.
+The store hands in four relations: `store.records` (the columns of `record_columns`),
+`store.groups` (`group_columns`: the same counts summed over blocks and stages),
+`store.descriptions` (`description_columns`) and `store.names` (`name_columns`). It has left
+out what is broken or newer than this schema; everything a user queries is defined here on top of
+them. Casts stand here, so that sums arrive as BIGINT and times without zone.
 """
 
 from __future__ import annotations
@@ -78,6 +78,11 @@ def group_columns() -> dict[str, str]:
     return {**key, **counts, **run_columns()}
 
 
+def name_columns() -> dict[str, str]:
+    """Map every column of `store.names` to its DuckDB type: ids, and what people call them."""
+    return {"id": "VARCHAR", "name": "VARCHAR", "note": "VARCHAR", "tags": "VARCHAR[]"}
+
+
 def grouped(source: str) -> str:
     """Return SQL that sums records over blocks and stages, in the order of `group_columns`.
 
@@ -141,12 +146,12 @@ def empty(columns: dict[str, str]) -> str:
 def views() -> dict[str, str]:
     """Map the name of every view to its SELECT, in the order in which they must be created.
 
-    `store.records`, `store.groups` and `store.descriptions` must exist.
+    `store.records`, `store.groups`, `store.descriptions` and `store.names` must exist.
     """
     layer = ", ".join(f'"{name}"' for name in record.columns("layer"))
     level = ", ".join(f'"{name}"' for name in record.columns("level"))
     return {
-        "runs": "SELECT * EXCLUDE (version) FROM store.descriptions",
+        "runs": _runs(),
         "layers": f"SELECT run_id, level, {layer} FROM store.records",
         "levels": (
             f"SELECT run_id, level, network_kept / network_total AS density, {level} "
@@ -154,6 +159,29 @@ def views() -> dict[str, str]:
         ),
         "flow": _flow(),
     }
+
+
+def _runs() -> str:
+    # What is called by an id that no experiment bears any more is the one that its runs are of.
+    return """
+    WITH borne AS (SELECT DISTINCT experiment_id, former FROM store.descriptions),
+    ids AS (
+        SELECT experiment_id, experiment_id AS id, 0 AS age FROM borne
+        UNION ALL
+        SELECT experiment_id, unnest(list_reverse(former)), unnest(range(1, len(former) + 1))
+        FROM borne
+    ),
+    named AS (
+        SELECT experiment_id, arg_min(name, age) AS name, arg_min(note, age) AS note,
+               list_sort(list_distinct(flatten(list(tags)))) AS tags
+        FROM ids JOIN store.names USING (id)
+        WHERE age = 0 OR id NOT IN (SELECT experiment_id FROM borne)
+        GROUP BY experiment_id
+    )
+    SELECT told.* EXCLUDE (version), named.name, named.note, named.tags,
+           own.name AS run_name, own.note AS run_note, own.tags AS run_tags
+    FROM store.descriptions AS told LEFT JOIN named USING (experiment_id)
+         LEFT JOIN store.names AS own ON own.id = told.run_id"""
 
 
 def _flow() -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .check import Check
     from .compaction import Compaction
     from .counts import Counts
+    from .difference import Difference
     from .flows import PublishedFlow
     from .literature import (
         PublishedCurve,
@@ -33,6 +34,7 @@ __all__ = [
     "Check",
     "Compaction",
     "Counts",
+    "Difference",
     "ExperimentInfo",
     "MergeReport",
     "Problem",
@@ -56,6 +58,7 @@ _MODULES = {
     "Check": "check",
     "Compaction": "compaction",
     "Counts": "counts",
+    "Difference": "difference",
     "MergeReport": "merging",
     "Removal": "removal",
     "Trial": "medium",

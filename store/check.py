@@ -12,6 +12,8 @@ from ..schemas.errors import RecordError
 from ..schemas.files import read_file
 from ..schemas.layout import CORRECTED, RUNS, RunFolder
 from ..schemas.manifest import FOLDER, Manifest
+from ..schemas.names import FILE as NAMES
+from ..schemas.names import read_names
 from ..schemas.parts import file_names
 from ..schemas.record import read_record
 from ..schemas.tensors import read_mask, read_tensors
@@ -82,6 +84,8 @@ def _files_and_readers(store: Path) -> Iterator[tuple[Path, Reader]]:
     manifest = store / FOLDER / "manifest.json"
     if manifest.exists():
         yield manifest, _read_manifest
+    if (store / NAMES).exists():
+        yield store / NAMES, lambda path: read_names(path.parent)
     folders = [folder for folder in (store / RUNS, store / CORRECTED) if folder.is_dir()]
     for path in sorted(path for folder in folders for path in folder.iterdir()):
         if not path.name.startswith(".") and path.is_dir():

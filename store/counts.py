@@ -12,6 +12,7 @@ from ..schemas.blocks import GROUP, Layer
 from ..schemas.errors import RgtoolError
 from ..schemas.published import PREFIX
 from ..schemas.recipe import Recipe
+from .apart import label_of
 
 Scales = Mapping[str, Mapping[str, float]]
 
@@ -61,6 +62,9 @@ class Counts:
         The published recipe that they are taken from; empty where they are frozen defaults.
     notes : tuple of str
         What is to be known of these counts.
+    apart : str
+        What tells it from others of its store with that architecture and task, see
+        `store.apart.told_apart`; empty where there are none.
 
     Raises
     ------
@@ -88,6 +92,7 @@ class Counts:
     assumed: tuple[str, ...] = ()
     study: str = ""
     notes: tuple[str, ...] = ()
+    apart: str = ""
 
     def __post_init__(self) -> None:
         wrong = (self.kept < 0) | (self.kept > self.total)
@@ -150,8 +155,8 @@ class Counts:
 
     @property
     def label(self) -> str:
-        """Architecture and task, such as `resnet20/cifar10`."""
-        return f"{self.recipe.architecture}/{self.recipe.task}"
+        """Architecture and task, such as `resnet20/cifar10`, and what tells it apart."""
+        return f"{label_of(self.recipe)}{self.apart}"
 
 
 def never_pruned(

@@ -1,31 +1,40 @@
-"""What the store holds: its runs and experiments, listed and found by name."""
+"""What the store holds: its runs and experiments, and how both read as rows."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..schemas.errors import StoreError, UsageError, did_you_mean
 from ..schemas.recipe import Recipe
-from ..schemas.words import spelled
-from .reading import Reader
-from .result import Result
-from .snapshot import Snapshot
+from .selection import Candidate
 
 RECIPE_FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
-_SHOWN = 5  # candidates that a message lists
 RUNS = """
     SELECT run_id, experiment_id, architecture, task, seed, replicate, source, recipe_name, levels,
-           last, accuracy, density, coalesce(diverged, false) AS diverged, created_at
+           last, accuracy, density, coalesce(diverged, false) AS diverged, created_at,
+           coalesce(run_name, name) AS name, coalesce(run_note, note) AS note,
+           list_sort(list_distinct(list_concat(tags, run_tags))) AS tags
     FROM runs LEFT JOIN (
         SELECT run_id, max(level) AS last, arg_max_null(accuracy, level) AS accuracy,
                arg_max(density, level) AS density, arg_max(diverged, level) AS diverged
         FROM levels GROUP BY run_id
     ) USING (run_id)
     ORDER BY architecture, task, experiment_id, seed, replicate, run_id"""
+_EXPERIMENTS = """
+    SELECT * FROM (SELECT DISTINCT ON (experiment_id) * FROM runs ORDER BY experiment_id)
+    JOIN (
+        SELECT experiment_id, list(DISTINCT recipe_name ORDER BY recipe_name) AS recipe_names
+        FROM runs GROUP BY experiment_id
+    ) USING (experiment_id)
+    {where}
+    ORDER BY experiment_id"""
+_LIKE = """
+    WHERE (architecture, task) IN (
+        SELECT (architecture, task) FROM runs WHERE list_contains(?, experiment_id)
+    )"""
 FORMER = """
     SELECT was, list(DISTINCT experiment_id)
     FROM (SELECT experiment_id, unnest(former) AS was FROM runs) GROUP BY was"""
@@ -39,6 +48,9 @@ class RunInfo:
     ----------
     run_id, experiment_id : str
         Identity.
+    label : str
+        Architecture and task, such as `resnet20/cifar10`, and what tells its experiment from
+        others of the store; it selects that experiment.
     architecture, task : str
         What was trained.
     seed : int or None
@@ -61,10 +73,15 @@ class RunInfo:
         Whether all of it lies in the compacted files.
     created_at : datetime
         UTC, without zone.
+    name, note : str or None
+        What people call it, and say of it; else of its experiment.
+    tags : tuple of str
+        Its own and those of its experiment.
     """
 
     run_id: str
     experiment_id: str
+    label: str
     architecture: str
     task: str
     seed: int | None
@@ -80,11 +97,9 @@ class RunInfo:
     density: float | None
     compacted: bool
     created_at: dt.datetime
-
-    @property
-    def label(self) -> str:
-        """Architecture and task, such as `resnet20/cifar10`."""
-        return f"{self.architecture}/{self.task}"
+    name: str | None = None
+    note: str | None = None
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,20 +110,29 @@ class ExperimentInfo:
     ----------
     experiment_id : str
         Identity.
+    label : str
+        Architecture and task, such as `resnet20/cifar10`, and what tells it from others of the
+        store; it selects this experiment.
     recipe : Recipe
         What the runs have in common.
     runs : tuple of RunInfo
         By seed.
+    recipe_names : tuple of str
+        The named recipes that the runs were resolved from.
+    name, note : str or None
+        What people call it, and say of it.
+    tags : tuple of str
+        Its tags.
     """
 
     experiment_id: str
+    label: str
     recipe: Recipe
     runs: tuple[RunInfo, ...]
-
-    @property
-    def label(self) -> str:
-        """Architecture and task, such as `resnet20/cifar10`."""
-        return _label(self.recipe)
+    recipe_names: tuple[str, ...] = ()
+    name: str | None = None
+    note: str | None = None
+    tags: tuple[str, ...] = ()
 
     @property
     def seeds(self) -> tuple[int | None, ...]:
@@ -123,7 +147,8 @@ class ExperimentInfo:
     @property
     def distinction(self) -> dict[str, Any]:
         """Fields of the recipe that differ from the defaults, architecture and task left out."""
-        return _distinction(self.recipe)
+        fields = self.recipe.non_defaults()
+        return {name: fields[name] for name in fields if name not in ("architecture", "task")}
 
 
 def is_finished(levels: Sequence[int], asked: int, diverged: bool) -> bool:
@@ -142,33 +167,9 @@ def is_finished(levels: Sequence[int], asked: int, diverged: bool) -> bool:
     return whole and (len(levels) > asked or diverged)
 
 
-def list_runs(reader: Reader) -> list[RunInfo]:
-    """List the runs of a store, by architecture, task, experiment and seed.
-
-    Raises
-    ------
-    StoreError
-        The store cannot be read.
-    """
-    levels: dict[str, list[int]] = {}
-    loose: set[str] = set()
-
-    def narrow(snapshot: Snapshot) -> Snapshot:
-        levels.update({run_id: snapshot.levels(run_id) for run_id in snapshot.runs})
-        loose.clear()
-        loose.update(snapshot.loose)
-        return snapshot.newest_records()
-
-    found = reader.run(lambda c: Result.of(c, RUNS), narrow=narrow, wanted=("runs", "levels"))
-    return [
-        run_info({**row, "compacted": row["run_id"] not in loose}, levels[row["run_id"]])
-        for row in found.to_dicts()
-    ]
-
-
 def run_info(row: dict[str, Any], levels: Sequence[int]) -> RunInfo:
-    """Return a run from a row of `RUNS`, which says whether it is `compacted`, and its levels."""
-    row = {**row, "last_level": row["last"], "recorded": len(levels)}
+    """Return a run from a row of `RUNS`, with its `label` and whether it is `compacted`."""
+    row = {**row, "last_level": row["last"], "recorded": len(levels), "tags": _tuple(row["tags"])}
     row["finished"] = is_finished(levels, row["levels"], row["diverged"])
     return RunInfo(**{field.name: row[field.name] for field in dataclasses.fields(RunInfo)})
 
@@ -178,111 +179,22 @@ def recipe_of(row: dict[str, Any]) -> Recipe:
     return Recipe.from_json({name: row[name] for name in RECIPE_FIELDS})
 
 
-def pick_run(name: str, runs: Iterable[str]) -> str | None:
-    """Find the one run whose id starts with `name`; None where there is none.
-
-    Raises
-    ------
-    UsageError
-        Several runs start so.
-    """
-    runs = sorted(runs)
-    found = [run_id for run_id in runs if run_id == name] or [
-        run_id for run_id in runs if name and run_id.startswith(name)
-    ]
-    if len(found) > 1:
-        raise UsageError(f"'{name}' begins the names of {len(found)} runs: {_some(found)}")
-    return found[0] if found else None
+def experiments_query(like: bool) -> str:
+    """Return SQL of the experiments, or of those with architecture and task of some ids."""
+    return _EXPERIMENTS.format(where=_LIKE if like else "")
 
 
-def pick_experiment(
-    name: str | None,
-    recipes: Mapping[str, Recipe],
-    where: str,
-    former: Callable[[], Mapping[str, Collection[str]]] = dict,
-) -> str:
-    """Find the one experiment that `name` means.
-
-    Parameters
-    ----------
-    name : str or None
-        A prefix of its id, or `resnet20/cifar10`; None where there is but one.
-    recipes : mapping of str to Recipe
-        All experiments there are.
-    where : str
-        The store, for messages.
-    former : callable
-        Returns ids that experiments have no more, and of which the runs that had them are now.
-
-    Raises
-    ------
-    UsageError
-        None or several fit; the message lists the candidates.
-    StoreError
-        There are no experiments.
-    """
-    if not recipes:
-        raise StoreError(empty_store(where))
-    if name is None:
-        found, problem = list(recipes), "the store holds {} experiments, name one"
-    else:
-        found = [key for key in recipes if name and key.startswith(name)]
-        found = found or [key for key, recipe in recipes.items() if _label(recipe) == name]
-        found = found or _moved(name, former())  # last: what bears the id now is meant first
-        problem = f"'{name}' fits {{}} experiments, give the id of one"
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        labels = sorted({_label(recipe) for recipe in recipes.values()})
-        raise UsageError(
-            f"no experiment '{name}' in {where}: {_nearest(str(name), [*labels, *recipes])}"
-        )
-    described = _described({key: recipes[key] for key in found})
-    raise UsageError(f"{problem.format(len(found))}: {_some(described)}")
-
-
-def _moved(name: str, former: Mapping[str, Collection[str]]) -> list[str]:
-    """List the experiments of the runs that once were of one whose id starts with `name`."""
-    found = [now for was, now in former.items() if name and was.startswith(name)]
-    return sorted({key for now in found for key in now})
-
-
-def empty_store(where: str) -> str:
-    """Say that a store holds no runs, and how to fill it."""
-    return (
-        f"the store {where} holds no runs: `rgtool run lenet digits` fills it, `rgtool demo` shows "
-        "how, --store or RGTOOL_STORE names another one"
+def candidate(row: dict[str, Any]) -> Candidate:
+    """Return an experiment from a row of `experiments_query`."""
+    return Candidate(
+        row["experiment_id"],
+        recipe_of(row),
+        _tuple(row["recipe_names"]),
+        row["name"],
+        row["note"],
+        _tuple(row["tags"]),
     )
 
 
-def _label(recipe: Recipe) -> str:
-    return f"{recipe.architecture}/{recipe.task}"
-
-
-def _distinction(recipe: Recipe) -> dict[str, Any]:
-    fields = recipe.non_defaults()
-    return {name: fields[name] for name in fields if name not in ("architecture", "task")}
-
-
-def _described(recipes: Mapping[str, Recipe]) -> list[str]:
-    """Name experiments by id, label and what tells them apart."""
-    fields = {key: _distinction(recipe) for key, recipe in recipes.items()}
-    texts = []
-    for key, recipe in recipes.items():
-        own = [
-            f"{field} {spelled(value)}"
-            for field, value in fields[key].items()
-            if any(other.get(field) != value for other in fields.values())
-        ]
-        texts.append(f"{key} ({', '.join([_label(recipe), *own])})")
-    return texts
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    text = did_you_mean(name, known)
-    return text if text.startswith("did") else f"choose from {_some(known)}"
+def _tuple(values: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(values or ())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
@@ -63,7 +63,11 @@ def load_counts(connection: duckdb.DuckDBPyConnection, by: str) -> dict[str, Cou
 
 
 def counts_of(
-    reader: Reader, runs: Mapping[str, Sequence[str]], by: str, chunk: int
+    reader: Reader,
+    runs: Mapping[str, Sequence[str]],
+    by: str,
+    chunk: int,
+    apart: Mapping[str, str],
 ) -> Iterator[tuple[str, Counts | RgtoolError]]:
     """Load the counts of many experiments, `chunk` at once, in little memory.
 
@@ -73,6 +77,8 @@ def counts_of(
         Of the store.
     runs : mapping of str to sequence of str
         Experiments and their runs.
+    apart : mapping of str to str
+        What tells experiments from others of the same architecture and task.
     by, chunk
         As `Store.counts_of` takes them, which says what is yielded.
     """
@@ -84,7 +90,11 @@ def counts_of(
             [run for name in part for run in runs[name]],
             wanted=("runs", "records"),
         )
-        yield from ((name, found[name]) for name in part if name in found)
+        for name in part:
+            if isinstance(one := found.get(name), Counts):
+                yield name, replace(one, apart=apart.get(name, ""))
+            elif one is not None:
+                yield name, one
 
 
 def check_grouping(by: str) -> None:

@@ -29,6 +29,7 @@ from .held import Held, Lacking, copy, difference
 from .importers.identity import Alias, Content, same_run
 from .importers.known import Known
 from .importers.staging import Staging
+from .names import bring_names
 from .snapshot import Snapshot, take
 
 Outcome = Literal["new", "grown", "same", "left"]
@@ -83,10 +84,13 @@ class MergeReport:
         Every run of the other stores.
     problems : tuple of Problem
         What of them is broken.
+    notes : tuple of str
+        What people call things there and cannot here.
     """
 
     runs: tuple[MergedRun, ...]
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()
 
     def count(self, outcome: Outcome) -> int:
         """Count the runs of which this became."""
@@ -134,14 +138,17 @@ def merge(
     for source in sources:
         _hold_source(store, source)
     check_locks(store)
-    done, problems = list[MergedRun](), list[Problem]()
+    done, problems, notes = list[MergedRun](), list[Problem](), list[str]()
     with Staging(store) as staging:
         merger = _Merger(store, staging, dry_run, on_run or (lambda done, total: None))
         for source in sources:
             left_out = LeftOut(source)
-            done += merger.bring(source, left_out)
+            runs = list(merger.bring(source, left_out))
+            here = {run.run_id: run.here for run in runs if run.here}
+            notes += bring_names(store, source, here, dry_run=dry_run)
+            done += runs
             problems += left_out.problems
-    return MergeReport(tuple(done), tuple(problems))
+    return MergeReport(tuple(done), tuple(problems), tuple(notes))
 
 
 def _hold_source(store: Path, source: Path) -> None:
@@ -164,10 +171,8 @@ class _Merger:
 
     Attributes
     ----------
-    store : Path
-        Where they go.
-    staging : Staging
-        Where they are put together.
+    store, staging : Path, Staging
+        Where they go, and where they are put together.
     dry_run : bool
         Whether nothing is to change; what would have come in is remembered in `planned`.
     on_run : callable

@@ -21,7 +21,9 @@ from ..schemas.layout import RUNS, RunFolder
 from ..schemas.lock import Locked, NoLocks, check_locks, holder, lock
 from ..schemas.manifest import FOLDER, Manifest
 from .exchange import finish
-from .inventory import RunInfo, empty_store, pick_run
+from .inventory import RunInfo
+from .names import forget
+from .selection import empty_store, pick_run
 
 if TYPE_CHECKING:
     from .store import Store
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 _REMOVED = ".removed-"  # begins the names of folders that are being deleted
 _WAIT = 600.0  # seconds, for a compaction to end
 _LITERATURE = "published:"
+_ROWS = "SELECT run_id, experiment_id, parent_run, parent, former, run_name FROM runs"
 
 
 @dataclass(frozen=True)
@@ -120,18 +123,23 @@ def remove(store: Store, names: Sequence[str], *, dry_run: bool = False) -> Remo
         raise NoLocks(error.folder, error.reason, way) from None
     begun = unfinished(store.path) if dry_run else sweep(store.path)
     known = {run.run_id: run for run in store.runs()}
-    chosen = sorted({run_id for name in names for run_id in _named(store, known, name, begun)})
+    rows = store.query(_ROWS).to_dicts()
+    called = {row["run_id"]: row["run_name"] for row in rows}
+    chosen = sorted(
+        {run_id for name in names for run_id in _named(store, known, called, name, begun)}
+    )
     found = [
         RemovedRun(run_id, known.get(run_id), _size(RunFolder.of(store.path, run_id).path))
         for run_id in chosen
     ]
     compacted = Manifest.read(store.path).every
-    rows = store.query("SELECT run_id, experiment_id, parent_run, parent FROM runs").to_dicts()
     if dry_run:
         done = [replace(run, kept=_held(RunFolder.of(store.path, run.run_id))) for run in found]
     else:
         done = _remove_all(store.path, found)
     gone = {run.run_id for run in done if not run.kept}
+    if not dry_run:
+        forget(store.path, gone | _lost(rows, gone))
     children, parents = _children(rows, gone), _parents(rows, gone)
     return Removal(tuple(done), len(gone & compacted), children, parents, begun)
 
@@ -163,18 +171,24 @@ def unfinished(store: Path) -> tuple[str, ...]:
 
 
 def _named(
-    store: Store, known: Mapping[str, RunInfo], name: str, begun: Sequence[str]
+    store: Store,
+    known: Mapping[str, RunInfo],
+    called: Mapping[str, str | None],
+    name: str,
+    begun: Sequence[str],
 ) -> list[str]:
     """Return the runs that a name means; none where the removal of what it means was begun."""
     try:
-        return _meant(store, known, name)
+        return _meant(store, known, called, name)
     except (UsageError, StoreError):
         if name and any(run_id.startswith(name) for run_id in begun):
             return []
         raise
 
 
-def _meant(store: Store, known: Mapping[str, RunInfo], name: str) -> list[str]:
+def _meant(
+    store: Store, known: Mapping[str, RunInfo], called: Mapping[str, str | None], name: str
+) -> list[str]:
     """Return the runs that a name means: one, or those of an experiment."""
     if name.startswith(_LITERATURE):
         raise UsageError(f"{name}: figures of the literature come with rgtool and stay")
@@ -184,7 +198,7 @@ def _meant(store: Store, known: Mapping[str, RunInfo], name: str) -> list[str]:
         raise StoreError(empty_store(str(store.path)))
     several = None
     try:
-        if (found := pick_run(name, known)) is not None:
+        if (found := pick_run(name, called)) is not None:
             return [found]
     except UsageError as error:  # those of an experiment, perhaps
         several = error
@@ -250,6 +264,14 @@ def _removed(path: Path) -> str:
     except OSError as error:
         return f"cannot be removed ({error.strerror})"
     return ""
+
+
+def _lost(rows: Sequence[Mapping[str, Any]], gone: Collection[str]) -> set[str]:
+    """Find the experiments, and former ones, of which no run stays."""
+    ids = {row["run_id"]: {row["experiment_id"], *(row["former"] or ())} for row in rows}
+    of = [ids[run] for run in ids if run in gone]
+    kept = [ids[run] for run in ids if run not in gone]
+    return set().union(*of).difference(*kept)
 
 
 def _children(rows: Sequence[Mapping[str, Any]], gone: Collection[str]) -> dict[str, str]:

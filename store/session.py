@@ -19,12 +19,12 @@ from .snapshot import Snapshot, strict_json
 
 VIEWS = tuple(views.views())
 _NEEDS = {
-    "runs": ("descriptions",),
+    "runs": ("descriptions", "names"),
     "layers": ("records",),
     "levels": ("records",),
     "flow": ("records", "groups"),
 }
-_RELATIONS = ("descriptions", "records", "groups")
+_RELATIONS = ("descriptions", "records", "groups", "names")
 _RECORDS = views.record_columns() | views.run_columns()
 _GROUPS = views.group_columns()
 _CATALOG = re.compile(r"(?i)\b(show|describe|summarize|information_schema|pg_catalog|duckdb_\w+)\b")
@@ -104,6 +104,8 @@ def _create_views(
         )
         parts = [*_compact(snapshot, told), *_loose_descriptions(snapshot)]
         _create(connection, "descriptions", views.description_columns(), parts)
+    if "names" in needed:
+        _create(connection, "names", views.name_columns(), _names(connection, snapshot))
     if changing:
         connection.execute(f"CREATE VIEW store.changing AS {changing}")
     if "records" in needed:
@@ -133,6 +135,20 @@ def _compact(snapshot: Snapshot, parts: list[str]) -> list[str]:
     if not snapshot.manifest.runs:
         return []
     return [f"{part} AND {_asked(snapshot)} AND {_not_reopened(snapshot)}" for part in parts]
+
+
+def _names(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> list[str]:
+    """Read what people call experiments and runs; nothing where they call none."""
+    if not snapshot.names:
+        return []
+    rows = [(key, one.name, one.note, list(one.tags)) for key, one in snapshot.names.items()]
+    columns = views.name_columns()
+    for name, values in zip(columns, zip(*rows, strict=True), strict=True):
+        connection.execute(f"SET VARIABLE names_{name} = ?", [list(values)])
+    unnested = (
+        f"unnest(getvariable('names_{name}'))::{type_} AS {name}" for name, type_ in columns.items()
+    )
+    return [f"SELECT {', '.join(unnested)}"]
 
 
 def _group_rows(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> list[str]:

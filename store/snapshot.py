@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,8 @@ from ..schemas.errors import RecordError
 from ..schemas.files import read_file
 from ..schemas.layout import CORRECTED, RUNS, RunFolder, is_gone, record_level
 from ..schemas.manifest import Manifest
+from ..schemas.names import FILE as NAMES
+from ..schemas.names import Entry, read_names
 from ..schemas.sums import stamp
 from .broken import File, LeftOut
 
@@ -59,11 +61,14 @@ class Snapshot:
         are the levels after the compacted ones and the newer description.
     only : frozenset of str or None
         The runs that were asked for; None for all.
+    names : mapping of str to Entry
+        What people call experiments and runs, by id.
     """
 
     manifest: Manifest
     loose: Mapping[str, LooseRun]
     only: frozenset[str] | None = None
+    names: Mapping[str, Entry] = field(default_factory=dict)
 
     @property
     def runs(self) -> set[str]:
@@ -91,7 +96,7 @@ class Snapshot:
             run_id: replace(run, records=dict([*run.records.items()][-1:]))
             for run_id, run in self.loose.items()
         }
-        return Snapshot(self.manifest, loose, self.only)
+        return replace(self, loose=loose)
 
     def is_outdated(self) -> bool:
         """Whether other folders have taken the places of some whose records it lists."""
@@ -145,7 +150,18 @@ def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) ->
         loose[run_id] = LooseRun(text.decode(), found, anew, places[run_id].inode)
     left_out.compare(whole, twice)
     left_out.name_lost(manifest, loose)
-    return Snapshot(manifest, loose, None if only is None else frozenset(only))
+    asked = None if only is None else frozenset(only)
+    return Snapshot(manifest, loose, asked, _names(store, left_out))
+
+
+def _names(store: Path, left_out: LeftOut) -> dict[str, Entry]:
+    """Read what people call things; without a file that is damaged, which is said."""
+    try:
+        return read_names(store)
+    except RecordError as error:
+        path = store / NAMES
+        left_out.note(path, f"{str(error).removeprefix(f'{path}: ')}; nothing has a name")
+        return {}
 
 
 class _Place(NamedTuple):

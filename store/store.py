@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..schemas.description import Description
-from ..schemas.display import Shown, Table
-from ..schemas.errors import RgtoolError, StoreError, UsageError
+from ..schemas.errors import RgtoolError, UsageError
 from ..schemas.layout import RunFolder
-from ..schemas.recipe import Recipe
-from .inventory import (
-    FORMER,
-    empty_store,
-    list_runs,
-    pick_experiment,
-    pick_run,
-    recipe_of,
-)
-from .listing import Experiments, Runs, store_table
-from .queries import Queries
+from .holdings import Holdings
+from .listing import apart_of, list_candidates
 from .snapshot import take
 
 if TYPE_CHECKING:
     from .check import Check
     from .compaction import Compaction
     from .counts import Counts
+    from .difference import Difference
     from .importers.report import ImportReport
+    from .listing import Entries
     from .medium import Trial
     from .merging import MergeReport
     from .removal import Removal
 
 
-class Store(Queries, Shown):
+class Store(Holdings):
     """A folder of runs, and every question one can ask of it.
 
     Parameters
@@ -52,72 +44,6 @@ class Store(Queries, Shown):
     >>> Store("nowhere").sql("SELECT count(*) AS runs FROM runs").rows
     [(0,)]
     """
-
-    most, whole = 100, "experiments() has all"
-
-    def runs(self) -> Runs:
-        """List the runs, by architecture, task, experiment and seed."""
-        return Runs(list_runs(self._reader))
-
-    def experiments(self) -> Experiments:
-        """List the experiments, by architecture and task."""
-        return Experiments.of(self.runs(), self._recipes())
-
-    def table(self) -> Table:
-        """Return the table of experiments that `rgtool ls` prints, and a notebook shows."""
-        return store_table(self)
-
-    def find_experiment(self, name: str | None = None) -> str:
-        """Return the id of the experiment that a name means.
-
-        Parameters
-        ----------
-        name : str, optional
-            A unique prefix of its id (or of a former one), or `resnet20/cifar10` where that is
-            unique. May be left out where the store holds exactly one.
-
-        Raises
-        ------
-        UsageError
-            None or several fit; the message lists the candidates.
-        StoreError
-            The store holds no runs.
-        """
-        return pick_experiment(
-            name, self._recipes(), str(self.path), lambda: dict(self.query(FORMER).rows)
-        )
-
-    def find_run(self, name: str) -> str:
-        """Return the id of the run that a name means.
-
-        Parameters
-        ----------
-        name : str
-            A unique prefix of its id, or an experiment that has exactly one run.
-
-        Raises
-        ------
-        UsageError
-            None or several fit; the message lists the candidates.
-        StoreError
-            The store holds no runs.
-        """
-        runs = self.query("SELECT run_id, experiment_id FROM runs").rows
-        if not runs:
-            raise StoreError(empty_store(str(self.path)))
-        found = pick_run(name, (run_id for run_id, _ in runs))
-        if found is not None:
-            return found
-        try:
-            experiment = self.find_experiment(name)
-        except UsageError as error:
-            raise UsageError(str(error).replace("no experiment", "no run or experiment")) from None
-        members: list[str] = sorted(run_id for run_id, of in runs if of == experiment)
-        if len(members) > 1:
-            raise UsageError(
-                f"'{name}' has {len(members)} runs, name one: {', '.join(members[:5])}"
-            )
-        return members[0]
 
     def description(self, run_id: str) -> Description:
         """Return the description of a run, by its full id.
@@ -140,7 +66,7 @@ class Store(Queries, Shown):
         Parameters
         ----------
         experiment : str
-            Its id, a prefix of it, or `resnet20/cifar10` where that is unique.
+            Its id, or what selects it, see `find_experiment`.
         by : str
             Grouping: `layer`, `block` or `stage`.
 
@@ -154,7 +80,7 @@ class Store(Queries, Shown):
         runs = self._members([experiment]) or self._members([self.find_experiment(experiment)])
         from .loading import counts_of
 
-        ((_, found),) = counts_of(self._reader, runs, by, 1)
+        ((_, found),) = counts_of(self._reader, runs, by, 1, self._apart(runs))
         if isinstance(found, RgtoolError):
             raise found
         return found
@@ -189,7 +115,10 @@ class Store(Queries, Shown):
             raise UsageError(f"no experiment '{unknown[0]}' in {self.path}")
         from .loading import counts_of
 
-        return counts_of(self._reader, runs, by, chunk)
+        return counts_of(self._reader, runs, by, chunk, self._apart(runs))
+
+    def _apart(self, experiments: Collection[str]) -> dict[str, str]:
+        return apart_of(list_candidates(self._reader, experiments))
 
     def _members(self, experiments: Sequence[str] | None) -> dict[str, list[str]]:
         """Return the runs of experiments by their full ids, in the order that is asked for."""
@@ -202,6 +131,69 @@ class Store(Queries, Shown):
         for name, run_id in found.rows:
             runs.setdefault(name, []).append(run_id)
         return {name: runs[name] for name in experiments or runs if name in runs}
+
+    def name(
+        self,
+        selection: str,
+        name: str | None = None,
+        *,
+        note: str | None = None,
+        tags: Sequence[str] = (),
+        untag: Sequence[str] = (),
+        clear: bool = False,
+    ) -> Entries:
+        """Give an experiment or a run a name, a note and tags, which select it from then on.
+
+        They are no part of its identity: what is written of it stays as it is.
+
+        Parameters
+        ----------
+        selection : str
+            What selects it; several where no name is given.
+        name, note : str, optional
+            The new ones; an empty text takes away the one that is there.
+        tags, untag : sequence of str
+            Tags to add, and to take away.
+        clear : bool
+            Whether all that was said before goes.
+
+        Returns
+        -------
+        Entries
+            What they are called now.
+
+        Raises
+        ------
+        UsageError
+            Nothing fits, another one has the name, or it could be taken for an id or a label.
+        StoreError
+            The store holds no runs, or cannot be written.
+        """
+        from ..schemas.names import Naming
+        from .names import call
+
+        return call(self, selection, Naming(name, note, tuple(tags), tuple(untag), clear))
+
+    def diff(self, a: str, b: str, *, every: bool = False) -> Difference:
+        """Compare recipes, conditions and levels of two experiments or runs.
+
+        Parameters
+        ----------
+        a, b : str
+            What selects them.
+        every : bool
+            Whether what is the same is listed too.
+
+        Raises
+        ------
+        UsageError
+            None or several fit; the message lists the candidates.
+        StoreError
+            The store holds no runs.
+        """
+        from .difference import difference
+
+        return difference(self, a, b, every=every)
 
     def compact(self) -> Compaction:
         """Merge the records and descriptions of finished runs into few large files.
@@ -382,7 +374,3 @@ class Store(Queries, Shown):
         found = imports.survey(paths, format, Reading(follow_links, zeros_are_mask))
         bring = imports.rehearse if dry_run else imports.import_runs
         return bring(self.path, found, chosen)
-
-    def _recipes(self) -> dict[str, Recipe]:
-        found = self.query("SELECT DISTINCT ON (experiment_id) * FROM runs ORDER BY experiment_id")
-        return {row["experiment_id"]: recipe_of(row) for row in found.to_dicts()}

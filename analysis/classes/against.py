@@ -16,7 +16,7 @@ from .. import flow
 from ..arrays import Floats, Integers
 from ..flow import UNIT
 from ..named import Named, Stored, StoreLike, look_up_all, unsuited
-from ..result import Column, Result
+from ..result import LABEL, Column, Result
 from ..stats.contrast import DRAWS, centred
 from ..stats.level import ALPHA, holm
 from .printed import printed_test
@@ -61,7 +61,7 @@ class Against(Result):
 
     columns = (
         Column("experiment", "The experiment of the store."),
-        Column("label", "Its architecture and task."),
+        Column("label", LABEL),
         Column("published", "The spectrum of the literature."),
         Column("grouping", "In which groups were matched."),
         Column("groups", "Groups that both have."),
@@ -116,7 +116,7 @@ def against_published(
     store : Store or path, optional
         Where the records are.
     experiments : sequence of str
-        Experiments or runs, see `named.look_up`; none: every experiment that gives a spectrum.
+        Experiments or runs, see `named.look_up_all`; none: every experiment that gives a spectrum.
     grouping : str, optional
         `layer`, `block` or `stage`; default each published spectrum's own, or stages where blocks
         do not match: the mean over the printed blocks of a stage then.

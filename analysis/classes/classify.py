@@ -12,7 +12,7 @@ from ...schemas.errors import RgtoolError, UsageError, choose
 from ...schemas.notes import Note, Rank
 from ...schemas.words import counted
 from ..arrays import Floats
-from ..named import Named, StoreLike, open_store
+from ..named import Named, StoreLike, look_up_all, open_store
 from ..nulls.initial import Weighting
 from ..stats.level import ALPHA, holm
 from .clusters import cluster, coassignment, stability
@@ -53,8 +53,8 @@ def classify(
     store : Store or path, optional
         Where the records are.
     experiments : sequence of str
-        Experiments, runs or `published:NAME`, see `named.look_up`; none: every experiment of the
-        store.
+        Experiments, runs or `published:NAME`, see `named.look_up_all`; none: every experiment of
+        the store.
     by : str
         What is compared, a name of `criteria.CRITERIA`: `eigen`, `exponent`, `anomalous`,
         `signature` or `gamma`.
@@ -91,6 +91,8 @@ def classify(
     choose("weighting", weighting, get_args(Weighting))
     if draws < 1:
         raise UsageError(f"{draws} draws: at least one is needed, 500 are usual")
+    if experiments:
+        experiments = look_up_all(store, experiments)
     _check_pairs(store, experiments, most + len(exclude))
     subjects, group, notes = gather(
         store, experiments, grouping, narrow=by != "gamma", exclude=exclude
@@ -158,7 +160,6 @@ def classify_subjects(
         weighting=weighting,
         experiments=tuple(subject.id for subject in subjects),
         labels=tuple(subject.label for subject in subjects),
-        differences=_label_differences(subjects),
         seeds=np.array([subject.seeds for subject in subjects]),
         levels=tuple(subject.levels for subject in subjects),
         groups=np.array([len(subject.names) for subject in subjects]),
@@ -206,25 +207,6 @@ def _judged_pairs(evidence: Evidence, experiments: int) -> Pairs:
         verdict=tuple(verdict.tolist()),
         columns=evidence.columns,
     )
-
-
-def _label_differences(subjects: Sequence[Subject]) -> tuple[str, ...]:
-    """Say what tells experiments with the same label apart; published ones are named by id."""
-    fields = [
-        subject.counts.recipe.non_defaults() if subject.window is not None else {}
-        for subject in subjects
-    ]
-    out = []
-    for subject, own in zip(subjects, fields, strict=True):
-        others = [
-            other
-            for one, other in zip(subjects, fields, strict=True)
-            if one.label == subject.label and one is not subject
-        ]
-        names = sorted({name for other in (own, *others) for name in other})
-        apart = [n for n in names if any(other.get(n) != own.get(n) for other in others)]
-        out.append(" ".join(f"{n}={own[n]}" for n in apart if n in own))
-    return tuple(out)
 
 
 def _assumptions(subjects: Sequence[Subject]) -> list[str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...schemas.notes import Note, Rank
 from ...schemas.words import counted
 from ..arrays import Bools, Floats, Integers
-from ..result import Column, Result
+from ..result import LABEL, Column, Result
 from .clusters import STABLE, Clusters
 from .criteria import SIGNS, Signature
 from .same import TWO_SEEDS
@@ -72,8 +72,8 @@ class Classes(Result):
     ----------
     by, grouping, weighting : str
         What was compared, in which groups.
-    experiments, labels, differences : tuple of str, length E
-        Ids, architectures with tasks, and what tells experiments with one label apart.
+    experiments, labels : tuple of str, length E
+        Ids, and architectures with tasks and what tells them apart.
     seeds, groups : integer array, shape (E,)
         Numbers of seeds (0: published) and of compared groups.
     levels : tuple of str, length E
@@ -100,7 +100,6 @@ class Classes(Result):
     weighting: str
     experiments: tuple[str, ...]
     labels: tuple[str, ...]
-    differences: tuple[str, ...]
     seeds: Integers
     levels: tuple[str, ...]
     groups: Integers
@@ -115,8 +114,7 @@ class Classes(Result):
     columns = (
         Column("class", "Number of the class."),
         Column("experiment", "The experiment."),
-        Column("label", "Its architecture and task."),
-        Column("differs", "What tells it from others of that label."),
+        Column("label", LABEL),
         Column("seeds", "Runs used; 0: published."),
         Column("levels", "Window of levels."),
         Column("groups", "Groups that are compared.", shown="wide"),
@@ -148,9 +146,11 @@ class Classes(Result):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Short names: the label and what differs, or the published name."""
+        """Short names: the label, with the id where it stands twice, or the published name."""
         return tuple(
-            one if one.startswith("published:") else f"{label} {one[:6]}"
+            one
+            if one.startswith("published:")
+            else label + f" {one}" * (self.labels.count(label) > 1)
             for one, label in zip(self.experiments, self.labels, strict=True)
         )
 
@@ -179,7 +179,6 @@ class Classes(Result):
             "class": self.clusters.labels[order],
             "experiment": pick(self.experiments),
             "label": pick(self.labels),
-            "differs": pick(self.differences),
             "seeds": self.seeds[order],
             "levels": pick(self.levels),
             "groups": self.groups[order],
@@ -210,8 +209,8 @@ class PairTable(Result):
     columns = (
         Column("a", "One experiment."),
         Column("b", "The other."),
-        Column("label_a", "Architecture and task of a."),
-        Column("label_b", "Architecture and task of b."),
+        Column("label_a", f"Of a. {LABEL}"),
+        Column("label_b", "The same of b."),
         Column("distance", "Distance by the criterion, which the notes name.", "", ".3g"),
         Column("norm", "Of the difference of centred log eigenvalues.", "log, a level", ".4f"),
         Column(

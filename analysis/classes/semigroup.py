@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...schemas.errors import UsageError
+from ...store.apart import label_of
 from ...store.counts import Counts
 from .. import flow
 from ..arrays import Floats, Integers
@@ -155,7 +156,7 @@ def _semigroup(one: Window, other: Window, rng: np.random.Generator | int, draws
     ]
     return Semigroup(
         experiments=(one.counts.experiment_id, other.counts.experiment_id),
-        label=one.counts.label,
+        label=label_of(one.counts.recipe),
         by=one.counts.by,
         prune=(one.counts.recipe.prune, other.counts.recipe.prune),
         windows=(narrowed[0].levels, narrowed[1].levels),

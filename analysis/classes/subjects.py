@@ -105,7 +105,7 @@ def gather(
     store : Store or path, optional
         Where the records are.
     experiments : sequence of str
-        Experiments, runs or `published:NAME`, see `named.look_up`; none: the whole store.
+        Experiments, runs or `published:NAME`, see `named.look_up_all`; none: the whole store.
     grouping : str, optional
         `layer`, `block` or `stage`; default that of published spectra where there are any, and
         the coarsest that all have.

@@ -17,7 +17,7 @@ from ...schemas.tables import is_table
 from ...store.counts import Counts
 from ..arrays import Floats
 from ..chance import chance_of
-from ..named import Named, StoreLike, counts_of, look_up, open_store
+from ..named import Named, StoreLike, counts_of, look_up_all, open_store
 from .curve import ABOVE_CHANCE, PruningCurve, curve_of_counts, make_curve
 from .table import (
     ErrorColumns,
@@ -103,7 +103,7 @@ def family_of(
     store : Store or path, or None
         Where experiments are.
     experiments : sequence of str or Counts
-        Experiments or runs, or one CSV or Parquet file; see `named.look_up`.
+        Experiments or runs, or one CSV or Parquet file; see `named.look_up_all`.
     chance : float, optional
         Error of guessing, of a file.
 
@@ -122,7 +122,7 @@ def family_of(
     if chance is not None:
         raise UsageError("--chance goes with a file: of an experiment the classes are known")
     opened = open_store(store)
-    found = dict.fromkeys(look_up(opened, name) for name in experiments)
+    found = dict.fromkeys(look_up_all(opened, experiments) if experiments else ())
     return _family_of_counts([counts_of(opened, one, "layer", "a collapse") for one in found])
 
 

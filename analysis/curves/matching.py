@@ -13,7 +13,7 @@ from ...schemas.errors import RgtoolError
 from ...store.counts import Counts
 from ..arrays import Floats, Integers
 from ..named import Named, StoreLike, counts_of
-from ..result import Column, Result, ends
+from ..result import LABEL, Column, Result, ends
 from ..values import Estimate
 
 DEFINITION = (
@@ -55,7 +55,7 @@ class Matching(Result):
 
     columns = (
         Column("experiment_id", "The experiment.", shown="wide"),
-        Column("label", "Architecture and task.", shown="wide"),
+        Column("label", LABEL, shown="wide"),
         Column("level", "The sparsest level that matches.", "levels"),
         *ends("level_low", "level_high", "its 95 % interval", "levels", shown="if any"),
         Column("density", "Density of the network there.", "", ".4f"),

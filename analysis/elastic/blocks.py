@@ -66,7 +66,9 @@ class NormalBlocks:
 
     @property
     def label(self) -> str:
-        """Architecture and task, such as `resnet20/cifar10`."""
+        """Architecture and task, such as `resnet20/cifar10`, and what tells it apart."""
+        if isinstance(self.spectrum, Spectrum):
+            return self.spectrum.label
         return self.architecture if self.task is None else f"{self.architecture}/{self.task}"
 
     @property

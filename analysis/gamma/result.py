@@ -11,7 +11,7 @@ from ...schemas.notes import ranked
 from ...schemas.words import counted
 from ..arrays import Floats
 from ..curves.curve import PruningCurve
-from ..result import Column, Result, ends
+from ..result import LABEL, Column, Result, ends
 from ..values import NOTHING, Estimate, Refusal
 from .fit import Fit
 from .gates import GammaVerdict, RelativeNoise, Slope
@@ -119,7 +119,7 @@ class Gamma(Result):
 
     columns = (
         Column("experiment", "What the curve is called."),
-        Column("label", "Architecture and task.", shown="wide"),
+        Column("label", LABEL, shown="wide"),
         Column("gamma", "Exponent of the crossover, where the gates let it be quoted.", "", ".3f"),
         Column("estimate", "That of the fits, quoted or not.", "", ".3f"),
         *ends(

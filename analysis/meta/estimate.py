@@ -46,7 +46,7 @@ def meta(
     store : Store or path, optional
         Where the records are.
     experiments : sequence of str
-        Two or more experiments, runs or `published:NAME`, see `named.look_up`.
+        What means two or more experiments, runs or `published:NAME`, see `named.look_up_all`.
     by : str, optional
         `layer`, `block` or `stage`; default that of published spectra where there are any, and the
         coarsest that all have. Stages that are asked for are the means of printed blocks, too.
@@ -74,14 +74,12 @@ def meta(
         raise UsageError(
             f"sd is {sd}: it is a positive standard deviation of a log eigenvalue, such as .008"
         )
-    if isinstance(experiments, str):
-        raise UsageError(f"experiments is the text '{experiments}': give a list of names")
-    if len(experiments) < 2:
+    found = look_up_all(store, experiments) if experiments else []
+    if len(found) < 2:
         raise UsageError(
-            f"{counted(len(experiments), 'study', 'studies')}: a meta-analysis takes two at least: "
+            f"{counted(len(found), 'study', 'studies')}: a meta-analysis takes two at least: "
             "name another experiment, or published:NAME (rgtool ls --published)"
         )
-    found = look_up_all(store, experiments)
     found, averaged = _in_stages(found) if by == "stage" else (found, [])
     if by is None:
         by = next((one.by for one in found if isinstance(one, PublishedSpectrum)), None)

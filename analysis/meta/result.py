@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from ...schemas.words import counted
 from ..arrays import Bools, Floats, Integers
 from ..flow import UNIT
-from ..result import SIGNED, Column, Result, columns_like, ends
+from ..result import LABEL, SIGNED, Column, Result, columns_like, ends
 from ..spectrum.noise import ROUNDING
 from .pool import LEAST, MOST, Pooled, pool
 
@@ -252,7 +252,7 @@ class StudyTable(Result):
     columns = (
         *columns_like(Meta.columns, "name"),
         Column("study", "The experiment, or the spectrum of the literature."),
-        Column("label", "Its architecture and task."),
+        Column("label", LABEL),
         Column("seeds", "Runs used; 0: published."),
         Column("exponent", "Its y.", format=SIGNED),
         Column("error", "Standard error of that.", "", ".3f"),

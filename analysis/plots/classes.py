@@ -83,10 +83,7 @@ def _short_name(axes: Axes, classes: Classes, order: NDArray[np.int64]) -> None:
         axes.set_ylabel(f"{len(order)} experiments", fontsize=TICK, color=INK)
         return
     axes.set_yticks(np.arange(len(order)))
-    texts = [
-        f"{classes.names[i].removeprefix('published:')} {classes.differences[i]}".strip()
-        for i in order
-    ]
+    texts = [classes.names[i].removeprefix("published:") for i in order]
     names = [text if len(text) <= 44 else text[:43] + "…" for text in texts]
     axes.set_yticklabels(
         [

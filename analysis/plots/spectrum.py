@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Value = Literal["eigenvalue", "exponent"]
 NAMES = {"eigenvalue": r"eigenvalue $\lambda_i$", "exponent": r"exponent $y_i$"}
 HOLLOW = "hollow: canonical (untrained)"
+_NARROW = 60  # letters of a label beside which a figure of one column has room
 FIXED_POINT = {"eigenvalue": 1.0, "exponent": 0.0}
 VERDICTS = {
     "relevant": Style(VERMILLION, "^", "-"),
@@ -44,11 +45,12 @@ def plot_spectrum(spectra: Sequence[Spectrum], value: Value = "eigenvalue") -> F
         `eigenvalue`, or `exponent`, which compares where retention differs.
     """
     together = len(spectra) > 1 and all(one.names == spectra[0].names for one in spectra)
-    wide = max(len(one.names) for one in spectra) > 8 or (together and len(spectra) > 2)
+    titles = [*map(_title, plot_style.names_of(spectra), spectra)]
+    many = len(spectra) > 2 or max(map(len, titles)) > _NARROW
+    wide = max(len(one.names) for one in spectra) > 8 or (together and many)
     rows = 1 if together else len(spectra)
     figure, panels = plot_style.new_figure(rows, 1, (DOUBLE if wide else SINGLE, 2.5 * rows))
     styles = plot_style.series_styles(len(spectra))
-    titles = [*map(_title, plot_style.names_of(spectra), spectra)]
     for place, spectrum in enumerate(spectra):
         offset = (place - (len(spectra) - 1) / 2) * min(0.3, 0.75 / len(spectra))
         if together:

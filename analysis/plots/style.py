@@ -6,6 +6,7 @@ a marker, a line style or a label tells as well, so that figures survive a grey 
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 SINGLE, DOUBLE = 3.4, 7.0  # inches: one and two columns of a journal
 LABEL, TICK, SMALL = 8.0, 7.0, 6.0  # points
+_LETTER, _HANDLE = 0.55, 3.0  # width of a letter on average, and before a label, in sizes of type
 TOP = 0.97  # of a panel: the highest a label may stand, below the axis of densities
 INK, FAINT = "#262626", "#9a9a9a"
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -118,7 +120,7 @@ def dress(axes: Axes, *, x: str = "", y: str = "", title: str = "") -> None:
     axes.set_xlabel(x, fontsize=LABEL, color=INK)
     axes.set_ylabel(y, fontsize=LABEL, color=INK)
     if title:
-        axes.set_title(title, fontsize=LABEL, color=INK, loc="left")
+        axes.set_title(_wrapped(title, axes), fontsize=LABEL, color=INK, loc="left")
     axes.tick_params(which="both", labelsize=TICK, color=INK, labelcolor=INK, width=0.6, length=3)
     axes.tick_params(which="minor", length=1.5)
     for side in ("top", "right"):
@@ -127,12 +129,29 @@ def dress(axes: Axes, *, x: str = "", y: str = "", title: str = "") -> None:
         axes.spines[side].set_linewidth(0.6)
 
 
-def legend(where: Axes | Figure, **options: Any) -> None:
-    """Show the labelled series of axes, or of a whole figure."""
+def _wrapped(title: str, axes: Axes) -> str:
+    """Break a title that is wider than its panel."""
+    figure, place = axes.get_figure(root=True), axes.get_subplotspec()
+    if figure is None or place is None:
+        return title
+    points = 0.85 * 72 * figure.get_figwidth() / place.get_gridspec().ncols  # without its axis
+    letters = max(20, int(points / (_LETTER * LABEL)))
+    return textwrap.fill(title, letters, break_on_hyphens=False)
+
+
+def legend(where: Axes | Figure, *, ncols: int = 1, **options: Any) -> None:
+    """Show the labelled series of axes, or of a whole figure, in as many columns as fit."""
+    size = SMALL + 0.5
+    figure = where.get_figure(root=True)
+    assert figure is not None
+    drawn = [text for one in figure.axes for text in one.get_legend_handles_labels()[1]]
+    longest = max(map(len, options.get("labels", drawn)), default=0)
+    fit = int(72 * figure.get_figwidth() // ((longest * _LETTER + _HANDLE) * size))
     where.legend(
-        fontsize=SMALL + 0.5,
+        fontsize=size,
         frameon=False,
         labelcolor=INK,
+        ncols=max(1, min(ncols, fit)),
         **{"handlelength": 2.2, "handletextpad": 0.5, "columnspacing": 1.4, **options},
     )
 

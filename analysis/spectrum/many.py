@@ -26,7 +26,7 @@ from ..nulls.beyond import against_null
 from ..nulls.initial import INITIALISERS
 from ..nulls.known import ASSUMED, scale_source
 from ..nulls.untrained import null_groups
-from ..result import Column, Result, columns_like, frame
+from ..result import LABEL, Column, Result, columns_like, frame
 from ..window import Window, choose_window
 from .estimates import estimates
 from .result import Spectrum
@@ -59,8 +59,9 @@ class Spectra(Result):
 
     columns = (
         Column("experiment_id", "The experiment."),
-        Column("architecture", "Its network."),
-        Column("task", "Its data set."),
+        Column("label", LABEL),
+        Column("architecture", "Its network.", shown="wide"),
+        Column("task", "Its data set.", shown="wide"),
         Column("seeds", "Runs used."),
         Column("first_level", "Where the window begins.", "levels", shown="wide"),
         Column("last_level", "Where it ends.", "levels", shown="wide"),
@@ -168,7 +169,7 @@ def spectra(
     store : Store or path, optional
         Where the records are. Compacted ones are read quickly.
     experiments : sequence of str, optional
-        Names of experiments, see `named.look_up`; by default all of the store.
+        Names of experiments, see `named.look_up_all`; by default all of the store.
     by : str
         `layer`, `block` or `stage`.
     window : (a, b), optional
@@ -292,6 +293,7 @@ def _identity(batch: list[Window]) -> dict[str, Any]:
     """Return what the rows of an experiment repeat."""
     return {
         "experiment_id": np.array([window.counts.experiment_id for window in batch]),
+        "label": np.array([window.counts.label for window in batch]),
         "architecture": np.array([window.counts.recipe.architecture for window in batch]),
         "task": np.array([window.counts.recipe.task for window in batch]),
         "seeds": np.array([len(window.runs) for window in batch]),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def classify(
     experiments: Annotated[
         list[str] | None,
-        typer.Argument(help="Prefixes of ids, labels, published:NAME; default the whole store."),
+        typer.Argument(help="Ids, names, labels, fields, published:NAME; default the whole store."),
     ] = None,
     by: Annotated[
         str, typer.Option(help="eigen, exponent, anomalous, signature, gamma.")

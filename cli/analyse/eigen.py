@@ -24,7 +24,7 @@ _DEFAULTS = ("moderated", "count", "tost")  # method, weighting, rule
 def eigen(
     experiment: Annotated[
         str | None,
-        typer.Argument(help="Prefix of an id, resnet20/cifar10, or published:NAME."),
+        typer.Argument(help="Id, name, resnet20/cifar10 prune=.36, or published:NAME."),
     ] = None,
     by: Annotated[
         str | None, typer.Option(help="Grouping: layer, block or stage; default block.")
@@ -44,7 +44,7 @@ def eigen(
         str, typer.Option(help="share, or scale: effective scales and their drift.")
     ] = "share",
     nulls: Annotated[bool, typer.Option("--nulls", help="All null models instead.")] = False,
-    all_: Annotated[bool, typer.Option("--all", help="Every experiment of the store.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Every experiment, or all that fit.")] = False,
     exclude: ExcludeOption = None,
     store: StoreOption = None,
 ) -> Table:
@@ -57,8 +57,8 @@ def eigen(
     margin or undecided; static_eigenvalue is what pruning the trained dense network in one go gives
     (runs with --keep dense). --coordinates scale shows effective scales and their drift instead, in
     which an untrained network stands still. The id of a run gives the spectrum of that run alone,
-    --all a row for every experiment and group. published:NAME prints a spectrum of the literature
-    as it is; its std is a spread over levels.
+    --all a row for every experiment that fits and every group. published:NAME prints a spectrum of
+    the literature as it is; its std is a spread over levels.
 
     Example: rgtool eigen resnet20/cifar10 --by stage
     """
@@ -68,9 +68,9 @@ def eigen(
     if exclude and not all_:
         raise UsageError("--exclude goes with --all")
     if all_ or nulls:
-        _check_alone(experiment, all_, nulls, (method, weighting, rule), margin, coordinates)
+        _check_alone(all_, nulls, (method, weighting, rule), margin, coordinates)
         if all_:
-            table = _all(opened, by or "block", levels, margin, exclude or [])
+            table = _all(opened, experiment, by or "block", levels, margin, exclude or [])
         else:
             from ...analysis.nulls.beside import nulls_of
 
@@ -96,7 +96,6 @@ def eigen(
 
 
 def _check_alone(
-    experiment: str | None,
     all_: bool,
     nulls: bool,
     others: tuple[str, str, str],
@@ -109,8 +108,6 @@ def _check_alone(
         )
     if all_ and nulls:
         raise UsageError("--all and --nulls together: choose one")
-    if all_ and experiment:
-        raise UsageError(f"--all and '{experiment}': name an experiment, or leave it out")
     if others != _DEFAULTS:
         raise UsageError(
             f"{'--all' if all_ else '--nulls'} knows the default method, weighting and rule alone"
@@ -121,6 +118,7 @@ def _check_alone(
 
 def _all(
     store: Store,
+    experiments: str | None,
     by: str,
     window: tuple[int, int] | None,
     margin: float | None,
@@ -128,7 +126,8 @@ def _all(
 ) -> Table:
     from ...analysis.spectrum.many import spectra
 
-    found = spectra(store, by=by, window=window, margin=margin, exclude=exclude)
+    names = None if experiments is None else [experiments]
+    found = spectra(store, names, by=by, window=window, margin=margin, exclude=exclude)
     if not found.experiments:
         if not found.problems:
             store.find_experiment()  # says that the store is empty

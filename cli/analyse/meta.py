@@ -13,7 +13,7 @@ from ..output import Table, output_options, table_of, warn_of
 @output_options
 def meta(
     experiments: Annotated[
-        list[str], typer.Argument(help="Two or more: prefixes of ids, or published:NAME.")
+        list[str], typer.Argument(help="Two or more: ids, names, labels, tag=x, published:NAME.")
     ],
     by: Annotated[
         str | None, typer.Option(help="Grouping: layer, block or stage; default the coarsest.")

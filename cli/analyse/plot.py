@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from ...schemas.errors import RgtoolError, UsageError, choose
+from ...store.apart import label_of
 from ..options import StoreOption
 from ..output import Table, output_options, say, warn_of
 from .figure import is_figure, write_figure
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ...analysis.named import Meaning
     from ...store import Counts, Store
 
+_LONGEST = 150  # characters of a name of a file
 _FORMATS = ("png", "svg", "pdf")
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -52,7 +54,7 @@ def plot(
     Example: rgtool plot resnet20/cifar10 --kind spectrum --to spectrum.pdf
     """
     from ...analysis.chance import chance_of_all
-    from ...analysis.named import counts_of, look_up
+    from ...analysis.named import counts_of, look_up_all
     from ...analysis.plots.figures import FIGURES
     from ...store import Store
 
@@ -67,12 +69,12 @@ def plot(
     if alone and kind is None:
         raise UsageError(f"--to {to} names one file: say which figure with --kind")
     opened = Store(store)
-    found = list(dict.fromkeys(look_up(opened, name) for name in experiments))
+    found = list(dict.fromkeys(look_up_all(opened, experiments)))
     grouping = by or _grouping(opened, found)
     counts = _fit(found, lambda one: counts_of(opened, one, grouping, "a figure"), "all figures")
     partly = len(counts) < len(found)
     warn_of(opened.problems)
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", "-".join(dict.fromkeys(c.label for c in counts)))
+    stem = _stem(counts)
     rows: list[tuple[str, str]] = []
     for figure in [kind] if kind else FIGURES:
         name = "flow-scale" if scales else figure
@@ -94,6 +96,12 @@ def plot(
         raise typer.Exit(1)
     notes = [note for one in counts for note in chance_of_all(one)]
     return Table(("figure", "file"), rows, notes=tuple(notes), exit_code=3 if partly else 0)
+
+
+def _stem(counts: Sequence[Counts]) -> str:
+    """Name files by the label of one experiment, or by the networks and tasks of several."""
+    labels = [counts[0].label] if len(counts) == 1 else [label_of(one.recipe) for one in counts]
+    return re.sub(r"[^A-Za-z0-9]+", "-", "-".join(dict.fromkeys(labels))).strip("-")[:_LONGEST]
 
 
 def _grouping(store: Store, found: Sequence[Meaning]) -> str:

@@ -12,8 +12,17 @@ import typer
 
 from ...schemas.blocks import coarsest
 from ...schemas.errors import UsageError
+from ...schemas.names import Naming
 from ...schemas.words import counted
-from ..options import DataOption, StoreOption, read_duration, read_fields, read_seeds
+from ..options import (
+    DataOption,
+    NoteOption,
+    StoreOption,
+    TagOption,
+    read_duration,
+    read_fields,
+    read_seeds,
+)
 from ..output import Table, duration, output_options, say, say_event, size
 
 if TYPE_CHECKING:
@@ -73,6 +82,11 @@ def run(
         int | None, typer.Option(help="Seeds side by side in one process; for GPUs.")
     ] = None,
     keep: Annotated[str, typer.Option(help="Weights kept: init, rewind, dense.")] = "init,rewind",
+    name: Annotated[
+        str | None, typer.Option(help="What to call the experiment, wherever one is due.")
+    ] = None,
+    note: NoteOption = None,
+    tag: TagOption = None,
     time_budget: Annotated[
         str | None, typer.Option(help="Stop cleanly after 90s, 9m, 1.5h.")
     ] = None,
@@ -91,6 +105,7 @@ def run(
 
     if workers is not None and workers < 1:
         raise typer.BadParameter("at least one process is needed", param_hint="--workers")
+    naming = Naming(name, note, tuple(tag or ()))
     options = {
         "prune": prune,
         "epochs": epochs,
@@ -125,14 +140,16 @@ def run(
         blocks=blocks,
         **{"init": init, **fields},
     )
-    for note in made.notes:
-        say(note)
+    for line in made.notes:
+        say(line)
+    naming.check(made.store, made.recipe.experiment_id)
     if dry_run:
         return _plan_table(made, estimate(made))
     if _work(made) > _WORTH_A_PROBE:
         expected = estimate(made)
         if expected.seconds > _ANNOUNCED:
             say(f"this will take about {duration(expected.seconds)}: {_what(made, expected)}")
+    naming.give(made.store, made.recipe.experiment_id)
     made.load()  # here Ctrl-C ends it at once
     with show_progress(made, say_event, say) as (on_event, tell), Stop(tell) as stop:
         outcome = execute(made, on_event=on_event, should_stop=stop)

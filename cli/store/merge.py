@@ -40,6 +40,8 @@ def merge(
     for run in report.runs:
         for note in run.notes:
             say(f"{run.run_id}: {note}")
+    for note in report.notes:
+        say(note)
     rows = [
         (run.run_id, run.outcome, run.here or None, list(run.levels), run.files, str(run.source))
         for run in report.runs

@@ -149,3 +149,20 @@ def test_counts_are_refused_where_an_experiment_is_due(place: tuple[Path, str]) 
         rgtool.against_published(folder / "s", [counts])
     with pytest.raises(UsageError, match="grouping 'blok' is unknown"):
         counts_of(folder / "s", first, "blok", "a test")
+
+
+def test_where_several_are_welcome_a_selection_means_all_that_fit(
+    place: tuple[Path, str], cli: Cli
+) -> None:
+    store = Store(place[0] / "s")
+    both = [one.experiment_id for one in store.experiments()]
+    assert {*rgtool.meta(store, ["task=digits"], by="stage").studies.ids} == {*both}
+    assert {*rgtool.classify(store, ["task=digits"], grouping="stage").experiments} == {*both}
+    frame = rgtool.spectra(store, ["task=digits"], by="stage").to_frame()
+    assert {*frame["label"]} == {"resnet20w4/digits", "resnet14w4/digits"}
+    done = cli("eigen", "--all", "resnet20w4/digits", "--by", "stage", "--store", str(store.path))
+    assert done.code == 0 and "resnet14w4" not in done.out
+    with pytest.raises(UsageError, match="fits 2 experiments"):
+        rgtool.eigen(store, "task=digits")
+    with pytest.raises(UsageError, match="1 study: a meta-analysis takes two"):
+        rgtool.meta(store, ["resnet20w4/digits"])

@@ -319,7 +319,7 @@ WRONG: list[tuple[list[str], int, str]] = [
     (["eigen", "lenet/digits", "--by", "stage"], 2, "lenet has no stages"),
     (["eigen", "lenet/digits", "--by", "blok"], 2, "did you mean block"),
     (["eigen", "lenet/digits", "--window", "3"], 2, "give two levels"),
-    (["eigen", "--all", "lenet/digits"], 2, "name an experiment, or leave it out"),
+    (["eigen", "--all", "lenet/digits prune=.5"], 2, "prune is 0.2 there"),
     (["eigen", "--all", "--nulls"], 2, "choose one"),
     (["eigen", "lenet/digits", "--exclude", "lenet"], 2, "--exclude goes with --all"),
     (["eigen", "--all", "--exclude", "nobody"], 2, "nobody"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -48,10 +49,39 @@ def test_a_notebook_shows_what_the_command_prints(
 
 def test_an_experiment_counts_its_runs(store: Store) -> None:
     seen = read(store._repr_html_())
-    rows = {row[1]: dict(zip(seen.header, row, strict=True)) for row in seen.rows}
+    found = [dict(zip(seen.header, row, strict=True)) for row in seen.rows]
+    rows = {row["label"]: row for row in found}
     assert (rows["resnet8w4/digits"]["runs"], rows["resnet8w4/digits"]["finished"]) == ("3", "1")
     assert rows["resnet8w4/<b>odd</b>"]["finished"] == "1"
     assert rows["resnet8w4/<b>odd</b>"]["differs"].endswith("prune=0.36")
+
+
+def test_a_list_is_narrowed_sorted_and_turned(store: Store, cli: Cli) -> None:
+    def column(name: str, *arguments: str) -> list[str]:
+        done = cli("ls", *arguments, "--json")
+        assert done.code == 0, done.err
+        return [row[name] for row in json.loads(done.out)]
+
+    ids = {one.label: one.experiment_id for one in store.experiments()}
+    odd = ids["resnet8w4/<b>odd</b>"]
+    assert column("experiment", "prune=.36") == [odd]
+    assert column("run", "--runs", "prune=.36") == column("run", f"{odd}-s0", "--runs")
+    by_runs = column("runs", "--sort", "runs")
+    assert by_runs == sorted(by_runs) == column("runs", "--sort", "runs", "--reverse")[::-1]
+    store.name(odd, "zed")
+    store.name("prune=.2", note="said")
+    assert column("name", "--sort", "name") == ["zed", None]
+    assert column("name", "--sort", "name", "--reverse") == ["zed", None]
+    seen = read(store._repr_html_())
+    assert (
+        seen.header[:4] == ["experiment", "name", "recipe", "label"] and "tags" not in seen.header
+    )
+    for arguments, words in (
+        (("--sort", "acuracy"), "did you mean accuracy"),
+        (("lr=3",), "lr is"),
+    ):
+        done = cli("ls", *arguments)
+        assert (done.code, done.out) == (2, "") and words in done.err
 
 
 def test_an_empty_store_says_what_fills_it(tmp_path: Path, cli: Cli) -> None:

@@ -105,7 +105,7 @@ def test_experiments_are_found_by_prefix_label_or_alone(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="did you mean lenet/digits"):
         store.find_experiment("lenet/digit")
     write_run(tmp_path, recipe=Recipe(architecture="lenet", task="digits", lr=0.5))
-    with pytest.raises(UsageError, match="fits 2 experiments.*lr 0.5"):
+    with pytest.raises(UsageError, match="fits 2 experiments.*lr=0.5"):
         store.find_experiment("lenet/digits")
     with pytest.raises(UsageError, match="no experiment"):
         store.find_experiment("")

@@ -470,7 +470,7 @@ WRONG = [
     (["one", "one"], {}, "named twice"),
     (["one", "control"], {}, "runs in common .* equal by construction"),
     (["one"], {}, "at least two are needed"),
-    (["resnet8w4/digits", "one"], {}, "fits 5 experiments"),
+    (["resnet8w4/digits", "one"], {}, "is named twice"),
     (["nothing", "one"], {}, "no experiment 'nothing'"),
     (["published:nothing", "one"], {}, "nothing published is named"),
     ([], {"by": "egen"}, "did you mean eigen"),

@@ -194,7 +194,7 @@ def test_spectrum_says_what_the_bars_are():
         plot([counts("lenet", seeds=seeds, levels=levels)], "spectrum").axes[0]
         for seeds, levels in ((1, 8), (3, 8), (1, 2))
     )
-    assert one.get_title(loc="left").endswith("bars 95 % of this run")
+    assert one.get_title(loc="left").replace("\n", " ").endswith("bars 95 % of this run")
     assert few.get_title(loc="left").endswith("bars 95 %")
     assert "bars" not in none.get_title(loc="left")
     assert few.get_xticklabels()[2].get_text() == "fc\n(exempt)"
@@ -346,3 +346,22 @@ def test_a_figure_is_its_own_picture_in_a_notebook():
     assert size["width"] / size["height"] == pytest.approx(
         np.divide(*figure.get_size_inches()), rel=0.01
     )
+
+
+@pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.parametrize("kind", ["flow", "spectrum"])
+def test_long_labels_find_room(kind, number):
+    apart = [" prune=0.36 pruner=magnitude rewind=1000it", " prune=0.2 pruner=random rewind=0it"]
+    found = [
+        dataclasses.replace(counts("lenet", seeds=2, rng=place), apart=apart[place % 2])
+        for place in range(number)
+    ]
+    figure = plot(found, kind)
+    figure.canvas.draw()
+    for legend in figure.legends:
+        assert 0 <= legend.get_window_extent().x0 < legend.get_window_extent().x1 <= figure.bbox.x1
+    titles = [axes.title if axes.title.get_text() else axes._left_title for axes in figure.axes]
+    boxes = [one.get_window_extent() for one in titles if one.get_text()]
+    assert bool(boxes) == (kind == "flow")
+    assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))
+    assert all(box.x1 <= figure.bbox.x1 for box in boxes)
