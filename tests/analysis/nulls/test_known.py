@@ -185,21 +185,25 @@ def test_told_later_the_initialiser_gives_the_null(tmp_path):
     assert spectrum.untrained.p > 0.05
     description = store.description(told[0].run_id)
     assert {"init", "fan"} <= set(description.told) and "lr" in description.assumed
-    # What was told once stays.
-    (other, *_) = store.import_runs(tmp_path / "t.csv", fan="fan_out", **known).runs
-    assert other.experiment_id == told[0].experiment_id
-    assert any("its fan stays fan_in" in note for note in other.notes)
+    # What is told last counts, and the former id still finds it.
+    (other, *_) = others = store.import_runs(tmp_path / "t.csv", fan="fan_out", **known).runs
+    assert {run.experiment_id for run in others} == {other.experiment_id}
+    assert other.experiment_id != told[0].experiment_id
+    assert any("fan fan_out (fan_in before)" in note for note in other.notes)
+    assert store.find_experiment(told[0].experiment_id) == other.experiment_id
 
 
-def test_what_was_told_once_stays_when_levels_are_added(tmp_path):
+def test_what_is_told_last_counts_when_levels_are_added(tmp_path):
     layers = architecture("resnet8w4").layers
     table(tmp_path / "t.csv", layers, seeds=1, levels=5)
     store = Store(tmp_path / "store")
     (first,) = store.import_runs(tmp_path / "t.csv", fan="fan_in").runs
     table(tmp_path / "t.csv", layers, seeds=1)
     (grown,) = store.import_runs(tmp_path / "t.csv", fan="fan_out").runs
-    assert grown.new == (5, 6, 7) and grown.experiment_id == first.experiment_id
-    assert store.description(grown.run_id).recipe.fan == "fan_in"
+    assert grown.new == (5, 6, 7) and grown.experiment_id != first.experiment_id
+    assert store.description(grown.run_id).recipe.fan == "fan_out"
+    (again,) = store.import_runs(tmp_path / "t.csv").runs  # nothing told changes nothing
+    assert again.new == () and again.experiment_id == grown.experiment_id
 
 
 def test_another_initialiser_told_later_is_another_experiment(tmp_path):
@@ -208,7 +212,7 @@ def test_another_initialiser_told_later_is_another_experiment(tmp_path):
     (first, *_) = store.import_runs(tmp_path / "t.csv").runs
     (other, *_) = store.import_runs(tmp_path / "t.csv", fan="fan_out").runs
     assert other.run_id == first.run_id and other.experiment_id != first.experiment_id
-    assert any("its fan is fan_out from now on" in note for note in other.notes)
+    assert any("from now on: fan fan_out (fan_in before)" in note for note in other.notes)
     assert store.counts(other.experiment_id, "layer").recipe.fan == "fan_out"
 
 
