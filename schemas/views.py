@@ -178,7 +178,8 @@ def _runs() -> str:
         WHERE age = 0 OR id NOT IN (SELECT experiment_id FROM borne)
         GROUP BY experiment_id
     )
-    SELECT told.* EXCLUDE (version), named.name, named.note, named.tags,
+    SELECT told.* EXCLUDE (version), named.name AS experiment_name,
+           named.note AS experiment_note, named.tags AS experiment_tags,
            own.name AS run_name, own.note AS run_note, own.tags AS run_tags
     FROM store.descriptions AS told LEFT JOIN named USING (experiment_id)
          LEFT JOIN store.names AS own ON own.id = told.run_id"""

@@ -17,7 +17,8 @@ from .inventory import RunInfo, recipe_of
 if TYPE_CHECKING:
     from .store import Store
 
-_NAMED = ("name", "note", "tags", "recipe_name", "source", "former")
+_CALLED = ("name", "note", "tags")
+_NAMED = ("recipe_name", "source", "former")
 _CONDITIONS = ("versions", "machine")
 
 
@@ -81,6 +82,11 @@ def _side(store: Store, name: str, infos: Mapping[str, RunInfo]) -> Side:
     rows = store.query("SELECT * FROM runs WHERE list_contains(?, run_id)", [ids]).to_dicts()
     recipe = recipe_of(rows[0])
     values = _of_recipe(recipe, rows)
+    for column in _CALLED:
+        said = (
+            [getattr(infos[run], column)] if run else [row[f"experiment_{column}"] for row in rows]
+        )
+        values[column] = _together(said)
     for column in _NAMED:
         values[column] = _together([row[column] for row in rows])
     runs = [infos[one] for one in ids]

@@ -15,8 +15,9 @@ RECIPE_FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
 RUNS = """
     SELECT run_id, experiment_id, architecture, task, seed, replicate, source, recipe_name, levels,
            last, accuracy, density, coalesce(diverged, false) AS diverged, created_at,
-           coalesce(run_name, name) AS name, coalesce(run_note, note) AS note,
-           list_sort(list_distinct(list_concat(tags, run_tags))) AS tags
+           coalesce(run_name, experiment_name) AS name,
+           coalesce(run_note, experiment_note) AS note,
+           list_sort(list_distinct(list_concat(experiment_tags, run_tags))) AS tags
     FROM runs LEFT JOIN (
         SELECT run_id, max(level) AS last, arg_max_null(accuracy, level) AS accuracy,
                arg_max(density, level) AS density, arg_max(diverged, level) AS diverged
@@ -190,9 +191,9 @@ def candidate(row: dict[str, Any]) -> Candidate:
         row["experiment_id"],
         recipe_of(row),
         _tuple(row["recipe_names"]),
-        row["name"],
-        row["note"],
-        _tuple(row["tags"]),
+        row["experiment_name"],
+        row["experiment_note"],
+        _tuple(row["experiment_tags"]),
     )
 
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from .store import Store
 
 _CALLED = """
-    SELECT run_id, experiment_id, name, note, tags, run_name, run_note, run_tags FROM runs"""
+    SELECT run_id, experiment_id, experiment_name, experiment_note, experiment_tags,
+           run_name, run_note, run_tags
+    FROM runs"""
 
 
 def call(store: Store, selection: str, naming: Naming) -> Entries:
@@ -89,7 +91,7 @@ def bring_names(
         for row in _called(source):
             if row["run_id"] in here:
                 run = here[row["run_id"]]
-                entries[now.get(run, row["experiment_id"])] = _entry(row)
+                entries[now.get(run, row["experiment_id"])] = _entry(row, "experiment_")
                 entries[run] = _entry(row, "run_")
         told = {key: entry for key, entry in entries.items() if entry}
         return adopt(store, told, dry_run=dry_run)
@@ -114,9 +116,9 @@ def _entry_of(key: str, rows: list[dict[str, Any]]) -> Entry:
         if row["run_id"] == key:
             return _entry(row, "run_")
         if row["experiment_id"] == key:
-            return _entry(row)
+            return _entry(row, "experiment_")
     return Entry()
 
 
-def _entry(row: Mapping[str, Any], of: str = "") -> Entry:
+def _entry(row: Mapping[str, Any], of: str) -> Entry:
     return Entry(row[f"{of}name"], row[f"{of}note"], tuple(row[f"{of}tags"] or ()))

@@ -81,8 +81,8 @@ def test_the_view_has_what_is_said_of_experiment_and_run(store: Store) -> None:
     store.name(BASE.experiment_id, "base", note="n", tags=["a", "b"])
     store.name(BASE.run_id(0), "zero", tags=["c"])
     rows = store.sql(
-        "SELECT run_id, name, note, tags, run_name, run_tags FROM runs "
-        "WHERE name = 'base' ORDER BY run_id"
+        "SELECT run_id, experiment_name, experiment_note, experiment_tags, run_name, run_tags "
+        "FROM runs WHERE experiment_name = 'base' ORDER BY run_id"
     ).rows
     assert rows == [
         (BASE.run_id(0), "base", "n", ["a", "b"], "zero", ["c"]),
