@@ -77,7 +77,7 @@ class Queries:
 
         Examples
         --------
-        >>> parts = Store("nowhere").stream("SELECT * FROM range(25000)")
+        >>> parts = Queries("nowhere").stream("SELECT * FROM range(25000)")
         >>> [len(part) for part in parts]
         [10000, 10000, 5000]
         """
