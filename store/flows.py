@@ -13,7 +13,6 @@ from ..schemas.display import Shown, Table
 from ..schemas.errors import UsageError
 from ..schemas.recipe import Recipe
 from .figures import figure_rows
-from .printed import flow_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,8 +73,19 @@ class PublishedFlow(Shown):
         return f"{self.name}: {self.label}, pruned by {self.recipe.pruner}; {self.source}"
 
     def table(self) -> Table:
-        """Return the levels, as `rgtool show` prints them."""
-        return flow_table(self)
+        """Return the levels, means over runs, as `rgtool show` prints them."""
+        counts = self.counts("block")
+        density = counts.kept.sum(axis=-1).mean(axis=0) / counts.total.sum()
+        least = counts.kept.min(axis=(0, 2))
+        columns = (counts.levels, density, self.accuracy.mean(axis=0), least)
+        rows = list(zip(*(column.tolist() for column in columns), strict=True))
+        return Table(
+            ("level", "density", "accuracy", "least_kept"),
+            rows,
+            title=f"{self.title}, {len(self.seeds)} runs",
+            notes=("least_kept: weights of the smallest block in any run", *counts.notes),
+            formats={"density": ".3g", "accuracy": ".4f"},
+        )
 
     def counts(self, by: str = "block") -> Counts:
         """Return its counts in one grouping, as those of an experiment.

@@ -122,7 +122,7 @@ class PublishedSpectrum(Shown):
 
     def table(self) -> Table:
         """Return the groups, as `rgtool eigen` and `show` print them."""
-        return spectrum_table(self)
+        return spectrum_table(self.to_dicts(), self.title, self.notes)
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return a dictionary a group; what is not printed is None."""
@@ -186,7 +186,12 @@ class PublishedCurve(Shown):
 
     def table(self) -> Table:
         """Return the points, as `rgtool show` prints them."""
-        return curve_table(self)
+        columns = (self.density.tolist(), self.seed, self.accuracy.tolist(), self.runs.tolist())
+        return curve_table(
+            list(zip(*columns, strict=True)),
+            f"{self.name}: {self.label}; {self.source}",
+            ("accuracies are read off a figure",) if self.digitised else (),
+        )
 
 
 Published = PublishedSpectrum | PublishedCurve | PublishedFlow

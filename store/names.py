@@ -15,7 +15,7 @@ from .reading import Reader
 from .result import Result
 
 if TYPE_CHECKING:
-    from .store import Store
+    from .holdings import Holdings
 
 _CALLED = """
     SELECT run_id, experiment_id, experiment_name, experiment_note, experiment_tags,
@@ -23,7 +23,7 @@ _CALLED = """
     FROM runs"""
 
 
-def call(store: Store, selection: str, naming: Naming) -> Entries:
+def call(store: Holdings, selection: str, naming: Naming) -> Entries:
     """Change what people call the experiments, or the run, that a selection means.
 
     Raises
@@ -99,7 +99,7 @@ def bring_names(
         return [f"names stay in {source}: {error}"]
 
 
-def _meant(store: Store, selection: str) -> list[str]:
+def _meant(store: Holdings, selection: str) -> list[str]:
     """Return the experiments that a selection fits, or else the run."""
     with contextlib.suppress(UsageError):
         return store.find_experiments(selection)

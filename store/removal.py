@@ -26,7 +26,7 @@ from .names import forget
 from .selection import empty_store, pick_run
 
 if TYPE_CHECKING:
-    from .store import Store
+    from .holdings import Holdings
 
 _REMOVED = ".removed-"  # begins the names of folders that are being deleted
 _WAIT = 600.0  # seconds, for a compaction to end
@@ -94,12 +94,12 @@ class Removal:
         return 3 if self.removed else 1
 
 
-def remove(store: Store, names: Sequence[str], *, dry_run: bool = False) -> Removal:
+def remove(store: Holdings, names: Sequence[str], *, dry_run: bool = False) -> Removal:
     """Remove runs, or all runs of experiments.
 
     Parameters
     ----------
-    store : Store
+    store : Holdings
         The store.
     names : sequence of str
         Runs and experiments, as they are named everywhere; folders below `runs` of which nothing
@@ -171,7 +171,7 @@ def unfinished(store: Path) -> tuple[str, ...]:
 
 
 def _named(
-    store: Store,
+    store: Holdings,
     known: Mapping[str, RunInfo],
     called: Mapping[str, str | None],
     name: str,
@@ -187,7 +187,7 @@ def _named(
 
 
 def _meant(
-    store: Store, known: Mapping[str, RunInfo], called: Mapping[str, str | None], name: str
+    store: Holdings, known: Mapping[str, RunInfo], called: Mapping[str, str | None], name: str
 ) -> list[str]:
     """Return the runs that a name means: one, or those of an experiment."""
     if name.startswith(_LITERATURE):
