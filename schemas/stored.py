@@ -186,8 +186,25 @@ class Tensor:
         return float(self.read().item())
 
 
+class _Scattered:
+    """Values of a larger array, most of which is zero."""
+
+    values: Tensor
+    shape: tuple[int, ...]
+
+    @property
+    def kind(self) -> str:
+        """Torch's name of the type of its values."""
+        return self.values.kind
+
+    @property
+    def bytes(self) -> int:
+        """What it takes in memory as a dense tensor."""
+        return math.prod(self.shape) * width_in_memory(self.values.kind)
+
+
 @dataclass(frozen=True, eq=False)
-class Sparse:
+class Sparse(_Scattered):
     """A sparse tensor in a file: values and their places, coordinates in the rows of `indices`.
 
     The last axes of `values` may be dense: they are then those of the shape that `indices` lacks.
@@ -203,16 +220,6 @@ class Sparse:
         axes, *count = self.indices.shape if len(self.indices.shape) == 2 else (-1,)
         if not 0 <= axes <= len(self.shape) or self.values.shape != (*count, *self.shape[axes:]):
             raise ValueError("a sparse tensor whose parts do not fit")
-
-    @property
-    def kind(self) -> str:
-        """Torch's name of the type of its values."""
-        return self.values.kind
-
-    @property
-    def bytes(self) -> int:
-        """What it takes in memory as a dense tensor."""
-        return math.prod(self.shape) * width_in_memory(self.values.kind)
 
     def read(self) -> NDArray[Any]:
         """Return it as a dense array; values at one place are summed, as torch does.
@@ -233,7 +240,7 @@ class Sparse:
 
 
 @dataclass(frozen=True, eq=False)
-class Compressed:
+class Compressed(_Scattered):
     """A matrix in a file whose values, or blocks of them, are listed by row or by column.
 
     Attributes
@@ -271,16 +278,6 @@ class Compressed:
     @property
     def _block(self) -> tuple[int, ...]:
         return self.values.shape[1:] or (1, 1)
-
-    @property
-    def kind(self) -> str:
-        """Torch's name of the type of its values."""
-        return self.values.kind
-
-    @property
-    def bytes(self) -> int:
-        """What it takes in memory as a dense matrix."""
-        return math.prod(self.shape) * width_in_memory(self.values.kind)
 
     def read(self) -> NDArray[Any]:
         """Return it as a dense array.
