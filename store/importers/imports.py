@@ -99,7 +99,8 @@ def survey(
     runs: list[FoundRun] = []
     skipped: list[Skipped] = []
     left: list[Path] = []
-    for path in [paths] if isinstance(paths, str | Path) else paths:
+    paths = [paths] if isinstance(paths, str | Path) else [*paths]
+    for path in paths:
         tree = walk(Path(path), reading)
         skipped += tree.skipped
         own = _own(tree)
@@ -121,6 +122,13 @@ def survey(
     if not runs:
         told = {one.path for one in skipped}
         skipped += _others([file for file in left if str(file) not in told])
+        told = {one.path for one in skipped}
+        given = {Path(one).expanduser().absolute() for one in paths}
+        skipped += [
+            Skipped(str(file), _unclaimed(file, format))
+            for file in left
+            if file in given and str(file) not in told
+        ]
     return Survey(tuple(runs), tuple(skipped))
 
 

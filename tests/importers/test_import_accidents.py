@@ -440,3 +440,13 @@ def test_where_the_disk_gets_full_what_came_in_is_told(store: Store, tmp_path: P
     assert sorted(path.name for path in (store.path / ".importing").iterdir()) == ["last", "lock"]
     assert len(store.import_runs(tmp_path / "in").runs) == 3
     assert store.check().problems == ()
+
+
+def test_a_file_that_was_named_and_is_none_of_ours_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "my.py"
+    path.write_text("import torch\n")
+    for given in (path, [path, path]):
+        report = Store(tmp_path / "store").import_runs(given)
+        assert {one.path for one in report.skipped} == {str(path)}
+    assert Store(tmp_path / "store").import_runs(tmp_path).skipped == ()  # nobody asked for it
+    assert not (tmp_path / "store").exists()
