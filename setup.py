@@ -1,0 +1,24 @@
+"""Compile the kernels of sparse training where there is a compiler; all else: pyproject.toml."""
+
+import hashlib
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+SOURCE = "runner/sparse/kernels.c"
+digest = hashlib.sha256(Path(SOURCE).read_bytes()).hexdigest()
+
+setup(
+    ext_modules=[
+        Extension(
+            "rgtool.runner.sparse._kernels",
+            [SOURCE],
+            define_macros=[("SOURCE_DIGEST", f'"{digest}"')],
+            # No -march: the file chooses the instruction set at run time.
+            extra_compile_args=["-O3", "-ffp-contract=fast"],
+            libraries=[] if sys.platform == "win32" else ["m"],
+            optional=True,
+        )
+    ]
+)
