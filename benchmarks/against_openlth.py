@@ -42,10 +42,11 @@ from machine import machine
 
 import rgtool
 from rgtool.runner.arithmetic import has_bf16
-from rgtool.runner.bench import Layout, parts_of, processes_speed, speed
+from rgtool.runner.bench import Layout, processes_speed
 from rgtool.runner.ceiling import convolutions_speed
 from rgtool.runner.machine import workers
 from rgtool.runner.plan import Plan, plan
+from rgtool.runner.probe import parts_of, speed
 
 # Run inside the copy: OpenLTH's own loop, timed by one of its callbacks.
 OPENLTH = """

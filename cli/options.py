@@ -21,6 +21,14 @@ StoreOption = Annotated[
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Folder of the data sets.", envvar="RGTOOL_DATA")
 ]
+KernelsOption = Annotated[
+    str,
+    typer.Option(
+        "--kernels",
+        help="auto, dense or sparse: what is kept alone; auto measures at every level.",
+        envvar="RGTOOL_KERNELS",
+    ),
+]
 ExcludeOption = Annotated[
     list[str] | None,
     typer.Option("--exclude", help="An experiment to leave out; may be given several times."),

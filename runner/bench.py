@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import multiprocessing
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -16,9 +13,9 @@ from typing import Any
 import torch
 
 from ..schemas.errors import RgtoolError
-from ..schemas.steps import Step
 from ..schemas.words import counted
 from . import machine
+from .by_density import ByDensity, by_density
 from .ceiling import (
     convolution_peak,
     convolutions_speed,
@@ -27,16 +24,15 @@ from .ceiling import (
     training_flops,
 )
 from .data import Loading
-from .loader import Loader
 from .models import Builder
 from .plan import Plan, plan
 from .pool import main_hidden
+from .probe import evaluation_seconds, level_images, parts_of, speed
 from .recipes import DEFAULT
 from .replica_parts import ReplicaParts
-from .side_by_side import is_memory, stepper
-from .training import Lane, Stopped, evaluate, train
+from .side_by_side import is_memory
 
-_WARM_UP_STEPS = 2  # steps
+_DENSITIES = 9  # at which sparse steps are timed, in the time of a layout
 _START = 120.0  # seconds that a process may take to begin
 
 
@@ -107,6 +103,8 @@ class Bench:
         Images that a level trains on.
     seeds, records : int
         Of the plan: its seeds, and the levels of each that are trained.
+    curve : ByDensity or None
+        Speed at the densities of its levels; None: every level takes what the first does.
     """
 
     layouts: tuple[Layout, ...]
@@ -121,6 +119,7 @@ class Bench:
     level_images: float
     seeds: int
     records: int
+    curve: ByDensity | None = None
 
     @property
     def share(self) -> float:
@@ -137,14 +136,24 @@ class Bench:
         """Share of its time that a processor worked for one replica; less than 1 beside others."""
         return min(1.0, self.layouts[0].images_per_second / self.busy_images_per_second)
 
-    def level_seconds(self, layout: Layout) -> float:
+    def gains(self, layout: Layout) -> list[float]:
+        """Return how many times as fast as dense steps every level trains in a layout."""
+        if self.curve is None:
+            return [1.0]
+        if layout.threads == machine.THREADS:
+            return self.curve.gains()
+        return self.curve.gains(layout.images_per_second / layout.seeds)
+
+    def level_seconds(self, layout: Layout, gain: float = 1.0) -> float:
         """Return the time that one level of a seed takes beside the others of a layout."""
-        return self.level_images * layout.seeds / layout.images_per_second + self.test_seconds
+        speed = layout.images_per_second / layout.seeds * gain
+        return self.level_images / speed + self.test_seconds
 
     def experiment_seconds(self, layout: Layout) -> float:
         """Return the time that the whole plan takes: its seeds, as many at once as a layout has."""
-        waves = -(-self.seeds // layout.seeds)
-        return waves * self.records * self.level_seconds(layout)
+        waves, gains = -(-self.seeds // layout.seeds), self.gains(layout)
+        levels = sum(self.level_seconds(layout, gain) for gain in gains)
+        return waves * self.records * levels / len(gains)
 
     @property
     def shortest(self) -> Layout:
@@ -220,6 +229,7 @@ def measure(made: Plan, seconds: float = 3.0) -> Bench:
         level_images=level_images(made, first.loader),
         seeds=len(made.seeds),
         records=(made.levels + 1) * (1 if made.found is None else 2),
+        curve=by_density(made, first, seconds / _DENSITIES, _DENSITIES, speeds[1]),
     )
 
 
@@ -254,22 +264,6 @@ def _side_by_side(
     return speeds
 
 
-def level_images(made: Plan, loader: Loader) -> float:
-    """Count the images that one level trains on, from the rewind point on."""
-    per_epoch = loader.iterations_per_epoch
-    restarts = made.recipe.schedule == "restart"
-    start = 0 if restarts else Step.parse(made.recipe.rewind).iteration(per_epoch)
-    return (made.recipe.whole_epochs * per_epoch - start) * loader.end / per_epoch
-
-
-def evaluation_seconds(one: ReplicaParts) -> float:
-    """Measure a pass over the test set: its first batch, once the libraries are warm."""
-    evaluate(one.module, one.tests[:1])
-    began = time.perf_counter()
-    evaluate(one.module, one.tests[:1])
-    return (time.perf_counter() - began) * len(one.tests)
-
-
 def _nearest(layouts: Sequence[Layout], own: Layout) -> Layout:
     """Return the measured layout that is a plan's own, or the nearest where memory had no room."""
     return min(
@@ -279,56 +273,6 @@ def _nearest(layouts: Sequence[Layout], own: Layout) -> Layout:
             abs(x.processes - own.processes) + abs(x.replicas - own.replicas),
         ),
     )
-
-
-def parts_of(made: Plan, seed: int) -> ReplicaParts:
-    """Return what one replica of a plan computes with, at a rate that moves nothing."""
-    # Speed does not depend on the learning rate, and a small one cannot diverge.
-    recipe = dataclasses.replace(made.recipe, lr=1e-6)
-    device = torch.device(made.device)
-    return ReplicaParts(
-        recipe,
-        seed,
-        made.outline,
-        made.network,
-        device,
-        made.pretrained,
-        made.kernels,
-        lambda text: None,
-    )
-
-
-def speed(
-    made: Plan,
-    parts: Sequence[ReplicaParts],
-    seconds: float,
-    ready: Callable[[], object] = lambda: None,
-) -> tuple[float, float]:
-    """Train replicas side by side and return images a second: by the clock, by processor time."""
-    lanes = [Lane(one.trainer(None)) for one in parts]
-    step = stepper(made.kernels)
-    # A whole epoch where kernels are built: those of the partial last batch are others.
-    loader = parts[0].loader
-    built = made.kernels.graph or made.kernels.compiled
-    warm_up = loader.iterations_per_epoch if built else _WARM_UP_STEPS
-    train(lanes, 0, warm_up, step)
-    if lanes[0].trainer.device.type == "cuda":
-        torch.cuda.synchronize()
-    ready()
-    done, began, busy = warm_up, time.perf_counter(), time.process_time()
-
-    def enough(steps: int) -> bool:
-        nonlocal done
-        done = steps
-        return time.perf_counter() - began > seconds
-
-    lanes[0].on_step = enough
-    with contextlib.suppress(Stopped):
-        train(lanes, warm_up, sys.maxsize, step)
-    if lanes[0].trainer.device.type == "cuda":
-        torch.cuda.synchronize()
-    images = (done - warm_up) * len(lanes) * loader.end / loader.iterations_per_epoch
-    return images / (time.perf_counter() - began), images / (time.process_time() - busy)
 
 
 def processes_speed(made: Plan, layout: Layout, seconds: float) -> float:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from . import machine
-from .bench import evaluation_seconds, level_images, parts_of, speed
+from .by_density import by_density
 from .plan import Plan
+from .probe import evaluation_seconds, level_images, parts_of, rewind_images, speed
+from .replica_parts import ReplicaParts
 
 PROBE_SECONDS = 1.5
+_DENSITIES = 5  # at which sparse steps are timed
 _RECORD_BYTES = 6000  # of a record beside its mask; ResNet-20 takes 5.5 kB
 
 
@@ -30,7 +34,9 @@ class Estimate:
     disk : int
         Bytes of records, masks and weights.
     images_per_second : float
-        Training speed of one process, all its replicas together.
+        Training speed of one process, all its replicas together, where every step is dense.
+    gains : tuple of float
+        How many times as fast every level trains.
     seconds : float
         Time that the remaining records take with the plan's workers.
     """
@@ -41,23 +47,27 @@ class Estimate:
     remaining: int
     disk: int
     images_per_second: float
+    gains: tuple[float, ...]
     seconds: float
 
 
 def estimate(made: Plan) -> Estimate:
-    """Train and evaluate a few batches of the dense network and extrapolate.
+    """Train and evaluate a few batches, dense and at some densities, and extrapolate.
 
-    Pruned networks take as long as dense ones: the arithmetic is dense. The disk is computed from
-    the shapes, the time is as good as the machine is quiet.
+    The disk is computed from the shapes, the time is as good as the machine is quiet.
     """
     device = torch.device(made.device)
     machine.prepare(device, made.recipe.precision, made.threads)
     parts = [parts_of(made, seed) for seed in made.seeds[: made.replicas]]
     first = parts[0]
-    images_per_second, _ = speed(made, parts, PROBE_SECONDS)
+    test_seconds = evaluation_seconds(first)
+    images_per_second, busy = speed(made, parts, PROBE_SECONDS)
+    gains = _gains(made, first, images_per_second, busy)
+    side_by_side = len(parts) / images_per_second
+    level_seconds = [
+        level_images(made, first.loader) * side_by_side / gain + test_seconds for gain in gains
+    ]
     experiments = 1 if made.found is None else 2
-    remaining = made.remaining()
-    side_by_side = level_images(made, first.loader) * len(parts) / images_per_second
     parameters = sum(p.numel() for p in first.module.parameters())
     prunable = made.kept[0]
     runs = experiments * len(made.seeds)
@@ -66,16 +76,34 @@ def estimate(made: Plan) -> Estimate:
         parameters=parameters,
         prunable=prunable,
         records=runs * (made.levels + 1),
-        remaining=remaining,
+        remaining=made.remaining(),
         disk=runs * ((made.levels + 1) * (_RECORD_BYTES + prunable // 8) + weights),
         images_per_second=images_per_second,
-        seconds=_longest(made) * (side_by_side + evaluation_seconds(first)),
+        gains=tuple(gains),
+        seconds=_longest(
+            made, level_seconds, rewind_images(made, first.loader) * side_by_side / gains[0]
+        ),
     )
 
 
-def _longest(made: Plan) -> int:
-    """Count the levels of the process, or place beside others in one, that has the most to do."""
-    places = [0] * (made.workers * made.replicas)
+def _gains(made: Plan, one: ReplicaParts, clock: float, busy: float) -> list[float]:
+    """Return how many times as fast as dense steps every level of a plan trains."""
+    seconds = PROBE_SECONDS / _DENSITIES
+    if made.threads == machine.THREADS:
+        return by_density(made, one, seconds, _DENSITIES, (clock, busy)).gains()
+    torch.set_num_threads(machine.THREADS)
+    try:
+        return by_density(made, one, seconds, _DENSITIES).gains(clock)
+    finally:
+        torch.set_num_threads(made.threads)
+
+
+def _longest(made: Plan, level_seconds: Sequence[float], rewind_seconds: float) -> float:
+    """Return the time of the process, or place beside others in one, that has the most to do."""
+    places = [0.0] * (made.workers * made.replicas)
     for seed in made.seeds:  # each goes to the first that is free
-        heapq.heapreplace(places, places[0] + made.remaining_of(seed))
+        levels = made.levels_to_do(seed)
+        begins = len(levels) > 0 and levels[0] == 0
+        seconds = sum(level_seconds[level] for level in levels) + begins * rewind_seconds
+        heapq.heapreplace(places, places[0] + seconds)
     return max(places)

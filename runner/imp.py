@@ -28,9 +28,10 @@ from .checkpoint import Checkpoint
 from .event import Event
 from .images import Images
 from .kernels import EAGER, Kernels
+from .level_kernels import LevelKernels
 from .models import Network
 from .pretrained import Pretrained
-from .pruning import Mask, next_mask
+from .pruning import Mask, density, next_mask
 from .randomness import generator
 from .replica_parts import ReplicaParts
 from .side_by_side import Training, Work
@@ -114,6 +115,7 @@ class Replica:
         self.parent = self._parent_folder(store)
         self.run_id = recipe.run_id(seed, self.parent.path.name if self.parent else None)
         self.folder = RunFolder.of(store, self.run_id)
+        self.by_level = LevelKernels(self.folder, self.parent, recipe, kernels, self._warn)
         per_epoch, rest = divmod(len(images.y_train), recipe.batch_size)
         per_epoch += rest > 0 and not recipe.drop_last
         self.rewind = Step.parse(recipe.rewind).iteration(per_epoch)
@@ -200,7 +202,7 @@ class Replica:
     def _describe(self, levels: int) -> Description:
         before = self._description()
         versions = machine.versions() | {"data_sha256": self.images.sha256}
-        here = machine.describe(self.device) | {"kernels": self.kernels.name}
+        here = machine.describe(self.device) | self.by_level.conditions(before)
         history = before.history if before else ()
         if before is not None:
             then = {**before.versions, **before.machine}
@@ -247,9 +249,11 @@ class Replica:
         if rewound is None:
             load_arrays(self.on.module, initial)
             if self.rewind > 0:
-                yield from self._train(self.on.trainer(None), _PRETRAIN, 0, self.rewind)
+                trainer = self.by_level.trainer(_PRETRAIN, None, self.on)
+                yield from self._train(trainer, _PRETRAIN, 0, self.rewind)
             rewound = state_arrays(self.on.module)
         scales = {"init": self._scales(initial), "rewind": self._scales(rewound)}
+        description = self._description() or description  # kernels have been added
         dataclasses.replace(description, scales=scales).write(self.folder.description)
         for name, arrays in (("init", initial), ("rewind", rewound)):
             if name in self.keep:
@@ -277,9 +281,8 @@ class Replica:
         elif level == 0 and self.restarts:  # the dense network runs through the whole schedule
             rewound = self.on.initial("init")
         load_arrays(self.on.module, rewound)
-        trained, speed = yield from self._train(
-            self.on.trainer(mask), level, self.first, self.end, density(mask)
-        )
+        trainer = self.by_level.trainer(level, mask, self.on)
+        trained, speed = yield from self._train(trainer, level, self.first, self.end, density(mask))
         test = evaluate(self.on.module, self.on.tests)
         weights = layer_weights(self.on.module, self.names)
         numbers: dict[str, float | None] = {
@@ -393,8 +396,3 @@ class Replica:
 
     def _tell(self, kind: str, **values: float | int | str) -> None:
         self.on_event(Event(kind=kind, seed=self.seed, **values))  # type: ignore[arg-type]
-
-
-def density(mask: Mask) -> float:
-    """Return the share of the weights that a mask keeps."""
-    return sum(int(m.sum()) for m in mask.values()) / sum(m.size for m in mask.values())

@@ -1,17 +1,24 @@
-"""How the steps of training are computed: plainly, compiled, or as a CUDA graph."""
+"""How the steps of training are computed: plainly, compiled, as a CUDA graph, or sparse."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..schemas.errors import choose
+from ..schemas.errors import UsageError, choose
+from ..schemas.recipe import Recipe
+from .networks import InputShape
+from .sparse import unserved
+from .sparse.library import Missing, describe
 
 COMPILE = ("auto", "on", "off")
+CHOICES = ("auto", "dense", "sparse")
+KERNELS_VARIABLE = "RGTOOL_KERNELS"
 
 
 @dataclass(frozen=True)
@@ -24,15 +31,34 @@ class Kernels:
         The network's operations are fused by PyTorch's compiler.
     graph : bool
         A step is captured once as a CUDA graph and replayed.
+    choice : str
+        `dense`: every level multiplies by its zeros too. `sparse`: every level computes what it
+        keeps. `auto`: whichever is faster when a level begins.
+    sparse : str
+        Name of the sparse kernels, where a level may be trained with them.
+    reason : str
+        In words, why every level trains dense where `auto` was asked for.
     """
 
     compiled: bool = False
     graph: bool = False
+    choice: str = "dense"
+    sparse: str = ""
+    reason: str = field(default="", compare=False)
 
     @property
     def name(self) -> str:
-        """Their name in the description of a run: other kernels, other bits."""
+        """Name of the dense ones in the description of a run: other kernels, other bits."""
         return ("cuda graph" if self.graph else "eager") + (", compiled" if self.compiled else "")
+
+    @property
+    def words(self) -> str:
+        """Say what computes a level."""
+        if self.choice == "auto":
+            return f"{self.name} or {self.sparse}, whichever is faster at a level"
+        if self.choice == "sparse":
+            return self.sparse
+        return f"{self.name} ({self.reason})" if self.reason else self.name
 
     def forward(self, module: nn.Module, tell: Callable[[str], None]) -> Callable[[Tensor], Tensor]:
         """Return what computes the logits of a network; `tell` hears of a compiler that fails."""
@@ -56,6 +82,61 @@ def kernels(choice: str, device: torch.device, *, draws: bool = False) -> Kernel
     choose("compile", choice, COMPILE)
     gpu = device.type == "cuda"
     return Kernels(compiled=choice == "on", graph=gpu and choice != "off" and not draws)
+
+
+def by_level(dense: Kernels, wanted: str | None, why_dense: Callable[[], str | None]) -> Kernels:
+    """Let levels be trained sparse, where that is asked for and can be.
+
+    Parameters
+    ----------
+    dense : Kernels
+        What computes the other levels.
+    wanted : str or None
+        One of `CHOICES`; None: `$RGTOOL_KERNELS`, then `auto`.
+    why_dense : callable
+        Why no level can be trained sparse, in words; None where it can.
+
+    Raises
+    ------
+    UsageError
+        The choice is unknown, or sparse kernels are asked for and cannot serve.
+    """
+    wanted = wanted or os.environ.get(KERNELS_VARIABLE) or "auto"
+    choose("kernels", wanted, CHOICES)
+    if wanted == "dense":
+        return dense
+    reason = why_dense()
+    if reason is None:
+        return replace(dense, choice=wanted, sparse=f"sparse {describe()}")
+    if wanted == "sparse":
+        raise UsageError(f"kernels sparse: {reason}; auto or dense trains it")
+    return replace(dense, reason=f"every level trains dense: {reason}")
+
+
+def why_dense(
+    dense: Kernels,
+    device: torch.device,
+    build: Callable[[], nn.Module],
+    recipe: Recipe,
+    input_shape: InputShape,
+) -> str | None:
+    """Say why no level of an experiment can be trained sparse; None where it can."""
+    if device.type != "cpu":
+        return "sparse kernels compute on a CPU"
+    if dense.compiled:
+        return "--compile on is for dense steps"
+    if (missing := missing_library()) is not None:
+        return missing
+    return unserved(build(), recipe, input_shape)
+
+
+def missing_library() -> str | None:
+    """Say why there are no sparse kernels here; None where there are."""
+    try:
+        describe()
+    except Missing as error:
+        return str(error)
+    return None
 
 
 class _Compiled:

@@ -31,6 +31,9 @@ class Launch:
     compile : str
         `auto`, `on` or `off`: whether PyTorch's compiler fuses the steps; `auto` does not, but
         takes CUDA graphs on a GPU.
+    kernels : str or None
+        `auto`, `dense` or `sparse`: whether a level computes the weights that are pruned too; None:
+        `$RGTOOL_KERNELS`, then `auto`, which measures when a level begins.
     keep : tuple of str
         Weights that stay in the store: any of `init`, `rewind`, `dense`.
     time_budget : float or None
@@ -42,6 +45,7 @@ class Launch:
     threads: int = machine.THREADS
     replicas: int | None = None
     compile: str = "auto"
+    kernels: str | None = None
     keep: tuple[str, ...] = ("init", "rewind")
     time_budget: float | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..schemas.blocks import Architecture, Layer
 from ..schemas.errors import RgtoolError, UsageError
@@ -19,7 +21,7 @@ from ..schemas.words import size
 from . import arithmetic, machine
 from .data import Loading, Task, find_task, is_data_set, load, outline
 from .images import Images
-from .kernels import EAGER, Kernels, kernels
+from .kernels import EAGER, Kernels, by_level, kernels, why_dense
 from .known_data import KNOWN_DATA, default_folder
 from .launch import Launch
 from .models import Builder, Network, find_network, is_network
@@ -160,8 +162,13 @@ class Plan:
 
     def remaining_of(self, seed: int) -> int:
         """Count the levels of a seed that are not on the disk yet."""
+        return len(self.levels_to_do(seed))
+
+    def levels_to_do(self, seed: int) -> list[int]:
+        """List the levels of a seed that are not on the disk yet, those of its parent first."""
         runs = [RunFolder.of(self.store, run_id) for run_id in self._run_ids(seed)]
-        return sum(max(0, self.levels + 1 - len(run.recorded_levels())) for run in runs)
+        whole = range(self.levels + 1)
+        return [level for run in runs for level in whole[len(run.recorded_levels()) :]]
 
     def run_id(self, seed: int) -> str:
         """Return the id of the run of a seed."""
@@ -248,6 +255,7 @@ def plan(
     _check_memory(traits.architecture, whole)
     pretrained = _pretrained(file, network, whole)
     found, resolved = _resolved(network, whole, str(recipe), pretrained, changes)
+    steps = _kernels(launch, chosen, network, whole, resolved)
     notes = (
         *whole.notes,
         "" if noise is None else _to_come(noise.name, folder),
@@ -255,6 +263,9 @@ def plan(
         *traits.notes,
         *(stays := unshipped(network, source)),
         arithmetic.check_precision(resolved.precision, chosen),
+        f"every level trains dense: {steps.reason}"
+        if steps.reason and chosen.type == "cpu"
+        else "",
         pretrained.note if pretrained else "",
     )
     workers, replicas = _spread(launch, len(numbers), chosen, 1 if stays else None)
@@ -274,7 +285,7 @@ def plan(
         found=found,
         threads=launch.threads,
         replicas=replicas,
-        kernels=kernels(launch.compile, chosen, draws=traits.draws),
+        kernels=steps,
         init_file=pretrained.path if pretrained else None,
         notes=tuple(filter(None, notes)),
     )
@@ -283,6 +294,21 @@ def plan(
     made.__dict__["pretrained"] = pretrained
     _ = made.kept  # raises where the levels are too many
     return made
+
+
+def _kernels(
+    launch: Launch, device: torch.device, network: Network, images: Images, recipe: Recipe
+) -> Kernels:
+    """Choose the kernels of dense steps, and whether levels may be trained sparse."""
+    traits = network.traits(images.input_shape, images.classes)
+    dense = kernels(launch.compile, device, draws=traits.draws)
+
+    def build() -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            return network.build(images.input_shape, images.classes, pooling=recipe.pooling)
+
+    reason = functools.partial(why_dense, dense, device, build, recipe, images.input_shape)
+    return by_level(dense, launch.kernels, reason)
 
 
 def _resolved(

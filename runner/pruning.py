@@ -21,6 +21,11 @@ LayerWeights = Mapping[str, NDArray[np.float32]]
 Scores = NDArray[np.float32] | NDArray[np.float64]
 
 
+def density(mask: Mask) -> float:
+    """Return the share of the weights that a mask keeps."""
+    return sum(int(m.sum()) for m in mask.values()) / sum(m.size for m in mask.values())
+
+
 def kept_after(total: int, kept: int, level: int, prune: float, rounding: str) -> int:
     """Count the weights that survive the pruning which leads to `level`.
 

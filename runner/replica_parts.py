@@ -15,6 +15,7 @@ from .models import Network, initialise
 from .pretrained import Pretrained
 from .pruning import Mask
 from .randomness import generator, seeded
+from .sparse_training import SparseTrainer
 from .training import Arrays, Trainer, state_arrays
 
 
@@ -94,8 +95,10 @@ class ReplicaParts:
         """The validation set; empty where nothing is held out."""
         return valid_batches(self.images, self.device)
 
-    def trainer(self, mask: Mask | None) -> Trainer:
+    def trainer(self, mask: Mask | None, *, sparse: bool = False) -> Trainer:
         """Return a trainer of the network as it is, without momentum."""
+        if sparse:
+            return SparseTrainer(self.module, self.recipe, self.loader, mask)
         traits = self.network.traits(self.images.input_shape, self.images.classes)
         return Trainer(self.module, self.recipe, self.loader, mask, self.forward, traits.draws)
 

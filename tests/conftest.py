@@ -13,6 +13,8 @@ hypothesis.settings.register_profile("rgtool", deadline=None)
 hypothesis.settings.load_profile("rgtool")
 # Two-thread OpenMP collapses on a loaded machine, and identity is promised for one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Which kernels are faster is a matter of the moment, and bits are those of the kernels.
+os.environ.setdefault("RGTOOL_KERNELS", "dense")
 
 
 @pytest.fixture

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ...schemas.words import counted
-from ..options import DataOption, read_seeds
+from ..options import DataOption, KernelsOption, read_seeds
 from ..output import Table, duration, output_options, say
 
 if TYPE_CHECKING:
     from ...runner.bench import Bench, Layout
     from ...runner.plan import Plan
 
+Row = tuple[str, Any, str, str]
 _BUSY = 0.8  # share of its time below which a replica alone was disturbed
 
 
@@ -33,6 +35,7 @@ def bench(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
     seconds: Annotated[float, typer.Option(help="Time for each layout.")] = 3.0,
+    kernels: KernelsOption = "auto",
     data: DataOption = None,
 ) -> Table:
     """Measure training on this machine: images a second, share of what it allows, hours to come.
@@ -56,6 +59,7 @@ def bench(
         device=device,
         workers=workers,
         compile=compile,
+        kernels=kernels,
         precision=precision,
     )
     for note in made.notes:
@@ -65,7 +69,7 @@ def bench(
 
 def _layouts_table(made: Plan, found: Bench) -> Table:
     alone = found.layouts[0]
-    rows: list[tuple[str, Any, str, str]] = [
+    rows: list[Row] = [
         ("speed", _rounded(alone.images_per_second), "images/s", "one replica, one thread"),
         ("arithmetic", found.flops / 1e6, "MFLOP/image", "forward and backward"),
         (
@@ -97,11 +101,12 @@ def _layouts_table(made: Plan, found: Bench) -> Table:
         rows.append(
             ("layout", _rounded(layout.images_per_second), "images/s", _told(layout, found))
         )
-    level = found.level_seconds(found.chosen)
+    rows += _by_density(found)
+    level = found.level_seconds(found.chosen, found.gains(found.chosen)[0])
     experiment = found.experiment_seconds(found.chosen)
     rows += [
         ("test set", found.test_seconds, "s", "one pass"),
-        ("level", _rounded(level), "s", f"{made.recipe.whole_epochs} epochs, one seed"),
+        ("level", _rounded(level), "s", f"the first: {made.recipe.whole_epochs} epochs, one seed"),
         (
             "experiment",
             _rounded(experiment),
@@ -114,10 +119,23 @@ def _layouts_table(made: Plan, found: Bench) -> Table:
         ("what", "value", "unit", "note"),
         rows,
         title=f"{made.recipe.architecture}/{made.recipe.task}, batch {made.recipe.batch_size}, "
-        f"{made.recipe.precision}, {made.kernels.name} kernels, {made.device}",
+        f"{made.recipe.precision}, {made.kernels.words}, {made.device}",
         notes=_choice(found),
         formats={"value": ".4g"},
     )
+
+
+def _by_density(found: Bench) -> Iterator[Row]:
+    """Tell what a level costs by what it keeps, and what all of them cost."""
+    curve = found.curve
+    if curve is None or not curve.points:
+        return
+    for point in curve.points:
+        note = f"level {point.level}, {point.sparse / curve.dense:.2f} x dense"
+        yield f"density {point.density:.3f}", _rounded(point.sparse), "images/s", note
+    gains = curve.gains()
+    sum_ = len(gains) / sum(1 / gain for gain in gains)
+    yield "all levels", sum_, "x dense", "steps of every level, one replica, the faster kernels"
 
 
 def _rounded(number: float) -> float:

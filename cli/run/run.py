@@ -16,6 +16,7 @@ from ...schemas.names import Naming
 from ...schemas.words import counted
 from ..options import (
     DataOption,
+    KernelsOption,
     NoteOption,
     StoreOption,
     TagOption,
@@ -73,6 +74,7 @@ def run(
     compile: Annotated[
         str, typer.Option(help="auto, on or off: fuse the steps with torch.compile.")
     ] = "auto",
+    kernels: KernelsOption = "auto",
     data: DataOption = None,
     store: StoreOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
@@ -134,6 +136,7 @@ def run(
         threads=threads,
         replicas=replicas,
         compile=compile,
+        kernels=kernels,
         keep=tuple(part.strip() for part in keep.split(",") if part.strip()),
         time_budget=read_duration(time_budget),
         width=width,
@@ -165,7 +168,15 @@ def _work(made: Plan) -> float:
 def _what(made: Plan, expected: Estimate) -> str:
     return (
         f"{expected.remaining} of {expected.records} records, "
-        f"{expected.images_per_second:.0f} images/s a process, {_processes(made)}"
+        f"{_speed(expected)} a process, {_processes(made)}"
+    )
+
+
+def _speed(expected: Estimate) -> str:
+    """Write the images a second of the first level to be computed dense, and of the last."""
+    first, *_, last = (expected.images_per_second * gain for gain in (1.0, *expected.gains))
+    return f"{first:.0f} images/s" + (
+        f" dense, {last:.0f} at the last level" if last > first else ""
     )
 
 
@@ -186,8 +197,8 @@ def _plan_table(made: Plan, expected: Estimate) -> Table:
         ("disk", size(expected.disk)),
         ("device", f"{made.device}, {_processes(made)} of {counted(made.threads, 'thread')}"),
         ("side by side", f"{counted(made.replicas, 'seed')} in a process"),
-        ("kernels", made.kernels.name),
-        ("speed", f"{expected.images_per_second:.0f} images/s, one process alone (probed)"),
+        ("kernels", made.kernels.words),
+        ("speed", f"{_speed(expected)}, one process alone (probed)"),
         ("time", f"about {duration(expected.seconds)}{alone}"),
     ]
     rows += [(f"recipe.{name}", _shown_value(value)) for name, value in recipe.items()]
