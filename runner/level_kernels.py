@@ -108,8 +108,9 @@ class LevelKernels:
             choice = self._here(begun)
         else:
             return self._first(key, measure).kernels
-        if begun is None or choice.kernels != begun.kernels:
-            self._write(key, choice, begun)
+        if begun is not None and choice.kernels == begun.kernels:
+            choice = begun  # for the reason of then
+        self._write(key, choice, begun)
         return choice.kernels
 
     def _begun(self, key: str) -> Choice | None:
@@ -170,6 +171,8 @@ class LevelKernels:
             BY_LEVEL: {**by_level, key: choice.kernels},
             WHY: {**why, key: choice.why},
         }
+        if machine == description.machine:
+            return
         history = description.history
         names = (choice.kernels, begun.kernels if begun else choice.kernels)
         if names[0] != names[1] and any(name.startswith("sparse") for name in names):

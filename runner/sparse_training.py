@@ -9,7 +9,7 @@ from ..schemas.recipe import Recipe
 from .loader import Loader
 from .pruning import Mask
 from .sparse import Executor
-from .training import Arrays, Trainer
+from .training import Trainer
 
 
 class SparseTrainer(Trainer):
@@ -44,8 +44,3 @@ class SparseTrainer(Trainer):
             (channels, height, width),
             min(self.recipe.batch_size, self.loader.end),
         )
-
-    def restore(self, arrays: Arrays) -> None:
-        """Go back to a state that `state` returned; see `Trainer.restore`."""
-        super().restore(arrays)
-        self.executor = None  # it holds copies of the weights

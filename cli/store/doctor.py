@@ -76,7 +76,9 @@ def _versions() -> Iterator[Row]:
 
 def _machine() -> Iterator[Row]:
     try:
+        from ...runner.kernels import missing_library
         from ...runner.machine import describe, device, workers
+        from ...runner.sparse import describe as sparse_set
 
         chosen = device()
         found = describe(chosen)
@@ -89,6 +91,7 @@ def _machine() -> Iterator[Row]:
     yield "machine", "OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "not set")
     for name in ("instruction_set", "platform", "processor"):
         yield "machine", name.replace("_", " "), str(found[name])
+    yield "machine", "sparse kernels", missing_library() or sparse_set()
 
 
 def _data(folder: Path | None) -> Iterator[Row]:

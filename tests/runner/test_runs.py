@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def message(outcome: Outcome, seed: int = 0) -> str:
     return text
 
 
-def description(store: Path) -> dict[str, object]:
+def description(store: Path) -> dict[str, Any]:
     """What identical runs say of themselves; the sum covers the times, too."""
     values = json.loads(only_run(store).description.read_text())
     own = ("created_at", "updated_at", "rgtool_sum")
@@ -392,7 +393,14 @@ def test_scales_are_told_where_the_run_was_killed_before_them(whole: Path, tmp_p
     assert description(tmp_path) == description(whole)
     path.unlink()  # and where the description is gone
     go(tmp_path, levels=3)
-    assert description(tmp_path) == {**description(whole), "levels": 3}
+    there = description(whole)
+    # Which kernels trained the levels before is gone with it.
+    by_level = {
+        name: {"3": text["2"]} for name, text in there["machine"].items() if "level" in name
+    }
+    assert len(by_level) == 2
+    machine = {**there["machine"], **by_level}
+    assert description(tmp_path) == {**there, "levels": 3, "machine": machine}
 
 
 def test_what_killed_processes_were_writing_is_removed(whole: Path, tmp_path: Path) -> None:
