@@ -15,7 +15,8 @@ from ..pruning import Mask
 from .lanes import Arena, Size
 from .library import Library, Rule, library
 from .networks import Units, add_units, unserved_part
-from .units import Context, Convolution
+from .signals import Context
+from .units import Convolution
 
 
 def unserved(module: nn.Module, recipe: Recipe, input_shape: InputShape) -> str | None:
@@ -88,7 +89,7 @@ class Executor:
             shape = tuple(weight.shape)
             return np.ones(shape, dtype=np.bool_) if found is None else found.reshape(shape)
 
-        context = Context(kernels, Arena(), batch_size, mask_of, momentum.__getitem__)
+        context = Context(kernels, Arena(), batch_size, mask_of, momentum.get)
         self.units = Units(context, Size(*input_shape))
         add_units(self.units, module)
 

@@ -60,15 +60,16 @@ struct outgoing {
     int branch_channels;
 };
 
-/* Batch norm of some channels of a convolution, weights in torch's own memory. */
+/* Batch norm of some channels of a convolution; weights and statistics in torch's own memory,
+ * velocities (NULL: none) beside the weights. */
 struct norm {
-    float *weight, *bias;
+    float *weight, *bias, *conv_bias; /* conv_bias: of the convolution before it; NULL: none */
+    float *weight_velocity, *bias_velocity, *conv_bias_velocity;
     float *running_mean, *running_var;
-    const float *conv_bias;                 /* of the convolution before it; NULL: none */
+    int64_t *batches;                       /* seen so far */
     float *scale, *shift;                   /* raw to normalised */
     double *mean, *inverse;                 /* of raw: mean, 1 / sqrt(variance + eps) */
     float *by_gradient, *by_raw, *constant; /* see `outgoing` */
-    float *weight_gradient, *bias_gradient;
     double eps, momentum;
     int channels;
 };
@@ -95,11 +96,13 @@ static inline long plane_at(int channels, int pixels, int group, int channel)
     return ((long)group * channels + channel) * plane_size(pixels);
 }
 
-static inline void descend(float *weight, float *velocity, float gradient, const struct rule *rule)
+/* Move one weight; without velocities the step is the gradient's own. */
+static inline void descend(long i, float *weights, float *velocities, float gradient,
+                              const struct rule *rule)
 {
-    float step = gradient + rule->decay * *weight;
-    if (velocity) step = *velocity = rule->momentum * *velocity + step;
-    *weight -= rule->rate * step;
+    float step = gradient + rule->decay * weights[i];
+    if (velocities) step = velocities[i] = rule->momentum * velocities[i] + step;
+    weights[i] -= rule->rate * step;
 }
 
 #if defined(__x86_64__)
@@ -151,8 +154,8 @@ int widest_set(void)
 #endif
 }
 
-/* Sizes of the structures that ctypes mirrors, in their order in this file. */
-void struct_sizes(int *sizes)
+/* What Python mirrors: sizes of the structures in their order in this file, LANES, PLANE_PAD. */
+void mirrored(int *sizes)
 {
     sizes[0] = sizeof(struct shape);
     sizes[1] = sizeof(struct list);
@@ -160,6 +163,8 @@ void struct_sizes(int *sizes)
     sizes[3] = sizeof(struct outgoing);
     sizes[4] = sizeof(struct norm);
     sizes[5] = sizeof(struct rule);
+    sizes[6] = LANES;
+    sizes[7] = PLANE_PAD;
 }
 
 /* Lay images out as planes, or with `features` as features, channels outermost. Strides of the
@@ -203,22 +208,25 @@ void norm_forward(const struct norm *norm, double count, const double *sums)
         norm->running_var[k] +=
             norm->momentum * (variance * count / (count - 1) - norm->running_var[k]);
     }
+    ++*norm->batches;
 }
 
-/* Differentiate a batch norm: from `sums` of the gradient g of its output and of g raw come the
- * gradients of weight and bias, and the factors of that of raw. */
-void norm_backward(const struct norm *norm, double count, const double *sums)
+/* Differentiate a batch norm from `sums` of the gradient g of its output and of g raw: the factors
+ * of the gradient of raw; its weights are moved. The gradient of a bias before it is zero. */
+void norm_backward(const struct norm *norm, double count, const double *sums,
+                   const struct rule *rule)
 {
     for (int k = 0; k < norm->channels; k++) {
         const double mean = norm->mean[k], inverse = norm->inverse[k];
         const double of_bias = sums[2 * k];
         const double of_weight = (sums[2 * k + 1] - mean * of_bias) * inverse;
         const double slope = norm->weight[k] * inverse;
-        norm->bias_gradient[k] = of_bias;
-        norm->weight_gradient[k] = of_weight;
         norm->by_gradient[k] = slope;
         norm->by_raw[k] = -slope * inverse * of_weight / count;
         norm->constant[k] = slope * (mean * inverse * of_weight - of_bias) / count;
+        descend(k, norm->weight, norm->weight_velocity, of_weight, rule);
+        descend(k, norm->bias, norm->bias_velocity, of_bias, rule);
+        if (norm->conv_bias) descend(k, norm->conv_bias, norm->conv_bias_velocity, 0, rule);
     }
 }
 
@@ -262,27 +270,19 @@ void descend_kept(long count, const int *index, const int *backward, const float
         const float *lane = gradient + (long)LANES * backward[i];
         float sum[4];
         for (int j = 0; j < 4; j++) sum[j] = (lane[j] + lane[j + 4]) + (lane[j + 8] + lane[j + 12]);
-        float *own = velocity ? velocity + index[i] : NULL;
-        descend(weight + index[i], own, (sum[0] + sum[1]) + (sum[2] + sum[3]), rule);
+        descend(index[i], weight, velocity, (sum[0] + sum[1]) + (sum[2] + sum[3]), rule);
     }
 }
 
-/* Move a whole tensor; without `gradient` by its decay alone. */
-void descend_all(long count, const float *gradient, float *weight, float *velocity,
-                 const struct rule *rule)
-{
-    for (long i = 0; i < count; i++)
-        descend(weight + i, velocity ? velocity + i : NULL, gradient ? gradient[i] : 0, rule);
-}
-
-/* Sum features over images: the gradient of a bias. */
-void sum_over_images(int images, int features, const float *values, float *sums)
+/* Move the bias of a linear layer, whose gradient is that of its outputs, summed over images. */
+void descend_bias(int images, int features, const float *gradient, float *bias, float *velocity,
+                  const struct rule *rule)
 {
     const long row = (long)groups_of(images) * LANES;
     for (int k = 0; k < features; k++) {
         double sum = 0;
-        for (int image = 0; image < images; image++) sum += values[k * row + image];
-        sums[k] = sum;
+        for (int image = 0; image < images; image++) sum += gradient[k * row + image];
+        descend(k, bias, velocity, sum, rule);
     }
 }
 

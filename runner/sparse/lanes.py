@@ -91,8 +91,10 @@ class Arena:
         """Ask for room."""
         self._floats[name] = max(floats, self._floats.get(name, 0))
 
-    def at(self, name: str) -> int:
-        """Return where the memory of a name begins."""
+    def at(self, name: str | None) -> int | None:
+        """Return where the memory of a name begins; None (NULL) for none."""
+        if name is None:
+            return None
         if name not in self._arrays:
             self._arrays[name] = aligned(self._floats[name])
-        return self._arrays[name].ctypes.data
+        return address(self._arrays[name])

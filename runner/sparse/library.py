@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...schemas.errors import RgtoolError
+from .lanes import LANES, PLANE_PAD
 
 FOLDER = Path(__file__).parent
 SETS = ("plain", "avx2", "avx512")  # every processor that has one has those before it
@@ -58,10 +59,11 @@ class Norm(Structure):
     """`struct norm`."""
 
     _fields_ = [
-        *((n, c_void_p) for n in ("weight", "bias", "running_mean", "running_var", "conv_bias")),
-        *((n, c_void_p) for n in ("scale", "shift", "mean", "inverse")),
-        *((n, c_void_p) for n in ("by_gradient", "by_raw", "constant")),
-        *((n, c_void_p) for n in ("weight_gradient", "bias_gradient")),
+        *((name, c_void_p) for name in ("weight", "bias", "conv_bias")),
+        *((f"{name}_velocity", c_void_p) for name in ("weight", "bias", "conv_bias")),
+        *((name, c_void_p) for name in ("running_mean", "running_var", "batches")),
+        *((name, c_void_p) for name in ("scale", "shift", "mean", "inverse")),
+        *((name, c_void_p) for name in ("by_gradient", "by_raw", "constant")),
         ("eps", c_double),
         ("momentum", c_double),
         ("channels", c_int),
@@ -81,12 +83,11 @@ _SHAPE, _LIST, _IN, _OUT = POINTER(Shape), POINTER(List), POINTER(Activation), P
 _PLAIN: dict[str, list[Any]] = {
     "lay_out": [*[_INT] * 4, _DATA, *[_LONG] * 4, _INT, _DATA],
     "norm_forward": [POINTER(Norm), c_double, _DATA],
-    "norm_backward": [POINTER(Norm), c_double, _DATA],
+    "norm_backward": [POINTER(Norm), c_double, _DATA, _RULE],
     "gradient_sums": [*[_INT] * 3, _DATA, _DATA, _INT, _DATA],
     "load_kept": [_LONG, *[_DATA] * 6],
     "descend_kept": [_LONG, *[_DATA] * 5, _RULE],
-    "descend_all": [_LONG, *[_DATA] * 3, _RULE],
-    "sum_over_images": [_INT, _INT, _DATA, _DATA],
+    "descend_bias": [_INT, _INT, *[_DATA] * 3, _RULE],
     "cross_entropy": [_INT, _INT, *[_DATA] * 4],
 }
 _BY_SET: dict[str, list[Any]] = {
@@ -208,12 +209,13 @@ def load(folder: Path) -> ctypes.CDLL:
             f"{path} was compiled from another version of kernels.c ({compiled.decode()[:8]}, not "
             f"{expected[:8]}): install rgtool again, with a C compiler"
         )
-    _check_structures(file)
+    _check_mirrors(file)
     return file
 
 
-def _check_structures(file: ctypes.CDLL) -> None:
-    sizes = (c_int * len(_MIRRORED))()
-    file.struct_sizes(sizes)
-    if list(sizes) != [ctypes.sizeof(mirror) for mirror in _MIRRORED]:
-        raise Missing("the structures of kernels.c have other sizes than this compiler's")
+def _check_mirrors(file: ctypes.CDLL) -> None:
+    expected = [*map(ctypes.sizeof, _MIRRORED), LANES, PLANE_PAD]
+    found = (c_int * len(expected))()
+    file.mirrored(found)
+    if list(found) != expected:
+        raise Missing("kernels.c lays its structures out otherwise than ctypes: train dense")

@@ -47,7 +47,7 @@ class Lists:
 
 
 def strip_rows(outputs: int, inputs: int, height: int, width: int, stride: int) -> int:
-    """Return how many rows of the output are computed at a time, for scratch that fits the cache."""
+    """Return the rows of the output that are computed at a time: their scratch fits the cache."""
     out_height, out_width = -(-height // stride), -(-width // stride)
     rows = out_height
     while (

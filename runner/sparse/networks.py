@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -10,24 +11,12 @@ from torch import nn
 
 from ..networks.cifar_resnet import CifarResNet
 from ..networks.lenet import LeNet
-from ..networks.residual import BasicBlock
+from ..networks.residual import BasicBlock, Bottleneck
 from ..networks.resnet import ResNet
 from ..networks.vgg import VGG
 from .lanes import Size
-from .units import (
-    Branch,
-    Context,
-    Convolution,
-    CrossEntropy,
-    Features,
-    Images,
-    Linear,
-    MaxPool,
-    Mean,
-    Shortcut,
-    Signal,
-    Unit,
-)
+from .signals import Context, Features, Images, Signal
+from .units import Branch, Convolution, CrossEntropy, Linear, MaxPool, Mean, Shortcut, Unit
 
 
 class Units:
@@ -65,13 +54,33 @@ class Units:
         if block.downsample is not None:
             branches.append(Branch(*block.downsample))
             gradients.append(gradient)
-        else:
-            x.keep()
-            x.added = gradient
         inner, *shortcut = self._convolve(x, branches, gradients)
         self.in_order += [Shortcut(self.context, signal) for signal in shortcut]
         out = self._convolve(inner, [Branch(block.conv2, block.bn2)], [gradient])[0]
-        out.join(shortcut[0] if shortcut else x)
+        return self._join(out, x, shortcut)
+
+    def bottleneck(self, x: Signal, block: Bottleneck) -> Signal:
+        """Add a residual block of three convolutions; its shortcut's stride is its own."""
+        gradient = next(self._turns)
+        y = self._convolve(x, [Branch(block.conv1, block.bn1)], [next(self._inner_turns)])[0]
+        y = self._convolve(y, [Branch(block.conv2, block.bn2)], [next(self._inner_turns)])[0]
+        out = self._convolve(y, [Branch(block.conv3, block.bn3)], [gradient])[0]
+        shortcut = []
+        if block.downsample is not None:
+            # Its part of the gradient of x is there before the first convolution adds it.
+            x.added = "gradient of the shortcut"
+            beside = dataclasses.replace(x.keep(), gradient=x.added)
+            shortcut = self._convolve(beside, [Branch(*block.downsample)], [gradient])
+            self.in_order += [Shortcut(self.context, signal) for signal in shortcut]
+        return self._join(out, x, shortcut)
+
+    def _join(self, out: Signal, x: Signal, shortcut: list[Signal]) -> Signal:
+        """Add what a block's shortcut computes, or what the block reads, to what it computes."""
+        if shortcut:
+            out.join(shortcut[0])
+        else:
+            x.added = out.gradient
+            out.join(x.keep())
         return out
 
     def max_pool(self, x: Signal) -> Signal:
@@ -97,21 +106,23 @@ class Units:
         self.loss = CrossEntropy(self.context, self.linear(x, module))
 
 
-def _cifar_resnet(units: Units, net: Any) -> None:
+def _residual(units: Units, net: Any, stages: tuple[nn.Sequential, ...]) -> None:
     x = units.convolve(units.images.planes(), net.conv1, net.bn1)
-    for block in (*net.layer1, *net.layer2, *net.layer3):
-        x = units.basic_block(x, block)
+    for block in itertools.chain(*stages):
+        add = units.bottleneck if isinstance(block, Bottleneck) else units.basic_block
+        x = add(x, block)
     units.classify(units.mean(x), net.fc)
 
 
-def _resnet(units: Units, net: Any) -> None:
-    x = units.convolve(units.images.planes(), net.conv1, net.bn1)
-    for block in (*net.layer1, *net.layer2, *net.layer3, *net.layer4):
-        x = units.basic_block(x, block)
-    units.classify(units.mean(x), net.fc)
+def _cifar_resnet(units: Units, net: CifarResNet) -> None:
+    _residual(units, net, (net.layer1, net.layer2, net.layer3))
 
 
-def _vgg(units: Units, net: Any) -> None:
+def _resnet(units: Units, net: ResNet) -> None:
+    _residual(units, net, (net.layer1, net.layer2, net.layer3, net.layer4))
+
+
+def _vgg(units: Units, net: VGG) -> None:
     x = units.images.planes()
     for layer, following in itertools.zip_longest(net.features, net.features[1:]):
         if isinstance(layer, nn.Conv2d):
@@ -121,12 +132,12 @@ def _vgg(units: Units, net: Any) -> None:
     units.classify(units.mean(x), net.fc)
 
 
-def _lenet(units: Units, net: Any) -> None:
+def _lenet(units: Units, net: LeNet) -> None:
     x = units.linear(units.images.features(), net.fc1, rectified=True)
     units.classify(units.linear(x, net.fc2, rectified=True), net.fc)
 
 
-NETWORKS: dict[type[nn.Module], Callable[[Units, Any], None]] = {
+NETWORKS: dict[type[nn.Module], Callable[..., None]] = {
     CifarResNet: _cifar_resnet,
     LeNet: _lenet,
     ResNet: _resnet,
@@ -146,9 +157,5 @@ def unserved_part(module: nn.Module) -> str | None:
     for name, part in module.named_modules():
         if isinstance(part, nn.Conv2d) and part.kernel_size[0] > 3:
             size = part.kernel_size[0]
-            return f"{name} is a convolution of {size}x{size}: sparse kernels have 3x3 and 1x1"
-        if isinstance(part, nn.Sequential) and not all(
-            isinstance(block, BasicBlock) for block in part
-        ):
-            pass
+            return f"{name} is a convolution of {size}x{size}, sparse kernels have 3x3 and 1x1"
     return None

@@ -1,0 +1,131 @@
+"""Weights in torch's memory as the kernels read and move them."""
+
+from __future__ import annotations
+
+from ctypes import byref
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .lanes import address
+from .library import Norm, Rule
+from .lists import Lists
+from .signals import Context
+
+
+def pointer(tensor: Tensor | None) -> int | None:
+    """Return the address of a tensor's memory; None (NULL) for none."""
+    return None if tensor is None else tensor.data_ptr()
+
+
+class Kept:
+    """The kept weights of a tensor.
+
+    Parameters
+    ----------
+    context : Context
+        Of the network.
+    weight : Tensor
+        The tensor, whatever its strides.
+    mask : bool array
+        Of its shape.
+    lists : Lists
+        Of the layer that the tensor is all of or a part of.
+    part : slice
+        Which of the layer's kept weights are the tensor's, in the order of `np.nonzero`.
+    """
+
+    def __init__(
+        self, context: Context, weight: Tensor, mask: NDArray[np.bool_], lists: Lists, part: slice
+    ) -> None:
+        self.library = context.library
+        places = np.nonzero(mask)
+        strides = np.array(weight.stride(), dtype=np.int64)
+        index = (np.stack(places, axis=1) * strides).sum(1)
+        order = np.argsort(index)  # one pass over the tensor's memory
+        self._index = index[order].astype(np.int32)
+        self._in_forward = lists.in_forward[part][order].astype(np.int32)
+        self._in_backward = lists.in_backward[part][order].astype(np.int32)
+        index_, forward, backward = map(address, (self._index, self._in_forward, self._in_backward))
+        self._load = (
+            len(index),
+            index_,
+            forward,
+            backward,
+            weight.data_ptr(),
+            address(lists.forward.weight),
+            address(lists.backward.weight),
+        )
+        self._list = (len(index), index_, backward)
+        self._tensors = (weight.data_ptr(), pointer(context.momentum_of(weight)))
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self._index)
+
+    def load(self) -> None:
+        """Copy the weights into the lists."""
+        self.library.load_kept(*self._load)
+
+    def move(self, gradient: int | None, rule: Rule) -> None:
+        """Make a step of SGD with the gradients at an address, in the order of `backward`."""
+        self.library.descend_kept(*self._list, gradient, *self._tensors, byref(rule))
+
+
+class BatchNorm:
+    """A batch norm behind some channels of a convolution.
+
+    Parameters
+    ----------
+    context : Context
+        Of the network.
+    module : nn.BatchNorm2d
+        Its weights and running statistics.
+    conv_bias : Tensor or None
+        Bias of the convolution: it changes the running mean alone, its gradient is zero.
+    sums : float64 array, shape (2 channels of the convolution,)
+        What the convolution leaves: sums of raw and of its square.
+    factors : float32 array, shape (3, channels of the convolution)
+        Of the gradient of raw, see `struct outgoing`.
+    first : int
+        The first of its channels.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        module: nn.BatchNorm2d,
+        conv_bias: Tensor | None,
+        sums: NDArray[np.float64],
+        factors: NDArray[np.float32],
+        first: int,
+    ) -> None:
+        channels = module.num_features
+        self.library = context.library
+        self.scale, self.shift = np.zeros((2, channels), dtype=np.float32)
+        self._moments = np.zeros((2, channels), dtype=np.float64)
+        self._sums = address(sums[2 * first :])
+        weights = (module.weight, module.bias, conv_bias)
+        self._struct = Norm(
+            *map(pointer, weights),
+            *(pointer(context.momentum_of(weight)) for weight in weights),
+            pointer(module.running_mean),
+            pointer(module.running_var),
+            pointer(module.num_batches_tracked),
+            address(self.scale),
+            address(self.shift),
+            *map(address, self._moments),
+            *map(address, factors[:, first:]),
+            module.eps,
+            module.momentum,
+            channels,
+        )
+
+    def forward(self, count: int) -> None:
+        """Prepare scale and shift from the sums over `count` values a channel."""
+        self.library.norm_forward(byref(self._struct), count, self._sums)
+
+    def backward(self, count: int, sums: int | None, rule: Rule) -> None:
+        """Prepare the factors of raw's gradient from the sums of the own one; move the weights."""
+        self.library.norm_backward(byref(self._struct), count, sums, byref(rule))
