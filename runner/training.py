@@ -93,8 +93,8 @@ class Trainer:
         self.rate = recipe.lr
         # On a GPU a tensor: a step that has been captured reads the rate of the day from it.
         self.lr: float | Tensor = recipe.lr
-        if self.device.type == "cuda":
-            self.lr = torch.tensor(recipe.lr, device=self.device)
+        if self.device.type != "cpu":
+            self.lr = torch.full((), recipe.lr, device=self.device)
 
     def _mask_tensors(self, mask: Mask) -> tuple[list[Tensor], list[Tensor]]:
         weights = [self.module.get_parameter(f"{name}.weight") for name in mask]
