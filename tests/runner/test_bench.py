@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from command import Cli
 
 import rgtool
 from rgtool.cli import main
 from rgtool.cli.run.bench import _choice
 from rgtool.runner import bench as bench_module
+from rgtool.runner import estimate as estimate_module
 from rgtool.runner import machine
 from rgtool.runner.bench import Bench, Layout, measure
+from rgtool.runner.by_density import ByDensity, Point
 from rgtool.runner.ceiling import convolution_peak, convolutions_speed, moved_bytes, training_flops
 from rgtool.runner.estimate import _longest, estimate
+from rgtool.runner.kernels import missing_library
 from rgtool.runner.models import build
 from rgtool.runner.plan import Plan, plan
 from rgtool.schemas.errors import UsageError
@@ -120,10 +125,111 @@ def test_an_estimate_counts_what_the_busiest_process_does(tmp_path: Path) -> Non
     made = plan(
         "lenet", "digits", seeds=5, levels=1, epochs=1, device="cpu", workers=2, store=tmp_path
     )
-    assert _longest(made) == 3 * 2  # three seeds after one another, two records each
-    for seeds, left in (([0, 1], 2 * 2), (5, 0)):
+    # Three seeds after one another, two levels each, and the steps before the rewind point.
+    assert _longest(made, [10.0, 4.0], 1.0) == 3 * 15
+    for seeds, left in (([0, 1], 2 * 15), (5, 0)):
         rgtool.run("lenet", "digits", seeds=seeds, levels=1, epochs=1, workers=1, store=tmp_path)
-        assert _longest(made) == left
+        assert _longest(made, [10.0, 4.0], 1.0) == left
+    more = plan(
+        "lenet", "digits", seeds=5, levels=2, epochs=1, device="cpu", workers=2, store=tmp_path
+    )
+    assert _longest(more, [10.0, 4.0, 2.0], 1.0) == 3 * 2  # the last level of each
+
+
+def curve(**changes: Any) -> ByDensity:
+    """Sparse steps of (1 + 9 d) ms at density d, an image each, and dense ones of 4 ms."""
+    points = tuple(Point(n, d, 1e3 / (1 + 9 * d)) for n, d in ((0, 1.0), (2, 0.25), (4, 0.0625)))
+    densities = (1.0, 0.5, 0.25, 0.125, 0.0625)
+    return ByDensity(
+        **{"clock": 125.0, "dense": 250.0, "points": points, "densities": densities, **changes}
+    )
+
+
+def test_between_densities_the_time_of_a_step_is_interpolated() -> None:
+    one = curve()
+    for kept in (1.0, 0.6, 0.25, 0.125, 0.0625):
+        assert one.sparse(kept) == pytest.approx(1e3 / (1 + 9 * kept))
+    ratios = [4 / (1 + 9 * kept) for kept in one.densities]
+    assert ratios[1] < 1 < ratios[2]
+    assert one.gains() == pytest.approx([1, 1, *ratios[2:]])
+    assert curve(is_measured=False).gains() == pytest.approx(ratios)
+    # With two threads a dense step takes 2.5 ms where one takes 4; sparse ones have one thread.
+    assert one.gains(125.0 * 4 / 2.5) == pytest.approx(
+        [1, 1, 1, *(r * 2.5 / 4 for r in ratios[3:])]
+    )
+    assert curve(points=()).gains() == [1.0] * 5
+
+
+def test_an_experiment_takes_the_sum_of_its_levels() -> None:
+    gains = curve().gains()
+    one = dataclasses.replace(measured(1, 0), curve=curve(), records=5)
+    alone, threads = one.layouts[0], one.layouts[2]
+    expected = sum(100.0 / 100.0 / gain + 1.0 for gain in gains)
+    assert one.experiment_seconds(alone) == pytest.approx(expected)
+    assert one.level_seconds(alone, gains[4]) == pytest.approx(1 / gains[4] + 1.0)
+    faster = curve().gains(120.0)  # which a thread has beside the clock's 125 of one
+    assert one.experiment_seconds(threads) == pytest.approx(sum(100 / 120 / g + 1 for g in faster))
+    twice = dataclasses.replace(one, records=10)  # a control, and the experiment that it is of
+    assert twice.experiment_seconds(alone) == pytest.approx(2 * expected)
+
+
+def test_a_bench_tells_what_a_level_costs_by_what_it_keeps(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "workers", lambda chosen: 1)
+    if (missing := missing_library()) is not None:
+        pytest.skip(missing)
+    arguments = (
+        "bench",
+        "lenet",
+        "digits",
+        "--seconds",
+        "0.02",
+        "--device",
+        "cpu",
+        "--levels",
+        "3",
+    )
+    done = cli(*arguments, "--kernels", "auto", "--json")
+    rows = {row["what"]: row for row in json.loads(done.out)}
+    for level, kept in enumerate(("1.000", "0.800", "0.640", "0.512")):
+        row = rows[f"density {kept}"]
+        assert row["unit"] == "images/s"
+        assert row["note"].startswith(f"level {level}, ")
+        assert row["value"] > 0
+    assert rows["all levels"]["value"] >= 1
+    assert "density 1.000" not in cli(*arguments, "--kernels", "dense").out
+
+
+def test_an_estimate_knows_what_levels_gain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gains = [1.0, 2.0, 4.0]
+    monkeypatch.setattr(estimate_module, "_gains", lambda *arguments: gains)
+    monkeypatch.setattr(estimate_module, "speed", lambda *arguments: (100.0, 100.0))
+    monkeypatch.setattr(estimate_module, "evaluation_seconds", lambda one: 0.5)
+    options: dict[str, Any] = {"levels": 2, "epochs": 2, "train_size": 100, "batch_size": 50}
+    made = plan("lenet", "digits", **options, rewind="1it", store=tmp_path, device="cpu")
+    # 150 images a level at 100 a second, 50 more before the rewind point.
+    expected = 0.5 + sum(1.5 / gain + 0.5 for gain in gains)
+    assert estimate(made).seconds == pytest.approx(expected)
+    again = plan("lenet", "digits", **options, rewind="1it", schedule="restart", device="cpu")
+    assert estimate(again).seconds == pytest.approx(0.5 + sum(2 / gain + 0.5 for gain in gains))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_gains_are_measured_on_one_thread(threads: int, tmp_path: Path) -> None:
+    if (missing := missing_library()) is not None:
+        pytest.skip(missing)
+    made = plan(
+        "lenet", "digits", levels=2, epochs=1, device="cpu", threads=threads, kernels="sparse",
+        store=tmp_path,
+    )  # fmt: skip
+    found = estimate(made)
+    assert len(found.gains) == 3
+    assert min(found.gains) > 0
+    assert torch.get_num_threads() == threads
+    torch.set_num_threads(machine.THREADS)
 
 
 def test_on_a_gpu_the_share_is_of_bytes() -> None:
