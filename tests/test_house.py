@@ -128,6 +128,20 @@ def test_a_circle_is_found() -> None:
     assert circles({("a",): {("a",)}}) == [["a"]]
 
 
+def test_no_import_hides_in_a_text() -> None:
+    """Modules that are loaded by name are those of others, or named in a package's own list."""
+    hidden = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}"
+        for _, path in modules()
+        if path.name != "__init__.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "attr", getattr(node.func, "id", "")) == "import_module"
+        and (len(node.args) > 1 or "'." in ast.unparse(node) or "rgtool" in ast.unparse(node))
+    ]
+    assert hidden == []
+
+
 @pytest.mark.parametrize("room", ["analysis", "cli"])
 def test_a_folder_can_be_taken_in_at_a_glance(room: str) -> None:
     folders = [PACKAGE / room, *(path for path in (PACKAGE / room).rglob("*") if path.is_dir())]
@@ -189,6 +203,12 @@ COMPLETION = {
 
 def test_importing_rgtool_loads_nothing_heavy() -> None:
     assert not loaded_by("import rgtool") & (HEAVY | {"duckdb", "numpy", "typer"})
+
+
+def test_results_load_figures_when_they_are_drawn() -> None:
+    found = "import rgtool; found = rgtool.gamma(None, 'published:renda2020-resnet20')"
+    assert "matplotlib" not in loaded_by(found)
+    assert "matplotlib" in loaded_by(f"{found}; found.plot()")
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ from .result import MOST, SCORE_COLUMNS
 from .scores import LEVEL, MARGIN, TIE, ScoreName, Scoring, first_share, scores
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ...store import Store
 
 
@@ -150,6 +152,12 @@ class MatchAll(Result):
             "published": [pair.published or None for pair in self.pairs],
             "maps": [pair.tried for pair in self.pairs],
         }
+
+    def plot(self) -> Figure:
+        """Draw it, as `rgtool.plot` does."""
+        from ..plots.match import plot_match_all
+
+        return plot_match_all(self)
 
 
 def match_all(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from ..values import Estimate
 from ..window import SLACK, Window, choose_window
 from .emptying import LEAST_STEPS, empty_levels, motion, still
 from .law import log_time, present_law
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +120,12 @@ class Forecast(Result):
             "observed": self.observed,
             "outlook": self.outlook,
         }
+
+    def plot(self) -> Figure:
+        """Draw it, as `rgtool.plot` does."""
+        from ..plots.forest import plot_forecast
+
+        return plot_forecast(self)
 
 
 def forecast(
