@@ -42,8 +42,9 @@ from machine import machine
 
 import rgtool
 from rgtool.runner.arithmetic import has_bf16
-from rgtool.runner.bench import Layout, parts_of, processes_speed, speed
+from rgtool.runner.bench import parts_of, processes_speed, speed
 from rgtool.runner.ceiling import convolutions_speed
+from rgtool.runner.layouts import Layout
 from rgtool.runner.machine import workers
 from rgtool.runner.plan import Plan, plan
 

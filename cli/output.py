@@ -20,7 +20,7 @@ import typer
 from ..schemas.display import Shown, Table, cells, numeric, plain
 from ..schemas.errors import UsageError
 from ..schemas.notes import shown_lines
-from ..schemas.words import size
+from ..schemas.words import duration, size
 from . import formats
 from .terminal import encodes, flush, is_terminal, say, write
 
@@ -220,20 +220,3 @@ def sparkline(values: Sequence[float]) -> str:
         " " if not math.isfinite(v) else bars[round((v - low) / width * 7)] if width else bars[3]
         for v in values
     )
-
-
-def duration(seconds: float) -> str:
-    """Write a duration as people do.
-
-    Examples
-    --------
-    >>> duration(42), duration(600), duration(9000), duration(0.2)
-    ('42 s', '10 min', '2.5 h', 'a second')
-    """
-    if 0 < seconds < 1.5:
-        return "a second"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"

@@ -8,7 +8,6 @@ import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ import torch
 
 from ..schemas.errors import RgtoolError
 from ..schemas.steps import Step
-from ..schemas.words import counted
 from . import machine
 from .ceiling import (
     convolution_peak,
@@ -27,6 +25,7 @@ from .ceiling import (
     training_flops,
 )
 from .data import Loading
+from .layouts import Bench, Layout
 from .loader import Loader
 from .models import Builder
 from .plan import Plan, plan
@@ -38,118 +37,6 @@ from .training import Lane, Stopped, evaluate, train
 
 _WARM_UP_STEPS = 2  # steps
 _START = 120.0  # seconds that a process may take to begin
-
-
-@dataclass(frozen=True)
-class Layout:
-    """One way to spread replicas, measured.
-
-    Attributes
-    ----------
-    processes, threads, replicas : int
-        Processes, threads of each, replicas side by side in each.
-    images_per_second : float
-        Of all of them together.
-    """
-
-    processes: int
-    threads: int
-    replicas: int
-    images_per_second: float
-
-    def __str__(self) -> str:
-        parts = (
-            counted(self.processes, "process", "processes"),
-            counted(self.threads, "thread"),
-            counted(self.replicas, "replica"),
-        )
-        return "{} of {}, {} in each".format(*parts)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is one process of one thread."""
-        return (self.processes, self.threads) == (1, machine.THREADS)
-
-    @property
-    def seeds(self) -> int:
-        """Seeds that it trains at once."""
-        return self.processes * self.replicas
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What was measured, on the machine as busy as it was.
-
-    Attributes
-    ----------
-    layouts : tuple of Layout
-        The first is one replica alone; the plan's own is among them.
-    chosen : Layout
-        The plan's own, or the nearest to it that memory has room for.
-    busy_images_per_second : float
-        Of one replica, by the time that a processor worked for it: other processes that take turns
-        on the same core do not count. On a GPU the same as by the clock.
-    flops : float
-        FLOP that a training image takes (multiplications and additions of convolutions and
-        products, forward and backward).
-    peak : float or None
-        FLOP/s of a well-shaped convolution, forward, on one thread; None on a GPU.
-    ceiling : float or None
-        Images/s on one thread if the network's convolutions and products, as fast as they are
-        here, were all that took time; None on a GPU.
-    floor_bytes : float or None
-        On a GPU: bytes that an image moves with kernels that are not fused.
-    bandwidth : float or None
-        On a GPU: measured bytes/s of a copy, reading and writing.
-    test_seconds : float
-        Of one pass over the test set.
-    level_images : float
-        Images that a level trains on.
-    seeds, records : int
-        Of the plan: its seeds, and the levels of each that are trained.
-    """
-
-    layouts: tuple[Layout, ...]
-    chosen: Layout
-    busy_images_per_second: float
-    flops: float
-    peak: float | None
-    ceiling: float | None
-    floor_bytes: float | None
-    bandwidth: float | None
-    test_seconds: float
-    level_images: float
-    seeds: int
-    records: int
-
-    @property
-    def share(self) -> float:
-        """Share of what the machine allows: of its convolution peak, or of the bytes floor."""
-        speed = self.busy_images_per_second
-        if self.peak is not None:
-            return speed * self.flops / self.peak
-        assert self.floor_bytes is not None
-        assert self.bandwidth is not None
-        return speed * self.floor_bytes / self.bandwidth
-
-    @property
-    def busy(self) -> float:
-        """Share of its time that a processor worked for one replica; less than 1 beside others."""
-        return min(1.0, self.layouts[0].images_per_second / self.busy_images_per_second)
-
-    def level_seconds(self, layout: Layout) -> float:
-        """Return the time that one level of a seed takes beside the others of a layout."""
-        return self.level_images * layout.seeds / layout.images_per_second + self.test_seconds
-
-    def experiment_seconds(self, layout: Layout) -> float:
-        """Return the time that the whole plan takes: its seeds, as many at once as a layout has."""
-        waves = -(-self.seeds // layout.seeds)
-        return waves * self.records * self.level_seconds(layout)
-
-    @property
-    def shortest(self) -> Layout:
-        """The layout in which the plan takes the least time, the chosen one where it is as good."""
-        return min(self.layouts, key=lambda one: (self.experiment_seconds(one), one != self.chosen))
 
 
 def bench(
@@ -220,6 +107,9 @@ def measure(made: Plan, seconds: float = 3.0) -> Bench:
         level_images=level_images(made, first.loader),
         seeds=len(made.seeds),
         records=(made.levels + 1) * (1 if made.found is None else 2),
+        epochs=made.recipe.whole_epochs,
+        trained=f"{made.recipe.architecture}/{made.recipe.task}, batch {made.recipe.batch_size}, "
+        f"{made.recipe.precision}, {made.kernels.name} kernels, {made.device}",
     )
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from ..schemas.display import Shown, Table
+from ..schemas.words import duration, size
 from . import machine
 from .bench import evaluation_seconds, level_images, parts_of, speed
 from .plan import Plan
@@ -16,17 +18,17 @@ _RECORD_BYTES = 6000  # of a record beside its mask; ResNet-20 takes 5.5 kB
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Shown):
     """Size and duration of a plan.
 
     Attributes
     ----------
-    parameters, prunable : int
-        Numbers of the network, and of its counted weights.
-    records : int
-        Records that the whole experiment has.
+    plan : Plan
+        The plan.
+    parameters : int
+        Parameters of the network.
     remaining : int
-        Those that are not on the disk yet.
+        Records that are not on the disk yet.
     disk : int
         Bytes of records, masks and weights.
     images_per_second : float
@@ -35,13 +37,25 @@ class Estimate:
         Time that the remaining records take with the plan's workers.
     """
 
+    plan: Plan
     parameters: int
-    prunable: int
-    records: int
     remaining: int
     disk: int
     images_per_second: float
     seconds: float
+
+    def table(self) -> Table:
+        """Return what `rgtool run --dry-run` prints."""
+        alone = ", if they do not slow one another" if self.plan.workers > 1 else ""
+        speed = f"{self.images_per_second:.0f} images/s, one process alone (probed)"
+        return self.plan.table(
+            [
+                ("parameters", f"{self.parameters}"),
+                ("disk", size(self.disk)),
+                ("speed", speed),
+                ("time", f"about {duration(self.seconds)}{alone}"),
+            ]
+        )
 
 
 def estimate(made: Plan) -> Estimate:
@@ -59,15 +73,13 @@ def estimate(made: Plan) -> Estimate:
     remaining = made.remaining()
     side_by_side = level_images(made, first.loader) * len(parts) / images_per_second
     parameters = sum(p.numel() for p in first.module.parameters())
-    prunable = made.kept[0]
     runs = experiments * len(made.seeds)
     weights = 4 * sum(t.numel() for t in first.module.state_dict().values()) * len(made.keep)
     return Estimate(
+        plan=made,
         parameters=parameters,
-        prunable=prunable,
-        records=runs * (made.levels + 1),
         remaining=remaining,
-        disk=runs * ((made.levels + 1) * (_RECORD_BYTES + prunable // 8) + weights),
+        disk=made.records * (_RECORD_BYTES + made.kept[0] // 8) + runs * weights,
         images_per_second=images_per_second,
         seconds=_longest(made) * (side_by_side + evaluation_seconds(first)),
     )

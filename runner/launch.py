@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from ..schemas.display import Shown, Table
 from ..schemas.errors import UsageError
 from . import machine
 
@@ -14,7 +15,7 @@ _MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
-class Launch:
+class Launch(Shown):
     """Where and how an experiment is computed: what `run`, `plan` and `bench` take by keyword.
 
     Attributes
@@ -67,6 +68,11 @@ class Launch:
                 f"workers {self.workers} and replicas {self.replicas} together: seeds train in "
                 "processes of their own (the faster way on a CPU) or side by side in one (on a GPU)"
             )
+
+    def table(self) -> Table:
+        """Return its options."""
+        rows = [(one.name, getattr(self, one.name)) for one in fields(self)]
+        return Table(("option", "value"), rows)
 
     @classmethod
     def split(cls, options: Mapping[str, Any]) -> tuple[Launch, dict[str, Any]]:

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 
 from ..schemas.blocks import Architecture, Layer
+from ..schemas.display import Row, Shown, Table
 from ..schemas.errors import RgtoolError, UsageError
 from ..schemas.layout import RunFolder, store_path
 from ..schemas.recipe import Recipe
-from ..schemas.words import size
+from ..schemas.words import counted, size, spelled
 from . import arithmetic, machine
 from .data import Loading, Task, find_task, is_data_set, load, outline
 from .images import Images
@@ -35,7 +36,7 @@ _BRANCHES = 8  # replicas that a GPU gets at once; memory decides in the end
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Shown):
     """What will be computed, resolved and checked.
 
     Attributes
@@ -94,6 +95,30 @@ class Plan:
     kernels: Kernels = EAGER
     init_file: Path | None = None
     notes: tuple[str, ...] = ()
+
+    def table(self, measured: Sequence[Row] = ()) -> Table:
+        """Return what `rgtool run --dry-run` prints, what it measures (`measured`) told apart."""
+        records, processes = self.records, counted(self.workers, "process", "processes")
+        rows: list[Row] = [
+            ("experiment", self.recipe.experiment_id),
+            ("runs", ", ".join(f"seed {seed}" for seed in self.seeds)),
+            ("prunable weights", f"{self.kept[0]}"),
+            ("kept weights", " ".join(map(str, self.kept))),
+            ("records", f"{records}, of which {self.remaining()} are to be computed"),
+            ("device", f"{self.device}, {processes} of {counted(self.threads, 'thread')}"),
+            ("side by side", f"{counted(self.replicas, 'seed')} in a process"),
+            ("kernels", self.kernels.name),
+            *measured,
+        ]
+        for name, value in self.recipe.to_json().items():
+            rows.append((f"recipe.{name}", "none" if value is None else str(spelled(value))))
+        title = f"{self.recipe_name}: nothing was computed"
+        return Table(("what", "value"), rows, title=title, notes=self.notes)
+
+    @property
+    def records(self) -> int:
+        """Records that the whole experiment has."""
+        return (1 if self.found is None else 2) * len(self.seeds) * (self.levels + 1)
 
     @cached_property
     def images(self) -> Images:

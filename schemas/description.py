@@ -18,14 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from .blocks import Architecture
+from .display import Row, Shown, Table
 from .errors import RecordError, UsageError
 from .files import read_file, write_atomic
 from .published_recipes import fields_of
 from .recipe import Recipe
 from .sums import EDITED, KEY, PLACE, holds, seal
+from .words import spelled
 
 VERSION = 2
 MOST = 1 << 26  # bytes of a description; an import of many files has long ones
+_APART = ("recipe", "scales", "files", "history", "told")  # shown otherwise, or not
 _DEEPEST = 16  # levels of nesting
 OWN = "rgtool"  # the source of runs that were not imported
 UNKNOWN = "unknown"  # the recipe of an import of which none is told
@@ -36,7 +39,7 @@ _LONG = re.compile(r"[\[:,]\s*-?(?:[0-9]{19}|[0-9]+(?:\.[0-9]+)?[eE]\+?[0-9]{3})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Description:
+class Description(Shown):
     """Where a run comes from, and all that is needed to do it again.
 
     Attributes
@@ -122,6 +125,23 @@ class Description:
         self.parse(text, str(path))
         write_atomic(path, seal(text.encode()), flush=flush)
 
+    def table(self) -> Table:
+        """Return what `rgtool show` prints of a run, without what its records say."""
+        rows: list[Row] = []
+        for one in dataclasses.fields(self):
+            value = getattr(self, one.name)
+            if one.name in _APART:
+                continue
+            if isinstance(value, Mapping):
+                rows += [(f"{one.name}.{key}", item) for key, item in value.items()]
+            else:
+                rows.append((one.name, value))
+        rows += recipe_rows(self.recipe.to_json(), self.assumed)
+        rows += [("history", line) for line in self.history]
+        rows += [("file", f"{one.get('path')} sha256:{one.get('sha256')}") for one in self.files]
+        notes = assumption_notes(self.assumed, self.study)
+        return Table(("what", "value"), rows, title=f"run {self.run_id}", notes=notes)
+
     @property
     def assumed(self) -> tuple[str, ...]:
         """Fields of the recipe that nothing tells, see `assumed_fields`."""
@@ -184,6 +204,22 @@ class Description:
         except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
             raise RecordError(f"{where}: not a description of a run ({_reason(error)})") from None
         return description
+
+
+def recipe_rows(recipe: Mapping[str, Any], assumed: Collection[str]) -> list[Row]:
+    """Name what is known of a recipe `recipe.lr`, what nothing tells `assumed.lr`."""
+    return [
+        (f"{'assumed' if name in assumed else 'recipe'}.{name}", spelled(value))
+        for name, value in recipe.items()
+    ]
+
+
+def assumption_notes(assumed: Collection[str], study: str) -> tuple[str, ...]:
+    """Say where values come from that nothing tells."""
+    if not assumed:
+        return ()
+    source = f"values of recipe {study}" if study else "defaults, of which nothing is known"
+    return (f"assumed.*: nothing of the import tells these fields; they are {source}",)
 
 
 def assumed_fields(

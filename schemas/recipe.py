@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
+from .display import Shown, Table
 from .errors import UsageError, choose, did_you_mean
 from .steps import Step
+from .words import spelled
 
 Rounding = Literal["exact", "openlth", "round"]
 Control = Literal["none", "reinit"]
@@ -43,7 +45,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(Shown):
     """Everything that defines how a run trains and prunes, the seed excepted.
 
     The defaults are frozen: `experiment_id` hashes only what differs from them, so a field that
@@ -198,6 +200,11 @@ class Recipe:
             except OverflowError:
                 raise UsageError(f"{name} is too large a number") from None
 
+    def table(self) -> Table:
+        """Return what `rgtool recipes show` prints."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return recipe_table(values, f"{self.architecture}/{self.task}")
+
     def non_defaults(self) -> dict[str, Any]:
         """Return the fields that differ from the frozen defaults, in order of their names.
 
@@ -242,6 +249,27 @@ class Recipe:
             k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
         }
         return cls(**fields)
+
+
+def recipe_table(values: Mapping[str, Any], title: str) -> Table:
+    """Return a row for every field of `Recipe` but architecture and task, and what it means.
+
+    Parameters
+    ----------
+    values : mapping of str to Any
+        Values of fields; the others have their frozen defaults.
+    title : str
+        Shown above.
+    """
+    rows = []
+    for one in dataclasses.fields(Recipe):
+        if one.name not in ("architecture", "task"):
+            value = values.get(one.name, one.default)
+            shown = "none" if value is None else spelled(value)
+            differs = "" if value == one.default else "*"
+            rows.append((one.name, shown, differs, one.metadata["meaning"]))
+    note = "* differs from the default of a field"
+    return Table(("field", "value", "differs", "meaning"), rows, title=title, notes=(note,))
 
 
 def parse_field(text: str) -> tuple[str, Any]:

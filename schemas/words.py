@@ -95,3 +95,20 @@ def size(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"
+
+
+def duration(seconds: float) -> str:
+    """Write a duration as people do.
+
+    Examples
+    --------
+    >>> duration(42), duration(600), duration(9000), duration(0.2)
+    ('42 s', '10 min', '2.5 h', 'a second')
+    """
+    if 0 < seconds < 1.5:
+        return "a second"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"

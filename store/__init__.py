@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .broken import Problem
+from .broken import Problem, Problems
 from .inventory import ExperimentInfo, RunInfo
 from .result import Result
 from .store import Store
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
         published_flow_names,
         published_names,
     )
-    from .medium import Trial
-    from .merging import MergeReport
+    from .medium import Trial, Trials
+    from .merge_report import MergeReport
     from .removal import Removal
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "ExperimentInfo",
     "MergeReport",
     "Problem",
+    "Problems",
     "PublishedCurve",
     "PublishedFlow",
     "PublishedSpectrum",
@@ -46,6 +47,7 @@ __all__ = [
     "RunInfo",
     "Store",
     "Trial",
+    "Trials",
     "published",
     "published_curve",
     "published_curve_names",
@@ -59,9 +61,10 @@ _MODULES = {
     "Compaction": "compaction",
     "Counts": "counts",
     "Difference": "difference",
-    "MergeReport": "merging",
+    "MergeReport": "merge_report",
     "Removal": "removal",
     "Trial": "medium",
+    "Trials": "medium",
     **{name: "literature" for name in __all__ if "published" in name.lower()},
 }
 

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import duckdb
 
 from ..schemas import record, sums, views
+from ..schemas.display import Shown, Table
 from ..schemas.errors import RecordError
 from ..schemas.files import read_file, write_atomic
 from ..schemas.layout import RunFolder
@@ -57,6 +58,16 @@ class Problem:
         return f"{self.path}: {self.reason}"
 
 
+class Problems(tuple[Problem, ...], Shown):
+    """Files that are left out, or were made again, a row each where they are shown."""
+
+    most, whole = 100, "the tuple has all"
+
+    def table(self) -> Table:
+        """Return what `rgtool doctor --deep` prints."""
+        return Table(("file", "problem"), [(one.path, one.reason) for one in self])
+
+
 class File(NamedTuple):
     """A file as it was when a folder was listed: path, and size, times and inode."""
 
@@ -87,9 +98,9 @@ class LeftOut:
         self._lock = threading.RLock()
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
+    def problems(self) -> Problems:
         """What was left out so far, in order of the paths."""
-        return tuple(
+        return Problems(
             Problem(path, reason, not reason.endswith(_REBUILT))
             for path, reason in sorted(self._seen.items())
         )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..schemas import sums
 from ..schemas.description import MOST, Description
+from ..schemas.display import Shown, Table
 from ..schemas.errors import RecordError
 from ..schemas.files import read_file
 from ..schemas.layout import CORRECTED, RUNS, RunFolder
@@ -17,14 +18,15 @@ from ..schemas.names import read_names
 from ..schemas.parts import file_names
 from ..schemas.record import read_record
 from ..schemas.tensors import read_mask, read_tensors
-from .broken import LeftOut, Problem, check_each
+from ..schemas.words import counted, size
+from .broken import LeftOut, Problem, Problems, check_each
 from .trust import rot
 
 Reader = Callable[[Path], object]
 
 
 @dataclass(frozen=True)
-class Check:
+class Check(Shown):
     """What was read of a store, and what of it is damaged.
 
     Attributes
@@ -34,14 +36,35 @@ class Check:
     unsummed : int
         Files among them that carry no sum: of rgtool 0.1.0, or of another program. They can be
         read, and hold what their schema asks.
-    problems : tuple of Problem
+    problems : Problems
         What is damaged or left out, by path.
     """
 
     files: int
     size: int
     unsummed: int
-    problems: tuple[Problem, ...]
+    problems: Problems
+
+    most, whole = Problems.most, "problems has all"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How much was read, and what can be said of it."""
+        damaged = len(self.problems)
+        found = f"{damaged} damaged or left out" if damaged else "all as they were written"
+        notes = [f"{counted(self.files, 'file')} read, {size(self.size)}: {found}"]
+        if self.unsummed:
+            notes.append(
+                f"{self.unsummed} of them carry no sum: damage that leaves them readable is not "
+                "seen"
+            )
+        if damaged:
+            notes.append("bring damaged files back from a copy; queries leave them out meanwhile")
+        return tuple(notes)
+
+    def table(self) -> Table:
+        """Return what `rgtool doctor --deep` prints."""
+        return replace(self.problems.table(), notes=self.notes)
 
 
 def check(store: Path, left_out: LeftOut) -> Check:
@@ -60,11 +83,11 @@ def check(store: Path, left_out: LeftOut) -> Check:
         The manifest is newer than this rgtool.
     """
     found = {problem.path: problem.reason for problem in left_out.problems}
-    files = size = unsummed = 0
+    files = read_bytes = unsummed = 0
     for path, read in _files_and_readers(store):
         files += 1
         try:
-            size += path.stat().st_size
+            read_bytes += path.stat().st_size
             unsummed += sums.file_holds(path) is None
             read(path)
         except FileNotFoundError:  # compacted meanwhile
@@ -73,8 +96,8 @@ def check(store: Path, left_out: LeftOut) -> Check:
             found[str(path)] = str(error).removeprefix(f"{path}: ")
             if path.suffix == ".parquet":
                 left_out.blame(path, found[str(path)])
-    problems = tuple(Problem(path, reason) for path, reason in sorted(found.items()))
-    return Check(files, size, unsummed, problems)
+    problems = Problems(Problem(path, reason) for path, reason in sorted(found.items()))
+    return Check(files, read_bytes, unsummed, problems)
 
 
 def _files_and_readers(store: Path) -> Iterator[tuple[Path, Reader]]:

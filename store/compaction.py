@@ -18,11 +18,12 @@ import duckdb
 
 from ..schemas import views
 from ..schemas.description import Description
+from ..schemas.display import Shown, Table
 from ..schemas.errors import StoreError
 from ..schemas.files import read_file
 from ..schemas.layout import RunFolder
 from ..schemas.lock import Locked, check_locks, lock
-from ..schemas.manifest import FOLDER, Manifest
+from ..schemas.manifest import FOLDER, Manifest, some
 from ..schemas.parts import Part
 from .broken import LeftOut
 from .connection import connect
@@ -39,7 +40,7 @@ _MERGE_BELOW = 2.0  # an older file joins if it is smaller than this many times 
 
 
 @dataclass(frozen=True)
-class Compaction:
+class Compaction(Shown):
     """What a compaction did.
 
     Attributes
@@ -61,6 +62,21 @@ class Compaction:
     loose: int
     files: tuple[str, ...]
     dropped: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What went, or why nothing was merged."""
+        if self.dropped:
+            return (f"rows of removed runs are dropped: {some(self.dropped)}",)
+        if self.runs:
+            return ()
+        why = ": no loose run is finished (one that does not start at level 0 stays loose)"
+        return (f"nothing to merge{why if self.loose else ''}",)
+
+    def table(self) -> Table:
+        """Return what `rgtool compact` prints."""
+        row = (self.runs, self.records, self.loose, list(self.files))
+        return Table(("runs", "records", "loose", "files"), [row], notes=self.notes)
 
 
 def compact(store: Path, left_out: LeftOut, finished: Collection[str]) -> Compaction:

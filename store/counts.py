@@ -9,16 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schemas.blocks import GROUP, Layer
+from ..schemas.display import Shown, Table
 from ..schemas.errors import RgtoolError
 from ..schemas.published import PREFIX
 from ..schemas.recipe import Recipe
+from ..schemas.words import counted
 from .apart import label_of
 
+_FORMATS = {"kept": ".1f", "density": ".4f", "share_start": ".4f", "share": ".4f"}
 Scales = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, eq=False)
-class Counts:
+class Counts(Shown):
     """Kept weights of S runs of one experiment at T levels in G groups.
 
     Attributes
@@ -122,6 +125,25 @@ class Counts:
 
     def _place(self, run: int, level: int) -> str:
         return f"{self.label}: run {self.runs[run]}, level {int(self.levels[level])}"
+
+    def table(self) -> Table:
+        """Return the groups: weights, and what the last level keeps of them, means over runs."""
+        last = self.recorded[:, -1:].ravel()
+        kept = self.kept[last, -1].mean(axis=0) if last.any() else np.full(len(self.names), np.nan)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            density, shares = kept / self.total, (self.total / self.total.sum(), kept / kept.sum())
+        columns = [self.names, self.total, kept, density, *shares, self.exempt]
+        plain = [column if isinstance(column, tuple) else column.tolist() for column in columns]
+        there = counted(int(last.sum()), "run")
+        return Table(
+            ("name", "total", "kept", "density", "share_start", "share", "exempt"),
+            list(zip(*plain, strict=True)),
+            title=f"{self.label}, by {self.by}, experiment {self.experiment_id}: "
+            f"{counted(len(self.runs), 'run')}, {counted(len(self.levels), 'level')}\n"
+            f"kept, density and share at the last level, mean over {there}",
+            notes=self.notes,
+            formats=_FORMATS,
+        )
 
     @property
     def has_shapes(self) -> bool:

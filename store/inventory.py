@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Sequence
+import statistics
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..schemas.display import Row, Shown, Table
 from ..schemas.recipe import Recipe
+from .apart import written
 from .selection import Candidate
 
+_FORMATS = {"density": ".4f", "accuracy": ".4f"}
+_SAID = ("name", "tags", "note")  # columns that people fill
 RECIPE_FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
 RUNS = """
     SELECT run_id, experiment_id, architecture, task, seed, replicate, source, recipe_name, levels,
@@ -42,7 +47,7 @@ FORMER = """
 
 
 @dataclass(frozen=True)
-class RunInfo:
+class RunInfo(Shown):
     """One run, as `rgtool ls` shows it.
 
     Attributes
@@ -102,9 +107,13 @@ class RunInfo:
     note: str | None = None
     tags: tuple[str, ...] = ()
 
+    def table(self) -> Table:
+        """Return its row of `rgtool ls --runs`."""
+        return runs_table([self])
+
 
 @dataclass(frozen=True)
-class ExperimentInfo:
+class ExperimentInfo(Shown):
     """All runs that differ in the seed alone.
 
     Attributes
@@ -135,6 +144,10 @@ class ExperimentInfo:
     note: str | None = None
     tags: tuple[str, ...] = ()
 
+    def table(self) -> Table:
+        """Return its row of `rgtool ls`."""
+        return experiments_table([self])
+
     @property
     def seeds(self) -> tuple[int | None, ...]:
         """Seeds of the runs; None where unknown."""
@@ -150,6 +163,64 @@ class ExperimentInfo:
         """Fields of the recipe that differ from the defaults, architecture and task left out."""
         fields = self.recipe.non_defaults()
         return {name: fields[name] for name in fields if name not in ("architecture", "task")}
+
+
+def runs_table(runs: Iterable[RunInfo]) -> Table:
+    """Return a row for every run."""
+    rows = [
+        (
+            r.run_id,
+            r.name,
+            r.recipe_name,
+            r.label,
+            " ".join(r.tags),
+            r.seed,
+            r.recorded,
+            r.levels + 1,
+            "diverged" if r.diverged else "finished" if r.finished else "unfinished",
+            r.density,
+            r.accuracy,
+            r.created_at,
+            r.note,
+        )
+        for r in runs
+    ]
+    names = ("run", "name", "recipe", "label", "tags", "seed", "records", "of", "state")
+    return _listed((*names, "density", "accuracy", "created", "note"), rows)
+
+
+def experiments_table(experiments: Iterable[ExperimentInfo]) -> Table:
+    """Return a row for every experiment."""
+    rows = [
+        (
+            e.experiment_id,
+            e.name,
+            " ".join(e.recipe_names),
+            e.label,
+            " ".join(e.tags),
+            len(e.runs),
+            sum(run.finished for run in e.runs),
+            e.levels,
+            _mean([run.density for run in e.runs]),
+            _mean([run.accuracy for run in e.runs]),
+            e.note,
+            " ".join(f"{name}={written(value)}" for name, value in e.distinction.items()),
+        )
+        for e in experiments
+    ]
+    names = ("experiment", "name", "recipe", "label", "tags", "runs", "finished", "levels")
+    return _listed((*names, "density", "accuracy", "note", "differs"), rows)
+
+
+def _listed(columns: tuple[str, ...], rows: list[Row]) -> Table:
+    """Return a table of which people see no column of what nobody has said."""
+    said = [i for i, name in enumerate(columns) if name not in _SAID or any(row[i] for row in rows)]
+    return Table(columns, rows, formats=_FORMATS, shown=tuple(columns[i] for i in said))
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
 
 
 def is_finished(levels: Sequence[int], asked: int, diverged: bool) -> bool:

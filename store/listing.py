@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-from ..schemas.display import Row, Shown, Table
+from ..schemas.display import Shown, Table
 from ..schemas.errors import choose
 from ..schemas.names import Entry
-from .apart import told_apart, written
+from .apart import told_apart
 from .inventory import (
     RUNS,
     ExperimentInfo,
     RunInfo,
     candidate,
     experiments_query,
+    experiments_table,
     run_info,
+    runs_table,
 )
 from .queries import Queries
 from .reading import Reader
 from .result import Result
 from .selection import Candidate
 from .snapshot import Snapshot
-
-_FORMATS = {"density": ".4f", "accuracy": ".4f"}
-_SAID = ("name", "tags", "note")  # columns that people fill
 
 
 class Runs(list[RunInfo], Shown):
@@ -58,26 +56,7 @@ class Runs(list[RunInfo], Shown):
 
     def table(self) -> Table:
         """Return what `rgtool ls --runs` prints."""
-        rows = [
-            (
-                r.run_id,
-                r.name,
-                r.recipe_name,
-                r.label,
-                " ".join(r.tags),
-                r.seed,
-                r.recorded,
-                r.levels + 1,
-                "diverged" if r.diverged else "finished" if r.finished else "unfinished",
-                r.density,
-                r.accuracy,
-                r.created_at,
-                r.note,
-            )
-            for r in self
-        ]
-        names = ("run", "name", "recipe", "label", "tags", "seed", "records", "of", "state")
-        return _listed((*names, "density", "accuracy", "created", "note"), rows)
+        return runs_table(self)
 
 
 class Experiments(list[ExperimentInfo], Shown):
@@ -114,25 +93,7 @@ class Experiments(list[ExperimentInfo], Shown):
 
     def table(self) -> Table:
         """Return what `rgtool ls` prints."""
-        rows = [
-            (
-                e.experiment_id,
-                e.name,
-                " ".join(e.recipe_names),
-                e.label,
-                " ".join(e.tags),
-                len(e.runs),
-                sum(run.finished for run in e.runs),
-                e.levels,
-                _mean([run.density for run in e.runs]),
-                _mean([run.accuracy for run in e.runs]),
-                e.note,
-                _differences(e.distinction),
-            )
-            for e in self
-        ]
-        names = ("experiment", "name", "recipe", "label", "tags", "runs", "finished", "levels")
-        return _listed((*names, "density", "accuracy", "note", "differs"), rows)
+        return experiments_table(self)
 
 
 class Entries(dict[str, Entry], Shown):
@@ -237,19 +198,3 @@ def empty_notes(store: Queries, table: Table) -> tuple[str, ...]:
     if table.rows:
         return ()
     return (f"{store.path}: no runs yet; rgtool demo or rgtool run lenet digits makes some",)
-
-
-def _listed(columns: tuple[str, ...], rows: list[Row]) -> Table:
-    """Return a table of which people see no column of what nobody has said."""
-    said = [i for i, name in enumerate(columns) if name not in _SAID or any(row[i] for row in rows)]
-    return Table(columns, rows, formats=_FORMATS, shown=tuple(columns[i] for i in said))
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None
-
-
-def _differences(fields: Mapping[str, Any]) -> str:
-    """Write what tells an experiment from the frozen defaults."""
-    return " ".join(f"{name}={written(value)}" for name, value in fields.items())

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..schemas.display import Shown, Table
 from ..schemas.files import flush_path, write_atomic
 from ..schemas.lock import Locked, NoLocks, lock
 from ..schemas.sums import stamp
@@ -30,7 +31,15 @@ class Trial:
     works: bool
 
 
-def try_out(store: Path) -> tuple[Trial, ...]:
+class Trials(tuple[Trial, ...], Shown):
+    """What a store needs of its file system, a row each where it is shown."""
+
+    def table(self) -> Table:
+        """Return what `rgtool doctor` prints of it."""
+        return Table(("about", "what", "found"), [("store", one.what, one.found) for one in self])
+
+
+def try_out(store: Path) -> Trials:
     """Try locks, renaming and flushing where the store is, or will be; nothing stays behind.
 
     Parameters
@@ -41,10 +50,10 @@ def try_out(store: Path) -> tuple[Trial, ...]:
     folder = next(path for path in (store, *store.parents) if path.is_dir())
     try:
         with tempfile.TemporaryDirectory(prefix=".doctor-", dir=folder) as name:
-            return tuple(_trial(what, trial, Path(name)) for what, trial in _TRIALS.items())
+            return Trials(_trial(what, trial, Path(name)) for what, trial in _TRIALS.items())
     except OSError as error:
         found = f"cannot be written ({error.strerror}): it can be read, nothing more"
-        return (Trial("writing", found, False),)
+        return Trials([Trial("writing", found, False)])
 
 
 def _trial(what: str, trial: Callable[[Path], str], folder: Path) -> Trial:

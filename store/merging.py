@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 from ..schemas import sums
 from ..schemas.description import OWN, Description
@@ -23,86 +22,20 @@ from ..schemas.files import flush_path, flush_tree
 from ..schemas.layout import RUNS, RunFolder
 from ..schemas.lock import Locked, check_locks, holder, lock
 from ..schemas.manifest import FOLDER, Manifest
-from .broken import LeftOut, Problem
+from .broken import LeftOut, Problem, Problems
 from .exchange import finish, take_place
 from .held import Held, Lacking, copy, difference
 from .importers.identity import Alias, Content, same_run
 from .importers.known import Known
 from .importers.staging import Staging
+from .merge_report import MergedRun, MergeReport
 from .names import bring_names
 from .snapshot import Snapshot, take
 
-Outcome = Literal["new", "grown", "same", "left"]
 _WAIT = 600.0  # seconds, for a compaction to end
 # What an import may be told, by field of the recipe.
 _OPTIONS = {"task": "--task", "origin": "--name", "init": "--init", "fan": "--fan"}
 _ATTEMPTS = 10  # a compaction may replace the files between the look at them and the reading
-
-
-@dataclass(frozen=True)
-class MergedRun:
-    """What became of a run of another store.
-
-    Attributes
-    ----------
-    source : Path
-        That store.
-    run_id : str
-        Its id there.
-    outcome : str
-        `new`; `grown`: it was here, with fewer levels or files; `same`: nothing was missing;
-        `left`: it stays where it is.
-    here : str
-        The id of the run in this store; empty where it is left.
-    levels : tuple of int
-        The levels that came in.
-    files : int
-        The masks, weights and other files that came in beside them.
-    whole : bool
-        Whether nothing in its folder there is damaged.
-    notes : tuple of str
-        Why it is left, what of it is damaged, and what is told otherwise here.
-    """
-
-    source: Path
-    run_id: str
-    outcome: Outcome
-    here: str = ""
-    levels: tuple[int, ...] = ()
-    files: int = 0
-    whole: bool = True
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class MergeReport:
-    """What a merge did, or would do.
-
-    Attributes
-    ----------
-    runs : tuple of MergedRun
-        Every run of the other stores.
-    problems : tuple of Problem
-        What of them is broken.
-    notes : tuple of str
-        What people call things there and cannot here.
-    """
-
-    runs: tuple[MergedRun, ...]
-    problems: tuple[Problem, ...]
-    notes: tuple[str, ...] = ()
-
-    def count(self, outcome: Outcome) -> int:
-        """Count the runs of which this became."""
-        return sum(run.outcome == outcome for run in self.runs)
-
-    @property
-    def exit_code(self) -> int:
-        """0: all of it is here; 3: part of it; 1: nothing."""
-        whole = all(run.whole and run.outcome != "left" for run in self.runs)
-        if whole and not any(problem.is_left_out for problem in self.problems):
-            return 0
-        return 3 if len(self.runs) > self.count("left") else 1
 
 
 def merge(
@@ -148,7 +81,7 @@ def merge(
             notes += bring_names(store, source, here, dry_run=dry_run)
             done += runs
             problems += left_out.problems
-    return MergeReport(tuple(done), tuple(problems), tuple(notes))
+    return MergeReport(tuple(done), Problems(problems), tuple(notes), dry_run)
 
 
 def _hold_source(store: Path, source: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..schemas.errors import StoreError
 from ..schemas.layout import store_path
-from .broken import Problem
+from .broken import Problems
 from .reading import Reader
 from .result import Result
 from .session import mentioned
@@ -50,7 +50,7 @@ class Queries:
         return f"Store({str(self.path)!r})"
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
+    def problems(self) -> Problems:
         """Files that queries have left out so far, because they are broken or newer."""
         return self._reader.left_out.problems
 

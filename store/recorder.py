@@ -16,6 +16,7 @@ import numpy as np
 
 from ..schemas.blocks import Architecture
 from ..schemas.description import UNKNOWN
+from ..schemas.display import Shown, Table
 from ..schemas.errors import StoreError, UsageError, choose
 from ..schemas.layout import RunFolder
 from ..schemas.published_recipes import fields_of
@@ -38,7 +39,7 @@ _COUNTED = ("network_total", "network_kept", "network_kept_prev", "diverged")
 
 
 @dataclass(frozen=True)
-class RecordedLevel:
+class RecordedLevel(Shown):
     """What became of a level that was given.
 
     Attributes
@@ -72,8 +73,15 @@ class RecordedLevel:
         """Share of the weights that is kept."""
         return self.kept / self.total
 
+    def table(self) -> Table:
+        """Return what became of it, in a row."""
+        names = ("run", "architecture", "level", "kept", "total", "density", "new")
+        numbers = (self.level, self.kept, self.total, self.density, self.new)
+        row = (self.run_id, self.architecture, *numbers)
+        return Table(names, [row], notes=self.notes, formats={"density": ".4f"})
 
-class Recorder:
+
+class Recorder(Shown):
     """Takes the levels of a pruning loop of one's own into a store: any trainer becomes a runner.
 
     A run is what is told here: the same words, in the same store, go on with the same run, in this
@@ -195,6 +203,19 @@ class Recorder:
 
     def _there(self) -> Recorded | None:
         return Recorded.find(Known(self.path), name_of(self._run))
+
+    def table(self) -> Table:
+        """Return the run that it goes on with, and the levels that are there."""
+        there = self._there()
+        levels = tuple(there.levels) if there else ()
+        rows = [
+            ("run", there.description.run_id if there else "none yet: its first level makes it"),
+            ("task", self._choices.task),
+            ("seed", self._run.seed),
+            ("levels", levels),
+            ("next level", max(levels, default=-1) + 1),
+        ]
+        return Table(("what", "value"), rows, title=f"recorder into {self.path}")
 
     # What is given.
 

@@ -11,15 +11,17 @@ import secrets
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..schemas.display import Shown, Table
 from ..schemas.errors import StoreError, UsageError
 from ..schemas.files import flush_path
 from ..schemas.layout import RUNS, RunFolder
 from ..schemas.lock import Locked, NoLocks, check_locks, holder, lock
 from ..schemas.manifest import FOLDER, Manifest
+from ..schemas.words import counted, size
 from .exchange import finish
 from .inventory import RunInfo
 from .names import forget
@@ -55,9 +57,14 @@ class RemovedRun:
     size: int
     kept: str = ""
 
+    @property
+    def label(self) -> str:
+        """That of its experiment, or why there is none."""
+        return self.info.label if self.info else "no description that can be read"
+
 
 @dataclass(frozen=True)
-class Removal:
+class Removal(Shown):
     """What a removal did, or would do.
 
     Attributes
@@ -73,6 +80,8 @@ class Removal:
     begun : tuple of str
         Runs whose removal was begun before, by a process that was killed: they are deleted with
         these, or would be.
+    dry_run : bool
+        Whether nothing was removed.
     """
 
     runs: tuple[RemovedRun, ...]
@@ -80,11 +89,51 @@ class Removal:
     children: Mapping[str, str]
     parents: Mapping[str, str]
     begun: tuple[str, ...] = ()
+    dry_run: bool = field(default=False, compare=False)
 
     @property
     def removed(self) -> tuple[str, ...]:
         """Ids of the runs that are gone, or would be."""
         return tuple(run.run_id for run in self.runs if not run.kept)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How much is gone, what stays of it, and whose tickets are of what goes."""
+        total = size(sum(run.size for run in self.runs if not run.kept))
+        rest = (
+            f"rows of {self.compacted} of them stay in compact/, where they do not count, until "
+            "the next rgtool compact"
+        )
+        gone = f"{counted(len(self.removed), 'run')} {self._gone}, {total}"
+        return (gone, *([rest] if self.compacted else []), *self.followers)
+
+    @property
+    def followers(self) -> tuple[str, ...]:
+        """Runs whose tickets are of a run that goes, and those that go and have such a parent."""
+        return (
+            *(f"{run}: its tickets are of {of}, which goes" for run, of in self.children.items()),
+            *(f"{run}: its tickets are of {of}, which stays" for run, of in self.parents.items()),
+        )
+
+    @property
+    def _gone(self) -> str:
+        return "would go" if self.dry_run else "removed"
+
+    def table(self) -> Table:
+        """Return what `rgtool rm` prints."""
+        columns = ("run", "label", "seed", "records", "bytes", "outcome")
+        rows = [
+            (
+                run.run_id,
+                run.label,
+                run.info.seed if run.info else None,
+                run.info.recorded if run.info else None,
+                run.size,
+                f"stays: {run.kept}" if run.kept else self._gone,
+            )
+            for run in self.runs
+        ]
+        return Table(columns, rows, notes=self.notes)
 
     @property
     def exit_code(self) -> int:
@@ -141,7 +190,7 @@ def remove(store: Holdings, names: Sequence[str], *, dry_run: bool = False) -> R
     if not dry_run:
         forget(store.path, gone | _lost(rows, gone))
     children, parents = _children(rows, gone), _parents(rows, gone)
-    return Removal(tuple(done), len(gone & compacted), children, parents, begun)
+    return Removal(tuple(done), len(gone & compacted), children, parents, begun, dry_run)
 
 
 def _remove_all(store: Path, found: Sequence[RemovedRun]) -> list[RemovedRun]:

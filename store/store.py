@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from .difference import Difference
     from .importers.report import ImportReport
     from .listing import Entries
-    from .medium import Trial
-    from .merging import MergeReport
+    from .medium import Trials
+    from .merge_report import MergeReport
     from .removal import Removal
 
 
@@ -302,7 +302,7 @@ class Store(Holdings):
         self.runs()  # what no file says alone: parts that are missing, records that stand twice
         return check(self.path, self._reader.left_out)
 
-    def try_out(self) -> tuple[Trial, ...]:
+    def try_out(self) -> Trials:
         """Try what the store needs of its file system: locks, renaming, flushing, stamps."""
         from .medium import try_out
 

@@ -23,7 +23,7 @@ from ..options import (
     read_fields,
     read_seeds,
 )
-from ..output import Table, duration, output_options, say, say_event, size
+from ..output import Table, duration, output_options, say, say_event, table_of
 
 if TYPE_CHECKING:
     from ...runner.estimate import Estimate
@@ -140,11 +140,12 @@ def run(
         blocks=blocks,
         **{"init": init, **fields},
     )
-    for line in made.notes:
-        say(line)
+    if not dry_run:
+        for line in made.notes:
+            say(line)
     naming.check(made.store, made.recipe.experiment_id)
     if dry_run:
-        return _plan_table(made, estimate(made))
+        return table_of(estimate(made))
     if _work(made) > _WORTH_A_PROBE:
         expected = estimate(made)
         if expected.seconds > _ANNOUNCED:
@@ -164,40 +165,13 @@ def _work(made: Plan) -> float:
 
 def _what(made: Plan, expected: Estimate) -> str:
     return (
-        f"{expected.remaining} of {expected.records} records, "
+        f"{expected.remaining} of {made.records} records, "
         f"{expected.images_per_second:.0f} images/s a process, {_processes(made)}"
     )
 
 
 def _processes(made: Plan) -> str:
     return counted(made.workers, "process", "processes")
-
-
-def _plan_table(made: Plan, expected: Estimate) -> Table:
-    recipe = made.recipe.to_json()
-    alone = ", if they do not slow one another" if made.workers > 1 else ""
-    rows: list[tuple[str, str]] = [
-        ("experiment", made.recipe.experiment_id),
-        ("runs", ", ".join(f"seed {seed}" for seed in made.seeds)),
-        ("parameters", f"{expected.parameters}"),
-        ("prunable weights", f"{expected.prunable}"),
-        ("kept weights", " ".join(map(str, made.kept))),
-        ("records", f"{expected.records}, of which {expected.remaining} are to be computed"),
-        ("disk", size(expected.disk)),
-        ("device", f"{made.device}, {_processes(made)} of {counted(made.threads, 'thread')}"),
-        ("side by side", f"{counted(made.replicas, 'seed')} in a process"),
-        ("kernels", made.kernels.name),
-        ("speed", f"{expected.images_per_second:.0f} images/s, one process alone (probed)"),
-        ("time", f"about {duration(expected.seconds)}{alone}"),
-    ]
-    rows += [(f"recipe.{name}", _shown_value(value)) for name, value in recipe.items()]
-    return Table(("what", "value"), rows, title=f"{made.recipe_name}: nothing was computed")
-
-
-def _shown_value(value: object) -> str:
-    if isinstance(value, list):
-        return " ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)
 
 
 def _outcome_table(made: Plan, outcome: Outcome) -> Table:

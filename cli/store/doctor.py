@@ -14,7 +14,7 @@ import typer
 from ...schemas.errors import RgtoolError
 from ...schemas.manifest import some
 from ..options import DataOption, StoreOption
-from ..output import Table, output_options
+from ..output import Table, output_options, table_of
 
 if TYPE_CHECKING:
     from ...store import Store
@@ -38,25 +38,10 @@ def doctor(
 
     opened = Store(store)
     if deep:
-        return _deep(opened)
+        found = opened.check()
+        return table_of(found, exit_code=1 if found.problems else 0)
     rows = [*_versions(), *_machine(), *_data(data), *_store(opened)]
     return Table(("about", "what", "found"), rows)
-
-
-def _deep(store: Store) -> Table:
-    found = store.check()
-    damaged = len(found.problems)
-    notes = [
-        f"{found.files} files read, {found.size / 1e6:.1f} MB: "
-        + (f"{damaged} damaged or left out" if damaged else "all as they were written")
-    ]
-    if found.unsummed:
-        notes.append(f"{found.unsummed} of them carry no sum: damage that leaves them readable "
-                     "is not seen")  # fmt: skip
-    if damaged:
-        notes.append("bring damaged files back from a copy; queries leave them out meanwhile")
-    rows = [(problem.path, problem.reason) for problem in found.problems]
-    return Table(("file", "problem"), rows, notes=tuple(notes), exit_code=1 if damaged else 0)
 
 
 def _versions() -> Iterator[Row]:
@@ -105,8 +90,7 @@ def _store(store: Store) -> Iterator[Row]:
     yield "store", "path", str(store.path)
     if not store.path.is_dir():
         yield "store", "state", "does not exist yet"
-    for trial in store.try_out():
-        yield "store", trial.what, trial.found
+    yield from store.try_out().table().rows
     if begun := unfinished(store.path):
         found = f"{some(begun)}: rgtool rm or compact deletes what a killed process left of them"
         yield "store", "half removed", found

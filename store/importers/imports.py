@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -196,7 +196,7 @@ def rehearse(
     """
     try:
         with rehearsed(store) as copy:
-            return import_runs(copy, found, choices, on_level)
+            return replace(import_runs(copy, found, choices, on_level), dry_run=True)
     except OSError as error:
         raise StoreError(f"a dry run takes temporary files: {failure(error)}") from None
 

@@ -11,12 +11,12 @@ import torch
 
 import rgtool
 from rgtool.cli import main
-from rgtool.cli.run.bench import _choice
 from rgtool.runner import bench as bench_module
 from rgtool.runner import machine
-from rgtool.runner.bench import Bench, Layout, measure
+from rgtool.runner.bench import measure
 from rgtool.runner.ceiling import convolution_peak, convolutions_speed, moved_bytes, training_flops
 from rgtool.runner.estimate import _longest, estimate
+from rgtool.runner.layouts import Bench, Layout
 from rgtool.runner.models import build
 from rgtool.runner.plan import Plan, plan
 from rgtool.schemas.errors import UsageError
@@ -57,7 +57,8 @@ def measured(seeds: int, chosen: int, busy: float = 1.0) -> Bench:
     layouts = (Layout(1, 1, 1, 100.0), Layout(1, 1, 2, 90.0), Layout(1, 2, 1, 120.0))
     layouts += (Layout(2, 1, 1, 180.0),)
     alone = 100.0 / busy
-    return Bench(layouts, layouts[chosen], alone, 1e6, 1e9, 1e3, None, None, 1.0, 100.0, seeds, 3)
+    speeds = (alone, 1e6, 1e9, 1e3, None, None)
+    return Bench(layouts, layouts[chosen], *speeds, 1.0, 100.0, seeds, 3, 1, "lenet/digits")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_seeds_come_in_waves(seeds: int, seconds: list[float]) -> None:
 def test_what_is_as_good_stays_chosen() -> None:
     layouts = (Layout(1, 1, 1, 100.0), Layout(2, 1, 1, 200.0))
     for chosen in layouts:
-        one = Bench(layouts, chosen, 1.0, 1.0, 1.0, 1.0, None, None, 1.0, 100.0, 1, 1)
+        one = Bench(layouts, chosen, 1.0, 1.0, 1.0, 1.0, None, None, 1.0, 100.0, 1, 1, 1, "")
         assert one.shortest == chosen
 
 
@@ -99,7 +100,7 @@ def test_what_is_as_good_stays_chosen() -> None:
 def test_the_choice_is_the_best_of_the_table_or_says_why(
     seeds: int, chosen: int, busy: float, words: list[str]
 ) -> None:
-    notes = _choice(measured(seeds, chosen, busy))
+    notes = measured(seeds, chosen, busy).notes
     assert len(notes) == len(words)
     for note, text in zip(notes, words, strict=True):
         assert text in note
@@ -132,7 +133,7 @@ def test_on_a_gpu_the_share_is_of_bytes() -> None:
     activations = 3 * 4 * 64 + 3 * 8 * 16 + 3 * 16 * 4 + 10
     assert moved_bytes(module, made) == 14 * 4 * activations
     layout = Layout(1, 1, 1, 1000.0)
-    one = Bench((layout,), layout, 1000.0, 1e6, None, None, 2e6, 1e10, 1.0, 1.0, 1, 1)
+    one = Bench((layout,), layout, 1000.0, 1e6, None, None, 2e6, 1e10, 1.0, 1.0, 1, 1, 1, "")
     assert one.share == pytest.approx(0.2)
 
 

@@ -224,7 +224,7 @@ def test_the_command_shows_and_removes(path: Path, cli: Cli) -> None:
     assert {row["outcome"] for row in table} == {"would go"}
     done = cli("rm", RUNS[0], RUNS[1], "--store", str(path), "--yes")
     assert done.code == 0
-    assert "2 run(s) removed" in done.err
+    assert "2 runs removed" in done.err
     assert ("compact/" in done.err) is (path / "compact").exists()
     assert runs(path) == sorted([RUNS[2], OTHER.run_id(0)])
     if (path / "compact").exists():
