@@ -8,6 +8,7 @@ from typing import Any
 
 from ..schemas.display import Shown, Table
 from ..schemas.errors import UsageError
+from ..schemas.words import spelled
 from . import machine
 
 KEEPABLE = ("init", "rewind", "dense")
@@ -71,7 +72,7 @@ class Launch(Shown):
 
     def table(self) -> Table:
         """Return its options."""
-        rows = [(one.name, getattr(self, one.name)) for one in fields(self)]
+        rows = [(one.name, spelled(getattr(self, one.name), "none")) for one in fields(self)]
         return Table(("option", "value"), rows)
 
     @classmethod

@@ -111,7 +111,7 @@ class Plan(Shown):
             *measured,
         ]
         for name, value in self.recipe.to_json().items():
-            rows.append((f"recipe.{name}", "none" if value is None else str(spelled(value))))
+            rows.append((f"recipe.{name}", str(spelled(value, "none"))))
         title = f"{self.recipe_name}: nothing was computed"
         return Table(("what", "value"), rows, title=title, notes=self.notes)
 

@@ -265,9 +265,8 @@ def recipe_table(values: Mapping[str, Any], title: str) -> Table:
     for one in dataclasses.fields(Recipe):
         if one.name not in ("architecture", "task"):
             value = values.get(one.name, one.default)
-            shown = "none" if value is None else spelled(value)
             differs = "" if value == one.default else "*"
-            rows.append((one.name, shown, differs, one.metadata["meaning"]))
+            rows.append((one.name, spelled(value, "none"), differs, one.metadata["meaning"]))
     note = "* differs from the default of a field"
     return Table(("field", "value", "differs", "meaning"), rows, title=title, notes=(note,))
 

@@ -28,15 +28,17 @@ def listed(names: Sequence[str], most: int = 6) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def spelled(value: Any) -> Any:
-    """Return the value of a recipe's field as people read it: a list as its parts.
+def spelled(value: Any, nothing: Any = None) -> Any:
+    """Return a value as people read it: a list as its parts, and `nothing` where there is none.
 
     Examples
     --------
     >>> spelled(("fc",)), spelled(()), spelled(0.2)
     ('fc', 'none', 0.2)
     """
-    return " ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value)) or "none"
+    return nothing if value is None else value
 
 
 def shares_that(

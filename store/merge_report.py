@@ -86,8 +86,10 @@ class MergeReport(Shown):
         """Return how many runs became what, in a line."""
         if not self.runs:
             return "no runs there"
-        words = {"new": "new", "grown": "grown", "same": "the same", "left": "left"}
-        counts = ", ".join(f"{self.count(one)} {word}" for one, word in words.items())
+        counts = (
+            f"{self.count('new')} new, {self.count('grown')} grown, {self.count('same')} the same, "
+            f"{self.count('left')} left"
+        )
         return f"{counts}{'; nothing was changed' if self.dry_run else ''}"
 
     def table(self) -> Table:

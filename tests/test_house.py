@@ -2,12 +2,14 @@
 
 import ast
 import importlib
+import inspect
 import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from command import Cli
@@ -233,6 +235,19 @@ def test_public_names_are_what_they_say() -> None:
         assert getattr(rgtool, name).__name__.lower() == name.lower()
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         rgtool.nonsense  # noqa: B018
+
+
+def test_what_python_returns_shows_itself() -> None:
+    """A figure is its own picture, an error its message; all others have a table."""
+    from rgtool.schemas.display import Shown
+
+    for name in {*rgtool.__all__} - {"plot", "RgtoolError"}:
+        found = getattr(rgtool, name)
+        if not isinstance(found, type):
+            known = vars(sys.modules[found.__module__])
+            found = eval(inspect.get_annotations(found)["return"], known)
+        for one in get_args(found) or (found,):
+            assert issubclass(one, Shown), f"{name}: {one}"
 
 
 def test_version_is_that_of_the_distribution() -> None:

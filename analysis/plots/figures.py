@@ -70,14 +70,18 @@ def plot(
         raise UsageError("a figure needs at least one experiment")
     if kind is not None or isinstance(things[0], Counts):
         return _figure_of_experiments(things, kind)
+    return _figure_of_results([one for one in things if isinstance(one, Result)], things)
+
+
+def _figure_of_results(results: Sequence[Result], things: Sequence[Any]) -> Figure:
     of, *others = dict.fromkeys(map(type, things))
-    if others or not issubclass(of, Result):
+    if others or len(results) < len(things):
         names = ", ".join(one.__name__ for one in (of, *others))
         raise UsageError(
             f"no figure shows {len(things)} of {names}: give a result, several of one type, or the "
             "counts of experiments"
         )
-    return things[0].plot() if len(things) == 1 else of.plot_together(things)
+    return results[0].plot() if len(results) == 1 else type(results[0]).plot_together(results)
 
 
 def _figure_of_experiments(things: Sequence[Any], kind: str | None) -> Figure:

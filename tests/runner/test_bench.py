@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from page import read
 
 import rgtool
 from rgtool.cli import main
@@ -209,6 +210,11 @@ def test_the_command_prints_a_table(
 def test_the_same_three_ways_to_name_an_experiment() -> None:
     found = rgtool.bench("lenet", "digits", seconds=0.01, epochs=1, device="cpu", workers=1)
     assert found.layouts[0].images_per_second > 0
+    seen = read(found._repr_html_())
+    assert seen.header == ["what", "value", "unit", "note"] and seen.below == [*found.notes]
+    assert seen.caption == "lenet/digits, batch 128, float32, eager kernels, cpu"
+    assert ["level", "1 epoch, one seed"] in [[row[0], row[3]] for row in seen.rows]
+    assert sum(row[0] == "layout" and row[3].endswith("chosen") for row in seen.rows) == 1
     made = rgtool.plan("lenet", "digits", seeds=3, device="cpu", workers=2, epochs=1)
     assert (made.workers, made.recipe.epochs) == (2, 1)
     with pytest.raises(UsageError, match="workers is 0"):

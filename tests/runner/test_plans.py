@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 import shlex
@@ -12,6 +13,7 @@ import numpy as np
 import official
 import pytest
 from command import Cli
+from page import read
 
 import rgtool
 from rgtool.runner import data, estimate
@@ -80,6 +82,11 @@ def test_the_dry_run_measures_without_data(
     assert "training begins with its download, 11.6 MB" in done.err
     assert "about" in done.out
     assert not Path("rgstore").exists()
+    seen = read(plan("lenet", "mnist", data=absent)._repr_html_())
+    printed = {row["what"]: row["value"] for row in json.loads(done.out)}
+    assert {*seen.below} <= {*done.err.splitlines()} and seen.caption.endswith("was computed")
+    assert dict(seen.rows).items() <= printed.items()
+    assert printed.keys() - dict(seen.rows).keys() == {"parameters", "disk", "speed", "time"}
 
 
 def test_data_that_do_not_come_leave_no_store(

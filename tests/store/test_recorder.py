@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from page import read
 from places import CLONE
 from stores import data_of
 from torch import nn
@@ -476,3 +477,14 @@ def round_(share: float, level: int, total: int) -> int:
     for _ in range(level):
         kept -= round((1 - share) * kept)
     return kept
+
+
+def test_a_recorder_shows_the_run_that_it_goes_on_with(store: Store) -> None:
+    recorder = rgtool.Recorder(store, task="digits", seed=7)
+    assert dict(read(recorder._repr_html_()).rows)["run"].startswith("none yet")
+    found = recorder.level(weights(0), accuracy=0.9)
+    page = read(found._repr_html_())
+    row = dict(zip(page.header, page.rows[0], strict=True))
+    assert (row["run"], row["level"], row["density"]) == (found.run_id, "0", "1.0000")
+    seen = dict(read(recorder._repr_html_()).rows)
+    assert (seen["run"], seen["seed"], seen["next level"]) == (found.run_id, "7", "1")
