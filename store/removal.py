@@ -105,7 +105,8 @@ class Removal(Shown):
             "the next rgtool compact"
         )
         gone = f"{counted(len(self.removed), 'run')} {self._gone}, {total}"
-        return (gone, *([rest] if self.compacted else []), *self.followers)
+        begun = (ending(run, self.dry_run) for run in self.begun)
+        return (gone, *([rest] if self.compacted else []), *self.followers, *begun)
 
     @property
     def followers(self) -> tuple[str, ...]:
@@ -141,6 +142,12 @@ class Removal(Shown):
         if len(self.removed) == len(self.runs):
             return 0
         return 3 if self.removed else 1
+
+
+def ending(run: str, dry_run: bool) -> str:
+    """Say of a run whose removal a killed process began that it is ended, or would be."""
+    ends = "would be ended" if dry_run else "is ended"
+    return f"{run}: its removal, begun by a process that was killed, {ends}"
 
 
 def remove(store: Holdings, names: Sequence[str], *, dry_run: bool = False) -> Removal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,7 +50,8 @@ def rm(
 
 
 def _table(found: Removal) -> Table:
-    return table_of(found, exit_code=found.exit_code)
+    said = replace(found, begun=())  # what was begun is said before anything is asked
+    return table_of(said, exit_code=found.exit_code)
 
 
 def _planned(store: Store, names: list[str], dry_run: bool) -> Removal:
@@ -68,11 +70,10 @@ def _planned(store: Store, names: list[str], dry_run: bool) -> Removal:
 
 
 def _end_begun(store: Store, dry_run: bool) -> None:
-    from ...store.removal import sweep, unfinished
+    from ...store.removal import ending, sweep, unfinished
 
     for run in unfinished(store.path) if dry_run else sweep(store.path):
-        ends = "would be ended" if dry_run else "is ended"
-        say(f"{run}: its removal, begun by a process that was killed, {ends}")
+        say(ending(run, dry_run))
 
 
 def _show(planned: Removal) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,11 @@ def test_the_literature_is_seen_as_the_command_shows_it(name: str, cli: Cli) -> 
     assert done.err.splitlines() == [seen.caption, *seen.below]
 
 
+def named(line: str) -> str:
+    """Leave out what tells the files of two compactions apart."""
+    return re.sub(r"-[0-9a-f]{8}\.parquet", "", line)
+
+
 def lay(folder: Path) -> Path:
     """Lay out a run of someone else's, and files beside it that are none."""
     folder.mkdir()
@@ -203,11 +209,12 @@ def test_what_a_store_did_is_seen_as_commands_print_it(
         done, seen = cli(*arguments), read(found._repr_html_())
         assert done.code in (0, 3)
         there = [line.replace(str(other.path), str(store.path)) for line in seen.lines()]
-        assert there == printed(done.out)
+        assert [named(line) for line in there] == [named(line) for line in printed(done.out)]
         said = done.err.splitlines()
         ends = {line.partition("; next: ")[0] for line in said}
         shown = {line.removesuffix(" [importing.md]") for line in seen.below}
-        assert shown - {"2 more notes: .notes has them"} <= ends and said
+        assert shown - {"2 more notes: .notes has them"} <= ends
+        assert bool(shown) == bool(said)
 
 
 def test_a_damaged_store_is_seen_as_doctor_prints_it(store: Store, cli: Cli) -> None:

@@ -206,7 +206,8 @@ def test_a_removal_that_was_killed_is_ended_by_the_same_command(path: Path, cli:
     assert [*(path / "runs").glob(".*")] == []
     assert "half removed" not in cli("doctor", "--store", str(path)).out
     killed_midway(path, RUNS[1])
-    assert Store(path).remove(DIGITS.experiment_id).begun == (RUNS[1],)
+    found = Store(path).remove(DIGITS.experiment_id)
+    assert found.begun == (RUNS[1],) and f"{RUNS[1]}: its removal" in found.notes[-1]
     assert runs(path) == [OTHER.run_id(0)]
     killed_midway(path, OTHER.run_id(0))
     code, said = rm("resnet8w4/digits", "--yes")  # of what is gone only ids tell
