@@ -53,7 +53,7 @@ CORE: Mapping[str, tuple[str, ...]] = {
     "analysis/gamma/parameters.py": ("test_gamma_seeds",),
     "runner/training.py": ("test_training", "test_arithmetic", "test_side_by_side", "test_runs"),
     "runner/pruning.py": ("test_pruning", "test_runs"),
-    "schemas/record.py": ("test_schemas", "test_broken_files"),
+    "schemas/records/record.py": ("test_schemas", "test_broken_files"),
     "schemas/transform.py": ("test_transform",),
     "store/importers/levels.py": (
         "test_levels",

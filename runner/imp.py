@@ -15,14 +15,14 @@ import torch
 from numpy.typing import NDArray
 
 from ..schemas.blocks import Layer
-from ..schemas.description import Description
 from ..schemas.errors import RecordError, RgtoolError
-from ..schemas.layout import RunFolder
 from ..schemas.lock import lock
 from ..schemas.recipe import Recipe
-from ..schemas.record import build_record, write_record
+from ..schemas.records.description import Description
+from ..schemas.records.layout import RunFolder
+from ..schemas.records.record import build_record, write_record
 from ..schemas.steps import Step
-from ..schemas.tensors import read_mask, read_tensors, write_mask, write_tensors
+from ..schemas.tensors.safetensors import read_mask, read_tensors, write_mask, write_tensors
 from . import machine
 from .checkpoint import Checkpoint
 from .event import Event

@@ -13,8 +13,8 @@ import torch
 
 from ..schemas.blocks import Architecture, Layer
 from ..schemas.errors import RgtoolError, UsageError
-from ..schemas.layout import RunFolder, store_path
 from ..schemas.recipe import Recipe
+from ..schemas.records.layout import RunFolder, store_path
 from ..schemas.words import size
 from . import arithmetic, machine
 from .data import Loading, Task, find_task, is_data_set, load, outline

@@ -19,12 +19,13 @@ from typing import NamedTuple
 
 import duckdb
 
-from ..schemas import record, sums, views
+from ..schemas import sums
 from ..schemas.errors import RecordError
 from ..schemas.files import read_file, write_atomic
-from ..schemas.layout import RunFolder
-from ..schemas.manifest import Manifest, loss, some
-from ..schemas.parts import Part
+from ..schemas.records import record, views
+from ..schemas.records.layout import RunFolder
+from ..schemas.records.manifest import Manifest, loss, some
+from ..schemas.records.parts import Part
 from . import doubles
 from .trust import Stamp, Trust, rot
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..schemas import sums
-from ..schemas.description import MOST, Description
 from ..schemas.errors import RecordError
 from ..schemas.files import read_file
-from ..schemas.layout import CORRECTED, RUNS, RunFolder
-from ..schemas.manifest import FOLDER, Manifest
-from ..schemas.names import FILE as NAMES
-from ..schemas.names import read_names
-from ..schemas.parts import file_names
-from ..schemas.record import read_record
-from ..schemas.tensors import read_mask, read_tensors
+from ..schemas.records.description import MOST, Description
+from ..schemas.records.layout import CORRECTED, RUNS, RunFolder
+from ..schemas.records.manifest import FOLDER, Manifest
+from ..schemas.records.names import FILE as NAMES
+from ..schemas.records.names import read_names
+from ..schemas.records.parts import file_names
+from ..schemas.records.record import read_record
+from ..schemas.tensors.safetensors import read_mask, read_tensors
 from .broken import LeftOut, Problem, check_each
 from .trust import rot
 

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import duckdb
 
-from ..schemas import views
-from ..schemas.description import Description
 from ..schemas.errors import StoreError
 from ..schemas.files import read_file
-from ..schemas.layout import RunFolder
 from ..schemas.lock import Locked, check_locks, lock
-from ..schemas.manifest import FOLDER, Manifest
-from ..schemas.parts import Part
+from ..schemas.records import views
+from ..schemas.records.description import Description
+from ..schemas.records.layout import RunFolder
+from ..schemas.records.manifest import FOLDER, Manifest
+from ..schemas.records.parts import Part
 from .broken import LeftOut
 from .connection import connect
 from .doubles import same

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..schemas.description import assumed_fields
 from ..schemas.display import Shown, Table
 from ..schemas.recipe import Recipe
+from ..schemas.records.description import assumed_fields
 from .apart import label_of, written
 from .inventory import RunInfo, recipe_of
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import duckdb
 
-from ..schemas import record, views
-from ..schemas.manifest import Manifest, some
-from ..schemas.parts import Part
+from ..schemas.records import record, views
+from ..schemas.records.manifest import Manifest, some
+from ..schemas.records.parts import Part
 from .connection import connect
 from .relations import compacted, known_columns, parquet
 

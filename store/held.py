@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..schemas.description import OWN, Description
 from ..schemas.files import write_atomic
-from ..schemas.layout import RunFolder
-from ..schemas.record import COLUMNS, read_record, validate, write_record
+from ..schemas.records.description import OWN, Description
+from ..schemas.records.layout import RunFolder
+from ..schemas.records.record import COLUMNS, read_record, validate, write_record
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from ..schemas.display import Row, Shown, Table
 from ..schemas.errors import choose
-from ..schemas.names import Entry
+from ..schemas.records.names import Entry
 from .apart import told_apart, written
 from .inventory import (
     RUNS,

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schemas.blocks import GROUPINGS, Layer
-from ..schemas.description import assumed_fields, study_of
 from ..schemas.errors import RgtoolError, StoreError, UsageError, choose
 from ..schemas.recipe import Recipe
+from ..schemas.records.description import assumed_fields, study_of
 from .counts import Counts, Scales, never_pruned
 from .inventory import recipe_of
 from .reading import Reader

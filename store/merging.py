@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Literal
 
 from ..schemas import sums
-from ..schemas.description import OWN, Description
 from ..schemas.errors import RecordError, RgtoolError, StoreError, UsageError
 from ..schemas.files import flush_path, flush_tree
-from ..schemas.layout import RUNS, RunFolder
 from ..schemas.lock import Locked, check_locks, holder, lock
-from ..schemas.manifest import FOLDER, Manifest
+from ..schemas.records.description import OWN, Description
+from ..schemas.records.layout import RUNS, RunFolder
+from ..schemas.records.manifest import FOLDER, Manifest
 from .broken import LeftOut, Problem
 from .exchange import finish, take_place
 from .held import Held, Lacking, copy, difference

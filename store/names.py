@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..schemas.errors import RgtoolError, UsageError
-from ..schemas.names import Entry, Naming, adopt, changing_names, name_things, read_names
+from ..schemas.records.names import Entry, Naming, adopt, changing_names, name_things, read_names
 from .inventory import FORMER
 from .listing import Entries
 from .reading import Reader

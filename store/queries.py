@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..schemas.errors import StoreError
-from ..schemas.layout import store_path
+from ..schemas.records.layout import store_path
 from .broken import Problem
 from .reading import Reader
 from .result import Result

@@ -15,12 +15,12 @@ from typing import Any, Self
 import numpy as np
 
 from ..schemas.blocks import Architecture
-from ..schemas.description import UNKNOWN
 from ..schemas.errors import StoreError, UsageError, choose
-from ..schemas.layout import RunFolder
 from ..schemas.published_recipes import fields_of
 from ..schemas.recipe import Recipe
-from ..schemas.record import columns
+from ..schemas.records.description import UNKNOWN
+from ..schemas.records.layout import RunFolder
+from ..schemas.records.record import columns
 from .importers.found import FoundRun, FoundWeights
 from .importers.given import arrays, given_level
 from .importers.imports import choices

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import duckdb
 
-from ..schemas.parts import Part
+from ..schemas.records.parts import Part
 
 
 def compacted(

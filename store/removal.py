@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..schemas.errors import StoreError, UsageError
 from ..schemas.files import flush_path
-from ..schemas.layout import RUNS, RunFolder
 from ..schemas.lock import Locked, NoLocks, check_locks, holder, lock
-from ..schemas.manifest import FOLDER, Manifest
+from ..schemas.records.layout import RUNS, RunFolder
+from ..schemas.records.manifest import FOLDER, Manifest
 from .exchange import finish
 from .inventory import RunInfo
 from .names import forget

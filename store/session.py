@@ -8,9 +8,9 @@ from pathlib import Path
 
 import duckdb
 
-from ..schemas import record, views
-from ..schemas.manifest import Manifest
 from ..schemas.published import PUBLISHED
+from ..schemas.records import record, views
+from ..schemas.records.manifest import Manifest
 from .broken import in_place
 from .connection import connect
 from .figures import create_published

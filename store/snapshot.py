@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from ..schemas.description import MOST, Description
 from ..schemas.errors import RecordError
 from ..schemas.files import read_file
-from ..schemas.layout import CORRECTED, RUNS, RunFolder, is_gone, record_level
-from ..schemas.manifest import Manifest
-from ..schemas.names import FILE as NAMES
-from ..schemas.names import Entry, read_names
+from ..schemas.records.description import MOST, Description
+from ..schemas.records.layout import CORRECTED, RUNS, RunFolder, is_gone, record_level
+from ..schemas.records.manifest import Manifest
+from ..schemas.records.names import FILE as NAMES
+from ..schemas.records.names import Entry, read_names
 from ..schemas.sums import stamp
 from .broken import File, LeftOut
 

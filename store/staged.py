@@ -10,9 +10,10 @@ from pathlib import Path
 
 import duckdb
 
-from ..schemas import parts, sums, views
+from ..schemas import sums
 from ..schemas.errors import StoreError
-from ..schemas.parts import Part
+from ..schemas.records import parts, views
+from ..schemas.records.parts import Part
 from .broken import LeftOut, faults
 from .connection import connect
 from .relations import quote

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..schemas.description import Description
 from ..schemas.errors import RgtoolError, UsageError
-from ..schemas.layout import RunFolder
+from ..schemas.records.description import Description
+from ..schemas.records.layout import RunFolder
 from .holdings import Holdings
 from .listing import apart_of, list_candidates
 from .snapshot import take
@@ -169,7 +169,7 @@ class Store(Holdings):
         StoreError
             The store holds no runs, or cannot be written.
         """
-        from ..schemas.names import Naming
+        from ..schemas.records.names import Naming
         from .names import call
 
         return call(self, selection, Naming(name, note, tuple(tags), tuple(untag), clear))

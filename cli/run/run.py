@@ -12,7 +12,7 @@ import typer
 
 from ...schemas.blocks import coarsest
 from ...schemas.errors import UsageError
-from ...schemas.names import Naming
+from ...schemas.records.names import Naming
 from ...schemas.words import counted
 from ..options import (
     DataOption,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...schemas.errors import RgtoolError
-from ...schemas.manifest import some
+from ...schemas.records.manifest import some
 from ..options import DataOption, StoreOption
 from ..output import Table, output_options
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...schemas.description import Description
-from ...schemas.layout import RunFolder
+from ...schemas.records.description import Description
+from ...schemas.records.layout import RunFolder
 from .found import FoundRun, escaped, printable
 from .identity import Content
 from .incoming import Incoming

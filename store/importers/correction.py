@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...schemas.errors import RecordError
-from ...schemas.layout import RunFolder
-from ...schemas.tensors import read_tensors, write_mask, write_tensors
+from ...schemas.records.layout import RunFolder
+from ...schemas.tensors.safetensors import read_tensors, write_mask, write_tensors
 from .found import Refused
 from .levels import Level, Masks, Steps, in_order, mask_file, renamed, stored_level
 from .networks import is_known

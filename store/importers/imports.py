@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ...schemas.block_map import read_blocks
 from ...schemas.blocks import canonical
-from ...schemas.contents import open_contents
 from ...schemas.entry_points import added_names, load_added
 from ...schemas.errors import (
     Refused,
@@ -23,7 +22,8 @@ from ...schemas.files import open_file
 from ...schemas.published_recipes import PUBLISHED
 from ...schemas.recipe import CHOICES, INITIALISERS
 from ...schemas.tables import is_table
-from ...schemas.torch_files import ZIP
+from ...schemas.tensors.contents import open_contents
+from ...schemas.tensors.torch_files import ZIP
 from .formats import (
     bert_tickets,
     contrastive,

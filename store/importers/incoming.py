@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError
-from ...schemas.layout import RunFolder
-from ...schemas.tensors import write_mask
+from ...schemas.records.layout import RunFolder
+from ...schemas.tensors.safetensors import write_mask
 from .found import (
     Contradiction,
     FoundLevel,

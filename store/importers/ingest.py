@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...schemas.description import Description
 from ...schemas.files import flush_tree
-from ...schemas.layout import RunFolder
+from ...schemas.records.description import Description
+from ...schemas.records.layout import RunFolder
 from .arrival import Arrival, last_of_each_path, now, texts
 from .found import FoundRun, Refused
 from .identity import Alias, new_id

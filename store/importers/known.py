@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ...schemas.blocks import GROUP
-from ...schemas.description import OWN, Description
 from ...schemas.errors import RecordError
-from ...schemas.layout import RunFolder
-from ...schemas.tensors import read_mask
+from ...schemas.records.description import OWN, Description
+from ...schemas.records.layout import RunFolder
+from ...schemas.tensors.safetensors import read_mask
 from .identity import Alias, Content, Mark, counts_digest, mask_digest, same_run
 
 

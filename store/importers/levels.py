@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ...schemas.blocks import Layer
 from ...schemas.errors import RecordError
-from ...schemas.layout import RunFolder
-from ...schemas.record import build_record, columns, write_record
-from ...schemas.tensors import read_mask, write_mask
+from ...schemas.records.layout import RunFolder
+from ...schemas.records.record import build_record, columns, write_record
+from ...schemas.tensors.safetensors import read_mask, write_mask
 from .found import Refused
 from .recognise import Recognised
 

@@ -6,10 +6,10 @@ import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 
-from ...schemas.description import Description
 from ...schemas.files import flush_tree
-from ...schemas.layout import RunFolder
 from ...schemas.lock import lock
+from ...schemas.records.description import Description
+from ...schemas.records.layout import RunFolder
 from ..exchange import take_place
 from .arrival import Arrival, last_of_each_path, now, texts
 from .correction import Correction, Numbers, by_level, naming, other_numbers, rebuild

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ...schemas.description import Description
-from ...schemas.layout import RunFolder
 from ...schemas.lock import lock
 from ...schemas.recipe import Recipe
+from ...schemas.records.description import Description
+from ...schemas.records.layout import RunFolder
 from .arrival import now
 from .identity import Content
 from .known import Known

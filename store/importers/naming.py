@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ...schemas.blocks import Architecture, Layer
 from ...schemas.errors import UsageError
-from ...schemas.wrapping import plain
+from ...schemas.tensors.wrapping import plain
 from .found import Shapes
 
 Names = dict[str, str]

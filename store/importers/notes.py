@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from ...schemas.description import Description
 from ...schemas.recipe import Recipe
+from ...schemas.records.description import Description
 from ...schemas.words import spelled
 from .correction import Correction, OtherNumber
 from .report import Choices, ImportedRun

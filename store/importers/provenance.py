@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...schemas.layout import RunFolder
-from ...schemas.tensors import write_tensors
+from ...schemas.records.layout import RunFolder
+from ...schemas.tensors.safetensors import write_tensors
 from .found import Arrays, FoundRun, Unreadable, failure
 from .recognise import Recognised
 from .safe import digest

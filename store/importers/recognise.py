@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ...schemas.block_map import Blocks, block_of, stage_of
 from ...schemas.blocks import GROUP, Layer
-from ...schemas.wrapping import before, beneath, copies, plain
+from ...schemas.tensors.wrapping import before, beneath, copies, plain
 from .found import LevelData, Refused, Shapes
 from .naming import Names
 from .networks import Source, is_known, known_network

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ...schemas.description import Description
-from ...schemas.layout import RunFolder
 from ...schemas.lock import lock
-from ...schemas.tensors import read_tensors
+from ...schemas.records.description import Description
+from ...schemas.records.layout import RunFolder
+from ...schemas.tensors.safetensors import read_tensors
 from ..exchange import take_place
 from .arrival import Arrival
 from .found import Arrays, FoundLevel, FoundRun, FoundWeights, LevelData, Refused

@@ -19,8 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ...schemas.layout import RunFolder, make_runs
 from ...schemas.lock import Locked, check_locks, lock
+from ...schemas.records.layout import RunFolder, make_runs
 from ..exchange import finish
 from .known import Known
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...schemas.blocks import Architecture
-from ...schemas.description import SEEN, UNKNOWN, Description
 from ...schemas.errors import UsageError
 from ...schemas.published_recipes import fields_of
 from ...schemas.recipe import Recipe
+from ...schemas.records.description import SEEN, UNKNOWN, Description
 from .found import FoundRun
 from .recognise import Recognised
 from .report import Choices, ImportedRun

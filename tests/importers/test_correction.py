@@ -19,9 +19,9 @@ from torch import nn
 from torch.nn.utils import prune
 
 from rgtool.schemas.errors import UsageError
-from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.lock import lock
-from rgtool.schemas.tensors import read_mask, read_tensors
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.tensors.safetensors import read_mask, read_tensors
 from rgtool.store import Store
 from rgtool.store.importers.report import ImportedRun
 

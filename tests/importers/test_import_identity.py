@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rgtool.schemas.description import Description
-from rgtool.schemas.layout import RunFolder
+from rgtool.schemas.records.description import Description
+from rgtool.schemas.records.layout import RunFolder
 from rgtool.schemas.sums import KEY
-from rgtool.schemas.tensors import read_mask, write_tensors
+from rgtool.schemas.tensors.safetensors import read_mask, write_tensors
 from rgtool.store import Store
 from rgtool.store.importers.identity import Alias, Content, same_run
 from rgtool.store.importers.imports import choices, survey

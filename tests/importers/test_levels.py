@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from rgtool.schemas.blocks import Layer
-from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.recipe import Recipe
-from rgtool.schemas.record import build_record
-from rgtool.schemas.tensors import read_mask, write_mask
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.records.record import build_record
+from rgtool.schemas.tensors.safetensors import read_mask, write_mask
 from rgtool.store.importers.found import Refused
 from rgtool.store.importers.levels import Level, Steps, adopt, hold_nested, stored_network
 from rgtool.store.importers.recognise import Recognised

@@ -17,9 +17,9 @@ from rgtool.analysis.nulls.known import scale_source
 from rgtool.analysis.spectrum.eigen import eigen
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import UsageError
-from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.published_recipes import PUBLISHED
 from rgtool.schemas.recipe import Recipe
+from rgtool.schemas.records.layout import RunFolder
 from rgtool.store import Store
 
 

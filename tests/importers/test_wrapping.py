@@ -19,9 +19,9 @@ from torch.nn.utils import prune
 from rgtool.runner.models import build
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import Refused
-from rgtool.schemas.layout import RunFolder
-from rgtool.schemas.tensors import read_tensors
-from rgtool.schemas.wrapping import beneath, copies, plain
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.tensors.safetensors import read_tensors
+from rgtool.schemas.tensors.wrapping import beneath, copies, plain
 from rgtool.store import Store
 from rgtool.store.importers.found import LevelData, Shapes
 from rgtool.store.importers.recognise import Recognised, recognise

@@ -22,7 +22,7 @@ from rgtool.runner.randomness import generator
 from rgtool.runner.training import Stopped, Trainer, load_arrays, state_arrays
 from rgtool.schemas.errors import UsageError
 from rgtool.schemas.recipe import Recipe
-from rgtool.schemas.tensors import read_tensors
+from rgtool.schemas.tensors.safetensors import read_tensors
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 COLOURS = synthetic(150)

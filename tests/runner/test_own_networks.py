@@ -29,8 +29,8 @@ from rgtool.runner.own.network import OwnNetwork
 from rgtool.runner.randomness import generator
 from rgtool.runner.replica_parts import ReplicaParts
 from rgtool.schemas.errors import UsageError
-from rgtool.schemas.layout import RunFolder
-from rgtool.schemas.tensors import read_mask
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.tensors.safetensors import read_mask
 
 SHAPE, CLASSES = (3, 8, 8), 10
 

@@ -20,7 +20,7 @@ from rgtool.runner.models import build
 from rgtool.runner.pretrained import read_pretrained
 from rgtool.runner.randomness import generator
 from rgtool.schemas.errors import RgtoolError, UsageError
-from rgtool.schemas.tensors import read_tensors
+from rgtool.schemas.tensors.safetensors import read_tensors
 
 DIGITS, COLOURS = few_digits(), synthetic(60)
 SHAPE = (3, 8, 8)

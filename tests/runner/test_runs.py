@@ -35,10 +35,10 @@ from rgtool.runner.models import build
 from rgtool.runner.pruning import kept_after, next_mask
 from rgtool.runner.randomness import generator
 from rgtool.runner.training import evaluate, load_arrays
-from rgtool.schemas.description import Description
 from rgtool.schemas.errors import RgtoolError, UsageError
-from rgtool.schemas.layout import RunFolder
-from rgtool.schemas.tensors import read_mask, read_tensors, write_mask, write_tensors
+from rgtool.schemas.records.description import Description
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.tensors.safetensors import read_mask, read_tensors, write_mask, write_tensors
 from rgtool.store import Store
 
 CPU = torch.device("cpu")

@@ -34,7 +34,7 @@ from rgtool.runner.training import (
 )
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.recipe import Recipe
-from rgtool.schemas.tensors import read_mask, read_tensors
+from rgtool.schemas.tensors.safetensors import read_mask, read_tensors
 
 CPU = torch.device("cpu")
 CASES = {

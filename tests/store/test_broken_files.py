@@ -19,14 +19,14 @@ from stores import describe, write_run
 
 import rgtool
 from rgtool.schemas.blocks import architecture
-from rgtool.schemas.description import Description
 from rgtool.schemas.errors import RecordError, StoreError
-from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.lock import lock
 from rgtool.schemas.recipe import Recipe
-from rgtool.schemas.record import read_record
+from rgtool.schemas.records.description import Description
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.records.record import read_record
 from rgtool.schemas.sums import KEY, stamp
-from rgtool.schemas.tensors import write_mask
+from rgtool.schemas.tensors.safetensors import write_mask
 from rgtool.store import Store
 from rgtool.store.broken import MEMORY
 from rgtool.store.trust import MEMORY as SEEN

@@ -19,13 +19,13 @@ import pytest
 from stores import counts, describe, write_run
 from stores import write_record as record_level
 
-from rgtool.schemas.description import Description
 from rgtool.schemas.errors import RecordError, StoreError
-from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.lock import Locked, lock
-from rgtool.schemas.manifest import Manifest
 from rgtool.schemas.recipe import Recipe
-from rgtool.schemas.record import read_record, write_record
+from rgtool.schemas.records.description import Description
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.records.manifest import Manifest
+from rgtool.schemas.records.record import read_record, write_record
 from rgtool.store import Store
 
 DIGITS = Recipe(architecture="resnet8w4", task="digits")

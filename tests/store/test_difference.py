@@ -11,8 +11,8 @@ from stores import describe, write_run
 
 from rgtool import Store
 from rgtool.schemas.errors import UsageError
-from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.recipe import Recipe
+from rgtool.schemas.records.layout import RunFolder
 
 BASE = Recipe(architecture="resnet8w4", task="digits")
 OTHER = dataclasses.replace(BASE, prune=0.36, milestones=())

@@ -10,8 +10,8 @@ from command import Cli
 from page import Page, read
 from stores import write_run
 
-from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.recipe import Recipe
+from rgtool.schemas.records.layout import RunFolder
 from rgtool.store import Store
 from rgtool.store.literature import find_published
 

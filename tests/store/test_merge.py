@@ -21,12 +21,12 @@ from stores import counts, data_of, describe, write_record, write_run
 from test_compact import as_version_1
 
 from rgtool.schemas.errors import StoreError, UsageError
-from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.lock import lock
 from rgtool.schemas.recipe import Recipe
-from rgtool.schemas.record import read_record
-from rgtool.schemas.record import write_record as write_table
-from rgtool.schemas.tensors import read_mask, write_tensors
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.records.record import read_record
+from rgtool.schemas.records.record import write_record as write_table
+from rgtool.schemas.tensors.safetensors import read_mask, write_tensors
 from rgtool.store import Store
 
 DIGITS = Recipe(architecture="resnet8w4", task="digits")

@@ -14,9 +14,9 @@ import rgtool
 from rgtool import Store
 from rgtool.analysis.named import Stored, look_up, look_up_all
 from rgtool.schemas.errors import RecordError, UsageError
-from rgtool.schemas.layout import RunFolder
-from rgtool.schemas.names import FILE, Entry, read_names
 from rgtool.schemas.recipe import Recipe
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.records.names import FILE, Entry, read_names
 
 BASE = Recipe(architecture="resnet8w4", task="digits")
 OTHER = dataclasses.replace(BASE, prune=0.36)

@@ -17,11 +17,11 @@ from killed import killed_at
 from stores import counts, data_of, describe, write_record, write_run
 
 from rgtool.schemas.errors import StoreError, UsageError
-from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.lock import holder, lock
-from rgtool.schemas.manifest import Manifest
 from rgtool.schemas.recipe import Recipe
-from rgtool.schemas.tensors import write_tensors
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.records.manifest import Manifest
+from rgtool.schemas.tensors.safetensors import write_tensors
 from rgtool.store import Store
 
 DIGITS = Recipe(architecture="resnet8w4", task="digits")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ....schemas.errors import RgtoolError
-from ....schemas.torch_files import read_torch
+from ....schemas.tensors.torch_files import read_torch
 from ..found import (
     Arrays,
     Found,

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....schemas.errors import RgtoolError
-from ....schemas.stored import to_array
-from ....schemas.torch_files import read_torch
+from ....schemas.tensors.stored import to_array
+from ....schemas.tensors.torch_files import read_torch
 from ..found import Contradiction, Found, FoundLevel, FoundRun, LevelData, Skipped, contained
 from ..names import task_of
 from ..reading import read_level

@@ -25,13 +25,13 @@ from safetensors.torch import save_file
 from test_house import loaded_by
 from torch._weights_only_unpickler import _tensor_rebuild_functions
 
-from rgtool.schemas.checkpoints import read_checkpoint
-from rgtool.schemas.contents import OnDisk
 from rgtool.schemas.errors import RecordError, Refused, Unreadable
-from rgtool.schemas.rebuild import CALLS
-from rgtool.schemas.stored import Strange, Tensor, is_tensor, to_array
-from rgtool.schemas.tensors import read_mask, read_tensors, write_mask, write_tensors
-from rgtool.schemas.torch_files import read_torch
+from rgtool.schemas.tensors.checkpoints import read_checkpoint
+from rgtool.schemas.tensors.contents import OnDisk
+from rgtool.schemas.tensors.rebuild import CALLS
+from rgtool.schemas.tensors.safetensors import read_mask, read_tensors, write_mask, write_tensors
+from rgtool.schemas.tensors.stored import Strange, Tensor, is_tensor, to_array
+from rgtool.schemas.tensors.torch_files import read_torch
 
 TYPES = [
     "bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64", "float16",

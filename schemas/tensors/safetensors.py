@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import RecordError
-from .files import read_file, write_atomic
+from ..errors import RecordError
+from ..files import read_file, write_atomic
+from ..sums import KEY, PLACE, WRONG, holds, seal
 from .number_types import SAFETENSORS, decode, width
 from .stored import StrangeTensor, held_shape, short
-from .sums import KEY, PLACE, WRONG, holds, seal
 
 _NAMES: dict[np.dtype[Any], str] = {
     np.dtype(code): name

@@ -17,12 +17,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import RecordError, StoreError
-from .files import write_atomic
+from ..errors import RecordError, StoreError
+from ..files import write_atomic
+from ..lock import lock
+from ..sums import KEY, PLACE, hold, seal
 from .index import VERSION, Index, manifest_bytes, manifest_head, parse_manifest
-from .lock import lock
 from .parts import Part, apart, describe, file_names, living, once
-from .sums import KEY, PLACE, hold, seal
 
 if TYPE_CHECKING:
     import pyarrow as pa

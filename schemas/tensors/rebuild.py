@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .errors import Refused, Unreadable
+from ..errors import Refused, Unreadable
 from .number_types import truth
 from .rebuild_tensors import TENSOR_CALLS
 from .stored import Name, Storage, Strange, held_shape, short, text_of

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import RecordError, StoreError, UsageError
+from ..files import flush_path, write_atomic
 from .description import Description
-from .errors import RecordError, StoreError, UsageError
-from .files import flush_path, write_atomic
 from .manifest import Manifest
 from .record import read_record, validate
 

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Literal
 
+from ..errors import Refused, Unreadable
 from .budget import Budget
 from .contents import Contents, Stream, Unpacked, open_contents
-from .errors import Refused, Unreadable
 from .number_types import Order, width
 from .pickles import read_pickle
 from .stored import Name, Storage, described, short

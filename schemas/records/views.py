@@ -12,8 +12,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from ..recipe import Recipe
 from . import record
-from .recipe import Recipe
 
 _DUCKDB_TYPES = {
     "string": "VARCHAR",

@@ -14,8 +14,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from ..errors import Refused, Unreadable
 from .budget import Budget
-from .errors import Refused, Unreadable
 from .rebuild import Unfinished, call, create, mention
 from .stored import InFile, Strange, short
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import Refused, Unreadable, printable
 from .contents import Contents
-from .errors import Refused, Unreadable, printable
 from .number_types import Order, decode, width, width_in_memory
 
 MAX_AXES = 64  # of numpy

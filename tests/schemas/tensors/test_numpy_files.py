@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from safetensors.numpy import save_file
 
-from rgtool.schemas.checkpoints import read_checkpoint
 from rgtool.schemas.errors import Refused, Unreadable
-from rgtool.schemas.stored import Strange, Tensor
+from rgtool.schemas.tensors.checkpoints import read_checkpoint
+from rgtool.schemas.tensors.stored import Strange, Tensor
 
 numbers = arrays.arrays(
     st.sampled_from(["?", "u1", "<i4", ">i4", "<i8", "<f2", "<f4", ">f8", "<c8"]),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import Refused
+from ..errors import Refused
 from .stored import InFile, Strange
 
 _MAX_INSTRUCTIONS = 2_000_000

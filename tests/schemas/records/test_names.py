@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rgtool.schemas.errors import RecordError, StoreError, UsageError
-from rgtool.schemas.names import (
+from rgtool.schemas.records.names import (
     FILE,
     Entry,
     Naming,

@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..errors import RecordError, Unreadable
 from .contents import open_contents
-from .errors import RecordError, Unreadable
 from .numpy_files import NPY, is_npz, read_npy, read_npz
-from .tensors import read_any_tensors
+from .safetensors import read_any_tensors
 from .torch_files import ZIP, read_torch_contents
 
 

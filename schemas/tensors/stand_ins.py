@@ -6,7 +6,7 @@ wrong about its name. Each is told by how it begins, and said with what brings t
 
 from __future__ import annotations
 
-from .errors import printable
+from ..errors import printable
 
 HEAD = 4096  # bytes of a file that tell: a path is no longer
 _PACKED = {b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd",

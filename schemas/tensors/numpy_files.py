@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
+from ..errors import Refused, Unreadable
 from .budget import Budget
 from .contents import Contents, Stream, unpacked_limit
-from .errors import Refused, Unreadable
 from .pickles import read_pickle
 from .stored import Strange, held_shape, short
 

@@ -13,8 +13,8 @@ import zlib
 from pathlib import Path
 from typing import Any, Protocol
 
-from .errors import Refused, Unreadable
-from .files import open_file
+from ..errors import Refused, Unreadable
+from ..files import open_file
 from .stand_ins import HEAD, stand_in
 
 _GZIP = b"\x1f\x8b"

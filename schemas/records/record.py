@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .blocks import Layer
-from .errors import RecordError
-from .files import read_file, write_atomic
-from .sums import FOOTER_PLACE, KEY, WRONG, holds, seal
+from ..blocks import Layer
+from ..errors import RecordError
+from ..files import read_file, write_atomic
+from ..sums import FOOTER_PLACE, KEY, WRONG, holds, seal
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .blocks import Architecture
-from .errors import RecordError, UsageError
-from .files import read_file, write_atomic
-from .published_recipes import fields_of
-from .recipe import Recipe
-from .sums import EDITED, KEY, PLACE, holds, seal
+from ..blocks import Architecture
+from ..errors import RecordError, UsageError
+from ..files import read_file, write_atomic
+from ..published_recipes import fields_of
+from ..recipe import Recipe
+from ..sums import EDITED, KEY, PLACE, holds, seal
 
 VERSION = 2
 MOST = 1 << 26  # bytes of a description; an import of many files has long ones

@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .errors import RecordError, StoreError, UsageError
-from .files import read_file, write_atomic
-from .lock import lock
-from .published import PREFIX
-from .sums import EDITED, KEY, PLACE, holds, seal
-from .tables import is_table
+from ..errors import RecordError, StoreError, UsageError
+from ..files import read_file, write_atomic
+from ..lock import lock
+from ..published import PREFIX
+from ..sums import EDITED, KEY, PLACE, holds, seal
+from ..tables import is_table
 
 FILE = "names.json"
 VERSION = 1

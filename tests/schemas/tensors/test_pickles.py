@@ -26,13 +26,13 @@ import torch
 from hostile_programs import blob, call, name, pack, text
 from places import CLONE
 
-from rgtool.schemas.budget import Budget
-from rgtool.schemas.contents import Unpacked
 from rgtool.schemas.errors import Refused, Unreadable
-from rgtool.schemas.pickles import read_pickle
-from rgtool.schemas.rebuild import CALLS, CALLS_WITH_LIMITS
-from rgtool.schemas.stored import Storage, Strange
-from rgtool.schemas.torch_files import read_torch
+from rgtool.schemas.tensors.budget import Budget
+from rgtool.schemas.tensors.contents import Unpacked
+from rgtool.schemas.tensors.pickles import read_pickle
+from rgtool.schemas.tensors.rebuild import CALLS, CALLS_WITH_LIMITS
+from rgtool.schemas.tensors.stored import Storage, Strange
+from rgtool.schemas.tensors.torch_files import read_torch
 
 SIZE = 1 << 20  # bytes of tensors that are granted
 PRIME = 2**61 - 1

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import RecordError, StoreError
-from .files import open_file, read_file
+from ..errors import RecordError, StoreError
+from ..files import open_file, read_file
+from ..sums import holds
 from .parts import Part
-from .sums import holds
 
 VERSION = 2
 _OPENING = 128  # bytes in which version and sum stand: they tell one manifest from another

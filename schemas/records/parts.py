@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from .errors import RecordError
-from .files import open_file
-from .sums import stamp
+from ..errors import RecordError
+from ..files import open_file
+from ..sums import stamp
 
 KEY = "rgtool_part"  # the name of what a part says of itself, among its metadata
 VERSION = 2
