@@ -55,7 +55,7 @@ CORE: Mapping[str, tuple[str, ...]] = {
     "runner/pruning.py": ("test_pruning", "test_runs"),
     "schemas/records/record.py": ("test_schemas", "test_broken_files"),
     "schemas/transform.py": ("test_transform",),
-    "store/importers/levels.py": (
+    "store/importers/arrivals/levels.py": (
         "test_levels",
         "test_import",
         "test_import_identity",

@@ -26,9 +26,9 @@ from ..schemas.records.manifest import FOLDER, Manifest
 from .broken import LeftOut, Problem
 from .exchange import finish, take_place
 from .held import Held, Lacking, copy, difference
+from .importers.arrivals.known import Known
+from .importers.arrivals.staging import Staging
 from .importers.identity import Alias, Content, same_run
-from .importers.known import Known
-from .importers.staging import Staging
 from .names import bring_names
 from .snapshot import Snapshot, take
 

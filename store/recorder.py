@@ -21,14 +21,14 @@ from ..schemas.recipe import Recipe
 from ..schemas.records.description import UNKNOWN
 from ..schemas.records.layout import RunFolder
 from ..schemas.records.record import columns
+from .importers.arrivals.known import Known
+from .importers.arrivals.recording import STARTS, Recorded, name_of, record
+from .importers.arrivals.staging import Staging
 from .importers.found import FoundRun, FoundWeights
 from .importers.given import arrays, given_level
 from .importers.imports import choices
-from .importers.known import Known
 from .importers.masks import layer_weights
-from .importers.recording import STARTS, Recorded, name_of, record
 from .importers.report import ImportedRun
-from .importers.staging import Staging
 from .store import Store
 
 SOURCE = "recorder"

@@ -228,8 +228,8 @@ def _size(folder: Path) -> int:
 @contextmanager
 def _alone(store: Path) -> Iterator[None]:
     """Keep imports and compactions out, and finish what one that was killed has begun."""
-    from .importers.staging import FOLDER as IMPORTING
-    from .importers.staging import import_lock
+    from .importers.arrivals.staging import FOLDER as IMPORTING
+    from .importers.arrivals.staging import import_lock
 
     with ExitStack() as held:
         if (store / IMPORTING).is_dir():

@@ -24,6 +24,10 @@ from ...schemas.recipe import CHOICES, INITIALISERS
 from ...schemas.tables import is_table
 from ...schemas.tensors.contents import open_contents
 from ...schemas.tensors.torch_files import ZIP
+from .arrivals.ingest import ingest
+from .arrivals.notes import with_moves
+from .arrivals.rehearsal import rehearsed
+from .arrivals.staging import Staging
 from .formats import (
     bert_tickets,
     contrastive,
@@ -36,11 +40,7 @@ from .formats import (
     torch_prune,
 )
 from .found import Found, FoundRun, Skipped, contained, failure
-from .ingest import ingest
-from .notes import with_moves
-from .rehearsal import rehearsed
 from .report import Choices, ImportedRun, ImportReport
-from .staging import Staging
 from .tree import PLAINLY, Reading, Tree, walk
 
 # In this order: the formats whose layout says most come first, and take their files away.

@@ -25,8 +25,9 @@ from rgtool.schemas.records.description import Description
 from rgtool.schemas.records.layout import RunFolder
 from rgtool.schemas.tensors.safetensors import write_tensors
 from rgtool.store import Store
-from rgtool.store.importers import assembly, imports, reading
+from rgtool.store.importers import imports, reading
 from rgtool.store.importers.found import LevelData
+from rgtool.store.importers.ordering import assembly
 
 HUGE = 10**400
 

@@ -29,8 +29,8 @@ from ..found import (
     contained,
 )
 from ..masks import layer_weights, pruned_state
-from ..names import Place, place, task_of
 from ..numbers import number
+from ..ordering.names import Place, place, task_of
 from ..state import named, state_dict, unwrapped
 from ..tree import Tree
 

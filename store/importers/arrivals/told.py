@@ -12,14 +12,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...schemas.blocks import Architecture
-from ...schemas.errors import UsageError
-from ...schemas.published_recipes import fields_of
-from ...schemas.recipe import Recipe
-from ...schemas.records.description import SEEN, UNKNOWN, Description
-from .found import FoundRun
-from .recognise import Recognised
-from .report import Choices, ImportedRun
+from ....schemas.blocks import Architecture
+from ....schemas.errors import UsageError
+from ....schemas.published_recipes import fields_of
+from ....schemas.recipe import Recipe
+from ....schemas.records.description import SEEN, UNKNOWN, Description
+from ..found import FoundRun
+from ..recognition.recognise import Recognised
+from ..report import Choices, ImportedRun
 
 USER = "told by the user"
 MANIFEST = "told by manifest.json"

@@ -7,10 +7,10 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ...schemas.block_map import Blocks, block_of, stage_of
-from ...schemas.blocks import GROUP, Layer
-from ...schemas.tensors.wrapping import before, beneath, copies, plain
-from .found import LevelData, Refused, Shapes
+from ....schemas.block_map import Blocks, block_of, stage_of
+from ....schemas.blocks import GROUP, Layer
+from ....schemas.tensors.wrapping import before, beneath, copies, plain
+from ..found import LevelData, Refused, Shapes
 from .naming import Names
 from .networks import Source, is_known, known_network
 

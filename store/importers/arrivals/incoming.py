@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...schemas.errors import RgtoolError
-from ...schemas.records.layout import RunFolder
-from ...schemas.tensors.safetensors import write_mask
-from .found import (
+from ....schemas.errors import RgtoolError
+from ....schemas.records.layout import RunFolder
+from ....schemas.tensors.safetensors import write_mask
+from ..found import (
     Contradiction,
     FoundLevel,
     FoundRun,
@@ -23,11 +23,11 @@ from .found import (
     escaped,
     failure,
 )
-from .identity import Alias, Content, counts_digest, mask_digest
+from ..identity import Alias, Content, counts_digest, mask_digest
+from ..recognition.recognise import Recognised, beside, recognise
+from ..report import Choices
+from ..zeros import FROM, HINT, many_zeros, why_nothing
 from .levels import Level, Masks, hold_nested
-from .recognise import Recognised, beside, recognise
-from .report import Choices
-from .zeros import FROM, HINT, many_zeros, why_nothing
 
 _LEARNED = 1.5  # times the accuracy of guessing
 _LARGEST = 2**31  # a record holds shapes as 32-bit numbers

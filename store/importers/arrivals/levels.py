@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ...schemas.blocks import Layer
-from ...schemas.errors import RecordError
-from ...schemas.records.layout import RunFolder
-from ...schemas.records.record import build_record, columns, write_record
-from ...schemas.tensors.safetensors import read_mask, write_mask
-from .found import Refused
-from .recognise import Recognised
+from ....schemas.blocks import Layer
+from ....schemas.errors import RecordError
+from ....schemas.records.layout import RunFolder
+from ....schemas.records.record import build_record, columns, write_record
+from ....schemas.tensors.safetensors import read_mask, write_mask
+from ..found import Refused
+from ..recognition.recognise import Recognised
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ...schemas.recipe import Recipe
+    from ....schemas.recipe import Recipe
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -500,7 +500,7 @@ def test_a_damaged_mask_is_not_renamed(store: Store, tmp_path: Path) -> None:
 def test_a_run_that_another_process_holds_is_left_alone(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rgtool.store.importers.meeting.WAIT", 0.0)
+    monkeypatch.setattr("rgtool.store.importers.arrivals.meeting.WAIT", 0.0)
     folder = write(tmp_path / "t")
     run = again(store, folder)
     manifest(folder, 0.9)

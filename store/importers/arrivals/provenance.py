@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...schemas.records.layout import RunFolder
-from ...schemas.tensors.safetensors import write_tensors
-from .found import Arrays, FoundRun, Unreadable, failure
-from .recognise import Recognised
-from .safe import digest
+from ....schemas.records.layout import RunFolder
+from ....schemas.tensors.safetensors import write_tensors
+from ..found import Arrays, FoundRun, Unreadable, failure
+from ..recognition.recognise import Recognised
+from ..safe import digest
 
 Weights = dict[str, NDArray[Any]]
 FileEntry = dict[str, str]

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...schemas.errors import RgtoolError
+from ....schemas.errors import RgtoolError
+from ..found import Contradiction, LevelData
 from .filenames import FileName
-from .found import Contradiction, LevelData
 from .order import Measured, Unordered, in_order, measure, percent
 
 _ROUNDED = 4  # weights by which two prunings at one rate may differ

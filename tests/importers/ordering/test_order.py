@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from layouts import KEPT, LAYOUTS, A, B, lay, pruned, removed
 
 from rgtool.store import Store
-from rgtool.store.importers.filenames import file_name
 from rgtool.store.importers.found import LevelData
-from rgtool.store.importers.numbering import by_density, numbered
-from rgtool.store.importers.order import Unordered, in_order, measure
+from rgtool.store.importers.ordering.filenames import file_name
+from rgtool.store.importers.ordering.numbering import by_density, numbered
+from rgtool.store.importers.ordering.order import Unordered, in_order, measure
 
 SUFFIXES = (".pth.tar", ".pt", ".pth", ".ckpt")
 

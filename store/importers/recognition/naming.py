@@ -13,10 +13,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from ...schemas.blocks import Architecture, Layer
-from ...schemas.errors import UsageError
-from ...schemas.tensors.wrapping import plain
-from .found import Shapes
+from ....schemas.blocks import Architecture, Layer
+from ....schemas.errors import UsageError
+from ....schemas.tensors.wrapping import plain
+from ..found import Shapes
 
 Names = dict[str, str]
 SETS = ("all", "convolutions", "convolutions_without_stem")

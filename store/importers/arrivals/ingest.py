@@ -11,18 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...schemas.files import flush_tree
-from ...schemas.records.description import Description
-from ...schemas.records.layout import RunFolder
+from ....schemas.files import flush_tree
+from ....schemas.records.description import Description
+from ....schemas.records.layout import RunFolder
+from ..found import FoundRun, Refused
+from ..identity import Alias, new_id
+from ..report import Choices, ImportedRun
 from .arrival import Arrival, last_of_each_path, now, texts
-from .found import FoundRun, Refused
-from .identity import Alias, new_id
 from .incoming import Incoming
 from .levels import Steps, exempt_layers
 from .meeting import meet
 from .moves import give_back_name, moved
 from .provenance import copy_weights, entries, scales
-from .report import Choices, ImportedRun
 from .staging import Staging
 from .told import network_from, told_first
 

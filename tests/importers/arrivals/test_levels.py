@@ -13,9 +13,9 @@ from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.records.layout import RunFolder
 from rgtool.schemas.records.record import build_record
 from rgtool.schemas.tensors.safetensors import read_mask, write_mask
+from rgtool.store.importers.arrivals.levels import Level, Steps, adopt, hold_nested, stored_network
 from rgtool.store.importers.found import Refused
-from rgtool.store.importers.levels import Level, Steps, adopt, hold_nested, stored_network
-from rgtool.store.importers.recognise import Recognised
+from rgtool.store.importers.recognition.recognise import Recognised
 
 LAYERS = (Layer("a", "linear", (2, 3), "a", None), Layer("b", "linear", (4,), "b", None))
 NETWORK = Recognised("two", LAYERS, ("one.a", "one.b"), "all", (), "said")

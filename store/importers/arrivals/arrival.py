@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...schemas.records.description import Description
-from ...schemas.records.layout import RunFolder
-from .found import FoundRun, escaped, printable
-from .identity import Content
+from ....schemas.records.description import Description
+from ....schemas.records.layout import RunFolder
+from ..found import FoundRun, escaped, printable
+from ..identity import Content
+from ..report import Choices, ImportedRun
 from .incoming import Incoming
 from .known import Known
 from .provenance import FileEntry
-from .report import Choices, ImportedRun
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from ...schemas.blocks import (
+from ....schemas.blocks import (
     CIFAR_RESNETS,
     FIXED,
     MOST_WIDTH,
@@ -18,8 +18,8 @@ from ...schemas.blocks import (
     architecture,
     known_names,
 )
-from ...schemas.errors import UsageError
-from .found import LevelData, Refused, Shapes
+from ....schemas.errors import UsageError
+from ..found import LevelData, Refused, Shapes
 from .naming import SETS, Names, by_shape, counted, forward_order, namings, same_shape
 
 _SHOWN = 3  # differences from a network that does not fit

@@ -19,9 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .found import FoundLevel, FoundRun, LevelData, Skipped, Unreadable
+from ..found import FoundLevel, FoundRun, LevelData, Skipped, Unreadable
+from ..safe import read_text
 from .names import MAX_LEVEL, place
-from .safe import read_text
 
 NAME = "manifest.json"
 _NUMBER_KEYS = ("accuracy", "loss", "train_accuracy", "train_loss", "validation_accuracy")

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ..found import FoundLevel, FoundRun, LevelData, Skipped, contained
 from .filenames import FileName, file_name
-from .found import FoundLevel, FoundRun, LevelData, Skipped, contained
 from .names import place, task_of
 from .numbering import numbered, remedy
 from .order import Measured, measure

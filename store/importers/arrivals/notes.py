@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from ...schemas.recipe import Recipe
-from ...schemas.records.description import Description
-from ...schemas.words import spelled
+from ....schemas.recipe import Recipe
+from ....schemas.records.description import Description
+from ....schemas.words import spelled
+from ..report import Choices, ImportedRun
 from .correction import Correction, OtherNumber
-from .report import Choices, ImportedRun
 
 Rows = Sequence[tuple[str, Sequence[str]]]  # of runs: experiment and former ones
 _NAMES = {"origin": "name"}  # of fields, as the option that tells them is called
@@ -78,7 +78,7 @@ def with_moves(store: Path, runs: Sequence[ImportedRun]) -> list[ImportedRun]:
     """
     if not any(run.followed or run.has_moved for run in runs):
         return [*runs]
-    from ..reading import Reader
+    from ...reading import Reader
 
     query = "SELECT experiment_id, former FROM runs"
     rows = Reader(store).run(lambda c: c.execute(query).fetchall(), wanted=("runs",))

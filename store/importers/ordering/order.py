@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .found import Contradiction, LevelData, Refused, Shapes
-from .identity import mask_digest
-from .zeros import many_zeros
+from ..found import Contradiction, LevelData, Refused, Shapes
+from ..identity import mask_digest
+from ..zeros import many_zeros
 
 _SAMPLED = 4096  # weights of a layer
 _UNNAMED = "0"  # the layer of a file that holds one array alone

@@ -15,24 +15,24 @@ from pathlib import Path
 
 import numpy as np
 
-from ...schemas.lock import lock
-from ...schemas.records.description import Description
-from ...schemas.records.layout import RunFolder
-from ...schemas.tensors.safetensors import read_tensors
-from ..exchange import take_place
+from ....schemas.lock import lock
+from ....schemas.records.description import Description
+from ....schemas.records.layout import RunFolder
+from ....schemas.tensors.safetensors import read_tensors
+from ...exchange import take_place
+from ..found import Arrays, FoundLevel, FoundRun, FoundWeights, LevelData, Refused
+from ..identity import Alias, mask_digest, new_id
+from ..recognition.recognise import Recognised, beside
+from ..report import Choices, ImportedRun
+from ..zeros import FROM
 from .arrival import Arrival
-from .found import Arrays, FoundLevel, FoundRun, FoundWeights, LevelData, Refused
-from .identity import Alias, mask_digest, new_id
 from .incoming import Incoming
 from .ingest import put_together
 from .known import Known
 from .levels import stored_level, stored_network
 from .meeting import meet
 from .moves import WAIT
-from .recognise import Recognised, beside
-from .report import Choices, ImportedRun
 from .staging import Staging
-from .zeros import FROM
 
 STARTS = ("init", "rewind")
 

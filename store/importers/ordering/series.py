@@ -11,21 +11,21 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from ...schemas.errors import RgtoolError
-from .assembly import SHOWN, Assembly, Read
-from .filenames import Group, file_name, groups_of, main_stem
-from .found import (
+from ....schemas.errors import RgtoolError
+from ..found import (
     Contradiction,
     Found,
     Skipped,
     contained,
 )
+from ..tree import Tree
+from ..zeros import why_nothing
+from .assembly import SHOWN, Assembly, Read
+from .filenames import Group, file_name, groups_of, main_stem
 from .manifest import NAME, listed_run, read_manifest
 from .names import is_replicate
 from .numbering import manifest_text
 from .order import Measured, Unordered, hold_whole, in_order, measure, percent
-from .tree import Tree
-from .zeros import why_nothing
 
 
 def find_series(tree: Tree, format: str, suffixes: tuple[str, ...], read: Read) -> Found:

@@ -19,9 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ...schemas.lock import Locked, check_locks, lock
-from ...schemas.records.layout import RunFolder, make_runs
-from ..exchange import finish
+from ....schemas.lock import Locked, check_locks, lock
+from ....schemas.records.layout import RunFolder, make_runs
+from ...exchange import finish
 from .known import Known
 
 FOLDER = ".importing"

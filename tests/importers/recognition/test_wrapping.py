@@ -24,7 +24,7 @@ from rgtool.schemas.tensors.safetensors import read_tensors
 from rgtool.schemas.tensors.wrapping import beneath, copies, plain
 from rgtool.store import Store
 from rgtool.store.importers.found import LevelData, Shapes
-from rgtool.store.importers.recognise import Recognised, recognise
+from rgtool.store.importers.recognition.recognise import Recognised, recognise
 from rgtool.store.importers.report import ImportedRun, ImportReport
 
 

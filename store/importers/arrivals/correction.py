@@ -16,14 +16,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...schemas.errors import RecordError
-from ...schemas.records.layout import RunFolder
-from ...schemas.tensors.safetensors import read_tensors, write_mask, write_tensors
-from .found import Refused
+from ....schemas.errors import RecordError
+from ....schemas.records.layout import RunFolder
+from ....schemas.tensors.safetensors import read_tensors, write_mask, write_tensors
+from ..found import Refused
+from ..recognition.networks import is_known
+from ..recognition.recognise import Recognised
+from ..report import Choices
 from .levels import Level, Masks, Steps, in_order, mask_file, renamed, stored_level
-from .networks import is_known
-from .recognise import Recognised
-from .report import Choices
 
 Number = float | bool | None
 Numbers = Mapping[int, Mapping[str, Number]]  # by level, by column of the record

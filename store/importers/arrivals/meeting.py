@@ -6,22 +6,22 @@ import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 
-from ...schemas.files import flush_tree
-from ...schemas.lock import lock
-from ...schemas.records.description import Description
-from ...schemas.records.layout import RunFolder
-from ..exchange import take_place
+from ....schemas.files import flush_tree
+from ....schemas.lock import lock
+from ....schemas.records.description import Description
+from ....schemas.records.layout import RunFolder
+from ...exchange import take_place
+from ..found import Refused, escaped
+from ..identity import Alias, Content, with_name
+from ..ordering.names import place
+from ..recognition.networks import is_known
+from ..recognition.recognise import Recognised
+from ..report import ImportedRun
 from .arrival import Arrival, last_of_each_path, now, texts
 from .correction import Correction, Numbers, by_level, naming, other_numbers, rebuild
-from .found import Refused, escaped
-from .identity import Alias, Content, with_name
 from .levels import Steps, adopt, exempt_layers, stored_level, stored_network
 from .moves import WAIT, follow, moved, write
-from .names import place
-from .networks import is_known
 from .notes import change_notes, number_notes
-from .recognise import Recognised
-from .report import ImportedRun
 from .told import by_user, network_from, told_again
 
 

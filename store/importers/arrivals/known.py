@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...schemas.blocks import GROUP
-from ...schemas.errors import RecordError
-from ...schemas.records.description import OWN, Description
-from ...schemas.records.layout import RunFolder
-from ...schemas.tensors.safetensors import read_mask
-from .identity import Alias, Content, Mark, counts_digest, mask_digest, same_run
+from ....schemas.blocks import GROUP
+from ....schemas.errors import RecordError
+from ....schemas.records.description import OWN, Description
+from ....schemas.records.layout import RunFolder
+from ....schemas.tensors.safetensors import read_mask
+from ..identity import Alias, Content, Mark, counts_digest, mask_digest, same_run
 
 
 class Known:
@@ -60,7 +60,7 @@ class Known:
     # What is there.
 
     def _load(self) -> None:
-        from ..reading import Reader
+        from ...reading import Reader
 
         self._seen = self._stamps()
         columns = (

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ...schemas.lock import lock
-from ...schemas.recipe import Recipe
-from ...schemas.records.description import Description
-from ...schemas.records.layout import RunFolder
+from ....schemas.lock import lock
+from ....schemas.recipe import Recipe
+from ....schemas.records.description import Description
+from ....schemas.records.layout import RunFolder
+from ..identity import Content
 from .arrival import now
-from .identity import Content
 from .known import Known
 
 WAIT = 60.0  # seconds; whoever holds a run that is not trained does so for a moment
