@@ -38,9 +38,9 @@ from rgtool.schemas.records.manifest import Manifest
 from rgtool.schemas.records.parts import Part
 from rgtool.schemas.records.record import arrow_schema
 from rgtool.store import Store
-from rgtool.store.connection import connect
-from rgtool.store.relations import parquet, sql_list
-from rgtool.store.session import described
+from rgtool.store.sql.connection import connect
+from rgtool.store.sql.relations import parquet, sql_list
+from rgtool.store.sql.session import described
 
 LEVELS = 20
 LOOSE_LEVELS = 12

@@ -100,7 +100,7 @@ def _data(folder: Path | None) -> Iterator[Row]:
 
 
 def _store(store: Store) -> Iterator[Row]:
-    from ...store.removal import unfinished
+    from ...store.upkeep.removal import unfinished
 
     yield "store", "path", str(store.path)
     if not store.path.is_dir():

@@ -60,7 +60,7 @@ class Known:
     # What is there.
 
     def _load(self) -> None:
-        from ...reading import Reader
+        from ...sql.reading import Reader
 
         self._seen = self._stamps()
         columns = (

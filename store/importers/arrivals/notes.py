@@ -78,7 +78,7 @@ def with_moves(store: Path, runs: Sequence[ImportedRun]) -> list[ImportedRun]:
     """
     if not any(run.followed or run.has_moved for run in runs):
         return [*runs]
-    from ...reading import Reader
+    from ...sql.reading import Reader
 
     query = "SELECT experiment_id, former FROM runs"
     rows = Reader(store).run(lambda c: c.execute(query).fetchall(), wanted=("runs",))

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...trust import MEMORY
+from ...sql.trust import MEMORY
 from .staging import FOLDER
 
 
