@@ -92,7 +92,7 @@ def _machine() -> Iterator[Row]:
 
 
 def _data(folder: Path | None) -> Iterator[Row]:
-    from ...runner.known_data import KNOWN_DATA, find
+    from ...runner.datasets.known_data import KNOWN_DATA, find
 
     for name, known in KNOWN_DATA.items():
         path = find(name, folder) if known.download else "comes with rgtool"

@@ -17,7 +17,7 @@ from rgtool.runner import data, machine
 from rgtool.runner.data import Images
 from rgtool.runner.event import Event
 from rgtool.runner.experiment import Outcome, execute, plan
-from rgtool.runner.training import Trainer
+from rgtool.runner.replicas.training import Trainer
 from rgtool.schemas.records import record
 from rgtool.schemas.records.layout import RunFolder
 

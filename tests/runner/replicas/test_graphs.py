@@ -13,8 +13,8 @@ import fake_cuda
 import pytest
 from experiments import REPLICA_CASES, diverging, go, replica_tasks, results, stop_at
 
-from rgtool.runner import graphs
 from rgtool.runner.event import Event
+from rgtool.runner.replicas import graphs
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..schemas.errors import RgtoolError
-from ..schemas.files import open_file
+from ...schemas.errors import RgtoolError
+from ...schemas.files import open_file
 
 _HEADER = 10_000  # bytes of a header: NumPy's own bound, and it reads headers as Python literals
 # Images compress by 2 to 20; what does so a hundredfold is a bomb, unless it is small all the same.

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from rgtool.runner import data
 from rgtool.runner.experiment import execute, plan
-from rgtool.runner.loader import Loader
 from rgtool.runner.models import build, initialise
 from rgtool.runner.pruning import Mask, next_mask
-from rgtool.runner.randomness import generator
-from rgtool.runner.training import (
+from rgtool.runner.replicas.loader import Loader
+from rgtool.runner.replicas.randomness import generator
+from rgtool.runner.replicas.training import (
     Diverged,
     Lane,
     Score,

@@ -12,11 +12,11 @@ import torch
 from experiments import few_digits, synthetic
 
 from rgtool.runner import machine
-from rgtool.runner.images import Images
-from rgtool.runner.kernels import EAGER
+from rgtool.runner.datasets.images import Images
 from rgtool.runner.models import KnownNetwork
 from rgtool.runner.recipes import recipe
-from rgtool.runner.replica_parts import ReplicaParts
+from rgtool.runner.replicas.kernels import EAGER
+from rgtool.runner.replicas.replica_parts import ReplicaParts
 from rgtool.schemas.errors import RgtoolError
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .images import Images
 
 DATA_VARIABLE = "RGTOOL_DATA"
-DIGITS = Path(__file__).parent / "digits" / "digits.csv.gz"
+DIGITS = Path(__file__).parents[1] / "digits" / "digits.csv.gz"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 IDX_FILES = (
     "train-images-idx3-ubyte",

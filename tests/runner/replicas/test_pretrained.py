@@ -17,8 +17,8 @@ from torch import Tensor
 
 from rgtool.runner import data
 from rgtool.runner.models import build
-from rgtool.runner.pretrained import read_pretrained
-from rgtool.runner.randomness import generator
+from rgtool.runner.replicas.pretrained import read_pretrained
+from rgtool.runner.replicas.randomness import generator
 from rgtool.schemas.errors import RgtoolError, UsageError
 from rgtool.schemas.tensors.safetensors import read_tensors
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..schemas.errors import UsageError
+from ...schemas.errors import UsageError
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..schemas.errors import choose
+from ...schemas.errors import choose
 
 COMPILE = ("auto", "on", "off")
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
-from . import machine
+from .. import machine
+from ..plan import Plan
 from .bench import evaluation_seconds, level_images, parts_of, speed
-from .plan import Plan
 
 PROBE_SECONDS = 1.5
 _RECORD_BYTES = 6000  # of a record beside its mask; ResNet-20 takes 5.5 kB

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..schemas.errors import UsageError
+from ...schemas.errors import UsageError
 
 # float32; float32 with convolutions and products of 10 bits (tf32); mixed precision, where
 # convolutions and products take and give half precision and all else stays as it is.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .arithmetic import PRECISIONS, autocast
-from .plan import Plan
+from ..plan import Plan
+from ..replicas.arithmetic import PRECISIONS, autocast
 
 # Convolutions that keep a core busy: (channels, pixels a side), 3x3, 32 images.
 _SHAPES = ((32, 16), (64, 8), (64, 16), (128, 16), (256, 8))

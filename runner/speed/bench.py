@@ -15,10 +15,19 @@ from typing import Any
 
 import torch
 
-from ..schemas.errors import RgtoolError
-from ..schemas.steps import Step
-from ..schemas.words import counted
-from . import machine
+from ...schemas.errors import RgtoolError
+from ...schemas.steps import Step
+from ...schemas.words import counted
+from .. import machine
+from ..data import Loading
+from ..models import Builder
+from ..plan import Plan, plan
+from ..pool import main_hidden
+from ..recipes import DEFAULT
+from ..replicas.loader import Loader
+from ..replicas.replica_parts import ReplicaParts
+from ..replicas.side_by_side import is_memory, stepper
+from ..replicas.training import Lane, Stopped, evaluate, train
 from .ceiling import (
     convolution_peak,
     convolutions_speed,
@@ -26,15 +35,6 @@ from .ceiling import (
     moved_bytes,
     training_flops,
 )
-from .data import Loading
-from .loader import Loader
-from .models import Builder
-from .plan import Plan, plan
-from .pool import main_hidden
-from .recipes import DEFAULT
-from .replica_parts import ReplicaParts
-from .side_by_side import is_memory, stepper
-from .training import Lane, Stopped, evaluate, train
 
 _WARM_UP_STEPS = 2  # steps
 _START = 120.0  # seconds that a process may take to begin

@@ -8,8 +8,8 @@ import os
 import time
 from pathlib import Path
 
-from ..schemas.errors import RecordError, UsageError
-from ..schemas.tensors.safetensors import read_tensors, write_tensors
+from ...schemas.errors import RecordError, UsageError
+from ...schemas.tensors.safetensors import read_tensors, write_tensors
 from .training import Trainer
 
 CHECKPOINT_VARIABLE = "RGTOOL_CHECKPOINT_SECONDS"

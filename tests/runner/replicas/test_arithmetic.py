@@ -12,14 +12,15 @@ import torch
 from experiments import few_digits, go, only_run, results, synthetic
 from torch import Tensor, nn
 
-from rgtool.runner import arithmetic, data
-from rgtool.runner.arithmetic import LossScale
+from rgtool.runner import data
 from rgtool.runner.event import Event
-from rgtool.runner.kernels import Kernels, kernels
-from rgtool.runner.loader import Loader
 from rgtool.runner.models import build, initialise
-from rgtool.runner.randomness import generator
-from rgtool.runner.training import Stopped, Trainer, load_arrays, state_arrays
+from rgtool.runner.replicas import arithmetic
+from rgtool.runner.replicas.arithmetic import LossScale
+from rgtool.runner.replicas.kernels import Kernels, kernels
+from rgtool.runner.replicas.loader import Loader
+from rgtool.runner.replicas.randomness import generator
+from rgtool.runner.replicas.training import Stopped, Trainer, load_arrays, state_arrays
 from rgtool.schemas.errors import UsageError
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.tensors.safetensors import read_tensors

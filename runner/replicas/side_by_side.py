@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..schemas.errors import RgtoolError
+from ...schemas.errors import RgtoolError
 from .kernels import EAGER, Kernels
 from .training import Lane, Stepper, plain_steps, train
 

@@ -22,12 +22,12 @@ from torch import nn
 
 from rgtool.runner import data
 from rgtool.runner.experiment import plan
-from rgtool.runner.kernels import kernels
 from rgtool.runner.layers import layers_of
 from rgtool.runner.models import architecture, find_network
 from rgtool.runner.own.network import OwnNetwork
-from rgtool.runner.randomness import generator
-from rgtool.runner.replica_parts import ReplicaParts
+from rgtool.runner.replicas.kernels import kernels
+from rgtool.runner.replicas.randomness import generator
+from rgtool.runner.replicas.replica_parts import ReplicaParts
 from rgtool.schemas.errors import UsageError
 from rgtool.schemas.records.layout import RunFolder
 from rgtool.schemas.tensors.safetensors import read_mask

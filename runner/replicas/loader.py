@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from .images import Images
+from ..datasets.images import Images
 from .randomness import generator
 
 Batches = list[tuple[Tensor, Tensor]]

@@ -12,13 +12,18 @@ import torch
 import rgtool
 from rgtool.cli import main
 from rgtool.cli.run.bench import _choice
-from rgtool.runner import bench as bench_module
 from rgtool.runner import machine
-from rgtool.runner.bench import Bench, Layout, measure
-from rgtool.runner.ceiling import convolution_peak, convolutions_speed, moved_bytes, training_flops
-from rgtool.runner.estimate import _longest, estimate
 from rgtool.runner.models import build
 from rgtool.runner.plan import Plan, plan
+from rgtool.runner.speed import bench as bench_module
+from rgtool.runner.speed.bench import Bench, Layout, measure
+from rgtool.runner.speed.ceiling import (
+    convolution_peak,
+    convolutions_speed,
+    moved_bytes,
+    training_flops,
+)
+from rgtool.runner.speed.estimate import _longest, estimate
 from rgtool.schemas.errors import UsageError
 
 

@@ -12,11 +12,12 @@ import torch
 from experiments import REPLICA_CASES, diverging, go, replica_tasks, results, stop_at
 from torch import Tensor
 
-from rgtool.runner import imp, side_by_side
+from rgtool.runner import imp
 from rgtool.runner.event import Event
 from rgtool.runner.experiment import compute_seeds, plan
-from rgtool.runner.kernels import Kernels
-from rgtool.runner.training import Stepper, Trainer, plain_steps
+from rgtool.runner.replicas import side_by_side
+from rgtool.runner.replicas.kernels import Kernels
+from rgtool.runner.replicas.training import Stepper, Trainer, plain_steps
 from rgtool.schemas.errors import UsageError
 
 

@@ -7,13 +7,13 @@ from functools import cached_property
 
 import torch
 
-from ..schemas.recipe import Recipe
-from .images import Images
+from ...schemas.recipe import Recipe
+from ..datasets.images import Images
+from ..models import Network, initialise
+from ..pruning import Mask
 from .kernels import Kernels
 from .loader import Batches, Loader, test_batches, valid_batches
-from .models import Network, initialise
 from .pretrained import Pretrained
-from .pruning import Mask
 from .randomness import generator, seeded
 from .training import Arrays, Trainer, state_arrays
 

@@ -25,7 +25,7 @@ from sklearn.datasets import load_digits
 
 from rgtool.runner import data
 from rgtool.runner.data import Images, load
-from rgtool.runner.vision import torchvision_datasets
+from rgtool.runner.datasets.vision import torchvision_datasets
 from rgtool.schemas.errors import RgtoolError, UsageError
 
 PARTS = ("x_train", "y_train", "x_test", "y_test")
@@ -387,7 +387,7 @@ def test_absent_files_are_asked_for_where_they_belong(
 
 def test_torchvision_is_imported_once_and_again() -> None:
     code = """
-from rgtool.runner.vision import torchvision_datasets
+from rgtool.runner.datasets.vision import torchvision_datasets
 one, two = torchvision_datasets(), torchvision_datasets()
 assert one is two and one.CIFAR10 and one.SVHN
 import torchvision.transforms

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..schemas.errors import RgtoolError, printable
+from ...schemas.errors import RgtoolError, printable
 from .archive import read_arrays
 from .images import Images
 

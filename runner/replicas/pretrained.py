@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from ..schemas.errors import RecordError, RgtoolError
-from ..schemas.files import open_file
-from ..schemas.tensors.pickles import short
-from ..schemas.tensors.safetensors import read_tensors
-from ..schemas.tensors.stored import described, hold_no_object, is_tensor, to_array
-from ..schemas.tensors.torch_files import read_torch
-from ..schemas.tensors.wrapping import HOMES, before, beneath, copies
+from ...schemas.errors import RecordError, RgtoolError
+from ...schemas.files import open_file
+from ...schemas.tensors.pickles import short
+from ...schemas.tensors.safetensors import read_tensors
+from ...schemas.tensors.stored import described, hold_no_object, is_tensor, to_array
+from ...schemas.tensors.torch_files import read_torch
+from ...schemas.tensors.wrapping import HOMES, before, beneath, copies
 from .training import Arrays
 
 

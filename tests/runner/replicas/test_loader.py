@@ -15,9 +15,9 @@ from experiments import synthetic
 from scipy import stats
 
 from rgtool.runner.data import Images
-from rgtool.runner.loader import Loader, Normalise, evaluation_batch
-from rgtool.runner.loader import test_batches as whole_test_set
-from rgtool.runner.vision import torchvision_datasets
+from rgtool.runner.datasets.vision import torchvision_datasets
+from rgtool.runner.replicas.loader import Loader, Normalise, evaluation_batch
+from rgtool.runner.replicas.loader import test_batches as whole_test_set
 
 CPU = torch.device("cpu")
 

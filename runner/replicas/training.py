@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.sgd import sgd
 
-from ..schemas.recipe import Recipe
-from ..schemas.steps import Step
+from ...schemas.recipe import Recipe
+from ...schemas.steps import Step
+from ..pruning import Mask
 from .arithmetic import LossScale, autocast
 from .loader import Batches, Loader
-from .pruning import Mask
 from .randomness import seeded
 
 Arrays = dict[str, NDArray[Any]]
