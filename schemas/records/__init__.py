@@ -1,1 +1,1 @@
-"""What a store holds: records, the descriptions of runs, the manifest, names, and the views."""
+"""The files of a store and what they say: records, runs, the manifest, names; and the views."""
