@@ -19,11 +19,11 @@ import torch
 from machine import machine
 
 import rgtool
-from rgtool.runner.bench import parts_of, processes_speed, speed
-from rgtool.runner.layouts import Layout
 from rgtool.runner.machine import device as device_of
 from rgtool.runner.machine import prepare, workers
 from rgtool.runner.plan import plan
+from rgtool.runner.speed.bench import parts_of, processes_speed, speed
+from rgtool.runner.speed.layouts import Layout
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from ..schemas.errors import RgtoolError
 from ..schemas.published import PREFIX
 from ..schemas.recipe import Recipe
 from ..schemas.words import counted
-from .apart import label_of
+from .catalogue.apart import label_of
 
 _FORMATS = {"kept": ".1f", "density": ".4f", "share_start": ".4f", "share": ".4f"}
 Scales = Mapping[str, Mapping[str, float]]
@@ -67,7 +67,7 @@ class Counts(Shown):
         What is to be known of these counts.
     apart : str
         What tells it from others of its store with that architecture and task, see
-        `store.apart.told_apart`; empty where there are none.
+        `store.catalogue.apart.told_apart`; empty where there are none.
 
     Raises
     ------

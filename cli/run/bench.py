@@ -34,8 +34,8 @@ def bench(
 
     Example: rgtool bench resnet20 cifar10
     """
-    from ...runner.bench import measure
     from ...runner.plan import plan
+    from ...runner.speed.bench import measure
 
     if not seconds > 0:
         raise typer.BadParameter("a positive time is needed", param_hint="--seconds")

@@ -14,7 +14,7 @@ from ..terminal import ask
 
 if TYPE_CHECKING:
     from ...store import Store
-    from ...store.removal import Removal
+    from ...store.upkeep.removal import Removal
 
 
 @output_options
@@ -70,7 +70,7 @@ def _planned(store: Store, names: list[str], dry_run: bool) -> Removal:
 
 
 def _end_begun(store: Store, dry_run: bool) -> None:
-    from ...store.removal import ending, sweep, unfinished
+    from ...store.upkeep.removal import ending, sweep, unfinished
 
     for run in unfinished(store.path) if dry_run else sweep(store.path):
         say(ending(run, dry_run))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...schemas.description import assumption_notes, recipe_rows
 from ...schemas.errors import RgtoolError
+from ...schemas.records.description import assumption_notes, recipe_rows
 from ..options import StoreOption
 from ..output import Table, output_options, sparkline, warn_of
 
