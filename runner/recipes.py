@@ -135,7 +135,7 @@ def _to_run(name: str) -> tuple[str, Fields]:
 
 def _in_known_case(field: str, value: Any) -> Any:
     """Write the value of a field as it is known, whatever the case in which it was given."""
-    known = _ABLE.get(field, CHOICES.get(field, ()))
+    known = _ABLE.get(field, ())
     return known_name(value, known) or value if isinstance(value, str) else value
 
 

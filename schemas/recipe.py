@@ -133,7 +133,7 @@ class Recipe:
         for one in dataclasses.fields(self):
             self._check_kind(one.name, getattr(one.type, "__name__", str(one.type)))
         for name, choices in CHOICES.items():
-            choose(name, getattr(self, name), choices)
+            object.__setattr__(self, name, choose(name, getattr(self, name), choices))
         if not 0 < self.prune < 1:
             raise UsageError(
                 f"prune is {self.prune}: it is the share of the remaining weights that a level "
@@ -261,7 +261,7 @@ def parse_field(text: str) -> tuple[str, Any]:
     kinds = {f.name: str(f.type).removesuffix(" | None") for f in dataclasses.fields(Recipe)}
     if not equals:
         raise UsageError(f"'{text}' sets nothing: write a field and its value, as lr=0.05")
-    choose("recipe field", name, kinds)
+    name = choose("recipe field", name, kinds)
     kind = kinds[name]
     try:
         if kind == "int":

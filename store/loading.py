@@ -47,7 +47,7 @@ def load_counts(connection: duckdb.DuckDBPyConnection, by: str) -> dict[str, Cou
     UsageError
         The grouping is unknown.
     """
-    check_grouping(by)
+    by = choose("grouping", by, GROUPINGS)
     runs: dict[str, list[dict[str, Any]]] = {}
     for row in Result.of(connection, RUNS).to_dicts():
         runs.setdefault(row["experiment_id"], []).append(row)
@@ -95,11 +95,6 @@ def counts_of(
                 yield name, replace(one, apart=apart.get(name, ""))
             elif one is not None:
                 yield name, one
-
-
-def check_grouping(by: str) -> None:
-    """Refuse a grouping that does not exist."""
-    choose("grouping", by, GROUPINGS)
 
 
 @dataclass(frozen=True, eq=False)

@@ -87,8 +87,8 @@ def classify(
     >>> classify(experiments=names).pairs.verdict
     ('different',)
     """
-    choose("by", by, CRITERIA)
-    choose("weighting", weighting, get_args(Weighting))
+    by = choose("by", by, CRITERIA)
+    weighting = choose("weighting", weighting, get_args(Weighting))
     if draws < 1:
         raise UsageError(f"{draws} draws: at least one is needed, 500 are usual")
     if experiments:

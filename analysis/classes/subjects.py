@@ -132,7 +132,7 @@ def gather(
         An experiment that was named gives no spectrum.
     """
     if grouping is not None:
-        choose("grouping", grouping, GROUPINGS)
+        grouping = choose("grouping", grouping, GROUPINGS)
     every = not experiments
     found = look_up_all(store, experiments, exclude)
     printed = [one for one in found if isinstance(one, PublishedSpectrum)]

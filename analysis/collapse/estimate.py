@@ -66,7 +66,8 @@ def collapse(
     RgtoolError
         The curves have nothing to collapse: one size, no points above the bar, no overlap.
     """
-    _check_options(over, above, noise, draws)
+    over = None if over is None else choose("over", over, OVERS)
+    _check_options(above, noise, draws)
     family = (
         experiments
         if isinstance(experiments, Family)
@@ -118,9 +119,7 @@ def _collapse(
     )
 
 
-def _check_options(over: str | None, above: float, noise: float | None, draws: int) -> None:
-    if over is not None:
-        choose("over", over, OVERS)
+def _check_options(above: float, noise: float | None, draws: int) -> None:
     if not (np.isfinite(above) and above > 0):
         raise UsageError(f"above is {above}: a positive multiple of the dense error, such as 1.5")
     if noise is not None and not (np.isfinite(noise) and noise > 0):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from ...schemas.errors import RgtoolError, UsageError
+from ...schemas.errors import RgtoolError, UsageError, choose
 from ...schemas.notes import Rank, noted
 from ...schemas.stack import same_family
 from ...schemas.transform import Transform
@@ -197,7 +197,7 @@ def match_all(
         )
     if exclude and experiments:
         raise UsageError("exclude takes experiments out of all of them: leave the names out")
-    scoring = Scoring(score, margin, level)
+    scoring, maps = Scoring(score, margin, level), choose("maps", maps, get_args(MapKind))
     members, notes = _members(open_store(store), experiments, published, window, exclude)
     check_window(window, members)
     return _match_all(members, scoring, maps, draws, rng, notes)

@@ -182,8 +182,9 @@ def null(
     """
     network = blocks.architecture(blocks.canonical(architecture), input_shape, classes)
     grouping = by or network.groupings[-1]
-    choose("grouping", grouping, network.groupings, "is not to be had")
-    choose("weighting", weighting, get_args(Weighting))
+    grouping = choose("grouping", grouping, network.groupings, "is not to be had")
+    weighting = choose("weighting", weighting, get_args(Weighting))
+    init, fan = choose("initialiser", init, INITIALISERS), choose("fan", fan, get_args(Fan))
     prunable = choose("prunable", prunable or network.prunable, CHOICES["prunable"])
     _check_range(prune, levels)
     layers = network.counted(prunable)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...schemas.errors import RgtoolError
+from ...schemas.blocks import GROUPINGS
+from ...schemas.errors import RgtoolError, choose
 from ...schemas.notes import Note, Rank, ranked
 from ...schemas.words import counted, listed
 from ...store import Store
@@ -184,6 +185,7 @@ def spectra(
     UsageError
         An experiment, the grouping or the margin is not to be had.
     """
+    by = choose("grouping", by, GROUPINGS)
     check_margin(margin)
     store = open_store(store)
     names = None

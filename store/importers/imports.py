@@ -220,15 +220,14 @@ def choices(
         An unknown recipe, initialiser or kind of weights, or no block map.
     """
     if recipe is not None:
-        recipe = choose("recipe", known_name(recipe, PUBLISHED) or recipe, PUBLISHED)
+        recipe = choose("recipe", recipe, PUBLISHED)
     if architecture is not None:
         architecture = canonical(architecture)
     if init is not None:
-        choose("initialiser", init, INITIALISERS)
+        init = choose("initialiser", init, INITIALISERS)
     if fan is not None:
-        choose("fan", fan, CHOICES["fan"])
-    for what in keep:
-        choose("keep", what, KEEP)
+        fan = choose("fan", fan, CHOICES["fan"])
+    keep = [choose("keep", what, KEEP) for what in keep]
     for option, value in (("name", name), ("task", task), ("architecture", architecture)):
         if value is not None and (not value.strip() or not value.isprintable()):
             raise UsageError(f"{option} '{value}' is no name: give a word")
@@ -239,11 +238,12 @@ def choices(
 def _chosen(format: str | None) -> dict[str, Callable[[Tree], Found]]:
     if format is None:
         return FORMATS
-    format = ALIASES.get(format, format)
-    if format not in FORMATS and (find := load_added("rgtool.importers", format)) is not None:
+    format = ALIASES.get(known_name(format, ALIASES) or "", format)
+    own = known_name(format, FORMATS)
+    if own is None and (find := load_added("rgtool.importers", format)) is not None:
         return {format: find}
-    choose("format", format, (*FORMATS, *added_names("rgtool.importers")))
-    return {format: FORMATS[format]}
+    own = choose("format", format, (*FORMATS, *added_names("rgtool.importers")))
+    return {own: FORMATS[own]}
 
 
 def _unclaimed(file: Path, format: str | None) -> str:

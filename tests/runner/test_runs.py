@@ -680,7 +680,7 @@ def test_a_control_of_a_run_that_diverged_is_left_out_each_time(tmp_path: Path) 
         ({"seeds": 0}, "seeds 0: give a count such as 5, at most 100000, or seeds such as 3,7"),
         ({"seeds": [1, -1]}, "give a count such as 5"),
         ({"workers": 0}, "workers is 0: at least one process is needed"),
-        ({"keep": ("init", "all")}, "keep 'all' is unknown: choose from init, rewind, dense"),
+        ({"keep": ("init", "all")}, "keep 'all' is unknown: choose from dense, init, rewind"),
         ({"device": "tpu"}, "device 'tpu' is unknown: use auto, cpu, cuda or cuda:1"),
         ({"control": "renit"}, "control 'renit' is unknown: did you mean reinit"),
     ],
