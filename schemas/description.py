@@ -28,6 +28,7 @@ VERSION = 2
 MOST = 1 << 26  # bytes of a description; an import of many files has long ones
 _DEEPEST = 16  # levels of nesting
 OWN = "rgtool"  # the source of runs that were not imported
+RECORDED = "recorder"  # the source of runs that a Recorder wrote
 UNKNOWN = "unknown"  # the recipe of an import of which none is told
 # Fields that an import sees in masks and shapes, or gives itself.
 SEEN = ("architecture", "prunable", "exempt", "origin")
@@ -217,6 +218,11 @@ def assumed_fields(
     known = {*told, *SEEN, "length"}
     names = [f.name for f in dataclasses.fields(Recipe) if f.name not in known]
     return tuple(name for name in names if getattr(recipe, name) == getattr(usual, name))
+
+
+def untold(source: str) -> str:
+    """Say who tells nothing of a run that is not rgtool's own; what it is follows."""
+    return "the Recorder was not told" if source == RECORDED else "nothing of the import tells"
 
 
 def study_of(recipe_name: str) -> str:

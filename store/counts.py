@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schemas.blocks import GROUP, Layer
+from ..schemas.description import RECORDED
 from ..schemas.errors import RgtoolError
 from ..schemas.published import PREFIX
 from ..schemas.recipe import Recipe
@@ -57,9 +58,11 @@ class Counts:
         Per run: `init` and `rewind`, where measured, map every layer to the root mean square of
         its weights.
     assumed : tuple of str
-        Fields of the recipe of an import that nothing tells.
+        Fields of the recipe of an import or a recording that nothing tells.
     study : str
         The published recipe that they are taken from; empty where they are frozen defaults.
+    source : str
+        Where its runs come from, as their descriptions say: `rgtool`, `recorder`, or a format.
     notes : tuple of str
         What is to be known of these counts.
     apart : str
@@ -91,6 +94,7 @@ class Counts:
     scales: tuple[Scales, ...] = ()
     assumed: tuple[str, ...] = ()
     study: str = ""
+    source: str = ""
     notes: tuple[str, ...] = ()
     apart: str = ""
 
@@ -151,7 +155,8 @@ class Counts:
             return f"add {' or '.join(f'--{one}' for one in what)}"
         if self.experiment_id.startswith(PREFIX):
             return f"no more {' or '.join(what)} are published"
-        return f"import more {' or '.join(what)}"
+        verb = "record" if self.source == RECORDED else "import"
+        return f"{verb} more {' or '.join(what)}"
 
     @property
     def label(self) -> str:

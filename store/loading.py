@@ -140,6 +140,7 @@ def _counts(
         scales=tuple(_scales(row["scales"]) for row in rows),
         assumed=_assumed(rows, recipe),
         study=study_of(rows[0]["recipe_name"]),
+        source=rows[0]["source"],
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..schemas.blocks import Architecture
-from ..schemas.description import UNKNOWN
+from ..schemas.description import RECORDED, UNKNOWN
 from ..schemas.errors import RgtoolError, StoreError, UsageError, choose
 from ..schemas.layout import RunFolder
 from ..schemas.names import Naming
@@ -33,7 +33,6 @@ from .importers.staging import Staging
 from .names import call
 from .store import Store
 
-SOURCE = "recorder"
 # What follows from the masks, or from runs that are in the store.
 _NOT_TOLD = ("prunable", "parent", "transform")
 _COUNTED = ("network_total", "network_kept", "network_kept_prev", "diverged")
@@ -136,7 +135,7 @@ class Recorder:
         architecture: str | None = None,
         recipe: str | None = None,
         blocks: str | Path | None = None,
-        origin: str = SOURCE,
+        origin: str = RECORDED,
         name: str | None = None,
         note: str | None = None,
         tags: Sequence[str] = (),
@@ -161,8 +160,8 @@ class Recorder:
         self._starts: dict[str, FoundWeights] = {}
         self._last = -1  # the level that was given last
         self._run = FoundRun(
-            SOURCE,
-            Path(SOURCE),
+            RECORDED,
+            Path(RECORDED),
             f"{origin} {known.experiment_id}",
             str(_held_seed(seed)),
             (),

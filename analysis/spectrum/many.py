@@ -72,7 +72,7 @@ class Spectra(Result):
             "canonical_eigenvalue canonical",
             total="wide",
         ),
-        Column("assumed", "What the null rests on that nothing of an import tells.", shown="wide"),
+        Column("assumed", "What the null rests on that nobody tells.", shown="wide"),
         *columns_like(
             Spectrum.columns,
             "anomalous anomalous_low anomalous_high against_null p verdict strong within_margin "
@@ -211,7 +211,7 @@ def _batch_key(window: Window) -> tuple[Any, ...]:
     """Return what experiments of one batch have in common."""
     counts = window.counts
     recipe = counts.recipe
-    nulls = (recipe.init, recipe.fan, recipe.pruner, recipe.scope, counts.assumed, counts.study)
+    nulls = (recipe.init, recipe.fan, recipe.pruner, recipe.scope, counts.assumed, counts.study, counts.source)
     # Stored scales differ from run to run.
     own = counts.experiment_id if _may_use_stored_scales(counts) else ""
     shape = (len(window.runs), window.steps)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...schemas.description import RECORDED, Description, untold
 from ...schemas.errors import RgtoolError
 from ...schemas.words import spelled
 from ..options import StoreOption
@@ -28,7 +29,7 @@ def show(
 ) -> Table:
     """Show one run (recipe, provenance, accuracy and shares) or one experiment.
 
-    Fields of a recipe that nothing of an import tells are named assumed.FIELD, not recipe.FIELD.
+    Fields of a recipe that nobody tells are named assumed.FIELD, not recipe.FIELD.
     For an experiment: its runs together, and the matching density, the sparsest level whose
     accuracy is within one seed standard deviation of the dense network's. published:NAME shows a
     spectrum, a curve or a flow of the literature with its source; rgtool ls --published lists them.
@@ -68,7 +69,7 @@ def _show_run(found: Stored) -> Table:
     rows += [("history", line) for line in description.history]
     rows += [("file", f"{f.get('path')} sha256:{f.get('sha256')}") for f in description.files]
     rows += _curves(opened, f"run_id = '{run_id}'")
-    notes = _assumption_notes(assumed, description.study)
+    notes = _assumption_notes(assumed, description)
     return Table(("what", "value"), rows, title=f"run {run_id}", notes=notes)
 
 
@@ -87,7 +88,7 @@ def _show_experiment(opened: Store, experiment: str) -> Table:
     described = [opened.description(run.run_id) for run in info.runs]
     assumed = {name for one in described for name in one.assumed}
     rows += _recipe_rows(info.distinction, assumed)
-    notes = _assumption_notes(assumed, described[0].study)
+    notes = _assumption_notes(assumed, described[0])
     try:
         matching = matching_density(opened, experiment)
     except RgtoolError as error:
@@ -116,11 +117,12 @@ def _recipe_rows(recipe: Mapping[str, Any], assumed: Collection[str]) -> Rows:
     ]
 
 
-def _assumption_notes(assumed: Collection[str], study: str) -> tuple[str, ...]:
+def _assumption_notes(assumed: Collection[str], run: Description) -> tuple[str, ...]:
     if not assumed:
         return ()
-    source = f"values of recipe {study}" if study else "defaults, of which nothing is known"
-    return (f"assumed.*: nothing of the import tells these fields; they are {source}",)
+    source = f"values of recipe {run.study}" if run.study else "defaults, of which nothing is known"
+    cure = ": rgtool.Recorder(..., lr=0.1) tells one" if run.source == RECORDED else ""
+    return (f"assumed.*: {untold(run.source)} these fields; they are {source}{cure}",)
 
 
 def _curves(opened: Store, where: str) -> Rows:

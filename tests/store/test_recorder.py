@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command import Cli
 from places import CLONE
 from stores import data_of
 from torch import nn
@@ -316,6 +317,21 @@ def test_seeds_are_one_experiment_and_other_words_another(store: Store) -> None:
     record_all(store, levels=1, lr=0.1)
     record_all(store, levels=1, origin="other")
     assert len(store.experiments()) == 3
+
+
+def test_what_is_not_told_is_said_as_of_a_recording(store: Store, cli: Cli) -> None:
+    run = record_all(store)
+    notes = " ".join(rgtool.eigen(store, by="layer").notes)
+    assert "nothing tells how its weights were initialised: record it with " in notes
+    assert "init= and fan= or recipe=, or with recorder.start(model)" in notes
+    assert "record more seeds" in notes
+    scale = " ".join(rgtool.eigen(store, by="layer", coordinates="scale").notes)
+    assert "the Recorder was not told the initialiser" in scale
+    assert "the Recorder was not told, by arguments of these names): pruner" in scale
+    shown = cli("show", str(run.run_id), "--store", str(store.path), "--notes")
+    assert "the Recorder was not told these fields; they are defaults" in shown.err
+    assert "rgtool.Recorder(..., lr=0.1) tells one" in shown.err
+    assert "import" not in f"{notes} {scale} {shown.err}".replace("importing.md", "")
 
 
 def test_a_recording_is_called_as_it_is_told(store: Store) -> None:
