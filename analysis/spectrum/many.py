@@ -211,7 +211,8 @@ def _batch_key(window: Window) -> tuple[Any, ...]:
     """Return what experiments of one batch have in common."""
     counts = window.counts
     recipe = counts.recipe
-    nulls = (recipe.init, recipe.fan, recipe.pruner, recipe.scope, counts.assumed, counts.study, counts.source)
+    told = (counts.assumed, counts.study, counts.source)
+    nulls = (recipe.init, recipe.fan, recipe.pruner, recipe.scope, *told)
     # Stored scales differ from run to run.
     own = counts.experiment_id if _may_use_stored_scales(counts) else ""
     shape = (len(window.runs), window.steps)

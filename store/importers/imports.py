@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from ...schemas.block_map import read_blocks
 from ...schemas.blocks import canonical
 from ...schemas.contents import open_contents
-from ...schemas.entry_points import added_names, load_added
+from ...schemas.entry_points import added_names
 from ...schemas.errors import (
     Refused,
     StoreError,
@@ -38,6 +38,7 @@ from .formats import (
 from .found import Found, FoundRun, Skipped, contained, failure
 from .ingest import ingest
 from .notes import with_moves
+from .packages import GROUP, find_added
 from .rehearsal import rehearsed
 from .report import Choices, ImportedRun, ImportReport
 from .staging import Staging
@@ -106,13 +107,14 @@ def survey(
         own = _own(tree)
         skipped += own.skipped
         tree = tree.without(own.claimed)
-        for find in formats.values():
-            with contained(tree.root, skipped):
-                found = find(tree)
-                runs += found.runs
-                skipped += found.skipped
-                tree = tree.without(found.claimed)
-        left += tree.files
+        found = _found(tree, formats)
+        if format is None and not found.runs:
+            theirs = _found(tree, _added_formats())
+            more = (*found.skipped, *theirs.skipped)
+            found = theirs if theirs.runs else replace(found, skipped=more)
+        runs += found.runs
+        skipped += found.skipped
+        left += tree.without(found.claimed).files
     alone = format is None and not runs  # else tables and arrays are notes beside the checkpoints
     skipped += [
         Skipped(str(file), _unclaimed(file, format))
@@ -130,6 +132,20 @@ def survey(
             if file in given and str(file) not in told
         ]
     return Survey(tuple(runs), tuple(skipped))
+
+
+def _found(tree: Tree, formats: Mapping[str, Callable[[Tree], Found]]) -> Found:
+    """Let formats look at a tree, each at what the ones before it leave."""
+    runs: list[FoundRun] = []
+    skipped: list[Skipped] = []
+    left = tree
+    for find in formats.values():
+        with contained(tree.root, skipped):
+            found = find(left)
+            runs += found.runs
+            skipped += found.skipped
+            left = left.without(found.claimed)
+    return Found(tuple(runs), frozenset(tree.files) - frozenset(left.files), tuple(skipped))
 
 
 def _own(tree: Tree) -> Found:
@@ -239,11 +255,17 @@ def _chosen(format: str | None) -> dict[str, Callable[[Tree], Found]]:
     if format is None:
         return FORMATS
     format = ALIASES.get(known_name(format, ALIASES) or "", format)
-    own = known_name(format, FORMATS)
-    if own is None and (find := load_added("rgtool.importers", format)) is not None:
-        return {format: find}
-    own = choose("format", format, (*FORMATS, *added_names("rgtool.importers")))
-    return {own: FORMATS[own]}
+    if (own := known_name(format, FORMATS)) is not None:
+        return {own: FORMATS[own]}
+    theirs = choose("format", format, (*FORMATS, *added_names(GROUP)))
+    return {theirs: partial(find_added, theirs)}
+
+
+def _added_formats() -> dict[str, Callable[[Tree], Found]]:
+    """Return the formats that packages add, under names that rgtool itself does not have."""
+    own = (*FORMATS, *ALIASES)
+    names = [name for name in added_names(GROUP) if known_name(name, own) is None]
+    return {name: partial(find_added, name) for name in names}
 
 
 def _unclaimed(file: Path, format: str | None) -> str:
