@@ -29,6 +29,7 @@ from .known_data import (
     find,
     idx_paths,
 )
+from .networks import InputShape
 from .own.data import own_images
 from .own.function import OwnFunction, from_entry_point, from_object, from_reference, is_reference
 from .own_images import read_npz
@@ -86,6 +87,18 @@ def outline(task: Task, folder: Path | None = None) -> Images | None:
     if not isinstance(task, str) or task not in KNOWN_DATA or find(task, folder) is not None:
         return None
     return KNOWN_DATA[task].noise()
+
+
+def shape_of(task: str, folder: Path | None = None) -> tuple[InputShape, int]:
+    """Return the shape of an image and the number of classes of a data set.
+
+    Published data sets are known without their files; others are loaded, with errors of `load`.
+    """
+    found = find_task(task)
+    if isinstance(found, str) and found in KNOWN_DATA:
+        return KNOWN_DATA[found].shape, len(KNOWN_DATA[found].train)
+    images = load(found, folder)
+    return images.input_shape, images.classes
 
 
 def load(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
@@ -15,7 +16,7 @@ from ...schemas.transform import Transform
 from ...store import PublishedSpectrum, published_names
 from ...store.counts import Counts
 from ..arrays import Floats
-from ..named import Named, Stored, StoreLike, look_up_all, open_store
+from ..named import Named, Stored, StoreLike, look_up_all, look_up_each, open_store
 from ..result import Column, Result
 from .blocks import (
     NormalBlocks,
@@ -264,7 +265,8 @@ def _members(
 ) -> tuple[list[NormalBlocks], list[str]]:
     """Return the experiments that are meant, and which were left out."""
     if names:
-        found = [normal_blocks(store, name, window) for name in names]
+        meant = [one for name in names for one in _each(store, name)]
+        found = [normal_blocks(store, one, window) for one in meant]
         return list({one.name: one for one in found}.values()), []
     members, left_out = [], []
     every = look_up_all(store, published_names() if literature else (), exclude)
@@ -280,6 +282,14 @@ def _members(
     if literature and left_out:
         left_out = [f"left out: {len(left_out)} published spectra that are not of residual blocks"]
     return members, left_out
+
+
+def _each(store: Store, name: Named | NormalBlocks) -> Sequence[Named | NormalBlocks]:
+    """Return all that a name means; one that means nothing gets the words of `normal_blocks`."""
+    if isinstance(name, str):
+        with contextlib.suppress(UsageError):
+            return look_up_each(store, name)
+    return [name]
 
 
 def _comparable(source: NormalBlocks, target: NormalBlocks) -> bool:

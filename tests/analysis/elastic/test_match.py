@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -476,6 +477,17 @@ def test_pairs_of_a_store(store: Store) -> None:
     assert len(two.pairs) == 2
     mixed = match_all(store, [R56, R32, R56], draws=5)
     assert len(mixed.pairs) == 2
+
+
+def test_a_selection_means_all_that_it_fits(path: Path, tmp_path: Path, cli: Cli) -> None:
+    shutil.copytree(path, tmp_path / "store")
+    store = Store(tmp_path / "store")
+    for depth in (14, 26):
+        store.name(f"resnet{depth}w2/digits", tags=["paper"])
+    found = match_all(store, ["tag=paper"], draws=5)
+    assert {one.label for one in found.experiments} == {"resnet14w2/digits", "resnet26w2/digits"}
+    code, out, err = cli("match", "--all", "tag=paper", R56, "--store", str(store.path), "--json")
+    assert code == 0 and len(json.loads(out)) == 2, err
 
 
 def test_experiments_are_excluded_from_all_pairs(
