@@ -20,6 +20,7 @@ import typer
 from ..schemas.display import Shown, Table, cells, numeric, plain
 from ..schemas.errors import UsageError
 from ..schemas.notes import shown_lines
+from ..schemas.spelling import spelled_for
 from ..schemas.words import size
 from . import formats
 from .terminal import encodes, flush, is_terminal, say, write
@@ -147,7 +148,8 @@ def output_options(command: Callable[..., Table | Stream | None]) -> Callable[..
             raise UsageError(
                 "--parquet writes bytes: redirect them, as in ... --parquet > x.parquet"
             )
-        table = command(*args, **kwargs)
+        with spelled_for(_names_of(command)):
+            table = command(*args, **kwargs)
         if table is not None:
             print_table(table, chosen[0] if chosen else None, every)
             if isinstance(table, Table) and table.exit_code:
@@ -163,6 +165,12 @@ def output_options(command: Callable[..., Table | Stream | None]) -> Callable[..
     wrapper.__signature__ = signature.replace(parameters=parameters, return_annotation=None)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
     return wrapper
+
+
+def _names_of(command: Callable[..., Any]) -> list[str]:
+    """Return the options of a command, as people write them."""
+    names = inspect.signature(command).parameters
+    return [f"--{name.strip('_').replace('_', '-')}" for name in names]
 
 
 def print_table(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from .errors import UsageError, choose, did_you_mean
+from .spelling import asked
 from .steps import Step
 
 Rounding = Literal["exact", "openlth", "round"]
@@ -176,7 +177,9 @@ class Recipe:
             Training is not a whole number of epochs.
         """
         if self.epochs is None:
-            raise UsageError(f"length is {self.length}: rgtool trains whole epochs, give epochs")
+            raise UsageError(
+                f"length is {self.length}: rgtool trains whole epochs, as by {asked('epochs', 160)}"
+            )
         return self.epochs
 
     def _check_kind(self, name: str, annotation: str) -> None:

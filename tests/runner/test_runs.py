@@ -250,7 +250,7 @@ def test_random_pruning_has_the_same_counts_and_other_masks(whole: Path, tmp_pat
 def test_the_last_level_that_weights_allow_is_recorded(tmp_path: Path) -> None:
     changes = {"prune": 0.9, "rewind": "0"}
     assert go(tmp_path, levels=1, **changes).seeds("done") == [0]
-    with pytest.raises(UsageError, match="--levels 1 is the most for lenet at prune 0.9"):
+    with pytest.raises(UsageError, match="levels=1 is the most for lenet at prune 0.9"):
         go(tmp_path, levels=2, **changes)
     assert kept(tmp_path) == [50200, 5019]
 
