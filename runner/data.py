@@ -25,6 +25,7 @@ from .known_data import (
     IDX_FILES,
     KNOWN_DATA,
     KnownData,
+    check_idx,
     default_folder,
     find,
     idx_paths,
@@ -174,6 +175,7 @@ def _idx(known: KnownData, folder: Path) -> Images:
         _from_torchvision(known, folder, lambda dataset, **o: (dataset(**o), None))
         paths = [folder / known.files / file for file in IDX_FILES]
     x_train, y_train, x_test, y_test = (_read_idx(path) for path in paths)
+    check_idx(known, paths, y_train, len(y_test))
     return known.images(
         x_train[..., None], y_train.astype(np.int64), x_test[..., None], y_test.astype(np.int64)
     )
@@ -200,7 +202,13 @@ def _from_torchvision(
     """Let torchvision read a data set, downloading it where it must."""
     from .vision import torchvision_datasets
 
-    dataset = getattr(torchvision_datasets(), known.kin)
+    try:
+        dataset = getattr(torchvision_datasets(), known.kin)
+    except ImportError as error:
+        raise RgtoolError(
+            f"{known.name} is read by torchvision, which cannot be imported ({error}): "
+            "pip install torchvision"
+        ) from None
     try:
         return load_parts(dataset, root=str(folder), download=False)
     except (RuntimeError, OSError):
