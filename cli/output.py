@@ -19,7 +19,7 @@ import typer
 
 from ..schemas.display import Shown, Table, cells, numeric, plain
 from ..schemas.errors import UsageError
-from ..schemas.notes import shown_lines
+from ..schemas.notes import LeftOut, shown_lines
 from ..schemas.spelling import spelled_for
 from ..schemas.words import size
 from . import formats
@@ -101,9 +101,11 @@ def table_of(found: Shown, *, top: int = 0, exit_code: int = 0) -> Table:
     top : int
         Rows to print in every format; 0: all.
     exit_code : int
-        As in `Table`.
+        As in `Table`; 3 where the result says that an experiment is left out.
     """
-    return replace(found.table().first(top, "--top 0 prints all"), exit_code=exit_code)
+    table = found.table().first(top, "--top 0 prints all")
+    partly = 3 if any(isinstance(note, LeftOut) for note in table.notes) else 0
+    return replace(table, exit_code=exit_code or partly)
 
 
 def warn_of(problems: Iterable[Problem]) -> None:

@@ -197,7 +197,7 @@ KNOWN_DATA = {known.name: known for known in _ALL}
 
 
 def check_idx(
-    known: KnownData, paths: Sequence[Path], y_train: NDArray[np.int64], tested: int
+    known: KnownData, paths: Sequence[Path], y_train: NDArray[np.uint8], tested: int
 ) -> None:
     """Refuse files of IDX format that are those of another data set: all have the same names.
 

@@ -9,7 +9,7 @@ from typing import get_args
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError, choose
-from ...schemas.notes import Note, Rank
+from ...schemas.notes import LeftOut, Note, Rank
 from ...schemas.words import counted
 from ..arrays import Floats
 from ..named import Named, StoreLike, look_up_all, open_store
@@ -114,7 +114,7 @@ def classify(
                 raise
             gone = window_notes([one for one in subjects if one.id in unfit.reasons])
             subjects = [one for one in subjects if one.id not in unfit.reasons]
-            left_out = [f"left out: {reason}" for reason in unfit.reasons.values()]
+            left_out = [LeftOut(f"left out: {reason}") for reason in unfit.reasons.values()]
             notes = (*(note for note in notes if note not in gone), *left_out)
     raise _too_few(len(subjects), notes)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError, choose
+from ...schemas.notes import LeftOut
 from ..arrays import Bools, Floats
 from ..curves.family import ErrorCurve, Family, family_of
 from ..curves.scatter import CurveNoise, curve_noise, noise_draws
@@ -179,8 +180,8 @@ def _above_bar(curves: Sequence[ErrorCurve], above: float) -> tuple[Bools, list[
     for i in short:
         taken[i] = np.zeros_like(taken[i])
     names = [curves[i].label for i in short]
-    note = f"{', '.join(names)}: fewer than {_LEAST} points above the bar, left out: prune further"
-    return np.concatenate(taken), [note] if names else []
+    why = f"fewer than {_LEAST} points above the bar, left out: prune further"
+    return np.concatenate(taken), [LeftOut(f"{', '.join(names)}: {why}")] if names else []
 
 
 def _law(

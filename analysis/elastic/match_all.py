@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError, choose
-from ...schemas.notes import Rank, noted
+from ...schemas.notes import LeftOut, Note, Rank
 from ...schemas.stack import same_family
 from ...schemas.transform import Transform
 from ...store import PublishedSpectrum, published_names
@@ -251,7 +251,7 @@ def _match_all(
             *([] if all(one.can_draw for one in sides) else [no_draws(sides)]),
             *(note for one in sides for note in own_notes(one)),
             *differences(sides),
-            *noted(notes, MatchAll.see, Rank.WARNING),
+            *notes,
         ),
     )
 
@@ -262,13 +262,14 @@ def _members(
     literature: bool,
     window: tuple[int, int] | None,
     exclude: Sequence[Named],
-) -> tuple[list[NormalBlocks], list[str]]:
+) -> tuple[list[NormalBlocks], list[Note]]:
     """Return the experiments that are meant, and which were left out."""
     if names:
         meant = [one for name in names for one in _each(store, name)]
         found = [normal_blocks(store, one, window) for one in meant]
         return list({one.name: one for one in found}.values()), []
-    members, left_out = [], []
+    members: list[NormalBlocks] = []
+    left_out: list[Note] = []
     every = look_up_all(store, published_names() if literature else (), exclude)
     stored = [one.experiment_id for one in every if isinstance(one, Stored)]
     printed = [(one.name, one) for one in every if isinstance(one, PublishedSpectrum)]
@@ -278,9 +279,10 @@ def _members(
                 raise one
             members.append(of_counts(one, window) if isinstance(one, Counts) else of_published(one))
         except RgtoolError as error:
-            left_out.append(f"left out: {name}: {error}")
+            left_out.append(LeftOut(f"left out: {name}: {error}", MatchAll.see, Rank.WARNING))
     if literature and left_out:
-        left_out = [f"left out: {len(left_out)} published spectra that are not of residual blocks"]
+        said = f"left out: {len(left_out)} published spectra that are not of residual blocks"
+        left_out = [Note(said, MatchAll.see, Rank.WARNING)]
     return members, left_out
 
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from ...schemas.entry_points import added, load_added, owner
+from ...schemas.entry_points import Group, added, load_added, owner
 from ...schemas.errors import RgtoolError
 from .found import Found, FoundRun
 from .tree import Tree
 
-GROUP = "rgtool.importers"
+GROUP: Group = "rgtool.importers"
 T = TypeVar("T")
 
 
