@@ -121,7 +121,7 @@ def test_a_subset_is_balanced_and_keeps_the_order(size: int) -> None:
 @pytest.mark.parametrize("size", [0, 9, 1500, 50_000])
 def test_a_subset_that_cannot_be_balanced_is_refused(size: int) -> None:
     with pytest.raises(
-        UsageError, match=rf"train-size {size}: digits has \d+ training .* from 10 to"
+        UsageError, match=rf"train_size {size}: digits has \d+ training .* is the most, and 10 the"
     ):
         load("digits", train_size=size)
 
