@@ -15,22 +15,22 @@ from typing import Any, Self
 import numpy as np
 
 from ..schemas.blocks import Architecture
-from ..schemas.description import RECORDED, UNKNOWN
 from ..schemas.errors import RgtoolError, StoreError, UsageError, choose
-from ..schemas.layout import RunFolder
-from ..schemas.names import Naming
 from ..schemas.published_recipes import fields_of
 from ..schemas.recipe import Recipe
-from ..schemas.record import columns
+from ..schemas.records.description import RECORDED, UNKNOWN
+from ..schemas.records.layout import RunFolder
+from ..schemas.records.names import Naming
+from ..schemas.records.record import columns
+from .catalogue.names import call
+from .importers.arrivals.known import Known
+from .importers.arrivals.recording import STARTS, Recorded, name_of, record
+from .importers.arrivals.staging import Staging
 from .importers.found import FoundRun, FoundWeights
 from .importers.given import arrays, given_level
 from .importers.imports import choices
-from .importers.known import Known
 from .importers.masks import layer_weights
-from .importers.recording import STARTS, Recorded, name_of, record
 from .importers.report import ImportedRun
-from .importers.staging import Staging
-from .names import call
 from .store import Store
 
 # What follows from the masks, or from runs that are in the store.

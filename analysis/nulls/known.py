@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from ...schemas.description import RECORDED, untold
 from ...schemas.errors import UsageError
 from ...schemas.notes import Note, Rank
 from ...schemas.recipe import Recipe
+from ...schemas.records.description import RECORDED, untold
 from ...store.counts import Counts, Scales
 from .initial import INITIALISERS, DistributionName, initialiser
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...schemas.description import RECORDED, Description, untold
 from ...schemas.errors import RgtoolError
+from ...schemas.records.description import RECORDED, Description, untold
 from ...schemas.words import spelled
 from ..options import StoreOption
 from ..output import Table, output_options, sparkline, warn_of

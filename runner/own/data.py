@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError, UsageError
 from ...schemas.spelling import asked
-from ..images import Images
-from ..own_images import has_channels_first, held, images_of, named_by
+from ..datasets.images import Images
+from ..datasets.own_images import has_channels_first, held, images_of, named_by
 from .function import OwnFunction
 
 _EXPECTED = (

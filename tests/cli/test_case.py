@@ -8,10 +8,10 @@ import pytest
 import stores
 from command import Cli
 
-from rgtool.runner.kernels import kernels
 from rgtool.runner.launch import Launch
 from rgtool.runner.machine import device
 from rgtool.runner.plan import plan
+from rgtool.runner.replicas.kernels import kernels
 from rgtool.schemas.errors import UsageError, choose, known_name
 from rgtool.schemas.recipe import Recipe, parse_field
 from rgtool.store.importers import imports
