@@ -201,7 +201,7 @@ def counts_of(store: StoreLike, name: Named, by: str, what: str) -> Counts:
     UsageError
         The name cannot be had, or means something without counts.
     """
-    choose("grouping", by, GROUPINGS)
+    by = choose("grouping", by, GROUPINGS)
     found = look_up(store, name)
     if isinstance(found, Counts):
         return found

@@ -19,7 +19,8 @@ import typer
 
 from ..schemas.display import Shown, Table, cells, numeric, plain
 from ..schemas.errors import UsageError
-from ..schemas.notes import shown_lines
+from ..schemas.notes import LeftOut, shown_lines
+from ..schemas.spelling import spelled_for
 from ..schemas.words import duration, size
 from . import formats
 from .terminal import encodes, flush, is_terminal, say, write
@@ -100,9 +101,11 @@ def table_of(found: Shown, *, top: int = 0, exit_code: int = 0) -> Table:
     top : int
         Rows to print in every format; 0: all.
     exit_code : int
-        As in `Table`.
+        As in `Table`; 3 where the result says that an experiment is left out.
     """
-    return replace(found.table().first(top, "--top 0 prints all"), exit_code=exit_code)
+    table = found.table().first(top, "--top 0 prints all")
+    partly = 3 if any(isinstance(note, LeftOut) for note in table.notes) else 0
+    return replace(table, exit_code=exit_code or partly)
 
 
 def warn_of(problems: Iterable[Problem]) -> None:
@@ -147,7 +150,8 @@ def output_options(command: Callable[..., Table | Stream | None]) -> Callable[..
             raise UsageError(
                 "--parquet writes bytes: redirect them, as in ... --parquet > x.parquet"
             )
-        table = command(*args, **kwargs)
+        with spelled_for(_names_of(command)):
+            table = command(*args, **kwargs)
         if table is not None:
             print_table(table, chosen[0] if chosen else None, every)
             if isinstance(table, Table) and table.exit_code:
@@ -163,6 +167,12 @@ def output_options(command: Callable[..., Table | Stream | None]) -> Callable[..
     wrapper.__signature__ = signature.replace(parameters=parameters, return_annotation=None)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
     return wrapper
+
+
+def _names_of(command: Callable[..., Any]) -> list[str]:
+    """Return the options of a command, as people write them."""
+    names = inspect.signature(command).parameters
+    return [f"--{name.strip('_').replace('_', '-')}" for name in names]
 
 
 def print_table(

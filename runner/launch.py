@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ..schemas.display import Shown, Table
-from ..schemas.errors import UsageError
+from ..schemas.errors import UsageError, choose
 from ..schemas.words import spelled
 from . import machine
 
@@ -55,9 +55,8 @@ class Launch(Shown):
         UsageError
             One is out of range, or two contradict each other.
         """
-        unknown = [name for name in self.keep if name not in KEEPABLE]
-        if unknown:
-            raise UsageError(f"keep '{unknown[0]}' is unknown: choose from {', '.join(KEEPABLE)}")
+        keep = tuple(choose("keep", name, KEEPABLE) for name in self.keep)
+        object.__setattr__(self, "keep", keep)
         if not 1 <= self.threads <= _MOST_THREADS:
             raise UsageError(f"threads is {self.threads}: from 1 to {_MOST_THREADS} compute")
         if self.workers is not None and self.workers < 1:

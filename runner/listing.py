@@ -93,7 +93,7 @@ def models(task: str | None = None) -> Listing:
 def _images_of(task: str) -> tuple[InputShape, int]:
     from .datasets.known_data import KNOWN_DATA
 
-    known = KNOWN_DATA[choose("data set", known_name(task, KNOWN_DATA) or task, KNOWN_DATA)]
+    known = KNOWN_DATA[choose("data set", task, KNOWN_DATA)]
     return known.shape, len(known.train)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ import torch
 
 from ..schemas.blocks import Architecture, Layer
 from ..schemas.display import Row, Shown, Table
-from ..schemas.errors import RgtoolError, UsageError
-from ..schemas.recipe import Recipe
+from ..schemas.errors import RgtoolError, UsageError, choose
+from ..schemas.recipe import CHOICES, Recipe
 from ..schemas.records.layout import RunFolder, store_path
 from ..schemas.words import counted, size, spelled
 from . import machine
@@ -319,14 +319,10 @@ def _resolved(
     changes: dict[str, Any],
 ) -> tuple[Recipe | None, Recipe]:
     """Return what finds the masks, where another experiment does, and what is to be computed."""
-    control = (changes.pop("control", None) or "none").lower()
+    control = choose("control", changes.pop("control", None) or "none", CHOICES["control"])
     digest = pretrained.digest if pretrained else None
     resolved = resolve(network, images, name, pretrained=digest, **changes)
-    if control == "reinit":
-        return resolved, as_control(resolved)
-    if control != "none":
-        resolved = replace(resolved, control=control)  # rejected there, with the known names
-    return None, resolved
+    return (resolved, as_control(resolved)) if control == "reinit" else (None, resolved)
 
 
 def _numbers(seeds: int | Sequence[int]) -> tuple[int, ...]:

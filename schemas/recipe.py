@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 
 from .display import Shown, Table
 from .errors import UsageError, choose, did_you_mean
+from .spelling import asked
 from .steps import Step
 from .words import spelled
 
@@ -135,7 +136,7 @@ class Recipe(Shown):
         for one in dataclasses.fields(self):
             self._check_kind(one.name, getattr(one.type, "__name__", str(one.type)))
         for name, choices in CHOICES.items():
-            choose(name, getattr(self, name), choices)
+            object.__setattr__(self, name, choose(name, getattr(self, name), choices))
         if not 0 < self.prune < 1:
             raise UsageError(
                 f"prune is {self.prune}: it is the share of the remaining weights that a level "
@@ -178,7 +179,9 @@ class Recipe(Shown):
             Training is not a whole number of epochs.
         """
         if self.epochs is None:
-            raise UsageError(f"length is {self.length}: rgtool trains whole epochs, give epochs")
+            raise UsageError(
+                f"length is {self.length}: rgtool trains whole epochs, as by {asked('epochs', 160)}"
+            )
         return self.epochs
 
     def _check_kind(self, name: str, annotation: str) -> None:
@@ -288,7 +291,7 @@ def parse_field(text: str) -> tuple[str, Any]:
     kinds = {f.name: str(f.type).removesuffix(" | None") for f in dataclasses.fields(Recipe)}
     if not equals:
         raise UsageError(f"'{text}' sets nothing: write a field and its value, as lr=0.05")
-    choose("recipe field", name, kinds)
+    name = choose("recipe field", name, kinds)
     kind = kinds[name]
     try:
         if kind == "int":

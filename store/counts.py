@@ -13,6 +13,7 @@ from ..schemas.display import Shown, Table
 from ..schemas.errors import RgtoolError
 from ..schemas.published import PREFIX
 from ..schemas.recipe import Recipe
+from ..schemas.records.description import RECORDED
 from ..schemas.words import counted
 from .catalogue.apart import label_of
 
@@ -60,9 +61,11 @@ class Counts(Shown):
         Per run: `init` and `rewind`, where measured, map every layer to the root mean square of
         its weights.
     assumed : tuple of str
-        Fields of the recipe of an import that nothing tells.
+        Fields of the recipe of an import or a recording that nothing tells.
     study : str
         The published recipe that they are taken from; empty where they are frozen defaults.
+    source : str
+        Where its runs come from, as their descriptions say: `rgtool`, `recorder`, or a format.
     notes : tuple of str
         What is to be known of these counts.
     apart : str
@@ -94,6 +97,7 @@ class Counts(Shown):
     scales: tuple[Scales, ...] = ()
     assumed: tuple[str, ...] = ()
     study: str = ""
+    source: str = ""
     notes: tuple[str, ...] = ()
     apart: str = ""
 
@@ -173,7 +177,8 @@ class Counts(Shown):
             return f"add {' or '.join(f'--{one}' for one in what)}"
         if self.experiment_id.startswith(PREFIX):
             return f"no more {' or '.join(what)} are published"
-        return f"import more {' or '.join(what)}"
+        verb = "record" if self.source == RECORDED else "import"
+        return f"{verb} more {' or '.join(what)}"
 
     @property
     def label(self) -> str:

@@ -47,7 +47,7 @@ def load_counts(connection: duckdb.DuckDBPyConnection, by: str) -> dict[str, Cou
     UsageError
         The grouping is unknown.
     """
-    check_grouping(by)
+    by = choose("grouping", by, GROUPINGS)
     runs: dict[str, list[dict[str, Any]]] = {}
     for row in Result.of(connection, RUNS).to_dicts():
         runs.setdefault(row["experiment_id"], []).append(row)
@@ -97,11 +97,6 @@ def counts_of(
                 yield name, one
 
 
-def check_grouping(by: str) -> None:
-    """Refuse a grouping that does not exist."""
-    choose("grouping", by, GROUPINGS)
-
-
 @dataclass(frozen=True, eq=False)
 class _Grid:
     """Rows of one experiment spread over (runs, levels, layers); `seen` counts them."""
@@ -145,6 +140,7 @@ def _counts(
         scales=tuple(_scales(row["scales"]) for row in rows),
         assumed=_assumed(rows, recipe),
         study=study_of(rows[0]["recipe_name"]),
+        source=rows[0]["source"],
     )
 
 

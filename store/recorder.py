@@ -6,7 +6,7 @@ import dataclasses
 import platform
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,12 +16,14 @@ import numpy as np
 
 from ..schemas.blocks import Architecture
 from ..schemas.display import Shown, Table
-from ..schemas.errors import StoreError, UsageError, choose
+from ..schemas.errors import RgtoolError, StoreError, UsageError, choose
 from ..schemas.published_recipes import fields_of
 from ..schemas.recipe import Recipe
-from ..schemas.records.description import UNKNOWN
+from ..schemas.records.description import RECORDED, UNKNOWN
 from ..schemas.records.layout import RunFolder
+from ..schemas.records.names import Naming
 from ..schemas.records.record import columns
+from .catalogue.names import call
 from .importers.arrivals.known import Known
 from .importers.arrivals.recording import STARTS, Recorded, name_of, record
 from .importers.arrivals.staging import Staging
@@ -32,7 +34,6 @@ from .importers.masks import layer_weights
 from .importers.report import ImportedRun
 from .store import Store
 
-SOURCE = "recorder"
 # What follows from the masks, or from runs that are in the store.
 _NOT_TOLD = ("prunable", "parent", "transform")
 _COUNTED = ("network_total", "network_kept", "network_kept_prev", "diverged")
@@ -104,6 +105,9 @@ class Recorder(Shown):
         A block map for networks that are not known, see `docs/importing.md`.
     origin : str
         Tells loops apart that are told alike otherwise.
+    name, note, tags : str, str, sequence of str
+        What people call the experiment, see `rgtool name`; no part of any identity. It is said once
+        the layers are known: with the first masks.
     **told
         Fields of `Recipe`, such as `lr=0.1` and `prune=0.2`; `exempt` names layers that are counted
         and never pruned. What is not told is listed as assumed.
@@ -111,7 +115,7 @@ class Recorder(Shown):
     Raises
     ------
     UsageError
-        A field is unknown or out of range.
+        A field is unknown or out of range, or a name could be taken for something else.
     StoreError
         The store is no folder.
 
@@ -139,9 +143,13 @@ class Recorder(Shown):
         architecture: str | None = None,
         recipe: str | None = None,
         blocks: str | Path | None = None,
-        origin: str = SOURCE,
+        origin: str = RECORDED,
+        name: str | None = None,
+        note: str | None = None,
+        tags: Sequence[str] = (),
         **told: Any,
     ) -> None:
+        self._naming = Naming(name, note, tuple(tags))
         self.path = (store if isinstance(store, Store) else Store(store)).path
         self._choices = choices(
             name=origin, task=task, architecture=architecture, recipe=recipe, blocks=blocks
@@ -160,8 +168,8 @@ class Recorder(Shown):
         self._starts: dict[str, FoundWeights] = {}
         self._last = -1  # the level that was given last
         self._run = FoundRun(
-            SOURCE,
-            Path(SOURCE),
+            RECORDED,
+            Path(RECORDED),
             f"{origin} {known.experiment_id}",
             str(_held_seed(seed)),
             (),
@@ -237,7 +245,7 @@ class Recorder(Shown):
         UsageError
             It is no network, or has another name.
         """
-        choose("name of weights", name, STARTS)
+        name = choose("name of weights", name, STARTS)
         state = arrays(model, "a network or its state dict")
         weights = {n: np.array(w) for n, w in layer_weights(state, "the network").items()}
         there = self._there()
@@ -301,10 +309,22 @@ class Recorder(Shown):
             raise StoreError(f"{self.path}: cannot be written ({error}): it is as it was") from None
         if number:  # they are written with the layers that stay: their memory is free again
             self._starts = {}
-        for note in (*kept.notes, *self._said_of_again(number, kept)):
+        settled = number > 0 or bool(data.masks)  # before them the experiment may move
+        unnamed = self._name(kept.experiment_id) if settled else ()
+        for note in (*kept.notes, *self._said_of_again(number, kept), *unnamed):
             _warn(note)
         self._last = number
         return self._recorded(number, kept)
+
+    def _name(self, experiment: str) -> tuple[str, ...]:
+        """Say once what the experiment is called, or why not: the level is there."""
+        naming, self._naming = self._naming, Naming()
+        try:
+            if naming:
+                call(Store(self.path), experiment, naming)
+        except RgtoolError as error:
+            return (f"the level is recorded, and {experiment} is not named: {error}",)
+        return ()
 
     def _said_of_again(self, number: int, kept: ImportedRun) -> Iterator[str]:
         """Say that nothing came of a level, unless a loop that starts again has come to it."""
@@ -352,7 +372,7 @@ def _held_numbers(numbers: Mapping[str, Any]) -> dict[str, float]:
     known = [name for name in columns("level") if name not in _COUNTED]
     held = {}
     for name, value in numbers.items():
-        choose("number of a level", name, known)
+        name = choose("number of a level", name, known)
         if value is None:
             continue
         try:

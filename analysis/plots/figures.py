@@ -87,7 +87,7 @@ def _figure_of_results(results: Sequence[Result], things: Sequence[Any]) -> Figu
 def _figure_of_experiments(things: Sequence[Any], kind: str | None) -> Figure:
     if kind is None:
         raise UsageError(f"no kind of figure is given: choose from {', '.join(sorted(FIGURES))}")
-    choose("figure", kind, FIGURES)
+    kind = choose("figure", kind, FIGURES)
     if not all(isinstance(one, Counts) for one in things):
         raise UsageError(f"figure '{kind}' is of experiments: give their counts, or leave it out")
     return FIGURES[kind](things)

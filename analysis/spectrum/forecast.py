@@ -166,7 +166,7 @@ def forecast(
     UsageError
         The experiment, the grouping or the window is not to be had.
     """
-    choose("grouping", by, GROUPINGS)
+    by = choose("grouping", by, GROUPINGS)
     counts = counts_of(store, experiment, "layer", "a forecast")
     _check_pruner(counts)
     chosen = choose_window(counts, window, through_collapse=True).distinct

@@ -199,7 +199,8 @@ def scale_flow(
 def scales_of_window(chosen: Window, by: str) -> ScaleFlow:
     """Compute effective scales over a window of counts by layer; see `scale_flow`."""
     counts = chosen.counts
-    groups = [layer.group(choose("grouping", by, GROUPINGS)) for layer in counts.layers]
+    by = choose("grouping", by, GROUPINGS)
+    groups = [layer.group(by) for layer in counts.layers]
     if None in groups:
         raise UsageError(f"{counts.recipe.architecture} has no stages: group by layer or block")
     names = tuple(dict.fromkeys(map(str, groups)))

@@ -58,8 +58,8 @@ def plot(
     from ...analysis.plots.figures import FIGURES
     from ...store import Store
 
-    if format_ not in _FORMATS:
-        raise UsageError(f"--format {format_}: choose from {', '.join(_FORMATS)}")
+    format_ = choose("format", format_, _FORMATS)
+    kind = None if kind is None else choose("figure", kind, FIGURES)
     scales = choose("coordinates", coordinates, ("share", "scale")) == "scale"
     if scales:
         if kind not in (None, "flow"):

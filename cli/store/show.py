@@ -27,7 +27,7 @@ def show(
 ) -> Table:
     """Show one run (recipe, provenance, accuracy and shares) or one experiment.
 
-    Fields of a recipe that nothing of an import tells are named assumed.FIELD, not recipe.FIELD.
+    Fields of a recipe that nobody tells are named assumed.FIELD, not recipe.FIELD.
     For an experiment: its runs together, and the matching density, the sparsest level whose
     accuracy is within one seed standard deviation of the dense network's. published:NAME shows a
     spectrum, a curve or a flow of the literature with its source; rgtool ls --published lists them.
@@ -69,7 +69,7 @@ def _show_experiment(opened: Store, experiment: str) -> Table:
     described = [opened.description(run.run_id) for run in info.runs]
     assumed = {name for one in described for name in one.assumed}
     rows += recipe_rows(info.distinction, assumed)
-    notes = assumption_notes(assumed, described[0].study)
+    notes = assumption_notes(assumed, described[0])
     try:
         matching = matching_density(opened, experiment)
     except RgtoolError as error:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...schemas.errors import UsageError
+from ...schemas.spelling import asked
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +90,10 @@ class Images:
             return self
         left = len(self.y_train) - size
         if left < self.classes:
+            most = asked("valid_size", len(self.y_train) - self.classes)
             raise UsageError(
                 f"valid_size {size}: {self.name} has {len(self.y_train)} training images in "
-                f"{self.classes} classes; hold out at most {len(self.y_train) - self.classes}"
+                f"{self.classes} classes; {most} is the most"
             )
         return dataclasses.replace(
             self,
@@ -115,8 +117,9 @@ class Images:
         available = min(len(r) for r in rows) * self.classes
         if size < self.classes or any(len(r) < w for r, w in zip(rows, wanted, strict=True)):
             raise UsageError(
-                f"train-size {size}: {self.name} has {len(self.y_train)} training images in "
-                f"{self.classes} classes; choose from {self.classes} to {available}"
+                f"train_size {size}: {self.name} has {len(self.y_train)} training images in "
+                f"{self.classes} classes; {asked('train_size', available)} is the most, and "
+                f"{self.classes} the least"
             )
         chosen = np.sort(np.concatenate([r[:w] for r, w in zip(rows, wanted, strict=True)]))
         return dataclasses.replace(self, x_train=self.x_train[chosen], y_train=self.y_train[chosen])

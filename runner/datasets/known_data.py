@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...schemas.errors import RgtoolError
 from .images import Images
 
 DATA_VARIABLE = "RGTOOL_DATA"
 DIGITS = Path(__file__).parents[1] / "digits" / "digits.csv.gz"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# The files of MNIST and of its kin have the same names.
 IDX_FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -21,6 +25,8 @@ IDX_FILES = (
     "t10k-labels-idx1-ubyte",
 )
 _IDX_FOLDER = "/raw"
+# Kin that is no data set here, by the MD5 of its packed training images as torchvision has it.
+_OTHER_KIN = {"bdb82020997e1d708af4cf47b453dcf7": "KMNIST"}
 # Where Debian's package dataset-fashion-mnist puts the files.
 _SYSTEM = {"fashion-mnist": (Path("/usr/share/datasets/fashion-mnist"),)}
 
@@ -53,7 +59,8 @@ class KnownData:
         File or folder in the folder of the data sets, as torchvision has it; empty where rgtool
         brings them.
     download : int
-        Bytes of the files as they are downloaded; 0: nothing is.
+        Bytes of the files as torchvision downloads them, as their servers state the lengths; 0:
+        nothing is.
     """
 
     name: str
@@ -189,6 +196,41 @@ _ALL = (
 KNOWN_DATA = {known.name: known for known in _ALL}
 
 
+def check_idx(
+    known: KnownData, paths: Sequence[Path], y_train: NDArray[np.uint8], tested: int
+) -> None:
+    """Refuse files of IDX format that are those of another data set: all have the same names.
+
+    Parameters
+    ----------
+    known : KnownData
+        The data set that they are read for.
+    paths : sequence of Path
+        The four files.
+    y_train : integer array, shape (N,)
+        Training labels: how many there are of every class is no two data sets' here.
+    tested : int
+        Test images.
+
+    Raises
+    ------
+    RgtoolError
+        They are others.
+    """
+    found = tuple(np.bincount(y_train, minlength=len(known.train)).tolist())
+    other = _OTHER_KIN.get(hashlib.md5(paths[0].read_bytes(), usedforsecurity=False).hexdigest())
+    if (found, tested, other) == (known.train, known.test, None):
+        return
+    kin = (one for one in _ALL if one.files.endswith(_IDX_FOLDER))
+    other = other or next((one.name for one in kin if (one.train, one.test) == (found, tested)), "")
+    whose = f"the files of {other}" if other else f"{len(y_train)} + {tested} other images"
+    raise RgtoolError(
+        f"{paths[0].parent}: these are {whose}, not those of {known.name}: bring its official "
+        f"files to {known.files} in the folder of the data sets, or read these by a function of "
+        "yours, as my.py:load"
+    )
+
+
 def default_folder() -> Path:
     """Return where data sets lie or go: `$RGTOOL_DATA`, then `~/.cache/rgtool`."""
     return Path(os.environ.get(DATA_VARIABLE) or Path.home() / ".cache" / "rgtool")
@@ -210,8 +252,8 @@ def find(name: str, folder: Path | None = None) -> Path | None:
 
 def idx_paths(known: KnownData, folder: Path) -> list[Path]:
     """Return where the four files of MNIST or its kin are; nothing where one is missing."""
-    below = (known.files, "fashion-mnist")
-    homes = [folder, *(folder / part for part in below), *_SYSTEM.get(known.name, ())]
+    below = [folder / part for part in (known.files, known.name)]
+    homes = [*below, folder, *_SYSTEM.get(known.name, ())]
     for home in homes:
         found = [home / file for file in IDX_FILES]
         paths = [p if p.exists() else p.with_name(p.name + ".gz") for p in found]

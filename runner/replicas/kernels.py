@@ -53,7 +53,7 @@ def kernels(choice: str, device: torch.device, *, draws: bool = False) -> Kernel
     UsageError
         The choice is unknown.
     """
-    choose("compile", choice, COMPILE)
+    choice = choose("compile", choice, COMPILE)
     gpu = device.type == "cuda"
     return Kernels(compiled=choice == "on", graph=gpu and choice != "off" and not draws)
 

@@ -31,6 +31,7 @@ MOST = 1 << 26  # bytes of a description; an import of many files has long ones
 _APART = ("recipe", "scales", "files", "history", "told")  # shown otherwise, or not
 _DEEPEST = 16  # levels of nesting
 OWN = "rgtool"  # the source of runs that were not imported
+RECORDED = "recorder"  # the source of runs that a Recorder wrote
 UNKNOWN = "unknown"  # the recipe of an import of which none is told
 # Fields that an import sees in masks and shapes, or gives itself.
 SEEN = ("architecture", "prunable", "exempt", "origin")
@@ -139,7 +140,7 @@ class Description(Shown):
         rows += recipe_rows(self.recipe.to_json(), self.assumed)
         rows += [("history", line) for line in self.history]
         rows += [("file", f"{one.get('path')} sha256:{one.get('sha256')}") for one in self.files]
-        notes = assumption_notes(self.assumed, self.study)
+        notes = assumption_notes(self.assumed, self)
         return Table(("what", "value"), rows, title=f"run {self.run_id}", notes=notes)
 
     @property
@@ -214,12 +215,13 @@ def recipe_rows(recipe: Mapping[str, Any], assumed: Collection[str]) -> list[Row
     ]
 
 
-def assumption_notes(assumed: Collection[str], study: str) -> tuple[str, ...]:
-    """Say where values come from that nothing tells."""
+def assumption_notes(assumed: Collection[str], run: Description) -> tuple[str, ...]:
+    """Say where values come from that nothing tells, of a run or of those like it."""
     if not assumed:
         return ()
-    source = f"values of recipe {study}" if study else "defaults, of which nothing is known"
-    return (f"assumed.*: nothing of the import tells these fields; they are {source}",)
+    source = f"values of recipe {run.study}" if run.study else "defaults, of which nothing is known"
+    cure = ": rgtool.Recorder(..., lr=0.1) tells one" if run.source == RECORDED else ""
+    return (f"assumed.*: {untold(run.source)} these fields; they are {source}{cure}",)
 
 
 def assumed_fields(
@@ -253,6 +255,11 @@ def assumed_fields(
     known = {*told, *SEEN, "length"}
     names = [f.name for f in dataclasses.fields(Recipe) if f.name not in known]
     return tuple(name for name in names if getattr(recipe, name) == getattr(usual, name))
+
+
+def untold(source: str) -> str:
+    """Say who tells nothing of a run that is not rgtool's own; what it is follows."""
+    return "the Recorder was not told" if source == RECORDED else "nothing of the import tells"
 
 
 def study_of(recipe_name: str) -> str:

@@ -251,7 +251,7 @@ def test_random_pruning_has_the_same_counts_and_other_masks(whole: Path, tmp_pat
 def test_the_last_level_that_weights_allow_is_recorded(tmp_path: Path) -> None:
     changes = {"prune": 0.9, "rewind": "0"}
     assert go(tmp_path, levels=1, **changes).seeds("done") == [0]
-    with pytest.raises(UsageError, match="--levels 1 is the most for lenet at prune 0.9"):
+    with pytest.raises(UsageError, match="levels=1 is the most for lenet at prune 0.9"):
         go(tmp_path, levels=2, **changes)
     assert kept(tmp_path) == [50200, 5019]
 
@@ -681,7 +681,7 @@ def test_a_control_of_a_run_that_diverged_is_left_out_each_time(tmp_path: Path) 
         ({"seeds": 0}, "seeds 0: give a count such as 5, at most 100000, or seeds such as 3,7"),
         ({"seeds": [1, -1]}, "give a count such as 5"),
         ({"workers": 0}, "workers is 0: at least one process is needed"),
-        ({"keep": ("init", "all")}, "keep 'all' is unknown: choose from init, rewind, dense"),
+        ({"keep": ("init", "all")}, "keep 'all' is unknown: choose from dense, init, rewind"),
         ({"device": "tpu"}, "device 'tpu' is unknown: use auto, cpu, cuda or cuda:1"),
         ({"control": "renit"}, "control 'renit' is unknown: did you mean reinit"),
     ],

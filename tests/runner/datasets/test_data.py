@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
+import hashlib
 import importlib
 import os
 import struct
@@ -25,6 +27,8 @@ from sklearn.datasets import load_digits
 
 from rgtool.runner import data
 from rgtool.runner.data import Images, load
+from rgtool.runner.datasets import known_data
+from rgtool.runner.datasets.known_data import KNOWN_DATA
 from rgtool.runner.datasets.vision import torchvision_datasets
 from rgtool.schemas.errors import RgtoolError, UsageError
 
@@ -118,7 +122,7 @@ def test_a_subset_is_balanced_and_keeps_the_order(size: int) -> None:
 @pytest.mark.parametrize("size", [0, 9, 1500, 50_000])
 def test_a_subset_that_cannot_be_balanced_is_refused(size: int) -> None:
     with pytest.raises(
-        UsageError, match=rf"train-size {size}: digits has \d+ training .* from 10 to"
+        UsageError, match=rf"train_size {size}: digits has \d+ training .* is the most, and 10 the"
     ):
         load("digits", train_size=size)
 
@@ -319,8 +323,16 @@ def idx(array: np.ndarray) -> bytes:
     return bytes([0, 0, 8, array.ndim]) + sizes + array.astype(np.uint8).tobytes()
 
 
-def write_idx(folder: Path, pack: Callable[[bytes], bytes] = bytes, ending: str = "") -> None:
-    images = synthetic(channels=1)
+def small_kin(task: str) -> Images:
+    """As many images of every class as the data set has, of four pixels each."""
+    known = dataclasses.replace(KNOWN_DATA[task], shape=(1, 2, 2))
+    return known.noise()
+
+
+def write_idx(
+    folder: Path, task: str, pack: Callable[[bytes], bytes] = bytes, ending: str = ""
+) -> None:
+    images = small_kin(task)
     for part, prefix in (("train", "train"), ("test", "t10k")):
         x, y = getattr(images, f"x_{part}")[..., 0], getattr(images, f"y_{part}")
         (folder / f"{prefix}-images-idx3-ubyte{ending}").write_bytes(pack(idx(x)))
@@ -336,8 +348,8 @@ def test_idx_files_are_read_where_people_keep_them(
     task: str, home: str, zipped: bool, tmp_path: Path
 ) -> None:
     (tmp_path / home).mkdir(parents=True, exist_ok=True)
-    write_idx(tmp_path / home, *((gzip.compress, ".gz") if zipped else ()))
-    images, right = load(task, tmp_path), synthetic(channels=1)
+    write_idx(tmp_path / home, task, *((gzip.compress, ".gz") if zipped else ()))
+    images, right = load(task, tmp_path), small_kin(task)
     assert_sound(images)
     assert images.name == task
     for part in PARTS:
@@ -346,12 +358,12 @@ def test_idx_files_are_read_where_people_keep_them(
 
 @pytest.mark.parametrize("damage", [b"", b"\0\0\x08", b"\0\0\x0d\x01\0\0\0\x01\0"])
 def test_broken_idx_files_are_named(damage: bytes, tmp_path: Path) -> None:
-    write_idx(tmp_path)
+    write_idx(tmp_path, "mnist")
     path = tmp_path / "t10k-labels-idx1-ubyte"
     path.write_bytes(damage)
     with pytest.raises(RgtoolError, match=f"{path}: not a whole IDX file"):
         load("mnist", tmp_path)
-    write_idx(tmp_path, gzip.compress, ".gz")
+    write_idx(tmp_path, "mnist", gzip.compress, ".gz")
     for plain in tmp_path.glob("*ubyte"):
         plain.unlink()
     zipped = path.with_name(path.name + ".gz")
@@ -360,7 +372,46 @@ def test_broken_idx_files_are_named(damage: bytes, tmp_path: Path) -> None:
         load("mnist", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("asked", "there"), [("mnist", "fashion-mnist"), ("fashion-mnist", "mnist")]
+)
+def test_the_files_of_another_kin_are_refused(asked: str, there: str, tmp_path: Path) -> None:
+    write_idx(tmp_path, there)
+    with pytest.raises(RgtoolError, match=f"the files of {there}, not those of {asked}: bring"):
+        load(asked, tmp_path)
+    assert load(there, tmp_path).name == there
+    home = tmp_path / KNOWN_DATA[asked].files  # the folder that is its own goes before
+    home.mkdir(parents=True)
+    write_idx(home, asked)
+    assert load(asked, tmp_path).name == asked
+    (tmp_path / "few").mkdir()
+    write_idx(tmp_path / "few", asked)
+    (tmp_path / "few" / "t10k-labels-idx1-ubyte").write_bytes(idx(np.zeros(9)))
+    with pytest.raises(RgtoolError, match=r"60000 \+ 9 other images, not those of"):
+        load(asked, tmp_path / "few")
+
+
+def test_kin_without_a_name_here_is_known_by_its_sum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_idx(tmp_path, "fashion-mnist")
+    digest = hashlib.md5((tmp_path / "train-images-idx3-ubyte").read_bytes()).hexdigest()
+    monkeypatch.setitem(known_data._OTHER_KIN, digest, "KMNIST")
+    with pytest.raises(RgtoolError, match="the files of KMNIST, not those of fashion-mnist"):
+        load("fashion-mnist", tmp_path)
+
+
 # Published data sets, through torchvision.
+
+
+@pytest.mark.parametrize("task", ["cifar10", "svhn", "mnist"])
+def test_without_torchvision_it_is_named(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("torchvision", "torchvision.datasets"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(RgtoolError, match=f"{task} is read by torchvision, which cannot be imp"):
+        load(task, tmp_path)
 
 
 @pytest.mark.usefixtures("offline")

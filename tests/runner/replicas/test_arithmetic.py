@@ -194,7 +194,7 @@ def test_the_rewind_point_may_be_the_end_of_training(tmp_path: Path) -> None:
     go(tmp_path, **options, rewind="2ep", schedule="restart", keep=keep)
     run = only_run(tmp_path)
     assert run.weights("rewind").read_bytes() == run.weights("dense").read_bytes()
-    with pytest.raises(UsageError, match="--rewind 0 or --epochs 3 would do"):
+    with pytest.raises(UsageError, match='rewind="0" or epochs=3 would do'):
         go(tmp_path, **options, rewind="2ep")
 
 
@@ -209,7 +209,7 @@ def test_held_out_images_are_not_trained_on_and_scored(tmp_path: Path) -> None:
     row = only_run(tmp_path).read_record(0).to_pylist()[0]
     assert 0 <= row["validation_accuracy"] <= 1
     assert (row["validation_accuracy"] * 30).is_integer()
-    with pytest.raises(UsageError, match="valid_size 145: .* hold out at most 140"):
+    with pytest.raises(UsageError, match="valid_size 145: .* valid_size=140 is the most"):
         go(tmp_path, "resnet8w4", "synthetic", valid_size=145)
 
 

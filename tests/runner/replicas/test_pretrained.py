@@ -239,7 +239,7 @@ def test_recipes_that_start_from_weights_ask_for_their_file(tmp_path: Path) -> N
     with pytest.raises(UsageError, match="init 'kaiming_norml' .* did you mean kaiming_normal"):
         go(tmp_path, init="kaiming_norml")
     torch.save(weights(), tmp_path / "w.pt")
-    with pytest.raises(UsageError, match="and --init FILE together"):
+    with pytest.raises(UsageError, match='and init="FILE" together'):
         (tmp_path / "r.toml").write_text('init = "kaiming_normal"\n')
         go(
             tmp_path, "resnet8w4", "synthetic",
