@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from ..schemas.display import Shown, Table
+from ..schemas.errors import UsageError
 from ..schemas.notes import ranked
 
 if TYPE_CHECKING:
@@ -159,9 +159,22 @@ class Result(Shown):
         UsageError
             Results of this type have no figure.
         """
-        # By name: figures know the results, and results import nothing that stands on them.
-        figure: Figure = import_module(".plots.figures", __package__).plot(self)
-        return figure
+        return self.plot_together([self])
+
+    @classmethod
+    def plot_together(cls, results: Sequence[Self]) -> Figure:
+        """Draw several results of this type in one figure.
+
+        Raises
+        ------
+        UsageError
+            No figure shows several, or one.
+        """
+        alone = cls.plot is not Result.plot
+        raise UsageError(
+            f"no figure shows {len(results)} of {cls.__name__}: "
+            + ("draw them one by one" if alone else "to_frame() has its numbers")
+        )
 
 
 def frame(columns: Mapping[str, Any]) -> pl.DataFrame:

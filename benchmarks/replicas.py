@@ -19,11 +19,12 @@ import torch
 from machine import machine
 
 import rgtool
-from rgtool.runner.bench import Layout, processes_speed
 from rgtool.runner.machine import device as device_of
 from rgtool.runner.machine import prepare, workers
 from rgtool.runner.plan import plan
-from rgtool.runner.probe import parts_of, speed
+from rgtool.runner.speed.bench import processes_speed
+from rgtool.runner.speed.layouts import Layout
+from rgtool.runner.speed.probe import parts_of, speed
 
 
 def main() -> None:

@@ -19,8 +19,9 @@ import typer
 
 from ..schemas.display import Shown, Table, cells, numeric, plain
 from ..schemas.errors import UsageError
-from ..schemas.notes import shown_lines
-from ..schemas.words import size
+from ..schemas.notes import LeftOut, shown_lines
+from ..schemas.spelling import spelled_for
+from ..schemas.words import duration, size
 from . import formats
 from .terminal import encodes, flush, is_terminal, say, write
 
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ..runner.event import Event
-    from ..store.broken import Problem
-    from ..store.result import Result as Rows
+    from ..store.sql.broken import Problem
+    from ..store.sql.result import Result as Rows
 
 __all__ = [
     "Stream", "Table", "duration", "output_options", "print_table", "say", "say_event", "size",
@@ -100,9 +101,11 @@ def table_of(found: Shown, *, top: int = 0, exit_code: int = 0) -> Table:
     top : int
         Rows to print in every format; 0: all.
     exit_code : int
-        As in `Table`.
+        As in `Table`; 3 where the result says that an experiment is left out.
     """
-    return replace(found.table().first(top, "--top 0 prints all"), exit_code=exit_code)
+    table = found.table().first(top, "--top 0 prints all")
+    partly = 3 if any(isinstance(note, LeftOut) for note in table.notes) else 0
+    return replace(table, exit_code=exit_code or partly)
 
 
 def warn_of(problems: Iterable[Problem]) -> None:
@@ -147,7 +150,8 @@ def output_options(command: Callable[..., Table | Stream | None]) -> Callable[..
             raise UsageError(
                 "--parquet writes bytes: redirect them, as in ... --parquet > x.parquet"
             )
-        table = command(*args, **kwargs)
+        with spelled_for(_names_of(command)):
+            table = command(*args, **kwargs)
         if table is not None:
             print_table(table, chosen[0] if chosen else None, every)
             if isinstance(table, Table) and table.exit_code:
@@ -163,6 +167,12 @@ def output_options(command: Callable[..., Table | Stream | None]) -> Callable[..
     wrapper.__signature__ = signature.replace(parameters=parameters, return_annotation=None)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
     return wrapper
+
+
+def _names_of(command: Callable[..., Any]) -> list[str]:
+    """Return the options of a command, as people write them."""
+    names = inspect.signature(command).parameters
+    return [f"--{name.strip('_').replace('_', '-')}" for name in names]
 
 
 def print_table(
@@ -220,20 +230,3 @@ def sparkline(values: Sequence[float]) -> str:
         " " if not math.isfinite(v) else bars[round((v - low) / width * 7)] if width else bars[3]
         for v in values
     )
-
-
-def duration(seconds: float) -> str:
-    """Write a duration as people do.
-
-    Examples
-    --------
-    >>> duration(42), duration(600), duration(9000), duration(0.2)
-    ('42 s', '10 min', '2.5 h', 'a second')
-    """
-    if 0 < seconds < 1.5:
-        return "a second"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"

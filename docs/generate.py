@@ -36,7 +36,7 @@ from rgtool.analysis.spectrum.result import Spectrum
 from rgtool.analysis.spectrum.scale_flow import ScaleFlow
 from rgtool.cli.app import COMMANDS
 from rgtool.schemas.recipe import Recipe
-from rgtool.schemas.record import COLUMNS, VERSION
+from rgtool.schemas.records.record import COLUMNS, VERSION
 
 
 def record_page() -> str:
@@ -83,6 +83,10 @@ def commands_page() -> str:
         "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 partly done, 130 ended by Ctrl-C, 141 left",
         "by the reader of its output (`| head`). Standard output carries data only, all else goes",
         "to standard error.",
+        "",
+        "A command on several experiments, named or all of a store, ends with 3 where one of them",
+        "is left out of the result, which is said with the reason; `--exclude` leaves it out on",
+        "purpose, with 0. Where nothing is left it ends with 1.",
     ]
     return "\n".join(lines) + "\n"
 

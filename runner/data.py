@@ -18,20 +18,22 @@ from numpy.typing import NDArray
 
 from ..schemas.entry_points import added, added_names
 from ..schemas.errors import RgtoolError, UsageError, did_you_mean, known_name
-from .images import Images
-from .known_data import (
+from .datasets.images import Images
+from .datasets.known_data import (
     DATA_VARIABLE,
     DIGITS,
     IDX_FILES,
     KNOWN_DATA,
     KnownData,
+    check_idx,
     default_folder,
     find,
     idx_paths,
 )
+from .datasets.own_images import read_npz
+from .networks import InputShape
 from .own.data import own_images
 from .own.function import OwnFunction, from_entry_point, from_object, from_reference, is_reference
-from .own_images import read_npz
 
 _ARCHIVE = "npz:"
 Loading = Callable[..., Any]
@@ -86,6 +88,18 @@ def outline(task: Task, folder: Path | None = None) -> Images | None:
     if not isinstance(task, str) or task not in KNOWN_DATA or find(task, folder) is not None:
         return None
     return KNOWN_DATA[task].noise()
+
+
+def shape_of(task: str, folder: Path | None = None) -> tuple[InputShape, int]:
+    """Return the shape of an image and the number of classes of a data set.
+
+    Published data sets are known without their files; others are loaded, with errors of `load`.
+    """
+    found = find_task(task)
+    if isinstance(found, str) and found in KNOWN_DATA:
+        return KNOWN_DATA[found].shape, len(KNOWN_DATA[found].train)
+    images = load(found, folder)
+    return images.input_shape, images.classes
 
 
 def load(
@@ -161,6 +175,7 @@ def _idx(known: KnownData, folder: Path) -> Images:
         _from_torchvision(known, folder, lambda dataset, **o: (dataset(**o), None))
         paths = [folder / known.files / file for file in IDX_FILES]
     x_train, y_train, x_test, y_test = (_read_idx(path) for path in paths)
+    check_idx(known, paths, y_train, len(y_test))
     return known.images(
         x_train[..., None], y_train.astype(np.int64), x_test[..., None], y_test.astype(np.int64)
     )
@@ -185,9 +200,15 @@ def _from_torchvision(
     known: KnownData, folder: Path, load_parts: Callable[..., tuple[Any, Any]]
 ) -> tuple[Any, Any]:
     """Let torchvision read a data set, downloading it where it must."""
-    from .vision import torchvision_datasets
+    from .datasets.vision import torchvision_datasets
 
-    dataset = getattr(torchvision_datasets(), known.kin)
+    try:
+        dataset = getattr(torchvision_datasets(), known.kin)
+    except ImportError as error:
+        raise RgtoolError(
+            f"{known.name} is read by torchvision, which cannot be imported ({error}): "
+            "pip install torchvision"
+        ) from None
     try:
         return load_parts(dataset, root=str(folder), download=False)
     except (RuntimeError, OSError):

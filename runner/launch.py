@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..schemas.errors import UsageError
+from ..schemas.display import Shown, Table
+from ..schemas.errors import UsageError, choose
+from ..schemas.words import spelled
 from . import machine
 
 KEEPABLE = ("init", "rewind", "dense")
@@ -14,7 +16,7 @@ _MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
-class Launch:
+class Launch(Shown):
     """Where and how an experiment is computed: what `run`, `plan` and `bench` take by keyword.
 
     Attributes
@@ -57,9 +59,8 @@ class Launch:
         UsageError
             One is out of range, or two contradict each other.
         """
-        unknown = [name for name in self.keep if name not in KEEPABLE]
-        if unknown:
-            raise UsageError(f"keep '{unknown[0]}' is unknown: choose from {', '.join(KEEPABLE)}")
+        keep = tuple(choose("keep", name, KEEPABLE) for name in self.keep)
+        object.__setattr__(self, "keep", keep)
         if not 1 <= self.threads <= _MOST_THREADS:
             raise UsageError(f"threads is {self.threads}: from 1 to {_MOST_THREADS} compute")
         if self.workers is not None and self.workers < 1:
@@ -71,6 +72,11 @@ class Launch:
                 f"workers {self.workers} and replicas {self.replicas} together: seeds train in "
                 "processes of their own (the faster way on a CPU) or side by side in one (on a GPU)"
             )
+
+    def table(self) -> Table:
+        """Return its options."""
+        rows = [(one.name, spelled(getattr(self, one.name), "none")) for one in fields(self)]
+        return Table(("option", "value"), rows)
 
     @classmethod
     def split(cls, options: Mapping[str, Any]) -> tuple[Launch, dict[str, Any]]:

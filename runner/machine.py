@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ..schemas.errors import RgtoolError, UsageError
+from ..schemas.spelling import asked
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 THREADS = 1  # of a process, unless more are asked for: bits are those of the number of threads
@@ -29,6 +30,7 @@ def device(name: str = "auto") -> torch.device:
     RgtoolError
         The device is not there.
     """
+    name = name.lower()
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -39,7 +41,7 @@ def device(name: str = "auto") -> torch.device:
         raise UsageError(f"device '{name}' is not supported: use auto, cpu, cuda or cuda:1")
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise RgtoolError(
-            f"device '{name}': torch {torch.__version__} sees no GPU; use --device cpu"
+            f"device '{name}': torch {torch.__version__} sees no GPU; use {asked('device', 'cpu')}"
         )
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise RgtoolError(

@@ -161,16 +161,16 @@ def build(
 
 
 def architecture(
-    name: str, input_shape: InputShape = _ANY_IMAGE, classes: int = 10
+    model: str | Builder | Network, input_shape: InputShape = _ANY_IMAGE, classes: int = 10
 ) -> Architecture:
-    """Return the layers of a network by its name.
+    """Return the layers of a network, see `find_network`.
 
     Raises
     ------
     UsageError
         The runner has no such network.
     """
-    return find_network(name).traits(input_shape, classes).architecture
+    return find_network(model).traits(input_shape, classes).architecture
 
 
 def initialise(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +13,24 @@ import torch
 from torch import nn
 
 from ..schemas.blocks import Architecture, Layer
-from ..schemas.errors import RgtoolError, UsageError
-from ..schemas.layout import RunFolder, store_path
-from ..schemas.recipe import Recipe
-from ..schemas.words import size
-from . import arithmetic, machine
+from ..schemas.display import Row, Shown, Table
+from ..schemas.errors import RgtoolError, UsageError, choose
+from ..schemas.recipe import CHOICES, Recipe
+from ..schemas.records.layout import RunFolder, store_path
+from ..schemas.words import counted, size, spelled
+from . import machine
 from .data import Loading, Task, find_task, is_data_set, load, outline
-from .images import Images
-from .kernels import EAGER, Kernels, by_level, kernels, why_dense
-from .known_data import KNOWN_DATA, default_folder
+from .datasets.images import Images
+from .datasets.known_data import KNOWN_DATA, default_folder
 from .launch import Launch
 from .models import Builder, Network, find_network, is_network
 from .own.notes import introduction, unshipped
-from .pretrained import Pretrained, read_pretrained
 from .pruning import kept_series
 from .recipes import DEFAULT, as_control, check_choosable, name_of
 from .recipes import recipe as resolve
+from .replicas import arithmetic
+from .replicas.kernels import EAGER, Kernels, by_level, kernels
+from .replicas.pretrained import Pretrained, read_pretrained
 
 _MOST_SEEDS = 100_000
 _MOST_LEVELS = 9999  # four digits name a record
@@ -37,7 +38,7 @@ _BRANCHES = 8  # replicas that a GPU gets at once; memory decides in the end
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Shown):
     """What will be computed, resolved and checked.
 
     Attributes
@@ -96,6 +97,30 @@ class Plan:
     kernels: Kernels = EAGER
     init_file: Path | None = None
     notes: tuple[str, ...] = ()
+
+    def table(self, measured: Sequence[Row] = ()) -> Table:
+        """Return what `rgtool run --dry-run` prints, what it measures (`measured`) told apart."""
+        records, processes = self.records, counted(self.workers, "process", "processes")
+        rows: list[Row] = [
+            ("experiment", self.recipe.experiment_id),
+            ("runs", ", ".join(f"seed {seed}" for seed in self.seeds)),
+            ("prunable weights", f"{self.kept[0]}"),
+            ("kept weights", " ".join(map(str, self.kept))),
+            ("records", f"{records}, of which {self.remaining()} are to be computed"),
+            ("device", f"{self.device}, {processes} of {counted(self.threads, 'thread')}"),
+            ("side by side", f"{counted(self.replicas, 'seed')} in a process"),
+            ("kernels", self.kernels.words),
+            *measured,
+        ]
+        for name, value in self.recipe.to_json().items():
+            rows.append((f"recipe.{name}", str(spelled(value, "none"))))
+        title = f"{self.recipe_name}: nothing was computed"
+        return Table(("what", "value"), rows, title=title, notes=self.notes)
+
+    @property
+    def records(self) -> int:
+        """Records that the whole experiment has."""
+        return (1 if self.found is None else 2) * len(self.seeds) * (self.levels + 1)
 
     @cached_property
     def images(self) -> Images:
@@ -215,8 +240,13 @@ def _to_come(name: str, folder: Path | None) -> str:
 def _pretrained(path: Path | None, network: Network, images: Images) -> Pretrained | None:
     if path is None:
         return None
-    with torch.random.fork_rng(devices=[]):  # building draws, and is of no matter here
-        return read_pretrained(path, network.build(images.input_shape, images.classes))
+    return read_pretrained(path, _built(network, images))
+
+
+def _built(network: Network, images: Images) -> nn.Module:
+    """Build a network for its shapes; what it draws is of no matter."""
+    with torch.random.fork_rng(devices=[]):
+        return network.build(images.input_shape, images.classes)
 
 
 def plan(
@@ -255,7 +285,9 @@ def plan(
     _check_memory(traits.architecture, whole)
     pretrained = _pretrained(file, network, whole)
     found, resolved = _resolved(network, whole, str(recipe), pretrained, changes)
-    steps = _kernels(launch, chosen, network, whole, resolved)
+    steps = kernels(launch.compile, chosen, draws=traits.draws)
+    build = partial(_built, network, whole)
+    steps = by_level(steps, launch.kernels, chosen, build, resolved, whole.input_shape)
     notes = (
         *whole.notes,
         "" if noise is None else _to_come(noise.name, folder),
@@ -263,9 +295,7 @@ def plan(
         *traits.notes,
         *(stays := unshipped(network, source)),
         arithmetic.check_precision(resolved.precision, chosen),
-        f"every level trains dense: {steps.reason}"
-        if steps.reason and chosen.type == "cpu"
-        else "",
+        steps.reason if chosen.type == "cpu" else "",
         pretrained.note if pretrained else "",
     )
     workers, replicas = _spread(launch, len(numbers), chosen, 1 if stays else None)
@@ -296,21 +326,6 @@ def plan(
     return made
 
 
-def _kernels(
-    launch: Launch, device: torch.device, network: Network, images: Images, recipe: Recipe
-) -> Kernels:
-    """Choose the kernels of dense steps, and whether levels may be trained sparse."""
-    traits = network.traits(images.input_shape, images.classes)
-    dense = kernels(launch.compile, device, draws=traits.draws)
-
-    def build() -> nn.Module:
-        with torch.random.fork_rng(devices=[]):
-            return network.build(images.input_shape, images.classes, pooling=recipe.pooling)
-
-    reason = functools.partial(why_dense, dense, device, build, recipe, images.input_shape)
-    return by_level(dense, launch.kernels, reason)
-
-
 def _resolved(
     network: Network,
     images: Images,
@@ -319,14 +334,10 @@ def _resolved(
     changes: dict[str, Any],
 ) -> tuple[Recipe | None, Recipe]:
     """Return what finds the masks, where another experiment does, and what is to be computed."""
-    control = (changes.pop("control", None) or "none").lower()
+    control = choose("control", changes.pop("control", None) or "none", CHOICES["control"])
     digest = pretrained.digest if pretrained else None
     resolved = resolve(network, images, name, pretrained=digest, **changes)
-    if control == "reinit":
-        return resolved, as_control(resolved)
-    if control != "none":
-        resolved = replace(resolved, control=control)  # rejected there, with the known names
-    return None, resolved
+    return (resolved, as_control(resolved)) if control == "reinit" else (None, resolved)
 
 
 def _numbers(seeds: int | Sequence[int]) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..schemas.blocks import Layer
 from ..schemas.errors import UsageError
 from ..schemas.recipe import Recipe
+from ..schemas.spelling import asked
 
 Mask = dict[str, NDArray[np.bool_]]
 LayerWeights = Mapping[str, NDArray[np.float32]]
@@ -80,8 +81,9 @@ def kept_series(layers: Sequence[Layer], recipe: Recipe, levels: int) -> list[in
             ]
         if sum(shares) < 1:
             raise UsageError(
-                f"level {level} would have no weight left to train: --levels {level - 1} is the "
-                f"most for {recipe.architecture} at prune {recipe.prune}"
+                f"level {level} would have no weight left to train: "
+                f"{asked('levels', level - 1)} is the most for {recipe.architecture} at prune "
+                f"{recipe.prune}"
             )
         series.append(fixed + sum(shares))
     return series

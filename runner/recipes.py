@@ -12,11 +12,11 @@ from typing import Any
 from ..schemas.errors import RgtoolError, Unreadable, UsageError, choose, did_you_mean, known_name
 from ..schemas.published_recipes import IMPORTS_ONLY, Fields, named, quick
 from ..schemas.recipe import CHOICES, Recipe
+from ..schemas.spelling import asked
 from ..schemas.steps import Step
 from ..schemas.toml import read_toml
 from ..schemas.words import counted
-from .arithmetic import PRECISIONS
-from .images import Images
+from .datasets.images import Images
 from .models import (
     AS_BUILT,
     BN_INITIALISERS,
@@ -27,6 +27,7 @@ from .models import (
     find_network,
 )
 from .pruning import PRUNERS
+from .replicas.arithmetic import PRECISIONS
 
 DEFAULT = "frankle2020"
 # What can be run, of fields with names for values.
@@ -135,7 +136,7 @@ def _to_run(name: str) -> tuple[str, Fields]:
 
 def _in_known_case(field: str, value: Any) -> Any:
     """Write the value of a field as it is known, whatever the case in which it was given."""
-    known = _ABLE.get(field, CHOICES.get(field, ()))
+    known = _ABLE.get(field, ())
     return known_name(value, known) or value if isinstance(value, str) else value
 
 
@@ -189,7 +190,8 @@ def iterations_per_epoch(resolved: Recipe, images: Images) -> int:
     if whole == 0 and resolved.drop_last:
         raise UsageError(
             f"batch_size {resolved.batch_size} with drop_last leaves no batch of "
-            f"{len(trained.y_train)} training images: choose at most {len(trained.y_train)}"
+            f"{len(trained.y_train)} training images: {asked('batch_size', len(trained.y_train))} "
+            "is the most"
         )
     return whole + (rest > 0 and not resolved.drop_last)
 
@@ -219,10 +221,11 @@ def _check_ability(resolved: Recipe, name: str) -> None:
     if resolved.momentum >= 1:
         raise UsageError(f"momentum is {resolved.momentum}: less than 1 is needed")
     if (resolved.init == "pretrained") != (resolved.pretrained is not None):
+        file = asked("init", "FILE")
         raise UsageError(
-            f"recipe {name} starts from pretrained weights: name their file with --init FILE"
+            f"recipe {name} starts from pretrained weights: name their file with {file}"
             if resolved.pretrained is None
-            else f"init '{resolved.init}' and --init FILE together: choose one"
+            else f"init '{resolved.init}' and {file} together: choose one"
         )
 
 
@@ -269,9 +272,10 @@ def _check_points(resolved: Recipe, per_epoch: int, quick_rewind: str | None) ->
     last = end if resolved.schedule == "restart" else end - 1
     point = _iteration(resolved.rewind, per_epoch)
     if point > last:
-        would_do = ["--rewind 0", f"--epochs {(point + end - last - 1) // per_epoch + 1}"]
+        enough = (point + end - last - 1) // per_epoch + 1
+        would_do = [asked("rewind", "0"), asked("epochs", enough)]
         if quick_rewind is not None and _iteration(quick_rewind, per_epoch) <= last:
-            would_do.insert(1, "--recipe quick")
+            would_do.insert(1, asked("recipe", "quick"))
         raise UsageError(
             f"rewind {resolved.rewind} is iteration {point}, {ends}: "
             f"{', '.join(would_do[:-1])} or {would_do[-1]} would do"
@@ -281,10 +285,10 @@ def _check_points(resolved: Recipe, per_epoch: int, quick_rewind: str | None) ->
         *(("milestones", m) for m in resolved.milestones),
     ]:
         if (point := _iteration(text, per_epoch)) > end:
-            without = "none" if field == "milestones" else "0"
+            without = asked(field, () if field == "milestones" else "0")
             raise UsageError(
-                f"{field} {text} is iteration {point}, {ends}: --set {field}={without} or "
-                f"--epochs {-(-point // per_epoch)} would do"
+                f"{field} {text} is iteration {point}, {ends}: {without} or "
+                f"{asked('epochs', -(-point // per_epoch))} would do"
             )
 
 

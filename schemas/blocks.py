@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .errors import UsageError, did_you_mean
+from .spelling import asked
 
 GROUPINGS = ("layer", "block", "stage")
 # ResNet-50 has 6 n + 2 layers too, but the name belongs to torchvision's.
@@ -100,7 +101,8 @@ class Architecture:
         if prunable == "convolutions_without_stem":
             layers = tuple(layer for layer in layers if layer.stage != "stem")
         if not layers:
-            raise UsageError(f"{self.name} has no {prunable.replace('_', ' ')}: use prunable=all")
+            none = f"{self.name} has no {prunable.replace('_', ' ')}"
+            raise UsageError(f"{none}: use {asked('prunable', 'all')}")
         return layers
 
     @property

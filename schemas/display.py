@@ -18,8 +18,11 @@ from .notes import shown_lines
 Row = tuple[Any, ...]
 Cells = Sequence[Sequence[str]]  # a line a row, the names of the columns first
 _MORE = ".notes has them"
-# No colours: a notebook's own are readable, on a light page and on a dark one.
-_CAPTION = "caption-side:top;text-align:left;font-weight:bold;color:inherit;white-space:pre-line"
+# No colours: a notebook's own are readable, on a light page and on a dark one. A wide table scrolls
+# by itself; its title and its notes keep to the width of the page.
+_CAPTION = "font-weight:bold;white-space:pre-line"
+_SHORT = 40  # characters of a cell that stays on one line: numbers, ids, labels, times
+_ONE_LINE, _LINES = "white-space:nowrap", "min-width:24em;overflow-wrap:anywhere"
 
 
 @dataclass(frozen=True)
@@ -99,11 +102,14 @@ class Table:
         lines = cells(seen.columns, seen.rows, seen.formats)
         return "".join(
             [
-                '<div style="overflow-x:auto">',
+                '<figure style="margin:0">',
                 *(f"<p><strong>{escape(printable(line))}</strong></p>" for line in above),
-                html(lines, numeric(seen.columns, seen.rows), self.title),
-                _html_list(below),
+                _html_caption(self.title),
+                '<div style="overflow-x:auto">',
+                html(lines, numeric(seen.columns, seen.rows)),
                 "</div>",
+                _html_list(below),
+                "</figure>",
             ]
         )
 
@@ -187,25 +193,32 @@ def plain(lines: Cells, right: Sequence[bool]) -> str:
     )
 
 
-def html(lines: Cells, right: Sequence[bool], title: str = "") -> str:
-    """Write lines of cells as an HTML table, with a caption where there is a title."""
-    sides = [f' style="text-align:{"right" if r else "left"}"' for r in right]
+def html(lines: Cells, right: Sequence[bool]) -> str:
+    """Write lines of cells as an HTML table."""
+
+    def cell(tag: str, text: str, is_right: bool) -> str:
+        side, fits = "right" if is_right else "left", tag == "th" or len(text) <= _SHORT
+        style = f"text-align:{side};vertical-align:top;{_ONE_LINE if fits else _LINES}"
+        return f'<{tag} style="{style}">{escape(text)}</{tag}>'
 
     def line(tag: str, texts: Sequence[str]) -> str:
-        inner = (
-            f"<{tag}{side}>{escape(text)}</{tag}>" for text, side in zip(texts, sides, strict=True)
-        )
+        inner = (cell(tag, text, r) for text, r in zip(texts, right, strict=True))
         return f"<tr>{''.join(inner)}</tr>"
 
     head, *rows = lines
-    above = escape("\n".join(_lines(title)))
-    caption = f'<caption style="{_CAPTION}">{above}</caption>' if title else ""
     body = "".join(line("td", row) for row in rows)
-    return f"<table>{caption}<thead>{line('th', head)}</thead><tbody>{body}</tbody></table>"
+    digits = "margin:0;font-variant-numeric:tabular-nums"
+    table = f"<thead>{line('th', head)}</thead><tbody>{body}</tbody>"
+    return f'<table style="{digits}">{table}</table>'
 
 
 def _lines(title: str) -> list[str]:
     return [printable(line) for line in title.split("\n")] if title else []
+
+
+def _html_caption(title: str) -> str:
+    above = escape("\n".join(_lines(title)))
+    return f'<figcaption style="{_CAPTION}">{above}</figcaption>' if title else ""
 
 
 def _html_list(texts: Sequence[str]) -> str:

@@ -81,7 +81,7 @@ class Refused(RgtoolError):
 
 
 def choose(what: str, value: str, known: Iterable[Name], problem: str = "is unknown") -> Name:
-    """Return the one of the known names that a value is.
+    """Return the one of the known names that a value is, in whatever case it is written.
 
     Raises
     ------
@@ -90,17 +90,16 @@ def choose(what: str, value: str, known: Iterable[Name], problem: str = "is unkn
 
     Examples
     --------
-    >>> choose("fan", "fan_in", ("fan_in", "fan_out"))
+    >>> choose("fan", "FAN_IN", ("fan_in", "fan_out"))
     'fan_in'
     """
     names = tuple(known)
-    for name in names:
-        if name == value:
-            return name
+    if (name := known_name(value, names)) is not None:
+        return name
     raise UsageError(f"{what} '{value}' {problem}: {did_you_mean(value, names)}")
 
 
-def known_name(name: str, known: Iterable[str]) -> str | None:
+def known_name(name: str, known: Iterable[Name]) -> Name | None:
     """Return the known name that a text is; its case matters only where two names need it.
 
     Examples
@@ -109,8 +108,9 @@ def known_name(name: str, known: Iterable[str]) -> str | None:
     'cifar10'
     """
     names = tuple(known)
-    if name in names:
-        return name
+    for other in names:
+        if other == name:
+            return other
     found = [other for other in names if other.casefold() == name.casefold()]
     return found[0] if len(found) == 1 else None
 

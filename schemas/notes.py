@@ -59,16 +59,22 @@ class Note(str):
         """Return a note as it is, plain text as a note; `see` stands in where none is said."""
         if not isinstance(text, Note):
             return cls(text, see)
-        return text if text.see else cls(text, see, text.rank)
+        return text if text.see else type(text)(text, see, text.rank)
 
     def about(self, name: str) -> Note:
         """Return the same with the name of what it is about before it, unless it says that."""
-        return self if name in self else Note(f"{name}: {self}", self.see, self.rank)
+        return self if name in self else type(self)(f"{name}: {self}", self.see, self.rank)
 
     @property
     def line(self) -> str:
         """The sentence, and where to read on."""
         return f"{self} [{self.see}]" if self.see else str(self)
+
+
+class LeftOut(Note):
+    """Says that an experiment that was meant is not in a result: a command then ends with 3."""
+
+    __slots__ = ()
 
 
 def noted(texts: Iterable[str], see: str, rank: Rank = Rank.CAUTION) -> list[Note]:
@@ -120,8 +126,10 @@ def shown_lines(
     found = [note if isinstance(note, Note) else Note(note, "", Rank.CONCLUSION) for note in notes]
     above = [note.line for note in found if note.rank == Rank.VOID]
     first = [note.line for note in found if note.rank == Rank.CONCLUSION]
-    others = [note.line for note in found if note.rank > Rank.CONCLUSION]
+    rest = [note for note in found if note.rank > Rank.CONCLUSION]
+    rest.sort(key=lambda note: not isinstance(note, LeftOut))  # who is not there goes before
+    others = [note.line for note in rest]
     shown = others if every else others[:SHOWN]
     hidden = len(others) - len(shown)
-    rest = [f"{counted(hidden, 'more note')}: {more}"] if hidden else []
-    return above, [*first, *shown, *rest]
+    end = [f"{counted(hidden, 'more note')}: {more}"] if hidden else []
+    return above, [*first, *shown, *end]

@@ -10,8 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
+from .display import Shown, Table
 from .errors import UsageError, choose, did_you_mean
+from .spelling import asked
 from .steps import Step
+from .words import spelled
 
 Rounding = Literal["exact", "openlth", "round"]
 Control = Literal["none", "reinit"]
@@ -43,7 +46,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(Shown):
     """Everything that defines how a run trains and prunes, the seed excepted.
 
     The defaults are frozen: `experiment_id` hashes only what differs from them, so a field that
@@ -133,7 +136,7 @@ class Recipe:
         for one in dataclasses.fields(self):
             self._check_kind(one.name, getattr(one.type, "__name__", str(one.type)))
         for name, choices in CHOICES.items():
-            choose(name, getattr(self, name), choices)
+            object.__setattr__(self, name, choose(name, getattr(self, name), choices))
         if not 0 < self.prune < 1:
             raise UsageError(
                 f"prune is {self.prune}: it is the share of the remaining weights that a level "
@@ -176,7 +179,9 @@ class Recipe:
             Training is not a whole number of epochs.
         """
         if self.epochs is None:
-            raise UsageError(f"length is {self.length}: rgtool trains whole epochs, give epochs")
+            raise UsageError(
+                f"length is {self.length}: rgtool trains whole epochs, as by {asked('epochs', 160)}"
+            )
         return self.epochs
 
     def _check_kind(self, name: str, annotation: str) -> None:
@@ -197,6 +202,11 @@ class Recipe:
                 object.__setattr__(self, name, float(value))
             except OverflowError:
                 raise UsageError(f"{name} is too large a number") from None
+
+    def table(self) -> Table:
+        """Return what `rgtool recipes show` prints."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return recipe_table(values, f"{self.architecture}/{self.task}")
 
     def non_defaults(self) -> dict[str, Any]:
         """Return the fields that differ from the frozen defaults, in order of their names.
@@ -244,6 +254,26 @@ class Recipe:
         return cls(**fields)
 
 
+def recipe_table(values: Mapping[str, Any], title: str) -> Table:
+    """Return a row for every field of `Recipe` but architecture and task, and what it means.
+
+    Parameters
+    ----------
+    values : mapping of str to Any
+        Values of fields; the others have their frozen defaults.
+    title : str
+        Shown above.
+    """
+    rows = []
+    for one in dataclasses.fields(Recipe):
+        if one.name not in ("architecture", "task"):
+            value = values.get(one.name, one.default)
+            differs = "" if value == one.default else "*"
+            rows.append((one.name, spelled(value, "none"), differs, one.metadata["meaning"]))
+    note = "* differs from the default of a field"
+    return Table(("field", "value", "differs", "meaning"), rows, title=title, notes=(note,))
+
+
 def parse_field(text: str) -> tuple[str, Any]:
     """Read `lr=0.05`, `milestones=40ep,60ep` or `augment=none` as a field of the recipe.
 
@@ -261,7 +291,7 @@ def parse_field(text: str) -> tuple[str, Any]:
     kinds = {f.name: str(f.type).removesuffix(" | None") for f in dataclasses.fields(Recipe)}
     if not equals:
         raise UsageError(f"'{text}' sets nothing: write a field and its value, as lr=0.05")
-    choose("recipe field", name, kinds)
+    name = choose("recipe field", name, kinds)
     kind = kinds[name]
     try:
         if kind == "int":

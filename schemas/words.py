@@ -28,15 +28,17 @@ def listed(names: Sequence[str], most: int = 6) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def spelled(value: Any) -> Any:
-    """Return the value of a recipe's field as people read it: a list as its parts.
+def spelled(value: Any, nothing: Any = None) -> Any:
+    """Return a value as people read it: a list as its parts, and `nothing` where there is none.
 
     Examples
     --------
     >>> spelled(("fc",)), spelled(()), spelled(0.2)
     ('fc', 'none', 0.2)
     """
-    return " ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value)) or "none"
+    return nothing if value is None else value
 
 
 def shares_that(
@@ -95,3 +97,20 @@ def size(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"
+
+
+def duration(seconds: float) -> str:
+    """Write a duration as people do.
+
+    Examples
+    --------
+    >>> duration(42), duration(600), duration(9000), duration(0.2)
+    ('42 s', '10 min', '2.5 h', 'a second')
+    """
+    if 0 < seconds < 1.5:
+        return "a second"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"

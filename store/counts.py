@@ -9,16 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schemas.blocks import GROUP, Layer
+from ..schemas.display import Shown, Table
 from ..schemas.errors import RgtoolError
 from ..schemas.published import PREFIX
 from ..schemas.recipe import Recipe
-from .apart import label_of
+from ..schemas.records.description import RECORDED
+from ..schemas.words import counted
+from .catalogue.apart import label_of
 
+_FORMATS = {"kept": ".1f", "density": ".4f", "share_start": ".4f", "share": ".4f"}
 Scales = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, eq=False)
-class Counts:
+class Counts(Shown):
     """Kept weights of S runs of one experiment at T levels in G groups.
 
     Attributes
@@ -57,14 +61,16 @@ class Counts:
         Per run: `init` and `rewind`, where measured, map every layer to the root mean square of
         its weights.
     assumed : tuple of str
-        Fields of the recipe of an import that nothing tells.
+        Fields of the recipe of an import or a recording that nothing tells.
     study : str
         The published recipe that they are taken from; empty where they are frozen defaults.
+    source : str
+        Where its runs come from, as their descriptions say: `rgtool`, `recorder`, or a format.
     notes : tuple of str
         What is to be known of these counts.
     apart : str
         What tells it from others of its store with that architecture and task, see
-        `store.apart.told_apart`; empty where there are none.
+        `store.catalogue.apart.told_apart`; empty where there are none.
 
     Raises
     ------
@@ -91,6 +97,7 @@ class Counts:
     scales: tuple[Scales, ...] = ()
     assumed: tuple[str, ...] = ()
     study: str = ""
+    source: str = ""
     notes: tuple[str, ...] = ()
     apart: str = ""
 
@@ -123,6 +130,25 @@ class Counts:
     def _place(self, run: int, level: int) -> str:
         return f"{self.label}: run {self.runs[run]}, level {int(self.levels[level])}"
 
+    def table(self) -> Table:
+        """Return the groups: weights, and what the last level keeps of them, means over runs."""
+        last = self.recorded[:, -1:].ravel()
+        kept = self.kept[last, -1].mean(axis=0) if last.any() else np.full(len(self.names), np.nan)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            density, shares = kept / self.total, (self.total / self.total.sum(), kept / kept.sum())
+        columns = [self.names, self.total, kept, density, *shares, self.exempt]
+        plain = [column if isinstance(column, tuple) else column.tolist() for column in columns]
+        there = counted(int(last.sum()), "run")
+        return Table(
+            ("name", "total", "kept", "density", "share_start", "share", "exempt"),
+            list(zip(*plain, strict=True)),
+            title=f"{self.label}, by {self.by}, experiment {self.experiment_id}: "
+            f"{counted(len(self.runs), 'run')}, {counted(len(self.levels), 'level')}\n"
+            f"kept, density and share at the last level, mean over {there}",
+            notes=self.notes,
+            formats=_FORMATS,
+        )
+
     @property
     def has_shapes(self) -> bool:
         """Whether all layers have shapes: a table tells the number of weights alone."""
@@ -151,7 +177,8 @@ class Counts:
             return f"add {' or '.join(f'--{one}' for one in what)}"
         if self.experiment_id.startswith(PREFIX):
             return f"no more {' or '.join(what)} are published"
-        return f"import more {' or '.join(what)}"
+        verb = "record" if self.source == RECORDED else "import"
+        return f"{verb} more {' or '.join(what)}"
 
     @property
     def label(self) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..schemas.blocks import Layer, architecture
-from ..schemas.description import SEEN, assumed_fields
+from ..schemas.blocks import GROUPINGS, Layer, architecture
 from ..schemas.display import Shown, Table
-from ..schemas.errors import UsageError
+from ..schemas.errors import UsageError, choose
 from ..schemas.recipe import Recipe
+from ..schemas.records.description import SEEN, assumed_fields
 from .figures import figure_rows
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ class PublishedFlow(Shown):
 
         from .counts import Counts, never_pruned
 
+        by = choose("grouping", by, GROUPINGS)
         groups = [layer.group(by) for layer in self.layers]
         if None in groups:
             raise UsageError(f"{self.recipe.architecture} has no stages: group by layer or block")

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schemas.blocks import GROUPINGS, Layer
-from ..schemas.description import assumed_fields, study_of
 from ..schemas.errors import RgtoolError, StoreError, UsageError, choose
 from ..schemas.recipe import Recipe
+from ..schemas.records.description import assumed_fields, study_of
+from .catalogue.inventory import recipe_of
 from .counts import Counts, Scales, never_pruned
-from .inventory import recipe_of
-from .reading import Reader
-from .result import Result
+from .sql.reading import Reader
+from .sql.result import Result
 
 RUNS = "SELECT * FROM runs ORDER BY experiment_id, seed NULLS LAST, replicate, run_id"
 # What a run's layers are is said by the records without a level before them; every other record
@@ -47,7 +47,7 @@ def load_counts(connection: duckdb.DuckDBPyConnection, by: str) -> dict[str, Cou
     UsageError
         The grouping is unknown.
     """
-    check_grouping(by)
+    by = choose("grouping", by, GROUPINGS)
     runs: dict[str, list[dict[str, Any]]] = {}
     for row in Result.of(connection, RUNS).to_dicts():
         runs.setdefault(row["experiment_id"], []).append(row)
@@ -97,11 +97,6 @@ def counts_of(
                 yield name, one
 
 
-def check_grouping(by: str) -> None:
-    """Refuse a grouping that does not exist."""
-    choose("grouping", by, GROUPINGS)
-
-
 @dataclass(frozen=True, eq=False)
 class _Grid:
     """Rows of one experiment spread over (runs, levels, layers); `seen` counts them."""
@@ -145,6 +140,7 @@ def _counts(
         scales=tuple(_scales(row["scales"]) for row in rows),
         assumed=_assumed(rows, recipe),
         study=study_of(rows[0]["recipe_name"]),
+        source=rows[0]["source"],
     )
 
 

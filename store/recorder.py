@@ -6,7 +6,7 @@ import dataclasses
 import platform
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,30 +15,32 @@ from typing import Any, Self
 import numpy as np
 
 from ..schemas.blocks import Architecture
-from ..schemas.description import UNKNOWN
-from ..schemas.errors import StoreError, UsageError, choose
-from ..schemas.layout import RunFolder
+from ..schemas.display import Shown, Table
+from ..schemas.errors import RgtoolError, StoreError, UsageError, choose
 from ..schemas.published_recipes import fields_of
 from ..schemas.recipe import Recipe
-from ..schemas.record import columns
+from ..schemas.records.description import RECORDED, UNKNOWN
+from ..schemas.records.layout import RunFolder
+from ..schemas.records.names import Naming
+from ..schemas.records.record import columns
+from .catalogue.names import call
+from .importers.arrivals.known import Known
+from .importers.arrivals.recording import STARTS, Recorded, name_of, record
+from .importers.arrivals.staging import Staging
 from .importers.found import FoundRun, FoundWeights
 from .importers.given import arrays, given_level
 from .importers.imports import choices
-from .importers.known import Known
 from .importers.masks import layer_weights
-from .importers.recording import STARTS, Recorded, name_of, record
 from .importers.report import ImportedRun
-from .importers.staging import Staging
 from .store import Store
 
-SOURCE = "recorder"
 # What follows from the masks, or from runs that are in the store.
 _NOT_TOLD = ("prunable", "parent", "transform")
 _COUNTED = ("network_total", "network_kept", "network_kept_prev", "diverged")
 
 
 @dataclass(frozen=True)
-class RecordedLevel:
+class RecordedLevel(Shown):
     """What became of a level that was given.
 
     Attributes
@@ -72,8 +74,15 @@ class RecordedLevel:
         """Share of the weights that is kept."""
         return self.kept / self.total
 
+    def table(self) -> Table:
+        """Return what became of it, in a row."""
+        names = ("run", "architecture", "level", "kept", "total", "density", "new")
+        numbers = (self.level, self.kept, self.total, self.density, self.new)
+        row = (self.run_id, self.architecture, *numbers)
+        return Table(names, [row], notes=self.notes, formats={"density": ".4f"})
 
-class Recorder:
+
+class Recorder(Shown):
     """Takes the levels of a pruning loop of one's own into a store: any trainer becomes a runner.
 
     A run is what is told here: the same words, in the same store, go on with the same run, in this
@@ -96,6 +105,9 @@ class Recorder:
         A block map for networks that are not known, see `docs/importing.md`.
     origin : str
         Tells loops apart that are told alike otherwise.
+    name, note, tags : str, str, sequence of str
+        What people call the experiment, see `rgtool name`; no part of any identity. It is said once
+        the layers are known: with the first masks.
     **told
         Fields of `Recipe`, such as `lr=0.1` and `prune=0.2`; `exempt` names layers that are counted
         and never pruned. What is not told is listed as assumed.
@@ -103,7 +115,7 @@ class Recorder:
     Raises
     ------
     UsageError
-        A field is unknown or out of range.
+        A field is unknown or out of range, or a name could be taken for something else.
     StoreError
         The store is no folder.
 
@@ -131,9 +143,13 @@ class Recorder:
         architecture: str | None = None,
         recipe: str | None = None,
         blocks: str | Path | None = None,
-        origin: str = SOURCE,
+        origin: str = RECORDED,
+        name: str | None = None,
+        note: str | None = None,
+        tags: Sequence[str] = (),
         **told: Any,
     ) -> None:
+        self._naming = Naming(name, note, tuple(tags))
         self.path = (store if isinstance(store, Store) else Store(store)).path
         self._choices = choices(
             name=origin, task=task, architecture=architecture, recipe=recipe, blocks=blocks
@@ -152,8 +168,8 @@ class Recorder:
         self._starts: dict[str, FoundWeights] = {}
         self._last = -1  # the level that was given last
         self._run = FoundRun(
-            SOURCE,
-            Path(SOURCE),
+            RECORDED,
+            Path(RECORDED),
             f"{origin} {known.experiment_id}",
             str(_held_seed(seed)),
             (),
@@ -196,6 +212,19 @@ class Recorder:
     def _there(self) -> Recorded | None:
         return Recorded.find(Known(self.path), name_of(self._run))
 
+    def table(self) -> Table:
+        """Return the run that it goes on with, and the levels that are there."""
+        there = self._there()
+        levels = tuple(there.levels) if there else ()
+        rows = [
+            ("run", there.description.run_id if there else "none yet: its first level makes it"),
+            ("task", self._choices.task),
+            ("seed", self._run.seed),
+            ("levels", levels),
+            ("next level", max(levels, default=-1) + 1),
+        ]
+        return Table(("what", "value"), rows, title=f"recorder into {self.path}")
+
     # What is given.
 
     def start(self, model: Any, name: str = "init") -> None:
@@ -216,7 +245,7 @@ class Recorder:
         UsageError
             It is no network, or has another name.
         """
-        choose("name of weights", name, STARTS)
+        name = choose("name of weights", name, STARTS)
         state = arrays(model, "a network or its state dict")
         weights = {n: np.array(w) for n, w in layer_weights(state, "the network").items()}
         there = self._there()
@@ -280,10 +309,22 @@ class Recorder:
             raise StoreError(f"{self.path}: cannot be written ({error}): it is as it was") from None
         if number:  # they are written with the layers that stay: their memory is free again
             self._starts = {}
-        for note in (*kept.notes, *self._said_of_again(number, kept)):
+        settled = number > 0 or bool(data.masks)  # before them the experiment may move
+        unnamed = self._name(kept.experiment_id) if settled else ()
+        for note in (*kept.notes, *self._said_of_again(number, kept), *unnamed):
             _warn(note)
         self._last = number
         return self._recorded(number, kept)
+
+    def _name(self, experiment: str) -> tuple[str, ...]:
+        """Say once what the experiment is called, or why not: the level is there."""
+        naming, self._naming = self._naming, Naming()
+        try:
+            if naming:
+                call(Store(self.path), experiment, naming)
+        except RgtoolError as error:
+            return (f"the level is recorded, and {experiment} is not named: {error}",)
+        return ()
 
     def _said_of_again(self, number: int, kept: ImportedRun) -> Iterator[str]:
         """Say that nothing came of a level, unless a loop that starts again has come to it."""
@@ -331,7 +372,7 @@ def _held_numbers(numbers: Mapping[str, Any]) -> dict[str, float]:
     known = [name for name in columns("level") if name not in _COUNTED]
     held = {}
     for name, value in numbers.items():
-        choose("number of a level", name, known)
+        name = choose("number of a level", name, known)
         if value is None:
             continue
         try:

@@ -92,17 +92,53 @@ def test_parts_of_a_package_run_together(cli: Cli) -> None:
     assert run == {"architecture": find_network("tiny").name, "task": load(find_task("flags")).name}
 
 
-def test_a_format_of_a_package_is_read_where_it_is_named(cli: Cli) -> None:
-    folder = Path("theirs")
-    folder.mkdir()
-    for level, text in enumerate(("11111111", "11110111", "01110011")):
-        (folder / f"{level}.mine").write_text(text)
-    assert cli("import", "theirs").code == 1
-    done = cli("import", "theirs", "--format", "mine", "--arch", "tiny", "--task", "flags")
+def _theirs(*texts: str) -> None:
+    Path("theirs").mkdir()
+    for level, text in enumerate(texts):
+        Path("theirs", f"{level}.mine").write_text(text)
+
+
+def test_a_format_of_a_package_is_recognised_or_named(cli: Cli) -> None:
+    _theirs("11111111", "11110111", "01110011")
+    told = ("--arch", "tiny", "--task", "flags")
+    done = cli("import", "theirs", *told)
     assert done.code == 0, done.err
+    assert "1 run(s)" in done.err and "plugged" not in done.err
+    again = cli("import", "theirs", "--format", "Mine", *told)
+    assert again.code == 0 and "0 new level(s) of 1 run(s)" in again.err, again.err
     (row,) = json.loads(cli("sql", "SELECT sum(kept)::INT AS kept FROM layers", "--json").out)
     assert row["kept"] == 8 + 7 + 5
     assert "did you mean mine" in cli("import", "theirs", "--format", "mines").err
+
+
+def test_a_format_of_a_package_that_fails_is_named(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _theirs("11111111", "101")
+    alone = cli("import", "theirs", "--format", "mine", "--task", "flags")
+    assert alone.code == 1
+    assert "format mine of package plugged fails (ValueError: cannot reshape" in alone.err
+    about = tmp_path / "site-packages" / "plugged-1.0.dist-info" / "entry_points.txt"
+    about.write_text("[rgtool.importers]\nodd = builtins:len\ntorn = plugged_nowhere:x\n"
+                     "wrong = builtins:repr\ncsv = plugged_parts:never\n")  # fmt: skip
+    done = cli("import", "theirs")
+    assert done.code == 1
+    assert "format odd of package plugged fails (TypeError: object of type 'Tree'" in done.err
+    assert "'torn' of package plugged cannot be loaded: ModuleNotFoundError" in done.err
+    assert "format wrong of package plugged returns a str: Found is due" in done.err
+    assert "csv" not in done.err and "Traceback" not in done.err
+
+
+def test_packages_are_not_asked_about_what_rgtool_reads(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "plugged_parts", raising=False)
+    Path("ours").mkdir()
+    rows = [f"e,0,{level},fc,{8 - level},8" for level in range(3)]
+    text = "\n".join(["experiment,seed,level,group,kept,total", *rows])
+    Path("ours", "counts.csv").write_text(text + "\n")
+    assert cli("import", "ours", "--task", "flags").code == 0
+    assert "plugged_parts" not in sys.modules
 
 
 def test_names_of_rgtool_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

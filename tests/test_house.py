@@ -2,12 +2,15 @@
 
 import ast
 import importlib
+import inspect
 import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from command import Cli
@@ -128,11 +131,39 @@ def test_a_circle_is_found() -> None:
     assert circles({("a",): {("a",)}}) == [["a"]]
 
 
-@pytest.mark.parametrize("room", ["analysis", "cli"])
-def test_a_folder_can_be_taken_in_at_a_glance(room: str) -> None:
-    folders = [PACKAGE / room, *(path for path in (PACKAGE / room).rglob("*") if path.is_dir())]
-    sizes = {folder.name: len([*folder.glob("[!_]*.py")]) for folder in folders}
-    assert {name: size for name, size in sizes.items() if size > 20} == {}
+def test_no_import_hides_in_a_text() -> None:
+    """Modules that are loaded by name are those of others, or named in a package's own list."""
+    hidden = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}"
+        for _, path in modules()
+        if path.name != "__init__.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "attr", getattr(node.func, "id", "")) == "import_module"
+        and (len(node.args) > 1 or "'." in ast.unparse(node) or "rgtool" in ast.unparse(node))
+    ]
+    assert hidden == []
+
+
+def crowded(top: Path) -> dict[str, int]:
+    """The folders from `top` down that hold more than 20 modules, and how many they hold."""
+    counts = Counter(str(path.parent.relative_to(top)) for path in top.rglob("[!_]*.py"))
+    return {folder: count for folder, count in counts.items() if count > 20}
+
+
+@pytest.mark.parametrize(
+    "top", [*(PACKAGE / room for room in ROOMS), CLONE / "tests"], ids=lambda top: top.name
+)
+def test_a_folder_can_be_taken_in_at_a_glance(top: Path) -> None:
+    assert crowded(top) == {}
+
+
+def test_a_crowded_folder_is_found(tmp_path: Path) -> None:
+    for folder, count in {"full": 20, "full/over": 21, "empty": 0}.items():
+        (tmp_path / folder).mkdir()
+        for name in ["__init__", *map(str, range(count))]:
+            (tmp_path / folder / f"{name}.py").touch()
+    assert crowded(tmp_path) == {"full/over": 21}
 
 
 def test_what_is_installed_is_what_there_is() -> None:
@@ -153,7 +184,7 @@ def test_dependencies_are_those_that_are_imported() -> None:
         if not level
     } - sys.stdlib_module_names
     assert imported <= declared
-    # torchvision is imported by its name as a string, see runner/vision.py.
+    # torchvision is imported by its name as a string, see runner/datasets/vision.py.
     assert declared - imported <= {"torchvision"}
 
 
@@ -191,6 +222,12 @@ def test_importing_rgtool_loads_nothing_heavy() -> None:
     assert not loaded_by("import rgtool") & (HEAVY | {"duckdb", "numpy", "typer"})
 
 
+def test_results_load_figures_when_they_are_drawn() -> None:
+    found = "import rgtool; found = rgtool.gamma(None, 'published:renda2020-resnet20')"
+    assert "matplotlib" not in loaded_by(found)
+    assert "matplotlib" in loaded_by(f"{found}; found.plot()")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -213,6 +250,19 @@ def test_public_names_are_what_they_say() -> None:
         assert getattr(rgtool, name).__name__.lower() == name.lower()
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         rgtool.nonsense  # noqa: B018
+
+
+def test_what_python_returns_shows_itself() -> None:
+    """A figure is its own picture, an error its message; all others have a table."""
+    from rgtool.schemas.display import Shown
+
+    for name in {*rgtool.__all__} - {"plot", "RgtoolError"}:
+        found = getattr(rgtool, name)
+        if not isinstance(found, type):
+            known = vars(sys.modules[found.__module__])
+            found = eval(inspect.get_annotations(found)["return"], known)
+        for one in get_args(found) or (found,):
+            assert issubclass(one, Shown), f"{name}: {one}"
 
 
 def test_version_is_that_of_the_distribution() -> None:

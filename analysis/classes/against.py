@@ -135,7 +135,7 @@ def against_published(
         An experiment that was named gives no spectrum.
     """
     if grouping is not None:
-        choose("grouping", grouping, GROUPINGS)
+        grouping = choose("grouping", grouping, GROUPINGS)
     found = look_up_all(store, experiments, exclude)
     for one in found:
         if not isinstance(one, Stored):

@@ -9,7 +9,7 @@ from typing import get_args
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError, choose
-from ...schemas.notes import Note, Rank
+from ...schemas.notes import LeftOut, Note, Rank
 from ...schemas.words import counted
 from ..arrays import Floats
 from ..named import Named, StoreLike, look_up_all, open_store
@@ -87,8 +87,8 @@ def classify(
     >>> classify(experiments=names).pairs.verdict
     ('different',)
     """
-    choose("by", by, CRITERIA)
-    choose("weighting", weighting, get_args(Weighting))
+    by = choose("by", by, CRITERIA)
+    weighting = choose("weighting", weighting, get_args(Weighting))
     if draws < 1:
         raise UsageError(f"{draws} draws: at least one is needed, 500 are usual")
     if experiments:
@@ -114,7 +114,7 @@ def classify(
                 raise
             gone = window_notes([one for one in subjects if one.id in unfit.reasons])
             subjects = [one for one in subjects if one.id not in unfit.reasons]
-            left_out = [f"left out: {reason}" for reason in unfit.reasons.values()]
+            left_out = [LeftOut(f"left out: {reason}") for reason in unfit.reasons.values()]
             notes = (*(note for note in notes if note not in gone), *left_out)
     raise _too_few(len(subjects), notes)
 

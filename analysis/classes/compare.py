@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ...schemas.errors import RgtoolError, UsageError
+from ...schemas.blocks import GROUPINGS
+from ...schemas.errors import RgtoolError, UsageError, choose
 from ...schemas.notes import Note, Rank
 from ...schemas.words import counted
 from ...store.literature import PublishedSpectrum
@@ -258,6 +259,7 @@ def compare(
     RgtoolError
         An experiment gives no spectrum, and no two levels are equally dense.
     """
+    by = None if by is None else choose("grouping", by, GROUPINGS)
     found = [look_up(store, name) for name in (a, b)]
     for meant in found:
         if isinstance(meant, PublishedSpectrum):

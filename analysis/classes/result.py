@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from ..result import LABEL, Column, Result
 from .clusters import STABLE, Clusters
 from .criteria import SIGNS, Signature
 from .same import TWO_SEEDS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +195,12 @@ class Classes(Result):
     def pair_table(self) -> PairTable:
         """The pairs of experiments as a result of their own."""
         return PairTable(self)
+
+    def plot(self) -> Figure:
+        """Draw it, as `rgtool.plot` does."""
+        from ..plots.classes import plot_classes
+
+        return plot_classes(self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...schemas.blocks import GROUPINGS
 from ...schemas.errors import RgtoolError, UsageError, choose
-from ...schemas.notes import Note
+from ...schemas.notes import LeftOut, Note
 from ...store.counts import Counts
 from ...store.flows import PublishedFlow
 from ...store.literature import PublishedSpectrum
@@ -132,7 +132,7 @@ def gather(
         An experiment that was named gives no spectrum.
     """
     if grouping is not None:
-        choose("grouping", grouping, GROUPINGS)
+        grouping = choose("grouping", grouping, GROUPINGS)
     every = not experiments
     found = look_up_all(store, experiments, exclude)
     printed = [one for one in found if isinstance(one, PublishedSpectrum)]
@@ -213,10 +213,10 @@ def counts_in_one(
     return whole, by, [left_out(name, error) for name, error in errors]
 
 
-def left_out(name: str, why: RgtoolError) -> str:
+def left_out(name: str, why: RgtoolError) -> LeftOut:
     """Say that an experiment is left out and why, with its name once."""
     text = str(why)
-    return f"left out: {text}" if name in text else f"left out: {name}: {text}"
+    return LeftOut(f"left out: {text}" if name in text else f"left out: {name}: {text}")
 
 
 def _read_counts(found: Sequence[Meaning], by: str) -> list[tuple[str, Counts | RgtoolError]]:
@@ -261,7 +261,7 @@ def _windows(counts: Sequence[tuple[str, Counts]], every: bool) -> tuple[list[Su
 def _unshared(subjects: Sequence[Subject], every: bool) -> tuple[list[Subject], list[str]]:
     """Keep experiments whose runs are their own: copied masks have equal spectra for certain."""
     seen: dict[bytes, list[tuple[Subject, int, bool]]] = {}
-    dropped, notes = set(), []
+    dropped, notes = set[str](), list[str]()
     # A control takes its parent's masks, so the parent comes first; then who has more runs.
     for subject in sorted(subjects, key=lambda s: (s.counts.recipe.parent is not None, -s.seeds)):
         rows = [row[:3].tobytes() for row in subject.counts.kept]
@@ -286,7 +286,7 @@ def _unshared(subjects: Sequence[Subject], every: bool) -> tuple[list[Subject], 
         )
         if not every:
             raise UsageError(f"{why}; leave one of them out")
-        notes.append(f"left out: {why}")
+        notes.append(LeftOut(f"left out: {why}"))
         dropped.add(subject.id)
     return [subject for subject in subjects if subject.id not in dropped], notes
 
@@ -330,7 +330,7 @@ def _common_densities(
             cure = common.shortest.counts.more("levels")
             raise NoStepError(f"{why}: leave one of them out, or {cure}")
         out = common.hinders(subjects)
-        notes.append(f"left out: {out.id} ({out.label}): {why}")
+        notes.append(LeftOut(f"left out: {out.id} ({out.label}): {why}"))
         subjects = [subject for subject in subjects if subject is not out]
     return subjects, notes
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError, choose
+from ...schemas.notes import LeftOut
 from ..arrays import Bools, Floats
 from ..curves.family import ErrorCurve, Family, family_of
 from ..curves.scatter import CurveNoise, curve_noise, noise_draws
@@ -66,7 +67,8 @@ def collapse(
     RgtoolError
         The curves have nothing to collapse: one size, no points above the bar, no overlap.
     """
-    _check_options(over, above, noise, draws)
+    over = None if over is None else choose("over", over, OVERS)
+    _check_options(above, noise, draws)
     family = (
         experiments
         if isinstance(experiments, Family)
@@ -118,9 +120,7 @@ def _collapse(
     )
 
 
-def _check_options(over: str | None, above: float, noise: float | None, draws: int) -> None:
-    if over is not None:
-        choose("over", over, OVERS)
+def _check_options(above: float, noise: float | None, draws: int) -> None:
     if not (np.isfinite(above) and above > 0):
         raise UsageError(f"above is {above}: a positive multiple of the dense error, such as 1.5")
     if noise is not None and not (np.isfinite(noise) and noise > 0):
@@ -180,8 +180,8 @@ def _above_bar(curves: Sequence[ErrorCurve], above: float) -> tuple[Bools, list[
     for i in short:
         taken[i] = np.zeros_like(taken[i])
     names = [curves[i].label for i in short]
-    note = f"{', '.join(names)}: fewer than {_LEAST} points above the bar, left out: prune further"
-    return np.concatenate(taken), [note] if names else []
+    why = f"fewer than {_LEAST} points above the bar, left out: prune further"
+    return np.concatenate(taken), [LeftOut(f"{', '.join(names)}: {why}")] if names else []
 
 
 def _law(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from ..values import Refusal
 from .fit import CollapseFit
 from .joint_law import JointLaw
 from .quality import Curves
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 EXPONENT = {"width": "psi", "depth": "phi"}
 
@@ -161,3 +164,9 @@ class Collapse(Result):
             }
             for name, value, (low, high) in zip((*self.names, "gamma"), values, ends, strict=True)
         ]
+
+    def plot(self) -> Figure:
+        """Draw it, as `rgtool.plot` does."""
+        from ..plots.collapse import plot_collapse
+
+        return plot_collapse(self)

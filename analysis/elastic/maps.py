@@ -192,7 +192,7 @@ def candidates(
     UsageError
         The networks are of different families, a transform of `own` does not fit, or there is none.
     """
-    choose("maps", kind, get_args(MapKind))
+    kind = choose("maps", kind, get_args(MapKind))
     check_family(source, target)
     _check_blocks(source, target)
     pairs = tuple(zip(source.depths, target.depths, strict=True))

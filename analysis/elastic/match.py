@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 
-from ...schemas.errors import UsageError
+from ...schemas.errors import UsageError, choose
 from ...schemas.notes import Rank, noted
 from ...schemas.transform import Transform
 from ..arrays import Floats, Integers
@@ -89,7 +90,7 @@ def match(
     UsageError
         An experiment, a transform or a choice is not to be had; networks of different families.
     """
-    scoring = Scoring(score, margin, level)
+    scoring, maps = Scoring(score, margin, level), choose("maps", maps, get_args(MapKind))
     given = [one if isinstance(one, Transform) else Transform.parse(one) for one in transforms]
     one = normal_blocks(store, source, window)
     other = normal_blocks(store, target, window, lone=True)

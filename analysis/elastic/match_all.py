@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from ...schemas.errors import RgtoolError, UsageError
-from ...schemas.notes import Rank, noted
+from ...schemas.errors import RgtoolError, UsageError, choose
+from ...schemas.notes import LeftOut, Note, Rank
 from ...schemas.stack import same_family
 from ...schemas.transform import Transform
 from ...store import PublishedSpectrum, published_names
 from ...store.counts import Counts
 from ..arrays import Floats
-from ..named import Named, Stored, StoreLike, look_up_all, open_store
+from ..named import Named, Stored, StoreLike, look_up_all, look_up_each, open_store
 from ..result import Column, Result
 from .blocks import (
     NormalBlocks,
@@ -33,6 +34,8 @@ from .result import MOST, SCORE_COLUMNS
 from .scores import LEVEL, MARGIN, TIE, ScoreName, Scoring, first_share, scores
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ...store import Store
 
 
@@ -151,6 +154,12 @@ class MatchAll(Result):
             "maps": [pair.tried for pair in self.pairs],
         }
 
+    def plot(self) -> Figure:
+        """Draw it, as `rgtool.plot` does."""
+        from ..plots.match import plot_match_all
+
+        return plot_match_all(self)
+
 
 def match_all(
     store: StoreLike = None,
@@ -197,7 +206,7 @@ def match_all(
         )
     if exclude and experiments:
         raise UsageError("exclude takes experiments out of all of them: leave the names out")
-    scoring = Scoring(score, margin, level)
+    scoring, maps = Scoring(score, margin, level), choose("maps", maps, get_args(MapKind))
     members, notes = _members(open_store(store), experiments, published, window, exclude)
     check_window(window, members)
     return _match_all(members, scoring, maps, draws, rng, notes)
@@ -250,7 +259,7 @@ def _match_all(
             *([] if all(one.can_draw for one in sides) else [no_draws(sides)]),
             *(note for one in sides for note in own_notes(one)),
             *differences(sides),
-            *noted(notes, MatchAll.see, Rank.WARNING),
+            *notes,
         ),
     )
 
@@ -261,12 +270,14 @@ def _members(
     literature: bool,
     window: tuple[int, int] | None,
     exclude: Sequence[Named],
-) -> tuple[list[NormalBlocks], list[str]]:
+) -> tuple[list[NormalBlocks], list[Note]]:
     """Return the experiments that are meant, and which were left out."""
     if names:
-        found = [normal_blocks(store, name, window) for name in names]
+        meant = [one for name in names for one in _each(store, name)]
+        found = [normal_blocks(store, one, window) for one in meant]
         return list({one.name: one for one in found}.values()), []
-    members, left_out = [], []
+    members: list[NormalBlocks] = []
+    left_out: list[Note] = []
     every = look_up_all(store, published_names() if literature else (), exclude)
     stored = [one.experiment_id for one in every if isinstance(one, Stored)]
     printed = [(one.name, one) for one in every if isinstance(one, PublishedSpectrum)]
@@ -276,10 +287,19 @@ def _members(
                 raise one
             members.append(of_counts(one, window) if isinstance(one, Counts) else of_published(one))
         except RgtoolError as error:
-            left_out.append(f"left out: {name}: {error}")
+            left_out.append(LeftOut(f"left out: {name}: {error}", MatchAll.see, Rank.WARNING))
     if literature and left_out:
-        left_out = [f"left out: {len(left_out)} published spectra that are not of residual blocks"]
+        said = f"left out: {len(left_out)} published spectra that are not of residual blocks"
+        left_out = [Note(said, MatchAll.see, Rank.WARNING)]
     return members, left_out
+
+
+def _each(store: Store, name: Named | NormalBlocks) -> Sequence[Named | NormalBlocks]:
+    """Return all that a name means; one that means nothing gets the words of `normal_blocks`."""
+    if isinstance(name, str):
+        with contextlib.suppress(UsageError):
+            return look_up_each(store, name)
+    return [name]
 
 
 def _comparable(source: NormalBlocks, target: NormalBlocks) -> bool:

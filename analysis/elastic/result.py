@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from ..result import Column, Result
 from .blocks import NormalBlocks, Stages
 from .maps import MapKind
 from .scores import Scoring, push
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MOST = 20  # maps that people are shown
 SCORE_COLUMNS = (
@@ -131,6 +134,12 @@ class Match(Result):
             "density": self.density,
             "probability": self.probability,
         }
+
+    def plot(self) -> Figure:
+        """Draw it, as `rgtool.plot` does."""
+        from ..plots.match import plot_match
+
+        return plot_match(self)
 
 
 def side_by_side(found: Match) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ class Scoring:
         UsageError
             One is out of range.
         """
-        choose("score", self.score, SCORES)
+        object.__setattr__(self, "score", choose("score", self.score, SCORES))
         if not (math.isfinite(self.margin) and 0 <= self.margin < 1):
             raise UsageError(
                 f"margin is {self.margin}: it is |eigenvalue - 1| of a marginal block, such as 0.01"

@@ -76,8 +76,8 @@ def gamma(
     RgtoolError
         The data are no error curve, or too few.
     """
-    choose("method", method, get_args(GammaMethod))
-    choose("plateau", plateau, get_args(Plateau))
+    method = choose("method", method, get_args(GammaMethod))
+    plateau = choose("plateau", plateau, get_args(Plateau))
     if method == "paper":
         if chance is not None:
             raise UsageError("method paper fits the plateau: leave out the chance error")

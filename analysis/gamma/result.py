@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from .misfit import Misfit
 from .parameters import Parameters
 from .power_law import LOG_PLATEAU, A, Eq14, local_slope, log_d_lo, to_eq14
 from .profile import Profile, unbounded
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 GammaMethod = Literal["seeds", "paper"]
 Plateau = Literal["chance", "free"]
@@ -245,6 +249,13 @@ class Gamma(Result):
     def _values(self) -> dict[str, Any]:
         return {name: [value] for name, value in self.to_row().items()}
 
+    @classmethod
+    def plot_together(cls, results: Sequence[Self]) -> Figure:
+        """Draw several in one figure."""
+        from ..plots.gamma import plot_gamma
+
+        return plot_gamma(results)
+
 
 _FITTED = [
     "estimate",
@@ -307,6 +318,12 @@ class Gammas(Result):
 
     def _values(self) -> dict[str, Any]:
         return by_column([one.to_row() for one in self.results])
+
+    def plot(self) -> Figure:
+        """Draw it, as `rgtool.plot` does."""
+        from ..plots.gamma import plot_gamma
+
+        return plot_gamma(self.results)
 
 
 def by_column(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...schemas.errors import RgtoolError, UsageError
 from ...schemas.notes import Note, Rank
@@ -17,6 +17,9 @@ from .common import CommonExponent, common_exponent
 from .estimate import gamma
 from .parameters import Parameters
 from .result import Fitted, Gamma, Plateau, bounds_text, by_column
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SharedVerdict = Literal["accepted", "rejected", "not decidable"]
 _NARROW = ("experiment", "estimate", "low", "high", "unbounded", "onset", "signal", "verdict")
@@ -101,6 +104,12 @@ class SharedGamma(Result):
             "universality_reason": self.reason,
         }
         return by_column([one.to_row() | shared for one in self.gammas])
+
+    def plot(self) -> Figure:
+        """Draw it, as `rgtool.plot` does."""
+        from ..plots.gamma import plot_gamma
+
+        return plot_gamma(self.gammas, self)
 
 
 def shared_gamma(

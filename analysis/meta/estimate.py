@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...schemas.errors import RgtoolError, UsageError
+from ...schemas.blocks import GROUPINGS
+from ...schemas.errors import RgtoolError, UsageError, choose
 from ...schemas.notes import Note, Rank
 from ...schemas.words import counted, listed, shares_that
 from ...store.literature import PublishedSpectrum
@@ -80,6 +81,7 @@ def meta(
             f"{counted(len(found), 'study', 'studies')}: a meta-analysis takes two at least: "
             "name another experiment, or published:NAME (rgtool ls --published)"
         )
+    by = None if by is None else choose("grouping", by, GROUPINGS)
     found, averaged = _in_stages(found) if by == "stage" else (found, [])
     if by is None:
         by = next((one.by for one in found if isinstance(one, PublishedSpectrum)), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +14,9 @@ from ..flow import UNIT
 from ..result import LABEL, SIGNED, Column, Result, columns_like, ends
 from ..spectrum.noise import ROUNDING
 from .pool import LEAST, MOST, Pooled, pool
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,6 +229,12 @@ class Meta(Result):
             "sd_alike": self.sd_alike,
         }
         return values | (_of_anomalous(self.anomalous, self.against_null))
+
+    def plot(self) -> Figure:
+        """Draw it, as `rgtool.plot` does."""
+        from ..plots.forest import plot_meta
+
+        return plot_meta(self)
 
 
 def _of_anomalous(found: Pooled | None, against: tuple[str, ...] | None) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def initial_scales(
         The initialiser or the fan is unknown.
     """
     variance = initialiser(init).variance
-    choose("fan", fan, get_args(Fan))
+    fan = choose("fan", fan, get_args(Fan))
     return np.sqrt([variance(layer, getattr(layer, fan)) for layer in layers])
 
 

@@ -1,8 +1,8 @@
 """What is known of an experiment that its initial-scale null needs: scales, and how it was pruned.
 
 There is no null without a known initialiser. Own runs have one; of an import files, a manifest, the
-user or the study of its format tell it, and stored weights tell the scales themselves. What is only
-assumed is said.
+user or the study of its format tell it, of a recording the user, and stored weights tell the scales
+themselves. What is only assumed is said.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Literal
 from ...schemas.errors import UsageError
 from ...schemas.notes import Note, Rank
 from ...schemas.recipe import Recipe
+from ...schemas.records.description import RECORDED, untold
 from ...store.counts import Counts, Scales
 from .initial import INITIALISERS, DistributionName, initialiser
 
@@ -77,25 +78,31 @@ def scale_source(
             "network does and import it with --arch and --init"
         )
     if assumed and not counts.study:
-        raise UsageError(
-            "nothing tells how its weights were initialised: import it with --init and --fan or "
-            "--recipe, with a manifest.json that has them, or with its initial weights"
-        )
+        raise UsageError(f"nothing tells how its weights were initialised: {_cure(counts.source)}")
     initialiser(recipe.init)
     fan = () if recipe.init.startswith("xavier") else ("fan",)  # Xavier's takes both
     return "recipe", assumptions(counts, ("init", *fan, *PRUNING))
+
+
+def _cure(source: str) -> str:
+    if source == RECORDED:
+        return "record it with init= and fan= or recipe=, or with recorder.start(model)"
+    return (
+        "import it with --init and --fan or --recipe, with a manifest.json that has them, or with "
+        "its initial weights"
+    )
 
 
 def weight_law(counts: Counts) -> tuple[DistributionName, tuple[str, ...]]:
     """Return the distribution of initial weights, that of the recipe's initialiser, and notes.
 
     Gaussian, and said, where nothing tells it: of weights that come from elsewhere, such as
-    pretrained ones, and of an import that does not tell its initialiser.
+    pretrained ones, and of a source that does not tell its initialiser.
     """
     init, assumed = counts.recipe.init, "init" in counts.assumed
     if init in INITIALISERS and (counts.study or not assumed):
         return initialiser(init).distribution, assumptions(counts, ("init", *PRUNING))
-    why = "nothing of the import tells the initialiser" if assumed else f"init is {init}"
+    why = f"{untold(counts.source)} the initialiser" if assumed else f"init is {init}"
     text = f"scales are those of Gaussian weights, which need not be the law of these: {why}"
     unknown = Note(text, "spectra.md#canonical-and-anomalous", Rank.WARNING)
     return "gaussian", (unknown, *assumptions(counts, PRUNING))
@@ -107,5 +114,6 @@ def assumptions(counts: Counts, fields: Sequence[str]) -> tuple[str, ...]:
     if not found:
         return ()
     source = f"recipe {counts.study}" if counts.study else "default"
-    text = f"assumed ({source}; nothing of the import tells): {', '.join(found)}"
+    those = "" if counts.source != RECORDED else ", by arguments of these names"
+    text = f"assumed ({source}; {untold(counts.source)}{those}): {', '.join(found)}"
     return (Note(text, ASSUMED, Rank.WARNING),)

@@ -9,7 +9,6 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...schemas import blocks
 from ...schemas.blocks import Layer
 from ...schemas.errors import UsageError, choose
 from ...schemas.notes import Note, Rank, ranked
@@ -18,6 +17,7 @@ from ...schemas.words import growing_shares
 from ...store.counts import Counts, Scales
 from .. import flow
 from ..arrays import Bools, Floats, Integers
+from ..named import StoreLike
 from ..result import Column, Result
 from .initial import (
     INITIALISERS,
@@ -31,6 +31,7 @@ from .initial import (
     known_distribution,
 )
 from .known import blindness, scale_source
+from .network import Networked, check_range, network_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,32 +129,35 @@ class NullSpectrum(Result):
 
 
 def null(
-    architecture: str,
+    architecture: Networked,
     *,
     by: str | None = None,
-    fan: Fan = "fan_in",
-    prune: float = 0.2,
+    fan: Fan | None = None,
+    prune: float | None = None,
     levels: tuple[int, int] = (1, 17),
     prunable: str | None = None,
     input_shape: tuple[int, int, int] | None = None,
     classes: int | None = None,
     scales: Mapping[str, float] | None = None,
-    init: str = "kaiming_normal",
+    init: str | None = None,
     distribution: DistributionName | None = None,
     weighting: Weighting = "count",
+    store: StoreLike = None,
 ) -> NullSpectrum:
     """Compute the spectrum that global magnitude pruning finds in an untrained network (N1).
 
     Parameters
     ----------
-    architecture : str
-        Any architecture with a block map, such as `resnet50` or `vgg16`.
+    architecture : str, Architecture or what `named.look_up` finds
+        Any architecture with a block map, such as `resnet50` or `vgg16`, the layers of a network of
+        one's own (`rgtool.runner.models.architecture(build)`), or an experiment of the store, whose
+        counted layers, and initialiser and pruning unless others are asked for, are taken.
     by : str, optional
         `layer`, `block` or `stage`; by default the coarsest that the architecture has.
-    fan : str
-        Fan that the initialiser divides by: `fan_in` or `fan_out`.
-    prune : float
-        Share of the remaining weights that a level removes.
+    fan : str, optional
+        Fan that the initialiser divides by: `fan_in` (the default) or `fan_out`.
+    prune : float, optional
+        Share of the remaining weights that a level removes; default .2.
     levels : (a, b)
         Window: eigenvalues are geometric means over the steps from level a to level b.
     prunable : str, optional
@@ -163,12 +167,14 @@ def null(
         Passed to `schemas.blocks.architecture`.
     scales : mapping of str to float, optional
         Measured root mean square of every counted layer's weights, instead of `init` and `fan`.
-    init : str
-        Initialiser.
+    init : str, optional
+        Initialiser; default `kaiming_normal`.
     distribution : str, optional
         `gaussian`, `uniform` or `laplace`; by default that of the initialiser.
     weighting : str
         `count` (eq. 13), or `magnitude` for shares of sum |w|.
+    store : Store or path, optional
+        Where experiments are.
 
     Raises
     ------
@@ -180,12 +186,16 @@ def null(
     >>> [round(float(value), 3) for value in null("resnet50").eigenvalue]
     [1.132, 1.084, 1.026, 0.943]
     """
-    network = blocks.architecture(blocks.canonical(architecture), input_shape, classes)
+    found = network_of(architecture, store, input_shape, classes)
+    network = found.architecture
     grouping = by or network.groupings[-1]
-    choose("grouping", grouping, network.groupings, "is not to be had")
-    choose("weighting", weighting, get_args(Weighting))
-    prunable = choose("prunable", prunable or network.prunable, CHOICES["prunable"])
-    _check_range(prune, levels)
+    grouping = choose("grouping", grouping, network.groupings, "is not to be had")
+    weighting = choose("weighting", weighting, get_args(Weighting))
+    init = choose("initialiser", init or found.init, INITIALISERS)
+    fan = choose("fan", fan or found.fan, get_args(Fan))
+    prune = found.prune if prune is None else prune
+    prunable = choose("prunable", found.held(prunable), CHOICES["prunable"])
+    check_range(prune, levels)
     layers = network.counted(prunable)
     scale = given_scales(layers, scales) if scales else initial_scales(layers, init, fan)
     shape = distribution or ("gaussian" if scales else initialiser(init).distribution)
@@ -227,19 +237,6 @@ def null(
         # Retention is of counts in either weighting, so it is 1 - p by construction.
         exponent=np.where(np.isfinite(theta), theta / -np.log1p(-prune), np.nan),
     )
-
-
-def _check_range(prune: float, levels: tuple[int, int]) -> None:
-    if not 0 < prune < 1:
-        raise UsageError(
-            f"prune is {prune}: it is the share of the remaining weights that a level removes, "
-            "between 0 and 1, such as 0.2"
-        )
-    if not 0 <= levels[0] < levels[1]:
-        raise UsageError(
-            f"levels {levels[0]}:{levels[1]} hold no step: the first is at least 0 and the last "
-            "greater than the first, such as 1:17"
-        )
 
 
 def null_kept(

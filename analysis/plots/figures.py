@@ -10,25 +10,10 @@ from typing import TYPE_CHECKING, Any
 from ...schemas.errors import RgtoolError, UsageError, choose
 from ...schemas.files import write_atomic
 from ...store.counts import Counts
-from ..classes.result import Classes
-from ..collapse.result import Collapse
-from ..elastic.match_all import MatchAll
-from ..elastic.result import Match
-from ..gamma.result import Gamma, Gammas
-from ..gamma.shared import SharedGamma
-from ..meta.result import Meta
 from ..result import Result
 from ..spectrum.eigen import eigen
-from ..spectrum.forecast import Forecast
-from ..spectrum.result import Spectrum
-from ..spectrum.scale_flow import ScaleFlow
 from .accuracy import plot_accuracy
-from .classes import plot_classes
-from .collapse import plot_collapse
-from .flow import plot_flow, plot_scale_flow, plot_slices
-from .forest import plot_forecast, plot_meta
-from .gamma import plot_gamma
-from .match import plot_match, plot_match_all
+from .flow import plot_flow, plot_slices
 from .spectrum import plot_spectrum
 
 if TYPE_CHECKING:
@@ -50,22 +35,6 @@ FIGURES: dict[str, Callable[[Sequence[Counts]], Figure]] = {
     "slices": plot_slices,
     "accuracy": plot_accuracy,
     "spectrum": spectrum_figure,
-}
-# Of results: one figure for several of a type, or one of each.
-TOGETHER: dict[type[Result], Callable[[Sequence[Any]], Figure]] = {
-    Spectrum: plot_spectrum,
-    ScaleFlow: plot_scale_flow,
-    Gamma: plot_gamma,
-}
-ALONE: dict[type[Result], Callable[[Any], Figure]] = {
-    Classes: plot_classes,
-    Collapse: plot_collapse,
-    Forecast: plot_forecast,
-    Gammas: lambda found: plot_gamma(found.results),
-    Match: plot_match,
-    MatchAll: plot_match_all,
-    Meta: plot_meta,
-    SharedGamma: lambda found: plot_gamma(found.gammas, found),
 }
 
 
@@ -101,20 +70,24 @@ def plot(
         raise UsageError("a figure needs at least one experiment")
     if kind is not None or isinstance(things[0], Counts):
         return _figure_of_experiments(things, kind)
-    of = type(things[0])
-    if of in TOGETHER and all(type(one) is of for one in things):
-        return TOGETHER[of](things)
-    if of in ALONE and len(things) == 1:
-        return ALONE[of](things[0])
-    names = ", ".join(dict.fromkeys(type(one).__name__ for one in things))
-    known = ", ".join(one.__name__ for one in (*TOGETHER, *ALONE))
-    raise UsageError(f"no figure shows {len(things)} of {names}: there are figures of {known}")
+    return _figure_of_results([one for one in things if isinstance(one, Result)], things)
+
+
+def _figure_of_results(results: Sequence[Result], things: Sequence[Any]) -> Figure:
+    of, *others = dict.fromkeys(map(type, things))
+    if others or len(results) < len(things):
+        names = ", ".join(one.__name__ for one in (of, *others))
+        raise UsageError(
+            f"no figure shows {len(things)} of {names}: give a result, several of one type, or the "
+            "counts of experiments"
+        )
+    return results[0].plot() if len(results) == 1 else type(results[0]).plot_together(results)
 
 
 def _figure_of_experiments(things: Sequence[Any], kind: str | None) -> Figure:
     if kind is None:
         raise UsageError(f"no kind of figure is given: choose from {', '.join(sorted(FIGURES))}")
-    choose("figure", kind, FIGURES)
+    kind = choose("figure", kind, FIGURES)
     if not all(isinstance(one, Counts) for one in things):
         raise UsageError(f"figure '{kind}' is of experiments: give their counts, or leave it out")
     return FIGURES[kind](things)

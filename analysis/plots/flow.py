@@ -14,7 +14,6 @@ from ...schemas.errors import UsageError
 from ...store.counts import Counts
 from .. import flow
 from ..arrays import Floats
-from ..spectrum.scale_flow import ScaleFlow
 from . import style as plot_style
 from .style import DENSITY_TICKS, DOUBLE, FAINT, INK, LABEL, MARKERS, SINGLE, SMALL, TICK
 
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
+
+    from ..spectrum.scale_flow import ScaleFlow
 
 MARKED, NAMED = 14, 32  # groups that can carry markers, and that can be named one by one
 

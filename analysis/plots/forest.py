@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..arrays import Floats
-from ..meta.result import Meta
-from ..spectrum.forecast import Forecast
 from ..stats.level import CONFIDENCE, t_quantile
 from ..values import Estimate
 from . import style as plot_style
@@ -17,6 +15,9 @@ from .style import FAINT, INK, SINGLE, SMALL, Style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from ..meta.result import Meta
+    from ..spectrum.forecast import Forecast
 
 POOLED = Style(INK, "D", "-")
 _ROW_SHARE = 0.6  # of a row, for the studies of a group

@@ -10,8 +10,7 @@ import numpy as np
 from ...schemas.errors import RgtoolError
 from ..arrays import Floats
 from ..gamma.power_law import G_BOUNDS, LOG_G, log_error
-from ..gamma.result import Fitted, Gamma
-from ..values import Estimate
+from ..values import Estimate, Refusal
 from . import style as plot_style
 from .style import DOUBLE, INK, SMALL, Style
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from ..gamma.result import Fitted, Gamma
     from ..gamma.shared import SharedGamma
 
 
@@ -41,7 +41,7 @@ def plot_gamma(results: Sequence[Gamma], shared: SharedGamma | None = None) -> F
     styles = plot_style.series_styles(len(results))
     for row, (result, style) in enumerate(zip(results, styles, strict=True)):
         _draw_data(left, result, style)
-        if isinstance(result.fitted, Fitted):
+        if not isinstance(result.fitted, Refusal):
             _draw_fit(left, result.curve.density, result.fitted, style)
             _draw_exponent(right, -row, result.fitted, style)
     if shared is not None:

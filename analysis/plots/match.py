@@ -8,14 +8,15 @@ import numpy as np
 
 from ...schemas.errors import UsageError
 from ..arrays import Floats
-from ..elastic.match_all import MatchAll
-from ..elastic.result import Match
 from . import style as plot_style
 from .style import BLUE, DOUBLE, FAINT, INK, SMALL, VERMILLION, Style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from ..elastic.match_all import MatchAll
+    from ..elastic.result import Match
 
 _SOURCE, _TARGET = Style(BLUE, "o", "-"), Style(VERMILLION, "s", "-")
 _BARS = 2  # standard errors either way

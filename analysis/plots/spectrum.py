@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..spectrum.result import Spectrum
 from . import style as plot_style
 from .style import BLUE, DOUBLE, FAINT, INK, SINGLE, VERMILLION, Style
 
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from ..spectrum.result import Spectrum
 
 Value = Literal["eigenvalue", "exponent"]
 NAMES = {"eigenvalue": r"eigenvalue $\lambda_i$", "exponent": r"exponent $y_i$"}

@@ -43,7 +43,7 @@ from .verdicts import MARGIN, Rule, check_margin, judge, judge_as_paper
 
 Coordinates = Literal["share", "scale"]
 NULLS = "spectra.md#null-models"
-_DEFAULTS = ("moderated", "count", "tost")  # method, weighting, rule
+DEFAULTS = ("moderated", "count", "tost")  # method, weighting, rule
 
 
 @overload
@@ -132,10 +132,12 @@ def eigen(
     UsageError
         The experiment, the grouping, the window, the method or the weighting is not to be had.
     """
-    if by is not None:
-        choose("grouping", by, GROUPINGS)
-    _check_choices(method, weighting, rule, margin)
-    asked = margin is not None or (method, weighting, rule) != _DEFAULTS
+    by = None if by is None else choose("grouping", by, GROUPINGS)
+    method, weighting, rule = checked_choices(method, weighting, rule)
+    check_margin(margin)
+    if rule == "paper" and margin is not None:
+        raise UsageError("rule paper takes the spread over levels for a margin: leave out --margin")
+    asked = margin is not None or (method, weighting, rule) != DEFAULTS
     if choose("coordinates", coordinates, get_args(Coordinates)) == "scale":
         if asked:
             raise UsageError(
@@ -229,13 +231,19 @@ def _spectrum(
     )
 
 
-def _check_choices(method: str, weighting: str, rule: str, margin: float | None) -> None:
-    choose("method", method, get_args(Method))
-    choose("weighting", weighting, get_args(Weighting))
-    choose("rule", rule, get_args(Rule))
-    check_margin(margin)
-    if rule == "paper" and margin is not None:
-        raise UsageError("rule paper takes the spread over levels for a margin: leave out --margin")
+def checked_choices(method: str, weighting: str, rule: str) -> tuple[Method, Weighting, Rule]:
+    """Hold the choices behind a spectrum to what there is.
+
+    Raises
+    ------
+    UsageError
+        One is unknown; the message names the nearest.
+    """
+    return (
+        choose("method", method, get_args(Method)),
+        choose("weighting", weighting, get_args(Weighting)),
+        choose("rule", rule, get_args(Rule)),
+    )
 
 
 def _check_size(chosen: Window, method: Method) -> None:

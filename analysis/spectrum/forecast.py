@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from ..values import Estimate
 from ..window import SLACK, Window, choose_window
 from .emptying import LEAST_STEPS, empty_levels, motion, still
 from .law import log_time, present_law
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +121,12 @@ class Forecast(Result):
             "outlook": self.outlook,
         }
 
+    def plot(self) -> Figure:
+        """Draw it, as `rgtool.plot` does."""
+        from ..plots.forest import plot_forecast
+
+        return plot_forecast(self)
+
 
 def forecast(
     store: StoreLike = None,
@@ -157,7 +166,7 @@ def forecast(
     UsageError
         The experiment, the grouping or the window is not to be had.
     """
-    choose("grouping", by, GROUPINGS)
+    by = choose("grouping", by, GROUPINGS)
     counts = counts_of(store, experiment, "layer", "a forecast")
     _check_pruner(counts)
     chosen = choose_window(counts, window, through_collapse=True).distinct

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...schemas.errors import RgtoolError
+from ...schemas.blocks import GROUPINGS
+from ...schemas.errors import RgtoolError, choose
 from ...schemas.notes import Note, Rank, ranked
 from ...schemas.words import counted, listed
 from ...store import Store
@@ -71,7 +72,7 @@ class Spectra(Result):
             "canonical_eigenvalue canonical",
             total="wide",
         ),
-        Column("assumed", "What the null rests on that nothing of an import tells.", shown="wide"),
+        Column("assumed", "What the null rests on that nobody tells.", shown="wide"),
         *columns_like(
             Spectrum.columns,
             "anomalous anomalous_low anomalous_high against_null p verdict strong within_margin "
@@ -184,6 +185,7 @@ def spectra(
     UsageError
         An experiment, the grouping or the margin is not to be had.
     """
+    by = choose("grouping", by, GROUPINGS)
     check_margin(margin)
     store = open_store(store)
     names = None
@@ -209,7 +211,8 @@ def _batch_key(window: Window) -> tuple[Any, ...]:
     """Return what experiments of one batch have in common."""
     counts = window.counts
     recipe = counts.recipe
-    nulls = (recipe.init, recipe.fan, recipe.pruner, recipe.scope, counts.assumed, counts.study)
+    told = (counts.assumed, counts.study, counts.source)
+    nulls = (recipe.init, recipe.fan, recipe.pruner, recipe.scope, *told)
     # Stored scales differ from run to run.
     own = counts.experiment_id if _may_use_stored_scales(counts) else ""
     shape = (len(window.runs), window.steps)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from . import intervals
 from .intervals import Interval, IntervalScope, Method
 from .linearity import Linearity
 from .verdicts import Judgement, Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -347,3 +351,10 @@ class Spectrum(Result):
             "canonical_bend": self._of_linear("canonical_bend"),
             "correction": self.correction,
         }
+
+    @classmethod
+    def plot_together(cls, results: Sequence[Self]) -> Figure:
+        """Draw several in one figure."""
+        from ..plots.spectrum import plot_spectrum
+
+        return plot_spectrum(results)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from ..stats.seeds import SeedMean, seed_mean
 from ..values import Estimate
 from ..window import Window, choose_window
 from .intervals import IntervalScope
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WHOLE = 0.999  # share kept above which a layer says nothing of its scale
 # Of the motion of shares, below which that of scales is clearly less and pruning makes the rest.
@@ -151,6 +154,13 @@ class ScaleFlow(Result):
             "scope": [self.scope] * len(self.names),
         }
 
+    @classmethod
+    def plot_together(cls, results: Sequence[Self]) -> Figure:
+        """Draw several in one figure."""
+        from ..plots.flow import plot_scale_flow
+
+        return plot_scale_flow(results)
+
 
 def scale_flow(
     store: StoreLike = None,
@@ -189,7 +199,8 @@ def scale_flow(
 def scales_of_window(chosen: Window, by: str) -> ScaleFlow:
     """Compute effective scales over a window of counts by layer; see `scale_flow`."""
     counts = chosen.counts
-    groups = [layer.group(choose("grouping", by, GROUPINGS)) for layer in counts.layers]
+    by = choose("grouping", by, GROUPINGS)
+    groups = [layer.group(by) for layer in counts.layers]
     if None in groups:
         raise UsageError(f"{counts.recipe.architecture} has no stages: group by layer or block")
     names = tuple(dict.fromkeys(map(str, groups)))

@@ -83,7 +83,7 @@ def classify(
 def _check_options(
     names: list[str], against: str | None, published: bool, pairs: bool, plot: Path | None
 ) -> None:
-    if against not in (None, "published"):
+    if against is not None and against.lower() != "published":
         raise UsageError(
             f"--against {against}: the literature is all there is, --against published"
         )

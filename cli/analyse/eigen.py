@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ...analysis.spectrum.verdicts import Rule
     from ...store import Store
 
-_DEFAULTS = ("moderated", "count", "tost")  # method, weighting, rule
-
 
 @output_options
 def eigen(
@@ -102,13 +100,15 @@ def _check_alone(
     margin: float | None,
     coordinates: str,
 ) -> None:
-    if coordinates != "share":
+    from ...analysis.spectrum.eigen import DEFAULTS, checked_choices
+
+    if coordinates.lower() != "share":
         raise UsageError(
             f"{'--all' if all_ else '--nulls'} is about shares: leave out --coordinates"
         )
     if all_ and nulls:
         raise UsageError("--all and --nulls together: choose one")
-    if others != _DEFAULTS:
+    if checked_choices(*others) != DEFAULTS:
         raise UsageError(
             f"{'--all' if all_ else '--nulls'} knows the default method, weighting and rule alone"
         )

@@ -71,7 +71,7 @@ def gamma(
     plateau: Plateau = "free" if free_plateau else "chance"
     opened = Store(store)
     if shared:
-        if method != "seeds":
+        if method.lower() != "seeds":
             raise UsageError(f"--shared and --method {method} together: leave one out")
         return _shared(opened, experiments, chance, plateau, margin, plot)
     found = _one_by_one(opened, experiments, chance, plateau, cast("GammaMethod", method))

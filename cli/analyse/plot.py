@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from ...schemas.errors import RgtoolError, UsageError, choose
-from ...store.apart import label_of
+from ...store.catalogue.apart import label_of
 from ..options import StoreOption
 from ..output import Table, output_options, say, warn_of
 from .figure import is_figure, write_figure
@@ -58,8 +58,8 @@ def plot(
     from ...analysis.plots.figures import FIGURES
     from ...store import Store
 
-    if format_ not in _FORMATS:
-        raise UsageError(f"--format {format_}: choose from {', '.join(_FORMATS)}")
+    format_ = choose("format", format_, _FORMATS)
+    kind = None if kind is None else choose("figure", kind, FIGURES)
     scales = choose("coordinates", coordinates, ("share", "scale")) == "scale"
     if scales:
         if kind not in (None, "flow"):

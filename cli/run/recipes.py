@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,7 +41,7 @@ def recipes(
 def _show(name: str, model: str) -> Table:
     from ...schemas.blocks import architecture, canonical
     from ...schemas.published_recipes import named
-    from ...schemas.recipe import Recipe
+    from ...schemas.recipe import recipe_table
 
     changes: dict[str, Any] = {}
     if name.endswith(".toml"):
@@ -51,20 +51,6 @@ def _show(name: str, model: str) -> Table:
     fields_of = named(name)[1]
     network = architecture(canonical(model))
     fields = {"prunable": network.prunable, "exempt": network.exempt} | fields_of(network)
-    fields |= changes
-    rows = []
-    for field in dataclasses.fields(Recipe):
-        if field.name in ("architecture", "task"):
-            continue
-        value = fields.get(field.name, field.default)
-        shown = " ".join(value) or "none" if isinstance(value, tuple) else value
-        changed = "" if value == field.default else "*"
-        rows.append(
-            (field.name, "none" if shown is None else shown, changed, field.metadata["meaning"])
-        )
-    return Table(
-        ("field", "value", "differs", "meaning"),
-        rows,
-        title=(fields_of.__doc__ or "").replace("\n    ", "\n").strip(),
-        notes=("* differs from the default of a field; augment follows the data set",),
-    )
+    title = (fields_of.__doc__ or "").replace("\n    ", "\n").strip()
+    table = recipe_table(fields | changes, title)
+    return replace(table, notes=(f"{table.notes[0]}; augment follows the data set",))

@@ -12,7 +12,7 @@ import typer
 
 from ...schemas.blocks import coarsest
 from ...schemas.errors import UsageError
-from ...schemas.names import Naming
+from ...schemas.records.names import Naming
 from ...schemas.words import counted
 from ..options import (
     DataOption,
@@ -24,12 +24,12 @@ from ..options import (
     read_fields,
     read_seeds,
 )
-from ..output import Table, duration, output_options, say, say_event, size
+from ..output import Table, duration, output_options, say, say_event, table_of
 
 if TYPE_CHECKING:
-    from ...runner.estimate import Estimate
     from ...runner.experiment import Outcome
     from ...runner.plan import Plan
+    from ...runner.speed.estimate import Estimate
 
 _ANNOUNCED = 3600.0  # seconds after which a run is announced with its estimate
 _WORTH_A_PROBE = 3e12  # images x prunable weights: minutes rather than seconds on one core
@@ -100,10 +100,10 @@ def run(
 
     Example: rgtool run resnet8 digits --recipe quick --seeds 3 --levels 8
     """
-    from ...runner.estimate import estimate
     from ...runner.experiment import execute
     from ...runner.plan import plan
     from ...runner.progress import Stop, show_progress
+    from ...runner.speed.estimate import estimate
 
     if workers is not None and workers < 1:
         raise typer.BadParameter("at least one process is needed", param_hint="--workers")
@@ -143,11 +143,12 @@ def run(
         blocks=blocks,
         **{"init": init, **fields},
     )
-    for line in made.notes:
-        say(line)
+    if not dry_run:
+        for line in made.notes:
+            say(line)
     naming.check(made.store, made.recipe.experiment_id)
     if dry_run:
-        return _plan_table(made, estimate(made))
+        return table_of(estimate(made))
     if _work(made) > _WORTH_A_PROBE:
         expected = estimate(made)
         if expected.seconds > _ANNOUNCED:
@@ -167,48 +168,13 @@ def _work(made: Plan) -> float:
 
 def _what(made: Plan, expected: Estimate) -> str:
     return (
-        f"{expected.remaining} of {expected.records} records, "
-        f"{_speed(expected)} a process, {_processes(made)}"
-    )
-
-
-def _speed(expected: Estimate) -> str:
-    """Write the images a second of the first level to be computed dense, and of the last."""
-    first, *_, last = (expected.images_per_second * gain for gain in (1.0, *expected.gains))
-    return f"{first:.0f} images/s" + (
-        f" dense, {last:.0f} at the last level" if last > first else ""
+        f"{expected.remaining} of {made.records} records, "
+        f"{expected.speed} a process, {_processes(made)}"
     )
 
 
 def _processes(made: Plan) -> str:
     return counted(made.workers, "process", "processes")
-
-
-def _plan_table(made: Plan, expected: Estimate) -> Table:
-    recipe = made.recipe.to_json()
-    alone = ", if they do not slow one another" if made.workers > 1 else ""
-    rows: list[tuple[str, str]] = [
-        ("experiment", made.recipe.experiment_id),
-        ("runs", ", ".join(f"seed {seed}" for seed in made.seeds)),
-        ("parameters", f"{expected.parameters}"),
-        ("prunable weights", f"{expected.prunable}"),
-        ("kept weights", " ".join(map(str, made.kept))),
-        ("records", f"{expected.records}, of which {expected.remaining} are to be computed"),
-        ("disk", size(expected.disk)),
-        ("device", f"{made.device}, {_processes(made)} of {counted(made.threads, 'thread')}"),
-        ("side by side", f"{counted(made.replicas, 'seed')} in a process"),
-        ("kernels", made.kernels.words),
-        ("speed", f"{_speed(expected)}, one process alone (probed)"),
-        ("time", f"about {duration(expected.seconds)}{alone}"),
-    ]
-    rows += [(f"recipe.{name}", _shown_value(value)) for name, value in recipe.items()]
-    return Table(("what", "value"), rows, title=f"{made.recipe_name}: nothing was computed")
-
-
-def _shown_value(value: object) -> str:
-    if isinstance(value, list):
-        return " ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)
 
 
 def _outcome_table(made: Plan, outcome: Outcome) -> Table:

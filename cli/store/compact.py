@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ...schemas.manifest import some
 from ..options import StoreOption
-from ..output import Table, output_options, warn_of
+from ..output import Table, output_options, table_of, warn_of
 
 
 @output_options
@@ -21,14 +20,4 @@ def compact(store: StoreOption = None) -> Table:
     opened = Store(store)
     done = opened.compact()
     warn_of(opened.problems)
-    notes = [f"rows of removed runs are dropped: {some(done.dropped)}"] if done.dropped else []
-    if not done.runs and not done.dropped:
-        note = "nothing to merge"
-        if done.loose:
-            note += ": no loose run is finished (one that does not start at level 0 stays loose)"
-        notes.append(note)
-    return Table(
-        ("runs", "records", "loose", "files"),
-        [(done.runs, done.records, done.loose, list(done.files))],
-        notes=tuple(notes),
-    )
+    return table_of(done)

@@ -21,7 +21,7 @@ def diff(
 
     Fields of the recipe, names, levels, versions and the machine (threads, kernels, ...). What
     several runs of an experiment differ in is listed; assumed names the fields of the recipe that
-    nothing of an import tells.
+    nobody tells.
 
     Example: rgtool diff baseline 'resnet20/cifar10 prune=.36'
     """

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...schemas.errors import RgtoolError
-from ...schemas.manifest import some
+from ...schemas.records.manifest import some
 from ..options import DataOption, StoreOption
-from ..output import Table, output_options
+from ..output import Table, output_options, table_of
 
 if TYPE_CHECKING:
     from ...store import Store
@@ -38,25 +38,10 @@ def doctor(
 
     opened = Store(store)
     if deep:
-        return _deep(opened)
+        found = opened.check()
+        return table_of(found, exit_code=1 if found.problems else 0)
     rows = [*_versions(), *_machine(), *_data(data), *_store(opened)]
     return Table(("about", "what", "found"), rows)
-
-
-def _deep(store: Store) -> Table:
-    found = store.check()
-    damaged = len(found.problems)
-    notes = [
-        f"{found.files} files read, {found.size / 1e6:.1f} MB: "
-        + (f"{damaged} damaged or left out" if damaged else "all as they were written")
-    ]
-    if found.unsummed:
-        notes.append(f"{found.unsummed} of them carry no sum: damage that leaves them readable "
-                     "is not seen")  # fmt: skip
-    if damaged:
-        notes.append("bring damaged files back from a copy; queries leave them out meanwhile")
-    rows = [(problem.path, problem.reason) for problem in found.problems]
-    return Table(("file", "problem"), rows, notes=tuple(notes), exit_code=1 if damaged else 0)
 
 
 def _versions() -> Iterator[Row]:
@@ -76,8 +61,8 @@ def _versions() -> Iterator[Row]:
 
 def _machine() -> Iterator[Row]:
     try:
-        from ...runner.kernels import missing_library
         from ...runner.machine import describe, device, workers
+        from ...runner.replicas.kernels import missing_library
         from ...runner.sparse import describe as sparse_set
 
         chosen = device()
@@ -95,7 +80,7 @@ def _machine() -> Iterator[Row]:
 
 
 def _data(folder: Path | None) -> Iterator[Row]:
-    from ...runner.known_data import KNOWN_DATA, find
+    from ...runner.datasets.known_data import KNOWN_DATA, find
 
     for name, known in KNOWN_DATA.items():
         path = find(name, folder) if known.download else "comes with rgtool"
@@ -103,13 +88,12 @@ def _data(folder: Path | None) -> Iterator[Row]:
 
 
 def _store(store: Store) -> Iterator[Row]:
-    from ...store.removal import unfinished
+    from ...store.upkeep.removal import unfinished
 
     yield "store", "path", str(store.path)
     if not store.path.is_dir():
         yield "store", "state", "does not exist yet"
-    for trial in store.try_out():
-        yield "store", trial.what, trial.found
+    yield from store.try_out().table().rows
     if begun := unfinished(store.path):
         found = f"{some(begun)}: rgtool rm or compact deletes what a killed process left of them"
         yield "store", "half removed", found

@@ -5,18 +5,19 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...schemas.layout import store_path
 from ...schemas.progress import bar
+from ...schemas.records.layout import store_path
 from ..options import StoreOption
-from ..output import Table, output_options, say
+from ..output import Table, output_options, say, table_of
 
 if TYPE_CHECKING:
-    from ...store.importers.found import FoundRun, Skipped
+    from ...store.importers.found import FoundRun
     from ...store.importers.imports import Survey
     from ...store.importers.report import ImportReport
 
@@ -76,7 +77,7 @@ def import_(
     bring = imports.rehearse if dry_run else imports.import_runs
     with _progress(found) as on_level:
         report = bring(opened.path, found, chosen, on_level)
-    return _report(report, opened.path, dry_run)
+    return _report(report, opened.path)
 
 
 @contextmanager
@@ -92,48 +93,16 @@ def _progress(found: Survey) -> Iterator[Callable[[FoundRun, int], None] | None]
         )
 
 
-_NOTHING = "no run was found: docs/importing.md shows the layouts that are known"
-
-
-def _report(report: ImportReport, store: Path, dry_run: bool) -> Table:
+def _report(report: ImportReport, store: Path) -> Table:
     """Show what is in the store now, or would be; the command ends with 1 or 3 if not all is."""
-    _say_skipped(report.skipped)
-    for run in report.runs:
-        for note in run.notes:
-            say(f"{run.run_id}: {note}")
-    rows = [
-        (
-            r.run_id,
-            r.experiment_id,
-            r.format,
-            r.label,
-            r.replicate,
-            len(r.levels),
-            len(r.new),
-            r.source,
-        )
-        for r in report.runs
-    ]
-    columns = ("run", "experiment", "format", "label", "replicate", "levels", "new", "source")
-    note = _closing(report, store, dry_run)
-    return Table(columns, rows, notes=(note,), exit_code=report.exit_code)
+    for line in "\n".join(report.notes).splitlines():
+        say(line)
+    table = table_of(report, exit_code=report.exit_code)
+    return replace(table, notes=(f"{report.closing()}{_next(report, store)}",))
 
 
-def _closing(report: ImportReport, store: Path, dry_run: bool) -> str:
-    if not report.runs:
-        return _NOTHING if not report.skipped else "nothing was imported: the store is as it was"
+def _next(report: ImportReport, store: Path) -> str:
+    if not report.runs or report.dry_run:
+        return ""
     option = f" --store {store}" if store != store_path().absolute() else ""
-    several = len({run.run_id for run in report.runs})
-    counted = f"{report.new_levels} new level(s) of {several} run(s)"
-    skipped = f", {len(report.skipped)} skipped" if report.skipped else ""
-    corrected = f", {report.corrected} corrected" if report.corrected else ""
-    if dry_run:
-        return f"a dry run: {counted}{corrected}{skipped}; nothing was imported"
-    first = report.runs[0].experiment_id
-    return f"{counted}{corrected}{skipped}; next: rgtool eigen {first} --by layer{option}"
-
-
-def _say_skipped(skipped: tuple[Skipped, ...]) -> None:
-    for one in skipped:
-        for line in f"skipped: {one}".splitlines():
-            say(line)
+    return f"; next: rgtool eigen {report.runs[0].experiment_id} --by layer{option}"

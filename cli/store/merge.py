@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ...schemas.progress import counting
 from ..options import StoreOption
-from ..output import Table, output_options, say, warn_of
-
-if TYPE_CHECKING:
-    from ...store.merging import MergeReport
+from ..output import Table, output_options, say, table_of
 
 
 @output_options
@@ -36,27 +34,7 @@ def merge(
 
     with counting("stores", "runs") as on_run:
         report = Store(store).merge(stores, dry_run=dry_run, on_run=on_run)
-    warn_of(report.problems)
-    for run in report.runs:
-        for note in run.notes:
-            say(f"{run.run_id}: {note}")
     for note in report.notes:
         say(note)
-    rows = [
-        (run.run_id, run.outcome, run.here or None, list(run.levels), run.files, str(run.source))
-        for run in report.runs
-    ]
-    columns = ("run", "outcome", "here", "levels", "files", "source")
-    return Table(columns, rows, notes=(_closing(report, dry_run),), exit_code=report.exit_code)
-
-
-def _closing(report: MergeReport, dry_run: bool) -> str:
-    counts = [
-        f"{report.count('new')} new",
-        f"{report.count('grown')} grown",
-        f"{report.count('same')} the same",
-        f"{report.count('left')} left",
-    ]
-    if not report.runs:
-        return "no runs there"
-    return f"{', '.join(counts)}{'; nothing was changed' if dry_run else ''}"
+    table = table_of(report, exit_code=report.exit_code)
+    return replace(table, notes=(report.closing(),))

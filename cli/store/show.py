@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ...schemas.errors import RgtoolError
-from ...schemas.words import spelled
+from ...schemas.records.description import assumption_notes, recipe_rows
 from ..options import StoreOption
 from ..output import Table, output_options, sparkline, warn_of
 
@@ -28,7 +27,7 @@ def show(
 ) -> Table:
     """Show one run (recipe, provenance, accuracy and shares) or one experiment.
 
-    Fields of a recipe that nothing of an import tells are named assumed.FIELD, not recipe.FIELD.
+    Fields of a recipe that nobody tells are named assumed.FIELD, not recipe.FIELD.
     For an experiment: its runs together, and the matching density, the sparsest level whose
     accuracy is within one seed standard deviation of the dense network's. published:NAME shows a
     spectrum, a curve or a flow of the literature with its source; rgtool ls --published lists them.
@@ -51,25 +50,8 @@ def show(
 
 def _show_run(found: Stored) -> Table:
     opened, run_id = found.store, found.name
-    description = opened.description(run_id)
-    values = {
-        f.name: getattr(description, f.name)
-        for f in dataclasses.fields(description)
-        if f.name not in ("recipe", "scales", "files", "history", "told")
-    }
-    rows: Rows = []
-    for key, value in values.items():
-        if isinstance(value, dict):
-            rows += [(f"{key}.{k}", v) for k, v in value.items()]
-        else:
-            rows.append((key, value))
-    assumed = description.assumed
-    rows += _recipe_rows(description.recipe.to_json(), assumed)
-    rows += [("history", line) for line in description.history]
-    rows += [("file", f"{f.get('path')} sha256:{f.get('sha256')}") for f in description.files]
-    rows += _curves(opened, f"run_id = '{run_id}'")
-    notes = _assumption_notes(assumed, description.study)
-    return Table(("what", "value"), rows, title=f"run {run_id}", notes=notes)
+    table = opened.description(run_id).table()
+    return replace(table, rows=[*table.rows, *_curves(opened, f"run_id = '{run_id}'")])
 
 
 def _show_experiment(opened: Store, experiment: str) -> Table:
@@ -86,8 +68,8 @@ def _show_experiment(opened: Store, experiment: str) -> Table:
     ]
     described = [opened.description(run.run_id) for run in info.runs]
     assumed = {name for one in described for name in one.assumed}
-    rows += _recipe_rows(info.distinction, assumed)
-    notes = _assumption_notes(assumed, described[0].study)
+    rows += recipe_rows(info.distinction, assumed)
+    notes = assumption_notes(assumed, described[0])
     try:
         matching = matching_density(opened, experiment)
     except RgtoolError as error:
@@ -106,21 +88,6 @@ def _show_experiment(opened: Store, experiment: str) -> Table:
     notes = (*chance_of_all(opened.counts(experiment, "layer")), *notes)
     rows += _curves(opened, f"experiment_id = '{experiment}'")
     return Table(("what", "value"), rows, title=f"experiment {info.label}", notes=notes)
-
-
-def _recipe_rows(recipe: Mapping[str, Any], assumed: Collection[str]) -> Rows:
-    """Name what is known of a recipe `recipe.lr`, what nothing tells `assumed.lr`."""
-    return [
-        (f"{'assumed' if name in assumed else 'recipe'}.{name}", spelled(value))
-        for name, value in recipe.items()
-    ]
-
-
-def _assumption_notes(assumed: Collection[str], study: str) -> tuple[str, ...]:
-    if not assumed:
-        return ()
-    source = f"values of recipe {study}" if study else "defaults, of which nothing is known"
-    return (f"assumed.*: nothing of the import tells these fields; they are {source}",)
 
 
 def _curves(opened: Store, where: str) -> Rows:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError, UsageError
-from ..images import Images
-from ..own_images import has_channels_first, held, images_of, named_by
+from ...schemas.spelling import asked
+from ..datasets.images import Images
+from ..datasets.own_images import has_channels_first, held, images_of, named_by
 from .function import OwnFunction
 
 _EXPECTED = (
@@ -92,7 +93,7 @@ def _items(place: str, dataset: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     if any(not np.array_equal(x, pair[0]) for x, pair in zip(again, pairs, strict=False)):
         raise RgtoolError(
             f"{place}: {type(dataset).__name__} gives another image every time: leave augmentation "
-            "to the recipe, as --set augment=flip,crop4"
+            f"to the recipe, as {asked('augment', ('flip', 'crop4'))}"
         )
     return np.stack([x for x, _ in pairs]), np.array([y for _, y in pairs])
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from ...schemas.block_map import read_blocks
 from ...schemas.blocks import canonical
-from ...schemas.contents import open_contents
-from ...schemas.entry_points import added_names, load_added
+from ...schemas.entry_points import added_names
 from ...schemas.errors import (
     Refused,
     StoreError,
@@ -23,7 +22,12 @@ from ...schemas.files import open_file
 from ...schemas.published_recipes import PUBLISHED
 from ...schemas.recipe import CHOICES, INITIALISERS
 from ...schemas.tables import is_table
-from ...schemas.torch_files import ZIP
+from ...schemas.tensors.contents import open_contents
+from ...schemas.tensors.torch_files import ZIP
+from .arrivals.ingest import ingest
+from .arrivals.notes import with_moves
+from .arrivals.rehearsal import rehearsed
+from .arrivals.staging import Staging
 from .formats import (
     bert_tickets,
     contrastive,
@@ -36,11 +40,8 @@ from .formats import (
     torch_prune,
 )
 from .found import Found, FoundRun, Skipped, contained, failure
-from .ingest import ingest
-from .notes import with_moves
-from .rehearsal import rehearsed
+from .packages import GROUP, find_added
 from .report import Choices, ImportedRun, ImportReport
-from .staging import Staging
 from .tree import PLAINLY, Reading, Tree, walk
 
 # In this order: the formats whose layout says most come first, and take their files away.
@@ -106,13 +107,14 @@ def survey(
         own = _own(tree)
         skipped += own.skipped
         tree = tree.without(own.claimed)
-        for find in formats.values():
-            with contained(tree.root, skipped):
-                found = find(tree)
-                runs += found.runs
-                skipped += found.skipped
-                tree = tree.without(found.claimed)
-        left += tree.files
+        found = _found(tree, formats)
+        if format is None and not found.runs:
+            theirs = _found(tree, _added_formats())
+            more = (*found.skipped, *theirs.skipped)
+            found = theirs if theirs.runs else replace(found, skipped=more)
+        runs += found.runs
+        skipped += found.skipped
+        left += tree.without(found.claimed).files
     alone = format is None and not runs  # else tables and arrays are notes beside the checkpoints
     skipped += [
         Skipped(str(file), _unclaimed(file, format))
@@ -130,6 +132,20 @@ def survey(
             if file in given and str(file) not in told
         ]
     return Survey(tuple(runs), tuple(skipped))
+
+
+def _found(tree: Tree, formats: Mapping[str, Callable[[Tree], Found]]) -> Found:
+    """Let formats look at a tree, each at what the ones before it leave."""
+    runs: list[FoundRun] = []
+    skipped: list[Skipped] = []
+    left = tree
+    for find in formats.values():
+        with contained(tree.root, skipped):
+            found = find(left)
+            runs += found.runs
+            skipped += found.skipped
+            left = left.without(found.claimed)
+    return Found(tuple(runs), frozenset(tree.files) - frozenset(left.files), tuple(skipped))
 
 
 def _own(tree: Tree) -> Found:
@@ -196,7 +212,7 @@ def rehearse(
     """
     try:
         with rehearsed(store) as copy:
-            return import_runs(copy, found, choices, on_level)
+            return replace(import_runs(copy, found, choices, on_level), dry_run=True)
     except OSError as error:
         raise StoreError(f"a dry run takes temporary files: {failure(error)}") from None
 
@@ -220,15 +236,14 @@ def choices(
         An unknown recipe, initialiser or kind of weights, or no block map.
     """
     if recipe is not None:
-        recipe = choose("recipe", known_name(recipe, PUBLISHED) or recipe, PUBLISHED)
+        recipe = choose("recipe", recipe, PUBLISHED)
     if architecture is not None:
         architecture = canonical(architecture)
     if init is not None:
-        choose("initialiser", init, INITIALISERS)
+        init = choose("initialiser", init, INITIALISERS)
     if fan is not None:
-        choose("fan", fan, CHOICES["fan"])
-    for what in keep:
-        choose("keep", what, KEEP)
+        fan = choose("fan", fan, CHOICES["fan"])
+    keep = [choose("keep", what, KEEP) for what in keep]
     for option, value in (("name", name), ("task", task), ("architecture", architecture)):
         if value is not None and (not value.strip() or not value.isprintable()):
             raise UsageError(f"{option} '{value}' is no name: give a word")
@@ -239,11 +254,18 @@ def choices(
 def _chosen(format: str | None) -> dict[str, Callable[[Tree], Found]]:
     if format is None:
         return FORMATS
-    format = ALIASES.get(format, format)
-    if format not in FORMATS and (find := load_added("rgtool.importers", format)) is not None:
-        return {format: find}
-    choose("format", format, (*FORMATS, *added_names("rgtool.importers")))
-    return {format: FORMATS[format]}
+    format = ALIASES.get(known_name(format, ALIASES) or "", format)
+    if (own := known_name(format, FORMATS)) is not None:
+        return {own: FORMATS[own]}
+    theirs = choose("format", format, (*FORMATS, *added_names(GROUP)))
+    return {theirs: partial(find_added, theirs)}
+
+
+def _added_formats() -> dict[str, Callable[[Tree], Found]]:
+    """Return the formats that packages add, under names that rgtool itself does not have."""
+    own = (*FORMATS, *ALIASES)
+    names = [name for name in added_names(GROUP) if known_name(name, own) is None]
+    return {name: partial(find_added, name) for name in names}
 
 
 def _unclaimed(file: Path, format: str | None) -> str:

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ...schemas.block_map import Blocks
+from ...schemas.display import Shown, Table
+from ...schemas.notes import Rank, noted
 from .found import Skipped
+
+_NOTHING = "no run was found: docs/importing.md shows the layouts that are known"
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ class ImportedRun:
 
 
 @dataclass(frozen=True)
-class ImportReport:
+class ImportReport(Shown):
     """What an import did.
 
     Attributes
@@ -111,10 +115,15 @@ class ImportReport:
         Runs that are in the store now, new or not.
     skipped : tuple of Skipped
         What was left out, and why.
+    dry_run : bool
+        Whether nothing was imported.
     """
 
     runs: tuple[ImportedRun, ...]
     skipped: tuple[Skipped, ...]
+    dry_run: bool = field(default=False, compare=False)
+
+    most, whole = 100, "runs has all"
 
     @property
     def new_levels(self) -> int:
@@ -125,6 +134,44 @@ class ImportReport:
     def corrected(self) -> int:
         """Runs of which something is otherwise from now on."""
         return len({run.run_id for run in self.runs if run.corrected})
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out and why, and what is to be known of the runs one by one."""
+        skipped = (f"skipped: {one}" for one in self.skipped)
+        return (*skipped, *(f"{run.run_id}: {note}" for run in self.runs for note in run.notes))
+
+    def closing(self) -> str:
+        """Return how much of it came in, in a line."""
+        if not self.runs:
+            return _NOTHING if not self.skipped else "nothing was imported: the store is as it was"
+        several = len({run.run_id for run in self.runs})
+        counted = f"{self.new_levels} new level(s) of {several} run(s)"
+        corrected = f", {self.corrected} corrected" if self.corrected else ""
+        skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
+        said = f"{counted}{corrected}{skipped}"
+        return f"a dry run: {said}; nothing was imported" if self.dry_run else said
+
+    def table(self) -> Table:
+        """Return what `rgtool import` prints."""
+        rows = [
+            (
+                run.run_id,
+                run.experiment_id,
+                run.format,
+                run.label,
+                run.replicate,
+                len(run.levels),
+                len(run.new),
+                run.source,
+            )
+            for run in self.runs
+        ]
+        return Table(
+            ("run", "experiment", "format", "label", "replicate", "levels", "new", "source"),
+            rows,
+            notes=(self.closing(), *noted(self.notes, "importing.md", Rank.WARNING)),
+        )
 
     @property
     def exit_code(self) -> int:

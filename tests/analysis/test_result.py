@@ -147,7 +147,7 @@ def test_a_long_table_is_cut_for_people_alone() -> None:
 
 
 def test_a_result_without_a_figure_says_so() -> None:
-    with pytest.raises(UsageError, match="no figure shows 1 of Weather: there are figures of Sp"):
+    with pytest.raises(UsageError, match=r"no figure shows 1 of Weather: to_frame\(\) has"):
         Weather(DAYS).plot()
 
 
@@ -302,6 +302,10 @@ def test_any_result_is_drawn_by_one_function(store: Path) -> None:
     assert rgtool.plot(counts, "flow").axes and rgtool.plot([counts], "accuracy").axes
     with pytest.raises(UsageError, match="no figure shows 2 of Spectrum, Gamma"):
         rgtool.plot([spectra[0], gammas[0]])
+    with pytest.raises(UsageError, match="no figure shows 1 of str: give a result"):
+        rgtool.plot(["flow"])
+    with pytest.raises(UsageError, match="no figure shows 2 of SharedGamma: draw them one by one"):
+        rgtool.plot([shared, shared])
     with pytest.raises(UsageError, match="no kind of figure is given: .*flow"):
         rgtool.plot(counts)
     with pytest.raises(UsageError, match="figure 'flow' is of experiments"):

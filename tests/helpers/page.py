@@ -40,7 +40,7 @@ class _Reader(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
-        if tag == "caption":
+        if tag == "figcaption":
             self.page.caption = self.text
         elif tag == "th":
             self.page.header.append(self.text)

@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rgtool.runner import training
 from rgtool.runner.data import load
-from rgtool.runner.loader import Loader, test_batches
 from rgtool.runner.models import build
-from rgtool.runner.training import Trainer, evaluate
+from rgtool.runner.replicas import training
+from rgtool.runner.replicas.loader import Loader, test_batches
+from rgtool.runner.replicas.training import Trainer, evaluate
 from rgtool.schemas.recipe import Recipe
 
 LACKING = 77

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 import shlex
@@ -12,16 +13,19 @@ import numpy as np
 import official
 import pytest
 from command import Cli
+from page import read
 
 import rgtool
-from rgtool.runner import data, estimate
+from rgtool.runner import data
 from rgtool.runner.data import find_task
+from rgtool.runner.datasets.images import Images
 from rgtool.runner.experiment import execute
-from rgtool.runner.images import Images
 from rgtool.runner.models import find_network
 from rgtool.runner.plan import plan
+from rgtool.runner.speed import estimate
 from rgtool.schemas.errors import RgtoolError, UsageError, known_name
 from rgtool.schemas.recipe import parse_field
+from rgtool.schemas.spelling import spelled_for
 
 
 @pytest.fixture
@@ -48,7 +52,7 @@ def test_a_plan_needs_no_data(absent: Path) -> None:
 
 
 def test_what_does_not_fit_the_known_shape_is_refused(absent: Path) -> None:
-    with pytest.raises(UsageError, match=r"mnist has 60000 .* choose from 10 to 54210"):
+    with pytest.raises(UsageError, match=r"mnist has 60000 .* train_size=54210 is the most"):
         plan("lenet", "mnist", data=absent, train_size=60_000)
     with pytest.raises(UsageError, match=r"ends at 782 \(2 epochs of 391\)"):
         plan("resnet20", "cifar10", data=absent, epochs=2)
@@ -80,6 +84,11 @@ def test_the_dry_run_measures_without_data(
     assert "training begins with its download, 11.6 MB" in done.err
     assert "about" in done.out
     assert not Path("rgstore").exists()
+    seen = read(plan("lenet", "mnist", data=absent)._repr_html_())
+    printed = {row["what"]: row["value"] for row in json.loads(done.out)}
+    assert {*seen.below} <= {*done.err.splitlines()} and seen.caption.endswith("was computed")
+    assert dict(seen.rows).items() <= printed.items()
+    assert printed.keys() - dict(seen.rows).keys() == {"parameters", "disk", "speed", "time"}
 
 
 def test_data_that_do_not_come_leave_no_store(
@@ -158,11 +167,16 @@ def test_what_was_named_the_wrong_way_round_is_seen(model: str, task: str, words
 def test_a_refusal_names_the_options_that_would_do(
     model: str, recipe: str, changes: dict[str, Any], expected: list[str]
 ) -> None:
-    with pytest.raises(UsageError) as refused:
-        plan(model, "digits", recipe, **changes)
-    said = str(refused.value).partition("): ")[2].removesuffix(" would do")
-    options = re.split(", | or ", said)
+    def said() -> list[str]:
+        with pytest.raises(UsageError) as refused:
+            plan(model, "digits", recipe, **changes)
+        return re.split(", | or ", str(refused.value).partition("): ")[2].removesuffix(" would do"))
+
+    with spelled_for(["--rewind", "--recipe", "--epochs", "--set"]):  # as those of `rgtool run`
+        options = said()
     assert options == expected
+    for argument in said():  # in Python
+        plan(model, "digits", **{"recipe": recipe, **changes, **eval(f"dict({argument})")})
     for option in options:
         name, value = shlex.split(option)
         other: dict[str, Any] = dict(changes)
@@ -174,3 +188,18 @@ def test_a_refusal_names_the_options_that_would_do(
     name, value = shlex.split(options[-1])
     with pytest.raises(UsageError):  # one epoch less does not do
         plan(model, "digits", recipe, **{**changes, "epochs": int(value) - 1})
+
+
+def test_what_would_do_is_spelled_as_the_command_takes_it(cli: Cli) -> None:
+    wanted = ("run", "lenet", "digits", "--dry-run", "--set", "prunable=convolutions")
+    refused = cli(*wanted)
+    assert refused.code == 2 and "lenet has no convolutions: use --set prunable=all" in refused.err
+    assert cli(*wanted[:-1], "prunable=all").code == 0
+    refused = cli("null", "lenet", "--prunable", "convolutions")
+    assert "lenet has no convolutions: use --prunable all" in refused.err
+    with pytest.raises(UsageError, match='lenet has no convolutions: use prunable="all"'):
+        plan("lenet", "digits", prunable="convolutions")
+    held_out = cli("run", "lenet", "digits", "--dry-run", "--set", "valid_size=2000")
+    assert "--set valid_size=" in held_out.err
+    few = cli("run", "lenet", "digits", "--dry-run", "--train-size", "5")
+    assert "--train-size " in few.err and "is the most" in few.err

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from command import Cli
 from experiments import synthetic
+from page import read
 
+import rgtool
 from rgtool.runner.recipes import recipe
 from rgtool.schemas.block_map import read_blocks
 from rgtool.schemas.errors import RgtoolError, UsageError
@@ -287,3 +289,15 @@ def test_any_field_can_be_set_on_the_command_line(cli: Cli, tmp_path: Path) -> N
     told = json.loads(next((tmp_path / "rgstore" / "runs").glob("*/run.json")).read_text())
     assert (told["recipe"]["lr"], told["recipe"]["momentum"]) == (0.02, 0.5)
     assert (told["recipe"]["epochs"], told["recipe_name"]) == (1, "mine.toml")
+
+
+def test_a_recipe_is_seen_as_the_command_shows_it(cli: Cli) -> None:
+    made = rgtool.plan("resnet50", "cifar10", "chen2021a", seeds=1).recipe
+    seen = read(made._repr_html_())
+    rows = {
+        row["field"]: row
+        for row in json.loads(cli("recipes", "show", "chen2021a", "resnet50", "--json").out)
+    }
+    assert seen.caption == "resnet50/cifar10" and seen.header == [*rows["lr"]]
+    differ = {row[0] for row in seen.rows if list(map(str, rows[row[0]].values())) != row}
+    assert differ <= {"augment"} and len(seen.rows) == len(rows)

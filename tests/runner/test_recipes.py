@@ -113,7 +113,7 @@ def test_one_number_has_one_identity() -> None:
         ({"milestones": ("161ep",)}, "milestones 161ep is iteration 62951, but training ends at"),
         (
             {"warmup": "200ep"},
-            "78200, but training ends at 62560 (160 epochs of 391): --set warmup=0 or --epochs 200",
+            '78200, but training ends at 62560 (160 epochs of 391): warmup="0" or epochs=200',
         ),
         ({"momentum": 1.0}, "momentum is 1.0: less than 1 is needed"),
         ({"exempt": ("fcc",)}, "exempt 'fcc' is no layer: did you mean fc?"),
@@ -123,7 +123,7 @@ def test_one_number_has_one_identity() -> None:
         ({"rewind": "160ep"}, "rewind 160ep is iteration 62560, but training ends at 62560"),
         (
             {"epochs": 2},
-            "782 (2 epochs of 391): --rewind 0, --recipe quick or --epochs 3 would do",
+            '782 (2 epochs of 391): rewind="0", recipe="quick" or epochs=3 would do',
         ),
         ({"rounding": "opnlth"}, "rounding 'opnlth' is unknown: did you mean openlth?"),
         ({"scope": "local"}, "scope 'local' is unknown: did you mean global?"),

@@ -26,20 +26,21 @@ from experiments import (
     synthetic,
 )
 
-from rgtool.runner import data, estimate
-from rgtool.runner.checkpoint import CHECKPOINT_VARIABLE
+from rgtool.runner import data
 from rgtool.runner.event import Event
 from rgtool.runner.experiment import Outcome, plan
-from rgtool.runner.level_kernels import BY_LEVEL, WHY
-from rgtool.runner.loader import test_batches as whole_test_set
 from rgtool.runner.models import build
 from rgtool.runner.pruning import kept_after, next_mask
-from rgtool.runner.randomness import generator
-from rgtool.runner.training import evaluate, load_arrays
-from rgtool.schemas.description import Description
+from rgtool.runner.replicas.checkpoint import CHECKPOINT_VARIABLE
+from rgtool.runner.replicas.level_kernels import BY_LEVEL, WHY
+from rgtool.runner.replicas.loader import test_batches as whole_test_set
+from rgtool.runner.replicas.randomness import generator
+from rgtool.runner.replicas.training import evaluate, load_arrays
+from rgtool.runner.speed import estimate
 from rgtool.schemas.errors import RgtoolError, UsageError
-from rgtool.schemas.layout import RunFolder
-from rgtool.schemas.tensors import read_mask, read_tensors, write_mask, write_tensors
+from rgtool.schemas.records.description import Description
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.tensors.safetensors import read_mask, read_tensors, write_mask, write_tensors
 from rgtool.store import Store
 
 CPU = torch.device("cpu")
@@ -256,7 +257,7 @@ def test_random_pruning_has_the_same_counts_and_other_masks(whole: Path, tmp_pat
 def test_the_last_level_that_weights_allow_is_recorded(tmp_path: Path) -> None:
     changes = {"prune": 0.9, "rewind": "0"}
     assert go(tmp_path, levels=1, **changes).seeds("done") == [0]
-    with pytest.raises(UsageError, match="--levels 1 is the most for lenet at prune 0.9"):
+    with pytest.raises(UsageError, match="levels=1 is the most for lenet at prune 0.9"):
         go(tmp_path, levels=2, **changes)
     assert kept(tmp_path) == [50200, 5019]
 
@@ -686,7 +687,7 @@ def test_a_control_of_a_run_that_diverged_is_left_out_each_time(tmp_path: Path) 
         ({"seeds": 0}, "seeds 0: give a count such as 5, at most 100000, or seeds such as 3,7"),
         ({"seeds": [1, -1]}, "give a count such as 5"),
         ({"workers": 0}, "workers is 0: at least one process is needed"),
-        ({"keep": ("init", "all")}, "keep 'all' is unknown: choose from init, rewind, dense"),
+        ({"keep": ("init", "all")}, "keep 'all' is unknown: choose from dense, init, rewind"),
         ({"device": "tpu"}, "device 'tpu' is unknown: use auto, cpu, cuda or cuda:1"),
         ({"control": "renit"}, "control 'renit' is unknown: did you mean reinit"),
     ],

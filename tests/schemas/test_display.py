@@ -16,7 +16,8 @@ from rgtool.schemas.notes import Note, Rank
 
 HOSTILE = "<script>alert('x')</script>&lt;\x1b[31m\u202e|"
 TAGS = {
-    "div", "table", "caption", "thead", "tbody", "tr", "th", "td", "ul", "li", "p", "strong",
+    "figure", "figcaption", "div", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "p",
+    "strong",
 }  # fmt: skip
 words = st.text(max_size=12)
 values = st.none() | st.booleans() | st.integers() | st.floats() | words | st.lists(words)
@@ -51,14 +52,25 @@ def test_cells_read_as_people_write() -> None:
     table = Table(tuple("abcdefg"), [row], formats={"g": ".2f"})
     seen = read(table.html())
     assert seen.rows == [["", "1", "0.25", "True", "a b", "inf", "0.12"]]
-    sides = re.findall(r'<td style="text-align:(\w+)"', table.html())
+    sides = re.findall(r'<td style="text-align:(\w+)', table.html())
     assert sides == ["left", "right", "right", "left", "left", "right", "right"]
 
 
 def test_a_page_keeps_its_own_colours() -> None:
     html = Table(("a",), [(1,)], title="t", notes=("n", Note("v", rank=Rank.VOID))).html()
-    assert re.findall(r"[\w-]*colou?r:(\w+)", html) == ["inherit"]
-    assert not re.search(r"background|#[0-9a-f]{3}|rgb", html)
+    assert not re.search(r"colou?r|background|#[0-9a-f]{3}|rgb", html)
+
+
+def test_what_is_short_stays_on_a_line_and_a_wide_table_scrolls_alone() -> None:
+    sentence = "a sentence that is longer than an identity or a number ever is"
+    row = ("9.16e-05", "2026-11-30 12:47:19", "published:renda2020-resnet20-cifar10", sentence)
+    html = Table(("low", "at", sentence, "b"), [row], title="t", notes=("n",)).html()
+    lines = {text: style for style, text in re.findall(r'<td style="([^"]*)">([^<]*)<', html)}
+    assert ["white-space:nowrap" in lines[text] for text in row] == [True, True, True, False]
+    assert "min-width" in lines[sentence]
+    assert all("white-space:nowrap" in style for style in re.findall(r'<th style="([^"]*)"', html))
+    (scrolls,) = re.findall(r'<div style="overflow-x:auto">(.*)</div>', html)
+    assert scrolls.startswith("<table") and scrolls.endswith("</table>")
 
 
 def test_people_see_some_columns_and_the_first_rows() -> None:

@@ -6,7 +6,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from synthetic import counts
+from page import read
+from synthetic import counts, without
 
 from rgtool.schemas.errors import RgtoolError
 
@@ -41,3 +42,17 @@ def test_levels_without_a_record_are_not_looked_at() -> None:
     recorded[0, 4], kept[0, 4] = False, 0
     accuracy = np.where(recorded, found.accuracy, np.nan)
     assert dataclasses.replace(found, recorded=recorded, kept=kept, accuracy=accuracy).runs
+
+
+def test_counts_are_seen_by_group_at_the_last_level() -> None:
+    found = counts("resnet20", seeds=3)
+    last = len(found.levels) - 1
+    found = without(found, (1, last))
+    seen = read(found._repr_html_())
+    assert seen.header == ["name", "total", "kept", "density", "share_start", "share", "exempt"]
+    kept = found.kept[[0, 2], last].mean(axis=0)
+    for row, name, total, mean in zip(seen.rows, found.names, found.total, kept, strict=True):
+        assert row[:4] == [name, str(total), f"{mean:.1f}", f"{mean / total:.4f}"]
+        assert row[5] == f"{mean / kept.sum():.4f}"
+    assert sum(float(row[4]) for row in seen.rows) == pytest.approx(1, abs=0.001)
+    assert found.label in seen.caption and seen.caption.endswith("mean over 2 runs")

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command import Cli
+from page import read
 from places import CLONE
 from stores import data_of
 from torch import nn
@@ -23,8 +25,8 @@ from torch.nn.utils import prune
 import rgtool
 from rgtool.runner.models import build
 from rgtool.schemas.errors import Refused, StoreError, UsageError
-from rgtool.schemas.layout import RunFolder
-from rgtool.schemas.tensors import read_mask, read_tensors
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.tensors.safetensors import read_mask, read_tensors
 from rgtool.store import Store
 
 Masks = dict[str, torch.Tensor]
@@ -318,6 +320,52 @@ def test_seeds_are_one_experiment_and_other_words_another(store: Store) -> None:
     assert len(store.experiments()) == 3
 
 
+def test_what_is_not_told_is_said_as_of_a_recording(store: Store, cli: Cli) -> None:
+    run = record_all(store)
+    notes = " ".join(rgtool.eigen(store, by="layer").notes)
+    assert "nothing tells how its weights were initialised: record it with " in notes
+    assert "init= and fan= or recipe=, or with recorder.start(model)" in notes
+    assert "record more seeds" in notes
+    scale = " ".join(rgtool.eigen(store, by="layer", coordinates="scale").notes)
+    assert "the Recorder was not told the initialiser" in scale
+    assert "the Recorder was not told, by arguments of these names): pruner" in scale
+    shown = cli("show", str(run.run_id), "--store", str(store.path), "--notes")
+    assert "the Recorder was not told these fields; they are defaults" in shown.err
+    assert "rgtool.Recorder(..., lr=0.1) tells one" in shown.err
+    assert "import" not in f"{notes} {scale} {shown.err}".replace("importing.md", "")
+
+
+def test_a_recording_is_called_as_it_is_told(store: Store) -> None:
+    called = {"name": "mine", "note": "two words", "tags": ["paper"]}
+    masks = nested(1)
+    for seed in (0, 1):  # a level 0 without masks has an id that goes with the first masks
+        recorder = rgtool.Recorder(store, **{**TOLD, "seed": seed}, **called)
+        recorder.level(weights(0))
+        found = recorder.level(weights(1), masks[1])
+    plain = rgtool.Recorder(store, **{**TOLD, "seed": 2}).level(weights(0), masks[0])
+    assert plain.experiment_id == found.experiment_id  # no part of the identity
+    (info,) = store.experiments("mine")
+    assert (info.experiment_id, info.note, info.tags) == (
+        found.experiment_id, "two words", ("paper",)
+    )  # fmt: skip
+    assert len(info.runs) == 3
+
+
+def test_a_name_is_said_once_and_never_costs_a_level(store: Store) -> None:
+    recorder = rgtool.Recorder(store, **TOLD, name="mine")
+    masks = nested(1)
+    first = recorder.level(weights(0), masks[0])
+    store.name(first.experiment_id, "later")
+    recorder.level(weights(1), masks[1])
+    assert [one.name for one in store.experiments()] == ["later"]
+    other = rgtool.Recorder(store, **TOLD, origin="other", name="Later")
+    with pytest.warns(UserWarning, match="not named: the name 'Later' is that of"):
+        assert other.level(weights(0), masks[0]).new
+    assert other.levels == (0,)
+    with pytest.raises(UsageError, match="the name 'a b' cannot be given"):
+        rgtool.Recorder(store, **TOLD, name="a b")
+
+
 def test_a_run_goes_on_after_compaction_and_removal(store: Store) -> None:
     recorder = record_all(store, levels=0)
     store.compact()
@@ -476,3 +524,14 @@ def round_(share: float, level: int, total: int) -> int:
     for _ in range(level):
         kept -= round((1 - share) * kept)
     return kept
+
+
+def test_a_recorder_shows_the_run_that_it_goes_on_with(store: Store) -> None:
+    recorder = rgtool.Recorder(store, task="digits", seed=7)
+    assert dict(read(recorder._repr_html_()).rows)["run"].startswith("none yet")
+    found = recorder.level(weights(0), accuracy=0.9)
+    page = read(found._repr_html_())
+    row = dict(zip(page.header, page.rows[0], strict=True))
+    assert (row["run"], row["level"], row["density"]) == (found.run_id, "0", "1.0000")
+    seen = dict(read(recorder._repr_html_()).rows)
+    assert (seen["run"], seen["seed"], seen["next level"]) == (found.run_id, "7", "1")

@@ -516,12 +516,12 @@ def test_the_command(several, cli, tmp_path):
     plot = ("--plot", str(tmp_path / "x" / "c.png"))
     code, out, err = cli("classify", "--json", "--notes", *plot, *where)
     rows = json.loads(out)
-    assert code == 0 and len(rows) == 4
+    assert code == 3 and len(rows) == 4  # the control has the masks of another
     assert {"class", "experiment", "stability", "signature"} <= set(rows[0])
     assert (tmp_path / "x" / "c.png").read_bytes().startswith(b"\x89PNG")
     assert "left out" in err and "equal spectra are not equal tickets" in err
     code, out, _ = cli("classify", "--pairs", "--json", *where)
-    assert code == 0 and len(json.loads(out)) == 6
+    assert code == 3 and len(json.loads(out)) == 6
     code, out, err = cli("classify", ids["one"], "--against", "published", *where)
     assert code == 0 and "published:resnet50" in out and "cannot be told from" in err
     code, out, err = cli("classify", "--published")
@@ -582,7 +582,7 @@ def test_runs_in_common_are_counted_once_and_the_larger_experiment_stays(tmp_pat
     assert f"{copies} has 2 of its 2 runs in common with {large}" in note
 
 
-def test_of_a_store_who_lacks_the_grouping_is_left_out(tmp_path):
+def test_of_a_store_who_lacks_the_grouping_is_left_out(tmp_path, cli):
     store = tmp_path / "rgstore"
     kept = {flows.write_experiment(store, rng=i, lr=0.1 * i) for i in (1, 2)}
     lenet = flows.write_experiment(store, rng=3, architecture="lenet", exempt=("fc",))
@@ -593,6 +593,12 @@ def test_of_a_store_who_lacks_the_grouping_is_left_out(tmp_path):
     beside = against_published(Store(store), grouping="stage")
     assert set(beside.experiments) == kept
     assert any(note.startswith(f"left out: {lenet}: lenet has no") for note in beside.notes)
+    for against in ((), ("--against", "published")):
+        command = ("classify", "--grouping", "stage", *against, "--store", str(store))
+        code, out, err = cli(*command, "--json")
+        assert {row["experiment"] for row in json.loads(out)} >= kept
+        assert code == 3 and f"left out: {lenet}" in err
+        assert cli(*command, "--exclude", lenet).code == 0
     for names in ([lenet], [*kept, lenet]):  # who is named is asked for
         with pytest.raises(RgtoolError, match="lenet has no stages"):
             classify(Store(store), names, grouping="stage")
@@ -608,7 +614,7 @@ def test_experiments_are_excluded(several, cli):
     store, ids = several
     where = ("--draws", "5", "--json", "--store", str(store))
     code, out, err = cli("classify", "--exclude", ids["coarse"], "--exclude", ids["other"], *where)
-    assert code == 0 and ids["coarse"] not in err
+    assert code == 3 and ids["coarse"] not in err and f"left out: {ids['control']}" in err
     assert {row["experiment"] for row in json.loads(out)} == {ids["one"], ids["twin"]}
     named = classify(Store(store), [ids["one"], ids["twin"], ids["other"]], exclude=[ids["twin"]])
     assert set(named.experiments) == {ids["one"], ids["other"]}

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -478,6 +479,17 @@ def test_pairs_of_a_store(store: Store) -> None:
     assert len(mixed.pairs) == 2
 
 
+def test_a_selection_means_all_that_it_fits(path: Path, tmp_path: Path, cli: Cli) -> None:
+    shutil.copytree(path, tmp_path / "store")
+    store = Store(tmp_path / "store")
+    for depth in (14, 26):
+        store.name(f"resnet{depth}w2/digits", tags=["paper"])
+    found = match_all(store, ["tag=paper"], draws=5)
+    assert {one.label for one in found.experiments} == {"resnet14w2/digits", "resnet26w2/digits"}
+    code, out, err = cli("match", "--all", "tag=paper", R56, "--store", str(store.path), "--json")
+    assert code == 0 and len(json.loads(out)) == 2, err
+
+
 def test_experiments_are_excluded_from_all_pairs(
     store: Store, nowhere: Store, path: Path, cli: Cli
 ) -> None:
@@ -491,7 +503,9 @@ def test_experiments_are_excluded_from_all_pairs(
     code, out, _ = cli(
         "match", "--all", "--exclude", "resnet20w2/digits", "--store", str(path), "--json"
     )
-    assert code == 0 and len(json.loads(out)) == 2
+    assert code == 3 and len(json.loads(out)) == 2  # lenet has no blocks
+    both = ("--exclude", "resnet20w2/digits", "--exclude", "lenet/digits")
+    assert cli("match", "--all", *both, "--store", str(path)).code == 0
     code, out, err = cli("match", R56, R32, "--exclude", R56)
     assert (code, out) == (2, "") and "--exclude goes with --all" in err
 
@@ -565,7 +579,7 @@ def test_own_maps_are_ranked_too(cli: Cli, nowhere: Store) -> None:
 
 def test_the_command_for_all(cli: Cli, path: Path, tmp_path: Path) -> None:
     code, out, err = cli("match", "--all", "--store", str(path), "--draws", "20", "--json")
-    assert code == 0 and len(json.loads(out)) == 6
+    assert code == 3 and len(json.loads(out)) == 6
     assert "left out" in err
     figure = tmp_path / "all.png"
     code, out, _ = cli("match", "--all", "--published", "--draws", "20", "--plot", str(figure))

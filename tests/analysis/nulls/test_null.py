@@ -1,7 +1,12 @@
 """N1: the printed reference values, the oracle of a random draw, and every wrong question."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+import stores
+from command import Cli
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +18,9 @@ from rgtool.analysis.nulls.initial import (
     initial_scales,
     threshold,
 )
+from rgtool.runner.models import architecture as build_architecture
 from rgtool.schemas.blocks import architecture
+from rgtool.schemas.recipe import Recipe
 
 VGG_CONVOLUTIONS = [f"features.{i}" for i in (0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40)]
 
@@ -254,3 +261,54 @@ def test_scales_are_those_of_torch(init, fan, variance, distribution):
     torch.manual_seed(0)
     weights = torch.stack([draw(torch.empty(layer.shape), **arguments) for _ in range(400)])
     assert float(weights.std()) == pytest.approx(scale, rel=0.02)
+
+
+# Networks that are not of the literature
+
+OWN = """
+from torch import nn
+
+def build(channels, classes):
+    return nn.Sequential(nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.Conv2d(4, 8, 3), nn.ReLU(),
+                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, classes))
+"""
+
+
+def test_a_network_of_ones_own_has_a_null(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "my.py").write_text(OWN)
+    found = json.loads(
+        cli("null", "my.py:build", "--task", "digits", "--by", "layer", "--json").out
+    )
+    assert [row["total"] for row in found] == [36, 288, 80]
+    plain = json.loads(cli("null", "my.py:build", "--by", "layer", "--json").out)
+    assert [row["total"] for row in plain] == [108, 288, 80]
+    layers = build_architecture(f"{tmp_path}/my.py:build", (1, 8, 8), 10)
+    spectrum = null(layers, by="layer")
+    assert spectrum.eigenvalue.tolist() == [row["eigenvalue"] for row in found]
+    known = json.loads(cli("null", "lenet", "--task", "digits", "--by", "layer", "--json").out)
+    assert known[0]["total"] == 64 * 300
+    refused = cli("null", "nothing", "--task", "digits")
+    assert refused.code == 2 and "--task digits goes with a network" in refused.err
+
+
+def test_an_experiment_has_the_null_of_its_layers(cli: Cli, tmp_path: Path) -> None:
+    recipe = Recipe(
+        architecture="resnet20", task="cifar10", prune=0.3, fan="fan_out", exempt=("fc",)
+    )  # fmt: skip
+    path = tmp_path / "store"
+    name = stores.write_run(path, recipe=recipe).partition("-")[0]
+    spectrum = null(name, store=path, levels=(1, 8))
+    assert (spectrum.architecture, spectrum.prune) == ("resnet20", 0.3)
+    assert spectrum.init == "kaiming_normal, fan_out"
+    expected = null("resnet20", fan="fan_out", prune=0.3, levels=(1, 8), prunable="all")
+    assert spectrum.exempt.any() and not expected.exempt.any()
+    assert spectrum.total.tolist() == expected.total.tolist()
+    asked = null("resnet20/cifar10", store=path, fan="fan_in", prune=0.2)
+    assert (asked.prune, asked.init) == (0.2, "kaiming_normal, fan_in")
+    code, out, _ = cli("null", name, "--levels", "1:8", "--store", str(path), "--json")
+    assert code == 0
+    assert [row["eigenvalue"] for row in json.loads(out)] == spectrum.eigenvalue.tolist()
+    with pytest.raises(RgtoolError, match="counts in the experiment: leave prunable out"):
+        null(name, store=path, prunable="all")
+    with pytest.raises(RgtoolError, match="architecture 'nothing' is unknown: .*; and "):
+        null("nothing", store=path)

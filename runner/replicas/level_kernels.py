@@ -1,0 +1,224 @@
+"""Which kernels train each level of a run: written down before it begins, taken again later."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...schemas.errors import RgtoolError
+from ...schemas.lock import lock
+from ...schemas.recipe import Recipe
+from ...schemas.records.description import Description
+from ...schemas.records.layout import RunFolder
+from ..pruning import Mask
+from .kernels import Kernels
+from .replica_parts import ReplicaParts
+from .training import Trainer, load_arrays, state_arrays
+
+# Of the machine in a description: the kernels of every level, and how they came to be chosen.
+BY_LEVEL, WHY = "kernels_by_level", "kernels_by_level_why"
+_ASKED = "asked for, or the only ones"
+_ROUNDS = 5  # steps of each kind that are timed, at most
+_CLEAR = 1.5  # times as long as the other: no noise turns that round
+_WAIT = 60.0  # seconds for another seed to write its choice
+
+
+class Choice(NamedTuple):
+    """The kernels of a level by their name, and why these."""
+
+    kernels: str
+    why: str
+
+
+class StepSeconds(NamedTuple):
+    """Time of a step of training."""
+
+    dense: float
+    sparse: float
+
+    def __str__(self) -> str:
+        return f"measured: {1e3 * self.dense:.3g} ms a step dense, {1e3 * self.sparse:.3g} sparse"
+
+
+class LevelKernels:
+    """The kernels of one run, level by level.
+
+    Sparse or dense is a matter of speed, and of bits: the seed of an experiment that comes first to
+    a level measures it, and its choice holds for the others and for children.
+
+    Parameters
+    ----------
+    folder, parent : RunFolder, RunFolder or None
+        The run, and the one whose masks it takes.
+    recipe : Recipe
+        What the seeds of its experiment share.
+    kernels : Kernels
+        What there is to choose from.
+    tell : callable
+        Hears where a level goes on with other kernels than it began with.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        parent: RunFolder | None,
+        recipe: Recipe,
+        kernels: Kernels,
+        tell: Callable[[str], None],
+    ) -> None:
+        self.folder, self.parent, self.recipe = folder, parent, recipe
+        self.kernels, self.tell = kernels, tell
+
+    def conditions(self, before: Description | None) -> dict[str, Any]:
+        """Return what a description says of kernels; what it says of levels stays."""
+        said = before.machine if before else {}
+        levels = {name: said[name] for name in (BY_LEVEL, WHY) if name in said}
+        return {"kernels": self.kernels.name, **levels}
+
+    def trainer(self, level: int, mask: Mask | None, on: ReplicaParts) -> Trainer:
+        """Return what trains a level, once the description of the run says with which kernels.
+
+        Parameters
+        ----------
+        level : int
+            The level; below 0 the steps before the rewind point.
+        mask : Mask or None
+            Its mask.
+        on : ReplicaParts
+            What it computes with; the network is left as it is.
+        """
+        key = str(level) if level >= 0 else "rewind"
+        kernels = self._decide(key, lambda: step_seconds(on, mask))
+        return on.trainer(mask, sparse=kernels == self.kernels.sparse)
+
+    def _decide(self, key: str, measure: Callable[[], StepSeconds]) -> str:
+        begun = self._begun(key)
+        if self.kernels.choice == "dense":
+            choice = Choice(self.kernels.name, _ASKED)
+        elif self.kernels.choice == "sparse":
+            choice = Choice(self.kernels.sparse, _ASKED)
+        elif begun is not None:
+            choice = self._here(begun)
+        else:
+            return self._first(key, measure).kernels
+        if begun is not None and choice.kernels == begun.kernels:
+            choice = begun  # for the reason of then
+        self._write(key, choice, begun)
+        return choice.kernels
+
+    def _begun(self, key: str) -> Choice | None:
+        """Return what this run has begun the level with; None where it has not."""
+        description = self.folder.read_description()
+        if description is None:
+            return None
+        if BY_LEVEL not in description.machine and self.folder.checkpoint.exists():
+            # Of an rgtool that had no sparse kernels.
+            return Choice(description.machine.get("kernels", self.kernels.name), _ASKED)
+        return _choices(description).get(key)
+
+    def _here(self, choice: Choice) -> Choice:
+        """Return a choice with the kernels of its kind that there are here."""
+        is_sparse = choice.kernels.startswith("sparse")
+        return choice._replace(kernels=self.kernels.sparse if is_sparse else self.kernels.name)
+
+    def _first(self, key: str, measure: Callable[[], StepSeconds]) -> Choice:
+        """Choose for a level that begins, and write it down."""
+        measured = None
+        if self._taken(key) is None:
+            seconds = measure()
+            faster = self.kernels.sparse if seconds.sparse < seconds.dense else self.kernels.name
+            measured = Choice(faster, str(seconds))
+        # Seeds that come to it together have all measured: one of them is the first to write.
+        store = self.folder.path.parents[1]
+        with lock(store / ".kernels.lock", "the choice of kernels", wait=_WAIT):
+            choice = self._taken(key) or measured
+            assert choice is not None  # what was taken stays
+            self._write(key, choice, None)
+        return choice
+
+    def _taken(self, key: str) -> Choice | None:
+        """Return the choice of the parent, or what another seed has measured."""
+        for folder in self._others():
+            with contextlib.suppress(RgtoolError):  # a damaged one is told when it is worked on
+                choice = _choices(folder.read_description()).get(key)
+                if choice is None or (choice.why == _ASKED and folder is not self.parent):
+                    continue
+                why = choice.why if choice.why.startswith("as ") else f"as {folder.path.name}"
+                return self._here(Choice(choice.kernels, why))
+        return None
+
+    def _others(self) -> Iterator[RunFolder]:
+        if self.parent is not None:
+            yield self.parent
+        for path in sorted(self.folder.path.parent.glob(f"{self.recipe.experiment_id}-s*")):
+            if path != self.folder.path:
+                yield RunFolder(path)
+
+    def _write(self, key: str, choice: Choice, begun: Choice | None) -> None:
+        """Write down the kernels of a level, and where they are others than it began with."""
+        description = self.folder.read_description()
+        assert description is not None  # it is the first that is written of a run
+        by_level, why = (description.machine.get(name, {}) for name in (BY_LEVEL, WHY))
+        machine = {
+            **description.machine,
+            BY_LEVEL: {**by_level, key: choice.kernels},
+            WHY: {**why, key: choice.why},
+        }
+        if machine == description.machine:
+            return
+        history = description.history
+        names = (choice.kernels, begun.kernels if begun else choice.kernels)
+        if names[0] != names[1] and any(name.startswith("sparse") for name in names):
+            change = f"kernels was {names[1]}, is {names[0]}"
+            self.tell(f"goes on under other conditions: {change}")
+            history += (f"inside level {key}: {change}",)
+        described = dataclasses.replace(description, machine=machine, history=history)
+        described.write(self.folder.description)
+
+
+def _choices(description: Description | None) -> dict[str, Choice]:
+    """Return what a description says of levels, by their keys."""
+    machine: Mapping[str, Any] = description.machine if description else {}
+    by_level, why = machine.get(BY_LEVEL), machine.get(WHY)
+    if not isinstance(by_level, dict) or not isinstance(why, dict):
+        return {}
+    return {key: Choice(str(by_level[key]), str(why.get(key, ""))) for key in by_level}
+
+
+def step_seconds(on: ReplicaParts, mask: Mask | None) -> StepSeconds:
+    """Measure a step of a level, dense and sparse in turns; the network is left as it is.
+
+    The least of a few is taken, since other programs only add to it; where the first ones tell
+    already, no more are made.
+    """
+    before = state_arrays(on.module)
+    on.module.train()
+    batch = on.loader.gather(next(on.loader.draws(0)))
+    trainers = on.trainer(mask), on.trainer(mask, sparse=True)
+    try:
+        for trainer in trainers:  # the first call makes what the others use
+            trainer.step(*batch)
+        best = StepSeconds(math.inf, math.inf)
+        for _ in range(_ROUNDS):
+            timed = (_seconds(trainer, batch) for trainer in trainers)
+            best = StepSeconds(*map(min, best, timed))
+            if max(best) > _CLEAR * min(best):
+                break
+    finally:
+        load_arrays(on.module, before)
+    return best
+
+
+def _seconds(trainer: Trainer, batch: tuple[Tensor, Tensor]) -> float:
+    # Of one thread the time that it had a processor: others that take turns do not count.
+    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+    began = clock()
+    trainer.step(*batch)
+    return clock() - began

@@ -1,0 +1,133 @@
+"""What a level costs by the share of the weights that it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..plan import Plan
+from ..pruning import Mask, density, next_mask
+from ..replicas.randomness import generator
+from ..replicas.replica_parts import ReplicaParts
+from .probe import speed
+
+
+@dataclass(frozen=True)
+class Point:
+    """Training speed of one replica at a density.
+
+    Attributes
+    ----------
+    level : int
+        The level that has it.
+    density : float
+        Share of the weights that are kept.
+    sparse : float
+        Images a second with sparse kernels, by the time that a processor worked for it.
+    """
+
+    level: int
+    density: float
+    sparse: float
+
+
+@dataclass(frozen=True)
+class ByDensity:
+    """Training speed of one replica on one thread at the densities of a plan.
+
+    Attributes
+    ----------
+    clock : float
+        Images a second with dense kernels, at whatever density.
+    dense : float
+        The same by processor time, as in `Point`: other programs do not count.
+    points : tuple of Point
+        Measured with sparse kernels, ascending levels; none where every level trains dense.
+    densities : tuple of float
+        Of every level of the plan.
+    is_measured : bool
+        Whether a level takes the faster kernels; else it takes the sparse ones.
+    """
+
+    clock: float
+    dense: float
+    points: tuple[Point, ...]
+    densities: tuple[float, ...]
+    is_measured: bool = True
+
+    def sparse(self, kept: float) -> float:
+        """Return images a second with sparse kernels at a density.
+
+        The time of a step grows with the products that are computed, so it is interpolated between
+        the points along the density.
+        """
+        found = [(point.density, 1 / point.sparse) for point in reversed(self.points)]
+        return float(1 / np.interp(kept, *zip(*found, strict=True)))
+
+    def gains(self, dense: float | None = None) -> list[float]:
+        """Return how many times as fast as dense steps every level trains.
+
+        Parameters
+        ----------
+        dense : float, optional
+            Images a second of dense steps with more threads, by the clock; sparse ones have one.
+        """
+        if not self.points:
+            return [1.0] * len(self.densities)
+        lead = 1.0 if dense is None else dense / self.clock
+        gains = [self.sparse(kept) / self.dense / lead for kept in self.densities]
+        return [max(1.0, gain) for gain in gains] if self.is_measured else gains
+
+
+def by_density(
+    made: Plan,
+    one: ReplicaParts,
+    seconds: float,
+    most: int,
+    dense: tuple[float, float] | None = None,
+) -> ByDensity:
+    """Measure one replica of a plan at `most` of its densities, on one thread.
+
+    Parameters
+    ----------
+    made, one : Plan, ReplicaParts
+        The plan, and what a replica of it computes with; its weights are pruned.
+    seconds : float
+        Time for each density.
+    most : int
+        Densities, at most.
+    dense : tuple of float, optional
+        What `speed` says of dense steps on one thread, where they have been measured.
+
+    Notes
+    -----
+    The masks are drawn: those that the recipe's pruner finds in the initial weights. Training finds
+    others of the same sizes.
+    """
+    dense = dense or speed(made, [one], seconds)
+    densities = tuple(kept / made.kept[0] for kept in made.kept)
+    if not made.kernels.sparse:
+        return ByDensity(*dense, (), densities)
+    levels = sorted({round(x) for x in np.linspace(0, made.levels, most)})
+    points = tuple(
+        Point(level, density(mask), speed(made, [one], seconds, mask=mask, sparse=True)[1])
+        for level, mask in _drawn_masks(made, one, levels)
+    )
+    return ByDensity(*dense, points, densities, made.kernels.choice == "auto")
+
+
+def _drawn_masks(
+    made: Plan, one: ReplicaParts, levels: Sequence[int]
+) -> Iterator[tuple[int, Mask]]:
+    """Yield masks of some levels of a plan, ascending."""
+    initial = one.initial("init")
+    weights = {layer.name: initial[f"{layer.name}.weight"] for layer in made.layers}
+    mask = {name: np.ones(weight.shape, dtype=np.bool_) for name, weight in weights.items()}
+    for level in range(made.levels + 1):
+        if level:
+            rng = generator(one.seed, "prune", level)
+            mask = next_mask(weights, mask, made.layers, made.recipe, level, rng)
+        if level in levels:
+            yield level, mask

@@ -1,0 +1,95 @@
+"""Real steps of a plan's training, timed; nothing is recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from ...schemas.steps import Step
+from ..plan import Plan
+from ..pruning import Mask
+from ..replicas.loader import Loader
+from ..replicas.replica_parts import ReplicaParts
+from ..replicas.side_by_side import stepper
+from ..replicas.training import Lane, Stopped, evaluate, train
+
+_WARM_UP_STEPS = 2  # steps
+
+
+def parts_of(made: Plan, seed: int) -> ReplicaParts:
+    """Return what one replica of a plan computes with, at a rate that moves nothing."""
+    # Speed does not depend on the learning rate, and a small one cannot diverge.
+    recipe = dataclasses.replace(made.recipe, lr=1e-6)
+    device = torch.device(made.device)
+    return ReplicaParts(
+        recipe,
+        seed,
+        made.outline,
+        made.network,
+        device,
+        made.pretrained,
+        made.kernels,
+        lambda text: None,
+    )
+
+
+def speed(
+    made: Plan,
+    parts: Sequence[ReplicaParts],
+    seconds: float,
+    ready: Callable[[], object] = lambda: None,
+    *,
+    mask: Mask | None = None,
+    sparse: bool = False,
+) -> tuple[float, float]:
+    """Train replicas side by side and return images a second: by the clock, by processor time."""
+    lanes = [Lane(one.trainer(mask, sparse=sparse)) for one in parts]
+    step = stepper(made.kernels)
+    # A whole epoch where kernels are built: those of the partial last batch are others.
+    loader = parts[0].loader
+    built = made.kernels.graph or made.kernels.compiled
+    warm_up = loader.iterations_per_epoch if built else _WARM_UP_STEPS
+    train(lanes, 0, warm_up, step)
+    if lanes[0].trainer.device.type == "cuda":
+        torch.cuda.synchronize()
+    ready()
+    done, began, busy = warm_up, time.perf_counter(), time.process_time()
+
+    def enough(steps: int) -> bool:
+        nonlocal done
+        done = steps
+        return time.perf_counter() - began > seconds
+
+    lanes[0].on_step = enough
+    with contextlib.suppress(Stopped):
+        train(lanes, warm_up, sys.maxsize, step)
+    if lanes[0].trainer.device.type == "cuda":
+        torch.cuda.synchronize()
+    images = (done - warm_up) * len(lanes) * loader.end / loader.iterations_per_epoch
+    return images / (time.perf_counter() - began), images / (time.process_time() - busy)
+
+
+def level_images(made: Plan, loader: Loader) -> float:
+    """Count the images that one level trains on, from the rewind point on."""
+    restarts = made.recipe.schedule == "restart"
+    whole = made.recipe.whole_epochs * float(loader.end)
+    return whole if restarts else whole - rewind_images(made, loader)
+
+
+def rewind_images(made: Plan, loader: Loader) -> float:
+    """Count the images that a run trains on before the rewind point."""
+    per_epoch = loader.iterations_per_epoch
+    return Step.parse(made.recipe.rewind).iteration(per_epoch) * loader.end / per_epoch
+
+
+def evaluation_seconds(one: ReplicaParts) -> float:
+    """Measure a pass over the test set: its first batch, once the libraries are warm."""
+    evaluate(one.module, one.tests[:1])
+    began = time.perf_counter()
+    evaluate(one.module, one.tests[:1])
+    return (time.perf_counter() - began) * len(one.tests)
