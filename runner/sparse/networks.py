@@ -42,8 +42,10 @@ class Units:
         """Add a convolution and its batch norm."""
         return self._convolve(x, [Branch(conv, norm)], [next(self._turns)])[0]
 
-    def _convolve(self, x: Signal, branches: list[Branch], gradients: list[str]) -> list[Signal]:
-        unit = Convolution(self.context, x, branches, gradients)
+    def _convolve(
+        self, x: Signal, branches: list[Branch], gradients: list[str], stride: int = 1
+    ) -> list[Signal]:
+        unit = Convolution(self.context, x, branches, gradients, stride)
         self.in_order.append(unit)
         return unit.outputs
 
@@ -54,7 +56,7 @@ class Units:
         if block.downsample is not None:
             branches.append(Branch(*block.downsample))
             gradients.append(gradient)
-        inner, *shortcut = self._convolve(x, branches, gradients)
+        inner, *shortcut = self._convolve(x, branches, gradients, block.stride)
         self.in_order += [Shortcut(self.context, signal) for signal in shortcut]
         out = self._convolve(inner, [Branch(block.conv2, block.bn2)], [gradient])[0]
         return self._join(out, x, shortcut)
@@ -63,14 +65,16 @@ class Units:
         """Add a residual block of three convolutions; its shortcut's stride is its own."""
         gradient = next(self._turns)
         y = self._convolve(x, [Branch(block.conv1, block.bn1)], [next(self._inner_turns)])[0]
-        y = self._convolve(y, [Branch(block.conv2, block.bn2)], [next(self._inner_turns)])[0]
+        middle, gradients = [Branch(block.conv2, block.bn2)], [next(self._inner_turns)]
+        y = self._convolve(y, middle, gradients, block.stride)[0]
         out = self._convolve(y, [Branch(block.conv3, block.bn3)], [gradient])[0]
         shortcut = []
         if block.downsample is not None:
             # Its part of the gradient of x is there before the first convolution adds it.
             x.added = "gradient of the shortcut"
             beside = dataclasses.replace(x.keep(), gradient=x.added)
-            shortcut = self._convolve(beside, [Branch(*block.downsample)], [gradient])
+            branches = [Branch(*block.downsample)]
+            shortcut = self._convolve(beside, branches, [gradient], block.stride)
             self.in_order += [Shortcut(self.context, signal) for signal in shortcut]
         return self._join(out, x, shortcut)
 

@@ -48,9 +48,11 @@ class Convolution:
     source : Signal
         What it reads.
     branches : sequence of Branch
-        One or two of the same stride; channels of the second follow those of the first.
+        One or two; channels of the second follow those of the first.
     gradients : sequence of str
         Names of the outputs' gradients in the arena.
+    stride : int
+        Of all branches: that of a shortcut is taken before its convolution, see `residual`.
     """
 
     def __init__(
@@ -59,9 +61,10 @@ class Convolution:
         source: Signal,
         branches: Sequence[Branch],
         gradients: Sequence[str],
+        stride: int,
     ) -> None:
         self.context, self.source = context, source
-        stride, size = branches[0].conv.stride[0], source.size
+        size = source.size
         masks = [_three_by_three(context.mask_of(branch.conv)) for branch in branches]
         outputs = sum(map(len, masks))
         strip = strip_rows(outputs, size.channels, size.height, size.width, stride)
