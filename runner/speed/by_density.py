@@ -63,8 +63,9 @@ class ByDensity:
         The time of a step grows with the products that are computed, so it is interpolated between
         the points along the density.
         """
-        found = [(point.density, 1 / point.sparse) for point in reversed(self.points)]
-        return float(1 / np.interp(kept, *zip(*found, strict=True)))
+        rising = self.points[::-1]
+        densities, seconds = [p.density for p in rising], [1 / p.sparse for p in rising]
+        return float(1 / np.interp(kept, densities, seconds))
 
     def gains(self, dense: float | None = None) -> list[float]:
         """Return how many times as fast as dense steps every level trains.

@@ -20,9 +20,9 @@ from experiments import (
 )
 from killed import killed_at
 
-from rgtool.runner import sparse_training
 from rgtool.runner.models import build, initialise
 from rgtool.runner.pruning import Mask
+from rgtool.runner.replicas import sparse_training
 from rgtool.runner.replicas.kernels import missing_library
 from rgtool.runner.replicas.loader import Loader
 from rgtool.runner.replicas.randomness import generator
