@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ from command import Cli
 from page import Page, read
 from stores import write_run
 
+from rgtool.schemas.display import Table
 from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.recipe import Recipe
 from rgtool.store import Store
+from rgtool.store.listing import sorted_table
 from rgtool.store.literature import find_published
 
 
@@ -54,6 +57,30 @@ def test_an_experiment_counts_its_runs(store: Store) -> None:
     assert (rows["resnet8w4/digits"]["runs"], rows["resnet8w4/digits"]["finished"]) == ("3", "1")
     assert rows["resnet8w4/<b>odd</b>"]["finished"] == "1"
     assert rows["resnet8w4/<b>odd</b>"]["differs"].endswith("prune=0.36")
+
+
+def test_a_run_says_how_far_it_is(store: Store) -> None:
+    seen = read(store.runs()._repr_html_())
+    found = [dict(zip(seen.header, row, strict=True)) for row in seen.rows]
+    columns = ("label", "seed", "records", "of", "state")
+    assert [tuple(row[name] for name in columns) for row in found] == [
+        ("resnet8w4/<b>odd</b>", "0", "4", "4", "diverged"),
+        ("resnet8w4/digits", "0", "4", "4", "finished"),
+        ("resnet8w4/digits", "1", "3", "4", "unfinished"),
+        ("resnet8w4/digits", "2", "2", "4", "unfinished"),
+    ]
+    assert not any(run.compacted for run in store.runs())
+    store.compact()
+    assert [run.compacted for run in store.runs()] == [run.finished for run in store.runs()]
+
+
+def test_what_has_no_value_comes_last() -> None:
+    rows = [(value, number) for number, value in enumerate([None, 0.5, math.nan, "", 0.25, []])]
+    table = Table(("value", "number"), rows)
+    assert [row[1] for row in sorted_table(table, "value").rows] == [4, 1, 0, 2, 3, 5]
+    assert [row[1] for row in sorted_table(table, "value", reverse=True).rows] == [1, 4, 0, 2, 3, 5]
+    assert sorted_table(table, None).rows == rows
+    assert sorted_table(table, None, reverse=True).rows == rows[::-1]
 
 
 def test_a_list_is_narrowed_sorted_and_turned(store: Store, cli: Cli) -> None:
