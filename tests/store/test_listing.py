@@ -116,6 +116,7 @@ def test_an_empty_store_says_what_fills_it(tmp_path: Path, cli: Cli) -> None:
     done = cli("ls", "--store", str(store.path))
     seen = read(store._repr_html_())
     assert seen.rows == [] and seen.below == done.err.splitlines()
+    assert {"experiment", "runs", "accuracy"} <= {*seen.header} and "note" not in seen.header
     assert "no runs yet; rgtool demo or rgtool run lenet digits" in seen.below[0]
 
 

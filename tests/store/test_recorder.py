@@ -304,6 +304,7 @@ def test_what_is_told_is_known_and_the_rest_assumed(store: Store) -> None:
     assert not {"lr", "prune", "pruner", "task"} & {*run.assumed}
     assert {"init", "epochs", "momentum"} <= {*run.assumed}
     assert run.versions["torch"] == torch.__version__
+    assert "None" not in run.versions.values()  # what is not loaded has no version
 
 
 def test_a_new_run_begins_at_level_0_and_layers_have_one_name(store: Store) -> None:
