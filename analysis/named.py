@@ -1,6 +1,6 @@
 """The one look-up: from a name to what it means, for every function that takes a name.
 
-A name is what selects an experiment or a run of a store (`store/selection.py`): a prefix of an id,
+A name is what selects an experiment or a run of a store (`store/catalogue/`): a prefix of an id,
 a name that was given, a label such as `resnet20/cifar10`, fields such as `prune=.36`. Or it is
 `published:NAME` of the literature, or a CSV or Parquet file of errors. What was found before, such
 as `Counts`, stands for itself wherever a name does. Where several things are welcome, a selection

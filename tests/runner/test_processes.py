@@ -21,7 +21,7 @@ import torch
 from experiments import SMALL, few_digits, go, results
 
 from rgtool.runner import machine
-from rgtool.schemas.layout import RunFolder
+from rgtool.schemas.records.layout import RunFolder
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 # A quarter of a second a level: time to be met in the middle of one. No momentum: the command has

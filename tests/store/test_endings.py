@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from rgtool.schemas.blocks import architecture
-from rgtool.schemas.record import build_record, write_record
-from rgtool.store.connection import connect, interruptibly
+from rgtool.schemas.records.record import build_record, write_record
+from rgtool.store.sql.connection import connect, interruptibly
 
 # Files of Python say where they are used, and in another thread than the main one they are let go
 # of slowly: while it sleeps, the process ends.
