@@ -306,6 +306,18 @@ def test_what_is_told_is_known_and_the_rest_assumed(store: Store) -> None:
     assert not {"lr", "prune", "pruner", "task"} & {*run.assumed}
     assert {"init", "epochs", "momentum"} <= {*run.assumed}
     assert run.versions["torch"] == torch.__version__
+    assert "None" not in run.versions.values()  # what is not loaded has no version
+
+
+def test_a_new_run_begins_at_level_0_and_layers_have_one_name(store: Store) -> None:
+    recorder = rgtool.Recorder(store, **TOLD, exempt=("0.weight",))
+    assert (recorder.run_id, recorder.levels, recorder.next_level) == (None, (), 0)
+    found = recorder.level(weights(0), accuracy=1.0)
+    assert (recorder.run_id, recorder.levels, recorder.next_level) == (found.run_id, (0,), 1)
+    assert found.new and rgtool.Recorder(store, **TOLD, exempt=("0",)).run_id == found.run_id
+    table = RunFolder.of(store.path, found.run_id).read_record(0)
+    exempt = dict(zip(table["layer"].to_pylist(), table["exempt"].to_pylist(), strict=True))
+    assert exempt["0"] and not exempt["3"]
 
 
 def test_seeds_are_one_experiment_and_other_words_another(store: Store) -> None:
@@ -480,6 +492,9 @@ def test_numbers_are_held_to_what_they_are(
         ({"prune": 20}, "prune is 20"),
         ({"prunable": "all"}, "prunable is not told"),
         ({"seed": "0"}, "seed is '0': a whole number"),
+        ({"seed": True}, "seed is True: a whole number"),
+        ({"seed": -1}, "seed is -1: a whole number"),
+        ({"seed": 2**63}, "a whole number"),
         ({"recipe": "frankle2O20"}, "did you mean frankle2020"),
         ({"origin": " "}, "is no name"),
     ],

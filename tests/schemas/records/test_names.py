@@ -91,6 +91,15 @@ def test_other_words_are_names(name: str) -> None:
     assert Naming(name).name == name
 
 
+def test_tags_and_notes_have_their_lengths() -> None:
+    longest = Naming(note="x" * 10_000, tags=("x" * 100,))
+    assert longest.of(Entry()) == Entry(None, longest.note, longest.tags)
+    with pytest.raises(UsageError, match="a note of 10,001 characters: at most 10,000 do"):
+        Naming(note="x" * 10_001)
+    with pytest.raises(UsageError, match="a tag of 101 characters: at most 100 do"):
+        Naming(tags=("x" * 101,))
+
+
 def test_a_name_is_that_of_one_whatever_its_case(tmp_path: Path) -> None:
     name_things(tmp_path, Naming("Base"), {"a": ()})
     before = (tmp_path / FILE).read_bytes()

@@ -60,6 +60,15 @@ def test_runs_of_one_experiment_differ_in_their_conditions(store: Store) -> None
     assert found == {"seeds": ("0", "2"), "machine.threads": ("1", "4")}
 
 
+def test_conditions_that_only_some_runs_have_are_those_of_these(store: Store) -> None:
+    told = describe(BASE, 0, 3, machine={"deterministic": True}, versions={"numpy": "2.4"})
+    told.write(RunFolder.of(store.path, told.run_id).description)
+    found = rows(Store(store.path), "prune=.2 origin=none", "fast")
+    assert found["machine.threads"] == ("1, 4", None)
+    assert found["machine.deterministic"] == ("true", None)
+    assert (found["versions.numpy"], found["versions.torch"]) == (("2.4", None), ("2.13", None))
+
+
 def test_what_nothing_tells_of_an_import_is_named(store: Store) -> None:
     found = rows(store, "origin=none prune=.2", "lr=.05")
     assert found["recipe.lr"] == ("0.1", "0.05") and found["source"] == ("rgtool", "table")

@@ -55,6 +55,9 @@ def test_runs_have_names_too(store: Store) -> None:
     assert store.find_run("lucky") == run and store.find("lucky") == (BASE.experiment_id, run)
     assert look_up(store, "lucky") == Stored(store, BASE.experiment_id, run)
     assert [one.name for one in store.runs() if one.run_id == run] == ["lucky"]
+    store.name("prune=.2", note="of the experiment")
+    assert store.name("lucky") == {run: Entry("lucky", None, ("x",))}
+    store.name("prune=.2", note="")
     assert not any(one.name for one in store.experiments())
     with pytest.raises(UsageError, match=f"is that of {run}"):
         store.name("prune=.36", "Lucky")
@@ -114,6 +117,9 @@ def test_names_follow_a_correction(store: Store) -> None:
     for seed in range(2):
         correct(store, BASE.run_id(seed), last, BASE.experiment_id, middle.experiment_id)
     assert store.find_experiment("base") == last.experiment_id
+    before = read_names(store.path)
+    assert store.name("base") == {last.experiment_id: Entry("base", None, ("t",))}
+    assert read_names(store.path) == before  # asking changes nothing
     store.name("base", note="renamed under its new id")
     assert read_names(store.path) == {
         last.experiment_id: Entry("base", "renamed under its new id", ("t",))
