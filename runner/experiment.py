@@ -86,6 +86,8 @@ def execute(
 ) -> Outcome:
     """Compute a plan; what is on the disk already is not computed again.
 
+    Where nothing is left, neither is data loaded nor a process started.
+
     Parameters
     ----------
     made : Plan
@@ -100,11 +102,15 @@ def execute(
     RgtoolError
         The store is not a folder, cannot be written, or its file system has no locks.
     """
-    made.load()  # once, before several processes do it at a time
-    _make_store(made.store)
-    if made.workers > 1:
-        return Outcome.of(made, execute_parallel(made, on_event, should_stop))
-    return Outcome.of(made, compute_seeds(made, made.seeds, on_event, should_stop))
+    ends = {seed: end for seed in made.seeds if (end := made.known_end(seed)) is not None}
+    for end in ends.values():
+        on_event(end)
+    if left := [seed for seed in made.seeds if seed not in ends]:
+        made.load()  # once, before several processes do it at a time
+        _make_store(made.store)
+        compute = compute_seeds if min(made.workers, len(left)) == 1 else execute_parallel
+        ends |= compute(made, left, on_event, should_stop)
+    return Outcome.of(made, {seed: ends[seed] for seed in made.seeds})
 
 
 def _make_store(store: Path) -> None:

@@ -18,6 +18,7 @@ from ..schemas.recipe import Recipe
 from ..schemas.words import size
 from . import arithmetic, machine
 from .data import Loading, Task, find_task, is_data_set, load, outline
+from .event import Event
 from .images import Images
 from .kernels import EAGER, Kernels, kernels
 from .known_data import KNOWN_DATA, default_folder
@@ -28,6 +29,7 @@ from .pretrained import Pretrained, read_pretrained
 from .pruning import kept_series
 from .recipes import DEFAULT, as_control, check_choosable, name_of
 from .recipes import recipe as resolve
+from .records import known_end
 
 _MOST_SEEDS = 100_000
 _MOST_LEVELS = 9999  # four digits name a record
@@ -145,23 +147,45 @@ class Plan:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def load(self) -> None:
-        """Load the data, downloading it where it must be.
+        """Load the data where anything is left to compute, downloading it where it must be.
 
         Raises
         ------
         RgtoolError
             It is not here and cannot be downloaded; the message says where it belongs.
         """
-        _ = self.images  # is kept
+        if not self.is_finished:
+            _ = self.images  # is kept
 
     def remaining(self) -> int:
         """Count the levels that are not on the disk yet, over all seeds."""
         return sum(map(self.remaining_of, self.seeds))
 
     def remaining_of(self, seed: int) -> int:
-        """Count the levels of a seed that are not on the disk yet."""
-        runs = [RunFolder.of(self.store, run_id) for run_id in self._run_ids(seed)]
-        return sum(max(0, self.levels + 1 - len(run.recorded_levels())) for run in runs)
+        """Count the levels of a seed that are not on the disk yet; none of one that diverged."""
+        if self.known_end(seed) is not None:
+            return 0
+        return sum(max(0, self.levels + 1 - len(r.recorded_levels())) for r in self._runs(seed))
+
+    def known_end(self, seed: int) -> Event | None:
+        """Return how a seed ended of which nothing is left to compute; None where something is."""
+        end = None
+        for run in self._runs(seed):
+            try:
+                end = known_end(run, seed, self.levels)
+            except RgtoolError:  # the seed fails for it, and says so
+                return None
+            if end is None or end.message == "diverged":  # the masks that a control would train
+                return end
+        return end
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to compute."""
+        return all(self.known_end(seed) is not None for seed in self.seeds)
+
+    def _runs(self, seed: int) -> list[RunFolder]:
+        return [RunFolder.of(self.store, run_id) for run_id in self._run_ids(seed)]
 
     def run_id(self, seed: int) -> str:
         """Return the id of the run of a seed."""

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 PAGE = CLONE / "docs" / "notebooks.md"
 NO_WIDGETS = "import sys; sys.modules['ipywidgets'] = None"  # as if it were not installed
+NOTHING_LEFT = "nothing is to be computed: every level of every seed is recorded"
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -93,6 +94,8 @@ def test_the_page_runs_and_shows_what_it_says(tmp_path: Path) -> None:
         at_work.ask("%matplotlib inline")
         inline = at_work.ask("spectrum.plot()")
         assert len(inline) == 1 and "image/png" in inline[0].data
+        again = text_of(at_work.ask(cells[0]))
+    assert again.splitlines() == [NOTHING_LEFT] * 2
     bars = text_of(progress).splitlines()
     assert len(bars) == 2 and all("21.0/21 levels in " in line for line in bars)
     store = rgtool.Store(tmp_path / "rgstore")
