@@ -75,6 +75,11 @@ class Layout:
         """Seeds that it trains at once."""
         return self.processes * self.replicas
 
+    def is_part(self, whole: Layout) -> bool:
+        """Tell whether it is another layout, or what fewer seeds make of that."""
+        fewer = self.processes <= whole.processes and self.replicas <= whole.replicas
+        return self.threads == whole.threads and fewer
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -142,9 +147,16 @@ class Bench:
         return self.level_images * layout.seeds / layout.images_per_second + self.test_seconds
 
     def experiment_seconds(self, layout: Layout) -> float:
-        """Return the time that the whole plan takes: its seeds, as many at once as a layout has."""
-        waves = -(-self.seeds // layout.seeds)
-        return waves * self.records * self.level_seconds(layout)
+        """Return the time that the whole plan takes: its seeds, as many at once as a layout has.
+
+        Fewer that are left at the end take what the nearest measured part of the layout takes.
+        """
+        waves, left = divmod(self.seeds, layout.seeds)
+        seconds = waves * self.level_seconds(layout)
+        if left:
+            parts = [one for one in self.layouts if one.is_part(layout) and one.seeds >= left]
+            seconds += min(map(self.level_seconds, parts))
+        return self.records * seconds
 
     @property
     def shortest(self) -> Layout:
@@ -158,7 +170,7 @@ def bench(
     recipe: str | Path = DEFAULT,
     *,
     seconds: float = 3.0,
-    seeds: int | Sequence[int] = 5,
+    seeds: str | int | Sequence[int] = 5,
     levels: int = 16,
     data: str | Path | None = None,
     **options: Any,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...schemas.words import counted
-from ..options import DataOption, read_seeds
+from ..options import DataOption
 from ..output import Table, duration, output_options, say
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def bench(
         model,
         task,
         recipe,
-        seeds=read_seeds(seeds),
+        seeds=seeds,
         levels=levels,
         data=data,
         device=device,
@@ -127,7 +127,9 @@ def _rounded(number: float) -> float:
 
 def _told(layout: Layout, found: Bench) -> str:
     ratio = layout.images_per_second / found.layouts[0].images_per_second
-    chosen = ", chosen" if layout == found.chosen else ""
+    chosen = ""
+    if layout == found.chosen:
+        chosen = "; chosen: what rgtool run does by default with the same options"
     takes = duration(found.experiment_seconds(layout))
     return f"{layout}: {ratio:.2f} x alone, the experiment in {takes}{chosen}"
 
