@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.display import Row, Shown, Table
-from ..schemas.errors import RecordError, RgtoolError
+from ..schemas.errors import RecordError, RgtoolError, UsageError
 from ..schemas.layout import RunFolder, make_runs
 from ..schemas.lock import check_locks
 from ..schemas.names import Naming
@@ -132,7 +132,7 @@ def run(
     task: str | Loading,
     recipe: str | Path = DEFAULT,
     *,
-    seeds: int | Sequence[int] = 1,
+    seeds: str | int | Sequence[int] = 1,
     levels: int = 16,
     store: str | Path | None = None,
     data: str | Path | None = None,
@@ -158,8 +158,9 @@ def run(
         given themselves.
     recipe : str or path
         A named recipe, or a TOML file with fields of one.
-    seeds : int or sequence of int
-        A number of replicates (seeds 0, 1, ...), or the seeds themselves.
+    seeds : int, sequence of int or str
+        A number of replicates (seeds 0, 1, ...), or the seeds themselves; as the command takes
+        them, too: `5`, `3,7`.
     levels : int
         Prunings; a run has `levels` + 1 records.
     store : path, optional
@@ -205,6 +206,10 @@ def run(
     >>> outcome.seeds("done")
     [0]
     """
+    if "dry_run" in options:
+        raise UsageError(
+            "dry_run is the command's: rgtool.plan takes the same and computes nothing"
+        )
     naming = Naming(name, note, tuple(tags))
     made = plan(
         model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -241,7 +242,7 @@ def plan(
     task: str | Loading,
     recipe: str | Path = DEFAULT,
     *,
-    seeds: int | Sequence[int] = 1,
+    seeds: str | int | Sequence[int] = 1,
     levels: int = 16,
     store: str | Path | None = None,
     data: str | Path | None = None,
@@ -327,8 +328,10 @@ def _resolved(
     return None, resolved
 
 
-def _numbers(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    """Return the seeds that a count or a list means."""
+def _numbers(seeds: str | int | Sequence[int]) -> tuple[int, ...]:
+    """Return the seeds that a count or a list means, `5` and `3,7` in a text, too."""
+    if isinstance(seeds, str):
+        seeds = _read_seeds(seeds)
     if isinstance(seeds, int):
         if not 0 < seeds <= _MOST_SEEDS:
             raise UsageError(
@@ -336,7 +339,10 @@ def _numbers(seeds: int | Sequence[int]) -> tuple[int, ...]:
                 "3,7"
             )
         return tuple(range(seeds))
-    numbers = tuple(dict.fromkeys(seeds))
+    try:
+        numbers = tuple(dict.fromkeys(map(operator.index, seeds)))
+    except TypeError:
+        raise _no_seeds(seeds) from None
     wrong = [seed for seed in numbers if not 0 <= seed < 2**63]
     if wrong or not numbers:
         found = wrong[0] if wrong else "none"
@@ -345,6 +351,19 @@ def _numbers(seeds: int | Sequence[int]) -> tuple[int, ...]:
             "2^63 - 1"
         )
     return numbers
+
+
+def _read_seeds(text: str) -> int | list[int]:
+    try:
+        if "," in text:
+            return [int(part) for part in text.split(",") if part.strip()]
+        return int(text)
+    except ValueError:
+        raise _no_seeds(text) from None
+
+
+def _no_seeds(found: object) -> UsageError:
+    return UsageError(f"seeds {found}: give a count such as 5, or seeds such as 3,7")
 
 
 def _check_levels(levels: int) -> None:

@@ -52,7 +52,7 @@ _GIVEN_ELSEWHERE = {
 
 def recipe(
     model: str | Builder | Network,
-    images: Images,
+    images: Images | None = None,
     name: str = DEFAULT,
     *,
     width: int | None = None,
@@ -86,6 +86,11 @@ def recipe(
     RgtoolError
         The file cannot be read.
     """
+    if images is None:
+        raise UsageError(
+            "a recipe is resolved for a network and a data set: plan('resnet8', 'digits', 'quick')"
+            ".recipe has all fields, recipes() lists the names"
+        )
     changes = {field: value for field, value in changes.items() if value is not None}
     if name.endswith(".toml"):
         name, in_file = read_recipe(Path(name))

@@ -12,11 +12,20 @@ import difflib
 import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ..schemas.errors import StoreError, UsageError, did_you_mean
 from ..schemas.recipe import Recipe, parse_field
 from .apart import MORE, label_of, told_apart, written
+
+
+class Identified(Protocol):
+    """What has the id of an experiment: itself in a list, how its runs ended, its counts."""
+
+    @property
+    def experiment_id(self) -> str:
+        """The experiment."""
+
 
 Former = Callable[[], Mapping[str, Collection[str]]]
 _SHOWN = 5  # candidates that a message lists
@@ -54,6 +63,23 @@ class Candidate:
     def label(self) -> str:
         """Architecture and task, such as `resnet20/cifar10`."""
         return label_of(self.recipe)
+
+
+def text_of(selection: str | Identified) -> str:
+    """Return what selects as a text: the id of an experiment or a run that was given itself.
+
+    Raises
+    ------
+    UsageError
+        It is nothing that has one.
+    """
+    if isinstance(selection, str):
+        return selection
+    for name in ("run_id", "experiment_id"):
+        if isinstance(found := getattr(selection, name, None), str):
+            return found
+    kind = type(selection).__name__
+    raise UsageError(f"an experiment or a run is due, itself or what selects it: found {kind}")
 
 
 def select(

@@ -96,9 +96,14 @@ def plot(
     >>> import rgtool
     >>> figure = rgtool.plot(rgtool.gamma(None, "published:renda2020-resnet56"))
     """
-    things = [what] if isinstance(what, Result | Counts) else list(what)
+    things = list(what) if isinstance(what, list | tuple) else [what]
     if not things:
         raise UsageError("a figure needs at least one experiment")
+    if found := [one for one in things if not isinstance(one, Result | Counts)]:
+        raise UsageError(
+            f"a figure shows results, or counts of experiments, and no {type(found[0]).__name__}: "
+            "as plot(eigen(store, name)) or plot(store.counts(name), 'flow')"
+        )
     if kind is not None or isinstance(things[0], Counts):
         return _figure_of_experiments(things, kind)
     of = type(things[0])
@@ -107,8 +112,10 @@ def plot(
     if of in ALONE and len(things) == 1:
         return ALONE[of](things[0])
     names = ", ".join(dict.fromkeys(type(one).__name__ for one in things))
+    if len(things) > 1:
+        raise UsageError(f"no figure shows {len(things)} of {names} together: draw each by itself")
     known = ", ".join(one.__name__ for one in (*TOGETHER, *ALONE))
-    raise UsageError(f"no figure shows {len(things)} of {names}: there are figures of {known}")
+    raise UsageError(f"{names} has no figure: {known} have one")
 
 
 def _figure_of_experiments(things: Sequence[Any], kind: str | None) -> Figure:

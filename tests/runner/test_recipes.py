@@ -23,6 +23,11 @@ def resolve(model: str = "resnet20", **changes: Any) -> Recipe:
     return recipe(model, CIFAR_50K, **changes)
 
 
+def test_a_recipe_alone_says_what_it_is_resolved_for() -> None:
+    with pytest.raises(UsageError, match=r"plan\('resnet8', 'digits', 'quick'\)\.recipe"):
+        recipe("quick")
+
+
 def test_frankle2020_is_what_openlth_does_by_default() -> None:
     found = resolve()
     assert (found.lr, found.momentum, found.weight_decay) == (0.1, 0.9, 1e-4)
