@@ -198,7 +198,7 @@ def _key(found: Meaning) -> tuple[type, object]:
 
 def is_published(name: str) -> bool:
     """Tell whether a name is one of the literature."""
-    return name.startswith(PREFIX)
+    return name.casefold().startswith(PREFIX)
 
 
 def counts_of(store: StoreLike, name: Named, by: str, what: str) -> Counts:

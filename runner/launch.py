@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..schemas.errors import UsageError
+from ..schemas.errors import UsageError, known_name
 from . import machine
 
 KEEPABLE = ("init", "rewind", "dense")
@@ -53,6 +53,7 @@ class Launch:
         UsageError
             One is out of range, or two contradict each other.
         """
+        object.__setattr__(self, "keep", tuple(known_name(k, KEEPABLE) or k for k in self.keep))
         unknown = [name for name in self.keep if name not in KEEPABLE]
         if unknown:
             raise UsageError(f"keep '{unknown[0]}' is unknown: choose from {', '.join(KEEPABLE)}")

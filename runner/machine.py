@@ -29,6 +29,7 @@ def device(name: str = "auto") -> torch.device:
     RgtoolError
         The device is not there.
     """
+    name = name.lower()
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

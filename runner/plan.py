@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from ..schemas.blocks import Architecture, Layer
-from ..schemas.errors import RgtoolError, UsageError
+from ..schemas.errors import RgtoolError, UsageError, known_name
 from ..schemas.layout import RunFolder, store_path
+from ..schemas.published_recipes import is_recipe
 from ..schemas.recipe import Recipe
 from ..schemas.words import size
 from . import arithmetic, machine
@@ -200,6 +201,14 @@ class Plan:
         return ids
 
 
+def _in_known_case(options: dict[str, Any]) -> dict[str, Any]:
+    known = ["width", *(field.name for of in (Launch, Recipe) for field in fields(of))]
+    found = {known_name(name, known) or name: value for name, value in options.items()}
+    if len(found) < len(options):
+        raise UsageError(f"{', '.join(options)}: one of them is given twice")
+    return found
+
+
 def _check_order(model: str | Builder, task: str | Loading) -> None:
     """Tell a network and a data set that were named the wrong way round.
 
@@ -213,6 +222,11 @@ def _check_order(model: str | Builder, task: str | Loading) -> None:
     network, data_set = is_network(model), is_data_set(task)
     if network and data_set:  # as they should be: packages are not asked for what they add
         return
+    for name, known in ((model, network), (task, data_set)):
+        if not known and is_recipe(name):
+            raise UsageError(
+                f"{name} is a recipe: --recipe {name}, beside a network and a data set"
+            )
     turned = is_data_set(model), is_network(task)
     if any(turned) and not network and not data_set:
         what = f"{model} is a data set" if turned[0] else f"{task} is a network"
@@ -254,7 +268,7 @@ def plan(
 
     A published data set that is not here is not downloaded for it: its shape is known.
     """
-    launch, changes = Launch.split(options)
+    launch, changes = Launch.split(_in_known_case(options))
     numbers, place = _numbers(seeds), store_path(store)
     _check_levels(levels)
     file = _file_of(init)

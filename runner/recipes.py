@@ -111,9 +111,11 @@ def recipe(
     if pretrained is not None:
         fields |= {"init": "pretrained", "pretrained": pretrained}
     values = {"architecture": network.name, "task": images.name, **fields, **changes}
-    resolved = Recipe.from_json(values)  # checks every value
-    _check_ability(resolved, name)
     layers = [layer.name for layer in network.layers]
+    resolved = Recipe.from_json(values)  # checks every value
+    known = tuple(known_name(layer, layers) or layer for layer in resolved.exempt)
+    resolved = dataclasses.replace(resolved, exempt=known)
+    _check_ability(resolved, name)
     for layer in resolved.exempt:
         choose("exempt", layer, layers, "is no layer")
     _check_crop(resolved, images)
@@ -140,6 +142,8 @@ def _to_run(name: str) -> tuple[str, Fields]:
 
 def _in_known_case(field: str, value: Any) -> Any:
     """Write the value of a field as it is known, whatever the case in which it was given."""
+    if field == "augment" and isinstance(value, list | tuple):
+        return tuple(part.lower() if isinstance(part, str) else part for part in value)
     known = _ABLE.get(field, CHOICES.get(field, ()))
     return known_name(value, known) or value if isinstance(value, str) else value
 
@@ -171,11 +175,13 @@ def read_recipe(path: Path) -> tuple[str, dict[str, Any]]:
         values = read_toml(path)
     except Unreadable as error:
         raise RgtoolError(f"recipe {path}: {error}") from None
-    base = values.pop("base", DEFAULT)
     known = {field.name for field in dataclasses.fields(Recipe)}
+    fields = [*known, "base"]
+    values = {known_name(field, fields) or field: value for field, value in values.items()}
+    base = values.pop("base", DEFAULT)
     for field, value in values.items():
         if field not in known:
-            near = did_you_mean(field, [*known, "base"])
+            near = did_you_mean(field, fields)
             raise UsageError(f"recipe {path}: field '{field}' is unknown: {near}")
         values[field] = tuple(value) if isinstance(value, list) else value
     return str(base), values

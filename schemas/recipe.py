@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from .errors import UsageError, choose, did_you_mean
+from .errors import UsageError, choose, did_you_mean, known_name
 from .steps import Step
 
 Rounding = Literal["exact", "openlth", "round"]
@@ -261,7 +261,7 @@ def parse_field(text: str) -> tuple[str, Any]:
     kinds = {f.name: str(f.type).removesuffix(" | None") for f in dataclasses.fields(Recipe)}
     if not equals:
         raise UsageError(f"'{text}' sets nothing: write a field and its value, as lr=0.05")
-    choose("recipe field", name, kinds)
+    name = choose("recipe field", known_name(name, kinds) or name, kinds)
     kind = kinds[name]
     try:
         if kind == "int":
@@ -274,4 +274,6 @@ def parse_field(text: str) -> tuple[str, Any]:
         raise UsageError(f"{name} is '{value}': {_KINDS[kind][1]} is needed") from None
     if kind == "str":
         return name, value
-    return name, () if value == "none" else tuple(v.strip() for v in value.split(",") if v.strip())
+    return name, () if value.lower() == "none" else tuple(
+        v.strip() for v in value.split(",") if v.strip()
+    )

@@ -257,10 +257,11 @@ def find_published(name: str) -> Published:
     UsageError
         None or several fit; the message lists the nearest or the candidates.
     """
-    full = PREFIX + name.removeprefix(PREFIX)
+    full = PREFIX + name.casefold().removeprefix(PREFIX)
     known = [*_spectrum_rows(), *_curve_rows(), *flow_rows()]
     # A whole name counts also where it begins another one: cifar10 and cifar100.
-    found = [full] if full in known else [other for other in known if other.startswith(full)]
+    found = [one for one in known if one.casefold() == full]
+    found = found or [one for one in known if one.casefold().startswith(full)]
     if full == PREFIX or not found:
         raise UsageError(f"nothing published is named '{name}': {did_you_mean(full, known)}")
     if len(found) > 1:

@@ -39,7 +39,12 @@ def test_every_kind_of_name_is_found(place: tuple[Path, str]) -> None:
         assert look_up(store, name) == Stored(store, first)
     run = look_up(store, f"{first}-s1")
     assert isinstance(run, Stored) and run.name == f"{first}-s1" and run.counts().seeds == (1,)
+    assert look_up(store, first[:6].upper()) == look_up(store, first)
+    assert look_up(store, f"{first.upper()}-S1") == run
+    assert look_up(store, "ResNet20w4/digits PRUNE=.2") == look_up(store, first)
     assert isinstance(look_up(store, SPECTRUM), PublishedSpectrum)
+    printed = look_up(store, "Published:ResNet20-CIFAR10")
+    assert isinstance(printed, PublishedSpectrum) and printed.name == SPECTRUM
     assert isinstance(look_up(store, CURVE), PublishedCurve)
     assert look_up(store, "some/curve.csv") == ErrorTable(Path("some/curve.csv"))
     counts = store.counts(first)
