@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from rgtool.analysis.spectrum.forecast import forecast
     from rgtool.analysis.spectrum.many import spectra
     from rgtool.analysis.spectrum.power import power
-    from rgtool.runner.bench import bench
     from rgtool.runner.experiment import run
     from rgtool.runner.launch import Launch
     from rgtool.runner.listing import datasets, models, recipes
     from rgtool.runner.plan import plan
     from rgtool.runner.recipes import recipe
+    from rgtool.runner.speed.bench import bench
     from rgtool.schemas.errors import RgtoolError
     from rgtool.schemas.recipe import Recipe
     from rgtool.store import Store, published
@@ -50,7 +50,7 @@ _HOMES = {
     "RgtoolError": "rgtool.schemas.errors",
     "Store": "rgtool.store",
     "against_published": "rgtool.analysis.classes.against",
-    "bench": "rgtool.runner.bench",
+    "bench": "rgtool.runner.speed.bench",
     "classify": "rgtool.analysis.classes.classify",
     "collapse": "rgtool.analysis.collapse.estimate",
     "compare": "rgtool.analysis.classes.compare",

@@ -1,6 +1,6 @@
 """The one look-up: from a name to what it means, for every function that takes a name.
 
-A name is what selects an experiment or a run of a store (`store/selection.py`): a prefix of an id,
+A name is what selects an experiment or a run of a store (`store/catalogue/`): a prefix of an id,
 a name that was given, a label such as `resnet20/cifar10`, fields such as `prune=.36`. Or it is
 `published:NAME` of the literature, or a CSV or Parquet file of errors. What was found before, such
 as `Counts`, an experiment of a list or the outcome of `run`, stands for itself wherever a name
@@ -20,10 +20,10 @@ from ..schemas.blocks import GROUPINGS
 from ..schemas.errors import UsageError, choose
 from ..schemas.tables import is_table
 from ..store import Store
+from ..store.catalogue.selection import Identified
 from ..store.counts import Counts
 from ..store.flows import PublishedFlow
 from ..store.literature import PREFIX, PublishedCurve, PublishedSpectrum, find_published
-from ..store.selection import Identified
 from .result import Result
 
 StoreLike = Store | str | Path | None

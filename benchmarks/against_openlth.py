@@ -41,16 +41,16 @@ import torch
 from machine import machine
 
 import rgtool
-from rgtool.runner.arithmetic import has_bf16
-from rgtool.runner.bench import Layout, parts_of, processes_speed, speed
-from rgtool.runner.ceiling import convolutions_speed
 from rgtool.runner.machine import workers
 from rgtool.runner.plan import Plan, plan
+from rgtool.runner.replicas.arithmetic import has_bf16
+from rgtool.runner.speed.bench import Layout, parts_of, processes_speed, speed
+from rgtool.runner.speed.ceiling import convolutions_speed
 
 # Run inside the copy: OpenLTH's own loop, timed by one of its callbacks.
 OPENLTH = """
 import json, sys, time
-from rgtool.runner.vision import torchvision_datasets
+from rgtool.runner.datasets.vision import torchvision_datasets
 torchvision_datasets()  # torchvision, also beside a torch without CUDA
 import torch
 name, threads, steps, repeats = sys.argv[1], *map(int, sys.argv[2:])

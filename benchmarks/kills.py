@@ -27,7 +27,7 @@ from pathlib import Path
 import torch
 from machine import machine
 
-from rgtool.schemas.record import COLUMNS, read_record
+from rgtool.schemas.records.record import COLUMNS, read_record
 
 DIGITS = "lenet digits --levels 4 --epochs 60 --rewind 20it --keep init,rewind,dense"
 CIFAR = (

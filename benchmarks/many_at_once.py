@@ -25,11 +25,11 @@ import numpy as np
 from machine import machine
 
 from rgtool.schemas.blocks import architecture
-from rgtool.schemas.description import Description
-from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.lock import Locked
 from rgtool.schemas.recipe import Recipe
-from rgtool.schemas.record import build_record, write_record
+from rgtool.schemas.records.description import Description
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.records.record import build_record, write_record
 from rgtool.store import Store
 
 LEVELS = 6

@@ -1,7 +1,7 @@
 """Break core modules line by line and count the breakages that the tests notice.
 
     python benchmarks/mutants.py --mutants 200
-    python benchmarks/mutants.py --mutants 20 --modules runner/training.py --processes 2
+    python benchmarks/mutants.py --mutants 20 --modules runner/replicas/training.py --processes 2
     python benchmarks/mutants.py --mutants 200 --again earlier_output.txt
 
 A mutant changes one constant, comparison, operator or junction of one line. It runs in a copy of
@@ -51,11 +51,16 @@ CORE: Mapping[str, tuple[str, ...]] = {
     "analysis/gamma/correlated.py": ("test_gamma_seeds",),
     "analysis/gamma/misfit.py": ("test_gamma_seeds",),
     "analysis/gamma/parameters.py": ("test_gamma_seeds",),
-    "runner/training.py": ("test_training", "test_arithmetic", "test_side_by_side", "test_runs"),
+    "runner/replicas/training.py": (
+        "test_training",
+        "test_arithmetic",
+        "test_side_by_side",
+        "test_runs",
+    ),
     "runner/pruning.py": ("test_pruning", "test_runs"),
-    "schemas/record.py": ("test_schemas", "test_broken_files"),
+    "schemas/records/record.py": ("test_schemas", "test_broken_files"),
     "schemas/transform.py": ("test_transform",),
-    "store/importers/levels.py": (
+    "store/importers/arrivals/levels.py": (
         "test_levels",
         "test_import",
         "test_import_identity",

@@ -25,8 +25,8 @@ from machine import machine
 
 from rgtool.runner.experiment import execute
 from rgtool.runner.plan import plan
-from rgtool.schemas.layout import RunFolder
-from rgtool.schemas.tensors import read_mask
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.tensors.safetensors import read_mask
 
 Runs = list[RunFolder]
 

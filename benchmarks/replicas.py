@@ -19,10 +19,10 @@ import torch
 from machine import machine
 
 import rgtool
-from rgtool.runner.bench import Layout, parts_of, processes_speed, speed
 from rgtool.runner.machine import device as device_of
 from rgtool.runner.machine import prepare, workers
 from rgtool.runner.plan import plan
+from rgtool.runner.speed.bench import Layout, parts_of, processes_speed, speed
 
 
 def main() -> None:

@@ -29,18 +29,18 @@ import duckdb
 import pyarrow.parquet as pq
 from machine import apart, machine, peak
 
-from rgtool.schemas import views
 from rgtool.schemas.blocks import Architecture, architecture
-from rgtool.schemas.description import Description
-from rgtool.schemas.layout import RunFolder
-from rgtool.schemas.manifest import Manifest
-from rgtool.schemas.parts import Part
 from rgtool.schemas.recipe import Recipe
-from rgtool.schemas.record import arrow_schema
+from rgtool.schemas.records import views
+from rgtool.schemas.records.description import Description
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.records.manifest import Manifest
+from rgtool.schemas.records.parts import Part
+from rgtool.schemas.records.record import arrow_schema
 from rgtool.store import Store
-from rgtool.store.connection import connect
-from rgtool.store.relations import parquet, sql_list
-from rgtool.store.session import described
+from rgtool.store.sql.connection import connect
+from rgtool.store.sql.relations import parquet, sql_list
+from rgtool.store.sql.session import described
 
 LEVELS = 20
 LOOSE_LEVELS = 12

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ..runner.event import Event
-    from ..store.broken import Problem
-    from ..store.result import Result as Rows
+    from ..store.sql.broken import Problem
+    from ..store.sql.result import Result as Rows
 
 __all__ = [
     "Stream", "Table", "duration", "output_options", "print_table", "say", "say_event", "size",

@@ -36,7 +36,7 @@ from rgtool.analysis.spectrum.result import Spectrum
 from rgtool.analysis.spectrum.scale_flow import ScaleFlow
 from rgtool.cli.app import COMMANDS
 from rgtool.schemas.recipe import Recipe
-from rgtool.schemas.record import COLUMNS, VERSION
+from rgtool.schemas.records.record import COLUMNS, VERSION
 
 
 def record_page() -> str:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ..schemas.entry_points import added, added_names
 from ..schemas.errors import RgtoolError, UsageError, did_you_mean, known_name
-from .images import Images
-from .known_data import (
+from .datasets.images import Images
+from .datasets.known_data import (
     DATA_VARIABLE,
     DIGITS,
     IDX_FILES,
@@ -29,9 +29,9 @@ from .known_data import (
     find,
     idx_paths,
 )
+from .datasets.own_images import read_npz
 from .own.data import own_images
 from .own.function import OwnFunction, from_entry_point, from_object, from_reference, is_reference
-from .own_images import read_npz
 
 _ARCHIVE = "npz:"
 Loading = Callable[..., Any]
@@ -185,7 +185,7 @@ def _from_torchvision(
     known: KnownData, folder: Path, load_parts: Callable[..., tuple[Any, Any]]
 ) -> tuple[Any, Any]:
     """Let torchvision read a data set, downloading it where it must."""
-    from .vision import torchvision_datasets
+    from .datasets.vision import torchvision_datasets
 
     dataset = getattr(torchvision_datasets(), known.kin)
     try:

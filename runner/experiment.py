@@ -9,9 +9,9 @@ from typing import Any
 
 from ..schemas.display import Row, Shown, Table
 from ..schemas.errors import RecordError, RgtoolError, UsageError
-from ..schemas.layout import RunFolder, make_runs
 from ..schemas.lock import check_locks
-from ..schemas.names import Naming
+from ..schemas.records.layout import RunFolder, make_runs
+from ..schemas.records.names import Naming
 from .data import Loading
 from .event import Event
 from .models import Builder

@@ -14,27 +14,27 @@ import torch
 from numpy.typing import NDArray
 
 from ..schemas.blocks import Layer
-from ..schemas.description import Description
 from ..schemas.errors import RecordError, RgtoolError
-from ..schemas.layout import RunFolder
 from ..schemas.lock import lock
 from ..schemas.recipe import Recipe
-from ..schemas.record import build_record, write_record
+from ..schemas.records.description import Description
+from ..schemas.records.layout import RunFolder
+from ..schemas.records.record import build_record, write_record
 from ..schemas.steps import Step
-from ..schemas.tensors import read_mask, read_tensors, write_mask, write_tensors
+from ..schemas.tensors.safetensors import read_mask, read_tensors, write_mask, write_tensors
 from . import machine
-from .checkpoint import Checkpoint
+from .datasets.images import Images
 from .event import Event
-from .images import Images
-from .kernels import EAGER, Kernels
 from .models import Network
-from .pretrained import Pretrained
 from .pruning import Mask, next_mask
-from .randomness import generator
 from .records import known_end, read, recorded
-from .replica_parts import ReplicaParts
-from .side_by_side import Training, Work
-from .training import (
+from .replicas.checkpoint import Checkpoint
+from .replicas.kernels import EAGER, Kernels
+from .replicas.pretrained import Pretrained
+from .replicas.randomness import generator
+from .replicas.replica_parts import ReplicaParts
+from .replicas.side_by_side import Training, Work
+from .replicas.training import (
     Arrays,
     Diverged,
     Lane,

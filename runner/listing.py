@@ -17,7 +17,7 @@ from ..schemas.recipe import Recipe
 from ..schemas.words import size
 
 if TYPE_CHECKING:
-    from .known_data import KnownData
+    from .datasets.known_data import KnownData
     from .networks import InputShape
 
 _SMALL: tuple[InputShape, int] = (3, 32, 32), 10
@@ -93,7 +93,7 @@ def models(task: str | None = None) -> Listing:
 
 
 def _images_of(task: str) -> tuple[InputShape, int]:
-    from .known_data import KNOWN_DATA
+    from .datasets.known_data import KNOWN_DATA
 
     known = KNOWN_DATA[choose("data set", known_name(task, KNOWN_DATA) or task, KNOWN_DATA)]
     return known.shape, len(known.train)
@@ -127,7 +127,7 @@ def datasets(data: str | Path | None = None) -> Listing:
     'digits'
     """
     from .data import DATASETS
-    from .known_data import KNOWN_DATA, default_folder
+    from .datasets.known_data import KNOWN_DATA, default_folder
 
     folder = default_folder() if data is None else Path(data)
     rows = [
@@ -152,7 +152,7 @@ def datasets(data: str | Path | None = None) -> Listing:
 
 
 def _data_set(name: str, known: KnownData, folder: Path) -> Row:
-    from .known_data import find
+    from .datasets.known_data import find
 
     if not known.download:
         files = "come with rgtool"

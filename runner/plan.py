@@ -14,24 +14,25 @@ import torch
 
 from ..schemas.blocks import Architecture, Layer
 from ..schemas.errors import RgtoolError, UsageError, known_name
-from ..schemas.layout import RunFolder, store_path
 from ..schemas.published_recipes import is_recipe
 from ..schemas.recipe import Recipe
+from ..schemas.records.layout import RunFolder, store_path
 from ..schemas.words import size
-from . import arithmetic, machine
+from . import machine
 from .data import Loading, Task, find_task, is_data_set, load, outline
+from .datasets.images import Images
+from .datasets.known_data import KNOWN_DATA, default_folder
 from .event import Event
-from .images import Images
-from .kernels import EAGER, Kernels, kernels
-from .known_data import KNOWN_DATA, default_folder
 from .launch import Launch
 from .models import Builder, Network, find_network, is_network
 from .own.notes import introduction, unshipped
-from .pretrained import Pretrained, read_pretrained
 from .pruning import kept_series
 from .recipes import DEFAULT, as_control, check_choosable, name_of
 from .recipes import recipe as resolve
 from .records import known_end
+from .replicas import arithmetic
+from .replicas.kernels import EAGER, Kernels, kernels
+from .replicas.pretrained import Pretrained, read_pretrained
 
 _MOST_SEEDS = 100_000
 _MOST_LEVELS = 9999  # four digits name a record

@@ -15,8 +15,7 @@ from ..schemas.recipe import CHOICES, Recipe
 from ..schemas.steps import Step
 from ..schemas.toml import read_toml
 from ..schemas.words import counted
-from .arithmetic import PRECISIONS
-from .images import Images
+from .datasets.images import Images
 from .models import (
     AS_BUILT,
     BN_INITIALISERS,
@@ -27,6 +26,7 @@ from .models import (
     find_network,
 )
 from .pruning import PRUNERS
+from .replicas.arithmetic import PRECISIONS
 
 DEFAULT = "frankle2020"
 # What can be run, of fields with names for values.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..schemas.errors import RecordError, RgtoolError
-from ..schemas.layout import RunFolder
+from ..schemas.records.layout import RunFolder
 from .event import Event
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from .event import Event
 from .imp import Replica
 from .own.network import OwnNetwork
 from .plan import Plan
-from .side_by_side import Work, drive, is_memory
-from .training import Stopped
+from .replicas.side_by_side import Work, drive, is_memory
+from .replicas.training import Stopped
 
 OnEvent = Callable[[Event], None]
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .broken import Problem
-from .inventory import ExperimentInfo, RunInfo
-from .result import Result
+from .catalogue.inventory import ExperimentInfo, RunInfo
+from .sql.broken import Problem
+from .sql.result import Result
 from .store import Store
 
 if TYPE_CHECKING:
-    from .check import Check
-    from .compaction import Compaction
+    from .catalogue.difference import Difference
     from .counts import Counts
-    from .difference import Difference
     from .flows import PublishedFlow
     from .literature import (
         PublishedCurve,
@@ -26,9 +24,11 @@ if TYPE_CHECKING:
         published_flow_names,
         published_names,
     )
-    from .medium import Trial
-    from .merging import MergeReport
-    from .removal import Removal
+    from .upkeep.check import Check
+    from .upkeep.compaction import Compaction
+    from .upkeep.medium import Trial
+    from .upkeep.merging import MergeReport
+    from .upkeep.removal import Removal
 
 __all__ = [
     "Check",
@@ -55,13 +55,13 @@ __all__ = [
 ]
 # What is loaded when it is asked for: it needs NumPy, or is rarely needed.
 _MODULES = {
-    "Check": "check",
-    "Compaction": "compaction",
+    "Check": "upkeep.check",
+    "Compaction": "upkeep.compaction",
     "Counts": "counts",
-    "Difference": "difference",
-    "MergeReport": "merging",
-    "Removal": "removal",
-    "Trial": "medium",
+    "Difference": "catalogue.difference",
+    "MergeReport": "upkeep.merging",
+    "Removal": "upkeep.removal",
+    "Trial": "upkeep.medium",
     **{name: "literature" for name in __all__ if "published" in name.lower()},
 }
 

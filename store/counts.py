@@ -12,7 +12,7 @@ from ..schemas.blocks import GROUP, Layer
 from ..schemas.errors import RgtoolError
 from ..schemas.published import PREFIX
 from ..schemas.recipe import Recipe
-from .apart import label_of
+from .catalogue.apart import label_of
 
 Scales = Mapping[str, Mapping[str, float]]
 
@@ -64,7 +64,7 @@ class Counts:
         What is to be known of these counts.
     apart : str
         What tells it from others of its store with that architecture and task, see
-        `store.apart.told_apart`; empty where there are none.
+        `store.catalogue.apart.told_apart`; empty where there are none.
 
     Raises
     ------

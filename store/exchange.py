@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 
 from ..schemas.files import exchange, flush_path
-from ..schemas.layout import CORRECTED, RUNS, RunFolder
+from ..schemas.records.layout import CORRECTED, RUNS, RunFolder
 
 _OLD = ".old-"  # begins the names of folders whose places are taken
 

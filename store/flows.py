@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..schemas.blocks import Layer, architecture
-from ..schemas.description import SEEN, assumed_fields
 from ..schemas.display import Shown, Table
 from ..schemas.errors import UsageError
 from ..schemas.recipe import Recipe
+from ..schemas.records.description import SEEN, assumed_fields
 from .figures import figure_rows
 
 if TYPE_CHECKING:

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..schemas.blocks import GROUPINGS, Layer
-from ..schemas.description import assumed_fields, study_of
 from ..schemas.errors import RgtoolError, StoreError, UsageError, choose
 from ..schemas.recipe import Recipe
+from ..schemas.records.description import assumed_fields, study_of
+from .catalogue.inventory import recipe_of
 from .counts import Counts, Scales, never_pruned
-from .inventory import recipe_of
-from .reading import Reader
-from .result import Result
+from .sql.reading import Reader
+from .sql.result import Result
 
 RUNS = "SELECT * FROM runs ORDER BY experiment_id, seed NULLS LAST, replicate, run_id"
 # What a run's layers are is said by the records without a level before them; every other record

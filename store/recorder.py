@@ -15,20 +15,20 @@ from typing import Any, Self
 import numpy as np
 
 from ..schemas.blocks import Architecture
-from ..schemas.description import UNKNOWN
 from ..schemas.errors import StoreError, UsageError, choose
-from ..schemas.layout import RunFolder
 from ..schemas.published_recipes import fields_of
 from ..schemas.recipe import Recipe
-from ..schemas.record import columns
+from ..schemas.records.description import UNKNOWN
+from ..schemas.records.layout import RunFolder
+from ..schemas.records.record import columns
+from .importers.arrivals.known import Known
+from .importers.arrivals.recording import STARTS, Recorded, name_of, record
+from .importers.arrivals.staging import Staging
 from .importers.found import FoundRun, FoundWeights
 from .importers.given import arrays, given_level
 from .importers.imports import choices
-from .importers.known import Known
 from .importers.masks import layer_weights
-from .importers.recording import STARTS, Recorded, name_of, record
 from .importers.report import ImportedRun
-from .importers.staging import Staging
 from .store import Store
 
 SOURCE = "recorder"

@@ -6,24 +6,24 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..schemas.description import Description
 from ..schemas.errors import RgtoolError, UsageError
-from ..schemas.layout import RunFolder
-from .holdings import Holdings
-from .listing import apart_of, list_candidates
-from .selection import Identified, text_of
-from .snapshot import take
+from ..schemas.records.description import Description
+from ..schemas.records.layout import RunFolder
+from .catalogue.holdings import Holdings
+from .catalogue.listing import apart_of, list_candidates
+from .catalogue.selection import Identified, text_of
+from .sql.snapshot import take
 
 if TYPE_CHECKING:
-    from .check import Check
-    from .compaction import Compaction
+    from .catalogue.difference import Difference
+    from .catalogue.listing import Entries
     from .counts import Counts
-    from .difference import Difference
     from .importers.report import ImportReport
-    from .listing import Entries
-    from .medium import Trial
-    from .merging import MergeReport
-    from .removal import Removal
+    from .upkeep.check import Check
+    from .upkeep.compaction import Compaction
+    from .upkeep.medium import Trial
+    from .upkeep.merging import MergeReport
+    from .upkeep.removal import Removal
 
 
 class Store(Holdings):
@@ -171,8 +171,8 @@ class Store(Holdings):
         StoreError
             The store holds no runs, or cannot be written.
         """
-        from ..schemas.names import Naming
-        from .names import call
+        from ..schemas.records.names import Naming
+        from .catalogue.names import call
 
         return call(self, selection, Naming(name, note, tuple(tags), tuple(untag), clear))
 
@@ -193,7 +193,7 @@ class Store(Holdings):
         StoreError
             The store holds no runs.
         """
-        from .difference import difference
+        from .catalogue.difference import difference
 
         return difference(self, a, b, every=every)
 
@@ -210,7 +210,7 @@ class Store(Holdings):
         StoreError
             The store cannot be written, or the disk is full; nothing is lost.
         """
-        from .compaction import compact
+        from .upkeep.compaction import compact
 
         finished = {run.run_id for run in self.runs() if run.finished}
         return compact(self.path, self._reader.left_out, finished)
@@ -239,7 +239,7 @@ class Store(Holdings):
         Locked
             Another process imports into the store, or compacts it, for too long.
         """
-        from .removal import remove
+        from .upkeep.removal import remove
 
         return remove(self, [names] if isinstance(names, str) else names, dry_run=dry_run)
 
@@ -273,7 +273,7 @@ class Store(Holdings):
         Locked
             Another process imports into the store, or compacts it, for too long.
         """
-        from .merging import merge
+        from .upkeep.merging import merge
 
         paths = [stores] if isinstance(stores, str | Path) else stores
         sources = [Store(path).path for path in paths]
@@ -299,14 +299,14 @@ class Store(Holdings):
         StoreError
             The store cannot be read.
         """
-        from .check import check
+        from .upkeep.check import check
 
         self.runs()  # what no file says alone: parts that are missing, records that stand twice
         return check(self.path, self._reader.left_out)
 
     def try_out(self) -> tuple[Trial, ...]:
         """Try what the store needs of its file system: locks, renaming, flushing, stamps."""
-        from .medium import try_out
+        from .upkeep.medium import try_out
 
         return try_out(self.path)
 

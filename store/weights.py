@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ..schemas.blocks import Layer
 from ..schemas.errors import StoreError
-from ..schemas.layout import RunFolder
-from ..schemas.tensors import read_tensors
+from ..schemas.records.layout import RunFolder
+from ..schemas.tensors.safetensors import read_tensors
 
 if TYPE_CHECKING:
     from .store import Store

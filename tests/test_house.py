@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,11 +129,25 @@ def test_a_circle_is_found() -> None:
     assert circles({("a",): {("a",)}}) == [["a"]]
 
 
-@pytest.mark.parametrize("room", ["analysis", "cli"])
-def test_a_folder_can_be_taken_in_at_a_glance(room: str) -> None:
-    folders = [PACKAGE / room, *(path for path in (PACKAGE / room).rglob("*") if path.is_dir())]
-    sizes = {folder.name: len([*folder.glob("[!_]*.py")]) for folder in folders}
-    assert {name: size for name, size in sizes.items() if size > 20} == {}
+def crowded(top: Path) -> dict[str, int]:
+    """The folders from `top` down that hold more than 20 modules, and how many they hold."""
+    counts = Counter(str(path.parent.relative_to(top)) for path in top.rglob("[!_]*.py"))
+    return {folder: count for folder, count in counts.items() if count > 20}
+
+
+@pytest.mark.parametrize(
+    "top", [*(PACKAGE / room for room in ROOMS), CLONE / "tests"], ids=lambda top: top.name
+)
+def test_a_folder_can_be_taken_in_at_a_glance(top: Path) -> None:
+    assert crowded(top) == {}
+
+
+def test_a_crowded_folder_is_found(tmp_path: Path) -> None:
+    for folder, count in {"full": 20, "full/over": 21, "empty": 0}.items():
+        (tmp_path / folder).mkdir()
+        for name in ["__init__", *map(str, range(count))]:
+            (tmp_path / folder / f"{name}.py").touch()
+    assert crowded(tmp_path) == {"full/over": 21}
 
 
 def test_what_is_installed_is_what_there_is() -> None:
@@ -153,7 +168,7 @@ def test_dependencies_are_those_that_are_imported() -> None:
         if not level
     } - sys.stdlib_module_names
     assert imported <= declared
-    # torchvision is imported by its name as a string, see runner/vision.py.
+    # torchvision is imported by its name as a string, see runner/datasets/vision.py.
     assert declared - imported <= {"torchvision"}
 
 

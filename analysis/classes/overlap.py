@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...schemas.errors import RecordError
-from ...schemas.layout import RunFolder
-from ...schemas.tensors import read_mask
+from ...schemas.records.layout import RunFolder
+from ...schemas.tensors.safetensors import read_mask
 from ..arrays import Bools, Floats, Integers
 from .equal_densities import Shares
 from .subjects import Subject

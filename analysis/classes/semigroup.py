@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...schemas.errors import UsageError
-from ...store.apart import label_of
+from ...store.catalogue.apart import label_of
 from ...store.counts import Counts
 from .. import flow
 from ..arrays import Floats, Integers

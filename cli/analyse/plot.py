@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from ...schemas.errors import RgtoolError, UsageError, choose
-from ...store.apart import label_of
+from ...store.catalogue.apart import label_of
 from ..options import StoreOption
 from ..output import Table, output_options, say, warn_of
 from .figure import is_figure, write_figure

@@ -11,8 +11,8 @@ from ..options import DataOption
 from ..output import Table, duration, output_options, say
 
 if TYPE_CHECKING:
-    from ...runner.bench import Bench, Layout
     from ...runner.plan import Plan
+    from ...runner.speed.bench import Bench, Layout
 
 _BUSY = 0.8  # share of its time below which a replica alone was disturbed
 
@@ -41,8 +41,8 @@ def bench(
 
     Example: rgtool bench resnet20 cifar10
     """
-    from ...runner.bench import measure
     from ...runner.plan import plan
+    from ...runner.speed.bench import measure
 
     if not seconds > 0:
         raise typer.BadParameter("a positive time is needed", param_hint="--seconds")

@@ -12,7 +12,7 @@ import typer
 
 from ...schemas.blocks import coarsest
 from ...schemas.errors import UsageError
-from ...schemas.names import Naming
+from ...schemas.records.names import Naming
 from ...schemas.words import counted
 from ..options import (
     DataOption,
@@ -25,9 +25,9 @@ from ..options import (
 from ..output import Table, duration, output_options, say, say_event, size
 
 if TYPE_CHECKING:
-    from ...runner.estimate import Estimate
     from ...runner.experiment import Outcome
     from ...runner.plan import Plan
+    from ...runner.speed.estimate import Estimate
 
 _ANNOUNCED = 3600.0  # seconds after which a run is announced with its estimate
 _WORTH_A_PROBE = 3e12  # images x prunable weights: minutes rather than seconds on one core
@@ -97,10 +97,10 @@ def run(
 
     Example: rgtool run resnet8 digits --recipe quick --seeds 3 --levels 8
     """
-    from ...runner.estimate import estimate
     from ...runner.experiment import execute
     from ...runner.plan import plan
     from ...runner.progress import Stop, show_progress
+    from ...runner.speed.estimate import estimate
 
     if workers is not None and workers < 1:
         raise typer.BadParameter("at least one process is needed", param_hint="--workers")

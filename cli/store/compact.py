@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...schemas.manifest import some
+from ...schemas.records.manifest import some
 from ..options import StoreOption
 from ..output import Table, output_options, warn_of
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...schemas.errors import RgtoolError
-from ...schemas.manifest import some
+from ...schemas.records.manifest import some
 from ..options import DataOption, StoreOption
 from ..output import Table, output_options
 
@@ -92,7 +92,7 @@ def _machine() -> Iterator[Row]:
 
 
 def _data(folder: Path | None) -> Iterator[Row]:
-    from ...runner.known_data import KNOWN_DATA, find
+    from ...runner.datasets.known_data import KNOWN_DATA, find
 
     for name, known in KNOWN_DATA.items():
         path = find(name, folder) if known.download else "comes with rgtool"
@@ -100,7 +100,7 @@ def _data(folder: Path | None) -> Iterator[Row]:
 
 
 def _store(store: Store) -> Iterator[Row]:
-    from ...store.removal import unfinished
+    from ...store.upkeep.removal import unfinished
 
     yield "store", "path", str(store.path)
     if not store.path.is_dir():

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...schemas.layout import store_path
 from ...schemas.progress import bar
+from ...schemas.records.layout import store_path
 from ..options import StoreOption
 from ..output import Table, output_options, say
 

@@ -14,7 +14,7 @@ from ..published import every_published
 
 if TYPE_CHECKING:
     from ...store import Store
-    from ...store.listing import Experiments, Runs
+    from ...store.catalogue.listing import Experiments, Runs
 
 _MANY = 500  # loose runs, from which on queries take a noticeable time
 
@@ -43,7 +43,7 @@ def ls(
 
     Example: rgtool ls 'resnet20/cifar10 pruner=random' --sort accuracy
     """
-    from ...store.listing import empty_notes, sorted_table
+    from ...store.catalogue.listing import empty_notes, sorted_table
 
     if published:
         if runs or selection:
@@ -64,7 +64,7 @@ def ls(
 
 def _selected_runs(store: Store, selection: str | None) -> Runs:
     """List the runs of the experiments that fit, or the one run that does."""
-    from ...store.listing import Runs
+    from ...store.catalogue.listing import Runs
 
     every = store.runs()
     if selection is None:
@@ -78,7 +78,7 @@ def _selected_runs(store: Store, selection: str | None) -> Runs:
 
 
 def _say_loose(found: Runs | Experiments) -> None:
-    from ...store.listing import Runs
+    from ...store.catalogue.listing import Runs
 
     runs = found if isinstance(found, Runs) else [run for one in found for run in one.runs]
     loose = sum(run.finished and not run.compacted for run in runs)

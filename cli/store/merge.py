@@ -12,7 +12,7 @@ from ..options import StoreOption
 from ..output import Table, output_options, say, warn_of
 
 if TYPE_CHECKING:
-    from ...store.merging import MergeReport
+    from ...store.upkeep.merging import MergeReport
 
 
 @output_options

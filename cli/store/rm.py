@@ -13,7 +13,7 @@ from ..terminal import ask
 
 if TYPE_CHECKING:
     from ...store import Store
-    from ...store.removal import Removal, RemovedRun
+    from ...store.upkeep.removal import Removal, RemovedRun
 
 
 @output_options
@@ -66,7 +66,7 @@ def _planned(store: Store, names: list[str], dry_run: bool) -> Removal:
 
 
 def _end_begun(store: Store, dry_run: bool) -> None:
-    from ...store.removal import sweep, unfinished
+    from ...store.upkeep.removal import sweep, unfinished
 
     for run in unfinished(store.path) if dry_run else sweep(store.path):
         ends = "would be ended" if dry_run else "is ended"

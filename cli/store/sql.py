@@ -16,7 +16,7 @@ from ..output import Stream, output_options, warn_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ...store.result import Result
+    from ...store.sql.result import Result
 
 
 @output_options

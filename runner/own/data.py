@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError, UsageError
-from ..images import Images
-from ..own_images import has_channels_first, held, images_of, named_by
+from ..datasets.images import Images
+from ..datasets.own_images import has_channels_first, held, images_of, named_by
 from .function import OwnFunction
 
 _EXPECTED = (

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ...schemas.errors import RgtoolError
-from ...schemas.manifest import Manifest
 from ...schemas.recipe import Recipe
+from ...schemas.records.manifest import Manifest
 
 
 def other_sources(store: Path, label: str, recipe: Recipe) -> dict[str, str]:

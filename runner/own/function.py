@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from ...schemas.errors import RgtoolError, UsageError, did_you_mean
-from ..vision import with_torchvision
+from ..datasets.vision import with_torchvision
 from .cells import Assembled
 from .files import imported_files, is_installed, read_source, with_imports
 from .home import Home

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TypeVar
 
 from ...schemas.errors import RgtoolError
-from ..vision import with_torchvision
+from ..datasets.vision import with_torchvision
 from .files import is_installed, read_source
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ from .function import OwnFunction
 
 _IMAGES = 2
 _MOST = 3  # names in a message
-_KEPT = (  # what a file of tensors holds, see `schemas.tensors`
+_KEPT = (  # what a file of tensors holds, see `schemas.tensors.safetensors`
     torch.float64, torch.float32, torch.float16, torch.int64, torch.int32, torch.int16,
     torch.int8, torch.uint8, torch.bool,
 )  # fmt: skip

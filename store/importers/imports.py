@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ...schemas.block_map import read_blocks
 from ...schemas.blocks import canonical
-from ...schemas.contents import open_contents
 from ...schemas.entry_points import added_names, load_added
 from ...schemas.errors import (
     Refused,
@@ -23,7 +22,12 @@ from ...schemas.files import open_file
 from ...schemas.published_recipes import PUBLISHED
 from ...schemas.recipe import CHOICES, INITIALISERS
 from ...schemas.tables import is_table
-from ...schemas.torch_files import ZIP
+from ...schemas.tensors.contents import open_contents
+from ...schemas.tensors.torch_files import ZIP
+from .arrivals.ingest import ingest
+from .arrivals.notes import with_moves
+from .arrivals.rehearsal import rehearsed
+from .arrivals.staging import Staging
 from .formats import (
     bert_tickets,
     contrastive,
@@ -36,11 +40,7 @@ from .formats import (
     torch_prune,
 )
 from .found import Found, FoundRun, Skipped, contained, failure
-from .ingest import ingest
-from .notes import with_moves
-from .rehearsal import rehearsed
 from .report import Choices, ImportedRun, ImportReport
-from .staging import Staging
 from .tree import PLAINLY, Reading, Tree, walk
 
 # In this order: the formats whose layout says most come first, and take their files away.

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...schemas.stored import InFile, Strange, StrangeTensor, described, is_tensor, to_array
-from ...schemas.wrapping import HOMES, beneath
+from ...schemas.tensors.stored import InFile, Strange, StrangeTensor, described, is_tensor, to_array
+from ...schemas.tensors.wrapping import HOMES, beneath
 from .found import LevelData, Refused
 from .state import WRAPPERS, home, named, unwrapped
 from .zeros import HINT, is_zero_one, share_of_zeros
@@ -52,7 +52,7 @@ def level_of(found: Any, where: str, *, any_name: bool = False) -> LevelData:
     Parameters
     ----------
     found : object
-        What `schemas.checkpoints.read_checkpoint` returns.
+        What `schemas.tensors.checkpoints.read_checkpoint` returns.
     where : str
         Its file, for messages.
     any_name : bool

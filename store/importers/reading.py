@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ...schemas.checkpoints import read_checkpoint
+from ...schemas.tensors.checkpoints import read_checkpoint
 from .found import LevelData, Refused
 from .masks import level_of
 from .tree import Tree

@@ -1,4 +1,4 @@
-"""Small files of strangers: sums and texts. Checkpoints are read by `schemas.torch_files`."""
+"""Small files of strangers: sums and texts. Checkpoints are read by `schemas.tensors`."""
 
 from __future__ import annotations
 

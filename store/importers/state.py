@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ...schemas.stored import hold_no_object
-from ...schemas.wrapping import HOMES
+from ...schemas.tensors.stored import hold_no_object
+from ...schemas.tensors.wrapping import HOMES
 from .found import Refused, Unreadable
 
 # What wraps a network and says nothing: DataParallel, torch.compile, OpenLTH's PrunedModel.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...schemas.errors import UsageError, printable
-from ...schemas.layout import address
+from ...schemas.records.layout import address
 from .found import Skipped
 
 

@@ -13,10 +13,10 @@ import stores
 from rgtool import Store
 from rgtool.analysis.gamma.result import Gamma
 from rgtool.cli import main
-from rgtool.schemas import record
 from rgtool.schemas.blocks import Layer, architecture
-from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.recipe import Recipe
+from rgtool.schemas.records import record
+from rgtool.schemas.records.layout import RunFolder
 
 TINY = Recipe(architecture="resnet8w4", task="digits")
 LAYERS = architecture("resnet8w4").counted()

@@ -17,9 +17,9 @@ from rgtool.runner import data, machine
 from rgtool.runner.data import Images
 from rgtool.runner.event import Event
 from rgtool.runner.experiment import Outcome, execute, plan
-from rgtool.runner.training import Trainer
-from rgtool.schemas import record
-from rgtool.schemas.layout import RunFolder
+from rgtool.runner.replicas.training import Trainer
+from rgtool.schemas.records import record
+from rgtool.schemas.records.layout import RunFolder
 
 machine.prepare(torch.device("cpu"))
 

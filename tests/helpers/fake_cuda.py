@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rgtool.runner import graphs, side_by_side
-from rgtool.runner.training import Trainer
+from rgtool.runner.replicas import graphs, side_by_side
+from rgtool.runner.replicas.training import Trainer
 
 
 class Stream:

@@ -11,9 +11,9 @@ import stores
 import synthetic
 
 from rgtool.schemas.blocks import architecture
-from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.recipe import Recipe
-from rgtool.schemas.tensors import write_mask
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.tensors.safetensors import write_mask
 
 SEED_SD = 0.0068
 BASE = {"stem": 0.10, "1": 0.06, "2": 0.02, "3": -0.03, "head": 0.08}

@@ -262,8 +262,8 @@ def store_targets(root: Path) -> list[Target]:
     from stores import write_run
 
     from rgtool.schemas.blocks import architecture
-    from rgtool.schemas.layout import RunFolder
-    from rgtool.schemas.tensors import write_mask
+    from rgtool.schemas.records.layout import RunFolder
+    from rgtool.schemas.tensors.safetensors import write_mask
     from rgtool.store import Store
 
     for seed in (2, 3):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from rgtool.runner.vision import torchvision_datasets
+from rgtool.runner.datasets.vision import torchvision_datasets
 
 Part = tuple[np.ndarray, np.ndarray]  # bytes of shape (N, 32, 32, 3), and labels
 CLASSES = {"cifar10": 10, "cifar100": 100, "svhn": 10}

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rgtool.runner.loader import Loader
+from rgtool.runner.replicas.loader import Loader
 from rgtool.schemas.recipe import Recipe
 
 State = dict[str, Tensor]

@@ -10,8 +10,8 @@ from stores import counts, describe, write_record
 
 from rgtool.analysis.collapse.joint_law import joint_log_error
 from rgtool.analysis.curves.family import ErrorCurve, Family
-from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.recipe import Recipe
+from rgtool.schemas.records.layout import RunFolder
 
 PSI, PHI, GAMMA, LOG_P, CHANCE = 1.2, 0.8, 0.5, -1.0, 0.9
 

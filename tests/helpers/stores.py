@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from rgtool.schemas import record
 from rgtool.schemas.blocks import architecture
-from rgtool.schemas.description import Description
-from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.recipe import Recipe
+from rgtool.schemas.records import record
+from rgtool.schemas.records.description import Description
+from rgtool.schemas.records.layout import RunFolder
 
 TIME = "2026-03-01T12:00:00+00:00"
 NOTES = (".left_out.json", ".seen", "last")  # what readers and imports note for themselves

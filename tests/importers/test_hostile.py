@@ -29,8 +29,8 @@ from hostile_layouts import (
 from stores import write_run
 
 import rgtool
-from rgtool.schemas.layout import RunFolder
-from rgtool.schemas.record import read_record
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.records.record import read_record
 
 MEMORY, SECONDS = 3 << 29, 30
 # Nearly a second each until the memory limit is met.

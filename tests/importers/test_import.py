@@ -37,8 +37,8 @@ from stores import data_of
 
 import rgtool
 from rgtool.schemas.errors import UsageError
-from rgtool.schemas.layout import RunFolder
-from rgtool.schemas.tensors import read_mask, read_tensors
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.tensors.safetensors import read_mask, read_tensors
 from rgtool.store import Store
 from rgtool.store.importers.formats import tables
 from rgtool.store.importers.imports import FORMATS, survey

@@ -20,13 +20,14 @@ from foreign import OpenLTHOptions, write_bert, write_cv_lth, write_openlth
 from test_import_identity import write
 
 from rgtool.schemas.block_map import read_blocks
-from rgtool.schemas.description import Description
 from rgtool.schemas.errors import StoreError, UsageError
-from rgtool.schemas.layout import RunFolder
-from rgtool.schemas.tensors import write_tensors
+from rgtool.schemas.records.description import Description
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.tensors.safetensors import write_tensors
 from rgtool.store import Store
-from rgtool.store.importers import assembly, imports, reading
+from rgtool.store.importers import imports, reading
 from rgtool.store.importers.found import LevelData
+from rgtool.store.importers.ordering import assembly
 
 HUGE = 10**400
 

@@ -16,17 +16,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rgtool.schemas.description import Description
-from rgtool.schemas.layout import RunFolder
+from rgtool.schemas.records.description import Description
+from rgtool.schemas.records.layout import RunFolder
 from rgtool.schemas.sums import KEY
-from rgtool.schemas.tensors import read_mask, write_tensors
+from rgtool.schemas.tensors.safetensors import read_mask, write_tensors
 from rgtool.store import Store
+from rgtool.store.importers.arrivals.ingest import ingest
+from rgtool.store.importers.arrivals.known import Known
+from rgtool.store.importers.arrivals.staging import Staging
 from rgtool.store.importers.identity import Alias, Content, same_run
 from rgtool.store.importers.imports import choices, survey
-from rgtool.store.importers.ingest import ingest
-from rgtool.store.importers.known import Known
 from rgtool.store.importers.report import ImportedRun, ImportReport
-from rgtool.store.importers.staging import Staging
 
 Path_ = tuple[int, ...]
 """What distinguishes the masks of the levels 1, 2, ... of a run."""

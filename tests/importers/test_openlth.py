@@ -11,9 +11,9 @@ import pytest
 import torch
 from foreign import OpenLTHOptions, write_openlth
 
-from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.recipe import Recipe
-from rgtool.schemas.tensors import read_tensors
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.tensors.safetensors import read_tensors
 from rgtool.store import Store
 from rgtool.store.importers.formats.openlth import read_logger
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from rgtool.runner import machine
 from rgtool.runner.models import BN_INITIALISERS, INITIALISERS, build, find_network, initialise
-from rgtool.runner.randomness import generator
-from rgtool.runner.training import evaluate, state_arrays
+from rgtool.runner.replicas.randomness import generator
+from rgtool.runner.replicas.training import evaluate, state_arrays
 from rgtool.schemas.blocks import CIFAR_RESNETS, architecture
 from rgtool.schemas.errors import UsageError
 

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from rgtool.runner import machine, models
+from rgtool.runner.datasets.vision import torchvision_datasets
 from rgtool.runner.models import architecture, build, initialise
 from rgtool.runner.networks import cifar_resnet
-from rgtool.runner.randomness import generator
-from rgtool.runner.vision import torchvision_datasets
+from rgtool.runner.replicas.randomness import generator
 from rgtool.schemas import blocks
 
 machine.prepare(torch.device("cpu"))

@@ -15,8 +15,8 @@ from command import Cli
 import rgtool
 from rgtool.runner import data
 from rgtool.runner.data import DATASETS, load
-from rgtool.runner.images import Images
-from rgtool.runner.known_data import KNOWN_DATA, find
+from rgtool.runner.datasets.images import Images
+from rgtool.runner.datasets.known_data import KNOWN_DATA, find
 from rgtool.runner.listing import Listing
 from rgtool.runner.models import MODELS, build
 from rgtool.schemas.blocks import architecture

@@ -14,12 +14,13 @@ import pytest
 from command import Cli
 
 import rgtool
-from rgtool.runner import data, estimate
+from rgtool.runner import data
 from rgtool.runner.data import find_task
+from rgtool.runner.datasets.images import Images
 from rgtool.runner.experiment import execute
-from rgtool.runner.images import Images
 from rgtool.runner.models import find_network
 from rgtool.runner.plan import plan
+from rgtool.runner.speed import estimate
 from rgtool.schemas.errors import RgtoolError, UsageError, known_name
 from rgtool.schemas.recipe import parse_field
 

@@ -25,7 +25,7 @@ from rgtool.runner import machine
 from rgtool.runner.event import Event
 from rgtool.runner.experiment import execute
 from rgtool.runner.plan import plan
-from rgtool.schemas.layout import RunFolder
+from rgtool.schemas.records.layout import RunFolder
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 # A quarter of a second a level: time to be met in the middle of one. No momentum: the command has

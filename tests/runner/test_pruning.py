@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from rgtool.runner.pruning import PRUNERS, Mask, kept_after, kept_series, next_mask, smallest
-from rgtool.runner.randomness import generator
+from rgtool.runner.replicas.randomness import generator
 from rgtool.schemas.blocks import Layer, architecture
 from rgtool.schemas.errors import UsageError
 from rgtool.schemas.recipe import CHOICES, Recipe

@@ -26,19 +26,20 @@ from experiments import (
     synthetic,
 )
 
-from rgtool.runner import data, estimate
-from rgtool.runner.checkpoint import CHECKPOINT_VARIABLE
+from rgtool.runner import data
 from rgtool.runner.event import Event
 from rgtool.runner.experiment import Outcome, plan, run
-from rgtool.runner.loader import test_batches as whole_test_set
 from rgtool.runner.models import build
 from rgtool.runner.pruning import kept_after, next_mask
-from rgtool.runner.randomness import generator
-from rgtool.runner.training import evaluate, load_arrays
-from rgtool.schemas.description import Description
+from rgtool.runner.replicas.checkpoint import CHECKPOINT_VARIABLE
+from rgtool.runner.replicas.loader import test_batches as whole_test_set
+from rgtool.runner.replicas.randomness import generator
+from rgtool.runner.replicas.training import evaluate, load_arrays
+from rgtool.runner.speed import estimate
 from rgtool.schemas.errors import RgtoolError, UsageError
-from rgtool.schemas.layout import RunFolder
-from rgtool.schemas.tensors import read_mask, read_tensors, write_mask, write_tensors
+from rgtool.schemas.records.description import Description
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.tensors.safetensors import read_mask, read_tensors, write_mask, write_tensors
 from rgtool.store import Store
 
 CPU = torch.device("cpu")

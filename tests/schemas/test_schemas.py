@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from stores import describe
 
-from rgtool.schemas import record, views
 from rgtool.schemas.blocks import Layer, architecture, with_width
-from rgtool.schemas.description import Description
 from rgtool.schemas.errors import RecordError, RgtoolError, UsageError, did_you_mean
 from rgtool.schemas.files import write_atomic
-from rgtool.schemas.layout import RunFolder, record_level
 from rgtool.schemas.recipe import Recipe
+from rgtool.schemas.records import record, views
+from rgtool.schemas.records.description import Description
+from rgtool.schemas.records.layout import RunFolder, record_level
 from rgtool.schemas.steps import Step
-from rgtool.schemas.tensors import read_mask, read_tensors, write_mask, write_tensors
+from rgtool.schemas.tensors.safetensors import read_mask, read_tensors, write_mask, write_tensors
 
 # tmp_path is shared by the examples of one test; every example overwrites its own file.
 files = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -12,10 +12,10 @@ import pytest
 import stores
 
 from rgtool.schemas.files import exchange
-from rgtool.schemas.layout import CORRECTED, RunFolder
-from rgtool.schemas.manifest import Manifest
 from rgtool.schemas.recipe import Recipe
-from rgtool.schemas.record import read_record, write_record
+from rgtool.schemas.records.layout import CORRECTED, RunFolder
+from rgtool.schemas.records.manifest import Manifest
+from rgtool.schemas.records.record import read_record, write_record
 from rgtool.store import Store
 from rgtool.store import exchange as exchanging
 from rgtool.store.exchange import finish, take_place

@@ -19,8 +19,8 @@ from stores import write_run
 from rgtool.runner.experiment import run
 from rgtool.schemas.errors import UsageError
 from rgtool.schemas.files import flush_path, write_atomic
-from rgtool.schemas.layout import store_path
 from rgtool.schemas.lock import Locked, NoLocks, check_locks, lock
+from rgtool.schemas.records.layout import store_path
 from rgtool.store import Store
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="flock and fsync of folders")

@@ -10,9 +10,9 @@ import pytest
 from stores import counts, describe, write_record, write_run
 
 from rgtool.schemas.errors import RecordError
-from rgtool.schemas.layout import RunFolder, make_runs
-from rgtool.schemas.manifest import Manifest
 from rgtool.schemas.recipe import Recipe
+from rgtool.schemas.records.layout import RunFolder, make_runs
+from rgtool.schemas.records.manifest import Manifest
 from rgtool.store import Store
 
 DIGITS = Recipe(architecture="resnet8w4", task="digits")

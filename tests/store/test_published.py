@@ -319,7 +319,7 @@ def test_a_view_is_made_for_those_who_mention_it(empty: Store) -> None:
     def made(connection: Any) -> list[str]:
         return [name for (name,) in connection.execute("SHOW TABLES").fetchall()]
 
-    from rgtool.store.session import mentioned
+    from rgtool.store.sql.session import mentioned
 
     assert empty._reader.run(made, wanted=mentioned("SELECT * FROM runs")) == ["runs"]
     wanted = mentioned("FROM published_gammas")

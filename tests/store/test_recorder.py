@@ -23,8 +23,8 @@ from torch.nn.utils import prune
 import rgtool
 from rgtool.runner.models import build
 from rgtool.schemas.errors import Refused, StoreError, UsageError
-from rgtool.schemas.layout import RunFolder
-from rgtool.schemas.tensors import read_mask, read_tensors
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.tensors.safetensors import read_mask, read_tensors
 from rgtool.store import Store
 
 Masks = dict[str, torch.Tensor]

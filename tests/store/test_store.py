@@ -14,8 +14,8 @@ from stores import counts, describe, plain_flow, write_record, write_run
 
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import StoreError, UsageError
-from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.recipe import Recipe
+from rgtool.schemas.records.layout import RunFolder
 from rgtool.schemas.sums import KEY
 from rgtool.store import Store
 

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....schemas.errors import RgtoolError
-from ....schemas.stored import described, hold_no_object
-from ....schemas.torch_files import read_torch
+from ....schemas.tensors.stored import described, hold_no_object
+from ....schemas.tensors.torch_files import read_torch
 from ..found import Found, FoundLevel, FoundRun, LevelData, Refused, Skipped, Unreadable, contained
 from ..masks import as_mask
-from ..names import place
 from ..numbers import number
+from ..ordering.names import place
 from ..state import named, unwrapped
 from ..tree import Tree
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from ....schemas.errors import RgtoolError
-from ....schemas.torch_files import read_torch
+from ....schemas.tensors.torch_files import read_torch
 from ..found import Found, FoundLevel, FoundRun, LevelData, Skipped, contained
 from ..masks import pruned_state
-from ..names import place
+from ..ordering.names import place
 from ..state import state_dict
 from ..tree import Tree
 

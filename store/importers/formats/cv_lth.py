@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ....schemas.errors import RgtoolError
-from ....schemas.torch_files import read_torch
+from ....schemas.tensors.torch_files import read_torch
 from ..found import (
     Arrays,
     Found,
@@ -29,8 +29,8 @@ from ..found import (
     contained,
 )
 from ..masks import layer_weights, pruned_state
-from ..names import Place, place, task_of
 from ..numbers import number
+from ..ordering.names import Place, place, task_of
 from ..state import named, state_dict, unwrapped
 from ..tree import Tree
 

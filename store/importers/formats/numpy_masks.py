@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ....schemas.errors import RgtoolError
 from ..found import Found, LevelData, failure
+from ..ordering.series import find_series
 from ..reading import read_level, reader
-from ..series import find_series
 from ..tree import Tree
 from ..zeros import many_zeros, why_nothing
 

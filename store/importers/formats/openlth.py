@@ -18,8 +18,8 @@ from typing import Any
 
 from ....schemas.errors import UsageError
 from ....schemas.steps import Step
-from ....schemas.stored import described, hold_no_object
-from ....schemas.torch_files import read_torch
+from ....schemas.tensors.stored import described, hold_no_object
+from ....schemas.tensors.torch_files import read_torch
 from ..found import (
     Arrays,
     Found,

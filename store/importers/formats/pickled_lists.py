@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....schemas.errors import RgtoolError
-from ....schemas.stored import to_array
-from ....schemas.torch_files import read_torch
+from ....schemas.tensors.stored import to_array
+from ....schemas.tensors.torch_files import read_torch
 from ..found import Contradiction, Found, FoundLevel, FoundRun, LevelData, Skipped, contained
-from ..names import task_of
+from ..ordering.names import task_of
 from ..reading import read_level
 from ..tree import Tree
 

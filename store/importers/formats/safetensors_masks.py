@@ -7,8 +7,8 @@ zeros and ones alone, and is a mask.
 from __future__ import annotations
 
 from ..found import Found
+from ..ordering.series import find_series
 from ..reading import reader
-from ..series import find_series
 from ..tree import Tree
 
 FORMAT = "safetensors"

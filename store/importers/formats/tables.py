@@ -14,7 +14,7 @@ from typing import Any
 
 from ....schemas.tables import MAX_TEXT, is_table, label, number, open_table, shown
 from ..found import Found, FoundLevel, FoundRun, LevelData, Refused, Skipped, contained
-from ..names import MAX_LEVEL
+from ..ordering.names import MAX_LEVEL
 from ..tree import Tree
 
 FORMAT = "table"

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from ..found import Found
+from ..ordering.series import find_series
 from ..reading import reader
-from ..series import find_series
 from ..tree import Tree
 
 FORMAT = "torch_prune"

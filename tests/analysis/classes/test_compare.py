@@ -15,8 +15,8 @@ from rgtool import RgtoolError, Store, compare
 from rgtool.analysis.classes.overlap import expected_overlap
 from rgtool.analysis.classes.same import same_class
 from rgtool.cli import main
-from rgtool.schemas.layout import RunFolder
-from rgtool.schemas.tensors import read_mask
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.tensors.safetensors import read_mask
 
 
 @given(st.integers(1, 40), st.data())

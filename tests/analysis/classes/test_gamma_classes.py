@@ -9,8 +9,8 @@ import stores
 from rgtool import RgtoolError, Store, classify
 from rgtool.analysis.gamma.power_law import log_error
 from rgtool.schemas.errors import UsageError
-from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.recipe import Recipe
+from rgtool.schemas.records.layout import RunFolder
 
 LEVELS, SEEDS = 22, 3
 

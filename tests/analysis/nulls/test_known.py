@@ -14,8 +14,8 @@ from rgtool import RgtoolError, Store
 from rgtool.analysis.nulls.known import scale_source, weight_law
 from rgtool.analysis.spectrum.eigen import eigen
 from rgtool.schemas.blocks import architecture
-from rgtool.schemas.description import assumed_fields
 from rgtool.schemas.recipe import Recipe
+from rgtool.schemas.records.description import assumed_fields
 from rgtool.schemas.sums import KEY
 from rgtool.store.counts import never_pruned
 

@@ -21,9 +21,9 @@ from rgtool.analysis.nulls.random import random_kept, random_log_variance
 from rgtool.analysis.nulls.static import static_kept
 from rgtool.analysis.nulls.untrained import measured_null_kept, null_groups, null_kept
 from rgtool.analysis.window import choose_window
-from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.recipe import Recipe
-from rgtool.schemas.tensors import read_tensors, write_tensors
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.tensors.safetensors import read_tensors, write_tensors
 from rgtool.store.weights import layer_weights
 
 # N2: one go, against sorting everything

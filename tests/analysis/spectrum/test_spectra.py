@@ -13,12 +13,12 @@ import stores
 from rgtool import Store, eigen, spectra
 from rgtool.analysis.nulls.beside import nulls_of
 from rgtool.cli import main
-from rgtool.schemas import record
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import UsageError
-from rgtool.schemas.layout import RunFolder
 from rgtool.schemas.notes import Rank
 from rgtool.schemas.recipe import Recipe
+from rgtool.schemas.records import record
+from rgtool.schemas.records.layout import RunFolder
 
 TINY = Recipe(architecture="resnet8w4", task="digits")
 

@@ -1,0 +1,1 @@
+"""Replicas that train: alone or side by side, step by step, to the last bit."""

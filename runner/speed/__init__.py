@@ -1,0 +1,1 @@
+"""How fast an experiment is: measured, bounded and foretold."""

@@ -1,0 +1,373 @@
+"""What this machine makes of an experiment: speed, what bounds it, and the fastest layout."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...schemas.errors import RgtoolError
+from ...schemas.steps import Step
+from ...schemas.words import counted
+from .. import machine
+from ..data import Loading
+from ..models import Builder
+from ..plan import Plan, plan
+from ..pool import main_hidden
+from ..recipes import DEFAULT
+from ..replicas.loader import Loader
+from ..replicas.replica_parts import ReplicaParts
+from ..replicas.side_by_side import is_memory, stepper
+from ..replicas.training import Lane, Stopped, evaluate, train
+from .ceiling import (
+    convolution_peak,
+    convolutions_speed,
+    copy_bandwidth,
+    moved_bytes,
+    training_flops,
+)
+
+_WARM_UP_STEPS = 2  # steps
+_START = 120.0  # seconds that a process may take to begin
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way to spread replicas, measured.
+
+    Attributes
+    ----------
+    processes, threads, replicas : int
+        Processes, threads of each, replicas side by side in each.
+    images_per_second : float
+        Of all of them together.
+    """
+
+    processes: int
+    threads: int
+    replicas: int
+    images_per_second: float
+
+    def __str__(self) -> str:
+        parts = (
+            counted(self.processes, "process", "processes"),
+            counted(self.threads, "thread"),
+            counted(self.replicas, "replica"),
+        )
+        return "{} of {}, {} in each".format(*parts)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is one process of one thread."""
+        return (self.processes, self.threads) == (1, machine.THREADS)
+
+    @property
+    def seeds(self) -> int:
+        """Seeds that it trains at once."""
+        return self.processes * self.replicas
+
+    def is_part(self, whole: Layout) -> bool:
+        """Tell whether it is another layout, or what fewer seeds make of that."""
+        fewer = self.processes <= whole.processes and self.replicas <= whole.replicas
+        return self.threads == whole.threads and fewer
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What was measured, on the machine as busy as it was.
+
+    Attributes
+    ----------
+    layouts : tuple of Layout
+        The first is one replica alone; the plan's own is among them.
+    chosen : Layout
+        The plan's own, or the nearest to it that memory has room for.
+    busy_images_per_second : float
+        Of one replica, by the time that a processor worked for it: other processes that take turns
+        on the same core do not count. On a GPU the same as by the clock.
+    flops : float
+        FLOP that a training image takes (multiplications and additions of convolutions and
+        products, forward and backward).
+    peak : float or None
+        FLOP/s of a well-shaped convolution, forward, on one thread; None on a GPU.
+    ceiling : float or None
+        Images/s on one thread if the network's convolutions and products, as fast as they are
+        here, were all that took time; None on a GPU.
+    floor_bytes : float or None
+        On a GPU: bytes that an image moves with kernels that are not fused.
+    bandwidth : float or None
+        On a GPU: measured bytes/s of a copy, reading and writing.
+    test_seconds : float
+        Of one pass over the test set.
+    level_images : float
+        Images that a level trains on.
+    seeds, records : int
+        Of the plan: its seeds, and the levels of each that are trained.
+    """
+
+    layouts: tuple[Layout, ...]
+    chosen: Layout
+    busy_images_per_second: float
+    flops: float
+    peak: float | None
+    ceiling: float | None
+    floor_bytes: float | None
+    bandwidth: float | None
+    test_seconds: float
+    level_images: float
+    seeds: int
+    records: int
+
+    @property
+    def share(self) -> float:
+        """Share of what the machine allows: of its convolution peak, or of the bytes floor."""
+        speed = self.busy_images_per_second
+        if self.peak is not None:
+            return speed * self.flops / self.peak
+        assert self.floor_bytes is not None
+        assert self.bandwidth is not None
+        return speed * self.floor_bytes / self.bandwidth
+
+    @property
+    def busy(self) -> float:
+        """Share of its time that a processor worked for one replica; less than 1 beside others."""
+        return min(1.0, self.layouts[0].images_per_second / self.busy_images_per_second)
+
+    def level_seconds(self, layout: Layout) -> float:
+        """Return the time that one level of a seed takes beside the others of a layout."""
+        return self.level_images * layout.seeds / layout.images_per_second + self.test_seconds
+
+    def experiment_seconds(self, layout: Layout) -> float:
+        """Return the time that the whole plan takes: its seeds, as many at once as a layout has.
+
+        Fewer that are left at the end take what the nearest measured part of the layout takes.
+        """
+        waves, left = divmod(self.seeds, layout.seeds)
+        seconds = waves * self.level_seconds(layout)
+        if left:
+            parts = [one for one in self.layouts if one.is_part(layout) and one.seeds >= left]
+            seconds += min(map(self.level_seconds, parts))
+        return self.records * seconds
+
+    @property
+    def shortest(self) -> Layout:
+        """The layout in which the plan takes the least time, the chosen one where it is as good."""
+        return min(self.layouts, key=lambda one: (self.experiment_seconds(one), one != self.chosen))
+
+
+def bench(
+    model: str | Builder = "resnet8",
+    task: str | Loading = "digits",
+    recipe: str | Path = DEFAULT,
+    *,
+    seconds: float = 3.0,
+    seeds: str | int | Sequence[int] = 5,
+    levels: int = 16,
+    data: str | Path | None = None,
+    **options: Any,
+) -> Bench:
+    """Measure what this machine makes of an experiment; nothing is recorded.
+
+    Parameters
+    ----------
+    model, task, recipe, seeds, levels, data
+        As for `run`.
+    seconds : float
+        Time for each layout.
+    **options
+        Fields of `Launch` and of `Recipe`, as for `run`.
+
+    Raises
+    ------
+    UsageError
+        A name is unknown or a value out of range.
+    RgtoolError
+        A process that measures died.
+    """
+    made = plan(model, task, recipe, seeds=seeds, levels=levels, data=data, **options)
+    return measure(made, seconds)
+
+
+def measure(made: Plan, seconds: float = 3.0) -> Bench:
+    """Measure a plan: every layout for about `seconds`.
+
+    Raises
+    ------
+    RgtoolError
+        A process that measures died.
+    """
+    device = torch.device(made.device)
+    machine.prepare(device, made.recipe.precision)
+    gpu = device.type == "cuda"
+    own = Layout(made.workers, made.threads, made.replicas, 0.0)
+    counts = {*((1, 2, 4, 8) if gpu else (1, 2)), own.replicas if own.is_plain else 1}
+    parts = [parts_of(made, seed) for seed in range(max(counts))]
+    speeds = _side_by_side(made, parts, sorted(counts), seconds)
+    layouts = [Layout(1, 1, n, speed) for n, (speed, _) in speeds.items()]
+    layouts += [
+        dataclasses.replace(one, images_per_second=_speed_of(one, made, parts, seconds))
+        for one in dict.fromkeys([*_spread(made, device), own])
+        if not one.is_plain
+    ]
+    first = parts[0]
+    return Bench(
+        layouts=tuple(layouts),
+        chosen=_nearest(layouts, own),
+        busy_images_per_second=speeds[1][0] if gpu else speeds[1][1],
+        flops=training_flops(first.module, made.outline.input_shape),
+        peak=None if gpu else convolution_peak(made.recipe.precision),
+        ceiling=None if gpu else convolutions_speed(first.module, made),
+        floor_bytes=moved_bytes(first.module, made) if gpu else None,
+        bandwidth=copy_bandwidth(device) if gpu else None,
+        test_seconds=evaluation_seconds(first),
+        level_images=level_images(made, first.loader),
+        seeds=len(made.seeds),
+        records=(made.levels + 1) * (1 if made.found is None else 2),
+    )
+
+
+def _spread(made: Plan, device: torch.device) -> list[Layout]:
+    """Return the layouts over all cores: one process of many threads, many of one."""
+    cores = 1 if device.type == "cuda" else machine.workers(device)
+    return [Layout(1, cores, 1, 0.0), *([Layout(cores, 1, 1, 0.0)] if made.portable else [])]
+
+
+def _speed_of(layout: Layout, made: Plan, parts: Sequence[ReplicaParts], seconds: float) -> float:
+    if layout.processes > 1:
+        return processes_speed(made, layout, seconds)
+    torch.set_num_threads(layout.threads)
+    try:
+        return speed(made, parts[: layout.replicas], seconds)[0]
+    finally:
+        torch.set_num_threads(machine.THREADS)
+
+
+def _side_by_side(
+    made: Plan, parts: Sequence[ReplicaParts], counts: Sequence[int], seconds: float
+) -> dict[int, tuple[float, float]]:
+    """Measure numbers of replicas in one process, up to the last that memory has room for."""
+    speeds: dict[int, tuple[float, float]] = {}
+    for count in counts:
+        try:
+            speeds[count] = speed(made, parts[:count], seconds)
+        except (RuntimeError, MemoryError) as error:
+            if not speeds or not is_memory(error):
+                raise
+            break
+    return speeds
+
+
+def level_images(made: Plan, loader: Loader) -> float:
+    """Count the images that one level trains on, from the rewind point on."""
+    per_epoch = loader.iterations_per_epoch
+    restarts = made.recipe.schedule == "restart"
+    start = 0 if restarts else Step.parse(made.recipe.rewind).iteration(per_epoch)
+    return (made.recipe.whole_epochs * per_epoch - start) * loader.end / per_epoch
+
+
+def evaluation_seconds(one: ReplicaParts) -> float:
+    """Measure a pass over the test set: its first batch, once the libraries are warm."""
+    evaluate(one.module, one.tests[:1])
+    began = time.perf_counter()
+    evaluate(one.module, one.tests[:1])
+    return (time.perf_counter() - began) * len(one.tests)
+
+
+def _nearest(layouts: Sequence[Layout], own: Layout) -> Layout:
+    """Return the measured layout that is a plan's own, or the nearest where memory had no room."""
+    return min(
+        layouts,
+        key=lambda x: (
+            x.threads != own.threads,
+            abs(x.processes - own.processes) + abs(x.replicas - own.replicas),
+        ),
+    )
+
+
+def parts_of(made: Plan, seed: int) -> ReplicaParts:
+    """Return what one replica of a plan computes with, at a rate that moves nothing."""
+    # Speed does not depend on the learning rate, and a small one cannot diverge.
+    recipe = dataclasses.replace(made.recipe, lr=1e-6)
+    device = torch.device(made.device)
+    return ReplicaParts(
+        recipe,
+        seed,
+        made.outline,
+        made.network,
+        device,
+        made.pretrained,
+        made.kernels,
+        lambda text: None,
+    )
+
+
+def speed(
+    made: Plan,
+    parts: Sequence[ReplicaParts],
+    seconds: float,
+    ready: Callable[[], object] = lambda: None,
+) -> tuple[float, float]:
+    """Train replicas side by side and return images a second: by the clock, by processor time."""
+    lanes = [Lane(one.trainer(None)) for one in parts]
+    step = stepper(made.kernels)
+    # A whole epoch where kernels are built: those of the partial last batch are others.
+    loader = parts[0].loader
+    built = made.kernels.graph or made.kernels.compiled
+    warm_up = loader.iterations_per_epoch if built else _WARM_UP_STEPS
+    train(lanes, 0, warm_up, step)
+    if lanes[0].trainer.device.type == "cuda":
+        torch.cuda.synchronize()
+    ready()
+    done, began, busy = warm_up, time.perf_counter(), time.process_time()
+
+    def enough(steps: int) -> bool:
+        nonlocal done
+        done = steps
+        return time.perf_counter() - began > seconds
+
+    lanes[0].on_step = enough
+    with contextlib.suppress(Stopped):
+        train(lanes, warm_up, sys.maxsize, step)
+    if lanes[0].trainer.device.type == "cuda":
+        torch.cuda.synchronize()
+    images = (done - warm_up) * len(lanes) * loader.end / loader.iterations_per_epoch
+    return images / (time.perf_counter() - began), images / (time.process_time() - busy)
+
+
+def processes_speed(made: Plan, layout: Layout, seconds: float) -> float:
+    """Measure several processes at once."""
+    context, count = multiprocessing.get_context("spawn"), layout.processes
+    results: Any = context.Queue()
+    barrier = context.Barrier(count)
+    processes = [
+        context.Process(
+            target=_one_speed, args=(made, layout, place, seconds, barrier, results), daemon=True
+        )
+        for place in range(count)
+    ]
+    with main_hidden():
+        for process in processes:
+            process.start()
+    for process in processes:
+        process.join()
+    if any(process.exitcode for process in processes):
+        raise RgtoolError(f"one of {count} processes that measure died: is there memory for them?")
+    return float(sum(results.get() for _ in processes))
+
+
+def _one_speed(
+    made: Plan, layout: Layout, place: int, seconds: float, barrier: Barrier, results: Any
+) -> None:
+    machine.prepare(torch.device(made.device), made.recipe.precision, layout.threads)
+    seeds = range(place * layout.replicas, (place + 1) * layout.replicas)
+    parts = [parts_of(made, seed) for seed in seeds]
+    results.put(speed(made, parts, seconds, lambda: barrier.wait(_START))[0])

@@ -1,0 +1,220 @@
+"""The SQL views of a store, generated from the record and the recipe.
+
+The store hands in four relations: `store.records` (the columns of `record_columns`),
+`store.groups` (`group_columns`: the same counts summed over blocks and stages),
+`store.descriptions` (`description_columns`) and `store.names` (`name_columns`). It has left
+out what is broken or newer than this schema; everything a user queries is defined here on top of
+them. Casts stand here, so that sums arrive as BIGINT and times without zone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from ..recipe import Recipe
+from . import record
+
+_DUCKDB_TYPES = {
+    "string": "VARCHAR",
+    "bool": "BOOLEAN",
+    "int16": "SMALLINT",
+    "int32": "INTEGER",
+    "int64": "BIGINT",
+    "float64": "DOUBLE",
+    "list<int32>": "INTEGER[]",
+}
+_RECIPE_TYPES = {
+    "str": "VARCHAR",
+    "str | None": "VARCHAR",
+    "int": "BIGINT",
+    "int | None": "BIGINT",
+    "float": "DOUBLE",
+    "bool": "BOOLEAN",
+    "tuple[str, ...]": "VARCHAR[]",
+}
+_DESCRIPTION_TYPES = {
+    "run_id": "VARCHAR",
+    "experiment_id": "VARCHAR",
+    "recipe_name": "VARCHAR",
+    "seed": "BIGINT",
+    "replicate": "VARCHAR",
+    "levels": "INTEGER",
+    "source": "VARCHAR",
+    "parent_run": "VARCHAR",
+    "created_at": "TIMESTAMP",
+    "updated_at": "TIMESTAMP",
+    "scales": "JSON",
+    "versions": "JSON",
+    "machine": "JSON",
+    "history": "JSON",
+    "files": "JSON",
+    "inferred": "JSON",
+    "told": "VARCHAR[]",
+    "aliases": "JSON",
+    "mask_digests": "JSON",
+    "former": "VARCHAR[]",
+}
+# Of the run, repeated in every row: a query over all experiments then needs no join.
+RUN_COLUMNS = ("experiment_id", "architecture", "task", "seed")
+_NETWORK = ("network_total", "network_kept", "network_kept_prev")
+
+
+def record_columns() -> dict[str, str]:
+    """Map every column of the record to its DuckDB type, in schema order."""
+    return {c.name: _DUCKDB_TYPES[c.type] for c in record.COLUMNS}
+
+
+def run_columns() -> dict[str, str]:
+    """Map what is repeated of the run in every row to its DuckDB type."""
+    types = description_columns()
+    return {name: types[name] for name in RUN_COLUMNS}
+
+
+def group_columns() -> dict[str, str]:
+    """Map every column of `store.groups` to its DuckDB type."""
+    counts = dict.fromkeys(("total", "kept", "kept_prev", *_NETWORK), "BIGINT")
+    key = {"grouping": "VARCHAR", "run_id": "VARCHAR", "level": "INTEGER", "name": "VARCHAR"}
+    return {**key, **counts, **run_columns()}
+
+
+def name_columns() -> dict[str, str]:
+    """Map every column of `store.names` to its DuckDB type: ids, and what people call them."""
+    return {"id": "VARCHAR", "name": "VARCHAR", "note": "VARCHAR", "tags": "VARCHAR[]"}
+
+
+def grouped(source: str) -> str:
+    """Return SQL that sums records over blocks and stages, in the order of `group_columns`.
+
+    Parameters
+    ----------
+    source : str
+        A relation of the columns of the record and `RUN_COLUMNS`.
+    """
+    repeated = ", ".join(f"any_value({name}) AS {name}" for name in (*_NETWORK, *RUN_COLUMNS))
+    return " UNION ALL ".join(
+        f"SELECT '{by}' AS grouping, run_id, level, {by} AS name, sum(total)::BIGINT AS total, "
+        f"sum(kept)::BIGINT AS kept, sum(kept_prev)::BIGINT AS kept_prev, {repeated} "
+        f"FROM {source} WHERE {by} IS NOT NULL GROUP BY run_id, level, {by}"
+        for by in ("block", "stage")
+    )
+
+
+def description_json_columns() -> dict[str, str]:
+    """Map the keys of `run.json` to DuckDB types, as `read_json(columns=...)` wants them."""
+    fields = ", ".join(f'"{f.name}" {_RECIPE_TYPES[str(f.type)]}' for f in _recipe_fields())
+    return {"version": "INTEGER", **_DESCRIPTION_TYPES, "recipe": f"STRUCT({fields})"}
+
+
+def description_columns() -> dict[str, str]:
+    """Map every column of `runs` to its DuckDB type: the description with the recipe unfolded."""
+    recipe = {f.name: _RECIPE_TYPES[str(f.type)] for f in _recipe_fields()}
+    return {"version": "INTEGER", **_DESCRIPTION_TYPES, **recipe}
+
+
+def description_select(source: str, *others: str) -> str:
+    """Return SQL that unfolds a relation of `description_json_columns` into the columns of `runs`.
+
+    A recipe field that an older description lacks takes its frozen default. Epochs are null where
+    `length` tells how long training is.
+
+    Parameters
+    ----------
+    source : str
+        The relation.
+    *others : str
+        Further columns of it to keep.
+    """
+    plain = ", ".join(f'"{name}"' for name in ("version", *_DESCRIPTION_TYPES))
+    values = {name: f'coalesce(recipe."{name}", {value})' for name, value in defaults().items()}
+    values["epochs"] = f'CASE WHEN recipe."length" IS NULL THEN {values["epochs"]} END'
+    recipe = ", ".join(f'{value} AS "{name}"' for name, value in values.items())
+    return f"SELECT {', '.join([plain, recipe, *others])} FROM {source}"
+
+
+def defaults() -> dict[str, str]:
+    """Map the recipe's fields to their frozen defaults, as SQL."""
+    return {f.name: _literal(f.default) for f in _recipe_fields()}
+
+
+def empty(columns: dict[str, str]) -> str:
+    """Return SQL for a relation of these columns without rows."""
+    nulls = ", ".join(f'NULL::{type_} AS "{name}"' for name, type_ in columns.items())
+    return f"SELECT {nulls} WHERE false"
+
+
+def views() -> dict[str, str]:
+    """Map the name of every view to its SELECT, in the order in which they must be created.
+
+    `store.records`, `store.groups`, `store.descriptions` and `store.names` must exist.
+    """
+    layer = ", ".join(f'"{name}"' for name in record.columns("layer"))
+    level = ", ".join(f'"{name}"' for name in record.columns("level"))
+    return {
+        "runs": _runs(),
+        "layers": f"SELECT run_id, level, {layer} FROM store.records",
+        "levels": (
+            f"SELECT run_id, level, network_kept / network_total AS density, {level} "
+            f"FROM store.records WHERE layer_index = 0"
+        ),
+        "flow": _flow(),
+    }
+
+
+def _runs() -> str:
+    # What is called by an id that no experiment bears any more is the one that its runs are of.
+    return """
+    WITH borne AS (SELECT DISTINCT experiment_id, former FROM store.descriptions),
+    ids AS (
+        SELECT experiment_id, experiment_id AS id, 0 AS age FROM borne
+        UNION ALL
+        SELECT experiment_id, unnest(list_reverse(former)), unnest(range(1, len(former) + 1))
+        FROM borne
+    ),
+    named AS (
+        SELECT experiment_id, arg_min(name, age) AS name, arg_min(note, age) AS note,
+               list_sort(list_distinct(flatten(list(tags)))) AS tags
+        FROM ids JOIN store.names USING (id)
+        WHERE age = 0 OR id NOT IN (SELECT experiment_id FROM borne)
+        GROUP BY experiment_id
+    )
+    SELECT told.* EXCLUDE (version), named.name AS experiment_name,
+           named.note AS experiment_note, named.tags AS experiment_tags,
+           own.name AS run_name, own.note AS run_note, own.tags AS run_tags
+    FROM store.descriptions AS told LEFT JOIN named USING (experiment_id)
+         LEFT JOIN store.names AS own ON own.id = told.run_id"""
+
+
+def _flow() -> str:
+    columns = ", ".join(group_columns())
+    layers = columns.replace("grouping", "'layer' AS grouping").replace("name", "layer AS name")
+    # The step n-1 -> n of eq. 13 and lambda_i = M_i(n) / M_i(n-1); nullif turns every zero
+    # denominator into null, where DuckDB would give inf or NaN.
+    return f"""
+    WITH counts AS (
+        SELECT {layers} FROM store.records UNION ALL SELECT {columns} FROM store.groups
+    ),
+    shares AS (
+        SELECT *, network_kept / network_total AS density,
+               kept / nullif(network_kept, 0) AS share,
+               kept_prev / nullif(network_kept_prev, 0) AS share_prev,
+               network_kept / nullif(network_kept_prev, 0) AS retention
+        FROM counts
+    ),
+    steps AS (SELECT *, share / nullif(share_prev, 0) AS eigenvalue FROM shares)
+    SELECT run_id, experiment_id, architecture, task, seed, grouping, name, level, density, total,
+           kept, kept_prev, share, share_prev, retention, eigenvalue,
+           ln(nullif(eigenvalue, 0)) / nullif(-ln(nullif(retention, 0)), 0) AS exponent
+    FROM steps"""
+
+
+def _recipe_fields() -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(Recipe)
+
+
+def _literal(value: Any) -> str:
+    if value is None or value is dataclasses.MISSING:
+        return "NULL"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_literal(item) for item in value) + "]::VARCHAR[]"
+    return f"'{value}'" if isinstance(value, str) else repr(value)

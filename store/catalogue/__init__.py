@@ -1,0 +1,1 @@
+"""What a store holds: selected, listed, named and compared."""

@@ -1,0 +1,90 @@
+"""Labels, and what tells experiments of one label apart."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...schemas.recipe import Recipe
+
+MORE = "..."  # ends a label beside which more differs than it says
+_MOST = 3  # fields that a label names if it can do with fewer
+_FIRST = ("prune", "pruner", "scope", "transform", "control", "parent", "rewind", "lr", "epochs")
+_FIELDS = tuple(
+    dict.fromkeys(
+        (
+            *_FIRST,
+            *(f.name for f in dataclasses.fields(Recipe) if f.name not in ("architecture", "task")),
+        )
+    )
+)
+
+
+def label_of(recipe: Recipe) -> str:
+    """Return architecture and task, such as `resnet20/cifar10`."""
+    return f"{recipe.architecture}/{recipe.task}"
+
+
+def told_apart(recipes: Sequence[Recipe]) -> list[str]:
+    """Write the fields in which recipes of one architecture and task differ, to follow its label.
+
+    Up to three fields are named, else the fewest that tell all of them apart, and `...`. Empty
+    where no other has that architecture and task.
+
+    Examples
+    --------
+    >>> one = Recipe(architecture="lenet", task="mnist")
+    >>> told_apart([one, dataclasses.replace(one, prune=0.36)])
+    [' prune=0.2', ' prune=0.36']
+    >>> told_apart([one])
+    ['']
+    """
+    groups: dict[str, list[int]] = {}
+    for place, recipe in enumerate(recipes):
+        groups.setdefault(label_of(recipe), []).append(place)
+    found = [""] * len(recipes)
+    for places in groups.values():
+        rows = [_values(recipes[place]) for place in places]
+        differing = [name for name in _FIELDS if len({row[name] for row in rows}) > 1]
+        named = _fewest(rows, differing)
+        more = f" {MORE}" if len(named) < len(differing) else ""
+        for place, row in zip(places, rows, strict=True):
+            told = "".join(f" {name}={shlex.quote(str(row[name]))}" for name in named)
+            found[place] = told + more
+    return found
+
+
+def written(value: Any) -> Any:
+    """Return the value of a field as a selection and `--set` write it: a list by commas.
+
+    Examples
+    --------
+    >>> written(("40ep", "60ep")), written(()), written(None), written(0.2)
+    ('40ep,60ep', 'none', 'none', 0.2)
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value)) or "none"
+    return "none" if value is None else value
+
+
+def _values(recipe: Recipe) -> dict[str, Any]:
+    return {name: written(getattr(recipe, name)) for name in _FIELDS}
+
+
+def _fewest(rows: Sequence[Mapping[str, Any]], differing: Sequence[str]) -> list[str]:
+    """Choose the fields that a label names, one by one the one that tells most of them apart."""
+    if len(differing) <= _MOST:
+        return list(differing)
+    whole = len({tuple(row[name] for name in differing) for row in rows})
+    chosen: list[str] = []
+    while len({tuple(row[name] for name in chosen) for row in rows}) < whole:
+
+        def kinds(name: str, so_far: Sequence[str] = tuple(chosen)) -> int:
+            return len({tuple(row[one] for one in (*so_far, name)) for row in rows})
+
+        chosen.append(max((name for name in differing if name not in chosen), key=kinds))
+    return [name for name in differing if name in chosen]

@@ -1,0 +1,144 @@
+"""What a store holds, listed and found by what people write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...schemas.display import Shown, Table
+from ...schemas.errors import StoreError, UsageError
+from ..sql.queries import Queries
+from .inventory import FORMER
+from .listing import Experiments, Runs, labels_of, list_candidates, list_runs, store_table
+from .selection import (
+    Candidate,
+    Identified,
+    empty_store,
+    nearest_runs,
+    pick,
+    pick_run,
+    select,
+    text_of,
+)
+
+
+class Holdings(Queries, Shown):
+    """A folder of runs, and which are in it; parameters and errors are those of `Queries`."""
+
+    most, whole = 100, "experiments() has all"
+
+    def runs(self) -> Runs:
+        """List the runs, by architecture, task, experiment and seed."""
+        return list_runs(self._reader, labels_of(self._candidates()))
+
+    def experiments(self, selection: str | Identified | None = None) -> Experiments:
+        """List the experiments, or those that a selection fits, by architecture and task."""
+        every = self._candidates()
+        labels = labels_of(every)
+        ids = None if selection is None else self._select(selection, every)
+        wanted = [one for one in every if ids is None or one.experiment_id in ids]
+        return Experiments.of(list_runs(self._reader, labels), wanted, labels)
+
+    def table(self) -> Table:
+        """Return the table of experiments that `rgtool ls` prints, and a notebook shows."""
+        return store_table(self.experiments(), self)
+
+    def find_experiment(self, name: str | Identified | None = None) -> str:
+        """Return the id of the experiment that a name means.
+
+        Parameters
+        ----------
+        name : str, optional
+            What selects one: itself, a prefix of its id (or of a former one), a name that was
+            given, `resnet20/cifar10`, fields such as `prune=.36` and `tag=paper`, or several of
+            these with spaces between them. May be left out where the store holds exactly one.
+
+        Raises
+        ------
+        UsageError
+            None or several fit; the message lists the candidates.
+        StoreError
+            The store holds no runs.
+        """
+        name = None if name is None else text_of(name)
+        return pick(name, self._candidates(), str(self.path), self._former)
+
+    def find_experiments(self, selection: str | Identified) -> list[str]:
+        """Return the ids of all experiments that a selection fits, by label.
+
+        Raises
+        ------
+        UsageError
+            None fits; the message names the nearest.
+        StoreError
+            The store holds no runs.
+        """
+        return self._select(selection, self._candidates())
+
+    def find_run(self, name: str | Identified) -> str:
+        """Return the id of the run that a name means.
+
+        Parameters
+        ----------
+        name : str
+            A unique prefix of its id, a name that was given to it, or what selects an experiment
+            that has exactly one run.
+
+        Raises
+        ------
+        UsageError
+            None or several fit; the message lists the candidates.
+        StoreError
+            The store holds no runs.
+        """
+        name = text_of(name)
+        runs = self.query("SELECT run_id, experiment_id, run_name FROM runs").rows
+        if not runs:
+            raise StoreError(empty_store(str(self.path)))
+        found = pick_run(name, {run_id: called for run_id, _, called in runs})
+        if found is not None:
+            return found
+        try:
+            experiment = self.find_experiment(name)
+        except UsageError as error:
+            near = nearest_runs(name, [run_id for run_id, *_ in runs]) if "-" in name else ""
+            where = f"no run or experiment '{name}' in {self.path}: {near}"
+            told = str(error).replace("no experiment", "no run or experiment")
+            raise UsageError(where if near else told) from None
+        members: list[str] = sorted(run_id for run_id, of, _ in runs if of == experiment)
+        if len(members) > 1:
+            raise UsageError(
+                f"'{name}' has {len(members)} runs, name one: {', '.join(members[:5])}"
+            )
+        return members[0]
+
+    def find(self, name: str | Identified) -> tuple[str, str | None]:
+        """Return the experiment that a name means, and the run where it is the name of one.
+
+        Raises
+        ------
+        UsageError
+            None or several fit; the message lists the candidates.
+        StoreError
+            The store holds no runs.
+        """
+        name = text_of(name)
+        try:
+            return self.find_experiment(name), None
+        except UsageError as error:
+            try:
+                run_id = self.find_run(name)
+            except UsageError as other:
+                raise other if "-" in name else error from None
+        ((experiment,),) = self.query(
+            "SELECT experiment_id FROM runs WHERE run_id = ?", [run_id]
+        ).rows
+        return experiment, run_id
+
+    def _candidates(self) -> list[Candidate]:
+        return list_candidates(self._reader)
+
+    def _former(self) -> dict[str, list[str]]:
+        return dict(self.query(FORMER).rows)
+
+    def _select(self, selection: str | Identified, among: Sequence[Candidate]) -> list[str]:
+        return select(text_of(selection), among, str(self.path), self._former)

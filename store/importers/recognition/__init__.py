@@ -1,0 +1,1 @@
+"""Which network a source holds, whatever its layers are called there."""

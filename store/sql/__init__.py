@@ -1,0 +1,1 @@
+"""Asking a store: its files as DuckDB sees them, and who may ask what."""

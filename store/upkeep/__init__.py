@@ -1,0 +1,1 @@
+"""Changing and checking what lies in a store: compaction, merging, removal."""

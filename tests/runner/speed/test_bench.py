@@ -1,0 +1,235 @@
+"""The benchmark of a machine: what it counts, and that its layouts run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import rgtool
+from rgtool.cli import main
+from rgtool.cli.run.bench import _choice, _told
+from rgtool.runner import machine
+from rgtool.runner.models import build
+from rgtool.runner.plan import Plan, plan
+from rgtool.runner.speed import bench as bench_module
+from rgtool.runner.speed.bench import Bench, Layout, measure
+from rgtool.runner.speed.ceiling import (
+    convolution_peak,
+    convolutions_speed,
+    moved_bytes,
+    training_flops,
+)
+from rgtool.runner.speed.estimate import _longest, estimate
+from rgtool.schemas.errors import UsageError
+
+
+def test_flops_are_those_of_the_literature() -> None:
+    # He et al. 2016 give no count for CIFAR; by hand for ResNet-8 with 4 channels on 8x8 pixels:
+    # stem 27 x 4 x 64, stage 1: 2 x 144 x 64, stage 2: (288 + 576 + 32) x 16, stage 3:
+    # (1152 + 2304 + 128) x 4, head 160.
+    stem, rest = 27 * 4 * 64, 2 * 144 * 64 + (288 + 576 + 32) * 16 + (1152 + 2304 + 128) * 4 + 160
+    assert training_flops(build("resnet8w4", (3, 8, 8), 10), (3, 8, 8)) == 4 * stem + 6 * rest
+    # 1.8 GMAC of ResNet-18 on ImageNet, as torchvision's table has it.
+    with torch.device("meta"):
+        large = build("resnet18", (3, 224, 224), 1000)
+    with pytest.MonkeyPatch.context():
+        flops = training_flops(large.to_empty(device="cpu"), (3, 224, 224))
+    assert flops == pytest.approx(6 * 1.814e9, rel=0.05)
+
+
+def test_a_small_bench_says_all_it_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "workers", lambda chosen: 2)
+    made = plan("lenet", "digits", seeds=5, levels=3, epochs=2, device="cpu")
+    found = measure(made, seconds=0.05)
+    layouts = [(x.processes, x.threads, x.replicas) for x in found.layouts]
+    assert layouts == [(1, 1, 1), (1, 1, 2), (1, 2, 1), (2, 1, 1)]
+    assert all(layout.images_per_second > 0 for layout in found.layouts)
+    assert found.share > 0
+    chosen = found.chosen
+    assert chosen == found.layouts[-1]
+    assert found.level_seconds(chosen) > found.test_seconds > 0
+    # Three waves of two seeds, four levels each.
+    assert found.experiment_seconds(chosen) == pytest.approx(found.level_seconds(chosen) * 4 * 3)
+    assert torch.get_num_threads() == machine.THREADS
+
+
+def measured(seeds: int, chosen: int, busy: float = 1.0) -> Bench:
+    """A machine of two cores where only processes help; a level is 100 images and a test of 1 s."""
+    layouts = (Layout(1, 1, 1, 100.0), Layout(1, 1, 2, 90.0), Layout(1, 2, 1, 120.0))
+    layouts += (Layout(2, 1, 1, 180.0),)
+    alone = 100.0 / busy
+    return Bench(layouts, layouts[chosen], alone, 1e6, 1e9, 1e3, None, None, 1.0, 100.0, seeds, 3)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "seconds"),
+    [
+        # Seconds of a level: 1 s of the test beside 100 images of each seed at once.
+        # The last of five is alone, whatever the others have been beside.
+        (1, [6, 6, 3 * (100 / 120 + 1), 6]),
+        (4, [24, 6 * (200 / 90 + 1), 12 * (100 / 120 + 1), 6 * (200 / 180 + 1)]),
+        (5, [30, 6 + 6 * (200 / 90 + 1), 15 * (100 / 120 + 1), 6 + 6 * (200 / 180 + 1)]),
+    ],
+)
+def test_seeds_come_in_waves(seeds: int, seconds: list[float]) -> None:
+    found = measured(seeds, 0)
+    times = [found.experiment_seconds(layout) for layout in found.layouts]
+    assert times == pytest.approx(seconds)
+    assert found.experiment_seconds(found.shortest) == min(times)
+
+
+def test_the_layout_of_run_is_said_to_be_its_own() -> None:
+    found = measured(5, 1)
+    told = [_told(layout, found) for layout in found.layouts]
+    assert [
+        text.endswith("chosen: what rgtool run does by default with the same options")
+        for text in told
+    ] == [False, True, False, False]
+
+
+def test_a_part_that_was_not_measured_takes_what_the_next_does() -> None:
+    layouts = tuple(Layout(1, 1, n, 100.0) for n in (1, 2, 4))
+    one = Bench(layouts, layouts[2], 1.0, 1.0, 1.0, 1.0, None, None, 0.0, 100.0, 7, 1)
+    assert [one.experiment_seconds(layout) for layout in layouts] == [7.0, 7.0, 8.0]
+
+
+def test_what_is_as_good_stays_chosen() -> None:
+    layouts = (Layout(1, 1, 1, 100.0), Layout(2, 1, 1, 200.0))
+    for chosen in layouts:
+        one = Bench(layouts, chosen, 1.0, 1.0, 1.0, 1.0, None, None, 1.0, 100.0, 1, 1)
+        assert one.shortest == chosen
+
+
+@pytest.mark.parametrize(
+    ("seeds", "chosen", "busy", "words"),
+    [
+        (4, 3, 1.0, ["2 processes of 1 thread, 1 replica in each, in which the experiment takes"]),
+        (
+            1, 0, 1.0,
+            ["1 process of 2 threads, 1 replica in each would take 8% less: --threads 2, other"],
+        ),
+        (4, 1, 1.0, ["would take 34% less: --workers 2 --replicas 1"]),
+        (4, 3, 0.5, ["chosen", "other programs have had 50% of the time of one replica"]),
+        (4, 3, 0.9, ["chosen"]),
+    ],
+)  # fmt: skip
+def test_the_choice_is_the_best_of_the_table_or_says_why(
+    seeds: int, chosen: int, busy: float, words: list[str]
+) -> None:
+    notes = _choice(measured(seeds, chosen, busy))
+    assert len(notes) == len(words)
+    for note, text in zip(notes, words, strict=True):
+        assert text in note
+
+
+def test_the_plan_of_a_bench_is_among_its_layouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "workers", lambda chosen: 1)
+    made = plan("lenet", "digits", seeds=3, epochs=1, device="cpu", replicas=3)
+    found = measure(made, seconds=0.02)
+    assert [layout.replicas for layout in found.layouts] == [1, 2, 3]
+    assert found.chosen == found.layouts[2]
+    threads = measure(plan("lenet", "digits", epochs=1, device="cpu", threads=2), seconds=0.02)
+    assert (threads.chosen.threads, threads.chosen.processes) == (2, 1)
+    assert torch.get_num_threads() == machine.THREADS
+
+
+def test_an_estimate_counts_what_the_busiest_process_does(tmp_path: Path) -> None:
+    made = plan(
+        "lenet", "digits", seeds=5, levels=1, epochs=1, device="cpu", workers=2, store=tmp_path
+    )
+    assert _longest(made) == 3 * 2  # three seeds after one another, two records each
+    for seeds, left in (([0, 1], 2 * 2), (5, 0)):
+        rgtool.run("lenet", "digits", seeds=seeds, levels=1, epochs=1, workers=1, store=tmp_path)
+        assert _longest(made) == left
+
+
+def test_on_a_gpu_the_share_is_of_bytes() -> None:
+    made = plan("resnet8", "digits", width=4, precision="float32", device="cpu")
+    module = build("resnet8w4", (1, 8, 8), 10)
+    activations = 3 * 4 * 64 + 3 * 8 * 16 + 3 * 16 * 4 + 10
+    assert moved_bytes(module, made) == 14 * 4 * activations
+    layout = Layout(1, 1, 1, 1000.0)
+    one = Bench((layout,), layout, 1000.0, 1e6, None, None, 2e6, 1e10, 1.0, 1.0, 1, 1)
+    assert one.share == pytest.approx(0.2)
+
+
+def test_layouts_end_where_memory_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    speed = bench_module.speed
+
+    def short(made: Plan, parts: Any, *others: Any) -> tuple[float, float]:
+        if len(parts) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return speed(made, parts, *others)
+
+    monkeypatch.setattr(machine, "workers", lambda chosen: 1)
+    monkeypatch.setattr(bench_module, "speed", short)
+    found = measure(plan("lenet", "digits", epochs=1, device="cpu"), seconds=0.02)
+    assert [layout.replicas for layout in found.layouts] == [1]
+
+
+def test_an_estimate_is_measured_with_the_kernels_of_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled: list[torch.nn.Module] = []
+
+    def note(module: torch.nn.Module, **options: Any) -> torch.nn.Module:
+        compiled.append(module)
+        return module
+
+    monkeypatch.setattr(torch, "compile", note)
+    for choice, times in (("off", 0), ("on", 1)):
+        made = plan("lenet", "digits", epochs=1, device="cpu", compile=choice)
+        assert estimate(made).images_per_second > 0
+        assert len(compiled) == times
+
+
+def test_the_peak_is_measured() -> None:
+    assert convolution_peak(seconds=0.05) > 1e8
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_convolutions_alone_are_measured_in_the_precision(precision: str) -> None:
+    made = plan("resnet8", "digits", width=4, precision=precision, batch_size=16, device="cpu")
+    module = build("resnet8w4", (1, 8, 8), 10)
+    seen: list[tuple[torch.Size, torch.dtype]] = []
+    for part in module.modules():
+        if isinstance(part, torch.nn.Conv2d):
+            part.register_forward_hook(lambda _, given, out: seen.append((out.shape, out.dtype)))
+    assert convolutions_speed(module, made, repeats=1) > 0
+    batch = [x for x in seen if x[0][0] == 16]
+    assert len(batch) == 2 * 9  # a warm-up and a measurement of nine convolutions
+    assert {dtype for _, dtype in batch} == {
+        torch.float32 if precision == "float32" else torch.bfloat16
+    }
+    assert all(parameter.grad is None for parameter in module.parameters())
+
+
+def test_the_command_prints_a_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(machine, "workers", lambda chosen: 1)
+    with pytest.raises(SystemExit) as left:
+        main(["bench", "lenet", "digits", "--seconds", "0.02", "--json", "--device", "cpu"])
+    assert not left.value.code
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["what"] for row in rows] == [
+        "speed", "arithmetic", "achieved", "peak", "share", "ceiling", "layout", "layout",
+        "test set", "level", "experiment",
+    ]  # fmt: skip
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(SystemExit) as left:
+        main(["bench", "lenet", "digits", "--seconds", "0"])
+    assert left.value.code == 2
+
+
+def test_the_same_three_ways_to_name_an_experiment() -> None:
+    found = rgtool.bench("lenet", "digits", seconds=0.01, epochs=1, device="cpu", workers=1)
+    assert found.layouts[0].images_per_second > 0
+    made = rgtool.plan("lenet", "digits", seeds=3, device="cpu", workers=2, epochs=1)
+    assert (made.workers, made.recipe.epochs) == (2, 1)
+    with pytest.raises(UsageError, match="workers is 0"):
+        rgtool.bench("lenet", "digits", workers=0)
