@@ -3,7 +3,8 @@
 A name is what selects an experiment or a run of a store (`store/catalogue/`): a prefix of an id,
 a name that was given, a label such as `resnet20/cifar10`, fields such as `prune=.36`. Or it is
 `published:NAME` of the literature, or a CSV or Parquet file of errors. What was found before, such
-as `Counts`, stands for itself wherever a name does. Where several things are welcome, a selection
+as `Counts`, an experiment of a list or the outcome of `run`, stands for itself wherever a name
+does. Where several things are welcome, a selection
 means all that it fits.
 """
 
@@ -19,9 +20,11 @@ from ..schemas.blocks import GROUPINGS
 from ..schemas.errors import UsageError, choose
 from ..schemas.tables import is_table
 from ..store import Store
+from ..store.catalogue.selection import Identified
 from ..store.counts import Counts
 from ..store.flows import PublishedFlow
 from ..store.literature import PREFIX, PublishedCurve, PublishedSpectrum, find_published
+from .result import Result
 
 StoreLike = Store | str | Path | None
 
@@ -84,7 +87,7 @@ class ErrorTable:
 
 
 Meaning = Stored | Counts | PublishedSpectrum | PublishedCurve | PublishedFlow | ErrorTable
-Named = str | Meaning | None
+Named = str | Meaning | Identified | None
 
 # Where what is not in the store can be taken to.
 _TAKEN = {
@@ -116,7 +119,7 @@ def look_up(store: StoreLike, name: Named = None) -> Meaning:
     name : str, optional
         What selects one experiment or run, see `Store.find_experiment`, `published:NAME`, or a
         CSV or Parquet file. Left out: the one experiment of the store. What was found already is
-        returned as it is.
+        returned as it is; an experiment or a run of a list, or the outcome of `run`, is looked up.
 
     Raises
     ------
@@ -125,8 +128,10 @@ def look_up(store: StoreLike, name: Named = None) -> Meaning:
     StoreError
         The store holds no runs.
     """
-    if not (name is None or isinstance(name, str)):
+    if isinstance(name, Meaning):
         return name
+    if not (name is None or isinstance(name, str)):
+        return _itself(store, name)
     if name is not None and is_published(name):
         return find_published(name)
     if name is not None and is_table(name):
@@ -135,6 +140,18 @@ def look_up(store: StoreLike, name: Named = None) -> Meaning:
     if name is None:
         return Stored(opened, opened.find_experiment())
     return Stored(opened, *opened.find(name))
+
+
+def _itself(store: StoreLike, one: Identified) -> Stored:
+    """Find an experiment or a run that was given itself: in its own store, where it knows that."""
+    if isinstance(one, Result):
+        raise UsageError(
+            f"a {type(one).__name__} is what was found of an experiment: give the experiment"
+        )
+    opened, own = open_store(store), getattr(one, "store", None)
+    if isinstance(own, Path) and own.absolute() != opened.path.absolute():
+        opened = Store(own)
+    return Stored(opened, *opened.find(one))
 
 
 def look_up_all(
@@ -181,7 +198,7 @@ def _key(found: Meaning) -> tuple[type, object]:
 
 def is_published(name: str) -> bool:
     """Tell whether a name is one of the literature."""
-    return name.startswith(PREFIX)
+    return name.casefold().startswith(PREFIX)
 
 
 def counts_of(store: StoreLike, name: Named, by: str, what: str) -> Counts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -13,7 +14,8 @@ import torch
 
 from ..schemas.blocks import Architecture, Layer
 from ..schemas.display import Row, Shown, Table
-from ..schemas.errors import RgtoolError, UsageError, choose
+from ..schemas.errors import RgtoolError, UsageError, choose, known_name
+from ..schemas.published_recipes import is_recipe
 from ..schemas.recipe import CHOICES, Recipe
 from ..schemas.records.layout import RunFolder, store_path
 from ..schemas.words import counted, size, spelled
@@ -21,12 +23,14 @@ from . import machine
 from .data import Loading, Task, find_task, is_data_set, load, outline
 from .datasets.images import Images
 from .datasets.known_data import KNOWN_DATA, default_folder
+from .event import Event
 from .launch import Launch
 from .models import Builder, Network, find_network, is_network
 from .own.notes import introduction, unshipped
 from .pruning import kept_series
 from .recipes import DEFAULT, as_control, check_choosable, name_of
 from .recipes import recipe as resolve
+from .records import known_end
 from .replicas import arithmetic
 from .replicas.kernels import EAGER, Kernels, kernels
 from .replicas.pretrained import Pretrained, read_pretrained
@@ -171,23 +175,45 @@ class Plan(Shown):
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def load(self) -> None:
-        """Load the data, downloading it where it must be.
+        """Load the data where anything is left to compute, downloading it where it must be.
 
         Raises
         ------
         RgtoolError
             It is not here and cannot be downloaded; the message says where it belongs.
         """
-        _ = self.images  # is kept
+        if not self.is_finished:
+            _ = self.images  # is kept
 
     def remaining(self) -> int:
         """Count the levels that are not on the disk yet, over all seeds."""
         return sum(map(self.remaining_of, self.seeds))
 
     def remaining_of(self, seed: int) -> int:
-        """Count the levels of a seed that are not on the disk yet."""
-        runs = [RunFolder.of(self.store, run_id) for run_id in self._run_ids(seed)]
-        return sum(max(0, self.levels + 1 - len(run.recorded_levels())) for run in runs)
+        """Count the levels of a seed that are not on the disk yet; none of one that diverged."""
+        if self.known_end(seed) is not None:
+            return 0
+        return sum(max(0, self.levels + 1 - len(r.recorded_levels())) for r in self._runs(seed))
+
+    def known_end(self, seed: int) -> Event | None:
+        """Return how a seed ended of which nothing is left to compute; None where something is."""
+        end = None
+        for run in self._runs(seed):
+            try:
+                end = known_end(run, seed, self.levels)
+            except RgtoolError:  # the seed fails for it, and says so
+                return None
+            if end is None or end.message == "diverged":  # the masks that a control would train
+                return end
+        return end
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to compute."""
+        return all(self.known_end(seed) is not None for seed in self.seeds)
+
+    def _runs(self, seed: int) -> list[RunFolder]:
+        return [RunFolder.of(self.store, run_id) for run_id in self._run_ids(seed)]
 
     def run_id(self, seed: int) -> str:
         """Return the id of the run of a seed."""
@@ -199,6 +225,14 @@ class Plan(Shown):
             if one is not None:
                 ids.append(one.run_id(seed, ids[-1] if one.parent else None))
         return ids
+
+
+def _in_known_case(options: dict[str, Any]) -> dict[str, Any]:
+    known = ["width", *(field.name for of in (Launch, Recipe) for field in fields(of))]
+    found = {known_name(name, known) or name: value for name, value in options.items()}
+    if len(found) < len(options):
+        raise UsageError(f"{', '.join(options)}: one of them is given twice")
+    return found
 
 
 def _check_order(model: str | Builder, task: str | Loading) -> None:
@@ -214,6 +248,11 @@ def _check_order(model: str | Builder, task: str | Loading) -> None:
     network, data_set = is_network(model), is_data_set(task)
     if network and data_set:  # as they should be: packages are not asked for what they add
         return
+    for name, known in ((model, network), (task, data_set)):
+        if not known and is_recipe(name):
+            raise UsageError(
+                f"{name} is a recipe: --recipe {name}, beside a network and a data set"
+            )
     turned = is_data_set(model), is_network(task)
     if any(turned) and not network and not data_set:
         what = f"{model} is a data set" if turned[0] else f"{task} is a network"
@@ -243,7 +282,7 @@ def plan(
     task: str | Loading,
     recipe: str | Path = DEFAULT,
     *,
-    seeds: int | Sequence[int] = 1,
+    seeds: str | int | Sequence[int] = 1,
     levels: int = 16,
     store: str | Path | None = None,
     data: str | Path | None = None,
@@ -255,7 +294,7 @@ def plan(
 
     A published data set that is not here is not downloaded for it: its shape is known.
     """
-    launch, changes = Launch.split(options)
+    launch, changes = Launch.split(_in_known_case(options))
     numbers, place = _numbers(seeds), store_path(store)
     _check_levels(levels)
     file = _file_of(init)
@@ -325,8 +364,10 @@ def _resolved(
     return (resolved, as_control(resolved)) if control == "reinit" else (None, resolved)
 
 
-def _numbers(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    """Return the seeds that a count or a list means."""
+def _numbers(seeds: str | int | Sequence[int]) -> tuple[int, ...]:
+    """Return the seeds that a count or a list means, `5` and `3,7` in a text, too."""
+    if isinstance(seeds, str):
+        seeds = _read_seeds(seeds)
     if isinstance(seeds, int):
         if not 0 < seeds <= _MOST_SEEDS:
             raise UsageError(
@@ -334,7 +375,10 @@ def _numbers(seeds: int | Sequence[int]) -> tuple[int, ...]:
                 "3,7"
             )
         return tuple(range(seeds))
-    numbers = tuple(dict.fromkeys(seeds))
+    try:
+        numbers = tuple(dict.fromkeys(map(operator.index, seeds)))
+    except TypeError:
+        raise _no_seeds(seeds) from None
     wrong = [seed for seed in numbers if not 0 <= seed < 2**63]
     if wrong or not numbers:
         found = wrong[0] if wrong else "none"
@@ -343,6 +387,19 @@ def _numbers(seeds: int | Sequence[int]) -> tuple[int, ...]:
             "2^63 - 1"
         )
     return numbers
+
+
+def _read_seeds(text: str) -> int | list[int]:
+    try:
+        if "," in text:
+            return [int(part) for part in text.split(",") if part.strip()]
+        return int(text)
+    except ValueError:
+        raise _no_seeds(text) from None
+
+
+def _no_seeds(found: object) -> UsageError:
+    return UsageError(f"seeds {found}: give a count such as 5, or seeds such as 3,7")
 
 
 def _check_levels(levels: int) -> None:

@@ -21,7 +21,6 @@ from ..options import (
     TagOption,
     read_duration,
     read_fields,
-    read_seeds,
 )
 from ..output import Table, duration, output_options, say, say_event, table_of
 
@@ -125,7 +124,7 @@ def run(
         model,
         task,
         recipe,
-        seeds=read_seeds(seeds),
+        seeds=seeds,
         levels=levels,
         store=store,
         data=data,

@@ -10,6 +10,7 @@ from ...schemas.words import counted, duration
 from .. import machine
 
 _BUSY = 0.8  # share of its time below which a replica alone was disturbed
+_CHOSEN = "what rgtool run does by default with the same options"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ class Layout:
     def seeds(self) -> int:
         """Seeds that it trains at once."""
         return self.processes * self.replicas
+
+    def is_part(self, whole: Layout) -> bool:
+        """Tell whether it is another layout, or what fewer seeds make of that."""
+        fewer = self.processes <= whole.processes and self.replicas <= whole.replicas
+        return self.threads == whole.threads and fewer
 
 
 @dataclass(frozen=True)
@@ -118,9 +124,16 @@ class Bench(Shown):
         return self.level_images * layout.seeds / layout.images_per_second + self.test_seconds
 
     def experiment_seconds(self, layout: Layout) -> float:
-        """Return the time that the whole plan takes: its seeds, as many at once as a layout has."""
-        waves = -(-self.seeds // layout.seeds)
-        return waves * self.records * self.level_seconds(layout)
+        """Return the time that the whole plan takes: its seeds, as many at once as a layout has.
+
+        Fewer that are left at the end take what the nearest measured part of the layout takes.
+        """
+        waves, left = divmod(self.seeds, layout.seeds)
+        seconds = waves * self.level_seconds(layout)
+        if left:
+            parts = [one for one in self.layouts if one.is_part(layout) and one.seeds >= left]
+            seconds += min(map(self.level_seconds, parts))
+        return self.records * seconds
 
     @property
     def shortest(self) -> Layout:
@@ -177,7 +190,7 @@ class Bench(Shown):
     def _layouts(self) -> Iterator[Row]:
         for layout in self.layouts:
             ratio = layout.images_per_second / self.layouts[0].images_per_second
-            chosen = ", chosen" if layout == self.chosen else ""
+            chosen = f"; chosen: {_CHOSEN}" if layout == self.chosen else ""
             takes = duration(self.experiment_seconds(layout))
             told = f"{layout}: {ratio:.2f} x alone, the experiment in {takes}{chosen}"
             yield "layout", _rounded(layout.images_per_second), "images/s", told

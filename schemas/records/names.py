@@ -300,7 +300,7 @@ def _check_name(name: str) -> None:
     reason = ""
     if _LIKE_ID.fullmatch(name.casefold()):
         reason = "it could be the beginning of an id"
-    elif name.startswith(PREFIX):
+    elif name.casefold().startswith(PREFIX):
         reason = f"{PREFIX} begins the names of the literature"
     elif is_table(name):
         reason = "it is the name of a table"

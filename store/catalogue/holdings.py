@@ -9,7 +9,16 @@ from ...schemas.errors import StoreError, UsageError
 from ..sql.queries import Queries
 from .inventory import FORMER
 from .listing import Experiments, Runs, labels_of, list_candidates, list_runs, store_table
-from .selection import Candidate, empty_store, nearest_runs, pick, pick_run, select
+from .selection import (
+    Candidate,
+    Identified,
+    empty_store,
+    nearest_runs,
+    pick,
+    pick_run,
+    select,
+    text_of,
+)
 
 
 class Holdings(Queries, Shown):
@@ -21,7 +30,7 @@ class Holdings(Queries, Shown):
         """List the runs, by architecture, task, experiment and seed."""
         return list_runs(self._reader, labels_of(self._candidates()))
 
-    def experiments(self, selection: str | None = None) -> Experiments:
+    def experiments(self, selection: str | Identified | None = None) -> Experiments:
         """List the experiments, or those that a selection fits, by architecture and task."""
         every = self._candidates()
         labels = labels_of(every)
@@ -33,15 +42,15 @@ class Holdings(Queries, Shown):
         """Return the table of experiments that `rgtool ls` prints, and a notebook shows."""
         return store_table(self.experiments(), self)
 
-    def find_experiment(self, name: str | None = None) -> str:
+    def find_experiment(self, name: str | Identified | None = None) -> str:
         """Return the id of the experiment that a name means.
 
         Parameters
         ----------
         name : str, optional
-            What selects one: a prefix of its id (or of a former one), a name that was given,
-            `resnet20/cifar10`, fields such as `prune=.36` and `tag=paper`, or several of these
-            with spaces between them. May be left out where the store holds exactly one.
+            What selects one: itself, a prefix of its id (or of a former one), a name that was
+            given, `resnet20/cifar10`, fields such as `prune=.36` and `tag=paper`, or several of
+            these with spaces between them. May be left out where the store holds exactly one.
 
         Raises
         ------
@@ -50,9 +59,10 @@ class Holdings(Queries, Shown):
         StoreError
             The store holds no runs.
         """
+        name = None if name is None else text_of(name)
         return pick(name, self._candidates(), str(self.path), self._former)
 
-    def find_experiments(self, selection: str) -> list[str]:
+    def find_experiments(self, selection: str | Identified) -> list[str]:
         """Return the ids of all experiments that a selection fits, by label.
 
         Raises
@@ -64,7 +74,7 @@ class Holdings(Queries, Shown):
         """
         return self._select(selection, self._candidates())
 
-    def find_run(self, name: str) -> str:
+    def find_run(self, name: str | Identified) -> str:
         """Return the id of the run that a name means.
 
         Parameters
@@ -80,6 +90,7 @@ class Holdings(Queries, Shown):
         StoreError
             The store holds no runs.
         """
+        name = text_of(name)
         runs = self.query("SELECT run_id, experiment_id, run_name FROM runs").rows
         if not runs:
             raise StoreError(empty_store(str(self.path)))
@@ -100,7 +111,7 @@ class Holdings(Queries, Shown):
             )
         return members[0]
 
-    def find(self, name: str) -> tuple[str, str | None]:
+    def find(self, name: str | Identified) -> tuple[str, str | None]:
         """Return the experiment that a name means, and the run where it is the name of one.
 
         Raises
@@ -110,6 +121,7 @@ class Holdings(Queries, Shown):
         StoreError
             The store holds no runs.
         """
+        name = text_of(name)
         try:
             return self.find_experiment(name), None
         except UsageError as error:
@@ -128,5 +140,5 @@ class Holdings(Queries, Shown):
     def _former(self) -> dict[str, list[str]]:
         return dict(self.query(FORMER).rows)
 
-    def _select(self, selection: str, among: Sequence[Candidate]) -> list[str]:
-        return select(selection, among, str(self.path), self._former)
+    def _select(self, selection: str | Identified, among: Sequence[Candidate]) -> list[str]:
+        return select(text_of(selection), among, str(self.path), self._former)

@@ -71,9 +71,10 @@ def measured(seeds: int, chosen: int, busy: float = 1.0) -> Bench:
     ("seeds", "seconds"),
     [
         # Seconds of a level: 1 s of the test beside 100 images of each seed at once.
-        (1, [6, 3 * (200 / 90 + 1), 3 * (100 / 120 + 1), 3 * (200 / 180 + 1)]),
+        # The last of five is alone, whatever the others have been beside.
+        (1, [6, 6, 3 * (100 / 120 + 1), 6]),
         (4, [24, 6 * (200 / 90 + 1), 12 * (100 / 120 + 1), 6 * (200 / 180 + 1)]),
-        (5, [30, 9 * (200 / 90 + 1), 15 * (100 / 120 + 1), 9 * (200 / 180 + 1)]),
+        (5, [30, 6 + 6 * (200 / 90 + 1), 15 * (100 / 120 + 1), 6 + 6 * (200 / 180 + 1)]),
     ],
 )
 def test_seeds_come_in_waves(seeds: int, seconds: list[float]) -> None:
@@ -81,6 +82,21 @@ def test_seeds_come_in_waves(seeds: int, seconds: list[float]) -> None:
     times = [found.experiment_seconds(layout) for layout in found.layouts]
     assert times == pytest.approx(seconds)
     assert found.experiment_seconds(found.shortest) == min(times)
+
+
+def test_the_layout_of_run_is_said_to_be_its_own() -> None:
+    found = measured(5, 1)
+    told = [str(row[-1]) for row in found.table().rows if row[0] == "layout"]
+    assert [
+        text.endswith("chosen: what rgtool run does by default with the same options")
+        for text in told
+    ] == [False, True, False, False]
+
+
+def test_a_part_that_was_not_measured_takes_what_the_next_does() -> None:
+    layouts = tuple(Layout(1, 1, n, 100.0) for n in (1, 2, 4))
+    one = Bench(layouts, layouts[2], 1.0, 1.0, 1.0, 1.0, None, None, 0.0, 100.0, 7, 1, 1, "")
+    assert [one.experiment_seconds(layout) for layout in layouts] == [7.0, 7.0, 8.0]
 
 
 def test_what_is_as_good_stays_chosen() -> None:
