@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -14,18 +13,18 @@ import torch
 
 from ..schemas.blocks import Architecture, Layer
 from ..schemas.display import Row, Shown, Table
-from ..schemas.errors import RgtoolError, UsageError, choose, known_name
-from ..schemas.published_recipes import is_recipe
+from ..schemas.errors import RgtoolError, UsageError, choose
 from ..schemas.recipe import CHOICES, Recipe
 from ..schemas.records.layout import RunFolder, store_path
 from ..schemas.words import counted, size, spelled
 from . import machine
-from .data import Loading, Task, find_task, is_data_set, load, outline
+from .arguments import check_levels, check_order, file_of, in_known_case, seeds_of
+from .data import Loading, Task, find_task, load, outline
 from .datasets.images import Images
 from .datasets.known_data import KNOWN_DATA, default_folder
 from .event import Event
 from .launch import Launch
-from .models import Builder, Network, find_network, is_network
+from .models import Builder, Network, find_network
 from .own.notes import introduction, unshipped
 from .pruning import kept_series
 from .recipes import DEFAULT, as_control, check_choosable, name_of
@@ -35,8 +34,6 @@ from .replicas import arithmetic
 from .replicas.kernels import EAGER, Kernels, kernels
 from .replicas.pretrained import Pretrained, read_pretrained
 
-_MOST_SEEDS = 100_000
-_MOST_LEVELS = 9999  # four digits name a record
 _BRANCHES = 8  # replicas that a GPU gets at once; memory decides in the end
 
 
@@ -227,42 +224,6 @@ class Plan(Shown):
         return ids
 
 
-def _in_known_case(options: dict[str, Any]) -> dict[str, Any]:
-    known = ["width", *(field.name for of in (Launch, Recipe) for field in fields(of))]
-    found = {known_name(name, known) or name: value for name, value in options.items()}
-    if len(found) < len(options):
-        raise UsageError(f"{', '.join(options)}: one of them is given twice")
-    return found
-
-
-def _check_order(model: str | Builder, task: str | Loading) -> None:
-    """Tell a network and a data set that were named the wrong way round.
-
-    Raises
-    ------
-    UsageError
-        A data set stands where the network belongs, or a network where the data set does.
-    """
-    if not isinstance(model, str) or not isinstance(task, str):
-        return
-    network, data_set = is_network(model), is_data_set(task)
-    if network and data_set:  # as they should be: packages are not asked for what they add
-        return
-    for name, known in ((model, network), (task, data_set)):
-        if not known and is_recipe(name):
-            raise UsageError(
-                f"{name} is a recipe: --recipe {name}, beside a network and a data set"
-            )
-    turned = is_data_set(model), is_network(task)
-    if any(turned) and not network and not data_set:
-        what = f"{model} is a data set" if turned[0] else f"{task} is a network"
-        raise UsageError(f"{what}: the network comes first; did you mean {task} {model}?")
-    if turned[0] and not network:
-        raise UsageError(f"{model} is a data set: a network comes before it, as resnet20 {model}")
-    if turned[1] and not data_set:
-        raise UsageError(f"{task} is a network: a data set comes behind it, as {task} cifar10")
-
-
 def _to_come(name: str, folder: Path | None) -> str:
     return (
         f"{name} is not in {folder or default_folder()}: training begins with its download, "
@@ -294,14 +255,14 @@ def plan(
 
     A published data set that is not here is not downloaded for it: its shape is known.
     """
-    launch, changes = Launch.split(_in_known_case(options))
-    numbers, place = _numbers(seeds), store_path(store)
-    _check_levels(levels)
-    file = _file_of(init)
+    launch, changes = Launch.split(in_known_case(options))
+    numbers, place = seeds_of(seeds), store_path(store)
+    check_levels(levels)
+    file = file_of(init)
     if init is not None and file is None:
         changes["init"] = init
     check_choosable(changes)
-    _check_order(model, task)
+    check_order(model, task)
     # Before the data, which may be long in coming.
     block_map = Path(blocks) if blocks is not None else None
     network = find_network(model, width=changes.pop("width", None), block_map=block_map)
@@ -364,51 +325,6 @@ def _resolved(
     return (resolved, as_control(resolved)) if control == "reinit" else (None, resolved)
 
 
-def _numbers(seeds: str | int | Sequence[int]) -> tuple[int, ...]:
-    """Return the seeds that a count or a list means, `5` and `3,7` in a text, too."""
-    if isinstance(seeds, str):
-        seeds = _read_seeds(seeds)
-    if isinstance(seeds, int):
-        if not 0 < seeds <= _MOST_SEEDS:
-            raise UsageError(
-                f"seeds {seeds}: give a count such as 5, at most {_MOST_SEEDS}, or seeds such as "
-                "3,7"
-            )
-        return tuple(range(seeds))
-    try:
-        numbers = tuple(dict.fromkeys(map(operator.index, seeds)))
-    except TypeError:
-        raise _no_seeds(seeds) from None
-    wrong = [seed for seed in numbers if not 0 <= seed < 2**63]
-    if wrong or not numbers:
-        found = wrong[0] if wrong else "none"
-        raise UsageError(
-            f"seeds: {found} is no seed: give a count such as 5, or seeds such as 3,7, from 0 to "
-            "2^63 - 1"
-        )
-    return numbers
-
-
-def _read_seeds(text: str) -> int | list[int]:
-    try:
-        if "," in text:
-            return [int(part) for part in text.split(",") if part.strip()]
-        return int(text)
-    except ValueError:
-        raise _no_seeds(text) from None
-
-
-def _no_seeds(found: object) -> UsageError:
-    return UsageError(f"seeds {found}: give a count such as 5, or seeds such as 3,7")
-
-
-def _check_levels(levels: int) -> None:
-    if not 0 <= levels <= _MOST_LEVELS:
-        raise UsageError(
-            f"levels is {levels}: it is the number of prunings, from 0 to {_MOST_LEVELS}"
-        )
-
-
 def _check_memory(network: Architecture, images: Images) -> None:
     """Refuse a network whose weights alone, with gradient and momentum, no machine here holds."""
     layers = network.layers
@@ -418,13 +334,6 @@ def _check_memory(network: Architecture, images: Images) -> None:
             f"{network.name} on {images.name} has {needed // 12:.3g} weights, which take "
             f"{needed / 1e9:.3g} GB to train: this machine has {there / 1e9:.3g} GB"
         )
-
-
-def _file_of(init: str | Path | None) -> Path | None:
-    """Tell a file of weights from the name of an initialiser, which has no suffix."""
-    if init is None or not (isinstance(init, Path) or Path(init).suffix or Path(init).exists()):
-        return None
-    return Path(init)
 
 
 def _spread(launch: Launch, seeds: int, device: torch.device, most: int | None) -> tuple[int, int]:

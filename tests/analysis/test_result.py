@@ -300,18 +300,14 @@ def test_any_result_is_drawn_by_one_function(store: Path) -> None:
     assert len(rgtool.plot(shared).axes) == len(shared.plot().axes) == 2
     counts = opened.counts(first(opened), "stage")
     assert rgtool.plot(counts, "flow").axes and rgtool.plot([counts], "accuracy").axes
-    with pytest.raises(
-        UsageError, match="no figure shows 2 of Spectrum, Gamma together: draw each"
-    ):
+    with pytest.raises(UsageError, match="no figure shows 2 of Spectrum, Gamma: give a result, s"):
         rgtool.plot([spectra[0], gammas[0]])
-    with pytest.raises(UsageError, match="no figure shows 1 of str: give a result"):
-        rgtool.plot(["flow"])
     with pytest.raises(UsageError, match="no figure shows 2 of SharedGamma: draw them one by one"):
         rgtool.plot([shared, shared])
     with pytest.raises(UsageError, match="no kind of figure is given: .*flow"):
         rgtool.plot(counts)
-    for wrong in (opened, counts.label, 3):
-        with pytest.raises(UsageError, match=f"and no {type(wrong).__name__}: as plot"):
+    for wrong in (opened, counts.label, 3, ["flow"]):
+        with pytest.raises(UsageError, match="and no (Store|str|int): as plot"):
             rgtool.plot(wrong)  # type: ignore[arg-type]
     printed = rgtool.eigen(None, "published:resnet20-cifar10")
     with pytest.raises(UsageError, match=r"a printed spectrum, .* by classify\(\.\.\.\)\.plot\(\)"):
