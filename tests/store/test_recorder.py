@@ -30,6 +30,7 @@ from rgtool.store import Store
 Masks = dict[str, torch.Tensor]
 TOLD = {"task": "toy", "seed": 0, "lr": 0.05, "prune": 0.3}
 LAYERS = ("0", "3")
+ONES = {"0.weight": torch.ones(4, 3, 3, 3)}
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +82,22 @@ def of_arrays(net: nn.Sequential, masks: Masks) -> tuple[tuple[Any, ...], dict[s
     return (net, {n: m.numpy().astype(np.uint8) for n, m in masks.items()}), {}
 
 
+def of_lists(net: nn.Sequential, masks: Masks) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return (net, {**masks, "3.weight": masks["3.weight"].tolist()}), {}
+
+
+def sparse(net: nn.Sequential, masks: Masks) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return (net, {n: m.to_sparse() for n, m in masks.items()}), {}
+
+
+def within(net: nn.Sequential, masks: Masks) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return (nn.ModuleDict({"net": net, "loss": nn.BatchNorm1d(3)}), masks), {}
+
+
+def of_another(net: nn.Sequential, masks: Masks) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return (net, {f"module.net.{n}_mask": m for n, m in masks.items()}), {}
+
+
 def pruned(net: nn.Sequential, masks: Masks) -> tuple[tuple[Any, ...], dict[str, Any]]:
     for name, mask in masks.items():
         prune.custom_from_mask(net.get_submodule(name.removesuffix(".weight")), "weight", mask)
@@ -102,7 +119,18 @@ def halves(net: nn.Sequential, masks: Masks) -> tuple[tuple[Any, ...], dict[str,
     return (net.to(torch.bfloat16), masks), {}
 
 
-WAYS = [plain, of_booleans, of_arrays, pruned, wrapped, buffers, halves]
+WAYS = [
+    plain,
+    of_booleans,
+    of_arrays,
+    of_lists,
+    sparse,
+    of_another,
+    pruned,
+    wrapped,
+    buffers,
+    halves,
+]
 
 
 def recorded(store: Store, run_id: str, level: int) -> dict[str, tuple[int, int, float]]:
@@ -150,6 +178,26 @@ def test_masks_that_are_given_go_before_those_that_a_network_carries(store: Stor
     with pytest.warns(UserWarning, match="level 0 was not given"):
         found = rgtool.Recorder(store, **TOLD).level(net, given)
     assert found.kept == sum(int(mask.sum()) for mask in given.values())
+
+
+def test_masks_are_of_the_layers_that_they_name(store: Store) -> None:
+    net = nn.ModuleDict({name: nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8)) for name in "abc"})
+    masks = {f"b.{i}.weight": (torch.rand(8, 8) > 0.3).float() for i in (0, 1)}
+    given = {**masks, "b.0.bias": torch.ones(8)}
+    with pytest.warns(UserWarning, match="level 0 was not given"):
+        found = rgtool.Recorder(store, **TOLD).level(net, given)
+    assert recorded(store, found.run_id, 1) == counted(net, masks)
+    assert set(recorded(store, found.run_id, 1)) == {"b.0", "b.1"}
+
+
+def test_a_network_may_be_within_another(store: Store) -> None:
+    masks, net = nested(1)[1], weights(1)
+    with pytest.warns(UserWarning, match="level 0 was not given"):
+        found = rgtool.Recorder(store, **TOLD).level(*within(net, masks)[0])
+    assert found.kept == sum(int(mask.sum()) for mask in masks.values())
+    twins = nn.ModuleDict({"net": net, "ema": copy.deepcopy(net)})
+    with pytest.raises(Refused, match=r"mask of 0\.weight, which the network has not"):
+        rgtool.Recorder(store, **{**TOLD, "seed": 1}).level(twins, masks)
 
 
 def test_zeros_are_the_mask_where_that_is_told(store: Store) -> None:
@@ -392,10 +440,27 @@ def test_first_weights_are_kept_once(store: Store) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ((weights(0), {"1.weight": torch.ones(4, 3, 3, 3)}), Refused, "mask of 1, which the netw"),
+        (
+            (weights(0), {"1.weight": torch.ones(4, 3, 3, 3)}),
+            Refused,
+            r"mask of 1\.weight, which the",
+        ),
         ((weights(0), {"0.weight": torch.ones(4, 3)}), Refused, r"shape \(4, 3\) for weights of"),
         ((weights(0), {"0.weight": torch.full((4, 3, 3, 3), 0.5)}), Refused, "mask that holds 0.5"),
         ((weights(0), [torch.ones(4, 3, 3, 3)]), UsageError, "a list where masks by name"),
+        ((weights(0), {}), UsageError, "masks is empty: leave it out"),
+        ((weights(0), {**ONES, "3.weight": None}), UsageError, "masks, 3.weight: None where a t"),
+        ((weights(0), {**ONES, "3.weight": 1}), UsageError, "masks, 3.weight: 1 where a tensor"),
+        ((weights(0), {**ONES, "3.weight": [[1], [1, 0]]}), UsageError, "rows of unequal length"),
+        ((weights(0), {**ONES, "3.weigth": torch.ones(8, 16)}), Refused, "did you mean 3.weight"),
+        ((weights(0), {**ONES, "nosuch": torch.ones(2)}), Refused, "mask of nosuch, which the n"),
+        ((weights(0), {**ONES, "other.3": torch.ones(8, 16)}), Refused, "mask of other.3, which"),
+        ((weights(0), {**ONES, "0": torch.ones(4, 3, 3, 3)}), Refused, "two masks of layer 0"),
+        ((weights(0), {"0.bias": torch.ones(4)}), Refused, "masks are of biases or norms, such"),
+        ((weights(0), {"0.weight": -ONES["0.weight"]}), Refused, "all a mask may hold$"),
+        ((weights(0), {"0": torch.eye(4, 27)[..., None] / 2}), Refused, "say zeros_are_mask=True"),
+        ((weights(0), {"0": ONES["0.weight"].to("meta")}), UsageError, "on meta has no values"),
+        ((network().to("meta"),), UsageError, "0.weight: a tensor on meta has no values"),
         ((object(),), UsageError, "a object where a network or its state dict is due"),
         ((nn.BatchNorm1d(3),), UsageError, "no weight of two or more axes"),
     ],
