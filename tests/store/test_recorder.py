@@ -298,7 +298,7 @@ def test_the_first_masks_tell_the_layers(store: Store) -> None:
 
 def test_a_level_that_diverged_stays_one(store: Store) -> None:
     recorder = rgtool.Recorder(store, **TOLD)
-    recorder.level(weights(0), accuracy=0.5, loss=float("inf"))
+    recorder.level(weights(0), accuracy=0.5, loss=float("inf"), train_loss=float("nan"))
     recorder.level(weights(1), nested(1)[1], accuracy=0.9, loss=0.1)
     query = "SELECT diverged, loss FROM levels ORDER BY level"
     assert store.query(query).rows == [(True, None), (False, 0.1)]
@@ -481,6 +481,13 @@ def test_what_is_no_level_is_refused(
         ({"los": 1.0}, "did you mean loss"),
         ({"network_kept": 1}, "number of a level 'network_kept' is unknown"),
         ({"loss": "low"}, "loss is a str: a number is due"),
+        ({"accuracy": "0.5"}, "accuracy is a str: a number is due"),
+        ({"accuracy": True}, "accuracy is a bool: a number is due"),
+        ({"accuracy": torch.tensor(True)}, "accuracy is a Tensor: a number is due"),
+        ({"accuracy": 1.0000001}, "accuracy is 1.0000001: a fraction is due"),
+        ({"loss": -1.0}, "loss is -1.0: a number from 0 on is due"),
+        ({"train_loss": float("inf")}, "train_loss is inf: a number from 0 on is due"),
+        ({"wall_seconds": -1}, "wall_seconds is -1.0: a number from 0 on"),
     ],
 )
 def test_numbers_are_held_to_what_they_are(
@@ -499,6 +506,9 @@ def test_numbers_are_held_to_what_they_are(
         ({"seed": "0"}, "seed is '0': a whole number"),
         ({"recipe": "frankle2O20"}, "did you mean frankle2020"),
         ({"origin": " "}, "is no name"),
+        ({"task": "a/b"}, "the task 'a/b' cannot be given: a / parts"),
+        ({"task": "two words"}, "the task 'two words' cannot be given: ' ' in it"),
+        ({"architecture": "../x"}, r"the architecture '\.\./x' cannot be given: a / parts"),
     ],
 )
 def test_words_are_held_to_the_recipe(told: dict[str, Any], message: str, store: Store) -> None:
