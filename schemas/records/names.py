@@ -211,7 +211,7 @@ def adopt(store: Path, entries: Mapping[str, Entry], *, dry_run: bool = False) -
     Returns
     -------
     list of str
-        Which names cannot be taken over, and why.
+        Which names and notes are not taken over, and why.
     """
     if not any(entries.values()):
         return []
@@ -228,8 +228,17 @@ def _take_over(names: dict[str, Entry], entries: Mapping[str, Entry]) -> list[st
         taken = [one for one in _holders(names, entry.name) if one != key]
         if taken and not here.name:
             refused.append(f"{key} comes without its name '{entry.name}': {taken[0]} has it here")
+        refused += _kept(key, here, entry)
         names[key] = here.or_else(Entry(None if taken else entry.name, entry.note, entry.tags))
     return refused
+
+
+def _kept(key: str, here: Entry, other: Entry) -> Iterator[str]:
+    """Say what is called otherwise here, and stays so."""
+    if here.name and other.name and here.name.casefold() != other.name.casefold():
+        yield f"{key} keeps its name '{here.name}': '{other.name}' is left out"
+    if here.note and other.note and here.note != other.note:
+        yield f"{key} keeps the note that it has here: the other one is left out"
 
 
 @contextmanager

@@ -32,8 +32,8 @@ def given_level(
     model : torch.nn.Module, or mapping of str to tensor
         The network or its state dict, at the end of training.
     masks : mapping of str to tensor, optional
-        Masks by parameter or layer, of any number type, dense or sparse; by default those that the network carries
-        as `torch.nn.utils.prune` does, and `masks.pruned_state` says how else.
+        Masks by parameter or layer, of any number type, dense or sparse; by default those that the
+        network carries as `torch.nn.utils.prune` does, and `masks.pruned_state` says how else.
     zeros_are_mask : bool
         Whether the zeros of weights are the mask where nothing else is.
 
@@ -46,10 +46,11 @@ def given_level(
     Raises
     ------
     UsageError
-        What is given is no network, or no masks by name.
+        What is given is no network, or no masks by name; an entry is no mask, or has no values.
     Refused
-        A mask is of no layer, of another shape or of other values than 0 and 1; or there are none,
-        and a share of the weights is zero that nobody says is a mask.
+        A mask is of nothing that the network has, of another shape or of other values than 0 and 1,
+        or none is of a layer; or there are none, and a share of the weights is zero that nobody
+        says is a mask.
     """
     state = arrays(model, "a network or its state dict")
     data = pruned_state(state, _WHERE)

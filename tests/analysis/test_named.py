@@ -60,11 +60,13 @@ def test_what_is_excluded_is_left_out_or_told(place: tuple[Path, str]) -> None:
     assert look_up_all(store, [SPECTRUM, CURVE, first], [SPECTRUM, CURVE]) == [
         look_up(store, first)
     ]
+    assert look_up_all(store, others, [first, f"{first}-s1", SPECTRUM]) == others
+    twice = [first, "resnet20w4/digits", SPECTRUM, *others, first, SPECTRUM]
+    assert look_up_all(store, twice) == [look_up(store, one) for one in (first, SPECTRUM, *others)]
     counts = store.counts(first)
     assert look_up_all(store, [counts, first], [counts]) == [look_up(store, first)]
     for names, exclude, words in (
         ((), every, "every experiment is excluded"),
-        (others, [first], f"{first} is excluded and not among them"),
         ((), [f"{first}-s1"], "exclude whole experiments"),
         ((), ["nobody"], "nobody"),
     ):
