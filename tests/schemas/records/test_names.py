@@ -156,7 +156,12 @@ def test_names_of_elsewhere_fill_what_is_not_said_here(tmp_path: Path) -> None:
     }
     name_things(tmp_path, Naming("dora"), {"d": ()})
     said = adopt(tmp_path, there, dry_run=True)
-    assert said == ["b comes without its name 'BASE': a has it here"]
+    assert said == [
+        "a keeps its name 'base': 'other' is left out",
+        "b comes without its name 'BASE': a has it here",
+        "b keeps the note that it has here: the other one is left out",
+        "d keeps its name 'dora': 'base' is left out",
+    ]
     assert adopt(tmp_path, there) == said and adopt(tmp_path, there) == said
     assert read_names(tmp_path) == {
         "a": Entry("base", "theirs", ("t",)),
