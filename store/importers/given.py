@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...schemas.errors import UsageError, did_you_mean
+from ...schemas.tensors.stored import is_tensor
 from ...schemas.tensors.wrapping import plain
 from .found import LevelData, Refused
 from .masks import Masks, as_mask, held, pruned_state
@@ -128,6 +129,8 @@ def _mask(value: Any, where: str) -> NDArray[np.bool_]:
         array = _array(value, where)
     except ValueError:
         raise UsageError(f"{where}: a list of rows of unequal length") from None
+    if not is_tensor(array):
+        raise UsageError(f"{where}: an array of {array.dtype} where zeros and ones are due")
     try:
         return as_mask(array, where)
     except Refused as error:

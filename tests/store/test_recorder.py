@@ -451,6 +451,7 @@ def test_first_weights_are_kept_once(store: Store) -> None:
         ((weights(0), {}), UsageError, "masks is empty: leave it out"),
         ((weights(0), {**ONES, "3.weight": None}), UsageError, "masks, 3.weight: None where a t"),
         ((weights(0), {**ONES, "3.weight": 1}), UsageError, "masks, 3.weight: 1 where a tensor"),
+        ((weights(0), {**ONES, "3.weight": [["1"]]}), UsageError, "array of <U1 where zeros and"),
         ((weights(0), {**ONES, "3.weight": [[1], [1, 0]]}), UsageError, "rows of unequal length"),
         ((weights(0), {**ONES, "3.weigth": torch.ones(8, 16)}), Refused, "did you mean 3.weight"),
         ((weights(0), {**ONES, "nosuch": torch.ones(2)}), Refused, "mask of nosuch, which the n"),
