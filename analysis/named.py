@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from ..schemas import tables
 from ..schemas.blocks import GROUPINGS
 from ..schemas.errors import UsageError, choose
 from ..schemas.tables import is_table
@@ -78,7 +79,8 @@ class ErrorTable:
     """A file with columns of densities and errors."""
 
     path: Path
-    kind: ClassVar[str] = "a table of errors"
+    kind: ClassVar[str] = tables.KIND
+    taken: ClassVar[str] = tables.TAKEN
 
     @property
     def name(self) -> str:
@@ -88,14 +90,6 @@ class ErrorTable:
 
 Meaning = Stored | Counts | PublishedSpectrum | PublishedCurve | PublishedFlow | ErrorTable
 Named = str | Meaning | Identified | None
-
-# Where what is not in the store can be taken to.
-_TAKEN = {
-    PublishedSpectrum: "rgtool show, eigen, classify, meta, predict and match take",
-    PublishedCurve: "rgtool show and gamma take",
-    PublishedFlow: "rgtool show, eigen, plot, forecast, classify and gamma take",
-    ErrorTable: "rgtool gamma and collapse take",
-}
 
 
 def open_store(store: StoreLike = None) -> Store:
@@ -159,28 +153,33 @@ def look_up_all(
 ) -> list[Meaning]:
     """Look up several names; none means every experiment of the store, by architecture and task.
 
-    A name that fits several experiments means all of them. Those that are excluded are left out.
+    A name that fits several experiments means all of them; what several names mean counts once.
+    What is excluded is left out, whether or not it is among them.
 
     Raises
     ------
     UsageError
-        A name cannot be had, or what is excluded is not among them, or all of them are.
+        A name cannot be had, also of what is excluded; a run is excluded of an experiment that
+        stays; or all are excluded.
     StoreError
         The store holds no runs.
     """
     opened = open_store(store)
     if names:
-        found = [one for name in names for one in look_up_each(opened, name)]
+        every = [one for name in names for one in look_up_each(opened, name)]
     else:
-        found = [Stored(opened, one.experiment_id) for one in opened.experiments()]
-        found = found or [look_up(opened)]  # says that the store is empty
-    for out in [_key(one) for name in exclude for one in look_up_each(opened, name)]:
-        if out not in map(_key, found):
-            raise UsageError(f"{out[1]} is excluded and not among them: exclude whole experiments")
-        found = [one for one in found if _key(one) != out]
-    if not found:
+        every = [Stored(opened, one.experiment_id) for one in opened.experiments()]
+        every = every or [look_up(opened)]  # says that the store is empty
+    found = {_key(one): one for one in every}
+    out = {_key(one): one for name in exclude for one in look_up_each(opened, name)}
+    stay = {key: one for key, one in found.items() if key not in out}
+    for one in out.values():
+        if isinstance(one, Stored) and (Stored, one.experiment_id) in stay:
+            whole = f"{one.name} is a run of {one.experiment_id}"
+            raise UsageError(f"{whole}: exclude whole experiments")
+    if not stay:
         raise UsageError("every experiment is excluded: leave one")
-    return found
+    return [*stay.values()]
 
 
 def look_up_each(store: Store, name: Named) -> list[Meaning]:
@@ -239,5 +238,5 @@ def unsuited(found: Meaning, needs: str) -> UsageError:
     """
     if isinstance(found, Counts):
         return UsageError(f"{needs}: {found.experiment_id} is counts of weights")
-    taken = _TAKEN.get(type(found), "")
+    taken = "" if isinstance(found, Stored) else found.taken
     return UsageError(f"{needs}: {found.name} is {found.kind}{taken and f', which {taken}'}")

@@ -56,6 +56,10 @@ class Table:
     rows: Callable[[Collection[str]], Iterator[Row]]
 
 
+# What a file of one is, and where it can be taken to, for messages.
+KIND, TAKEN = "a table of errors", "rgtool gamma and collapse take"
+
+
 def is_table(name: str) -> bool:
     """Tell whether a file of this name is a table."""
     return name.lower().endswith(SUFFIXES)

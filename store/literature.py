@@ -69,6 +69,7 @@ class PublishedSpectrum(Shown):
     sources: tuple[str, ...]
 
     kind: ClassVar[str] = "a printed spectrum"
+    taken: ClassVar[str] = "rgtool show, eigen, classify, meta, predict and match take"
 
     @property
     def label(self) -> str:
@@ -191,6 +192,7 @@ class PublishedCurve(Shown):
     digitised: bool
 
     kind: ClassVar[str] = "a curve of error against density"
+    taken: ClassVar[str] = "rgtool show and gamma take"
 
     @property
     def label(self) -> str:

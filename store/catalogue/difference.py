@@ -129,7 +129,7 @@ def _conditions(rows: Sequence[Mapping[str, Any]], column: str) -> dict[str, str
 
 
 def _together(values: Sequence[Any]) -> str:
-    return _listed([_text(value) for value in values if value not in (None, [], "")])
+    return _listed([_text(value) for value in values if value not in (None, [], (), "")])
 
 
 def _listed(texts: Sequence[str]) -> str:
@@ -138,6 +138,6 @@ def _listed(texts: Sequence[str]) -> str:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return " ".join(map(str, value))
     return json.dumps(value) if isinstance(value, dict | bool) else str(value)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
+from ...schemas import tables
 from ...schemas.display import Shown, Table
 from ...schemas.errors import StoreError, UsageError
+from ...schemas.published import PREFIX
 from ..sql.queries import Queries
 from .inventory import FORMER
 from .listing import Experiments, Runs, labels_of, list_candidates, list_runs, store_table
@@ -60,7 +63,8 @@ class Holdings(Queries, Shown):
             The store holds no runs.
         """
         name = None if name is None else text_of(name)
-        return pick(name, self._candidates(), str(self.path), self._former)
+        with self._or_what_it_is(name):
+            return pick(name, self._candidates(), str(self.path), self._former)
 
     def find_experiments(self, selection: str | Identified) -> list[str]:
         """Return the ids of all experiments that a selection fits, by label.
@@ -141,4 +145,39 @@ class Holdings(Queries, Shown):
         return dict(self.query(FORMER).rows)
 
     def _select(self, selection: str | Identified, among: Sequence[Candidate]) -> list[str]:
-        return select(text_of(selection), among, str(self.path), self._former)
+        text = text_of(selection)
+        with self._or_what_it_is(text):
+            return select(text, among, str(self.path), self._former)
+
+    @contextlib.contextmanager
+    def _or_what_it_is(self, name: str | None) -> Iterator[None]:
+        """Say of a name of another kind what it is, where no experiment has it."""
+        try:
+            yield
+        except UsageError as error:
+            other = None if name is None else self._other_kind(name)
+            raise other or error from None
+
+    def _other_kind(self, name: str) -> UsageError | None:
+        from ..literature import find_published
+
+        if name.casefold().startswith(PREFIX):
+            found = find_published(name)
+            return UsageError(
+                f"an experiment of the store is due: {found.name} is {found.kind}, which "
+                f"{found.taken}; rgtool ls --published lists them"
+            )
+        if tables.is_table(name):
+            return UsageError(
+                f"an experiment of the store is due: {name} is {tables.KIND}, which {tables.TAKEN}"
+            )
+        runs = self.query("SELECT run_id, experiment_id, run_name FROM runs").rows
+        with contextlib.suppress(UsageError):  # several runs are no better than no experiment
+            run = pick_run(name, {run_id: called for run_id, _, called in runs})
+            of = next((experiment for run_id, experiment, _ in runs if run_id == run), None)
+            if of is not None:
+                return UsageError(
+                    f"an experiment is due: '{name}' is a run, {run}, of {of}; rgtool ls --runs "
+                    "lists runs"
+                )
+        return None

@@ -16,6 +16,7 @@ from rgtool import Store
 from rgtool.analysis.named import ErrorTable, Stored, counts_of, look_up, look_up_all
 from rgtool.schemas.errors import UsageError
 from rgtool.store import PublishedCurve, PublishedSpectrum
+from rgtool.store.counts import Counts
 
 SPECTRUM, CURVE = "published:resnet20-cifar10", "published:renda2020-resnet20-cifar10"
 
@@ -65,11 +66,14 @@ def test_what_is_excluded_is_left_out_or_told(place: tuple[Path, str]) -> None:
     assert look_up_all(store, [SPECTRUM, CURVE, first], [SPECTRUM, CURVE]) == [
         look_up(store, first)
     ]
+    assert look_up_all(store, others, [first, f"{first}-s1", SPECTRUM]) == others
+    twice = [first, "resnet20w4/digits", SPECTRUM, *others, first, SPECTRUM]
+    named = [one.name for one in look_up_all(store, twice) if not isinstance(one, Counts)]
+    assert named == [first, SPECTRUM, *(one.name for one in others if isinstance(one, Stored))]
     counts = store.counts(first)
     assert look_up_all(store, [counts, first], [counts]) == [look_up(store, first)]
     for names, exclude, words in (
         ((), every, "every experiment is excluded"),
-        (others, [first], f"{first} is excluded and not among them"),
         ((), [f"{first}-s1"], "exclude whole experiments"),
         ((), ["nobody"], "nobody"),
     ):

@@ -93,3 +93,14 @@ def test_the_command_prints_what_a_notebook_shows(store: Store, cli: Cli) -> Non
     assert "recipe.momentum" in cli("diff", "fast", "fast", "--all", "--store", str(store.path)).out
     with pytest.raises(UsageError, match="fits 3 experiments"):
         store.diff("fast", "resnet8w4/digits")
+
+
+def test_tags_of_a_run_read_as_those_of_an_experiment(store: Store) -> None:
+    for one in (OTHER.experiment_id, FOREIGN.experiment_id):
+        store.name(one, tags=["x", "y"])
+    found = rows(store, OTHER.run_id(0), FOREIGN.experiment_id)
+    assert "tags" not in found
+    store.name(OTHER.run_id(0), tags=["z"])
+    assert rows(store, OTHER.run_id(0), FOREIGN.experiment_id)["tags"] == ("x y z", "x y")
+    store.name(FOREIGN.experiment_id, clear=True)
+    assert rows(store, OTHER.run_id(0), FOREIGN.run_id(0))["tags"] == ("x y z", None)

@@ -165,6 +165,20 @@ def test_names_go_with_a_merge(store: Store, tmp_path: Path) -> None:
     }
 
 
+def test_a_merge_says_which_names_and_notes_stay_out(store: Store, tmp_path: Path) -> None:
+    here = Store(tmp_path / "here")
+    write_run(here.path, seed=2, recipe=BASE)
+    here.name(BASE.experiment_id, "mine", note="n", tags=["Paper"])
+    store.name(BASE.experiment_id, "theirs", note="m", tags=["paper", "new"])
+    assert here.merge(store.path).notes == (
+        f"{BASE.experiment_id} keeps its name 'mine': 'theirs' is left out",
+        f"{BASE.experiment_id} keeps the note that it has here: the other one is left out",
+    )
+    assert read_names(here.path) == {BASE.experiment_id: Entry("mine", "n", ("Paper", "new"))}
+    store.name(BASE.experiment_id, "MINE", note="n")
+    assert here.merge(store.path).notes == ()
+
+
 def test_names_survive_compaction_and_a_damaged_file_is_left_out(store: Store, cli: Cli) -> None:
     store.name(BASE.experiment_id, "base")
     store.compact()
@@ -212,3 +226,26 @@ def test_a_run_is_named_as_it_begins(tmp_path: Path, cli: Cli) -> None:
     assert data_of(tmp_path / "s") == before
     assert cli(*common, "--name", "other", "--tag", "y", *place).code == 0
     assert read_names(tmp_path / "s") == {first.experiment_id: Entry("other", "n", ("x", "y"))}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (BASE.run_id(1), f"is a run, {BASE.run_id(1)}, of {BASE.experiment_id}; rgtool ls --runs"),
+        ("LUCKY", f"'LUCKY' is a run, {BASE.run_id(1)}, of"),
+        ("published:vgg16-cifar10", "is a printed spectrum, which rgtool show, eigen, .* take"),
+        ("published:nosuch", "nothing published is named"),
+        ("curve.csv", "is a table of errors, which rgtool gamma and collapse take"),
+        ("nosuch", "no experiment 'nosuch'"),
+    ],
+)
+def test_a_name_of_another_kind_is_explained(store: Store, name: str, words: str) -> None:
+    store.name(BASE.run_id(1), "lucky")
+    for find in (store.find_experiment, store.find_experiments, store.experiments):
+        with pytest.raises(UsageError, match=words):
+            find(name)
+    if "run" not in words:
+        with pytest.raises(UsageError, match=words.replace("no exp", "no (run or )?exp")):
+            store.diff(BASE.experiment_id, name)
+    with pytest.raises(UsageError, match="fits 2 experiments"):
+        store.find_experiment("resnet8w4/digits")
