@@ -3,7 +3,8 @@
 A name is what selects an experiment or a run of a store (`store/catalogue/`): a prefix of an id,
 a name that was given, a label such as `resnet20/cifar10`, fields such as `prune=.36`. Or it is
 `published:NAME` of the literature, or a CSV or Parquet file of errors. What was found before, such
-as `Counts`, stands for itself wherever a name does. Where several things are welcome, a selection
+as `Counts`, an experiment of a list or the outcome of `run`, stands for itself wherever a name
+does. Where several things are welcome, a selection
 means all that it fits.
 """
 
@@ -15,13 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from ..schemas import tables
 from ..schemas.blocks import GROUPINGS
 from ..schemas.errors import UsageError, choose
 from ..schemas.tables import is_table
 from ..store import Store
+from ..store.catalogue.selection import Identified
 from ..store.counts import Counts
 from ..store.flows import PublishedFlow
 from ..store.literature import PREFIX, PublishedCurve, PublishedSpectrum, find_published
+from .result import Result
 
 StoreLike = Store | str | Path | None
 
@@ -75,7 +79,8 @@ class ErrorTable:
     """A file with columns of densities and errors."""
 
     path: Path
-    kind: ClassVar[str] = "a table of errors"
+    kind: ClassVar[str] = tables.KIND
+    taken: ClassVar[str] = tables.TAKEN
 
     @property
     def name(self) -> str:
@@ -84,15 +89,7 @@ class ErrorTable:
 
 
 Meaning = Stored | Counts | PublishedSpectrum | PublishedCurve | PublishedFlow | ErrorTable
-Named = str | Meaning | None
-
-# Where what is not in the store can be taken to.
-_TAKEN = {
-    PublishedSpectrum: "rgtool show, eigen, classify, meta, predict and match take",
-    PublishedCurve: "rgtool show and gamma take",
-    PublishedFlow: "rgtool show, eigen, plot, forecast, classify and gamma take",
-    ErrorTable: "rgtool gamma and collapse take",
-}
+Named = str | Meaning | Identified | None
 
 
 def open_store(store: StoreLike = None) -> Store:
@@ -116,7 +113,7 @@ def look_up(store: StoreLike, name: Named = None) -> Meaning:
     name : str, optional
         What selects one experiment or run, see `Store.find_experiment`, `published:NAME`, or a
         CSV or Parquet file. Left out: the one experiment of the store. What was found already is
-        returned as it is.
+        returned as it is; an experiment or a run of a list, or the outcome of `run`, is looked up.
 
     Raises
     ------
@@ -125,8 +122,10 @@ def look_up(store: StoreLike, name: Named = None) -> Meaning:
     StoreError
         The store holds no runs.
     """
-    if not (name is None or isinstance(name, str)):
+    if isinstance(name, Meaning):
         return name
+    if not (name is None or isinstance(name, str)):
+        return _itself(store, name)
     if name is not None and is_published(name):
         return find_published(name)
     if name is not None and is_table(name):
@@ -137,33 +136,50 @@ def look_up(store: StoreLike, name: Named = None) -> Meaning:
     return Stored(opened, *opened.find(name))
 
 
+def _itself(store: StoreLike, one: Identified) -> Stored:
+    """Find an experiment or a run that was given itself: in its own store, where it knows that."""
+    if isinstance(one, Result):
+        raise UsageError(
+            f"a {type(one).__name__} is what was found of an experiment: give the experiment"
+        )
+    opened, own = open_store(store), getattr(one, "store", None)
+    if isinstance(own, Path) and own.absolute() != opened.path.absolute():
+        opened = Store(own)
+    return Stored(opened, *opened.find(one))
+
+
 def look_up_all(
     store: StoreLike, names: Sequence[Named], exclude: Sequence[Named] = ()
 ) -> list[Meaning]:
     """Look up several names; none means every experiment of the store, by architecture and task.
 
-    A name that fits several experiments means all of them. Those that are excluded are left out.
+    A name that fits several experiments means all of them; what several names mean counts once.
+    What is excluded is left out, whether or not it is among them.
 
     Raises
     ------
     UsageError
-        A name cannot be had, or what is excluded is not among them, or all of them are.
+        A name cannot be had, also of what is excluded; a run is excluded of an experiment that
+        stays; or all are excluded.
     StoreError
         The store holds no runs.
     """
     opened = open_store(store)
     if names:
-        found = [one for name in names for one in look_up_each(opened, name)]
+        every = [one for name in names for one in look_up_each(opened, name)]
     else:
-        found = [Stored(opened, one.experiment_id) for one in opened.experiments()]
-        found = found or [look_up(opened)]  # says that the store is empty
-    for out in [_key(one) for name in exclude for one in look_up_each(opened, name)]:
-        if out not in map(_key, found):
-            raise UsageError(f"{out[1]} is excluded and not among them: exclude whole experiments")
-        found = [one for one in found if _key(one) != out]
-    if not found:
+        every = [Stored(opened, one.experiment_id) for one in opened.experiments()]
+        every = every or [look_up(opened)]  # says that the store is empty
+    found = {_key(one): one for one in every}
+    out = {_key(one): one for name in exclude for one in look_up_each(opened, name)}
+    stay = {key: one for key, one in found.items() if key not in out}
+    for one in out.values():
+        if isinstance(one, Stored) and (Stored, one.experiment_id) in stay:
+            whole = f"{one.name} is a run of {one.experiment_id}"
+            raise UsageError(f"{whole}: exclude whole experiments")
+    if not stay:
         raise UsageError("every experiment is excluded: leave one")
-    return found
+    return [*stay.values()]
 
 
 def look_up_each(store: Store, name: Named) -> list[Meaning]:
@@ -181,7 +197,7 @@ def _key(found: Meaning) -> tuple[type, object]:
 
 def is_published(name: str) -> bool:
     """Tell whether a name is one of the literature."""
-    return name.startswith(PREFIX)
+    return name.casefold().startswith(PREFIX)
 
 
 def counts_of(store: StoreLike, name: Named, by: str, what: str) -> Counts:
@@ -222,5 +238,5 @@ def unsuited(found: Meaning, needs: str) -> UsageError:
     """
     if isinstance(found, Counts):
         return UsageError(f"{needs}: {found.experiment_id} is counts of weights")
-    taken = _TAKEN.get(type(found), "")
+    taken = "" if isinstance(found, Stored) else found.taken
     return UsageError(f"{needs}: {found.name} is {found.kind}{taken and f', which {taken}'}")

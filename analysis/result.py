@@ -170,11 +170,9 @@ class Result(Shown):
         UsageError
             No figure shows several, or one.
         """
-        alone = cls.plot is not Result.plot
-        raise UsageError(
-            f"no figure shows {len(results)} of {cls.__name__}: "
-            + ("draw them one by one" if alone else "to_frame() has its numbers")
-        )
+        if cls.plot is Result.plot:
+            raise UsageError(f"{cls.__name__} has no figure: to_frame() has its numbers")
+        raise UsageError(f"no figure shows {len(results)} of {cls.__name__}: draw them one by one")
 
 
 def frame(columns: Mapping[str, Any]) -> pl.DataFrame:

@@ -137,5 +137,8 @@ def _message(error: typer.TyperException) -> str:
     if text.startswith("No such command 'published'"):
         return f"{text.rstrip('.')}; rgtool ls --published lists the literature"
     context = getattr(error, "ctx", None)
+    takes = [] if context is None else [one.name for one in context.command.params]
+    if "unexpected extra argument" in text and "recipe" in takes:
+        text = f"{text.rstrip('.')}; a recipe is named by --recipe"
     hint = f"; see {context.command_path} --help" if context is not None else ""
     return f"{text.rstrip('.')}{hint}"

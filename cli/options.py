@@ -42,22 +42,6 @@ WindowOption = Annotated[
 ]
 
 
-def read_seeds(text: str) -> int | list[int]:
-    """Read `5` as a count (seeds 0 to 4) and `3,7` as seeds.
-
-    Raises
-    ------
-    UsageError
-        The text is neither.
-    """
-    try:
-        if "," in text:
-            return [int(part) for part in text.split(",") if part.strip()]
-        return int(text)
-    except ValueError:
-        raise UsageError(f"--seeds {text}: give a count such as 5, or seeds such as 3,7") from None
-
-
 def read_window(text: str | None, option: str = "--window") -> tuple[int, int] | None:
     """Read `1:16` as two levels.
 

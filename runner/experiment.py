@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.display import Row, Shown, Table
-from ..schemas.errors import RecordError, RgtoolError
+from ..schemas.errors import RecordError, RgtoolError, UsageError
 from ..schemas.lock import check_locks
 from ..schemas.records.layout import RunFolder, make_runs
 from ..schemas.records.names import Naming
@@ -86,6 +86,8 @@ def execute(
 ) -> Outcome:
     """Compute a plan; what is on the disk already is not computed again.
 
+    Where nothing is left, neither is data loaded nor a process started.
+
     Parameters
     ----------
     made : Plan
@@ -100,11 +102,15 @@ def execute(
     RgtoolError
         The store is not a folder, cannot be written, or its file system has no locks.
     """
-    made.load()  # once, before several processes do it at a time
-    _make_store(made.store)
-    if made.workers > 1:
-        return Outcome.of(made, execute_parallel(made, on_event, should_stop))
-    return Outcome.of(made, compute_seeds(made, made.seeds, on_event, should_stop))
+    ends = {seed: end for seed in made.seeds if (end := made.known_end(seed)) is not None}
+    for end in ends.values():
+        on_event(end)
+    if left := [seed for seed in made.seeds if seed not in ends]:
+        made.load()  # once, before several processes do it at a time
+        _make_store(made.store)
+        compute = compute_seeds if min(made.workers, len(left)) == 1 else execute_parallel
+        ends |= compute(made, left, on_event, should_stop)
+    return Outcome.of(made, {seed: ends[seed] for seed in made.seeds})
 
 
 def _make_store(store: Path) -> None:
@@ -126,7 +132,7 @@ def run(
     task: str | Loading,
     recipe: str | Path = DEFAULT,
     *,
-    seeds: int | Sequence[int] = 1,
+    seeds: str | int | Sequence[int] = 1,
     levels: int = 16,
     store: str | Path | None = None,
     data: str | Path | None = None,
@@ -152,8 +158,9 @@ def run(
         given themselves.
     recipe : str or path
         A named recipe, or a TOML file with fields of one.
-    seeds : int or sequence of int
-        A number of replicates (seeds 0, 1, ...), or the seeds themselves.
+    seeds : int, sequence of int or str
+        A number of replicates (seeds 0, 1, ...), or the seeds themselves; as the command takes
+        them, too: `5`, `3,7`.
     levels : int
         Prunings; a run has `levels` + 1 records.
     store : path, optional
@@ -199,6 +206,10 @@ def run(
     >>> outcome.seeds("done")
     [0]
     """
+    if "dry_run" in options:
+        raise UsageError(
+            "dry_run is the command's: rgtool.plan takes the same and computes nothing"
+        )
     naming = Naming(name, note, tuple(tags))
     made = plan(
         model,

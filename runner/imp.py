@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -28,6 +27,7 @@ from .datasets.images import Images
 from .event import Event
 from .models import Network
 from .pruning import Mask, density, next_mask
+from .records import known_end, read, recorded
 from .replicas.checkpoint import Checkpoint
 from .replicas.kernels import EAGER, Kernels
 from .replicas.level_kernels import LevelKernels
@@ -47,9 +47,6 @@ from .replicas.training import (
     load_arrays,
     state_arrays,
 )
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _PRETRAIN = -1  # the level that a checkpoint before the rewind point is filed under
 
@@ -156,7 +153,7 @@ class Replica:
     def _go_on(self, levels: int) -> Work:
         description = self._describe(levels)
         self.checkpoint = Checkpoint(self.folder.checkpoint)
-        first = level = len(self._recorded())
+        first = level = len(recorded(self.folder))
         try:
             rewound: Arrays = {}
             if self.parent is None:
@@ -172,32 +169,11 @@ class Replica:
 
     # The parts of a run, in their order.
 
-    def _recorded(self) -> list[int]:
-        done = self.folder.recorded_levels()
-        if done != list(range(len(done))):
-            raise RgtoolError(
-                f"run {self.run_id}: the records of levels {done} leave a gap; move those after "
-                "the gap away to compute them again"
-            )
-        return done
-
     def _is_known(self, levels: int) -> bool:
-        done = self._recorded()
-        if done and self._read(done[-1])["diverged"][0].as_py():
-            self._tell("known", level=done[-1], message="diverged")
-            return True
-        if len(done) > levels:
-            self._tell("known", level=levels)
-            return True
-        return False
-
-    def _read(self, level: int) -> pa.Table:
-        try:
-            return self.folder.read_record(level)
-        except RecordError as error:
-            raise RgtoolError(
-                f"{error}; once that file is moved away, level {level} is computed again"
-            ) from None
+        end = known_end(self.folder, self.seed, levels)
+        if end is not None:
+            self.on_event(end)
+        return end is not None
 
     def _describe(self, levels: int) -> Description:
         before = self._description()
@@ -208,7 +184,7 @@ class Replica:
             then = {**before.versions, **before.machine}
             for change in machine.changes(then, {**versions, **here}, f"run {self.run_id}"):
                 self._warn(f"goes on under other conditions: {change}")
-                history += (f"from level {len(self._recorded())}: {change}",)
+                history += (f"from level {len(recorded(self.folder))}: {change}",)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         description = Description(
             run_id=self.run_id,
@@ -339,7 +315,7 @@ class Replica:
         kept = np.array([int(mask[name].sum()) for name in self.names])
         kept_prev = magnitude_prev = None
         if level > 0:
-            before = self._read(level - 1).to_pydict()
+            before = read(self.folder, level - 1).to_pydict()
             kept_prev = np.array(before["kept"])
             magnitude_prev = np.array(before["magnitude"], dtype=np.float64)
         numbers |= {

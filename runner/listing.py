@@ -58,7 +58,7 @@ def models(task: str | None = None) -> Listing:
     ----------
     task : str, optional
         A published data set: sizes are those for its images and classes. By default those for
-        which a network was published.
+        which a network was published. Or a network, which alone is listed.
 
     Raises
     ------
@@ -72,13 +72,15 @@ def models(task: str | None = None) -> Listing:
     """
     from .models import MODELS
 
-    images = None if task is None else _images_of(task)
-    rows = [_model(name, *(images or _PUBLISHED_FOR.get(name, _SMALL))) for name in MODELS]
+    lone = None if task is None else known_name(task, MODELS)
+    images = None if task is None or lone else _images_of(task)
+    names = [lone] if lone else MODELS
+    rows = [_model(name, *(images or _PUBLISHED_FOR.get(name, _SMALL))) for name in names]
     others = [name for name in known_names() if name not in MODELS]
     return Listing(
         Table(
             ("network", "input", "classes", "layers", "parameters", "prunable", "what it is"),
-            _with_packages("rgtool.models", rows),
+            rows if lone else _with_packages("rgtool.models", rows),
             notes=(
                 "resnet8 to resnet110 of 6 n + 2 layers take a width: resnet20w8 has 8 channels "
                 "in stage 1 instead of 16",

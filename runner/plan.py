@@ -19,21 +19,22 @@ from ..schemas.recipe import CHOICES, Recipe
 from ..schemas.records.layout import RunFolder, store_path
 from ..schemas.words import counted, size, spelled
 from . import machine
-from .data import Loading, Task, find_task, is_data_set, load, outline
+from .arguments import check_levels, check_order, file_of, in_known_case, seeds_of
+from .data import Loading, Task, find_task, load, outline
 from .datasets.images import Images
 from .datasets.known_data import KNOWN_DATA, default_folder
+from .event import Event
 from .launch import Launch
-from .models import Builder, Network, find_network, is_network
+from .models import Builder, Network, find_network
 from .own.notes import introduction, unshipped
 from .pruning import kept_series
 from .recipes import DEFAULT, as_control, check_choosable, name_of
 from .recipes import recipe as resolve
+from .records import known_end
 from .replicas import arithmetic
 from .replicas.kernels import EAGER, Kernels, by_level, kernels
 from .replicas.pretrained import Pretrained, read_pretrained
 
-_MOST_SEEDS = 100_000
-_MOST_LEVELS = 9999  # four digits name a record
 _BRANCHES = 8  # replicas that a GPU gets at once; memory decides in the end
 
 
@@ -172,28 +173,50 @@ class Plan(Shown):
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def load(self) -> None:
-        """Load the data, downloading it where it must be.
+        """Load the data where anything is left to compute, downloading it where it must be.
 
         Raises
         ------
         RgtoolError
             It is not here and cannot be downloaded; the message says where it belongs.
         """
-        _ = self.images  # is kept
+        if not self.is_finished:
+            _ = self.images  # is kept
 
     def remaining(self) -> int:
         """Count the levels that are not on the disk yet, over all seeds."""
         return sum(map(self.remaining_of, self.seeds))
 
     def remaining_of(self, seed: int) -> int:
-        """Count the levels of a seed that are not on the disk yet."""
+        """Count the levels of a seed that are not on the disk yet; none of one that diverged."""
         return len(self.levels_to_do(seed))
 
     def levels_to_do(self, seed: int) -> list[int]:
         """List the levels of a seed that are not on the disk yet, those of its parent first."""
-        runs = [RunFolder.of(self.store, run_id) for run_id in self._run_ids(seed)]
+        if self.known_end(seed) is not None:
+            return []
         whole = range(self.levels + 1)
-        return [level for run in runs for level in whole[len(run.recorded_levels()) :]]
+        return [n for run in self._runs(seed) for n in whole[len(run.recorded_levels()) :]]
+
+    def known_end(self, seed: int) -> Event | None:
+        """Return how a seed ended of which nothing is left to compute; None where something is."""
+        end = None
+        for run in self._runs(seed):
+            try:
+                end = known_end(run, seed, self.levels)
+            except RgtoolError:  # the seed fails for it, and says so
+                return None
+            if end is None or end.message == "diverged":  # the masks that a control would train
+                return end
+        return end
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to compute."""
+        return all(self.known_end(seed) is not None for seed in self.seeds)
+
+    def _runs(self, seed: int) -> list[RunFolder]:
+        return [RunFolder.of(self.store, run_id) for run_id in self._run_ids(seed)]
 
     def run_id(self, seed: int) -> str:
         """Return the id of the run of a seed."""
@@ -205,29 +228,6 @@ class Plan(Shown):
             if one is not None:
                 ids.append(one.run_id(seed, ids[-1] if one.parent else None))
         return ids
-
-
-def _check_order(model: str | Builder, task: str | Loading) -> None:
-    """Tell a network and a data set that were named the wrong way round.
-
-    Raises
-    ------
-    UsageError
-        A data set stands where the network belongs, or a network where the data set does.
-    """
-    if not isinstance(model, str) or not isinstance(task, str):
-        return
-    network, data_set = is_network(model), is_data_set(task)
-    if network and data_set:  # as they should be: packages are not asked for what they add
-        return
-    turned = is_data_set(model), is_network(task)
-    if any(turned) and not network and not data_set:
-        what = f"{model} is a data set" if turned[0] else f"{task} is a network"
-        raise UsageError(f"{what}: the network comes first; did you mean {task} {model}?")
-    if turned[0] and not network:
-        raise UsageError(f"{model} is a data set: a network comes before it, as resnet20 {model}")
-    if turned[1] and not data_set:
-        raise UsageError(f"{task} is a network: a data set comes behind it, as {task} cifar10")
 
 
 def _to_come(name: str, folder: Path | None) -> str:
@@ -254,7 +254,7 @@ def plan(
     task: str | Loading,
     recipe: str | Path = DEFAULT,
     *,
-    seeds: int | Sequence[int] = 1,
+    seeds: str | int | Sequence[int] = 1,
     levels: int = 16,
     store: str | Path | None = None,
     data: str | Path | None = None,
@@ -266,14 +266,14 @@ def plan(
 
     A published data set that is not here is not downloaded for it: its shape is known.
     """
-    launch, changes = Launch.split(options)
-    numbers, place = _numbers(seeds), store_path(store)
-    _check_levels(levels)
-    file = _file_of(init)
+    launch, changes = Launch.split(in_known_case(options))
+    numbers, place = seeds_of(seeds), store_path(store)
+    check_levels(levels)
+    file = file_of(init)
     if init is not None and file is None:
         changes["init"] = init
     check_choosable(changes)
-    _check_order(model, task)
+    check_order(model, task)
     # Before the data, which may be long in coming.
     block_map = Path(blocks) if blocks is not None else None
     network = find_network(model, width=changes.pop("width", None), block_map=block_map)
@@ -340,33 +340,6 @@ def _resolved(
     return (resolved, as_control(resolved)) if control == "reinit" else (None, resolved)
 
 
-def _numbers(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    """Return the seeds that a count or a list means."""
-    if isinstance(seeds, int):
-        if not 0 < seeds <= _MOST_SEEDS:
-            raise UsageError(
-                f"seeds {seeds}: give a count such as 5, at most {_MOST_SEEDS}, or seeds such as "
-                "3,7"
-            )
-        return tuple(range(seeds))
-    numbers = tuple(dict.fromkeys(seeds))
-    wrong = [seed for seed in numbers if not 0 <= seed < 2**63]
-    if wrong or not numbers:
-        found = wrong[0] if wrong else "none"
-        raise UsageError(
-            f"seeds: {found} is no seed: give a count such as 5, or seeds such as 3,7, from 0 to "
-            "2^63 - 1"
-        )
-    return numbers
-
-
-def _check_levels(levels: int) -> None:
-    if not 0 <= levels <= _MOST_LEVELS:
-        raise UsageError(
-            f"levels is {levels}: it is the number of prunings, from 0 to {_MOST_LEVELS}"
-        )
-
-
 def _check_memory(network: Architecture, images: Images) -> None:
     """Refuse a network whose weights alone, with gradient and momentum, no machine here holds."""
     layers = network.layers
@@ -376,13 +349,6 @@ def _check_memory(network: Architecture, images: Images) -> None:
             f"{network.name} on {images.name} has {needed // 12:.3g} weights, which take "
             f"{needed / 1e9:.3g} GB to train: this machine has {there / 1e9:.3g} GB"
         )
-
-
-def _file_of(init: str | Path | None) -> Path | None:
-    """Tell a file of weights from the name of an initialiser, which has no suffix."""
-    if init is None or not (isinstance(init, Path) or Path(init).suffix or Path(init).exists()):
-        return None
-    return Path(init)
 
 
 def _spread(launch: Launch, seeds: int, device: torch.device, most: int | None) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -32,25 +32,26 @@ class _Worker:
 
 
 def execute_parallel(
-    made: Plan, on_event: OnEvent, should_stop: Callable[[], bool]
+    made: Plan, seeds: Sequence[int], on_event: OnEvent, should_stop: Callable[[], bool]
 ) -> dict[int, Event]:
-    """Compute the seeds of a plan with `made.workers` processes; see `execute`.
+    """Compute seeds of a plan with `made.workers` processes at most; see `execute`.
 
     A worker that dies (killed, out of memory) fails its seed only; another takes its place.
     """
-    waiting = list(made.seeds)
+    waiting = list(seeds)
+    most = min(made.workers, len(waiting))
     ends: dict[int, Event] = {}
     workers: list[_Worker] = []
     stopping = False
     try:
-        while len(ends) < len(made.seeds):
+        while len(ends) < len(seeds):
             if should_stop() and not stopping:
                 stopping = True
                 for worker in workers:
                     worker.process.terminate()  # SIGTERM: it saves its state and reports
                 ends |= {seed: Event(kind="stopped", seed=seed) for seed in waiting}
                 waiting.clear()
-            while waiting and len(workers) < made.workers:
+            while waiting and len(workers) < most:
                 workers.append(_start_worker(made))
             for worker in workers:
                 if worker.seed is None and waiting:
@@ -63,7 +64,7 @@ def execute_parallel(
             worker.process.terminate()
         for worker in workers:
             _bury(worker)
-    return {seed: ends[seed] for seed in made.seeds}
+    return {seed: ends[seed] for seed in seeds}
 
 
 def _start_worker(made: Plan) -> _Worker:

@@ -44,10 +44,12 @@ def show_progress(
         What takes the events, and what takes lines that are no events.
     """
     with bar("levels") if wanted else nullcontext() as shown:
-        if shown is None:
+        tell = tell if shown is None else shown.say
+        if made.is_finished:
+            tell("nothing is to be computed: every level of every seed is recorded")
             yield unseen, tell
         else:
-            yield _Levels(made, shown), shown.say
+            yield unseen if shown is None else _Levels(made, shown), tell
 
 
 class _Levels:

@@ -53,7 +53,7 @@ _GIVEN_ELSEWHERE = {
 
 def recipe(
     model: str | Builder | Network,
-    images: Images,
+    images: Images | None = None,
     name: str = DEFAULT,
     *,
     width: int | None = None,
@@ -87,6 +87,11 @@ def recipe(
     RgtoolError
         The file cannot be read.
     """
+    if images is None:
+        raise UsageError(
+            "a recipe is resolved for a network and a data set: plan('resnet8', 'digits', 'quick')"
+            ".recipe has all fields, recipes() lists the names"
+        )
     changes = {field: value for field, value in changes.items() if value is not None}
     if name.endswith(".toml"):
         name, in_file = read_recipe(Path(name))
@@ -107,9 +112,11 @@ def recipe(
     if pretrained is not None:
         fields |= {"init": "pretrained", "pretrained": pretrained}
     values = {"architecture": network.name, "task": images.name, **fields, **changes}
-    resolved = Recipe.from_json(values)  # checks every value
-    _check_ability(resolved, name)
     layers = [layer.name for layer in network.layers]
+    resolved = Recipe.from_json(values)  # checks every value
+    known = tuple(known_name(layer, layers) or layer for layer in resolved.exempt)
+    resolved = dataclasses.replace(resolved, exempt=known)
+    _check_ability(resolved, name)
     for layer in resolved.exempt:
         choose("exempt", layer, layers, "is no layer")
     _check_crop(resolved, images)
@@ -136,6 +143,8 @@ def _to_run(name: str) -> tuple[str, Fields]:
 
 def _in_known_case(field: str, value: Any) -> Any:
     """Write the value of a field as it is known, whatever the case in which it was given."""
+    if field == "augment" and isinstance(value, list | tuple):
+        return tuple(part.lower() if isinstance(part, str) else part for part in value)
     known = _ABLE.get(field, ())
     return known_name(value, known) or value if isinstance(value, str) else value
 
@@ -167,11 +176,13 @@ def read_recipe(path: Path) -> tuple[str, dict[str, Any]]:
         values = read_toml(path)
     except Unreadable as error:
         raise RgtoolError(f"recipe {path}: {error}") from None
-    base = values.pop("base", DEFAULT)
     known = {field.name for field in dataclasses.fields(Recipe)}
+    fields = [*known, "base"]
+    values = {known_name(field, fields) or field: value for field, value in values.items()}
+    base = values.pop("base", DEFAULT)
     for field, value in values.items():
         if field not in known:
-            near = did_you_mean(field, [*known, "base"])
+            near = did_you_mean(field, fields)
             raise UsageError(f"recipe {path}: field '{field}' is unknown: {near}")
         values[field] = tuple(value) if isinstance(value, list) else value
     return str(base), values

@@ -136,6 +136,10 @@ class Shown:
         """Return title, table and notes as plain text, as the command line shows them."""
         return self._seen().text()
 
+    def __str__(self) -> str:
+        """Return what people read, see `summary`."""
+        return self.summary()
+
     def _repr_html_(self) -> str:
         return self._seen().html()
 

@@ -1,4 +1,9 @@
-"""Files that are written whole or not at all, and opened only where they are files."""
+"""Files that are written whole or not at all, and opened only where they are files.
+
+Arrow gets files and bytes of its own. Its threads may let go of what they read a moment after the
+reading is done, and one that lets go of what is Python's while the interpreter ends aborts the
+process.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,10 @@ import stat
 import sys
 from io import BufferedReader
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # A pipe without a writer would block the opening for ever; a terminal would become ours.
 _FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
@@ -70,6 +79,23 @@ def read_file(path: Path | str, most: int | None = None) -> bytes:
         if most is not None and size > most:
             raise OSError(errno.EFBIG, f"it has {size:,} bytes, at most {most:,} are expected")
         return file.read()
+
+
+def open_for_arrow(path: Path | str) -> pa.NativeFile:
+    """Open a file for Arrow; errors are those of `open_file`."""
+    import pyarrow as pa
+
+    with open_file(path):
+        return pa.OSFile(os.fspath(path))
+
+
+def bytes_for_arrow(data: bytes) -> pa.NativeFile:
+    """Copy bytes to where Arrow reads them as a file."""
+    import pyarrow as pa
+
+    copy = pa.BufferOutputStream()
+    copy.write(data)
+    return pa.BufferReader(copy.getvalue())
 
 
 def write_atomic(path: Path, data: bytes, *, flush: bool = True) -> None:

@@ -190,6 +190,11 @@ def named(name: str) -> tuple[str, Fields]:
     return found.name, load_added("rgtool.recipes", found.name)
 
 
+def is_recipe(name: str) -> bool:
+    """Tell whether a text is the name of a recipe, in whatever case."""
+    return known_name(name, [*PUBLISHED, *added_names("rgtool.recipes")]) is not None
+
+
 def fields_of(name: str, network: Architecture) -> dict[str, Any]:
     """Return the fields that an import has by its recipe; an unknown or empty name tells few."""
     made = PUBLISHED[name](network) if name in PUBLISHED else _UNTOLD

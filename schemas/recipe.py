@@ -304,4 +304,6 @@ def parse_field(text: str) -> tuple[str, Any]:
         raise UsageError(f"{name} is '{value}': {_KINDS[kind][1]} is needed") from None
     if kind == "str":
         return name, value
-    return name, () if value == "none" else tuple(v.strip() for v in value.split(",") if v.strip())
+    return name, () if value.lower() == "none" else tuple(
+        v.strip() for v in value.split(",") if v.strip()
+    )

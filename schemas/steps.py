@@ -36,7 +36,7 @@ class Step:
         """
         if text.strip() == "0":
             return cls(0, 0)
-        match = _PATTERN.fullmatch(text.strip())
+        match = _PATTERN.fullmatch(text.strip().lower())
         if match is None or not match.group(0):
             raise UsageError(
                 f"'{text}' is no point in training: write epochs as 2ep, iterations as 500it, "

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import Refused, Unreadable
-from .files import read_file
+from .files import bytes_for_arrow, read_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,6 +54,10 @@ class Table:
 
     names: tuple[str, ...]
     rows: Callable[[Collection[str]], Iterator[Row]]
+
+
+# What a file of one is, and where it can be taken to, for messages.
+KIND, TAKEN = "a table of errors", "rgtool gamma and collapse take"
 
 
 def is_table(name: str) -> bool:
@@ -273,7 +277,7 @@ def _open_parquet(path: Path) -> Table:
 
     data = _read(path)
     try:
-        parquet = pq.ParquetFile(io.BytesIO(data))
+        parquet = pq.ParquetFile(bytes_for_arrow(data))
         titles = parquet.schema_arrow.names
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise _failed(path, error) from None
@@ -321,7 +325,7 @@ def _parquet_rows(path: Path, data: bytes, titles: dict[str, str]) -> Iterator[R
 
     try:
         # A text is there once so, however many rows it stands in.
-        parquet = pq.ParquetFile(io.BytesIO(data), read_dictionary=list(titles))
+        parquet = pq.ParquetFile(bytes_for_arrow(data), read_dictionary=list(titles))
         for batch in parquet.iter_batches(1000, columns=list(titles)):
             _hold_short(path, batch)
             for row in batch.to_pylist():

@@ -61,6 +61,7 @@ class PublishedFlow(Shown):
     accuracy: NDArray[np.float64]
 
     kind: ClassVar[str] = "a published flow"
+    taken: ClassVar[str] = "rgtool show, eigen, plot, forecast, classify and gamma take"
 
     @property
     def label(self) -> str:

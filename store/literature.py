@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from ..schemas.display import Shown, Table
 from ..schemas.errors import UsageError, did_you_mean
@@ -69,6 +69,7 @@ class PublishedSpectrum(Shown):
     sources: tuple[str, ...]
 
     kind: ClassVar[str] = "a printed spectrum"
+    taken: ClassVar[str] = "rgtool show, eigen, classify, meta, predict and match take"
 
     @property
     def label(self) -> str:
@@ -94,6 +95,19 @@ class PublishedSpectrum(Shown):
         """Which shares grow and which shrink, as they are printed."""
         shares = growing_shares(self.names, self.eigenvalue.tolist())
         return f"as printed {shares}; without seeds nothing tells how surely"
+
+    def plot(self) -> NoReturn:
+        """Refuse: beside its eigenvalues there is nothing to draw.
+
+        Raises
+        ------
+        UsageError
+            Always; the message says what draws it.
+        """
+        raise UsageError(
+            f"{self.name} is {self.kind}, without seeds or levels: its like is drawn beside "
+            "others, by classify(...).plot()"
+        )
 
     def in_stages(self) -> PublishedSpectrum | None:
         """Return a spectrum by block as one by stage: geometric means over the blocks of a stage.
@@ -178,6 +192,7 @@ class PublishedCurve(Shown):
     digitised: bool
 
     kind: ClassVar[str] = "a curve of error against density"
+    taken: ClassVar[str] = "rgtool show and gamma take"
 
     @property
     def label(self) -> str:
@@ -244,10 +259,11 @@ def find_published(name: str) -> Published:
     UsageError
         None or several fit; the message lists the nearest or the candidates.
     """
-    full = PREFIX + name.removeprefix(PREFIX)
+    full = PREFIX + name.casefold().removeprefix(PREFIX)
     known = [*_spectrum_rows(), *_curve_rows(), *flow_rows()]
     # A whole name counts also where it begins another one: cifar10 and cifar100.
-    found = [full] if full in known else [other for other in known if other.startswith(full)]
+    found = [one for one in known if one.casefold() == full]
+    found = found or [one for one in known if one.casefold().startswith(full)]
     if full == PREFIX or not found:
         raise UsageError(f"nothing published is named '{name}': {did_you_mean(full, known)}")
     if len(found) > 1:

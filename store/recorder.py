@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import platform
 import sys
 import warnings
@@ -280,7 +281,8 @@ class Recorder(Shown):
         zeros_are_mask : bool
             Whether the zeros of weights are the mask, where there is no other.
         accuracy, loss : float, optional
-            On the test set, a fraction, and nats.
+            On the test set, a fraction, and nats; the loss of a training that has diverged is
+        not finite.
         **numbers
             Other columns of the record's level, such as `train_loss` and `wall_seconds`.
 
@@ -375,13 +377,27 @@ def _held_numbers(numbers: Mapping[str, Any]) -> dict[str, float]:
         name = choose("number of a level", name, known)
         if value is None:
             continue
-        try:
-            held[name] = float(value)
-        except (TypeError, ValueError, RuntimeError):
-            raise UsageError(f"{name} is a {type(value).__name__}: a number is due") from None
+        held[name] = _number(name, value)
         if name.endswith("accuracy") and not 0 <= held[name] <= 1:
-            raise UsageError(f"{name} is {held[name]:g}: a fraction is due, such as 0.913")
+            raise UsageError(f"{name} is {held[name]}: a fraction is due, such as 0.913")
+    diverged = not math.isfinite(held.get("loss", 0.0))
+    for name, number in held.items():
+        if number < 0 or not (diverged or math.isfinite(number)):
+            raise UsageError(
+                f"{name} is {number}: a number from 0 on is due; of a training that has diverged "
+                "the loss is inf or nan"
+            )
     return held
+
+
+def _number(name: str, value: Any) -> float:
+    """Return a number of Python, or the one of a tensor or array; texts and booleans are none."""
+    try:
+        if isinstance(value, str | bytes) or "bool" in str(getattr(value, "dtype", type(value))):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise UsageError(f"{name} is a {type(value).__name__}: a number is due") from None
 
 
 def _warn(note: str) -> None:

@@ -11,6 +11,7 @@ from ..schemas.records.description import Description
 from ..schemas.records.layout import RunFolder
 from .catalogue.holdings import Holdings
 from .catalogue.listing import apart_of, list_candidates
+from .catalogue.selection import Identified, text_of
 from .sql.snapshot import take
 
 if TYPE_CHECKING:
@@ -60,13 +61,13 @@ class Store(Holdings):
             raise UsageError(f"no run '{run_id}' in {self.path}")
         return description
 
-    def counts(self, experiment: str, by: str = "block") -> Counts:
+    def counts(self, experiment: str | Identified, by: str = "block") -> Counts:
         """Return the counts of an experiment as arrays.
 
         Parameters
         ----------
         experiment : str
-            Its id, or what selects it, see `find_experiment`.
+            Itself, its id, or what selects it, see `find_experiment`.
         by : str
             Grouping: `layer`, `block` or `stage`.
 
@@ -77,7 +78,8 @@ class Store(Holdings):
         StoreError
             No records, or runs that do not agree on their layers.
         """
-        runs = self._members([experiment]) or self._members([self.find_experiment(experiment)])
+        name = text_of(experiment)
+        runs = self._members([name]) or self._members([self.find_experiment(name)])
         from .loading import counts_of
 
         ((_, found),) = counts_of(self._reader, runs, by, 1, self._apart(runs))
@@ -174,7 +176,7 @@ class Store(Holdings):
 
         return call(self, selection, Naming(name, note, tuple(tags), tuple(untag), clear))
 
-    def diff(self, a: str, b: str, *, every: bool = False) -> Difference:
+    def diff(self, a: str | Identified, b: str | Identified, *, every: bool = False) -> Difference:
         """Compare recipes, conditions and levels of two experiments or runs.
 
         Parameters

@@ -245,7 +245,7 @@ def test_cold_start_loads_nothing_heavy(arguments: list[str]) -> None:
 
 
 def test_public_names_are_what_they_say() -> None:
-    assert set(rgtool.__all__) <= set(dir(rgtool))
+    assert {*rgtool.__all__, "__version__"} == set(dir(rgtool))
     for name in rgtool.__all__:
         assert getattr(rgtool, name).__name__.lower() == name.lower()
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 PAGE = CLONE / "docs" / "notebooks.md"
 NO_WIDGETS = "import sys; sys.modules['ipywidgets'] = None"  # as if it were not installed
+NOTHING_LEFT = "nothing is to be computed: every level of every seed is recorded"
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -91,8 +92,15 @@ def test_the_page_runs_and_shows_what_it_says(tmp_path: Path) -> None:
         state = at_work.shown("'matplotlib.pyplot' in sys.modules")
         assert state["text/plain"] == "False"
         at_work.ask("%matplotlib inline")
-        inline = at_work.ask("spectrum.plot()")
-        assert len(inline) == 1 and "image/png" in inline[0].data
+        (inline,) = at_work.ask("spectrum.plot()")
+        (first,) = (one for (one,) in others if one.data == pictures[0])
+        assert (inline.data, inline.metadata) == (first.data, first.metadata)
+        assert set(inline.metadata["image/png"]) == {"width", "height"}
+        at_work.ask("%config InlineBackend.figure_formats = ['svg']")
+        drawn = at_work.shown("spectrum.plot()")
+        assert set(drawn) == {"text/plain", "image/svg+xml"}
+        again = text_of(at_work.ask(cells[0]))
+    assert again.splitlines() == [NOTHING_LEFT] * 2
     bars = text_of(progress).splitlines()
     assert len(bars) == 2 and all("21.0/21 levels in " in line for line in bars)
     store = rgtool.Store(tmp_path / "rgstore")

@@ -20,7 +20,7 @@ from ..result import LABEL, Column, Result
 from ..stats.contrast import DRAWS, centred
 from ..stats.level import ALPHA, holm
 from .printed import printed_test
-from .subjects import Subject, as_subject, left_out, refuse_twice
+from .subjects import Subject, as_subject, left_out
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +141,6 @@ def against_published(
         if not isinstance(one, Stored):
             raise unsuited(one, "experiments of the store are set against the literature")
     stored = [one for one in found if isinstance(one, Stored)]
-    refuse_twice([one.name for one in stored])
     own, notes = _in_every_grouping(stored, grouping, bool(experiments))
     matches = [
         (one, printed, by, *matched)

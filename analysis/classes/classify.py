@@ -76,8 +76,8 @@ def classify(
     Raises
     ------
     UsageError
-        A name, a grouping or a criterion cannot be had, an experiment is named twice or shares
-        runs with another, or there are too many.
+        A name, a grouping or a criterion cannot be had, an experiment shares runs with another,
+        or there are too many.
     RgtoolError
         Fewer than two experiments can be compared.
 
@@ -91,11 +91,10 @@ def classify(
     weighting = choose("weighting", weighting, get_args(Weighting))
     if draws < 1:
         raise UsageError(f"{draws} draws: at least one is needed, 500 are usual")
-    if experiments:
-        experiments = look_up_all(store, experiments)
-    _check_pairs(store, experiments, most + len(exclude))
+    chosen = look_up_all(store, experiments, exclude) if experiments or exclude else []
+    _check_pairs(store, chosen, most)
     subjects, group, notes = gather(
-        store, experiments, grouping, narrow=by != "gamma", exclude=exclude
+        store, chosen if experiments else (), grouping, narrow=by != "gamma", exclude=exclude
     )
     while len(subjects) > 1:
         try:

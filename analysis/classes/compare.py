@@ -20,7 +20,7 @@ from ..window import recorded_window
 from .equal_densities import Shares, equal_shares
 from .overlap import KINDS, Overlap, mask_overlap
 from .same import SameClass, difference_columns, same_class
-from .subjects import NoStepError, Subject, counts_in_one, gather
+from .subjects import NoStepError, Subject, counts_in_one, gather, refuse_twice
 from .theta import scaled_theta
 
 _NO_TEST = "differences of shares and overlaps are those of these runs, without a test"
@@ -264,6 +264,7 @@ def compare(
     for meant in found:
         if isinstance(meant, PublishedSpectrum):
             raise unsuited(meant, "a comparison needs seeds and masks")
+    refuse_twice(found)
     (one, other), grouping, notes, missing = _pair(store, found, by)
     check_groups(one, other)
     shares = equal_shares(one, other)

@@ -27,7 +27,7 @@ from ..values import NOTHING, Estimate
 from .compare import check_groups
 from .evidence import spectral
 from .printed import mean_noise
-from .subjects import Subject, gather
+from .subjects import Subject, gather, refuse_twice
 from .theta import run_exponents
 
 
@@ -226,6 +226,7 @@ def predict(
         An experiment gives no spectrum.
     """
     found = [look_up(store, name) for name in (a, b)]
+    refuse_twice(found)
     printed = [isinstance(one, PublishedSpectrum) for one in found]
     if by is None:
         by = next((one.by for one in found if isinstance(one, PublishedSpectrum)), None)

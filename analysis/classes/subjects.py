@@ -126,8 +126,7 @@ def gather(
     Raises
     ------
     UsageError
-        A name or a grouping cannot be had, an experiment is named twice or shares runs with
-        another.
+        A name or a grouping cannot be had, or an experiment shares runs with another.
     RgtoolError
         An experiment that was named gives no spectrum.
     """
@@ -137,7 +136,6 @@ def gather(
     found = look_up_all(store, experiments, exclude)
     printed = [one for one in found if isinstance(one, PublishedSpectrum)]
     own = [one for one in found if not isinstance(one, PublishedSpectrum)]
-    refuse_twice([one.name for one in found if not isinstance(one, Counts)])
     counts, by, notes = counts_in_one(own, grouping, every)
     subjects, without = _windows(counts, every)
     subjects, shared = _unshared(subjects, every)
@@ -173,16 +171,16 @@ def as_subject(found: PublishedSpectrum | Counts) -> Subject:
     return subject
 
 
-def refuse_twice(ids: Sequence[str]) -> None:
-    """Refuse what is named twice.
+def refuse_twice(pair: Sequence[Meaning]) -> None:
+    """Refuse one thing where each of two names is to be a class by itself.
 
     Raises
     ------
     UsageError
-        The name.
+        Its name.
     """
-    twice = [name for i, name in enumerate(ids) if name in ids[:i]]
-    if twice:
+    ids = [one.name for one in pair if not isinstance(one, Counts)]
+    if twice := [name for i, name in enumerate(ids) if name in ids[:i]]:
         raise UsageError(
             f"experiment {twice[0]} is named twice: an experiment is its own class, name others"
         )

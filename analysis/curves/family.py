@@ -122,7 +122,7 @@ def family_of(
     if chance is not None:
         raise UsageError("--chance goes with a file: of an experiment the classes are known")
     opened = open_store(store)
-    found = dict.fromkeys(look_up_all(opened, experiments) if experiments else ())
+    found = look_up_all(opened, experiments) if experiments else []
     return _family_of_counts([counts_of(opened, one, "layer", "a collapse") for one in found])
 
 

@@ -65,9 +65,14 @@ def plot(
     >>> import rgtool
     >>> figure = rgtool.plot(rgtool.gamma(None, "published:renda2020-resnet56"))
     """
-    things = [what] if isinstance(what, Result | Counts) else list(what)
+    things = list(what) if isinstance(what, list | tuple) else [what]
     if not things:
         raise UsageError("a figure needs at least one experiment")
+    if found := [one for one in things if not isinstance(one, Result | Counts)]:
+        raise UsageError(
+            f"a figure shows results, or counts of experiments, and no {type(found[0]).__name__}: "
+            "as plot(eigen(store, name)) or plot(store.counts(name), 'flow')"
+        )
     if kind is not None or isinstance(things[0], Counts):
         return _figure_of_experiments(things, kind)
     return _figure_of_results([one for one in things if isinstance(one, Result)], things)

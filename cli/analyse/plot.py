@@ -69,7 +69,7 @@ def plot(
     if alone and kind is None:
         raise UsageError(f"--to {to} names one file: say which figure with --kind")
     opened = Store(store)
-    found = list(dict.fromkeys(look_up_all(opened, experiments)))
+    found = look_up_all(opened, experiments)
     grouping = by or _grouping(opened, found)
     counts = _fit(found, lambda one: counts_of(opened, one, grouping, "a figure"), "all figures")
     partly = len(counts) < len(found)

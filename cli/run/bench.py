@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..options import DataOption, KernelsOption, read_seeds
+from ..options import DataOption, KernelsOption
 from ..output import Table, output_options, say, table_of
 
 
@@ -44,7 +44,7 @@ def bench(
         model,
         task,
         recipe,
-        seeds=read_seeds(seeds),
+        seeds=seeds,
         levels=levels,
         data=data,
         device=device,

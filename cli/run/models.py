@@ -13,7 +13,7 @@ from ..output import Table, output_options
 def models(
     task: Annotated[
         str | None,
-        typer.Argument(help="A data set, whose images and classes decide the sizes."),
+        typer.Argument(help="A data set, whose images and classes decide the sizes; or a network."),
     ] = None,
 ) -> Table:
     """List the networks that can be trained: layers, parameters, weights that are pruned.

@@ -29,13 +29,21 @@ def recipes(
         from ...runner.listing import recipes as listed
 
         return listed().table()
-    if action != "show":
-        raise UsageError(
-            f"recipes {action}: write `rgtool recipes show {action}` to see its fields"
-        )
+    if action.lower() != "show":
+        words = action if name is None else f"{action} {name}"
+        if not any(map(_is_recipe, words.split())):
+            _show(words.split()[0], model)  # says what it could have been
+        raise UsageError(f"recipes {words}: write `rgtool recipes show {words}` to see its fields")
     if name is None:
         raise UsageError("recipes show: name a recipe, as in rgtool recipes show frankle2020")
-    return _show(name, model)
+    turned = _is_recipe(model) and not _is_recipe(name)
+    return _show(model, name) if turned else _show(name, model)
+
+
+def _is_recipe(name: str) -> bool:
+    from ...schemas.published_recipes import is_recipe
+
+    return name.endswith(".toml") or is_recipe(name)
 
 
 def _show(name: str, model: str) -> Table:

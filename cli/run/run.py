@@ -22,7 +22,6 @@ from ..options import (
     TagOption,
     read_duration,
     read_fields,
-    read_seeds,
 )
 from ..output import Table, duration, output_options, say, say_event, table_of
 
@@ -127,7 +126,7 @@ def run(
         model,
         task,
         recipe,
-        seeds=read_seeds(seeds),
+        seeds=seeds,
         levels=levels,
         store=store,
         data=data,

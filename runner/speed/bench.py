@@ -41,7 +41,7 @@ def bench(
     recipe: str | Path = DEFAULT,
     *,
     seconds: float = 3.0,
-    seeds: int | Sequence[int] = 5,
+    seeds: str | int | Sequence[int] = 5,
     levels: int = 16,
     data: str | Path | None = None,
     **options: Any,

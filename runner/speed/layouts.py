@@ -11,6 +11,7 @@ from .. import machine
 from .by_density import ByDensity
 
 _BUSY = 0.8  # share of its time below which a replica alone was disturbed
+_CHOSEN = "what rgtool run does by default with the same options"
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class Layout:
     def seeds(self) -> int:
         """Seeds that it trains at once."""
         return self.processes * self.replicas
+
+    def is_part(self, whole: Layout) -> bool:
+        """Tell whether it is another layout, or what fewer seeds make of that."""
+        fewer = self.processes <= whole.processes and self.replicas <= whole.replicas
+        return self.threads == whole.threads and fewer
 
 
 @dataclass(frozen=True)
@@ -125,16 +131,25 @@ class Bench(Shown):
             return self.curve.gains()
         return self.curve.gains(layout.images_per_second / layout.seeds)
 
-    def level_seconds(self, layout: Layout, gain: float = 1.0) -> float:
-        """Return the time that one level of a seed takes beside the others of a layout."""
-        speed = layout.images_per_second / layout.seeds * gain
-        return self.level_images / speed + self.test_seconds
+    def level_seconds(self, layout: Layout) -> float:
+        """Return the time of a level of a seed beside the others of a layout, of all the mean."""
+        gains = self.gains(layout)
+        gain = len(gains) / sum(1 / gain for gain in gains)
+        return (
+            self.level_images * layout.seeds / (layout.images_per_second * gain) + self.test_seconds
+        )
 
     def experiment_seconds(self, layout: Layout) -> float:
-        """Return the time that the whole plan takes: its seeds, as many at once as a layout has."""
-        waves, gains = -(-self.seeds // layout.seeds), self.gains(layout)
-        levels = sum(self.level_seconds(layout, gain) for gain in gains)
-        return waves * self.records * levels / len(gains)
+        """Return the time that the whole plan takes: its seeds, as many at once as a layout has.
+
+        Fewer that are left at the end take what the nearest measured part of the layout takes.
+        """
+        waves, left = divmod(self.seeds, layout.seeds)
+        seconds = waves * self.level_seconds(layout)
+        if left:
+            parts = [one for one in self.layouts if one.is_part(layout) and one.seeds >= left]
+            seconds += min(map(self.level_seconds, parts))
+        return self.records * seconds
 
     @property
     def shortest(self) -> Layout:
@@ -191,7 +206,7 @@ class Bench(Shown):
     def _layouts(self) -> Iterator[Row]:
         for layout in self.layouts:
             ratio = layout.images_per_second / self.layouts[0].images_per_second
-            chosen = ", chosen" if layout == self.chosen else ""
+            chosen = f"; chosen: {_CHOSEN}" if layout == self.chosen else ""
             takes = duration(self.experiment_seconds(layout))
             told = f"{layout}: {ratio:.2f} x alone, the experiment in {takes}{chosen}"
             yield "layout", _rounded(layout.images_per_second), "images/s", told
@@ -209,12 +224,13 @@ class Bench(Shown):
         yield "all levels", mean, "x dense", "steps of every level, one replica"
 
     def _times(self) -> Iterator[Row]:
-        level = self.level_seconds(self.chosen, self.gains(self.chosen)[0])
+        level = self.level_seconds(self.chosen)
+        mean = ", the mean of all levels" if self.curve is not None and self.curve.points else ""
         experiment = self.experiment_seconds(self.chosen)
         what = f"{counted(self.seeds, 'seed')} x {counted(self.records, 'level')}"
         whole = f"{what} in the chosen layout: {duration(experiment)}"
         yield "test set", self.test_seconds, "s", "one pass"
-        yield "level", _rounded(level), "s", f"the first: {counted(self.epochs, 'epoch')}, one seed"
+        yield "level", _rounded(level), "s", f"{counted(self.epochs, 'epoch')}, one seed{mean}"
         yield "experiment", _rounded(experiment), "s", whole
 
 

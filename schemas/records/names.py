@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import RecordError, StoreError, UsageError
+from ..errors import RecordError, StoreError, UsageError, did_you_mean
 from ..files import read_file, write_atomic
 from ..lock import lock
 from ..published import PREFIX
@@ -40,7 +40,7 @@ class Entry:
     note : str or None
         Any text.
     tags : tuple of str
-        What it has in common with others, in alphabetical order.
+        What it has in common with others, in alphabetical order; one whatever its case.
     """
 
     name: str | None = None
@@ -53,7 +53,7 @@ class Entry:
 
     def or_else(self, other: Entry) -> Entry:
         """Fill what is not said from another; tags are those of both."""
-        tags = tuple(sorted({*self.tags, *other.tags}))
+        tags = _tags((*self.tags, *other.tags))
         return Entry(self.name or other.name, self.note or other.note, tags)
 
 
@@ -119,7 +119,7 @@ class Naming:
         return Entry(
             before.name if self.name is None else self.name or None,
             before.note if self.note is None else self.note or None,
-            tuple(sorted({*before.tags, *self.tags} - {*self.untag})),
+            _tags((*before.tags, *self.tags), without=self.untag),
         )
 
 
@@ -179,7 +179,7 @@ def name_things(
     Raises
     ------
     UsageError
-        Another one has the name.
+        Another one has the name, or none has a tag that is to go.
     RecordError
         What is there is damaged: it is left as it is.
     StoreError
@@ -191,6 +191,7 @@ def name_things(
         raise UsageError(f"the name '{naming.name}' is for one: {len(things)} fit")
     with changing_names(store) as names:
         before = {key: _merged(names, (key, *others)) for key, others in things.items()}
+        _hold_there(naming.untag, before.values())
         for key, others in things.items():
             for one in (key, *others):
                 names.pop(one, None)
@@ -210,7 +211,7 @@ def adopt(store: Path, entries: Mapping[str, Entry], *, dry_run: bool = False) -
     Returns
     -------
     list of str
-        Which names cannot be taken over, and why.
+        Which names and notes are not taken over, and why.
     """
     if not any(entries.values()):
         return []
@@ -227,8 +228,17 @@ def _take_over(names: dict[str, Entry], entries: Mapping[str, Entry]) -> list[st
         taken = [one for one in _holders(names, entry.name) if one != key]
         if taken and not here.name:
             refused.append(f"{key} comes without its name '{entry.name}': {taken[0]} has it here")
+        refused += _kept(key, here, entry)
         names[key] = here.or_else(Entry(None if taken else entry.name, entry.note, entry.tags))
     return refused
+
+
+def _kept(key: str, here: Entry, other: Entry) -> Iterator[str]:
+    """Say what is called otherwise here, and stays so."""
+    if here.name and other.name and here.name.casefold() != other.name.casefold():
+        yield f"{key} keeps its name '{here.name}': '{other.name}' is left out"
+    if here.note and other.note and here.note != other.note:
+        yield f"{key} keeps the note that it has here: the other one is left out"
 
 
 @contextmanager
@@ -267,6 +277,15 @@ def _write(path: Path, names: Mapping[str, Entry]) -> None:
     write_atomic(path, seal((json.dumps(values, indent=1) + "\n").encode()))
 
 
+def _tags(tags: Iterable[str], without: Iterable[str] = ()) -> tuple[str, ...]:
+    """Sort tags; of those that differ in case alone the first stays."""
+    gone = {tag.casefold() for tag in without}
+    kept: dict[str, str] = {}
+    for tag in tags:
+        kept.setdefault(tag.casefold(), tag)
+    return tuple(sorted(tag for key, tag in kept.items() if key not in gone))
+
+
 def _entry(values: Mapping[str, Any]) -> Entry:
     entry = Entry(values.get("name"), values.get("note"), tuple(values.get("tags") or ()))
     Naming(entry.name, entry.note, entry.tags)
@@ -295,19 +314,43 @@ def _refuse(name: str | None, holders: Sequence[str]) -> None:
         )
 
 
+def _hold_there(tags: Iterable[str], entries: Collection[Entry]) -> None:
+    """Refuse to take away a tag that none of several things has."""
+    there = {tag.casefold(): tag for entry in entries for tag in entry.tags}
+    for tag in tags:
+        if tag.casefold() not in there:
+            near = did_you_mean(tag, there.values()) if there else "no tag is"
+            raise UsageError(f"the tag '{tag}' is not there: {near}")
+
+
 def _check_name(name: str) -> None:
     """Refuse what could be taken for something else where an experiment is due."""
     reason = ""
     if _LIKE_ID.fullmatch(name.casefold()):
         reason = "it could be the beginning of an id"
-    elif name.startswith(PREFIX):
+    elif name.casefold().startswith(PREFIX):
         reason = f"{PREFIX} begins the names of the literature"
     elif is_table(name):
         reason = "it is the name of a table"
+    elif any(sign in name for sign in "*?["):
+        reason = "shells take * ? [ for patterns of files"
     elif "/" in name:
         reason = "with a / it could be a label, such as resnet20/cifar10"
     if reason:
         raise UsageError(f"the name '{name}' cannot be given: {reason}")
+
+
+def check_in_label(kind: str, word: str) -> None:
+    """Hold an architecture or a task to what a label such as `resnet20/cifar10` can have.
+
+    Raises
+    ------
+    UsageError
+        The label, or what selects by it, could be read in two ways.
+    """
+    _check_word(kind, word)
+    if "/" in word:
+        raise UsageError(f"the {kind} '{word}' cannot be given: a / parts it from the other one")
 
 
 def _check_word(kind: str, word: str) -> None:
@@ -324,8 +367,8 @@ def _check_word(kind: str, word: str) -> None:
 def _check_text(kind: str, text: object) -> None:
     if not isinstance(text, str):
         raise UsageError(f"a {kind} is a text, not {text!r}")
-    if len(text) > _LONGEST[kind]:
-        raise UsageError(f"a {kind} of {len(text):,} characters: at most {_LONGEST[kind]:,} do")
+    if len(text) > (most := _LONGEST.get(kind, _LONGEST["name"])):
+        raise UsageError(f"a {kind} of {len(text):,} characters: at most {most:,} do")
     try:
         text.encode()
     except UnicodeEncodeError:

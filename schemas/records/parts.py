@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import RecordError
-from ..files import open_file
+from ..files import open_for_arrow
 from ..sums import stamp
 
 KEY = "rgtool_part"  # the name of what a part says of itself, among its metadata
@@ -178,7 +178,7 @@ def _describe(path: str, *stamp: int) -> Part:
     assert match is not None
     kind: Kind = "records" if match[1] == "records" else "descriptions"
     try:
-        with open_file(path) as file:
+        with open_for_arrow(path) as file:
             metadata = pq.ParquetFile(file).metadata.metadata or {}
             if KEY.encode() in metadata:
                 part = Part.from_json(kind, json.loads(metadata[KEY.encode()]))

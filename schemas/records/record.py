@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..blocks import Layer
 from ..errors import RecordError
-from ..files import read_file, write_atomic
+from ..files import bytes_for_arrow, read_file, write_atomic
 from ..sums import FOOTER_PLACE, KEY, WRONG, holds, seal
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ def read_record(path: Path) -> pa.Table:
         blob = read_file(path)
         if holds(blob) is False:
             raise RecordError(f"{path}: {WRONG}")
-        table = pq.read_table(io.BytesIO(blob), page_checksum_verification=True)
+        table = pq.read_table(bytes_for_arrow(blob), page_checksum_verification=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RecordError(f"{path}: not a readable Parquet file ({reason})") from None

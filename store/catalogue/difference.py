@@ -16,6 +16,7 @@ from .inventory import RunInfo, recipe_of
 
 if TYPE_CHECKING:
     from .holdings import Holdings
+    from .selection import Identified
 
 _CALLED = ("name", "note", "tags")
 _NAMED = ("recipe_name", "source", "former")
@@ -70,13 +71,15 @@ class Difference(Shown):
         return Table(("what", "a", "b"), self.rows, title=title, notes=notes)
 
 
-def difference(store: Holdings, a: str, b: str, *, every: bool = False) -> Difference:
+def difference(
+    store: Holdings, a: str | Identified, b: str | Identified, *, every: bool = False
+) -> Difference:
     """Compare two experiments or runs; parameters and errors are those of `Store.diff`."""
     infos = {run.run_id: run for run in store.runs()}
     return Difference(_side(store, a, infos), _side(store, b, infos), every)
 
 
-def _side(store: Holdings, name: str, infos: Mapping[str, RunInfo]) -> Side:
+def _side(store: Holdings, name: str | Identified, infos: Mapping[str, RunInfo]) -> Side:
     experiment, run = store.find(name)
     ids = [run] if run else [one for one in infos if infos[one].experiment_id == experiment]
     rows = store.query("SELECT * FROM runs WHERE list_contains(?, run_id)", [ids]).to_dicts()
@@ -126,7 +129,7 @@ def _conditions(rows: Sequence[Mapping[str, Any]], column: str) -> dict[str, str
 
 
 def _together(values: Sequence[Any]) -> str:
-    return _listed([_text(value) for value in values if value not in (None, [], "")])
+    return _listed([_text(value) for value in values if value not in (None, [], (), "")])
 
 
 def _listed(texts: Sequence[str]) -> str:
@@ -135,6 +138,6 @@ def _listed(texts: Sequence[str]) -> str:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return " ".join(map(str, value))
     return json.dumps(value) if isinstance(value, dict | bool) else str(value)

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
+from ...schemas import tables
 from ...schemas.display import Shown, Table
 from ...schemas.errors import StoreError, UsageError
+from ...schemas.published import PREFIX
 from ..sql.queries import Queries
 from .inventory import FORMER
 from .listing import Experiments, Runs, labels_of, list_candidates, list_runs, store_table
-from .selection import Candidate, empty_store, nearest_runs, pick, pick_run, select
+from .selection import (
+    Candidate,
+    Identified,
+    empty_store,
+    nearest_runs,
+    pick,
+    pick_run,
+    select,
+    text_of,
+)
 
 
 class Holdings(Queries, Shown):
@@ -21,7 +33,7 @@ class Holdings(Queries, Shown):
         """List the runs, by architecture, task, experiment and seed."""
         return list_runs(self._reader, labels_of(self._candidates()))
 
-    def experiments(self, selection: str | None = None) -> Experiments:
+    def experiments(self, selection: str | Identified | None = None) -> Experiments:
         """List the experiments, or those that a selection fits, by architecture and task."""
         every = self._candidates()
         labels = labels_of(every)
@@ -33,15 +45,15 @@ class Holdings(Queries, Shown):
         """Return the table of experiments that `rgtool ls` prints, and a notebook shows."""
         return store_table(self.experiments(), self)
 
-    def find_experiment(self, name: str | None = None) -> str:
+    def find_experiment(self, name: str | Identified | None = None) -> str:
         """Return the id of the experiment that a name means.
 
         Parameters
         ----------
         name : str, optional
-            What selects one: a prefix of its id (or of a former one), a name that was given,
-            `resnet20/cifar10`, fields such as `prune=.36` and `tag=paper`, or several of these
-            with spaces between them. May be left out where the store holds exactly one.
+            What selects one: itself, a prefix of its id (or of a former one), a name that was
+            given, `resnet20/cifar10`, fields such as `prune=.36` and `tag=paper`, or several of
+            these with spaces between them. May be left out where the store holds exactly one.
 
         Raises
         ------
@@ -50,9 +62,11 @@ class Holdings(Queries, Shown):
         StoreError
             The store holds no runs.
         """
-        return pick(name, self._candidates(), str(self.path), self._former)
+        name = None if name is None else text_of(name)
+        with self._or_what_it_is(name):
+            return pick(name, self._candidates(), str(self.path), self._former)
 
-    def find_experiments(self, selection: str) -> list[str]:
+    def find_experiments(self, selection: str | Identified) -> list[str]:
         """Return the ids of all experiments that a selection fits, by label.
 
         Raises
@@ -64,7 +78,7 @@ class Holdings(Queries, Shown):
         """
         return self._select(selection, self._candidates())
 
-    def find_run(self, name: str) -> str:
+    def find_run(self, name: str | Identified) -> str:
         """Return the id of the run that a name means.
 
         Parameters
@@ -80,6 +94,7 @@ class Holdings(Queries, Shown):
         StoreError
             The store holds no runs.
         """
+        name = text_of(name)
         runs = self.query("SELECT run_id, experiment_id, run_name FROM runs").rows
         if not runs:
             raise StoreError(empty_store(str(self.path)))
@@ -100,7 +115,7 @@ class Holdings(Queries, Shown):
             )
         return members[0]
 
-    def find(self, name: str) -> tuple[str, str | None]:
+    def find(self, name: str | Identified) -> tuple[str, str | None]:
         """Return the experiment that a name means, and the run where it is the name of one.
 
         Raises
@@ -110,6 +125,7 @@ class Holdings(Queries, Shown):
         StoreError
             The store holds no runs.
         """
+        name = text_of(name)
         try:
             return self.find_experiment(name), None
         except UsageError as error:
@@ -128,5 +144,40 @@ class Holdings(Queries, Shown):
     def _former(self) -> dict[str, list[str]]:
         return dict(self.query(FORMER).rows)
 
-    def _select(self, selection: str, among: Sequence[Candidate]) -> list[str]:
-        return select(selection, among, str(self.path), self._former)
+    def _select(self, selection: str | Identified, among: Sequence[Candidate]) -> list[str]:
+        text = text_of(selection)
+        with self._or_what_it_is(text):
+            return select(text, among, str(self.path), self._former)
+
+    @contextlib.contextmanager
+    def _or_what_it_is(self, name: str | None) -> Iterator[None]:
+        """Say of a name of another kind what it is, where no experiment has it."""
+        try:
+            yield
+        except UsageError as error:
+            other = None if name is None else self._other_kind(name)
+            raise other or error from None
+
+    def _other_kind(self, name: str) -> UsageError | None:
+        from ..literature import find_published
+
+        if name.casefold().startswith(PREFIX):
+            found = find_published(name)
+            return UsageError(
+                f"an experiment of the store is due: {found.name} is {found.kind}, which "
+                f"{found.taken}; rgtool ls --published lists them"
+            )
+        if tables.is_table(name):
+            return UsageError(
+                f"an experiment of the store is due: {name} is {tables.KIND}, which {tables.TAKEN}"
+            )
+        runs = self.query("SELECT run_id, experiment_id, run_name FROM runs").rows
+        with contextlib.suppress(UsageError):  # several runs are no better than no experiment
+            run = pick_run(name, {run_id: called for run_id, _, called in runs})
+            of = next((experiment for run_id, experiment, _ in runs if run_id == run), None)
+            if of is not None:
+                return UsageError(
+                    f"an experiment is due: '{name}' is a run, {run}, of {of}; rgtool ls --runs "
+                    "lists runs"
+                )
+        return None

@@ -12,11 +12,20 @@ import difflib
 import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ...schemas.errors import StoreError, UsageError, did_you_mean
 from ...schemas.recipe import Recipe, parse_field
 from .apart import MORE, label_of, told_apart, written
+
+
+class Identified(Protocol):
+    """What has the id of an experiment: itself in a list, how its runs ended, its counts."""
+
+    @property
+    def experiment_id(self) -> str:
+        """The experiment."""
+
 
 Former = Callable[[], Mapping[str, Collection[str]]]
 _SHOWN = 5  # candidates that a message lists
@@ -54,6 +63,23 @@ class Candidate:
     def label(self) -> str:
         """Architecture and task, such as `resnet20/cifar10`."""
         return label_of(self.recipe)
+
+
+def text_of(selection: str | Identified) -> str:
+    """Return what selects as a text: the id of an experiment or a run that was given itself.
+
+    Raises
+    ------
+    UsageError
+        It is nothing that has one.
+    """
+    if isinstance(selection, str):
+        return selection
+    for name in ("run_id", "experiment_id"):
+        if isinstance(found := getattr(selection, name, None), str):
+            return found
+    kind = type(selection).__name__
+    raise UsageError(f"an experiment or a run is due, itself or what selects it: found {kind}")
 
 
 def select(
@@ -143,7 +169,8 @@ def pick_run(text: str, runs: Mapping[str, str | None]) -> str | None:
         return text
     if named := [run for run, name in runs.items() if name and _same(name, text)]:
         return named[0]
-    found = sorted(run for run in runs if text and run.startswith(text))
+    start = text.casefold()
+    found = sorted(run for run in runs if start and run.casefold().startswith(start))
     if len(found) > 1:
         raise UsageError(f"'{text}' begins the names of {len(found)} runs: {_some(found)}")
     return found[0] if found else None
@@ -191,7 +218,7 @@ def _called(text: str, among: Sequence[Candidate], former: Former) -> list[Candi
         return []
     return (
         [one for one in among if one.name and _same(one.name, text)]
-        or [one for one in among if one.experiment_id.startswith(text)]
+        or [one for one in among if one.experiment_id.startswith(text.lower())]
         or [one for one in among if one.label == text]
         or [one for one in among if _same(one.label, text)]
         or _moved(text, among, former())  # last: what bears the id now is meant first
@@ -202,7 +229,7 @@ def _moved(
     text: str, among: Sequence[Candidate], former: Mapping[str, Collection[str]]
 ) -> list[Candidate]:
     """List the experiments of the runs that once were of one whose id starts so."""
-    found = {key for was, now in former.items() if was.startswith(text) for key in now}
+    found = {key for was, now in former.items() if was.startswith(text.lower()) for key in now}
     return [one for one in among if one.experiment_id in found]
 
 
@@ -210,6 +237,7 @@ def _fitting(word: str, among: Sequence[Candidate], former: Former) -> list[Cand
     if not _is_field(word):
         return _called(word, among, former)
     field, _, value = word.partition("=")
+    field = field.lower()
     if field == "tag":
         return [one for one in among if any(_same(tag, value) for tag in one.tags)]
     if field == "recipe":
@@ -230,7 +258,7 @@ def _wanted(field: str, text: str) -> dict[str, Any]:
     UsageError
         There is no such field, or its value cannot be.
     """
-    if field in _NULLS and text == "none":
+    if field in _NULLS and text.lower() == "none":
         return {field: None}
     try:
         name, value = parse_field(f"{field}={text}")
@@ -263,7 +291,7 @@ def _same(one: str, other: str) -> bool:
 
 def _why_not(word: str, among: Sequence[Candidate], words: int) -> str:
     """Say what there is in place of what a word asks for."""
-    field = word.partition("=")[0]
+    field = word.partition("=")[0].lower()
     if not _is_field(word):
         return f"{word} does not fit; {_nearest(word, among)}" if words > 1 else ""
     if field == "tag":
@@ -286,6 +314,8 @@ def _nearest(text: str, candidates: Sequence[Candidate]) -> str:
     labels = sorted({one.label for one in candidates})
     known = [*names, *labels, *(one.experiment_id for one in candidates)]
     said = did_you_mean(text, [*names, *labels])
+    if text.count("/") == 1 and not said.startswith("did"):  # a data set before its network
+        said = did_you_mean("/".join(reversed(text.split("/"))), labels)
     return said if said.startswith("did") else f"choose from {_some(known)}"
 
 

@@ -21,6 +21,7 @@ from ...schemas.errors import (
 from ...schemas.files import open_file
 from ...schemas.published_recipes import PUBLISHED
 from ...schemas.recipe import CHOICES, INITIALISERS
+from ...schemas.records.names import check_in_label
 from ...schemas.tables import is_table
 from ...schemas.tensors.contents import open_contents
 from ...schemas.tensors.torch_files import ZIP
@@ -247,6 +248,8 @@ def choices(
     for option, value in (("name", name), ("task", task), ("architecture", architecture)):
         if value is not None and (not value.strip() or not value.isprintable()):
             raise UsageError(f"{option} '{value}' is no name: give a word")
+        if value is not None and option != "name":
+            check_in_label(option, value)
     read = read_blocks(Path(blocks)) if blocks is not None else None
     return Choices(name, task, architecture, recipe, init, fan, read, tuple(keep))
 

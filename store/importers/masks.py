@@ -74,7 +74,7 @@ def level_of(found: Any, where: str, *, any_name: bool = False) -> LevelData:
     if data.masks:
         return data
     if apart is not None:
-        return joined(data, apart, where)
+        return _joined(data, apart, where)
     if state is not None and (found_beside := _beside(state, where)) is not None:
         return found_beside
     entries = named(dict(_entries(_innermost(found if state is None else state))), where)
@@ -142,7 +142,7 @@ def pruned_state(state: Mapping[str, Any], where: str) -> LevelData:
             shapes[key] = weights[key].shape
         elif key.endswith("_orig") and f"{key[:-5]}_mask" in by_name:
             weights[key[:-5]] = to_array(value, f"{where}, {key}")
-    return _held(LevelData(shapes, masks, weights=weights, masks_from=_such_as(example)), where)
+    return held(LevelData(shapes, masks, weights=weights, masks_from=_such_as(example)), where)
 
 
 def layer_weights(state: Mapping[str, Any], where: str) -> dict[str, NDArray[Any]]:
@@ -180,7 +180,7 @@ def _dimensions(value: Any) -> int:
     return len(getattr(value, "shape", ()))
 
 
-def _held(data: LevelData, where: str) -> LevelData:
+def held(data: LevelData, where: str) -> LevelData:
     """Hold masks to the shapes of their weights, and bring them into their order.
 
     Masks without weights come last and give their own shapes.
@@ -223,7 +223,7 @@ def _may_hold_masks(key: Any, value: Any) -> bool:
     return isinstance(key, str) and "mask" in key.lower() and not _is_array(value)
 
 
-def joined(data: LevelData, entries: Mapping[str, Any], where: str) -> LevelData:
+def _joined(data: LevelData, entries: Mapping[str, Any], where: str) -> LevelData:
     """Put masks beside the weights that they are of, by name, or in order where they have none.
 
     Raises
@@ -233,13 +233,14 @@ def joined(data: LevelData, entries: Mapping[str, Any], where: str) -> LevelData
     """
     alone = _alone(entries, where)
     masks = alone.masks
-    tails = _tails(masks)
-    layers = beneath(data.shapes, tails)
+    whole = masks.keys() <= data.shapes.keys()
+    tails = {name: name for name in masks} if whole else _tails(masks)
+    layers = tails if whole else beneath(data.shapes, tails)
     if len(layers) == len(masks):
         masks = {layer: masks[tails[tail]] for tail, layer in layers.items()}
     elif list(alone.shapes.values()) == list(data.shapes.values()):
         masks = dict(zip(data.shapes, masks.values(), strict=True))
-    return _held(dataclasses.replace(data, masks=masks, masks_from=alone.masks_from), where)
+    return held(dataclasses.replace(data, masks=masks, masks_from=alone.masks_from), where)
 
 
 def _beside(state: Mapping[str, Any], where: str) -> LevelData | None:
@@ -267,7 +268,7 @@ def _beside(state: Mapping[str, Any], where: str) -> LevelData | None:
     if not masks:
         return None
     example = _such_as(next(iter(bare.values())))
-    return _held(dataclasses.replace(data, masks=masks, masks_from=example), where)
+    return held(dataclasses.replace(data, masks=masks, masks_from=example), where)
 
 
 def _says_mask(key: str, value: Any, where: str) -> bool:

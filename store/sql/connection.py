@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import threading
 from collections.abc import Callable
@@ -67,13 +68,30 @@ def interruptibly(connection: duckdb.DuckDBPyConnection, call: Callable[[], T]) 
         finally:
             done.set()
 
-    threading.Thread(target=work, daemon=True).start()
     try:
+        # After an interrupt of `Thread.start` nobody could tell whether the thread runs.
+        try:
+            _thread.start_new_thread(work, ())
+        except RuntimeError:  # there are too many: then Ctrl-C waits
+            work()
         done.wait()
     except BaseException:
-        while not done.wait(0.05):  # an interrupt before the query has begun would be lost
-            connection.interrupt()
+        _end_query(connection, done)
         raise
     if failed:
         raise failed.pop()
     return found.pop()
+
+
+def _end_query(connection: duckdb.DuckDBPyConnection, done: threading.Event) -> None:
+    """Interrupt a query until it has ended, however often Ctrl-C comes meanwhile.
+
+    A thread that is still in DuckDB when the interpreter ends aborts the process.
+    """
+    while True:
+        try:
+            if done.wait(0.05):
+                return
+            connection.interrupt()  # again and again: one before the query has begun is lost
+        except KeyboardInterrupt:
+            continue

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ...schemas import sums
-from ...schemas.files import open_file, read_file, write_atomic
+from ...schemas.files import open_for_arrow, read_file, write_atomic
 
 MEMORY = ".seen"
 _SPARE = 1000  # lines that may be out of date before the memory is written anew
@@ -105,7 +105,7 @@ def _unreadable(path: str) -> str | None:
     import pyarrow.parquet as pq
 
     try:
-        with open_file(path) as opened:
+        with open_for_arrow(path) as opened:
             file = pq.ParquetFile(opened, page_checksum_verification=True)
             for group in range(file.num_row_groups):
                 file.read_row_group(group)

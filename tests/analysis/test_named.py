@@ -16,6 +16,7 @@ from rgtool import Store
 from rgtool.analysis.named import ErrorTable, Stored, counts_of, look_up, look_up_all
 from rgtool.schemas.errors import UsageError
 from rgtool.store import PublishedCurve, PublishedSpectrum
+from rgtool.store.counts import Counts
 
 SPECTRUM, CURVE = "published:resnet20-cifar10", "published:renda2020-resnet20-cifar10"
 
@@ -39,7 +40,12 @@ def test_every_kind_of_name_is_found(place: tuple[Path, str]) -> None:
         assert look_up(store, name) == Stored(store, first)
     run = look_up(store, f"{first}-s1")
     assert isinstance(run, Stored) and run.name == f"{first}-s1" and run.counts().seeds == (1,)
+    assert look_up(store, first[:6].upper()) == look_up(store, first)
+    assert look_up(store, f"{first.upper()}-S1") == run
+    assert look_up(store, "ResNet20w4/digits PRUNE=.2") == look_up(store, first)
     assert isinstance(look_up(store, SPECTRUM), PublishedSpectrum)
+    printed = look_up(store, "Published:ResNet20-CIFAR10")
+    assert isinstance(printed, PublishedSpectrum) and printed.name == SPECTRUM
     assert isinstance(look_up(store, CURVE), PublishedCurve)
     assert look_up(store, "some/curve.csv") == ErrorTable(Path("some/curve.csv"))
     counts = store.counts(first)
@@ -60,11 +66,14 @@ def test_what_is_excluded_is_left_out_or_told(place: tuple[Path, str]) -> None:
     assert look_up_all(store, [SPECTRUM, CURVE, first], [SPECTRUM, CURVE]) == [
         look_up(store, first)
     ]
+    assert look_up_all(store, others, [first, f"{first}-s1", SPECTRUM]) == others
+    twice = [first, "resnet20w4/digits", SPECTRUM, *others, first, SPECTRUM]
+    named = [one.name for one in look_up_all(store, twice) if not isinstance(one, Counts)]
+    assert named == [first, SPECTRUM, *(one.name for one in others if isinstance(one, Stored))]
     counts = store.counts(first)
     assert look_up_all(store, [counts, first], [counts]) == [look_up(store, first)]
     for names, exclude, words in (
         ((), every, "every experiment is excluded"),
-        (others, [first], f"{first} is excluded and not among them"),
         ((), [f"{first}-s1"], "exclude whole experiments"),
         ((), ["nobody"], "nobody"),
     ):
@@ -166,3 +175,28 @@ def test_where_several_are_welcome_a_selection_means_all_that_fit(
         rgtool.eigen(store, "task=digits")
     with pytest.raises(UsageError, match="1 study: a meta-analysis takes two"):
         rgtool.meta(store, ["resnet20w4/digits"])
+
+
+def test_an_experiment_stands_for_itself_and_an_outcome_for_what_it_ran(
+    place: tuple[Path, str], tmp_path: Path
+) -> None:
+    store = Store(place[0] / "s")
+    (listed,) = store.experiments("resnet20w4/digits")
+    assert look_up(store, listed) == Stored(store, place[1])
+    assert look_up(store, listed.runs[1]) == Stored(store, place[1], listed.runs[1].run_id)
+    assert store.counts(listed).runs == store.counts(place[1]).runs
+    assert store.diff(*store.experiments()).rows
+    assert look_up_all(store, [listed, *store.experiments()]) == look_up_all(
+        store, [place[1], *(one.experiment_id for one in store.experiments())]
+    )
+    few = {"seeds": "0,1", "levels": 2, "epochs": 1, "width": 2, "train_size": 60, "rewind": "0"}
+    outcome = rgtool.run("resnet8", "digits", store=tmp_path / "other", workers=1, **few)
+    assert list(outcome.ends) == [0, 1] and str(outcome) == outcome.summary()
+    for place_of in (store, None, tmp_path / "other"):
+        found = look_up(place_of, outcome)
+        assert isinstance(found, Stored) and found.store.path == tmp_path / "other"
+    assert rgtool.eigen(None, outcome).experiment_id == outcome.experiment_id
+    with pytest.raises(UsageError, match="an experiment or a run is due.*: found float"):
+        look_up(store, 3.5)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="a Spectrum is what was found of an experiment"):
+        look_up(store, rgtool.eigen(None, outcome))

@@ -147,7 +147,7 @@ def test_a_long_table_is_cut_for_people_alone() -> None:
 
 
 def test_a_result_without_a_figure_says_so() -> None:
-    with pytest.raises(UsageError, match=r"no figure shows 1 of Weather: to_frame\(\) has"):
+    with pytest.raises(UsageError, match=r"Weather has no figure: to_frame\(\) has its numbers"):
         Weather(DAYS).plot()
 
 
@@ -300,13 +300,17 @@ def test_any_result_is_drawn_by_one_function(store: Path) -> None:
     assert len(rgtool.plot(shared).axes) == len(shared.plot().axes) == 2
     counts = opened.counts(first(opened), "stage")
     assert rgtool.plot(counts, "flow").axes and rgtool.plot([counts], "accuracy").axes
-    with pytest.raises(UsageError, match="no figure shows 2 of Spectrum, Gamma"):
+    with pytest.raises(UsageError, match="no figure shows 2 of Spectrum, Gamma: give a result, s"):
         rgtool.plot([spectra[0], gammas[0]])
-    with pytest.raises(UsageError, match="no figure shows 1 of str: give a result"):
-        rgtool.plot(["flow"])
     with pytest.raises(UsageError, match="no figure shows 2 of SharedGamma: draw them one by one"):
         rgtool.plot([shared, shared])
     with pytest.raises(UsageError, match="no kind of figure is given: .*flow"):
         rgtool.plot(counts)
+    for wrong in (opened, counts.label, 3, ["flow"]):
+        with pytest.raises(UsageError, match="and no (Store|str|int): as plot"):
+            rgtool.plot(wrong)  # type: ignore[arg-type]
+    printed = rgtool.eigen(None, "published:resnet20-cifar10")
+    with pytest.raises(UsageError, match=r"a printed spectrum, .* by classify\(\.\.\.\)\.plot\(\)"):
+        printed.plot()
     with pytest.raises(UsageError, match="figure 'flow' is of experiments"):
         rgtool.plot(spectra, "flow")

@@ -62,6 +62,7 @@ def test_a_run_of_three_levels_counts_and_one_of_two_does_not() -> None:
     base = experiment()
     three = choose_window(lacking(base, *range(3, 9)))
     assert three.runs.tolist() == [0, 1, 2] and three.levels == (1, 2)
+    assert not [note for note in three.notes if "is left out" in note]
     two = choose_window(lacking(base, *range(2, 9)))
     assert two.runs.tolist() == [1, 2] and two.levels == (1, 8)
     assert two.notes == (

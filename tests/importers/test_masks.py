@@ -110,6 +110,13 @@ def test_masks_are_put_to_weights_behind_another_prefix(ours: str, theirs: str) 
     assert kept == {f"{ours}fc": 2, f"{ours}conv": 0}
 
 
+def test_masks_of_some_layers_are_of_those_that_they_name() -> None:
+    state = {f"{block}.{n}.weight": np.full((2, 3), 0.5) for block in "abc" for n in range(2)}
+    masks = {f"b.{n}": np.eye(2, 3) * n for n in range(2)}
+    data = level_of({"state_dict": state, "masks": masks}, "here")
+    assert {name: int(mask.sum()) for name, mask in data.masks.items()} == {"b.0": 0, "b.1": 2}
+
+
 def test_masks_of_recurrent_layers_and_attention_begin_with_a_plain_network(
     store: Store, tmp_path: Path
 ) -> None:

@@ -100,6 +100,13 @@ def test_files_are_found_where_torchvision_puts_them(name: str, tmp_path: Path) 
     assert find(name, tmp_path) == tmp_path / KNOWN_DATA[name].files
 
 
+def test_a_network_alone_is_listed_and_a_recipe_in_any_order(cli: Cli) -> None:
+    assert rgtool.models("ResNet20").names == ["resnet20"]
+    shown = cli("recipes", "show", "quick", "lenet")
+    assert shown.code == 0 and "0.1" in shown.out
+    assert cli("recipes", "Show", "LENET", "Quick") == shown
+
+
 @pytest.mark.parametrize("command", ["models", "datasets", "recipes"])
 def test_lists_are_the_same_for_people_programs_and_notebooks(command: str, cli: Cli) -> None:
     listing = getattr(rgtool, command)()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,9 @@ import torch
 from experiments import SMALL, few_digits, go, results
 
 from rgtool.runner import machine
+from rgtool.runner.event import Event
+from rgtool.runner.experiment import execute
+from rgtool.runner.plan import plan
 from rgtool.schemas.records.layout import RunFolder
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
@@ -141,6 +145,29 @@ def test_kills_and_stops_are_told_and_the_same_command_goes_on(
 
     assert go(store, task=digits, **LONG).seeds("done") == [0, 1]
     assert results(store) == results(whole)
+
+
+def test_what_is_finished_takes_neither_processes_nor_data(
+    digits: str, whole: Path, tmp_path: Path
+) -> None:
+    heard: list[tuple[str, int]] = []
+
+    def hear(event: Event) -> None:
+        heard.append((event.kind, len(multiprocessing.active_children())))
+
+    made = plan("lenet", digits, workers=2, store=whole, **{**SMALL, **LONG})
+    made.__dict__.pop("images")
+    assert execute(made, on_event=hear).seeds("known") == [0, 1]
+    assert heard == [("known", 0), ("known", 0)]
+    assert "images" not in made.__dict__
+    # One more seed takes one process: this one.
+    store = tmp_path / "store"
+    shutil.copytree(whole, store)
+    more = plan("lenet", digits, workers=2, store=store, **{**SMALL, **LONG, "seeds": 3})
+    heard.clear()
+    outcome = execute(more, on_event=hear)
+    assert (outcome.seeds("known"), outcome.seeds("done")) == ([0, 1], [2])
+    assert {children for _, children in heard} == {0}
 
 
 # A script, without the usual guard.

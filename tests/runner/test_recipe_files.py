@@ -253,6 +253,10 @@ def test_a_recipe_of_ones_own_is_shown(cli: Cli, tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (("recipes", "chen2021a"), "write `rgtool recipes show chen2021a` to see its fields"),
+        (("recipes", "quick", "lenet"), "write `rgtool recipes show quick lenet` to see"),
+        (("recipes", "quikc"), "recipe 'quikc' is unknown: did you mean quick?"),
+        (("run", "quick", "lenet", "digits"), "a recipe is named by --recipe; see"),
+        (("run", "lenet", "Quick"), "Quick is a recipe: --recipe Quick, beside"),
         (("recipes", "show"), "name a recipe, as in rgtool recipes show frankle2020"),
         (("recipes", "show", "chen2012a"), "recipe 'chen2012a' is unknown: did you mean chen20"),
         (("recipes", "show", "quick", "vgg15"), "architecture 'vgg15' is unknown"),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 from experiments import synthetic
 
-from rgtool.runner.recipes import as_control, recipe
+from rgtool.runner.plan import plan
+from rgtool.runner.recipes import as_control, read_recipe, recipe
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import UsageError
 from rgtool.schemas.published_recipes import IMPORTS_ONLY, PUBLISHED
-from rgtool.schemas.recipe import CHOICES, Recipe
+from rgtool.schemas.recipe import CHOICES, Recipe, parse_field
+from rgtool.schemas.steps import Step
 
 CIFAR = dataclasses.replace(synthetic(40, augment=("flip", "crop4")), name="cifar10")
 CIFAR_50K = dataclasses.replace(CIFAR, x_train=CIFAR.x_train.repeat(1250, 0)[:50_000])
@@ -21,6 +24,11 @@ CIFAR_50K = dataclasses.replace(CIFAR_50K, y_train=CIFAR.y_train.repeat(1250)[:5
 
 def resolve(model: str = "resnet20", **changes: Any) -> Recipe:
     return recipe(model, CIFAR_50K, **changes)
+
+
+def test_a_recipe_alone_says_what_it_is_resolved_for() -> None:
+    with pytest.raises(UsageError, match=r"plan\('resnet8', 'digits', 'quick'\)\.recipe"):
+        recipe("quick")
 
 
 def test_frankle2020_is_what_openlth_does_by_default() -> None:
@@ -180,3 +188,18 @@ def test_every_recipe_names_fields_of_the_schema(name: str, model: str) -> None:
     changes = {"prunable": "all"} if model == "lenet" else {}  # it has no convolutions
     digest = "0" * 16 if name.endswith("pt_trans") else None
     assert recipe(model, CIFAR_50K, name, pretrained=digest, **changes).architecture == model
+
+
+def test_fields_and_values_count_in_any_case(tmp_path: Path) -> None:
+    written = {"Prune": 0.3, "LR": 0.05, "augment": ("FLIP",), "Exempt": ("FC",), "rewind": "1EP"}
+    spelled = {"prune": 0.3, "lr": 0.05, "augment": ("flip",), "exempt": ("fc",), "rewind": "1ep"}
+    launch = {"levels": 2, "Keep": ("Init", "REWIND"), "DEVICE": "CPU", "store": tmp_path}
+    found = plan("lenet", "digits", "quick", **written, **launch)
+    plainly = plan("lenet", "digits", "quick", **spelled, levels=2, store=tmp_path)
+    assert found.recipe == plainly.recipe and found.keep == ("init", "rewind")
+    with pytest.raises(UsageError, match="Prune.*, prune.*: one of them is given twice"):
+        plan("lenet", "digits", Prune=0.3, prune=0.2)
+    (tmp_path / "mine.toml").write_text('BASE = "Quick"\nPRUNE = 0.3\n')
+    assert read_recipe(tmp_path / "mine.toml") == ("Quick", {"prune": 0.3})
+    assert parse_field("Milestones=2EP,4EP") == ("milestones", ("2EP", "4EP"))
+    assert Step.parse("2EP50It") == Step(2, 50)

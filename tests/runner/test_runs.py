@@ -28,7 +28,7 @@ from experiments import (
 
 from rgtool.runner import data
 from rgtool.runner.event import Event
-from rgtool.runner.experiment import Outcome, plan
+from rgtool.runner.experiment import Outcome, plan, run
 from rgtool.runner.models import build
 from rgtool.runner.pruning import kept_after, next_mask
 from rgtool.runner.replicas.checkpoint import CHECKPOINT_VARIABLE
@@ -686,6 +686,9 @@ def test_a_control_of_a_run_that_diverged_is_left_out_each_time(tmp_path: Path) 
         ({"levels": 500}, "is the most for lenet at prune 0.2"),
         ({"seeds": 0}, "seeds 0: give a count such as 5, at most 100000, or seeds such as 3,7"),
         ({"seeds": [1, -1]}, "give a count such as 5"),
+        ({"seeds": 2.5}, "seeds 2.5: give a count such as 5"),
+        ({"seeds": ["a"]}, "seeds ['a']: give a count such as 5"),
+        ({"seeds": "0,b"}, "seeds 0,b: give a count such as 5"),
         ({"workers": 0}, "workers is 0: at least one process is needed"),
         ({"keep": ("init", "all")}, "keep 'all' is unknown: choose from dense, init, rewind"),
         ({"device": "tpu"}, "device 'tpu' is unknown: use auto, cpu, cuda or cuda:1"),
@@ -698,6 +701,12 @@ def test_wrong_requests_are_refused_before_anything_is_done(
     with pytest.raises(UsageError) as refused:
         go(tmp_path / "store", **changes)  # type: ignore[arg-type]
     assert text in str(refused.value)
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_dry_run_in_python_is_the_plan(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"rgtool\.plan takes the same and computes nothing"):
+        run("lenet", "digits", store=tmp_path / "store", dry_run=True)
     assert not (tmp_path / "store").exists()
 
 

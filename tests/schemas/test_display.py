@@ -89,6 +89,15 @@ def test_people_see_some_columns_and_the_first_rows() -> None:
         assert Many().table().first(most, "") == Many().table()
 
 
+def test_what_voids_the_numbers_stands_above_all() -> None:
+    notes = ("below", Note("void", rank=Rank.VOID))
+    table = Table(("a", "b"), [("long", "x"), ("s", "y")], title="title", notes=notes)
+    assert table.text().split("\n") == ["void", "title", "a     b", "long  x", "s     y", "below"]
+    untold = Table(("a", "b"), [("x", None), ("y", "z")], notes=("n",)).first(1, "that has all")
+    assert untold.text().split("\n") == ["a  b", "x", "1 of 2 rows; that has all", "n"]
+    assert "<caption" not in untold.html() and "<caption" in table.html()
+
+
 def test_a_thing_without_a_table_says_so() -> None:
     with pytest.raises(NotImplementedError):
         Shown().summary()

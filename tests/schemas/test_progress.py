@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from rgtool.runner.event import Event
+from rgtool.runner.plan import Plan, plan
+from rgtool.runner.progress import Stop, show_progress
 from rgtool.schemas import progress
 from rgtool.schemas.progress import Bar, bar, place
 
@@ -161,3 +167,89 @@ def test_the_time_left_is_told_from_the_first_progress_on(
     now += 3600
     shown.close()
     assert stream.getvalue().rstrip().endswith("2.0/11 levels in 1:01:10")
+
+
+# An experiment at work.
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Plan:
+    """Two seeds of two levels, two epochs each."""
+    return plan("lenet", "digits", "quick", seeds=2, levels=1, epochs=2, store=tmp_path / "s")
+
+
+def test_all_levels_of_all_seeds_are_one_bar(made: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(progress._EVERY, "notebook", 0.0)
+    stream = notebook(monkeypatch)
+    with show_progress(made) as (on_event, tell):
+        assert "0.0/4 levels" in stream.getvalue() and "lenet" in stream.getvalue()
+        for event, counts in (
+            (Event(kind="epoch", seed=0, epoch=1, accuracy=0.5, density=1.0), "0.5/4"),
+            (Event(kind="epoch", seed=1, epoch=1, accuracy=0.5, density=1.0), "1.0/4"),
+            (Event(kind="epoch", seed=0, epoch=2, accuracy=0.5, density=1.0), "1.5/4"),
+            (Event(kind="level", seed=0, accuracy=0.75, density=1.0), "1.5/4"),
+            (Event(kind="epoch", seed=0, level=1, epoch=1, density=0.8), "2.0/4"),
+            (Event(kind="level", seed=1, accuracy=0.125, density=1.0), "2.5/4"),
+        ):
+            on_event(event)
+            last = screen(stream.getvalue())[-1]
+            assert f"  {counts} levels" in last
+            assert f"seed {event.seed} level {event.level}: " in last
+        assert last.endswith("accuracy 0.1250, density 1.000")
+        on_event(Event(kind="failed", seed=1, message="why"))
+        on_event(Event(kind="done", seed=0))
+        tell("a note")
+    assert screen(stream.getvalue())[:2] == ["seed 1: why", "a note"]
+
+
+def test_where_nobody_watches_others_get_events_and_lines(made: Plan) -> None:
+    events: list[Event] = []
+    lines: list[str] = []
+    with show_progress(made, events.append, lines.append) as (on_event, tell):
+        on_event(Event(kind="done", seed=0))
+        tell("a note")
+    assert (events, lines) == ([Event(kind="done", seed=0)], ["a note"])
+
+
+def test_a_bar_that_is_not_wanted_is_none(made: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = notebook(monkeypatch)
+    with show_progress(made, wanted=False) as (on_event, tell):
+        on_event(Event(kind="failed", seed=0, message="why"))
+        tell("a note")
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks_and_the_second_ends(number: signal.Signals) -> None:
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    said: list[str] = []
+    with Stop(said.append) as stop:
+        assert not stop()
+        stop.pass_on()
+        signal.raise_signal(number)
+        assert said == []  # a handler may not write
+        assert stop() and stop() and len(said) == 1
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_an_interrupt_that_was_obeyed_is_passed_on() -> None:
+    with Stop(print) as stop:
+        signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        stop.pass_on()
+
+
+def test_outside_the_main_thread_signals_are_left_alone() -> None:
+    found = []
+
+    def work() -> None:
+        with Stop(print) as stop:
+            found.append((stop(), signal.getsignal(signal.SIGINT)))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [(False, before)]

@@ -32,6 +32,7 @@ from rgtool.store import Store
 Masks = dict[str, torch.Tensor]
 TOLD = {"task": "toy", "seed": 0, "lr": 0.05, "prune": 0.3}
 LAYERS = ("0", "3")
+ONES = {"0.weight": torch.ones(4, 3, 3, 3)}
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +84,22 @@ def of_arrays(net: nn.Sequential, masks: Masks) -> tuple[tuple[Any, ...], dict[s
     return (net, {n: m.numpy().astype(np.uint8) for n, m in masks.items()}), {}
 
 
+def of_lists(net: nn.Sequential, masks: Masks) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return (net, {**masks, "3.weight": masks["3.weight"].tolist()}), {}
+
+
+def sparse(net: nn.Sequential, masks: Masks) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return (net, {n: m.to_sparse() for n, m in masks.items()}), {}
+
+
+def within(net: nn.Sequential, masks: Masks) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return (nn.ModuleDict({"net": net, "loss": nn.BatchNorm1d(3)}), masks), {}
+
+
+def of_another(net: nn.Sequential, masks: Masks) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return (net, {f"module.net.{n}_mask": m for n, m in masks.items()}), {}
+
+
 def pruned(net: nn.Sequential, masks: Masks) -> tuple[tuple[Any, ...], dict[str, Any]]:
     for name, mask in masks.items():
         prune.custom_from_mask(net.get_submodule(name.removesuffix(".weight")), "weight", mask)
@@ -104,7 +121,18 @@ def halves(net: nn.Sequential, masks: Masks) -> tuple[tuple[Any, ...], dict[str,
     return (net.to(torch.bfloat16), masks), {}
 
 
-WAYS = [plain, of_booleans, of_arrays, pruned, wrapped, buffers, halves]
+WAYS = [
+    plain,
+    of_booleans,
+    of_arrays,
+    of_lists,
+    sparse,
+    of_another,
+    pruned,
+    wrapped,
+    buffers,
+    halves,
+]
 
 
 def recorded(store: Store, run_id: str, level: int) -> dict[str, tuple[int, int, float]]:
@@ -152,6 +180,26 @@ def test_masks_that_are_given_go_before_those_that_a_network_carries(store: Stor
     with pytest.warns(UserWarning, match="level 0 was not given"):
         found = rgtool.Recorder(store, **TOLD).level(net, given)
     assert found.kept == sum(int(mask.sum()) for mask in given.values())
+
+
+def test_masks_are_of_the_layers_that_they_name(store: Store) -> None:
+    net = nn.ModuleDict({name: nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8)) for name in "abc"})
+    masks = {f"b.{i}.weight": (torch.rand(8, 8) > 0.3).float() for i in (0, 1)}
+    given = {**masks, "b.0.bias": torch.ones(8)}
+    with pytest.warns(UserWarning, match="level 0 was not given"):
+        found = rgtool.Recorder(store, **TOLD).level(net, given)
+    assert recorded(store, found.run_id, 1) == counted(net, masks)
+    assert set(recorded(store, found.run_id, 1)) == {"b.0", "b.1"}
+
+
+def test_a_network_may_be_within_another(store: Store) -> None:
+    masks, net = nested(1)[1], weights(1)
+    with pytest.warns(UserWarning, match="level 0 was not given"):
+        found = rgtool.Recorder(store, **TOLD).level(*within(net, masks)[0])
+    assert found.kept == sum(int(mask.sum()) for mask in masks.values())
+    twins = nn.ModuleDict({"net": net, "ema": copy.deepcopy(net)})
+    with pytest.raises(Refused, match=r"mask of 0\.weight, which the network has not"):
+        rgtool.Recorder(store, **{**TOLD, "seed": 1}).level(twins, masks)
 
 
 def test_zeros_are_the_mask_where_that_is_told(store: Store) -> None:
@@ -252,7 +300,7 @@ def test_the_first_masks_tell_the_layers(store: Store) -> None:
 
 def test_a_level_that_diverged_stays_one(store: Store) -> None:
     recorder = rgtool.Recorder(store, **TOLD)
-    recorder.level(weights(0), accuracy=0.5, loss=float("inf"))
+    recorder.level(weights(0), accuracy=0.5, loss=float("inf"), train_loss=float("nan"))
     recorder.level(weights(1), nested(1)[1], accuracy=0.9, loss=0.1)
     query = "SELECT diverged, loss FROM levels ORDER BY level"
     assert store.query(query).rows == [(True, None), (False, 0.1)]
@@ -306,6 +354,18 @@ def test_what_is_told_is_known_and_the_rest_assumed(store: Store) -> None:
     assert not {"lr", "prune", "pruner", "task"} & {*run.assumed}
     assert {"init", "epochs", "momentum"} <= {*run.assumed}
     assert run.versions["torch"] == torch.__version__
+    assert "None" not in run.versions.values()  # what is not loaded has no version
+
+
+def test_a_new_run_begins_at_level_0_and_layers_have_one_name(store: Store) -> None:
+    recorder = rgtool.Recorder(store, **TOLD, exempt=("0.weight",))
+    assert (recorder.run_id, recorder.levels, recorder.next_level) == (None, (), 0)
+    found = recorder.level(weights(0), accuracy=1.0)
+    assert (recorder.run_id, recorder.levels, recorder.next_level) == (found.run_id, (0,), 1)
+    assert found.new and rgtool.Recorder(store, **TOLD, exempt=("0",)).run_id == found.run_id
+    table = RunFolder.of(store.path, found.run_id).read_record(0)
+    exempt = dict(zip(table["layer"].to_pylist(), table["exempt"].to_pylist(), strict=True))
+    assert exempt["0"] and not exempt["3"]
 
 
 def test_seeds_are_one_experiment_and_other_words_another(store: Store) -> None:
@@ -440,10 +500,28 @@ def test_first_weights_are_kept_once(store: Store) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ((weights(0), {"1.weight": torch.ones(4, 3, 3, 3)}), Refused, "mask of 1, which the netw"),
+        (
+            (weights(0), {"1.weight": torch.ones(4, 3, 3, 3)}),
+            Refused,
+            r"mask of 1\.weight, which the",
+        ),
         ((weights(0), {"0.weight": torch.ones(4, 3)}), Refused, r"shape \(4, 3\) for weights of"),
         ((weights(0), {"0.weight": torch.full((4, 3, 3, 3), 0.5)}), Refused, "mask that holds 0.5"),
         ((weights(0), [torch.ones(4, 3, 3, 3)]), UsageError, "a list where masks by name"),
+        ((weights(0), {}), UsageError, "masks is empty: leave it out"),
+        ((weights(0), {**ONES, "3.weight": None}), UsageError, "masks, 3.weight: None where a t"),
+        ((weights(0), {**ONES, "3.weight": 1}), UsageError, "masks, 3.weight: 1 where a tensor"),
+        ((weights(0), {**ONES, "3.weight": [["1"]]}), UsageError, "array of <U1 where zeros and"),
+        ((weights(0), {**ONES, "3.weight": [[1], [1, 0]]}), UsageError, "rows of unequal length"),
+        ((weights(0), {**ONES, "3.weigth": torch.ones(8, 16)}), Refused, "did you mean 3.weight"),
+        ((weights(0), {**ONES, "nosuch": torch.ones(2)}), Refused, "mask of nosuch, which the n"),
+        ((weights(0), {**ONES, "other.3": torch.ones(8, 16)}), Refused, "mask of other.3, which"),
+        ((weights(0), {**ONES, "0": torch.ones(4, 3, 3, 3)}), Refused, "two masks of layer 0"),
+        ((weights(0), {"0.bias": torch.ones(4)}), Refused, "masks are of biases or norms, such"),
+        ((weights(0), {"0.weight": -ONES["0.weight"]}), Refused, "all a mask may hold$"),
+        ((weights(0), {"0": torch.eye(4, 27)[..., None] / 2}), Refused, "say zeros_are_mask=True"),
+        ((weights(0), {"0": ONES["0.weight"].to("meta")}), UsageError, "on meta has no values"),
+        ((network().to("meta"),), UsageError, "0.weight: a tensor on meta has no values"),
         ((object(),), UsageError, "a object where a network or its state dict is due"),
         ((nn.BatchNorm1d(3),), UsageError, "no weight of two or more axes"),
     ],
@@ -464,6 +542,13 @@ def test_what_is_no_level_is_refused(
         ({"los": 1.0}, "did you mean loss"),
         ({"network_kept": 1}, "number of a level 'network_kept' is unknown"),
         ({"loss": "low"}, "loss is a str: a number is due"),
+        ({"accuracy": "0.5"}, "accuracy is a str: a number is due"),
+        ({"accuracy": True}, "accuracy is a bool: a number is due"),
+        ({"accuracy": torch.tensor(True)}, "accuracy is a Tensor: a number is due"),
+        ({"accuracy": 1.0000001}, "accuracy is 1.0000001: a fraction is due"),
+        ({"loss": -1.0}, "loss is -1.0: a number from 0 on is due"),
+        ({"train_loss": float("inf")}, "train_loss is inf: a number from 0 on is due"),
+        ({"wall_seconds": -1}, "wall_seconds is -1.0: a number from 0 on"),
     ],
 )
 def test_numbers_are_held_to_what_they_are(
@@ -480,8 +565,14 @@ def test_numbers_are_held_to_what_they_are(
         ({"prune": 20}, "prune is 20"),
         ({"prunable": "all"}, "prunable is not told"),
         ({"seed": "0"}, "seed is '0': a whole number"),
+        ({"seed": True}, "seed is True: a whole number"),
+        ({"seed": -1}, "seed is -1: a whole number"),
+        ({"seed": 2**63}, "a whole number"),
         ({"recipe": "frankle2O20"}, "did you mean frankle2020"),
         ({"origin": " "}, "is no name"),
+        ({"task": "a/b"}, "the task 'a/b' cannot be given: a / parts"),
+        ({"task": "two words"}, "the task 'two words' cannot be given: ' ' in it"),
+        ({"architecture": "../x"}, r"the architecture '\.\./x' cannot be given: a / parts"),
     ],
 )
 def test_words_are_held_to_the_recipe(told: dict[str, Any], message: str, store: Store) -> None:

@@ -392,7 +392,7 @@ def test_what_cannot_be_pooled_is_refused(store: rgtool.Store) -> None:
     for few, count in (((), "0 studies"), ((ten,), "1 study")):
         with pytest.raises(UsageError, match=f"{count}: a meta-analysis takes two"):
             rgtool.meta(store, few)
-    with pytest.raises(UsageError, match=f"experiment {ten} is named twice"):
+    with pytest.raises(UsageError, match="1 study: a meta-analysis takes two"):
         rgtool.meta(store, [ten, ten])
     lenet = named(store, 0.1, "lenet")
     with pytest.raises(UsageError, match=r"the groups differ: .*\(fc1, fc2"):

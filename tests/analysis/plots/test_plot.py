@@ -24,7 +24,7 @@ from rgtool.analysis.curves.matching import matching_density
 from rgtool.analysis.plots.figures import FIGURES, plot, save
 from rgtool.analysis.plots.flow import plot_slices
 from rgtool.analysis.plots.spectrum import HOLLOW, plot_spectrum
-from rgtool.analysis.plots.style import TOP, group_styles, plain, spread_out
+from rgtool.analysis.plots.style import TOP, broken, group_styles, plain, spread_out
 from rgtool.analysis.spectrum.eigen import eigen
 from rgtool.schemas.errors import printable
 
@@ -365,3 +365,12 @@ def test_long_labels_find_room(kind, number):
     assert bool(boxes) == (kind == "flow")
     assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))
     assert all(box.x1 <= figure.bbox.x1 for box in boxes)
+
+
+def test_a_title_breaks_where_one_would() -> None:
+    title = "resnet8w4/digits, 5 seeds, density 5 %"
+    assert broken(title, 60) == title
+    assert broken(title, 37) == "resnet8w4/digits, 5 seeds,\ndensity 5 %"
+    assert broken("shares at the density 12.5 %", 27) == "shares at the\ndensity 12.5 %"
+    assert broken("a sum of shares = 1", 16).splitlines()[-1].endswith("shares = 1")
+    assert broken("", 20) == "" and broken("x" * 30, 20) == "x" * 20 + "\n" + "x" * 10

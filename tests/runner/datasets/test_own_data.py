@@ -115,6 +115,7 @@ def test_images_keep_what_they_say_and_it_counts() -> None:
         ((1, 2), "mine returns 2 things"),
         ((tensors(RIGHT.x_train) * 2 - 1, *ARRAYS[1:]), "before they were normalised"),
         ((tensors(RIGHT.x_train) * 0.9, *ARRAYS[1:]), "its values are 0 to 1"),
+        ((RIGHT.x_train.astype(np.float32), *ARRAYS[1:]), "its values are 0 to 255"),
         ((RIGHT.x_train, RIGHT.y_train + 1, RIGHT.x_test, RIGHT.y_test + 1), "numbered from 0"),
         ((Items(RIGHT.x_train, ["cat"] * 40), Items(*ARRAYS[2:])), "is no pair of image and class"),
         ((Items([], []), Items(*ARRAYS[2:])), "no images in Items"),

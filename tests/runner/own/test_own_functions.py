@@ -322,6 +322,20 @@ def test_what_no_text_tells_keeps_it_in_its_process() -> None:
     assert function.call({}) is held
 
 
+def test_a_long_text_stays_in_its_process() -> None:
+    def of(text: str) -> OwnFunction:
+        held = text
+
+        def inner() -> str:
+            return held
+
+        return from_object(inner)
+
+    short, long = of("x"), of("x" * (40 << 10))
+    assert short.portable and not long.portable  # a pipe would not take it
+    assert len(long.call({})) == 40 << 10
+
+
 def test_functions_without_a_source_are_refused() -> None:
     space: dict[str, Any] = {}
     exec("def typed(): ...", space)

@@ -25,12 +25,15 @@ from rgtool.runner.experiment import plan
 from rgtool.runner.layers import layers_of
 from rgtool.runner.models import architecture, find_network
 from rgtool.runner.own.network import OwnNetwork
+from rgtool.runner.own.notes import introduction
 from rgtool.runner.replicas.kernels import kernels
 from rgtool.runner.replicas.randomness import generator
 from rgtool.runner.replicas.replica_parts import ReplicaParts
 from rgtool.schemas.errors import UsageError
+from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.records.layout import RunFolder
 from rgtool.schemas.tensors.safetensors import read_mask
+from rgtool.store import Store
 
 SHAPE, CLASSES = (3, 8, 8), 10
 
@@ -181,6 +184,19 @@ def test_what_is_not_counted_or_not_trained_is_said(my: str) -> None:
     )
     again = traits(built_of("self.other(out)", "self.other = nn.Linear(10, 10)"))
     assert not again.draws and again.channels_last and again.notes == ()
+    spare = "self.spare = nn.ParameterList(nn.Parameter(torch.ones(1, n)) for n in range(1, 6))"
+    many, idle = traits(
+        built_of("self.other(out)", f"self.other = nn.Linear(10, 10); {spare}")
+    ).notes
+    assert many.endswith("spare.2 (ParameterList, 3) and 2 more")
+    assert idle.startswith(
+        "my.py:build: training does not move spare.0, spare.1, spare.2 and 2 more"
+    )
+
+
+def test_outputs_that_happen_to_sum_to_one_are_logits() -> None:
+    expression = "out - out.mean(1, keepdim=True) + 0.1"
+    assert traits(built_of(expression, "")).notes == ()
 
 
 def test_state_that_is_kept_may_change_in_training() -> None:
@@ -262,6 +278,9 @@ def test_a_block_map_goes_before_names_and_is_part_of_the_name(my: str) -> None:
         ("1.0", "1"), ("1.0", "1"), ("2.0", "2"), ("head", "head"),
     ]  # fmt: skip
     assert mapped.name != plain.name
+    recipe = Recipe(architecture="any", task="any")
+    said = [introduction(one, Path("none"), recipe)[0] for one in (mapped, plain)]
+    assert [text.endswith(" and the block map") for text in said] == [True, False]
     assert pickle.loads(pickle.dumps(mapped)) == mapped
     for text, words in [
         ('"layer1.*" = "1.0"\n', "no pattern for layer unused"),
@@ -436,6 +455,8 @@ def test_another_source_is_another_experiment_and_said(my: str, tmp_path: Path) 
         "another experiment" in notes
     )
     assert not [note for note in notes if second.experiment_id in note]
+    Store(store).compact()
+    assert plan(my, "few-digits", store=store, momentum=0.9, **settings).notes == notes
 
 
 def test_the_command_runs_is_stopped_goes_on_and_is_analysed(my: str, cli: Cli) -> None:

@@ -58,9 +58,15 @@ def test_a_small_bench_says_all_it_measured(monkeypatch: pytest.MonkeyPatch) -> 
     chosen = found.chosen
     assert chosen == found.layouts[-1]
     assert found.level_seconds(chosen) > found.test_seconds > 0
-    # Three waves of two seeds, four levels each.
-    assert found.experiment_seconds(chosen) == pytest.approx(found.level_seconds(chosen) * 4 * 3)
+    # Two waves of two seeds, four levels each; the fifth is alone at worst as one of two.
+    pairs, last = 2 * found.level_seconds(chosen), found.level_seconds(layouts_of_one(found))
+    assert found.experiment_seconds(chosen) == pytest.approx(4 * (pairs + last))
     assert torch.get_num_threads() == machine.THREADS
+
+
+def layouts_of_one(found: Bench) -> Layout:
+    """The faster of what one seed was measured in: alone, or beside another process."""
+    return min((found.layouts[0], found.layouts[-1]), key=found.level_seconds)
 
 
 def measured(seeds: int, chosen: int, busy: float = 1.0) -> Bench:
@@ -76,9 +82,10 @@ def measured(seeds: int, chosen: int, busy: float = 1.0) -> Bench:
     ("seeds", "seconds"),
     [
         # Seconds of a level: 1 s of the test beside 100 images of each seed at once.
-        (1, [6, 3 * (200 / 90 + 1), 3 * (100 / 120 + 1), 3 * (200 / 180 + 1)]),
+        # The last of five is alone, whatever the others have been beside.
+        (1, [6, 6, 3 * (100 / 120 + 1), 6]),
         (4, [24, 6 * (200 / 90 + 1), 12 * (100 / 120 + 1), 6 * (200 / 180 + 1)]),
-        (5, [30, 9 * (200 / 90 + 1), 15 * (100 / 120 + 1), 9 * (200 / 180 + 1)]),
+        (5, [30, 6 + 6 * (200 / 90 + 1), 15 * (100 / 120 + 1), 6 + 6 * (200 / 180 + 1)]),
     ],
 )
 def test_seeds_come_in_waves(seeds: int, seconds: list[float]) -> None:
@@ -86,6 +93,21 @@ def test_seeds_come_in_waves(seeds: int, seconds: list[float]) -> None:
     times = [found.experiment_seconds(layout) for layout in found.layouts]
     assert times == pytest.approx(seconds)
     assert found.experiment_seconds(found.shortest) == min(times)
+
+
+def test_the_layout_of_run_is_said_to_be_its_own() -> None:
+    found = measured(5, 1)
+    told = [str(row[-1]) for row in found.table().rows if row[0] == "layout"]
+    assert [
+        text.endswith("chosen: what rgtool run does by default with the same options")
+        for text in told
+    ] == [False, True, False, False]
+
+
+def test_a_part_that_was_not_measured_takes_what_the_next_does() -> None:
+    layouts = tuple(Layout(1, 1, n, 100.0) for n in (1, 2, 4))
+    one = Bench(layouts, layouts[2], 1.0, 1.0, 1.0, 1.0, None, None, 0.0, 100.0, 7, 1, 1, "")
+    assert [one.experiment_seconds(layout) for layout in layouts] == [7.0, 7.0, 8.0]
 
 
 def test_what_is_as_good_stays_chosen() -> None:
@@ -173,7 +195,7 @@ def test_an_experiment_takes_the_sum_of_its_levels() -> None:
     alone, threads = one.layouts[0], one.layouts[2]
     expected = sum(100.0 / 100.0 / gain + 1.0 for gain in gains)
     assert one.experiment_seconds(alone) == pytest.approx(expected)
-    assert one.level_seconds(alone, gains[4]) == pytest.approx(1 / gains[4] + 1.0)
+    assert one.level_seconds(alone) == pytest.approx(expected / 5)
     faster = curve().gains(120.0)  # which a thread has beside the clock's 125 of one
     assert one.experiment_seconds(threads) == pytest.approx(sum(100 / 120 / g + 1 for g in faster))
     twice = dataclasses.replace(one, records=10)  # a control, and the experiment that it is of
@@ -324,8 +346,8 @@ def test_the_same_three_ways_to_name_an_experiment() -> None:
     seen = read(found._repr_html_())
     assert seen.header == ["what", "value", "unit", "note"] and seen.below == [*found.notes]
     assert seen.caption == "lenet/digits, batch 128, float32, eager kernels, cpu"
-    assert ["level", "the first: 1 epoch, one seed"] in [[row[0], row[3]] for row in seen.rows]
-    assert sum(row[0] == "layout" and row[3].endswith("chosen") for row in seen.rows) == 1
+    assert ["level", "1 epoch, one seed"] in [[row[0], row[3]] for row in seen.rows]
+    assert sum(row[0] == "layout" and "; chosen: " in row[3] for row in seen.rows) == 1
     made = rgtool.plan("lenet", "digits", seeds=3, device="cpu", workers=2, epochs=1)
     assert (made.workers, made.recipe.epochs) == (2, 1)
     with pytest.raises(UsageError, match="workers is 0"):

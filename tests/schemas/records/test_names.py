@@ -27,7 +27,7 @@ ENTRIES = st.builds(
     Entry,
     st.none() | WORDS.map("n{}".format),
     st.none() | st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=30),
-    st.lists(WORDS, max_size=3, unique=True).map(lambda tags: tuple(sorted(tags))),
+    st.lists(WORDS, max_size=3, unique_by=str.casefold).map(lambda tags: tuple(sorted(tags))),
 )
 
 
@@ -53,6 +53,8 @@ def test_what_is_said_is_read_again(tmp_path_factory: pytest.TempPathFactory, en
         (Naming("other"), Entry("other", "why", ("one", "two"))),
         (Naming("", ""), Entry(None, None, ("one", "two"))),
         (Naming(tags=("two", "three"), untag=("one",)), Entry("base", "why", ("three", "two"))),
+        (Naming(tags=("Two", "THREE", "three")), Entry("base", "why", ("THREE", "one", "two"))),
+        (Naming(untag=("ONE",)), Entry("base", "why", ("two",))),
         (Naming(note="new", clear=True), Entry(None, "new")),
     ],
 )
@@ -73,6 +75,8 @@ def test_a_change_leaves_what_it_does_not_name(naming: Naming, after: Entry) -> 
         ("two words", "' ' in it"),
         ("it's", "in it"),
         ("...", "has a meaning"),
+        ("*", "shells take"),
+        ("best?", "shells take"),
         ("--all", "has a meaning"),
         ("x\x1b", "in it"),
         ("x" * 101, "at most 100"),
@@ -89,6 +93,15 @@ def test_a_name_cannot_be_taken_for_something_else(name: str, words: str) -> Non
 )
 def test_other_words_are_names(name: str) -> None:
     assert Naming(name).name == name
+
+
+def test_tags_and_notes_have_their_lengths() -> None:
+    longest = Naming(note="x" * 10_000, tags=("x" * 100,))
+    assert longest.of(Entry()) == Entry(None, longest.note, longest.tags)
+    with pytest.raises(UsageError, match="a note of 10,001 characters: at most 10,000 do"):
+        Naming(note="x" * 10_001)
+    with pytest.raises(UsageError, match="a tag of 101 characters: at most 100 do"):
+        Naming(tags=("x" * 101,))
 
 
 def test_a_name_is_that_of_one_whatever_its_case(tmp_path: Path) -> None:
@@ -111,6 +124,17 @@ def test_what_was_called_under_other_ids_comes_along(tmp_path: Path) -> None:
     name_things(tmp_path, Naming(note="n", tags=("y",)), {"new": ()})
     name_things(tmp_path, Naming(), {"new": ("old", "never")})
     assert read_names(tmp_path) == {"new": Entry("base", "n", ("x", "y"))}
+
+
+def test_a_tag_that_is_not_there_cannot_go(tmp_path: Path) -> None:
+    name_things(tmp_path, Naming(tags=("Paper",)), {"a": ()})
+    with pytest.raises(UsageError, match="the tag 'papre' is not there: did you mean Paper?"):
+        name_things(tmp_path, Naming("x", untag=("papre",)), {"a": ()})
+    with pytest.raises(UsageError, match="the tag 'paper' is not there: no tag is"):
+        name_things(tmp_path, Naming(untag=("paper",)), {"b": ()})
+    assert read_names(tmp_path) == {"a": Entry(tags=("Paper",))}
+    name_things(tmp_path, Naming(untag=("PAPER",)), {"a": (), "b": ()})
+    assert read_names(tmp_path) == {}
 
 
 def test_the_same_again_writes_nothing(tmp_path: Path) -> None:
@@ -141,7 +165,12 @@ def test_names_of_elsewhere_fill_what_is_not_said_here(tmp_path: Path) -> None:
     }
     name_things(tmp_path, Naming("dora"), {"d": ()})
     said = adopt(tmp_path, there, dry_run=True)
-    assert said == ["b comes without its name 'BASE': a has it here"]
+    assert said == [
+        "a keeps its name 'base': 'other' is left out",
+        "b comes without its name 'BASE': a has it here",
+        "b keeps the note that it has here: the other one is left out",
+        "d keeps its name 'dora': 'base' is left out",
+    ]
     assert adopt(tmp_path, there) == said and adopt(tmp_path, there) == said
     assert read_names(tmp_path) == {
         "a": Entry("base", "theirs", ("t",)),

@@ -60,6 +60,15 @@ def test_runs_of_one_experiment_differ_in_their_conditions(store: Store) -> None
     assert found == {"seeds": ("0", "2"), "machine.threads": ("1", "4")}
 
 
+def test_conditions_that_only_some_runs_have_are_those_of_these(store: Store) -> None:
+    told = describe(BASE, 0, 3, machine={"deterministic": True}, versions={"numpy": "2.4"})
+    told.write(RunFolder.of(store.path, told.run_id).description)
+    found = rows(Store(store.path), "prune=.2 origin=none", "fast")
+    assert found["machine.threads"] == ("1, 4", None)
+    assert found["machine.deterministic"] == ("true", None)
+    assert (found["versions.numpy"], found["versions.torch"]) == (("2.4", None), ("2.13", None))
+
+
 def test_what_nothing_tells_of_an_import_is_named(store: Store) -> None:
     found = rows(store, "origin=none prune=.2", "lr=.05")
     assert found["recipe.lr"] == ("0.1", "0.05") and found["source"] == ("rgtool", "table")
@@ -84,3 +93,14 @@ def test_the_command_prints_what_a_notebook_shows(store: Store, cli: Cli) -> Non
     assert "recipe.momentum" in cli("diff", "fast", "fast", "--all", "--store", str(store.path)).out
     with pytest.raises(UsageError, match="fits 3 experiments"):
         store.diff("fast", "resnet8w4/digits")
+
+
+def test_tags_of_a_run_read_as_those_of_an_experiment(store: Store) -> None:
+    for one in (OTHER.experiment_id, FOREIGN.experiment_id):
+        store.name(one, tags=["x", "y"])
+    found = rows(store, OTHER.run_id(0), FOREIGN.experiment_id)
+    assert "tags" not in found
+    store.name(OTHER.run_id(0), tags=["z"])
+    assert rows(store, OTHER.run_id(0), FOREIGN.experiment_id)["tags"] == ("x y z", "x y")
+    store.name(FOREIGN.experiment_id, clear=True)
+    assert rows(store, OTHER.run_id(0), FOREIGN.run_id(0))["tags"] == ("x y z", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,10 +15,11 @@ from command import Cli
 from page import Page, read
 from stores import write_run
 
-from rgtool.schemas.display import Shown
+from rgtool.schemas.display import Shown, Table
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.records.layout import RunFolder
 from rgtool.store import Store
+from rgtool.store.catalogue.listing import sorted_table
 from rgtool.store.literature import find_published
 
 
@@ -61,6 +63,30 @@ def test_an_experiment_counts_its_runs(store: Store) -> None:
     assert rows["resnet8w4/<b>odd</b>"]["differs"].endswith("prune=0.36")
 
 
+def test_a_run_says_how_far_it_is(store: Store) -> None:
+    seen = read(store.runs()._repr_html_())
+    found = [dict(zip(seen.header, row, strict=True)) for row in seen.rows]
+    columns = ("label", "seed", "records", "of", "state")
+    assert [tuple(row[name] for name in columns) for row in found] == [
+        ("resnet8w4/<b>odd</b>", "0", "4", "4", "diverged"),
+        ("resnet8w4/digits", "0", "4", "4", "finished"),
+        ("resnet8w4/digits", "1", "3", "4", "unfinished"),
+        ("resnet8w4/digits", "2", "2", "4", "unfinished"),
+    ]
+    assert not any(run.compacted for run in store.runs())
+    store.compact()
+    assert [run.compacted for run in store.runs()] == [run.finished for run in store.runs()]
+
+
+def test_what_has_no_value_comes_last() -> None:
+    rows = [(value, number) for number, value in enumerate([None, 0.5, math.nan, "", 0.25, []])]
+    table = Table(("value", "number"), rows)
+    assert [row[1] for row in sorted_table(table, "value").rows] == [4, 1, 0, 2, 3, 5]
+    assert [row[1] for row in sorted_table(table, "value", reverse=True).rows] == [1, 4, 0, 2, 3, 5]
+    assert sorted_table(table, None).rows == rows
+    assert sorted_table(table, None, reverse=True).rows == rows[::-1]
+
+
 def test_a_list_is_narrowed_sorted_and_turned(store: Store, cli: Cli) -> None:
     def column(name: str, *arguments: str) -> list[str]:
         done = cli("ls", *arguments, "--json")
@@ -94,6 +120,7 @@ def test_an_empty_store_says_what_fills_it(tmp_path: Path, cli: Cli) -> None:
     done = cli("ls", "--store", str(store.path))
     seen = read(store._repr_html_())
     assert seen.rows == [] and seen.below == done.err.splitlines()
+    assert {"experiment", "runs", "accuracy"} <= {*seen.header} and "note" not in seen.header
     assert "no runs yet; rgtool demo or rgtool run lenet digits" in seen.below[0]
 
 

@@ -55,6 +55,9 @@ def test_runs_have_names_too(store: Store) -> None:
     assert store.find_run("lucky") == run and store.find("lucky") == (BASE.experiment_id, run)
     assert look_up(store, "lucky") == Stored(store, BASE.experiment_id, run)
     assert [one.name for one in store.runs() if one.run_id == run] == ["lucky"]
+    store.name("prune=.2", note="of the experiment")
+    assert store.name("lucky") == {run: Entry("lucky", None, ("x",))}
+    store.name("prune=.2", note="")
     assert not any(one.name for one in store.experiments())
     with pytest.raises(UsageError, match=f"is that of {run}"):
         store.name("prune=.36", "Lucky")
@@ -114,6 +117,9 @@ def test_names_follow_a_correction(store: Store) -> None:
     for seed in range(2):
         correct(store, BASE.run_id(seed), last, BASE.experiment_id, middle.experiment_id)
     assert store.find_experiment("base") == last.experiment_id
+    before = read_names(store.path)
+    assert store.name("base") == {last.experiment_id: Entry("base", None, ("t",))}
+    assert read_names(store.path) == before  # asking changes nothing
     store.name("base", note="renamed under its new id")
     assert read_names(store.path) == {
         last.experiment_id: Entry("base", "renamed under its new id", ("t",))
@@ -157,6 +163,20 @@ def test_names_go_with_a_merge(store: Store, tmp_path: Path) -> None:
         BASE.experiment_id: Entry("base", "n", ("t",)),
         third: Entry("zero"),
     }
+
+
+def test_a_merge_says_which_names_and_notes_stay_out(store: Store, tmp_path: Path) -> None:
+    here = Store(tmp_path / "here")
+    write_run(here.path, seed=2, recipe=BASE)
+    here.name(BASE.experiment_id, "mine", note="n", tags=["Paper"])
+    store.name(BASE.experiment_id, "theirs", note="m", tags=["paper", "new"])
+    assert here.merge(store.path).notes == (
+        f"{BASE.experiment_id} keeps its name 'mine': 'theirs' is left out",
+        f"{BASE.experiment_id} keeps the note that it has here: the other one is left out",
+    )
+    assert read_names(here.path) == {BASE.experiment_id: Entry("mine", "n", ("Paper", "new"))}
+    store.name(BASE.experiment_id, "MINE", note="n")
+    assert here.merge(store.path).notes == ()
 
 
 def test_names_survive_compaction_and_a_damaged_file_is_left_out(store: Store, cli: Cli) -> None:
@@ -206,3 +226,26 @@ def test_a_run_is_named_as_it_begins(tmp_path: Path, cli: Cli) -> None:
     assert data_of(tmp_path / "s") == before
     assert cli(*common, "--name", "other", "--tag", "y", *place).code == 0
     assert read_names(tmp_path / "s") == {first.experiment_id: Entry("other", "n", ("x", "y"))}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (BASE.run_id(1), f"is a run, {BASE.run_id(1)}, of {BASE.experiment_id}; rgtool ls --runs"),
+        ("LUCKY", f"'LUCKY' is a run, {BASE.run_id(1)}, of"),
+        ("published:vgg16-cifar10", "is a printed spectrum, which rgtool show, eigen, .* take"),
+        ("published:nosuch", "nothing published is named"),
+        ("curve.csv", "is a table of errors, which rgtool gamma and collapse take"),
+        ("nosuch", "no experiment 'nosuch'"),
+    ],
+)
+def test_a_name_of_another_kind_is_explained(store: Store, name: str, words: str) -> None:
+    store.name(BASE.run_id(1), "lucky")
+    for find in (store.find_experiment, store.find_experiments, store.experiments):
+        with pytest.raises(UsageError, match=words):
+            find(name)
+    if "run" not in words:
+        with pytest.raises(UsageError, match=words.replace("no exp", "no (run or )?exp")):
+            store.diff(BASE.experiment_id, name)
+    with pytest.raises(UsageError, match="fits 2 experiments"):
+        store.find_experiment("resnet8w4/digits")

@@ -49,6 +49,7 @@ def chosen(text: str) -> list[Candidate]:
         ("prune=.2", [BY_SIZE, LENET]),
         ("tag=paper", [BY_SIZE, AT_RANDOM]),
         ("tag=paper tag=old", [BY_SIZE]),
+        ("TAG=Paper PRUNE=.36", [AT_RANDOM]),
         ("recipe=Quick", [FASTER]),
         ("task=MNIST", [LENET]),
         ("rewind=0", [LENET]),
@@ -58,6 +59,7 @@ def chosen(text: str) -> list[Candidate]:
         ("train_size=none", EVERY),
         ("drop_last=false lr=1e-1", EVERY),
         ("length=160ep lenet/mnist", [LENET]),
+        ("length=160ep", EVERY),
         (f"tag=paper {AT_RANDOM.experiment_id[:4]} ...", [AT_RANDOM]),
     ],
 )
@@ -72,12 +74,14 @@ def test_a_selection_means_all_that_fit(text: str, expected: list[Candidate]) ->
         ("lenet/mnist tag=paper", "tag is nowhere there"),
         ("recipe=chen2021a", "recipe is frankle2020 or quick there"),
         ("resnet20/cifar1O", "did you mean resnet20/cifar10"),
+        ("cifar10/resnet20", "did you mean resnet20/cifar10"),
         ("basline", "did you mean Baseline"),
         ("resnet20/cifar10 lenet/mnist", "lenet/mnist does not fit"),
         ("pruen=.2", "'pruen' is no field .* did you mean prune"),
         ("prune=much", "prune is 'much': a number is needed"),
         ("prune=2", "prune is 2.0: it is the share"),
         ("rounding=up", "rounding 'up' is unknown"),
+        ("length=20ep", "no experiment 'length=20ep'"),
         ("wholly-else", "choose from Baseline, lenet/mnist, resnet20/cifar10"),
         ("it's", "choose from"),
         ("", "choose from"),
@@ -96,6 +100,30 @@ def test_a_mistyped_id_gets_the_nearest(place: int) -> None:
     for typed in (wrong, wrong[: max(place + 1, 4)]):
         with pytest.raises(UsageError, match=rf"did you mean {right} \(Baseline: resnet20/cifar10"):
             pick(typed, EVERY, "s")
+
+
+def test_ids_are_offered_where_they_are_near_and_three_at_most() -> None:
+    ids = [f"aaaaaaaaaa{n:02}" for n in range(4)]
+    every = [dataclasses.replace(LENET, experiment_id=one) for one in ids]
+    for text, near in (("aaaaaaaaabbb", ids[:3]), ("aaaa55555555", []), ("5a", [])):
+        with pytest.raises(UsageError) as caught:
+            select(text, every, "s")
+        assert [one for one in ids if f"{one} (" in str(caught.value)] == near
+
+
+def test_a_message_lists_five() -> None:
+    every = [candidate(vary(lr=lr / 10)) for lr in range(1, 8)]
+    with pytest.raises(UsageError) as caught:
+        pick(None, every, "s")
+    said = str(caught.value)
+    assert said.count("(resnet20/cifar10 lr=") == 5 and said.endswith(" and 2 more")
+
+
+def test_the_label_as_it_is_written_goes_before_other_cases() -> None:
+    own = candidate(Recipe(architecture="Lenet", task="mnist"))
+    for one in (own, LENET):
+        assert select(one.label, [own, LENET], "s") == [one.experiment_id]
+    assert len(select("LENET/MNIST", [own, LENET], "s")) == 2
 
 
 def test_where_one_is_due_several_are_told_apart() -> None:
@@ -132,6 +160,8 @@ def test_a_run_is_found_by_id_beginning_and_name() -> None:
     assert pick_run("", runs) is None
     with pytest.raises(UsageError, match="begins the names of 3 runs"):
         pick_run("aa", runs)
+    with pytest.raises(UsageError, match="'b' begins the names of 2 runs: b-s0, b-s1"):
+        pick_run("b", {"b-s1": None, "b-s0": None})
 
 
 RECIPES = st.builds(

@@ -1,0 +1,127 @@
+"""What an experiment is asked for, read and checked: its names in their order, options, seeds."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ..schemas.errors import UsageError, known_name
+from ..schemas.published_recipes import is_recipe
+from ..schemas.recipe import Recipe
+from .data import Loading, is_data_set
+from .launch import Launch
+from .models import Builder, is_network
+
+_MOST_SEEDS = 100_000
+_MOST_LEVELS = 9999  # four digits name a record
+
+
+def in_known_case(options: dict[str, Any]) -> dict[str, Any]:
+    """Write the names of options as they are known, whatever the case in which they were given.
+
+    Raises
+    ------
+    UsageError
+        One is given twice.
+    """
+    known = ["width", *(field.name for of in (Launch, Recipe) for field in fields(of))]
+    found = {known_name(name, known) or name: value for name, value in options.items()}
+    if len(found) < len(options):
+        raise UsageError(f"{', '.join(options)}: one of them is given twice")
+    return found
+
+
+def check_order(model: str | Builder, task: str | Loading) -> None:
+    """Tell a network and a data set that were named the wrong way round.
+
+    Raises
+    ------
+    UsageError
+        A data set stands where the network belongs, or a network where the data set does.
+    """
+    if not isinstance(model, str) or not isinstance(task, str):
+        return
+    network, data_set = is_network(model), is_data_set(task)
+    if network and data_set:  # as they should be: packages are not asked for what they add
+        return
+    for name, known in ((model, network), (task, data_set)):
+        if not known and is_recipe(name):
+            raise UsageError(
+                f"{name} is a recipe: --recipe {name}, beside a network and a data set"
+            )
+    turned = is_data_set(model), is_network(task)
+    if any(turned) and not network and not data_set:
+        what = f"{model} is a data set" if turned[0] else f"{task} is a network"
+        raise UsageError(f"{what}: the network comes first; did you mean {task} {model}?")
+    if turned[0] and not network:
+        raise UsageError(f"{model} is a data set: a network comes before it, as resnet20 {model}")
+    if turned[1] and not data_set:
+        raise UsageError(f"{task} is a network: a data set comes behind it, as {task} cifar10")
+
+
+def seeds_of(seeds: str | int | Sequence[int]) -> tuple[int, ...]:
+    """Return the seeds that a count or a list means, `5` and `3,7` in a text, too.
+
+    Raises
+    ------
+    UsageError
+        They are none.
+    """
+    if isinstance(seeds, str):
+        seeds = _read_seeds(seeds)
+    if isinstance(seeds, int):
+        if not 0 < seeds <= _MOST_SEEDS:
+            raise UsageError(
+                f"seeds {seeds}: give a count such as 5, at most {_MOST_SEEDS}, or seeds such as "
+                "3,7"
+            )
+        return tuple(range(seeds))
+    try:
+        numbers = tuple(dict.fromkeys(map(operator.index, seeds)))
+    except TypeError:
+        raise _no_seeds(seeds) from None
+    wrong = [seed for seed in numbers if not 0 <= seed < 2**63]
+    if wrong or not numbers:
+        found = wrong[0] if wrong else "none"
+        raise UsageError(
+            f"seeds: {found} is no seed: give a count such as 5, or seeds such as 3,7, from 0 to "
+            "2^63 - 1"
+        )
+    return numbers
+
+
+def _read_seeds(text: str) -> int | list[int]:
+    try:
+        if "," in text:
+            return [int(part) for part in text.split(",") if part.strip()]
+        return int(text)
+    except ValueError:
+        raise _no_seeds(text) from None
+
+
+def _no_seeds(found: object) -> UsageError:
+    return UsageError(f"seeds {found}: give a count such as 5, or seeds such as 3,7")
+
+
+def check_levels(levels: int) -> None:
+    """Hold a number of prunings to its range.
+
+    Raises
+    ------
+    UsageError
+        It is out of it.
+    """
+    if not 0 <= levels <= _MOST_LEVELS:
+        raise UsageError(
+            f"levels is {levels}: it is the number of prunings, from 0 to {_MOST_LEVELS}"
+        )
+
+
+def file_of(init: str | Path | None) -> Path | None:
+    """Tell a file of weights from the name of an initialiser, which has no suffix."""
+    if init is None or not (isinstance(init, Path) or Path(init).suffix or Path(init).exists()):
+        return None
+    return Path(init)
