@@ -129,7 +129,7 @@ class Executor:
     def _check_values(self, images: int) -> None:
         for unit in self.units.in_order:
             if isinstance(unit, Convolution) and images * unit.size.pixels == 1:
-                size = [images, unit.size.channels, unit.size.height, unit.size.width]
+                size = [images, unit.outputs[0].size.channels, 1, 1]
                 raise ValueError(
                     f"Expected more than 1 value per channel when training, got input size {size}"
                 )

@@ -85,16 +85,18 @@ class Arena:
 
     def __init__(self) -> None:
         self._floats: dict[str, int] = {}
-        self._arrays: dict[str, NDArray[Any]] = {}
+        self._arrays: dict[str, NDArray[np.float32]] = {}
 
     def reserve(self, name: str, floats: int) -> None:
         """Ask for room."""
         self._floats[name] = max(floats, self._floats.get(name, 0))
 
-    def at(self, name: str | None) -> int | None:
-        """Return where the memory of a name begins; None (NULL) for none."""
-        if name is None:
-            return None
+    def array(self, name: str) -> NDArray[np.float32]:
+        """Return the memory of a name."""
         if name not in self._arrays:
             self._arrays[name] = aligned(self._floats[name])
-        return address(self._arrays[name])
+        return self._arrays[name]
+
+    def at(self, name: str | None) -> int | None:
+        """Return where the memory of a name begins; None (NULL) for none."""
+        return None if name is None else address(self.array(name))
