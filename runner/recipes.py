@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..schemas.errors import RgtoolError, Unreadable, UsageError, choose, did_you_mean, known_name
 from ..schemas.published_recipes import IMPORTS_ONLY, Fields, named, quick
 from ..schemas.recipe import CHOICES, Recipe
@@ -23,6 +25,7 @@ from .models import (
     INITIALISERS,
     POOLED,
     Builder,
+    KnownNetwork,
     Network,
     find_network,
 )
@@ -123,6 +126,7 @@ def recipe(
     per_epoch = iterations_per_epoch(resolved, images)
     if "epochs" in changes:
         resolved = _move_along(resolved, fields, changes, per_epoch)
+    _check_batch_norm(resolved, found, images)
     quicker = name != "quick" and "rewind" not in changes
     _check_points(resolved, per_epoch, quick(network).get("rewind") if quicker else None)
     return resolved
@@ -205,6 +209,26 @@ def iterations_per_epoch(resolved: Recipe, images: Images) -> int:
             "is the most"
         )
     return whole + (rest > 0 and not resolved.drop_last)
+
+
+def _check_batch_norm(resolved: Recipe, network: Network, images: Images) -> None:
+    """Refuse a batch of one image where batch norm would see a single value a channel."""
+    count = len(images.part(resolved.train_size, resolved.valid_size).y_train)
+    size = resolved.batch_size
+    is_alone = size == 1 or (count % size == 1 and not resolved.drop_last)
+    if not is_alone or not isinstance(network, KnownNetwork):
+        return
+    with torch.device("meta"):  # shapes alone
+        module = network.build(images.input_shape, images.classes, pooling=resolved.pooling)
+        try:
+            module.train()(torch.empty(1, *images.input_shape))
+        except ValueError:
+            larger = next((n for n in range(size + 1, count) if count % n != 1), count)
+            raise UsageError(
+                f"batch_size {size} of {count} training images leaves a batch of one, in which "
+                f"batch norm of {network.name} sees a single value a channel: "
+                f"{asked('batch_size', larger)} would do"
+            ) from None
 
 
 def _check_ability(resolved: Recipe, name: str) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...schemas.errors import UsageError, choose
 from ...schemas.recipe import Recipe
+from ...schemas.spelling import asked
 from ..networks import InputShape
 from ..sparse import Missing, describe, unserved
 
@@ -130,7 +131,7 @@ def _why_dense(
     if device.type != "cpu":
         return "sparse kernels compute on a CPU"
     if dense.compiled:
-        return "--compile on is for dense steps"
+        return f"{asked('compile', 'on')} is for dense steps"
     if (missing := missing_library()) is not None:
         return missing
     return unserved(build(), recipe, input_shape)

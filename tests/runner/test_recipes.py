@@ -203,3 +203,28 @@ def test_fields_and_values_count_in_any_case(tmp_path: Path) -> None:
     assert read_recipe(tmp_path / "mine.toml") == ("Quick", {"prune": 0.3})
     assert parse_field("Milestones=2EP,4EP") == ("milestones", ("2EP", "4EP"))
     assert Step.parse("2EP50It") == Step(2, 50)
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "train_size", "batch_size", "advice"),
+    [
+        ("vgg11", "digits", 50, 1, 2),
+        ("vgg11", "digits", 51, 2, 3),  # 25 batches, and one image
+        ("vgg11", "digits", 51, 25, 26),
+        ("resnet8", "digits", 51, 1, None),  # 2 x 2 pixels are left at its end
+        ("lenet", "digits", 51, 1, None),  # has no batch norm
+        ("vgg11", "digits", 51, 60, None),
+    ],
+)
+def test_a_batch_of_one_image_is_refused_where_batch_norm_sees_one_value(
+    model: str, task: str, train_size: int, batch_size: int, advice: int | None
+) -> None:
+    options: dict[str, Any] = {"train_size": train_size, "batch_size": batch_size}
+    if advice is None:
+        assert plan(model, task, "quick", **options).recipe.batch_size == batch_size
+        return
+    with pytest.raises(UsageError, match=f"a single value a channel: batch_size={advice} would do"):
+        plan(model, task, "quick", **options)
+    plan(model, task, "quick", **{**options, "batch_size": advice})
+    if batch_size > 1:
+        plan(model, task, "quick", drop_last=True, **options)

@@ -323,7 +323,7 @@ def test_the_doctor_names_the_kernels(cli: Cli) -> None:
     ("options", "words"),
     [
         ({"precision": "bf16"}, "float32, not bf16"),
-        ({"compile": "on"}, "--compile on is for dense steps"),
+        ({"compile": "on"}, 'compile="on" is for dense steps'),
     ],
 )
 def test_what_is_not_served_is_refused_or_trained_dense(
