@@ -186,7 +186,7 @@ def compare(model: str, tree: Path, home: Path, options: argparse.Namespace) -> 
         task = CASES[model][1]
         return plan(
             model, task, "frankle2020", seeds=cores, data=data, device="cpu",
-            precision=precision,
+            precision=precision, kernels="dense",
         )  # fmt: skip
 
     def theirs(threads: int) -> dict:

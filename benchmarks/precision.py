@@ -1,13 +1,14 @@
-"""Mixed precision against float32: accuracy and masks, level by level.
+"""Mixed precision, or sparse kernels, against dense float32: accuracy and masks, level by level.
 
     python benchmarks/precision.py --data DIR --train-size 10000 --epochs 6 --levels 4
+    python benchmarks/precision.py --data DIR --precision float32 --kernels sparse
 
 Trains the same seeds in both, and says for every level how well either does and what share of the
 weights that float32 keeps the other keeps too. Three yardsticks stand beside it: float32 again with
 another number of threads, which sums in another order, so that rounding alone tells the two apart;
 float32 runs of two seeds, which have other initial weights; and the share that random masks of
-these densities would have in common. A precision is harmless where it moves no more than rounding
-does, or little beside seeds.
+these densities would have in common. A precision, or kernels, are harmless where they move no more
+than rounding does, or little beside seeds.
 """
 
 from __future__ import annotations
@@ -43,19 +44,22 @@ def main() -> None:
     parser.add_argument("--levels", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--precision", default="bf16")
+    parser.add_argument("--kernels", default="dense", help="of what is compared: dense or sparse")
     options = parser.parse_args()
     print(f"{machine()}, torch {torch.__version__}, load {os.getloadavg()[0]:.1f}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         report(
-            train(Path(folder) / "float32", "float32", 1, options),
-            train(Path(folder) / "rounding", "float32", 2, options),
-            train(Path(folder) / "other", options.precision, 1, options),
+            train(Path(folder) / "float32", "float32", "dense", 1, options),
+            train(Path(folder) / "rounding", "float32", "dense", 2, options),
+            train(Path(folder) / "other", options.precision, options.kernels, 1, options),
             options,
         )
 
 
-def train(store: Path, precision: str, threads: int, options: argparse.Namespace) -> Runs:
-    """Train every seed in one precision and return the folders of the runs."""
+def train(
+    store: Path, precision: str, kernels: str, threads: int, options: argparse.Namespace
+) -> Runs:
+    """Train every seed in one way and return the folders of the runs."""
     made = plan(
         options.model,
         options.task,
@@ -69,6 +73,7 @@ def train(store: Path, precision: str, threads: int, options: argparse.Namespace
         epochs=options.epochs,
         train_size=options.train_size,
         precision=precision,
+        kernels=kernels,
     )
     for note in made.notes:
         print(note)
@@ -77,15 +82,18 @@ def train(store: Path, precision: str, threads: int, options: argparse.Namespace
     assert outcome.seeds("done") == list(made.seeds), outcome.ends
     taken = time.perf_counter() - began
     load = os.getloadavg()[0]
-    print(f"{precision}, {threads} thread(s): {taken:.0f} s, load {load:.1f}", flush=True)
+    print(
+        f"{precision}, {kernels}, {threads} thread(s): {taken:.0f} s, load {load:.1f}", flush=True
+    )
     return [RunFolder.of(store, made.recipe.run_id(seed)) for seed in made.seeds]
 
 
 def report(reference: Runs, rounding: Runs, other: Runs, options: argparse.Namespace) -> None:
     """Print a line for every level."""
+    other_name = f"{options.precision}, {options.kernels}"
     print(
-        f"accuracy of every seed: float32; float32, other threads; {options.precision}\n"
-        f"kept weights in common with float32: {options.precision}; other threads; other seeds; "
+        f"accuracy of every seed: float32; float32, other threads; {other_name}\n"
+        f"kept weights in common with float32: {other_name}; other threads; other seeds; "
         "random masks"
     )
     for level in range(options.levels + 1):

@@ -69,7 +69,7 @@ def identical(device: str, count: int) -> None:
         for replicas, store in stores.items():
             rgtool.run(
                 "resnet8", "digits", seeds=count, levels=2, epochs=2, rewind="1ep", width=4,
-                store=store, device=device, replicas=replicas, train_size=300,
+                store=store, device=device, replicas=replicas, train_size=300, kernels="dense",
             )  # fmt: skip
         files = {
             replicas: {

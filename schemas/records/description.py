@@ -64,7 +64,7 @@ class Description(Shown):
     scales : mapping of str to mapping of str to float
         `init` and `rewind`: root mean square of every counted layer's weights.
     versions, machine : mapping
-        Code and libraries; device, threads, instruction set, determinism.
+        Code and libraries; device, threads, instruction set, determinism, kernels of every level.
     history : tuple of str
         Levels from which on versions or machine were others, and what changed; `versions` and
         `machine` are the last.
