@@ -27,6 +27,7 @@ from . import machine
 from .datasets.images import Images
 from .event import Event
 from .models import Network
+from .own.fingerprint import file_of, hold_layers, hold_network
 from .pruning import Mask, next_mask
 from .replicas.checkpoint import Checkpoint
 from .replicas.kernels import EAGER, Kernels
@@ -109,6 +110,7 @@ class Replica:
             recipe, seed, images, network, device, pretrained, kernels, self._warn
         )
         traits = network.traits(images.input_shape, images.classes)
+        self.fingerprint = traits.fingerprint
         self.layers: tuple[Layer, ...] = traits.architecture.counted(recipe.prunable)
         self.names = [layer.name for layer in self.layers]
         self.parent = self._parent_folder(store)
@@ -181,6 +183,7 @@ class Replica:
 
     def _is_known(self, levels: int) -> bool:
         done = self._recorded()
+        self._hold_network(done)
         if done and self._read(done[-1])["diverged"][0].as_py():
             self._tell("known", level=done[-1], message="diverged")
             return True
@@ -188,6 +191,16 @@ class Replica:
             self._tell("known", level=levels)
             return True
         return False
+
+    def _hold_network(self, done: list[int]) -> None:
+        """Hold the network to that of what is on the disk: its name may not tell all."""
+        if self.fingerprint:
+            torch_now = machine.versions()["torch"]
+            hold_network(f"run {self.run_id}", self._description(), self.fingerprint, torch_now)
+        if done:
+            record = self._read(done[-1])
+            shapes = zip(record["layer"].to_pylist(), record["shape"].to_pylist(), strict=True)
+            hold_layers(f"run {self.run_id}", dict(shapes), self.layers)
 
     def _read(self, level: int) -> pa.Table:
         try:
@@ -223,6 +236,7 @@ class Replica:
             history=history,
             files=(
                 *self.network.sources,
+                *file_of(self.fingerprint),
                 *((self.pretrained.source,) if self.pretrained else ()),
             ),
             created_at=before.created_at if before else now,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from .. import machine
+from ..own.home import printing_aside
 from ..plan import Plan
 from .bench import evaluation_seconds, level_images, parts_of, speed
 
@@ -44,6 +45,7 @@ class Estimate:
     seconds: float
 
 
+@printing_aside()
 def estimate(made: Plan) -> Estimate:
     """Train and evaluate a few batches of the dense network and extrapolate.
 
