@@ -19,6 +19,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -26,6 +27,7 @@ from ...schemas.errors import UsageError
 from .values import arguments_of, is_plain, literal, same
 
 _FUTURE = "from __future__ import annotations"
+_MADE = "<string>"  # the file of methods that a data class is given
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 Definition = _Function | ast.ClassDef
 
@@ -93,11 +95,14 @@ class Assembled:
             self.pieces.append(f"{name} = {text}")
         elif (made := arguments_of(value)) is not None:
             make, arguments, state = made
-            self.add(f"{name}_made", make)
+            made_by = self._told(f"{name}_made", make)
+            if made_by is None:
+                self._hide(name, value)
+                return
             parts = [self._part(f"{name}_{i}", item) for i, item in enumerate(arguments)]
             new = ".__new__" if make is type(value) and state is not None else ""
-            first = [f"{name}_made"] if new else []
-            self.pieces.append(f"{name} = {name}_made{new}({', '.join([*first, *parts])})")
+            first = [made_by] if new else []
+            self.pieces.append(f"{name} = {made_by}{new}({', '.join([*first, *parts])})")
             for attribute, item in (state or {}).items():
                 told = self._part(f"{name}_{attribute}", item)
                 self.pieces.append(f"vars({name})[{attribute!r}] = {told}")
@@ -240,7 +245,7 @@ def definition(value: Any) -> tuple[str, str, Definition]:
         No source is to be had, or it holds several functions that could be meant.
     """
     code = _code(value)
-    node, lines = _class_of_file(value) if code is None else _node(code, value)
+    node, lines = _class_without_methods(value) if code is None else _node(code, value)
     if node is None:
         name = getattr(value, "__name__", repr(value))
         raise UsageError(
@@ -257,9 +262,8 @@ def _code(value: Any) -> CodeType | None:
     """Return code that lies inside the definition: a function's own, or that of a method."""
     if isinstance(value, type):
         methods = (inspect.unwrap(v) for v in vars(value).values() if isinstance(v, FunctionType))
-        return next(
-            (m.__code__ for m in methods if m.__qualname__.startswith(value.__qualname__)), None
-        )
+        codes = (m.__code__ for m in methods if m.__qualname__.startswith(value.__qualname__))
+        return next((code for code in codes if code.co_filename != _MADE), None)
     return inspect.unwrap(value).__code__  # type: ignore[no-any-return]
 
 
@@ -292,13 +296,24 @@ def _node(code: CodeType, value: Any) -> tuple[Definition | None, list[str]]:
     return (found[0] if found else None), lines
 
 
-def _class_of_file(value: Any) -> tuple[Definition | None, list[str]]:
-    """Find a class without methods, such as one of fields alone, in the file of its module."""
-    file = getattr(sys.modules.get(value.__module__), "__file__", None) or ""
-    lines = linecache.getlines(file)
-    nodes = ast.walk(ast.parse("".join(lines)))
-    found = [n for n in nodes if isinstance(n, ast.ClassDef) and n.name == value.__name__]
-    return (found[0] if len(found) == 1 else None), lines
+def _class_without_methods(value: Any) -> tuple[Definition | None, list[str]]:
+    """Find a class that no code leads to, such as one of fields alone: in the file of its module.
+
+    Cells of a notebook are no file: of those that define its name all must say the same.
+    """
+    file = getattr(sys.modules.get(value.__module__), "__file__", None)
+    names = [file] if file else [name for name in linecache.cache if not Path(name).exists()]
+    found: list[tuple[Definition, list[str]]] = []
+    for name in names:
+        lines = linecache.getlines(name)
+        if not any(f"class {value.__name__}" in line for line in lines):
+            continue
+        with contextlib.suppress(SyntaxError, ValueError):
+            nodes = ast.walk(ast.parse("".join(lines)))
+            kinds = (n for n in nodes if isinstance(n, ast.ClassDef) and n.name == value.__name__)
+            found += [(node, lines) for node in kinds]
+    texts = {ast.unparse(node) for node, _ in found}
+    return found[0] if len(texts) == 1 else (None, [])
 
 
 def _begins(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> int:
@@ -317,7 +332,8 @@ def _surroundings(value: Any) -> Mapping[str, Any]:
     for function in functions:
         known |= inspect.getclosurevars(inspect.unwrap(function)).nonlocals
     if isinstance(value, type):
-        known = {**{base.__name__: base for base in value.__bases__}, **known}
+        bases = {base.__name__: base for base in value.__bases__}
+        known = {**bases, **vars(sys.modules.get(value.__module__, object)), **known}
     return known
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import enum
 import functools
 import importlib
+import linecache
 import multiprocessing
 import operator
 import os
@@ -434,6 +435,34 @@ def test_values_that_a_function_is_bound_to_name_it(
         assert repr(made) == repr(expected) and type(made).__name__ == type(expected).__name__
     else:
         assert made == expected
+
+
+def test_objects_of_classes_without_a_source_are_not_told() -> None:
+    space: dict[str, Any] = {"__name__": "nowhere"}
+    exec("class Typed:\n    def __init__(self): self.width = 3", space)
+    typed = space["Typed"]()
+    assert from_object(lambda: typed).hidden == ("typed (Typed)",)
+
+
+def test_classes_of_fields_alone_are_found_in_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no code leads to them, and unless two cells define them otherwise."""
+    monkeypatch.setitem(sys.modules, "__main__", module := ModuleType("__main__"))
+
+    def cell(number: int, text: str) -> dict[str, Any]:
+        name, space = f"<cell-{number}>", vars(module)
+        monkeypatch.setitem(linecache.cache, name, (1, None, text.splitlines(True), name))
+        exec(compile(text, name, "exec"), space)
+        return space
+
+    head = "import dataclasses\n@dataclasses.dataclass\n"
+    text = f"{head}class Sizes:\n    width: int = 7\nsizes = Sizes()\nsizes.depth = 3\n"
+    sizes = cell(1, text)["sizes"]
+    own = from_object(lambda: (sizes.width, sizes.depth))
+    assert own.portable and own.call({}) == (7, 3)
+    cell(2, text + "# again\n")
+    assert from_object(lambda: (sizes.width, sizes.depth)).home.digest == own.home.digest
+    cell(3, "class Sizes:\n    width: float\n")
+    assert from_object(lambda: sizes).hidden == ("sizes (Sizes)",)
 
 
 def test_names_that_mean_two_values_are_not_told_by_one_text() -> None:
