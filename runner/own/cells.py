@@ -76,7 +76,11 @@ class Assembled:
             module, attribute = origin
             self._import(module, f"from {module} import {attribute} as {name}")
         else:
+            known = len(self.hidden)
             self._add_value(name, value)
+            if self.hidden[known:] and not isinstance(value, functools.partial | MethodType):
+                del self.hidden[known:]  # of its parts: the user knows its own name
+                self._hide(name, value)
 
     def _hide(self, name: str, value: Any) -> None:
         self.hidden.append(f"{name} ({type(value).__name__})")
