@@ -26,8 +26,9 @@ from . import machine
 from .datasets.images import Images
 from .event import Event
 from .models import Network
+from .own.fingerprint import file_of
 from .pruning import Mask, next_mask
-from .records import known_end, read, recorded
+from .records import description_of, hold, known_end, read, recorded
 from .replicas.checkpoint import Checkpoint
 from .replicas.kernels import EAGER, Kernels
 from .replicas.pretrained import Pretrained
@@ -106,6 +107,7 @@ class Replica:
             recipe, seed, images, network, device, pretrained, kernels, self._warn
         )
         traits = network.traits(images.input_shape, images.classes)
+        self.fingerprint = traits.fingerprint
         self.layers: tuple[Layer, ...] = traits.architecture.counted(recipe.prunable)
         self.names = [layer.name for layer in self.layers]
         self.parent = self._parent_folder(store)
@@ -168,13 +170,14 @@ class Replica:
     # The parts of a run, in their order.
 
     def _is_known(self, levels: int) -> bool:
+        hold(self.folder, self.fingerprint, self.layers)
         end = known_end(self.folder, self.seed, levels)
         if end is not None:
             self.on_event(end)
         return end is not None
 
     def _describe(self, levels: int) -> Description:
-        before = self._description()
+        before = description_of(self.folder)
         versions = machine.versions() | {"data_sha256": self.images.sha256}
         here = machine.describe(self.device) | {"kernels": self.kernels.name}
         history = before.history if before else ()
@@ -199,6 +202,7 @@ class Replica:
             history=history,
             files=(
                 *self.network.sources,
+                *file_of(self.fingerprint),
                 *((self.pretrained.source,) if self.pretrained else ()),
             ),
             created_at=before.created_at if before else now,
@@ -206,12 +210,6 @@ class Replica:
         )
         description.write(self.folder.description)
         return description
-
-    def _description(self) -> Description | None:
-        try:
-            return self.folder.read_description()
-        except RecordError as error:
-            raise RgtoolError(f"{error}; once it is moved away, it is written again") from None
 
     def _rewind_point(self, description: Description) -> Generator[Training, None, Arrays]:
         """Return the weights every level starts from: kept, or trained again from the seed."""

@@ -10,6 +10,7 @@ import torch
 from ...schemas.display import Shown, Table
 from ...schemas.words import duration, size
 from .. import machine
+from ..own.home import printing_aside
 from ..plan import Plan
 from .bench import evaluation_seconds, level_images, parts_of, speed
 
@@ -58,6 +59,7 @@ class Estimate(Shown):
         )
 
 
+@printing_aside()
 def estimate(made: Plan) -> Estimate:
     """Train and evaluate a few batches of the dense network and extrapolate.
 
