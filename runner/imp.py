@@ -26,8 +26,9 @@ from . import machine
 from .datasets.images import Images
 from .event import Event
 from .models import Network
+from .own.fingerprint import file_of
 from .pruning import Mask, density, next_mask
-from .records import known_end, read, recorded
+from .records import description_of, hold, known_end, read, recorded
 from .replicas.checkpoint import Checkpoint
 from .replicas.kernels import EAGER, Kernels
 from .replicas.level_kernels import LevelKernels
@@ -107,6 +108,7 @@ class Replica:
             recipe, seed, images, network, device, pretrained, kernels, self._warn
         )
         traits = network.traits(images.input_shape, images.classes)
+        self.fingerprint = traits.fingerprint
         self.layers: tuple[Layer, ...] = traits.architecture.counted(recipe.prunable)
         self.names = [layer.name for layer in self.layers]
         self.parent = self._parent_folder(store)
@@ -170,13 +172,14 @@ class Replica:
     # The parts of a run, in their order.
 
     def _is_known(self, levels: int) -> bool:
+        hold(self.folder, self.fingerprint, self.layers)
         end = known_end(self.folder, self.seed, levels)
         if end is not None:
             self.on_event(end)
         return end is not None
 
     def _describe(self, levels: int) -> Description:
-        before = self._description()
+        before = description_of(self.folder)
         versions = machine.versions() | {"data_sha256": self.images.sha256}
         here = machine.describe(self.device) | self.by_level.conditions(before)
         history = before.history if before else ()
@@ -201,6 +204,7 @@ class Replica:
             history=history,
             files=(
                 *self.network.sources,
+                *file_of(self.fingerprint),
                 *((self.pretrained.source,) if self.pretrained else ()),
             ),
             created_at=before.created_at if before else now,
@@ -208,12 +212,6 @@ class Replica:
         )
         description.write(self.folder.description)
         return description
-
-    def _description(self) -> Description | None:
-        try:
-            return self.folder.read_description()
-        except RecordError as error:
-            raise RgtoolError(f"{error}; once it is moved away, it is written again") from None
 
     def _rewind_point(self, description: Description) -> Generator[Training, None, Arrays]:
         """Return the weights every level starts from: kept, or trained again from the seed."""
@@ -229,7 +227,7 @@ class Replica:
                 yield from self._train(trainer, _PRETRAIN, 0, self.rewind)
             rewound = state_arrays(self.on.module)
         scales = {"init": self._scales(initial), "rewind": self._scales(rewound)}
-        description = self._description() or description  # kernels have been added
+        description = description_of(self.folder) or description  # kernels have been added
         dataclasses.replace(description, scales=scales).write(self.folder.description)
         for name, arrays in (("init", initial), ("rewind", rewound)):
             if name in self.keep:

@@ -110,6 +110,12 @@ def find_network(
         return _known(with_width(str(model), width))
     if width is not None:
         raise UsageError("width goes with a CIFAR ResNet such as resnet20, not with your function")
+    if function.hidden:
+        raise UsageError(
+            f"{function.place} uses {', '.join(function.hidden)}, whose value no text tells, so "
+            "that two networks would have one name: write the value into the source, or give "
+            "functools.partial(function, width=8) with numbers, texts, lists or dicts of these"
+        )
     pairs = () if block_map is None else tuple(read_blocks(block_map).items())
     return OwnNetwork(function, pairs)
 

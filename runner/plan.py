@@ -27,10 +27,11 @@ from .event import Event
 from .launch import Launch
 from .models import Builder, Network, find_network
 from .own.notes import introduction, unshipped
+from .own.trial import Traits
 from .pruning import kept_series
 from .recipes import DEFAULT, as_control, check_choosable, name_of
 from .recipes import recipe as resolve
-from .records import known_end
+from .records import hold, known_end
 from .replicas import arithmetic
 from .replicas.kernels import EAGER, Kernels, by_level, kernels
 from .replicas.pretrained import Pretrained, read_pretrained
@@ -151,8 +152,11 @@ class Plan(Shown):
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
         """The counted layers of the network."""
-        traits = self.network.traits(self.outline.input_shape, self.outline.classes)
-        return traits.architecture.counted(self.recipe.prunable)
+        return self._traits.architecture.counted(self.recipe.prunable)
+
+    @property
+    def _traits(self) -> Traits:
+        return self.network.traits(self.outline.input_shape, self.outline.classes)
 
     @cached_property
     def kept(self) -> list[int]:
@@ -203,6 +207,7 @@ class Plan(Shown):
         end = None
         for run in self._runs(seed):
             try:
+                hold(run, self._traits.fingerprint, self.layers)
                 end = known_end(run, seed, self.levels)
             except RgtoolError:  # the seed fails for it, and says so
                 return None

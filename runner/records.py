@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..schemas.blocks import Layer
 from ..schemas.errors import RecordError, RgtoolError
+from ..schemas.records.description import Description
 from ..schemas.records.layout import RunFolder
+from . import machine
 from .event import Event
+from .own.fingerprint import hold_layers, hold_network
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,6 +48,46 @@ def read(run: RunFolder, level: int) -> pa.Table:
         raise RgtoolError(
             f"{error}; once that file is moved away, level {level} is computed again"
         ) from None
+
+
+def description_of(run: RunFolder) -> Description | None:
+    """Read the description of a run; None where it has none.
+
+    Raises
+    ------
+    RgtoolError
+        It is damaged.
+    """
+    try:
+        return run.read_description()
+    except RecordError as error:
+        raise RgtoolError(f"{error}; once it is moved away, it is written again") from None
+
+
+def hold(run: RunFolder, fingerprint: str, layers: Sequence[Layer]) -> None:
+    """Hold a network to that of what is on the disk: its name may not tell all.
+
+    Parameters
+    ----------
+    run : RunFolder
+        What is on the disk.
+    fingerprint : str
+        See `own.fingerprint`; empty for networks of rgtool's own.
+    layers : sequence of Layer
+        The counted layers.
+
+    Raises
+    ------
+    RgtoolError
+        It is another network, or a file is damaged.
+    """
+    name = f"run {run.path.name}"
+    if fingerprint:
+        hold_network(name, description_of(run), fingerprint, machine.versions()["torch"])
+    if done := recorded(run):
+        record = read(run, done[-1])
+        shapes = zip(record["layer"].to_pylist(), record["shape"].to_pylist(), strict=True)
+        hold_layers(name, dict(shapes), layers)
 
 
 def known_end(run: RunFolder, seed: int, levels: int) -> Event | None:

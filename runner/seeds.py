@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -13,6 +15,7 @@ from ..schemas.lock import Locked
 from . import machine
 from .event import Event
 from .imp import Replica
+from .own.home import printing_aside
 from .own.network import OwnNetwork
 from .plan import Plan
 from .replicas.side_by_side import Work, drive, is_memory
@@ -31,16 +34,22 @@ def compute_seeds(
     device = torch.device(made.device)
     machine.prepare(device, made.recipe.precision, made.threads)
     ends = {seed: Event(kind="stopped", seed=seed) for seed in seeds}
+    out = sys.stdout
+
+    def hear(event: Event) -> None:  # not the user's network, but who has called
+        with contextlib.redirect_stdout(out):
+            on_event(event)
 
     def works() -> Iterator[tuple[int, Work]]:
         for seed in seeds:
             if not should_stop():
-                yield seed, _seed_work(made, seed, ends, on_event, should_stop)
+                yield seed, _seed_work(made, seed, ends, hear, should_stop)
 
     def tell(text: str) -> None:
-        on_event(Event(kind="warning", seed=seeds[0], message=text))
+        hear(Event(kind="warning", seed=seeds[0], message=text))
 
-    drive(works(), made.replicas, tell)
+    with printing_aside():
+        drive(works(), made.replicas, tell)
     return ends
 
 

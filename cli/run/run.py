@@ -194,7 +194,7 @@ def _plan_notes(made: Plan, outcome: Outcome) -> tuple[str, ...]:
     if outcome.seeds("stopped"):
         return (f"stopped; to go on: {shlex.join(['rgtool', *sys.argv[1:]])}",)
     if failed:
-        return ("what was recorded is whole; the same command goes on where it was",)
+        return _failure_notes(made, failed)
     store = f" --store {made.store}" if str(made.store) != "rgstore" else ""
     if all("diverged" in (end.kind, end.message) for end in outcome.ends.values()):
         return ("training diverged: its loss or a weight was not finite; try a smaller --set lr=",)
@@ -202,3 +202,11 @@ def _plan_notes(made: Plan, outcome: Outcome) -> tuple[str, ...]:
         return (f"next: rgtool show {made.recipe.experiment_id}{store}",)
     by = coarsest(made.layers)
     return (f"next: rgtool eigen {made.recipe.experiment_id} --by {by}{store}",)
+
+
+def _failure_notes(made: Plan, failed: list[int]) -> tuple[str, ...]:
+    """Say what failed seeds leave; another source of the user's own would not go on with it."""
+    if all(made.remaining_of(seed) == made.levels + 1 for seed in failed):
+        return ("nothing was recorded",)
+    goes_on = "" if made.network.sources else "; the same command goes on where it was"
+    return (f"what was recorded is whole{goes_on}",)

@@ -177,6 +177,8 @@ def _notes(name: str, images: Images) -> tuple[str, ...]:
                 f"{name}: {len(empty)} of {images.classes} classes have no {part} image ({shown}), "
                 "and an output of the network all the same"
             )
+    if images.classes == 1:
+        notes.append(f"{name}: all images are of one class: whatever a network does is right")
     if images.x_train.max() <= 1:
         notes.append(
             f"{name}: no pixel is above 1 of 255; images of 0 to 1 that were made bytes are cut to "

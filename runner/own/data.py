@@ -14,6 +14,7 @@ from ...schemas.spelling import asked
 from ..datasets.images import Images
 from ..datasets.own_images import has_channels_first, held, images_of, named_by
 from .function import OwnFunction
+from .home import printing_aside
 
 _EXPECTED = (
     "x_train, y_train, x_test, y_test, a training and a test set of PyTorch's Dataset, or Images "
@@ -23,6 +24,7 @@ _LOOKED_AT_TWICE = 8  # items of a Dataset
 _EXACT = 1e-3  # of a grey level: 255 x of a float32 that was k / 255
 
 
+@printing_aside()
 def own_images(function: OwnFunction, folder: Path) -> Images:
     """Load a data set with a function; its name carries a hash of the content.
 

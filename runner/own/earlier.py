@@ -1,4 +1,4 @@
-"""Experiments of the store that another source of the same function has made."""
+"""The experiment of the store that another source of the same function has made."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ...schemas.recipe import Recipe
 from ...schemas.records.manifest import Manifest
 
 
-def other_sources(store: Path, label: str, recipe: Recipe) -> dict[str, str]:
-    """Find experiments with this recipe whose network is the same function's of other source.
+def other_source(store: Path, label: str, written: str, recipe: Recipe) -> tuple[str, str] | None:
+    """Find the newest experiment with this recipe whose network is the same function's of before.
 
     Parameters
     ----------
@@ -22,28 +22,31 @@ def other_sources(store: Path, label: str, recipe: Recipe) -> dict[str, str]:
         The store; it need not be there yet.
     label : str
         Name of the function, the part of the network's name before the hash.
+    written : str
+        The file that the function is written in, as descriptions name it.
     recipe : Recipe
         What is to be computed.
 
     Returns
     -------
-    dict of str to str
-        Names of their networks by experiment. What cannot be read is passed over.
+    tuple of str or None
+        The experiment, and the name of its network. What cannot be read is passed over.
     """
     own = re.compile(rf'"architecture":\s*"{re.escape(label)}-[0-9a-f]{{8}}"')
     wanted = _all_but_network(recipe.to_json())
-    found: dict[str, str] = {}
+    found: dict[str, tuple[str, str]] = {}
     for text in _descriptions(store):
         if not own.search(text):  # many stores hold none, and parsing takes its time
             continue
         try:
-            made, experiment = json.loads(text)["recipe"], json.loads(text)["experiment_id"]
-            network = made["architecture"]
-        except (ValueError, KeyError, TypeError):
+            values = json.loads(text)
+            made, network = values["recipe"], values["recipe"]["architecture"]
+            is_of_it = values["files"][0]["path"] == written and _all_but_network(made) == wanted
+            if is_of_it and network != recipe.architecture:
+                found[values["created_at"]] = values["experiment_id"], network
+        except (ValueError, KeyError, TypeError, IndexError):
             continue
-        if network != recipe.architecture and _all_but_network(made) == wanted:
-            found[experiment] = network
-    return found
+    return found[max(found)] if found else None
 
 
 def _all_but_network(recipe: dict[str, Any]) -> dict[str, Any]:

@@ -58,6 +58,21 @@ def with_imports(paths: Sequence[Path], root: Path) -> tuple[Path, ...]:
     return (*paths, *rest)
 
 
+def package_of(path: Path, text: str) -> tuple[Path, str]:
+    """Return the folder that a file's imports begin at, and its name as a module of a package.
+
+    It is one where it says so, by imports that are relative to it; else it has no such name.
+    """
+    levels = [node.level for node in _imports(text, path) if isinstance(node, ast.ImportFrom)]
+    up = max(levels, default=0)
+    if not up:
+        return path.parent, ""
+    root = path.parents[up]
+    while (root / "__init__.py").is_file():
+        root = root.parent
+    return root, ".".join(path.relative_to(root).with_suffix("").parts)
+
+
 def imported_files(text: str, folder: Path, root: Path) -> list[Path]:
     """Return the files below `root` that a source in `folder` imports.
 
@@ -66,21 +81,25 @@ def imported_files(text: str, folder: Path, root: Path) -> list[Path]:
     UsageError
         It is no Python.
     """
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None)
-        where = f", line {line}" if line else ""
-        raise UsageError(f"{folder}{where}: no Python source ({error})") from None
     names: list[tuple[Path, str]] = []
-    for node in ast.walk(tree):
+    for node in _imports(text, folder):
         if isinstance(node, ast.Import):
             names += [(root, alias.name) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        else:
             start = ([folder, *folder.parents])[node.level - 1] if node.level else root
             base = f"{node.module}." if node.module else ""
             names += [(start, f"{base}{alias.name}") for alias in node.names]
     return [path for start, name in names for path in _files_of(start, name)]
+
+
+def _imports(text: str, where: Path) -> list[ast.Import | ast.ImportFrom]:
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        place = f"{where}, line {line}" if line else f"{where}"
+        raise UsageError(f"{place}: no Python source ({error})") from None
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 def _packages(path: Path, root: Path) -> list[Path]:

@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from ...schemas.errors import RgtoolError, UsageError, did_you_mean
 from ..datasets.vision import with_torchvision
 from .cells import Assembled
-from .files import imported_files, is_installed, read_source, with_imports
-from .home import Home
+from .files import imported_files, is_installed, package_of, read_source, with_imports
+from .home import Home, printing_aside
 
 _REFERENCE = re.compile(r"(?:(.+\.py)|([^\W\d]\w*(?:\.\w+)*))(?::([^\W\d]\w*(?:\.\w+)*))?")
 _MOST_TEXT = 32 << 10  # bytes that go into a pipe before anybody reads it
@@ -38,11 +38,13 @@ class OwnFunction:
     home : Home
         The source.
     hidden : tuple of str
-        Names that it uses and whose values no text tells.
+        Names that it uses and whose values no text tells, with their types.
     original : callable or None
         The function itself, where it was given and cannot be made from its source.
     title : str
         What networks and data sets of it are called; empty: as the function.
+    given : callable or None
+        The function itself, where it was given: what is made from its source must be the same.
     """
 
     place: str
@@ -51,6 +53,12 @@ class OwnFunction:
     hidden: tuple[str, ...] = ()
     original: Callable[..., Any] | None = field(default=None, compare=False, repr=False)
     title: str = ""
+    given: Callable[..., Any] | None = field(default=None, compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[type[OwnFunction], tuple[object, ...]]:
+        """Leave out the function that was given: another process makes it from its source."""
+        known = (self.place, self.name, self.home, self.hidden, self.original, self.title)
+        return OwnFunction, known
 
     @property
     def label(self) -> str:
@@ -97,11 +105,17 @@ class OwnFunction:
         function = self.load()
         accepted = _accepted(function, self.place, offered)
         try:
-            if self.original is not None:
-                return function(**accepted)
-            return self.home.run(lambda: function(**accepted))
+            with printing_aside():
+                if self.original is not None:
+                    made = function(**accepted)
+                else:
+                    made = self.home.run(lambda: function(**accepted))
         except (Exception, SystemExit) as error:
             raise RgtoolError(f"{self.place} fails: {self.home.words(error)}") from None
+        if inspect.iscoroutine(made):
+            made.close()
+            raise UsageError(f"{self.place} is an async def: write it as a plain def")
+        return made
 
 
 def is_reference(text: str) -> bool:
@@ -137,7 +151,8 @@ def from_reference(text: str) -> OwnFunction:
     source = read_source(path)
     if match[3] is None:
         raise UsageError(f"{text}: name a function of it, such as {text}:{_first_name(source)}")
-    return _of_files(f"{path.name}:{match[3]}", match[3], path, path.parent)
+    root, module = package_of(path, source)
+    return _of_files(f"{path.name}:{match[3]}", match[3], path, root, module)
 
 
 def from_object(function: Callable[..., Any]) -> OwnFunction:
@@ -156,8 +171,10 @@ def from_object(function: Callable[..., Any]) -> OwnFunction:
         return _of_text(function)
     path = Path(file).resolve()
     if "." in module.__name__ or path.name == "__init__.py" or is_installed(path):
-        return _of_module(f"{module.__name__}:{name}", module.__name__, name)
-    return _of_files(f"{path.name}:{name}", name, path, path.parent)
+        found = _of_module(f"{module.__name__}:{name}", module.__name__, name)
+    else:
+        found = _of_files(f"{path.name}:{name}", name, path, path.parent)
+    return replace(found, given=function)
 
 
 def _of_files(place: str, name: str, path: Path, root: Path, module: str = "") -> OwnFunction:
@@ -186,10 +203,13 @@ def _of_module(place: str, module: str, name: str) -> OwnFunction:
 
 
 def _of_text(function: Callable[..., Any]) -> OwnFunction:
-    inner = function.func if isinstance(function, functools.partial) else function
-    name = getattr(inner, "__name__", "")
-    name = name if name.isidentifier() else "nameless"  # a lambda
-    if not hasattr(inner, "__code__") and not isinstance(inner, type):
+    inner: Any = function.func if isinstance(function, functools.partial) else function
+    title = getattr(inner, "__name__", type(inner).__name__)
+    title = title if title.isidentifier() else "nameless"  # a lambda
+    # Of a method, a partial and an object that is called the text holds a function besides.
+    name = title if isinstance(function, FunctionType | type) else f"{title}_object"
+    written = inner if hasattr(inner, "__name__") else inner.__call__
+    if not hasattr(written, "__code__") and not isinstance(written, type):
         raise UsageError(
             f"{type(function).__name__} has no source of its own: give a function, such as "
             "def build(): ..."
@@ -202,7 +222,8 @@ def _of_text(function: Callable[..., Any]) -> OwnFunction:
     root = Path.cwd()
     local += [p for p in imported_files(made.text, root, root) if p not in local]
     home = Home.found(root, with_imports(local, root), text=made.text)
-    own = OwnFunction(name, name, home, tuple(made.hidden))
+    hidden = tuple(dict.fromkeys(made.hidden))
+    own = OwnFunction(title, name, home, hidden, given=function, title=title)
     return own if not own.hidden and _loads(own) else replace(own, original=function)
 
 

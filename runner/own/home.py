@@ -104,6 +104,13 @@ class Home:
         return place + what.removesuffix(":")
 
 
+@contextlib.contextmanager
+def printing_aside() -> Iterator[None]:
+    """Let what the user's code prints go to the standard error, since the output is for data."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
 def _digest(texts: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
@@ -153,8 +160,7 @@ def _execute(home: Home, source: str) -> ModuleType:
 def _importing(home: Home, loaded: Modules) -> Iterator[None]:
     """Import from the root first, and the files of a source as they are now.
 
-    Modules that the process has under the same names are there again afterwards. What the code
-    prints goes to the standard error, since the output is for data.
+    Modules that the process has under the same names are there again afterwards.
     """
     importlib.invalidate_caches()
     files = [path for path in home.files if not is_installed(path)]
@@ -163,7 +169,7 @@ def _importing(home: Home, loaded: Modules) -> Iterator[None]:
     sys.modules.update(loaded)
     sys.path.insert(0, str(home.root))
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with printing_aside():
             yield
     finally:
         sys.path.remove(str(home.root))

@@ -5,26 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...schemas.recipe import Recipe
-from .earlier import other_sources
+from .earlier import other_source
 from .function import OwnFunction
 from .network import OwnNetwork
 
 
 def introduction(network: object, store: Path, recipe: Recipe) -> tuple[str, ...]:
-    """Say where a network comes from, and what other sources of it the store has seen."""
+    """Say where a network comes from, and which source of it the store has seen last."""
     if not isinstance(network, OwnNetwork):
         return ()
     function = network.function
     files = [str(path.name) for path in function.home.files]
     written = " and ".join(files) if files else "its own text"
     blocks = " and the block map" if network.blocks else ""
-    earlier = other_sources(store, function.label, recipe)
+    earlier = other_source(store, function.label, network.sources[0]["path"], recipe)
     return (
         f"network {network.name} is {function.place}, named by a hash of {written}{blocks}",
         *(
             f"experiment {experiment} was made by another source of it ({name}): this is another "
             "experiment"
-            for experiment, name in earlier.items()
+            for experiment, name in filter(None, [earlier])
         ),
     )
 
@@ -41,5 +41,5 @@ def unshipped(*parts: object) -> tuple[str, ...]:
 
 def _why(own: OwnFunction) -> str:
     if own.hidden:
-        return f"uses {', '.join(own.hidden)}, whose value no text tells (nor does its hash see it)"
+        return f"uses {', '.join(own.hidden)}, whose value no text tells"
     return "cannot be made from its text alone" if own.original else "is a long text"

@@ -6,7 +6,7 @@ What would give wrong results later, or results that could not be continued, is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,9 @@ from ...schemas.blocks import Architecture
 from ...schemas.errors import UsageError
 from ..layers import counted_parts, layers_of
 from ..networks import InputShape
+from .fingerprint import difference, fingerprint, text_of
 from .function import OwnFunction
+from .home import printing_aside
 
 _IMAGES = 2
 _MOST = 3  # names in a message
@@ -40,12 +42,15 @@ class Traits:
         Training draws random numbers, as dropout does.
     channels_last : bool
         It takes images whose channels lie together in memory, which is faster.
+    fingerprint : str
+        Of a network of the user's own, what tells it from others; see `fingerprint`.
     """
 
     architecture: Architecture
     notes: tuple[str, ...] = ()
     draws: bool = False
     channels_last: bool = True
+    fingerprint: str = ""
 
 
 def made(function: OwnFunction, input_shape: InputShape, classes: int) -> nn.Module:
@@ -71,6 +76,12 @@ def made(function: OwnFunction, input_shape: InputShape, classes: int) -> nn.Mod
             f"{function.place} returns {type(module).__name__}, where a network (nn.Module) is "
             "expected"
         )
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if tensor.is_meta:
+            raise UsageError(
+                f"{function.place}: {name} is on the device meta, which holds no numbers: leave "
+                "device= out"
+            )
     return module.cpu()
 
 
@@ -101,9 +112,8 @@ def traits(
     RgtoolError
         The function fails.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        first, second = (made(function, input_shape, classes) for _ in range(2))
+    with torch.random.fork_rng(devices=[]), printing_aside():
+        first, second = (_seeded(function, input_shape, classes) for _ in range(2))
         _hold_weights(function.place, first, second)
         channels, height, width = input_shape
         # As `Loader` has them: also images of one channel have the strides of channels last.
@@ -112,9 +122,36 @@ def traits(
         _hold_state(function.place, module)
         draws = _hold_output(function, module, images, classes)
         notes = (*_uncounted(module), *_shared(module), *_untrained(function, module, images))
+        told = _fingerprint(function, input_shape, classes, channels_last)
     layers = layers_of(module, blocks)
-    told = tuple(f"{function.place}: {note}" for note in notes)
-    return Traits(Architecture(name, layers), told, draws, channels_last)
+    said = tuple(f"{function.place}: {note}" for note in notes)
+    return Traits(Architecture(name, layers), said, draws, channels_last, told)
+
+
+def _seeded(function: OwnFunction, input_shape: InputShape, classes: int) -> nn.Module:
+    torch.manual_seed(0)
+    return made(function, input_shape, classes)
+
+
+def _fingerprint(
+    function: OwnFunction, input_shape: InputShape, classes: int, channels_last: bool
+) -> str:
+    """Describe the network; that of the function as it was given must be the same."""
+
+    def of(one: OwnFunction) -> str:
+        module = laid_out(_seeded(one, input_shape, classes), input_shape, channels_last)
+        return fingerprint(module, input_shape)
+
+    told = of(function)
+    if function.given is None or function.original is not None:
+        return told
+    found = difference(of(replace(function, original=function.given)), told)
+    if found:
+        raise UsageError(
+            f"{function.place}: its source builds another network than the function does here "
+            f"({found}): a value was changed after it was loaded; write it into the source"
+        )
+    return told
 
 
 def _hold_weights(place: str, first: nn.Module, second: nn.Module) -> None:
@@ -127,6 +164,26 @@ def _hold_weights(place: str, first: nn.Module, second: nn.Module) -> None:
             f"{place} returns the same weights every time: build the network inside of the "
             "function, so that every seed has its own"
         )
+    found = [
+        {n: v for n, v in one.state_dict().items() if isinstance(v, Tensor)}
+        for one in (first, second)
+    ]
+    shapes = [{n: _shape(v) for n, v in state.items()} for state in found]
+    if shapes[0] != shapes[1] or text_of(first) != text_of(second):
+        raise UsageError(
+            f"{place} builds another network every time: a run could not be continued; let it "
+            "follow from what the function gets"
+        )
+    drawn = [n for n, v in found[0].items() if _shape(v) and not _equal((v, found[1][n]))]
+    if drawn:
+        raise UsageError(
+            f"{place}: {_some(drawn)} starts otherwise every time, with the same seed: draw with "
+            "PyTorch's random numbers"
+        )
+
+
+def _shape(value: Tensor) -> tuple[int, ...] | None:
+    return None if nn.parameter.is_lazy(value) else tuple(value.shape)
 
 
 def _computing(
@@ -265,11 +322,14 @@ def _uncounted(module: nn.Module) -> list[str]:
 
 def _shared(module: nn.Module) -> list[str]:
     counted = {id(part.weight): name for name, part in counted_parts(module).items()}
-    return [
-        f"{name} and {counted[id(part.weight)]} share a weight, which is counted once"
-        for name, part in module.named_modules()
+    pairs = [
+        f"{name} and {counted[id(part.weight)]}"
+        for name, part in module.named_modules(remove_duplicate=False)
         if counted.get(id(getattr(part, "weight", None)), name) != name
     ]
+    if not pairs:
+        return []
+    return [f"{_some(pairs)} share a weight, which is counted once"]
 
 
 def _untrained(function: OwnFunction, module: nn.Module, images: Tensor) -> list[str]:

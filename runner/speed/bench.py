@@ -15,6 +15,7 @@ from ...schemas.errors import RgtoolError
 from .. import machine
 from ..data import Loading
 from ..models import Builder
+from ..own.home import printing_aside
 from ..plan import Plan, plan
 from ..pool import main_hidden
 from ..recipes import DEFAULT
@@ -68,6 +69,7 @@ def bench(
     return measure(made, seconds)
 
 
+@printing_aside()
 def measure(made: Plan, seconds: float = 3.0) -> Bench:
     """Measure a plan: every layout for about `seconds`.
 
@@ -173,6 +175,7 @@ def processes_speed(made: Plan, layout: Layout, seconds: float) -> float:
     return float(sum(results.get() for _ in processes))
 
 
+@printing_aside()
 def _one_speed(
     made: Plan, layout: Layout, place: int, seconds: float, barrier: Barrier, results: Any
 ) -> None:

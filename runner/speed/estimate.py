@@ -11,6 +11,7 @@ import torch
 from ...schemas.display import Shown, Table
 from ...schemas.words import duration, size
 from .. import machine
+from ..own.home import printing_aside
 from ..plan import Plan
 from ..replicas.replica_parts import ReplicaParts
 from .by_density import by_density
@@ -72,6 +73,7 @@ class Estimate(Shown):
         )
 
 
+@printing_aside()
 def estimate(made: Plan) -> Estimate:
     """Train and evaluate a few batches, dense and at some densities, and extrapolate.
 

@@ -272,6 +272,9 @@ def test_what_is_odd_about_ones_own_data_is_said_before_it_trains(cli: Cli, tmp_
     assert done.code == 0
     assert all(note in done.err for note in found)
     assert load(save(tmp_path / "mine.npz")).notes == load("digits").notes == ()
+    alone = {"y_train": Y * 0, "y_test": synthetic().y_test * 0}
+    (note,) = load(save(tmp_path / "mine.npz", **alone)).notes
+    assert "all images are of one class" in note
 
 
 @pytest.mark.parametrize("shape", [(4, 4, 4), (5, 8, 5), (8, 8, 4), (8, 8, 12), (5, 5, 5)])

@@ -189,5 +189,5 @@ def test_arrays_of_the_process_stay_in_it(tmp_path: Path) -> None:
 
     made = plan("lenet", mine, seeds=2, workers=2, levels=0, epochs=1)
     assert made.workers == 1
-    assert "mine uses arrays, whose value no text tells" in " ".join(made.notes)
+    assert "mine uses arrays (tuple), whose value no text tells" in " ".join(made.notes)
     assert execute(made).seeds("done") == [0, 1]

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import functools
 import importlib
+import linecache
 import multiprocessing
 import operator
+import os
 import pickle
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rgtool.runner.own.files import with_imports
@@ -312,13 +317,13 @@ def test_names_of_its_own_are_not_those_around_it() -> None:
 
 
 def test_what_no_text_tells_keeps_it_in_its_process() -> None:
-    held = object()
+    held = np.zeros(3)
 
     def inner() -> object:
         return held
 
     function = from_object(inner)
-    assert function.hidden == ("held",) and not function.portable
+    assert function.hidden == ("held (ndarray)",) and not function.portable
     assert function.call({}) is held
 
 
@@ -347,3 +352,171 @@ def test_functions_without_a_source_are_refused() -> None:
     with pytest.raises(UsageError, match="2 lambdas stand in line"):
         from_object(two[0])
     assert from_object(functools.partial(scaled, 2)).call({}) == 6
+
+
+# Values that a function is bound to.
+
+
+class Kind(enum.Enum):
+    NARROW = 1
+    WIDE = 2
+
+
+@dataclasses.dataclass
+class Config:
+    width: Any
+    parts: list[Any] = dataclasses.field(default_factory=list)
+
+
+class Maker:
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def make(self) -> Any:
+        return self.value
+
+    def __call__(self) -> Any:
+        return self.value
+
+
+def by_default(value: Any) -> Callable[[], Any]:
+    def build(size: Any = value) -> Any:
+        return size
+
+    return build
+
+
+def by_keyword(value: Any) -> Callable[[], Any]:
+    return lambda *, size=value: size
+
+
+def by_variable(value: Any) -> Callable[[], Any]:
+    return lambda: value
+
+
+def by_attribute(value: Any) -> Callable[[], Any]:
+    def build() -> Any:
+        return build.size  # type: ignore[attr-defined]
+
+    build.size = value  # type: ignore[attr-defined]
+    return build
+
+
+def by_class(value: Any) -> Callable[[], Any]:
+    class Inner:
+        size = value
+
+        def __init__(self, other: Any = value) -> None:
+            self.other = other
+
+    return Inner
+
+
+BINDINGS: list[Callable[[Any], Callable[[], Any]]] = [
+    by_default, by_keyword, by_variable, by_attribute, by_class, Maker, lambda x: Maker(x).make,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("bind", BINDINGS, ids=lambda bind: bind.__name__.strip("<>"))
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (8, 9),
+        (np.int64(8), np.int64(9)),
+        (float("inf"), float("nan")),
+        ([1, {"a": (2,)}], [1, {"a": (3,)}]),
+        ({"a", "b"}, {"a", "c"}),
+        ({"kind": Kind.NARROW}, {"kind": Kind.WIDE}),
+        (Config(8), Config(9)),
+        (Config(8, [Config(1)]), Config(8, [Config(2)])),
+        (SimpleNamespace(a=1), SimpleNamespace(a=2)),
+        (textwrap.indent, textwrap.dedent),
+    ],
+    ids=["int", "numpy", "float", "list", "set", "enum", "fields", "nested", "names", "function"],
+)
+def test_values_that_a_function_is_bound_to_name_it(
+    bind: Callable[[Any], Callable[[], Any]], one: Any, other: Any
+) -> None:
+    first, again, second = (from_object(bind(value)) for value in (one, one, other))
+    assert first.home.digest == again.home.digest != second.home.digest
+    assert first.portable and not first.hidden
+    made, expected = pickle.loads(pickle.dumps(first)).call({}), bind(one)()
+    if bind is by_class:
+        made, expected = made.other, expected.other
+    if callable(one):
+        assert made is expected
+    elif not isinstance(one, set):  # whose text has no order
+        assert repr(made) == repr(expected) and type(made).__name__ == type(expected).__name__
+    else:
+        assert made == expected
+
+
+def test_objects_of_classes_without_a_source_are_not_told() -> None:
+    space: dict[str, Any] = {"__name__": "nowhere"}
+    exec("class Typed:\n    def __init__(self): self.width = 3", space)
+    typed = space["Typed"]()
+    assert from_object(lambda: typed).hidden == ("typed (Typed)",)
+
+
+def test_classes_of_fields_alone_are_found_in_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no code leads to them, and unless two cells define them otherwise."""
+    monkeypatch.setitem(sys.modules, "__main__", module := ModuleType("__main__"))
+
+    def cell(number: int, text: str) -> dict[str, Any]:
+        name, space = f"<cell-{number}>", vars(module)
+        monkeypatch.setitem(linecache.cache, name, (1, None, text.splitlines(True), name))
+        exec(compile(text, name, "exec"), space)
+        return space
+
+    head = "import dataclasses\n@dataclasses.dataclass\n"
+    text = f"{head}class Sizes:\n    width: int = 7\nsizes = Sizes()\nsizes.depth = 3\n"
+    sizes = cell(1, text)["sizes"]
+    own = from_object(lambda: (sizes.width, sizes.depth))
+    assert own.portable and own.call({}) == (7, 3)
+    cell(2, text + "# again\n")
+    assert from_object(lambda: (sizes.width, sizes.depth)).home.digest == own.home.digest
+    cell(3, "class Sizes:\n    width: float\n")
+    assert from_object(lambda: sizes).hidden == ("sizes (Sizes)",)
+
+
+def test_names_that_mean_two_values_are_not_told_by_one_text() -> None:
+    def both(first: Callable[[], Any], second: Callable[[], Any]) -> Callable[[], Any]:
+        def build() -> Any:
+            return first(), second()
+
+        return build
+
+    own = from_object(both(around(1), around(2)))
+    assert "width (int)" in own.hidden and own.call({})[1][0] == 2
+
+
+def test_sets_have_one_order_in_every_process(tmp_path: Path) -> None:
+    text = """
+        from rgtool.runner.own.function import from_object
+        NAMES = {"one", "two", "three", "four"}
+        def build():
+            return NAMES
+        print(from_object(build).home.digest)
+    """
+    file = write(tmp_path / "script.py", text)
+    digests = {
+        subprocess.run(
+            [sys.executable, str(file)], capture_output=True, text=True, check=True, timeout=120,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2", "3")
+    }  # fmt: skip
+    assert len(digests) == 1
+
+
+def test_a_file_of_a_package_has_relative_imports(tmp_path: Path) -> None:
+    write(tmp_path / "package/sub/__init__.py", "")
+    write(tmp_path / "package/__init__.py", "")
+    write(tmp_path / "package/sizes.py", "WIDTH = 7\n")
+    text = "from ..sizes import WIDTH\ndef build(): return WIDTH\n"
+    file = write(tmp_path / "package/sub/nets.py", text)
+    function = from_reference(f"{file}:build")
+    assert function.call({}) == 7
+    assert in_another_process(function) == 7
+    names = [part["path"] for part in function.home.sources("")]
+    assert names[0] == "package/sub/nets.py" and "package/sizes.py" in names

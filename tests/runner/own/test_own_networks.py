@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,17 @@ from experiments import few_digits, go, only_run, results, stop_at
 from torch import nn
 
 from rgtool.runner import data
+from rgtool.runner.event import Event
 from rgtool.runner.experiment import plan
 from rgtool.runner.layers import layers_of
 from rgtool.runner.models import architecture, find_network
+from rgtool.runner.own.fingerprint import difference, fingerprint, hold_layers
 from rgtool.runner.own.network import OwnNetwork
 from rgtool.runner.own.notes import introduction
 from rgtool.runner.replicas.kernels import kernels
 from rgtool.runner.replicas.randomness import generator
 from rgtool.runner.replicas.replica_parts import ReplicaParts
-from rgtool.schemas.errors import UsageError
+from rgtool.schemas.errors import RgtoolError, UsageError
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.records.layout import RunFolder
 from rgtool.schemas.tensors.safetensors import read_mask
@@ -147,6 +150,23 @@ def test_what_cannot_be_trained_is_refused(expression: str, before: str, text: s
             "def build(): return NET",
             "returns the same weights every time",
         ),
+        ("async def build(): ...", "my.py:build is an async def: write it as a plain def"),
+        (
+            "from torch import nn\ndef build(): return nn.Linear(192, 10, device='meta')",
+            "weight is on the device meta, which holds no numbers",
+        ),
+        (
+            "from torch import nn\nWIDTHS = iter(range(8, 99))\ndef build():\n"
+            "    w = next(WIDTHS)\n"
+            "    return nn.Sequential(nn.Flatten(), nn.Linear(192, w), nn.Linear(w, 10))",
+            "builds another network every time",
+        ),
+        (
+            "import random, torch\nfrom torch import nn\ndef build():\n"
+            "    net = nn.Sequential(nn.Flatten(), nn.Linear(192, 10))\n"
+            "    nn.init.constant_(net[1].bias, random.random())\n    return net",
+            "1.bias starts otherwise every time, with the same seed",
+        ),
         (
             "from torch import nn\ndef build(): return nn.Sequential("
             "nn.Flatten(), nn.Unflatten(1, (1, 192)), nn.Conv1d(1, 10, 192), nn.Flatten())",
@@ -218,7 +238,9 @@ def test_shared_weights_count_once() -> None:
     )
     found = traits(place)
     assert [layer.name for layer in found.architecture.layers] == ["fc", "one"]
-    assert found.notes == ("my.py:build: two and one share a weight, which is counted once",)
+    assert found.notes == (
+        "my.py:build: two and one, again and one share a weight, which is counted once",
+    )
 
 
 # Blocks and stages.
@@ -373,6 +395,120 @@ def test_values_that_no_text_tells_are_looked_at_anew() -> None:
         assert layers[0].shape == (size.value, 192)
 
 
+WIDTH = 8
+
+
+def wide() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, WIDTH), nn.Linear(WIDTH, 10))
+
+
+def test_a_value_that_was_changed_behind_its_source_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert find_network(wide).traits(SHAPE, CLASSES).architecture.layers[0].shape == (8, 192)
+    monkeypatch.setitem(globals(), "WIDTH", 9)
+    with pytest.raises(UsageError, match=r"another network .* \(1.weight was 9x192, is 8x192\)"):
+        find_network(wide).traits(SHAPE, CLASSES)
+
+
+def test_a_network_of_a_value_that_no_text_tells_is_refused() -> None:
+    lock = threading.Lock()
+
+    def network() -> nn.Module:
+        with lock:
+            return wide()
+
+    with pytest.raises(UsageError, match=r"network uses lock \(lock\), whose value no text tells"):
+        find_network(network)
+
+
+READS = """
+from pathlib import Path
+from torch import nn
+def build():
+    kind = getattr(nn, Path("kind.txt").read_text())
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), kind(), nn.Linear(8, 10))
+"""
+
+
+@pytest.mark.parametrize("kind", ["Sigmoid", "Mish"])
+def test_a_file_that_the_source_reads_makes_no_other_network_of_a_run(
+    tmp_path: Path, kind: str
+) -> None:
+    place = built(READS)
+    Path("kind.txt").write_text("Mish")
+    assert go(tmp_path / "store", place, should_stop=stop_at(9)).seeds("stopped") == [0]
+    Path("kind.txt").write_text(kind)
+    (end,) = go(tmp_path / "store", place).ends.values()
+    assert (end.kind, "2 was Mish, is Sigmoid" in end.message) == (
+        ("done", False) if kind == "Mish" else ("failed", True)
+    )
+
+
+def test_what_is_recorded_is_known_for_the_same_network_alone(my: str, tmp_path: Path) -> None:
+    go(tmp_path / "store", my)
+    record = only_run(tmp_path / "store").read_record(0)
+    shapes = dict(zip(record["layer"].to_pylist(), record["shape"].to_pylist(), strict=True))
+    layers = find_network(my).traits((1, 8, 8), CLASSES).architecture.layers
+    hold_layers("run a-s0", shapes, layers)
+    with pytest.raises(RgtoolError, match="a-s0 .* another network: fc was 10x63, is 10x64"):
+        hold_layers("run a-s0", shapes | {"fc": [10, 63]}, layers)
+    with pytest.raises(RgtoolError, match="another network: new was 1x1, is absent"):
+        hold_layers("run a-s0", shapes | {"new": [1, 1]}, layers)
+
+
+def test_fingerprints_hold_on_other_machines_and_not_for_other_networks() -> None:
+    def told(*parts: nn.Module) -> str:
+        torch.manual_seed(0)
+        for part in parts[1:]:
+            part.reset_parameters() if isinstance(part, nn.Linear) else None
+        return fingerprint(nn.Sequential(*parts), SHAPE)
+
+    flat, one, other = nn.Flatten(), nn.Linear(192, 10), nn.Linear(192, 10)
+    first = told(flat, one)
+    assert difference(first, told(flat, other)) == ""
+    near = json.loads(first)
+    near["output"] = [number * (1 + 1e-5) for number in near["output"]]
+    assert difference(first, json.dumps(near)) == ""
+    near["output"][0] += 0.1
+    assert "other outputs" in difference(first, json.dumps(near))
+    assert difference(first, json.dumps(near), same_torch=False) == ""
+    assert difference(first, told(flat, nn.Linear(192, 10, bias=False))) == (
+        "1.bias was 10, is absent"
+    )
+    one, other = (
+        told(flat, nn.Dropout(0.1), nn.Linear(192, 10)),
+        told(flat, nn.Dropout(0.2), nn.Linear(192, 10)),
+    )
+    assert "p=0.1" in difference(one, other) and "p=0.2" in difference(one, other)
+    assert difference(one, other, same_torch=False) == ""
+
+
+@pytest.mark.parametrize("options", [{}, {"workers": 2, "seeds": 2}])
+def test_what_a_network_prints_is_no_output(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, options: dict[str, Any]
+) -> None:
+    place = built_of("(print('forward'), out)[1]", "print('built')\nself.fc = nn.Linear(64, 10)")
+    heard: list[str] = []
+
+    def hear(event: Event) -> None:
+        heard.append(event.kind)
+        print("mine")
+
+    go(tmp_path / "store", place, task="digits", train_size=100, on_event=hear, **options)
+    out, err = capfd.readouterr()
+    assert out.split() == ["mine"] * len(heard) and heard
+    assert {"built", "forward"} <= set(err.split())
+
+
+def test_a_failure_that_recorded_nothing_says_so(cli: Cli) -> None:
+    place = built_of(
+        "out if len(x) == 2 or not self.training else out.nosuch()", "self.fc = nn.LazyLinear(10)"
+    )
+    run = cli("run", place, "digits", "--recipe", "quick", "--levels", "1")
+    assert run.code == 1 and "nothing was recorded" in run.err and "goes on" not in run.err
+
+
 def test_training_is_where_the_step_says(my: str) -> None:
     """What dropout draws depends on seed and step: not on the steps before, nor on the level."""
     made = plan(my, "few-digits", epochs=2, rewind="0")
@@ -434,8 +570,9 @@ def test_the_description_holds_the_source(my: str, tmp_path: Path) -> None:
     go(tmp_path / "store", my, levels=0)
     description = only_run(tmp_path / "store").read_description()
     assert description is not None
-    (file,) = description.files
+    file, told = description.files
     assert (file["path"], file["text"]) == ("my.py", Path("my.py").read_text())
+    assert json.loads(told["text"])["shapes"]["fc.weight"] == "10x64"
     assert description.recipe.architecture == find_network(my).name
 
 
@@ -455,8 +592,15 @@ def test_another_source_is_another_experiment_and_said(my: str, tmp_path: Path) 
         "another experiment" in notes
     )
     assert not [note for note in notes if second.experiment_id in note]
+    third = go(store, my, levels=0, momentum=0.8).experiment_id  # is of no matter
+    Path("other.py").write_text(NETWORK + "# another file\n")
+    for place in ("other.py:build", my):
+        built(NETWORK + "# again\n")
+        said = plan(place, "few-digits", store=store, momentum=0.9, **settings).notes
+        earlier = [note for note in said if "another source" in note]
+        assert len(earlier) == (place == my) and third not in str(earlier)
     Store(store).compact()
-    assert plan(my, "few-digits", store=store, momentum=0.9, **settings).notes == notes
+    assert plan(my, "few-digits", store=store, momentum=0.9, **settings).notes == said
 
 
 def test_the_command_runs_is_stopped_goes_on_and_is_analysed(my: str, cli: Cli) -> None:
