@@ -190,14 +190,14 @@ void lay_out(int images, int channels, int height, int width, const float *from,
         }
 }
 
-/* Prepare a batch norm over `count` values a channel from `sums` of raw and of its square:
- * scale and shift for the layers behind, running statistics. A bias before it changes the running
- * mean alone, so it is never added. */
-void norm_forward(const struct norm *norm, double count, const double *sums)
+/* Prepare a batch norm over `count` values a channel from what conv_forward left: scale and shift
+ * for the layers behind, running statistics. A bias before it changes the running mean alone, so it
+ * is never added. */
+void norm_forward(const struct norm *norm, double count, const double *sums, const float *pivots)
 {
     for (int k = 0; k < norm->channels; k++) {
-        const double mean = sums[2 * k] / count;
-        const double variance = fmax(sums[2 * k + 1] / count - mean * mean, 0);
+        const double beyond = sums[2 * k] / count, mean = pivots[k] + beyond;
+        const double variance = fmax(sums[2 * k + 1] / count - beyond * beyond, 0);
         const double inverse = 1 / sqrt(variance + norm->eps);
         const double bias = norm->conv_bias ? norm->conv_bias[k] : 0;
         norm->mean[k] = mean;
@@ -480,18 +480,20 @@ INLINE void NAME(add_shared)(const int rows, const int columns, const int stride
     }
 }
 
-/* Store a tile of one output channel; add it and its square to that channel's sums. */
+/* Store a tile of one output channel; add what it is beyond the channel's pivot, and the square of
+ * that, to the channel's sums. */
 INLINE void NAME(store_outputs)(const int rows, const int columns, const Vec *tile, float *out,
-                                long width, Vec *sum, Vec *square)
+                                long width, float pivot, Vec *sum, Vec *square)
 {
+    const Vec around = NAME(spread)(pivot);
     Vec s[PARTS], q[PARTS];
     UNROLL for (int m = 0; m < PARTS; m++) s[m] = sum[m], q[m] = square[m];
     UNROLL for (int i = 0; i < rows; i++)
         UNROLL for (int l = 0; l < columns * PARTS; l++) {
-            const Vec v = tile[i * columns * PARTS + l];
+            const Vec v = tile[i * columns * PARTS + l], beyond = v - around;
             NAME(stream)((Vec *)out + NAME(in_tile)(1, width, i, l), v);
-            s[l % PARTS] += v;
-            q[l % PARTS] += v * v;
+            s[l % PARTS] += beyond;
+            q[l % PARTS] += beyond * beyond;
         }
     UNROLL for (int m = 0; m < PARTS; m++) sum[m] = s[m], square[m] = q[m];
 }
@@ -501,7 +503,7 @@ INLINE void NAME(store_outputs)(const int rows, const int columns, const Vec *ti
 INLINE void NAME(forward_tile)(const int rows, const int columns, const int stride,
                                const float *scratch, long wide, int outputs,
                                const struct list *list, float *out, long out_plane, long width,
-                               Vec *sum, Vec *square)
+                               const float *pivots, Vec *sum, Vec *square)
 {
     for (int k = 0; k < outputs; k += 2) {
         const int *start = list->start + k / 2 * 3;
@@ -512,27 +514,27 @@ INLINE void NAME(forward_tile)(const int rows, const int columns, const int stri
                              second);
         NAME(add_products)(rows, columns, stride, scratch, wide, list, start[1], start[2], first);
         if (!PAIRS) /* frees the registers of the first for the second */
-            NAME(store_outputs)(rows, columns, first, out + k * out_plane, width, sum + k * PARTS,
-                                square + k * PARTS);
+            NAME(store_outputs)(rows, columns, first, out + k * out_plane, width, pivots[k],
+                                sum + k * PARTS, square + k * PARTS);
         NAME(add_products)(rows, columns, stride, scratch, wide, list, start[2], start[3], second);
         if (PAIRS)
-            NAME(store_outputs)(rows, columns, first, out + k * out_plane, width, sum + k * PARTS,
-                                square + k * PARTS);
+            NAME(store_outputs)(rows, columns, first, out + k * out_plane, width, pivots[k],
+                                sum + k * PARTS, square + k * PARTS);
         if (k + 1 < outputs)
             NAME(store_outputs)(rows, columns, second, out + (k + 1) * out_plane, width,
-                                sum + (k + 1) * PARTS, square + (k + 1) * PARTS);
+                                pivots[k + 1], sum + (k + 1) * PARTS, square + (k + 1) * PARTS);
     }
 }
 
 /* Compute `rows` rows of every output channel from the scratch, tile by tile. */
 INLINE void NAME(forward_strip)(const int stride, int rows, int width, const float *scratch,
                                 long wide, int outputs, const struct list *list, float *out,
-                                long out_plane, Vec *sum, Vec *square)
+                                long out_plane, const float *pivots, Vec *sum, Vec *square)
 {
 #define TILE(ROWS, COLUMNS)                                                                       \
-    NAME(forward_tile)(ROWS, COLUMNS, stride, scratch + (r * wide + c) * stride * LANES, wide,    \
-                       outputs, list, out + ((long)r * width + c) * LANES, out_plane, width, sum, \
-                       square)
+    NAME(forward_tile)(ROWS, COLUMNS, stride, scratch + (r * wide + c) * stride * LANES, wide, \
+                       outputs, list, out + ((long)r * width + c) * LANES, out_plane, width,   \
+                       pivots, sum, square)
     for (int r = 0, tall; r < rows; r += tall) {
         tall = rows - r >= FORWARD_ROWS ? FORWARD_ROWS : 1;
         for (int c = 0, long_; c < width; c += long_) {
@@ -577,10 +579,26 @@ TARGET static void NAME(fill_input)(const struct shape *shape, const struct acti
         }
 }
 
-/* Convolve: raw outputs, and the sums of them and of their squares, a pair a channel.
+/* Take for a pivot of every channel what the middle pixel of the strip's first image is: variances
+ * are summed around it, since those around 0 drown in the square of the mean where it is large. */
+TARGET static void NAME(find_pivots)(const int stride, int rows, int width, const float *scratch,
+                                     long wide, int outputs, const struct list *list, float *out,
+                                     long out_plane, float *pivots, Vec *sum, Vec *square)
+{
+    const long middle = (rows / 2 * wide + width / 2) * stride;
+    out += ((long)rows / 2 * width + width / 2) * LANES;
+    memset(pivots, 0, outputs * sizeof(float));
+    NAME(forward_tile)(1, 1, stride, scratch + middle * LANES, wide, outputs, list, out, out_plane,
+                       width, pivots, sum, square);
+    for (int k = 0; k < outputs; k++) pivots[k] = out[k * out_plane];
+}
+
+/* Convolve: raw outputs and a pivot a channel; the sums of what outputs are beyond the pivot and of
+ * the squares of that, a pair a channel.
  * The scratch has room for 2 outputs + inputs (stride strip + 3 - stride) (width + 2) pixels. */
 TARGET void NAME(conv_forward)(int images, const struct shape *shape, const struct activation *in,
-                               const struct list *list, float *out, double *sums, float *scratch)
+                               const struct list *list, float *out, double *sums, float *pivots,
+                               float *scratch)
 {
     const int outputs = shape->outputs, stride = shape->stride;
     const int height = (shape->height + stride - 1) / stride;
@@ -596,13 +614,16 @@ TARGET void NAME(conv_forward)(int images, const struct shape *shape, const stru
             float *to = out + plane_at(outputs, height * width, group, 0) +
                         (long)first * width * LANES;
             NAME(fill_input)(shape, in, group, first, rows, deep, scratch);
+            if (group == 0 && first == 0)
+                NAME(find_pivots)(stride, rows, width, scratch, wide, outputs, list, to, out_plane,
+                                  pivots, sum, square);
             NAME(clear)(sum, 2L * outputs * PARTS);
             if (stride == 1)
                 NAME(forward_strip)(1, rows, width, scratch, wide, outputs, list, to, out_plane,
-                                    sum, square);
+                                    pivots, sum, square);
             else
                 NAME(forward_strip)(2, rows, width, scratch, wide, outputs, list, to, out_plane,
-                                    sum, square);
+                                    pivots, sum, square);
             NAME(fold)(outputs, live_lanes(images, group), sum, square, sums);
         }
 }
