@@ -336,6 +336,7 @@ INLINE Vec NAME(relu)(Vec x) { return (Vec)((Bits)x & ~(x < 0)); }
 /* g where x > 0, else 0. */
 INLINE Vec NAME(where_positive)(Vec g, Vec x) { return (Vec)((Bits)g & (x > 0)); }
 
+/* The larger of two, lane by lane. */
 INLINE Vec NAME(larger)(Vec a, Vec b) { return (Vec)(((Bits)a & (a > b)) | ((Bits)b & ~(a > b))); }
 
 /* Hold a vector in a register: GCC would fold a load that two products share into both of them,
@@ -368,6 +369,7 @@ INLINE void NAME(stream)(Vec *to, Vec x)
 #endif
 }
 
+/* Write zeros. */
 INLINE void NAME(clear)(Vec *to, long count)
 {
     for (long i = 0; i < count; i++) to[i] = NAME(spread)(0);
@@ -535,18 +537,18 @@ INLINE void NAME(forward_strip)(const int stride, int rows, int width, const flo
     NAME(forward_tile)(ROWS, COLUMNS, stride, scratch + (r * wide + c) * stride * LANES, wide, \
                        outputs, list, out + ((long)r * width + c) * LANES, out_plane, width,   \
                        pivots, sum, square)
-    for (int r = 0, tall; r < rows; r += tall) {
-        tall = rows - r >= FORWARD_ROWS ? FORWARD_ROWS : 1;
-        for (int c = 0, long_; c < width; c += long_) {
+    for (int r = 0, high; r < rows; r += high) {
+        high = rows - r >= FORWARD_ROWS ? FORWARD_ROWS : 1;
+        for (int c = 0, broad; c < width; c += broad) {
             const int left = width - c;
-            long_ = left >= FORWARD_COLUMNS ? FORWARD_COLUMNS : left >= 2 ? 2 : 1;
-            if (tall == FORWARD_ROWS) {
-                if (long_ == FORWARD_COLUMNS) TILE(FORWARD_ROWS, FORWARD_COLUMNS);
-                else if (long_ == 2) TILE(FORWARD_ROWS, 2);
+            broad = left >= FORWARD_COLUMNS ? FORWARD_COLUMNS : left >= 2 ? 2 : 1;
+            if (high == FORWARD_ROWS) {
+                if (broad == FORWARD_COLUMNS) TILE(FORWARD_ROWS, FORWARD_COLUMNS);
+                else if (broad == 2) TILE(FORWARD_ROWS, 2);
                 else TILE(FORWARD_ROWS, 1);
             } else {
-                if (long_ == FORWARD_COLUMNS) TILE(1, FORWARD_COLUMNS);
-                else if (long_ == 2) TILE(1, 2);
+                if (broad == FORWARD_COLUMNS) TILE(1, FORWARD_COLUMNS);
+                else if (broad == 2) TILE(1, 2);
                 else TILE(1, 1);
             }
         }
@@ -675,7 +677,8 @@ INLINE void NAME(backward_tile)(const struct NAME(backward) *pass, const int row
     for (int c = 0; c < pass->inputs; c++)
         for (int phase = 0; phase < row_phases * column_phases; phase++) {
             const int down = phase / column_phases, right = phase % column_phases;
-            const long place = c * plane + ((row * stride + down) * width + column * stride + right) * LANES;
+            const long pixel = (row * stride + down) * width + column * stride + right;
+            const long place = c * plane + pixel * LANES;
             const Vec *from = (const Vec *)(pass->x + place);
             Vec x[BACKWARD_TILE], sum[BACKWARD_TILE];
             UNROLL for (int i = 0; i < rows; i++)
@@ -734,23 +737,23 @@ INLINE void NAME(backward_area)(const struct NAME(backward) *pass, const int str
 #define TILE(ROWS, COLUMNS)                                                                     \
     NAME(backward_tile)(pass, ROWS, COLUMNS, stride, wanted, row_phases, column_phases, row + r, \
                         column + c)
-    for (int c = 0, long_; c < columns; c += long_) {
+    for (int c = 0, broad; c < columns; c += broad) {
         const int left = columns - c;
-        long_ = left >= BACKWARD_COLUMNS ? BACKWARD_COLUMNS : left >= 2 ? 2 : 1;
+        broad = left >= BACKWARD_COLUMNS ? BACKWARD_COLUMNS : left >= 2 ? 2 : 1;
         if (BACKWARD_WIDE && left >= BACKWARD_WIDE) {
-            long_ = BACKWARD_WIDE;
+            broad = BACKWARD_WIDE;
             for (int r = 0; r < rows; r++) TILE(1, BACKWARD_WIDE ? BACKWARD_WIDE : 1);
             continue;
         }
-        for (int r = 0, tall; r < rows; r += tall) {
-            tall = rows - r >= BACKWARD_ROWS ? BACKWARD_ROWS : 1;
-            if (tall == BACKWARD_ROWS) {
-                if (long_ == BACKWARD_COLUMNS) TILE(BACKWARD_ROWS, BACKWARD_COLUMNS);
-                else if (long_ == 2) TILE(BACKWARD_ROWS, 2);
+        for (int r = 0, high; r < rows; r += high) {
+            high = rows - r >= BACKWARD_ROWS ? BACKWARD_ROWS : 1;
+            if (high == BACKWARD_ROWS) {
+                if (broad == BACKWARD_COLUMNS) TILE(BACKWARD_ROWS, BACKWARD_COLUMNS);
+                else if (broad == 2) TILE(BACKWARD_ROWS, 2);
                 else TILE(BACKWARD_ROWS, 1);
             } else {
-                if (long_ == BACKWARD_COLUMNS) TILE(1, BACKWARD_COLUMNS);
-                else if (long_ == 2) TILE(1, 2);
+                if (broad == BACKWARD_COLUMNS) TILE(1, BACKWARD_COLUMNS);
+                else if (broad == 2) TILE(1, 2);
                 else TILE(1, 1);
             }
         }
@@ -771,7 +774,8 @@ INLINE void NAME(backward_strip)(const struct NAME(backward) *pass, const int st
     NAME(backward_area)(pass, 2, wanted, 2, 2, 0, below, 0, beside);
     if (pass->width % 2) NAME(backward_area)(pass, 2, wanted, 2, 1, 0, below, beside, 1);
     if (in_rows % 2) NAME(backward_area)(pass, 2, wanted, 1, 2, below, 1, 0, beside);
-    if (in_rows % 2 && pass->width % 2) NAME(backward_area)(pass, 2, wanted, 1, 1, below, 1, beside, 1);
+    if (in_rows % 2 && pass->width % 2)
+        NAME(backward_area)(pass, 2, wanted, 1, 1, below, 1, beside, 1);
 }
 
 /* Write the gradient of the raw outputs that a strip needs into the scratch, zeros around and in
@@ -918,7 +922,8 @@ TARGET void NAME(max_pool_backward)(int images, int height, int width, const str
                                 const long at = ((long)i * width + j) * PARTS + m;
                                 const long place = (long)r * width * PARTS + at;
                                 const Bits found = left & (((Vec *)scratch)[at] == *largest);
-                                const Vec given = NAME(where_positive)((Vec)((Bits)*g & found), *largest);
+                                const Vec due = (Vec)((Bits)*g & found);
+                                const Vec given = NAME(where_positive)(due, *largest);
                                 left &= ~found;
                                 NAME(stream)(to + place, given);
                                 sum[m] += given;
