@@ -23,6 +23,7 @@
 enum {
     LANES = 16,
     PLANE_PAD = 4, /* keeps planes of a power of two apart in the sets of the caches */
+    AHEAD = 32,    /* weights between the one that moves and the one whose addends are fetched */
 };
 
 /* A 3x3 convolution with a border of one zero; a 1x1 convolution is its centre. */
@@ -268,6 +269,7 @@ void descend_kept(long count, const int *index, const int *backward, const float
 {
     for (long i = 0; i < count; i++) {
         const float *lane = gradient + (long)LANES * backward[i];
+        if (i + AHEAD < count) __builtin_prefetch(gradient + (long)LANES * backward[i + AHEAD]);
         float sum[4];
         for (int j = 0; j < 4; j++) sum[j] = (lane[j] + lane[j + 4]) + (lane[j + 8] + lane[j + 12]);
         descend(index[i], weight, velocity, (sum[0] + sum[1]) + (sum[2] + sum[3]), rule);
