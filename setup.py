@@ -16,7 +16,7 @@ setup(
             [SOURCE],
             define_macros=[("SOURCE_DIGEST", f'"{digest}"')],
             # No -march: the file chooses the instruction set at run time.
-            extra_compile_args=["-O3", "-ffp-contract=fast"],
+            extra_compile_args=["-O3", "-ffp-contract=fast", "-g0"],
             libraries=[] if sys.platform == "win32" else ["m"],
             optional=True,
         )

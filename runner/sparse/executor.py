@@ -81,7 +81,9 @@ class Executor:
         self.name = f"sparse {kernels.instruction_set}"
         self.module, self.recipe = module, recipe
         names = {part: name for name, part in module.named_modules()}
-        momentum = {p: momenta[name] for name, p in module.named_parameters()}
+        momentum_of: dict[Tensor | None, Tensor | None] = {
+            parameter: momenta[name] for name, parameter in module.named_parameters()
+        }
 
         def mask_of(layer: nn.Module) -> NDArray[np.bool_]:
             weight = layer.get_parameter("weight")
@@ -89,7 +91,7 @@ class Executor:
             shape = tuple(weight.shape)
             return np.ones(shape, dtype=np.bool_) if found is None else found.reshape(shape)
 
-        context = Context(kernels, Arena(), batch_size, mask_of, momentum.get)
+        context = Context(kernels, Arena(), batch_size, mask_of, momentum_of.get)
         self.units = Units(context, Size(*input_shape))
         add_units(self.units, module)
 

@@ -23,6 +23,7 @@
 enum {
     LANES = 16,
     PLANE_PAD = 4, /* keeps planes of a power of two apart in the sets of the caches */
+    AHEAD = 32,    /* weights between the one that moves and the one whose addends are fetched */
 };
 
 /* A 3x3 convolution with a border of one zero; a 1x1 convolution is its centre. */
@@ -190,14 +191,14 @@ void lay_out(int images, int channels, int height, int width, const float *from,
         }
 }
 
-/* Prepare a batch norm over `count` values a channel from `sums` of raw and of its square:
- * scale and shift for the layers behind, running statistics. A bias before it changes the running
- * mean alone, so it is never added. */
-void norm_forward(const struct norm *norm, double count, const double *sums)
+/* Prepare a batch norm over `count` values a channel from what conv_forward left: scale and shift
+ * for the layers behind, running statistics. A bias before it changes the running mean alone, so it
+ * is never added. */
+void norm_forward(const struct norm *norm, double count, const double *sums, const float *pivots)
 {
     for (int k = 0; k < norm->channels; k++) {
-        const double mean = sums[2 * k] / count;
-        const double variance = fmax(sums[2 * k + 1] / count - mean * mean, 0);
+        const double beyond = sums[2 * k] / count, mean = pivots[k] + beyond;
+        const double variance = fmax(sums[2 * k + 1] / count - beyond * beyond, 0);
         const double inverse = 1 / sqrt(variance + norm->eps);
         const double bias = norm->conv_bias ? norm->conv_bias[k] : 0;
         norm->mean[k] = mean;
@@ -268,6 +269,7 @@ void descend_kept(long count, const int *index, const int *backward, const float
 {
     for (long i = 0; i < count; i++) {
         const float *lane = gradient + (long)LANES * backward[i];
+        if (i + AHEAD < count) __builtin_prefetch(gradient + (long)LANES * backward[i + AHEAD]);
         float sum[4];
         for (int j = 0; j < 4; j++) sum[j] = (lane[j] + lane[j + 4]) + (lane[j + 8] + lane[j + 12]);
         descend(index[i], weight, velocity, (sum[0] + sum[1]) + (sum[2] + sum[3]), rule);
@@ -336,6 +338,7 @@ INLINE Vec NAME(relu)(Vec x) { return (Vec)((Bits)x & ~(x < 0)); }
 /* g where x > 0, else 0. */
 INLINE Vec NAME(where_positive)(Vec g, Vec x) { return (Vec)((Bits)g & (x > 0)); }
 
+/* The larger of two, lane by lane. */
 INLINE Vec NAME(larger)(Vec a, Vec b) { return (Vec)(((Bits)a & (a > b)) | ((Bits)b & ~(a > b))); }
 
 /* Hold a vector in a register: GCC would fold a load that two products share into both of them,
@@ -368,6 +371,7 @@ INLINE void NAME(stream)(Vec *to, Vec x)
 #endif
 }
 
+/* Write zeros. */
 INLINE void NAME(clear)(Vec *to, long count)
 {
     for (long i = 0; i < count; i++) to[i] = NAME(spread)(0);
@@ -480,18 +484,20 @@ INLINE void NAME(add_shared)(const int rows, const int columns, const int stride
     }
 }
 
-/* Store a tile of one output channel; add it and its square to that channel's sums. */
+/* Store a tile of one output channel; add what it is beyond the channel's pivot, and the square of
+ * that, to the channel's sums. */
 INLINE void NAME(store_outputs)(const int rows, const int columns, const Vec *tile, float *out,
-                                long width, Vec *sum, Vec *square)
+                                long width, float pivot, Vec *sum, Vec *square)
 {
+    const Vec around = NAME(spread)(pivot);
     Vec s[PARTS], q[PARTS];
     UNROLL for (int m = 0; m < PARTS; m++) s[m] = sum[m], q[m] = square[m];
     UNROLL for (int i = 0; i < rows; i++)
         UNROLL for (int l = 0; l < columns * PARTS; l++) {
-            const Vec v = tile[i * columns * PARTS + l];
+            const Vec v = tile[i * columns * PARTS + l], beyond = v - around;
             NAME(stream)((Vec *)out + NAME(in_tile)(1, width, i, l), v);
-            s[l % PARTS] += v;
-            q[l % PARTS] += v * v;
+            s[l % PARTS] += beyond;
+            q[l % PARTS] += beyond * beyond;
         }
     UNROLL for (int m = 0; m < PARTS; m++) sum[m] = s[m], square[m] = q[m];
 }
@@ -501,7 +507,7 @@ INLINE void NAME(store_outputs)(const int rows, const int columns, const Vec *ti
 INLINE void NAME(forward_tile)(const int rows, const int columns, const int stride,
                                const float *scratch, long wide, int outputs,
                                const struct list *list, float *out, long out_plane, long width,
-                               Vec *sum, Vec *square)
+                               const float *pivots, Vec *sum, Vec *square)
 {
     for (int k = 0; k < outputs; k += 2) {
         const int *start = list->start + k / 2 * 3;
@@ -512,39 +518,39 @@ INLINE void NAME(forward_tile)(const int rows, const int columns, const int stri
                              second);
         NAME(add_products)(rows, columns, stride, scratch, wide, list, start[1], start[2], first);
         if (!PAIRS) /* frees the registers of the first for the second */
-            NAME(store_outputs)(rows, columns, first, out + k * out_plane, width, sum + k * PARTS,
-                                square + k * PARTS);
+            NAME(store_outputs)(rows, columns, first, out + k * out_plane, width, pivots[k],
+                                sum + k * PARTS, square + k * PARTS);
         NAME(add_products)(rows, columns, stride, scratch, wide, list, start[2], start[3], second);
         if (PAIRS)
-            NAME(store_outputs)(rows, columns, first, out + k * out_plane, width, sum + k * PARTS,
-                                square + k * PARTS);
+            NAME(store_outputs)(rows, columns, first, out + k * out_plane, width, pivots[k],
+                                sum + k * PARTS, square + k * PARTS);
         if (k + 1 < outputs)
             NAME(store_outputs)(rows, columns, second, out + (k + 1) * out_plane, width,
-                                sum + (k + 1) * PARTS, square + (k + 1) * PARTS);
+                                pivots[k + 1], sum + (k + 1) * PARTS, square + (k + 1) * PARTS);
     }
 }
 
 /* Compute `rows` rows of every output channel from the scratch, tile by tile. */
 INLINE void NAME(forward_strip)(const int stride, int rows, int width, const float *scratch,
                                 long wide, int outputs, const struct list *list, float *out,
-                                long out_plane, Vec *sum, Vec *square)
+                                long out_plane, const float *pivots, Vec *sum, Vec *square)
 {
 #define TILE(ROWS, COLUMNS)                                                                       \
-    NAME(forward_tile)(ROWS, COLUMNS, stride, scratch + (r * wide + c) * stride * LANES, wide,    \
-                       outputs, list, out + ((long)r * width + c) * LANES, out_plane, width, sum, \
-                       square)
-    for (int r = 0, tall; r < rows; r += tall) {
-        tall = rows - r >= FORWARD_ROWS ? FORWARD_ROWS : 1;
-        for (int c = 0, long_; c < width; c += long_) {
+    NAME(forward_tile)(ROWS, COLUMNS, stride, scratch + (r * wide + c) * stride * LANES, wide, \
+                       outputs, list, out + ((long)r * width + c) * LANES, out_plane, width,   \
+                       pivots, sum, square)
+    for (int r = 0, high; r < rows; r += high) {
+        high = rows - r >= FORWARD_ROWS ? FORWARD_ROWS : 1;
+        for (int c = 0, broad; c < width; c += broad) {
             const int left = width - c;
-            long_ = left >= FORWARD_COLUMNS ? FORWARD_COLUMNS : left >= 2 ? 2 : 1;
-            if (tall == FORWARD_ROWS) {
-                if (long_ == FORWARD_COLUMNS) TILE(FORWARD_ROWS, FORWARD_COLUMNS);
-                else if (long_ == 2) TILE(FORWARD_ROWS, 2);
+            broad = left >= FORWARD_COLUMNS ? FORWARD_COLUMNS : left >= 2 ? 2 : 1;
+            if (high == FORWARD_ROWS) {
+                if (broad == FORWARD_COLUMNS) TILE(FORWARD_ROWS, FORWARD_COLUMNS);
+                else if (broad == 2) TILE(FORWARD_ROWS, 2);
                 else TILE(FORWARD_ROWS, 1);
             } else {
-                if (long_ == FORWARD_COLUMNS) TILE(1, FORWARD_COLUMNS);
-                else if (long_ == 2) TILE(1, 2);
+                if (broad == FORWARD_COLUMNS) TILE(1, FORWARD_COLUMNS);
+                else if (broad == 2) TILE(1, 2);
                 else TILE(1, 1);
             }
         }
@@ -577,10 +583,26 @@ TARGET static void NAME(fill_input)(const struct shape *shape, const struct acti
         }
 }
 
-/* Convolve: raw outputs, and the sums of them and of their squares, a pair a channel.
+/* Take for a pivot of every channel what the middle pixel of the strip's first image is: variances
+ * are summed around it, since those around 0 drown in the square of the mean where it is large. */
+TARGET static void NAME(find_pivots)(const int stride, int rows, int width, const float *scratch,
+                                     long wide, int outputs, const struct list *list, float *out,
+                                     long out_plane, float *pivots, Vec *sum, Vec *square)
+{
+    const long middle = (rows / 2 * wide + width / 2) * stride;
+    out += ((long)rows / 2 * width + width / 2) * LANES;
+    memset(pivots, 0, outputs * sizeof(float));
+    NAME(forward_tile)(1, 1, stride, scratch + middle * LANES, wide, outputs, list, out, out_plane,
+                       width, pivots, sum, square);
+    for (int k = 0; k < outputs; k++) pivots[k] = out[k * out_plane];
+}
+
+/* Convolve: raw outputs and a pivot a channel; the sums of what outputs are beyond the pivot and of
+ * the squares of that, a pair a channel.
  * The scratch has room for 2 outputs + inputs (stride strip + 3 - stride) (width + 2) pixels. */
 TARGET void NAME(conv_forward)(int images, const struct shape *shape, const struct activation *in,
-                               const struct list *list, float *out, double *sums, float *scratch)
+                               const struct list *list, float *out, double *sums, float *pivots,
+                               float *scratch)
 {
     const int outputs = shape->outputs, stride = shape->stride;
     const int height = (shape->height + stride - 1) / stride;
@@ -596,13 +618,16 @@ TARGET void NAME(conv_forward)(int images, const struct shape *shape, const stru
             float *to = out + plane_at(outputs, height * width, group, 0) +
                         (long)first * width * LANES;
             NAME(fill_input)(shape, in, group, first, rows, deep, scratch);
+            if (group == 0 && first == 0)
+                NAME(find_pivots)(stride, rows, width, scratch, wide, outputs, list, to, out_plane,
+                                  pivots, sum, square);
             NAME(clear)(sum, 2L * outputs * PARTS);
             if (stride == 1)
                 NAME(forward_strip)(1, rows, width, scratch, wide, outputs, list, to, out_plane,
-                                    sum, square);
+                                    pivots, sum, square);
             else
                 NAME(forward_strip)(2, rows, width, scratch, wide, outputs, list, to, out_plane,
-                                    sum, square);
+                                    pivots, sum, square);
             NAME(fold)(outputs, live_lanes(images, group), sum, square, sums);
         }
 }
@@ -654,7 +679,8 @@ INLINE void NAME(backward_tile)(const struct NAME(backward) *pass, const int row
     for (int c = 0; c < pass->inputs; c++)
         for (int phase = 0; phase < row_phases * column_phases; phase++) {
             const int down = phase / column_phases, right = phase % column_phases;
-            const long place = c * plane + ((row * stride + down) * width + column * stride + right) * LANES;
+            const long pixel = (row * stride + down) * width + column * stride + right;
+            const long place = c * plane + pixel * LANES;
             const Vec *from = (const Vec *)(pass->x + place);
             Vec x[BACKWARD_TILE], sum[BACKWARD_TILE];
             UNROLL for (int i = 0; i < rows; i++)
@@ -713,23 +739,23 @@ INLINE void NAME(backward_area)(const struct NAME(backward) *pass, const int str
 #define TILE(ROWS, COLUMNS)                                                                     \
     NAME(backward_tile)(pass, ROWS, COLUMNS, stride, wanted, row_phases, column_phases, row + r, \
                         column + c)
-    for (int c = 0, long_; c < columns; c += long_) {
+    for (int c = 0, broad; c < columns; c += broad) {
         const int left = columns - c;
-        long_ = left >= BACKWARD_COLUMNS ? BACKWARD_COLUMNS : left >= 2 ? 2 : 1;
+        broad = left >= BACKWARD_COLUMNS ? BACKWARD_COLUMNS : left >= 2 ? 2 : 1;
         if (BACKWARD_WIDE && left >= BACKWARD_WIDE) {
-            long_ = BACKWARD_WIDE;
+            broad = BACKWARD_WIDE;
             for (int r = 0; r < rows; r++) TILE(1, BACKWARD_WIDE ? BACKWARD_WIDE : 1);
             continue;
         }
-        for (int r = 0, tall; r < rows; r += tall) {
-            tall = rows - r >= BACKWARD_ROWS ? BACKWARD_ROWS : 1;
-            if (tall == BACKWARD_ROWS) {
-                if (long_ == BACKWARD_COLUMNS) TILE(BACKWARD_ROWS, BACKWARD_COLUMNS);
-                else if (long_ == 2) TILE(BACKWARD_ROWS, 2);
+        for (int r = 0, high; r < rows; r += high) {
+            high = rows - r >= BACKWARD_ROWS ? BACKWARD_ROWS : 1;
+            if (high == BACKWARD_ROWS) {
+                if (broad == BACKWARD_COLUMNS) TILE(BACKWARD_ROWS, BACKWARD_COLUMNS);
+                else if (broad == 2) TILE(BACKWARD_ROWS, 2);
                 else TILE(BACKWARD_ROWS, 1);
             } else {
-                if (long_ == BACKWARD_COLUMNS) TILE(1, BACKWARD_COLUMNS);
-                else if (long_ == 2) TILE(1, 2);
+                if (broad == BACKWARD_COLUMNS) TILE(1, BACKWARD_COLUMNS);
+                else if (broad == 2) TILE(1, 2);
                 else TILE(1, 1);
             }
         }
@@ -750,7 +776,8 @@ INLINE void NAME(backward_strip)(const struct NAME(backward) *pass, const int st
     NAME(backward_area)(pass, 2, wanted, 2, 2, 0, below, 0, beside);
     if (pass->width % 2) NAME(backward_area)(pass, 2, wanted, 2, 1, 0, below, beside, 1);
     if (in_rows % 2) NAME(backward_area)(pass, 2, wanted, 1, 2, below, 1, 0, beside);
-    if (in_rows % 2 && pass->width % 2) NAME(backward_area)(pass, 2, wanted, 1, 1, below, 1, beside, 1);
+    if (in_rows % 2 && pass->width % 2)
+        NAME(backward_area)(pass, 2, wanted, 1, 1, below, 1, beside, 1);
 }
 
 /* Write the gradient of the raw outputs that a strip needs into the scratch, zeros around and in
@@ -897,7 +924,8 @@ TARGET void NAME(max_pool_backward)(int images, int height, int width, const str
                                 const long at = ((long)i * width + j) * PARTS + m;
                                 const long place = (long)r * width * PARTS + at;
                                 const Bits found = left & (((Vec *)scratch)[at] == *largest);
-                                const Vec given = NAME(where_positive)((Vec)((Bits)*g & found), *largest);
+                                const Vec due = (Vec)((Bits)*g & found);
+                                const Vec given = NAME(where_positive)(due, *largest);
                                 left &= ~found;
                                 NAME(stream)(to + place, given);
                                 sum[m] += given;

@@ -82,7 +82,7 @@ _SHAPE, _LIST, _IN, _OUT = POINTER(Shape), POINTER(List), POINTER(Activation), P
 # Arguments of the functions that are compiled once, and of those compiled for every set.
 _PLAIN: dict[str, list[Any]] = {
     "lay_out": [*[_INT] * 4, _DATA, *[_LONG] * 4, _INT, _DATA],
-    "norm_forward": [POINTER(Norm), c_double, _DATA],
+    "norm_forward": [POINTER(Norm), c_double, _DATA, _DATA],
     "norm_backward": [POINTER(Norm), c_double, _DATA, _RULE],
     "gradient_sums": [*[_INT] * 3, _DATA, _DATA, _INT, _DATA],
     "load_kept": [_LONG, *[_DATA] * 6],
@@ -91,7 +91,7 @@ _PLAIN: dict[str, list[Any]] = {
     "cross_entropy": [_INT, _INT, *[_DATA] * 4],
 }
 _BY_SET: dict[str, list[Any]] = {
-    "conv_forward": [_INT, _SHAPE, _IN, _LIST, *[_DATA] * 3],
+    "conv_forward": [_INT, _SHAPE, _IN, _LIST, *[_DATA] * 4],
     "conv_backward": [_INT, _SHAPE, _OUT, _IN, _LIST, *[_DATA] * 5],
     "max_pool_forward": [*[_INT] * 3, _IN, _DATA, _DATA],
     "max_pool_backward": [*[_INT] * 3, _IN, *[_DATA] * 5],
@@ -132,7 +132,7 @@ class Library:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         try:
-            return self._functions[name]  # type: ignore[no-any-return]
+            return self._functions[name]
         except KeyError:
             raise AttributeError(name) from None
 

@@ -69,7 +69,7 @@ def _scratch_floats(
 
 def scratch_floats(shape: Shape) -> int:
     """Count the floats that a convolution needs beside its planes."""
-    strip = _scratch_floats(
+    strip: int = _scratch_floats(
         shape.outputs,
         shape.inputs,
         shape.width,
@@ -77,7 +77,8 @@ def scratch_floats(shape: Shape) -> int:
         shape.stride,
         shape.strip,
     )
-    return strip + 2 * max(shape.outputs, shape.inputs) * LANES
+    sums: int = 2 * max(shape.outputs, shape.inputs) * LANES
+    return strip + sums
 
 
 def convolution_lists(mask: NDArray[np.bool_], shape: Shape, paired: bool) -> Lists:

@@ -113,8 +113,10 @@ class Units:
 def _residual(units: Units, net: Any, stages: tuple[nn.Sequential, ...]) -> None:
     x = units.convolve(units.images.planes(), net.conv1, net.bn1)
     for block in itertools.chain(*stages):
-        add = units.bottleneck if isinstance(block, Bottleneck) else units.basic_block
-        x = add(x, block)
+        if isinstance(block, Bottleneck):
+            x = units.bottleneck(x, block)
+        elif isinstance(block, BasicBlock):
+            x = units.basic_block(x, block)
     units.classify(units.mean(x), net.fc)
 
 
@@ -128,8 +130,9 @@ def _resnet(units: Units, net: ResNet) -> None:
 
 def _vgg(units: Units, net: VGG) -> None:
     x = units.images.planes()
-    for layer, following in itertools.zip_longest(net.features, net.features[1:]):
-        if isinstance(layer, nn.Conv2d):
+    layers = list(net.features)
+    for layer, following in itertools.zip_longest(layers, layers[1:]):
+        if isinstance(layer, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
             x = units.convolve(x, layer, following)
         elif isinstance(layer, nn.MaxPool2d):
             x = units.max_pool(x)

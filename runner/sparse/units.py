@@ -73,6 +73,7 @@ class Convolution:
         self.lists = convolution_lists(np.concatenate(masks), self.shape, context.library.paired)
         self.raw = zeros(context.images, self.size)
         self.sums = aligned(2 * outputs, np.float64)
+        self.pivots = aligned(outputs)
         self.factors = np.zeros((3, outputs), dtype=np.float32)
         self.kept: list[Kept] = []
         self.norms: list[BatchNorm] = []
@@ -89,7 +90,8 @@ class Convolution:
         before = sum(len(part) for part in self.kept)
         part = slice(before, before + kept)
         self.kept.append(Kept(context, conv.weight, context.mask_of(conv), self.lists, part))
-        norm = BatchNorm(context, branch.norm, conv.bias, self.sums, self.factors, first)
+        found = (self.sums[2 * first :], self.pivots[first:])
+        norm = BatchNorm(context, branch.norm, conv.bias, found, self.factors[:, first:])
         self.norms.append(norm)
         size, raw = self.size.after(conv.out_channels, 1), self.raw[:, first:].ctypes.data
         self.outputs.append(
@@ -112,6 +114,7 @@ class Convolution:
             byref(self.lists.forward.struct),
             address(self.raw),
             address(self.sums),
+            address(self.pivots),
             self.context.arena.at("scratch"),
         )
 

@@ -84,12 +84,10 @@ class BatchNorm:
         Its weights and running statistics.
     conv_bias : Tensor or None
         Bias of the convolution: it changes the running mean alone, its gradient is zero.
-    sums : float64 array, shape (2 channels of the convolution,)
-        What the convolution leaves: sums of raw and of its square.
-    factors : float32 array, shape (3, channels of the convolution)
-        Of the gradient of raw, see `struct outgoing`.
-    first : int
-        The first of its channels.
+    found : tuple of array
+        What the convolution leaves of its channels, from its first on: sums and pivots.
+    factors : float32 array, shape (3, channels)
+        Of the gradient of raw, see `struct outgoing`; from its first channel on.
     """
 
     def __init__(
@@ -97,15 +95,14 @@ class BatchNorm:
         context: Context,
         module: nn.BatchNorm2d,
         conv_bias: Tensor | None,
-        sums: NDArray[np.float64],
+        found: tuple[NDArray[np.float64], NDArray[np.float32]],
         factors: NDArray[np.float32],
-        first: int,
     ) -> None:
         channels = module.num_features
         self.library = context.library
         self.scale, self.shift = np.zeros((2, channels), dtype=np.float32)
         self._moments = np.zeros((2, channels), dtype=np.float64)
-        self._sums = address(sums[2 * first :])
+        self._found = (address(found[0]), address(found[1]))
         weights = (module.weight, module.bias, conv_bias)
         self._struct = Norm(
             *map(pointer, weights),
@@ -116,7 +113,7 @@ class BatchNorm:
             address(self.scale),
             address(self.shift),
             *map(address, self._moments),
-            *map(address, factors[:, first:]),
+            *map(address, factors),
             module.eps,
             module.momentum,
             channels,
@@ -124,7 +121,7 @@ class BatchNorm:
 
     def forward(self, count: int) -> None:
         """Prepare scale and shift from the sums over `count` values a channel."""
-        self.library.norm_forward(byref(self._struct), count, self._sums)
+        self.library.norm_forward(byref(self._struct), count, *self._found)
 
     def backward(self, count: int, sums: int | None, rule: Rule) -> None:
         """Prepare the factors of raw's gradient from the sums of the own one; move the weights."""

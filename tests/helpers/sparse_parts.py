@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -16,12 +15,12 @@ Floats = NDArray[np.float32]
 STILL = Rule(0, 1, 0)  # momenta become the gradients, weights stay
 
 
-def sets() -> list[object]:
-    """Every instruction set at hand, for `parametrize`."""
+def sets() -> list[str]:
+    """Every instruction set at hand; none without kernels, and what is parametrized is skipped."""
     try:
         return list(instruction_sets())
-    except Missing as missing:
-        return [pytest.param("none", marks=pytest.mark.skip(reason=str(missing)))]
+    except Missing:
+        return []
 
 
 class Workshop:

@@ -18,7 +18,8 @@ from rgtool.runner.sparse.lists import convolution_lists, linear_lists, strip_ro
 from rgtool.runner.sparse.signals import Features, Images
 from rgtool.runner.sparse.units import Branch, Convolution, CrossEntropy, Linear, MaxPool, Mean
 
-TOLERANCE = 1e-5  # of a tensor's largest value; batch norms of few values take some of 24 bits
+TOLERANCE = 1e-5  # of a tensor's largest value
+AMPLIFIED = 3e-5  # where a batch norm of few, nearly equal values takes some of 24 bits
 EVERY_SET = pytest.mark.parametrize("chosen", sets())
 DENSITIES = {"all": 1.0, "some": 0.3, "few": 0.05, "one": -1.0, "none": 0.0, "no row": -2.0}
 # Images, input and output channels, height, width, stride.
@@ -140,7 +141,8 @@ def test_a_convolution_forth_and_back(
     found = read(unit.raw, images, unit.size)
     expected = torch.cat(raws, 1).detach().numpy()
     assert error(found, expected) < TOLERANCE
-    assert error(unit.sums, pair_sums(expected, expected)) < TOLERANCE
+    beyond = expected - unit.pivots[:, None, None]
+    assert error(unit.sums, pair_sums(beyond, beyond)) < TOLERANCE
     if source.kept is not None:
         assert error(read(source.kept, images, source.size), activation.detach()) < TOLERANCE
 
@@ -166,13 +168,13 @@ def test_a_convolution_forth_and_back(
     for branch, mask, w, (_, own) in zip(branches, masks, weights, outs, strict=True):
         moved = shop.momenta[branch.conv.weight].numpy()
         assert not moved[~mask].any()
-        assert error(moved, w.grad.numpy() * mask, largest) < TOLERANCE
+        assert error(moved, w.grad.numpy() * mask, largest) < AMPLIFIED
         for parameter, of_own in zip((branch.norm.weight, branch.norm.bias), own, strict=True):
             # Cancelling sums are held to what sums of so many draws come to.
             scale = float(np.sqrt(images * unit.size.pixels))
             assert error(shop.momenta[parameter], of_own.grad, scale) < TOLERANCE
     if kind != "images":
-        assert error(shop.gradient(source, images), z.grad) < TOLERANCE
+        assert error(shop.gradient(source, images), z.grad) < AMPLIFIED
         sums = pair_sums(z.grad.numpy(), x)
         scale = float(np.sqrt(images * height * width) * z.grad.abs().max() * np.abs(x).max())
         assert error(source.sums, sums, scale) < TOLERANCE
