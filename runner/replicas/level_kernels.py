@@ -18,6 +18,7 @@ from ...schemas.recipe import Recipe
 from ...schemas.records.description import Description
 from ...schemas.records.layout import RunFolder
 from ..pruning import Mask
+from ..records import description_of
 from .kernels import Kernels
 from .replica_parts import ReplicaParts
 from .training import Trainer, load_arrays, state_arrays
@@ -115,7 +116,7 @@ class LevelKernels:
 
     def _begun(self, key: str) -> Choice | None:
         """Return what this run has begun the level with; None where it has not."""
-        description = self.folder.read_description()
+        description = description_of(self.folder)
         if description is None:
             return None
         if BY_LEVEL not in description.machine and self.folder.checkpoint.exists():
@@ -163,7 +164,7 @@ class LevelKernels:
 
     def _write(self, key: str, choice: Choice, begun: Choice | None) -> None:
         """Write down the kernels of a level, and where they are others than it began with."""
-        description = self.folder.read_description()
+        description = description_of(self.folder)
         assert description is not None  # it is the first that is written of a run
         by_level, why = (description.machine.get(name, {}) for name in (BY_LEVEL, WHY))
         machine = {
