@@ -289,7 +289,8 @@ void descend_bias(int images, int features, const float *gradient, float *bias, 
 }
 
 /* Cross entropy of logits (features): adds up the losses (nats), writes the gradient of their mean
- * and returns how many labels have the largest logit. Dead lanes get no gradient. */
+ * and returns how many labels have the largest logit; -1 where a label is no class. Dead lanes get
+ * no gradient. */
 int cross_entropy(int images, int classes, const float *logits, const int64_t *labels,
                   float *gradient, double *loss)
 {
@@ -299,6 +300,7 @@ int cross_entropy(int images, int classes, const float *logits, const int64_t *l
     *loss = 0;
     for (int image = 0; image < images; image++) {
         const float *logit = logits + image;
+        if (labels[image] < 0 || labels[image] >= classes) return -1;
         int best = 0;
         double total = 0;
         for (int k = 1; k < classes; k++)
