@@ -80,6 +80,7 @@ class Executor:
         kernels = kernels or library()
         self.name = f"sparse {kernels.instruction_set}"
         self.module, self.recipe = module, recipe
+        self.input_shape, self.batch_size = tuple(input_shape), batch_size
         names = {part: name for name, part in module.named_modules()}
         momentum_of: dict[Tensor | None, Tensor | None] = {
             parameter: momenta[name] for name, parameter in module.named_parameters()
@@ -115,9 +116,13 @@ class Executor:
         Raises
         ------
         ValueError
-            A batch norm would see a single value a channel, as torch raises it.
+            A batch of another kind or size, or one of which a batch norm would see a single value a
+            channel, as torch raises it.
+        IndexError
+            A label is no class.
         """
         count, units = len(images), self.units.in_order
+        self._check_batch(images, labels)
         self._check_values(count)
         rule = Rule(lr, self.recipe.momentum, self.recipe.weight_decay)
         self.units.images.take(images)
@@ -127,6 +132,16 @@ class Executor:
         for unit in reversed(units):
             unit.backward(count, rule)
         return loss, correct
+
+    def _check_batch(self, images: Tensor, labels: Tensor) -> None:
+        """Hold a batch to what there is memory for, since the kernels do not look."""
+        found = (*images.shape[1:], images.dtype, images.device.type)
+        expected = (*self.input_shape, torch.float32, "cpu")
+        if found != expected or not 0 < len(images) == len(labels) <= self.batch_size:
+            raise ValueError(
+                f"a batch of {tuple(images.shape)} {images.dtype} with {len(labels)} labels: "
+                f"1 to {self.batch_size} images of {self.input_shape} torch.float32 are expected"
+            )
 
     def _check_values(self, images: int) -> None:
         for unit in self.units.in_order:

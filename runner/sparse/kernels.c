@@ -289,7 +289,8 @@ void descend_bias(int images, int features, const float *gradient, float *bias, 
 }
 
 /* Cross entropy of logits (features): adds up the losses (nats), writes the gradient of their mean
- * and returns how many labels have the largest logit. Dead lanes get no gradient. */
+ * and returns how many labels have the largest logit; -1 where a label is no class. Dead lanes get
+ * no gradient. */
 int cross_entropy(int images, int classes, const float *logits, const int64_t *labels,
                   float *gradient, double *loss)
 {
@@ -299,6 +300,7 @@ int cross_entropy(int images, int classes, const float *logits, const int64_t *l
     *loss = 0;
     for (int image = 0; image < images; image++) {
         const float *logit = logits + image;
+        if (labels[image] < 0 || labels[image] >= classes) return -1;
         int best = 0;
         double total = 0;
         for (int k = 1; k < classes; k++)
@@ -647,9 +649,17 @@ struct NAME(backward) {
     Vec *sum, *product;
 };
 
-#define BACKWARD_TILE                                                                  \
-    (PARTS * (BACKWARD_WIDE > BACKWARD_ROWS * BACKWARD_COLUMNS ? BACKWARD_WIDE         \
-                                                               : BACKWARD_ROWS * BACKWARD_COLUMNS))
+/* Store the sums of four vectors, those of the same lanes together. */
+INLINE void NAME(store_addends)(const Vec *d, Vec *addends)
+{
+    if (PARTS == 1) addends[0] = (d[0] + d[1]) + (d[2] + d[3]);
+    if (PARTS == 2) addends[0] = d[0] + d[2], addends[1] = d[1] + d[3];
+    if (PARTS == 4)
+        UNROLL for (int m = 0; m < 4; m++) addends[m] = d[m];
+}
+
+#define BACKWARD_BLOCK (BACKWARD_ROWS * BACKWARD_COLUMNS)
+#define BACKWARD_TILE (PARTS * (BACKWARD_WIDE > BACKWARD_BLOCK ? BACKWARD_WIDE : BACKWARD_BLOCK))
 
 /* Fetch the lines of the next channel while this one is computed. */
 INLINE void NAME(fetch_ahead)(const struct NAME(backward) *pass, const int rows, const int columns,
@@ -664,69 +674,92 @@ INLINE void NAME(fetch_ahead)(const struct NAME(backward) *pass, const int rows,
         }
 }
 
-/* Both gradients of one loop: x and the sums of a tile of one input channel stay in registers,
- * every load of the output's gradient serves the input's and the weight's. A stride of 2 has a cell
- * of the list for each of the four positions (row and column even or odd) of the tile's pixels. */
+/* Read a tile of one channel's activation, or compute it from raw. */
+INLINE void NAME(load_inputs)(const struct NAME(backward) *pass, const int rows, const int columns,
+                              const int stride, int channel, long place, Vec *x)
+{
+    const Vec *from = (const Vec *)(pass->x + place);
+    const float *scale = pass->scale, *shift = pass->shift;
+    UNROLL for (int i = 0; i < rows; i++)
+        UNROLL for (int l = 0; l < columns * PARTS; l++) {
+            const Vec value = from[NAME(in_tile)(stride, pass->width, i, l)];
+            x[i * columns * PARTS + l] =
+                scale ? NAME(relu)(scale[channel] * value + shift[channel]) : value;
+        }
+}
+
+/* Both gradients of one loop: the tile's inputs x and the sums of their gradient stay in registers,
+ * every load of the output's gradient serves the input's and the weight's. */
+INLINE void NAME(multiply_both)(const struct NAME(backward) *pass, const int rows,
+                                const int columns, const int wanted, const float *scratch,
+                                const int *start, const Vec *x, Vec *sum)
+{
+    const long wide = pass->wide;
+    const int *offset = pass->list->offset;
+    const float *weights = pass->list->weight;
+    float *const weight_gradient = pass->weight_gradient;
+    for (int entry = start[0], end = start[1]; entry < end; entry++) {
+        const Vec *g = (const Vec *)(scratch + offset[entry]);
+        const Vec weight = NAME(spread)(weights[entry]);
+        Vec *addends = (Vec *)(weight_gradient + (long)LANES * entry);
+        Vec d[4]; /* independent sums, of which PARTS are needed */
+        UNROLL for (int m = 0; m < 4; m++) d[m] = m < PARTS ? addends[m % PARTS] : NAME(spread)(0);
+        UNROLL for (int i = 0; i < rows; i++)
+            UNROLL for (int l = 0; l < columns * PARTS; l++) {
+                const int at = i * columns * PARTS + l;
+                const Vec v = NAME(held)(g[NAME(in_tile)(1, wide, i, l)]);
+                if (wanted) sum[at] += weight * v;
+                d[at & 3] += x[at] * v;
+            }
+        NAME(store_addends)(d, addends);
+    }
+}
+
+/* Finish a tile of the input's gradient: add what a shortcut adds, zero what ReLU zeroed, store it;
+ * add it and its product with raw to the channel's sums. */
+INLINE void NAME(store_gradient)(const struct NAME(backward) *pass, const int rows,
+                                 const int columns, const int stride, int channel, long place,
+                                 const Vec *x, const Vec *tile)
+{
+    const long width = pass->width;
+    const Vec *raw = (const Vec *)(pass->raw + place);
+    const Vec *added = pass->added ? (const Vec *)(pass->added + place) : NULL;
+    Vec *to = (Vec *)(pass->gradient + place);
+    Vec *sum = pass->sum + channel * PARTS, *product = pass->product + channel * PARTS;
+    Vec s[PARTS], q[PARTS];
+    UNROLL for (int m = 0; m < PARTS; m++) s[m] = sum[m], q[m] = product[m];
+    UNROLL for (int i = 0; i < rows; i++)
+        UNROLL for (int l = 0; l < columns * PARTS; l++) {
+            const long at = NAME(in_tile)(stride, width, i, l);
+            Vec g = tile[i * columns * PARTS + l];
+            if (added) g += added[at];
+            g = NAME(where_positive)(g, x[i * columns * PARTS + l]);
+            NAME(stream)(to + at, g);
+            s[l % PARTS] += g;
+            q[l % PARTS] += g * raw[at];
+        }
+    UNROLL for (int m = 0; m < PARTS; m++) sum[m] = s[m], product[m] = q[m];
+}
+
+/* Differentiate a tile of every input channel. With a stride of 2 the pixels of an input have four
+ * positions (row and column even or odd), with a cell of the list and a tile each. */
 INLINE void NAME(backward_tile)(const struct NAME(backward) *pass, const int rows,
                                 const int columns, const int stride, const int wanted,
                                 int row_phases, int column_phases, int row, int column)
 {
-    const long width = pass->width, plane = pass->plane, wide = pass->wide;
-    const float *scratch = pass->scratch + (row * wide + column) * LANES;
-    const int *offset = pass->list->offset;
-    const float *weights = pass->list->weight;
-    float *const weight_gradient = pass->weight_gradient;
+    const float *scratch = pass->scratch + (row * pass->wide + column) * LANES;
     for (int c = 0; c < pass->inputs; c++)
         for (int phase = 0; phase < row_phases * column_phases; phase++) {
             const int down = phase / column_phases, right = phase % column_phases;
-            const long pixel = (row * stride + down) * width + column * stride + right;
-            const long place = c * plane + pixel * LANES;
-            const Vec *from = (const Vec *)(pass->x + place);
-            Vec x[BACKWARD_TILE], sum[BACKWARD_TILE];
-            UNROLL for (int i = 0; i < rows; i++)
-                UNROLL for (int l = 0; l < columns * PARTS; l++) {
-                    Vec value = from[NAME(in_tile)(stride, width, i, l)];
-                    if (pass->scale)
-                        value = NAME(relu)(pass->scale[c] * value + pass->shift[c]);
-                    x[i * columns * PARTS + l] = value;
-                    sum[i * columns * PARTS + l] = NAME(spread)(0);
-                }
-            if (right == 0) NAME(fetch_ahead)(pass, rows, columns, stride, wanted, place);
             const int *start = pass->list->start + (c * stride + down) * stride + right;
-            for (int entry = start[0], end = start[1]; entry < end; entry++) {
-                const Vec *g = (const Vec *)(scratch + offset[entry]);
-                const Vec weight = NAME(spread)(weights[entry]);
-                Vec *of_weight = (Vec *)(weight_gradient + (long)LANES * entry);
-                Vec d[4]; /* independent sums, PARTS of them are needed */
-                UNROLL for (int m = 0; m < 4; m++)
-                    d[m] = m < PARTS ? of_weight[m % PARTS] : NAME(spread)(0);
-                UNROLL for (int i = 0; i < rows; i++)
-                    UNROLL for (int l = 0; l < columns * PARTS; l++) {
-                        const int at = i * columns * PARTS + l;
-                        const Vec v = NAME(held)(g[NAME(in_tile)(1, wide, i, l)]);
-                        if (wanted) sum[at] += weight * v;
-                        d[at & 3] += x[at] * v;
-                    }
-                if (PARTS == 1) d[0] = (d[0] + d[1]) + (d[2] + d[3]);
-                if (PARTS == 2) d[0] += d[2], d[1] += d[3];
-                UNROLL for (int m = 0; m < PARTS; m++) of_weight[m] = d[m];
-            }
-            if (!wanted) continue;
-            Vec s[PARTS], q[PARTS];
-            UNROLL for (int m = 0; m < PARTS; m++)
-                s[m] = pass->sum[c * PARTS + m], q[m] = pass->product[c * PARTS + m];
-            UNROLL for (int i = 0; i < rows; i++)
-                UNROLL for (int l = 0; l < columns * PARTS; l++) {
-                    const long at = NAME(in_tile)(stride, width, i, l);
-                    Vec g = sum[i * columns * PARTS + l];
-                    if (pass->added) g += ((const Vec *)(pass->added + place))[at];
-                    g = NAME(where_positive)(g, x[i * columns * PARTS + l]);
-                    NAME(stream)((Vec *)(pass->gradient + place) + at, g);
-                    s[l % PARTS] += g;
-                    q[l % PARTS] += g * ((const Vec *)(pass->raw + place))[at];
-                }
-            UNROLL for (int m = 0; m < PARTS; m++)
-                pass->sum[c * PARTS + m] = s[m], pass->product[c * PARTS + m] = q[m];
+            const long pixel = (row * stride + down) * (long)pass->width + column * stride + right;
+            const long place = c * pass->plane + pixel * LANES;
+            Vec x[BACKWARD_TILE], sum[BACKWARD_TILE];
+            UNROLL for (int l = 0; l < BACKWARD_TILE; l++) sum[l] = NAME(spread)(0);
+            NAME(load_inputs)(pass, rows, columns, stride, c, place, x);
+            if (right == 0) NAME(fetch_ahead)(pass, rows, columns, stride, wanted, place);
+            NAME(multiply_both)(pass, rows, columns, wanted, scratch, start, x, sum);
+            if (wanted) NAME(store_gradient)(pass, rows, columns, stride, c, place, x, sum);
         }
 }
 
@@ -823,6 +856,7 @@ TARGET static void NAME(fill_gradient)(const struct shape *shape, const struct o
 /* Differentiate a convolution. `weight_gradient` has LANES addends an entry of the list.
  * `gradient` (NULL: not wanted) is that of the activation's sum before its max(0, .), `added`
  * (NULL: nothing) included; `sums` are those of it and of its product with raw, a pair a channel.
+ * It is wanted wherever the stride is 2: no network strides over its images.
  * The scratch has room for 2 inputs + outputs (strip + 2) (width of the output + 2) pixels. */
 TARGET void NAME(conv_backward)(int images, const struct shape *shape, const struct outgoing *out,
                                 const struct activation *in, const struct list *list,
@@ -1025,18 +1059,16 @@ INLINE void NAME(linear_backward_tile)(const int parts, long first, long row, in
         for (int entry = list->start[c]; entry < list->start[c + 1]; entry++) {
             const Vec *g = (const Vec *)out_gradient + list->offset[entry] * row + first;
             const Vec weight = NAME(spread)(list->weight[entry]);
-            Vec *of_weight = (Vec *)(weight_gradient + (long)LANES * entry);
+            Vec *addends = (Vec *)(weight_gradient + (long)LANES * entry);
             Vec d[4];
             UNROLL for (int m = 0; m < 4; m++)
-                d[m] = m < PARTS ? of_weight[m % PARTS] : NAME(spread)(0);
+                d[m] = m < PARTS ? addends[m % PARTS] : NAME(spread)(0);
             UNROLL for (int l = 0; l < parts; l++) {
                 const Vec v = NAME(held)(g[l]);
                 sum[l] += weight * v;
                 d[l & 3] += x[l] * v;
             }
-            if (PARTS == 1) d[0] = (d[0] + d[1]) + (d[2] + d[3]);
-            if (PARTS == 2) d[0] += d[2], d[1] += d[3];
-            UNROLL for (int m = 0; m < PARTS; m++) of_weight[m] = d[m];
+            NAME(store_addends)(d, addends);
         }
         if (!gradient) continue;
         Vec *to = (Vec *)gradient + c * row + first;
@@ -1072,6 +1104,7 @@ TARGET void NAME(linear_backward)(int images, int inputs, const struct list *lis
 #undef Bits
 #undef PARTS
 #undef FORWARD_TILE
+#undef BACKWARD_BLOCK
 #undef BACKWARD_TILE
 #undef INSTRUCTION_SET
 #undef TARGET

@@ -310,7 +310,13 @@ class CrossEntropy:
         self._loss = np.zeros(1, dtype=np.float64)
 
     def __call__(self, labels: Tensor) -> tuple[float, int]:
-        """Return the sum of the losses (nats) and the number correct; leave the gradient."""
+        """Return the sum of the losses (nats) and the number correct; leave the gradient.
+
+        Raises
+        ------
+        IndexError
+            A label is no class.
+        """
         labels = labels.to(torch.int64).contiguous()
         correct: int = self.context.library.cross_entropy(
             len(labels),
@@ -320,4 +326,6 @@ class CrossEntropy:
             address(self.logits.gradient),
             address(self._loss),
         )
+        if correct < 0:
+            raise IndexError(f"labels must lie between 0 and {len(self.logits.values) - 1}")
         return float(self._loss[0]), correct

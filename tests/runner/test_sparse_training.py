@@ -259,6 +259,27 @@ def test_one_value_a_channel_is_refused_as_torch_refuses_it(chosen: str) -> None
     assert arrays(module) == before
 
 
+@needs_kernels
+def test_a_batch_that_there_is_no_memory_for_is_refused(chosen: str) -> None:
+    module, mask = made("lenet", 0.5)
+    executor = Executor(module, zeros(module), mask, RECIPE, SMALL, 21, library(chosen))
+    x, y = batch(0)
+    before = arrays(module)
+    for images, labels in (
+        (x[:0], y[:0]),
+        (x.double(), y),
+        (x[:, :2], y),
+        (x, y[1:]),
+        batch(0, 22),
+    ):
+        with pytest.raises(ValueError, match="1 to 21 images of"):
+            executor.step(images, labels, 0.1)
+    for label in (-1, 10):
+        with pytest.raises(IndexError, match="between 0 and 9"):
+            executor.step(x, torch.full_like(y, label), 0.1)
+    assert arrays(module) == before
+
+
 # What is not served, and where there are no kernels.
 
 
