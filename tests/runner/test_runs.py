@@ -731,8 +731,8 @@ def test_an_estimate_knows_the_size_of_what_is_to_come(
     found = estimate.estimate(plan("resnet8w4", "few-digits", **options))
     module = build("resnet8w4", DIGITS.input_shape, 10)
     assert found.parameters == sum(p.numel() for p in module.parameters())
-    assert found.prunable == 4964
-    assert (found.records, found.remaining) == (6, 6)
+    assert found.plan.kept[0] == 4964
+    assert (found.plan.records, found.remaining) == (6, 6)
     assert found.images_per_second > 0
     assert found.seconds > 0
     assert not list(tmp_path.iterdir())

@@ -222,6 +222,16 @@ def test_a_child_takes_its_parents_choice(tmp_path: Path, monkeypatch: pytest.Mo
     assert set(machine(child)[WHY].values()) == {f"as {parent.path.name}"}
 
 
+def test_a_child_takes_what_its_parent_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go(tmp_path, **RESNET, kernels="dense", levels=1)
+    speeds(monkeypatch, lambda kept: pytest.fail("measured"))
+    go(tmp_path, **RESNET, kernels="auto", control="reinit", levels=1)
+    child = machine(only_run_of(tmp_path, child=True))
+    assert set(child[BY_LEVEL].values()) == {"eager"}
+
+
 def only_run_of(store: Path, *, child: bool) -> RunFolder:
     found = [run for run in runs(store) if (description(run).parent_run is not None) == child]
     return found[0]
@@ -273,14 +283,14 @@ def test_a_level_that_cannot_go_on_as_it_began_says_so(
         found, then = description(run), "sparse avx1024"
         levels = {**found.machine[BY_LEVEL], "1": then}
         changed = {**found.machine, BY_LEVEL: levels}
-        dataclasses.replace(found, machine=changed).write(run.description)
+        dataclasses.replace(found, machine=changed, history=("before",)).write(run.description)
     events: list[Event] = []
     go(tmp_path, **RESNET, kernels=choice, levels=1, on_event=events.append)
     (warning,) = warnings(events)
     assert warning.endswith(f"goes on under other conditions: kernels was {then}, is {now}")
-    assert description(only_run(tmp_path)).history == (
-        f"inside level 1: kernels was {then}, is {now}",
-    )
+    history = description(only_run(tmp_path)).history
+    assert history[-1] == f"inside level 1: kernels was {then}, is {now}"
+    assert history[:-1] == (("before",) if way == "another set" else ())
     assert said(tmp_path)["1"] == now
 
 

@@ -229,7 +229,7 @@ def test_a_run_begins_with_the_weights_of_the_file(tmp_path: Path) -> None:
 
 def test_recipes_that_start_from_weights_ask_for_their_file(tmp_path: Path) -> None:
     with pytest.raises(
-        UsageError, match="starts from pretrained weights: name their file with --init"
+        UsageError, match="starts from pretrained weights: name their file with init="
     ):
         go(tmp_path, "resnet8w4", "synthetic", recipe="chen2021a_pt_trans")
     with pytest.raises(UsageError, match="pretrained cannot be chosen: it follows from the file"):
