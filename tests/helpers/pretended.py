@@ -113,7 +113,8 @@ def main(network: str, precision: str, *left: str) -> None:
         for number, draw in enumerate(loader.draws(0)):
             trainer.set_rate(number)
             trainer.step(*loader.gather(draw))
-        assert {tensor.device for tensor in trainer.tensors()} == {device}
+        assert isinstance(trainer.lr, Tensor)
+        assert {tensor.device for tensor in (*trainer.tensors(), trainer.lr)} == {device}
         try:
             evaluate(module, test_batches(images, device))
         except DataDependentOutputException:
