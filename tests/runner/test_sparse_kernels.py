@@ -209,6 +209,19 @@ def test_running_statistics_and_a_bias_that_cancels(chosen: str) -> None:
 
 
 @EVERY_SET
+def test_a_variance_is_found_beside_a_large_mean(chosen: str) -> None:
+    rng = np.random.default_rng(0)
+    shop = Workshop(chosen, 37)
+    branch = a_branch(shop, rng, np.ones((3, 1, 1, 1), dtype=np.bool_), 1)
+    x = np.float32(300) + normal(rng, 37, 1, 8, 8)
+    unit = Convolution(shop.context, shop.source(x, None), [branch], ["one"], 1)
+    unit.forward(37)
+    raw = read(unit.raw, 37, unit.size).astype(np.float64)
+    expected = branch.norm.weight.detach().numpy() / np.sqrt(raw.var((0, 2, 3)) + branch.norm.eps)
+    assert error(unit.norms[0].scale, expected) < TOLERANCE
+
+
+@EVERY_SET
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (7, 5), (2, 2), (1, 1), (1, 6)])
 @pytest.mark.parametrize("is_raw", [False, True])
 def test_max_pooling(is_raw: bool, height: int, width: int, chosen: str) -> None:
