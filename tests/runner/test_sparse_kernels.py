@@ -5,16 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from sparse_parts import STILL, Workshop, error, pair_sums, read, sets
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rgtool.runner.sparse.lanes import LANES, Size, aligned, from_lanes, to_lanes
-from rgtool.runner.sparse.library import Rule, Shape
-from rgtool.runner.sparse.lists import convolution_lists, linear_lists, strip_rows
+from rgtool.runner.sparse.lanes import LANES, Size, aligned, to_lanes
+from rgtool.runner.sparse.library import Rule
 from rgtool.runner.sparse.signals import Features, Images
 from rgtool.runner.sparse.units import Branch, Convolution, CrossEntropy, Linear, MaxPool, Mean
 
@@ -209,6 +205,19 @@ def test_running_statistics_and_a_bias_that_cancels(chosen: str) -> None:
 
 
 @EVERY_SET
+def test_a_variance_is_found_beside_a_large_mean(chosen: str) -> None:
+    rng = np.random.default_rng(0)
+    shop = Workshop(chosen, 37)
+    branch = a_branch(shop, rng, np.ones((3, 1, 1, 1), dtype=np.bool_), 1)
+    x = np.float32(300) + normal(rng, 37, 1, 8, 8)
+    unit = Convolution(shop.context, shop.source(x, None), [branch], ["one"], 1)
+    unit.forward(37)
+    raw = read(unit.raw, 37, unit.size).astype(np.float64)
+    expected = branch.norm.weight.detach().numpy() / np.sqrt(raw.var((0, 2, 3)) + branch.norm.eps)
+    assert error(unit.norms[0].scale, expected) < TOLERANCE
+
+
+@EVERY_SET
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (7, 5), (2, 2), (1, 1), (1, 6)])
 @pytest.mark.parametrize("is_raw", [False, True])
 def test_max_pooling(is_raw: bool, height: int, width: int, chosen: str) -> None:
@@ -351,47 +360,3 @@ def test_images_are_laid_out_whatever_their_strides(as_features: bool, chosen: s
             assert not where[:, 37:].any()
         else:
             assert np.array_equal(laid._values, to_lanes(images.numpy()))
-
-
-@given(
-    mask=st.tuples(*[st.integers(1, 7)] * 2).flatmap(
-        lambda size: arrays(np.bool_, (*size, 3, 3), elements=st.booleans())
-    ),
-    stride=st.sampled_from([1, 2]),
-    paired=st.booleans(),
-)
-def test_lists_hold_every_kept_weight_once(mask: np.ndarray, stride: int, paired: bool) -> None:
-    outputs, inputs = mask.shape[:2]
-    lists = convolution_lists(mask, Shape(outputs, inputs, 9, 8, stride, 4), paired)
-    kept = int(mask.sum())
-    assert len(set(lists.in_forward.tolist())) == len(set(lists.in_backward.tolist())) == kept
-    assert lists.backward.start[-1] == len(lists.backward.offset) == kept
-    shared = mask[::2][: outputs // 2] & mask[1::2] if paired else np.zeros(0)
-    assert lists.forward.start[-1] == len(lists.forward.offset) == kept - int(shared.sum())
-
-
-def test_lists_of_a_linear_layer() -> None:
-    mask = np.array([[1, 0, 1], [0, 0, 1]], dtype=np.bool_)
-    lists = linear_lists(mask)
-    assert lists.forward.start.tolist() == [0, 2, 3]
-    assert lists.forward.offset.tolist() == [0, 2, 2]
-    assert lists.backward.start.tolist() == [0, 1, 1, 3]
-    assert lists.backward.offset.tolist() == [0, 0, 1]
-    assert lists.in_backward.tolist() == [0, 1, 2]
-
-
-@given(*[st.integers(1, 70)] * 2, st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 2]))
-def test_strips_cover_an_image(
-    outputs: int, inputs: int, height: int, width: int, stride: int
-) -> None:
-    rows = strip_rows(outputs, inputs, height, width, stride)
-    assert 1 <= rows <= -(-height // stride)
-
-
-@given(arrays(np.float32, st.tuples(*[st.integers(1, 20)] * 2, *[st.integers(1, 4)] * 2)))
-def test_lanes_there_and_back(images: np.ndarray) -> None:
-    size = Size(*images.shape[1:])
-    planes = to_lanes(images)
-    assert planes.ctypes.data % 64 == 0
-    assert np.array_equal(from_lanes(planes, len(images), size), images, equal_nan=True)
-    assert np.count_nonzero(planes) == np.count_nonzero(images)
