@@ -95,7 +95,7 @@ def test_what_voids_the_numbers_stands_above_all() -> None:
     assert table.text().split("\n") == ["void", "title", "a     b", "long  x", "s     y", "below"]
     untold = Table(("a", "b"), [("x", None), ("y", "z")], notes=("n",)).first(1, "that has all")
     assert untold.text().split("\n") == ["a  b", "x", "1 of 2 rows; that has all", "n"]
-    assert "<caption" not in untold.html() and "<caption" in table.html()
+    assert "<figcaption" not in untold.html() and "<figcaption" in table.html()
 
 
 def test_a_thing_without_a_table_says_so() -> None:
