@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 
@@ -82,6 +83,21 @@ def growing_shares(names: Sequence[str], eigenvalues: Iterable[float]) -> str:
     does = ("stays", "grows", "shrinks")
     words = [does[(value > 1) - (value < 1)] for value in eigenvalues]
     return shares_that(names, words, {word: word for word in ("grows", "shrinks", "stays")})
+
+
+def spans(values: Mapping[str, Any]) -> str:
+    """Write what holds from level to level, equal neighbours together.
+
+    Examples
+    --------
+    >>> spans({"rewind": "eager", "0": "eager", "1": "sparse", "2": "sparse", "3": "eager"})
+    'eager rewind-0; sparse 1-2; eager 3'
+    """
+    runs = [(value, list(keys)) for value, keys in groupby(values, key=values.__getitem__)]
+    return "; ".join(
+        f"{value} {keys[0]}-{keys[-1]}" if len(keys) > 1 else f"{value} {keys[0]}"
+        for value, keys in runs
+    )
 
 
 def size(count: float) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ...schemas.errors import RgtoolError
 from ...schemas.lock import lock
 from ...schemas.recipe import Recipe
-from ...schemas.records.description import Description
+from ...schemas.records.description import BY_LEVEL, BY_LEVEL_WHY, Description
 from ...schemas.records.layout import RunFolder
 from ..pruning import Mask
 from ..records import description_of
@@ -23,8 +23,6 @@ from .kernels import Kernels
 from .replica_parts import ReplicaParts
 from .training import Trainer, load_arrays, state_arrays
 
-# Of the machine in a description: the kernels of every level, and how they came to be chosen.
-BY_LEVEL, WHY = "kernels_by_level", "kernels_by_level_why"
 _ASKED = "asked for, or the only ones"
 _ROUNDS = 5  # steps of each kind that are timed, at most
 _CLEAR = 1.5  # times as long as the other: no noise turns that round
@@ -80,7 +78,7 @@ class LevelKernels:
     def conditions(self, before: Description | None) -> dict[str, Any]:
         """Return what a description says of kernels; what it says of levels stays."""
         said = before.machine if before else {}
-        levels = {name: said[name] for name in (BY_LEVEL, WHY) if name in said}
+        levels = {name: said[name] for name in (BY_LEVEL, BY_LEVEL_WHY) if name in said}
         return {"kernels": self.kernels.name, **levels}
 
     def trainer(self, level: int, mask: Mask | None, on: ReplicaParts) -> Trainer:
@@ -166,11 +164,11 @@ class LevelKernels:
         """Write down the kernels of a level, and where they are others than it began with."""
         description = description_of(self.folder)
         assert description is not None  # it is the first that is written of a run
-        by_level, why = (description.machine.get(name, {}) for name in (BY_LEVEL, WHY))
+        by_level, why = (description.machine.get(name, {}) for name in (BY_LEVEL, BY_LEVEL_WHY))
         machine = {
             **description.machine,
             BY_LEVEL: {**by_level, key: choice.kernels},
-            WHY: {**why, key: choice.why},
+            BY_LEVEL_WHY: {**why, key: choice.why},
         }
         if machine == description.machine:
             return
@@ -187,7 +185,7 @@ class LevelKernels:
 def _choices(description: Description | None) -> dict[str, Choice]:
     """Return what a description says of levels, by their keys."""
     machine: Mapping[str, Any] = description.machine if description else {}
-    by_level, why = machine.get(BY_LEVEL), machine.get(WHY)
+    by_level, why = machine.get(BY_LEVEL), machine.get(BY_LEVEL_WHY)
     if not isinstance(by_level, dict) or not isinstance(why, dict):
         return {}
     return {key: Choice(str(by_level[key]), str(why.get(key, ""))) for key in by_level}

@@ -24,13 +24,15 @@ from ..files import read_file, write_atomic
 from ..published_recipes import fields_of
 from ..recipe import Recipe
 from ..sums import EDITED, KEY, PLACE, holds, seal
-from ..words import spelled
+from ..words import spans, spelled
 
 VERSION = 2
 MOST = 1 << 26  # bytes of a description; an import of many files has long ones
 _APART = ("recipe", "scales", "files", "history", "told")  # shown otherwise, or not
 _DEEPEST = 16  # levels of nesting
 OWN = "rgtool"  # the source of runs that were not imported
+# Of the machine: the kernels of every level, and why these, which is left to `run.json`.
+BY_LEVEL, BY_LEVEL_WHY = "kernels_by_level", "kernels_by_level_why"
 RECORDED = "recorder"  # the source of runs that a Recorder wrote
 UNKNOWN = "unknown"  # the recipe of an import of which none is told
 # Fields that an import sees in masks and shapes, or gives itself.
@@ -134,7 +136,7 @@ class Description(Shown):
             if one.name in _APART:
                 continue
             if isinstance(value, Mapping):
-                rows += [(f"{one.name}.{key}", item) for key, item in value.items()]
+                rows += [(f"{one.name}.{key}", item) for key, item in shown(value).items()]
             else:
                 rows.append((one.name, value))
         rows += recipe_rows(self.recipe.to_json(), self.assumed)
@@ -213,6 +215,15 @@ def recipe_rows(recipe: Mapping[str, Any], assumed: Collection[str]) -> list[Row
         (f"{'assumed' if name in assumed else 'recipe'}.{name}", spelled(value))
         for name, value in recipe.items()
     ]
+
+
+def shown(conditions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what people see of versions or of a machine, in a line each."""
+    return {
+        name: spans(value) if isinstance(value, Mapping) else value
+        for name, value in conditions.items()
+        if name != BY_LEVEL_WHY
+    }
 
 
 def assumption_notes(assumed: Collection[str], run: Description) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...schemas.display import Shown, Table
 from ...schemas.recipe import Recipe
-from ...schemas.records.description import assumed_fields
+from ...schemas.records.description import assumed_fields, shown
 from .apart import label_of, written
 from .inventory import RunInfo, recipe_of
 
@@ -121,7 +121,7 @@ def _of_recipe(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> dict[str, s
 
 
 def _conditions(rows: Sequence[Mapping[str, Any]], column: str) -> dict[str, str]:
-    parts = [json.loads(row[column] or "{}") for row in rows]
+    parts = [shown(json.loads(row[column] or "{}")) for row in rows]
     return {
         f"{column}.{name}": _listed([_text(part[name]) for part in parts if name in part])
         for name in dict.fromkeys(name for part in parts for name in part)

@@ -32,13 +32,12 @@ from rgtool.runner.experiment import Outcome, plan, run
 from rgtool.runner.models import build
 from rgtool.runner.pruning import kept_after, next_mask
 from rgtool.runner.replicas.checkpoint import CHECKPOINT_VARIABLE
-from rgtool.runner.replicas.level_kernels import BY_LEVEL, WHY
 from rgtool.runner.replicas.loader import test_batches as whole_test_set
 from rgtool.runner.replicas.randomness import generator
 from rgtool.runner.replicas.training import evaluate, load_arrays
 from rgtool.runner.speed import estimate
 from rgtool.schemas.errors import RgtoolError, UsageError
-from rgtool.schemas.records.description import Description
+from rgtool.schemas.records.description import BY_LEVEL, BY_LEVEL_WHY, Description
 from rgtool.schemas.records.layout import RunFolder
 from rgtool.schemas.tensors.safetensors import read_mask, read_tensors, write_mask, write_tensors
 from rgtool.store import Store
@@ -77,7 +76,7 @@ def description(store: Path) -> dict[str, object]:
     Which kernels trained a level is not known any more where the description was lost on the way.
     """
     values = json.loads(only_run(store).description.read_text())
-    for name in (BY_LEVEL, WHY):
+    for name in (BY_LEVEL, BY_LEVEL_WHY):
         values["machine"].pop(name)
     own = ("created_at", "updated_at", "rgtool_sum")
     return {name: value for name, value in values.items() if name not in own}

@@ -22,11 +22,11 @@ from rgtool.runner.pruning import Mask, density
 from rgtool.runner.replicas import kernels as kernels_module
 from rgtool.runner.replicas import level_kernels
 from rgtool.runner.replicas.kernels import KERNELS_VARIABLE, Kernels, by_level
-from rgtool.runner.replicas.level_kernels import BY_LEVEL, WHY, StepSeconds, step_seconds
+from rgtool.runner.replicas.level_kernels import StepSeconds, step_seconds
 from rgtool.runner.replicas.training import Trainer, state_arrays
 from rgtool.runner.speed.probe import parts_of
 from rgtool.schemas.errors import UsageError
-from rgtool.schemas.records.description import Description
+from rgtool.schemas.records.description import BY_LEVEL, BY_LEVEL_WHY, Description
 from rgtool.schemas.records.layout import RunFolder
 from rgtool.store import Store
 
@@ -93,7 +93,7 @@ def test_the_faster_kernels_train_a_level_and_the_description_says_which(
     assert go(tmp_path, **RESNET, kernels="auto").seeds("done") == [0]
     assert said(tmp_path) == {"rewind": "eager", "0": "eager", "1": here(), "2": here()}
     assert asked[:2] == [1.0, 1.0]
-    why = machine(only_run(tmp_path))[WHY]
+    why = machine(only_run(tmp_path))[BY_LEVEL_WHY]
     assert why["0"] == "measured: 100 ms a step dense, 200 sparse"
     assert why["2"] == "measured: 200 ms a step dense, 100 sparse"
     # Each level has computed what it says: the first what dense steps compute, bit for bit.
@@ -139,7 +139,7 @@ def test_the_measured_choice_is_that_of_the_lesser_time(
 ) -> None:
     go(tmp_path, **RESNET, kernels="auto", levels=1)
     found = machine(only_run(tmp_path))
-    for level, why in found[WHY].items():
+    for level, why in found[BY_LEVEL_WHY].items():
         _, numbers = why.split("measured: ")
         dense, sparse_ = (float(part.split()[0]) for part in numbers.split("dense, "))
         expected = here() if sparse_ < dense else "eager"
@@ -184,7 +184,7 @@ def test_seeds_take_what_the_first_has_measured(
     go(tmp_path, **RESNET, kernels="auto", seeds=[7])
     first, second, third = runs(tmp_path)
     assert machine(first)[BY_LEVEL] == machine(second)[BY_LEVEL] == machine(third)[BY_LEVEL]
-    assert set(machine(third)[WHY].values()) == {f"as {first.path.name}"}
+    assert set(machine(third)[BY_LEVEL_WHY].values()) == {f"as {first.path.name}"}
 
 
 def test_what_was_asked_for_holds_for_that_seed_alone(
@@ -219,7 +219,7 @@ def test_a_child_takes_its_parents_choice(tmp_path: Path, monkeypatch: pytest.Mo
         level: name for level, name in machine(parent)[BY_LEVEL].items() if level != "rewind"
     }
     assert machine(child)[BY_LEVEL] == expected
-    assert set(machine(child)[WHY].values()) == {f"as {parent.path.name}"}
+    assert set(machine(child)[BY_LEVEL_WHY].values()) == {f"as {parent.path.name}"}
 
 
 def test_a_child_takes_what_its_parent_was_asked_for(
@@ -257,7 +257,7 @@ def test_a_level_that_was_left_by_an_earlier_rgtool_goes_on_dense(
     go(tmp_path, **RESNET, kernels="dense", should_stop=stop_at(14))
     run = only_run(tmp_path)
     found = description(run)
-    old = {name: v for name, v in found.machine.items() if name not in (BY_LEVEL, WHY)}
+    old = {name: v for name, v in found.machine.items() if name not in (BY_LEVEL, BY_LEVEL_WHY)}
     dataclasses.replace(found, machine=old).write(run.description)
     asked = speeds(monkeypatch)
     events: list[Event] = []

@@ -12,6 +12,7 @@ from stores import describe, write_run
 from rgtool import Store
 from rgtool.schemas.errors import UsageError
 from rgtool.schemas.recipe import Recipe
+from rgtool.schemas.records.description import BY_LEVEL, BY_LEVEL_WHY
 from rgtool.schemas.records.layout import RunFolder
 
 BASE = Recipe(architecture="resnet8w4", task="digits")
@@ -67,6 +68,22 @@ def test_conditions_that_only_some_runs_have_are_those_of_these(store: Store) ->
     assert found["machine.threads"] == ("1, 4", None)
     assert found["machine.deterministic"] == ("true", None)
     assert (found["versions.numpy"], found["versions.torch"]) == (("2.4", None), ("2.13", None))
+
+
+def test_kernels_of_levels_are_told_and_not_what_was_measured_for_them(store: Store) -> None:
+    for seed, second in ((0, "sparse avx2"), (1, "eager")):
+        kernels = {"rewind": "eager", "0": "eager", "1": second}
+        machine = {BY_LEVEL: kernels, BY_LEVEL_WHY: dict.fromkeys(kernels, f"measured {seed}")}
+        told = describe(BASE, seed, 3, machine=machine)
+        told.write(RunFolder.of(store.path, told.run_id).description)
+    found = rows(Store(store.path), BASE.run_id(0), BASE.run_id(1))
+    assert {what: pair for what, pair in found.items() if what.startswith("machine")} == {
+        f"machine.{BY_LEVEL}": ("eager rewind-0; sparse avx2 1", "eager rewind-1")
+    }
+    shown = store.description(BASE.run_id(0)).table().rows
+    assert [row for row in shown if "kernels" in row[0]] == [
+        (f"machine.{BY_LEVEL}", "eager rewind-0; sparse avx2 1")
+    ]
 
 
 def test_what_nothing_tells_of_an_import_is_named(store: Store) -> None:
