@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from typing import Annotated
 
 import typer
@@ -138,7 +139,16 @@ def _message(error: typer.TyperException) -> str:
         return f"{text.rstrip('.')}; rgtool ls --published lists the literature"
     context = getattr(error, "ctx", None)
     takes = [] if context is None else [one.name for one in context.command.params]
-    if "unexpected extra argument" in text and "recipe" in takes:
-        text = f"{text.rstrip('.')}; a recipe is named by --recipe"
+    if "unexpected extra argument" in text:
+        text = f"{text.rstrip('.')}{_one_argument(takes)}"
     hint = f"; see {context.command_path} --help" if context is not None else ""
     return f"{text.rstrip('.')}{hint}"
+
+
+def _one_argument(takes: Collection[str | None]) -> str:
+    """Say how what was given as an argument too many is written, of a command that takes these."""
+    if "recipe" in takes:
+        return "; a recipe is named by --recipe"
+    if "store" in takes and {"experiment", "selection", "name", "a"} & {*takes}:
+        return "; an experiment is one argument: resnet20/cifar10, 'resnet20/cifar10 prune=.36'"
+    return ""
