@@ -23,8 +23,9 @@ from rgtool.store.sql.connection import connect, interruptibly
 READ_AND_END = """
 import io, os, sys, threading, time
 from pathlib import Path
-from rgtool.schemas import files, parts, record, tables
-from rgtool.store import trust
+from rgtool.schemas import files, tables
+from rgtool.schemas.records import parts, record
+from rgtool.store.sql import trust
 
 main, path, elsewhere = threading.get_ident(), Path(sys.argv[2]), []
 
