@@ -10,6 +10,7 @@ SOURCE = "runner/sparse/kernels.c"
 digest = hashlib.sha256(Path(SOURCE).read_bytes()).hexdigest()
 
 setup(
+    script_name="setup.py",  # setuptools leaves it out of the package, once it knows the name
     ext_modules=[
         Extension(
             "rgtool.runner.sparse._kernels",
