@@ -21,5 +21,5 @@ setup(
             libraries=[] if sys.platform == "win32" else ["m"],
             optional=True,
         )
-    ]
+    ],
 )

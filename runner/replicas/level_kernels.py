@@ -21,9 +21,11 @@ from ..pruning import Mask
 from ..records import description_of
 from .kernels import Kernels
 from .replica_parts import ReplicaParts
+from .side_by_side import is_memory
 from .training import Trainer, load_arrays, state_arrays
 
 _ASKED = "asked for, or the only ones"
+_NO_ROOM = "memory has no room for sparse steps beside dense ones"
 _ROUNDS = 5  # steps of each kind that are timed, at most
 _CLEAR = 1.5  # times as long as the other: no noise turns that round
 _WAIT = 60.0  # seconds for another seed to write its choice
@@ -129,11 +131,7 @@ class LevelKernels:
 
     def _first(self, key: str, measure: Callable[[], StepSeconds]) -> Choice:
         """Choose for a level that begins, and write it down."""
-        measured = None
-        if self._taken(key) is None:
-            seconds = measure()
-            faster = self.kernels.sparse if seconds.sparse < seconds.dense else self.kernels.name
-            measured = Choice(faster, str(seconds))
+        measured = self._faster(measure) if self._taken(key) is None else None
         # Seeds that come to it together have all measured: one of them is the first to write.
         store = self.folder.path.parents[1]
         with lock(store / ".kernels.lock", "the choice of kernels", wait=_WAIT):
@@ -141,6 +139,17 @@ class LevelKernels:
             assert choice is not None  # what was taken stays
             self._write(key, choice, None)
         return choice
+
+    def _faster(self, measure: Callable[[], StepSeconds]) -> Choice:
+        """Choose by the time of steps; dense where memory has no room for both kinds."""
+        try:
+            seconds = measure()
+        except (MemoryError, RuntimeError) as error:
+            if not is_memory(error):
+                raise
+            return Choice(self.kernels.name, _NO_ROOM)
+        faster = self.kernels.sparse if seconds.sparse < seconds.dense else self.kernels.name
+        return Choice(faster, str(seconds))
 
     def _taken(self, key: str) -> Choice | None:
         """Return the choice of the parent, or what another seed has measured."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import struct
 from collections.abc import Callable
 from ctypes import POINTER, Structure, c_char_p, c_double, c_float, c_int, c_long, c_void_p
 from functools import cache
@@ -16,6 +17,7 @@ from .lanes import LANES, PLANE_PAD
 
 FOLDER = Path(__file__).parent
 SETS = ("plain", "avx2", "avx512")  # every processor that has one has those before it
+_ELF_HEADER = 64  # bytes
 PAIRED = ("avx512",)  # sets whose forward pass computes two output channels at a time
 
 
@@ -198,19 +200,30 @@ def load(folder: Path) -> ctypes.CDLL:
             "clang), then install rgtool again"
         )
     try:
+        _check_whole(path)
         file = ctypes.CDLL(str(path))
         file.source_digest.restype = c_char_p
-        compiled: bytes = file.source_digest()
+        compiled: str = file.source_digest().decode(errors="replace")
+        expected = hashlib.sha256((folder / "kernels.c").read_bytes()).hexdigest()
     except (OSError, AttributeError) as error:
         raise Missing(f"{path} cannot be loaded ({error}): install rgtool again") from None
-    expected = hashlib.sha256((folder / "kernels.c").read_bytes()).hexdigest()
-    if compiled.decode() != expected:
+    if compiled != expected:
         raise Missing(
-            f"{path} was compiled from another version of kernels.c ({compiled.decode()[:8]}, not "
+            f"{path} was compiled from another version of kernels.c ({compiled[:8]}, not "
             f"{expected[:8]}): install rgtool again, with a C compiler"
         )
     _check_mirrors(file)
     return file
+
+
+def _check_whole(path: Path) -> None:
+    """Hold an ELF file of 64 bits to its size: to map one that was cut off kills the process."""
+    data = path.read_bytes()
+    if data[:5] == b"\x7fELF\x02" and len(data) >= _ELF_HEADER:
+        (sections,) = struct.unpack_from("<Q", data, 40)
+        size, count = struct.unpack_from("<HH", data, 58)
+        if sections + size * count > len(data):
+            raise OSError("it was cut off")
 
 
 def _check_mirrors(file: ctypes.CDLL) -> None:

@@ -326,6 +326,8 @@ def test_kernels_of_another_source_are_refused(chosen: str, tmp_path: Path) -> N
         load(tmp_path)
     broken = tmp_path / "broken"
     broken.mkdir()
-    (broken / file.name).write_bytes(b"no library")
-    with pytest.raises(Missing, match="cannot be loaded"):
-        load(broken)
+    content = file.read_bytes()
+    for damaged in (b"no library", content[:4096], content[: len(content) // 2], content):
+        (broken / file.name).write_bytes(damaged)  # the last one lacks its source
+        with pytest.raises(Missing, match="cannot be loaded"):
+            load(broken)

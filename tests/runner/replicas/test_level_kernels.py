@@ -104,6 +104,19 @@ def test_the_faster_kernels_train_a_level_and_the_description_says_which(
     assert found[f"{run}/records/1"] != dense[f"{run}/records/1"]
 
 
+def test_a_level_that_has_no_memory_for_both_kinds_trains_dense(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(on: object, mask: Mask | None) -> StepSeconds:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory") from MemoryError()
+
+    monkeypatch.setattr(level_kernels, "step_seconds", measure)
+    assert go(tmp_path, **RESNET, kernels="auto", levels=0).seeds("done") == [0]
+    assert said(tmp_path) == {"rewind": "eager", "0": "eager"}
+    why = set(machine(only_run(tmp_path))[BY_LEVEL_WHY].values())
+    assert why == {"memory has no room for sparse steps beside dense ones"}
+
+
 def test_it_is_written_before_the_level_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
