@@ -116,8 +116,8 @@ def convolution_lists(
         Two output channels that keep the same weight share an entry; else none do.
     """
     mask = np.ascontiguousarray(mask)
-    kept, whole_pairs = np.count_nonzero(mask), shape.outputs // 2 * 2
-    shared = np.count_nonzero(mask[0:whole_pairs:2] & mask[1:whole_pairs:2]) if paired else 0
+    kept, in_pairs = int(mask.sum()), shape.outputs // 2 * 2
+    shared = int((mask[0:in_pairs:2] & mask[1:in_pairs:2]).sum()) if paired else 0
     lists = Lists(
         Entries.empty(3 * ((shape.outputs + 1) // 2), kept - shared, weights=2),
         Entries.empty(shape.inputs * shape.stride**2, kept, weights=1),
