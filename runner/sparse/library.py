@@ -87,6 +87,8 @@ _PLAIN: dict[str, list[Any]] = {
     "norm_forward": [POINTER(Norm), c_double, _DATA, _DATA],
     "norm_backward": [POINTER(Norm), c_double, _DATA, _RULE],
     "gradient_sums": [*[_INT] * 3, _DATA, _DATA, _INT, _DATA],
+    "list_forward": [_SHAPE, _INT, *[_DATA] * 4],
+    "list_backward": [_SHAPE, *[_DATA] * 4],
     "load_kept": [_LONG, *[_DATA] * 6],
     "descend_kept": [_LONG, *[_DATA] * 5, _RULE],
     "descend_bias": [_INT, _INT, *[_DATA] * 3, _RULE],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from ctypes import byref
 
 import numpy as np
@@ -10,13 +11,22 @@ from torch import Tensor, nn
 
 from .lanes import address
 from .library import Norm, Rule
-from .lists import Lists
+from .lists import Lists, Standing
 from .signals import Context
 
 
 def pointer(tensor: Tensor | None) -> int | None:
     """Return the address of a tensor's memory; None (NULL) for none."""
     return None if tensor is None else tensor.data_ptr()
+
+
+def _memory(tensor: Tensor) -> NDArray[np.int32]:
+    """Return how far from the first value of a tensor each lies, in values."""
+    steps = [
+        np.arange(size, dtype=np.int32) * np.int32(stride)
+        for size, stride in zip(tensor.shape, tensor.stride(), strict=True)
+    ]
+    return functools.reduce(np.add, np.ix_(*steps))
 
 
 class Kept:
@@ -32,24 +42,28 @@ class Kept:
         Of its shape.
     lists : Lists
         Of the layer that the tensor is all of or a part of.
-    part : slice
-        Which of the layer's kept weights are the tensor's, in the order of `np.nonzero`.
+    standing : Standing
+        Where its weights stand in them.
     """
 
     def __init__(
-        self, context: Context, weight: Tensor, mask: NDArray[np.bool_], lists: Lists, part: slice
+        self,
+        context: Context,
+        weight: Tensor,
+        mask: NDArray[np.bool_],
+        lists: Lists,
+        standing: Standing,
     ) -> None:
         self.library = context.library
-        places = np.nonzero(mask)
-        strides = np.array(weight.stride(), dtype=np.int64)
-        index = (np.stack(places, axis=1) * strides).sum(1)
-        order = np.argsort(index)  # one pass over the tensor's memory
-        self._index = index[order].astype(np.int32)
-        self._in_forward = lists.in_forward[part][order].astype(np.int32)
-        self._in_backward = lists.in_backward[part][order].astype(np.int32)
+        order = np.argsort(weight.stride())[::-1]  # one pass over the tensor's memory
+        kept = mask.transpose(order)
+        self._index, self._in_forward, self._in_backward = (
+            places.transpose(order)[kept]
+            for places in (_memory(weight), standing.forward, standing.backward)
+        )
         index_, forward, backward = map(address, (self._index, self._in_forward, self._in_backward))
         self._load = (
-            len(index),
+            len(self),
             index_,
             forward,
             backward,
@@ -57,7 +71,7 @@ class Kept:
             address(lists.forward.weight),
             address(lists.backward.weight),
         )
-        self._list = (len(index), index_, backward)
+        self._list = (len(self), index_, backward)
         self._tensors = (weight.data_ptr(), pointer(context.momentum_of(weight)))
 
     def __len__(self) -> int:
