@@ -14,12 +14,13 @@ from ...schemas.transform import Transform
 from ..arrays import Integers
 from ..named import Named, Stored, StoreLike, look_up
 from ..result import Column, Result, columns_like, ends
+from ..transfer.differences import mean_of, paired
 from .agreement import AGAINST, Agreement, Spectra, agreement
 from .maps import MapKind, feeds_of
 from .match import block_weights, match
 from .result import Match
 from .scores import LEVEL, MARGIN, ScoreName
-from .tickets import Tickets, absent, children_of, mean_of, seed_columns, tickets_of, whole
+from .tickets import Tickets, absent, children_of, means, seed_columns, tickets_of, whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +81,9 @@ class MatchTrained(Result):
         return values | {
             "experiment": found.experiments,
             "seeds": np.isfinite(found.accuracy).sum(axis=1).ravel(),
-            "kept": mean_of(found.density),
-            **seed_columns("accuracy", found.accuracy),
-            **seed_columns("difference", found.difference),
+            "kept": means(found.density),
+            **seed_columns("accuracy", found.accuracy, mean_of, found.unit),
+            **seed_columns("difference", found.difference, paired, found.unit),
         }
 
 

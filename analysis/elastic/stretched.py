@@ -11,8 +11,8 @@ import numpy as np
 from ...schemas.notes import Note, Rank
 from ...store import Store
 from ..result import Column, Result, ends
-from ..stats.contrast import OWN
-from .tickets import Tickets, absent, mean_of, seed_columns, tickets_of
+from ..transfer.differences import mean_of, paired
+from .tickets import Tickets, absent, means, seed_columns, tickets_of
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,11 @@ class Stretch(Result):
         return values | {
             "level": np.tile(np.array(found.levels), len(self.lines)),
             "seeds": np.isfinite(found.accuracy).sum(axis=1).ravel(),
-            "density": mean_of(found.density),
-            "own": mean_of(found.own),
-            **seed_columns("accuracy", found.accuracy),
-            **seed_columns("difference", found.difference),
-            **seed_columns("to_first", to_first),
+            "density": means(found.density),
+            "own": means(found.own),
+            **seed_columns("accuracy", found.accuracy, mean_of, found.unit),
+            **seed_columns("difference", found.difference, paired, found.unit),
+            **seed_columns("to_first", to_first, paired, found.unit),
         }
 
 
@@ -172,11 +172,5 @@ def _warnings(made: Stretch) -> Iterator[Note]:
     found = made.tickets
     if len(found.seeds) < 2:
         yield Note("one seed: differences have no interval", rank=Rank.WARNING)
-    elif len(found.seeds) < OWN:
-        yield Note(
-            f"{len(found.seeds)} seeds: tickets of a level lend one another what one seed more "
-            "would tell of their scatter",
-            "spectra.md#intervals",
-        )
     for level in found.levels:
         yield from (Note(text, rank=Rank.WARNING) for text in absent(found, level))

@@ -1,17 +1,18 @@
 """Accuracies of stretched and squeezed tickets that were trained, beside the target's own ticket.
 
 A stretched ticket has another density than the one it is made of. So it is held to what the
-target's own ticket of that seed reaches at its density: straight between two levels of it, in log
+target's own ticket of that seed reaches at its density: between two levels of it straight in log
 density. Whatever is compared is compared by seed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ...schemas.errors import RgtoolError, UsageError
 from ...schemas.notes import LeftOut
@@ -22,7 +23,9 @@ from ...store import Store
 from ...store.catalogue.listing import ExperimentInfo
 from ...store.counts import Counts
 from ..arrays import Bools, Floats, Integers
-from ..stats.seeds import SeedMean, seed_mean
+from ..transfer.arms import Arm, arm_of, unit_of
+from ..transfer.differences import seed_pairs
+from ..values import Estimate
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +48,8 @@ class Tickets:
         Test accuracy, and density of the target with the ticket; NaN where there is no record.
     own : array, shape (C, S, L)
         Accuracy of the target's own ticket of the seed at that density; NaN outside its densities.
+    unit : float
+        What one test image is worth.
     notes : tuple of str
         What is left out.
     """
@@ -57,6 +62,7 @@ class Tickets:
     accuracy: Floats
     density: Floats
     own: Floats
+    unit: float = math.nan
     notes: tuple[str, ...] = ()
 
     @property
@@ -106,30 +112,6 @@ class Tickets:
             there = ", ".join(map(str, self.levels))
             raise UsageError(f"level {level} was not trained by any map: choose from {there}")
         return self.levels.index(level)
-
-
-def interpolated(density: ArrayLike, accuracy: ArrayLike, wanted: ArrayLike) -> Floats:
-    """Read an accuracy curve at other densities, straight in log density.
-
-    Parameters
-    ----------
-    density, accuracy : array, shape (T,)
-        The curve; levels without an accuracy take no part.
-    wanted : array, any shape
-        Densities; NaN where they lie outside those of the curve.
-
-    Examples
-    --------
-    >>> interpolated([1.0, 0.5, 0.25], [0.9, 0.8, 0.6], [0.25, 0.5**1.5, 0.1]).round(3).tolist()
-    [0.6, 0.7, nan]
-    """
-    curve = np.array([density, accuracy], np.float64)
-    curve = curve[:, np.isfinite(curve).all(axis=0) & (curve[0] > 0)]
-    curve = curve[:, np.argsort(curve[0], kind="stable")]
-    goal = np.log(np.asarray(wanted, np.float64))
-    if not curve.size:
-        return np.full(goal.shape, np.nan)
-    return np.asarray(np.interp(goal, np.log(curve[0]), curve[1], left=np.nan, right=np.nan))
 
 
 def children_of(
@@ -182,57 +164,44 @@ def tickets_of(store: Store, experiments: Sequence[str], own: str | None) -> Tic
     RgtoolError
         Nothing of them is recorded.
     """
-    found, notes = list[Counts](), list[str]()
+    arms, recipes, notes = list[Arm](), list[Recipe](), list[str]()
     for name, counts in store.counts_of(experiments, "layer"):
-        if isinstance(counts, Counts):
-            found.append(counts)
-        else:
-            notes.append(LeftOut(f"left out: {name}: {counts}"))
-    if not found:
+        try:
+            if not isinstance(counts, Counts):
+                raise counts
+            arms.append(arm_of("transferred", counts))
+            recipes.append(counts.recipe)
+        except RgtoolError as error:
+            notes.append(LeftOut(f"left out: {name}: {error}"))
+    if not arms:
         raise RgtoolError("; ".join(notes) or "no map was trained")
-    curve = store.counts(own, "layer") if own is not None else None
-    return _gathered(found, curve, notes)
+    reference = arm_of("own", store.counts(own, "layer")) if own is not None else None
+    return replace(_gathered(arms, recipes, reference), notes=tuple(notes))
 
 
-def _gathered(found: Sequence[Counts], own: Counts | None, notes: Iterable[str]) -> Tickets:
-    seeds = sorted({seed for one in found for seed in one.seeds if seed is not None})
-    levels = sorted(
-        {int(level) for one in found for level in one.levels[_trained(one).any(axis=0)]}
-    )
+def _gathered(found: Sequence[Arm], recipes: Sequence[Recipe], own: Arm | None) -> Tickets:
+    seeds = sorted({seed for arm in found for seed in arm.seeds if seed is not None})
+    levels = sorted({int(level) for arm in found for level in arm.levels})
     accuracy = np.full((len(found), len(seeds), len(levels)), np.nan)
     density, reference = accuracy.copy(), accuracy.copy()
-    for c, one in enumerate(found):
-        of_one, there = _densities(one), _trained(one)
-        for s, n in np.argwhere(there):
-            if (seed := one.seeds[s]) is not None:
-                place = (c, seeds.index(seed), levels.index(int(one.levels[n])))
-                accuracy[place], density[place] = one.accuracy[s, n], of_one[s, n]
-    for s, seed in enumerate(seeds):
-        if own is not None and seed in own.seeds:
-            run = own.seeds.index(seed)
-            reference[:, s] = interpolated(_densities(own)[run], own.accuracy[run], density[:, s])
+    for c, arm in enumerate(found):
+        columns = [levels.index(int(level)) for level in arm.levels]
+        for run, s in seed_pairs(arm.seeds, seeds):
+            accuracy[c, s, columns], density[c, s, columns] = arm.accuracy[run], arm.density[run]
+    if own is not None:
+        for s, run in seed_pairs(seeds, own.seeds):
+            reference[:, s] = np.vectorize(partial(own.at, run))(density[:, s])
     return Tickets(
-        experiments=tuple(one.experiment_id for one in found),
-        transforms=tuple(Transform.parse(str(one.recipe.transform)) for one in found),
-        controls=tuple(one.recipe.control for one in found),
+        experiments=tuple(arm.experiment_id for arm in found),
+        transforms=tuple(Transform.parse(str(recipe.transform)) for recipe in recipes),
+        controls=tuple(recipe.control for recipe in recipes),
         seeds=tuple(seeds),
         levels=tuple(levels),
         accuracy=accuracy,
         density=density,
         own=reference,
-        notes=tuple(notes),
+        unit=unit_of([*found, *([own] if own else [])]),
     )
-
-
-def _trained(counts: Counts) -> Bools:
-    """Tell which levels of which runs have an accuracy: shape (S, T)."""
-    return counts.recorded & np.isfinite(counts.accuracy)
-
-
-def _densities(counts: Counts) -> Floats:
-    """Return the density of the network, NaN where nothing is recorded: shape (S, T)."""
-    kept = counts.kept.sum(axis=-1) / counts.total.sum()
-    return np.where(counts.recorded, kept, np.nan)
 
 
 def whole(values: Floats) -> tuple[Bools, Bools]:
@@ -253,32 +222,37 @@ def whole(values: Floats) -> tuple[Bools, Bools]:
     return np.asarray(there[:, seeds].all(axis=1) & some), np.asarray(seeds)
 
 
-def mean_of(values: Floats) -> Floats:
+def means(values: Floats) -> Floats:
     """Return means over the seeds that there are, (C, S, L) to (C L,); NaN without any."""
     there = np.isfinite(values)
     with np.errstate(invalid="ignore"):
-        means = np.where(there, values, 0.0).sum(axis=1) / there.sum(axis=1)
-    return np.asarray(means.ravel())
+        mean = np.where(there, values, 0.0).sum(axis=1) / there.sum(axis=1)
+    return np.asarray(mean.ravel())
 
 
-def seed_columns(name: str, values: Floats) -> dict[str, Floats]:
+def seed_columns(
+    name: str, values: Floats, interval: Callable[[Floats, float], Estimate[float]], unit: float
+) -> dict[str, Floats]:
     """Return means of values (C, S, L) over seeds as columns, with the ends of their intervals.
 
-    At every level the seeds are those that most tickets have; who lacks one has no mean.
+    Parameters
+    ----------
+    name : str
+        The column; those of the ends are called after it.
+    values : array, shape (C, S, L)
+        At every level the seeds are those that most tickets have; who lacks one has no mean.
+    interval : callable
+        `mean_of` accuracies or `paired` differences, see `analysis.transfer.differences`.
+    unit : float
+        What one test image is worth.
     """
-    means = [_over_seeds(values[:, :, n]) for n in range(values.shape[2])]
-    lows, highs = zip(*(mean.ends() for mean in means), strict=True)
-    parts = ([mean.value for mean in means], lows, highs)
-    columns = [np.stack(part, axis=1).ravel() for part in parts]
-    return dict(zip((name, f"{name}_low", f"{name}_high"), columns, strict=True))
-
-
-def _over_seeds(values: Floats) -> SeedMean:
-    full, seeds = whole(values)
-    if not seeds.any():
-        nothing = np.full(len(values), np.nan)
-        return SeedMean(nothing, nothing, np.nan)
-    return seed_mean(np.where(full[:, None], values, np.nan)[:, seeds].T)
+    found = np.full((3, len(values), values.shape[2]), np.nan)
+    for n in range(values.shape[2]):
+        full, seeds = whole(values[:, :, n])
+        for c in np.flatnonzero(full) if seeds.any() else ():
+            one = interval(values[c, seeds, n], unit)
+            found[:, c, n] = one.value, one.low, one.high
+    return dict(zip((name, f"{name}_low", f"{name}_high"), found.reshape(3, -1), strict=True))
 
 
 def absent(tickets: Tickets, level: int) -> Iterator[str]:

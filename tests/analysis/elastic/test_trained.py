@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import Cli
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
@@ -24,7 +23,7 @@ from rgtool.analysis.elastic.maps import as_transform, feeds_of
 from rgtool.analysis.elastic.match_trained import match_trained
 from rgtool.analysis.elastic.scores import Scoring, scores
 from rgtool.analysis.elastic.stretched import Line, stretched_table
-from rgtool.analysis.elastic.tickets import Tickets, interpolated, tickets_of, whole
+from rgtool.analysis.elastic.tickets import Tickets, tickets_of, whole
 from rgtool.schemas.errors import UsageError
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.records.layout import RunFolder
@@ -245,29 +244,6 @@ def test_few_relabellings_are_said() -> None:
 # Equal densities
 
 
-@given(
-    st.lists(st.floats(0.01, 0.99), min_size=2, max_size=6, unique=True),
-    st.floats(0.001, 1.0),
-    st.randoms(use_true_random=False),
-)
-def test_a_curve_is_straight_in_log_density(density, wanted, random) -> None:
-    accuracy = [random.random() for _ in density]
-    found = float(interpolated(density, accuracy, wanted))
-    pairs = sorted(zip(density, accuracy, strict=True))
-    inside = [
-        a0 + (a1 - a0) * (math.log(wanted) - math.log(d0)) / (math.log(d1) - math.log(d0))
-        for (d0, a0), (d1, a1) in itertools.pairwise(pairs)
-        if d0 <= wanted <= d1
-    ]
-    assert found == pytest.approx(inside[0] if inside else math.nan, abs=1e-6, nan_ok=True)
-
-
-def test_levels_without_accuracy_take_no_part() -> None:
-    found = interpolated([1, 0.5, 0.25], [0.9, np.nan, 0.5], [0.5, 0.2])
-    assert found[0] == pytest.approx(0.7) and np.isnan(found[1])
-    assert np.isnan(interpolated([1.0], [np.nan], [0.5])).all()
-
-
 def test_tickets_are_held_to_the_own_one_of_their_seed(path: Path) -> None:
     store = Store(path)
     found = tickets_of(store, [child(MAPS[3]).experiment_id], TARGET.experiment_id)
@@ -346,7 +322,6 @@ def test_a_stretch_is_held_to_its_first_ticket(path: Path) -> None:
     assert other["accuracy"] == pytest.approx(0.899)
     assert first["own"] - first["accuracy"] == pytest.approx(-first["difference"])
     assert any("random map: +0.0200" in note for note in found.notes)
-    assert any("3 seeds: tickets of a level lend" in note for note in found.notes)
     one = stretched_table(Store(path), "a -> b", TARGET.experiment_id, lines, levels=[4], seeds=[1])
     assert any("one seed: differences have no interval" in note for note in one.notes)
     assert one.to_frame()["seeds"].to_list() == [1, 1]
