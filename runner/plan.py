@@ -18,6 +18,7 @@ from ..schemas.errors import RgtoolError, UsageError, choose
 from ..schemas.recipe import CHOICES, Recipe
 from ..schemas.records.layout import RunFolder, store_path
 from ..schemas.words import counted, size, spelled
+from ..schemas.wrapping import innermost
 from . import machine
 from .arguments import check_levels, check_order, file_of, in_known_case, seeds_of
 from .data import Loading, Task, find_task, load, outline
@@ -49,8 +50,9 @@ class Plan(Shown):
         What to do, and the name it was resolved from.
     network : KnownNetwork or OwnNetwork
         What is trained.
-    task : str or OwnFunction
-        The data set by its name or its place: `cifar10`, `npz:FILE`, a function of the user's own.
+    task : str, OwnFunction or Wrapped
+        The data set by its name or its place: `cifar10`, `npz:FILE`, a function of the user's own,
+        or what is made of one of them.
     seeds : tuple of int
         Replicates.
     levels : int
@@ -235,7 +237,8 @@ class Plan(Shown):
         return ids
 
 
-def _to_come(name: str, folder: Path | None) -> str:
+def _to_come(task: str, folder: Path | None) -> str:
+    name = innermost(task)
     return (
         f"{name} is not in {folder or default_folder()}: training begins with its download, "
         f"{size(KNOWN_DATA[name].download)}"
