@@ -58,8 +58,8 @@ def models(task: str | None = None) -> Listing:
     Parameters
     ----------
     task : str, optional
-        A published data set, or what is made of one: sizes are those for its images and classes. By default those for
-        which a network was published. Or a network, which alone is listed.
+        A published data set, or what is made of one: sizes are those for its images and classes.
+        By default those for which a network was published. Or a network, which alone is listed.
 
     Raises
     ------

@@ -98,16 +98,14 @@ def permuted(images: Images, seed: float, name: str) -> Images:
 
 
 def random_labels(images: Images, seed: float, name: str) -> Images:
-    """The labels shuffled among the images, drawn from SEED."""
+    """Shuffled labels for the same images, drawn from SEED."""
 
     def shuffled(part: str, y: NDArray[np.int64]) -> NDArray[np.int64]:
         return y[_shuffled(len(y), "labels", name, part, int(seed))]
 
     y_train, y_test = shuffled("train", images.y_train), shuffled("test", images.y_test)
     note = f"random-labels:{name}:{seed}: labels say nothing of images: {_GUESSING}"
-    return dataclasses.replace(
-        images, y_train=y_train, y_test=y_test, notes=(*images.notes, note)
-    )
+    return dataclasses.replace(images, y_train=y_train, y_test=y_test, notes=(*images.notes, note))
 
 
 def noise(images: Images, seed: float, name: str) -> Images:
