@@ -30,16 +30,15 @@ if TYPE_CHECKING:
     from rgtool.analysis.spectrum.forecast import forecast
     from rgtool.analysis.spectrum.many import spectra
     from rgtool.analysis.spectrum.power import power
-    from rgtool.runner.experiment import run
     from rgtool.runner.launch import Launch
     from rgtool.runner.listing import datasets, models, recipes
-    from rgtool.runner.plan import plan
     from rgtool.runner.recipes import recipe
     from rgtool.runner.speed.bench import bench
     from rgtool.schemas.errors import RgtoolError
     from rgtool.schemas.recipe import Recipe
     from rgtool.store import Store, published
     from rgtool.store.recorder import Recorder
+    from rgtool.studies.children import plan, run
 
 __version__ = "0.1.0"
 
@@ -65,14 +64,14 @@ _HOMES = {
     "models": "rgtool.runner.listing",
     "null": "rgtool.analysis.nulls.untrained",
     "nulls_of": "rgtool.analysis.nulls.beside",
-    "plan": "rgtool.runner.plan",
+    "plan": "rgtool.studies.children",
     "plot": "rgtool.analysis.plots.figures",
     "power": "rgtool.analysis.spectrum.power",
     "predict": "rgtool.analysis.classes.predict",
     "published": "rgtool.store",
     "recipe": "rgtool.runner.recipes",
     "recipes": "rgtool.runner.listing",
-    "run": "rgtool.runner.experiment",
+    "run": "rgtool.studies.children",
     "semigroup": "rgtool.analysis.classes.semigroup",
     "shared_gamma": "rgtool.analysis.gamma.shared",
     "spectra": "rgtool.analysis.spectrum.many",

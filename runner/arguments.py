@@ -120,6 +120,41 @@ def check_levels(levels: int) -> None:
         )
 
 
+def levels_of(levels: int, at: str | int | Sequence[int] | None) -> tuple[int, ...]:
+    """Return the levels that are to be recorded: all up to a number of prunings, or those named.
+
+    Parameters
+    ----------
+    levels : int
+        The number of prunings.
+    at : sequence of int or str, optional
+        Levels, `0,4,8` in a text too.
+
+    Raises
+    ------
+    UsageError
+        They are none, or out of their range.
+    """
+    if at is None:
+        check_levels(levels)
+        return tuple(range(levels + 1))
+    try:
+        texts = at.split(",") if isinstance(at, str) else [at] if isinstance(at, int) else at
+        found = sorted(
+            {int(text) if isinstance(text, str) else operator.index(text) for text in texts}
+        )
+    except (TypeError, ValueError):
+        found = []
+    if not found:
+        raise UsageError(f"at {at}: give levels such as 0,4,8")
+    for level in (found[0], found[-1]):
+        if not 0 <= level <= _MOST_LEVELS:
+            raise UsageError(
+                f"at {level}: levels are numbers of prunings, from 0 to {_MOST_LEVELS}"
+            )
+    return tuple(found)
+
+
 def file_of(init: str | Path | None) -> Path | None:
     """Tell a file of weights from the name of an initialiser, which has no suffix."""
     if init is None or not (isinstance(init, Path) or Path(init).suffix or Path(init).exists()):
