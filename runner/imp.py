@@ -160,7 +160,7 @@ class Replica:
     def _go_on(self, at: Sequence[int]) -> Work:
         done = recorded(self.folder, gaps=self.parent is not None)
         left = [level for level in at if level not in done]
-        description = self._describe(max(*at, *done), left[0])
+        description = self._describe(max([*at, *done]), left[0])
         self.checkpoint = Checkpoint(self.folder.checkpoint)
         if self.parent is None:
             yield from self._find(left, description)
