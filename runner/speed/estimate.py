@@ -100,7 +100,7 @@ def estimate(made: Plan) -> Estimate:
         plan=made,
         parameters=parameters,
         remaining=made.remaining(),
-        disk=made.records * (_RECORD_BYTES + made.kept[0] // 8) + runs * weights,
+        disk=made.records * (_RECORD_BYTES + made.total // 8) + runs * weights,
         images_per_second=images_per_second,
         gains=tuple(gains),
         seconds=_longest(made, stretches, test_seconds),
@@ -163,7 +163,8 @@ def _longest(made: Plan, stretches: Sequence[Stretch], test_seconds: float) -> f
     rewind, *levels = stretches
     for number, seed in enumerate(made.seeds):  # each goes to the first that is free
         to_do = made.levels_to_do(seed)
-        begins = to_do[:1] == [0]
+        finds = made.found is not None or not made.parents
+        begins = finds and to_do[:1] == [0]
         seconds = begins * rewind.every + sum(levels[level].every for level in to_do)
         if number < len(places):  # seeds after these, and controls, take what they choose
             seconds += begins * rewind.choosing + sum(levels[one].choosing for one in {*to_do})
