@@ -12,9 +12,9 @@ from torch import nn
 
 from ...schemas.blocks import Architecture
 from ...schemas.errors import RgtoolError, UsageError, choose, known_name
-from ...schemas.parents import Parent
 from ...schemas.recipe import CHOICES, Recipe
 from ...schemas.records.layout import RunFolder
+from ...schemas.records.parents import Parent
 from ...schemas.spelling import asked
 from ...schemas.steps import Step
 from ...schemas.words import listed
