@@ -7,7 +7,7 @@ their controls; runs that are there are not computed again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -29,7 +29,6 @@ from ..schemas.recipe import CHOICES
 from ..schemas.records.parents import Parent
 from ..schemas.stack import Stack, stack_of
 from ..schemas.transform import Transform
-from ..schemas.words import counted, listed
 from ..store import Store
 from ..store.catalogue.parents import parent_of
 from ..store.catalogue.selection import Identified
@@ -211,9 +210,7 @@ def _about_drawn(drawn: tuple[Transform, float] | None, made: StretchPlan) -> st
             "trained: there is no random map beside; --controls random draws masks"
         )
     close = "as dense as" if drawn[1] <= ALIKE else "the nearest in density to"
-    return (
-        f"the random map is {close} the first listed: log densities differ by {drawn[1]:.3f} at most"
-    )
+    return f"the random map is {close} the first listed: log densities differ by {drawn[1]:.3f} at most"
 
 
 def _block_counts(

@@ -45,9 +45,7 @@ def stretch(
     kind: Annotated[
         str, typer.Option("--maps", help="What is ranked: published, families or all.")
     ] = "families",
-    score: Annotated[
-        str, typer.Option(help="By what: w1, position, signature or density.")
-    ] = "w1",
+    score: Annotated[str, typer.Option(help="By what: w1, position, signature or density.")] = "w1",
     seed: Annotated[int, typer.Option(help="Seed of the maps that are drawn.")] = 0,
     kernels: KernelsOption = "auto",
     data: DataOption = None,

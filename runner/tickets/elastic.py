@@ -68,10 +68,9 @@ def stretched(
             continue
         for place in places[block]:
             made[place + name.removeprefix(block)] = np.array(array)
-    kind = "" if any(layer.name in arrays for layer in source.layers) else ".weight"
     inside = {module for modules in places.values() for module in modules}
-    needed = [f"{x.name}{kind}" for x in target.layers if _module_of(x.name, inside)]
-    for name in names or needed:
+    layers = [layer.name for layer in target.layers if _module_of(layer.name, inside)]
+    for name in names or [f"{layer}{kind}" for kind in _kinds(arrays, source) for layer in layers]:
         if name not in made:
             raise RgtoolError(
                 f"{source.name} to {target.name} by {transform}: nothing of the source makes "
@@ -80,11 +79,35 @@ def stretched(
     return made
 
 
+def _kinds(arrays: Arrays, network: Architecture) -> list[str]:
+    """Return what stands behind the names of layers: nothing in a mask, both in a mixture."""
+    return [
+        kind
+        for kind in ("", ".weight")
+        if any(f"{layer.name}{kind}" in arrays for layer in network.layers)
+    ]
+
+
+def spelled(transform: str, source: Architecture, target: Architecture) -> str:
+    """Write a map as recipes do: blocks ascending, one mapping where all stages have it.
+
+    Raises
+    ------
+    UsageError
+        It is none, or does not fit; as of `stretched`.
+    """
+    return str(Transform.parse(transform).resolve(*_stacks(source, target)))
+
+
+def _stacks(source: Architecture, target: Architecture) -> tuple[Stack, Stack]:
+    return stack_of(source.name, source.layers), stack_of(target.name, target.layers)
+
+
 def _places(
     source: Architecture, target: Architecture, transform: Transform
 ) -> dict[str, list[str]]:
     """Return for the module of every source block the modules of the target that it feeds."""
-    old, new = (stack_of(one.name, one.layers) for one in (source, target))
+    old, new = _stacks(source, target)
     stages = transform.resolve(old, new).stages
     stages = stages if len(stages) > 1 else stages * len(new.stages)
     here, there = _modules(source, old), _modules(target, new)

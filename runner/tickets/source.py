@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
+from ...schemas.blocks import Architecture, Layer
 from ...schemas.errors import RecordError, RgtoolError
 from ...schemas.recipe import Recipe
 from ...schemas.records.description import OWN
@@ -11,7 +13,7 @@ from ...schemas.records.layout import RunFolder
 from ...schemas.steps import Step
 from ...schemas.tensors.safetensors import read_tensors
 from ..pruning import Mask
-from ..records import description_of, found_mask
+from ..records import description_of, found_mask, read
 from ..replicas.training import Arrays
 
 
@@ -51,6 +53,23 @@ class Source:
     def name(self) -> str:
         """The run."""
         return self.folder.path.name
+
+    @property
+    def network(self) -> Architecture:
+        """Its counted layers, as its records have them: of an own network nothing else tells.
+
+        Raises
+        ------
+        RgtoolError
+            Nothing is recorded, or the record is damaged.
+        """
+        levels = self.folder.recorded_levels()
+        if not levels:
+            raise RgtoolError(f"run {self.name}, the parent, has no record yet")
+        rows = read(self.folder, levels[0]).select(["layer", "kind", "shape", "block", "stage"])
+        layers = (Layer(*row.values()) for row in rows.to_pylist())
+        counted = tuple(dataclasses.replace(one, shape=tuple(one.shape)) for one in layers)
+        return Architecture(self.recipe.architecture, counted)
 
     def has_mask(self, level: int) -> bool:
         """Tell whether the mask of a level is known: kept, or that of the dense network."""

@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 from ...schemas.blocks import Architecture
 from ...schemas.errors import UsageError
+from ...schemas.transform import EXAMPLE, Transform
 from ..networks import InputShape
+from .elastic import spelled, stretched
 from .pixels import dense_first, permuted_inputs, pixels_seed
+from .source import Source
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -33,7 +36,7 @@ class Transformation:
 
 
 def transformation(
-    transform: str | None, network: Architecture, shape: InputShape
+    transform: str | None, source: Source, network: Architecture, shape: InputShape
 ) -> Transformation:
     """Find the transformation that a text means.
 
@@ -41,6 +44,8 @@ def transformation(
     ----------
     transform : str or None
         As the user or a recipe has it.
+    source : Source
+        The parent's run.
     network, shape : Architecture, tuple of int
         The child's network, and channels, height and width of its images.
 
@@ -56,4 +61,12 @@ def transformation(
         return Transformation(
             f"pixels:{seed}", lambda tensors: permuted_inputs(tensors, seed, network, shape)
         )
-    raise UsageError(f"transform '{transform}' cannot be run")
+    if not transform[:1].isdigit():
+        raise UsageError(
+            f"transform '{transform}' is unknown: blocks to blocks is written as {EXAMPLE}, "
+            "permuted pixels as pixels:0"
+        )
+    theirs = source.network
+    spelling = spelled(transform, theirs, network)
+    blocks = Transform.parse(spelling)
+    return Transformation(spelling, lambda tensors: stretched(tensors, theirs, network, blocks))

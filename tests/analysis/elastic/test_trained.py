@@ -1,4 +1,4 @@
-"""Scores of maps against what their tickets reached: Kendall's tau, equal densities, bad designs."""
+"""Scores of maps against what their tickets reached: tau, equal densities, bad designs."""
 
 from __future__ import annotations
 
