@@ -210,7 +210,8 @@ def _about_drawn(drawn: tuple[Transform, float] | None, made: StretchPlan) -> st
             "trained: there is no random map beside; --controls random draws masks"
         )
     close = "as dense as" if drawn[1] <= ALIKE else "the nearest in density to"
-    return f"the random map is {close} the first listed: log densities differ by {drawn[1]:.3f} at most"
+    apart = f"log densities differ by {drawn[1]:.3f} at most"
+    return f"the random map is {close} the first listed: {apart}"
 
 
 def _block_counts(
