@@ -88,26 +88,11 @@ def _kinds(arrays: Arrays, network: Architecture) -> list[str]:
     ]
 
 
-def spelled(transform: str, source: Architecture, target: Architecture) -> str:
-    """Write a map as recipes do: blocks ascending, one mapping where all stages have it.
-
-    Raises
-    ------
-    UsageError
-        It is none, or does not fit; as of `stretched`.
-    """
-    return str(Transform.parse(transform).resolve(*_stacks(source, target)))
-
-
-def _stacks(source: Architecture, target: Architecture) -> tuple[Stack, Stack]:
-    return stack_of(source.name, source.layers), stack_of(target.name, target.layers)
-
-
 def _places(
     source: Architecture, target: Architecture, transform: Transform
 ) -> dict[str, list[str]]:
     """Return for the module of every source block the modules of the target that it feeds."""
-    old, new = _stacks(source, target)
+    old, new = (stack_of(one.name, one.layers) for one in (source, target))
     stages = transform.resolve(old, new).stages
     stages = stages if len(stages) > 1 else stages * len(new.stages)
     here, there = _modules(source, old), _modules(target, new)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 from ...schemas.blocks import Architecture, Layer
@@ -12,6 +11,8 @@ from ...schemas.records.description import OWN
 from ...schemas.records.layout import RunFolder
 from ...schemas.steps import Step
 from ...schemas.tensors.safetensors import read_tensors
+from ..models import find_network, is_network
+from ..networks import InputShape
 from ..pruning import Mask
 from ..records import description_of, found_mask, read
 from ..replicas.training import Arrays
@@ -54,22 +55,21 @@ class Source:
         """The run."""
         return self.folder.path.name
 
-    @property
-    def network(self) -> Architecture:
-        """Its counted layers, as its records have them: of an own network nothing else tells.
+    def network(self, shape: InputShape, classes: int) -> Architecture:
+        """Return the layers of its network: all where it is known, else those in its records.
 
-        Raises
-        ------
-        RgtoolError
-            Nothing is recorded, or the record is damaged.
+        Parameters
+        ----------
+        shape, classes : tuple of int, int
+            What first and last layer of a known network are made for.
         """
-        levels = self.folder.recorded_levels()
-        if not levels:
-            raise RgtoolError(f"run {self.name}, the parent, has no record yet")
-        rows = read(self.folder, levels[0]).select(["layer", "kind", "shape", "block", "stage"])
-        layers = (Layer(*row.values()) for row in rows.to_pylist())
-        counted = tuple(dataclasses.replace(one, shape=tuple(one.shape)) for one in layers)
-        return Architecture(self.recipe.architecture, counted)
+        name = self.recipe.architecture
+        if is_network(name):
+            return find_network(name).traits(shape, classes).architecture
+        record = read(self.folder, self.folder.recorded_levels()[0])
+        columns = ("layer", "kind", "shape", "block", "stage")
+        rows = zip(*(record[column].to_pylist() for column in columns), strict=True)
+        return Architecture(name, tuple(Layer(n, k, tuple(s), b, t) for n, k, s, b, t in rows))
 
     def has_mask(self, level: int) -> bool:
         """Tell whether the mask of a level is known: kept, or that of the dense network."""

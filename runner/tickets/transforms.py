@@ -9,12 +9,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ...schemas.blocks import Architecture
-from ...schemas.errors import UsageError
-from ...schemas.transform import EXAMPLE, Transform
+from ...schemas.stack import stack_of
+from ...schemas.transform import Transform
 from ..networks import InputShape
-from .elastic import spelled, stretched
+from .elastic import stretched
 from .pixels import dense_first, permuted_inputs, pixels_seed
-from .source import Source
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -36,7 +35,7 @@ class Transformation:
 
 
 def transformation(
-    transform: str | None, source: Source, network: Architecture, shape: InputShape
+    transform: str | None, parent: Architecture, network: Architecture, shape: InputShape
 ) -> Transformation:
     """Find the transformation that a text means.
 
@@ -44,15 +43,15 @@ def transformation(
     ----------
     transform : str or None
         As the user or a recipe has it.
-    source : Source
-        The parent's run.
-    network, shape : Architecture, tuple of int
-        The child's network, and channels, height and width of its images.
+    parent, network : Architecture
+        The parent's network and the child's.
+    shape : tuple of int
+        Channels, height and width of the child's images.
 
     Raises
     ------
     UsageError
-        There is none, or it does not fit the network.
+        There is none, or it does not fit the networks.
     """
     if transform is None:
         return Transformation(None, lambda tensors: tensors)
@@ -61,12 +60,6 @@ def transformation(
         return Transformation(
             f"pixels:{seed}", lambda tensors: permuted_inputs(tensors, seed, network, shape)
         )
-    if not transform[:1].isdigit():
-        raise UsageError(
-            f"transform '{transform}' is unknown: blocks to blocks is written as {EXAMPLE}, "
-            "permuted pixels as pixels:0"
-        )
-    theirs = source.network
-    spelling = spelled(transform, theirs, network)
-    blocks = Transform.parse(spelling)
-    return Transformation(spelling, lambda tensors: stretched(tensors, theirs, network, blocks))
+    stacks = (stack_of(one.name, one.layers) for one in (parent, network))
+    blocks = Transform.parse(transform).resolve(*stacks)
+    return Transformation(str(blocks), lambda tensors: stretched(tensors, parent, network, blocks))
