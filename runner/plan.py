@@ -19,6 +19,7 @@ from ..schemas.parents import Parent
 from ..schemas.recipe import Recipe
 from ..schemas.records.layout import RunFolder, store_path
 from ..schemas.words import counted, size, spelled
+from ..schemas.wrapping import innermost
 from . import machine
 from .arguments import check_order, file_of, in_known_case, levels_of, seeds_of
 from .data import Loading, Task, find_task, load, outline
@@ -78,8 +79,9 @@ class Plan(Shown):
         What to do, and the name it was resolved from.
     network : KnownNetwork or OwnNetwork
         What is trained.
-    task : str or OwnFunction
-        The data set by its name or its place: `cifar10`, `npz:FILE`, a function of the user's own.
+    task : str, OwnFunction or Wrapped
+        The data set by its name or its place: `cifar10`, `npz:FILE`, a function of the user's own,
+        or what is made of one of them.
     seeds : tuple of int
         Replicates.
     at : tuple of int
@@ -275,7 +277,8 @@ class Plan(Shown):
         return RunFolder.of(self.store, run_id)
 
 
-def _to_come(name: str, folder: Path | None) -> str:
+def _to_come(task: str, folder: Path | None) -> str:
+    name = innermost(task)
     return (
         f"{name} is not in {folder or default_folder()}: training begins with its download, "
         f"{size(KNOWN_DATA[name].download)}"
