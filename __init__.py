@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from rgtool.store import Store, published
     from rgtool.store.recorder import Recorder
     from rgtool.studies.children import plan, run
+    from rgtool.studies.transfer import transfer, transfer_all
 
 __version__ = "0.1.0"
 
@@ -75,6 +76,8 @@ _HOMES = {
     "semigroup": "rgtool.analysis.classes.semigroup",
     "shared_gamma": "rgtool.analysis.gamma.shared",
     "spectra": "rgtool.analysis.spectrum.many",
+    "transfer": "rgtool.studies.transfer",
+    "transfer_all": "rgtool.studies.transfer",
     "verify": "rgtool.analysis.paper.verify",
 }
 
@@ -111,6 +114,8 @@ __all__ = [
     "semigroup",
     "shared_gamma",
     "spectra",
+    "transfer",
+    "transfer_all",
     "verify",
 ]
 
