@@ -10,10 +10,10 @@ from typing import Any
 from ..schemas.display import Row, Shown, Table
 from ..schemas.errors import RecordError, RgtoolError, UsageError
 from ..schemas.lock import check_locks
-from ..schemas.parents import Parent
 from ..schemas.recipe import Recipe
 from ..schemas.records.layout import RunFolder, make_runs
 from ..schemas.records.names import Naming
+from ..schemas.records.parents import Parent
 from .data import Loading
 from .event import Event
 from .models import Builder

@@ -15,16 +15,16 @@ from torch import nn
 from ..schemas.blocks import Architecture, Layer
 from ..schemas.display import Row, Shown, Table
 from ..schemas.errors import RgtoolError, UsageError
-from ..schemas.parents import Parent
 from ..schemas.recipe import Recipe
 from ..schemas.records.layout import RunFolder, store_path
-from ..schemas.words import counted, size, spelled
-from ..schemas.wrapping import innermost
+from ..schemas.records.parents import Parent
+from ..schemas.records.wrapping import innermost
+from ..schemas.words import counted, spelled
 from . import machine
 from .arguments import check_order, file_of, in_known_case, levels_of, seeds_of
 from .data import Loading, Task, find_task, load, outline
 from .datasets.images import Images
-from .datasets.known_data import KNOWN_DATA, default_folder
+from .datasets.known_data import to_come
 from .event import Event
 from .launch import Launch
 from .models import Builder, Network, find_network
@@ -37,6 +37,7 @@ from .replicas import arithmetic
 from .replicas.kernels import EAGER, Kernels, by_level, kernels
 from .replicas.pretrained import Pretrained, read_pretrained
 from .tickets.child import Request, Wanted, child, own
+from .tickets.pixels import harder
 
 _BRANCHES = 8  # replicas that a GPU gets at once; memory decides in the end
 
@@ -80,8 +81,7 @@ class Plan(Shown):
     network : KnownNetwork or OwnNetwork
         What is trained.
     task : str, OwnFunction or Wrapped
-        The data set by its name or its place: `cifar10`, `npz:FILE`, a function of the user's own,
-        or what is made of one of them.
+        The data set: its name, `npz:FILE`, a function of the user's own, or what is made of one.
     seeds : tuple of int
         Replicates.
     at : tuple of int
@@ -277,14 +277,6 @@ class Plan(Shown):
         return RunFolder.of(self.store, run_id)
 
 
-def _to_come(task: str, folder: Path | None) -> str:
-    name = innermost(task)
-    return (
-        f"{name} is not in {folder or default_folder()}: training begins with its download, "
-        f"{size(KNOWN_DATA[name].download)}"
-    )
-
-
 def _pretrained(path: Path | None, network: Network, images: Images) -> Pretrained | None:
     if path is None:
         return None
@@ -350,9 +342,10 @@ def plan(
     steps = by_level(steps, launch.kernels, chosen, build, resolved, whole.input_shape)
     notes = (
         *whole.notes,
-        "" if noise is None else _to_come(noise.name, folder),
+        "" if noise is None else to_come(innermost(noise.name), folder),
         *introduction(network, place, lineage.found or resolved),
         *traits.notes,
+        harder(traits.architecture, whole),
         *(stays := unshipped(network, source)),
         arithmetic.check_precision(resolved.precision, chosen),
         steps.reason if chosen.type == "cpu" else "",

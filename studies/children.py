@@ -8,8 +8,8 @@ from typing import ParamSpec, TypeVar
 
 from ..runner import experiment
 from ..runner import plan as plans
-from ..schemas.parents import Parent
 from ..schemas.records.layout import store_path
+from ..schemas.records.parents import Parent
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -12,9 +12,9 @@ from torch import nn
 
 from ...schemas.blocks import Architecture
 from ...schemas.errors import RgtoolError, UsageError, choose, known_name
-from ...schemas.parents import Parent
 from ...schemas.recipe import CHOICES, Recipe
 from ...schemas.records.layout import RunFolder
+from ...schemas.records.parents import Parent
 from ...schemas.spelling import asked
 from ...schemas.steps import Step
 from ...schemas.words import listed
@@ -23,8 +23,9 @@ from ..datasets.images import Images
 from ..models import Network
 from ..recipes import DEFAULT, iterations_per_epoch
 from ..recipes import recipe as resolve
+from .pixels import astray
 from .source import Source
-from .transforms import Tensors, transformed
+from .transforms import Tensors, Transformation, transformation
 
 # What says how masks were found: a child takes its parent's masks, and so these of its recipe.
 OF_MASKS = ("prune", "pruner", "scope", "rounding", "prunable", "exempt")
@@ -194,8 +195,9 @@ def child(asked_for: Request, parent: Parent, build: Callable[[], nn.Module]) ->
     source = Source.read(RunFolder.of(asked_for.store, runs[asked_for.seeds[0]]))
     traits = asked_for.network.traits(asked_for.images.input_shape, asked_for.images.classes)
     counted = [layer.name for layer in traits.architecture.counted(theirs.prunable)]
-    wanted, level = asked_for.wanted, asked_for.at[-1]
-    fresh = fresh_layers(source, level, wanted, traits.architecture, build(), counted)
+    wanted, level, images = asked_for.wanted, asked_for.at[-1], asked_for.images
+    carried = transformation(wanted.transform, traits.architecture, images.input_shape)
+    fresh = fresh_layers(source, level, wanted, carried, traits.architecture, build(), counted)
     per_epoch = iterations_per_epoch(resolved, asked_for.images)
     rewind = rewind_of(theirs, resolved, per_epoch, lambda: _parents_epoch(asked_for, theirs))
     masks = {name: getattr(theirs, name) for name in OF_MASKS}
@@ -205,10 +207,11 @@ def child(asked_for: Request, parent: Parent, build: Callable[[], nn.Module]) ->
         rewind=rewind,
         parent=parent.experiment_id,
         control=wanted.control,
-        transform=wanted.transform,
+        transform=carried.spelling,
         fresh=fresh,
     )
-    return Lineage(recipe, None, runs, _notes(fresh, wanted))
+    astray_by = astray(carried.spelling, theirs.task, images.name)
+    return Lineage(recipe, None, runs, (*_notes(fresh, wanted), *astray_by))
 
 
 def _notes(fresh: Sequence[str], wanted: Wanted) -> tuple[str, ...]:
@@ -316,6 +319,7 @@ def fresh_layers(
     source: Source,
     level: int,
     wanted: Wanted,
+    carried: Transformation,
     network: Architecture,
     module: nn.Module,
     counted: Sequence[str],
@@ -332,6 +336,8 @@ def fresh_layers(
         A level of which it has a mask.
     wanted : Wanted
         What was asked for.
+    carried : Transformation
+        What becomes of the parent's tensors.
     network, module : Architecture, nn.Module
         The child's network.
     counted : sequence of str
@@ -349,7 +355,7 @@ def fresh_layers(
     for name in named:
         choose("fresh", name, layers, "is no layer")
     free = {layers[0], layers[-1]}
-    differ = _misfits(source, level, wanted, module, counted)
+    differ = _misfits(source, level, wanted, carried, module, counted)
     for tensor, found in differ.items():
         layer = tensor.removesuffix(".weight").removesuffix(".bias")
         if layer not in named | free:
@@ -368,7 +374,12 @@ def _remedy(source: Source, is_layer: bool) -> str:
 
 
 def _misfits(
-    source: Source, level: int, wanted: Wanted, module: nn.Module, counted: Sequence[str]
+    source: Source,
+    level: int,
+    wanted: Wanted,
+    carried: Transformation,
+    module: nn.Module,
+    counted: Sequence[str],
 ) -> dict[str, str]:
     """Say of every tensor that a parent lacks, or has in another shape, what was found."""
     state = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
@@ -377,7 +388,7 @@ def _misfits(
     if wanted.control != "reinit":
         needed |= state
         there |= source.weights(source.start_of(level, ""))
-    there = transformed(there, wanted.transform)
+    there = carried.carry(there)
     found = {name: there[name].shape if name in there else None for name in needed}
     if not level:
         found |= {name: needed[name] for name in counted}

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from ...schemas.blocks import Layer
 from ...schemas.errors import RgtoolError
-from ...schemas.recipe import Recipe
 from ...schemas.records.layout import RunFolder
 from ...schemas.tensors.safetensors import write_tensors
 from ..pruning import Mask, dense_mask
@@ -21,7 +20,7 @@ from ..replicas.replica_parts import ReplicaParts
 from ..replicas.training import Arrays
 from .controls import permuted, scattered, shuffled
 from .source import Source
-from .transforms import transformed
+from .transforms import Tensors, transformation
 
 ANEW = ("reinit", "permute")  # controls whose weights are others at every level
 
@@ -64,17 +63,18 @@ def ticket(source: Source, level: int, on: ReplicaParts, layers: Sequence[Layer]
     RgtoolError
         The parent has not kept what is needed, or it does not fit the network.
     """
-    mask = mask_of(source, level, on.recipe, on.seed, layers)
+    mask = mask_of(source, level, on, layers)
     has_before = level > 0 and source.has_mask(level - 1)
-    before = mask_of(source, level - 1, on.recipe, on.seed, layers) if has_before else None
+    before = mask_of(source, level - 1, on, layers) if has_before else None
     return Ticket(_start(source, level, on, mask), mask, before)
 
 
-def mask_of(source: Source, level: int, recipe: Recipe, seed: int, layers: Sequence[Layer]) -> Mask:
+def mask_of(source: Source, level: int, on: ReplicaParts, layers: Sequence[Layer]) -> Mask:
     """Return the mask of a level of a child; parameters and errors are those of `ticket`."""
+    recipe, seed = on.recipe, on.seed
     if level == 0:
         return dense_mask(layers)
-    found = transformed(source.mask(level), recipe.transform)
+    found = _carried(source.mask(level), on)
     taken = {
         layer.name: _fitting(found, layer.name, layer.shape, source)
         for layer in layers
@@ -111,7 +111,7 @@ def taken_along(source: Source, name: str, on: ReplicaParts) -> Arrays:
         Which of the parent's weights: `init` or `rewind`.
     """
     recipe = on.recipe
-    found = transformed(source.weights(name), recipe.transform)
+    found = _carried(source.weights(name), on)
     fresh = on.initial("fresh") if recipe.fresh else {}
     state = on.module.state_dict()
     return {
@@ -120,6 +120,12 @@ def taken_along(source: Source, name: str, on: ReplicaParts) -> Arrays:
         else _fitting(found, tensor, tuple(like.shape), source)
         for tensor, like in state.items()
     }
+
+
+def _carried(tensors: Tensors, on: ReplicaParts) -> Tensors:
+    shape = on.images.input_shape
+    network = on.network.traits(shape, on.images.classes).architecture
+    return transformation(on.recipe.transform, network, shape).carry(tensors)
 
 
 def _fitting(

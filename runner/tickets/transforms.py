@@ -2,23 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
+from ...schemas.blocks import Architecture
 from ...schemas.errors import UsageError
+from ..networks import InputShape
+from .pixels import dense_first, permuted_inputs, pixels_seed
 
 Tensors = dict[str, NDArray[Any]]
 
 
-def transformed(tensors: Tensors, transform: str | None) -> Tensors:
-    """Transform a state dict or a mask, tensors by the names of a network or of its layers.
+@dataclass(frozen=True)
+class Transformation:
+    """A transformation of tickets.
+
+    Attributes
+    ----------
+    spelling : str or None
+        The only one that the recipe has of it; None where tickets stay what they are.
+    carry : callable
+        Transforms a state dict or a mask, tensors by the names of a network or of its layers.
+    """
+
+    spelling: str | None
+    carry: Callable[[Tensors], Tensors]
+
+
+def transformation(
+    transform: str | None, network: Architecture, shape: InputShape
+) -> Transformation:
+    """Find the transformation that a text means.
+
+    Parameters
+    ----------
+    transform : str or None
+        As the user or a recipe has it.
+    network, shape : Architecture, tuple of int
+        The child's network, and channels, height and width of its images.
 
     Raises
     ------
     UsageError
-        The transformation cannot be run.
+        There is none, or it does not fit the network.
     """
     if transform is None:
-        return tensors
+        return Transformation(None, lambda tensors: tensors)
+    if (seed := pixels_seed(transform)) is not None:
+        dense_first(network, shape, seed)
+        return Transformation(
+            f"pixels:{seed}", lambda tensors: permuted_inputs(tensors, seed, network, shape)
+        )
     raise UsageError(f"transform '{transform}' cannot be run")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...schemas.errors import UsageError
-from ...schemas.parents import Parent
+from ...schemas.records.parents import Parent
 from .selection import Identified
 
 if TYPE_CHECKING:
