@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rgtool.analysis.curves.matching import matching_density
     from rgtool.analysis.elastic.match import match
     from rgtool.analysis.elastic.match_all import match_all
+    from rgtool.analysis.elastic.match_trained import match_trained
     from rgtool.analysis.gamma.estimate import gamma
     from rgtool.analysis.gamma.shared import shared_gamma
     from rgtool.analysis.meta.estimate import meta
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from rgtool.store import Store, published
     from rgtool.store.recorder import Recorder
     from rgtool.studies.children import plan, run
+    from rgtool.studies.stretch import stretch
     from rgtool.studies.transfer import transfer, transfer_all
 
 __version__ = "0.1.0"
@@ -59,6 +61,7 @@ _HOMES = {
     "forecast": "rgtool.analysis.spectrum.forecast",
     "match": "rgtool.analysis.elastic.match",
     "match_all": "rgtool.analysis.elastic.match_all",
+    "match_trained": "rgtool.analysis.elastic.match_trained",
     "matching_density": "rgtool.analysis.curves.matching",
     "gamma": "rgtool.analysis.gamma.estimate",
     "meta": "rgtool.analysis.meta.estimate",
@@ -76,6 +79,7 @@ _HOMES = {
     "semigroup": "rgtool.analysis.classes.semigroup",
     "shared_gamma": "rgtool.analysis.gamma.shared",
     "spectra": "rgtool.analysis.spectrum.many",
+    "stretch": "rgtool.studies.stretch",
     "transfer": "rgtool.studies.transfer",
     "transfer_all": "rgtool.studies.transfer",
     "verify": "rgtool.analysis.paper.verify",
@@ -97,6 +101,7 @@ __all__ = [
     "forecast",
     "match",
     "match_all",
+    "match_trained",
     "matching_density",
     "gamma",
     "meta",
@@ -114,6 +119,7 @@ __all__ = [
     "semigroup",
     "shared_gamma",
     "spectra",
+    "stretch",
     "transfer",
     "transfer_all",
     "verify",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from ..runner import experiment
 from ..runner import plan as plans
@@ -20,7 +20,8 @@ def _with_parent(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def found(*arguments: P.args, **options: P.kwargs) -> R:
-        parent, store = options.get("parent"), options.get("store")
+        parent: Any = options.get("parent")
+        store: Any = options.get("store")
         if parent is not None and not isinstance(parent, Parent):
             from ..store import Store  # a machine that trains alone has no DuckDB
             from ..store.catalogue.parents import parent_of

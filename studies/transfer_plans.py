@@ -15,9 +15,9 @@ from ..runner.plan import Plan, plan
 from ..runner.speed.estimate import estimate
 from ..schemas.display import Row, Shown, Table
 from ..schemas.errors import UsageError, choose
-from ..schemas.parents import Parent
 from ..schemas.recipe import Recipe
 from ..schemas.records.layout import RunFolder
+from ..schemas.records.parents import Parent
 from ..schemas.spelling import asked
 from ..schemas.words import counted, duration, listed
 from ..store import Store

@@ -196,7 +196,10 @@ def child(asked_for: Request, parent: Parent, build: Callable[[], nn.Module]) ->
     traits = asked_for.network.traits(asked_for.images.input_shape, asked_for.images.classes)
     counted = [layer.name for layer in traits.architecture.counted(theirs.prunable)]
     wanted, level, images = asked_for.wanted, asked_for.at[-1], asked_for.images
-    carried = transformation(wanted.transform, traits.architecture, images.input_shape)
+    shape = images.input_shape
+    carried = transformation(
+        wanted.transform, source.network(shape, images.classes), traits.architecture, shape
+    )
     fresh = fresh_layers(source, level, wanted, carried, traits.architecture, build(), counted)
     per_epoch = iterations_per_epoch(resolved, asked_for.images)
     rewind = rewind_of(theirs, resolved, per_epoch, lambda: _parents_epoch(asked_for, theirs))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...schemas.blocks import Architecture, Layer
 from ...schemas.errors import RecordError, RgtoolError
 from ...schemas.recipe import Recipe
 from ...schemas.records.description import OWN
 from ...schemas.records.layout import RunFolder
 from ...schemas.steps import Step
 from ...schemas.tensors.safetensors import read_tensors
+from ..models import find_network, is_network
+from ..networks import InputShape
 from ..pruning import Mask
-from ..records import description_of, found_mask
+from ..records import description_of, found_mask, read
 from ..replicas.training import Arrays
 
 
@@ -51,6 +54,22 @@ class Source:
     def name(self) -> str:
         """The run."""
         return self.folder.path.name
+
+    def network(self, shape: InputShape, classes: int) -> Architecture:
+        """Return the layers of its network: all where it is known, else those in its records.
+
+        Parameters
+        ----------
+        shape, classes : tuple of int, int
+            What first and last layer of a known network are made for.
+        """
+        name = self.recipe.architecture
+        if is_network(name):
+            return find_network(name).traits(shape, classes).architecture
+        record = read(self.folder, self.folder.recorded_levels()[0])
+        columns = ("layer", "kind", "shape", "block", "stage")
+        rows = zip(*(record[column].to_pylist() for column in columns), strict=True)
+        return Architecture(name, tuple(Layer(n, k, tuple(s), b, t) for n, k, s, b, t in rows))
 
     def has_mask(self, level: int) -> bool:
         """Tell whether the mask of a level is known: kept, or that of the dense network."""

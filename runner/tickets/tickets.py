@@ -74,7 +74,7 @@ def mask_of(source: Source, level: int, on: ReplicaParts, layers: Sequence[Layer
     recipe, seed = on.recipe, on.seed
     if level == 0:
         return dense_mask(layers)
-    found = _carried(source.mask(level), on)
+    found = _carried(source.mask(level), source, on)
     taken = {
         layer.name: _fitting(found, layer.name, layer.shape, source)
         for layer in layers
@@ -111,7 +111,7 @@ def taken_along(source: Source, name: str, on: ReplicaParts) -> Arrays:
         Which of the parent's weights: `init` or `rewind`.
     """
     recipe = on.recipe
-    found = _carried(source.weights(name), on)
+    found = _carried(source.weights(name), source, on)
     fresh = on.initial("fresh") if recipe.fresh else {}
     state = on.module.state_dict()
     return {
@@ -122,10 +122,11 @@ def taken_along(source: Source, name: str, on: ReplicaParts) -> Arrays:
     }
 
 
-def _carried(tensors: Tensors, on: ReplicaParts) -> Tensors:
-    shape = on.images.input_shape
-    network = on.network.traits(shape, on.images.classes).architecture
-    return transformation(on.recipe.transform, network, shape).carry(tensors)
+def _carried(tensors: Tensors, source: Source, on: ReplicaParts) -> Tensors:
+    shape, classes = on.images.input_shape, on.images.classes
+    network = on.network.traits(shape, classes).architecture
+    parent = source.network(shape, classes)
+    return transformation(on.recipe.transform, parent, network, shape).carry(tensors)
 
 
 def _fitting(

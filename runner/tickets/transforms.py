@@ -9,8 +9,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ...schemas.blocks import Architecture
-from ...schemas.errors import UsageError
+from ...schemas.stack import stack_of
+from ...schemas.transform import Transform
 from ..networks import InputShape
+from .elastic import stretched
 from .pixels import dense_first, permuted_inputs, pixels_seed
 
 Tensors = dict[str, NDArray[Any]]
@@ -33,7 +35,7 @@ class Transformation:
 
 
 def transformation(
-    transform: str | None, network: Architecture, shape: InputShape
+    transform: str | None, parent: Architecture, network: Architecture, shape: InputShape
 ) -> Transformation:
     """Find the transformation that a text means.
 
@@ -41,13 +43,15 @@ def transformation(
     ----------
     transform : str or None
         As the user or a recipe has it.
-    network, shape : Architecture, tuple of int
-        The child's network, and channels, height and width of its images.
+    parent, network : Architecture
+        The parent's network and the child's.
+    shape : tuple of int
+        Channels, height and width of the child's images.
 
     Raises
     ------
     UsageError
-        There is none, or it does not fit the network.
+        There is none, or it does not fit the networks.
     """
     if transform is None:
         return Transformation(None, lambda tensors: tensors)
@@ -56,4 +60,6 @@ def transformation(
         return Transformation(
             f"pixels:{seed}", lambda tensors: permuted_inputs(tensors, seed, network, shape)
         )
-    raise UsageError(f"transform '{transform}' cannot be run")
+    stacks = (stack_of(one.name, one.layers) for one in (parent, network))
+    blocks = Transform.parse(transform).resolve(*stacks)
+    return Transformation(str(blocks), lambda tensors: stretched(tensors, parent, network, blocks))
