@@ -18,8 +18,8 @@ from ..schemas.errors import RgtoolError, UsageError
 from ..schemas.recipe import Recipe
 from ..schemas.records.layout import RunFolder, store_path
 from ..schemas.records.parents import Parent
+from ..schemas.records.wrapping import innermost
 from ..schemas.words import counted, spelled
-from ..schemas.wrapping import innermost
 from . import machine
 from .arguments import check_order, file_of, in_known_case, levels_of, seeds_of
 from .data import Loading, Task, find_task, load, outline

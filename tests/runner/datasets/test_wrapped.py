@@ -27,7 +27,7 @@ from rgtool.runner.plan import plan
 from rgtool.runner.replicas.loader import Loader
 from rgtool.schemas.errors import RgtoolError, UsageError
 from rgtool.schemas.records.description import Description
-from rgtool.schemas.wrapping import KINDS
+from rgtool.schemas.records.wrapping import KINDS
 
 PARTS = ("x_train", "y_train", "x_test", "y_test")
 DIGITS = load("digits")
