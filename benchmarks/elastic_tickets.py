@@ -85,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--store", type=Path, default=None)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--maps", type=int, default=12, help="drawn at random, for tau")
+    parser.add_argument("--maps", type=int, default=24, help="drawn at random, for tau")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--estimate", action="store_true", help="of what is known beforehand")
     options = parser.parse_args()

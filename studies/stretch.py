@@ -392,11 +392,13 @@ def stretch(
 def carry_out(made: StretchPlan, watch: Watch = unwatched) -> Stretch:
     """Compute what is missing of a stretch, and gather it; errors are those of `stretch`."""
     made.child(made.sample)  # what cannot be is refused before hours of the target's own
-    complete(made.own, watch)
+    if not made.own.is_finished:
+        complete(made.own, watch)
     tickets, notes = made.tickets()
     plans = [made.child(ticket) for ticket in tickets]
     for one in plans:
-        complete(one, watch)
+        if not one.is_finished:
+            complete(one, watch)
     lines = [
         Line(ticket.name, one.recipe.experiment_id)
         for ticket, one in zip(tickets, plans, strict=True)
@@ -404,6 +406,7 @@ def carry_out(made: StretchPlan, watch: Watch = unwatched) -> Stretch:
     return stretched_table(
         Store(made.store.path),
         made.label,
+        made.parent.experiment_id,
         made.own.recipe.experiment_id,
         lines,
         levels=made.at,
