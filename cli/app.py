@@ -21,6 +21,7 @@ from .analyse.null import null
 from .analyse.plot import plot
 from .analyse.power import power
 from .analyse.predict import predict
+from .analyse.score import score
 from .analyse.semigroup import semigroup
 from .analyse.verify import verify
 from .run.bench import bench
@@ -55,7 +56,7 @@ COMMANDS = {
     "Store": (import_, ls, show, name, diff, sql, merge, rm, compact, doctor),
     "Analyse": (
         eigen, semigroup, null, power, plot,
-        classify, compare, meta, predict, match,
+        classify, compare, meta, predict, score, match,
         gamma, collapse, forecast, verify,
     ),
 }  # fmt: skip

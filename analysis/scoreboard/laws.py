@@ -118,7 +118,7 @@ def meets(law: Law, outcome: Outcome) -> bool | None:
     if isinstance(law, Chance):
         return None
     low, high = interval(law)
-    if isinstance(law, Student):
+    if isinstance(law, Student) and math.isfinite(outcome.high - outcome.low):
         return low <= (outcome.low + outcome.high) / 2 <= high
     if outcome.high < low or outcome.low > high:
         return False
@@ -143,13 +143,11 @@ def _within(law: Levels, outcome: Outcome) -> tuple[float, ...]:
 def _of_student(law: Student, outcome: Outcome) -> float:
     from scipy import stats
 
-    ends = [(end - law.location) / law.scale for end in (outcome.low, outcome.high)]
-    below, above = sorted(-abs(end) for end in ends)
-    if ends[0] * ends[1] <= 0:
-        found = float(stats.t.cdf(ends[1], law.df) - stats.t.cdf(ends[0], law.df))
-    else:  # of the lower tail, where differences keep their digits
-        found = float(stats.t.cdf(above, law.df) - stats.t.cdf(below, law.df))
+    below, above = ((end - law.location) / law.scale for end in (outcome.low, outcome.high))
+    if below > 0:  # by the lower tail, where differences keep their digits
+        below, above = -above, -below
+    found = float(stats.t.cdf(above, law.df) - stats.t.cdf(below, law.df))
     if found > 0:
         return math.log(found)
-    middle = (ends[0] + ends[1]) / 2
-    return float(stats.t.logpdf(middle, law.df)) + math.log(ends[1] - ends[0])
+    width = above - below if math.isfinite(above - below) else 1.0
+    return float(stats.t.logpdf(above, law.df)) + math.log(width)

@@ -1,7 +1,7 @@
 """Predictions that a store keeps: written before the runs that test them, and held to that.
 
-A run tests a prediction that was made before it: it was not in the store then, and it says of
-itself that it began later. Of a run that was there and went on, levels that were not there do, where
+A run tests a prediction that was made before it: it was not in the store then, and says of itself
+that it began later. Of a run that was there and went on, levels that were not there do, where
 the prediction is of levels to come. When the runs of imports were trained nothing tells.
 """
 
@@ -18,7 +18,7 @@ from ...schemas.errors import RecordError, StoreError, UsageError
 from ...schemas.files import read_file, write_atomic
 from ...schemas.lock import check_locks, lock
 from ...schemas.records.description import OWN, RECORDED
-from ...schemas.records.predictions import FOLDER, Kind, Registered, Meant, read_prediction
+from ...schemas.records.predictions import FOLDER, Kind, Meant, Registered, read_prediction
 from ...schemas.words import counted, listed
 
 if TYPE_CHECKING:

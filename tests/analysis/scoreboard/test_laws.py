@@ -111,6 +111,16 @@ def test_students_law_scores_a_cell_about_the_outcome():
     assert found == pytest.approx(math.log(np.diff(stats.t.cdf([1.0, 1.2], 4))[0]))
 
 
+def test_a_number_that_has_a_bound_alone_scores_the_tail():
+    """A group that has run empty has an exponent below that of its last weight."""
+    law = student_of(0.3, 0.1, 4)
+    found = log_score(law, Outcome(-math.inf, 0.2))
+    assert found == pytest.approx(math.log(stats.t.cdf(-1, 4)))
+    assert meets(law, Outcome(-math.inf, 0.2)) is None
+    assert meets(law, Outcome(-math.inf, -0.2)) is False
+    assert math.isfinite(log_score(student_of(0.3, 0.01, 1000), Outcome(-math.inf, -99.0)))
+
+
 @pytest.mark.parametrize("away", [5.0, 50.0, 1e3, 1e6])
 @pytest.mark.parametrize("side", [-1, 1])
 def test_far_from_all_that_was_predicted_the_score_is_finite(away, side):
@@ -118,8 +128,7 @@ def test_far_from_all_that_was_predicted_the_score_is_finite(away, side):
     found = log_score(law, Outcome(*sorted((side * away, side * (away + 0.01)))))
     assert math.isfinite(found) and found < -100
     if away == 5:  # 500 sds: the density times the width of the cell
-        nearly = stats.t.logpdf(500.5, 1000) + math.log(1)
-        assert found == pytest.approx(nearly, rel=0.01)
+        assert found == pytest.approx(stats.t.logpdf(500.5, 1000), rel=0.01)  # a cell of one sd
 
 
 def test_a_spread_of_nothing_is_no_less_than_the_cell_of_an_outcome():

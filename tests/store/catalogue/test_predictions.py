@@ -1,4 +1,4 @@
-"""Predictions in a store: dated, named by their hash, chained, and before the runs that test them."""
+"""Predictions of a store: dated, named by their hash, chained, before the runs that test them."""
 
 import dataclasses
 import datetime as dt
@@ -15,10 +15,10 @@ from rgtool.schemas.records.predictions import (
     FOLDER,
     Chance,
     Levels,
+    Meant,
     Registered,
     Statement,
     Student,
-    Meant,
     read_prediction,
 )
 from rgtool.schemas.sums import KEY
