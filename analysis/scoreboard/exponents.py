@@ -65,9 +65,7 @@ def target_recipe(source: Recipe, text: str) -> Recipe:
     return dataclasses.replace(source, **told)
 
 
-def exponents_draft(
-    store: StoreLike, source: Named, target: str, *, by: str = "stage", seed: int = 0
-) -> Draft:
+def exponents_draft(store: StoreLike, source: Named, target: str, *, by: str = "stage") -> Draft:
     """Predict the exponents of an experiment without runs from those of another one.
 
     Raises
@@ -76,10 +74,11 @@ def exponents_draft(
         The source has no spectrum, or the target other groups.
     """
     found = _stored(store, source)
+    by = by or _coarsest(found)
     counts = found.counts(by)
     recipe = target_recipe(counts.recipe, target)
     window = choose_window(counts).distinct
-    spectrum = eigen(found.store, counts, window=window.levels, rng=seed)
+    spectrum = eigen(found.store, counts, window=window.levels)
     y, names = _by_run(window), window.names
     null = _untrained(recipe, by, spectrum.window)
     if lacking := [name for name in names if name not in null]:
@@ -97,9 +96,14 @@ def exponents_draft(
         labels=(counts.label, f"{recipe.architecture}/{recipe.task}"),
         meant=Meant(experiment=recipe.experiment_id),
         statements=statements,
-        settings={"by": by, "window": "{}:{}".format(*window.levels), "seed": str(seed)},
+        settings={"by": by, "window": "{}:{}".format(*window.levels)},
         notes=tuple(spectrum.notes),
     )
+
+
+def _coarsest(found: Stored) -> str:
+    layers = found.counts("layer").layers
+    return "block" if any(layer.group("stage") is None for layer in layers) else "stage"
 
 
 def _stored(store: StoreLike, name: Named) -> Stored:
@@ -134,8 +138,13 @@ def _untrained(recipe: Recipe, by: str, window: tuple[int, int]) -> dict[str, fl
     """Return y of N1 by group of a recipe over a window of levels."""
     network = architecture(recipe.architecture)
     layers = network.counted(recipe.prunable)
-    names = tuple(dict.fromkeys(str(layer.group(by)) for layer in layers))
-    index = flow.group_index([layer.group(by) for layer in layers], names)
+    groups = [layer.group(by) for layer in layers]
+    if None in groups:
+        raise UsageError(
+            f"{network.name} has no {by}s: exponents are predicted by group, name --by"
+        )
+    names = tuple(dict.fromkeys(map(str, groups)))
+    index = flow.group_index(groups, names)
     total = sum(layer.total for layer in layers)
     kept = total * (1 - recipe.prune) ** np.array(window, float)
     try:

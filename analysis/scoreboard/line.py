@@ -103,6 +103,8 @@ class Line:
         Those that were met by outcomes.
     caution : str
         What must be known of these outcomes; empty: nothing.
+    is_test : bool
+        Whether the predictor was made without these outcomes.
     """
 
     kind: str
@@ -110,6 +112,7 @@ class Line:
     made: int
     scored: tuple[Marks, ...] = field(repr=False, default=())
     caution: str = ""
+    is_test: bool = True
 
     @property
     def units(self) -> Units:
@@ -149,13 +152,14 @@ class Line:
 
     @property
     def worth(self) -> Worth:
-        """Whether they beat the constant."""
-        return verdict(self.gain, self.units)
+        """Whether they beat the constant; `no test` of outcomes that a predictor was made on."""
+        return verdict(self.gain, self.units) if self.is_test else "no test"
 
     @property
     def worth_null(self) -> Worth:
         """Whether they beat N1."""
-        return verdict(self.gain_null, [one.units for one in self._beside])
+        units = [one.units for one in self._beside]
+        return verdict(self.gain_null, units) if self.is_test else "no test"
 
     @property
     def coverage(self) -> Estimate[float]:
@@ -181,6 +185,7 @@ class Line:
             "better": "better than a constant",
             "worse": "worse than a constant",
             "undecided": "not told from a constant",
+            "no test": "which it was chosen on",
         }[self.worth]
         return (
             f"{what}: {counted(len(self.scored), 'prediction')} scored, log score "

@@ -60,8 +60,8 @@ def ordering_draft(
     given = [Transform.parse(text) for text in maps]
     found = candidates(one.stack, other.stack, "families", given)
     names = [str(found.transform(place)) for place in range(len(found))]
-    wanted = {str(each.resolve(one.stack, other.stack)) for each in given}
-    chosen = [i for i, name in enumerate(names) if not wanted or name in wanted][:MOST]
+    wanted = dict.fromkeys(str(each.resolve(one.stack, other.stack)) for each in given)
+    chosen = [names.index(name) for name in wanted or names][:MOST]
     if len(chosen) < 2:
         raise UsageError(f"{len(chosen)} map leads from {one.title} to {other.title}: name others")
     statements, refused = (), ""

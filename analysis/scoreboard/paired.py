@@ -21,7 +21,7 @@ from ..stats.level import CONFIDENCE, t_quantile
 from ..values import Estimate
 
 Units = Sequence[tuple[str, ...]]
-Worth = Literal["better", "worse", "undecided"]
+Worth = Literal["better", "worse", "undecided", "no test"]
 # Equal signs of n differences have the p 2^(1 - n) of a sign test: from six on below .05. Scores
 # have long tails, and the few that were met tell nothing of the one that will not be.
 LEAST_UNITS = 6

@@ -1,4 +1,4 @@
-"""Predictions with their score beside them: told where there is one, and written down on request."""
+"""Predictions, told where they have a score, and written down on request."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _draft(kind: Kind, store: StoreLike, a: Named, b: Named, options: dict[str, 
         raise UsageError(f"{kind}: the target has no runs yet, name it as lenet/mnist")
     if kind == "gamma":
         return gamma_draft(store, a, b)
-    return exponents_draft(store, a, b, by=options["by"] or "stage", seed=seed)
+    return exponents_draft(store, a, b, by=options["by"])
 
 
 def _transfer(
