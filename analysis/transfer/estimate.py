@@ -15,7 +15,7 @@ from ...store.counts import Counts
 from ..arrays import Floats
 from ..chance import guessing, images_of, learned_nothing
 from ..classes.compare import Comparison, compare
-from ..classes.predict import predict
+from ..scoreboard.predict import predict
 from ..curves.matching import matching_draws, matching_level
 from ..named import Named, StoreLike, counts_of
 from ..values import NOTHING, Estimate
