@@ -307,6 +307,28 @@ void list_backward(const struct shape *shape, const uint8_t *mask, int *start, i
     *start = entries;
 }
 
+/* List the kept weights of a tensor in the order in which torch holds them, channels last: where
+ * each lies there by the tensor's `strides`, and where it stands in the lists of its layer. `mask`,
+ * `forward_place` and `backward_place` are [output][input][side][side]; the tensor lacks a `border`
+ * of that, as a 1x1 convolution does. */
+void list_tensor(int outputs, int inputs, int side, int border, const int *strides,
+                 const uint8_t *mask, const int *forward_place, const int *backward_place,
+                 int *index, int *forward, int *backward)
+{
+    for (int k = 0; k < outputs; k++)
+        for (int tap = 0; tap < side * side; tap++) {
+            const int down = tap / side - border, right = tap % side - border;
+            const int first = k * strides[0] + down * strides[2] + right * strides[3];
+            for (int c = 0; c < inputs; c++) {
+                const long w = ((long)k * inputs + c) * side * side + tap;
+                if (!mask[w]) continue;
+                *index++ = first + c * strides[1];
+                *forward++ = forward_place[w];
+                *backward++ = backward_place[w];
+            }
+        }
+}
+
 /* Copy the kept weights of a tensor into the lists that kernels read: weight `index[i]` is entry
  * `forward[i]` of one and `backward[i]` of the other. */
 void load_kept(long count, const int *index, const int *forward, const int *backward,

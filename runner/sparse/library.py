@@ -89,6 +89,7 @@ _PLAIN: dict[str, list[Any]] = {
     "gradient_sums": [*[_INT] * 3, _DATA, _DATA, _INT, _DATA],
     "list_forward": [_SHAPE, _INT, *[_DATA] * 4],
     "list_backward": [_SHAPE, *[_DATA] * 4],
+    "list_tensor": [*[_INT] * 4, *[_DATA] * 7],
     "load_kept": [_LONG, *[_DATA] * 6],
     "descend_kept": [_LONG, *[_DATA] * 5, _RULE],
     "descend_bias": [_INT, _INT, *[_DATA] * 3, _RULE],

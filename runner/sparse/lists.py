@@ -49,20 +49,19 @@ class Standing:
 
     Attributes
     ----------
+    mask : bool array
+        Of the layer; contiguous, as the others are.
     forward, backward : int32 array
-        Of the shape of the mask; what they hold of pruned weights means nothing.
+        Of its shape; what they hold of pruned weights means nothing.
     """
 
+    mask: NDArray[np.bool_]
     forward: Places
     backward: Places
 
-    def part(self, first: int, mask: NDArray[np.bool_]) -> Standing:
-        """Return those of a mask from an output channel on, of a 1x1 convolution the centre."""
-        outputs, side = mask.shape[0], mask.shape[-1]
-        border = (3 - side) // 2
-        inside = slice(border, 3 - border)
-        at = slice(first, first + outputs), slice(None), inside, inside
-        return Standing(self.forward[at], self.backward[at])
+    def of(self, outputs: slice) -> Standing:
+        """Return those of some outputs."""
+        return Standing(self.mask[outputs], self.forward[outputs], self.backward[outputs])
 
 
 def strip_rows(outputs: int, inputs: int, height: int, width: int, stride: int) -> int:
@@ -122,7 +121,7 @@ def convolution_lists(
         Entries.empty(3 * ((shape.outputs + 1) // 2), kept - shared, weights=2),
         Entries.empty(shape.inputs * shape.stride**2, kept, weights=1),
     )
-    standing = Standing(*(np.empty(mask.shape, dtype=np.int32) for _ in range(2)))
+    standing = Standing(mask, *(np.empty(mask.shape, dtype=np.int32) for _ in range(2)))
     library.list_forward(
         byref(shape), paired, address(mask), *_found(lists.forward, standing.forward)
     )
@@ -136,8 +135,10 @@ def _found(entries: Entries, places: Places) -> tuple[int | None, ...]:
 
 def linear_lists(mask: NDArray[np.bool_]) -> tuple[Lists, Standing]:
     """List the kept weights of a linear layer, mask of shape (outputs, inputs)."""
+    mask = np.ascontiguousarray(mask)
     (forward, in_forward), (backward, in_backward) = _row_by_row(mask), _row_by_row(mask.T)
-    return Lists(forward, backward), Standing(in_forward, in_backward.T)
+    standing = Standing(mask, in_forward, np.ascontiguousarray(in_backward.T))
+    return Lists(forward, backward), standing
 
 
 def _row_by_row(mask: NDArray[np.bool_]) -> tuple[Entries, Places]:

@@ -90,8 +90,8 @@ class Convolution:
         """Add a branch behind those that are there."""
         context, conv = self.context, branch.conv
         first = sum(signal.size.channels for signal in self.outputs)
-        mask = context.mask_of(conv)
-        self.kept.append(Kept(context, conv.weight, mask, self.lists, standing.part(first, mask)))
+        own = standing.of(slice(first, first + conv.out_channels))
+        self.kept.append(Kept(context, conv.weight, self.lists, own))
         found = (self.sums[2 * first :], self.pivots[first:])
         norm = BatchNorm(context, branch.norm, conv.bias, found, self.factors[:, first:])
         self.norms.append(norm)
@@ -256,9 +256,8 @@ class Linear:
     ) -> None:
         self.context, self.module, self.source = context, module, source
         self.rectified = rectified
-        mask = context.mask_of(module)
-        self.lists, standing = linear_lists(mask)
-        self.kept = Kept(context, module.weight, mask, self.lists, standing)
+        self.lists, standing = linear_lists(context.mask_of(module))
+        self.kept = Kept(context, module.weight, self.lists, standing)
         self.output = Features(*(context.features(module.out_features) for _ in range(2)))
         context.arena.reserve("weights", LANES * len(self.lists.backward.offset))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import math
 from ctypes import byref
 
 import numpy as np
@@ -20,15 +20,6 @@ def pointer(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
 
-def _memory(tensor: Tensor) -> NDArray[np.int32]:
-    """Return how far from the first value of a tensor each lies, in values."""
-    steps = [
-        np.arange(size, dtype=np.int32) * np.int32(stride)
-        for size, stride in zip(tensor.shape, tensor.stride(), strict=True)
-    ]
-    return functools.reduce(np.add, np.ix_(*steps))
-
-
 class Kept:
     """The kept weights of a tensor.
 
@@ -38,28 +29,25 @@ class Kept:
         Of the network.
     weight : Tensor
         The tensor, whatever its strides.
-    mask : bool array
-        Of its shape.
     lists : Lists
         Of the layer that the tensor is all of or a part of.
     standing : Standing
-        Where its weights stand in them.
+        Where its weights stand in them; a 1x1 convolution is the centre of a 3x3 one.
     """
 
-    def __init__(
-        self,
-        context: Context,
-        weight: Tensor,
-        mask: NDArray[np.bool_],
-        lists: Lists,
-        standing: Standing,
-    ) -> None:
+    def __init__(self, context: Context, weight: Tensor, lists: Lists, standing: Standing) -> None:
         self.library = context.library
-        order = np.argsort(weight.stride())[::-1]  # one pass over the tensor's memory
-        kept = mask.transpose(order)
-        self._index, self._in_forward, self._in_backward = (
-            places.transpose(order)[kept]
-            for places in (_memory(weight), standing.forward, standing.backward)
+        mask = standing.mask
+        arrays = np.empty((3, int(mask.sum())), dtype=np.int32)
+        self._index, self._in_forward, self._in_backward = arrays
+        side = math.isqrt(math.prod(mask.shape[2:]))
+        strides = np.array([*weight.stride(), 0, 0], dtype=np.int32)
+        self.library.list_tensor(
+            *mask.shape[:2],
+            side,
+            (side - math.isqrt(math.prod(weight.shape[2:]))) // 2,
+            *map(address, (strides, mask, standing.forward, standing.backward)),
+            *map(address, arrays),
         )
         index_, forward, backward = map(address, (self._index, self._in_forward, self._in_backward))
         self._load = (
