@@ -16,7 +16,7 @@ from ..schemas.blocks import Architecture
 from ..schemas.errors import RgtoolError, Unreadable, UsageError, choose, did_you_mean, known_name
 from ..schemas.published_recipes import IMPORTS_ONLY, Fields, named, quick
 from ..schemas.recipe import CHOICES, Recipe
-from ..schemas.records.wrapping import innermost
+from ..schemas.records.data_names import innermost
 from ..schemas.spelling import asked
 from ..schemas.steps import Step
 from ..schemas.toml import read_toml
