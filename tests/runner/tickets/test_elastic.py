@@ -235,5 +235,5 @@ def test_copies_get_masks_of_their_own_and_plain_weights(tmp_path: Path) -> None
         assert masks[0][name].sum() == masks[1][name].sum()
     with pytest.raises(UsageError, match="blocks that a map repeats, and here none is repeated"):
         rgtool.run("resnet14w2", "digits", control="copies", **{**asked, "transform": None})
-    with pytest.raises(UsageError, match="control="copies" is of tickets of another experiment"):
+    with pytest.raises(UsageError, match='control="copies" is of tickets of another'):
         rgtool.run("resnet14w2", "digits", control="copies", store=tmp_path)
