@@ -352,7 +352,7 @@ def stretch(
         `match`, or `every` one of it; `random:8`, drawn for every stage by itself.
     controls : sequence of str
         Of the ticket that is listed first: `random-map`, another map that makes it as dense;
-        `shuffle`, `random`, `reinit`, `permute` as in a recipe.
+        `shuffle`, `random`, `reinit`, `permute`, `copies` as in a recipe.
     at : sequence of int, optional
         Levels whose tickets are trained; by default 4 and 8, where the source has them.
     seeds : int, sequence of int or str, optional

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from ..analysis.named import StoreLike, open_store
+from ..analysis.named import Stored, StoreLike, open_store
 from ..analysis.transfer.estimate import measure_transfer
 from ..analysis.transfer.matrix import TransferMatrix
 from ..analysis.transfer.matrix_estimate import measure_matrix
@@ -142,18 +142,24 @@ def transfer_all(
 def finish_transfer(store: Store, made: TransferPlan, watch: Watch, rng: int) -> Transfer:
     """Complete the runs of a transfer and measure it."""
     _complete(made, watch)
+    now = Store(store.path)
     source, own = made.source.experiment_id, made.own.recipe.experiment_id
-    return measure_transfer(Store(store.path), source, own, made.ids, at=made.at, rng=rng)
+    children = {name: Stored(now, one) for name, one in made.ids.items()}
+    pair = Stored(now, source), Stored(now, own)
+    return measure_transfer(now, *pair, children, at=made.at, rng=rng)
 
 
 def finish_matrix(store: Store, made: MatrixPlan, watch: Watch, rng: int) -> TransferMatrix:
     """Complete the runs of a matrix and measure it."""
     _complete(made, watch)
-    ids = {a: one.source.experiment_id for (a, _), one in made.transfers.items()}
-    children = {pair: one.ids for pair, one in made.transfers.items()}
-    names = [ids[place] for place in sorted(ids)]
-    at = next(iter(made.transfers.values())).at
-    return measure_matrix(Store(store.path), names, children, at=at, rng=rng)
+    now, at = Store(store.path), next(iter(made.transfers.values())).at
+    sources = {a: one.source.experiment_id for (a, _), one in made.transfers.items()}
+    experiments = [Stored(now, sources[place]) for place in sorted(sources)]
+    children = {
+        pair: {name: Stored(now, child) for name, child in one.ids.items()}
+        for pair, one in made.transfers.items()
+    }
+    return measure_matrix(now, experiments, children, at=at, rng=rng)
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

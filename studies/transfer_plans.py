@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ..analysis.transfer.matrix_estimate import check_one_network
 from ..analysis.transfer.result import CONDITIONS, OWN, TRANSFERRED
@@ -53,8 +53,28 @@ class Tickets:
     launch: Mapping[str, Any]
 
 
+class Plans(Shown):
+    """Plans that are computed one after the other."""
+
+    what: ClassVar[str]
+
+    @property
+    def plans(self) -> Iterator[tuple[str, Plan]]:
+        """All plans in their order, each with what it is called."""
+        raise NotImplementedError
+
+    @property
+    def work(self) -> float:
+        """Images to be trained on times weights: what the duration grows with."""
+        return float(sum(_work(made) for _, made in self.plans))
+
+    def table(self) -> Table:
+        """Return what `--dry-run` prints: a row for every plan."""
+        return agenda(list(self.plans), self.what)
+
+
 @dataclass(frozen=True)
-class TransferPlan(Shown):
+class TransferPlan(Plans):
     """Runs of a transfer.
 
     Attributes
@@ -70,6 +90,8 @@ class TransferPlan(Shown):
     source: Parent
     own: Plan
     children: Mapping[str, Plan]
+
+    what = "transfer"
 
     @property
     def plans(self) -> Iterator[tuple[str, Plan]]:
@@ -88,13 +110,9 @@ class TransferPlan(Shown):
         """Experiments of the children by condition."""
         return {name: made.recipe.experiment_id for name, made in self.children.items()}
 
-    def table(self) -> Table:
-        """Return what `--dry-run` prints."""
-        return agenda(list(self.plans), "transfer")
-
 
 @dataclass(frozen=True)
-class MatrixPlan(Shown):
+class MatrixPlan(Plans):
     """Runs of a matrix of transfers.
 
     Attributes
@@ -105,6 +123,8 @@ class MatrixPlan(Shown):
 
     transfers: Mapping[tuple[int, int], TransferPlan]
 
+    what = "matrix of transfers"
+
     @property
     def plans(self) -> Iterator[tuple[str, Plan]]:
         """All plans in their order, own tickets first and once."""
@@ -113,10 +133,6 @@ class MatrixPlan(Shown):
             yield next(one.plans)
         for one in self.transfers.values():
             yield from list(one.plans)[1:]
-
-    def table(self) -> Table:
-        """Return what `--dry-run` prints."""
-        return agenda(list(self.plans), "matrix of transfers")
 
 
 def plan_transfer(
@@ -297,6 +313,11 @@ def _levels(
     there = [RunFolder.of(store.path, run).recorded_levels() for run in runs]
     last = min((found[-1] for found in there if found), default=0)
     return tuple(range(0, last + 1, _EVERY)) if last >= _EVERY else tuple(sorted({0, last}))
+
+
+def _work(made: Plan) -> float:
+    left = made.remaining()
+    return left and left * made.recipe.whole_epochs * len(made.outline.y_train) * made.kept[0]
 
 
 def agenda(plans: Sequence[tuple[str, Plan]], what: str) -> Table:

@@ -17,7 +17,7 @@ from ..chance import guessing, images_of, learned_nothing
 from ..classes.compare import Comparison, compare
 from ..scoreboard.predict import predict
 from ..curves.matching import matching_draws, matching_level
-from ..named import Named, StoreLike, counts_of
+from ..named import Named, StoreLike, counts_of_all
 from ..values import NOTHING, Estimate
 from .arms import Arm, arm_of, unit_of
 from .differences import UNKNOWN, Difference, difference, mean_of, seed_pairs
@@ -56,9 +56,10 @@ class Arms:
 
 def read_arms(store: StoreLike, source: Named, own: Named, children: Mapping[str, Named]) -> Arms:
     """Read the runs of a transfer; parameters and errors are those of `measure_transfer`."""
-    read = {name: counts_of(store, one, "layer", _WHAT) for name, one in children.items()}
-    of_source, of_own = (counts_of(store, one, "layer", _WHAT) for one in (source, own))
-    arms = {OWN: arm_of(OWN, of_own)} | {name: arm_of(name, one) for name, one in read.items()}
+    names = [source, own, *children.values()]
+    of_source, of_own, *read = counts_of_all(store, names, "layer", _WHAT)
+    of_children = zip(children, read, strict=True)
+    arms = {OWN: arm_of(OWN, of_own)} | {name: arm_of(name, one) for name, one in of_children}
     return Arms(of_source, of_own, arms, unit_of(arms.values()))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from ...schemas.errors import UsageError
 from ...schemas.notes import Note, Rank
 from ...schemas.words import counted, listed
-from ..named import Named, StoreLike, counts_of
+from ..named import Named, StoreLike, counts_of_all
 from ..values import Refusal
 from .between import overlaps_between, spectra_between
 from .estimate import measure_transfer
@@ -53,14 +53,16 @@ def measure_matrix(
     RgtoolError
         An experiment has no accuracy on record.
     """
-    counts = [counts_of(store, one, "layer", "a matrix of transfers") for one in experiments]
+    named = [*experiments, *(one for of in children.values() for one in of.values())]
+    read = iter(counts_of_all(store, named, "layer", "a matrix of transfers"))
+    counts = [next(read) for _ in experiments]
     check_one_network([one.recipe.architecture for one in counts])
-    transfers = {
-        pair: measure_transfer(
-            store, experiments[pair[0]], experiments[pair[1]], of, at=at, spectra=False, rng=rng
+    transfers = {}
+    for (a, b), of in children.items():
+        own = {name: next(read) for name in of}
+        transfers[a, b] = measure_transfer(
+            store, counts[a], counts[b], own, at=at, spectra=False, rng=rng
         )
-        for pair, of in children.items()
-    }
     levels = sorted({c.level for t in transfers.values() for c in t.cells if c.level > 0})
     spectra = spectra_between(store, experiments, np.random.default_rng(rng))
     overlap, about = overlaps_between(store, counts, levels)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ...runner.event import Event
     from ...runner.plan import Plan
     from ...studies.complete import Watch, Watching
+    from ...studies.transfer_plans import MatrixPlan, TransferPlan
+
+_WORTH_A_PROBE = 3e12  # images x prunable weights: minutes rather than seconds on one core
 
 
 @output_options
@@ -107,6 +110,7 @@ def transfer(
         matrix = plan_matrix(opened, experiments, **how)
         if dry_run:
             return matrix.table()
+        _announce(matrix)
         found = study.finish_matrix(opened, matrix, _watch(), seed)
         shown = found.level_table if levels else found.predictors if predictors else found
     else:
@@ -116,6 +120,7 @@ def transfer(
         made = plan_transfer(opened, source, task, **how, **changes)
         if dry_run:
             return made.table()
+        _announce(made)
         found = shown = study.finish_transfer(opened, made, _watch(), seed)
     warn_of(opened.problems)
     draw_figure(plot, found.plot)
@@ -133,6 +138,12 @@ def _pair(names: list[str]) -> list[str]:
             f"{counted(len(names), 'name')} given: SOURCE and TASK, or --all and experiments"
         )
     return names
+
+
+def _announce(made: TransferPlan | MatrixPlan) -> None:
+    """Say how long it takes where that is minutes."""
+    if made.work > _WORTH_A_PROBE:
+        say(made.table().notes[0])
 
 
 def _watch() -> Watch:

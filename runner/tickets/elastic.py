@@ -79,6 +79,27 @@ def stretched(
     return made
 
 
+def later_copies(network: Architecture, transform: Transform) -> tuple[str, ...]:
+    """Name the layers of blocks that are fed by what feeds a block of their stage before them.
+
+    Parameters
+    ----------
+    network : Architecture
+        The target.
+    transform : Transform
+        A map that fits it.
+    """
+    stages = stack_of(network.name, network.layers).stages
+    maps = transform.stages if len(transform.stages) > 1 else transform.stages * len(stages)
+    later = {
+        f"{stage.name}.{block}"
+        for one, stage in zip(maps, stages, strict=True)
+        for block, feed in enumerate(one.feeds, start=1)
+        if feed in one.feeds[: block - 1]
+    }
+    return tuple(layer.name for layer in network.layers if layer.block in later)
+
+
 def _kinds(arrays: Arrays, network: Architecture) -> list[str]:
     """Return what stands behind the names of layers: nothing in a mask, both in a mixture."""
     return [

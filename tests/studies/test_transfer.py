@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,11 +75,12 @@ def test_the_own_task_is_the_same_runs_again(store: Path) -> None:
 
 
 def test_the_target_may_be_trained_by_another_recipe(store: Path) -> None:
-    found = transfer(store, controls=(), at=(4,), train_size=300, batch_size=64, seeds="1")
+    other = "permuted:digits:1"
+    found = transfer(store, other, controls=(), at=(2,), train_size=300, batch_size=64, seeds="1")
     recipes = [
         rgtool.Store(store).counts(one).recipe for one in (found.own, found.cells[-1].experiment_id)
     ]
-    assert [(one.train_size, one.batch_size, one.task) for one in recipes] == [(300, 64, TWIN)] * 2
+    assert [(one.train_size, one.batch_size, one.task) for one in recipes] == [(300, 64, other)] * 2
     assert recipes[1].parent == found.source and recipes[0].parent is None
     assert {cell.runs for cell in found.cells} == {1}
 
@@ -147,7 +149,7 @@ def test_what_makes_no_matrix(store: Path) -> None:
 
 
 def test_seeds_of_a_matrix_are_those_in_common(store: Path, tmp_path: Path) -> None:
-    for task, seeds in (("digits", "0,1"), (TWIN, "1,2"), ("permuted:digits:1", "3")):
+    for task, seeds in (("digits", "0,1"), (TWIN, "1,2"), ("permuted:digits:1", "3,")):
         rgtool.run(
             "lenet", task, seeds=seeds, store=tmp_path, progress=False, **QUICK | {"levels": 1}
         )
@@ -163,9 +165,10 @@ def test_a_dry_run_trains_nothing(cli: Cli, tmp_path: Path) -> None:
     rgtool.run("lenet", "digits", store=tmp_path, progress=False, **QUICK | {"levels": 4})
     done = cli("transfer", "lenet/digits", TWIN, *place, "--dry-run", "--csv")
     assert done.code == 0, done.err
-    rows = [line.split(",") for line in done.out.splitlines()[1:]]
-    assert [row[0] for row in rows][0] == f"{TWIN}"[: len(rows[0][0])] or rows
-    assert "nothing was computed" not in done.out and "11 records to compute" in done.err
+    rows = list(csv.DictReader(done.out.splitlines()))
+    assert [row["what"] for row in rows][:2] == [f"{TWIN}, own", f"digits to {TWIN}, transferred"]
+    assert [int(row["to compute"]) for row in rows] == [5, 2, 1, 1, 1]
+    assert "10 records to compute, about " in done.err
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
