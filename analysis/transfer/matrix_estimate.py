@@ -154,7 +154,7 @@ def _scores(found: TransferMatrix) -> list[Note]:
 def _chance_of_first(scores: Sequence[Score]) -> Note:
     text = (
         f"a first place of {len(scores)} predictors over {scores[0].held_out} experiments is weak "
-        "evidence: where losses go with the target alone spectra come first in a fifth of all cases"
+        "evidence: where losses go with the target alone spectra come first in one case of four"
     )
     return Note(text, _SEE, Rank.CAUTION)
 
