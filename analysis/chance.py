@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..schemas.notes import Note, Rank
-from ..schemas.records.wrapping import innermost
+from ..schemas.records.data_names import innermost
 from ..schemas.words import counted, listed
 from ..store.counts import Counts
 from .arrays import Floats, Integers

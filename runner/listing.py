@@ -14,7 +14,7 @@ from ..schemas.entry_points import Group, added, added_names, owner
 from ..schemas.errors import choose, known_name
 from ..schemas.published_recipes import IMPORTS_ONLY, PUBLISHED, summary
 from ..schemas.recipe import Recipe
-from ..schemas.records.wrapping import pattern, unwrapped
+from ..schemas.records.data_names import pattern, unwrapped
 from ..schemas.words import size
 
 if TYPE_CHECKING:

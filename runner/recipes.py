@@ -20,7 +20,7 @@ from ..schemas.spelling import asked
 from ..schemas.steps import Step
 from ..schemas.toml import read_toml
 from ..schemas.words import counted
-from ..schemas.wrapping import innermost
+from ..schemas.records.data_names import innermost
 from .datasets.images import Images
 from .models import (
     AS_BUILT,

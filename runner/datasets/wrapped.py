@@ -1,7 +1,7 @@
 """Data sets that are made of others: pixels permuted, labels shuffled, noise, images smoothed.
 
 Adding one is a function of images, a number and the name of the data set that all began with, a
-line in `MAKERS` and one in `KINDS` of `schemas/records/wrapping.py`.
+line in `MAKERS` and one in `KINDS` of `schemas/records/data_names.py`.
 
 Permuted pixels, random labels and noise are those of Zhang et al. 2017 (arXiv 1611.03530), but for
 the noise, which is uniform, and the labels, which keep their numbers in every class.
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...schemas.errors import UsageError
-from ...schemas.records.wrapping import Wrapper
+from ...schemas.records.data_names import Wrapper
 from ..networks import InputShape
 from ..own.function import OwnFunction
 from .images import Images

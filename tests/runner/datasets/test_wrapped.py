@@ -26,8 +26,8 @@ from rgtool.runner.datasets.wrapped import MAKERS, Wrapped, low_pass, pixel_orde
 from rgtool.runner.plan import plan
 from rgtool.runner.replicas.loader import Loader
 from rgtool.schemas.errors import RgtoolError, UsageError
+from rgtool.schemas.records.data_names import KINDS
 from rgtool.schemas.records.description import Description
-from rgtool.schemas.records.wrapping import KINDS
 
 PARTS = ("x_train", "y_train", "x_test", "y_test")
 DIGITS = load("digits")
