@@ -123,8 +123,10 @@ RESULTS: dict[str, tuple[type[Result], ...]] = {
     "`rgtool predict`, `rgtool.predict`": (Prediction,),
     "`rgtool transfer`, `rgtool.transfer`": (Transfer,),
     "`rgtool transfer --all`, `rgtool.transfer_all`": (TransferMatrix,),
-    "`rgtool transfer --all --levels`, `rgtool.transfer_all(...).level_table`": (MatrixLevels,),
-    "`rgtool transfer --all --predictors`, `rgtool.transfer_all(...).predictors`": (PredictorTable,),
+    "`rgtool transfer --all --levels`, `...level_table`": (MatrixLevels,),
+    "`rgtool transfer --all --predictors`, `rgtool.transfer_all(...).predictors`": (
+        PredictorTable,
+    ),
     "`rgtool match`, `rgtool.match`": (Match,),
     "`rgtool match --all`, `rgtool.match_all`": (MatchAll,),
     "`rgtool match --trained`, `rgtool.match_trained`": (MatchTrained,),
