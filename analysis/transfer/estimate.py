@@ -70,6 +70,7 @@ def measure_transfer(
     children: Mapping[str, Named],
     *,
     at: Sequence[int] | None = None,
+    tickets: Mapping[int, int] | None = None,
     spectra: bool = True,
     rng: np.random.Generator | int = 0,
 ) -> Transfer:
@@ -85,6 +86,8 @@ def measure_transfer(
         Experiments by condition, see `result.CONDITIONS`; `transferred` is one.
     at : sequence of int, optional
         Levels to show; default all that the children have.
+    tickets : mapping of int to int, optional
+        Seeds of children, each with that of the source's run whose ticket it trains; default equal.
     spectra : bool
         Whether to compare the spectra of source and target, and say what `predict` does.
     rng : numpy.random.Generator or int
@@ -120,7 +123,7 @@ def measure_transfer(
             *about,
             *_of_seeds(found),
             *_of_cells(cells),
-            *_always(found),
+            *_always(found, tickets),
         ),
     )
 
@@ -319,7 +322,7 @@ def _of_cells(cells: Sequence[Cell]) -> list[Note]:
     return notes
 
 
-def _always(found: Arms) -> list[Note]:
+def _always(found: Arms, tickets: Mapping[int, int] | None) -> list[Note]:
     """Say what is transferred, and how to read differences."""
     notes = []
     if found.is_own_task:
@@ -328,14 +331,13 @@ def _always(found: Arms) -> list[Note]:
             "differences are those of machines, if any"
         )
         notes.append(Note(text, rank=Rank.CONCLUSION))
-    elif has_equal_weights(found.source, found.own):
+    elif has_equal_weights(found.source, found.own, tickets):
         text = (
             "source and target begin with equal weights, seed by seed, and rewind to them: only "
             "the mask is transferred"
         )
-        see = "transfer.md#equal-initial-weights"
-        notes.append(Note(f"{text}; other seeds of the target's own would tell more", see,
-                          Rank.WARNING))  # fmt: skip
+        text += "; tickets of other seeds (--seeds 5:0,6:1) come with their weights"
+        notes.append(Note(text, "transfer.md#equal-initial-weights", Rank.WARNING))
     notes.append(
         Note(
             "differences are taken at the recorded density, between levels of the target's own "
@@ -347,9 +349,22 @@ def _always(found: Arms) -> list[Note]:
     return notes
 
 
-def has_equal_weights(source: Counts, own: Counts) -> bool:
-    """Tell whether pairs of equal seeds rewind to equal weights, by the scales of all layers."""
-    pairs = seed_pairs(source.seeds, own.seeds)
+def has_equal_weights(
+    source: Counts, own: Counts, tickets: Mapping[int, int] | None = None
+) -> bool:
+    """Tell whether tickets rewind to the weights of the target's own, by the scales of all layers.
+
+    Parameters
+    ----------
+    source, own : Counts
+        Experiments.
+    tickets : mapping of int to int, optional
+        Seeds of `own`, each with the one of `source` that is compared with it; default equal ones.
+    """
+    of_source = [
+        seed if tickets is None or seed is None else tickets.get(seed) for seed in own.seeds
+    ]
+    pairs = seed_pairs(source.seeds, of_source)
     if not pairs or not source.scales or not own.scales:
         return False
     scales = [(source.scales[i].get("rewind"), own.scales[j].get("rewind")) for i, j in pairs]

@@ -45,7 +45,11 @@ def transfer(
         str, typer.Option(help="shuffle, random, reinit, permute, pixels (of a twin), or none.")
     ] = "shuffle,random,reinit",
     seeds: Annotated[
-        str | None, typer.Option(help="A count or seeds.", show_default="those of the source")
+        str | None,
+        typer.Option(
+            help="A count, seeds (3,7), or seeds with the source's (5:0,6:1).",
+            show_default="those of the source",
+        ),
     ] = None,
     schedule: Annotated[
         str | None, typer.Option(help="continue or restart.", show_default="as the source")
