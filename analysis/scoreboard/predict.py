@@ -11,7 +11,7 @@ import numpy as np
 from ...schemas.errors import UsageError, choose
 from ...schemas.records.predictions import KINDS, Kind, Registered
 from ...store.catalogue.predictions import register as write_down
-from ..classes.predict import Prediction, predict_transfer
+from ..classes.predict import Prediction, predict_transfer, rule_notes
 from ..named import Named, StoreLike, open_store
 from ..values import NOTHING
 from .collapse import collapse_draft
@@ -118,14 +118,14 @@ def _transfer(
     refused = found.refused or _no_score("transfer", draft.architecture, lines)
     if not refused and architecture_of(found.labels[0]) != draft.architecture:
         refused = "source and target are of different architectures, which nothing has scored"
-    told = {} if not refused else {"level": NOTHING, "density": NOTHING}
+    if refused:
+        found = replace(found, level=NOTHING, density=NOTHING)
     return replace(
         found,
         refused=refused,
         scores=lines,
         registered=written.id if written else "",
-        notes=(*found.notes, *score_notes(lines)),
-        **told,
+        notes=(*found.notes, *([] if refused else rule_notes(found)), *score_notes(lines)),
     )
 
 

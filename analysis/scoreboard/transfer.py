@@ -15,7 +15,7 @@ from ...schemas.records.predictions import Levels, Meant, Registered, Statement
 from ...store import Store
 from ...store.catalogue.predictions import Witness
 from ...store.literature import PREFIX
-from ..arrays import Floats
+from ..arrays import Floats, Integers
 from ..classes.predict import Prediction, anchors, drawn_like
 from .drafts import Draft, by_experiment, counts_of_witnesses
 from .laws import Outcome, levels_of
@@ -76,12 +76,12 @@ def transfer_outcomes(store: Store, one: Registered, witnesses: list[Witness]) -
     return {NAME: found}
 
 
-def matching_cell(levels: Floats, accuracy: Floats, bar: float) -> list[Outcome]:
+def matching_cell(levels: Integers, accuracy: Floats, bar: float) -> list[Outcome]:
     """Return between which levels the sparsest matching one lies; empty without a pruned level.
 
     Parameters
     ----------
-    levels : array, shape (T,)
+    levels : integer array, shape (T,)
         Levels; those of accuracy in every run count.
     accuracy : array, shape (S, T)
         Of tickets, NaN where there is none.
