@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rgtool.analysis.curves.matching import matching_density
     from rgtool.analysis.elastic.match import match
     from rgtool.analysis.elastic.match_all import match_all
+    from rgtool.analysis.elastic.match_trained import match_trained
     from rgtool.analysis.gamma.estimate import gamma
     from rgtool.analysis.gamma.shared import shared_gamma
     from rgtool.analysis.meta.estimate import meta
@@ -31,16 +32,17 @@ if TYPE_CHECKING:
     from rgtool.analysis.spectrum.forecast import forecast
     from rgtool.analysis.spectrum.many import spectra
     from rgtool.analysis.spectrum.power import power
-    from rgtool.runner.experiment import run
     from rgtool.runner.launch import Launch
     from rgtool.runner.listing import datasets, models, recipes
-    from rgtool.runner.plan import plan
     from rgtool.runner.recipes import recipe
     from rgtool.runner.speed.bench import bench
     from rgtool.schemas.errors import RgtoolError
     from rgtool.schemas.recipe import Recipe
     from rgtool.store import Store, published
     from rgtool.store.recorder import Recorder
+    from rgtool.studies.children import plan, run
+    from rgtool.studies.stretch import stretch
+    from rgtool.studies.transfer import transfer, transfer_all
 
 __version__ = "0.1.0"
 
@@ -60,24 +62,28 @@ _HOMES = {
     "forecast": "rgtool.analysis.spectrum.forecast",
     "match": "rgtool.analysis.elastic.match",
     "match_all": "rgtool.analysis.elastic.match_all",
+    "match_trained": "rgtool.analysis.elastic.match_trained",
     "matching_density": "rgtool.analysis.curves.matching",
     "gamma": "rgtool.analysis.gamma.estimate",
     "meta": "rgtool.analysis.meta.estimate",
     "models": "rgtool.runner.listing",
     "null": "rgtool.analysis.nulls.untrained",
     "nulls_of": "rgtool.analysis.nulls.beside",
-    "plan": "rgtool.runner.plan",
+    "plan": "rgtool.studies.children",
     "plot": "rgtool.analysis.plots.figures",
     "power": "rgtool.analysis.spectrum.power",
     "predict": "rgtool.analysis.scoreboard.predict",
     "published": "rgtool.store",
     "recipe": "rgtool.runner.recipes",
     "recipes": "rgtool.runner.listing",
-    "run": "rgtool.runner.experiment",
+    "run": "rgtool.studies.children",
     "score": "rgtool.analysis.scoreboard.score",
     "semigroup": "rgtool.analysis.classes.semigroup",
     "shared_gamma": "rgtool.analysis.gamma.shared",
     "spectra": "rgtool.analysis.spectrum.many",
+    "stretch": "rgtool.studies.stretch",
+    "transfer": "rgtool.studies.transfer",
+    "transfer_all": "rgtool.studies.transfer",
     "verify": "rgtool.analysis.paper.verify",
 }
 
@@ -97,6 +103,7 @@ __all__ = [
     "forecast",
     "match",
     "match_all",
+    "match_trained",
     "matching_density",
     "gamma",
     "meta",
@@ -115,6 +122,9 @@ __all__ = [
     "semigroup",
     "shared_gamma",
     "spectra",
+    "stretch",
+    "transfer",
+    "transfer_all",
     "verify",
 ]
 

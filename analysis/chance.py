@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..schemas.notes import Note, Rank
+from ..schemas.records.data_names import innermost
 from ..schemas.words import counted, listed
 from ..store.counts import Counts
 from .arrays import Floats, Integers
@@ -35,13 +36,15 @@ SEE = "spectra.md#networks-that-may-have-learned-nothing"
 def chance_of(task: str | None, classes: int | None = None) -> float | None:
     """Return the error of guessing on a task, by its classes where it is unknown.
 
+    A data set that is made of another has as many test images of every class.
+
     Examples
     --------
-    >>> chance_of("svhn"), chance_of("npz:mine.npz", 4), chance_of(None)
-    (0.804, 0.75, None)
+    >>> chance_of("svhn"), chance_of("npz:mine.npz", 4), chance_of("permuted:svhn:1")
+    (0.804, 0.75, 0.804)
     """
     of_classes = None if classes is None else 1 - 1 / classes
-    return of_classes if task is None else CHANCE.get(task, of_classes)
+    return of_classes if task is None else CHANCE.get(innermost(task), of_classes)
 
 
 def guessing(counts: Counts) -> float | None:

@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from ..schemas import tables
 from ..schemas.blocks import GROUPINGS
-from ..schemas.errors import UsageError, choose
+from ..schemas.errors import RgtoolError, UsageError, choose
 from ..schemas.tables import is_table
 from ..store import Store
 from ..store.catalogue.selection import Identified
@@ -154,6 +154,7 @@ def look_up_all(
     """Look up several names; none means every experiment of the store, by architecture and task.
 
     A name that fits several experiments means all of them; what several names mean counts once.
+    Children are meant by names that fit nothing else: their masks are their parents'.
     What is excluded is left out, whether or not it is among them.
 
     Raises
@@ -168,7 +169,11 @@ def look_up_all(
     if names:
         every = [one for name in names for one in look_up_each(opened, name)]
     else:
-        every = [Stored(opened, one.experiment_id) for one in opened.experiments()]
+        every = [
+            Stored(opened, one.experiment_id)
+            for one in opened.experiments()
+            if one.recipe.parent is None
+        ]
         every = every or [look_up(opened)]  # says that the store is empty
     found = {_key(one): one for one in every}
     out = {_key(one): one for name in exclude for one in look_up_each(opened, name)}
@@ -186,7 +191,9 @@ def look_up_each(store: Store, name: Named) -> list[Meaning]:
     """Look up what a name means, all experiments that it fits; errors are those of `look_up`."""
     if isinstance(name, str) and not is_published(name) and not is_table(name):
         with contextlib.suppress(UsageError):
-            return [Stored(store, one) for one in store.find_experiments(name)]
+            found = store.experiments(name)
+            own = [one for one in found if one.recipe.parent is None]
+            return [Stored(store, one.experiment_id) for one in own or found]
     return [look_up(store, name)]
 
 
@@ -224,6 +231,27 @@ def counts_of(store: StoreLike, name: Named, by: str, what: str) -> Counts:
     if isinstance(found, Stored | PublishedFlow):
         return found.counts(by)
     raise unsuited(found, f"{what} needs the counts of an experiment or a run")
+
+
+def counts_of_all(store: StoreLike, names: Sequence[Named], by: str, what: str) -> list[Counts]:
+    """Return the counts that names mean, those of whole experiments read together.
+
+    Parameters and errors are those of `counts_of`.
+    """
+    found = [look_up(store, name) for name in names]
+    whole = [one for one in found if isinstance(one, Stored) and one.run_id is None]
+    read: dict[str, Counts | RgtoolError] = {}
+    if whole:
+        ids = list(dict.fromkeys(one.experiment_id for one in whole))
+        read = dict(whole[0].store.counts_of(ids, by))
+    counts = []
+    for one in found:
+        together = isinstance(one, Stored) and one.run_id is None
+        of_many = read.get(one.name) if together else None
+        if isinstance(of_many, RgtoolError):
+            raise of_many
+        counts.append(of_many or counts_of(store, one, by, what))
+    return counts
 
 
 def unsuited(found: Meaning, needs: str) -> UsageError:

@@ -20,8 +20,11 @@ from rgtool.analysis.classes.result import Classes, PairTable
 from rgtool.analysis.classes.semigroup import Semigroup
 from rgtool.analysis.collapse.result import Collapse
 from rgtool.analysis.curves.matching import Matching
+from rgtool.analysis.elastic.agreement import Agreement
 from rgtool.analysis.elastic.match_all import MatchAll
+from rgtool.analysis.elastic.match_trained import MatchTrained
 from rgtool.analysis.elastic.result import Match
+from rgtool.analysis.elastic.stretched import Stretch
 from rgtool.analysis.gamma.result import Gamma, Gammas
 from rgtool.analysis.gamma.shared import SharedGamma
 from rgtool.analysis.meta.result import Meta, StudyTable
@@ -122,6 +125,9 @@ RESULTS: dict[str, tuple[type[Result], ...]] = {
     "`rgtool score --each`, `rgtool.score(...).each_table`": (ScoredTable,),
     "`rgtool match`, `rgtool.match`": (Match,),
     "`rgtool match --all`, `rgtool.match_all`": (MatchAll,),
+    "`rgtool match --trained`, `rgtool.match_trained`": (MatchTrained,),
+    "`rgtool match --trained --agreement`, `rgtool.match_trained(...).agreement`": (Agreement,),
+    "`rgtool stretch`, `rgtool.stretch`": (Stretch,),
     "`rgtool gamma`, `rgtool.gamma`": (Gamma, Gammas),
     "`rgtool gamma --shared`, `rgtool.shared_gamma`": (SharedGamma,),
     "`rgtool collapse`, `rgtool.collapse`": (Collapse,),

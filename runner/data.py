@@ -6,6 +6,7 @@ need no line, see `own`.
 
 from __future__ import annotations
 
+import difflib
 import gzip
 import zlib
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..schemas.entry_points import added, added_names
 from ..schemas.errors import RgtoolError, UsageError, did_you_mean, known_name
+from ..schemas.records.data_names import KINDS, pattern, unwrapped, wraps
 from .datasets.images import Images
 from .datasets.known_data import (
     DATA_VARIABLE,
@@ -31,13 +33,14 @@ from .datasets.known_data import (
     idx_paths,
 )
 from .datasets.own_images import read_npz
+from .datasets.wrapped import Wrapped
 from .networks import InputShape
 from .own.data import own_images
 from .own.function import OwnFunction, from_entry_point, from_object, from_reference, is_reference
 
 _ARCHIVE = "npz:"
 Loading = Callable[..., Any]
-Task = str | OwnFunction  # a name that `load` knows, or what loads it
+Task = str | OwnFunction | Wrapped  # a name that `load` knows, or what loads it
 
 
 def find_task(task: str | Loading) -> Task:
@@ -47,7 +50,8 @@ def find_task(task: str | Loading) -> Task:
     ----------
     task : str or callable
         A name of `DATASETS` or of an installed package's entry point, `npz:FILE`, a function that
-        loads one, or where such a function lies: `my.py:load`, `package.module:load`.
+        loads one, or where such a function lies: `my.py:load`, `package.module:load`. Or what is
+        made of one of them: `permuted:digits:0` and others of `schemas.records.data_names.KINDS`.
 
     Raises
     ------
@@ -56,6 +60,12 @@ def find_task(task: str | Loading) -> Task:
     """
     if not isinstance(task, str):
         return from_object(task)
+    inner, wrappers = unwrapped(task)
+    return Wrapped(_find_inner(inner), wrappers) if wrappers else _find_inner(inner)
+
+
+def _find_inner(task: str) -> str | OwnFunction:
+    """Find a data set that is made of no other."""
     if is_archive(task):
         return task
     if (known := known_name(task, DATASETS)) is not None:
@@ -64,8 +74,17 @@ def find_task(task: str | Loading) -> Task:
         return from_reference(task)
     if (found := added("rgtool.datasets", task)) is not None:
         return from_entry_point(found)
-    names = [*DATASETS, *added_names("rgtool.datasets"), "npz:FILE"]
-    raise UsageError(f"data set '{task}' is unknown: {did_you_mean(task, names)}")
+    raise UsageError(f"data set '{task}' is unknown: {_nearest(task)}")
+
+
+def _nearest(task: str) -> str:
+    head, colon, rest = task.partition(":")
+    if colon and (near := difflib.get_close_matches(head.lower(), KINDS, n=1)):
+        return f"did you mean {near[0]}:{rest}?"
+    if (kind := known_name(head, KINDS)) is not None:
+        return f"write {pattern(kind)}"
+    names = [*DATASETS, *added_names("rgtool.datasets"), "npz:FILE", *map(pattern, KINDS)]
+    return did_you_mean(task, names)
 
 
 def is_archive(task: str) -> bool:
@@ -74,8 +93,11 @@ def is_archive(task: str) -> bool:
 
 
 def is_data_set(task: str) -> bool:
-    """Tell whether a text names a data set: an archive, one of rgtool or of a package."""
-    if is_archive(task) or known_name(task, DATASETS) is not None:
+    """Tell whether a text names a data set: an archive, one of rgtool or of a package.
+
+    What begins as one that is made of another counts, whatever stands inside.
+    """
+    if wraps(task) or is_archive(task) or known_name(task, DATASETS) is not None:
         return True
     return not is_reference(task) and added("rgtool.datasets", task) is not None
 
@@ -85,6 +107,9 @@ def outline(task: Task, folder: Path | None = None) -> Images | None:
 
     None where it is here, or where nothing but loading it tells its shape.
     """
+    if isinstance(task, Wrapped):
+        inner = outline(task.inner, folder)
+        return None if inner is None else task.outline(inner)
     if not isinstance(task, str) or task not in KNOWN_DATA or find(task, folder) is not None:
         return None
     return KNOWN_DATA[task].noise()
@@ -96,6 +121,7 @@ def shape_of(task: str, folder: Path | None = None) -> tuple[InputShape, int]:
     Published data sets are known without their files; others are loaded, with errors of `load`.
     """
     found = find_task(task)
+    found = found.inner if isinstance(found, Wrapped) else found
     if isinstance(found, str) and found in KNOWN_DATA:
         return KNOWN_DATA[found].shape, len(KNOWN_DATA[found].train)
     images = load(found, folder)
@@ -109,9 +135,9 @@ def load(
 
     Parameters
     ----------
-    task : str or OwnFunction
+    task : str, OwnFunction or Wrapped
         What `find_task` returns or takes: a name of `DATASETS`, `npz:FILE` for arrays x_train,
-        y_train, x_test, y_test, or a function of the user's own.
+        y_train, x_test, y_test, a function of the user's own, or what is made of one of them.
     folder : Path, optional
         Where the files lie or go; default `$RGTOOL_DATA`, then `~/.cache/rgtool`.
     train_size : int, optional
@@ -128,13 +154,17 @@ def load(
     """
     folder = folder or default_folder()
     found = find_task(task) if isinstance(task, str) else task
-    if isinstance(found, OwnFunction):
-        images = own_images(found, folder)
-    elif is_archive(found):
-        images = read_npz(Path(found.removeprefix(_ARCHIVE)))
-    else:
-        images = DATASETS[found](folder)
-    return images.part(train_size, valid_size)
+    return _whole(found, folder).part(train_size, valid_size)
+
+
+def _whole(task: Task, folder: Path) -> Images:
+    if isinstance(task, Wrapped):
+        return task.made_of(_whole(task.inner, folder))
+    if isinstance(task, OwnFunction):
+        return own_images(task, folder)
+    if is_archive(task):
+        return read_npz(Path(task.removeprefix(_ARCHIVE)))
+    return DATASETS[task](folder)
 
 
 def _digits(folder: Path) -> Images:

@@ -10,15 +10,17 @@ from typing import Any
 from ..schemas.display import Row, Shown, Table
 from ..schemas.errors import RecordError, RgtoolError, UsageError
 from ..schemas.lock import check_locks
+from ..schemas.recipe import Recipe
 from ..schemas.records.layout import RunFolder, make_runs
 from ..schemas.records.names import Naming
+from ..schemas.records.parents import Parent
+from .arguments import Seeds
 from .data import Loading
 from .event import Event
 from .models import Builder
 from .plan import Plan, plan
 from .pool import execute_parallel
 from .progress import Stop, ignore, show_progress
-from .recipes import DEFAULT
 from .seeds import OnEvent, compute_seeds
 
 
@@ -130,10 +132,14 @@ def _make_store(store: Path) -> None:
 def run(
     model: str | Builder,
     task: str | Loading,
-    recipe: str | Path = DEFAULT,
+    recipe: str | Path | Recipe | None = None,
     *,
-    seeds: str | int | Sequence[int] = 1,
+    seeds: Seeds = 1,
     levels: int = 16,
+    at: str | int | Sequence[int] | None = None,
+    parent: Parent | str | None = None,
+    transform: str | None = None,
+    fresh: str | Sequence[str] = (),
     store: str | Path | None = None,
     data: str | Path | None = None,
     init: str | Path | None = None,
@@ -156,13 +162,25 @@ def run(
         Network and data set, such as `resnet20` and `cifar10`; or functions of your own, see
         `models.find_network` and `data.find_task`: in a file, `my.py:build` and `my.py:load`, or
         given themselves.
-    recipe : str or path
-        A named recipe, or a TOML file with fields of one.
-    seeds : int, sequence of int or str
+    recipe : str or path or Recipe, optional
+        A named recipe, a TOML file with fields of one, or a recipe whose training is taken over;
+        default `frankle2020`, with a parent that of the parent.
+    seeds : int, sequence of int, mapping of int to int, or str
         A number of replicates (seeds 0, 1, ...), or the seeds themselves; as the command takes
-        them, too: `5`, `3,7`.
+        them, too: `5`, `3,7`. A child of seed 10 that is to train the ticket of its parent's seed 0
+        is `{10: 0}`, or `"10:0"`; each has that of its own seed otherwise.
     levels : int
         Prunings; a run has `levels` + 1 records.
+    at : sequence of int or str, optional
+        Levels to record, instead of all up to `levels`: `(0, 4, 8)`, `"0,4,8"`. For children, whose
+        levels do not follow from each other.
+    parent : Parent or str, optional
+        The experiment whose tickets are trained, or what selects it in the store. `control` says
+        what of them is drawn anew.
+    transform : str, optional
+        How the parent's tickets become those of this network.
+    fresh : sequence of str or str, optional
+        Layers that are drawn from the seed and left dense, instead of the parent's.
     store : path, optional
         Folder of the store; default `$RGTOOL_STORE`, then `rgstore`.
     data : path, optional
@@ -217,6 +235,10 @@ def run(
         recipe,
         seeds=seeds,
         levels=levels,
+        at=at,
+        parent=parent,
+        transform=transform,
+        fresh=fresh,
         store=store,
         data=data,
         init=init,

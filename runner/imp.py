@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,21 +14,21 @@ import torch
 from numpy.typing import NDArray
 
 from ..schemas.blocks import Layer
-from ..schemas.errors import RecordError, RgtoolError
+from ..schemas.errors import RecordError
 from ..schemas.lock import lock
 from ..schemas.recipe import Recipe
 from ..schemas.records.description import Description
 from ..schemas.records.layout import RunFolder
 from ..schemas.records.record import build_record, write_record
 from ..schemas.steps import Step
-from ..schemas.tensors.safetensors import read_mask, read_tensors, write_mask, write_tensors
+from ..schemas.tensors.safetensors import read_tensors, write_mask, write_tensors
 from . import machine
 from .datasets.images import Images
 from .event import Event
 from .models import Network
 from .own.fingerprint import file_of
-from .pruning import Mask, density, next_mask
-from .records import description_of, hold, known_end, read, recorded
+from .pruning import dense_mask, density, kept_of, next_mask
+from .records import Part, description_of, found_mask, previous, recorded
 from .replicas.checkpoint import Checkpoint
 from .replicas.kernels import EAGER, Kernels
 from .replicas.level_kernels import LevelKernels
@@ -48,6 +48,8 @@ from .replicas.training import (
     load_arrays,
     state_arrays,
 )
+from .tickets.source import Source
+from .tickets.tickets import Ticket, keep_along, ticket
 
 _PRETRAIN = -1  # the level that a checkpoint before the rewind point is filed under
 
@@ -72,6 +74,8 @@ class Replica:
         Folder of the store.
     device : torch.device
         Where to compute.
+    parent : str, optional
+        The run whose tickets are trained, at any levels; without one a run finds its own.
     on_event : callable
         Gets an `Event` every epoch and level.
     should_stop : callable
@@ -94,6 +98,7 @@ class Replica:
         store: Path,
         device: torch.device,
         *,
+        parent: str | None = None,
         on_event: Callable[[Event], None] = lambda event: None,
         should_stop: Callable[[], bool] = lambda: False,
         keep: tuple[str, ...] = ("init", "rewind"),
@@ -111,8 +116,8 @@ class Replica:
         self.fingerprint = traits.fingerprint
         self.layers: tuple[Layer, ...] = traits.architecture.counted(recipe.prunable)
         self.names = [layer.name for layer in self.layers]
-        self.parent = self._parent_folder(store)
-        self.run_id = recipe.run_id(seed, self.parent.path.name if self.parent else None)
+        self.parent = RunFolder.of(store, parent) if parent is not None else None
+        self.run_id = recipe.run_id(seed, parent)
         self.folder = RunFolder.of(store, self.run_id)
         self.by_level = LevelKernels(self.folder, self.parent, recipe, kernels, self._warn)
         per_epoch, rest = divmod(len(images.y_train), recipe.batch_size)
@@ -123,13 +128,13 @@ class Replica:
         self.first = 0 if self.restarts else self.rewind  # where every level enters the schedule
         self.began = time.monotonic()
 
-    def _parent_folder(self, store: Path) -> RunFolder | None:
-        if self.recipe.parent is None:
-            return None
-        return RunFolder.of(store, f"{self.recipe.parent}-s{self.seed}")
+    def work(self, at: Sequence[int]) -> Work:
+        """Train what is missing of levels; yields what is to be trained, and goes on after it.
 
-    def work(self, levels: int) -> Work:
-        """Bring the run to `levels` prunings; yields what is to be trained, and goes on after it.
+        Parameters
+        ----------
+        at : sequence of int
+            The levels, ascending; without a parent all from 0 on.
 
         Raises
         ------
@@ -142,43 +147,69 @@ class Replica:
         OSError
             The disk is full or not writable; what was written is whole.
         """
-        if self._is_known(levels):
+        if self._is_known(at):
             return
         self.folder.make()
         with lock(self.folder.path / "lock", f"run {self.run_id}"):
-            if self._is_known(levels):  # another process has just finished it
+            if self._is_known(at):  # another process has just finished it
                 return
             for left in self.folder.path.glob("**/.*.part"):  # by a process that was killed
                 left.unlink(missing_ok=True)
-            yield from self._go_on(levels)
+            yield from self._go_on(at)
 
-    def _go_on(self, levels: int) -> Work:
-        description = self._describe(levels)
+    def _go_on(self, at: Sequence[int]) -> Work:
+        done = recorded(self.folder, gaps=self.parent is not None)
+        left = [level for level in at if level not in done]
+        description = self._describe(max([*at, *done]), left[0])
         self.checkpoint = Checkpoint(self.folder.checkpoint)
-        first = level = len(recorded(self.folder))
+        if self.parent is None:
+            yield from self._find(left, description)
+        else:
+            yield from self._train_tickets(left, self.parent)
+
+    def _find(self, levels: Sequence[int], description: Description) -> Work:
+        """Train levels one after the other, each with the mask that the one before it found."""
+        level = levels[0]
         try:
-            rewound: Arrays = {}
-            if self.parent is None:
-                rewound = yield from self._rewind_point(description)
-            for level in range(first, levels + 1):
-                yield from self._level(level, rewound)
+            rewound = yield from self._rewind_point(description)
+            for level in levels:
+                yield from self._level(level, self._own_ticket(level, rewound))
         except Diverged:
-            self._record(level, self._mask(level), {"diverged": True})
-            self.checkpoint.remove()
+            self._diverge(level, self._own_ticket(level, {}))
             self._tell("diverged", level=level)
         else:
-            self._tell("done", level=levels)
+            self._tell("done", level=levels[-1])
+
+    def _train_tickets(self, levels: Sequence[int], parent: RunFolder) -> Work:
+        """Train tickets of the parent, each whatever becomes of the others."""
+        source, end = Source.read(parent), "done"
+        keep_along(source, self.on, self.folder, self.keep)
+        for level in levels:
+            made = ticket(source, level, self.on, self.layers)
+            write_mask(self.folder.mask(level), made.mask)
+            end = "done"
+            try:
+                yield from self._level(level, made)
+            except Diverged:
+                self._diverge(level, made)
+                end = "diverged"
+        self._tell(end, level=levels[-1])
+
+    def _diverge(self, level: int, made: Ticket) -> None:
+        self._record(level, made, {"diverged": True})
+        self.checkpoint.remove()
 
     # The parts of a run, in their order.
 
-    def _is_known(self, levels: int) -> bool:
-        hold(self.folder, self.fingerprint, self.layers)
-        end = known_end(self.folder, self.seed, levels)
+    def _is_known(self, at: Sequence[int]) -> bool:
+        parent = self.parent.path.name if self.parent else None
+        part = Part(self.recipe, tuple(at), self.folder, parent)
+        end = part.known_end(self.seed, self.fingerprint, self.layers)
         if end is not None:
             self.on_event(end)
         return end is not None
 
-    def _describe(self, levels: int) -> Description:
+    def _describe(self, levels: int, begin: int) -> Description:
         before = description_of(self.folder)
         versions = machine.versions() | {"data_sha256": self.images.sha256}
         here = machine.describe(self.device) | self.by_level.conditions(before)
@@ -187,7 +218,7 @@ class Replica:
             then = {**before.versions, **before.machine}
             for change in machine.changes(then, {**versions, **here}, f"run {self.run_id}"):
                 self._warn(f"goes on under other conditions: {change}")
-                history += (f"from level {len(recorded(self.folder))}: {change}",)
+                history += (f"from level {begin}: {change}",)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         description = Description(
             run_id=self.run_id,
@@ -246,15 +277,21 @@ class Replica:
         weights = {name: arrays[f"{name}.weight"].astype(np.float64) for name in self.names}
         return {name: float(np.sqrt(np.mean(w**2))) for name, w in weights.items()}
 
-    def _level(self, level: int, rewound: Arrays) -> Work:
+    def _own_ticket(self, level: int, rewound: Arrays) -> Ticket:
+        """Return what a level is trained from, by the mask that the one before it has found."""
+        if level == 0 and self.restarts:  # the dense network runs through the whole schedule
+            rewound = self.on.initial("init")
+        if level > 0:
+            return Ticket(rewound, found_mask(self.folder, level))
+        mask = dense_mask(self.layers)
+        write_mask(self.folder.mask(level), mask)
+        return Ticket(rewound, mask)
+
+    def _level(self, level: int, made: Ticket) -> Work:
         """Train, score, prune and record one level."""
         self.began = time.monotonic()
-        mask = self._mask(level)
-        if self.parent is not None:  # the control: a new draw for every level, as in OpenLTH
-            rewound = self.on.initial("reinit", level)
-        elif level == 0 and self.restarts:  # the dense network runs through the whole schedule
-            rewound = self.on.initial("init")
-        load_arrays(self.on.module, rewound)
+        mask = made.mask
+        load_arrays(self.on.module, made.weights)
         trainer = self.by_level.trainer(level, mask, self.on)
         trained, speed = yield from self._train(trainer, level, self.first, self.end, density(mask))
         test = evaluate(self.on.module, self.on.tests)
@@ -280,42 +317,20 @@ class Replica:
         magnitude = np.array(
             [np.abs(weights[n].astype(np.float64))[mask[n]].sum() for n in self.names]
         )
-        self._record(level, mask, numbers, magnitude)
+        self._record(level, made, numbers, magnitude)
         self.checkpoint.remove()
         self._tell("level", level=level, accuracy=test.accuracy, density=density(mask))
-
-    def _mask(self, level: int) -> Mask:
-        """Return the mask of a level: all of it, found by the level before, or the parent's."""
-        if level == 0:
-            mask = {layer.name: np.ones(layer.shape, dtype=np.bool_) for layer in self.layers}
-        else:
-            mask = self._found_mask(self.parent or self.folder, level)
-        if level == 0 or self.parent is not None:
-            write_mask(self.folder.mask(level), mask)
-        return mask
-
-    def _found_mask(self, folder: RunFolder, level: int) -> Mask:
-        try:
-            return read_mask(folder.mask(level))
-        except (FileNotFoundError, RecordError) as error:
-            raise RgtoolError(
-                f"run {folder.path.name}: the mask of level {level} cannot be read ({error}); move "
-                f"its records from level {level - 1} on away to compute it again"
-            ) from None
 
     def _record(
         self,
         level: int,
-        mask: Mask,
+        made: Ticket,
         numbers: dict[str, float | None],
         magnitude: NDArray[np.float64] | None = None,
     ) -> None:
-        kept = np.array([int(mask[name].sum()) for name in self.names])
-        kept_prev = magnitude_prev = None
-        if level > 0:
-            before = read(self.folder, level - 1).to_pydict()
-            kept_prev = np.array(before["kept"])
-            magnitude_prev = np.array(before["magnitude"], dtype=np.float64)
+        kept_prev, magnitude_prev = previous(self.folder, level)
+        if made.before is not None:
+            kept_prev = kept_of(made.before, self.names)
         numbers |= {
             "wall_seconds": time.monotonic() - self.began,
             "peak_memory": machine.peak_memory(self.device),
@@ -324,7 +339,7 @@ class Replica:
             self.run_id,
             level,
             self.layers,
-            kept,
+            kept_of(made.mask, self.names),
             kept_prev=kept_prev,
             magnitude=magnitude,
             magnitude_prev=magnitude_prev,

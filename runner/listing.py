@@ -14,6 +14,7 @@ from ..schemas.entry_points import Group, added, added_names, owner
 from ..schemas.errors import choose, known_name
 from ..schemas.published_recipes import IMPORTS_ONLY, PUBLISHED, summary
 from ..schemas.recipe import Recipe
+from ..schemas.records.data_names import pattern, unwrapped
 from ..schemas.words import size
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ def models(task: str | None = None) -> Listing:
     Parameters
     ----------
     task : str, optional
-        A published data set: sizes are those for its images and classes. By default those for
-        which a network was published. Or a network, which alone is listed.
+        A published data set, or what is made of one: sizes are those for its images and classes.
+        By default those for which a network was published. Or a network, which alone is listed.
 
     Raises
     ------
@@ -95,7 +96,7 @@ def models(task: str | None = None) -> Listing:
 def _images_of(task: str) -> tuple[InputShape, int]:
     from .datasets.known_data import KNOWN_DATA
 
-    known = KNOWN_DATA[choose("data set", task, KNOWN_DATA)]
+    known = KNOWN_DATA[choose("data set", unwrapped(task)[0], KNOWN_DATA)]
     return known.shape, len(known.train)
 
 
@@ -141,9 +142,11 @@ def datasets(data: str | Path | None = None) -> Listing:
     return Listing(
         Table(
             columns,
-            _with_packages("rgtool.datasets", rows),
+            [*_with_packages("rgtool.datasets", rows), *_made_of_others()],
             notes=(
                 f"the folder of the data sets is {folder}; --data DIR or RGTOOL_DATA names another",
+                "DATASET is any of them, or one of your own, or made of another: "
+                "permuted:random-labels:digits:0:7",
                 "data of your own: npz:FILE, or a function, as rgtool run MODEL my.py:load",
             ),
             shown=tuple(name for name in columns if name != "download"),
@@ -167,6 +170,12 @@ def _data_set(name: str, known: KnownData, folder: Path) -> Row:
 
 def _added(name: str, load: Callable[..., Any]) -> Row:
     return (name, None, None, None, None, None, None, _first_line(load), None)
+
+
+def _made_of_others() -> list[Row]:
+    from .datasets.wrapped import MAKERS
+
+    return [_added(pattern(kind), make) for kind, make in MAKERS.items()]
 
 
 def recipes() -> Listing:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -14,29 +14,32 @@ from torch import nn
 
 from ..schemas.blocks import Architecture, Layer
 from ..schemas.display import Row, Shown, Table
-from ..schemas.errors import RgtoolError, UsageError, choose
-from ..schemas.recipe import CHOICES, Recipe
+from ..schemas.errors import RgtoolError, UsageError
+from ..schemas.recipe import Recipe
+from ..schemas.records.data_names import innermost
 from ..schemas.records.layout import RunFolder, store_path
-from ..schemas.words import counted, size, spelled
+from ..schemas.records.parents import Parent
+from ..schemas.words import counted, spelled
 from . import machine
-from .arguments import check_levels, check_order, file_of, in_known_case, seeds_of
+from .arguments import Seeds, check_order, file_of, in_known_case, levels_of, pairs_of
 from .data import Loading, Task, find_task, load, outline
 from .datasets.images import Images
-from .datasets.known_data import KNOWN_DATA, default_folder
+from .datasets.known_data import to_come
 from .event import Event
 from .launch import Launch
 from .models import Builder, Network, find_network
 from .own.notes import introduction, unshipped
 from .own.trial import Traits
 from .pruning import kept_series
-from .recipes import DEFAULT, as_control, check_choosable, name_of
-from .recipes import recipe as resolve
-from .records import hold, known_end
+from .recipes import DEFAULT, check_choosable, name_of
+from .records import Part
 from .replicas import arithmetic
 from .replicas.kernels import EAGER, Kernels, by_level, kernels
 from .replicas.pretrained import Pretrained, read_pretrained
-
-_BRANCHES = 8  # replicas that a GPU gets at once; memory decides in the end
+from .tickets.child import Request, Wanted, child, own
+from .tickets.fit import kept_by_tickets
+from .tickets.pixels import harder
+from .tickets.source import Source
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,12 @@ class Plan(Shown):
         What to do, and the name it was resolved from.
     network : KnownNetwork or OwnNetwork
         What is trained.
-    task : str or OwnFunction
-        The data set by its name or its place: `cifar10`, `npz:FILE`, a function of the user's own.
+    task : str, OwnFunction or Wrapped
+        The data set: its name, `npz:FILE`, a function of the user's own, or what is made of one.
     seeds : tuple of int
         Replicates.
-    levels : int
-        Prunings; a run has `levels` + 1 records.
+    at : tuple of int
+        Levels that a run has records of, ascending; of a run that finds its own tickets all.
     store : Path
         Folder of the store.
     data_folder : Path or None
@@ -72,7 +75,9 @@ class Plan(Shown):
     deadline : float or None
         Time (seconds since the epoch) at which to stop cleanly.
     found : Recipe or None
-        For a control: the experiment that finds the masks, computed first.
+        For a control without a parent: the experiment that finds its tickets, computed first.
+    parents : dict of int to str
+        The run whose tickets each seed trains; empty where runs find their own.
     kernels : Kernels
         How the steps are computed.
     init_file : Path or None
@@ -86,7 +91,7 @@ class Plan(Shown):
     network: Network
     task: Task
     seeds: tuple[int, ...]
-    levels: int
+    at: tuple[int, ...]
     store: Path
     data_folder: Path | None
     device: str
@@ -94,6 +99,7 @@ class Plan(Shown):
     keep: tuple[str, ...] = ("init", "rewind")
     deadline: float | None = None
     found: Recipe | None = None
+    parents: Mapping[int, str] = field(default_factory=dict)
     threads: int = machine.THREADS
     replicas: int = 1
     kernels: Kernels = EAGER
@@ -106,8 +112,9 @@ class Plan(Shown):
         rows: list[Row] = [
             ("experiment", self.recipe.experiment_id),
             ("runs", ", ".join(f"seed {seed}" for seed in self.seeds)),
-            ("prunable weights", f"{self.kept[0]}"),
-            ("kept weights", " ".join(map(str, self.kept))),
+            ("prunable weights", f"{self.total}"),
+            ("kept weights", " ".join(str(self.kept[level]) for level in self.at)),
+            *((f"parent of seed {seed}", run) for seed, run in self.parents.items()),
             ("records", f"{records}, of which {self.remaining()} are to be computed"),
             ("device", f"{self.device}, {processes} of {counted(self.threads, 'thread')}"),
             ("side by side", f"{counted(self.replicas, 'seed')} in a process"),
@@ -120,9 +127,15 @@ class Plan(Shown):
         return Table(("what", "value"), rows, title=title, notes=self.notes)
 
     @property
+    def levels(self) -> int:
+        """Prunings of the last level."""
+        return self.at[-1]
+
+    @property
     def records(self) -> int:
         """Records that the whole experiment has."""
-        return (1 if self.found is None else 2) * len(self.seeds) * (self.levels + 1)
+        own = 0 if self.found is None else self.levels + 1
+        return len(self.seeds) * (own + len(self.at))
 
     @cached_property
     def images(self) -> Images:
@@ -160,8 +173,17 @@ class Plan(Shown):
 
     @cached_property
     def kept(self) -> list[int]:
-        """Kept weights of the network at every level."""
+        """Kept weights of the network at every level up to the last."""
+        if self.parents and self.found is None:
+            source = Source.read(self._folder(self.parents[self.seeds[0]]))
+            network = self._traits.architecture
+            return kept_by_tickets(source, self.recipe, network, self.outline, self.levels)
         return kept_series(self.layers, self.recipe, self.levels)
+
+    @property
+    def total(self) -> int:
+        """Weights of the counted layers."""
+        return sum(layer.total for layer in self.layers)
 
     @property
     def portable(self) -> bool:
@@ -199,16 +221,14 @@ class Plan(Shown):
         """List the levels of a seed that are not on the disk yet, those of its parent first."""
         if self.known_end(seed) is not None:
             return []
-        whole = range(self.levels + 1)
-        return [n for run in self._runs(seed) for n in whole[len(run.recorded_levels()) :]]
+        return [level for one in self.parts(seed) for level in one.left]
 
     def known_end(self, seed: int) -> Event | None:
         """Return how a seed ended of which nothing is left to compute; None where something is."""
         end = None
-        for run in self._runs(seed):
+        for one in self.parts(seed):
             try:
-                hold(run, self._traits.fingerprint, self.layers)
-                end = known_end(run, seed, self.levels)
+                end = one.known_end(seed, self._traits.fingerprint, self.layers)
             except RgtoolError:  # the seed fails for it, and says so
                 return None
             if end is None or end.message == "diverged":  # the masks that a control would train
@@ -220,26 +240,20 @@ class Plan(Shown):
         """Whether nothing is left to compute."""
         return all(self.known_end(seed) is not None for seed in self.seeds)
 
-    def _runs(self, seed: int) -> list[RunFolder]:
-        return [RunFolder.of(self.store, run_id) for run_id in self._run_ids(seed)]
-
     def run_id(self, seed: int) -> str:
         """Return the id of the run of a seed."""
-        return self._run_ids(seed)[-1]
+        return self.recipe.run_id(seed, self.parents.get(seed))
 
-    def _run_ids(self, seed: int) -> list[str]:
-        ids: list[str] = []
-        for one in (self.found, self.recipe):
-            if one is not None:
-                ids.append(one.run_id(seed, ids[-1] if one.parent else None))
-        return ids
+    def parts(self, seed: int) -> list[Part]:
+        """Return the runs that a seed computes, one after the other."""
+        last = Part(self.recipe, self.at, self._folder(self.run_id(seed)), self.parents.get(seed))
+        if self.found is None:
+            return [last]
+        whole = tuple(range(self.levels + 1))
+        return [Part(self.found, whole, self._folder(self.found.run_id(seed))), last]
 
-
-def _to_come(name: str, folder: Path | None) -> str:
-    return (
-        f"{name} is not in {folder or default_folder()}: training begins with its download, "
-        f"{size(KNOWN_DATA[name].download)}"
-    )
+    def _folder(self, run_id: str) -> RunFolder:
+        return RunFolder.of(self.store, run_id)
 
 
 def _pretrained(path: Path | None, network: Network, images: Images) -> Pretrained | None:
@@ -257,10 +271,14 @@ def _built(network: Network, images: Images) -> nn.Module:
 def plan(
     model: str | Builder,
     task: str | Loading,
-    recipe: str | Path = DEFAULT,
+    recipe: str | Path | Recipe | None = None,
     *,
-    seeds: str | int | Sequence[int] = 1,
+    seeds: Seeds = 1,
     levels: int = 16,
+    at: str | int | Sequence[int] | None = None,
+    parent: Parent | str | None = None,
+    transform: str | None = None,
+    fresh: str | Sequence[str] = (),
     store: str | Path | None = None,
     data: str | Path | None = None,
     init: str | Path | None = None,
@@ -272,8 +290,8 @@ def plan(
     A published data set that is not here is not downloaded for it: its shape is known.
     """
     launch, changes = Launch.split(in_known_case(options))
-    numbers, place = seeds_of(seeds), store_path(store)
-    check_levels(levels)
+    pairs, place = pairs_of(seeds), store_path(store)
+    wanted = Wanted.read(changes.pop("control", None), transform, fresh)
     file = file_of(init)
     if init is not None and file is None:
         changes["init"] = init
@@ -289,35 +307,46 @@ def plan(
     traits = network.traits(whole.input_shape, whole.classes)
     _check_memory(traits.architecture, whole)
     pretrained = _pretrained(file, network, whole)
-    found, resolved = _resolved(network, whole, str(recipe), pretrained, changes)
-    steps = kernels(launch.compile, chosen, draws=traits.draws)
+    named = str(recipe) if isinstance(recipe, Path) else recipe
+    asked_for = Request(
+        network, whole, named, changes, pairs, levels_of(levels, at), wanted, place, folder
+    )
     build = partial(_built, network, whole)
+    if parent is None:
+        lineage = own(asked_for, pretrained.digest if pretrained else None)
+    else:
+        lineage = child(asked_for, _held(parent, pretrained), build)
+    resolved = lineage.recipe
+    steps = kernels(launch.compile, chosen, draws=traits.draws)
     steps = by_level(steps, launch.kernels, chosen, build, resolved, whole.input_shape)
     notes = (
         *whole.notes,
-        "" if noise is None else _to_come(noise.name, folder),
-        *introduction(network, place, found or resolved),
+        "" if noise is None else to_come(innermost(noise.name), folder),
+        *introduction(network, place, lineage.found or resolved),
         *traits.notes,
+        harder(traits.architecture, whole),
         *(stays := unshipped(network, source)),
         arithmetic.check_precision(resolved.precision, chosen),
         steps.reason if chosen.type == "cpu" else "",
         pretrained.note if pretrained else "",
+        *lineage.notes,
     )
-    workers, replicas = _spread(launch, len(numbers), chosen, 1 if stays else None)
+    workers, replicas = launch.spread(len(pairs), chosen, 1 if stays else None)
     made = Plan(
         recipe=resolved,
-        recipe_name=name_of(recipe),
+        recipe_name=name_of(recipe or (parent.recipe if isinstance(parent, Parent) else DEFAULT)),
         network=network,
         task=source,
-        seeds=numbers,
-        levels=levels,
+        seeds=tuple(pairs),
+        at=asked_for.at,
         store=place,
         data_folder=folder,
         device=str(chosen),
         workers=workers,
         keep=tuple(launch.keep),
         deadline=None if launch.time_budget is None else time.time() + launch.time_budget,
-        found=found,
+        found=lineage.found,
+        parents=lineage.parents,
         threads=launch.threads,
         replicas=replicas,
         kernels=steps,
@@ -327,22 +356,21 @@ def plan(
     part = whole.part(resolved.train_size, resolved.valid_size)
     made.__dict__["images" if noise is None else "outline"] = part
     made.__dict__["pretrained"] = pretrained
-    _ = made.kept  # raises where the levels are too many
+    if parent is None:
+        _ = made.kept  # raises where the levels are too many
     return made
 
 
-def _resolved(
-    network: Network,
-    images: Images,
-    name: str,
-    pretrained: Pretrained | None,
-    changes: dict[str, Any],
-) -> tuple[Recipe | None, Recipe]:
-    """Return what finds the masks, where another experiment does, and what is to be computed."""
-    control = choose("control", changes.pop("control", None) or "none", CHOICES["control"])
-    digest = pretrained.digest if pretrained else None
-    resolved = resolve(network, images, name, pretrained=digest, **changes)
-    return (resolved, as_control(resolved)) if control == "reinit" else (None, resolved)
+def _held(parent: Parent | str, pretrained: Pretrained | None) -> Parent:
+    """Hold a parent to what it must be here."""
+    if not isinstance(parent, Parent):
+        raise UsageError(
+            f"parent {parent}: rgtool.run and rgtool.plan take what selects an experiment; here it "
+            "is due itself, as store.catalogue.parents.parent_of finds it"
+        )
+    if pretrained is not None:
+        raise UsageError(f"{pretrained.path}: a child starts from its parent's weights, not these")
+    return parent
 
 
 def _check_memory(network: Architecture, images: Images) -> None:
@@ -354,13 +382,3 @@ def _check_memory(network: Architecture, images: Images) -> None:
             f"{network.name} on {images.name} has {needed // 12:.3g} weights, which take "
             f"{needed / 1e9:.3g} GB to train: this machine has {there / 1e9:.3g} GB"
         )
-
-
-def _spread(launch: Launch, seeds: int, device: torch.device, most: int | None) -> tuple[int, int]:
-    """Return how many processes compute, at most `most`, and how many replicas in each."""
-    workers = most or launch.workers
-    if workers is None and (launch.replicas or 1) > 1:
-        workers = 1
-    at_once = min(seeds, workers or max(1, machine.workers(device) // launch.threads))
-    side_by_side = launch.replicas or (1 if device.type == "cpu" else _BRANCHES)
-    return at_once, min(side_by_side, -(-seeds // at_once))

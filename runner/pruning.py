@@ -27,6 +27,16 @@ def density(mask: Mask) -> float:
     return sum(int(m.sum()) for m in mask.values()) / sum(m.size for m in mask.values())
 
 
+def dense_mask(layers: Sequence[Layer]) -> Mask:
+    """Return the mask of level 0, which keeps every weight."""
+    return {layer.name: np.ones(layer.shape, dtype=np.bool_) for layer in layers}
+
+
+def kept_of(mask: Mask, names: Sequence[str]) -> NDArray[np.int64]:
+    """Count what a mask keeps of every layer, shape (L,)."""
+    return np.array([int(mask[name].sum()) for name in names])
+
+
 def kept_after(total: int, kept: int, level: int, prune: float, rounding: str) -> int:
     """Count the weights that survive the pruning which leads to `level`.
 

@@ -6,14 +6,17 @@ import dataclasses
 import math
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..schemas.blocks import Architecture
 from ..schemas.errors import RgtoolError, Unreadable, UsageError, choose, did_you_mean, known_name
 from ..schemas.published_recipes import IMPORTS_ONLY, Fields, named, quick
 from ..schemas.recipe import CHOICES, Recipe
+from ..schemas.records.data_names import innermost
 from ..schemas.spelling import asked
 from ..schemas.steps import Step
 from ..schemas.toml import read_toml
@@ -48,16 +51,17 @@ _GIVEN_ELSEWHERE = {
     "task": "it is the data set that is named beside the recipe",
     "length": "rgtool trains whole epochs, which epochs says",
     "pretrained": "it follows from the file of --init",
-    "parent": "it follows from --control or an import",
-    "transform": "it follows from --control or an import",
-    "origin": "it follows from --control or an import",
+    "parent": "it is the experiment that --parent names",
+    "transform": "it is what --transform says of a parent's tickets",
+    "fresh": "they are what --fresh names beside a parent",
+    "origin": "it follows from an import",
 }
 
 
 def recipe(
     model: str | Builder | Network,
     images: Images | None = None,
-    name: str = DEFAULT,
+    name: str | Recipe = DEFAULT,
     *,
     width: int | None = None,
     pretrained: str | None = None,
@@ -71,9 +75,10 @@ def recipe(
         Network, such as `resnet20`, or of the user's own, see `models.find_network`.
     images : Images
         The whole data set.
-    name : str
+    name : str or Recipe
         A named recipe, or a TOML file: fields of `Recipe`, and `base`, the name of the recipe that
-        they change (default `frankle2020`).
+        they change (default `frankle2020`). Or a recipe that was resolved, perhaps for another
+        network or data set: its training is taken over.
     width : int, optional
         Channels in the first stage of a CIFAR ResNet.
     pretrained : str, optional
@@ -96,10 +101,10 @@ def recipe(
             ".recipe has all fields, recipes() lists the names"
         )
     changes = {field: value for field, value in changes.items() if value is not None}
-    if name.endswith(".toml"):
+    if isinstance(name, str) and name.endswith(".toml"):
         name, in_file = read_recipe(Path(name))
         changes = {**in_file, **changes}
-    name, fields_of = _to_run(name)
+    called, fields_of = _to_run(name, images)
     check_choosable(changes)
     changes = {field: _in_known_case(field, value) for field, value in changes.items()}
     found = find_network(model, width=width)
@@ -119,7 +124,7 @@ def recipe(
     resolved = Recipe.from_json(values)  # checks every value
     known = tuple(known_name(layer, layers) or layer for layer in resolved.exempt)
     resolved = dataclasses.replace(resolved, exempt=known)
-    _check_ability(resolved, name)
+    _check_ability(resolved, called)
     for layer in resolved.exempt:
         choose("exempt", layer, layers, "is no layer")
     _check_crop(resolved, images)
@@ -127,22 +132,36 @@ def recipe(
     if "epochs" in changes:
         resolved = _move_along(resolved, fields, changes, per_epoch)
     _check_batch_norm(resolved, found, images)
-    quicker = name != "quick" and "rewind" not in changes
+    quicker = called != "quick" and "rewind" not in changes
     _check_points(resolved, per_epoch, quick(network).get("rewind") if quicker else None)
     return resolved
 
 
-def name_of(recipe: str | Path) -> str:
-    """Return what a recipe is called: its name, or that of its file."""
+def name_of(recipe: str | Path | Recipe) -> str:
+    """Return what a recipe is called: its name, that of its file, or whose it is."""
+    if isinstance(recipe, Recipe):
+        return f"as {recipe.experiment_id}"
     return Path(recipe).name if str(recipe).endswith(".toml") else named(str(recipe))[0]
 
 
-def _to_run(name: str) -> tuple[str, Fields]:
+def _to_run(name: str | Recipe, images: Images) -> tuple[str, Fields]:
     """Find a named recipe that can be run; see `published_recipes.named`."""
+    if isinstance(name, Recipe):
+        return name_of(name), partial(_training_of, name, images)
     known, fields = named(name)
     if known in IMPORTS_ONLY:
         raise UsageError(f"recipe '{known}' describes imports: rgtool cannot train it")
     return known, fields
+
+
+def _training_of(other: Recipe, images: Images, network: Architecture) -> dict[str, Any]:
+    """Return the fields of a recipe that tell how to train another network, or on other data."""
+    apart = {"architecture", "task", "control", "parent", "transform", "fresh", "origin"}
+    if other.task != images.name:
+        apart.add("augment")
+    if innermost(other.task) != innermost(images.name):
+        apart |= {"train_size", "valid_size"}
+    return {name: value for name, value in other.to_json().items() if name not in apart}
 
 
 def _in_known_case(field: str, value: Any) -> Any:
@@ -329,8 +348,3 @@ def _check_points(resolved: Recipe, per_epoch: int, quick_rewind: str | None) ->
 
 def _iteration(text: str, per_epoch: int) -> int:
     return Step.parse(text).iteration(per_epoch)
-
-
-def as_control(found: Recipe) -> Recipe:
-    """Return the control experiment that re-initialises the masks that `found` finds."""
-    return dataclasses.replace(found, control="reinit", parent=found.experiment_id)

@@ -3,22 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..schemas.blocks import Layer
 from ..schemas.errors import RecordError, RgtoolError
+from ..schemas.recipe import Recipe
 from ..schemas.records.description import Description
 from ..schemas.records.layout import RunFolder
+from ..schemas.tensors.safetensors import read_mask
 from . import machine
 from .event import Event
 from .own.fingerprint import hold_layers, hold_network
+from .pruning import Mask
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Counts = NDArray[np.int64]
+Magnitudes = NDArray[np.float64]
 
-def recorded(run: RunFolder) -> list[int]:
+
+@dataclass(frozen=True)
+class Part:
+    """A run of an experiment, and the levels that it is to have.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        What it does.
+    at : tuple of int
+        The levels, ascending.
+    folder : RunFolder
+        Where it is.
+    parent : str or None
+        The run whose tickets it trains.
+    """
+
+    recipe: Recipe
+    at: tuple[int, ...]
+    folder: RunFolder
+    parent: str | None = None
+
+    @property
+    def left(self) -> list[int]:
+        """Its levels that are not on the disk yet."""
+        done = self.folder.recorded_levels()
+        return [level for level in self.at if level not in done]
+
+    def known_end(self, seed: int, fingerprint: str, layers: Sequence[Layer]) -> Event | None:
+        """Return how it ended if nothing is left to compute, once `hold` found its network here."""
+        gaps = self.parent is not None
+        hold(self.folder, fingerprint, layers, gaps=gaps)
+        return known_end(self.folder, seed, self.at, gaps=gaps)
+
+
+def recorded(run: RunFolder, *, gaps: bool = False) -> list[int]:
     """List the levels of a run that are on the disk: from 0 on, without a gap.
+
+    Levels of a child do not follow from each other: of one there may be gaps.
 
     Raises
     ------
@@ -26,7 +72,7 @@ def recorded(run: RunFolder) -> list[int]:
         There is a gap.
     """
     done = run.recorded_levels()
-    if done != list(range(len(done))):
+    if done != list(range(len(done))) and not gaps:
         raise RgtoolError(
             f"run {run.path.name}: the records of levels {done} leave a gap; move those after "
             "the gap away to compute them again"
@@ -50,6 +96,21 @@ def read(run: RunFolder, level: int) -> pa.Table:
         ) from None
 
 
+def previous(run: RunFolder, level: int) -> tuple[Counts | None, Magnitudes | None]:
+    """Return kept weights and magnitudes of one level before; None as far as nothing tells them.
+
+    Raises
+    ------
+    RgtoolError
+        That record is damaged.
+    """
+    if level == 0 or level - 1 not in run.recorded_levels():
+        return None, None
+    before = read(run, level - 1).to_pydict()
+    magnitude = before["magnitude"]
+    return np.array(before["kept"]), None if None in magnitude else np.array(magnitude)
+
+
 def description_of(run: RunFolder) -> Description | None:
     """Read the description of a run; None where it has none.
 
@@ -64,7 +125,24 @@ def description_of(run: RunFolder) -> Description | None:
         raise RgtoolError(f"{error}; once it is moved away, it is written again") from None
 
 
-def hold(run: RunFolder, fingerprint: str, layers: Sequence[Layer]) -> None:
+def found_mask(run: RunFolder, level: int) -> Mask:
+    """Read the mask of a level, found by the level before.
+
+    Raises
+    ------
+    RgtoolError
+        It is not there, or damaged.
+    """
+    try:
+        return read_mask(run.mask(level))
+    except (FileNotFoundError, RecordError) as error:
+        raise RgtoolError(
+            f"run {run.path.name}: the mask of level {level} cannot be read ({error}); move its "
+            f"records from level {max(level - 1, 0)} on away to compute it again"
+        ) from None
+
+
+def hold(run: RunFolder, fingerprint: str, layers: Sequence[Layer], *, gaps: bool = False) -> None:
     """Hold a network to that of what is on the disk: its name may not tell all.
 
     Parameters
@@ -75,6 +153,8 @@ def hold(run: RunFolder, fingerprint: str, layers: Sequence[Layer]) -> None:
         See `own.fingerprint`; empty for networks of rgtool's own.
     layers : sequence of Layer
         The counted layers.
+    gaps : bool
+        Whether levels may be missing, see `recorded`.
 
     Raises
     ------
@@ -84,21 +164,32 @@ def hold(run: RunFolder, fingerprint: str, layers: Sequence[Layer]) -> None:
     name = f"run {run.path.name}"
     if fingerprint:
         hold_network(name, description_of(run), fingerprint, machine.versions()["torch"])
-    if done := recorded(run):
+    if done := recorded(run, gaps=gaps):
         record = read(run, done[-1])
         shapes = zip(record["layer"].to_pylist(), record["shape"].to_pylist(), strict=True)
         hold_layers(name, dict(shapes), layers)
 
 
-def known_end(run: RunFolder, seed: int, levels: int) -> Event | None:
+def known_end(run: RunFolder, seed: int, at: Sequence[int], *, gaps: bool = False) -> Event | None:
     """Return how a run ended of which nothing is left to compute; None where something is.
+
+    Parameters
+    ----------
+    run, seed : RunFolder, int
+        What is on the disk.
+    at : sequence of int
+        Levels that are asked for, ascending.
+    gaps : bool
+        Whether others may be missing, see `recorded`; a level that diverged ends none but itself.
 
     Raises
     ------
     RgtoolError
         Its records leave a gap, or the last one is damaged.
     """
-    done = recorded(run)
-    if done and read(run, done[-1])["diverged"][0].as_py():
-        return Event(kind="known", seed=seed, level=done[-1], message="diverged")
-    return Event(kind="known", seed=seed, level=levels) if len(done) > levels else None
+    done = recorded(run, gaps=gaps)
+    whole = set(at) <= set(done)
+    last = done[-1] if done and not gaps else at[-1]
+    if (whole or not gaps) and done and read(run, last)["diverged"][0].as_py():
+        return Event(kind="known", seed=seed, level=last, message="diverged")
+    return Event(kind="known", seed=seed, level=at[-1]) if whole else None

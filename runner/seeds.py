@@ -72,24 +72,25 @@ def _seed_work(
         return should_stop() or (made.deadline is not None and time.time() >= made.deadline)
 
     try:
-        for one in (made.found, made.recipe):
-            if one is None or "diverged" in (ends[seed].kind, ends[seed].message):
+        for one in made.parts(seed):
+            if "diverged" in (ends[seed].kind, ends[seed].message):
                 continue  # a control of a run that diverged has no masks to train
             replica = Replica(
-                one,
+                one.recipe,
                 made.recipe_name,
                 seed,
                 made.images,
                 made.network,
                 made.store,
                 torch.device(made.device),
+                parent=one.parent,
                 on_event=listen,
                 should_stop=stop,
                 keep=made.keep,
                 pretrained=made.pretrained,
                 kernels=made.kernels,
             )
-            yield from replica.work(made.levels)
+            yield from replica.work(one.at)
     except Stopped:
         listen(Event(kind="stopped", seed=seed, level=ends[seed].level))
     except Locked as error:

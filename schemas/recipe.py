@@ -17,12 +17,12 @@ from .steps import Step
 from .words import spelled
 
 Rounding = Literal["exact", "openlth", "round"]
-Control = Literal["none", "reinit"]
+Control = Literal["none", "reinit", "shuffle", "random", "permute"]
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "rounding": ("exact", "openlth", "round"),
     "scope": ("global", "layerwise"),
-    "control": ("none", "reinit"),
+    "control": ("none", "reinit", "shuffle", "random", "permute", "copies"),
     "prunable": ("all", "convolutions", "convolutions_without_stem", "masked"),
     "fan": ("fan_in", "fan_out"),
     "head_init": ("same", "torch"),
@@ -113,13 +113,19 @@ class Recipe(Shown):
         default="continue",
         metadata={"meaning": "whether the schedule goes on from the rewind point or restarts"},
     )
-    control: str = field(default="none", metadata={"meaning": "control run"})
+    control: str = field(
+        default="none", metadata={"meaning": "what of the parent's tickets is drawn anew"}
+    )
     precision: str = field(default="float32", metadata={"meaning": "arithmetic of training"})
     parent: str | None = field(
         default=None, metadata={"meaning": "experiment whose masks or weights are used"}
     )
     transform: str | None = field(
         default=None, metadata={"meaning": "transformation of the parent's tickets"}
+    )
+    fresh: tuple[str, ...] = field(
+        default=(),
+        metadata={"meaning": "layers that are not the parent's: drawn from the seed, dense"},
     )
     origin: str | None = field(
         default=None, metadata={"meaning": "study that an import comes from; null for own runs"}

@@ -11,14 +11,20 @@ import numpy as np
 from ...schemas.blocks import GROUPINGS
 from ...schemas.errors import RgtoolError, UsageError, choose
 from ...schemas.notes import LeftOut, Note
+from ...schemas.words import listed
+from ...store import Store
 from ...store.counts import Counts
 from ...store.flows import PublishedFlow
 from ...store.literature import PublishedSpectrum
 from ..arrays import Floats
 from ..flow import UNIT
-from ..named import Meaning, Named, Stored, StoreLike, look_up_all, unsuited
+from ..named import Meaning, Named, Stored, StoreLike, look_up_all, open_store, unsuited
 from ..window import SLACK, Window, choose_window
 
+_CHILDREN = (
+    "SELECT experiment_id, any_value(control) FROM runs WHERE parent IS NOT NULL "
+    "GROUP BY experiment_id ORDER BY experiment_id"
+)
 PRINTED_GROUPS = "printed group"  # grouping where there are published spectra alone
 
 
@@ -138,9 +144,11 @@ def gather(
     own = [one for one in found if not isinstance(one, PublishedSpectrum)]
     counts, by, notes = counts_in_one(own, grouping, every)
     subjects, without = _windows(counts, every)
+    children = _children_of(open_store(store)) if every else []
+    _refuse_with_parent(subjects)
     subjects, shared = _unshared(subjects, every)
     subjects, common = _common_densities(subjects, every) if narrow else (subjects, [])
-    notes = [*notes, *without, *window_notes(subjects), *shared, *common]
+    notes = [*notes, *without, *window_notes(subjects), *children, *shared, *common]
     return [*subjects, *map(as_subject, printed)], by, tuple(notes)
 
 
@@ -254,6 +262,33 @@ def _windows(counts: Sequence[tuple[str, Counts]], every: bool) -> tuple[list[Su
                 raise
             notes.append(left_out(name, error))
     return subjects, notes
+
+
+def _children_of(store: Store) -> list[Note]:
+    """Say which experiments of a whole store are in no class, since their tickets are others'."""
+    found = store.query(_CHILDREN).rows
+    if not found:
+        return []
+    names = [f"{name} (control {control})" for name, control in found]
+    said = f"{listed(names, 3)}: trained on tickets of other experiments, so that their spectra are"
+    return [Note(f"{said} equal to those by construction and in no class")]
+
+
+def _refuse_with_parent(subjects: Sequence[Subject]) -> None:
+    """Refuse a child beside its parent: fresh layers alone tell their counts apart.
+
+    Raises
+    ------
+    UsageError
+        One is there.
+    """
+    there = {one.counts.experiment_id for one in subjects}
+    for one in subjects:
+        if (parent := one.counts.recipe.parent) in there:
+            raise UsageError(
+                f"{_with_control(one)} trains the tickets of {parent}: the same masks, so their "
+                "spectra are equal by construction; leave one of them out"
+            )
 
 
 def _unshared(subjects: Sequence[Subject], every: bool) -> tuple[list[Subject], list[str]]:

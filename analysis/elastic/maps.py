@@ -215,7 +215,7 @@ def candidates(
     _check_number(source, target, math.prod(map(len, options)))
     stages = [distinct.index(pair) for pair in pairs]
     rows = [tuple(choice[i] for i in stages) for choice in product(*options)]
-    rows += [_by_stage(one.resolve(source, target), len(pairs)) for one in own]
+    rows += [feeds_of(one.resolve(source, target), len(pairs)) for one in own]
     rows = list(dict.fromkeys(rows))
     return Candidates(
         feeds=tuple(np.array(stage, np.int64) for stage in zip(*rows, strict=True)),
@@ -229,7 +229,8 @@ def _every(source: int, target: int) -> list[Feeds]:
     return list(dict.fromkeys([*families(source, target), *order_preserving(source, target)]))
 
 
-def _by_stage(transform: Transform, stages: int) -> tuple[Feeds, ...]:
+def feeds_of(transform: Transform, stages: int) -> tuple[Feeds, ...]:
+    """Return the source block of every target block, stage by stage."""
     maps = transform.stages if len(transform.stages) == stages else transform.stages * stages
     return tuple(one.feeds for one in maps)
 

@@ -39,7 +39,7 @@ def ordering_draft(
     *,
     maps: Sequence[str] = (),
     draws: int = 2000,
-    seed: int = 0,
+    rng: np.random.Generator | int = 0,
 ) -> Draft:
     """Predict which of two maps gives the better ticket, for all pairs of some.
 
@@ -49,8 +49,10 @@ def ordering_draft(
         As of `match`; both need a spectrum with seeds.
     maps : sequence of str
         Those that are compared; default the families of maps, at most `MOST` of them.
-    draws, seed : int
+    draws : int
         Draws of the spectra.
+    rng : numpy.random.Generator or int
+        Their randomness, or its seed.
 
     Raises
     ------
@@ -68,8 +70,9 @@ def ordering_draft(
     statements: tuple[Statement, ...] = ()
     refused = ""
     if one.can_draw and other.can_draw:
-        rng = np.random.default_rng(seed)
-        statements = _statements(one, other, found, chosen, names, draws, rng)
+        statements = _statements(
+            one, other, found, chosen, names, draws, np.random.default_rng(rng)
+        )
     else:
         refused = "one seed does not tell how far another would lie from it: add seeds"
     stored = not any(side.name.startswith(PREFIX) for side in (one, other))
@@ -82,7 +85,7 @@ def ordering_draft(
         labels=(one.label, other.label),
         meant=meant,
         statements=statements,
-        settings={"score": "w1", "draws": str(draws), "seed": str(seed)},
+        settings={"score": "w1", "draws": str(draws)},
         refused=refused,
         notes=(f"{len(chosen)} of {len(names)} maps are compared",),
     )

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _BATCH = 250  # experiments in memory at once
+_OWN = "SELECT DISTINCT experiment_id FROM runs WHERE parent IS NULL ORDER BY experiment_id"
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +171,8 @@ def spectra(
     store : Store or path, optional
         Where the records are. Compacted ones are read quickly.
     experiments : sequence of str, optional
-        Names of experiments, see `named.look_up_all`; by default all of the store.
+        Names of experiments, see `named.look_up_all`; by default all of the store that find their
+        own tickets.
     by : str
         `layer`, `block` or `stage`.
     window : (a, b), optional
@@ -188,7 +190,7 @@ def spectra(
     by = choose("grouping", by, GROUPINGS)
     check_margin(margin)
     store = open_store(store)
-    names = None
+    names: list[str] = [name for (name,) in store.query(_OWN).rows]
     if experiments is not None or exclude:
         names = [_id(store, one) for one in look_up_all(store, experiments or (), exclude)]
     problems: dict[str, str] = {}

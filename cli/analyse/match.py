@@ -32,6 +32,15 @@ def match(
     literature: Annotated[
         bool, typer.Option("--published", help="With --all: the spectra of the literature.")
     ] = False,
+    trained: Annotated[
+        bool, typer.Option("--trained", help="The maps that were trained, and what they reached.")
+    ] = False,
+    agreement: Annotated[
+        bool, typer.Option("--agreement", help="With --trained: Kendall's tau of every score.")
+    ] = False,
+    at: Annotated[
+        int | None, typer.Option(help="With --trained: level of the source to show.")
+    ] = None,
     maps: Annotated[str, typer.Option(help="published, families or all.")] = "families",
     transforms: Annotated[
         list[str] | None, typer.Option("--map", help="A map to rank too, such as '0:0;1:1,2'.")
@@ -57,13 +66,15 @@ def match(
     that gives the target's spectrum should give its tickets. w1 is the distance of the sorted log
     eigenvalues, position that block by block, signature that of the counts of relevant, marginal
     and irrelevant blocks (low is near); density is log transformed over target survivors.
-    probability: how often a map is first over draws of both spectra.
+    probability: how often a map is first over draws of both spectra. --trained holds the scores to
+    the accuracies of tickets that rgtool stretch has trained.
 
     Example: rgtool match published:resnet56-cifar10 published:resnet32-cifar10
     """
     from ...store import Store
 
     check_figure(plot)
+    _check_trained(trained, every or literature, agreement, at, plot)
     opened, names = Store(store), experiments or []
     if top < 0:
         raise UsageError(f"--top {top}: give a number of rows, or 0 for all")
@@ -91,9 +102,28 @@ def match(
         raise UsageError(
             f"{len(names)} experiments are named: give SOURCE and TARGET, or --all for every pair"
         )
+    if trained:
+        from ...analysis.elastic.match_trained import match_trained
+
+        held = match_trained(opened, *names, transforms=transforms or (), at=at, **choices)
+        warn_of(opened.problems)
+        return table_of(held.agreement if agreement else held, top=top)
     from ...analysis.elastic.match import match as compute
 
     found = compute(opened, *names, transforms=transforms or (), **choices)
     warn_of(opened.problems)
     draw_figure(plot, found.plot)
     return table_of(found, top=top)
+
+
+def _check_trained(
+    trained: bool, every: bool, agreement: bool, at: int | None, plot: Path | None
+) -> None:
+    """Refuse options that go with another form of the command."""
+    if trained and every:
+        raise UsageError("--trained goes with one SOURCE and TARGET, not with --all")
+    if trained and plot is not None:
+        raise UsageError(f"--plot {plot}: no figure shows what was trained; leave out --trained")
+    for option, given in (("--agreement", agreement), ("--at", at is not None)):
+        if given and not trained:
+            raise UsageError(f"{option} goes with --trained")

@@ -43,8 +43,12 @@ def run(
         str, typer.Argument(help="Data set (rgtool datasets), or your own: my.py:load.")
     ],
     recipe: Annotated[
-        str, typer.Option(help="Named recipe (rgtool recipes), or a TOML file.")
-    ] = "frankle2020",
+        str | None,
+        typer.Option(
+            help="Named recipe (rgtool recipes), or a TOML file.",
+            show_default="frankle2020, or the parent's",
+        ),
+    ] = None,
     seeds: Annotated[str, typer.Option(help="A count (5: seeds 0 to 4) or seeds (3,7).")] = "1",
     levels: Annotated[int, typer.Option(help="Prunings; one record more is written.")] = 16,
     prune: Annotated[float | None, typer.Option(help="Share pruned a level.")] = None,
@@ -56,7 +60,21 @@ def run(
     rounding: Annotated[str | None, typer.Option(help="exact, openlth or round.")] = None,
     scope: Annotated[str | None, typer.Option(help="global or layerwise ranking.")] = None,
     pruner: Annotated[str | None, typer.Option(help="magnitude or random.")] = None,
-    control: Annotated[str | None, typer.Option(help="reinit: re-initialise found masks.")] = None,
+    parent: Annotated[
+        str | None, typer.Option(help="Experiment whose tickets are trained.")
+    ] = None,
+    control: Annotated[
+        str | None, typer.Option(help="shuffle, random, reinit, permute or copies.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(help="Levels of a child: 0,4,8.", metavar="LEVELS")
+    ] = None,
+    fresh: Annotated[
+        str | None, typer.Option(help="Layers drawn anew, dense: conv1,fc.", metavar="LAYERS")
+    ] = None,
+    transform: Annotated[
+        str | None, typer.Option(help="How tickets become those of this network.")
+    ] = None,
     width: Annotated[int | None, typer.Option(help="Channels of a ResNet's first stage.")] = None,
     train_size: Annotated[int | None, typer.Option(help="Class-balanced training subset.")] = None,
     set_: Annotated[
@@ -100,9 +118,9 @@ def run(
     Example: rgtool run resnet8 digits --recipe quick --seeds 3 --levels 8
     """
     from ...runner.experiment import execute
-    from ...runner.plan import plan
     from ...runner.progress import Stop, show_progress
     from ...runner.speed.estimate import estimate
+    from ...studies.children import plan
 
     if workers is not None and workers < 1:
         raise typer.BadParameter("at least one process is needed", param_hint="--workers")
@@ -128,6 +146,10 @@ def run(
         recipe,
         seeds=seeds,
         levels=levels,
+        at=at,
+        parent=parent,
+        transform=transform,
+        fresh=fresh or (),
         store=store,
         data=data,
         device=device,
@@ -162,7 +184,7 @@ def run(
 def _work(made: Plan) -> float:
     """Return images to be trained on times weights: what the duration grows with."""
     images = made.remaining() * made.recipe.whole_epochs * len(made.outline.y_train)
-    return float(images) * made.kept[0]
+    return float(images) * made.total
 
 
 def _what(made: Plan, expected: Estimate) -> str:

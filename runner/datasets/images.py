@@ -33,6 +33,9 @@ class Images:
         The augmentation published with the task, see `Loader`.
     x_valid, y_valid : arrays or None
         Training images that are held out for validation.
+    pixel_order : int64 array, shape (H * W,), or None
+        Where the pixels were permuted: from which place each was taken. Augmentation moves them as
+        they were before.
     notes : tuple of str
         What is odd about the data and should be said before anything is computed.
     """
@@ -48,6 +51,7 @@ class Images:
     augment: tuple[str, ...] = ()
     x_valid: NDArray[np.uint8] | None = None
     y_valid: NDArray[np.int64] | None = None
+    pixel_order: NDArray[np.int64] | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -55,6 +59,14 @@ class Images:
         """Channels, height, width."""
         height, width, channels = self.x_train.shape[1:]
         return channels, height, width
+
+    @property
+    def natural(self) -> NDArray[np.uint8]:
+        """The training images with every pixel in the place that it had before any permutation."""
+        if self.pixel_order is None:
+            return self.x_train
+        rows = self.x_train.reshape(len(self.x_train), -1, self.x_train.shape[-1])
+        return rows[:, np.argsort(self.pixel_order)].reshape(self.x_train.shape)
 
     @property
     def sha256(self) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...schemas.errors import RgtoolError
+from ...schemas.words import size
 from .images import Images
 
 DATA_VARIABLE = "RGTOOL_DATA"
@@ -248,6 +249,14 @@ def find(name: str, folder: Path | None = None) -> Path | None:
         paths = idx_paths(known, home)
         return paths[0].parent if paths else None
     return path if (path := home / known.files).exists() else None
+
+
+def to_come(name: str, folder: Path | None) -> str:
+    """Say of a data set that is not here that it will be downloaded."""
+    return (
+        f"{name} is not in {folder or default_folder()}: training begins with its download, "
+        f"{size(KNOWN_DATA[name].download)}"
+    )
 
 
 def idx_paths(known: KnownData, folder: Path) -> list[Path]:

@@ -61,11 +61,14 @@ class Loader:
         self.shape = images.x_train.shape[1:]
         self.row = width + 2 * self.pad  # pixels in a padded row
         self.stride = (height + 2 * self.pad) * self.row  # pixels in a padded image
-        self.pixels, self.labels = _pixel_table(images, self.pad, device)
+        moves = self.flip or self.pad > 0
+        self.pixels, self.labels = _pixel_table(images, self.pad, moves, device)
         self.normalise = Normalise(images, device)
         offsets = torch.arange(height)[:, None] * self.row + torch.arange(width)
-        # The gather pattern of an image and of its mirror image.
-        self.window = torch.stack([offsets, offsets.flip(1)]).reshape(2, -1).to(device)
+        # The gather pattern of an image and of its mirror image, whose pixels are permuted last.
+        window = torch.stack([offsets, offsets.flip(1)]).reshape(2, -1)
+        order = images.pixel_order
+        self.window = (window if order is None else window[:, order]).to(device)
 
     @property
     def iterations_per_epoch(self) -> int:
@@ -124,17 +127,23 @@ def _made_once(images: Images, key: object, make: Callable[[], Any]) -> Any:
     return found[key]
 
 
-def _pixel_table(images: Images, pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return padded training images as rows of pixels, and their labels."""
+def _pixel_table(
+    images: Images, pad: int, moves: bool, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return padded training images as rows of pixels, and their labels.
+
+    Images that are to be moved have their pixels where they were before any permutation.
+    """
+    restores = moves and images.pixel_order is not None
 
     def make() -> tuple[Tensor, Tensor]:
-        pixels = torch.from_numpy(images.x_train)
+        pixels = torch.from_numpy(images.natural if restores else images.x_train)
         if pad:
             pixels = torch.nn.functional.pad(pixels, (0, 0, *[pad] * 4))
         pixels = pixels.reshape(-1, pixels.shape[-1])
         return pixels.to(device), torch.from_numpy(images.y_train).to(device)
 
-    table: tuple[Tensor, Tensor] = _made_once(images, ("train", pad, device), make)
+    table: tuple[Tensor, Tensor] = _made_once(images, ("train", pad, restores, device), make)
     return table
 
 

@@ -45,7 +45,7 @@ class Holdings(Queries, Shown):
         """Return the table of experiments that `rgtool ls` prints, and a notebook shows."""
         return store_table(self.experiments(), self)
 
-    def find_experiment(self, name: str | Identified | None = None) -> str:
+    def find_experiment(self, name: str | Identified | None = None, *, strict: bool = False) -> str:
         """Return the id of the experiment that a name means.
 
         Parameters
@@ -54,6 +54,9 @@ class Holdings(Queries, Shown):
             What selects one: itself, a prefix of its id (or of a former one), a name that was
             given, `resnet20/cifar10`, fields such as `prune=.36` and `tag=paper`, or several of
             these with spaces between them. May be left out where the store holds exactly one.
+            Where it fits children too, the experiment that finds its own tickets is meant.
+        strict : bool
+            Whether children count like all others.
 
         Raises
         ------
@@ -64,7 +67,7 @@ class Holdings(Queries, Shown):
         """
         name = None if name is None else text_of(name)
         with self._or_what_it_is(name):
-            return pick(name, self._candidates(), str(self.path), self._former)
+            return pick(name, self._candidates(), str(self.path), self._former, strict=strict)
 
     def find_experiments(self, selection: str | Identified) -> list[str]:
         """Return the ids of all experiments that a selection fits, by label.

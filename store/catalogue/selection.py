@@ -123,11 +123,23 @@ def select(
 
 
 def pick(
-    text: str | None, candidates: Sequence[Candidate], where: str, former: Former = dict
+    text: str | None,
+    candidates: Sequence[Candidate],
+    where: str,
+    former: Former = dict,
+    *,
+    strict: bool = False,
 ) -> str:
     """Find the one experiment that a selection means; None means the only one there is.
 
-    The parameters are those of `select`.
+    What fits an experiment and children means the one that finds its own tickets.
+
+    Parameters
+    ----------
+    text, candidates, where, former
+        As for `select`.
+    strict : bool
+        Whether children count like all others.
 
     Raises
     ------
@@ -144,10 +156,11 @@ def pick(
     else:
         found = select(text, candidates, where, former)
         problem = f"'{text}' fits {len(found)} experiments, name one by its id or by what differs"
-    if len(found) == 1:
-        return found[0]
-    described = described_all([one for one in candidates if one.experiment_id in found])
-    raise UsageError(f"{problem}: {_some(described)}")
+    whole = [one for one in candidates if one.experiment_id in found]
+    own = [one.experiment_id for one in whole if one.recipe.parent is None]
+    if len(found) == 1 or (len(own) == 1 and not strict):
+        return found[0] if len(found) == 1 else own[0]
+    raise UsageError(f"{problem}: {_some(described_all(whole))}")
 
 
 def pick_run(text: str, runs: Mapping[str, str | None]) -> str | None:

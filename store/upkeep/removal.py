@@ -259,7 +259,7 @@ def _meant(
     except UsageError as error:  # those of an experiment, perhaps
         several = error
     try:
-        experiment = store.find_experiment(name)
+        experiment = store.find_experiment(name, strict=True)
     except UsageError as error:
         text = str(error).replace("no experiment", "no run or experiment")
         raise several or UsageError(text) from None

@@ -21,6 +21,7 @@ from rgtool.runner.listing import Listing
 from rgtool.runner.models import MODELS, build
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import UsageError
+from rgtool.schemas.records.data_names import KINDS, pattern
 
 
 def rows_of(listing: Listing) -> dict[str, dict[str, Any]]:
@@ -56,7 +57,7 @@ def test_sizes_are_those_for_a_data_set() -> None:
 def test_data_sets_are_listed_with_where_they_are(tmp_path: Path) -> None:
     official.write("cifar10", tmp_path)
     rows = rows_of(rgtool.datasets(tmp_path))
-    assert list(rows) == list(DATASETS)
+    assert list(rows) == [*DATASETS, *map(pattern, KINDS)]
     assert rows["digits"]["files"] == "come with rgtool"
     assert rows["cifar10"]["files"] == str(tmp_path / "cifar-10-batches-py")
     assert rows["svhn"]["files"] == "to be downloaded, 246 MB"

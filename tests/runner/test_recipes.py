@@ -10,7 +10,8 @@ import pytest
 from experiments import synthetic
 
 from rgtool.runner.plan import plan
-from rgtool.runner.recipes import as_control, read_recipe, recipe
+from rgtool.runner.recipes import read_recipe, recipe
+from rgtool.runner.tickets.child import as_control
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import UsageError
 from rgtool.schemas.published_recipes import IMPORTS_ONLY, PUBLISHED

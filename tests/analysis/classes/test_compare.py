@@ -249,7 +249,7 @@ def test_groups_that_match_only_in_part_are_refused_or_compared_by_quantiles(tmp
 def test_a_control_has_the_masks_of_its_parent(tmp_path):
     one = flows.write_experiment(tmp_path, rng=1)
     control = flows.copy_counts(tmp_path, one, control="reinit", parent=one)
-    with pytest.raises(RgtoolError, match="runs in common .* equal by construction"):
+    with pytest.raises(RgtoolError, match="trains the tickets of .* equal by construction"):
         compare(Store(tmp_path), one, control)
 
 

@@ -1,0 +1,1 @@
+"""Tickets on another task: accuracy beside controls, and whether spectra tell the loss."""

@@ -1,0 +1,121 @@
+"""`rgtool stretch`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from ...schemas.words import counted
+from ..options import DataOption, KernelsOption, StoreOption
+from ..output import Table, duration, output_options, say, say_event, table_of, warn_of
+
+if TYPE_CHECKING:
+    from ...analysis.elastic.maps import MapKind
+    from ...analysis.elastic.scores import ScoreName
+    from ...runner.plan import Plan
+    from ...studies.complete import Watching
+    from ...studies.stretch import StretchPlan
+
+
+@output_options
+def stretch(
+    source: Annotated[str, typer.Argument(help="Experiment whose tickets are carried over.")],
+    target: Annotated[str, typer.Argument(help="Architecture of its family: resnet32w4.")],
+    maps: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            help="A map such as '0:0;1:1,2', first, last, every, or random:8. Repeatable; default "
+            "first.",
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(help="Levels of the source: 4,8, the default.", metavar="LEVELS"),
+    ] = None,
+    controls: Annotated[
+        str, typer.Option(help="random-map, shuffle, random, reinit, permute, copies, or none.")
+    ] = "random-map,shuffle",
+    seeds: Annotated[
+        str | None, typer.Option(help="A count or seeds (3,7); default the source's.")
+    ] = None,
+    kind: Annotated[
+        str, typer.Option("--maps", help="What is ranked: published, families or all.")
+    ] = "families",
+    score: Annotated[str, typer.Option(help="By what: w1, position, signature or density.")] = "w1",
+    seed: Annotated[int, typer.Option(help="Seed of the maps that are drawn.")] = 0,
+    kernels: KernelsOption = "auto",
+    data: DataOption = None,
+    store: StoreOption = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
+    workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+) -> Table:
+    """Train the tickets of one depth at another: stretched, squeezed, and controls.
+
+    The target finds its own ticket first, by the source's recipe; the spectra of both rank the maps
+    that lead from one to the other. The same command continues what was interrupted.
+
+    Example: rgtool stretch resnet14w4/digits resnet26w4 --at 4,8
+    """
+    from ...studies.stretch import carry_out, plan_stretch
+
+    made = plan_stretch(
+        store,
+        source,
+        target,
+        maps=maps or ("first",),
+        controls=controls.split(","),
+        at=at,
+        seeds=seeds,
+        kind=cast("MapKind", kind),
+        score=cast("ScoreName", score),
+        seed=seed,
+        device=device,
+        workers=workers,
+        kernels=kernels,
+        data=data,
+    )
+    if dry_run:
+        return made.table([("time", f"about {duration(_seconds(made))}")])
+    for line in made.own.notes:
+        say(line)
+    say(f"this will take about {duration(_seconds(made))}: {_what(made)}")
+    found = carry_out(made, _watch)
+    warn_of(made.store.problems)
+    return table_of(found)
+
+
+def _seconds(made: StretchPlan) -> float:
+    """Estimate the time of what is left: the target's own levels, and tickets that may be there."""
+    from ...runner.speed.estimate import estimate
+
+    own = estimate(made.own).seconds if made.own.remaining() else 0.0
+    child = made.child(made.sample)
+    if not child.remaining():
+        return own
+    return own + made.number * estimate(child).seconds
+
+
+def _what(made: StretchPlan) -> str:
+    own, tickets = made.own.remaining(), made.number * len(made.own.seeds) * len(made.at)
+    return (
+        f"{counted(own, 'record')} of the target's own, {counted(tickets, 'record')} of tickets at "
+        "most"
+    )
+
+
+@contextmanager
+def _watch(made: Plan) -> Iterator[Watching]:
+    from ...runner.progress import Stop, show_progress
+
+    recipe = made.recipe
+    what = "its own tickets" if recipe.parent is None else f"tickets by {recipe.transform}"
+    control = "" if recipe.control == "none" else f", control {recipe.control}"
+    if made.remaining():
+        say(f"{recipe.architecture}/{recipe.task}: {what}{control}")
+    with show_progress(made, say_event, say) as (on_event, tell), Stop(tell) as stop:
+        yield on_event, stop

@@ -1,0 +1,1 @@
+"""Tickets of one experiment, trained in another: what is taken along, and what is drawn anew."""

@@ -1,0 +1,352 @@
+"""What a child is: the recipe that it is trained by, resolved from its parent's and held to it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...schemas.blocks import Architecture
+from ...schemas.errors import RgtoolError, UsageError, choose
+from ...schemas.recipe import CHOICES, Recipe
+from ...schemas.records.parents import Parent
+from ...schemas.spelling import asked
+from ...schemas.steps import Step
+from ..data import find_task, load, outline
+from ..datasets.images import Images
+from ..models import Network
+from ..recipes import DEFAULT, iterations_per_epoch
+from ..recipes import recipe as resolve
+from ..replicas.kernels import EAGER
+from ..replicas.replica_parts import ReplicaParts
+from .fit import are_equal, check_kept, fresh_layers, misfits, sources_of
+from .pixels import astray
+from .source import Source
+from .transforms import Transformation, transformation
+
+# What says how masks were found: a child takes its parent's masks, and so these of its recipe.
+OF_MASKS = ("prune", "pruner", "scope", "rounding", "prunable", "exempt")
+_FAR = 100  # added to a seed gives one that nobody takes by itself
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to become of tickets.
+
+    Attributes
+    ----------
+    control : str
+        What of them is drawn anew.
+    transform : str or None
+        How they become those of another network.
+    fresh : tuple of str
+        Layers that are drawn from the child's seed.
+    """
+
+    control: str = "none"
+    transform: str | None = None
+    fresh: tuple[str, ...] = ()
+
+    @classmethod
+    def read(
+        cls, control: str | None, transform: str | None, fresh: str | Sequence[str] | None
+    ) -> Wanted:
+        """Read it as it was asked for; `conv1,fc` names two layers.
+
+        Raises
+        ------
+        UsageError
+            The control is unknown.
+        """
+        layers = fresh.split(",") if isinstance(fresh, str) else fresh or ()
+        named = tuple(filter(None, (layer.strip() for layer in layers)))
+        return cls(choose("control", control or "none", CHOICES["control"]), transform, named)
+
+    @property
+    def needs_weights(self) -> bool:
+        """Whether weights are taken along, and not masks alone."""
+        return self.control != "reinit"
+
+
+@dataclass(frozen=True)
+class Request:
+    """An experiment that is asked for, its network and its data found.
+
+    Attributes
+    ----------
+    network, images : KnownNetwork or OwnNetwork, Images
+        What is trained, and on what: the whole data set, or noise of its shape.
+    recipe, changes : str or Recipe or None, mapping
+        By which recipe, and the fields that differ.
+    seeds : mapping of int to int
+        Replicates, and the seed of the parent's run that each is paired with.
+    at : tuple of int
+        Levels.
+    wanted : Wanted
+        What is to become of tickets.
+    store : Path
+        Where runs are.
+    data : Path or None
+        Where data sets are.
+    """
+
+    network: Network
+    images: Images
+    recipe: str | Recipe | None
+    changes: Mapping[str, Any]
+    seeds: Mapping[int, int]
+    at: tuple[int, ...]
+    wanted: Wanted
+    store: Path
+    data: Path | None
+
+    @property
+    def architecture(self) -> Architecture:
+        """The layers of the network."""
+        return self.network.traits(self.images.input_shape, self.images.classes).architecture
+
+    def resolved(self, name: str | Recipe, pretrained: str | None, **changes: Any) -> Recipe:
+        """Return the recipe of its training."""
+        changes = {**self.changes, **changes}
+        return resolve(self.network, self.images, name, pretrained=pretrained, **changes)
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What an experiment does, and where its tickets come from.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        What it does.
+    found : Recipe or None
+        The experiment that finds its tickets and is to be computed first.
+    parents : mapping of int to str
+        The run whose tickets each seed trains.
+    notes : tuple of str
+        What should be said.
+    """
+
+    recipe: Recipe
+    found: Recipe | None = None
+    parents: Mapping[int, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def own(asked_for: Request, pretrained: str | None) -> Lineage:
+    """Resolve an experiment that finds its tickets, or the control of one that does.
+
+    Parameters
+    ----------
+    asked_for : Request
+        What is asked for.
+    pretrained : str or None
+        Hash of the weights that training starts from.
+
+    Raises
+    ------
+    UsageError
+        It cannot be run, or asks for what only the child of a parent has.
+    """
+    wanted, at, seeds = asked_for.wanted, asked_for.at, asked_for.seeds
+    follow = wanted.control != "none" or len(at) > at[-1]  # a level is found by the one before
+    childish = {
+        "transform": wanted.transform,
+        "fresh": wanted.fresh,
+        "control": "copies" if wanted.control == "copies" else "",
+        "seeds": ",".join(f"{seed}:{of}" for seed, of in seeds.items() if seed != of),
+        "at": "" if follow else ",".join(map(str, at)),
+    }
+    for name, value in childish.items():
+        if value:
+            raise UsageError(
+                f"{asked(name, value)} is of tickets of another experiment: name that with "
+                f"{asked('parent', 'EXPERIMENT')}"
+            )
+    found = asked_for.resolved(asked_for.recipe or DEFAULT, pretrained)
+    if wanted.control == "none":
+        return Lineage(found)
+    parents = {seed: found.run_id(seed) for seed in seeds}
+    return Lineage(as_control(found, wanted.control), found, parents)
+
+
+def as_control(found: Recipe, control: str = "reinit") -> Recipe:
+    """Return the experiment that trains the tickets that `found` finds, with something anew."""
+    return dataclasses.replace(found, control=control, parent=found.experiment_id)
+
+
+def child(asked_for: Request, parent: Parent, build: Callable[[], nn.Module]) -> Lineage:
+    """Resolve an experiment that trains the tickets of a parent.
+
+    Its training is the parent's where no recipe is named. What says how masks were found, and the
+    rewind point, are the parent's.
+
+    Parameters
+    ----------
+    asked_for : Request
+        What is asked for.
+    parent : Parent
+        The experiment whose tickets it trains.
+    build : callable
+        Builds its network.
+
+    Raises
+    ------
+    UsageError
+        It cannot be run, or the parent lacks what it needs.
+    RgtoolError
+        The parent's runs cannot be read, or do not fit.
+    """
+    theirs, wanted = parent.recipe, asked_for.wanted
+    for name in ("rewind", *OF_MASKS):
+        if name in asked_for.changes:
+            raise UsageError(f"{name} cannot be chosen: it is that of the parent's tickets")
+    sources = sources_of(parent, asked_for.seeds, asked_for.store)
+    resolved = asked_for.resolved(asked_for.recipe or theirs, theirs.pretrained, rewind="0")
+    for source in sources.values():
+        check_kept(source, asked_for.at, _starts(source, asked_for, resolved.schedule))
+    source = next(iter(sources.values()))
+    carried = _carried(source, asked_for)
+    if wanted.control == "copies" and not carried.copies:
+        raise UsageError(
+            f"{asked('control', 'copies')} permutes masks of blocks that a map repeats, and here "
+            f"none is repeated: {asked('control', 'shuffle')} permutes all"
+        )
+    prunable = _counted_as(source, asked_for)
+    counted = [layer.name for layer in asked_for.architecture.counted(prunable)]
+    there = _tensors(source, asked_for, carried)
+    fresh = fresh_layers(
+        wanted.fresh, misfits(*there, build(), counted), asked_for.architecture, source
+    )
+    recipe = dataclasses.replace(
+        resolved,
+        **{name: getattr(theirs, name) for name in OF_MASKS},
+        rewind=_rewind(asked_for, theirs, resolved),
+        parent=parent.experiment_id,
+        control=wanted.control,
+        transform=carried.spelling,
+        fresh=fresh,
+    )
+    recipe = dataclasses.replace(recipe, prunable=prunable)
+    notes = (
+        *_filled(fresh, wanted),
+        *astray(carried.spelling, theirs.task, asked_for.images.name),
+        *_only_masks(sources, recipe, asked_for),
+    )
+    runs = {seed: source.name for seed, source in sources.items()}
+    return Lineage(recipe, None, runs, notes)
+
+
+def _starts(source: Source, asked_for: Request, schedule: str) -> list[str]:
+    """Name the weights that levels start from."""
+    if not asked_for.wanted.needs_weights:
+        return []
+    return sorted({source.start_of(level, schedule) for level in asked_for.at})
+
+
+def _carried(source: Source, asked_for: Request) -> Transformation:
+    shape, classes = asked_for.images.input_shape, asked_for.images.classes
+    network = source.network(shape, classes)
+    return transformation(asked_for.wanted.transform, network, asked_for.architecture, shape)
+
+
+def _tensors(
+    source: Source, asked_for: Request, carried: Transformation
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Return masks and weights of a parent as far as they are needed, carried over."""
+    level = asked_for.at[-1]
+    masks = carried.carry(dict(source.mask(level))) if level else None
+    if not asked_for.wanted.needs_weights:
+        return masks, None
+    return masks, carried.carry(source.weights(source.start_of(level, "continue")))
+
+
+def _counted_as(source: Source, asked_for: Request) -> str:
+    """Return the set of layers that count: of an import those that have masks, by its name."""
+    prunable, level = source.recipe.prunable, asked_for.at[-1]
+    if prunable != "masked" or not level:
+        return prunable
+    names, network = {*source.mask(level)}, asked_for.architecture
+    for known in CHOICES["prunable"]:
+        try:
+            if {layer.name for layer in network.counted(known)} == names:
+                return known
+        except UsageError:  # it has no such layers
+            continue
+    raise UsageError(
+        f"run {source.name}, the parent, has masks of other layers than "
+        f"{', '.join(CHOICES['prunable'][:-1])} of {network.name}: it cannot be trained"
+    )
+
+
+def _filled(fresh: Sequence[str], wanted: Wanted) -> tuple[str, ...]:
+    """Say which layers are drawn though nobody asked for it."""
+    filled = [name for name in fresh if name not in wanted.fresh]
+    layers = " and ".join(filled)
+    said = f"{layers}: of another shape than the parent's, so drawn from the seed and left dense"
+    return (said,) if filled else ()
+
+
+def _only_masks(
+    sources: Mapping[int, Source], recipe: Recipe, asked_for: Request
+) -> tuple[str, ...]:
+    """Say where a child starts from the very weights that its own experiment would draw."""
+    wanted, images = asked_for.wanted, asked_for.images
+    seed, source = next(iter(sources.items()))
+    if not wanted.needs_weights or recipe.transform or source.recipe.task == images.name:
+        return ()
+    if not source.starts_at_zero or len(recipe.fresh) == len(asked_for.architecture.layers):
+        return ()
+    on = ReplicaParts(
+        recipe, seed, images, asked_for.network, torch.device("cpu"), None, EAGER, lambda text: None
+    )
+    names = [layer.name for layer in asked_for.architecture.counted(recipe.prunable)]
+    kept = [name for name in names if name not in recipe.fresh]
+    if not are_equal(source.weights(source.start_of(1, "")), on.initial("init"), kept):
+        return ()
+    pairs = ",".join(f"{one + _FAR}:{of}" for one, of in asked_for.seeds.items())
+    return (
+        f"the weights of {source.name} are those that seed {seed} draws here, too: only masks are "
+        f"transferred; {asked('seeds', pairs)} pairs other seeds",
+    )
+
+
+def _rewind(asked_for: Request, parent: Recipe, resolved: Recipe) -> str:
+    """Resolve the parent's rewind point to iterations, where epochs are others here.
+
+    Raises
+    ------
+    UsageError
+        Training ends before that point, or nothing tells how long the parent's epochs are.
+    """
+    per_epoch = iterations_per_epoch(resolved, asked_for.images)
+    step = Step.parse(parent.rewind)
+    theirs = _parents_epoch(asked_for, parent) if step.epochs else per_epoch
+    point = step.iteration(theirs)
+    end = resolved.whole_epochs * per_epoch
+    if resolved.schedule != "restart" and point >= end:
+        raise UsageError(
+            f"the parent's weights are of iteration {point} ({parent.rewind}), but training ends "
+            f"at {end} here: {asked('epochs', point // per_epoch + 1)}, or "
+            f"{asked('schedule', 'restart')}, which begins the schedule again, would do"
+        )
+    return parent.rewind if theirs == per_epoch else f"{point}it"
+
+
+def _parents_epoch(asked_for: Request, parent: Recipe) -> int:
+    images = asked_for.images
+    if parent.task != images.name:
+        try:
+            task = find_task(parent.task)
+            images = outline(task, asked_for.data) or load(task, asked_for.data)
+        except RgtoolError as error:
+            raise UsageError(
+                f"the parent's weights are of {parent.rewind}: how many iterations that is follows "
+                f"from {parent.task}, which cannot be had ({error})"
+            ) from None
+    return iterations_per_epoch(parent, images)
