@@ -273,7 +273,7 @@ def _predict(
         level=n_star,
         density=Estimate(0.8**n_star.value, 0.8**n_star.high, 0.8**n_star.low),
         drawn=levels,
-        notes=(*notes, *evidence.notes, *([] if refused else _prediction_notes(values, n_star))),
+        notes=(*notes, *evidence.notes),
     )
 
 
@@ -342,7 +342,9 @@ def _middle_95(values: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _prediction_notes(values: Floats, level: Estimate[float]) -> list[str]:
+def rule_notes(found: Prediction) -> list[str]:
+    """Say what is to be known of the rule, where it predicts something."""
+    values, level = np.array([anchor.tau for anchor in anchors()]), found.level
     shown = " ".join(f"{value:.2f}" for value in values)
     notes = [
         f"a hypothesis: n* = tau / ||Delta clr|| with tau {values.mean():.2f} from four published "

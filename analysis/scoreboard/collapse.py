@@ -29,7 +29,11 @@ _MOST = 60  # levels of a law
 
 
 def collapse_draft(
-    store: StoreLike, experiment: Named, *, draws: int = 2000, seed: int = 0
+    store: StoreLike,
+    experiment: Named,
+    *,
+    draws: int = 2000,
+    rng: np.random.Generator | int = 0,
 ) -> Draft:
     """Predict at which level every layer of an experiment has lost its last weight.
 
@@ -44,10 +48,11 @@ def collapse_draft(
     if not isinstance(found, Stored):
         raise unsuited(found, "levels to come are those of an experiment of the store")
     counts = found.store.counts(found.experiment_id, "layer")
-    told = forecast(found.store, counts, draws=draws, rng=seed)
+    rng = np.random.default_rng(rng)
+    told = forecast(found.store, counts, draws=draws, rng=rng)
     first, last = told.window[1] + 1, told.window[1] + _MOST
     last = max(first, min(last, math.ceil(told.end)))
-    null = _untrained_draws(counts, draws, np.random.default_rng(seed))
+    null = _untrained_draws(counts, draws, rng)
     empty = _first_empty(counts)
     statements = tuple(
         Statement(
@@ -66,7 +71,7 @@ def collapse_draft(
         labels=(counts.label, counts.label),
         meant=Meant(experiment=found.experiment_id),
         statements=statements,
-        settings={"window": f"{told.window[0]}:{told.window[1]}", "seed": str(seed)},
+        settings={"window": f"{told.window[0]}:{told.window[1]}", "draws": str(draws)},
         refused="" if statements else "every layer that is pruned is empty in some run",
         notes=told.notes,
     )

@@ -17,6 +17,7 @@ from ...schemas.blocks import architecture
 from ...schemas.errors import RgtoolError, UsageError
 from ...schemas.recipe import Recipe, parse_field
 from ...schemas.records.predictions import Meant, Registered, Statement, Student
+from ...schemas.words import listed
 from ...store import Store
 from ...store.catalogue.predictions import Witness
 from ...store.figures import figure_rows
@@ -80,14 +81,19 @@ def exponents_draft(store: StoreLike, source: Named, target: str, *, by: str = "
     window = choose_window(counts).distinct
     spectrum = eigen(found.store, counts, window=window.levels)
     y, names = _by_run(window), window.names
-    null = _untrained(recipe, by, spectrum.window)
-    if lacking := [name for name in names if name not in null]:
-        raise UsageError(f"{target} has no group {lacking[0]} by {by}: its groups are {[*null]}")
-    constant = _about(np.zeros(len(names)), y.mean(axis=0))
-    beside = _about(np.array([null[name] for name in names]), spectrum.anomalous.value[window.open])
+    untrained = _untrained(recipe, by, window.levels)
+    if lacking := [name for name in names if name not in untrained]:
+        raise UsageError(
+            f"{target} has no group {lacking[0]} by {by}: its groups are {listed([*untrained])}"
+        )
+    off = math.sqrt(float((y.mean(axis=0) ** 2).mean()))
+    constant = student_of(0.0, off, len(names))
+    beside = _about(
+        np.array([untrained[name] for name in names]), spectrum.anomalous.value[window.open]
+    )
     statements = tuple(
-        Statement(name, *laws)
-        for name, *laws in zip(names, map(_like_another, y.T), constant, beside, strict=True)
+        Statement(name, _like_another(own), constant, null)
+        for name, own, null in zip(names, y.T, beside, strict=True)
     )
     return Draft(
         kind="exponents",
@@ -128,10 +134,12 @@ def _like_another(y: Floats) -> Student:
 def _about(middle: Floats, errors: Floats) -> list[Student | None]:
     """Return laws about some numbers (K,), as far off as errors were; None where nothing tells."""
     known = errors[np.isfinite(errors)]
-    if not len(known):
-        return [None] * len(middle)
-    scale = math.sqrt(float((known**2).mean()))
-    return [student_of(m, scale, len(known)) if np.isfinite(m) else None for m in middle]
+    scale = math.sqrt(float((known**2).mean())) if len(known) else math.nan
+    there = np.isfinite(middle + scale)
+    return [
+        student_of(m, scale, len(known)) if is_there else None
+        for m, is_there in zip(middle, there, strict=True)
+    ]
 
 
 def _untrained(recipe: Recipe, by: str, window: tuple[int, int]) -> dict[str, float]:
@@ -201,7 +209,8 @@ def gamma_draft(store: StoreLike, source: Named, target: str) -> Draft:
     found = _stored(store, source)
     counts = found.store.counts(found.experiment_id, "layer")
     recipe, told = target_recipe(counts.recipe, target), gamma(found.store, found)
-    statements, refused = (), ""
+    statements: tuple[Statement, ...] = ()
+    refused = ""
     fitted = told.fitted
     if told.verdict == "quoted" and isinstance(fitted, Fitted) and fitted.parameters is not None:
         parameters = fitted.parameters

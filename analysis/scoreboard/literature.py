@@ -77,7 +77,7 @@ def _left_out(one: Anchor, others: list[Anchor]) -> Marks | None:
     said = predict_transfer(None, one.source, one.target, known=others)
     levels = np.array([other.level for other in others], np.float64)
     law = levels_of(said.drawn, 0, LAST)
-    statement = Statement(NAME, law, constant_law(0, levels))
+    statement = Statement(NAME, law, constant_law(np.random.default_rng(0), levels))
     task = one.target.rpartition("-")[2]
     return marks((one.source, task), [statement], {NAME: [Outcome(one.level, one.level)]})
 

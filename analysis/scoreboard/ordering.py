@@ -6,7 +6,7 @@ draws about the spectra of untrained networks; the constant is one half.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -27,6 +27,7 @@ from .drafts import Draft, by_experiment, counts_of_witnesses
 from .laws import Outcome, chance_of
 from .line import Outcomes
 
+Accuracies = Mapping[tuple[int | None, int], float]  # by seed and level
 MOST = 12  # maps of which all pairs are written down
 BETTER = " > "  # between two maps
 
@@ -38,7 +39,7 @@ def ordering_draft(
     *,
     maps: Sequence[str] = (),
     draws: int = 2000,
-    seed: int = 0,
+    rng: np.random.Generator | int = 0,
 ) -> Draft:
     """Predict which of two maps gives the better ticket, for all pairs of some.
 
@@ -48,8 +49,10 @@ def ordering_draft(
         As of `match`; both need a spectrum with seeds.
     maps : sequence of str
         Those that are compared; default the families of maps, at most `MOST` of them.
-    draws, seed : int
+    draws : int
         Draws of the spectra.
+    rng : numpy.random.Generator or int
+        Their randomness, or its seed.
 
     Raises
     ------
@@ -64,10 +67,12 @@ def ordering_draft(
     chosen = [names.index(name) for name in wanted or names][:MOST]
     if len(chosen) < 2:
         raise UsageError(f"{len(chosen)} map leads from {one.title} to {other.title}: name others")
-    statements, refused = (), ""
+    statements: tuple[Statement, ...] = ()
+    refused = ""
     if one.can_draw and other.can_draw:
-        rng = np.random.default_rng(seed)
-        statements = _statements(one, other, found, chosen, names, draws, rng)
+        statements = _statements(
+            one, other, found, chosen, names, draws, np.random.default_rng(rng)
+        )
     else:
         refused = "one seed does not tell how far another would lie from it: add seeds"
     stored = not any(side.name.startswith(PREFIX) for side in (one, other))
@@ -80,7 +85,7 @@ def ordering_draft(
         labels=(one.label, other.label),
         meant=meant,
         statements=statements,
-        settings={"score": "w1", "draws": str(draws), "seed": str(seed)},
+        settings={"score": "w1", "draws": str(draws)},
         refused=refused,
         notes=(f"{len(chosen)} of {len(names)} maps are compared",),
     )
@@ -95,13 +100,11 @@ def _statements(
     draws: int,
     rng: np.random.Generator,
 ) -> tuple[Statement, ...]:
-    drawn = one.draws(draws, rng), other.draws(draws, rng)
+    source, target = one.draws(draws, rng), other.draws(draws, rng)
     weights = block_weights(other)
-    costs = _costs(*drawn, found, weights)
-    null = None
+    costs, null = _costs(source, target, found, weights), None
     if all(np.isfinite(stage).all() for side in (one, other) for stage in side.untrained):
-        about = [moved(part, side) for part, side in zip(drawn, (one, other), strict=True)]
-        null = _costs(*about, found, weights)
+        null = _costs(moved(source, one), moved(target, other), found, weights)
     return tuple(
         Statement(
             f"{names[i]}{BETTER}{names[j]}",
@@ -136,7 +139,7 @@ def ordering_outcomes(store: Store, one: Registered, witnesses: list[Witness]) -
 
     Accuracies are compared at the levels and seeds that both have, in the mean.
     """
-    found = {}
+    found: dict[str, Accuracies] = {}
     for experiment, runs in by_experiment(witnesses).items():
         try:
             counts = counts_of_witnesses(store, experiment, runs)
@@ -157,9 +160,7 @@ def ordering_outcomes(store: Store, one: Registered, witnesses: list[Witness]) -
     }
 
 
-def better(
-    one: dict[tuple[int | None, int], float], other: dict[tuple[int | None, int], float]
-) -> Outcome | None:
+def better(one: Accuracies, other: Accuracies) -> Outcome | None:
     """Compare accuracies by seed and level; None where there is none that both have."""
     common = one.keys() & other.keys()
     if not common:

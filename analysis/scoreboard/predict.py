@@ -11,7 +11,7 @@ import numpy as np
 from ...schemas.errors import UsageError, choose
 from ...schemas.records.predictions import KINDS, Kind, Registered
 from ...store.catalogue.predictions import register as write_down
-from ..classes.predict import Prediction, predict_transfer
+from ..classes.predict import Prediction, predict_transfer, rule_notes
 from ..named import Named, StoreLike, open_store
 from ..values import NOTHING
 from .collapse import collapse_draft
@@ -34,7 +34,7 @@ def predict(
     afterwards: bool = False,
     by: str | None = None,
     maps: Sequence[str] = (),
-    seed: int = 0,
+    rng: np.random.Generator | int = 0,
 ) -> Prediction | Foretold:
     """Predict what runs will show that are not there yet, beside what such predictions were worth.
 
@@ -62,8 +62,8 @@ def predict(
         Grouping of spectra.
     maps : sequence of str
         Of an ordering, maps such as `0:0;1:1,2`.
-    seed : int
-        Of all draws.
+    rng : numpy.random.Generator or int
+        Randomness of all draws, or its seed.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def predict(
     RgtoolError
         The experiments do not allow it.
     """
-    kind = choose("kind", kind, KINDS)
+    kind, rng = choose("kind", kind, KINDS), np.random.default_rng(rng)
     if afterwards and not register:
         raise UsageError("afterwards goes with register: nothing is written down without it")
     if (b is None) != (kind == "collapse"):
@@ -83,8 +83,8 @@ def predict(
             else f"{kind} is predicted of a target: name it after the source"
         )
     if kind == "transfer":
-        return _transfer(store, a, b, by, seed, (register, afterwards))
-    draft = _draft(kind, store, a, b, {"by": by, "maps": maps, "seed": seed})
+        return _transfer(store, a, b, by, rng, (register, afterwards))
+    draft = _draft(kind, store, a, b, {"by": by, "maps": maps, "rng": rng})
     written = _registered(store, draft, (register, afterwards))
     lines = lines_for(store, kind, draft.architecture)
     refused = draft.refused or _no_score(kind, draft.architecture, lines)
@@ -96,11 +96,11 @@ def predict(
 
 
 def _draft(kind: Kind, store: StoreLike, a: Named, b: Named, options: dict[str, Any]) -> Draft:
-    seed = options["seed"]
+    rng = options["rng"]
     if kind == "collapse":
-        return collapse_draft(store, a, seed=seed)
+        return collapse_draft(store, a, rng=rng)
     if kind == "ordering":
-        return ordering_draft(store, a, b, maps=options["maps"], seed=seed)
+        return ordering_draft(store, a, b, maps=options["maps"], rng=rng)
     if not isinstance(b, str):
         raise UsageError(f"{kind}: the target has no runs yet, name it as lenet/mnist")
     if kind == "gamma":
@@ -109,23 +109,28 @@ def _draft(kind: Kind, store: StoreLike, a: Named, b: Named, options: dict[str, 
 
 
 def _transfer(
-    store: StoreLike, a: Named, b: Named, by: str | None, seed: int, write: tuple[bool, bool]
+    store: StoreLike,
+    a: Named,
+    b: Named,
+    by: str | None,
+    rng: np.random.Generator,
+    write: tuple[bool, bool],
 ) -> Prediction:
-    found = predict_transfer(store, a, b, by=by, rng=np.random.default_rng(seed))
-    draft = transfer_draft(found, by, seed)
+    found = predict_transfer(store, a, b, by=by, rng=rng)
+    draft = transfer_draft(found, by, rng)
     written = _registered(store, draft, write)
     lines = lines_for(store, "transfer", draft.architecture)
     refused = found.refused or _no_score("transfer", draft.architecture, lines)
     if not refused and architecture_of(found.labels[0]) != draft.architecture:
         refused = "source and target are of different architectures, which nothing has scored"
-    told = {} if not refused else {"level": NOTHING, "density": NOTHING}
+    if refused:
+        found = replace(found, level=NOTHING, density=NOTHING)
     return replace(
         found,
         refused=refused,
         scores=lines,
         registered=written.id if written else "",
-        notes=(*found.notes, *score_notes(lines)),
-        **told,
+        notes=(*found.notes, *([] if refused else rule_notes(found)), *score_notes(lines)),
     )
 
 

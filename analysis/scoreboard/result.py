@@ -16,7 +16,7 @@ from .laws import interval
 from .line import SCORE_COLUMNS, STORE, Line, Marks, score_values
 
 Standing = Literal["scored", "waiting", "afterwards", "out of order"]
-SEE = "predictions.md"
+SEE = "predictions.md#scores"
 
 
 @dataclass(frozen=True)

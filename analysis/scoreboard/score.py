@@ -84,8 +84,7 @@ def scored(store: Store, one: Registered, known: Predictions) -> Scored:
     others = tuple(run for run in witnesses if run.standing not in ("tests it", "was there"))
     outcomes = OUTCOMES[one.kind](store, one, testing) if testing else {}
     found = marks((one.source, one.target), one.statements, outcomes)
-    standing = "waiting" if found is None else "scored"
-    return Scored(one, standing, len(testing), found, others)
+    return Scored(one, "waiting" if found is None else "scored", len(testing), found, others)
 
 
 def _own_lines(kinds: Sequence[Kind], each: Sequence[Scored]) -> list[Line]:

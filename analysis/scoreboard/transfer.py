@@ -14,9 +14,12 @@ from ...schemas.errors import RgtoolError
 from ...schemas.records.predictions import Levels, Meant, Registered, Statement
 from ...store import Store
 from ...store.catalogue.predictions import Witness
+from ...store.counts import Counts
 from ...store.literature import PREFIX
-from ..arrays import Floats
+from ..arrays import Floats, Integers
 from ..classes.predict import Prediction, anchors, drawn_like
+from ..stats.contrast import DRAWS
+from ..transfer.differences import seed_pairs
 from .drafts import Draft, by_experiment, counts_of_witnesses
 from .laws import Outcome, levels_of
 from .line import Outcomes
@@ -25,7 +28,7 @@ LAST = 40  # level from which on all are one: density 1.3e-4
 NAME = "level"
 
 
-def transfer_draft(found: Prediction, by: str | None, seed: int) -> Draft:
+def transfer_draft(found: Prediction, by: str | None, rng: np.random.Generator) -> Draft:
     """Turn what the rule says into a prediction that can be written down."""
     (source, target), (_, label) = found.experiments, found.labels
     stored = not any(name.startswith(PREFIX) for name in found.experiments)
@@ -38,17 +41,17 @@ def transfer_draft(found: Prediction, by: str | None, seed: int) -> Draft:
         target=target,
         labels=found.labels,
         meant=Meant(parent=source, fields=fields) if stored else None,
-        statements=() if law is None else (Statement(NAME, law, constant_law(seed)),),
-        settings={"by": by or "", "seed": str(seed)},
+        statements=() if law is None else (Statement(NAME, law, constant_law(rng)),),
+        settings={"by": by or "coarsest"},
         refused=found.refused,
         notes=found.notes,
     )
 
 
-def constant_law(seed: int, levels: Floats | None = None) -> Levels:
+def constant_law(rng: np.random.Generator, levels: Floats | None = None) -> Levels:
     """Return the law of a level like those of other transfers: by default the anchors."""
     known = np.array([one.level for one in anchors()], float) if levels is None else levels
-    return levels_of(drawn_like(known, np.random.default_rng(seed), 9999), 0, LAST)
+    return levels_of(drawn_like(known, rng, DRAWS), 0, LAST)
 
 
 def transfer_outcomes(store: Store, one: Registered, witnesses: list[Witness]) -> Outcomes:
@@ -59,29 +62,37 @@ def transfer_outcomes(store: Store, one: Registered, witnesses: list[Witness]) -
     """
     try:
         own = store.counts(one.target, "layer")
-        dense = own.accuracy[:, 0]
     except RgtoolError:
         return {}
-    dense = dense[np.isfinite(dense)]
-    if not len(dense):
-        return {}
-    bar = dense.mean() - (dense.std(ddof=1) if len(dense) > 1 else 0.0)
     found = []
     for experiment, runs in by_experiment(witnesses).items():
         try:
-            counts = counts_of_witnesses(store, experiment, runs)
+            found += _of_child(counts_of_witnesses(store, experiment, runs), own)
         except RgtoolError:
             continue
-        found += matching_cell(counts.levels, counts.accuracy, float(bar))
     return {NAME: found}
 
 
-def matching_cell(levels: Floats, accuracy: Floats, bar: float) -> list[Outcome]:
+def _of_child(child: Counts, own: Counts) -> list[Outcome]:
+    """Return the cell of one child, of the seeds that pair; of all where none do."""
+    known = np.isfinite(own.accuracy[:, 0])
+    pairs = [(i, j) for i, j in seed_pairs(child.seeds, own.seeds) if known[j]]
+    dense, tickets = own.accuracy[known, 0], child.accuracy
+    if pairs:
+        mine, theirs = map(list, zip(*pairs, strict=True))
+        dense, tickets = own.accuracy[theirs, 0], child.accuracy[mine]
+    if not len(dense):
+        return []
+    bar = dense.mean() - (dense.std(ddof=1) if len(dense) > 1 else 0.0)
+    return matching_cell(child.levels, tickets, float(bar))
+
+
+def matching_cell(levels: Integers, accuracy: Floats, bar: float) -> list[Outcome]:
     """Return between which levels the sparsest matching one lies; empty without a pruned level.
 
     Parameters
     ----------
-    levels : array, shape (T,)
+    levels : integer array, shape (T,)
         Levels; those of accuracy in every run count.
     accuracy : array, shape (S, T)
         Of tickets, NaN where there is none.

@@ -15,9 +15,9 @@ from ...store.counts import Counts
 from ..arrays import Floats
 from ..chance import guessing, images_of, learned_nothing
 from ..classes.compare import Comparison, compare
-from ..scoreboard.predict import predict
 from ..curves.matching import matching_draws, matching_level
 from ..named import Named, StoreLike, counts_of_all
+from ..scoreboard.predict import predict
 from ..values import NOTHING, Estimate
 from .arms import Arm, arm_of, unit_of
 from .differences import UNKNOWN, Difference, difference, mean_of, seed_pairs

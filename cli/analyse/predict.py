@@ -61,7 +61,7 @@ def predict(
         afterwards=afterwards,
         by=by,
         maps=maps or (),
-        seed=seed,
+        rng=seed,
     )
     warn_of(opened.problems)
     return table_of(found)

@@ -121,7 +121,7 @@ def test_five_seeds_of_one_prediction_are_no_five_predictions(pair):
 def test_one_prediction_written_down_twice_is_one_experiment(pair):
     store, one, other = pair
     for seed in (0, 1, 2):
-        predict(store, one, other, register=True, seed=seed)
+        predict(store, one, other, register=True, rng=seed)
     write_children(store, one, other, MATCHES_AT_3)
     line = score(store).line("transfer")
     assert len(line.scored) == 3 and line.experiments == 1
