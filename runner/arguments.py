@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from .data import Loading, is_data_set
 from .launch import Launch
 from .models import Builder, is_network
 
+Seeds = str | int | Sequence[int] | Mapping[int, int]
 _MOST_SEEDS = 100_000
 _MOST_LEVELS = 9999  # four digits name a record
 
@@ -62,8 +63,25 @@ def check_order(model: str | Builder, task: str | Loading) -> None:
         raise UsageError(f"{task} is a network: a data set comes behind it, as {task} cifar10")
 
 
-def seeds_of(seeds: str | int | Sequence[int]) -> tuple[int, ...]:
+def pairs_of(seeds: Seeds) -> dict[int, int]:
+    """Return the seed of a parent's run that each seed is paired with: the same where none is told.
+
+    Raises
+    ------
+    UsageError
+        They are none.
+    """
+    given = _read_seeds(seeds) if isinstance(seeds, str) else seeds
+    if not isinstance(given, Mapping):
+        return {seed: seed for seed in seeds_of(given)}
+    seeds_of([*given.values()])
+    return {seed: operator.index(given[seed]) for seed in seeds_of(given)}
+
+
+def seeds_of(seeds: Seeds) -> tuple[int, ...]:
     """Return the seeds that a count or a list means, `5` and `3,7` in a text, too.
+
+    Those that are paired with a parent's, `{10: 0, 11: 1}` or `10:0,11:1`, are the first of each.
 
     Raises
     ------
@@ -93,8 +111,11 @@ def seeds_of(seeds: str | int | Sequence[int]) -> tuple[int, ...]:
     return numbers
 
 
-def _read_seeds(text: str) -> int | list[int]:
+def _read_seeds(text: str) -> int | list[int] | dict[int, int]:
     try:
+        if ":" in text:
+            pairs = [part.partition(":") for part in text.split(",") if part.strip()]
+            return {int(seed): int(of or seed) for seed, _, of in pairs}
         if "," in text:
             return [int(part) for part in text.split(",") if part.strip()]
         return int(text)

@@ -14,6 +14,7 @@ from ..schemas.recipe import Recipe
 from ..schemas.records.layout import RunFolder, make_runs
 from ..schemas.records.names import Naming
 from ..schemas.records.parents import Parent
+from .arguments import Seeds
 from .data import Loading
 from .event import Event
 from .models import Builder
@@ -133,7 +134,7 @@ def run(
     task: str | Loading,
     recipe: str | Path | Recipe | None = None,
     *,
-    seeds: str | int | Sequence[int] = 1,
+    seeds: Seeds = 1,
     levels: int = 16,
     at: str | int | Sequence[int] | None = None,
     parent: Parent | str | None = None,
@@ -164,9 +165,10 @@ def run(
     recipe : str or path or Recipe, optional
         A named recipe, a TOML file with fields of one, or a recipe whose training is taken over;
         default `frankle2020`, with a parent that of the parent.
-    seeds : int, sequence of int or str
+    seeds : int, sequence of int, mapping of int to int, or str
         A number of replicates (seeds 0, 1, ...), or the seeds themselves; as the command takes
-        them, too: `5`, `3,7`.
+        them, too: `5`, `3,7`. A child of seed 10 that is to train the ticket of its parent's seed 0
+        is `{10: 0}`, or `"10:0"`; each has that of its own seed otherwise.
     levels : int
         Prunings; a run has `levels` + 1 records.
     at : sequence of int or str, optional

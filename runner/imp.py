@@ -28,7 +28,7 @@ from .event import Event
 from .models import Network
 from .own.fingerprint import file_of
 from .pruning import dense_mask, density, kept_of, next_mask
-from .records import description_of, found_mask, hold, known_end, previous, recorded
+from .records import Part, description_of, found_mask, previous, recorded
 from .replicas.checkpoint import Checkpoint
 from .replicas.kernels import EAGER, Kernels
 from .replicas.level_kernels import LevelKernels
@@ -159,9 +159,9 @@ class Replica:
 
     def _go_on(self, at: Sequence[int]) -> Work:
         done = recorded(self.folder, gaps=self.parent is not None)
-        description = self._describe(max(at[-1], *done, 0))
-        self.checkpoint = Checkpoint(self.folder.checkpoint)
         left = [level for level in at if level not in done]
+        description = self._describe(max([*at, *done]), left[0])
+        self.checkpoint = Checkpoint(self.folder.checkpoint)
         if self.parent is None:
             yield from self._find(left, description)
         else:
@@ -202,14 +202,14 @@ class Replica:
     # The parts of a run, in their order.
 
     def _is_known(self, at: Sequence[int]) -> bool:
-        gaps = self.parent is not None
-        hold(self.folder, self.fingerprint, self.layers, gaps=gaps)
-        end = known_end(self.folder, self.seed, at, gaps=gaps)
+        parent = self.parent.path.name if self.parent else None
+        part = Part(self.recipe, tuple(at), self.folder, parent)
+        end = part.known_end(self.seed, self.fingerprint, self.layers)
         if end is not None:
             self.on_event(end)
         return end is not None
 
-    def _describe(self, levels: int) -> Description:
+    def _describe(self, levels: int, begin: int) -> Description:
         before = description_of(self.folder)
         versions = machine.versions() | {"data_sha256": self.images.sha256}
         here = machine.describe(self.device) | self.by_level.conditions(before)
@@ -218,7 +218,7 @@ class Replica:
             then = {**before.versions, **before.machine}
             for change in machine.changes(then, {**versions, **here}, f"run {self.run_id}"):
                 self._warn(f"goes on under other conditions: {change}")
-                history += (f"from level {len(self.folder.recorded_levels())}: {change}",)
+                history += (f"from level {begin}: {change}",)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         description = Description(
             run_id=self.run_id,

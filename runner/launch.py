@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..schemas.display import Shown, Table
 from ..schemas.errors import UsageError, choose
 from ..schemas.words import spelled
 from . import machine
 
+if TYPE_CHECKING:
+    import torch
+
 KEEPABLE = ("init", "rewind", "dense")
 _MOST_THREADS = 1024
+_BRANCHES = 8  # replicas that a GPU gets at once; memory decides in the end
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,15 @@ class Launch(Shown):
         """Return its options."""
         rows = [(one.name, spelled(getattr(self, one.name), "none")) for one in fields(self)]
         return Table(("option", "value"), rows)
+
+    def spread(self, seeds: int, device: torch.device, most: int | None) -> tuple[int, int]:
+        """Return how many processes compute, at most `most`, and how many replicas in each."""
+        workers = most or self.workers
+        if workers is None and (self.replicas or 1) > 1:
+            workers = 1
+        at_once = min(seeds, workers or max(1, machine.workers(device) // self.threads))
+        side_by_side = self.replicas or (1 if device.type == "cpu" else _BRANCHES)
+        return at_once, min(side_by_side, -(-seeds // at_once))
 
     @classmethod
     def split(cls, options: Mapping[str, Any]) -> tuple[Launch, dict[str, Any]]:

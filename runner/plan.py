@@ -21,7 +21,7 @@ from ..schemas.records.layout import RunFolder, store_path
 from ..schemas.records.parents import Parent
 from ..schemas.words import counted, spelled
 from . import machine
-from .arguments import check_order, file_of, in_known_case, levels_of, seeds_of
+from .arguments import Seeds, check_order, file_of, in_known_case, levels_of, pairs_of
 from .data import Loading, Task, find_task, load, outline
 from .datasets.images import Images
 from .datasets.known_data import to_come
@@ -32,42 +32,14 @@ from .own.notes import introduction, unshipped
 from .own.trial import Traits
 from .pruning import kept_series
 from .recipes import DEFAULT, check_choosable, name_of
-from .records import hold, known_end
+from .records import Part
 from .replicas import arithmetic
 from .replicas.kernels import EAGER, Kernels, by_level, kernels
 from .replicas.pretrained import Pretrained, read_pretrained
 from .tickets.child import Request, Wanted, child, own
+from .tickets.fit import kept_by_tickets
 from .tickets.pixels import harder
-
-_BRANCHES = 8  # replicas that a GPU gets at once; memory decides in the end
-
-
-@dataclass(frozen=True)
-class Part:
-    """A run of a plan.
-
-    Attributes
-    ----------
-    recipe : Recipe
-        What it does.
-    at : tuple of int
-        Levels that it is to have.
-    folder : RunFolder
-        Where it is.
-    parent : str or None
-        The run whose tickets it trains.
-    """
-
-    recipe: Recipe
-    at: tuple[int, ...]
-    folder: RunFolder
-    parent: str | None = None
-
-    @property
-    def left(self) -> list[int]:
-        """Its levels that are not on the disk yet."""
-        done = self.folder.recorded_levels()
-        return [level for level in self.at if level not in done]
+from .tickets.source import Source
 
 
 @dataclass(frozen=True)
@@ -140,7 +112,7 @@ class Plan(Shown):
         rows: list[Row] = [
             ("experiment", self.recipe.experiment_id),
             ("runs", ", ".join(f"seed {seed}" for seed in self.seeds)),
-            ("prunable weights", f"{self.kept[0]}"),
+            ("prunable weights", f"{self.total}"),
             ("kept weights", " ".join(str(self.kept[level]) for level in self.at)),
             *((f"parent of seed {seed}", run) for seed, run in self.parents.items()),
             ("records", f"{records}, of which {self.remaining()} are to be computed"),
@@ -201,8 +173,17 @@ class Plan(Shown):
 
     @cached_property
     def kept(self) -> list[int]:
-        """Kept weights of the network at every level."""
+        """Kept weights of the network at every level up to the last."""
+        if self.parents and self.found is None:
+            source = Source.read(self._folder(self.parents[self.seeds[0]]))
+            network = self._traits.architecture
+            return kept_by_tickets(source, self.recipe, network, self.outline, self.levels)
         return kept_series(self.layers, self.recipe, self.levels)
+
+    @property
+    def total(self) -> int:
+        """Weights of the counted layers."""
+        return sum(layer.total for layer in self.layers)
 
     @property
     def portable(self) -> bool:
@@ -246,10 +227,8 @@ class Plan(Shown):
         """Return how a seed ended of which nothing is left to compute; None where something is."""
         end = None
         for one in self.parts(seed):
-            gaps = one.parent is not None
             try:
-                hold(one.folder, self._traits.fingerprint, self.layers, gaps=gaps)
-                end = known_end(one.folder, seed, one.at, gaps=gaps)
+                end = one.known_end(seed, self._traits.fingerprint, self.layers)
             except RgtoolError:  # the seed fails for it, and says so
                 return None
             if end is None or end.message == "diverged":  # the masks that a control would train
@@ -294,7 +273,7 @@ def plan(
     task: str | Loading,
     recipe: str | Path | Recipe | None = None,
     *,
-    seeds: str | int | Sequence[int] = 1,
+    seeds: Seeds = 1,
     levels: int = 16,
     at: str | int | Sequence[int] | None = None,
     parent: Parent | str | None = None,
@@ -311,7 +290,7 @@ def plan(
     A published data set that is not here is not downloaded for it: its shape is known.
     """
     launch, changes = Launch.split(in_known_case(options))
-    numbers, place = seeds_of(seeds), store_path(store)
+    pairs, place = pairs_of(seeds), store_path(store)
     wanted = Wanted.read(changes.pop("control", None), transform, fresh)
     file = file_of(init)
     if init is not None and file is None:
@@ -330,7 +309,7 @@ def plan(
     pretrained = _pretrained(file, network, whole)
     named = str(recipe) if isinstance(recipe, Path) else recipe
     asked_for = Request(
-        network, whole, named, changes, numbers, levels_of(levels, at), wanted, place, folder
+        network, whole, named, changes, pairs, levels_of(levels, at), wanted, place, folder
     )
     build = partial(_built, network, whole)
     if parent is None:
@@ -352,13 +331,13 @@ def plan(
         pretrained.note if pretrained else "",
         *lineage.notes,
     )
-    workers, replicas = _spread(launch, len(numbers), chosen, 1 if stays else None)
+    workers, replicas = launch.spread(len(pairs), chosen, 1 if stays else None)
     made = Plan(
         recipe=resolved,
         recipe_name=name_of(recipe or (parent.recipe if isinstance(parent, Parent) else DEFAULT)),
         network=network,
         task=source,
-        seeds=numbers,
+        seeds=tuple(pairs),
         at=asked_for.at,
         store=place,
         data_folder=folder,
@@ -377,7 +356,8 @@ def plan(
     part = whole.part(resolved.train_size, resolved.valid_size)
     made.__dict__["images" if noise is None else "outline"] = part
     made.__dict__["pretrained"] = pretrained
-    _ = made.kept  # raises where the levels are too many
+    if parent is None:
+        _ = made.kept  # raises where the levels are too many
     return made
 
 
@@ -402,13 +382,3 @@ def _check_memory(network: Architecture, images: Images) -> None:
             f"{network.name} on {images.name} has {needed // 12:.3g} weights, which take "
             f"{needed / 1e9:.3g} GB to train: this machine has {there / 1e9:.3g} GB"
         )
-
-
-def _spread(launch: Launch, seeds: int, device: torch.device, most: int | None) -> tuple[int, int]:
-    """Return how many processes compute, at most `most`, and how many replicas in each."""
-    workers = most or launch.workers
-    if workers is None and (launch.replicas or 1) > 1:
-        workers = 1
-    at_once = min(seeds, workers or max(1, machine.workers(device) // launch.threads))
-    side_by_side = launch.replicas or (1 if device.type == "cpu" else _BRANCHES)
-    return at_once, min(side_by_side, -(-seeds // at_once))

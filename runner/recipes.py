@@ -20,6 +20,7 @@ from ..schemas.spelling import asked
 from ..schemas.steps import Step
 from ..schemas.toml import read_toml
 from ..schemas.words import counted
+from ..schemas.wrapping import innermost
 from .datasets.images import Images
 from .models import (
     AS_BUILT,
@@ -157,7 +158,9 @@ def _training_of(other: Recipe, images: Images, network: Architecture) -> dict[s
     """Return the fields of a recipe that tell how to train another network, or on other data."""
     apart = {"architecture", "task", "control", "parent", "transform", "fresh", "origin"}
     if other.task != images.name:
-        apart |= {"augment", "train_size", "valid_size"}
+        apart.add("augment")
+    if innermost(other.task) != innermost(images.name):
+        apart |= {"train_size", "valid_size"}
     return {name: value for name, value in other.to_json().items() if name not in apart}
 
 

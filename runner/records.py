@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..schemas.blocks import Layer
 from ..schemas.errors import RecordError, RgtoolError
+from ..schemas.recipe import Recipe
 from ..schemas.records.description import Description
 from ..schemas.records.layout import RunFolder
 from ..schemas.tensors.safetensors import read_mask
@@ -23,6 +25,40 @@ if TYPE_CHECKING:
 
 Counts = NDArray[np.int64]
 Magnitudes = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A run of an experiment, and the levels that it is to have.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        What it does.
+    at : tuple of int
+        The levels, ascending.
+    folder : RunFolder
+        Where it is.
+    parent : str or None
+        The run whose tickets it trains.
+    """
+
+    recipe: Recipe
+    at: tuple[int, ...]
+    folder: RunFolder
+    parent: str | None = None
+
+    @property
+    def left(self) -> list[int]:
+        """Its levels that are not on the disk yet."""
+        done = self.folder.recorded_levels()
+        return [level for level in self.at if level not in done]
+
+    def known_end(self, seed: int, fingerprint: str, layers: Sequence[Layer]) -> Event | None:
+        """Return how it ended if nothing is left to compute, once `hold` found its network here."""
+        gaps = self.parent is not None
+        hold(self.folder, fingerprint, layers, gaps=gaps)
+        return known_end(self.folder, seed, self.at, gaps=gaps)
 
 
 def recorded(run: RunFolder, *, gaps: bool = False) -> list[int]:

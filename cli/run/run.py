@@ -184,7 +184,7 @@ def run(
 def _work(made: Plan) -> float:
     """Return images to be trained on times weights: what the duration grows with."""
     images = made.remaining() * made.recipe.whole_epochs * len(made.outline.y_train)
-    return float(images) * made.kept[0]
+    return float(images) * made.total
 
 
 def _what(made: Plan, expected: Estimate) -> str:

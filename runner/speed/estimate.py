@@ -98,7 +98,7 @@ def estimate(made: Plan) -> Estimate:
         plan=made,
         parameters=parameters,
         remaining=made.remaining(),
-        disk=made.records * (_RECORD_BYTES + made.kept[0] // 8) + runs * weights,
+        disk=made.records * (_RECORD_BYTES + made.total // 8) + runs * weights,
         images_per_second=images_per_second,
         gains=tuple(gains),
         seconds=_longest(
@@ -124,7 +124,8 @@ def _longest(made: Plan, level_seconds: Sequence[float], rewind_seconds: float) 
     places = [0.0] * (made.workers * made.replicas)
     for seed in made.seeds:  # each goes to the first that is free
         levels = made.levels_to_do(seed)
-        begins = len(levels) > 0 and levels[0] == 0
+        finds = made.found is not None or not made.parents
+        begins = finds and len(levels) > 0 and levels[0] == 0
         seconds = sum(level_seconds[level] for level in levels) + begins * rewind_seconds
         heapq.heapreplace(places, places[0] + seconds)
     return max(places)

@@ -8,27 +8,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from ...schemas.blocks import Architecture
-from ...schemas.errors import RgtoolError, UsageError, choose, known_name
+from ...schemas.errors import RgtoolError, UsageError, choose
 from ...schemas.recipe import CHOICES, Recipe
-from ...schemas.records.layout import RunFolder
 from ...schemas.records.parents import Parent
 from ...schemas.spelling import asked
 from ...schemas.steps import Step
-from ...schemas.words import listed
 from ..data import find_task, load, outline
 from ..datasets.images import Images
 from ..models import Network
 from ..recipes import DEFAULT, iterations_per_epoch
 from ..recipes import recipe as resolve
+from ..replicas.kernels import EAGER
+from ..replicas.replica_parts import ReplicaParts
+from .fit import are_equal, check_kept, fresh_layers, misfits, sources_of
 from .pixels import astray
 from .source import Source
-from .transforms import Tensors, Transformation, transformation
+from .transforms import Transformation, transformation
 
 # What says how masks were found: a child takes its parent's masks, and so these of its recipe.
 OF_MASKS = ("prune", "pruner", "scope", "rounding", "prunable", "exempt")
+_FAR = 100  # added to a seed gives one that nobody takes by itself
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,11 @@ class Wanted:
         named = tuple(filter(None, (layer.strip() for layer in layers)))
         return cls(choose("control", control or "none", CHOICES["control"]), transform, named)
 
+    @property
+    def needs_weights(self) -> bool:
+        """Whether weights are taken along, and not masks alone."""
+        return self.control != "reinit"
+
 
 @dataclass(frozen=True)
 class Request:
@@ -75,8 +83,10 @@ class Request:
         What is trained, and on what: the whole data set, or noise of its shape.
     recipe, changes : str or Recipe or None, mapping
         By which recipe, and the fields that differ.
-    seeds, at : tuple of int
-        Replicates and levels.
+    seeds : mapping of int to int
+        Replicates, and the seed of the parent's run that each is paired with.
+    at : tuple of int
+        Levels.
     wanted : Wanted
         What is to become of tickets.
     store : Path
@@ -89,16 +99,70 @@ class Request:
     images: Images
     recipe: str | Recipe | None
     changes: Mapping[str, Any]
-    seeds: tuple[int, ...]
+    seeds: Mapping[int, int]
     at: tuple[int, ...]
     wanted: Wanted
     store: Path
     data: Path | None
 
+    @property
+    def architecture(self) -> Architecture:
+        """The layers of the network."""
+        return self.network.traits(self.images.input_shape, self.images.classes).architecture
+
     def resolved(self, name: str | Recipe, pretrained: str | None, **changes: Any) -> Recipe:
-        """Return the recipe of its training."""
+        """Return the recipe of its training: a named one, or as another experiment is trained."""
         changes = {**self.changes, **changes}
+        if isinstance(name, Recipe):
+            changes = {**self._points(name, pretrained, changes), **changes}
         return resolve(self.network, self.images, name, pretrained=pretrained, **changes)
+
+    def _points(
+        self, other: Recipe, pretrained: str | None, changes: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Move points of another's schedule that are iterations along with the length of training.
+
+        `rewind` is no part of it.
+        """
+        texts = (*other.milestones, other.warmup)
+        if not any(Step.parse(text).iterations for text in texts):
+            return {}
+        start = {**changes, "milestones": (), "warmup": "0it", "rewind": "0it"}
+        here = resolve(self.network, self.images, other, pretrained=pretrained, **start)
+        per_epoch, theirs = iterations_per_epoch(here, self.images), self.epoch_of(other)
+        if per_epoch == theirs:
+            return {}
+        share = here.whole_epochs * per_epoch / (other.whole_epochs * theirs)
+
+        def moved(text: str) -> str:
+            step = Step.parse(text)
+            whole, rest = divmod(step.epochs * here.whole_epochs, other.whole_epochs)
+            if step.iterations or rest:
+                return f"{round(step.iteration(theirs) * share)}it"
+            return f"{whole}ep"
+
+        return {"milestones": tuple(map(moved, other.milestones)), "warmup": moved(other.warmup)}
+
+    def epoch_of(self, other: Recipe) -> int:
+        """Count the steps of an epoch of another experiment.
+
+        Raises
+        ------
+        UsageError
+            Its data set cannot be had.
+        """
+        images = self.images
+        if other.task != images.name:
+            try:
+                task = find_task(other.task)
+                images = outline(task, self.data) or load(task, self.data)
+            except RgtoolError as error:
+                raise UsageError(
+                    f"{other.architecture}/{other.task} is trained by points in iterations or "
+                    f"epochs: how long an epoch is follows from its data, which cannot be had "
+                    f"({error}); {asked('recipe', 'NAME')} trains by another recipe"
+                ) from None
+        return iterations_per_epoch(other, images)
 
 
 @dataclass(frozen=True)
@@ -111,7 +175,7 @@ class Lineage:
         What it does.
     found : Recipe or None
         The experiment that finds its tickets and is to be computed first.
-    parents : dict of int to str
+    parents : mapping of int to str
         The run whose tickets each seed trains.
     notes : tuple of str
         What should be said.
@@ -138,22 +202,24 @@ def own(asked_for: Request, pretrained: str | None) -> Lineage:
     UsageError
         It cannot be run, or asks for what only the child of a parent has.
     """
-    wanted, at = asked_for.wanted, asked_for.at
-    for name in ("transform", "fresh"):
-        if value := getattr(wanted, name):
+    wanted, at, seeds = asked_for.wanted, asked_for.at, asked_for.seeds
+    follow = wanted.control != "none" or len(at) > at[-1]  # a level is found by the one before
+    childish = {
+        "transform": wanted.transform,
+        "fresh": wanted.fresh,
+        "seeds": ",".join(f"{seed}:{of}" for seed, of in seeds.items() if seed != of),
+        "at": "" if follow else ",".join(map(str, at)),
+    }
+    for name, value in childish.items():
+        if value:
             raise UsageError(
                 f"{asked(name, value)} is of tickets of another experiment: name that with "
                 f"{asked('parent', 'EXPERIMENT')}"
             )
     found = asked_for.resolved(asked_for.recipe or DEFAULT, pretrained)
     if wanted.control == "none":
-        if len(at) <= at[-1]:
-            raise UsageError(
-                f"{asked('at', ','.join(map(str, at)))} leaves levels out, by which the others are "
-                f"found: {asked('levels', at[-1])}, or name a {asked('parent', 'EXPERIMENT')}"
-            )
         return Lineage(found)
-    parents = {seed: found.run_id(seed) for seed in asked_for.seeds}
+    parents = {seed: found.run_id(seed) for seed in seeds}
     return Lineage(as_control(found, wanted.control), found, parents)
 
 
@@ -184,88 +250,126 @@ def child(asked_for: Request, parent: Parent, build: Callable[[], nn.Module]) ->
     RgtoolError
         The parent's runs cannot be read, or do not fit.
     """
-    theirs = parent.recipe
+    theirs, wanted = parent.recipe, asked_for.wanted
     for name in ("rewind", *OF_MASKS):
         if name in asked_for.changes:
             raise UsageError(f"{name} cannot be chosen: it is that of the parent's tickets")
-    training = asked_for.recipe or theirs
-    resolved = asked_for.resolved(training, theirs.pretrained, rewind="0")
-    runs = runs_of(parent, asked_for.seeds)
-    check_levels_of(runs, asked_for.store, asked_for.at)
-    source = Source.read(RunFolder.of(asked_for.store, runs[asked_for.seeds[0]]))
-    traits = asked_for.network.traits(asked_for.images.input_shape, asked_for.images.classes)
-    counted = [layer.name for layer in traits.architecture.counted(theirs.prunable)]
-    wanted, level, images = asked_for.wanted, asked_for.at[-1], asked_for.images
-    shape = images.input_shape
-    carried = transformation(
-        wanted.transform, source.network(shape, images.classes), traits.architecture, shape
+    sources = sources_of(parent, asked_for.seeds, asked_for.store)
+    resolved = asked_for.resolved(asked_for.recipe or theirs, theirs.pretrained, rewind="0")
+    for source in sources.values():
+        check_kept(source, asked_for.at, _starts(source, asked_for, resolved.schedule))
+    source = next(iter(sources.values()))
+    carried = _carried(source, asked_for)
+    prunable = _counted_as(source, asked_for)
+    counted = [layer.name for layer in asked_for.architecture.counted(prunable)]
+    there = _tensors(source, asked_for, carried)
+    fresh = fresh_layers(
+        wanted.fresh, misfits(*there, build(), counted), asked_for.architecture, source
     )
-    fresh = fresh_layers(source, level, wanted, carried, traits.architecture, build(), counted)
-    per_epoch = iterations_per_epoch(resolved, asked_for.images)
-    rewind = rewind_of(theirs, resolved, per_epoch, lambda: _parents_epoch(asked_for, theirs))
-    masks = {name: getattr(theirs, name) for name in OF_MASKS}
     recipe = dataclasses.replace(
         resolved,
-        **masks,
-        rewind=rewind,
+        **{name: getattr(theirs, name) for name in OF_MASKS},
+        rewind=_rewind(asked_for, theirs, resolved),
         parent=parent.experiment_id,
         control=wanted.control,
         transform=carried.spelling,
         fresh=fresh,
     )
-    astray_by = astray(carried.spelling, theirs.task, images.name)
-    return Lineage(recipe, None, runs, (*_notes(fresh, wanted), *astray_by))
+    recipe = dataclasses.replace(recipe, prunable=prunable)
+    notes = (
+        *_filled(fresh, wanted),
+        *astray(carried.spelling, theirs.task, asked_for.images.name),
+        *_only_masks(sources, recipe, asked_for),
+    )
+    runs = {seed: source.name for seed, source in sources.items()}
+    return Lineage(recipe, None, runs, notes)
 
 
-def _notes(fresh: Sequence[str], wanted: Wanted) -> tuple[str, ...]:
-    if not (filled := [name for name in fresh if name not in wanted.fresh]):
-        return ()
-    layers = " and ".join(filled)
-    return (f"{layers}: of another shape than the parent's, so drawn from the seed and left dense",)
+def _starts(source: Source, asked_for: Request, schedule: str) -> list[str]:
+    """Name the weights that levels start from."""
+    if not asked_for.wanted.needs_weights:
+        return []
+    return sorted({source.start_of(level, schedule) for level in asked_for.at})
 
 
-def _parents_epoch(asked_for: Request, parent: Recipe) -> int:
-    """Count the steps of an epoch of the parent.
+def _carried(source: Source, asked_for: Request) -> Transformation:
+    shape, classes = asked_for.images.input_shape, asked_for.images.classes
+    network = source.network(shape, classes)
+    return transformation(asked_for.wanted.transform, network, asked_for.architecture, shape)
 
-    Raises
-    ------
-    UsageError
-        Its data set cannot be had.
-    """
-    images = asked_for.images
-    if parent.task != images.name:
+
+def _tensors(
+    source: Source, asked_for: Request, carried: Transformation
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Return masks and weights of a parent as far as they are needed, carried over."""
+    level = asked_for.at[-1]
+    masks = carried.carry(dict(source.mask(level))) if level else None
+    if not asked_for.wanted.needs_weights:
+        return masks, None
+    return masks, carried.carry(source.weights(source.start_of(level, "continue")))
+
+
+def _counted_as(source: Source, asked_for: Request) -> str:
+    """Return the set of layers that count: of an import those that have masks, by its name."""
+    prunable, level = source.recipe.prunable, asked_for.at[-1]
+    if prunable != "masked" or not level:
+        return prunable
+    names, network = {*source.mask(level)}, asked_for.architecture
+    for known in CHOICES["prunable"]:
         try:
-            task = find_task(parent.task)
-            images = outline(task, asked_for.data) or load(task, asked_for.data)
-        except RgtoolError as error:
-            raise UsageError(
-                f"the parent's weights are of {parent.rewind}: how many iterations that is follows "
-                f"from {parent.task}, which cannot be had ({error})"
-            ) from None
-    return iterations_per_epoch(parent, images)
+            if {layer.name for layer in network.counted(known)} == names:
+                return known
+        except UsageError:  # it has no such layers
+            continue
+    raise UsageError(
+        f"run {source.name}, the parent, has masks of other layers than "
+        f"{', '.join(CHOICES['prunable'][:-1])} of {network.name}: it cannot be trained"
+    )
 
 
-def rewind_of(
-    parent: Recipe, resolved: Recipe, per_epoch: int, parents_per_epoch: Callable[[], int]
-) -> str:
+def _filled(fresh: Sequence[str], wanted: Wanted) -> tuple[str, ...]:
+    """Say which layers are drawn though nobody asked for it."""
+    filled = [name for name in fresh if name not in wanted.fresh]
+    layers = " and ".join(filled)
+    said = f"{layers}: of another shape than the parent's, so drawn from the seed and left dense"
+    return (said,) if filled else ()
+
+
+def _only_masks(
+    sources: Mapping[int, Source], recipe: Recipe, asked_for: Request
+) -> tuple[str, ...]:
+    """Say where a child starts from the very weights that its own experiment would draw."""
+    wanted, images = asked_for.wanted, asked_for.images
+    seed, source = next(iter(sources.items()))
+    if not wanted.needs_weights or recipe.transform or source.recipe.task == images.name:
+        return ()
+    if not source.starts_at_zero or len(recipe.fresh) == len(asked_for.architecture.layers):
+        return ()
+    on = ReplicaParts(
+        recipe, seed, images, asked_for.network, torch.device("cpu"), None, EAGER, lambda text: None
+    )
+    names = [layer.name for layer in asked_for.architecture.counted(recipe.prunable)]
+    kept = [name for name in names if name not in recipe.fresh]
+    if not are_equal(source.weights(source.start_of(1, "")), on.initial("init"), kept):
+        return ()
+    pairs = ",".join(f"{one + _FAR}:{of}" for one, of in asked_for.seeds.items())
+    return (
+        f"the weights of {source.name} are those that seed {seed} draws here, too: only masks are "
+        f"transferred; {asked('seeds', pairs)} pairs other seeds",
+    )
+
+
+def _rewind(asked_for: Request, parent: Recipe, resolved: Recipe) -> str:
     """Resolve the parent's rewind point to iterations, where epochs are others here.
 
-    Parameters
-    ----------
-    parent, resolved : Recipe
-        How the parent was trained, and how the child is.
-    per_epoch : int
-        Iterations of an epoch of the child.
-    parents_per_epoch : callable
-        Returns those of the parent; asked where the point is one of epochs.
-
     Raises
     ------
     UsageError
-        Training ends before that point.
+        Training ends before that point, or nothing tells how long the parent's epochs are.
     """
+    per_epoch = iterations_per_epoch(resolved, asked_for.images)
     step = Step.parse(parent.rewind)
-    theirs = parents_per_epoch() if step.epochs else per_epoch
+    theirs = asked_for.epoch_of(parent) if step.epochs else per_epoch
     point = step.iteration(theirs)
     end = resolved.whole_epochs * per_epoch
     if resolved.schedule != "restart" and point >= end:
@@ -275,132 +379,3 @@ def rewind_of(
             f"{asked('schedule', 'restart')}, which begins the schedule again, would do"
         )
     return parent.rewind if theirs == per_epoch else f"{point}it"
-
-
-def runs_of(parent: Parent, seeds: Sequence[int]) -> dict[int, str]:
-    """Return the parent's run of every seed.
-
-    Raises
-    ------
-    UsageError
-        A seed has none.
-    """
-    if lacking := [seed for seed in seeds if seed not in parent.runs]:
-        there = ",".join(map(str, sorted(parent.runs)))
-        raise UsageError(
-            f"parent {parent.experiment_id} has no run of seed {lacking[0]}: a child trains the "
-            f"tickets of equal seeds, of which there are {there}: {asked('seeds', there)}"
-        )
-    return {seed: parent.runs[seed] for seed in seeds}
-
-
-def check_levels_of(runs: Mapping[int, str], store: Path, at: Sequence[int]) -> None:
-    """Hold levels to those of which the parents have masks.
-
-    Raises
-    ------
-    UsageError
-        A level is lacking; the message says which there are.
-    """
-    for run_id in runs.values():
-        folder = RunFolder.of(store, run_id)
-        there = [level for level in range(at[-1] + 1) if level == 0 or folder.mask(level).is_file()]
-        if lacking := [level for level in at if level not in there]:
-            raise UsageError(
-                f"run {run_id}, the parent, has no mask of level {listed(list(map(str, lacking)))}:"
-                f" {_levels_there(there)}"
-            )
-
-
-def _levels_there(there: Sequence[int]) -> str:
-    if list(there) == list(range(len(there))):
-        return f"{asked('levels', there[-1])} is the most"
-    return f"{asked('at', ','.join(map(str, there)))} would do"
-
-
-def fresh_layers(
-    source: Source,
-    level: int,
-    wanted: Wanted,
-    carried: Transformation,
-    network: Architecture,
-    module: nn.Module,
-    counted: Sequence[str],
-) -> tuple[str, ...]:
-    """Return the layers that are not the parent's: those named, and where shapes differ.
-
-    The first and the last layer may differ, as where images or classes are others.
-
-    Parameters
-    ----------
-    source : Source
-        A run of the parent.
-    level : int
-        A level of which it has a mask.
-    wanted : Wanted
-        What was asked for.
-    carried : Transformation
-        What becomes of the parent's tensors.
-    network, module : Architecture, nn.Module
-        The child's network.
-    counted : sequence of str
-        Its counted layers.
-
-    Raises
-    ------
-    UsageError
-        There is no such layer, or another one does not fit.
-    RgtoolError
-        The parent has no weights.
-    """
-    layers = [layer.name for layer in network.layers]
-    named = {known_name(name, layers) or name for name in wanted.fresh}
-    for name in named:
-        choose("fresh", name, layers, "is no layer")
-    free = {layers[0], layers[-1]}
-    differ = _misfits(source, level, wanted, carried, module, counted)
-    for tensor, found in differ.items():
-        layer = tensor.removesuffix(".weight").removesuffix(".bias")
-        if layer not in named | free:
-            raise RgtoolError(
-                f"run {source.name}, the parent, does not fit {network.name}: {tensor} is "
-                f"{found}{_remedy(source, layer in layers)}"
-            )
-        named.add(layer)
-    return tuple(name for name in layers if name in named)
-
-
-def _remedy(source: Source, is_layer: bool) -> str:
-    if source.is_import and not is_layer:
-        return "; an import has the weights of counted layers alone: --control reinit needs none"
-    return "; a transform maps blocks, --fresh names layers that are to be drawn from the seed"
-
-
-def _misfits(
-    source: Source,
-    level: int,
-    wanted: Wanted,
-    carried: Transformation,
-    module: nn.Module,
-    counted: Sequence[str],
-) -> dict[str, str]:
-    """Say of every tensor that a parent lacks, or has in another shape, what was found."""
-    state = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    needed: dict[str, tuple[int, ...]] = {name: state[f"{name}.weight"] for name in counted}
-    there: Tensors = dict(source.mask(level)) if level else {}
-    if wanted.control != "reinit":
-        needed |= state
-        there |= source.weights(source.start_of(level, ""))
-    there = carried.carry(there)
-    found = {name: there[name].shape if name in there else None for name in needed}
-    if not level:
-        found |= {name: needed[name] for name in counted}
-    return {
-        name: f"{_size(needed[name])} here, {_size(found[name])} there"
-        for name in needed
-        if found[name] != needed[name]
-    }
-
-
-def _size(shape: Any) -> str:
-    return "missing" if shape is None else "x".join(map(str, shape)) or "a number"

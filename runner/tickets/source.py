@@ -98,15 +98,30 @@ class Source:
             That of the run that trains the ticket.
         """
         dense = level == 0 and schedule == self.recipe.schedule == "restart"
-        return "init" if dense or not self.has("rewind") and self._starts_at_zero else "rewind"
+        return "init" if dense or not self.has("rewind") and self.starts_at_zero else "rewind"
 
     @property
-    def _starts_at_zero(self) -> bool:
+    def starts_at_zero(self) -> bool:
+        """Whether its tickets are rewound to the initial weights."""
         return Step.parse(self.recipe.rewind) == Step(0, 0)
 
     def has(self, name: str) -> bool:
         """Tell whether the run has kept the weights called `init` or `rewind`."""
         return self.folder.weights(name).is_file()
+
+    def check_has(self, name: str) -> None:
+        """Hold that the run has kept the weights called `init` or `rewind`.
+
+        Raises
+        ------
+        RgtoolError
+            It has not.
+        """
+        if not self.has(name):
+            raise RgtoolError(
+                f"run {self.name}, the parent, has kept no {name} weights: --control reinit needs "
+                f"none; runs and imports keep them with --keep {name}"
+            )
 
     def weights(self, name: str) -> Arrays:
         """Read the weights called `init` or `rewind`.
@@ -116,13 +131,9 @@ class Source:
         RgtoolError
             They were not kept, or are damaged.
         """
+        self.check_has(name)
         try:
             tensors = read_tensors(self.folder.weights(name))[0]
-        except FileNotFoundError:
-            raise RgtoolError(
-                f"run {self.name}, the parent, has kept no {name} weights, only masks: --control "
-                f"reinit needs none, and a run or an import with --keep {name} keeps them"
-            ) from None
         except RecordError as error:
             raise RgtoolError(str(error)) from None
         if not self.is_import:
