@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..schemas.notes import Note, Rank
+from ..schemas.records.data_names import innermost
 from ..schemas.words import counted, listed
-from ..schemas.wrapping import innermost
 from ..store.counts import Counts
 from .arrays import Floats, Integers
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..schemas.entry_points import added, added_names
 from ..schemas.errors import RgtoolError, UsageError, did_you_mean, known_name
-from ..schemas.wrapping import KINDS, pattern, unwrapped, wraps
+from ..schemas.records.data_names import KINDS, pattern, unwrapped, wraps
 from .datasets.images import Images
 from .datasets.known_data import (
     DATA_VARIABLE,
@@ -51,7 +51,7 @@ def find_task(task: str | Loading) -> Task:
     task : str or callable
         A name of `DATASETS` or of an installed package's entry point, `npz:FILE`, a function that
         loads one, or where such a function lies: `my.py:load`, `package.module:load`. Or what is
-        made of one of them: `permuted:digits:0` and others of `schemas.wrapping.KINDS`.
+        made of one of them: `permuted:digits:0` and others of `schemas.records.data_names.KINDS`.
 
     Raises
     ------

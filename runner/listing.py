@@ -14,8 +14,8 @@ from ..schemas.entry_points import Group, added, added_names, owner
 from ..schemas.errors import choose, known_name
 from ..schemas.published_recipes import IMPORTS_ONLY, PUBLISHED, summary
 from ..schemas.recipe import Recipe
+from ..schemas.records.data_names import pattern, unwrapped
 from ..schemas.words import size
-from ..schemas.wrapping import pattern, unwrapped
 
 if TYPE_CHECKING:
     from .datasets.known_data import KnownData

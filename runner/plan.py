@@ -16,10 +16,10 @@ from ..schemas.blocks import Architecture, Layer
 from ..schemas.display import Row, Shown, Table
 from ..schemas.errors import RgtoolError, UsageError
 from ..schemas.recipe import Recipe
+from ..schemas.records.data_names import innermost
 from ..schemas.records.layout import RunFolder, store_path
 from ..schemas.records.parents import Parent
 from ..schemas.words import counted, spelled
-from ..schemas.wrapping import innermost
 from . import machine
 from .arguments import Seeds, check_order, file_of, in_known_case, levels_of, pairs_of
 from .data import Loading, Task, find_task, load, outline

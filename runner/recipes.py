@@ -16,11 +16,11 @@ from ..schemas.blocks import Architecture
 from ..schemas.errors import RgtoolError, Unreadable, UsageError, choose, did_you_mean, known_name
 from ..schemas.published_recipes import IMPORTS_ONLY, Fields, named, quick
 from ..schemas.recipe import CHOICES, Recipe
+from ..schemas.records.data_names import innermost
 from ..schemas.spelling import asked
 from ..schemas.steps import Step
 from ..schemas.toml import read_toml
 from ..schemas.words import counted
-from ..schemas.wrapping import innermost
 from .datasets.images import Images
 from .models import (
     AS_BUILT,

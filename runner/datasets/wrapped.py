@@ -1,7 +1,7 @@
 """Data sets that are made of others: pixels permuted, labels shuffled, noise, images smoothed.
 
 Adding one is a function of images, a number and the name of the data set that all began with, a
-line in `MAKERS` and one in `KINDS` of `schemas/wrapping.py`.
+line in `MAKERS` and one in `KINDS` of `schemas/records/data_names.py`.
 
 Permuted pixels, random labels and noise are those of Zhang et al. 2017 (arXiv 1611.03530), but for
 the noise, which is uniform, and the labels, which keep their numbers in every class.
@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...schemas.errors import UsageError
-from ...schemas.wrapping import Wrapper
+from ...schemas.records.data_names import Wrapper
 from ..networks import InputShape
 from ..own.function import OwnFunction
 from .images import Images
 
 _AT_ONCE = 1000  # images whose spectra lie in memory
+_ROUNDING = 1e-9  # of squared frequencies: those at the cutoff stay
 _DECIMALS = 6  # of a grey level: more than other orders of summation change
 _NOISE_MEAN, _NOISE_STD = 0.5, math.sqrt((256**2 - 1) / 12) / 255  # of bytes that are all as likely
 _GUESSING = "test accuracy is that of guessing, train_accuracy tells what was memorised"
@@ -130,7 +131,7 @@ def noise(images: Images, seed: float, name: str) -> Images:
 def low_pass(images: Images, cutoff: float, name: str) -> Images:
     """Images without frequencies above CUTOFF, in cycles an image."""
     frequencies = _frequencies(images.input_shape)
-    stays = frequencies <= cutoff**2
+    stays = frequencies <= cutoff**2 * (1 + _ROUNDING)
     if stays.all():
         _, height, width = images.input_shape
         raise UsageError(

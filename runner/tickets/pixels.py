@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...schemas.blocks import Architecture, Layer
 from ...schemas.errors import UsageError
-from ...schemas.wrapping import Wrapper
+from ...schemas.records.data_names import Wrapper
 from ..datasets.images import Images
 from ..datasets.wrapped import pixel_order
 from ..networks import InputShape

@@ -21,7 +21,7 @@ from rgtool.runner.listing import Listing
 from rgtool.runner.models import MODELS, build
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.errors import UsageError
-from rgtool.schemas.wrapping import KINDS, pattern
+from rgtool.schemas.records.data_names import KINDS, pattern
 
 
 def rows_of(listing: Listing) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rgtool.schemas.errors import UsageError
-from rgtool.schemas.wrapping import (
+from rgtool.schemas.records.data_names import (
     CUTOFF,
     KINDS,
     Wrapper,

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .errors import UsageError, known_name
+from ..errors import UsageError, known_name
 
 SEED, CUTOFF = "SEED", "CUTOFF"
 # What stands behind each, from the inside out: what replaces images first, what moves pixels last.
