@@ -8,7 +8,8 @@ import pytest
 from synthetic import counts, first_levels, without
 
 from rgtool import RgtoolError
-from rgtool.analysis.transfer.estimate import has_equal_weights, measure_transfer
+from rgtool.analysis.transfer.estimate import measure_transfer
+from rgtool.analysis.transfer.notes import has_equal_weights
 
 DESIGN = np.array([0.95, 0.94, 0.93, 0.90])
 
@@ -179,6 +180,8 @@ def test_networks_that_guess_are_named():
     assert [row["guessing"] for row in rows_of(found, "own")] == ["", "", "all", "all"]
     assert "no run can be told from guessing: own at 0.64" in said(found)
     assert found.notes[0].startswith("at density 0.8 (level 1)")
+    lost = transfer(transferred=experiment(guesses, rng=3, apart="moved"))
+    assert lost.notes[0].startswith("at density 0.512 (level 3) transferred tickets reach 0.1")
     some = np.array([[0.95, 0.9, 0.9, 0.9], [0.95, 0.9, 0.9, 0.1], [0.94, 0.9, 0.9, 0.9]])
     found = transfer(transferred=experiment(some, apart="moved"))
     assert [row["guessing"] for row in rows_of(found, "transferred")] == ["", "", "", "some"]
