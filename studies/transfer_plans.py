@@ -250,7 +250,7 @@ def _with_children(
             f"controls are: {asked('controls', 'none')}, or name a level that is pruned"
         )
 
-    def child(at: Sequence[int], **of: str) -> Plan:
+    def child(at: Sequence[int], **of: Any) -> Plan:
         return plan(
             own.recipe.architecture,
             task,

@@ -16,6 +16,7 @@ from ..output import Table, output_options, say, say_event, table_of, warn_of
 from .figure import check_figure, draw_figure
 
 if TYPE_CHECKING:
+    from ...analysis.result import Result
     from ...analysis.transfer.matrix import TransferMatrix
     from ...analysis.transfer.result import Transfer
     from ...runner.event import Event
@@ -108,6 +109,7 @@ def transfer(
     }
     changes = read_fields(set_ or (), {"train_size": train_size})
     found: Transfer | TransferMatrix
+    shown: Result
     if every:
         if changes:
             raise UsageError(f"--all and {next(iter(changes))}: each experiment has its own recipe")

@@ -181,7 +181,8 @@ def test_networks_that_guess_are_named():
     assert "no run can be told from guessing: own at 0.64" in said(found)
     assert found.notes[0].startswith("at density 0.8 (level 1)")
     lost = transfer(transferred=experiment(guesses, rng=3, apart="moved"))
-    assert lost.notes[0].startswith("at density 0.512 (level 3) transferred tickets reach 0.1")
+    assert lost.notes[0].startswith("at density 0.512 (level 3) transferred tickets reach ")
+    assert lost.of("transferred")[3].to_own.estimate.value == pytest.approx(-0.8, abs=0.02)
     some = np.array([[0.95, 0.9, 0.9, 0.9], [0.95, 0.9, 0.9, 0.1], [0.94, 0.9, 0.9, 0.9]])
     found = transfer(transferred=experiment(some, apart="moved"))
     assert [row["guessing"] for row in rows_of(found, "transferred")] == ["", "", "", "some"]
