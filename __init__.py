@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rgtool.store.recorder import Recorder
     from rgtool.studies.children import plan, run
     from rgtool.studies.stretch import stretch
+    from rgtool.studies.transfer import transfer, transfer_all
 
 __version__ = "0.1.0"
 
@@ -79,6 +80,8 @@ _HOMES = {
     "shared_gamma": "rgtool.analysis.gamma.shared",
     "spectra": "rgtool.analysis.spectrum.many",
     "stretch": "rgtool.studies.stretch",
+    "transfer": "rgtool.studies.transfer",
+    "transfer_all": "rgtool.studies.transfer",
     "verify": "rgtool.analysis.paper.verify",
 }
 
@@ -117,6 +120,8 @@ __all__ = [
     "shared_gamma",
     "spectra",
     "stretch",
+    "transfer",
+    "transfer_all",
     "verify",
 ]
 

@@ -282,8 +282,8 @@ def _unshared(subjects: Sequence[Subject], every: bool) -> tuple[list[Subject], 
         common = sum(other is parent for other in shared.values())
         one, other = (with_control(x.id, x.counts.recipe) for x in (subject, parent))
         why = (
-            f"{one} has {common} of its {len(rows)} runs in common with {other}: the same masks, so "
-            "their spectra are equal by construction"
+            f"{one} has {common} of its {len(rows)} runs in common with {other}: the same masks, "
+            "so their spectra are equal by construction"
         )
         if not every:
             raise UsageError(f"{why}; leave one of them out")
