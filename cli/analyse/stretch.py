@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ...analysis.elastic.scores import ScoreName
     from ...runner.plan import Plan
     from ...studies.complete import Watching
-    from ...studies.stretch import StretchPlan
+    from ...studies.stretch_plans import StretchPlan
 
 
 @output_options
@@ -61,7 +61,8 @@ def stretch(
 
     Example: rgtool stretch resnet14w4/digits resnet26w4 --at 4,8
     """
-    from ...studies.stretch import carry_out, plan_stretch
+    from ...studies.stretch import carry_out
+    from ...studies.stretch_plans import plan_stretch
 
     made = plan_stretch(
         store,
