@@ -21,8 +21,8 @@ from .sql.reading import Reader
 from .sql.result import Result
 
 RUNS = "SELECT * FROM runs ORDER BY experiment_id, seed NULLS LAST, replicate, run_id"
-# What a run's layers are is said by the records without a level before them; every other record
-# must have as many rows. Of a child any record may be the first.
+# What a run's layers are is said by the records without a level before them, of a child, which may
+# begin anywhere, by all; every other record must have as many rows.
 LAYERS = """
     SELECT DISTINCT experiment_id, layer_index, layer, kind, shape, block, stage, exempt, total
     FROM store.records

@@ -31,7 +31,8 @@ def told_apart(recipes: Sequence[Recipe]) -> list[str]:
     """Write the fields in which recipes of one architecture and task differ, to follow its label.
 
     Up to three fields are named, else the fewest that tell all of them apart, and `...`. Empty
-    where no other has that architecture and task.
+    where no other has that architecture and task; children do not count beside those that find
+    their own tickets, whom a label means.
 
     Examples
     --------
@@ -46,14 +47,24 @@ def told_apart(recipes: Sequence[Recipe]) -> list[str]:
         groups.setdefault(label_of(recipe), []).append(place)
     found = [""] * len(recipes)
     for places in groups.values():
-        rows = [_values(recipes[place]) for place in places]
-        differing = [name for name in _FIELDS if len({row[name] for row in rows}) > 1]
-        named = _fewest(rows, differing)
-        more = f" {MORE}" if len(named) < len(differing) else ""
-        for place, row in zip(places, rows, strict=True):
-            told = "".join(f" {name}={shlex.quote(str(row[name]))}" for name in named)
-            found[place] = told + more
+        values = [_values(recipes[place]) for place in places]
+        for place, text in zip(places, _among(values), strict=True):
+            found[place] = text
+        own = [place for place in places if recipes[place].parent is None]
+        values = [_values(recipes[place]) for place in own]
+        for place, text in zip(own, _among(values), strict=True):
+            found[place] = text
     return found
+
+
+def _among(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Write the fields in which experiments of one label differ."""
+    differing = [name for name in _FIELDS if len({row[name] for row in rows}) > 1]
+    named = _fewest(rows, differing)
+    more = f" {MORE}" if len(named) < len(differing) else ""
+    return [
+        "".join(f" {name}={shlex.quote(str(row[name]))}" for name in named) + more for row in rows
+    ]
 
 
 def written(value: Any) -> Any:

@@ -20,6 +20,7 @@ RECIPE_FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
 RUNS = """
     SELECT run_id, experiment_id, architecture, task, seed, replicate, source, recipe_name, levels,
            last, accuracy, density, coalesce(diverged, false) AS diverged, created_at,
+           parent IS NOT NULL AND source = 'rgtool' AS child,
            coalesce(run_name, experiment_name) AS name,
            coalesce(run_note, experiment_note) AS note,
            list_sort(list_distinct(list_concat(experiment_tags, run_tags))) AS tags
@@ -83,6 +84,8 @@ class RunInfo(Shown):
         What people call it, and say of it; else of its experiment.
     tags : tuple of str
         Its own and those of its experiment.
+    child : bool
+        Whether it trains tickets of another, at levels that do not follow from each other.
     """
 
     run_id: str
@@ -106,6 +109,14 @@ class RunInfo(Shown):
     name: str | None = None
     note: str | None = None
     tags: tuple[str, ...] = ()
+    child: bool = False
+
+    @property
+    def asked(self) -> int | None:
+        """Records that were asked for; None of a child before it has all of them."""
+        if not self.child:
+            return self.levels + 1
+        return self.recorded if self.finished else None
 
     def table(self) -> Table:
         """Return its row of `rgtool ls --runs`."""
@@ -176,7 +187,7 @@ def runs_table(runs: Iterable[RunInfo]) -> Table:
             " ".join(r.tags),
             r.seed,
             r.recorded,
-            r.levels + 1,
+            r.asked,
             "diverged" if r.diverged else "finished" if r.finished else "unfinished",
             r.density,
             r.accuracy,
@@ -223,7 +234,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return statistics.fmean(known) if known else None
 
 
-def is_finished(levels: Sequence[int], asked: int, diverged: bool) -> bool:
+def is_finished(levels: Sequence[int], asked: int, diverged: bool, *, child: bool = False) -> bool:
     """Tell whether a run is done: no gap, and all levels asked for or a loss that diverged.
 
     Parameters
@@ -234,7 +245,11 @@ def is_finished(levels: Sequence[int], asked: int, diverged: bool) -> bool:
         Prunings asked for.
     diverged : bool
         Whether the last recorded level diverged.
+    child : bool
+        Whether it is a child, of which the last level is trained last and others may be missing.
     """
+    if child:
+        return bool(levels) and levels[-1] >= asked
     whole = bool(levels) and list(levels) == list(range(len(levels)))
     return whole and (len(levels) > asked or diverged)
 
@@ -242,7 +257,7 @@ def is_finished(levels: Sequence[int], asked: int, diverged: bool) -> bool:
 def run_info(row: dict[str, Any], levels: Sequence[int]) -> RunInfo:
     """Return a run from a row of `RUNS`, with its `label` and whether it is `compacted`."""
     row = {**row, "last_level": row["last"], "recorded": len(levels), "tags": _tuple(row["tags"])}
-    row["finished"] = is_finished(levels, row["levels"], row["diverged"])
+    row["finished"] = is_finished(levels, row["levels"], row["diverged"], child=row["child"])
     return RunInfo(**{field.name: row[field.name] for field in dataclasses.fields(RunInfo)})
 
 

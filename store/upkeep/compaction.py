@@ -132,7 +132,6 @@ def _locked(store: Path, left_out: LeftOut, finished: Collection[str]) -> Compac
         for run_id, run in snapshot.loose.items()
         if run_id in finished
         and run_id not in stuck
-        and snapshot.levels(run_id) == list(range(len(snapshot.levels(run_id))))
         and (run.records or run.text != texts.get(run_id))
     }
     manifest, merged = old, dict[str, LooseRun]()
