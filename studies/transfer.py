@@ -11,7 +11,7 @@ from ..analysis.transfer.estimate import measure_transfer
 from ..analysis.transfer.matrix import TransferMatrix
 from ..analysis.transfer.matrix_estimate import measure_matrix
 from ..analysis.transfer.result import Transfer
-from ..runner.arguments import in_known_case
+from ..runner.arguments import Seeds, in_known_case
 from ..runner.launch import Launch
 from ..schemas.errors import UsageError
 from ..store import Store
@@ -27,7 +27,7 @@ def transfer(
     *,
     at: str | Sequence[int] | None = None,
     controls: Sequence[str] = CONTROLS,
-    seeds: str | int | Sequence[int] | None = None,
+    seeds: Seeds | None = None,
     schedule: str | None = None,
     fresh: str | Sequence[str] = (),
     watch: Watch = unwatched,
@@ -52,8 +52,9 @@ def transfer(
     controls : sequence of str
         Any of `shuffle`, `random`, `reinit`, `permute`, and `pixels` for a permuted twin of the
         source's task; see `analysis.transfer.result.CONDITIONS`.
-    seeds : int, sequence of int or str, optional
-        Replicates, as `run` takes them; default those of the source.
+    seeds : int, sequence of int, mapping of int to int, or str, optional
+        Replicates, as `run` takes them; default those of the source. `{5: 0, 6: 1}` (`"5:0,6:1"`)
+        trains tickets of its seeds 0 and 1 beside the target's own of seeds 5 and 6.
     schedule : str, optional
         Where tickets enter the target's schedule: `continue` at the source's rewind point,
         `restart` at its beginning; default as the source.
@@ -97,7 +98,7 @@ def transfer_all(
     *,
     at: str | Sequence[int] | None = None,
     controls: Sequence[str] = CONTROLS,
-    seeds: str | int | Sequence[int] | None = None,
+    seeds: Seeds | None = None,
     schedule: str | None = None,
     fresh: str | Sequence[str] = (),
     watch: Watch = unwatched,
@@ -146,20 +147,21 @@ def finish_transfer(store: Store, made: TransferPlan, watch: Watch, rng: int) ->
     source, own = made.source.experiment_id, made.own.recipe.experiment_id
     children = {name: Stored(now, one) for name, one in made.ids.items()}
     pair = Stored(now, source), Stored(now, own)
-    return measure_transfer(now, *pair, children, at=made.at, rng=rng)
+    return measure_transfer(now, *pair, children, at=made.at, tickets=made.pairs, rng=rng)
 
 
 def finish_matrix(store: Store, made: MatrixPlan, watch: Watch, rng: int) -> TransferMatrix:
     """Complete the runs of a matrix and measure it."""
     _complete(made, watch)
-    now, at = Store(store.path), next(iter(made.transfers.values())).at
+    now, first = Store(store.path), next(iter(made.transfers.values()))
+    at, pairs = first.at, first.pairs
     sources = {a: one.source.experiment_id for (a, _), one in made.transfers.items()}
     experiments = [Stored(now, sources[place]) for place in sorted(sources)]
     children = {
         pair: {name: Stored(now, child) for name, child in one.ids.items()}
         for pair, one in made.transfers.items()
     }
-    return measure_matrix(now, experiments, children, at=at, rng=rng)
+    return measure_matrix(now, experiments, children, at=at, tickets=pairs, rng=rng)
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

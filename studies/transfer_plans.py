@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from ..analysis.transfer.matrix_estimate import check_one_network
 from ..analysis.transfer.result import CONDITIONS, OWN, TRANSFERRED
-from ..runner.arguments import levels_of, seeds_of
+from ..runner.arguments import Seeds, levels_of, pairs_of
 from ..runner.plan import Plan, plan
 from ..runner.speed.estimate import estimate
 from ..schemas.display import Row, Shown, Table
@@ -34,6 +34,8 @@ class Tickets:
 
     Attributes
     ----------
+    pairs : dict of int to int
+        Seeds, each with that of the source's run whose ticket it trains.
     at : tuple of int
         Levels.
     controls : tuple of str
@@ -46,6 +48,7 @@ class Tickets:
         How runs are computed.
     """
 
+    pairs: Mapping[int, int]
     at: tuple[int, ...]
     controls: tuple[str, ...]
     schedule: str | None
@@ -85,11 +88,14 @@ class TransferPlan(Plans):
         The target's own tickets; those of the source where it is its own task.
     children : dict of str to Plan
         By condition.
+    pairs : dict of int to int
+        Seeds, each with that of the source's run whose ticket it trains.
     """
 
     source: Parent
     own: Plan
     children: Mapping[str, Plan]
+    pairs: Mapping[int, int]
 
     what = "transfer"
 
@@ -142,7 +148,7 @@ def plan_transfer(
     *,
     at: str | Sequence[int] | None = None,
     controls: Sequence[str] = CONTROLS,
-    seeds: str | int | Sequence[int] | None = None,
+    seeds: Seeds | None = None,
     schedule: str | None = None,
     fresh: str | Sequence[str] = (),
     launch: Mapping[str, Any],
@@ -150,19 +156,19 @@ def plan_transfer(
 ) -> TransferPlan:
     """Resolve and check the runs of a transfer; parameters are those of `transfer.transfer`."""
     parent = parent_of(store, source)
-    numbers = _seeds(parent, seeds)
-    levels = _levels(store, [parent], numbers, at)
+    pairs = _pairs([parent], seeds)
+    levels = _levels(store, [parent], pairs, at)
     own = plan(
         parent.recipe.architecture,
         task,
         parent.recipe,
-        seeds=numbers,
+        seeds=list(pairs),
         levels=levels[-1],
         store=store.path,
         **launch,
         **changes,
     )
-    how = Tickets(levels, tuple(controls), schedule, fresh, launch)
+    how = Tickets(pairs, levels, tuple(controls), schedule, fresh, launch)
     return _with_children(store, parent, own, task, how)
 
 
@@ -172,7 +178,7 @@ def plan_matrix(
     *,
     at: str | Sequence[int] | None = None,
     controls: Sequence[str] = CONTROLS,
-    seeds: str | int | Sequence[int] | None = None,
+    seeds: Seeds | None = None,
     schedule: str | None = None,
     fresh: str | Sequence[str] = (),
     launch: Mapping[str, Any],
@@ -184,16 +190,10 @@ def plan_matrix(
         twice = next((f": {one} is named twice" for one in ids if ids.count(one) > 1), "")
         raise UsageError(f"{counted(len(ids), 'experiment')}{twice}: a matrix is of two or more")
     check_one_network([one.recipe.architecture for one in parents])
-    numbers = [_seeds(one, seeds) for one in parents]
-    common = tuple(seed for seed in numbers[0] if all(seed in others for others in numbers))
-    if not common:
-        raise UsageError(
-            "the experiments have no seed in common, by which tickets are transferred: "
-            + "; ".join(f"{one}: {_said(found)}" for one, found in zip(ids, numbers, strict=True))
-        )
-    levels = _levels(store, parents, common, at)
-    owns = [_own(store, one, common, levels, launch) for one in parents]
-    how = Tickets(levels, tuple(controls), schedule, fresh, launch)
+    pairs = _pairs(parents, seeds)
+    levels = _levels(store, parents, pairs, at)
+    owns = [_own(store, one, list(pairs), levels, launch) for one in parents]
+    how = Tickets(pairs, levels, tuple(controls), schedule, fresh, launch)
     return MatrixPlan(
         {
             (a, b): _with_children(store, one, owns[b], owns[b].recipe.task, how)
@@ -250,12 +250,12 @@ def _with_children(
             f"controls are: {asked('controls', 'none')}, or name a level that is pruned"
         )
 
-    def child(at: Sequence[int], **of: str) -> Plan:
+    def child(at: Sequence[int], **of: Any) -> Plan:
         return plan(
             own.recipe.architecture,
             task,
             own.recipe,
-            seeds=own.seeds,
+            seeds=how.pairs,
             at=at,
             parent=source,
             fresh=how.fresh,
@@ -271,7 +271,7 @@ def _with_children(
             children[name] = child(pruned, transform=_pixels(source.recipe, own.recipe))
         else:
             children[name] = child(pruned, control=name)
-    return TransferPlan(source, own, children)
+    return TransferPlan(source, own, children, how.pairs)
 
 
 def _pixels(source: Recipe, own: Recipe) -> str:
@@ -292,8 +292,24 @@ def _pixels(source: Recipe, own: Recipe) -> str:
     return f"pixels:{seed}"
 
 
-def _seeds(parent: Parent, seeds: str | int | Sequence[int] | None) -> tuple[int, ...]:
-    return tuple(sorted(parent.runs)) if seeds is None else seeds_of(seeds)
+def _pairs(parents: Sequence[Parent], seeds: Seeds | None) -> dict[int, int]:
+    """Return seeds with those of the source; by default equal ones, that all sources have.
+
+    Raises
+    ------
+    UsageError
+        There are none.
+    """
+    if seeds is not None:
+        return pairs_of(seeds)
+    common = sorted(set.intersection(*(set(one.runs) for one in parents)))
+    if not common:
+        told = [f"{one.experiment_id}: {_said(sorted(one.runs))}" for one in parents]
+        raise UsageError(
+            "the experiments have no seed in common, by which tickets are transferred: "
+            + "; ".join(told)
+        )
+    return {seed: seed for seed in common}
 
 
 def _said(seeds: Sequence[int]) -> str:
@@ -303,13 +319,13 @@ def _said(seeds: Sequence[int]) -> str:
 def _levels(
     store: Store,
     parents: Sequence[Parent],
-    seeds: Sequence[int],
+    pairs: Mapping[int, int],
     at: str | Sequence[int] | None,
 ) -> tuple[int, ...]:
     """Return the levels that are asked for, or every fourth that all runs have."""
     if at is not None:
         return levels_of(0, at)
-    runs = [one.runs[seed] for one in parents for seed in seeds if seed in one.runs]
+    runs = [one.runs[seed] for one in parents for seed in pairs.values() if seed in one.runs]
     there = [RunFolder.of(store.path, run).recorded_levels() for run in runs]
     last = min((found[-1] for found in there if found), default=0)
     return tuple(range(0, last + 1, _EVERY)) if last >= _EVERY else tuple(sorted({0, last}))

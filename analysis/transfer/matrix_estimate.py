@@ -29,6 +29,7 @@ def measure_matrix(
     children: Children,
     *,
     at: Sequence[int] | None = None,
+    tickets: Mapping[int, int] | None = None,
     rng: int = 0,
 ) -> TransferMatrix:
     """Hold tickets of experiments against each other's own, and losses against what told them.
@@ -43,6 +44,8 @@ def measure_matrix(
         By positions of source and target, experiments by condition.
     at : sequence of int, optional
         Levels; default all that children have.
+    tickets : mapping of int to int, optional
+        As for `measure_transfer`.
     rng : int
         Seed of intervals, tests of spectra and drawn permutations.
 
@@ -61,7 +64,7 @@ def measure_matrix(
     for (a, b), of in children.items():
         own = {name: next(read) for name in of}
         transfers[a, b] = measure_transfer(
-            store, counts[a], counts[b], own, at=at, spectra=False, rng=rng
+            store, counts[a], counts[b], own, at=at, tickets=tickets, spectra=False, rng=rng
         )
     levels = sorted({c.level for t in transfers.values() for c in t.cells if c.level > 0})
     spectra = spectra_between(store, experiments, np.random.default_rng(rng))
@@ -154,7 +157,7 @@ def _scores(found: TransferMatrix) -> list[Note]:
 def _chance_of_first(scores: Sequence[Score]) -> Note:
     text = (
         f"a first place of {len(scores)} predictors over {scores[0].held_out} experiments is weak "
-        "evidence: where losses go with the target alone spectra come first in a fifth of all cases"
+        "evidence: where losses go with the target alone spectra come first in one case of four"
     )
     return Note(text, _SEE, Rank.CAUTION)
 

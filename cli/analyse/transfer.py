@@ -16,6 +16,7 @@ from ..output import Table, output_options, say, say_event, table_of, warn_of
 from .figure import check_figure, draw_figure
 
 if TYPE_CHECKING:
+    from ...analysis.result import Result
     from ...analysis.transfer.matrix import TransferMatrix
     from ...analysis.transfer.result import Transfer
     from ...runner.event import Event
@@ -45,7 +46,11 @@ def transfer(
         str, typer.Option(help="shuffle, random, reinit, permute, pixels (of a twin), or none.")
     ] = "shuffle,random,reinit",
     seeds: Annotated[
-        str | None, typer.Option(help="A count or seeds.", show_default="those of the source")
+        str | None,
+        typer.Option(
+            help="A count, seeds (3,7), or seeds with the source's (5:0,6:1).",
+            show_default="those of the source",
+        ),
     ] = None,
     schedule: Annotated[
         str | None, typer.Option(help="continue or restart.", show_default="as the source")
@@ -104,6 +109,7 @@ def transfer(
     }
     changes = read_fields(set_ or (), {"train_size": train_size})
     found: Transfer | TransferMatrix
+    shown: Result
     if every:
         if changes:
             raise UsageError(f"--all and {next(iter(changes))}: each experiment has its own recipe")

@@ -74,6 +74,14 @@ def test_the_own_task_is_the_same_runs_again(store: Path) -> None:
     assert found.to_frame().filter(condition="reinit")["to_own"].null_count() == 0
 
 
+def test_tickets_of_other_seeds_come_with_their_weights(store: Path) -> None:
+    found = transfer(store, "permuted:digits:2", controls=(), at=(2,), seeds="5:0,6:1")
+    (own, moved) = (rgtool.Store(store).counts(cell.experiment_id) for cell in found.cells)
+    assert own.seeds == moved.seeds == (5, 6) and found.cells[1].to_own.pairs == 2
+    assert rgtool.Store(store).description(moved.runs[0]).parent_run == f"{found.source}-s0"
+    assert not any("only the mask is transferred" in note for note in found.notes)
+
+
 def test_the_target_may_be_trained_by_another_recipe(store: Path) -> None:
     other = "permuted:digits:1"
     found = transfer(store, other, controls=(), at=(2,), train_size=300, batch_size=64, seeds="1")
