@@ -68,6 +68,8 @@ class StretchPlan(Shown):
         The source.
     own : Plan
         The target's own experiment.
+    model : str
+        What the target is called.
     source, target : Stack
         Residual blocks of both.
     maps, controls : tuple of str
@@ -85,6 +87,7 @@ class StretchPlan(Shown):
     store: Store
     parent: Parent
     own: Plan
+    model: str
     source: Stack
     target: Stack
     maps: tuple[str, ...]
@@ -128,7 +131,7 @@ class StretchPlan(Shown):
     def child(self, ticket: Ticket) -> Plan:
         """Plan the experiment that trains a ticket; errors are those of `plan`."""
         return plan(
-            self.own.network,
+            self.model,
             self.parent.recipe.task,
             parent=self.parent,
             transform=str(ticket.transform),
@@ -138,6 +141,11 @@ class StretchPlan(Shown):
             store=self.store.path,
             **self.options,
         )
+
+    @property
+    def work(self) -> float:
+        """Images to be trained on times weights, at most: what the duration grows with."""
+        return self.own.work + self.number * self.child(self.sample).work
 
     @property
     def sample(self) -> Ticket:
@@ -265,6 +273,7 @@ def plan_stretch(
         store=opened,
         parent=parent,
         own=first if last == least else own(levels=last),
+        model=target,
         source=here,
         target=there,
         maps=wanted,
