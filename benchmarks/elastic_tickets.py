@@ -21,7 +21,7 @@ from machine import machine
 
 import rgtool
 from rgtool.runner.speed.estimate import estimate
-from rgtool.studies.stretch import CONTROLS, plan_stretch
+from rgtool.studies.stretch_plans import CONTROLS, plan_stretch
 
 TRAINING = {"width": 4, "epochs": 8, "rewind": "20it", "levels": 9}
 PAIRS = ((14, 26), (26, 14), (20, 32))
@@ -60,7 +60,7 @@ def carry(pair: tuple[int, int], options: argparse.Namespace) -> None:
     source, target = pair
     choices = {
         "maps": maps_of(pair, options.maps),
-        "controls": CONTROLS,
+        "controls": [name for name in CONTROLS if name != "copies" or source < target],
         "at": AT,
         "workers": options.workers,
     }

@@ -69,7 +69,7 @@ class Plans(Shown):
     @property
     def work(self) -> float:
         """Images to be trained on times weights: what the duration grows with."""
-        return float(sum(_work(made) for _, made in self.plans))
+        return sum(made.work for _, made in self.plans)
 
     def table(self) -> Table:
         """Return what `--dry-run` prints: a row for every plan."""
@@ -250,7 +250,7 @@ def _with_children(
             f"controls are: {asked('controls', 'none')}, or name a level that is pruned"
         )
 
-    def child(at: Sequence[int], **of: str) -> Plan:
+    def child(at: Sequence[int], **of: Any) -> Plan:
         return plan(
             own.recipe.architecture,
             task,
@@ -329,11 +329,6 @@ def _levels(
     there = [RunFolder.of(store.path, run).recorded_levels() for run in runs]
     last = min((found[-1] for found in there if found), default=0)
     return tuple(range(0, last + 1, _EVERY)) if last >= _EVERY else tuple(sorted({0, last}))
-
-
-def _work(made: Plan) -> float:
-    left = made.remaining()
-    return left and left * made.recipe.whole_epochs * len(made.outline.y_train) * made.kept[0]
 
 
 def agenda(plans: Sequence[tuple[str, Plan]], what: str) -> Table:

@@ -190,7 +190,7 @@ def _mean(values: Floats) -> Floats:
     has = np.isfinite(values)
     total = np.where(has, values, 0.0).sum(axis=-1)
     count = has.sum(axis=-1)
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return np.asarray(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,18 +10,15 @@ import typer
 from ...schemas.errors import UsageError
 from ...schemas.words import counted
 from ..options import DataOption, KernelsOption, StoreOption, read_fields
-from ..output import Table, output_options, say, say_event, table_of, warn_of
+from ..output import Table, output_options, say, table_of, warn_of
+from ..watch import WORTH_A_PROBE, watch_plans
 from .figure import check_figure, draw_figure
 
 if TYPE_CHECKING:
+    from ...analysis.result import Result
     from ...analysis.transfer.matrix import TransferMatrix
     from ...analysis.transfer.result import Transfer
-    from ...runner.event import Event
-    from ...runner.plan import Plan
-    from ...studies.complete import Watch, Watching
     from ...studies.transfer_plans import MatrixPlan, TransferPlan
-
-_WORTH_A_PROBE = 3e12  # images x prunable weights: minutes rather than seconds on one core
 
 
 @output_options
@@ -108,6 +103,7 @@ def transfer(
     }
     changes = read_fields(set_ or (), {"train_size": train_size})
     found: Transfer | TransferMatrix
+    shown: Result
     if every:
         if changes:
             raise UsageError(f"--all and {next(iter(changes))}: each experiment has its own recipe")
@@ -115,7 +111,7 @@ def transfer(
         if dry_run:
             return matrix.table()
         _announce(matrix)
-        found = study.finish_matrix(opened, matrix, _watch(), seed)
+        found = study.finish_matrix(opened, matrix, watch_plans(), seed)
         shown = found.level_table if levels else found.predictors if predictors else found
     else:
         if levels or predictors:
@@ -125,7 +121,7 @@ def transfer(
         if dry_run:
             return made.table()
         _announce(made)
-        found = shown = study.finish_transfer(opened, made, _watch(), seed)
+        found = shown = study.finish_transfer(opened, made, watch_plans(), seed)
     warn_of(opened.problems)
     draw_figure(plot, found.plot)
     return table_of(shown)
@@ -146,35 +142,5 @@ def _pair(names: list[str]) -> list[str]:
 
 def _announce(made: TransferPlan | MatrixPlan) -> None:
     """Say how long it takes where that is minutes."""
-    if made.work > _WORTH_A_PROBE:
+    if made.work > WORTH_A_PROBE:
         say(made.table().notes[0])
-
-
-def _watch() -> Watch:
-    """Return what tells of every plan that is computed, and what its notes say once."""
-    told = set[str]()
-
-    @contextmanager
-    def watch(made: Plan) -> Iterator[Watching]:
-        from ...runner.progress import Stop, show_progress
-
-        recipe = made.recipe
-        what = "own tickets" if recipe.parent is None else f"tickets of {recipe.parent}"
-        drawn = "" if recipe.control == "none" else f", control {recipe.control}"
-        drawn += f", {recipe.transform}" if recipe.transform else ""
-        left = counted(made.remaining(), "record")
-        say(f"{recipe.architecture}/{recipe.task}: {what}{drawn}: {left} to compute")
-        for note in made.notes:
-            if note not in told:
-                told.add(note)
-                say(note)
-        with show_progress(made, _quiet, say) as (on_event, tell), Stop(tell) as stop:
-            yield on_event, stop
-
-    return watch
-
-
-def _quiet(event: Event) -> None:
-    """Tell of what went wrong where no bar shows it; levels are in the table."""
-    if event.kind != "level":
-        say_event(event)

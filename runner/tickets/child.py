@@ -111,9 +111,58 @@ class Request:
         return self.network.traits(self.images.input_shape, self.images.classes).architecture
 
     def resolved(self, name: str | Recipe, pretrained: str | None, **changes: Any) -> Recipe:
-        """Return the recipe of its training."""
+        """Return the recipe of its training: a named one, or as another experiment is trained."""
         changes = {**self.changes, **changes}
+        if isinstance(name, Recipe):
+            changes = {**self._points(name, pretrained, changes), **changes}
         return resolve(self.network, self.images, name, pretrained=pretrained, **changes)
+
+    def _points(
+        self, other: Recipe, pretrained: str | None, changes: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Move points of another's schedule that are iterations along with the length of training.
+
+        `rewind` is no part of it.
+        """
+        texts = (*other.milestones, other.warmup)
+        if not any(Step.parse(text).iterations for text in texts):
+            return {}
+        start = {**changes, "milestones": (), "warmup": "0it", "rewind": "0it"}
+        here = resolve(self.network, self.images, other, pretrained=pretrained, **start)
+        per_epoch, theirs = iterations_per_epoch(here, self.images), self.epoch_of(other)
+        if per_epoch == theirs:
+            return {}
+        share = here.whole_epochs * per_epoch / (other.whole_epochs * theirs)
+
+        def moved(text: str) -> str:
+            step = Step.parse(text)
+            whole, rest = divmod(step.epochs * here.whole_epochs, other.whole_epochs)
+            if step.iterations or rest:
+                return f"{round(step.iteration(theirs) * share)}it"
+            return f"{whole}ep"
+
+        return {"milestones": tuple(map(moved, other.milestones)), "warmup": moved(other.warmup)}
+
+    def epoch_of(self, other: Recipe) -> int:
+        """Count the steps of an epoch of another experiment.
+
+        Raises
+        ------
+        UsageError
+            Its data set cannot be had.
+        """
+        images = self.images
+        if other.task != images.name:
+            try:
+                task = find_task(other.task)
+                images = outline(task, self.data) or load(task, self.data)
+            except RgtoolError as error:
+                raise UsageError(
+                    f"{other.architecture}/{other.task} is trained by points in iterations or "
+                    f"epochs: how long an epoch is follows from its data, which cannot be had "
+                    f"({error}); {asked('recipe', 'NAME')} trains by another recipe"
+                ) from None
+        return iterations_per_epoch(other, images)
 
 
 @dataclass(frozen=True)
@@ -326,7 +375,7 @@ def _rewind(asked_for: Request, parent: Recipe, resolved: Recipe) -> str:
     """
     per_epoch = iterations_per_epoch(resolved, asked_for.images)
     step = Step.parse(parent.rewind)
-    theirs = _parents_epoch(asked_for, parent) if step.epochs else per_epoch
+    theirs = asked_for.epoch_of(parent) if step.epochs else per_epoch
     point = step.iteration(theirs)
     end = resolved.whole_epochs * per_epoch
     if resolved.schedule != "restart" and point >= end:
@@ -336,17 +385,3 @@ def _rewind(asked_for: Request, parent: Recipe, resolved: Recipe) -> str:
             f"{asked('schedule', 'restart')}, which begins the schedule again, would do"
         )
     return parent.rewind if theirs == per_epoch else f"{point}it"
-
-
-def _parents_epoch(asked_for: Request, parent: Recipe) -> int:
-    images = asked_for.images
-    if parent.task != images.name:
-        try:
-            task = find_task(parent.task)
-            images = outline(task, asked_for.data) or load(task, asked_for.data)
-        except RgtoolError as error:
-            raise UsageError(
-                f"the parent's weights are of {parent.rewind}: how many iterations that is follows "
-                f"from {parent.task}, which cannot be had ({error})"
-            ) from None
-    return iterations_per_epoch(parent, images)

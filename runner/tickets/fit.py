@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from torch import nn
@@ -89,8 +90,18 @@ def _would_do(there: Sequence[int]) -> str:
     return f"{asked('at', ','.join(map(str, there)))} would do"
 
 
+class Misfit(NamedTuple):
+    """Shapes of a tensor: what the child's network needs, and what there is, if anything."""
+
+    here: tuple[int, ...]
+    there: tuple[int, ...] | None
+
+    def __str__(self) -> str:
+        return f"{_size(self.here)} here, {_size(self.there)} there"
+
+
 def fresh_layers(
-    named: Sequence[str], misfits: Mapping[str, str], network: Architecture, source: Source
+    named: Sequence[str], misfits: Mapping[str, Misfit], network: Architecture, source: Source
 ) -> tuple[str, ...]:
     """Return the layers that are not the parent's: those named, and first or last if they differ.
 
@@ -98,7 +109,7 @@ def fresh_layers(
     ----------
     named : sequence of str
         Layers that were asked for.
-    misfits : mapping of str to str
+    misfits : mapping of str to Misfit
         See `misfits`.
     network, source : Architecture, Source
         The child's network, and a run of the parent.
@@ -119,12 +130,12 @@ def fresh_layers(
     fresh = {known_name(name, layers) or name for name in named}
     for name in fresh:
         choose("fresh", name, layers, "is no layer")
-    free = {*fresh, layers[0], layers[-1]}
+    free = {layers[0], layers[-1]}
     for tensor, found in misfits.items():
         layer = tensor if tensor in layers else tensor.rpartition(".")[0]
-        if layer not in free:
+        if layer not in fresh and (layer not in free or found.there is None):
             cure = "--fresh names layers to draw instead, --transform maps blocks"
-            if source.is_import and layer not in layers:
+            if source.is_import and tensor.removesuffix(".weight") not in layers:
                 cure = "an import has weights of counted layers alone, enough for --control reinit"
             raise RgtoolError(
                 f"run {source.name}, the parent, does not fit {network.name}: {tensor} is {found}; "
@@ -136,8 +147,8 @@ def fresh_layers(
 
 def misfits(
     masks: Tensors | None, weights: Tensors | None, module: nn.Module, counted: Sequence[str]
-) -> dict[str, str]:
-    """Say what is there of every tensor that is missing, or of another shape than a network's.
+) -> dict[str, Misfit]:
+    """List the tensors that are missing, or of another shape than a network's.
 
     Parameters
     ----------
@@ -155,13 +166,15 @@ def misfits(
     if weights is not None:
         needed += [(name, shape, weights.get(name)) for name, shape in state.items()]
     return {
-        name: f"{_size(shape)} here, {'missing' if array is None else _size(array.shape)} there"
+        name: Misfit(shape, None if array is None else array.shape)
         for name, shape, array in needed
         if array is None or array.shape != shape
     }
 
 
-def _size(shape: Sequence[int]) -> str:
+def _size(shape: Sequence[int] | None) -> str:
+    if shape is None:
+        return "missing"
     return "x".join(map(str, shape)) or "a number"
 
 

@@ -23,7 +23,7 @@ from rgtool.schemas.records import record
 from rgtool.schemas.records.layout import RunFolder
 from rgtool.schemas.tensors.safetensors import read_mask, read_tensors
 from rgtool.studies.complete import Watch, Watching
-from rgtool.studies.stretch import plan_stretch
+from rgtool.studies.stretch_plans import plan_stretch
 
 SMALL: dict[str, Any] = {"train_size": 150, "epochs": 2, "batch_size": 32, "rewind": "2it"}
 COMMON: dict[str, Any] = {**SMALL, "workers": 1, "progress": False}
@@ -198,6 +198,16 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(
     assert heard == []
 
 
+def test_nothing_is_copied_where_nothing_is_repeated(found: Found) -> None:
+    store, made = found
+    heard: list[Plan] = []
+    with pytest.raises(UsageError, match="here none is repeated"):
+        rgtool.stretch(
+            store, made.own, "resnet20w2", controls="copies", watch=watching(heard), **ONCE
+        )
+    assert heard == []
+
+
 def test_other_families_are_refused(found: Found) -> None:
     store, _ = found
     with pytest.raises(UsageError, match="different families"):
@@ -212,7 +222,7 @@ def test_parents_without_weights_are_refused(found: Found, tmp_path: Path) -> No
     for path in bare.glob("runs/*/weights/*"):
         path.unlink()
     heard: list[Plan] = []
-    with pytest.raises(RgtoolError, match="has kept no (rewind|init) weights, only masks"):
+    with pytest.raises(RgtoolError, match="has kept no (rewind|init) weights"):
         rgtool.stretch(bare, SOURCE, TARGET, maps="0:0;1:1,3;2:2", watch=watching(heard), **ONCE)
     assert heard == []
 
