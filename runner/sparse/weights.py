@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from ctypes import byref
 
 import numpy as np
@@ -36,35 +35,32 @@ class Kept:
     """
 
     def __init__(self, context: Context, weight: Tensor, lists: Lists, standing: Standing) -> None:
-        self.library = context.library
-        mask = standing.mask
-        arrays = np.empty((3, int(mask.sum())), dtype=np.int32)
-        self._index, self._in_forward, self._in_backward = arrays
-        side = math.isqrt(math.prod(mask.shape[2:]))
+        self.library, mask = context.library, standing.mask
+        # Where each lies in the tensor, in one list, in the other.
+        self._places = np.empty((3, int(mask.sum())), dtype=np.int32)
+        index, _, backward = places = [*map(address, self._places)]
+        side, own_side = (shape[3] if len(shape) > 2 else 1 for shape in (mask.shape, weight.shape))
         strides = np.array([*weight.stride(), 0, 0], dtype=np.int32)
         self.library.list_tensor(
             *mask.shape[:2],
             side,
-            (side - math.isqrt(math.prod(weight.shape[2:]))) // 2,
+            (side - own_side) // 2,
             *map(address, (strides, mask, standing.forward, standing.backward)),
-            *map(address, arrays),
+            *places,
         )
-        index_, forward, backward = map(address, (self._index, self._in_forward, self._in_backward))
         self._load = (
             len(self),
-            index_,
-            forward,
-            backward,
+            *places,
             weight.data_ptr(),
             address(lists.forward.weight),
             address(lists.backward.weight),
         )
-        self._list = (len(self), index_, backward)
+        self._list = (len(self), index, backward)
         self._tensors = (weight.data_ptr(), pointer(context.momentum_of(weight)))
 
     def __len__(self) -> int:
         """Count them."""
-        return len(self._index)
+        return self._places.shape[1]
 
     def load(self) -> None:
         """Copy the weights into the lists."""

@@ -122,7 +122,7 @@ def test_a_tensor_is_read_whatever_its_strides(
         np.testing.assert_array_equal(entries.weight[places[inside][mask]], weight.numpy()[mask])
         assert np.count_nonzero(entries.weight) == len(kept) == mask.sum()
     if layout == torch.channels_last:
-        assert (np.diff(kept._index) > 0).all()
+        assert (np.diff(kept._places[0]) > 0).all()
 
 
 @given(*[st.integers(1, 70)] * 2, st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 2]))
