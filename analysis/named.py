@@ -246,11 +246,13 @@ def counts_of_all(store: StoreLike, names: Sequence[Named], by: str, what: str) 
         read = dict(whole[0].store.counts_of(ids, by))
     counts = []
     for one in found:
-        together = isinstance(one, Stored) and one.run_id is None
-        of_many = read.get(one.name) if together else None
-        if isinstance(of_many, RgtoolError):
-            raise of_many
-        counts.append(of_many or counts_of(store, one, by, what))
+        if isinstance(one, Stored) and one.run_id is None:
+            of_many = read[one.experiment_id]
+            if isinstance(of_many, RgtoolError):
+                raise of_many
+            counts.append(of_many)
+        else:
+            counts.append(counts_of(store, one, by, what))
     return counts
 
 

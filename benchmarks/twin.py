@@ -19,6 +19,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from machine import machine
 
@@ -68,14 +69,21 @@ def main() -> None:
 
 def train(options: argparse.Namespace, store: Path) -> dict[str, str]:
     """Train the source, the twin's own tickets and all children; return their experiments."""
-    where = {"store": store, "data": options.data, "seeds": options.seeds, "kernels": "dense"}
+    where: dict[str, Any] = {
+        "store": store,
+        "data": options.data,
+        "seeds": options.seeds,
+        "kernels": "dense",
+    }
     twin = f"permuted:{options.task}:{options.twin}"
     found = {
         name: rgtool.run("lenet", task, "quick", levels=max(LEVELS), **where).experiment_id
         for name, task in (("source", options.task), ("own", twin))
     }
     for name, child in CHILDREN.items():
-        asked = {field: value.format(twin=options.twin) for field, value in child.items()}
+        asked: dict[str, Any] = {
+            field: value.format(twin=options.twin) for field, value in child.items()
+        }
         done = rgtool.run("lenet", twin, parent=found["source"], at=LEVELS, **asked, **where)
         found[name] = done.experiment_id
     return found

@@ -11,8 +11,6 @@ import numpy as np
 from ...schemas.blocks import GROUPINGS
 from ...schemas.errors import RgtoolError, UsageError, choose
 from ...schemas.notes import LeftOut, Note
-from ...schemas.words import listed
-from ...store import Store
 from ...store.counts import Counts
 from ...store.flows import PublishedFlow
 from ...store.literature import PublishedSpectrum
@@ -20,11 +18,8 @@ from ..arrays import Floats
 from ..flow import UNIT
 from ..named import Meaning, Named, Stored, StoreLike, look_up_all, open_store, unsuited
 from ..window import SLACK, Window, choose_window
+from .children import children_of, refuse_with_parent, with_control
 
-_CHILDREN = (
-    "SELECT experiment_id, any_value(control) FROM runs WHERE parent IS NOT NULL "
-    "GROUP BY experiment_id ORDER BY experiment_id"
-)
 PRINTED_GROUPS = "printed group"  # grouping where there are published spectra alone
 
 
@@ -144,8 +139,8 @@ def gather(
     own = [one for one in found if not isinstance(one, PublishedSpectrum)]
     counts, by, notes = counts_in_one(own, grouping, every)
     subjects, without = _windows(counts, every)
-    children = _children_of(open_store(store)) if every else []
-    _refuse_with_parent(subjects)
+    children = children_of(open_store(store)) if every else []
+    refuse_with_parent([subject.counts for subject in subjects])
     subjects, shared = _unshared(subjects, every)
     subjects, common = _common_densities(subjects, every) if narrow else (subjects, [])
     notes = [*notes, *without, *window_notes(subjects), *children, *shared, *common]
@@ -264,33 +259,6 @@ def _windows(counts: Sequence[tuple[str, Counts]], every: bool) -> tuple[list[Su
     return subjects, notes
 
 
-def _children_of(store: Store) -> list[Note]:
-    """Say which experiments of a whole store are in no class, since their tickets are others'."""
-    found = store.query(_CHILDREN).rows
-    if not found:
-        return []
-    names = [f"{name} (control {control})" for name, control in found]
-    said = f"{listed(names, 3)}: trained on tickets of other experiments, so that their spectra are"
-    return [Note(f"{said} equal to those by construction and in no class")]
-
-
-def _refuse_with_parent(subjects: Sequence[Subject]) -> None:
-    """Refuse a child beside its parent: fresh layers alone tell their counts apart.
-
-    Raises
-    ------
-    UsageError
-        One is there.
-    """
-    there = {one.counts.experiment_id for one in subjects}
-    for one in subjects:
-        if (parent := one.counts.recipe.parent) in there:
-            raise UsageError(
-                f"{_with_control(one)} trains the tickets of {parent}: the same masks, so their "
-                "spectra are equal by construction; leave one of them out"
-            )
-
-
 def _unshared(subjects: Sequence[Subject], every: bool) -> tuple[list[Subject], list[str]]:
     """Keep experiments whose runs are their own: copied masks have equal spectra for certain."""
     seen: dict[bytes, list[tuple[Subject, int, bool]]] = {}
@@ -312,10 +280,10 @@ def _unshared(subjects: Sequence[Subject], every: bool) -> tuple[list[Subject], 
             continue
         parent = next(iter(shared.values()))
         common = sum(other is parent for other in shared.values())
+        one, other = (with_control(x.id, x.counts.recipe) for x in (subject, parent))
         why = (
-            f"{_with_control(subject)} has {common} of its {len(rows)} runs in common with "
-            f"{_with_control(parent)}: the same masks, so their spectra are equal by "
-            "construction"
+            f"{one} has {common} of its {len(rows)} runs in common with {other}: the same masks, "
+            "so their spectra are equal by construction"
         )
         if not every:
             raise UsageError(f"{why}; leave one of them out")
@@ -332,11 +300,6 @@ def _same_run(a: Subject, run_a: int, b: Subject, run_b: int) -> bool:
     last = min(len(one.levels), len(other.levels))
     both = one.recorded[run_a, :last] & other.recorded[run_b, :last]
     return bool((one.kept[run_a, :last][both] == other.kept[run_b, :last][both]).all())
-
-
-def _with_control(subject: Subject) -> str:
-    control = subject.counts.recipe.control
-    return subject.id + (f" (control {control})" if control != "none" else "")
 
 
 def _common_densities(

@@ -25,6 +25,7 @@ from ..own.function import OwnFunction
 from .images import Images
 
 _AT_ONCE = 1000  # images whose spectra lie in memory
+_ROUNDING = 1e-9  # of squared frequencies: those at the cutoff stay
 _DECIMALS = 6  # of a grey level: more than other orders of summation change
 _NOISE_MEAN, _NOISE_STD = 0.5, math.sqrt((256**2 - 1) / 12) / 255  # of bytes that are all as likely
 _GUESSING = "test accuracy is that of guessing, train_accuracy tells what was memorised"
@@ -130,7 +131,7 @@ def noise(images: Images, seed: float, name: str) -> Images:
 def low_pass(images: Images, cutoff: float, name: str) -> Images:
     """Images without frequencies above CUTOFF, in cycles an image."""
     frequencies = _frequencies(images.input_shape)
-    stays = frequencies <= cutoff**2
+    stays = frequencies <= cutoff**2 * (1 + _ROUNDING)
     if stays.all():
         _, height, width = images.input_shape
         raise UsageError(

@@ -87,6 +87,10 @@ def test_matching_is_against_the_dense_network_of_the_target():
     found = transfer(own, transferred=moved)
     assert found.matching["own"].value == pytest.approx(0.8, abs=1e-3)
     assert found.matching["transferred"].value == pytest.approx(0.8, abs=1e-3)
+    assert found.matching["own"].low <= 0.8 <= found.matching["own"].high
+    flat = experiment([[0.94, 0.94, 0.932], [0.95, 0.95, 0.942], [0.96, 0.96, 0.952]], apart="m")
+    doubt = transfer(own, transferred=flat).matching["transferred"]
+    assert doubt.low < doubt.high
     poor = transfer(own, transferred=experiment([[0.5, 0.5, 0.5]] * 3, apart="moved"))
     assert math.isnan(poor.matching["transferred"].value)
     assert "transferred none" in said(poor) and "own 0.8 [" in said(poor)

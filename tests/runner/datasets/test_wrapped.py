@@ -12,7 +12,7 @@ import pytest
 import torch
 from command import Cli
 from experiments import go, only_run, results, synthetic
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
@@ -213,6 +213,7 @@ def by_definition(x: NDArray[np.uint8], cutoff: float) -> NDArray[np.float64]:
 
 
 @settings(deadline=None)
+@example(5, 8, 0, 34)  # three cycles across and one down, of 8 / 5, are 3.4
 @given(st.integers(3, 9), st.integers(3, 9), st.integers(0, 99), st.integers(10, 40))
 def test_what_stays_are_the_waves_below_the_cutoff(
     height: int, width: int, seed: int, tenths: int
@@ -237,10 +238,25 @@ def test_waves_stay_or_go_whole(side: int) -> None:
     assert np.ptp(found[4:], axis=(1, 2)).max() <= 4
 
 
-@pytest.mark.parametrize("side", [8, 12, 28, 30])
-def test_halves_are_rounded_alike_everywhere(side: int) -> None:
-    x = np.broadcast_to((np.arange(side) % 2 + 10).astype(np.uint8), (1, side, side))
-    np.testing.assert_array_equal(smoothed(x, 1).x_train, 10)  # 10.5, to even
+def test_halves_are_rounded_alike_everywhere() -> None:
+    """With six pixels a side all grey levels are whole numbers of 72nds: every 72nd is a half."""
+    x = np.random.default_rng(0).integers(256, size=(500, 6, 6), dtype=np.uint8)
+    points = np.eye(36).reshape(36, 6, 6)
+    shares = 72 * by_definition(points.astype(np.uint8), 2).reshape(36, 36)
+    np.testing.assert_allclose(shares, np.rint(shares), atol=1e-9)
+    exact = (x.reshape(-1, 36).astype(int) @ np.rint(shares).astype(int)).reshape(x.shape)
+    assert np.mean(exact % 72 == 36) > 0.01
+    right = np.where(exact % 144 == 36, exact // 72, (exact + 36) // 72).clip(0, 255)  # to even
+    np.testing.assert_array_equal(smoothed(x, 2).x_train[..., 0], right)
+
+
+def test_what_leaves_the_grey_levels_is_cut_off() -> None:
+    x = np.zeros((1, 32, 32), dtype=np.uint8)
+    x[:, :, 8:24] = 255
+    beyond = by_definition(x, 8)
+    assert beyond.min() < -15 and beyond.max() > 270
+    found = smoothed(x, 8).x_train[..., 0]
+    np.testing.assert_allclose(found, beyond.clip(0, 255), atol=0.5 + 1e-6)
 
 
 def test_a_cutoff_that_nothing_exceeds_is_refused() -> None:
