@@ -311,7 +311,7 @@ def _statement(values: Mapping[str, Any]) -> Statement:
 
 
 def _law(values: Mapping[str, Any]) -> Law:
-    numbers = {
+    numbers: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in values.items()
         if name != "law"
