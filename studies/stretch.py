@@ -210,7 +210,8 @@ def _about_drawn(drawn: tuple[Transform, float] | None, made: StretchPlan) -> st
             "trained: there is no random map beside; --controls random draws masks"
         )
     close = "as dense as" if drawn[1] <= ALIKE else "the nearest in density to"
-    return f"the random map is {close} the first listed: log densities differ by {drawn[1]:.3f} at most"
+    apart = f"log densities differ by {drawn[1]:.3f} at most"
+    return f"the random map is {close} the first listed: {apart}"
 
 
 def _block_counts(
@@ -351,7 +352,7 @@ def stretch(
         `match`, or `every` one of it; `random:8`, drawn for every stage by itself.
     controls : sequence of str
         Of the ticket that is listed first: `random-map`, another map that makes it as dense;
-        `shuffle`, `random`, `reinit`, `permute` as in a recipe.
+        `shuffle`, `random`, `reinit`, `permute`, `copies` as in a recipe.
     at : sequence of int, optional
         Levels whose tickets are trained; by default 4 and 8, where the source has them.
     seeds : int, sequence of int or str, optional
@@ -391,11 +392,13 @@ def stretch(
 def carry_out(made: StretchPlan, watch: Watch = unwatched) -> Stretch:
     """Compute what is missing of a stretch, and gather it; errors are those of `stretch`."""
     made.child(made.sample)  # what cannot be is refused before hours of the target's own
-    complete(made.own, watch)
+    if not made.own.is_finished:
+        complete(made.own, watch)
     tickets, notes = made.tickets()
     plans = [made.child(ticket) for ticket in tickets]
     for one in plans:
-        complete(one, watch)
+        if not one.is_finished:
+            complete(one, watch)
     lines = [
         Line(ticket.name, one.recipe.experiment_id)
         for ticket, one in zip(tickets, plans, strict=True)
@@ -403,6 +406,7 @@ def carry_out(made: StretchPlan, watch: Watch = unwatched) -> Stretch:
     return stretched_table(
         Store(made.store.path),
         made.label,
+        made.parent.experiment_id,
         made.own.recipe.experiment_id,
         lines,
         levels=made.at,

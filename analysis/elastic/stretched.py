@@ -39,8 +39,8 @@ class Stretch(Result):
     ----------
     label : str
         Source and target.
-    own : str
-        Id of the target's own experiment.
+    source, own : str
+        Ids of the experiment whose tickets they are, and of the target's own.
     lines : tuple of Line, length C
         The tickets; the first is what the others are held to.
     tickets : Tickets
@@ -50,6 +50,7 @@ class Stretch(Result):
     """
 
     label: str
+    source: str
     own: str
     lines: tuple[Line, ...]
     tickets: Tickets
@@ -108,6 +109,7 @@ class Stretch(Result):
 def stretched_table(
     store: Store,
     label: str,
+    source: str,
     own: str,
     lines: Sequence[Line],
     *,
@@ -123,8 +125,8 @@ def stretched_table(
         Where it is.
     label : str
         Source and target, for the title.
-    own : str
-        Id of the target's own experiment.
+    source, own : str
+        Ids of the experiment whose tickets they are, and of the target's own.
     lines : sequence of Line
         The tickets; the first is what the others are held to.
     levels, seeds : sequence of int, optional
@@ -141,7 +143,7 @@ def stretched_table(
     found = found.narrow(levels, seeds)
     known = {line.experiment: line for line in lines}
     there = tuple(known[name] for name in found.experiments)
-    made = Stretch(label, own, there, found, ())
+    made = Stretch(label, source, own, there, found, ())
     said = (*_conclusions(made), *found.notes, *_warnings(made), *notes)
     return replace(made, notes=said)
 

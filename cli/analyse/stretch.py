@@ -37,7 +37,7 @@ def stretch(
         typer.Option(help="Levels of the source: 4,8, the default.", metavar="LEVELS"),
     ] = None,
     controls: Annotated[
-        str, typer.Option(help="random-map, shuffle, random, reinit, permute, or none.")
+        str, typer.Option(help="random-map, shuffle, random, reinit, permute, copies, or none.")
     ] = "random-map,shuffle",
     seeds: Annotated[
         str | None, typer.Option(help="A count or seeds (3,7); default the source's.")

@@ -64,7 +64,7 @@ def run(
         str | None, typer.Option(help="Experiment whose tickets are trained.")
     ] = None,
     control: Annotated[
-        str | None, typer.Option(help="shuffle, random, reinit or permute the tickets.")
+        str | None, typer.Option(help="shuffle, random, reinit, permute or copies.")
     ] = None,
     at: Annotated[
         str | None, typer.Option(help="Levels of a child: 0,4,8.", metavar="LEVELS")
