@@ -88,7 +88,7 @@ def predict(
     written = _registered(store, draft, (register, afterwards))
     lines = lines_for(store, kind, draft.architecture)
     refused = draft.refused or _no_score(kind, draft.architecture, lines)
-    notes = (*draft.notes, *score_notes(lines))
+    notes = (*([] if refused else draft.notes), *score_notes(lines))
     experiments = (draft.source, draft.target)
     return Foretold(
         kind, experiments, draft.labels, draft.statements, refused, lines, written, notes

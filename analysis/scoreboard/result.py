@@ -66,7 +66,7 @@ class Score(Result):
     columns = (
         Column("kind", "What is predicted."),
         Column("of", "this store; or the figures that predictors were held to afterwards."),
-        Column("made", "Predictions that were made; outcomes that are published."),
+        Column("made", "Predictions made before their runs; outcomes that are published."),
         Column("scored", "Those that were met by an outcome; five runs of one count once."),
         Column("experiments", "Effective number of experiments they are about.", "", ".1f"),
         Column("log_score", "Mean log of the probability of what came.", "nats", ".2f"),

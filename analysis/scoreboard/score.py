@@ -93,7 +93,8 @@ def _own_lines(kinds: Sequence[Kind], each: Sequence[Scored]) -> list[Line]:
         mine = [one for one in each if one.prediction.kind == kind]
         met = tuple(one.marks for one in mine if one.marks is not None)
         if mine:
-            lines.append(Line(kind, STORE, len(mine), met))
+            made = sum(one.standing != "afterwards" for one in mine)
+            lines.append(Line(kind, STORE, made, met))
     return lines
 
 

@@ -17,6 +17,7 @@ from ...store.catalogue.predictions import Witness
 from ...store.counts import Counts
 from ...store.literature import PREFIX
 from ..arrays import Floats, Integers
+from ..chance import guessing, images_of, learned_nothing
 from ..classes.predict import Prediction, anchors, drawn_like
 from ..stats.contrast import DRAWS
 from ..transfer.differences import seed_pairs
@@ -58,7 +59,8 @@ def transfer_outcomes(store: Store, one: Registered, witnesses: list[Witness]) -
     """Return the sparsest level at which every child of the source matches the target's own.
 
     It matches where its mean accuracy over seeds is within one seed std of the target's dense
-    network; between two levels that were trained nothing tells, and beyond the last.
+    network; between two levels that were trained nothing tells, and beyond the last, nor where the
+    dense network itself guesses.
     """
     try:
         own = store.counts(one.target, "layer")
@@ -81,10 +83,18 @@ def _of_child(child: Counts, own: Counts) -> list[Outcome]:
     if pairs:
         mine, theirs = map(list, zip(*pairs, strict=True))
         dense, tickets = own.accuracy[theirs, 0], child.accuracy[mine]
-    if not len(dense):
+    if not len(dense) or _guesses(own, dense):
         return []
     bar = dense.mean() - (dense.std(ddof=1) if len(dense) > 1 else 0.0)
     return matching_cell(child.levels, tickets, float(bar))
+
+
+def _guesses(own: Counts, dense: Floats) -> bool:
+    """Tell whether the dense networks of a target know nothing of it: whatever matches is none."""
+    guess = guessing(own)
+    return guess is not None and bool(
+        learned_nothing(dense[:, None], guess, images_of(own.recipe.task))
+    )
 
 
 def matching_cell(levels: Integers, accuracy: Floats, bar: float) -> list[Outcome]:

@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 
 from ..errors import RecordError, UsageError, choose
 from ..files import read_file, write_atomic
-from ..sums import EDITED, KEY, PLACE, holds, seal
+from ..sums import KEY, PLACE, holds, seal
 
 FOLDER = "predictions"
 VERSION = 1
@@ -262,7 +262,10 @@ def read_prediction(path: Path) -> Registered:
                 f"{VERSION}): upgrade rgtool to read it"
             )
         if values.pop(KEY, PLACE) != PLACE and not holds(blob):
-            raise RecordError(f"{path}: {CHANGED}: {EDITED}")
+            raise RecordError(
+                f"{path}: {CHANGED}: its bytes are not those that were written (the sum differs); "
+                "bring it back from a copy"
+            )
         found = _parse(values)
     except (ValueError, KeyError, TypeError, AttributeError, UsageError, RecursionError) as error:
         raise RecordError(f"{path}: no prediction ({error})") from None
@@ -311,7 +314,7 @@ def _statement(values: Mapping[str, Any]) -> Statement:
 
 
 def _law(values: Mapping[str, Any]) -> Law:
-    numbers = {
+    numbers: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in values.items()
         if name != "law"

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import shutil
 from pathlib import Path
 
 import flows
@@ -24,14 +25,27 @@ from rgtool.schemas.records.predictions import FOLDER, Chance, Levels, Student
 SEEDS = 3
 
 
-@pytest.fixture
-def pair(tmp_path: Path) -> tuple[Store, str, str]:
+def copied(made: Path, to: Path) -> Store:
+    """Return a store of one's own, with what was made once for all tests."""
+    shutil.copytree(made, to, dirs_exist_ok=True)
+    return Store(to)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     """Two experiments that differ, whose distance sets a level between 2 and 15."""
+    tmp_path = tmp_path_factory.mktemp("two")
     common = {"noise": 0.002, "seeds": SEEDS}
     one = flows.write_experiment(tmp_path, rng=1, **common)
     shift = {"1": 0.08, "3": -0.1}
     other = flows.write_experiment(tmp_path, rng=2, task="mnist", shift=shift, **common)
-    return Store(tmp_path), one, other
+    return tmp_path, one, other
+
+
+@pytest.fixture
+def pair(two: tuple[Path, str, str], tmp_path: Path) -> tuple[Store, str, str]:
+    made, *names = two
+    return copied(made, tmp_path), *names
 
 
 def write_children(
@@ -144,7 +158,7 @@ def test_what_is_there_is_not_predicted(pair):
     predict(store, one, other, register=True, afterwards=True)
     found = score(store)
     assert [x.standing for x in found.each] == ["afterwards"]
-    assert not found.line("transfer").scored
+    assert (found.line("transfer").made, found.line("transfer").scored) == (0, ())
     assert any("made afterwards, never scored" in note for note in found.notes)
     assert predict(store, one, other).scores == ()
 
@@ -171,6 +185,18 @@ def test_a_changed_prediction_is_named_and_not_scored(pair, cli: Cli):
     done = cli("score", "--store", store.path)
     assert done.code == 3 and "was changed after it was made" in done.err
     assert score(store).each == () and score(store).line("transfer") is None
+
+
+def test_what_matches_a_network_that_guesses_is_no_outcome(pair):
+    store, one, other = pair
+    predict(store, one, other, register=True)
+    name = write_children(store, one, other, MATCHES_AT_3)
+    assert score(store).each[0].standing == "scored"
+    for run in [run.run_id for run in store.runs() if run.experiment_id == other]:
+        kept = store.counts(other, "layer").kept[0]
+        recipe = store.description(run).recipe
+        stores.write_record(store.path, recipe, run, 0, kept, accuracy=0.1)
+    assert store.counts(name).runs and score(store).each[0].standing == "waiting"
 
 
 @pytest.mark.parametrize(
@@ -226,6 +252,7 @@ def test_a_collapse_is_scored_by_the_levels_that_come(falling):
     assert one.seen == {run.run_id: 10 for run in store.runs()} and not one.afterwards
     assert "no prediction of collapse was ever scored for resnet8w4" in written.refused
     assert written.to_frame()["middle"].is_null().all()
+    assert not any("next to run empty" in note for note in written.notes)
     assert score(store).each[0].standing == "waiting"
     go_on(store, recipe, kept, 24)
     (each,) = score(store).each
