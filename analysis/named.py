@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from ..schemas import tables
 from ..schemas.blocks import GROUPINGS
-from ..schemas.errors import UsageError, choose
+from ..schemas.errors import RgtoolError, UsageError, choose
 from ..schemas.tables import is_table
 from ..store import Store
 from ..store.catalogue.selection import Identified
@@ -231,6 +231,29 @@ def counts_of(store: StoreLike, name: Named, by: str, what: str) -> Counts:
     if isinstance(found, Stored | PublishedFlow):
         return found.counts(by)
     raise unsuited(found, f"{what} needs the counts of an experiment or a run")
+
+
+def counts_of_all(store: StoreLike, names: Sequence[Named], by: str, what: str) -> list[Counts]:
+    """Return the counts that names mean, those of whole experiments read together.
+
+    Parameters and errors are those of `counts_of`.
+    """
+    found = [look_up(store, name) for name in names]
+    whole = [one for one in found if isinstance(one, Stored) and one.run_id is None]
+    read: dict[str, Counts | RgtoolError] = {}
+    if whole:
+        ids = list(dict.fromkeys(one.experiment_id for one in whole))
+        read = dict(whole[0].store.counts_of(ids, by))
+    counts = []
+    for one in found:
+        if isinstance(one, Stored) and one.run_id is None:
+            of_many = read[one.experiment_id]
+            if isinstance(of_many, RgtoolError):
+                raise of_many
+            counts.append(of_many)
+        else:
+            counts.append(counts_of(store, one, by, what))
+    return counts
 
 
 def unsuited(found: Meaning, needs: str) -> UsageError:

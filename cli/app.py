@@ -21,8 +21,10 @@ from .analyse.null import null
 from .analyse.plot import plot
 from .analyse.power import power
 from .analyse.predict import predict
+from .analyse.score import score
 from .analyse.semigroup import semigroup
 from .analyse.stretch import stretch
+from .analyse.transfer import transfer
 from .analyse.verify import verify
 from .run.bench import bench
 from .run.datasets import datasets
@@ -56,7 +58,7 @@ COMMANDS = {
     "Store": (import_, ls, show, name, diff, sql, merge, rm, compact, doctor),
     "Analyse": (
         eigen, semigroup, null, power, plot,
-        classify, compare, meta, predict, match, stretch,
+        classify, compare, meta, predict, score, match, stretch, transfer,
         gamma, collapse, forecast, verify,
     ),
 }  # fmt: skip

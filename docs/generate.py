@@ -32,11 +32,14 @@ from rgtool.analysis.nulls.beside import Nulls
 from rgtool.analysis.nulls.untrained import NullSpectrum
 from rgtool.analysis.paper.verify import Verification, verify
 from rgtool.analysis.result import Result
+from rgtool.analysis.scoreboard.result import Foretold, Score, ScoredTable
 from rgtool.analysis.spectrum.forecast import Forecast
 from rgtool.analysis.spectrum.many import Spectra
 from rgtool.analysis.spectrum.power import Power
 from rgtool.analysis.spectrum.result import Spectrum
 from rgtool.analysis.spectrum.scale_flow import ScaleFlow
+from rgtool.analysis.transfer.matrix import MatrixLevels, PredictorTable, TransferMatrix
+from rgtool.analysis.transfer.result import Transfer
 from rgtool.cli.app import COMMANDS
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.records.record import COLUMNS, VERSION
@@ -119,6 +122,15 @@ RESULTS: dict[str, tuple[type[Result], ...]] = {
     "`rgtool meta`, `rgtool.meta`": (Meta,),
     "`rgtool meta --studies`, `rgtool.meta(...).study_table`": (StudyTable,),
     "`rgtool predict`, `rgtool.predict`": (Prediction,),
+    "`rgtool predict --kind`, `rgtool.predict(..., kind=...)`": (Foretold,),
+    "`rgtool score`, `rgtool.score`": (Score,),
+    "`rgtool score --each`, `rgtool.score(...).each_table`": (ScoredTable,),
+    "`rgtool transfer`, `rgtool.transfer`": (Transfer,),
+    "`rgtool transfer --all`, `rgtool.transfer_all`": (TransferMatrix,),
+    "`rgtool transfer --all --levels`, `...level_table`": (MatrixLevels,),
+    "`rgtool transfer --all --predictors`, `rgtool.transfer_all(...).predictors`": (
+        PredictorTable,
+    ),
     "`rgtool match`, `rgtool.match`": (Match,),
     "`rgtool match --all`, `rgtool.match_all`": (MatchAll,),
     "`rgtool match --trained`, `rgtool.match_trained`": (MatchTrained,),

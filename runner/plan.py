@@ -213,6 +213,13 @@ class Plan(Shown):
         """Count the levels that are not on the disk yet, over all seeds."""
         return sum(map(self.remaining_of, self.seeds))
 
+    @property
+    def work(self) -> float:
+        """Images to be trained on times weights: what the duration grows with."""
+        left = self.remaining()
+        images = left and left * self.recipe.whole_epochs * len(self.outline.y_train)
+        return float(images) * self.total
+
     def remaining_of(self, seed: int) -> int:
         """Count the levels of a seed that are not on the disk yet; none of one that diverged."""
         return len(self.levels_to_do(seed))

@@ -22,7 +22,7 @@ Control = Literal["none", "reinit", "shuffle", "random", "permute"]
 CHOICES: dict[str, tuple[str, ...]] = {
     "rounding": ("exact", "openlth", "round"),
     "scope": ("global", "layerwise"),
-    "control": ("none", "reinit", "shuffle", "random", "permute"),
+    "control": ("none", "reinit", "shuffle", "random", "permute", "copies"),
     "prunable": ("all", "convolutions", "convolutions_without_stem", "masked"),
     "fan": ("fan_in", "fan_out"),
     "head_init": ("same", "torch"),

@@ -14,6 +14,12 @@ Watching = tuple[Callable[[Event], None], Callable[[], bool]]  # hears events, s
 Watch = Callable[[Plan], AbstractContextManager[Watching]]  # for as long as a plan is computed
 
 
+class Unfinished(RgtoolError):
+    """Runs were stopped or failed: the same command goes on where they were."""
+
+    exit_code = 3
+
+
 @contextmanager
 def unwatched(made: Plan) -> Iterator[Watching]:
     """Hear nothing of a plan and never stop it."""
@@ -33,14 +39,14 @@ def complete(made: Plan, watch: Watch = unwatched) -> Outcome:
 
     Raises
     ------
-    RgtoolError
+    Unfinished
         Seeds failed or were stopped; doing the same again goes on where they were.
     """
     with watch(made) as (on_event, should_stop):
         outcome = execute(made, on_event=on_event, should_stop=should_stop)
     if left := outcome.seeds("failed", "stopped"):
         seeds = ", ".join(map(str, left))
-        raise RgtoolError(
+        raise Unfinished(
             f"{made.recipe.architecture}/{made.recipe.task}: not finished (seeds {seeds}); "
             "the same command goes on where it was"
         )

@@ -280,10 +280,10 @@ def _unshared(subjects: Sequence[Subject], every: bool) -> tuple[list[Subject], 
             continue
         parent = next(iter(shared.values()))
         common = sum(other is parent for other in shared.values())
+        one, other = (with_control(x.id, x.counts.recipe) for x in (subject, parent))
         why = (
-            f"{with_control(subject.id, subject.counts.recipe)} has {common} of its {len(rows)} runs in common with "
-            f"{with_control(parent.id, parent.counts.recipe)}: the same masks, so their spectra are equal by "
-            "construction"
+            f"{one} has {common} of its {len(rows)} runs in common with {other}: the same masks, "
+            "so their spectra are equal by construction"
         )
         if not every:
             raise UsageError(f"{why}; leave one of them out")

@@ -236,14 +236,9 @@ def _tau(
     own = np.diag(taus) if by_seed else taus[0]
     if not np.isfinite(own).all():
         return replace(found, refused="all maps of a seed are equally accurate")
-    estimate = seed_mean(own[:, None]).estimate
-    ends_ = [float(np.clip(end[0], -1, 1)) for end in (estimate.low, estimate.high)]
-    if len(values) < LEAST_SEEDS:
-        ends_ = [math.nan, math.nan]
-    means = kendall(
-        -(costs.mean(axis=0, keepdims=True) if by_seed else costs[:1]), [values.mean(axis=0)]
-    )
-    found = replace(found, tau=Estimate(float(own.mean()), *ends_), of_means=float(means[0, 0]))
+    cost = costs.mean(axis=0) if by_seed else costs[0]
+    of_means = float(kendall([-cost], [values.mean(axis=0)])[0, 0])
+    found = replace(found, tau=_over_seeds(own), of_means=of_means)
     if by_seed:
         return found
     # Relabelled, a score may have one value for all maps, which orders nothing.
@@ -255,6 +250,15 @@ def _tau(
         least_p=float(alike.mean()),
         relabelled=len(costs),
     )
+
+
+def _over_seeds(taus: Floats) -> Estimate[float]:
+    """Return the mean of the taus of seeds (S,), with Student's interval."""
+    estimate = seed_mean(taus[:, None]).estimate
+    if len(taus) < LEAST_SEEDS:
+        return Estimate(float(estimate.value[0]), math.nan, math.nan)
+    low, high = (float(np.clip(end[0], -1, 1)) for end in (estimate.low, estimate.high))
+    return Estimate(float(estimate.value[0]), low, high)
 
 
 def _refusal(found: Tau) -> str:

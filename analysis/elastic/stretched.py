@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from ...schemas.notes import Note, Rank
+from ...schemas.words import counted
 from ...store import Store
 from ..result import Column, Result, ends
 from ..transfer.differences import mean_of, paired
 from .tickets import Tickets, absent, means, seed_columns, tickets_of
+
+MANY = ("drawn", "map", "given")  # tickets of which there may be many
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class Line:
     Attributes
     ----------
     ticket : str
-        `first`, `last`, `given`, `random map`, or a control of the first.
+        `first` or `last` of a ranking, or any `map` of it; `given`, `drawn`; `random map`, as dense
+        as the first; or a control of the first.
     experiment : str
         Id of the experiment that trained it.
     """
@@ -39,8 +43,8 @@ class Stretch(Result):
     ----------
     label : str
         Source and target.
-    own : str
-        Id of the target's own experiment.
+    source, own : str
+        Ids of the experiment whose tickets they are, and of the target's own.
     lines : tuple of Line, length C
         The tickets; the first is what the others are held to.
     tickets : Tickets
@@ -50,6 +54,7 @@ class Stretch(Result):
     """
 
     label: str
+    source: str
     own: str
     lines: tuple[Line, ...]
     tickets: Tickets
@@ -108,6 +113,7 @@ class Stretch(Result):
 def stretched_table(
     store: Store,
     label: str,
+    source: str,
     own: str,
     lines: Sequence[Line],
     *,
@@ -123,8 +129,8 @@ def stretched_table(
         Where it is.
     label : str
         Source and target, for the title.
-    own : str
-        Id of the target's own experiment.
+    source, own : str
+        Ids of the experiment whose tickets they are, and of the target's own.
     lines : sequence of Line
         The tickets; the first is what the others are held to.
     levels, seeds : sequence of int, optional
@@ -141,7 +147,7 @@ def stretched_table(
     found = found.narrow(levels, seeds)
     known = {line.experiment: line for line in lines}
     there = tuple(known[name] for name in found.experiments)
-    made = Stretch(label, own, there, found, ())
+    made = Stretch(label, source, own, there, found, ())
     said = (*_conclusions(made), *found.notes, *_warnings(made), *notes)
     return replace(made, notes=said)
 
@@ -158,7 +164,16 @@ def _conclusions(made: Stretch) -> Iterator[Note]:
         rank=Rank.CONCLUSION,
     )
     for row in others:
-        yield Note(f"{row['ticket']}: {_told(row, 'to_first')} to it", rank=Rank.CONCLUSION)
+        if row["ticket"] not in MANY:
+            yield Note(f"{row['ticket']}: {_told(row, 'to_first')} to it", rank=Rank.CONCLUSION)
+    many = [
+        row["to_first"] for row in others if row["ticket"] in MANY and row["to_first"] is not None
+    ]
+    if many:
+        yield Note(
+            f"{counted(len(many), 'map')} more: {min(many):+.4f} to {max(many):+.4f} to it",
+            rank=Rank.CONCLUSION,
+        )
 
 
 def _told(row: dict[str, Any], name: str) -> str:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from ...schemas.recipe import Recipe
 from ...schemas.transform import Transform
 from ...schemas.words import counted
 from ...store import Store
-from ...store.catalogue.listing import ExperimentInfo
+from ...store.catalogue.inventory import ExperimentInfo
 from ...store.counts import Counts
 from ..arrays import Bools, Floats, Integers
 from ..transfer.arms import Arm, arm_of, unit_of
@@ -72,13 +73,11 @@ class Tickets:
 
     def take(self, order: Integers) -> Tickets:
         """Return the same experiments in another order, or some of them."""
-        rows = ("experiments", "transforms", "controls")
         arrays = ("accuracy", "density", "own")
-        return replace(
-            self,
-            **{name: tuple(getattr(self, name)[int(i)] for i in order) for name in rows},
-            **{name: getattr(self, name)[order] for name in arrays},
-        )
+        taken: dict[str, Any] = {name: getattr(self, name)[order] for name in arrays}
+        for name in ("experiments", "transforms", "controls"):
+            taken[name] = tuple(getattr(self, name)[int(i)] for i in order)
+        return replace(self, **taken)
 
     def narrow(
         self, levels: Sequence[int] | None = None, seeds: Sequence[int] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +66,33 @@ def _step(levels: Integers, log: Floats) -> float:
     """Return by how much log density falls from level to level."""
     span = int(levels[-1] - levels[0])
     return float((log[0] - log[-1]) / span) if span and log[0] > log[-1] else UNIT
+
+
+@dataclass(frozen=True, eq=False)
+class Arms:
+    """The runs of a transfer.
+
+    Attributes
+    ----------
+    source : Counts
+        The experiment that the tickets come from.
+    own : Counts
+        That of the target's own tickets.
+    arms : mapping of str to Arm
+        By condition, that of the target's own first, as `own`.
+    unit : float
+        What one test image is worth.
+    """
+
+    source: Counts
+    own: Counts
+    arms: Mapping[str, Arm]
+    unit: float
+
+    @property
+    def is_own_task(self) -> bool:
+        """Whether the source's tickets are the target's own."""
+        return self.source.experiment_id == self.own.experiment_id
 
 
 def arm_of(condition: str, counts: Counts) -> Arm:

@@ -4,61 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from ...schemas.errors import RgtoolError
 from ...schemas.notes import Note, Rank
-from ...schemas.words import counted, listed
-from ...store.counts import Counts
 from ..arrays import Floats
 from ..chance import guessing, images_of, learned_nothing
 from ..classes.compare import Comparison, compare
-from ..classes.predict import predict
 from ..curves.matching import matching_draws, matching_level
-from ..named import Named, StoreLike, counts_of
+from ..named import Named, StoreLike, counts_of_all
+from ..scoreboard.predict import predict
 from ..values import NOTHING, Estimate
-from .arms import Arm, arm_of, unit_of
+from .arms import Arm, Arms, arm_of, unit_of
+from .conditions import OWN, SHUFFLE
 from .differences import UNKNOWN, Difference, difference, mean_of, seed_pairs
-from .result import OWN, SHUFFLE, TRANSFERRED, Cell, Transfer
+from .notes import always, conclusions, of_cells, of_seeds
+from .result import Cell, Transfer
 
 _DRAWS = 9999
 _WHAT = "a transfer"
 
 
-@dataclass(frozen=True, eq=False)
-class Arms:
-    """The runs of a transfer.
-
-    Attributes
-    ----------
-    source : Counts
-        The experiment that the tickets come from.
-    own : Counts
-        That of the target's own tickets.
-    arms : dict of str to Arm
-        By condition; the target's own is the first.
-    unit : float
-        What one test image is worth.
-    """
-
-    source: Counts
-    own: Counts
-    arms: dict[str, Arm]
-    unit: float
-
-    @property
-    def is_own_task(self) -> bool:
-        """Whether the source's tickets are the target's own."""
-        return self.source.experiment_id == self.own.experiment_id
-
-
 def read_arms(store: StoreLike, source: Named, own: Named, children: Mapping[str, Named]) -> Arms:
     """Read the runs of a transfer; parameters and errors are those of `measure_transfer`."""
-    read = {name: counts_of(store, one, "layer", _WHAT) for name, one in children.items()}
-    of_source, of_own = (counts_of(store, one, "layer", _WHAT) for one in (source, own))
-    arms = {OWN: arm_of(OWN, of_own)} | {name: arm_of(name, one) for name, one in read.items()}
+    names = [source, own, *children.values()]
+    of_source, of_own, *read = counts_of_all(store, names, "layer", _WHAT)
+    of_children = zip(children, read, strict=True)
+    arms = {OWN: arm_of(OWN, of_own)} | {name: arm_of(name, one) for name, one in of_children}
     return Arms(of_source, of_own, arms, unit_of(arms.values()))
 
 
@@ -69,6 +42,7 @@ def measure_transfer(
     children: Mapping[str, Named],
     *,
     at: Sequence[int] | None = None,
+    tickets: Mapping[int, int] | None = None,
     spectra: bool = True,
     rng: np.random.Generator | int = 0,
 ) -> Transfer:
@@ -81,9 +55,11 @@ def measure_transfer(
     source, own : str
         Experiments: where the tickets come from, and that of the target's own tickets.
     children : mapping of str to str
-        Experiments by condition, see `result.CONDITIONS`; `transferred` is one.
+        Experiments by condition, see `conditions.CONDITIONS`; `transferred` is one.
     at : sequence of int, optional
         Levels to show; default all that the children have.
+    tickets : mapping of int to int, optional
+        Seeds of children, each with that of the source's run whose ticket it trains; default equal.
     spectra : bool
         Whether to compare the spectra of source and target, and say what `predict` does.
     rng : numpy.random.Generator or int
@@ -115,11 +91,11 @@ def measure_transfer(
         verdict=verdict,
         predicted=predicted,
         notes=(
-            *_conclusions(cells, matching),
+            *conclusions(cells, matching),
             *about,
-            *_of_seeds(found),
-            *_of_cells(cells),
-            *_always(found),
+            *of_seeds(found),
+            *of_cells(cells),
+            *always(found, tickets),
         ),
     )
 
@@ -213,143 +189,3 @@ def _of_spectra(
         predicted = f"no prediction: {error}"
     see = "classes.md#how-far-may-tickets-transfer"
     return compared.verdict, predicted, [*notes, Note(predicted, see, Rank.CONCLUSION)]
-
-
-def _conclusions(cells: Sequence[Cell], matching: Mapping[str, Estimate[float]]) -> list[Note]:
-    """Say what came out at the sparsest level that can be told, and how far conditions match."""
-    told = [
-        cell
-        for cell in cells
-        if cell.condition == TRANSFERRED and cell.guessing != "all" and cell.to_own.is_known
-    ]
-    notes = []
-    if told:
-        last = max(told, key=lambda cell: cell.level)
-        beside = f"; {_said(last.to_shuffle)} to shuffle" if last.to_shuffle.is_known else ""
-        notes.append(
-            f"at density {last.density:.3g} (level {last.level}) transferred tickets reach "
-            f"{last.accuracy.value:.4f}: {_said(last.to_own)} to the target's own{beside}"
-        )
-    shown = [f"{name} {_density(found)}" for name, found in matching.items()]
-    notes.append(
-        f"smallest density that matches the target's own dense network: {', '.join(shown)}"
-    )
-    return [Note(text, rank=Rank.CONCLUSION) for text in notes]
-
-
-def _said(found: Difference) -> str:
-    one = found.estimate
-    ends = f" [{one.low:+.4f}, {one.high:+.4f}]" if math.isfinite(one.low) else ""
-    return f"{one.value:+.4f}{ends}"
-
-
-def _density(found: Estimate[float]) -> str:
-    """Write a matching density; where the dense network alone matches it is none."""
-    if not math.isfinite(found.value):
-        return "none"
-    low, high = (f"{end:.2g}" if math.isfinite(end) else "none" for end in (found.low, found.high))
-    known = math.isfinite(found.low) or math.isfinite(found.high)
-    return f"{found.value:.2g}" + (f" [{low}, {high}]" if known else "")
-
-
-def _of_seeds(found: Arms) -> list[Note]:
-    """Say which seeds do not pair, and that one alone gives no interval."""
-    notes, own = list[Note](), found.arms[OWN]
-    for name, arm in found.arms.items():
-        pairs = len(seed_pairs(arm.seeds, own.seeds))
-        if arm is not own and pairs < max(len(arm.seeds), len(own.seeds)):
-            apart = (
-                f"{counted(pairs, 'pair')} of {len(arm.seeds)} and {len(own.seeds)} runs are used"
-                if pairs > 1
-                else "the means of all runs are compared, as of independent ones"
-            )
-            notes.append(
-                Note(
-                    f"seeds of {name} ({_seeds(arm)}) and of the target's own ({_seeds(own)}) do "
-                    f"not all pair: {apart}",
-                    rank=Rank.WARNING,
-                )
-            )
-    if min(len(arm.seeds) for arm in found.arms.values()) < 2:
-        text = f"one seed has no interval: {found.source.more('seeds')}"
-        notes.append(Note(text, rank=Rank.WARNING))
-    if not math.isfinite(found.unit):
-        text = "all accuracies are one number, so that what an image is worth is not known: there "
-        notes.append(Note(f"{text}are no intervals", rank=Rank.WARNING))
-    return notes
-
-
-def _seeds(arm: Arm) -> str:
-    return listed([str(seed) if seed is not None else "unknown" for seed in arm.seeds])
-
-
-def _of_cells(cells: Sequence[Cell]) -> list[Note]:
-    """Say where there is no common density, and where networks guess."""
-    notes = []
-    apart = [c for c in cells if c.condition != OWN and not c.to_own.is_known]
-    if apart:
-        where = listed([f"{c.condition} {c.density:.3g} (level {c.level})" for c in apart], 4)
-        notes.append(
-            Note(
-                f"the target's own is not known at these densities: {where}: no difference",
-                rank=Rank.WARNING,
-            )
-        )
-    if every := [c for c in cells if c.guessing == "all"]:
-        where = listed([f"{c.condition} at {c.density:.3g}" for c in every], 4)
-        notes.append(
-            Note(
-                f"no run can be told from guessing: {where}: equal accuracies there are no sign of "
-                "a transfer",
-                "transfer.md#where-networks-guess",
-                Rank.WARNING,
-            )
-        )
-    if some := [c for c in cells if c.guessing == "some"]:
-        where = listed([f"{c.condition} at {c.density:.3g}" for c in some], 4)
-        notes.append(
-            Note(
-                f"some runs guess and others do not: {where}: intervals of a few seeds, which take "
-                "them for normal, are too narrow there",
-                "transfer.md#where-networks-guess",
-                Rank.WARNING,
-            )
-        )
-    return notes
-
-
-def _always(found: Arms) -> list[Note]:
-    """Say what is transferred, and how to read differences."""
-    notes = []
-    if found.is_own_task:
-        text = (
-            "the source's own task: its transferred tickets are the same runs again, so that the "
-            "differences are those of machines, if any"
-        )
-        notes.append(Note(text, rank=Rank.CONCLUSION))
-    elif has_equal_weights(found.source, found.own):
-        text = (
-            "source and target begin with equal weights, seed by seed, and rewind to them: only "
-            "the mask is transferred"
-        )
-        see = "transfer.md#equal-initial-weights"
-        notes.append(Note(f"{text}; other seeds of the target's own would tell more", see,
-                          Rank.WARNING))  # fmt: skip
-    notes.append(
-        Note(
-            "differences are taken at the recorded density, between levels of the target's own "
-            "linearly in its logarithm; intervals are 95 % each, not of all rows together",
-            "transfer.md#how-differences-are-taken",
-            Rank.DETAIL,
-        )
-    )
-    return notes
-
-
-def has_equal_weights(source: Counts, own: Counts) -> bool:
-    """Tell whether pairs of equal seeds rewind to equal weights, by the scales of all layers."""
-    pairs = seed_pairs(source.seeds, own.seeds)
-    if not pairs or not source.scales or not own.scales:
-        return False
-    scales = [(source.scales[i].get("rewind"), own.scales[j].get("rewind")) for i, j in pairs]
-    return all(one and dict(one) == dict(other or {}) for one, other in scales)

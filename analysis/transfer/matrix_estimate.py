@@ -11,7 +11,7 @@ import numpy as np
 from ...schemas.errors import UsageError
 from ...schemas.notes import Note, Rank
 from ...schemas.words import counted, listed
-from ..named import Named, StoreLike, counts_of
+from ..named import Named, StoreLike, counts_of_all
 from ..values import Refusal
 from .between import overlaps_between, spectra_between
 from .estimate import measure_transfer
@@ -29,6 +29,7 @@ def measure_matrix(
     children: Children,
     *,
     at: Sequence[int] | None = None,
+    tickets: Mapping[int, int] | None = None,
     rng: int = 0,
 ) -> TransferMatrix:
     """Hold tickets of experiments against each other's own, and losses against what told them.
@@ -43,6 +44,8 @@ def measure_matrix(
         By positions of source and target, experiments by condition.
     at : sequence of int, optional
         Levels; default all that children have.
+    tickets : mapping of int to int, optional
+        As for `measure_transfer`.
     rng : int
         Seed of intervals, tests of spectra and drawn permutations.
 
@@ -53,14 +56,16 @@ def measure_matrix(
     RgtoolError
         An experiment has no accuracy on record.
     """
-    counts = [counts_of(store, one, "layer", "a matrix of transfers") for one in experiments]
+    named = [*experiments, *(one for of in children.values() for one in of.values())]
+    read = iter(counts_of_all(store, named, "layer", "a matrix of transfers"))
+    counts = [next(read) for _ in experiments]
     check_one_network([one.recipe.architecture for one in counts])
-    transfers = {
-        pair: measure_transfer(
-            store, experiments[pair[0]], experiments[pair[1]], of, at=at, spectra=False, rng=rng
+    transfers = {}
+    for (a, b), of in children.items():
+        own = {name: next(read) for name in of}
+        transfers[a, b] = measure_transfer(
+            store, counts[a], counts[b], own, at=at, tickets=tickets, spectra=False, rng=rng
         )
-        for pair, of in children.items()
-    }
     levels = sorted({c.level for t in transfers.values() for c in t.cells if c.level > 0})
     spectra = spectra_between(store, experiments, np.random.default_rng(rng))
     overlap, about = overlaps_between(store, counts, levels)
@@ -152,7 +157,7 @@ def _scores(found: TransferMatrix) -> list[Note]:
 def _chance_of_first(scores: Sequence[Score]) -> Note:
     text = (
         f"a first place of {len(scores)} predictors over {scores[0].held_out} experiments is weak "
-        "evidence: where losses go with the target alone spectra come first in a fifth of all cases"
+        "evidence: where losses go with the target alone spectra come first in one case of four"
     )
     return Note(text, _SEE, Rank.CAUTION)
 

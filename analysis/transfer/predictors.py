@@ -119,7 +119,7 @@ def _line(x: tuple[Floats, Floats] | None, y: Floats) -> Floats | float:
         return float(y.mean())
     centre = x[0] - x[0].mean()
     slope = (centre @ y) / (centre @ centre)
-    return np.clip(y.mean() + slope * (x[1] - x[0].mean()), y.min(), y.max())
+    return np.asarray(np.clip(y.mean() + slope * (x[1] - x[0].mean()), y.min(), y.max()))
 
 
 def winner(scores: Sequence[Score]) -> Score:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from ...schemas.words import counted
 from ..options import DataOption, KernelsOption, StoreOption
-from ..output import Table, duration, output_options, say, say_event, table_of, warn_of
+from ..output import Table, duration, output_options, say, table_of, warn_of
+from ..watch import WORTH_A_PROBE, watch_plans
 
 if TYPE_CHECKING:
     from ...analysis.elastic.maps import MapKind
     from ...analysis.elastic.scores import ScoreName
-    from ...runner.plan import Plan
-    from ...studies.complete import Watching
-    from ...studies.stretch import StretchPlan
+    from ...studies.stretch_plans import StretchPlan
 
 
 @output_options
@@ -37,7 +34,7 @@ def stretch(
         typer.Option(help="Levels of the source: 4,8, the default.", metavar="LEVELS"),
     ] = None,
     controls: Annotated[
-        str, typer.Option(help="random-map, shuffle, random, reinit, permute, or none.")
+        str, typer.Option(help="random-map, shuffle, random, reinit, permute, copies, or none.")
     ] = "random-map,shuffle",
     seeds: Annotated[
         str | None, typer.Option(help="A count or seeds (3,7); default the source's.")
@@ -61,7 +58,8 @@ def stretch(
 
     Example: rgtool stretch resnet14w4/digits resnet26w4 --at 4,8
     """
-    from ...studies.stretch import carry_out, plan_stretch
+    from ...studies.stretch import carry_out
+    from ...studies.stretch_plans import plan_stretch
 
     made = plan_stretch(
         store,
@@ -81,10 +79,9 @@ def stretch(
     )
     if dry_run:
         return made.table([("time", f"about {duration(_seconds(made))}")])
-    for line in made.own.notes:
-        say(line)
-    say(f"this will take about {duration(_seconds(made))}: {_what(made)}")
-    found = carry_out(made, _watch)
+    if made.work > WORTH_A_PROBE:
+        say(f"this will take about {duration(_seconds(made))}: {_what(made)}")
+    found = carry_out(made, watch_plans())
     warn_of(made.store.problems)
     return table_of(found)
 
@@ -106,16 +103,3 @@ def _what(made: StretchPlan) -> str:
         f"{counted(own, 'record')} of the target's own, {counted(tickets, 'record')} of tickets at "
         "most"
     )
-
-
-@contextmanager
-def _watch(made: Plan) -> Iterator[Watching]:
-    from ...runner.progress import Stop, show_progress
-
-    recipe = made.recipe
-    what = "its own tickets" if recipe.parent is None else f"tickets by {recipe.transform}"
-    control = "" if recipe.control == "none" else f", control {recipe.control}"
-    if made.remaining():
-        say(f"{recipe.architecture}/{recipe.task}: {what}{control}")
-    with show_progress(made, say_event, say) as (on_event, tell), Stop(tell) as stop:
-        yield on_event, stop

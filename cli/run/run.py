@@ -24,6 +24,7 @@ from ..options import (
     read_fields,
 )
 from ..output import Table, duration, output_options, say, say_event, table_of
+from ..watch import WORTH_A_PROBE
 
 if TYPE_CHECKING:
     from ...runner.experiment import Outcome
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from ...runner.speed.estimate import Estimate
 
 _ANNOUNCED = 3600.0  # seconds after which a run is announced with its estimate
-_WORTH_A_PROBE = 3e12  # images x prunable weights: minutes rather than seconds on one core
 
 
 @output_options
@@ -64,7 +64,7 @@ def run(
         str | None, typer.Option(help="Experiment whose tickets are trained.")
     ] = None,
     control: Annotated[
-        str | None, typer.Option(help="shuffle, random, reinit or permute the tickets.")
+        str | None, typer.Option(help="shuffle, random, reinit, permute or copies.")
     ] = None,
     at: Annotated[
         str | None, typer.Option(help="Levels of a child: 0,4,8.", metavar="LEVELS")
@@ -170,7 +170,7 @@ def run(
     naming.check(made.store, made.recipe.experiment_id)
     if dry_run:
         return table_of(estimate(made))
-    if _work(made) > _WORTH_A_PROBE:
+    if made.work > WORTH_A_PROBE:
         expected = estimate(made)
         if expected.seconds > _ANNOUNCED:
             say(f"this will take about {duration(expected.seconds)}: {_what(made, expected)}")
@@ -179,12 +179,6 @@ def run(
     with show_progress(made, say_event, say) as (on_event, tell), Stop(tell) as stop:
         outcome = execute(made, on_event=on_event, should_stop=stop)
     return _outcome_table(made, outcome)
-
-
-def _work(made: Plan) -> float:
-    """Return images to be trained on times weights: what the duration grows with."""
-    images = made.remaining() * made.recipe.whole_epochs * len(made.outline.y_train)
-    return float(images) * made.total
 
 
 def _what(made: Plan, expected: Estimate) -> str:

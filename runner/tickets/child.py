@@ -207,6 +207,7 @@ def own(asked_for: Request, pretrained: str | None) -> Lineage:
     childish = {
         "transform": wanted.transform,
         "fresh": wanted.fresh,
+        "control": "copies" if wanted.control == "copies" else "",
         "seeds": ",".join(f"{seed}:{of}" for seed, of in seeds.items() if seed != of),
         "at": "" if follow else ",".join(map(str, at)),
     }
@@ -260,6 +261,11 @@ def child(asked_for: Request, parent: Parent, build: Callable[[], nn.Module]) ->
         check_kept(source, asked_for.at, _starts(source, asked_for, resolved.schedule))
     source = next(iter(sources.values()))
     carried = _carried(source, asked_for)
+    if wanted.control == "copies" and not carried.copies:
+        raise UsageError(
+            f"{asked('control', 'copies')} permutes masks of blocks that a map repeats, and here "
+            f"none is repeated: {asked('control', 'shuffle')} permutes all"
+        )
     prunable = _counted_as(source, asked_for)
     counted = [layer.name for layer in asked_for.architecture.counted(prunable)]
     there = _tensors(source, asked_for, carried)

@@ -15,19 +15,19 @@ from ..replicas.randomness import generator
 Weights = Mapping[str, NDArray[Any]]
 
 
-def shuffled(mask: Mask, seed: int, level: int) -> Mask:
+def shuffled(mask: Mask, seed: int, level: int, control: str = "shuffle") -> Mask:
     """Permute the mask of every layer: as many weights are kept, at other places.
 
     Parameters
     ----------
     mask : mapping of layer name to boolean array
         The mask of `level`.
-    seed, level : int
+    seed, level, control : int, int, str
         What the permutations follow from.
     """
     found: Mask = {}
     for name, kept in mask.items():
-        order = _order(kept.size, seed, "shuffle", level, name)
+        order = _order(kept.size, seed, control, level, name)
         found[name] = kept.ravel()[order].reshape(kept.shape)
     return found
 

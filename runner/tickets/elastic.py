@@ -68,16 +68,45 @@ def stretched(
             continue
         for place in places[block]:
             made[place + name.removeprefix(block)] = np.array(array)
-    kind = "" if any(layer.name in arrays for layer in source.layers) else ".weight"
     inside = {module for modules in places.values() for module in modules}
-    needed = [f"{x.name}{kind}" for x in target.layers if _module_of(x.name, inside)]
-    for name in names or needed:
+    layers = [layer.name for layer in target.layers if _module_of(layer.name, inside)]
+    for name in names or [f"{layer}{kind}" for kind in _kinds(arrays, source) for layer in layers]:
         if name not in made:
             raise RgtoolError(
                 f"{source.name} to {target.name} by {transform}: nothing of the source makes "
                 f"'{name}'; its block holds no such tensor"
             )
     return made
+
+
+def later_copies(network: Architecture, transform: Transform) -> tuple[str, ...]:
+    """Name the layers of blocks that are fed by what feeds a block of their stage before them.
+
+    Parameters
+    ----------
+    network : Architecture
+        The target.
+    transform : Transform
+        A map that fits it.
+    """
+    stages = stack_of(network.name, network.layers).stages
+    maps = transform.stages if len(transform.stages) > 1 else transform.stages * len(stages)
+    later = {
+        f"{stage.name}.{block}"
+        for one, stage in zip(maps, stages, strict=True)
+        for block, feed in enumerate(one.feeds, start=1)
+        if feed in one.feeds[: block - 1]
+    }
+    return tuple(layer.name for layer in network.layers if layer.block in later)
+
+
+def _kinds(arrays: Arrays, network: Architecture) -> list[str]:
+    """Return what stands behind the names of layers: nothing in a mask, both in a mixture."""
+    return [
+        kind
+        for kind in ("", ".weight")
+        if any(f"{layer.name}{kind}" in arrays for layer in network.layers)
+    ]
 
 
 def _places(

@@ -20,7 +20,7 @@ from ..replicas.replica_parts import ReplicaParts
 from ..replicas.training import Arrays
 from .controls import permuted, scattered, shuffled
 from .source import Source
-from .transforms import Tensors, transformation
+from .transforms import Transformation, transformation
 
 ANEW = ("reinit", "permute")  # controls whose weights are others at every level
 
@@ -74,7 +74,8 @@ def mask_of(source: Source, level: int, on: ReplicaParts, layers: Sequence[Layer
     recipe, seed = on.recipe, on.seed
     if level == 0:
         return dense_mask(layers)
-    found = _carried(source.mask(level), source, on)
+    carried = _carried(source, on)
+    found = carried.carry(source.mask(level))
     taken = {
         layer.name: _fitting(found, layer.name, layer.shape, source)
         for layer in layers
@@ -82,6 +83,9 @@ def mask_of(source: Source, level: int, on: ReplicaParts, layers: Sequence[Layer
     }
     if recipe.control == "shuffle":
         taken = shuffled(taken, seed, level)
+    elif recipe.control == "copies":
+        later = {name: mask for name, mask in taken.items() if name in carried.copies}
+        taken |= shuffled(later, seed, level, "copies")
     elif recipe.control == "random":
         taken = scattered(taken, seed, recipe.exempt)
     return dense_mask(layers) | taken
@@ -111,7 +115,7 @@ def taken_along(source: Source, name: str, on: ReplicaParts) -> Arrays:
         Which of the parent's weights: `init` or `rewind`.
     """
     recipe = on.recipe
-    found = _carried(source.weights(name), source, on)
+    found = _carried(source, on).carry(source.weights(name))
     fresh = on.initial("fresh") if recipe.fresh else {}
     state = on.module.state_dict()
     return {
@@ -122,11 +126,10 @@ def taken_along(source: Source, name: str, on: ReplicaParts) -> Arrays:
     }
 
 
-def _carried(tensors: Tensors, source: Source, on: ReplicaParts) -> Tensors:
+def _carried(source: Source, on: ReplicaParts) -> Transformation:
     shape, classes = on.images.input_shape, on.images.classes
     network = on.network.traits(shape, classes).architecture
-    parent = source.network(shape, classes)
-    return transformation(on.recipe.transform, parent, network, shape).carry(tensors)
+    return transformation(on.recipe.transform, source.network(shape, classes), network, shape)
 
 
 def _fitting(

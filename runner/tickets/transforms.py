@@ -12,7 +12,7 @@ from ...schemas.blocks import Architecture
 from ...schemas.stack import stack_of
 from ...schemas.transform import Transform
 from ..networks import InputShape
-from .elastic import stretched
+from .elastic import later_copies, stretched
 from .pixels import dense_first, permuted_inputs, pixels_seed
 
 Tensors = dict[str, NDArray[Any]]
@@ -28,10 +28,13 @@ class Transformation:
         The only one that the recipe has of it; None where tickets stay what they are.
     carry : callable
         Transforms a state dict or a mask, tensors by the names of a network or of its layers.
+    copies : tuple of str
+        Layers of the network that are made of what another layer before them is made of.
     """
 
     spelling: str | None
     carry: Callable[[Tensors], Tensors]
+    copies: tuple[str, ...] = ()
 
 
 def transformation(
@@ -62,4 +65,8 @@ def transformation(
         )
     stacks = (stack_of(one.name, one.layers) for one in (parent, network))
     blocks = Transform.parse(transform).resolve(*stacks)
-    return Transformation(str(blocks), lambda tensors: stretched(tensors, parent, network, blocks))
+    return Transformation(
+        str(blocks),
+        lambda tensors: stretched(tensors, parent, network, blocks),
+        later_copies(network, blocks),
+    )

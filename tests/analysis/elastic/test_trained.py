@@ -1,4 +1,4 @@
-"""Scores of maps against what their tickets reached: Kendall's tau, equal densities, bad designs."""
+"""Scores of maps against what their tickets reached: tau, equal densities, bad designs."""
 
 from __future__ import annotations
 
@@ -314,7 +314,9 @@ def test_a_stretch_is_held_to_its_first_ticket(path: Path) -> None:
         Line("first", child(MAPS[2]).experiment_id),
         Line("random map", child(MAPS[0]).experiment_id),
     ]
-    found = stretched_table(Store(path), "a -> b", TARGET.experiment_id, lines, levels=[4])
+    found = stretched_table(
+        Store(path), "a -> b", SOURCE.experiment_id, TARGET.experiment_id, lines, levels=[4]
+    )
     first, other = found.to_frame().iter_rows(named=True)
     assert (first["ticket"], first["transform"]) == ("first", str(MAPS[2]))
     assert first["to_first"] is None
@@ -322,20 +324,35 @@ def test_a_stretch_is_held_to_its_first_ticket(path: Path) -> None:
     assert other["accuracy"] == pytest.approx(0.899)
     assert first["own"] - first["accuracy"] == pytest.approx(-first["difference"])
     assert any("random map: +0.0200" in note for note in found.notes)
-    one = stretched_table(Store(path), "a -> b", TARGET.experiment_id, lines, levels=[4], seeds=[1])
+    lines += [Line("drawn", child(MAPS[i]).experiment_id) for i in (3, 4)]
+    more = stretched_table(
+        Store(path), "a -> b", SOURCE.experiment_id, TARGET.experiment_id, lines, levels=[4]
+    )
+    assert any("2 maps more: -0.0200 to -0.0100 to it" in note for note in more.notes)
+    one = stretched_table(
+        Store(path),
+        "a -> b",
+        SOURCE.experiment_id,
+        TARGET.experiment_id,
+        lines,
+        levels=[4],
+        seeds=[1],
+    )
     assert any("one seed: differences have no interval" in note for note in one.notes)
-    assert one.to_frame()["seeds"].to_list() == [1, 1]
+    assert one.to_frame()["seeds"].to_list() == [1] * 4
 
 
 def test_a_ticket_sparser_than_all_own_levels_is_said(tmp_path: Path) -> None:
     store = tmp_path / "store"
     write_run(store, 0, 1, recipe=TARGET)
     lone = train(store, child(MAPS[0]), {0: (0.9, 0.5)}, (0, 4))
-    found = stretched_table(Store(store), "a -> b", TARGET.experiment_id, [Line("given", lone)])
+    found = stretched_table(
+        Store(store), "a -> b", SOURCE.experiment_id, TARGET.experiment_id, [Line("given", lone)]
+    )
     assert found.to_frame()["difference"].is_null().to_list() == [False, True]
     assert any("1 ticket of level 4 without an own one" in note for note in found.notes)
     with pytest.raises(RgtoolError, match="no map was trained"):
-        stretched_table(Store(store), "a -> b", TARGET.experiment_id, [])
+        stretched_table(Store(store), "a -> b", SOURCE.experiment_id, TARGET.experiment_id, [])
 
 
 # Maps that are drawn

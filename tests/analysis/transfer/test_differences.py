@@ -117,6 +117,14 @@ def test_one_pair_that_is_left_serves_where_means_have_no_interval():
     assert found.by_seed == pytest.approx({0: -0.3}) and math.isnan(found.estimate.low)
 
 
+def test_one_pair_of_several_runs_gives_way_to_their_means():
+    own = arm([[0.9, 0.8], [0.7, 0.6]], seeds=[0, 5])
+    moved = arm([[0.6, 0.5], [0.8, 0.7]], seeds=[0, 1])
+    found = difference(moved, 1, own, UNIT)
+    assert found.pairs == 0 and found.estimate.value == pytest.approx(-0.1)
+    assert math.isfinite(found.estimate.low)
+
+
 def test_a_seed_that_lacks_a_level_leaves_the_others():
     own = arm([[0.9, 0.8], [0.9, NONE], [0.9, 0.6]])
     moved = arm([[0.9, 0.7], [0.9, 0.7], [0.9, 0.7]])

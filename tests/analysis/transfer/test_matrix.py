@@ -130,6 +130,18 @@ def test_a_target_that_guesses_tells_no_loss():
     assert "16 pairs" in said(found)
 
 
+def test_losses_that_agree_over_seeds_are_no_certainty():
+    """Their interval is that of rounding to whole images, three of which make a mean."""
+    own, other = (experiment(task, 0.05 * rng, rng) for rng, task in enumerate(TASKS[:2]))
+    lower = dataclasses.replace(own, accuracy=(other.accuracy - 0.01).round(4), experiment_id="x")
+    found = measure_matrix(None, [own, other], {(0, 1): {"transferred": lower}}, at=(2, 4, 6))
+    (row,) = found.to_frame().to_dicts()
+    unit = found.transfers[0, 1].unit
+    half = 4.302653 * unit / 3 * np.sqrt(1 / 6) / np.sqrt(3)
+    assert row["loss"] == pytest.approx(0.01)
+    assert row["loss_high"] - row["loss"] == pytest.approx(half, rel=1e-6)
+
+
 def test_levels_are_a_table_of_their_own(follows):
     frame = follows.level_table.to_frame()
     assert len(frame) == 20 * 3 * 4

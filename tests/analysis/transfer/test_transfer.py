@@ -9,6 +9,7 @@ from synthetic import counts, first_levels, without
 
 from rgtool import RgtoolError
 from rgtool.analysis.transfer.estimate import measure_transfer
+from rgtool.analysis.transfer.notes import has_equal_weights
 
 DESIGN = np.array([0.95, 0.94, 0.93, 0.90])
 
@@ -86,6 +87,10 @@ def test_matching_is_against_the_dense_network_of_the_target():
     found = transfer(own, transferred=moved)
     assert found.matching["own"].value == pytest.approx(0.8, abs=1e-3)
     assert found.matching["transferred"].value == pytest.approx(0.8, abs=1e-3)
+    assert found.matching["own"].low <= 0.8 <= found.matching["own"].high
+    flat = experiment([[0.94, 0.94, 0.932], [0.95, 0.95, 0.942], [0.96, 0.96, 0.952]], apart="m")
+    doubt = transfer(own, transferred=flat).matching["transferred"]
+    assert doubt.low < doubt.high
     poor = transfer(own, transferred=experiment([[0.5, 0.5, 0.5]] * 3, apart="moved"))
     assert math.isnan(poor.matching["transferred"].value)
     assert "transferred none" in said(poor) and "own 0.8 [" in said(poor)
@@ -179,6 +184,9 @@ def test_networks_that_guess_are_named():
     assert [row["guessing"] for row in rows_of(found, "own")] == ["", "", "all", "all"]
     assert "no run can be told from guessing: own at 0.64" in said(found)
     assert found.notes[0].startswith("at density 0.8 (level 1)")
+    lost = transfer(transferred=experiment(guesses, rng=3, apart="moved"))
+    assert lost.notes[0].startswith("at density 0.512 (level 3) transferred tickets reach ")
+    assert lost.of("transferred")[3].to_own.estimate.value == pytest.approx(-0.8, abs=0.02)
     some = np.array([[0.95, 0.9, 0.9, 0.9], [0.95, 0.9, 0.9, 0.1], [0.94, 0.9, 0.9, 0.9]])
     found = transfer(transferred=experiment(some, apart="moved"))
     assert [row["guessing"] for row in rows_of(found, "transferred")] == ["", "", "", "some"]
@@ -193,6 +201,15 @@ def test_equal_initial_weights_are_said():
     trained = tuple({**one, "rewind": {"fc1": 0.3}} for one in scales)
     assert only not in said(transfer(dataclasses.replace(OWN, scales=trained), source))
     assert only not in said(transfer())
+
+
+def test_tickets_of_other_seeds_have_other_weights():
+    scales = tuple({"rewind": {"fc1": 0.1 + s}} for s in range(3))
+    source, own = (dataclasses.replace(one, scales=scales) for one in (SOURCE, OWN))
+    assert has_equal_weights(source, own) and has_equal_weights(source, own, {0: 0, 1: 1})
+    assert not has_equal_weights(source, own, {0: 1, 1: 2, 2: 0})
+    assert has_equal_weights(source, dataclasses.replace(own, seeds=(7, 8, 9)), {7: 0, 9: 2})
+    assert not has_equal_weights(source, dataclasses.replace(own, seeds=(7, 8, 9)))
 
 
 def test_the_source_on_its_own_task_is_told():

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import itertools
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import rgtool
 from rgtool.runner.models import build
 from rgtool.runner.replicas.training import Arrays
-from rgtool.runner.tickets.elastic import stretched
+from rgtool.runner.tickets.elastic import later_copies, stretched
 from rgtool.schemas.blocks import Architecture, Layer, architecture
 from rgtool.schemas.errors import RgtoolError, UsageError
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.tensors.safetensors import read_mask, read_tensors
 from rgtool.schemas.transform import StageMap, Transform
 from rgtool.store.figures import figure_rows
 
@@ -205,3 +209,31 @@ def test_a_block_that_is_no_module_is_refused() -> None:
     for names in (("x", "y", "z", "w"), ("a.0", "a.1", "a.2", "a.3")):
         with pytest.raises(UsageError, match=r"own: block 1\.0 \(.*\) is no module by itself"):
             stretched({}, network(*names), network(*names), Transform.parse("0:0;1:1"))
+
+
+def test_later_copies_are_named() -> None:
+    there = architecture("resnet26w2")
+    found = later_copies(there, Transform.parse("0:0;1:1,3;2:2|0:0;2:3;1:1,2|0:0;1:3;2:1,2"))
+    blocks = ("layer1.3", "layer2.2", "layer3.2")
+    assert found == tuple(f"{block}.{conv}" for block in blocks for conv in ("conv1", "conv2"))
+    assert later_copies(there, Transform.parse("0:0;1:1;2:2;3:3")) == ()
+
+
+def test_copies_get_masks_of_their_own_and_plain_weights(tmp_path: Path) -> None:
+    small = {"width": 2, "train_size": 150, "epochs": 1, "batch_size": 50, "store": tmp_path}
+    common = {"workers": 1, "progress": False}
+    source = rgtool.run("resnet14", "digits", levels=2, rewind="1it", **small, **common)
+    asked = {"parent": source.experiment_id, "transform": "0:0;1:1,2", "at": 2, "store": tmp_path}
+    plain = rgtool.run("resnet20w2", "digits", **asked, **common)
+    copies = rgtool.run("resnet20w2", "digits", control="copies", **asked, **common)
+    one, other = (RunFolder.of(tmp_path, run.runs[0]) for run in (plain, copies))
+    assert_equal(read_tensors(one.weights("rewind"))[0], read_tensors(other.weights("rewind"))[0])
+    masks = read_mask(one.mask(2)), read_mask(other.mask(2))
+    for name in masks[0]:
+        later = name.startswith(("layer1.2", "layer2.2", "layer3.2"))
+        assert np.array_equal(masks[0][name], masks[1][name]) != later, name
+        assert masks[0][name].sum() == masks[1][name].sum()
+    with pytest.raises(UsageError, match="blocks that a map repeats, and here none is repeated"):
+        rgtool.run("resnet14w2", "digits", control="copies", **{**asked, "transform": None})
+    with pytest.raises(UsageError, match='control="copies" is of tickets of another'):
+        rgtool.run("resnet14w2", "digits", control="copies", store=tmp_path)

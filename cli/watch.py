@@ -1,0 +1,47 @@
+"""What is said of plans that a study computes, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ..schemas.words import counted
+from .output import say, say_event
+
+if TYPE_CHECKING:
+    from ..runner.event import Event
+    from ..runner.plan import Plan
+    from ..studies.complete import Watch, Watching
+
+WORTH_A_PROBE = 3e12  # images x prunable weights: minutes rather than seconds on one core
+
+
+def watch_plans() -> Watch:
+    """Return what tells of every plan that is computed, and what its notes say once."""
+    told = set[str]()
+
+    @contextmanager
+    def watch(made: Plan) -> Iterator[Watching]:
+        from ..runner.progress import Stop, show_progress
+
+        recipe = made.recipe
+        what = "own tickets" if recipe.parent is None else f"tickets of {recipe.parent}"
+        drawn = "" if recipe.control == "none" else f", control {recipe.control}"
+        drawn += f", {recipe.transform}" if recipe.transform else ""
+        left = counted(made.remaining(), "record")
+        say(f"{recipe.architecture}/{recipe.task}: {what}{drawn}: {left} to compute")
+        for note in made.notes:
+            if note not in told:
+                told.add(note)
+                say(note)
+        with show_progress(made, _quiet, say) as (on_event, tell), Stop(tell) as stop:
+            yield on_event, stop
+
+    return watch
+
+
+def _quiet(event: Event) -> None:
+    """Tell of what went wrong where no bar shows it; levels are in the table."""
+    if event.kind != "level":
+        say_event(event)

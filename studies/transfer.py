@@ -1,0 +1,178 @@
+"""Tickets of one experiment on the task of another: missing runs are completed, then measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from ..analysis.named import Stored, StoreLike, open_store
+from ..analysis.transfer.estimate import measure_transfer
+from ..analysis.transfer.matrix import TransferMatrix
+from ..analysis.transfer.matrix_estimate import measure_matrix
+from ..analysis.transfer.result import Transfer
+from ..runner.arguments import Seeds, in_known_case
+from ..runner.launch import Launch
+from ..schemas.errors import UsageError
+from ..store import Store
+from ..store.catalogue.selection import Identified
+from .complete import Watch, complete, unwatched
+from .transfer_plans import CONTROLS, MatrixPlan, TransferPlan, plan_matrix, plan_transfer
+
+
+def transfer(
+    store: StoreLike,
+    source: str | Identified,
+    task: str,
+    *,
+    at: str | Sequence[int] | None = None,
+    controls: Sequence[str] = CONTROLS,
+    seeds: Seeds | None = None,
+    schedule: str | None = None,
+    fresh: str | Sequence[str] = (),
+    watch: Watch = unwatched,
+    rng: int = 0,
+    **options: Any,
+) -> Transfer:
+    """Train tickets of an experiment on another task, beside the target's own and controls.
+
+    What is in the store already is not computed again, and what was interrupted goes on by the
+    same call.
+
+    Parameters
+    ----------
+    store : Store or path, or None
+        Where the source is; the new runs come there too.
+    source : str
+        Experiment whose tickets are taken: what selects it in the store.
+    task : str
+        Data set that they are trained on.
+    at : sequence of int or str, optional
+        Levels of the tickets, `"0,4,8"`; default every fourth that the source has.
+    controls : sequence of str
+        Any of `shuffle`, `random`, `reinit`, `permute`, and `pixels` for a permuted twin of the
+        source's task; see `analysis.transfer.conditions.CONDITIONS`.
+    seeds : int, sequence of int, mapping of int to int, or str, optional
+        Replicates, as `run` takes them; default those of the source. `{5: 0, 6: 1}` (`"5:0,6:1"`)
+        trains tickets of its seeds 0 and 1 beside the target's own of seeds 5 and 6.
+    schedule : str, optional
+        Where tickets enter the target's schedule: `continue` at the source's rewind point,
+        `restart` at its beginning; default as the source.
+    fresh : sequence of str or str
+        Layers that are drawn anew and left dense; those whose shapes differ are in any case.
+    watch : callable
+        Follows the training, see `complete.complete`.
+    rng : int
+        Seed of tests and intervals.
+    **options
+        Fields of `Launch`, `data`, and fields of `Recipe` in which the target's training differs
+        from the source's, as `train_size`.
+
+    Raises
+    ------
+    UsageError
+        A name is unknown, or runs lack what is needed: a seed, a level, weights.
+    RgtoolError
+        Seeds failed or were stopped.
+    """
+    opened = open_store(store)
+    launch, changes = split_options(options)
+    made = plan_transfer(
+        opened,
+        source,
+        task,
+        at=at,
+        controls=controls,
+        seeds=seeds,
+        schedule=schedule,
+        fresh=fresh,
+        launch=launch,
+        **changes,
+    )
+    return finish_transfer(opened, made, watch, rng)
+
+
+def transfer_all(
+    store: StoreLike,
+    experiments: Sequence[str | Identified],
+    *,
+    at: str | Sequence[int] | None = None,
+    controls: Sequence[str] = CONTROLS,
+    seeds: Seeds | None = None,
+    schedule: str | None = None,
+    fresh: str | Sequence[str] = (),
+    watch: Watch = unwatched,
+    rng: int = 0,
+    **options: Any,
+) -> TransferMatrix:
+    """Train tickets of every experiment on the task of every other, by that one's recipe.
+
+    Parameters
+    ----------
+    experiments : sequence of str
+        Of one network; four at least for the tests of what tells the loss beforehand.
+    store, at, controls, seeds, schedule, fresh, watch, rng
+        As for `transfer`; seeds by default those that all experiments have.
+    **options
+        Fields of `Launch`, and `data`.
+
+    Raises
+    ------
+    UsageError
+        A name is unknown, networks differ, or runs lack what is needed.
+    RgtoolError
+        Seeds failed or were stopped.
+    """
+    opened = open_store(store)
+    launch, changes = split_options(options)
+    if changes:
+        raise UsageError(f"{next(iter(changes))} is that of each experiment: a matrix changes none")
+    made = plan_matrix(
+        opened,
+        experiments,
+        at=at,
+        controls=controls,
+        seeds=seeds,
+        schedule=schedule,
+        fresh=fresh,
+        launch=launch,
+    )
+    return finish_matrix(opened, made, watch, rng)
+
+
+def finish_transfer(store: Store, made: TransferPlan, watch: Watch, rng: int) -> Transfer:
+    """Complete the runs of a transfer and measure it."""
+    _complete(made, watch)
+    now = Store(store.path)
+    source, own = made.source.experiment_id, made.own.recipe.experiment_id
+    children = {name: Stored(now, one) for name, one in made.ids.items()}
+    pair = Stored(now, source), Stored(now, own)
+    return measure_transfer(now, *pair, children, at=made.at, tickets=made.pairs, rng=rng)
+
+
+def finish_matrix(store: Store, made: MatrixPlan, watch: Watch, rng: int) -> TransferMatrix:
+    """Complete the runs of a matrix and measure it."""
+    _complete(made, watch)
+    now, first = Store(store.path), next(iter(made.transfers.values()))
+    at, pairs = first.at, first.pairs
+    sources = {a: one.source.experiment_id for (a, _), one in made.transfers.items()}
+    experiments = [Stored(now, sources[place]) for place in sorted(sources)]
+    children = {
+        pair: {name: Stored(now, child) for name, child in one.ids.items()}
+        for pair, one in made.transfers.items()
+    }
+    return measure_matrix(now, experiments, children, at=at, tickets=pairs, rng=rng)
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part keywords into how runs are computed, with the folder of data sets, and the rest."""
+    known = {field.name for field in fields(Launch)} | {"data"}
+    found = in_known_case(dict(options))
+    launch = {name: value for name, value in found.items() if name in known}
+    return launch, {name: value for name, value in found.items() if name not in known}
+
+
+def _complete(made: TransferPlan | MatrixPlan, watch: Watch) -> None:
+    for _, one in made.plans:
+        if not one.is_finished:
+            complete(one, watch)
