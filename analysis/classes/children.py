@@ -23,7 +23,7 @@ def children_of(store: Store) -> list[Note]:
     if not found:
         return []
     names = listed([f"{name} (control {control})" for name, control in found], 3)
-    said = f"{names}: trained on tickets of other experiments, so that their spectra are equal to"
+    said = f"{names}: trained on tickets of others, so that their spectra are equal to"
     return [Note(f"{said} those by construction and in no class")]
 
 

@@ -183,7 +183,8 @@ def _followed(drawn: Iterable[Floats], total: int, follow: Follow | None) -> Ite
 def _check_pairs(store: StoreLike, experiments: Sequence[Named], most: int) -> None:
     number = len(experiments)
     if not number:
-        number = len(open_store(store).query("SELECT DISTINCT experiment_id FROM runs").rows)
+        own = "SELECT DISTINCT experiment_id FROM runs WHERE parent IS NULL"
+        number = len(open_store(store).query(own).rows)
     if number > most:
         raise UsageError(
             f"{number:,} experiments make {number * (number - 1) // 2:,} pairs, more than can be "
