@@ -131,6 +131,14 @@ def test_far_from_all_that_was_predicted_the_score_is_finite(away, side):
         assert found == pytest.approx(stats.t.logpdf(500.5, 1000), rel=0.01)  # a cell of one sd
 
 
+@pytest.mark.parametrize("at", [2.0, 7.0, 9.0])
+def test_both_tails_keep_their_digits(at):
+    law = student_of(0.0, 1.0, 1000)
+    found = log_score(law, Outcome(at, at + 0.5))
+    assert found == pytest.approx(log_score(law, Outcome(-at - 0.5, -at)), rel=1e-9)
+    assert found == pytest.approx(math.log(stats.t.sf(at, 1000) - stats.t.sf(at + 0.5, 1000)))
+
+
 def test_a_spread_of_nothing_is_no_less_than_the_cell_of_an_outcome():
     """Copies of one run have a sd of 0: certainty that nothing has earned."""
     law = student_of(0.3, 0.0, 3)
