@@ -51,7 +51,7 @@ def transfer(
         Levels of the tickets, `"0,4,8"`; default every fourth that the source has.
     controls : sequence of str
         Any of `shuffle`, `random`, `reinit`, `permute`, and `pixels` for a permuted twin of the
-        source's task; see `analysis.transfer.result.CONDITIONS`.
+        source's task; see `analysis.transfer.conditions.CONDITIONS`.
     seeds : int, sequence of int, mapping of int to int, or str, optional
         Replicates, as `run` takes them; default those of the source. `{5: 0, 6: 1}` (`"5:0,6:1"`)
         trains tickets of its seeds 0 and 1 beside the target's own of seeds 5 and 6.

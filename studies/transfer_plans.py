@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ..analysis.transfer.conditions import CONDITIONS, OWN, TRANSFERRED
 from ..analysis.transfer.matrix_estimate import check_one_network
-from ..analysis.transfer.result import CONDITIONS, OWN, TRANSFERRED
 from ..runner.arguments import Seeds, levels_of, pairs_of
 from ..runner.plan import Plan, plan
 from ..runner.speed.estimate import estimate

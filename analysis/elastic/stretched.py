@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from ...schemas.notes import Note, Rank
+from ...schemas.words import counted
 from ...store import Store
 from ..result import Column, Result, ends
 from ..transfer.differences import mean_of, paired
 from .tickets import Tickets, absent, means, seed_columns, tickets_of
+
+MANY = ("drawn", "map", "given")  # tickets of which there may be many
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class Line:
     Attributes
     ----------
     ticket : str
-        `first`, `last`, `given`, `random map`, or a control of the first.
+        `first` or `last` of a ranking, or any `map` of it; `given`, `drawn`; `random map`, as dense
+        as the first; or a control of the first.
     experiment : str
         Id of the experiment that trained it.
     """
@@ -160,7 +164,16 @@ def _conclusions(made: Stretch) -> Iterator[Note]:
         rank=Rank.CONCLUSION,
     )
     for row in others:
-        yield Note(f"{row['ticket']}: {_told(row, 'to_first')} to it", rank=Rank.CONCLUSION)
+        if row["ticket"] not in MANY:
+            yield Note(f"{row['ticket']}: {_told(row, 'to_first')} to it", rank=Rank.CONCLUSION)
+    many = [
+        row["to_first"] for row in others if row["ticket"] in MANY and row["to_first"] is not None
+    ]
+    if many:
+        yield Note(
+            f"{counted(len(many), 'map')} more: {min(many):+.4f} to {max(many):+.4f} to it",
+            rank=Rank.CONCLUSION,
+        )
 
 
 def _told(row: dict[str, Any], name: str) -> str:

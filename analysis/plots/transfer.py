@@ -8,7 +8,7 @@ import numpy as np
 
 from ...schemas.errors import UsageError
 from ..arrays import Floats
-from ..transfer.result import OWN, TRANSFERRED
+from ..transfer.conditions import OWN, TRANSFERRED
 from . import style as plot_style
 from .style import DOUBLE, FAINT, INK, SINGLE, SMALL, Style
 

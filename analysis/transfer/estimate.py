@@ -12,14 +12,15 @@ from ...schemas.notes import Note, Rank
 from ..arrays import Floats
 from ..chance import guessing, images_of, learned_nothing
 from ..classes.compare import Comparison, compare
-from ..classes.predict import predict
 from ..curves.matching import matching_draws, matching_level
 from ..named import Named, StoreLike, counts_of_all
+from ..scoreboard.predict import predict
 from ..values import NOTHING, Estimate
 from .arms import Arm, Arms, arm_of, unit_of
+from .conditions import OWN, SHUFFLE
 from .differences import UNKNOWN, Difference, difference, mean_of, seed_pairs
 from .notes import always, conclusions, of_cells, of_seeds
-from .result import OWN, SHUFFLE, Cell, Transfer
+from .result import Cell, Transfer
 
 _DRAWS = 9999
 _WHAT = "a transfer"
@@ -54,7 +55,7 @@ def measure_transfer(
     source, own : str
         Experiments: where the tickets come from, and that of the target's own tickets.
     children : mapping of str to str
-        Experiments by condition, see `result.CONDITIONS`; `transferred` is one.
+        Experiments by condition, see `conditions.CONDITIONS`; `transferred` is one.
     at : sequence of int, optional
         Levels to show; default all that the children have.
     tickets : mapping of int to int, optional

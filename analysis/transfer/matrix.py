@@ -13,10 +13,11 @@ from ..arrays import Floats
 from ..result import SIGNED, Column, Result, ends
 from ..values import Estimate, Refusal
 from .between import Spectra
+from .conditions import CONDITIONS, OWN, TRANSFERRED
 from .differences import paired
 from .mantel import Mantel, mantel
 from .predictors import CONSTANT, DENSITY, MASKS, SPECTRA, Score, held_out
-from .result import CONDITIONS, OWN, ROW, TRANSFERRED, Transfer, cell_values
+from .result import ROW, Transfer, cell_values
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,8 +10,9 @@ from ...schemas.words import counted, listed
 from ...store.counts import Counts
 from ..values import Estimate
 from .arms import Arm, Arms
+from .conditions import OWN, TRANSFERRED
 from .differences import Difference, seed_pairs
-from .result import OWN, TRANSFERRED, Cell
+from .result import Cell
 
 
 def conclusions(cells: Sequence[Cell], matching: Mapping[str, Estimate[float]]) -> list[Note]:

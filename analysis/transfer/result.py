@@ -8,22 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..result import SIGNED, Column, Result, ends
 from ..values import Estimate
+from .conditions import CONDITIONS
 from .differences import Difference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-OWN, TRANSFERRED, SHUFFLE = "own", "transferred", "shuffle"
-# Ways to train, and what is trained on the target.
-CONDITIONS = {
-    OWN: "the target's own tickets",
-    TRANSFERRED: "masks and rewind weights of the source",
-    SHUFFLE: "its masks, each layer's shuffled, with its weights",
-    "random": "random masks of as many weights in all, with its weights",
-    "reinit": "its masks with other initial weights",
-    "permute": "its masks, the kept weights of each layer permuted",
-    "pixels": "the source's tickets, the first layer permuted as the pixels of the target are",
-}
 
 
 @dataclass(frozen=True)

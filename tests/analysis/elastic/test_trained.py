@@ -324,6 +324,11 @@ def test_a_stretch_is_held_to_its_first_ticket(path: Path) -> None:
     assert other["accuracy"] == pytest.approx(0.899)
     assert first["own"] - first["accuracy"] == pytest.approx(-first["difference"])
     assert any("random map: +0.0200" in note for note in found.notes)
+    lines += [Line("drawn", child(MAPS[i]).experiment_id) for i in (3, 4)]
+    more = stretched_table(
+        Store(path), "a -> b", SOURCE.experiment_id, TARGET.experiment_id, lines, levels=[4]
+    )
+    assert any("2 maps more: -0.0200 to -0.0100 to it" in note for note in more.notes)
     one = stretched_table(
         Store(path),
         "a -> b",
@@ -334,7 +339,7 @@ def test_a_stretch_is_held_to_its_first_ticket(path: Path) -> None:
         seeds=[1],
     )
     assert any("one seed: differences have no interval" in note for note in one.notes)
-    assert one.to_frame()["seeds"].to_list() == [1, 1]
+    assert one.to_frame()["seeds"].to_list() == [1] * 4
 
 
 def test_a_ticket_sparser_than_all_own_levels_is_said(tmp_path: Path) -> None:
