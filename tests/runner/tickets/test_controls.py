@@ -65,6 +65,12 @@ def test_a_scattered_mask_takes_weights_whatever_their_layer() -> None:
     assert counts(scattered(mask, 0, fixed=[*mask])) == counts(mask)
 
 
+def test_layers_and_seeds_are_scattered_apart() -> None:
+    mask = {"a": np.arange(400).reshape(20, 20) < 200, "b": np.arange(400).reshape(20, 20) < 200}
+    one, other = scattered(mask, 0), scattered(mask, 1)
+    assert len({kept.tobytes() for kept in (*one.values(), *other.values())}) == 4
+
+
 @given(masks(), st.integers(0, 5))
 def test_permuted_weights_are_those_that_are_kept(mask: Mask, level: int) -> None:
     rng = np.random.default_rng(level)

@@ -170,6 +170,17 @@ def test_a_head_of_another_size_is_drawn(store: Path) -> None:
 # What is refused.
 
 
+@pytest.mark.parametrize("layer", ["fc1", "fc"])
+def test_layers_that_a_parent_lacks_are_not_drawn_unasked(layer: str, store: Path) -> None:
+    run = run_of(store)
+    weights = read_tensors(run.weights("rewind"))[0]
+    del weights[f"{layer}.weight"]
+    write_tensors(run.weights("rewind"), weights)
+    with pytest.raises(RgtoolError, match=f"{layer}.weight is .* here, missing there"):
+        ask(store)
+    assert ask(store, fresh=layer).recipe.fresh == (layer,)
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
