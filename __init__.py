@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from rgtool.analysis.classes.against import against_published
     from rgtool.analysis.classes.classify import classify
     from rgtool.analysis.classes.compare import compare
-    from rgtool.analysis.classes.predict import predict
     from rgtool.analysis.classes.semigroup import semigroup
     from rgtool.analysis.collapse.estimate import collapse
     from rgtool.analysis.curves.matching import matching_density
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from rgtool.analysis.nulls.untrained import null
     from rgtool.analysis.paper.verify import verify
     from rgtool.analysis.plots.figures import plot
+    from rgtool.analysis.scoreboard.predict import predict
+    from rgtool.analysis.scoreboard.score import score
     from rgtool.analysis.spectrum.eigen import eigen
     from rgtool.analysis.spectrum.forecast import forecast
     from rgtool.analysis.spectrum.many import spectra
@@ -71,11 +72,12 @@ _HOMES = {
     "plan": "rgtool.studies.children",
     "plot": "rgtool.analysis.plots.figures",
     "power": "rgtool.analysis.spectrum.power",
-    "predict": "rgtool.analysis.classes.predict",
+    "predict": "rgtool.analysis.scoreboard.predict",
     "published": "rgtool.store",
     "recipe": "rgtool.runner.recipes",
     "recipes": "rgtool.runner.listing",
     "run": "rgtool.studies.children",
+    "score": "rgtool.analysis.scoreboard.score",
     "semigroup": "rgtool.analysis.classes.semigroup",
     "shared_gamma": "rgtool.analysis.gamma.shared",
     "spectra": "rgtool.analysis.spectrum.many",
@@ -116,6 +118,7 @@ __all__ = [
     "recipe",
     "recipes",
     "run",
+    "score",
     "semigroup",
     "shared_gamma",
     "spectra",

@@ -21,6 +21,7 @@ from .analyse.null import null
 from .analyse.plot import plot
 from .analyse.power import power
 from .analyse.predict import predict
+from .analyse.score import score
 from .analyse.semigroup import semigroup
 from .analyse.stretch import stretch
 from .analyse.transfer import transfer
@@ -57,7 +58,7 @@ COMMANDS = {
     "Store": (import_, ls, show, name, diff, sql, merge, rm, compact, doctor),
     "Analyse": (
         eigen, semigroup, null, power, plot,
-        classify, compare, meta, predict, match, stretch, transfer,
+        classify, compare, meta, predict, score, match, stretch, transfer,
         gamma, collapse, forecast, verify,
     ),
 }  # fmt: skip

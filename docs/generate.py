@@ -32,6 +32,7 @@ from rgtool.analysis.nulls.beside import Nulls
 from rgtool.analysis.nulls.untrained import NullSpectrum
 from rgtool.analysis.paper.verify import Verification, verify
 from rgtool.analysis.result import Result
+from rgtool.analysis.scoreboard.result import Foretold, Score, ScoredTable
 from rgtool.analysis.spectrum.forecast import Forecast
 from rgtool.analysis.spectrum.many import Spectra
 from rgtool.analysis.spectrum.power import Power
@@ -121,6 +122,9 @@ RESULTS: dict[str, tuple[type[Result], ...]] = {
     "`rgtool meta`, `rgtool.meta`": (Meta,),
     "`rgtool meta --studies`, `rgtool.meta(...).study_table`": (StudyTable,),
     "`rgtool predict`, `rgtool.predict`": (Prediction,),
+    "`rgtool predict --kind`, `rgtool.predict(..., kind=...)`": (Foretold,),
+    "`rgtool score`, `rgtool.score`": (Score,),
+    "`rgtool score --each`, `rgtool.score(...).each_table`": (ScoredTable,),
     "`rgtool transfer`, `rgtool.transfer`": (Transfer,),
     "`rgtool transfer --all`, `rgtool.transfer_all`": (TransferMatrix,),
     "`rgtool transfer --all --levels`, `...level_table`": (MatrixLevels,),

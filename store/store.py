@@ -17,6 +17,7 @@ from .sql.snapshot import take
 if TYPE_CHECKING:
     from .catalogue.difference import Difference
     from .catalogue.listing import Entries
+    from .catalogue.predictions import Predictions
     from .counts import Counts
     from .importers.report import ImportReport
     from .upkeep.check import Check
@@ -196,6 +197,15 @@ class Store(Holdings):
         from .catalogue.difference import difference
 
         return difference(self, a, b, every=every)
+
+    def predictions(self) -> Predictions:
+        """List what was predicted before the runs that test it, and what of that was changed.
+
+        `rgtool.predict(..., register=True)` writes predictions down, `rgtool.score` scores them.
+        """
+        from .catalogue.predictions import read_predictions
+
+        return read_predictions(self.path)
 
     def compact(self) -> Compaction:
         """Merge the records and descriptions of finished runs into few large files.

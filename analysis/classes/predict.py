@@ -4,22 +4,24 @@ If tickets transfer until the flows have moved apart by a fixed amount tau in ce
 the sparsest level that transfers is n* = tau / ||Delta clr||, the Euclidean norm of the difference
 of centred log eigenvalues of a step that keeps .8. tau comes from the published transfers whose
 source and target both have a published spectrum: four values, two levels. Where spectra may be
-equal, or n* lies where no transfer was ever measured, there is no prediction.
+equal, or n* lies where no transfer was ever measured, there is no prediction. What the rule is
+worth stands in `analysis.scoreboard`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ...schemas.notes import Note, Rank
 from ...store.figures import figure_rows
 from ...store.literature import PREFIX, PublishedSpectrum, published, published_names
 from ..arrays import Floats
 from ..named import Named, StoreLike, look_up
 from ..result import Column, Result, ends
+from ..scoreboard.line import SCORE_COLUMNS, Line, score_values
 from ..spectrum.noise import ONE_SEED, PRINTED
 from ..stats.contrast import DRAWS, centred
 from ..stats.level import ALPHA
@@ -80,8 +82,14 @@ class Prediction(Result):
         where no transfer was ever measured.
     density : Estimate
         .8^n*, and the interval.
+    drawn : array, shape (B,)
+        Draws of the level, infinite where the distance may be none.
     notes : tuple of str
         What the numbers alone do not say.
+    scores : tuple of Line
+        What the rule was worth where it was held to outcomes, the most telling first.
+    registered : str
+        Id of the prediction, where it was written down.
     """
 
     experiments: tuple[str, str]
@@ -93,7 +101,10 @@ class Prediction(Result):
     refused: str
     level: Estimate[float]
     density: Estimate[float]
+    drawn: Floats
     notes: tuple[str, ...]
+    scores: tuple[Line, ...] = ()
+    registered: str = ""
 
     columns = (
         Column("a", "Where tickets are found."),
@@ -108,6 +119,8 @@ class Prediction(Result):
         *ends("level_low", "level_high", "its 95 % interval", "levels", ".3g", "if any"),
         Column("density", "0.8^n*, the smallest at which tickets transfer.", "", ".3g", "if any"),
         *ends("density_low", "density_high", "its 95 % interval", "", ".3g", "if any"),
+        *SCORE_COLUMNS,
+        Column("registered", "Id of the prediction that was written down.", shown="if any"),
         Column("refused", "Why there is no prediction.", shown="if any"),
     )
     rows = "one row"
@@ -139,7 +152,8 @@ class Prediction(Result):
                 f"{name}_low": [found.low],
                 f"{name}_high": [found.high],
             }
-        return values | {"refused": [self.refused]}
+        last = {"registered": [self.registered], "refused": [self.refused]}
+        return values | score_values(self.scores, 1) | last
 
 
 def anchors() -> tuple[Anchor, ...]:
@@ -178,23 +192,7 @@ def measured_levels() -> tuple[int, int]:
     return min(levels), max(levels)
 
 
-def left_out_errors() -> tuple[Floats, Floats]:
-    """Return the errors of anchors predicted from the others, log of predicted over true level.
-
-    Returns
-    -------
-    by_tau, by_level : array, shape (A,)
-        With the mean tau of the others, and with the mean level of the others: what a rule that
-        knows nothing of spectra would say.
-    """
-    found = anchors()
-    tau, level, norm = (np.array([getattr(a, x) for a in found]) for x in ("tau", "level", "norm"))
-    others = len(found) - 1
-    mean_tau, mean_level = (tau.sum() - tau) / others, (level.sum() - level) / others
-    return np.log(mean_tau / norm / level), np.log(mean_level / level)
-
-
-def predict(
+def predict_transfer(
     store: StoreLike,
     a: Named,
     b: Named,
@@ -202,8 +200,9 @@ def predict(
     by: str | None = None,
     rng: np.random.Generator | int = 0,
     draws: int = DRAWS,
+    known: Sequence[Anchor] | None = None,
 ) -> Prediction:
-    """Predict the smallest density at which tickets of one experiment transfer to another.
+    """Say what the rule says, whatever it is worth; `scoreboard.predict` has its score beside.
 
     Parameters
     ----------
@@ -217,6 +216,8 @@ def predict(
         Randomness of the draws, or its seed.
     draws : int
         Draws behind test and intervals.
+    known : sequence of Anchor, optional
+        Transfers that tau is taken from; default `anchors()`.
 
     Raises
     ------
@@ -233,7 +234,8 @@ def predict(
     (one, other), _, notes = gather(store, found, by)
     if printed == [True, False]:
         one, other = other, one  # published spectra come last
-    return _predict(one, other, np.random.default_rng(rng), draws, notes)
+    known = anchors() if known is None else known
+    return _predict(one, other, np.random.default_rng(rng), draws, notes, known)
 
 
 def _predict(
@@ -242,6 +244,7 @@ def _predict(
     rng: np.random.Generator,
     draws: int,
     notes: tuple[str, ...],
+    known: Sequence[Anchor],
 ) -> Prediction:
     thetas = [run_exponents(a), run_exponents(b)]
     if a.groups != b.groups:
@@ -253,8 +256,8 @@ def _predict(
     norm = float(evidence.columns["norm"][0])
     norms = _norms([a, b], thetas, rng, draws)
     norm_ends = _middle_95(norms) if np.isfinite(p) else (np.nan, np.nan)
-    values = np.array([anchor.tau for anchor in anchors()])
-    taus = _taus(values, rng, draws)
+    values = np.array([anchor.tau for anchor in known])
+    taus = drawn_like(values, rng, draws)
     with np.errstate(divide="ignore"):
         levels, level = taus / norms, float(np.divide(values.mean(), norm))
     refused = _refusal(verdict, p, norms, level)
@@ -269,7 +272,8 @@ def _predict(
         refused=refused,
         level=n_star,
         density=Estimate(0.8**n_star.value, 0.8**n_star.high, 0.8**n_star.low),
-        notes=(*notes, *evidence.notes, *([] if refused else _prediction_notes(values, n_star))),
+        drawn=levels,
+        notes=(*notes, *evidence.notes),
     )
 
 
@@ -327,8 +331,8 @@ def _norms(
     return np.asarray(np.sqrt(np.maximum(square - 2 * (noise**2).sum(axis=1).mean(), 0)))
 
 
-def _taus(values: Floats, rng: np.random.Generator, draws: int) -> Floats:
-    """Draw another tau: log-normal about the mean, with few degrees of freedom."""
+def drawn_like(values: Floats, rng: np.random.Generator, draws: int) -> Floats:
+    """Draw another value like some: log-normal about their mean, t with few degrees of freedom."""
     spread = np.log(values).std(ddof=1) * np.sqrt(1 + 1 / len(values))
     return np.asarray(values.mean() * np.exp(spread * rng.standard_t(len(values) - 1, draws)))
 
@@ -338,19 +342,13 @@ def _middle_95(values: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _prediction_notes(values: Floats, level: Estimate[float]) -> list[str]:
+def rule_notes(found: Prediction) -> list[str]:
+    """Say what is to be known of the rule, where it predicts something."""
+    values, level = np.array([anchor.tau for anchor in anchors()]), found.level
     shown = " ".join(f"{value:.2f}" for value in values)
-    by_tau, by_level = (float(np.sqrt((e**2).mean())) for e in left_out_errors())
-    mean = float(np.mean([anchor.level for anchor in anchors()]))
-    score = (
-        f"each of the four predicted from the others misses its level by {by_tau:.0%}, and by "
-        f"{by_level:.0%} where the mean level of the others is taken (level {mean:.1f} of all) and "
-        "spectra are not looked at"
-    )
     notes = [
         f"a hypothesis: n* = tau / ||Delta clr|| with tau {values.mean():.2f} from four published "
-        f"transfers ({shown}) of one architecture; nothing else has tested it",
-        Note(score, rank=Rank.WARNING),
+        f"transfers ({shown}) of one architecture"
     ]
     if level.value == level.value and not (level.low == level.low and level.high == level.high):
         least, most = measured_levels()

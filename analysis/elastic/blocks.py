@@ -19,6 +19,7 @@ from ...store.literature import PREFIX, PublishedSpectrum
 from ..arrays import Floats
 from ..flow import UNIT
 from ..named import Named, Stored, StoreLike, counts_of, is_published, look_up
+from ..nulls.untrained import null
 from ..spectrum.eigen import eigen
 from ..spectrum.noise import PUBLISHED_SD
 from ..spectrum.result import Spectrum
@@ -114,6 +115,18 @@ class NormalBlocks:
         return tuple(
             stage + PUBLISHED_SD * rng.standard_normal((number, len(stage))) for stage in self.theta
         )
+
+    @property
+    def untrained(self) -> Stages:
+        """Return theta of the same network without training (N1), NaN where it is not known.
+
+        That of the recipe and the densities of an experiment; of what is published, and tells
+        neither, that of He's initialisation over 16 steps.
+        """
+        if isinstance(self.spectrum, Spectrum):
+            return self._pick(np.log(self.spectrum.untrained.eigenvalue) * self.scale)
+        found = null(self.architecture, by="block")
+        return _stages(np.log(found.eigenvalue), found.names, self.stack, self.name)
 
     def _pick(self, values: Floats) -> Stages:
         """Return the normal blocks' part of values of the spectrum's groups, shape (..., G)."""

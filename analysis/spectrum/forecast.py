@@ -56,6 +56,8 @@ class Forecast(Result):
         `collapses`; `collapsed` where it has on record; `not in sight` where it lasts to the end.
     end : float
         The level at which all weights that may be pruned are gone.
+    drawn : array, shape (D, S, G)
+        Draws of the level of every run, infinite where it is not reached; NaN of what is empty.
     notes : tuple of str
         What the numbers alone do not say.
     """
@@ -74,6 +76,7 @@ class Forecast(Result):
     observed: Floats
     outlook: tuple[str, ...]
     end: float
+    drawn: Floats
     notes: tuple[str, ...]
 
     columns = (
@@ -170,13 +173,13 @@ def forecast(
     counts = counts_of(store, experiment, "layer", "a forecast")
     _check_pruner(counts)
     chosen = choose_window(counts, window, through_collapse=True).distinct
-    ahead = _ahead(chosen)
+    ahead = ahead_of(chosen)
     levels, uncertain = _drawn_levels(chosen, ahead, draws, np.random.default_rng(rng))
     return _told(chosen, ahead, _grouped(counts, by), levels, uncertain)
 
 
 @dataclass(frozen=True)
-class _Ahead:
+class Ahead:
     """What the network keeps after the window.
 
     Attributes
@@ -236,8 +239,14 @@ def _check_pruner(counts: Counts) -> None:
         )
 
 
-def _ahead(chosen: Window) -> _Ahead:
-    """Go on at the retention that was seen until nothing is left that may be pruned."""
+def ahead_of(chosen: Window) -> Ahead:
+    """Go on at the retention that was seen until nothing is left that may be pruned.
+
+    Raises
+    ------
+    RgtoolError
+        Nothing is left already, or the last step pruned nothing.
+    """
     counts, network = chosen.counts, chosen.network
     fixed = float(counts.total[counts.exempt].sum())
     now = network[:, -1]
@@ -250,7 +259,7 @@ def _ahead(chosen: Window) -> _Ahead:
     levels = max(int(np.log(now.max() / (fixed + 1)) / rate), 1)
     left = now * np.exp(-rate * np.arange(1, levels + 1))[:, None] - fixed
     end = chosen.end + float(np.log(now / (fixed + 1)).mean()) / rate
-    return _Ahead(rate, left, end, notes)
+    return Ahead(rate, left, end, notes)
 
 
 def _rate(chosen: Window) -> tuple[float, tuple[str, ...]]:
@@ -273,7 +282,7 @@ def _rate(chosen: Window) -> tuple[float, tuple[str, ...]]:
 
 
 def _drawn_levels(
-    chosen: Window, ahead: _Ahead, draws: int, rng: np.random.Generator
+    chosen: Window, ahead: Ahead, draws: int, rng: np.random.Generator
 ) -> tuple[Floats, bool]:
     """Draw the level at which each layer is empty first, (draws, S, L), and tell if with noise.
 
@@ -307,7 +316,7 @@ def _grouped(counts: Counts, by: str) -> _Groups:
     return _Groups(tuple(names[pruned].tolist()), members[pruned])
 
 
-def _told(chosen: Window, ahead: _Ahead, groups: _Groups, layers: Floats, noisy: bool) -> Forecast:
+def _told(chosen: Window, ahead: Ahead, groups: _Groups, layers: Floats, noisy: bool) -> Forecast:
     counts, end = chosen.counts, chosen.end
     seen = groups.last(_first_empty(chosen))
     observed = np.where(np.isfinite(seen).all(axis=0), seen.mean(axis=0), np.nan)
@@ -335,6 +344,7 @@ def _told(chosen: Window, ahead: _Ahead, groups: _Groups, layers: Floats, noisy:
         observed=observed,
         outlook=tuple(outlook.tolist()),
         end=ahead.end,
+        drawn=drawn,
         notes=(*chosen.notes, *ahead.notes),
     )
     return replace(found, notes=(*found.notes, *_notes(found, chosen, noisy)))

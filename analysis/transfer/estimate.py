@@ -12,9 +12,9 @@ from ...schemas.notes import Note, Rank
 from ..arrays import Floats
 from ..chance import guessing, images_of, learned_nothing
 from ..classes.compare import Comparison, compare
-from ..classes.predict import predict
 from ..curves.matching import matching_draws, matching_level
 from ..named import Named, StoreLike, counts_of_all
+from ..scoreboard.predict import predict
 from ..values import NOTHING, Estimate
 from .arms import Arm, Arms, arm_of, unit_of
 from .conditions import OWN, SHUFFLE

@@ -12,27 +12,56 @@ from ..output import Table, output_options, table_of, warn_of
 
 @output_options
 def predict(
-    a: Annotated[str, typer.Argument(help="Where tickets are found: an id, or published:NAME.")],
-    b: Annotated[str, typer.Argument(help="Where they are to be used.")],
+    a: Annotated[str, typer.Argument(help="Where it is predicted from: an id, published:NAME.")],
+    b: Annotated[
+        str | None,
+        typer.Argument(help="The target; lenet/mnist where it has no runs; none of a collapse."),
+    ] = None,
+    kind: Annotated[
+        str, typer.Option(help="transfer, ordering, collapse, exponents or gamma.")
+    ] = "transfer",
+    register: Annotated[
+        bool, typer.Option("--register", help="Write it into the store, dated and hashed.")
+    ] = False,
+    afterwards: Annotated[
+        bool,
+        typer.Option("--afterwards", help="Also where runs test it already: never scored."),
+    ] = False,
     by: Annotated[
         str | None, typer.Option(help="Grouping: layer, block or stage; default the coarsest.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of test and intervals.")] = 0,
+    maps: Annotated[
+        list[str] | None, typer.Option("--map", help="Of an ordering: a map. Repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
     store: StoreOption = None,
 ) -> Table:
-    """Predict the smallest density at which tickets transfer: a hypothesis, with its uncertainty.
+    """Predict what runs will show, beside what such predictions were worth; refused without score.
 
-    The level is n* = tau / norm, norm the distance of the two spectra (centred log eigenvalues of a
-    step that keeps 0.8) and tau a constant from four published transfers; density is 0.8^n*. Where
-    spectra may be equal, or the level lies beyond all published transfers, there is no prediction,
-    and refused says why.
+    transfer: the smallest density at which tickets transfer, level n* = tau / norm, norm the
+    distance of the two spectra and tau a constant from four published transfers. ordering: which of
+    two maps gives the better ticket. collapse: when layers run empty. exponents and gamma: those of
+    an experiment without runs, taken to be the source's.
+
+    --register writes the prediction down before the runs that test it exist; rgtool score holds it
+    to them. Where none was ever scored for the architecture nothing is told.
 
     Example: rgtool predict published:resnet50-simclr-imagenet published:resnet50-simclr-cifar10
     """
-    from ...analysis.classes.predict import predict as compute
+    from ...analysis.scoreboard.predict import predict as compute
     from ...store import Store
 
     opened = Store(store)
-    found = compute(opened, a, b, by=by, rng=seed)
+    found = compute(
+        opened,
+        a,
+        b,
+        kind=kind,
+        register=register,
+        afterwards=afterwards,
+        by=by,
+        maps=maps or (),
+        rng=seed,
+    )
     warn_of(opened.problems)
     return table_of(found)

@@ -16,9 +16,12 @@ from ...schemas.records.manifest import FOLDER, Manifest
 from ...schemas.records.names import FILE as NAMES
 from ...schemas.records.names import read_names
 from ...schemas.records.parts import file_names
+from ...schemas.records.predictions import FOLDER as PREDICTIONS
+from ...schemas.records.predictions import read_prediction
 from ...schemas.records.record import read_record
 from ...schemas.tensors.safetensors import read_mask, read_tensors
 from ...schemas.words import counted, size
+from ..catalogue.predictions import prediction_files, read_predictions
 from ..sql.broken import LeftOut, Problem, Problems, check_each
 from ..sql.trust import rot
 
@@ -96,6 +99,7 @@ def check(store: Path, left_out: LeftOut) -> Check:
             found[str(path)] = str(error).removeprefix(f"{path}: ")
             if path.suffix == ".parquet":
                 left_out.blame(path, found[str(path)])
+    found |= _faults_of_predictions(store)
     problems = Problems(Problem(path, reason) for path, reason in sorted(found.items()))
     return Check(files, read_bytes, unsummed, problems)
 
@@ -109,10 +113,24 @@ def _files_and_readers(store: Path) -> Iterator[tuple[Path, Reader]]:
         yield manifest, _read_manifest
     if (store / NAMES).exists():
         yield store / NAMES, lambda path: read_names(path.parent)
+    yield from ((path, read_prediction) for path in prediction_files(store))
     folders = [folder for folder in (store / RUNS, store / CORRECTED) if folder.is_dir()]
     for path in sorted(path for folder in folders for path in folder.iterdir()):
         if not path.name.startswith(".") and path.is_dir():
             yield from _files_of_run(RunFolder(path))
+
+
+def _faults_of_predictions(store: Path) -> dict[str, str]:
+    """Say which predictions are gone that others follow, and which are out of order."""
+    known = read_predictions(store)
+    missed = {
+        one: f"is gone: prediction {after} was made after it" for one, after in known.gone.items()
+    }
+    early = {
+        one: f"says that it was made before {other}, which it follows"
+        for one, other in known.disordered.items()
+    }
+    return {str(store / PREDICTIONS / f"{one}.json"): why for one, why in (missed | early).items()}
 
 
 def _files_of_run(folder: RunFolder) -> Iterator[tuple[Path, Reader]]:

@@ -23,6 +23,7 @@ from ...schemas.records.description import OWN, Description
 from ...schemas.records.layout import RUNS, RunFolder
 from ...schemas.records.manifest import FOLDER, Manifest
 from ..catalogue.names import bring_names
+from ..catalogue.predictions import bring_predictions
 from ..exchange import finish, take_place
 from ..importers.arrivals.known import Known
 from ..importers.arrivals.staging import Staging
@@ -79,6 +80,7 @@ def merge(
             runs = list(merger.bring(source, left_out))
             here = {run.run_id: run.here for run in runs if run.here}
             notes += bring_names(store, source, here, dry_run=dry_run)
+            notes += bring_predictions(store, source, dry_run=dry_run)
             done += runs
             problems += left_out.problems
     return MergeReport(tuple(done), Problems(problems), tuple(notes), dry_run)

@@ -1,0 +1,95 @@
+"""A prediction before it is written down: what is said, or why nothing is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ...schemas.records.predictions import Kind, Meant, Registered, Statement
+from ...store import Store
+from ...store.catalogue.predictions import Witness
+from ...store.counts import Counts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """What is predicted of a target from a source.
+
+    Attributes
+    ----------
+    kind : str
+        Of `schemas.records.predictions.KINDS`.
+    source, target : str
+        Ids of experiments; the target may have no runs yet.
+    labels : tuple of str
+        Of both.
+    meant : Meant or None
+        Which runs test it; None where none can, as of the literature.
+    statements : tuple of Statement
+        Empty where it is refused.
+    settings : mapping of str to str
+        How it was made.
+    refused : str
+        Why there is no prediction; empty where there is one.
+    notes : tuple of str
+        What the numbers alone do not say.
+    """
+
+    kind: Kind
+    source: str
+    target: str
+    labels: tuple[str, str]
+    meant: Meant | None
+    statements: tuple[Statement, ...]
+    settings: Mapping[str, str]
+    refused: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def architecture(self) -> str:
+        """That of the target."""
+        return architecture_of(self.labels[1])
+
+    def unregistered(self) -> Registered:
+        """Return it as it is handed to the store, which fills in time and what is known."""
+        assert self.meant is not None
+        return Registered(
+            kind=self.kind,
+            made_at="",
+            afterwards=False,
+            source=self.source,
+            target=self.target,
+            labels=self.labels,
+            tests=self.meant,
+            seen={},
+            statements=self.statements,
+            settings=self.settings,
+        )
+
+
+def architecture_of(label: str) -> str:
+    """Return the architecture of a label such as `resnet20/cifar10`."""
+    return label.partition("/")[0]
+
+
+def by_experiment(witnesses: list[Witness]) -> dict[str, list[Witness]]:
+    """Gather the runs that test a prediction by experiment; a prediction has one or several."""
+    found: dict[str, list[Witness]] = {}
+    for one in witnesses:
+        found.setdefault(one.experiment_id, []).append(one)
+    return found
+
+
+def counts_of_witnesses(
+    store: Store, experiment: str, witnesses: list[Witness], by: str = "layer"
+) -> Counts:
+    """Return the counts of an experiment, of the runs alone that test a prediction.
+
+    Raises
+    ------
+    RgtoolError
+        There are no records, or runs do not agree on their layers.
+    """
+    counts = store.counts(experiment, by)
+    wanted = {one.run_id for one in witnesses}
+    return counts.select([i for i, run in enumerate(counts.runs) if run in wanted])

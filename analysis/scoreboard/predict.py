@@ -1,0 +1,158 @@
+"""Predictions, told where they have a score, and written down on request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...schemas.errors import UsageError, choose
+from ...schemas.records.predictions import KINDS, Kind, Registered
+from ...store.catalogue.predictions import register as write_down
+from ..classes.predict import Prediction, predict_transfer, rule_notes
+from ..named import Named, StoreLike, open_store
+from ..values import NOTHING
+from .collapse import collapse_draft
+from .drafts import Draft, architecture_of
+from .exponents import exponents_draft, gamma_draft
+from .line import Line
+from .ordering import ordering_draft
+from .result import Foretold, score_notes
+from .score import lines_for
+from .transfer import transfer_draft
+
+
+def predict(
+    store: StoreLike,
+    a: Named,
+    b: Named = None,
+    *,
+    kind: str = "transfer",
+    register: bool = False,
+    afterwards: bool = False,
+    by: str | None = None,
+    maps: Sequence[str] = (),
+    rng: np.random.Generator | int = 0,
+) -> Prediction | Foretold:
+    """Predict what runs will show that are not there yet, beside what such predictions were worth.
+
+    Where none of its kind was ever scored for the architecture nothing is told: it can be written
+    down all the same, and `score` scores it once the runs are there.
+
+    Parameters
+    ----------
+    store : Store or path, or None
+        Where the records are.
+    a : str
+        The source: an experiment or run, see `named.look_up`; of a transfer also `published:NAME`.
+    b : str, optional
+        The target. Of a transfer or an ordering an experiment as the source is; of exponents and
+        gamma a label such as `lenet/mnist` and fields, of an experiment without runs; of a
+        collapse none, it is of the source itself.
+    kind : str
+        `transfer`: the smallest density at which tickets transfer; `ordering`: which of two maps
+        gives the better ticket; `collapse`: when layers run empty; `exponents`; `gamma`.
+    register : bool
+        Whether to write it into the store, dated and hashed.
+    afterwards : bool
+        With `register`: also where runs that test it are there; it is never scored.
+    by : str, optional
+        Grouping of spectra.
+    maps : sequence of str
+        Of an ordering, maps such as `0:0;1:1,2`.
+    rng : numpy.random.Generator or int
+        Randomness of all draws, or its seed.
+
+    Raises
+    ------
+    UsageError
+        A name or choice is not to be had; it cannot be written down, or is to be and runs that
+        test it are there.
+    RgtoolError
+        The experiments do not allow it.
+    """
+    kind, rng = choose("kind", kind, KINDS), np.random.default_rng(rng)
+    if afterwards and not register:
+        raise UsageError("afterwards goes with register: nothing is written down without it")
+    if (b is None) != (kind == "collapse"):
+        raise UsageError(
+            "a collapse is that of one experiment: name no target"
+            if kind == "collapse"
+            else f"{kind} is predicted of a target: name it after the source"
+        )
+    if kind == "transfer":
+        return _transfer(store, a, b, by, rng, (register, afterwards))
+    draft = _draft(kind, store, a, b, {"by": by, "maps": maps, "rng": rng})
+    written = _registered(store, draft, (register, afterwards))
+    lines = lines_for(store, kind, draft.architecture)
+    refused = draft.refused or _no_score(kind, draft.architecture, lines)
+    notes = (*([] if refused else draft.notes), *score_notes(lines))
+    experiments = (draft.source, draft.target)
+    return Foretold(
+        kind, experiments, draft.labels, draft.statements, refused, lines, written, notes
+    )
+
+
+def _draft(kind: Kind, store: StoreLike, a: Named, b: Named, options: dict[str, Any]) -> Draft:
+    rng = options["rng"]
+    if kind == "collapse":
+        return collapse_draft(store, a, rng=rng)
+    if kind == "ordering":
+        return ordering_draft(store, a, b, maps=options["maps"], rng=rng)
+    if not isinstance(b, str):
+        raise UsageError(f"{kind}: the target has no runs yet, name it as lenet/mnist")
+    if kind == "gamma":
+        return gamma_draft(store, a, b)
+    return exponents_draft(store, a, b, by=options["by"])
+
+
+def _transfer(
+    store: StoreLike,
+    a: Named,
+    b: Named,
+    by: str | None,
+    rng: np.random.Generator,
+    write: tuple[bool, bool],
+) -> Prediction:
+    found = predict_transfer(store, a, b, by=by, rng=rng)
+    draft = transfer_draft(found, by, rng)
+    written = _registered(store, draft, write)
+    lines = lines_for(store, "transfer", draft.architecture)
+    refused = found.refused or _no_score("transfer", draft.architecture, lines)
+    if not refused and architecture_of(found.labels[0]) != draft.architecture:
+        refused = "source and target are of different architectures, which nothing has scored"
+    if refused:
+        found = replace(found, level=NOTHING, density=NOTHING)
+    return replace(
+        found,
+        refused=refused,
+        scores=lines,
+        registered=written.id if written else "",
+        notes=(*found.notes, *([] if refused else rule_notes(found)), *score_notes(lines)),
+    )
+
+
+def _registered(store: StoreLike, draft: Draft, write: tuple[bool, bool]) -> Registered | None:
+    wanted, afterwards = write
+    if not wanted:
+        return None
+    if draft.refused:
+        raise UsageError(f"there is no prediction to write down: {draft.refused}")
+    if draft.meant is None:
+        raise UsageError(
+            f"{' -> '.join((draft.source, draft.target))}: no run of a store can test what is "
+            "said of the literature"
+        )
+    return write_down(open_store(store), draft.unregistered(), afterwards=afterwards)
+
+
+def _no_score(kind: Kind, architecture: str, lines: Sequence[Line]) -> str:
+    """Say that nothing tells what such a prediction is worth; empty where something does."""
+    if lines:
+        return ""
+    return (
+        f"no prediction of {kind} was ever scored for {architecture}, so nothing tells what this "
+        "one would be worth: --register writes it down, rgtool score scores it when runs test it"
+    )

@@ -1,0 +1,322 @@
+"""Predictions of a store: a file each, dated, named by its hash, and chained to those before it.
+
+`predictions/<id>.json` holds what was predicted, by which laws, what was known, and the ids of the
+predictions that were the last ones then. The id is the beginning of the SHA-256 of all that: a file
+that was changed has another, and one that is gone is missed by those that follow it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ..errors import RecordError, UsageError, choose
+from ..files import read_file, write_atomic
+from ..sums import KEY, PLACE, holds, seal
+
+FOLDER = "predictions"
+VERSION = 1
+Kind = Literal["transfer", "ordering", "collapse", "exponents", "gamma"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+ID = 16  # digits of the hash that name a file
+_MOST = 1 << 24  # bytes
+_SLACK = 1e-6  # of a sum of probabilities
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Probabilities of whole numbers, levels as a rule.
+
+    Attributes
+    ----------
+    first : int
+        The least one.
+    probability : tuple of float, length N
+        Of `first`, `first + 1`, ...; the last of all that lie beyond, for ever included. Sum 1.
+    """
+
+    first: int
+    probability: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Hold the probabilities to what they are.
+
+        Raises
+        ------
+        UsageError
+            They are none, or do not sum to 1.
+        """
+        whole = all(0 <= p <= 1 for p in self.probability)
+        if not whole or abs(math.fsum(self.probability) - 1) > _SLACK:
+            raise UsageError("probabilities lie between 0 and 1 and sum to 1")
+
+
+@dataclass(frozen=True)
+class Student:
+    """Student's t about a location: of a number without bounds.
+
+    Attributes
+    ----------
+    location, scale, df : float
+        Middle, scale above 0, and degrees of freedom above 0.
+    """
+
+    location: float
+    scale: float
+    df: float
+
+    def __post_init__(self) -> None:
+        """Hold the numbers to their ranges.
+
+        Raises
+        ------
+        UsageError
+            One is not finite, or scale or degrees of freedom are not above 0.
+        """
+        numbers = (self.location, self.scale, self.df)
+        if not all(math.isfinite(x) for x in numbers) or min(self.scale, self.df) <= 0:
+            raise UsageError(
+                f"location, scale and df are {numbers}: finite numbers, the last two above 0"
+            )
+
+
+@dataclass(frozen=True)
+class Chance:
+    """The chance that the first of two is better.
+
+    Attributes
+    ----------
+    probability : float
+        From 0 to 1.
+    """
+
+    probability: float
+
+    def __post_init__(self) -> None:
+        """Hold it to its range.
+
+        Raises
+        ------
+        UsageError
+            It is no probability.
+        """
+        if not 0 <= self.probability <= 1:
+            raise UsageError(f"a chance is {self.probability}: it lies between 0 and 1")
+
+
+Law = Levels | Student | Chance
+_LAWS: dict[str, type[Levels | Student | Chance]] = {
+    "levels": Levels, "student": Student, "chance": Chance,
+}  # fmt: skip
+_NAMES = {law: name for name, law in _LAWS.items()}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One quantity, and what is held of it.
+
+    Attributes
+    ----------
+    name : str
+        What it is: `level`, a layer, a pair of maps `A > B`.
+    model : Levels, Student or Chance
+        What is predicted.
+    constant : Levels, Student or Chance
+        What one would say who looks at no spectrum.
+    null : Levels, Student or Chance or None
+        What an untrained network would say (N1); None where it says nothing.
+    """
+
+    name: str
+    model: Law
+    constant: Law
+    null: Law | None = None
+
+
+@dataclass(frozen=True)
+class Meant:
+    """Which runs test a prediction: by the fields of their recipe.
+
+    Attributes
+    ----------
+    experiment : str or None
+        The experiment they are of; None: any.
+    parent : str or None
+        The experiment whose tickets they train; None: any, their own too.
+    fields : mapping of str to str
+        Fields of the recipe and their values.
+    maps : tuple of str
+        Transforms, one of which they train; empty: they train none.
+    """
+
+    experiment: str | None = None
+    parent: str | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    maps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """A prediction that was written down.
+
+    Attributes
+    ----------
+    kind : str
+        `transfer`, `ordering`, `collapse`, `exponents` or `gamma`.
+    made_at : str
+        Time, ISO 8601, UTC, whole seconds.
+    afterwards : bool
+        Whether runs that test it were there already: then it is none.
+    source, target : str
+        Experiments it is made from and about; ids.
+    labels : tuple of str
+        Of both.
+    tests : Meant
+        Which runs test it.
+    seen : mapping of str to int
+        Those of them that were there, and their last levels.
+    statements : tuple of Statement
+        What is predicted.
+    settings : mapping of str to str
+        How it was made: grouping, window, version of rgtool.
+    after : tuple of str
+        Ids of the predictions of the store that no other followed yet.
+    """
+
+    kind: Kind
+    made_at: str
+    afterwards: bool
+    source: str
+    target: str
+    labels: tuple[str, str]
+    tests: Meant
+    seen: Mapping[str, int]
+    statements: tuple[Statement, ...]
+    settings: Mapping[str, str]
+    after: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as JSON types."""
+        values = dataclasses.asdict(self)
+        values["statements"] = [_statement_json(one) for one in self.statements]
+        plain: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
+        return plain
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what it says, in digits."""
+        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def id(self) -> str:
+        """What names it: the beginning of its hash."""
+        return self.digest[:ID]
+
+    @property
+    def made(self) -> dt.datetime:
+        """When it was made, UTC without zone as the store has times."""
+        return dt.datetime.fromisoformat(self.made_at).astimezone(dt.UTC).replace(tzinfo=None)
+
+    def write(self, store: Path) -> Path:
+        """Write it under the name that its hash gives; where it is already nothing changes.
+
+        Raises
+        ------
+        OSError
+            The disk is full or the folder is not writable.
+        """
+        path = store / FOLDER / f"{self.id}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = {"version": VERSION, KEY: PLACE, **self.to_json()}
+        if not path.exists():
+            write_atomic(path, seal((json.dumps(values, indent=1) + "\n").encode()))
+        return path
+
+
+def read_prediction(path: Path) -> Registered:
+    """Read a prediction, and hold it to its sum and to its name.
+
+    Raises
+    ------
+    RecordError
+        It was changed, is damaged, or of a newer rgtool.
+    """
+    try:
+        blob = read_file(path, _MOST)
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read ({error.strerror or error})") from None
+    try:
+        values = json.loads(blob)
+        version = values.pop("version")
+        if version > VERSION:
+            raise RecordError(
+                f"{path}: written by a newer rgtool (version {version}, this one reads up to "
+                f"{VERSION}): upgrade rgtool to read it"
+            )
+        if values.pop(KEY, PLACE) != PLACE and not holds(blob):
+            raise RecordError(
+                f"{path}: {CHANGED}: its bytes are not those that were written (the sum differs); "
+                "bring it back from a copy"
+            )
+        found = _parse(values)
+    except (ValueError, KeyError, TypeError, AttributeError, UsageError, RecursionError) as error:
+        raise RecordError(f"{path}: no prediction ({error})") from None
+    if found.id != path.stem:
+        raise RecordError(
+            f"{path}: {CHANGED}: what it says has the hash {found.id}, and its name is that of "
+            "what was written; bring it back from a copy"
+        )
+    return found
+
+
+CHANGED = "this prediction was changed after it was made"
+
+
+def _parse(values: dict[str, Any]) -> Registered:
+    choose("kind", values["kind"], KINDS)
+    tests = values["tests"]
+    found = Registered(
+        **{
+            **values,
+            "labels": tuple(values["labels"]),
+            "after": tuple(values["after"]),
+            "tests": Meant(**{**tests, "maps": tuple(tests["maps"])}),
+            "statements": tuple(map(_statement, values["statements"])),
+        }
+    )
+    if found.made.tzinfo is not None or not isinstance(found.afterwards, bool):
+        raise ValueError("made_at is no time, or afterwards neither true nor false")
+    return found
+
+
+def _statement_json(one: Statement) -> dict[str, Any]:
+    laws = {name: getattr(one, name) for name in ("model", "constant", "null")}
+    return {"name": one.name, **{name: law and _law_json(law) for name, law in laws.items()}}
+
+
+def _law_json(law: Law) -> dict[str, Any]:
+    return {"law": _NAMES[type(law)], **dataclasses.asdict(law)}
+
+
+def _statement(values: Mapping[str, Any]) -> Statement:
+    null = values["null"]
+    return Statement(
+        str(values["name"]), _law(values["model"]), _law(values["constant"]), null and _law(null)
+    )
+
+
+def _law(values: Mapping[str, Any]) -> Law:
+    numbers: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+        if name != "law"
+    }
+    return _LAWS[values["law"]](**numbers)

@@ -1,0 +1,564 @@
+"""What is predicted, written down and scored, from one end to the other, for every kind."""
+
+import dataclasses
+import json
+import math
+import shutil
+from pathlib import Path
+
+import flows
+import foretold
+import numpy as np
+import pytest
+import stores
+import untrained
+from command import Cli
+
+import rgtool
+from rgtool import Recipe, RgtoolError, Store, predict, score
+from rgtool.analysis.scoreboard.laws import Outcome, log_score
+from rgtool.analysis.scoreboard.transfer import matching_cell
+from rgtool.schemas.recipe import CHOICES
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.records.predictions import FOLDER, Chance, Levels, Student
+
+SEEDS = 3
+
+
+def copied(made: Path, to: Path) -> Store:
+    """Return a store of one's own, with what was made once for all tests."""
+    shutil.copytree(made, to, dirs_exist_ok=True)
+    return Store(to)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """Two experiments that differ, whose distance sets a level between 2 and 15."""
+    tmp_path = tmp_path_factory.mktemp("two")
+    common = {"noise": 0.002, "seeds": SEEDS}
+    one = flows.write_experiment(tmp_path, rng=1, **common)
+    shift = {"1": 0.08, "3": -0.1}
+    other = flows.write_experiment(tmp_path, rng=2, task="mnist", shift=shift, **common)
+    return tmp_path, one, other
+
+
+@pytest.fixture
+def pair(two: tuple[Path, str, str], tmp_path: Path) -> tuple[Store, str, str]:
+    made, *names = two
+    return copied(made, tmp_path), *names
+
+
+def write_children(
+    store: Store, source: str, target: str, accuracy: dict[int, float], seeds: int = SEEDS, **fields
+) -> str:
+    """Train the tickets of one experiment on another's task, as far as a store can tell."""
+    parent = store.counts(source, "layer")
+    recipe = dataclasses.replace(
+        parent.recipe, task=store.counts(target).recipe.task, parent=source, **fields
+    )
+    for seed in range(seeds):
+        foretold.write_kept(
+            store.path,
+            recipe,
+            seed,
+            parent.kept[seed],
+            levels=[*accuracy],
+            accuracy={n: a + 0.001 * seed for n, a in accuracy.items()},
+            parent_run=parent.runs[seed],
+        )
+    return recipe.experiment_id
+
+
+# The stores' accuracies fall by .01 a level from .9; all seeds are alike, so the bar is .9.
+MATCHES_AT_3 = {0: 0.9, 3: 0.92, 6: 0.5}
+
+
+def test_without_a_score_nothing_is_told_and_it_is_written_down_all_the_same(pair):
+    store, one, other = pair
+    found = predict(store, one, other)
+    assert found.verdict == "different" and math.isnan(found.level.value)
+    assert "no prediction of transfer was ever scored for resnet8w4" in found.refused
+    assert "--register" in found.refused and found.scores == () and found.registered == ""
+    assert not store.predictions().kept
+    written = predict(store, one, other, register=True)
+    (kept,) = store.predictions().kept
+    assert written.registered == kept.id and written.refused == found.refused
+    assert (kept.kind, kept.source, kept.target) == ("transfer", one, other)
+    assert not kept.afterwards and kept.seen == {}
+
+
+def test_a_transfer_is_scored_by_the_children_that_come(pair):
+    store, one, other = pair
+    predict(store, one, other, register=True)
+    (kept,) = store.predictions().kept
+    found = score(store)
+    assert [x.standing for x in found.each] == ["waiting"]
+    assert found.line("transfer").made == 1 and not found.line("transfer").scored
+    write_children(store, one, other, MATCHES_AT_3)
+    found = score(store)
+    (each,) = found.each
+    assert (each.standing, each.runs) == ("scored", SEEDS)
+    (statement,) = kept.statements
+    outcome = Outcome(3, 5)  # it matches at level 3, and not at 6
+    assert each.marks.model == pytest.approx(log_score(statement.model, outcome))
+    assert each.marks.constant == pytest.approx(log_score(statement.constant, outcome))
+    assert math.isnan(each.marks.null) and each.marks.outcomes == 1
+    line = found.line("transfer")
+    assert line.log_score == each.marks.model and line.worth == "undecided"
+    assert math.isnan(line.gain.low)  # one prediction, and three seeds of it
+
+
+def test_once_there_is_a_score_it_stands_beside_the_prediction(pair):
+    store, one, other = pair
+    predict(store, one, other, register=True)
+    write_children(store, one, other, MATCHES_AT_3)
+    found = predict(store, one, other)
+    assert found.refused == "" and found.density.value == pytest.approx(0.8**found.level.value)
+    (line,) = found.scores
+    assert line.of == "this store" and any("1 prediction scored" in note for note in found.notes)
+    row = found.to_frame().to_dicts()[0]
+    assert row["scored"] == 1 and row["log_score"] == pytest.approx(line.log_score)
+    assert row["worth"] == "undecided"
+
+
+def test_five_seeds_of_one_prediction_are_no_five_predictions(pair):
+    store, one, other = pair
+    predict(store, one, other, register=True)
+    write_children(store, one, other, MATCHES_AT_3, seeds=1)
+    few = score(store).line("transfer")
+    write_children(store, one, other, MATCHES_AT_3, seeds=SEEDS)
+    many = score(store).line("transfer")
+    assert few.experiments == many.experiments == 1
+    assert few.log_score == many.log_score
+
+
+def test_one_prediction_written_down_twice_is_one_experiment(pair):
+    store, one, other = pair
+    for seed in (0, 1, 2):
+        predict(store, one, other, register=True, rng=seed)
+    write_children(store, one, other, MATCHES_AT_3)
+    line = score(store).line("transfer")
+    assert len(line.scored) == 3 and line.experiments == 1
+    assert line.worth == "undecided" and math.isnan(line.gain.low)
+
+
+@pytest.mark.parametrize("control", sorted({*CHOICES["control"]} - {"none"}))
+def test_controls_are_no_test(pair, control):
+    store, one, other = pair
+    predict(store, one, other, register=True)
+    write_children(store, one, other, MATCHES_AT_3, control=control)
+    assert score(store).each[0].standing == "waiting"
+
+
+def test_what_is_there_is_not_predicted(pair):
+    store, one, other = pair
+    write_children(store, one, other, MATCHES_AT_3)
+    with pytest.raises(RgtoolError, match="3 runs that would test this prediction are in the"):
+        predict(store, one, other, register=True)
+    predict(store, one, other, register=True, afterwards=True)
+    found = score(store)
+    assert [x.standing for x in found.each] == ["afterwards"]
+    assert (found.line("transfer").made, found.line("transfer").scored) == (0, ())
+    assert any("made afterwards, never scored" in note for note in found.notes)
+    assert predict(store, one, other).scores == ()
+
+
+def test_children_that_began_before_test_nothing(pair):
+    store, one, other = pair
+    predict(store, one, other, register=True)
+    name = write_children(store, one, other, MATCHES_AT_3)
+    for run in store.runs():
+        if run.experiment_id == name:
+            foretold.date(store.path, run.run_id, foretold.EARLIER)
+    found = score(store)
+    assert found.each[0].standing == "waiting"
+    assert any("began before the prediction" in note for note in found.notes)
+
+
+def test_a_changed_prediction_is_named_and_not_scored(pair, cli: Cli):
+    store, one, other = pair
+    predict(store, one, other, register=True)
+    write_children(store, one, other, MATCHES_AT_3)
+    assert cli("score", "--store", store.path).code == 0
+    (path,) = (store.path / FOLDER).glob("*.json")
+    path.write_text(path.read_text().replace('"first": 0', '"first": 1', 1))
+    done = cli("score", "--store", store.path)
+    assert done.code == 3 and "was changed after it was made" in done.err
+    assert score(store).each == () and score(store).line("transfer") is None
+
+
+def test_what_matches_a_network_that_guesses_is_no_outcome(pair):
+    store, one, other = pair
+    predict(store, one, other, register=True)
+    name = write_children(store, one, other, MATCHES_AT_3)
+    assert score(store).each[0].standing == "scored"
+    for run in [run.run_id for run in store.runs() if run.experiment_id == other]:
+        kept = store.counts(other, "layer").kept[0]
+        recipe = store.description(run).recipe
+        stores.write_record(store.path, recipe, run, 0, kept, accuracy=0.1)
+    assert store.counts(name).runs and score(store).each[0].standing == "waiting"
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "expected"),
+    [
+        ({4: 0.95, 8: 0.9}, Outcome(8, math.inf)),
+        ({4: 0.95, 8: 0.5}, Outcome(4, 7)),
+        ({4: 0.5, 8: 0.5}, Outcome(-math.inf, 3)),
+        ({4: 0.5, 8: 0.95, 12: 0.1}, Outcome(8, 11)),
+        ({}, None),
+    ],
+)
+def test_the_cell_of_a_matching_level(accuracy, expected):
+    levels = np.array([0, *accuracy])
+    values = np.array([[0.1, *accuracy.values()]] * 2)
+    found = matching_cell(levels, values, 0.9)
+    assert found == ([] if expected is None else [expected])
+
+
+def test_a_level_that_not_all_seeds_have_is_left_out():
+    values = np.array([[0.9, 0.95, 0.95], [0.9, 0.95, np.nan]])
+    assert matching_cell(np.array([0, 4, 8]), values, 0.9) == [Outcome(4, math.inf)]
+
+
+# Collapse
+
+
+@pytest.fixture
+def falling(tmp_path: Path) -> tuple[Store, Recipe, np.ndarray]:
+    """Untrained networks, of which the last levels are still to come."""
+    made = untrained.untrained("resnet8w4", seeds=SEEDS, levels=24, rng=3)
+    for seed in range(SEEDS):
+        foretold.write_kept(
+            tmp_path, made.recipe, seed, made.kept[seed], levels=range(11), at=foretold.EARLIER
+        )
+    return Store(tmp_path), made.recipe, made.kept
+
+
+def go_on(store: Store, recipe: Recipe, kept: np.ndarray, last: int, seeds=range(SEEDS)) -> None:
+    for seed in seeds:
+        run = recipe.run_id(seed)
+        if not RunFolder.of(store.path, run).description.exists():
+            foretold.write_kept(store.path, recipe, seed, kept[seed], levels=[])
+        for level in range(last + 1):
+            stores.write_record(store.path, recipe, run, level, kept[seed])
+        foretold.date(store.path, run, foretold.LATER)
+
+
+def test_a_collapse_is_scored_by_the_levels_that_come(falling):
+    store, recipe, kept = falling
+    written = predict(store, recipe.experiment_id, kind="collapse", register=True)
+    (one,) = store.predictions().kept
+    assert one.seen == {run.run_id: 10 for run in store.runs()} and not one.afterwards
+    assert "no prediction of collapse was ever scored for resnet8w4" in written.refused
+    assert written.to_frame()["middle"].is_null().all()
+    assert not any("next to run empty" in note for note in written.notes)
+    assert score(store).each[0].standing == "waiting"
+    go_on(store, recipe, kept, 24)
+    (each,) = score(store).each
+    names = [layer.name for layer in store.counts(recipe.experiment_id, "layer").layers]
+    expected = []
+    for statement in one.statements:
+        levels = [np.flatnonzero(kept[s][:, names.index(statement.name)] == 0) for s in range(3)]
+        cells = [Outcome(x[0], x[0]) if len(x) else Outcome(25, math.inf) for x in levels]
+        expected.append(np.mean([log_score(statement.model, cell) for cell in cells]))
+    assert each.marks.model == pytest.approx(np.mean(expected))
+    assert each.runs == SEEDS and each.marks.outcomes == SEEDS * len(one.statements)
+    # Untrained networks are what N1 is about, and a level is not as good as any other.
+    line = score(store).line("collapse")
+    assert line.log_score > line.constant + 0.5 and line.null > line.constant + 0.5
+    assert line.coverage.high > 0.8 and line.worth == "undecided"
+    told = predict(store, recipe.experiment_id, kind="collapse", register=False)
+    assert told.refused == "" or "empty in some run" in told.refused
+
+
+def test_what_has_never_collapsed_is_a_bound(falling):
+    store, recipe, kept = falling
+    predict(store, recipe.experiment_id, kind="collapse", register=True)
+    (one,) = store.predictions().kept
+    go_on(store, recipe, kept, 12)
+    (each,) = score(store).each
+    assert all(isinstance(x.model, Levels) for x in one.statements)
+    names = [layer.name for layer in store.counts(recipe.experiment_id, "layer").layers]
+    alive = [x for x in one.statements if kept[:, 12, names.index(x.name)].all()]
+    assert alive  # that is what the test is about
+    bound = [log_score(x.model, Outcome(13, math.inf)) for x in alive]
+    assert each.marks.model > min(bound) and each.marks.open > 0
+    found = score(store).line("collapse").coverage
+    assert found.low < found.high
+
+
+def test_a_new_seed_tests_a_collapse_as_well(falling):
+    store, recipe, kept = falling
+    predict(store, recipe.experiment_id, kind="collapse", register=True)
+    more = untrained.untrained("resnet8w4", seeds=5, levels=24, rng=9).kept
+    go_on(store, recipe, more, 24, seeds=[3, 4])
+    (each,) = score(store).each
+    assert each.runs == 2 and each.standing == "scored"
+
+
+def test_a_layer_that_is_empty_is_not_predicted(falling):
+    store, recipe, kept = falling
+    go_on(store, recipe, kept, 24)
+    names = [layer.name for layer in store.counts(recipe.experiment_id, "layer").layers]
+    gone = {name for i, name in enumerate(names) if (kept[:, 24, i] == 0).any()}
+    assert gone
+    try:
+        found = predict(store, recipe.experiment_id, kind="collapse")
+        assert gone.isdisjoint(x.name for x in found.statements)
+    except RgtoolError as error:
+        assert "nothing is left" in str(error)
+
+
+# Exponents
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> tuple[Store, str]:
+    name = flows.write_experiment(tmp_path, rng=1, noise=0.01, levels=8, seeds=5)
+    return Store(tmp_path), name
+
+
+def test_exponents_of_an_experiment_without_runs(known):
+    store, one = known
+    written = predict(store, one, "resnet8w4/mnist", kind="exponents", register=True)
+    (kept,) = store.predictions().kept
+    flows.write_experiment(store.path, rng=2, noise=0.01, levels=8, seeds=5, task="mnist")
+    assert kept.target in {x.experiment_id for x in store.experiments()}
+    for run in store.runs():
+        if run.experiment_id == kept.target:
+            foretold.date(store.path, run.run_id, foretold.LATER)
+    (each,) = score(store).each
+    assert each.runs == 5 and each.marks.outcomes == 5 * len(kept.statements)
+    assert each.marks.covered > 0.8
+    line = score(store).line("exponents")
+    assert line.log_score > line.null and line.log_score > line.constant
+    assert "no prediction of exponents" in written.refused
+    told = predict(store, one, "resnet8w4/cifar10", kind="exponents")
+    assert told.refused == "" and told.to_frame()["middle"].is_not_null().all()
+    assert told.to_frame()["scored"].to_list() == [1] * len(told.statements)
+
+
+def test_runs_that_end_before_the_window_tell_nothing_yet(known):
+    store, one = known
+    predict(store, one, "resnet8w4/mnist", kind="exponents", register=True)
+    flows.write_experiment(store.path, rng=2, levels=5, task="mnist")
+    for run in store.runs():
+        if run.task == "mnist":
+            foretold.date(store.path, run.run_id, foretold.LATER)
+    assert score(store).each[0].standing == "waiting"
+
+
+def test_seeds_that_are_copies_leave_no_certainty(tmp_path):
+    """Five copies of one run have a sd of 0, and tell of one seed."""
+    name = flows.write_experiment(tmp_path, rng=1, seeds=1, levels=8)
+    flows.copy_counts(tmp_path, name, [0] * 5, lr=0.3)
+    store = Store(tmp_path)
+    copies = next(x.experiment_id for x in store.experiments() if len(x.runs) == 5)
+    predict(store, copies, "resnet8w4/mnist", kind="exponents", register=True)
+    (kept,) = store.predictions().kept
+    for statement in kept.statements:
+        assert isinstance(statement.model, Student) and statement.model.scale > 0.03
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("mnist", "is no target: a label such as lenet/mnist"),
+        ("lenet/mnist", "lenet has no stages: exponents are"),
+        ("resnet8w4/mnist prune", "sets nothing"),
+        ("resnet8w4/mnist prune=2", "prune is 2"),
+        ("resnet8w4/digits", "are in the store already"),
+    ],
+)
+def test_a_target_that_cannot_be_is_refused(known, target, words):
+    store, one = known
+    with pytest.raises(RgtoolError, match=words):
+        predict(store, one, target, kind="exponents", register=True)
+
+
+# Orderings
+
+MAPS = ("0:0;1:1,2;2:3,4", "0:0;1:1,3;2:2,4", "0:0;1:1,2,3;2:4", "0:0;1:1;2:2,3,4")
+
+
+@pytest.fixture
+def depths(tmp_path: Path) -> tuple[Store, str, str]:
+    """Two depths of one family, whose stages scatter between seeds; blocks grow unlike."""
+    made = {}
+    for depth, rng in (("resnet20w4", 1), ("resnet32w4", 2)):
+        made[depth] = flows.write_experiment(
+            tmp_path, rng=rng, architecture=depth, seeds=SEEDS, levels=6
+        )
+    return Store(tmp_path), made["resnet20w4"], made["resnet32w4"]
+
+
+def write_stretched(store: Store, source: str, target: str, accuracy: dict[str, float]) -> None:
+    goal = store.counts(target, "layer")
+    for text, value in accuracy.items():
+        recipe = dataclasses.replace(goal.recipe, parent=source, transform=text)
+        for seed in range(SEEDS):
+            numbers = {n: value + 0.001 * seed for n in (0, 4)}
+            foretold.write_kept(
+                store.path, recipe, seed, goal.kept[seed], levels=[0, 4], accuracy=numbers
+            )
+
+
+def test_orderings_of_maps_are_scored_pair_by_pair(depths):
+    store, one, other = depths
+    predict(store, one, other, kind="ordering", maps=MAPS, register=True)
+    (kept,) = store.predictions().kept
+    assert len(kept.statements) == 6 and kept.tests.maps == MAPS
+    assert all(isinstance(x.model, Chance) and isinstance(x.null, Chance) for x in kept.statements)
+    write_stretched(store, one, other, dict(zip(MAPS[:3], (0.9, 0.8, 0.8), strict=True)))
+    (each,) = score(store).each
+    better = {
+        f"{MAPS[0]} > {MAPS[1]}": 1,
+        f"{MAPS[0]} > {MAPS[2]}": 1,
+        f"{MAPS[1]} > {MAPS[2]}": 0.5,
+    }
+    expected = [
+        log_score(x.model, Outcome(better[x.name], better[x.name]))
+        for x in kept.statements
+        if x.name in better
+    ]
+    assert len(expected) == 3 and each.marks.outcomes == 3  # one map was not trained
+    assert each.marks.model == pytest.approx(np.mean(expected))
+    assert each.marks.constant == pytest.approx(math.log(0.5))
+    assert math.isnan(score(store).line("ordering").coverage.value)  # chances have no interval
+
+
+def test_maps_that_w1_cannot_tell_apart_are_even(depths):
+    """w1 does not see the order of blocks: interpolate and append are one to it."""
+    store, one, other = depths
+    found = predict(store, one, other, kind="ordering", maps=MAPS[:2], register=True)
+    (statement,) = store.predictions().kept[0].statements
+    assert statement.model == Chance(0.5) and found.kind == "ordering"
+
+
+def test_one_seed_orders_nothing(tmp_path):
+    names = [
+        flows.write_experiment(tmp_path, rng=1, architecture=depth, seeds=1)
+        for depth in ("resnet20w4", "resnet32w4")
+    ]
+    found = predict(Store(tmp_path), *names, kind="ordering")
+    assert "one seed" in found.refused
+    with pytest.raises(RgtoolError, match="no prediction to write down: one seed"):
+        predict(Store(tmp_path), *names, kind="ordering", register=True)
+
+
+# gamma
+
+
+def write_curve(store: Path, task: str, exponent: float, at, seeds: int = 5) -> str:
+    """Errors along a power law between plateaus, those of seeds 3 % apart."""
+    recipe = Recipe(architecture="lenet", task=task)
+    rng = np.random.default_rng(len(task))
+    for seed in range(seeds):
+        kept = stores.counts(recipe, seed, 20)
+        density = kept.sum(axis=1) / kept[0].sum()
+        error = 0.03 * np.exp(0.03 * rng.normal()) * (1 + (0.2 / density) ** 2) ** (exponent / 2)
+        error = np.minimum(error * np.exp(0.01 * rng.normal(size=21)), 0.9)
+        accuracy = {n: 1 - e for n, e in enumerate(error.tolist())}
+        foretold.write_kept(store, recipe, seed, kept, accuracy=accuracy, at=at)
+    return recipe.experiment_id
+
+
+def test_the_exponent_of_an_error_curve(tmp_path):
+    store = Store(tmp_path)
+    one = write_curve(tmp_path, "digits", 1.0, foretold.EARLIER)
+    assert rgtool.gamma(store, one).verdict == "quoted"
+    predict(store, one, "lenet/mnist", kind="gamma", register=True)
+    (kept,) = store.predictions().kept
+    (statement,) = kept.statements
+    assert statement.null is None
+    assert write_curve(tmp_path, "mnist", 1.0, foretold.LATER) == kept.target
+    (each,) = score(store).each
+    assert each.standing == "scored" and each.marks.outcomes == 1
+    value = math.log(rgtool.gamma(store, kept.target).gamma)
+    cell = Outcome(value - 0.005, value + 0.005)
+    assert each.marks.model == pytest.approx(log_score(statement.model, cell))
+
+
+def test_what_cannot_be_quoted_is_not_predicted(tmp_path):
+    recipe = Recipe(architecture="lenet", task="digits")
+    for seed in range(3):
+        foretold.write_kept(tmp_path, recipe, seed, stores.counts(recipe, seed, 6))
+    found = predict(Store(tmp_path), recipe.experiment_id, "lenet/mnist", kind="gamma")
+    assert found.refused.startswith("the exponent of lenet/digits is ")
+    assert found.statements == ()
+
+
+# The literature, and bad input
+
+
+def test_the_rule_of_transfers_does_not_beat_a_constant():
+    """Each of the four published transfers with spectra from the other three."""
+    line = score("nowhere").line("transfer", "published_transfers")
+    assert (line.made, len(line.scored)) == (31, 4)
+    assert line.log_score == pytest.approx(-2.26, abs=0.01)
+    assert line.constant == pytest.approx(-1.93, abs=0.01)
+    assert line.worth == "undecided" and line.experiments == 2
+
+
+def test_the_orderings_that_a_score_was_chosen_on_are_no_test_of_it():
+    line = score("nowhere").line("ordering", "published_elastic_orderings")
+    assert (line.made, len(line.scored)) == (33, 33)
+    assert line.log_score == pytest.approx(-0.244, abs=0.01)
+    assert line.constant == pytest.approx(math.log(0.5))
+    assert line.null == pytest.approx(-0.498, abs=0.01)
+    assert line.gain.low > 0 and line.worth == line.worth_null == "no test"
+    assert 6 < line.experiments < 8  # ten of the 33 share one loser
+
+
+def test_no_elastic_accuracies_are_orderings():
+    from rgtool.analysis.scoreboard.literature import orderable
+
+    assert orderable() == {}
+    line = score("nowhere").line("ordering", "published_elastic")
+    assert (line.made, line.scored) == (45, ())
+    assert any("they order nothing" in note for note in score("nowhere").notes)
+
+
+def test_the_literature_scores_its_own_architectures_alone():
+    assert score("nowhere", architecture="lenet").lines == ()
+    assert [x.of for x in score("nowhere", architecture="resnet20").lines] == [
+        "published_elastic_orderings",
+        "published_elastic",
+    ]
+
+
+def test_nothing_can_test_what_is_said_of_the_literature(tmp_path):
+    names = [f"published:resnet50-simclr-{task}" for task in ("imagenet", "cifar10")]
+    with pytest.raises(RgtoolError, match="no run of a store can test"):
+        predict(Store(tmp_path), *names, register=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "words"),
+    [
+        (("a",), {}, "name it after the source"),
+        (("a", "b"), {"kind": "collapse"}, "name no target"),
+        (("a", "b"), {"kind": "weather"}, "kind 'weather'"),
+        (("a", "b"), {"afterwards": True}, "goes with .*register"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(tmp_path, arguments, options, words):
+    with pytest.raises(RgtoolError, match=words):
+        predict(Store(tmp_path), *arguments, **options)
+
+
+def test_the_commands(pair, cli: Cli):
+    store, one, other = pair
+    at = ("--store", store.path)
+    done = cli("predict", one, other, "--register", "--json", *at)
+    (row,) = json.loads(done.out)
+    assert done.code == 0 and row["registered"] == store.predictions().kept[0].id
+    assert row["density"] is None and "ever scored" in row["refused"]
+    (row,) = json.loads(cli("score", "--each", "--json", *at).out)
+    assert row["standing"] == "waiting" and row["sha256"].startswith(row["prediction"])
+    write_children(store, one, other, MATCHES_AT_3)
+    rows = json.loads(cli("score", "--json", "--kind", "transfer", *at).out)
+    assert [x["of"] for x in rows] == ["this store", "published_transfers"]
+    assert rows[0]["scored"] == 1 and rows[0]["worth"] == "undecided"
+    assert cli("predict", one, other, "--register", *at).code == 2
