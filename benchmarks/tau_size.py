@@ -9,7 +9,7 @@ size      a score that knows nothing of accuracies, called significant at 5 %: b
           at most in simulated repeats.
 coverage  how often a nominal 95 % interval holds what it is about: t over the taus of seeds (their
           expectation), and the middle of draws around the mean accuracies of maps (the tau of the
-          true means). Maps are independent here. Aimed at: .93 to .97 from three seeds on.
+          true means). Maps are independent here. Aimed at: .92 to .97 from three seeds on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from collections.abc import Sequence
 import numpy as np
 from machine import machine
 
-from rgtool.analysis.elastic import kendall as kendall_module
 from rgtool.analysis.elastic.agreement import Spectra, agreement
 from rgtool.analysis.elastic.draw import random_maps
 from rgtool.analysis.elastic.kendall import kendall
@@ -33,7 +32,7 @@ from rgtool.analysis.elastic.tickets import Tickets
 from rgtool.analysis.stats.level import t_quantile
 
 SEEDS, MAPS, STAGES = 3, 24, 3
-PAIRS = ((2, 4), (3, 1), (3, 2), (3, 6), (4, 2))  # normal blocks of source and target
+PAIRS = ((2, 4), (3, 1), (3, 2), (3, 6))  # normal blocks of source and target
 
 
 def tickets_of(reached: np.ndarray) -> Tickets:
@@ -110,7 +109,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=300)
     options = parser.parse_args()
-    kendall_module.RELABELLINGS = 999  # in place of 9999, for the time
     began = time.perf_counter()
     print(f"NumPy {np.__version__}, {machine()}; {options.repeats} repeats, {SEEDS} seeds")
     print(f"{'blocks':<10}{'maps':>6}{'effect':>8}{'maps permuted':>16}{'blocks relabelled':>20}")

@@ -21,7 +21,7 @@ from .tickets import Tickets, whole
 
 LEAST_MAPS = 8  # below, two maps that change places move tau by more than a quarter
 LEAST_VALUES = 3  # of a score: of two, one comparison is all that there is
-LEAST_SEEDS = 3  # of two, a t interval covers .83 to .92 of the time
+LEAST_SEEDS = 3  # of two, taus may agree by chance, and the t interval has one degree of freedom
 MEASURED = "measured density"  # a score that needs no spectrum
 AGAINST = ("accuracy", "difference")
 

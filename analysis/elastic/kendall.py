@@ -2,14 +2,14 @@
 
 Maps are made of the same few blocks, and two that share blocks are accurate alike. Permuting maps,
 which is the textbook's test, takes them for independent: where blocks have effects of their own and
-the score knows nothing of these, it calls tau significant at .05 in .15 to .25 of simulated
+the score knows nothing of these, it calls tau significant at .05 in .12 to .24 of simulated
 designs. What is permuted here is what the score knows: which block of a stage has which eigenvalue.
-The same simulations are then significant in .06 at most, and few blocks have few relabellings.
+The same simulations are then significant in .08 at most, and few blocks have few relabellings.
 
 The unit of the interval is the seed: every seed has a tau of its own. Draws around the mean
-accuracies of maps would cover the tau of the true means .32 to .97 of the time, since noise that is
-drawn on top of noise only takes away order; the t interval over seeds covers .93 to .97 from three
-seeds on, and .83 to .92 with two.
+accuracies of maps would cover the tau of the true means .20 to .94 of the time, since noise that is
+drawn on top of noise only takes away order; the t interval over seeds covers .92 to .97 from three
+seeds on, and .88 to .95 with two (`benchmarks/tau_size.py`).
 """
 
 from __future__ import annotations

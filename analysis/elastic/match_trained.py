@@ -17,7 +17,7 @@ from ..result import Column, Result, columns_like, ends
 from ..transfer.differences import mean_of, paired
 from .agreement import AGAINST, Agreement, Spectra, agreement
 from .maps import MapKind, feeds_of
-from .match import block_weights, match
+from .match import MAP_DRAWS, block_weights, match
 from .result import Match
 from .scores import LEVEL, MARGIN, ScoreName
 from .tickets import Tickets, absent, children_of, means, seed_columns, tickets_of, whole
@@ -52,7 +52,7 @@ class MatchTrained(Result):
 
     columns = (
         *columns_like(Match.columns, "rank transform family published"),
-        *columns_like(Match.columns, "w1 position signature density"),
+        *columns_like(Match.columns, "w1 position signature density probability"),
         Column("experiment", "The experiment that trained it.", shown="wide"),
         Column("seeds", "Seeds that were trained."),
         Column("kept", "Density of the target with the ticket, mean over seeds.", "", ".4f"),
@@ -75,7 +75,7 @@ class MatchTrained(Result):
         )
 
     def _values(self) -> dict[str, Any]:
-        ranked = self.match.to_frame()[self.places].drop("probability")
+        ranked = self.match.to_frame()[self.places]
         values: dict[str, Any] = ranked.to_dict(as_series=False)
         found = self.tickets.narrow([self.level])
         return values | {
@@ -99,7 +99,7 @@ def match_trained(
     margin: float = MARGIN,
     level: int = LEVEL,
     window: tuple[int, int] | None = None,
-    draws: int = 1,
+    draws: int = MAP_DRAWS,
     rng: np.random.Generator | int = 0,
 ) -> MatchTrained:
     """Hold the scores of maps to the accuracies of the tickets that were trained by them.
