@@ -175,8 +175,9 @@ class StretchPlan(Shown):
         """
         found: dict[Transform, Ticket] = {}
         for name, transform in self._chosen():
-            found.setdefault(transform.resolve(self.source, self.target), Ticket(name, transform))
-        tickets = [Ticket(one.name, transform) for transform, one in found.items()]
+            fitting = transform.resolve(self.source, self.target)
+            found.setdefault(fitting, Ticket(name, fitting))
+        tickets = list(found.values())
         first, notes = tickets[0], list[str]()
         if RANDOM_MAP in self.controls:
             rng = np.random.default_rng([self.seed, 1])  # whatever else is drawn

@@ -110,7 +110,7 @@ class Transfer(Result):
 
     columns = ROW
     rows = "a row for every condition and level"
-    see = "transfer.md"
+    see = "transfer.md#tickets-on-another-task"
 
     @property
     def title(self) -> str:
