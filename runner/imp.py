@@ -79,7 +79,8 @@ class Replica:
     on_event : callable
         Gets an `Event` every epoch and level.
     should_stop : callable
-        Asked after every step; true ends the run cleanly, to be continued.
+        Asked after every step, and while kernels are chosen; true ends the run cleanly, to be
+        continued.
     keep : tuple of str
         Weights that stay: any of `launch.KEEPABLE`.
     pretrained : Pretrained, optional
@@ -110,7 +111,7 @@ class Replica:
         self.on_event, self.should_stop = on_event, should_stop
         self.pretrained, self.kernels = pretrained, kernels
         self.on = ReplicaParts(
-            recipe, seed, images, network, device, pretrained, kernels, self._warn
+            recipe, seed, images, network, device, pretrained, kernels, self._warn, should_stop
         )
         traits = network.traits(images.input_shape, images.classes)
         self.fingerprint = traits.fingerprint

@@ -146,8 +146,7 @@ def _frequencies(shape: InputShape) -> NDArray[np.float64]:
     """Return squared frequencies, in cycles a longer side, where `rfft2` has them: (H, W/2 + 1)."""
     _, height, width = shape
     side = max(height, width)
-    down = np.rint(np.fft.fftfreq(height) * height) * (side / height)
-    across = np.arange(width // 2 + 1) * (side / width)
+    down, across = np.fft.fftfreq(height) * side, np.fft.rfftfreq(width) * side
     return np.asarray(down[:, None] ** 2 + across**2)
 
 

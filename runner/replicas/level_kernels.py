@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
-
-import torch
-from torch import Tensor
 
 from ...schemas.errors import RgtoolError
 from ...schemas.lock import lock
@@ -22,12 +17,13 @@ from ..records import description_of
 from .kernels import Kernels
 from .replica_parts import ReplicaParts
 from .side_by_side import is_memory
-from .training import Trainer, load_arrays, state_arrays
+from .step_seconds import StepSeconds, level_steps, step_seconds
+from .training import Trainer
 
 _ASKED = "asked for, or the only ones"
 _NO_ROOM = "memory has no room for sparse steps beside dense ones"
-_ROUNDS = 5  # steps of each kind that are timed, at most
-_CLEAR = 1.5  # times as long as the other: no noise turns that round
+_MEASURED = "measured"  # how `StepSeconds` begins, in words
+_TOO_FEW = "too few steps to time any of them"
 _WAIT = 60.0  # seconds for another seed to write its choice
 
 
@@ -36,16 +32,6 @@ class Choice(NamedTuple):
 
     kernels: str
     why: str
-
-
-class StepSeconds(NamedTuple):
-    """Time of a step of training."""
-
-    dense: float
-    sparse: float
-
-    def __str__(self) -> str:
-        return f"measured: {1e3 * self.dense:.3g} ms a step dense, {1e3 * self.sparse:.3g} sparse"
 
 
 class LevelKernels:
@@ -95,11 +81,12 @@ class LevelKernels:
         on : ReplicaParts
             What it computes with; the network is left as it is.
         """
-        key = str(level) if level >= 0 else "rewind"
-        kernels = self._decide(key, lambda: step_seconds(on, mask))
+        steps = level_steps(self.recipe, level, on.loader.iterations_per_epoch)
+        kernels = self._decide(level, lambda: step_seconds(on, mask, steps))
         return on.trainer(mask, sparse=kernels == self.kernels.sparse)
 
-    def _decide(self, key: str, measure: Callable[[], StepSeconds]) -> str:
+    def _decide(self, level: int, measure: Callable[[], StepSeconds | None]) -> str:
+        key = _key(level)
         begun = self._begun(key)
         if self.kernels.choice == "dense":
             choice = Choice(self.kernels.name, _ASKED)
@@ -108,7 +95,7 @@ class LevelKernels:
         elif begun is not None:
             choice = self._here(begun)
         else:
-            return self._first(key, measure).kernels
+            return self._first(level, measure).kernels
         if begun is not None and choice.kernels == begun.kernels:
             choice = begun  # for the reason of then
         self._write(key, choice, begun)
@@ -129,18 +116,18 @@ class LevelKernels:
         is_sparse = choice.kernels.startswith("sparse")
         return choice._replace(kernels=self.kernels.sparse if is_sparse else self.kernels.name)
 
-    def _first(self, key: str, measure: Callable[[], StepSeconds]) -> Choice:
+    def _first(self, level: int, measure: Callable[[], StepSeconds | None]) -> Choice:
         """Choose for a level that begins, and write it down."""
-        measured = self._faster(measure) if self._taken(key) is None else None
+        key = _key(level)
+        own = self._taken(key) or self._of_rewind(level) or self._faster(level, measure)
         # Seeds that come to it together have all measured: one of them is the first to write.
         store = self.folder.path.parents[1]
         with lock(store / ".kernels.lock", "the choice of kernels", wait=_WAIT):
-            choice = self._taken(key) or measured
-            assert choice is not None  # what was taken stays
+            choice = self._taken(key) or own
             self._write(key, choice, None)
         return choice
 
-    def _faster(self, measure: Callable[[], StepSeconds]) -> Choice:
+    def _faster(self, level: int, measure: Callable[[], StepSeconds | None]) -> Choice:
         """Choose by the time of steps; dense where memory has no room for both kinds."""
         try:
             seconds = measure()
@@ -148,19 +135,44 @@ class LevelKernels:
             if not is_memory(error):
                 raise
             return Choice(self.kernels.name, _NO_ROOM)
+        if seconds is None:
+            return self._as_before(level)
         faster = self.kernels.sparse if seconds.sparse < seconds.dense else self.kernels.name
         return Choice(faster, str(seconds))
 
+    def _as_before(self, level: int) -> Choice:
+        """Return the choice of the level before, which keeps more; dense where there is none."""
+        before = _choices(description_of(self.folder)).get(_key(level - 1))
+        if before is None:
+            return Choice(self.kernels.name, _TOO_FEW)
+        return self._here(before)._replace(why=f"{_TOO_FEW}, as {_key(level - 1)}")
+
+    def _of_rewind(self, level: int) -> Choice | None:
+        """Return what was measured before the rewind point, for level 0: it keeps as much."""
+        if level != 0:
+            return None
+        own = (self.folder, _choices(description_of(self.folder)).get(_key(-1)))
+        for _, choice in (own, *self._elsewhere(_key(-1))):
+            if choice is not None and choice.why.startswith(_MEASURED):
+                return self._here(choice)._replace(why=f"{choice.why}, before the rewind point")
+        return None
+
     def _taken(self, key: str) -> Choice | None:
         """Return the choice of the parent, or what another seed has measured."""
+        for folder, choice in self._elsewhere(key):
+            if choice.why != _ASKED or folder is self.parent:
+                why = choice.why if choice.why.startswith("as ") else f"as {folder.path.name}"
+                return self._here(choice)._replace(why=why)
+        return None
+
+    def _elsewhere(self, key: str) -> Iterator[tuple[RunFolder, Choice]]:
+        """Yield what the parent and other seeds have chosen for a level."""
         for folder in self._others():
+            choice = None
             with contextlib.suppress(RgtoolError):  # a damaged one is told when it is worked on
                 choice = _choices(folder.read_description()).get(key)
-                if choice is None or (choice.why == _ASKED and folder is not self.parent):
-                    continue
-                why = choice.why if choice.why.startswith("as ") else f"as {folder.path.name}"
-                return self._here(Choice(choice.kernels, why))
-        return None
+            if choice is not None:
+                yield folder, choice
 
     def _others(self) -> Iterator[RunFolder]:
         if self.parent is not None:
@@ -191,6 +203,11 @@ class LevelKernels:
         described.write(self.folder.description)
 
 
+def _key(level: int) -> str:
+    """Return the name of a level in descriptions."""
+    return str(level) if level >= 0 else "rewind"
+
+
 def _choices(description: Description | None) -> dict[str, Choice]:
     """Return what a description says of levels, by their keys."""
     machine: Mapping[str, Any] = description.machine if description else {}
@@ -198,35 +215,3 @@ def _choices(description: Description | None) -> dict[str, Choice]:
     if not isinstance(by_level, dict) or not isinstance(why, dict):
         return {}
     return {key: Choice(str(by_level[key]), str(why.get(key, ""))) for key in by_level}
-
-
-def step_seconds(on: ReplicaParts, mask: Mask | None) -> StepSeconds:
-    """Measure a step of a level, dense and sparse in turns; the network is left as it is.
-
-    The least of a few is taken, since other programs only add to it; where the first ones tell
-    already, no more are made.
-    """
-    before = state_arrays(on.module)
-    on.module.train()
-    batch = on.loader.gather(next(on.loader.draws(0)))
-    trainers = on.trainer(mask), on.trainer(mask, sparse=True)
-    try:
-        for trainer in trainers:  # the first call makes what the others use
-            trainer.step(*batch)
-        best = StepSeconds(math.inf, math.inf)
-        for _ in range(_ROUNDS):
-            timed = (_seconds(trainer, batch) for trainer in trainers)
-            best = StepSeconds(*map(min, best, timed))
-            if max(best) > _CLEAR * min(best):
-                break
-    finally:
-        load_arrays(on.module, before)
-    return best
-
-
-def _seconds(trainer: Trainer, batch: tuple[Tensor, Tensor]) -> float:
-    # Of one thread the time that it had a processor: others that take turns do not count.
-    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
-    began = clock()
-    trainer.step(*batch)
-    return clock() - began

@@ -16,7 +16,7 @@ from .loader import Batches, Loader, test_batches, valid_batches
 from .pretrained import Pretrained
 from .randomness import generator, seeded
 from .sparse_training import SparseTrainer
-from .training import Arrays, Trainer, state_arrays
+from .training import Arrays, Stopped, Trainer, state_arrays
 
 
 class ReplicaParts:
@@ -38,6 +38,8 @@ class ReplicaParts:
         How the steps are computed.
     tell : callable
         Hears what goes wrong with them.
+    should_stop : callable
+        Asked by `heed`.
     """
 
     def __init__(
@@ -50,10 +52,23 @@ class ReplicaParts:
         pretrained: Pretrained | None,
         kernels: Kernels,
         tell: Callable[[str], None],
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.recipe, self.seed, self.images = recipe, seed, images
         self.network, self.device = network, device
         self.pretrained, self.kernels, self.tell = pretrained, kernels, tell
+        self.should_stop = should_stop
+
+    def heed(self) -> None:
+        """Ask whether to stop, between two pieces of work that is no step of training.
+
+        Raises
+        ------
+        Stopped
+            The answer is yes.
+        """
+        if self.should_stop():
+            raise Stopped
 
     @cached_property
     def module(self) -> torch.nn.Module:
@@ -98,7 +113,7 @@ class ReplicaParts:
     def trainer(self, mask: Mask | None, *, sparse: bool = False) -> Trainer:
         """Return a trainer of the network as it is, without momentum."""
         if sparse:
-            return SparseTrainer(self.module, self.recipe, self.loader, mask)
+            return SparseTrainer(self.module, self.recipe, self.loader, mask, self.heed)
         traits = self.network.traits(self.images.input_shape, self.images.classes)
         return Trainer(self.module, self.recipe, self.loader, mask, self.forward, traits.draws)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -19,22 +21,34 @@ class SparseTrainer(Trainer):
     ----------
     module, recipe, loader, mask
         As of `Trainer`; a network that the kernels serve, on a CPU.
+    between : callable
+        Called between two units of the network while the first step lists its weights; what it
+        raises ends that step before anything has changed.
     """
 
     def __init__(
-        self, module: nn.Module, recipe: Recipe, loader: Loader, mask: Mask | None
+        self,
+        module: nn.Module,
+        recipe: Recipe,
+        loader: Loader,
+        mask: Mask | None,
+        between: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(module, recipe, loader, mask)
-        self.mask = mask
-        self.executor: Executor | None = None  # takes memory: made when it is first used
+        self.mask, self.between = mask, between
+        self._executor: Executor | None = None
 
     def step(self, images: Tensor, labels: Tensor) -> None:
         """Train on one batch."""
-        self.executor = self.executor or self._executor()
-        loss, correct = self.executor.step(images, labels, self.rate)
+        loss, correct = self.prepare().step(images, labels, self.rate)
         self.tally += torch.tensor([loss, correct, len(labels)], dtype=torch.float64)
 
-    def _executor(self) -> Executor:
+    def prepare(self) -> Executor:
+        """Return what makes the steps: it takes memory and time, and is made when it is needed."""
+        self._executor = self._executor or self._made()
+        return self._executor
+
+    def _made(self) -> Executor:
         height, width, channels = self.loader.shape
         return Executor(
             self.module,
@@ -43,4 +57,5 @@ class SparseTrainer(Trainer):
             self.recipe,
             (channels, height, width),
             min(self.recipe.batch_size, self.loader.end),
+            between=self.between,
         )

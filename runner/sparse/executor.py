@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -56,6 +56,9 @@ class Executor:
         Images of the largest batch.
     kernels : Library, optional
         Of another instruction set than the widest.
+    between : callable, optional
+        Called between two units, whose lists take long where weights are many; what it raises ends
+        the making.
 
     Raises
     ------
@@ -76,6 +79,7 @@ class Executor:
         input_shape: InputShape,
         batch_size: int,
         kernels: Library | None = None,
+        between: Callable[[], None] = lambda: None,
     ) -> None:
         kernels = kernels or library()
         self.name = f"sparse {kernels.instruction_set}"
@@ -93,7 +97,7 @@ class Executor:
             return np.ones(shape, dtype=np.bool_) if found is None else found.reshape(shape)
 
         context = Context(kernels, Arena(), batch_size, mask_of, momentum_of.get)
-        self.units = Units(context, Size(*input_shape))
+        self.units = Units(context, Size(*input_shape), between)
         add_units(self.units, module)
 
     @torch.no_grad()

@@ -254,6 +254,81 @@ void gradient_sums(int images, int channels, int pixels, const float *gradient, 
         }
 }
 
+/* List the kept weights of a 3x3 convolution as `conv_forward` meets them: three cells for a pair of
+ * output channels, see `forward_tile`; unless `paired` no weights share an entry. `place[w]` becomes
+ * where kept weight w of the mask, [output][input][9], stands among the list's weights. */
+void list_forward(const struct shape *shape, int paired, const uint8_t *mask, int *start,
+                  int *offset, int *place)
+{
+    const int inputs = shape->inputs, wide = shape->width + 2;
+    const int deep = shape->stride * shape->strip + 3 - shape->stride;
+    int entries = 0;
+    for (int k = 0; k < shape->outputs; k += 2)
+        for (int cell = 0; cell < 3; cell++) {
+            long one = (long)k * inputs * 9, two = one + inputs * 9L;
+            *start++ = entries;
+            for (int c = 0; c < inputs; c++)
+                for (int tap = 0; tap < 9; tap++, one++, two++) {
+                    const int first = mask[one], second = k + 1 < shape->outputs && mask[two];
+                    const int shared = paired && first && second;
+                    if (cell == 0 ? !shared : shared || !(cell == 1 ? first : second)) continue;
+                    if (cell != 2) place[one] = 2 * entries;
+                    if (cell != 1) place[two] = 2 * entries + (cell == 0);
+                    offset[entries++] = ((c * deep + tap / 3) * wide + tap % 3) * LANES;
+                }
+        }
+    *start = entries;
+}
+
+/* List them as `conv_backward` meets them: a cell for an input channel and, with a stride of 2, for
+ * each of the four positions of its pixels, see `backward_tile`. */
+void list_backward(const struct shape *shape, const uint8_t *mask, int *start, int *offset,
+                   int *place)
+{
+    /* By the row (column) of the weight: which rows of the input have it, and the row of the tile's
+     * outputs that it links them to. */
+    static const int phases[2][3] = {{0, 0, 0}, {1, 0, 1}}, shifts[2][3] = {{2, 1, 0}, {2, 1, 1}};
+    const int stride = shape->stride, wide = (shape->width + stride - 1) / stride + 2;
+    const int *phase = phases[stride - 1], *shift = shifts[stride - 1];
+    int entries = 0;
+    for (int c = 0; c < shape->inputs; c++)
+        for (int cell = 0; cell < stride * stride; cell++) {
+            *start++ = entries;
+            for (int k = 0; k < shape->outputs; k++)
+                for (int tap = 8; tap >= 0; tap--) { /* ascending shifts */
+                    const int down = tap / 3, right = tap % 3;
+                    const long w = ((long)k * shape->inputs + c) * 9 + tap;
+                    if (!mask[w] || phase[down] * stride + phase[right] != cell) continue;
+                    place[w] = entries;
+                    offset[entries++] =
+                        ((k * (shape->strip + 2) + shift[down]) * wide + shift[right]) * LANES;
+                }
+        }
+    *start = entries;
+}
+
+/* List the kept weights of a tensor in the order in which torch holds them, channels last: where
+ * each lies there by the tensor's `strides`, and where it stands in the lists of its layer. `mask`,
+ * `forward_place` and `backward_place` are [output][input][side][side]; the tensor lacks a `border`
+ * of that, as a 1x1 convolution does. */
+void list_tensor(int outputs, int inputs, int side, int border, const int *strides,
+                 const uint8_t *mask, const int *forward_place, const int *backward_place,
+                 int *index, int *forward, int *backward)
+{
+    for (int k = 0; k < outputs; k++)
+        for (int tap = 0; tap < side * side; tap++) {
+            const int down = tap / side - border, right = tap % side - border;
+            const int first = k * strides[0] + down * strides[2] + right * strides[3];
+            for (int c = 0; c < inputs; c++) {
+                const long w = ((long)k * inputs + c) * side * side + tap;
+                if (!mask[w]) continue;
+                *index++ = first + c * strides[1];
+                *forward++ = forward_place[w];
+                *backward++ = backward_place[w];
+            }
+        }
+}
+
 /* Copy the kept weights of a tensor into the lists that kernels read: weight `index[i]` is entry
  * `forward[i]` of one and `backward[i]` of the other. */
 void load_kept(long count, const int *index, const int *forward, const int *backward,

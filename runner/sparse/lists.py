@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from ctypes import byref
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .lanes import LANES, address, aligned
-from .library import List, Shape
+from .library import Library, List, Shape
 
-Ints = NDArray[np.int64]
+Places = NDArray[np.int32]
 _SCRATCH = 700_000  # bytes of a strip; with what streams by it stays in an L2 cache of 1 MiB
 
 
@@ -22,6 +23,12 @@ class Entries:
     offset: NDArray[np.int32]
     weight: NDArray[np.float32]
 
+    @classmethod
+    def empty(cls, cells: int, entries: int, weights: int) -> Entries:
+        """Return room for cells and their entries, of so many weights each."""
+        start, offset = (np.empty(n, dtype=np.int32) for n in (cells + 1, entries))
+        return cls(start, offset, aligned(weights * entries))
+
     @property
     def struct(self) -> List:
         """The structure that points to them."""
@@ -30,20 +37,31 @@ class Entries:
 
 @dataclass(frozen=True)
 class Lists:
-    """The kept weights of a layer for both passes.
-
-    Attributes
-    ----------
-    forward, backward : Entries
-        What the kernels read.
-    in_forward, in_backward : int64 array, shape (kept,)
-        Where each kept weight, in the order of `np.nonzero`, stands in their `weight`.
-    """
+    """The kept weights of a layer for both passes: what the kernels read."""
 
     forward: Entries
     backward: Entries
-    in_forward: Ints
-    in_backward: Ints
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where kept weights stand in the `weight` of either list.
+
+    Attributes
+    ----------
+    mask : bool array
+        Of the layer; contiguous, as the others are.
+    forward, backward : int32 array
+        Of its shape; what they hold of pruned weights means nothing.
+    """
+
+    mask: NDArray[np.bool_]
+    forward: Places
+    backward: Places
+
+    def of(self, outputs: slice) -> Standing:
+        """Return those of some outputs."""
+        return Standing(self.mask[outputs], self.forward[outputs], self.backward[outputs])
 
 
 def strip_rows(outputs: int, inputs: int, height: int, width: int, stride: int) -> int:
@@ -81,80 +99,55 @@ def scratch_floats(shape: Shape) -> int:
     return strip + sums
 
 
-def convolution_lists(mask: NDArray[np.bool_], shape: Shape, paired: bool) -> Lists:
+def convolution_lists(
+    library: Library, mask: NDArray[np.bool_], shape: Shape, paired: bool
+) -> tuple[Lists, Standing]:
     """List the kept weights of a 3x3 convolution.
 
     Parameters
     ----------
+    library : Library
+        The kernels, which put them in order.
     mask : bool array, shape (outputs, inputs, 3, 3)
     shape : Shape
         Size, stride and strip.
     paired : bool
         Two output channels that keep the same weight share an entry; else none do.
     """
-    kept = np.nonzero(mask)
-    forward, in_forward = _forward(mask, kept, shape, paired)
-    backward, in_backward = _backward(kept, shape)
-    return Lists(forward, backward, in_forward, in_backward)
-
-
-def _forward(
-    mask: NDArray[np.bool_], kept: tuple[Ints, ...], shape: Shape, paired: bool
-) -> tuple[Entries, Ints]:
-    """Three cells for a pair of output channels: kept by both, by the first, by the second."""
-    k, c, down, right = kept
-    partner = k ^ 1
-    has_partner = partner < shape.outputs
-    shared = paired & has_partner & mask[np.where(has_partner, partner, k), c, down, right]
-    second = k % 2
-    cell = k // 2 * 3 + np.where(shared, 0, 1 + second)
-    order = np.argsort(((cell * shape.inputs + c) * 9 + down * 3 + right) * 2 + second)
-    leads = ~(shared & (second == 1))  # the others stand beside their partner
-    place = np.cumsum(leads[order]) - 1
-    slot = np.empty_like(k)
-    slot[order] = 2 * place + ~leads[order]
-    leading = order[leads[order]]
-    deep = shape.stride * shape.strip + 3 - shape.stride
-    offset = ((c * deep + down) * (shape.width + 2) + right) * LANES
-    cells = 3 * ((shape.outputs + 1) // 2)
-    return _entries(cell[leading], offset[leading], cells, weights=2), slot
-
-
-def _backward(kept: tuple[Ints, ...], shape: Shape) -> tuple[Entries, Ints]:
-    """Return a cell for an input channel and, with a stride of 2, for each of four positions."""
-    k, c, down, right = kept
-    out_width = -(-shape.width // shape.stride)
-    if shape.stride == 1:
-        cell, up, left = c, 2 - down, 2 - right
-    else:
-        phase, shift = np.array([1, 0, 1]), np.array([2, 1, 1])
-        cell = (c * 2 + phase[down]) * 2 + phase[right]
-        up, left = shift[down], shift[right]
-    order = np.argsort((cell * shape.outputs + k) * 9 + up * 3 + left)
-    offset = ((k * (shape.strip + 2) + up) * (out_width + 2) + left) * LANES
-    cells = shape.inputs * shape.stride**2
-    return _entries(cell[order], offset[order], cells, weights=1), _inverse(order)
-
-
-def linear_lists(mask: NDArray[np.bool_]) -> Lists:
-    """List the kept weights of a linear layer, mask of shape (outputs, inputs)."""
-    k, c = np.nonzero(mask)
-    outputs, inputs = mask.shape
-    order = np.argsort(c * outputs + k)
-    return Lists(
-        _entries(k, c, outputs, weights=1),
-        _entries(c[order], k[order], inputs, weights=1),
-        np.arange(len(k)),
-        _inverse(order),
+    mask = np.ascontiguousarray(mask)
+    kept, in_pairs = int(mask.sum()), shape.outputs // 2 * 2
+    shared = int((mask[0:in_pairs:2] & mask[1:in_pairs:2]).sum()) if paired else 0
+    lists = Lists(
+        Entries.empty(3 * ((shape.outputs + 1) // 2), kept - shared, weights=2),
+        Entries.empty(shape.inputs * shape.stride**2, kept, weights=1),
     )
+    standing = Standing(mask, *(np.empty(mask.shape, dtype=np.int32) for _ in range(2)))
+    library.list_forward(
+        byref(shape), paired, address(mask), *_found(lists.forward, standing.forward)
+    )
+    library.list_backward(byref(shape), address(mask), *_found(lists.backward, standing.backward))
+    return lists, standing
 
 
-def _entries(cell: Ints, offset: Ints, cells: int, weights: int) -> Entries:
-    start = np.searchsorted(cell, np.arange(cells + 1))
-    return Entries(start.astype(np.int32), offset.astype(np.int32), aligned(weights * len(offset)))
+def _found(entries: Entries, places: Places) -> tuple[int | None, ...]:
+    return address(entries.start), address(entries.offset), address(places)
 
 
-def _inverse(order: Ints) -> Ints:
-    inverse = np.empty_like(order)
-    inverse[order] = np.arange(len(order))
-    return inverse
+def linear_lists(mask: NDArray[np.bool_]) -> tuple[Lists, Standing]:
+    """List the kept weights of a linear layer, mask of shape (outputs, inputs)."""
+    mask = np.ascontiguousarray(mask)
+    (forward, in_forward), (backward, in_backward) = _row_by_row(mask), _row_by_row(mask.T)
+    standing = Standing(mask, in_forward, np.ascontiguousarray(in_backward.T))
+    return Lists(forward, backward), standing
+
+
+def _row_by_row(mask: NDArray[np.bool_]) -> tuple[Entries, Places]:
+    """List a matrix, a cell a row, and return where its weights stand."""
+    rows, columns = mask.shape
+    ends = np.cumsum(np.count_nonzero(mask, axis=1))
+    entries = Entries.empty(rows, int(ends[-1]), weights=1)
+    entries.start[0], entries.start[1:] = 0, ends
+    entries.offset[:] = np.broadcast_to(np.arange(columns, dtype=np.int32), mask.shape)[mask]
+    places = np.empty(mask.shape, dtype=np.int32)
+    places[mask] = np.arange(ends[-1], dtype=np.int32)
+    return entries, places

@@ -28,15 +28,21 @@ class Units:
         What they share.
     size : Size
         Of the images.
+    between : callable
+        Called after every unit, since those of many weights take their time.
     """
 
-    def __init__(self, context: Context, size: Size) -> None:
-        self.context, self.images = context, Images(context, size)
+    def __init__(self, context: Context, size: Size, between: Callable[[], None]) -> None:
+        self.context, self.images, self.between = context, Images(context, size), between
         self.in_order: list[Unit] = []
         self.loss: CrossEntropy
         # Whose gradients lie where: one is read until the one before it is written.
         self._turns = itertools.cycle(("gradient", "other gradient"))
         self._inner_turns = itertools.cycle(("inner gradient", "other inner gradient"))
+
+    def _add(self, unit: Unit) -> None:
+        self.in_order.append(unit)
+        self.between()
 
     def convolve(self, x: Signal, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Signal:
         """Add a convolution and its batch norm."""
@@ -46,7 +52,7 @@ class Units:
         self, x: Signal, branches: list[Branch], gradients: list[str], stride: int = 1
     ) -> list[Signal]:
         unit = Convolution(self.context, x, branches, gradients, stride)
-        self.in_order.append(unit)
+        self._add(unit)
         return unit.outputs
 
     def basic_block(self, x: Signal, block: BasicBlock) -> Signal:
@@ -90,19 +96,19 @@ class Units:
     def max_pool(self, x: Signal) -> Signal:
         """Add a pooling layer of 2x2 pixels."""
         unit = MaxPool(self.context, x, next(self._turns))
-        self.in_order.append(unit)
+        self._add(unit)
         return unit.output
 
     def mean(self, x: Signal) -> Features:
         """Add the average over the pixels."""
         unit = Mean(self.context, x)
-        self.in_order.append(unit)
+        self._add(unit)
         return unit.output
 
     def linear(self, x: Features, module: nn.Linear, *, rectified: bool = False) -> Features:
         """Add a linear layer."""
         unit = Linear(self.context, module, x, rectified=rectified)
-        self.in_order.append(unit)
+        self._add(unit)
         return unit.output
 
     def classify(self, x: Features, module: nn.Linear) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from .lanes import LANES, address, aligned, zeros
 from .library import Outgoing, Rule, Shape
-from .lists import convolution_lists, linear_lists, scratch_floats, strip_rows
+from .lists import Standing, convolution_lists, linear_lists, scratch_floats, strip_rows
 from .signals import Context, Features, Signal
 from .weights import BatchNorm, Kept, pointer
 
@@ -70,7 +70,10 @@ class Convolution:
         strip = strip_rows(outputs, size.channels, size.height, size.width, stride)
         self.shape = Shape(outputs, size.channels, size.height, size.width, stride, strip)
         self.size = size.after(outputs, stride)
-        self.lists = convolution_lists(np.concatenate(masks), self.shape, context.library.paired)
+        library = context.library
+        self.lists, standing = convolution_lists(
+            library, np.concatenate(masks), self.shape, library.paired
+        )
         self.raw = zeros(context.images, self.size)
         self.sums = aligned(2 * outputs, np.float64)
         self.pivots = aligned(outputs)
@@ -78,18 +81,17 @@ class Convolution:
         self.kept: list[Kept] = []
         self.norms: list[BatchNorm] = []
         self.outputs: list[Signal] = []
-        for branch, mask, gradient in zip(branches, masks, gradients, strict=True):
-            self._add(branch, int(mask.sum()), gradient)
+        for branch, gradient in zip(branches, gradients, strict=True):
+            self._add(branch, standing, gradient)
         context.arena.reserve("scratch", scratch_floats(self.shape))
         context.arena.reserve("weights", LANES * len(self.lists.backward.offset))
 
-    def _add(self, branch: Branch, kept: int, gradient: str) -> None:
+    def _add(self, branch: Branch, standing: Standing, gradient: str) -> None:
         """Add a branch behind those that are there."""
         context, conv = self.context, branch.conv
         first = sum(signal.size.channels for signal in self.outputs)
-        before = sum(len(part) for part in self.kept)
-        part = slice(before, before + kept)
-        self.kept.append(Kept(context, conv.weight, context.mask_of(conv), self.lists, part))
+        own = standing.of(slice(first, first + conv.out_channels))
+        self.kept.append(Kept(context, conv.weight, self.lists, own))
         found = (self.sums[2 * first :], self.pivots[first:])
         norm = BatchNorm(context, branch.norm, conv.bias, found, self.factors[:, first:])
         self.norms.append(norm)
@@ -254,9 +256,8 @@ class Linear:
     ) -> None:
         self.context, self.module, self.source = context, module, source
         self.rectified = rectified
-        mask = context.mask_of(module)
-        self.lists = linear_lists(mask)
-        self.kept = Kept(context, module.weight, mask, self.lists, slice(None))
+        self.lists, standing = linear_lists(context.mask_of(module))
+        self.kept = Kept(context, module.weight, self.lists, standing)
         self.output = Features(*(context.features(module.out_features) for _ in range(2)))
         context.arena.reserve("weights", LANES * len(self.lists.backward.offset))
 

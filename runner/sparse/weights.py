@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .lanes import address
 from .library import Norm, Rule
-from .lists import Lists
+from .lists import Lists, Standing
 from .signals import Context
 
 
@@ -28,41 +28,39 @@ class Kept:
         Of the network.
     weight : Tensor
         The tensor, whatever its strides.
-    mask : bool array
-        Of its shape.
     lists : Lists
         Of the layer that the tensor is all of or a part of.
-    part : slice
-        Which of the layer's kept weights are the tensor's, in the order of `np.nonzero`.
+    standing : Standing
+        Where its weights stand in them; a 1x1 convolution is the centre of a 3x3 one.
     """
 
-    def __init__(
-        self, context: Context, weight: Tensor, mask: NDArray[np.bool_], lists: Lists, part: slice
-    ) -> None:
-        self.library = context.library
-        places = np.nonzero(mask)
-        strides = np.array(weight.stride(), dtype=np.int64)
-        index = (np.stack(places, axis=1) * strides).sum(1)
-        order = np.argsort(index)  # one pass over the tensor's memory
-        self._index = index[order].astype(np.int32)
-        self._in_forward = lists.in_forward[part][order].astype(np.int32)
-        self._in_backward = lists.in_backward[part][order].astype(np.int32)
-        index_, forward, backward = map(address, (self._index, self._in_forward, self._in_backward))
+    def __init__(self, context: Context, weight: Tensor, lists: Lists, standing: Standing) -> None:
+        self.library, mask = context.library, standing.mask
+        # Where each lies in the tensor, in one list, in the other.
+        self._places = np.empty((3, int(mask.sum())), dtype=np.int32)
+        index, _, backward = places = [*map(address, self._places)]
+        side, own_side = (shape[3] if len(shape) > 2 else 1 for shape in (mask.shape, weight.shape))
+        strides = np.array([*weight.stride(), 0, 0], dtype=np.int32)
+        self.library.list_tensor(
+            *mask.shape[:2],
+            side,
+            (side - own_side) // 2,
+            *map(address, (strides, mask, standing.forward, standing.backward)),
+            *places,
+        )
         self._load = (
-            len(index),
-            index_,
-            forward,
-            backward,
+            len(self),
+            *places,
             weight.data_ptr(),
             address(lists.forward.weight),
             address(lists.backward.weight),
         )
-        self._list = (len(index), index_, backward)
+        self._list = (len(self), index, backward)
         self._tensors = (weight.data_ptr(), pointer(context.momentum_of(weight)))
 
     def __len__(self) -> int:
         """Count them."""
-        return len(self._index)
+        return self._places.shape[1]
 
     def load(self) -> None:
         """Copy the weights into the lists."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +13,8 @@ from ..plan import Plan
 from ..pruning import Mask, density, next_mask
 from ..replicas.randomness import generator
 from ..replicas.replica_parts import ReplicaParts
+from ..replicas.sparse_training import SparseTrainer
+from ..replicas.step_seconds import StepSeconds, timing_seconds
 from .probe import speed
 
 
@@ -26,11 +30,29 @@ class Point:
         Share of the weights that are kept.
     sparse : float
         Images a second with sparse kernels, by the time that a processor worked for it.
+    lists : float
+        Seconds of a processor to list the kept weights, once a level.
     """
 
     level: int
     density: float
     sparse: float
+    lists: float = 0.0
+
+
+class Beginning(NamedTuple):
+    """Seconds that pass before the first step of a level.
+
+    Attributes
+    ----------
+    choosing : float
+        To time both kinds of steps, for the seed that comes first.
+    lists : float
+        To list the kept weights, for every seed.
+    """
+
+    choosing: float
+    lists: float
 
 
 @dataclass(frozen=True)
@@ -63,9 +85,15 @@ class ByDensity:
         The time of a step grows with the products that are computed, so it is interpolated between
         the points along the density.
         """
-        rising = self.points[::-1]
-        densities, seconds = [p.density for p in rising], [1 / p.sparse for p in rising]
-        return float(1 / np.interp(kept, densities, seconds))
+        return 1 / self._between(kept, [1 / point.sparse for point in self.points])
+
+    def lists(self, kept: float) -> float:
+        """Return the seconds of a processor to list the kept weights at a density."""
+        return self._between(kept, [point.lists for point in self.points])
+
+    def _between(self, kept: float, values: Sequence[float]) -> float:
+        densities = [point.density for point in self.points]
+        return float(np.interp(kept, densities[::-1], values[::-1]))
 
     def gains(self, dense: float | None = None) -> list[float]:
         """Return how many times as fast as dense steps every level trains.
@@ -80,6 +108,27 @@ class ByDensity:
         lead = 1.0 if dense is None else dense / self.clock
         gains = [self.sparse(kept) / self.dense / lead for kept in self.densities]
         return [max(1.0, gain) for gain in gains] if self.is_measured else gains
+
+    def beginning(self, kept: float, steps: int, images: float) -> Beginning:
+        """Return what a level takes before its first step.
+
+        Parameters
+        ----------
+        kept : float
+            Its density.
+        steps : int
+            Its steps.
+        images : float
+            Of a step.
+        """
+        if not self.points or not steps:
+            return Beginning(0.0, 0.0)
+        lists, disturbed = self.lists(kept), self.dense / self.clock
+        step = StepSeconds(images / self.dense, images / self.sparse(kept))
+        choosing = timing_seconds(step, lists, steps) if self.is_measured else 0.0
+        shared = step.sharing(lists, steps)
+        is_sparse = shared.sparse < shared.dense or not self.is_measured
+        return Beginning(disturbed * choosing, disturbed * lists * is_sparse)
 
 
 def by_density(
@@ -113,10 +162,22 @@ def by_density(
         return ByDensity(*dense, (), densities)
     levels = sorted({round(x) for x in np.linspace(0, made.levels, most)})
     points = tuple(
-        Point(level, density(mask), speed(made, [one], seconds, mask=mask, sparse=True)[1])
+        Point(
+            level,
+            density(mask),
+            speed(made, [one], seconds, mask=mask, sparse=True)[1],
+            _list_seconds(one, mask),
+        )
         for level, mask in _drawn_masks(made, one, levels)
     )
     return ByDensity(*dense, points, densities, made.kernels.choice == "auto")
+
+
+def _list_seconds(one: ReplicaParts, mask: Mask) -> float:
+    """Measure what it takes until the first sparse step can be made."""
+    began = time.process_time()
+    SparseTrainer(one.module, one.recipe, one.loader, mask).prepare()
+    return time.process_time() - began
 
 
 def _drawn_masks(

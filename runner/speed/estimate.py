@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -13,9 +15,11 @@ from ...schemas.words import duration, size
 from .. import machine
 from ..own.home import printing_aside
 from ..plan import Plan
+from ..replicas.loader import Loader
 from ..replicas.replica_parts import ReplicaParts
-from .by_density import by_density
-from .probe import evaluation_seconds, level_images, parts_of, rewind_images, speed
+from ..replicas.step_seconds import is_worth, level_steps
+from .by_density import ByDensity, by_density
+from .probe import evaluation_seconds, parts_of, speed
 
 PROBE_SECONDS = 1.5
 _DENSITIES = 5  # at which sparse steps are timed
@@ -77,7 +81,8 @@ class Estimate(Shown):
 def estimate(made: Plan) -> Estimate:
     """Train and evaluate a few batches, dense and at some densities, and extrapolate.
 
-    The disk is computed from the shapes, the time is as good as the machine is quiet.
+    The disk is computed from the shapes, the time is as good as the machine is quiet. Choosing
+    kernels and listing kept weights, once a level, are measured too.
     """
     device = torch.device(made.device)
     machine.prepare(device, made.recipe.precision, made.threads)
@@ -85,11 +90,8 @@ def estimate(made: Plan) -> Estimate:
     first = parts[0]
     test_seconds = evaluation_seconds(first)
     images_per_second, busy = speed(made, parts, PROBE_SECONDS)
-    gains = _gains(made, first, images_per_second, busy)
-    side_by_side = len(parts) / images_per_second
-    level_seconds = [
-        level_images(made, first.loader) * side_by_side / gain + test_seconds for gain in gains
-    ]
+    curve, gains = _by_density(made, first, images_per_second, busy)
+    stretches = _stretches(made, first.loader, curve, gains, len(parts) / images_per_second)
     experiments = 1 if made.found is None else 2
     parameters = sum(p.numel() for p in first.module.parameters())
     runs = experiments * len(made.seeds)
@@ -101,31 +103,70 @@ def estimate(made: Plan) -> Estimate:
         disk=made.records * (_RECORD_BYTES + made.total // 8) + runs * weights,
         images_per_second=images_per_second,
         gains=tuple(gains),
-        seconds=_longest(
-            made, level_seconds, rewind_images(made, first.loader) * side_by_side / gains[0]
-        ),
+        seconds=_longest(made, stretches, test_seconds),
     )
 
 
-def _gains(made: Plan, one: ReplicaParts, clock: float, busy: float) -> list[float]:
-    """Return how many times as fast as dense steps every level of a plan trains."""
+def _by_density(
+    made: Plan, one: ReplicaParts, clock: float, busy: float
+) -> tuple[ByDensity, list[float]]:
+    """Measure what levels cost by what they keep; how many times as fast as dense ones they are."""
+    steps = (level_steps(made.recipe, n, one.loader.iterations_per_epoch) for n in (-1, 0))
+    if made.kernels.choice == "auto" and not any(map(is_worth, steps)):  # dense it stays
+        made = dataclasses.replace(made, kernels=dataclasses.replace(made.kernels, sparse=""))
     seconds = PROBE_SECONDS / _DENSITIES
     if made.threads == machine.THREADS:
-        return by_density(made, one, seconds, _DENSITIES, (clock, busy)).gains()
+        curve = by_density(made, one, seconds, _DENSITIES, (clock, busy))
+        return curve, curve.gains()
     torch.set_num_threads(machine.THREADS)
     try:
-        return by_density(made, one, seconds, _DENSITIES).gains(clock)
+        curve = by_density(made, one, seconds, _DENSITIES)
+        return curve, curve.gains(clock)
     finally:
         torch.set_num_threads(made.threads)
 
 
-def _longest(made: Plan, level_seconds: Sequence[float], rewind_seconds: float) -> float:
+class Stretch(NamedTuple):
+    """Seconds of the steps of a level, or of those before the rewind point.
+
+    Attributes
+    ----------
+    every : float
+        Of every seed: its steps, and to list the kept weights.
+    choosing : float
+        More of a seed that comes to it first: to choose its kernels.
+    """
+
+    every: float
+    choosing: float
+
+
+def _stretches(
+    made: Plan, loader: Loader, curve: ByDensity, gains: Sequence[float], side_by_side: float
+) -> list[Stretch]:
+    """Return the stretches of a run in their order; `side_by_side`: seconds of a dense image."""
+    per_epoch = loader.iterations_per_epoch
+    found = []
+    for level in range(-1, made.levels + 1):
+        steps, images = level_steps(made.recipe, level, per_epoch), loader.end / per_epoch
+        begins = curve.beginning(curve.densities[max(level, 0)], steps, images)
+        trains = steps * images * side_by_side / gains[max(level, 0)]
+        found.append(Stretch(trains + begins.lists, begins.choosing))
+    if found[0].choosing:  # level 0 takes that
+        found[1] = found[1]._replace(choosing=0.0)
+    return found
+
+
+def _longest(made: Plan, stretches: Sequence[Stretch], test_seconds: float) -> float:
     """Return the time of the process, or place beside others in one, that has the most to do."""
     places = [0.0] * (made.workers * made.replicas)
-    for seed in made.seeds:  # each goes to the first that is free
-        levels = made.levels_to_do(seed)
+    rewind, *levels = stretches
+    for number, seed in enumerate(made.seeds):  # each goes to the first that is free
+        to_do = made.levels_to_do(seed)
         finds = made.found is not None or not made.parents
-        begins = finds and len(levels) > 0 and levels[0] == 0
-        seconds = sum(level_seconds[level] for level in levels) + begins * rewind_seconds
-        heapq.heapreplace(places, places[0] + seconds)
+        begins = finds and to_do[:1] == [0]
+        seconds = begins * rewind.every + sum(levels[level].every for level in to_do)
+        if number < len(places):  # seeds after these, and controls, take what they choose
+            seconds += begins * rewind.choosing + sum(levels[one].choosing for one in {*to_do})
+        heapq.heapreplace(places, places[0] + seconds + len(to_do) * test_seconds)
     return max(places)

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from ...schemas.steps import Step
 from ..plan import Plan
 from ..pruning import Mask
 from ..replicas.loader import Loader
 from ..replicas.replica_parts import ReplicaParts
 from ..replicas.side_by_side import stepper
+from ..replicas.step_seconds import level_steps
 from ..replicas.training import Lane, Stopped, evaluate, train
 
 _WARM_UP_STEPS = 2  # steps
@@ -76,15 +76,8 @@ def speed(
 
 def level_images(made: Plan, loader: Loader) -> float:
     """Count the images that one level trains on, from the rewind point on."""
-    restarts = made.recipe.schedule == "restart"
-    whole = made.recipe.whole_epochs * float(loader.end)
-    return whole if restarts else whole - rewind_images(made, loader)
-
-
-def rewind_images(made: Plan, loader: Loader) -> float:
-    """Count the images that a run trains on before the rewind point."""
     per_epoch = loader.iterations_per_epoch
-    return Step.parse(made.recipe.rewind).iteration(per_epoch) * loader.end / per_epoch
+    return level_steps(made.recipe, 0, per_epoch) * loader.end / per_epoch
 
 
 def evaluation_seconds(one: ReplicaParts) -> float:

@@ -82,7 +82,8 @@ def test_what_is_not_known_is_not_said() -> None:
 
 def test_guessing_is_that_of_the_task_or_of_the_classes() -> None:
     assert CHANCE["svhn"] == 0.804
-    assert guessing(with_accuracy(0.1, task="svhn")) == pytest.approx(0.196)
+    for task in ("svhn", "permuted:svhn:7", "random-labels:noise:svhn:1:2"):
+        assert guessing(with_accuracy(0.1, task=task)) == pytest.approx(0.196)
     assert guessing(with_accuracy(0.1, task="npz:mine.npz")) == pytest.approx(0.1)
     bare = dataclasses.replace(with_accuracy(0.1, task="mine"), layers=())
     assert guessing(bare) is None

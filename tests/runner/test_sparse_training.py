@@ -178,6 +178,30 @@ def test_weights_that_others_write_are_read(chosen: str) -> None:
 
 
 @needs_kernels
+@pytest.mark.parametrize(
+    ("name", "units"), [("cifar resnet", 9), ("bottlenecks", 22), ("vgg", 10), ("lenet", 3)]
+)
+def test_the_making_can_be_ended_between_any_two_units(name: str, units: int, chosen: str) -> None:
+    module, mask = made(name, 0.3)
+    before = arrays(module)
+    asked = 0
+
+    def between() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == units:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        Executor(module, zeros(module), mask, RECIPE, SMALL, 9, library(chosen), between)
+    assert asked == units
+    assert arrays(module) == before
+    asked = units
+    Executor(module, zeros(module), mask, RECIPE, SMALL, 9, library(chosen), between)
+    assert asked == 2 * units  # the last one is the last unit
+
+
+@needs_kernels
 def test_without_momentum(chosen: str) -> None:
     module, mask = made("lenet", 0.3)
     exact = copy.deepcopy(module).double()

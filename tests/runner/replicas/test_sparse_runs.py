@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,26 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from experiments import (
-    go,
-    kept,
-    only_run,
-    replica_tasks,
-    results,
-    stop_at,
-    synthetic,
-)
+from experiments import go, kept, only_run, replica_tasks, results, stop_at, synthetic
 from killed import killed_at
 
+from rgtool.runner.event import Event
 from rgtool.runner.models import build, initialise
 from rgtool.runner.pruning import Mask
-from rgtool.runner.replicas import sparse_training
+from rgtool.runner.replicas import level_kernels, sparse_training
 from rgtool.runner.replicas.kernels import missing_library
 from rgtool.runner.replicas.loader import Loader
 from rgtool.runner.replicas.randomness import generator
 from rgtool.runner.replicas.sparse_training import SparseTrainer
+from rgtool.runner.replicas.step_seconds import StepSeconds
 from rgtool.runner.replicas.training import Diverged, Trainer
 from rgtool.schemas.recipe import Recipe
+from rgtool.schemas.records.description import BY_LEVEL
+from rgtool.schemas.tensors.safetensors import read_tensors
 
 CASES: dict[str, dict[str, Any]] = {
     "lenet": {"model": "lenet", "task": "few-digits"},
@@ -75,7 +72,7 @@ def test_a_run_that_is_stopped_anywhere_goes_on_to_the_same_bits(
     whole: Any, tmp_path: Path
 ) -> None:
     case, expected = whole
-    for asked in (1, 3, 9, 14, 30):
+    for asked in (1, 3, 9, 14, 30, 50, 80):  # while weights are listed too
         go(tmp_path, **case, seeds=3, kernels="sparse", should_stop=stop_at(asked))
     go(tmp_path, **case, seeds=3, kernels="sparse")
     assert results(tmp_path) == expected
@@ -84,18 +81,28 @@ def test_a_run_that_is_stopped_anywhere_goes_on_to_the_same_bits(
 def test_replicas_side_by_side_compute_what_they_compute_alone(whole: Any, tmp_path: Path) -> None:
     case, expected = whole
     go(tmp_path, **case, seeds=3, replicas=3, kernels="sparse", should_stop=stop_at(20))
+    go(tmp_path, **case, seeds=3, replicas=3, kernels="sparse", should_stop=stop_at(75))
     go(tmp_path, **case, seeds=3, replicas=2, kernels="sparse")
     assert results(tmp_path) == expected
 
 
 _RUN = """
+import os
 import sys
 from rgtool.runner.experiment import execute, plan
+from rgtool.runner.pruning import density
+from rgtool.runner.replicas import level_kernels
 from rgtool.runner.replicas.checkpoint import Checkpoint
-import os
+from rgtool.runner.replicas.step_seconds import StepSeconds
+
+def seconds(on, mask, steps):
+    kept = 1 if mask is None else density(mask)
+    return StepSeconds(0.1, 0.05 if 0.75 < kept < 0.9 or kept < 0.6 else 0.2)
+
+level_kernels.step_seconds = seconds  # levels 1 and 3 are sparse, levels 0 and 2 dense
 os.environ["RGTOOL_CHECKPOINT_SECONDS"] = "0"
-options = {"epochs": 2, "batch_size": 64, "rewind": "1it", "levels": 2, "train_size": 300}
-made = plan("resnet8w4", "digits", store=sys.argv[2], kernels="sparse", device="cpu", **options)
+options = {"epochs": 2, "batch_size": 64, "rewind": "1it", "levels": 3, "train_size": 300}
+made = plan("resnet8w4", "digits", store=sys.argv[2], kernels=sys.argv[3], device="cpu", **options)
 made.load()
 begin()
 assert execute(made).seeds("done") == [0]
@@ -103,13 +110,66 @@ assert execute(made).seeds("done") == [0]
 
 
 @pytest.mark.slow
-def test_a_process_that_is_killed_goes_on_to_the_same_bits(tmp_path: Path) -> None:
-    assert not killed_at(10**9, _RUN, str(tmp_path / "whole"))
-    steps = 0
-    while steps < 100 and killed_at(23, _RUN, str(tmp_path / "killed")):
-        steps += 1
-    assert steps > 1
-    assert results(tmp_path / "killed") == results(tmp_path / "whole")
+@pytest.mark.parametrize("choice", ["sparse", "auto"])
+def test_a_process_that_is_killed_goes_on_to_the_same_bits(choice: str, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert not killed_at(10**9, _RUN, str(whole), choice)
+    by_level = chosen(whole)
+    if choice == "auto":
+        assert {level for level, kernels in by_level.items() if kernels != "eager"} == {"1", "3"}
+    inside = set()
+    for _ in range(100):
+        if not killed_at(23, _RUN, str(killed), choice):
+            break
+        inside.add(level_inside(killed))
+    assert inside >= {"0", "1", "2", "3"}
+    assert chosen(killed) == by_level
+    assert results(killed) == results(whole)
+
+
+def chosen(store: Path) -> dict[str, str]:
+    """The kernels of every level of the only run."""
+    found = only_run(store).read_description()
+    assert found is not None
+    return dict(found.machine[BY_LEVEL])
+
+
+def level_inside(store: Path) -> str:
+    """The level that the only run was left in, where it was."""
+    try:
+        _, metadata = read_tensors(only_run(store).checkpoint)
+    except FileNotFoundError:
+        return "between"
+    return str(json.loads(metadata["state"])["level"])
+
+
+@pytest.mark.parametrize(("first", "then"), [("auto", "dense"), ("dense", "sparse")])
+def test_a_run_goes_on_with_other_kernels_and_says_so(
+    first: str, then: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(level_kernels, "step_seconds", lambda *_: StepSeconds(0.2, 0.1))
+    case, level = CASES["resnet"], 0
+
+    def listen(event: Event) -> None:
+        nonlocal level
+        level += event.kind == "epoch" and event.level == 1
+
+    go(tmp_path, **case, kernels=first, on_event=listen, should_stop=lambda: level > 0)
+    before = chosen(tmp_path)
+    assert level_inside(tmp_path) == max(before, key=list(before).index) == "1"
+    events: list[Event] = []
+    outcome = go(tmp_path, **case, kernels=then, on_event=events.append)
+    assert outcome.seeds("done") == [0]
+    after = chosen(tmp_path)
+    change = f"kernels was {before['1']}, is {after['1']}"
+    assert before["1"] != after["1"] == after["2"]
+    description = only_run(tmp_path).read_description()
+    assert description is not None
+    assert description.history == (f"inside level 1: {change}",)
+    said = [event.message for event in events if event.kind == "warning"]
+    assert len(said) == 1 and change in said[0]
+    assert after["0"] == before["0"]
+    assert len(kept(tmp_path)) == 3
 
 
 # What they compute.
@@ -210,9 +270,9 @@ def test_an_executor_is_made_when_it_is_needed_and_for_what_there_is(
     sizes: list[int] = []
     real = sparse_training.Executor
 
-    def noted(*arguments: Any) -> Any:
+    def noted(*arguments: Any, **options: Any) -> Any:
         sizes.append(arguments[-1])
-        return real(*arguments)
+        return real(*arguments, **options)
 
     monkeypatch.setattr(sparse_training, "Executor", noted)
     one = trainer(SparseTrainer, batch_size=1000)
@@ -224,7 +284,7 @@ def test_an_executor_is_made_when_it_is_needed_and_for_what_there_is(
 def test_memory_that_does_not_suffice_is_told_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def short(*arguments: Any) -> Any:
+    def short(*arguments: Any, **options: Any) -> Any:
         raise MemoryError
 
     monkeypatch.setattr(sparse_training, "Executor", short)

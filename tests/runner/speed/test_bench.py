@@ -28,7 +28,7 @@ from rgtool.runner.speed.ceiling import (
     moved_bytes,
     training_flops,
 )
-from rgtool.runner.speed.estimate import _longest, estimate
+from rgtool.runner.speed.estimate import Stretch, _longest, estimate
 from rgtool.runner.speed.layouts import Bench, Layout
 from rgtool.schemas.errors import UsageError
 
@@ -154,15 +154,18 @@ def test_an_estimate_counts_what_the_busiest_process_does(tmp_path: Path) -> Non
     made = plan(
         "lenet", "digits", seeds=5, levels=1, epochs=1, device="cpu", workers=2, store=tmp_path
     )
-    # Three seeds after one another, two levels each, and the steps before the rewind point.
-    assert _longest(made, [10.0, 4.0], 1.0) == 3 * 15
-    for seeds, left in (([0, 1], 2 * 15), (5, 0)):
+    stretches = [Stretch(1.0, 0.5), Stretch(8.0, 0.0), Stretch(2.0, 0.25)]
+    # Three seeds after one another, two levels each, and the steps before the rewind point; the
+    # first has chosen kernels for the others.
+    assert _longest(made, stretches, 2.0) == 3 * 15 + 0.75
+    for seeds, left in (([0, 1], 2 * 15), (5, 0)):  # the first two have chosen by then
         rgtool.run("lenet", "digits", seeds=seeds, levels=1, epochs=1, workers=1, store=tmp_path)
-        assert _longest(made, [10.0, 4.0], 1.0) == left
+        assert _longest(made, stretches, 2.0) == left
     more = plan(
         "lenet", "digits", seeds=5, levels=2, epochs=1, device="cpu", workers=2, store=tmp_path
     )
-    assert _longest(more, [10.0, 4.0, 2.0], 1.0) == 3 * 2  # the last level of each
+    stretches = [*stretches, Stretch(1.5, 0.125)]
+    assert _longest(more, stretches, 0.5) == 3 * 2 + 0.125  # the last level of each
 
 
 def curve(**changes: Any) -> ByDensity:
@@ -234,7 +237,8 @@ def test_an_estimate_knows_what_levels_gain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gains = [1.0, 2.0, 4.0]
-    monkeypatch.setattr(estimate_module, "_gains", lambda *arguments: gains)
+    levels = curve(points=(), densities=(1.0, 0.8, 0.64))
+    monkeypatch.setattr(estimate_module, "_by_density", lambda *arguments: (levels, gains))
     monkeypatch.setattr(estimate_module, "speed", lambda *arguments: (100.0, 100.0))
     monkeypatch.setattr(estimate_module, "evaluation_seconds", lambda one: 0.5)
     options: dict[str, Any] = {"levels": 2, "epochs": 2, "train_size": 100, "batch_size": 50}
@@ -244,6 +248,34 @@ def test_an_estimate_knows_what_levels_gain(
     assert estimate(made).seconds == pytest.approx(expected)
     again = plan("lenet", "digits", **options, rewind="1it", schedule="restart", device="cpu")
     assert estimate(again).seconds == pytest.approx(0.5 + sum(2 / gain + 0.5 for gain in gains))
+
+
+def test_an_estimate_knows_what_passes_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Lists of 1 s at density 1, less below; images of 4 ms dense and 10 ms, 5.5 ms and 3.25 ms.
+    points = tuple(Point(n, d, 1e3 / (1 + 9 * d), d) for n, d in enumerate((1.0, 0.5, 0.25)))
+    levels = curve(points=points, densities=(1.0, 0.5, 0.25))
+    monkeypatch.setattr(estimate_module, "by_density", lambda *arguments: levels)
+    monkeypatch.setattr(estimate_module, "speed", lambda *arguments: (125.0, 250.0))
+    monkeypatch.setattr(estimate_module, "evaluation_seconds", lambda one: 0.5)
+    options: dict[str, Any] = {"levels": 2, "epochs": 20, "train_size": 1000, "batch_size": 50}
+    options |= {"schedule": "restart", "kernels": "auto"}  # so that all levels have 400 steps
+
+    def seconds(rewind: str) -> float:
+        made = plan("lenet", "digits", **options, rewind=rewind, store=tmp_path, device="cpu")
+        return estimate(made).seconds
+
+    # By the clock all takes twice as long: 400 steps of 50 images at 125 a second and level.
+    trains = 20000 / 125 * (1 + 1 + 3.25 / 4) + 3 * 0.5
+    dense, sparse = 50 * 0.004, [50 * 0.001 * (1 + 9 * d) for d in (1, 0.5, 0.25)]
+    # At 1 and at .5 the difference is clear at once and after a round more, at .25 after another.
+    choosing = [1 + 2 * (dense + sparse[0]), 0.5 + 3 * (dense + sparse[1])]
+    choosing.append(0.25 + 4 * (dense + sparse[2]))
+    assert seconds("0") == pytest.approx(trains + 2 * (sum(choosing) + 0.25))
+    # Measured once at density 1, before the rewind point where that has steps enough.
+    assert seconds("13it") == pytest.approx(seconds("0") + 13 * 50 / 125)
+    assert seconds("5it") == pytest.approx(seconds("0") + 5 * 50 / 125)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
