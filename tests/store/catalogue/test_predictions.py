@@ -55,9 +55,9 @@ def draft(kind="transfer", tests=None, location=0.0, **fields) -> Registered:
 
 
 def write_child(store: Path, seed: int = 0, *, at: dt.datetime | None = None, recipe=CHILD, last=2):
-    """Write a run, by default one that begins a second from now."""
+    """Write a run, by default one that begins tomorrow."""
     run = stores.write_run(store, seed, last, recipe=recipe)
-    set_times(store, run, at or NOW + dt.timedelta(seconds=100))
+    set_times(store, run, at or NOW + dt.timedelta(days=1))
     return run
 
 
@@ -119,14 +119,14 @@ def test_what_begins_afterwards_is_a_test(tmp_path):
 def test_a_run_that_came_later_and_began_before_is_none(tmp_path):
     """It was trained elsewhere, and merged in after the prediction was made."""
     one = register(Store(tmp_path), draft())
-    write_child(tmp_path, at=NOW - dt.timedelta(seconds=100))
+    write_child(tmp_path, at=NOW - dt.timedelta(days=1))
     assert runs_that_test(Store(tmp_path), one)[0].standing == "began before"
 
 
 def test_nothing_tells_when_an_import_was_trained(tmp_path):
     one = register(Store(tmp_path), draft())
     run = write_child(tmp_path)
-    set_times(tmp_path, run, NOW + dt.timedelta(seconds=100), source="openlth")
+    set_times(tmp_path, run, NOW + dt.timedelta(days=1), source="openlth")
     assert runs_that_test(Store(tmp_path), one)[0].standing == "imported"
 
 
@@ -141,7 +141,7 @@ def test_of_levels_to_come_those_count_that_were_not_there(tmp_path):
         stores.write_record(tmp_path, RECIPE, run, level, kept)
     assert runs_that_test(Store(tmp_path), one)[0].standing == "tests it"
     assert runs_that_test(Store(tmp_path), one)[0].first == 3
-    set_times(tmp_path, run, NOW - dt.timedelta(seconds=100))  # it grew elsewhere, before
+    set_times(tmp_path, run, NOW - dt.timedelta(days=1))  # it grew elsewhere, before
     assert runs_that_test(Store(tmp_path), one)[0].standing == "was there"
 
 
