@@ -125,8 +125,8 @@ def planned(model: str, options: argparse.Namespace) -> Plan:
     if model == "lenet":
         task, data = "fashion-mnist", options.mnist
     return plan(
-        model, task, "frankle2020", seeds=SEEDS[: 1 if options.one else 2], levels=options.levels, store=options.store,
-        data=data, device="cpu", kernels="auto", **TRAINED[model],
+        model, task, "frankle2020", seeds=SEEDS[: 1 if options.one else 2],
+        levels=options.levels, store=options.store, data=data, device="cpu", kernels="auto", **TRAINED[model],
     )  # fmt: skip
 
 
