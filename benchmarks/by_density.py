@@ -126,7 +126,8 @@ def planned(model: str, options: argparse.Namespace) -> Plan:
         task, data = "fashion-mnist", options.mnist
     return plan(
         model, task, "frankle2020", seeds=SEEDS[: 1 if options.one else 2],
-        levels=options.levels, store=options.store, data=data, device="cpu", kernels="auto", **TRAINED[model],
+        levels=options.levels, store=options.store, data=data, device="cpu", kernels="auto",
+        **TRAINED[model],
     )  # fmt: skip
 
 
