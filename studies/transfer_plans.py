@@ -111,11 +111,6 @@ class TransferPlan(Plans):
         """Levels of the tickets."""
         return self.children[TRANSFERRED].at
 
-    @property
-    def ids(self) -> dict[str, str]:
-        """Experiments of the children by condition."""
-        return {name: made.recipe.experiment_id for name, made in self.children.items()}
-
 
 @dataclass(frozen=True)
 class MatrixPlan(Plans):
