@@ -42,11 +42,14 @@ class Stored:
         The experiment.
     run_id : str or None
         The run, where the name was that of a run.
+    runs : tuple of str or None
+        Ids of the runs of the experiment that are meant alone; None: all that it has.
     """
 
     store: Store
     experiment_id: str
     run_id: str | None = None
+    runs: tuple[str, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -68,10 +71,14 @@ class Stored:
         StoreError
             There are no records, or runs do not agree on their layers.
         """
-        counts = self.store.counts(self.experiment_id, by)
-        if self.run_id is None:
+        return self.of(self.store.counts(self.experiment_id, by))
+
+    def of(self, counts: Counts) -> Counts:
+        """Return of the counts of the experiment those of the runs that are meant."""
+        meant = self.runs if self.run_id is None else (self.run_id,)
+        if meant is None:
             return counts
-        return counts.select([counts.runs.index(self.run_id)])
+        return counts.select([i for i, run in enumerate(counts.runs) if run in meant])
 
 
 @dataclass(frozen=True)
@@ -250,7 +257,7 @@ def counts_of_all(store: StoreLike, names: Sequence[Named], by: str, what: str) 
             of_many = read[one.experiment_id]
             if isinstance(of_many, RgtoolError):
                 raise of_many
-            counts.append(of_many)
+            counts.append(one.of(of_many))
         else:
             counts.append(counts_of(store, one, by, what))
     return counts

@@ -111,5 +111,6 @@ def carry_out(made: StretchPlan, watch: Watch = unwatched) -> Stretch:
         lines,
         levels=made.at,
         seeds=made.own.seeds,
+        runs={one.run_id(seed) for one in plans for seed in one.seeds},
         notes=notes,
     )

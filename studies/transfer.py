@@ -13,6 +13,7 @@ from ..analysis.transfer.matrix_estimate import measure_matrix
 from ..analysis.transfer.result import Transfer
 from ..runner.arguments import Seeds, in_known_case
 from ..runner.launch import Launch
+from ..runner.plan import Plan
 from ..schemas.errors import UsageError
 from ..store import Store
 from ..store.catalogue.selection import Identified
@@ -141,27 +142,45 @@ def transfer_all(
 
 
 def finish_transfer(store: Store, made: TransferPlan, watch: Watch, rng: int) -> Transfer:
-    """Complete the runs of a transfer and measure it."""
+    """Complete the runs of a transfer and measure these."""
     _complete(made, watch)
     now = Store(store.path)
-    source, own = made.source.experiment_id, made.own.recipe.experiment_id
-    children = {name: Stored(now, one) for name, one in made.ids.items()}
-    pair = Stored(now, source), Stored(now, own)
-    return measure_transfer(now, *pair, children, at=made.at, tickets=made.pairs, rng=rng)
+    source, own = _sources_of(now, made), _runs_of(now, made.own)
+    children = {name: _runs_of(now, one) for name, one in made.children.items()}
+    return measure_transfer(now, source, own, children, at=made.at, tickets=made.pairs, rng=rng)
 
 
 def finish_matrix(store: Store, made: MatrixPlan, watch: Watch, rng: int) -> TransferMatrix:
-    """Complete the runs of a matrix and measure it."""
+    """Complete the runs of a matrix and measure these."""
     _complete(made, watch)
     now, first = Store(store.path), next(iter(made.transfers.values()))
-    at, pairs = first.at, first.pairs
-    sources = {a: one.source.experiment_id for (a, _), one in made.transfers.items()}
-    experiments = [Stored(now, sources[place]) for place in sorted(sources)]
+    sources = {a: _sources_of(now, one) for (a, _), one in made.transfers.items()}
+    owns = {b: _runs_of(now, one.own) for (_, b), one in made.transfers.items()}
     children = {
-        pair: {name: Stored(now, child) for name, child in one.ids.items()}
+        pair: {name: _runs_of(now, child) for name, child in one.children.items()}
         for pair, one in made.transfers.items()
     }
-    return measure_matrix(now, experiments, children, at=at, tickets=pairs, rng=rng)
+    return measure_matrix(
+        now,
+        [sources[place] for place in sorted(sources)],
+        children,
+        owns=[owns[place] for place in sorted(owns)],
+        at=first.at,
+        tickets=first.pairs,
+        rng=rng,
+    )
+
+
+def _runs_of(store: Store, made: Plan) -> Stored:
+    """Name the runs of a plan: the experiment may hold others, of other seeds and other tickets."""
+    runs = tuple(made.run_id(seed) for seed in made.seeds)
+    return Stored(store, made.recipe.experiment_id, runs=runs)
+
+
+def _sources_of(store: Store, made: TransferPlan) -> Stored:
+    """Name the runs whose tickets are trained."""
+    runs = tuple(made.source.runs[seed] for seed in dict.fromkeys(made.pairs.values()))
+    return Stored(store, made.source.experiment_id, runs=runs)
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

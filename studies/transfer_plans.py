@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +15,7 @@ from ..analysis.transfer.conditions import CONDITIONS, OWN, TRANSFERRED
 from ..analysis.transfer.matrix_estimate import check_one_network
 from ..runner.arguments import Seeds, levels_of, pairs_of
 from ..runner.plan import Plan, plan
+from ..runner.pool import execute_parallel, main_hidden
 from ..runner.speed.estimate import estimate
 from ..schemas.display import Row, Shown, Table
 from ..schemas.errors import UsageError, choose
@@ -110,11 +114,6 @@ class TransferPlan(Plans):
     def at(self) -> tuple[int, ...]:
         """Levels of the tickets."""
         return self.children[TRANSFERRED].at
-
-    @property
-    def ids(self) -> dict[str, str]:
-        """Experiments of the children by condition."""
-        return {name: made.recipe.experiment_id for name, made in self.children.items()}
 
 
 @dataclass(frozen=True)
@@ -332,19 +331,23 @@ def _levels(
 
 
 def agenda(plans: Sequence[tuple[str, Plan]], what: str) -> Table:
-    """Return a row for every plan: what is to be computed, and how long it takes about."""
+    """Return a row for every plan: what is to be computed, and how long it takes about.
+
+    What plans say of themselves stands below, once where several say the same.
+    """
     speeds: dict[tuple[str, str, int | None], float] = {}
-    rows: list[Row] = []
+    rows, total = list[Row](), 0.0
+    start = _start_seconds() if any(map(_starts_processes, (made for _, made in plans))) else 0.0
     for name, made in plans:
         left, recipe = made.remaining(), made.recipe
         key = (recipe.architecture, recipe.task, recipe.train_size)
         if left and key not in speeds:
             speeds[key] = _seconds_a_record(made)
-        seconds = left * speeds.get(key, 0.0)
+        seconds = left * speeds.get(key, 0.0) + _starts_processes(made) * start
+        total += seconds
         levels = " ".join(map(str, made.at)) if len(made.at) <= made.levels else f"0-{made.levels}"
         seeds = " ".join(map(str, made.seeds))
         rows.append((name, recipe.experiment_id, seeds, levels, made.records, left, round(seconds)))
-    total = sum(row[-1] for row in rows)
     left = sum(row[-2] for row in rows)
     return Table(
         ("what", "experiment", "seeds", "levels", "records", "to compute", "seconds"),
@@ -353,8 +356,24 @@ def agenda(plans: Sequence[tuple[str, Plan]], what: str) -> Table:
         notes=(
             f"{counted(left, 'record')} to compute, about {duration(total)} one plan after the "
             "other, if processes do not slow one another (probed)",
+            *dict.fromkeys(note for _, made in plans for note in made.notes),
         ),
     )
+
+
+def _starts_processes(made: Plan) -> bool:
+    """Tell whether a plan has enough left for workers of its own."""
+    return min(made.workers, sum(made.known_end(seed) is None for seed in made.seeds)) > 1
+
+
+def _start_seconds() -> float:
+    """Return what it takes until a worker is there: a process that has read what it runs."""
+    context, began = multiprocessing.get_context("spawn"), time.perf_counter()
+    process = context.Process(target=import_module, args=(execute_parallel.__module__,))
+    with main_hidden():
+        process.start()
+    process.join()
+    return time.perf_counter() - began
 
 
 def _seconds_a_record(made: Plan) -> float:

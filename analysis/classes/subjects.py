@@ -240,7 +240,8 @@ def _counts_in(
     if not isinstance(found, Stored):
         raise unsuited(found, "spectra are compared of experiments, runs and published spectra")
     if found.run_id is None:
-        return found.name, together[found.experiment_id]
+        whole = together[found.experiment_id]
+        return found.name, found.of(whole) if isinstance(whole, Counts) else whole
     try:
         return found.name, found.counts(by)
     except RgtoolError as error:

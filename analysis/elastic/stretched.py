@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -119,6 +119,7 @@ def stretched_table(
     *,
     levels: Sequence[int] | None = None,
     seeds: Sequence[int] | None = None,
+    runs: Collection[str] | None = None,
     notes: Sequence[str] = (),
 ) -> Stretch:
     """Put what tickets reached beside each other.
@@ -135,6 +136,8 @@ def stretched_table(
         The tickets; the first is what the others are held to.
     levels, seeds : sequence of int, optional
         Those that are shown; by default all that were trained.
+    runs : collection of str, optional
+        Ids of the runs of tickets that count; see `tickets_of`.
     notes : sequence of str
         What is to be said beside.
 
@@ -143,7 +146,7 @@ def stretched_table(
     RgtoolError
         Nothing of them is recorded.
     """
-    found = tickets_of(store, [line.experiment for line in lines], own)
+    found = tickets_of(store, [line.experiment for line in lines], own, runs)
     found = found.narrow(levels, seeds)
     known = {line.experiment: line for line in lines}
     there = tuple(known[name] for name in found.experiments)

@@ -8,7 +8,7 @@ density. Whatever is compared is compared by seed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,13 +19,14 @@ from ...schemas.errors import RgtoolError, UsageError
 from ...schemas.notes import LeftOut
 from ...schemas.recipe import Recipe
 from ...schemas.transform import Transform
-from ...schemas.words import counted
+from ...schemas.words import counted, listed
 from ...store import Store
 from ...store.catalogue.inventory import ExperimentInfo
 from ...store.counts import Counts
 from ..arrays import Bools, Floats, Integers
 from ..transfer.arms import Arm, arm_of, unit_of
 from ..transfer.differences import seed_pairs
+from ..transfer.pairings import one_a_seed
 from ..values import Estimate
 
 
@@ -146,7 +147,9 @@ def is_elastic(transform: str | None) -> bool:
     return transform is not None and transform.startswith("0:0")
 
 
-def tickets_of(store: Store, experiments: Sequence[str], own: str | None) -> Tickets:
+def tickets_of(
+    store: Store, experiments: Sequence[str], own: str | None, runs: Collection[str] | None = None
+) -> Tickets:
     """Gather what was trained.
 
     Parameters
@@ -157,6 +160,8 @@ def tickets_of(store: Store, experiments: Sequence[str], own: str | None) -> Tic
         Ids of experiments with a transform.
     own : str or None
         Id of the target's own experiment.
+    runs : collection of str, optional
+        Ids of the runs that count; default all, of one seed that which trains its own ticket.
 
     Raises
     ------
@@ -168,7 +173,12 @@ def tickets_of(store: Store, experiments: Sequence[str], own: str | None) -> Tic
         try:
             if not isinstance(counts, Counts):
                 raise counts
-            arms.append(arm_of("transferred", counts))
+            if runs is None:
+                meant, others = one_a_seed(store, counts)
+                notes += _about_others(name, others)
+            else:
+                meant = counts.select([i for i, run in enumerate(counts.runs) if run in runs])
+            arms.append(arm_of("transferred", meant))
             recipes.append(counts.recipe)
         except RgtoolError as error:
             notes.append(LeftOut(f"left out: {name}: {error}"))
@@ -176,6 +186,11 @@ def tickets_of(store: Store, experiments: Sequence[str], own: str | None) -> Tic
         raise RgtoolError("; ".join(notes) or "no map was trained")
     reference = arm_of("own", store.counts(own, "layer")) if own is not None else None
     return replace(_gathered(arms, recipes, reference), notes=tuple(notes))
+
+
+def _about_others(name: str, others: Sequence[str]) -> list[str]:
+    text = f"left out: of {name} {listed(others)}: of a seed's runs that of its own ticket counts"
+    return [LeftOut(text)] if others else []
 
 
 def _gathered(found: Sequence[Arm], recipes: Sequence[Recipe], own: Arm | None) -> Tickets:

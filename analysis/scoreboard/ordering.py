@@ -23,6 +23,7 @@ from ..elastic.maps import Candidates, candidates
 from ..elastic.match import block_weights, drawn_costs
 from ..elastic.scores import TIE, Scoring
 from ..named import Named, StoreLike
+from ..transfer.pairings import one_a_seed
 from .drafts import Draft, by_experiment, counts_of_witnesses
 from .laws import Outcome, chance_of
 from .line import Outcomes
@@ -142,7 +143,7 @@ def ordering_outcomes(store: Store, one: Registered, witnesses: list[Witness]) -
     found: dict[str, Accuracies] = {}
     for experiment, runs in by_experiment(witnesses).items():
         try:
-            counts = counts_of_witnesses(store, experiment, runs)
+            counts, _ = one_a_seed(store, counts_of_witnesses(store, experiment, runs))
         except RgtoolError:
             continue
         seeds = {

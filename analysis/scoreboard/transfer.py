@@ -21,6 +21,7 @@ from ..chance import guessing, images_of, learned_nothing
 from ..classes.predict import Prediction, anchors, drawn_like
 from ..stats.contrast import DRAWS
 from ..transfer.differences import seed_pairs
+from ..transfer.pairings import one_a_seed
 from .drafts import Draft, by_experiment, counts_of_witnesses
 from .laws import Outcome, levels_of
 from .line import Outcomes
@@ -69,7 +70,8 @@ def transfer_outcomes(store: Store, one: Registered, witnesses: list[Witness]) -
     found = []
     for experiment, runs in by_experiment(witnesses).items():
         try:
-            found += _of_child(counts_of_witnesses(store, experiment, runs), own)
+            child, _ = one_a_seed(store, counts_of_witnesses(store, experiment, runs))
+            found += _of_child(child, own)
         except RgtoolError:
             continue
     return {NAME: found}
@@ -83,7 +85,7 @@ def _of_child(child: Counts, own: Counts) -> list[Outcome]:
     if pairs:
         mine, theirs = map(list, zip(*pairs, strict=True))
         dense, tickets = own.accuracy[theirs, 0], child.accuracy[mine]
-    if not len(dense) or _guesses(own, dense):
+    if not len(dense) or not len(tickets) or _guesses(own, dense):
         return []
     bar = dense.mean() - (dense.std(ddof=1) if len(dense) > 1 else 0.0)
     return matching_cell(child.levels, tickets, float(bar))

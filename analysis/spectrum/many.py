@@ -204,7 +204,7 @@ def spectra(
 
 def _id(store: Store, name: Named) -> str:
     found = look_up(store, name)
-    if not isinstance(found, Stored) or found.run_id is not None:
+    if not isinstance(found, Stored) or (found.run_id, found.runs) != (None, None):
         raise unsuited(found, "many spectra at once are those of experiments of the store")
     return found.experiment_id
 

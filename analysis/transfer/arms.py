@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -78,6 +78,8 @@ class Arms:
         The experiment that the tickets come from.
     own : Counts
         That of the target's own tickets.
+    moved : Counts or None
+        That of the transferred tickets, where there are any.
     arms : mapping of str to Arm
         By condition, that of the target's own first, as `own`.
     unit : float
@@ -86,6 +88,7 @@ class Arms:
 
     source: Counts
     own: Counts
+    moved: Counts | None
     arms: Mapping[str, Arm]
     unit: float
 
@@ -93,6 +96,22 @@ class Arms:
     def is_own_task(self) -> bool:
         """Whether the source's tickets are the target's own."""
         return self.source.experiment_id == self.own.experiment_id
+
+    def are_same_runs(self, tickets: Mapping[int, int] | None) -> bool:
+        """Tell whether transferred tickets do again what the source's own runs did.
+
+        So they do where nothing but the parent tells their recipe from the source's, and every seed
+        trains its own ticket.
+
+        Parameters
+        ----------
+        tickets : mapping of int to int, optional
+            Seeds, each with that of the source's run whose ticket it trains; default equal.
+        """
+        if self.moved is None or not self.is_own_task:
+            return False
+        alike = replace(self.moved.recipe, parent=None) == self.source.recipe
+        return alike and all(seed == of for seed, of in (tickets or {}).items())
 
 
 def arm_of(condition: str, counts: Counts) -> Arm:

@@ -139,11 +139,14 @@ def difference(arm: Arm, column: int, reference: Arm, unit: float) -> Difference
 
 
 def seed_pairs(a: Sequence[int | None], b: Sequence[int | None]) -> list[tuple[int, int]]:
-    """Return the positions of equal seeds; unknown ones pair with none.
+    """Return the positions of equal seeds; unknown ones, and those of several runs, pair with none.
 
     Examples
     --------
     >>> seed_pairs([0, 1, None], [1, 0, None])
     [(0, 1), (1, 0)]
+    >>> seed_pairs([0, 1, 1], [1, 0])
+    [(0, 1)]
     """
-    return [(i, b.index(seed)) for i, seed in enumerate(a) if seed is not None and seed in b]
+    once = (seed for seed in a if seed is not None and a.count(seed) == b.count(seed) == 1)
+    return [(a.index(seed), b.index(seed)) for seed in once]

@@ -17,7 +17,7 @@ from ..named import Named, StoreLike, counts_of_all
 from ..scoreboard.predict import predict
 from ..values import NOTHING, Estimate
 from .arms import Arm, Arms, arm_of, unit_of
-from .conditions import OWN, SHUFFLE
+from .conditions import OWN, SHUFFLE, TRANSFERRED
 from .differences import UNKNOWN, Difference, difference, mean_of, seed_pairs
 from .notes import always, conclusions, of_cells, of_seeds
 from .result import Cell, Transfer
@@ -32,7 +32,8 @@ def read_arms(store: StoreLike, source: Named, own: Named, children: Mapping[str
     of_source, of_own, *read = counts_of_all(store, names, "layer", _WHAT)
     of_children = zip(children, read, strict=True)
     arms = {OWN: arm_of(OWN, of_own)} | {name: arm_of(name, one) for name, one in of_children}
-    return Arms(of_source, of_own, arms, unit_of(arms.values()))
+    moved = dict(zip(children, read, strict=True)).get(TRANSFERRED)
+    return Arms(of_source, of_own, moved, arms, unit_of(arms.values()))
 
 
 def measure_transfer(
@@ -76,7 +77,11 @@ def measure_transfer(
     found = read_arms(store, source, own, children)
     levels = _levels(found, at)
     cells = tuple(_cells(found, levels))
-    matching = {name: _matching(arm, found.arms[OWN], rng) for name, arm in found.arms.items()}
+    guesses = _dense_guesses(found)
+    matching = {
+        name: NOTHING if guesses else _matching(arm, found.arms[OWN], rng)
+        for name, arm in found.arms.items()
+    }
     verdict, predicted, about = "", "", list[Note]()
     if spectra and not found.is_own_task:
         verdict, predicted, about = _of_spectra(store, source, own, rng)
@@ -91,7 +96,7 @@ def measure_transfer(
         verdict=verdict,
         predicted=predicted,
         notes=(
-            *conclusions(cells, matching),
+            *conclusions(cells, matching, guesses),
             *about,
             *of_seeds(found),
             *of_cells(cells),
@@ -142,6 +147,14 @@ def _who_guesses(accuracy: Floats, guess: float | None, images: int) -> str:
     if learned_nothing(known[:, None], guess, images):
         return "all"
     return "some" if any(learned_nothing(one[None, None], guess, images) for one in known) else ""
+
+
+def _dense_guesses(found: Arms) -> bool:
+    """Tell whether no dense network of the target can be told from guessing."""
+    own, guess = found.arms[OWN], guessing(found.own)
+    if not len(own.levels) or own.levels[0] != 0:
+        return False
+    return _who_guesses(own.accuracy[:, 0], guess, images_of(found.own.recipe.task)) == "all"
 
 
 def _matching(arm: Arm, own: Arm, rng: np.random.Generator) -> Estimate[float]:

@@ -28,6 +28,7 @@ def measure_matrix(
     experiments: Sequence[Named],
     children: Children,
     *,
+    owns: Sequence[Named] | None = None,
     at: Sequence[int] | None = None,
     tickets: Mapping[int, int] | None = None,
     rng: int = 0,
@@ -42,6 +43,8 @@ def measure_matrix(
         Of one architecture.
     children : mapping of (int, int) to mapping of str to str
         By positions of source and target, experiments by condition.
+    owns : sequence of str, optional, length E
+        The same experiments, of the runs that tickets are held against; default `experiments`.
     at : sequence of int, optional
         Levels; default all that children have.
     tickets : mapping of int to int, optional
@@ -56,15 +59,16 @@ def measure_matrix(
     RgtoolError
         An experiment has no accuracy on record.
     """
-    named = [*experiments, *(one for of in children.values() for one in of.values())]
+    owns = experiments if owns is None else owns
+    named = [*experiments, *owns, *(one for of in children.values() for one in of.values())]
     read = iter(counts_of_all(store, named, "layer", "a matrix of transfers"))
-    counts = [next(read) for _ in experiments]
+    counts, against = ([next(read) for _ in experiments] for _ in range(2))
     check_one_network([one.recipe.architecture for one in counts])
     transfers = {}
     for (a, b), of in children.items():
-        own = {name: next(read) for name in of}
+        moved = {name: next(read) for name in of}
         transfers[a, b] = measure_transfer(
-            store, counts[a], counts[b], own, at=at, tickets=tickets, spectra=False, rng=rng
+            store, counts[a], against[b], moved, at=at, tickets=tickets, spectra=False, rng=rng
         )
     levels = sorted({c.level for t in transfers.values() for c in t.cells if c.level > 0})
     spectra = spectra_between(store, experiments, np.random.default_rng(rng))

@@ -15,8 +15,20 @@ from .differences import Difference, seed_pairs
 from .result import Cell
 
 
-def conclusions(cells: Sequence[Cell], matching: Mapping[str, Estimate[float]]) -> list[Note]:
-    """Say what came out at the sparsest level that tells it, and how far conditions match."""
+def conclusions(
+    cells: Sequence[Cell], matching: Mapping[str, Estimate[float]], guesses: bool
+) -> list[Note]:
+    """Say what came out at the sparsest level that tells it, and how far conditions match.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+        By condition and level.
+    matching : mapping of str to Estimate
+        Matching density by condition.
+    guesses : bool
+        Whether the target's own dense network guesses, so that what matches it tells nothing.
+    """
     idle = {cell.level for cell in cells if cell.condition == OWN and cell.guessing == "all"}
     told = [
         cell
@@ -31,9 +43,12 @@ def conclusions(cells: Sequence[Cell], matching: Mapping[str, Estimate[float]]) 
             f"at density {last.density:.3g} (level {last.level}) transferred tickets reach "
             f"{last.accuracy.value:.4f}: {_said(last.to_own)} to the target's own{beside}"
         )
+    what = "smallest density that matches the target's own dense network"
     shown = [f"{name} {_density(found)}" for name, found in matching.items()]
     notes.append(
-        f"smallest density that matches the target's own dense network: {', '.join(shown)}"
+        f"no {what}: that one cannot be told from guessing"
+        if guesses
+        else f"{what}: {', '.join(shown)}"
     )
     return [Note(text, rank=Rank.CONCLUSION) for text in notes]
 
@@ -122,7 +137,7 @@ def of_cells(cells: Sequence[Cell]) -> list[Note]:
 def always(found: Arms, tickets: Mapping[int, int] | None) -> list[Note]:
     """Say what is transferred, and how to read differences."""
     notes = []
-    if found.is_own_task:
+    if found.are_same_runs(tickets):
         text = (
             "the source's own task: its transferred tickets are the same runs again, so that the "
             "differences are those of machines, if any"
@@ -161,7 +176,9 @@ def has_equal_weights(
     of_source = [
         seed if tickets is None or seed is None else tickets.get(seed) for seed in own.seeds
     ]
-    pairs = seed_pairs(source.seeds, of_source)
+    # One ticket may be trained by several seeds.
+    place = {seed: i for i, seed in enumerate(source.seeds) if seed is not None}
+    pairs = [(place[seed], j) for j, seed in enumerate(of_source) if seed in place]
     if not pairs or not source.scales or not own.scales:
         return False
     scales = [(source.scales[i].get("rewind"), own.scales[j].get("rewind")) for i, j in pairs]

@@ -13,7 +13,14 @@ from flows import write_experiment
 
 import rgtool
 from rgtool import Store
-from rgtool.analysis.named import ErrorTable, Stored, counts_of, look_up, look_up_all
+from rgtool.analysis.named import (
+    ErrorTable,
+    Stored,
+    counts_of,
+    counts_of_all,
+    look_up,
+    look_up_all,
+)
 from rgtool.schemas.errors import UsageError
 from rgtool.store import PublishedCurve, PublishedSpectrum
 from rgtool.store.counts import Counts
@@ -184,6 +191,9 @@ def test_an_experiment_stands_for_itself_and_an_outcome_for_what_it_ran(
     (listed,) = store.experiments("resnet20w4/digits")
     assert look_up(store, listed) == Stored(store, place[1])
     assert look_up(store, listed.runs[1]) == Stored(store, place[1], listed.runs[1].run_id)
+    some = Stored(store, place[1], runs=(listed.runs[1].run_id,))
+    assert some.counts().runs == (listed.runs[1].run_id,)
+    assert counts_of_all(store, [some], "layer", "it")[0].runs == some.runs
     assert store.counts(listed).runs == store.counts(place[1]).runs
     assert store.diff(*store.experiments()).rows
     assert look_up_all(store, [listed, *store.experiments()]) == look_up_all(

@@ -82,6 +82,49 @@ def test_tickets_of_other_seeds_come_with_their_weights(store: Path) -> None:
     assert not any("only the mask is transferred" in note for note in found.notes)
 
 
+def test_only_the_runs_that_are_asked_for_are_measured(store: Path) -> None:
+    """Whatever other seeds and pairings the child experiments hold by now."""
+    twin = "permuted:digits:3"
+    asked: dict[str, Any] = {"controls": ["shuffle"], "at": (2, 4)}
+    first = transfer(store, twin, **asked)
+    crossed = transfer(store, twin, seeds="0:1,1:0", **asked)
+    transfer(store, twin, seeds="5:0,6:1", **asked)
+    again = transfer(store, twin, **asked)
+    assert again.to_frame().equals(first.to_frame()) and again.notes == first.notes
+    assert crossed.to_frame().equals(transfer(store, twin, seeds="0:1,1:0", **asked).to_frame())
+    counts = rgtool.Store(store).counts(first.of("transferred")[0].experiment_id, "layer")
+    assert sorted(counts.seeds) == [0, 0, 1, 1, 5, 6]
+    of = {
+        (seed, rgtool.Store(store).description(run).parent_run): counts.accuracy[i, 4]
+        for i, (run, seed) in enumerate(zip(counts.runs, counts.seeds, strict=True))
+    }
+    own = rgtool.Store(store).counts(first.own, "layer")
+    for found, parents in ((first, (0, 1)), (crossed, (1, 0))):
+        cell = found.of("transferred")[1]
+        expected = {
+            seed: of[seed, f"{first.source}-s{parent}"]
+            - own.accuracy[own.seeds.index(seed), own.levels == 4].item()
+            for seed, parent in enumerate(parents)
+        }
+        assert cell.runs == 2 and cell.to_own.by_seed == pytest.approx(expected)
+        assert found.of("own")[0].runs == 2
+    (row,) = (
+        transfer(store, twin, seeds=1, **asked)
+        .to_frame()
+        .filter(condition="own", level=4)["runs"]
+        .to_list()
+    )
+    assert row == 1
+
+
+def test_the_own_task_by_other_tickets_is_not_the_same_runs(store: Path) -> None:
+    for changes in ({"seeds": "0:1,1:0"}, {"fresh": "fc1"}):
+        found = transfer(store, "digits", controls=(), at=(2,), **changes)
+        assert not any("the same runs again" in note for note in found.notes)
+    (cell,) = found.of("transferred")
+    assert cell.to_own.estimate.value != 0
+
+
 def test_the_target_may_be_trained_by_another_recipe(store: Path) -> None:
     other = "permuted:digits:1"
     found = transfer(store, other, controls=(), at=(2,), train_size=300, batch_size=64, seeds="1")
@@ -132,14 +175,22 @@ def test_bad_input_is_said_before_anything_is_trained(
 
 
 def test_a_matrix_of_two_is_a_table_without_tests(store: Path) -> None:
-    found = rgtool.transfer_all(
-        store, ["lenet/digits", f"lenet/{TWIN}"], at=(2, 4), controls=["shuffle"], workers=1
-    )
+    names = ["lenet/digits", f"lenet/{TWIN}"]
+    found = rgtool.transfer_all(store, names, at=(2, 4), controls=["shuffle"], workers=1)
     assert found.names == ("digits", TWIN)
     rows = found.to_frame().to_dicts()
     assert [(row["source"], row["target"]) for row in rows] == [("digits", TWIN), (TWIN, "digits")]
     assert all(row["overlap"] > 0 and row["distance"] > 0 and row["told"] == 2 for row in rows)
     assert any("2 experiments have 2 permutations" in note for note in found.notes)
+    crossed = rgtool.transfer_all(
+        store, names, at=(2, 4), controls=["shuffle"], workers=1, seeds="0:1,1:0"
+    )
+    assert {cell.runs for cell in crossed.transfers[1, 0].cells} == {2}
+    again = rgtool.transfer_all(store, names, at=(2, 4), controls=["shuffle"], workers=1)
+    assert again.to_frame().equals(found.to_frame()) and again.notes == found.notes
+    assert again.level_table.to_frame().equals(found.level_table.to_frame())
+    one = rgtool.transfer_all(store, names, at=(2, 4), controls=(), workers=1, seeds=1)
+    assert {cell.runs for cell in one.transfers[0, 1].cells} == {1}
     (row,) = found.level_table.to_frame().filter(source=TWIN, condition="own", level=4).to_dicts()
     own = rgtool.Store(store).counts("lenet/digits prune=.2 train_size=none").accuracy[:, 4]
     assert row["accuracy"] == pytest.approx(own.mean())
@@ -177,6 +228,7 @@ def test_a_dry_run_trains_nothing(cli: Cli, tmp_path: Path) -> None:
     assert [row["what"] for row in rows][:2] == [f"{TWIN}, own", f"digits to {TWIN}, transferred"]
     assert [int(row["to compute"]) for row in rows] == [5, 2, 1, 1, 1]
     assert "10 records to compute, about " in done.err
+    assert "only masks are transferred" in done.err
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
 

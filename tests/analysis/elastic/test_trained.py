@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -59,6 +60,19 @@ def train(
         for level, accuracy in zip(levels, accuracies, strict=True):
             write_record(store, recipe, description.run_id, level, kept, accuracy=accuracy)
     return recipe.experiment_id
+
+
+def train_ticket(store: Path, recipe: Recipe, seed: int, of: int, reached: float) -> str:
+    """Write a run of a child that trains the ticket of a seed, at levels 0 and 4."""
+    parent = SOURCE.run_id(of)
+    run = recipe.run_id(seed, parent)
+    described = dataclasses.replace(describe(recipe, seed, 4), run_id=run, parent_run=parent)
+    folder = RunFolder.of(store, run)
+    folder.make()
+    described.write(folder.description)
+    for level in (0, 4):
+        write_record(store, recipe, run, level, counts(recipe, seed, 4), accuracy=reached)
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -256,6 +270,32 @@ def test_tickets_are_held_to_the_own_one_of_their_seed(path: Path) -> None:
         assert found.accuracy[0, s, 1] == pytest.approx(0.87 - 0.001 * s)
     alone = tickets_of(store, [child(MAPS[3]).experiment_id], None)
     assert np.isnan(alone.own).all() and np.isnan(alone.difference).all()
+
+
+def test_of_several_runs_of_a_seed_that_of_its_own_ticket_counts(
+    path: Path, tmp_path: Path
+) -> None:
+    store, recipe = Store(tmp_path / "store"), child(MAPS[3])
+    store.merge(path)
+    name = recipe.experiment_id
+    expected = tickets_of(store, [name], TARGET.experiment_id)
+    crossed = [
+        train_ticket(store.path, recipe, seed, of, 0.1) for seed, of in ((0, 1), (1, 0), (2, 0))
+    ]
+    again = [train_ticket(store.path, recipe, seed, seed, 0.5) for seed in SEEDS]
+    # Runs of a store that has both, some of which tell no parent.
+    found = tickets_of(Store(store.path), [name], TARGET.experiment_id)
+    assert np.isfinite(expected.accuracy).all()
+    assert found.accuracy[0, :, 1].tolist() == [0.5] * 3
+    assert any(crossed[0] in note and "own ticket counts" in note for note in found.notes)
+    meant = tickets_of(Store(store.path), [name], None, runs={*crossed})
+    assert meant.accuracy[0, :, 1].tolist() == [0.1] * 3 and meant.notes == ()
+    lines = [Line("first", name)]
+    table = stretched_table(
+        Store(store.path), "a", SOURCE.experiment_id, TARGET.experiment_id, lines, runs={*again[:2]}
+    )
+    assert table.to_frame().filter(level=4)["accuracy"].to_list() == [0.5]
+    assert table.to_frame().filter(level=4)["seeds"].to_list() == [2]
 
 
 def test_levels_that_nobody_trained_are_refused(path: Path) -> None:

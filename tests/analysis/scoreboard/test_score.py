@@ -49,9 +49,18 @@ def pair(two: tuple[Path, str, str], tmp_path: Path) -> tuple[Store, str, str]:
 
 
 def write_children(
-    store: Store, source: str, target: str, accuracy: dict[int, float], seeds: int = SEEDS, **fields
+    store: Store,
+    source: str,
+    target: str,
+    accuracy: dict[int, float],
+    seeds: int = SEEDS,
+    turned: int = 0,
+    **fields,
 ) -> str:
-    """Train the tickets of one experiment on another's task, as far as a store can tell."""
+    """Train the tickets of one experiment on another's task, as far as a store can tell.
+
+    Each seed trains that of the seed so many further on.
+    """
     parent = store.counts(source, "layer")
     recipe = dataclasses.replace(
         parent.recipe, task=store.counts(target).recipe.task, parent=source, **fields
@@ -64,7 +73,7 @@ def write_children(
             parent.kept[seed],
             levels=[*accuracy],
             accuracy={n: a + 0.001 * seed for n, a in accuracy.items()},
-            parent_run=parent.runs[seed],
+            parent_run=parent.runs[(seed + turned) % seeds],
         )
     return recipe.experiment_id
 
@@ -106,6 +115,16 @@ def test_a_transfer_is_scored_by_the_children_that_come(pair):
     line = found.line("transfer")
     assert line.log_score == each.marks.model and line.worth == "undecided"
     assert math.isnan(line.gain.low)  # one prediction, and three seeds of it
+
+
+def test_tickets_of_other_seeds_do_not_move_the_score_of_equal_ones(pair):
+    store, one, other = pair
+    predict(store, one, other, register=True)
+    write_children(store, one, other, MATCHES_AT_3)
+    (before,) = score(store).each
+    write_children(store, one, other, {0: 0.9, 3: 0.2, 6: 0.2}, turned=1)
+    (after,) = score(store).each
+    assert after.marks.model == before.marks.model and after.marks.outcomes == 1
 
 
 def test_once_there_is_a_score_it_stands_beside_the_prediction(pair):
@@ -393,14 +412,21 @@ def depths(tmp_path: Path) -> tuple[Store, str, str]:
     return Store(tmp_path), made["resnet20w4"], made["resnet32w4"]
 
 
-def write_stretched(store: Store, source: str, target: str, accuracy: dict[str, float]) -> None:
-    goal = store.counts(target, "layer")
+def write_stretched(
+    store: Store, source: str, target: str, accuracy: dict[str, float], turned: int = 0
+) -> None:
+    goal, parents = store.counts(target, "layer"), store.counts(source, "layer").runs
     for text, value in accuracy.items():
         recipe = dataclasses.replace(goal.recipe, parent=source, transform=text)
         for seed in range(SEEDS):
-            numbers = {n: value + 0.001 * seed for n in (0, 4)}
             foretold.write_kept(
-                store.path, recipe, seed, goal.kept[seed], levels=[0, 4], accuracy=numbers
+                store.path,
+                recipe,
+                seed,
+                goal.kept[seed],
+                levels=[0, 4],
+                accuracy={n: value + 0.001 * seed for n in (0, 4)},
+                parent_run=parents[(seed + turned) % SEEDS],
             )
 
 
@@ -424,6 +450,10 @@ def test_orderings_of_maps_are_scored_pair_by_pair(depths):
     ]
     assert len(expected) == 3 and each.marks.outcomes == 3  # one map was not trained
     assert each.marks.model == pytest.approx(np.mean(expected))
+    # Tickets of other seeds, trained as the same ones, do not move what was found.
+    write_stretched(store, one, other, dict(zip(MAPS[:3], (0.5, 0.6, 0.7), strict=True)), turned=1)
+    (again,) = score(store).each
+    assert again.marks.model == each.marks.model
     assert each.marks.constant == pytest.approx(math.log(0.5))
     assert math.isnan(score(store).line("ordering").coverage.value)  # chances have no interval
 

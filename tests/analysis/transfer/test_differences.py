@@ -92,6 +92,8 @@ def test_one_run_has_no_interval_and_none_has_nothing():
 
 def test_seeds_pair_by_number_and_unknown_ones_with_none():
     assert seed_pairs([3, None, 7], [7, 3, None]) == [(0, 1), (2, 0)]
+    assert seed_pairs([3, 3, 7], [7, 3]) == [(2, 0)]
+    assert seed_pairs([3, 7], [7, 3, 3]) == [(1, 0)]
     own = arm([[0.9, 0.8], [0.7, 0.6], [0.5, 0.1]], seeds=[5, 3, 8])
     moved = arm([[0.6, 0.5], [0.8, 0.75]], seeds=[3, 5])
     found = difference(moved, 1, own, UNIT)

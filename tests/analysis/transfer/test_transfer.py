@@ -184,6 +184,12 @@ def test_networks_that_guess_are_named():
     assert [row["guessing"] for row in rows_of(found, "own")] == ["", "", "all", "all"]
     assert "no run can be told from guessing: own at 0.64" in said(found)
     assert found.notes[0].startswith("at density 0.8 (level 1)")
+    assert math.isfinite(found.matching["transferred"].value)
+    idle = np.full(4, 0.1)
+    nothing = transfer(experiment(idle), transferred=experiment(idle, rng=3, apart="moved"))
+    assert all(math.isnan(one.value) for one in nothing.matching.values())
+    assert set(nothing.to_frame()["matching"]) == {None}
+    assert "no smallest density that matches the target's own dense network: " in said(nothing)
     lost = transfer(transferred=experiment(guesses, rng=3, apart="moved"))
     assert lost.notes[0].startswith("at density 0.512 (level 3) transferred tickets reach ")
     assert lost.of("transferred")[3].to_own.estimate.value == pytest.approx(-0.8, abs=0.02)
@@ -210,6 +216,8 @@ def test_tickets_of_other_seeds_have_other_weights():
     assert not has_equal_weights(source, own, {0: 1, 1: 2, 2: 0})
     assert has_equal_weights(source, dataclasses.replace(own, seeds=(7, 8, 9)), {7: 0, 9: 2})
     assert not has_equal_weights(source, dataclasses.replace(own, seeds=(7, 8, 9)))
+    # One ticket of two seeds, of which one has other weights.
+    assert not has_equal_weights(source, own, {0: 0, 1: 0})
 
 
 def test_the_source_on_its_own_task_is_told():
@@ -218,6 +226,13 @@ def test_the_source_on_its_own_task_is_told():
     assert [row["to_own"] for row in rows_of(found, "transferred")] == [0.0] * 4
     assert "the source's own task: its transferred tickets are the same runs again" in said(found)
     assert found.verdict == ""
+    crossed = measure_transfer(None, OWN, OWN, {"transferred": again}, tickets={0: 1, 1: 0, 2: 2})
+    assert "the same runs again" not in said(crossed)
+    recipe = dataclasses.replace(OWN.recipe, parent="parent", fresh=("fc1",))
+    other = dataclasses.replace(again, recipe=recipe)
+    assert "the same runs again" not in said(
+        measure_transfer(None, OWN, OWN, {"transferred": other})
+    )
 
 
 def test_a_target_without_accuracy_is_refused():
