@@ -51,6 +51,8 @@ def read_prediction(path: Path) -> Registered:
                 f"{path}: written by a newer rgtool (version {version}, this one reads up to "
                 f"{VERSION}): upgrade rgtool to read it"
             )
+        if version < 1:
+            raise ValueError(f"there is no version {version}")
         has_sum = values.pop(KEY, PLACE) != PLACE
         if has_sum and not holds(blob):
             raise _changed(path, "its bytes are not those that were written (the sum differs)")

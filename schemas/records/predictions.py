@@ -28,7 +28,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 ID = 16  # digits of the hash that name a file
 BETTER = " > "  # between the two maps of an ordering
 _SLACK = 1e-6  # of a sum of probabilities
-_LEAST = 1e-6  # scale and degrees of freedom, below which a law is no number's
+_LEAST, _MOST = 1e-6, 1e9  # of laws of numbers: beyond them a density cannot be computed
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,14 @@ class Student:
         Raises
         ------
         UsageError
-            One is not finite, or scale or degrees of freedom are not above 0, or hardly.
+            One is not finite or too large, or scale or degrees of freedom are hardly above 0.
         """
-        numbers = (self.location, self.scale, self.df)
-        if not all(math.isfinite(x) for x in numbers) or min(self.scale, self.df) < _LEAST:
+        large = max(abs(self.location), self.scale)
+        whole = large <= _MOST and math.isfinite(self.location + self.scale + self.df)
+        if not whole or min(self.scale, self.df) < _LEAST:
             raise UsageError(
-                f"location, scale and df are {numbers}: finite numbers, the last two {_LEAST} at "
-                "least"
+                f"location, scale and df are {self.location}, {self.scale} and {self.df}: finite "
+                f"numbers up to {_MOST:g}, the last two {_LEAST:g} at least"
             )
 
 

@@ -17,11 +17,12 @@ from command import Cli
 import rgtool
 from rgtool import Recipe, RgtoolError, Store, predict, score
 from rgtool.analysis.scoreboard.laws import Outcome, log_score
+from rgtool.analysis.scoreboard.line import marks
 from rgtool.analysis.scoreboard.score import OUTCOMES
 from rgtool.analysis.scoreboard.transfer import matching_cell
 from rgtool.schemas.recipe import CHOICES
 from rgtool.schemas.records.layout import RunFolder
-from rgtool.schemas.records.predictions import FOLDER, Chance, Levels, Student
+from rgtool.schemas.records.predictions import FOLDER, Chance, Levels, Statement, Student
 
 SEEDS = 3
 
@@ -330,17 +331,15 @@ def test_a_run_does_not_stand_for_its_experiment(falling):
     assert store.predictions().kept == ()
 
 
-def test_outcomes_that_may_yet_be_met_are_neither_covered_nor_missed(falling):
-    store, recipe, kept = falling
-    predict(store, recipe.experiment_id, kind="collapse", register=True)
-    go_on(store, recipe, kept, 11)
-    (each,) = score(store).each
-    if each.marks.covered + each.marks.missed == 0:
-        assert math.isnan(each.marks.told_covered)
-    row = score(store).each_table.to_frame().to_dicts()[0]
-    told = each.marks.covered + each.marks.missed > 0
-    assert (row["covered"] is not None) is told and (row["missed"] is not None) is told
-    assert row["open"] == pytest.approx(each.marks.open)
+@pytest.mark.parametrize(
+    ("last", "told"), [(Outcome(0, 0), True), (Outcome(9, 9), True), (Outcome(5, math.inf), False)]
+)
+def test_outcomes_that_may_yet_be_met_are_neither_covered_nor_missed(last, told):
+    law = Levels(0, (0.3, 0.3, 0.3, 0.05, 0.02, 0.02, 0.01))
+    found = marks(("a",), [Statement("level", law, law)], {"level": [last]})
+    assert found.open == (not told)
+    shares = (found.told_covered, found.told_missed)
+    assert sum(shares) == 1 if told else all(map(math.isnan, shares))
 
 
 def test_a_layer_that_is_empty_is_not_predicted(falling):
@@ -483,15 +482,15 @@ def test_maps_of_unlike_recipes_are_not_compared(depths):
     store, one, other = depths
     predict(store, one, other, kind="ordering", maps=MAPS[:2], register=True)
     (statement,) = store.predictions().kept[0].statements
-    write_stretched(store, one, other, {MAPS[0]: 0.9}, length="6ep")
-    write_stretched(store, one, other, {MAPS[1]: 0.8}, length="2ep")
+    write_stretched(store, one, other, {MAPS[0]: 0.9}, epochs=6)
+    write_stretched(store, one, other, {MAPS[1]: 0.8}, epochs=2)
     (each,) = score(store).each
     assert each.standing == "waiting" and each.runs == 2 * SEEDS
-    write_stretched(store, one, other, {MAPS[1]: 0.95}, length="6ep")
+    write_stretched(store, one, other, {MAPS[1]: 0.95}, epochs=6)
     (each,) = score(store).each
     assert each.marks.outcomes == 1
     assert each.marks.model == pytest.approx(log_score(statement.model, Outcome(0, 0)))
-    write_stretched(store, one, other, {MAPS[0]: 0.7}, length="2ep")
+    write_stretched(store, one, other, {MAPS[0]: 0.7}, epochs=2)
     assert score(store).each[0].marks.outcomes == 2  # each recipe says one thing
 
 

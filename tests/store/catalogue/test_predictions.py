@@ -305,6 +305,7 @@ NONSENSE = {  # (kind, path to a value, what stands there)
     "a map that is not trained": ("ordering", ["statements", 0, "name"], "A > C"),
     "a chance that is true": ("ordering", ["statements", 0, "model", "probability"], True),
     "df of nothing": ("exponents", ["statements", 0, "model", "df"], 1e-300),
+    "a middle beyond numbers": ("exponents", ["statements", 0, "model", "location"], 1.7e308),
     "a scale that is infinite": ("exponents", ["statements", 0, "model", "scale"], math.inf),
     "no window": ("exponents", ["settings"], {"by": "stage"}),
     "a window backwards": ("exponents", ["settings", "window"], "-4:-1"),
