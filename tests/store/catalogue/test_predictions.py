@@ -212,6 +212,7 @@ def test_an_earlier_date_than_that_of_what_it_follows_is_not_believed(tmp_path):
     second.write(tmp_path)
     found = read_predictions(tmp_path)
     assert found.disordered == {second.id: first.id} and found.sound == (first,)
+    assert found.apart == {}  # one fault is said once
     assert any("before" in problem.reason for problem in Store(tmp_path).check().problems)
 
 
