@@ -10,16 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from ..analysis.elastic.blocks import normal_blocks
 from ..analysis.elastic.draw import ALIKE, BlockCounts, matched_map, random_maps
 from ..analysis.elastic.maps import MapKind, candidates
 from ..analysis.elastic.match import match
 from ..analysis.elastic.result import Match
 from ..analysis.elastic.scores import ScoreName
 from ..analysis.named import StoreLike, open_store
+from ..runner.arguments import levels_of, pairs_of
 from ..runner.plan import Plan
 from ..runner.pruning import kept_series
 from ..schemas.display import Row, Shown, Table
-from ..schemas.errors import UsageError, choose
+from ..schemas.errors import RgtoolError, UsageError, choose
 from ..schemas.recipe import CHOICES
 from ..schemas.records.parents import Parent
 from ..schemas.stack import Stack, stack_of
@@ -155,15 +157,32 @@ class StretchPlan(Shown):
         return Ticket("given", Transform.parse(given[0]) if given else first)
 
     def check(self) -> None:
-        """Plan a ticket and its controls: what cannot be is refused before hours of training.
+        """Rank the source, plan a ticket and its controls: what cannot be is refused before hours.
 
         Raises
         ------
         RgtoolError
-            The source has not kept what tickets are made of, or a control has nothing to draw.
+            The source has not kept what tickets are made of, a control has nothing to draw, or the
+            source has no spectrum that maps could be ranked by.
         """
+        if self.ranks:
+            self._check_ranked()
         for control in ("none", *(name for name in self.controls if name != RANDOM_MAP)):
             self.child(replace(self.sample, control=control))
+
+    @property
+    def ranks(self) -> bool:
+        """Whether maps are asked for that are told by their place in the ranking."""
+        return bool({*RANKED} & {*self.maps})
+
+    def _check_ranked(self) -> None:
+        try:
+            normal_blocks(self.store, self.parent.experiment_id)
+        except RgtoolError as error:
+            raise UsageError(
+                f"{self.label}: no spectrum of {self.parent.experiment_id} ranks the maps "
+                f"({error}): give maps, such as --map '{self.sample.transform}'"
+            ) from None
 
     def tickets(self) -> tuple[list[Ticket], list[str]]:
         """Choose the maps, once the target's own experiment is there; and say what is to be said.
@@ -191,7 +210,7 @@ class StretchPlan(Shown):
 
     def _chosen(self) -> Iterator[tuple[str, Transform]]:
         rng = np.random.default_rng(self.seed)
-        ranked = self._ranked() if {*RANKED} & {*self.maps} else None
+        ranked = self._ranked() if self.ranks else None
         for one in self.maps:
             if (number := _drawn(one)) is not None:
                 draws = random_maps(self.source.depths, self.target.depths, rng)
@@ -249,10 +268,10 @@ def plan_stretch(
     seed: int = 0,
     **options: Any,
 ) -> StretchPlan:
-    """Check a stretch and plan the target's own experiment; see `stretch` for the parameters."""
+    """Check a stretch and plan the target's own experiment; see `stretch`."""
     opened = open_store(store)
     parent = parent_of(opened, source)
-    wanted, chosen = _maps(maps), _controls(controls)
+    wanted, chosen, those = _maps(maps), _controls(controls), _seeds(parent, seeds)
     levels = _levels(opened, parent, at)
     least = max(levels[-1], _SPECTRUM)
     own = partial(
@@ -260,7 +279,7 @@ def plan_stretch(
         target,
         parent.recipe.task,
         parent.recipe,
-        seeds=sorted(parent.runs) if seeds is None else seeds,
+        seeds=those,
         store=opened.path,
         **options,
     )
@@ -270,7 +289,7 @@ def plan_stretch(
     candidates(here, there, kind, [Transform.parse(one) for one in wanted if one[:1].isdigit()])
     blocks = _block_counts(opened, parent, here, there, levels)
     last = _as_sparse(first, least, float(blocks.sparsest[-1]))
-    return StretchPlan(
+    made = StretchPlan(
         store=opened,
         parent=parent,
         own=first if last == least else own(levels=last),
@@ -285,6 +304,26 @@ def plan_stretch(
         seed=seed,
         options=options,
     )
+    made.check()
+    return made
+
+
+def _seeds(parent: Parent, given: str | int | Sequence[int] | None) -> list[int]:
+    """Return the seeds that are asked for, which source and target share."""
+    if given is None:
+        return sorted(parent.runs)
+    pairs = pairs_of(given)
+    there = ",".join(map(str, sorted(parent.runs)))
+    if apart := [f"{seed}:{of}" for seed, of in pairs.items() if seed != of]:
+        raise UsageError(
+            f"seeds {apart[0]}: a stretched ticket is held to the target's own of the same seed: "
+            f"none are paired here, choose from {there}"
+        )
+    if lacking := [seed for seed in pairs if seed not in parent.runs]:
+        raise UsageError(
+            f"{parent.experiment_id} has no run of seed {lacking[0]}: choose from {there}"
+        )
+    return [*pairs]
 
 
 def _maps(given: str | Sequence[str]) -> tuple[str, ...]:
@@ -311,7 +350,9 @@ def _drawn(text: str) -> int | None:
     """Return how many maps `random:8` asks for; None: it is something else."""
     if not text.startswith("random"):
         return None
-    number = text.removeprefix("random").removeprefix(":") or "1"
+    if text == "random":
+        return 1
+    number = text.removeprefix("random:")
     if not number.isdecimal() or not 1 <= int(number) <= 1000:
         raise UsageError(f"map '{text}': random:8 draws eight maps; at most 1000 are drawn")
     return int(number)
@@ -320,8 +361,6 @@ def _drawn(text: str) -> int | None:
 def _levels(store: Store, parent: Parent, at: str | int | Sequence[int] | None) -> tuple[int, ...]:
     """Return the levels that are asked for, or those of `_LEVELS` that every run has."""
     if at is not None:
-        from ..runner.arguments import levels_of
-
         return levels_of(0, at)
     counts = store.counts(parent.experiment_id, "layer")
     there = counts.levels[counts.recorded.all(axis=0)]

@@ -42,11 +42,16 @@ def collapse_draft(
     Raises
     ------
     RgtoolError
-        As `forecast` does.
+        As `forecast` does; or a run is named, whose layers are predicted with its experiment's.
     """
     found = look_up(store, experiment)
     if not isinstance(found, Stored):
         raise unsuited(found, "levels to come are those of an experiment of the store")
+    if found.run_id is not None:
+        raise UsageError(
+            f"{found.run_id} is a run: a collapse is predicted of all runs of an experiment, name "
+            f"{found.experiment_id}"
+        )
     counts = found.store.counts(found.experiment_id, "layer")
     rng = np.random.default_rng(rng)
     told = forecast(found.store, counts, draws=draws, rng=rng)

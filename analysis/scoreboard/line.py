@@ -49,6 +49,16 @@ class Marks:
     open: float
     outcomes: int
 
+    @property
+    def told_covered(self) -> float:
+        """As `covered`; NaN where of no outcome it can be told."""
+        return self.covered if self.covered + self.missed else math.nan
+
+    @property
+    def told_missed(self) -> float:
+        """As `missed`; NaN where of no outcome it can be told."""
+        return self.missed if self.covered + self.missed else math.nan
+
 
 def marks(
     units: tuple[str, ...], statements: Sequence[Statement], outcomes: Outcomes

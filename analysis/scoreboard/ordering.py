@@ -6,13 +6,15 @@ draws about the spectra of untrained networks; the constant is one half.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError
-from ...schemas.records.predictions import Chance, Meant, Registered, Statement
+from ...schemas.recipe import Recipe
+from ...schemas.records.predictions import BETTER, Chance, Meant, Registered, Statement
 from ...schemas.transform import Transform
 from ...store import Store
 from ...store.catalogue.predictions import Witness
@@ -30,7 +32,6 @@ from .line import Outcomes
 
 Accuracies = Mapping[tuple[int | None, int], float]  # by seed and level
 MOST = 12  # maps of which all pairs are written down
-BETTER = " > "  # between two maps
 
 
 def ordering_draft(
@@ -138,9 +139,10 @@ def _costs(source: Stages, target: Stages, found: Candidates, weights: Sequence[
 def ordering_outcomes(store: Store, one: Registered, witnesses: list[Witness]) -> Outcomes:
     """Return which of two maps was better where both were trained: 1, 0, or 1/2 of a tie.
 
-    Accuracies are compared at the levels and seeds that both have, in the mean.
+    Accuracies are compared at the levels and seeds that both have, in the mean; of maps that were
+    trained by one recipe, an outcome for every recipe.
     """
-    found: dict[str, Accuracies] = {}
+    kinds: dict[Recipe, dict[str, Accuracies]] = {}
     for experiment, runs in by_experiment(witnesses).items():
         try:
             counts, _ = one_a_seed(store, counts_of_witnesses(store, experiment, runs))
@@ -152,13 +154,17 @@ def ordering_outcomes(store: Store, one: Registered, witnesses: list[Witness]) -
             for level, value in zip(counts.levels, row, strict=True)
             if level > 0 and np.isfinite(value)
         }
-        found.setdefault(str(counts.recipe.transform), seeds)
-    pairs = {each.name: each.name.split(BETTER) for each in one.statements}
+        kind = kinds.setdefault(replace(counts.recipe, transform=None), {})
+        kind.setdefault(str(counts.recipe.transform), seeds)
     return {
-        name: [outcome]
-        for name, (a, b) in pairs.items()
-        if a in found and b in found and (outcome := better(found[a], found[b])) is not None
+        each.name: [*_compared(kinds.values(), *each.name.split(BETTER))] for each in one.statements
     }
+
+
+def _compared(kinds: Iterable[Mapping[str, Accuracies]], a: str, b: str) -> Iterator[Outcome]:
+    for found in kinds:
+        if a in found and b in found and (outcome := better(found[a], found[b])) is not None:
+            yield outcome
 
 
 def better(one: Accuracies, other: Accuracies) -> Outcome | None:

@@ -76,6 +76,8 @@ def predict(
     kind, rng = choose("kind", kind, KINDS), np.random.default_rng(rng)
     if afterwards and not register:
         raise UsageError("afterwards goes with register: nothing is written down without it")
+    if maps and kind != "ordering":
+        raise UsageError(f"maps are those of an ordering: {kind} takes none")
     if (b is None) != (kind == "collapse"):
         raise UsageError(
             "a collapse is that of one experiment: name no target"

@@ -171,11 +171,16 @@ class ScoredTable(Result):
 
     def _values(self) -> dict[str, Any]:
         of = [one.prediction for one in self.each]
-        numbers = ("model", "constant", "null", "covered", "missed", "open")
-        names = ("log_score", *numbers[1:])
+        numbers = {
+            "log_score": "model",
+            "constant": "constant",
+            "null": "null",
+            **{name: f"told_{name}" for name in ("covered", "missed")},
+            "open": "open",
+        }
         marks = {
             name: [math.nan if one.marks is None else getattr(one.marks, it) for one in self.each]
-            for name, it in zip(names, numbers, strict=True)
+            for name, it in numbers.items()
         }
         return {
             "prediction": [one.id for one in of],

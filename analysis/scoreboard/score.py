@@ -29,6 +29,8 @@ OUTCOMES: dict[Kind, Callable[[Store, Registered, list[Witness]], Outcomes]] = {
     "gamma": gamma_outcomes,
 }
 
+_NONSENSE = (ArithmeticError, LookupError, TypeError, ValueError)
+
 
 def score(
     store: StoreLike = None, *, kind: str | None = None, architecture: str | None = None
@@ -55,13 +57,16 @@ def score(
     kinds = KINDS if kind is None else (choose("kind", kind, KINDS),)
     opened = open_store(store)
     known = opened.predictions()
-    each = tuple(
-        scored(opened, one, known)
-        for one in known.kept
-        if one.kind in kinds and architecture in (None, architecture_of(one.labels[1]))
-    )
+    each, faults = list[Scored](), list[Note]()
+    for one in known.kept:
+        if one.kind in kinds and architecture in (None, architecture_of(one.labels[1])):
+            try:
+                each.append(scored(opened, one, known))
+            except _NONSENSE as error:  # one file that makes no sense is not in the way of others
+                text = f"prediction {one.id} cannot be scored ({type(error).__name__}: {error})"
+                faults.append(LeftOut(text, Score.see, Rank.WARNING))
     lines = (*_own_lines(kinds, each), *_published(kinds, architecture))
-    return Score(lines, each, (*_about(known, each), *_cautions(lines)))
+    return Score(lines, tuple(each), (*faults, *_about(known, each), *_cautions(lines)))
 
 
 def lines_for(store: StoreLike, kind: Kind, architecture: str) -> tuple[Line, ...]:
@@ -109,6 +114,7 @@ def _published(kinds: Sequence[Kind], architecture: str | None) -> list[Line]:
 def _about(known: Predictions, each: Sequence[Scored]) -> list[Note]:
     """Say which predictions are not scored, and why."""
     notes: list[Note] = [LeftOut(text, Score.see, Rank.WARNING) for text in known.faults]
+    notes += [Note(text, Score.see, Rank.WARNING) for text in known.doubts]
     late = [one.prediction.id for one in each if one.standing == "afterwards"]
     if late:
         notes.append(

@@ -17,17 +17,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..errors import RecordError, UsageError, choose
-from ..files import read_file, write_atomic
-from ..sums import KEY, PLACE, holds, seal
+from ..errors import UsageError
+from ..files import write_atomic
+from ..sums import KEY, PLACE, seal
 
 FOLDER = "predictions"
 VERSION = 1
 Kind = Literal["transfer", "ordering", "collapse", "exponents", "gamma"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ID = 16  # digits of the hash that name a file
-_MOST = 1 << 24  # bytes
+BETTER = " > "  # between the two maps of an ordering
 _SLACK = 1e-6  # of a sum of probabilities
+_LEAST, _MOST = 1e-6, 1e9  # of laws of numbers: beyond them a density cannot be computed
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,14 @@ class Student:
         Raises
         ------
         UsageError
-            One is not finite, or scale or degrees of freedom are not above 0.
+            One is not finite or too large, or scale or degrees of freedom are hardly above 0.
         """
-        numbers = (self.location, self.scale, self.df)
-        if not all(math.isfinite(x) for x in numbers) or min(self.scale, self.df) <= 0:
+        large = max(abs(self.location), self.scale)
+        whole = large <= _MOST and math.isfinite(self.location + self.scale + self.df)
+        if not whole or min(self.scale, self.df) < _LEAST:
             raise UsageError(
-                f"location, scale and df are {numbers}: finite numbers, the last two above 0"
+                f"location, scale and df are {self.location}, {self.scale} and {self.df}: finite "
+                f"numbers up to {_MOST:g}, the last two {_LEAST:g} at least"
             )
 
 
@@ -112,10 +115,14 @@ class Chance:
 
 
 Law = Levels | Student | Chance
-_LAWS: dict[str, type[Levels | Student | Chance]] = {
+LAWS: dict[str, type[Levels | Student | Chance]] = {
     "levels": Levels, "student": Student, "chance": Chance,
 }  # fmt: skip
-_NAMES = {law: name for name, law in _LAWS.items()}
+_NAMES = {law: name for name, law in LAWS.items()}
+_LAW_OF: dict[Kind, type[Levels | Student | Chance]] = {
+    "transfer": Levels, "ordering": Chance, "collapse": Levels, "exponents": Student,
+    "gamma": Student,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -202,6 +209,36 @@ class Registered:
     settings: Mapping[str, str]
     after: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Hold the statements to the kind.
+
+        Raises
+        ------
+        UsageError
+            A law is not one of the kind's, a quantity is told twice, or an ordering compares
+            other maps than those that are to be trained.
+        """
+        due = _LAW_OF[self.kind]
+        for one in self.statements:
+            for law in (one.model, one.constant, one.null or one.model):
+                if not isinstance(law, due):
+                    raise UsageError(
+                        f"{one.name}: the laws of {self.kind} are those named {_NAMES[due]}, found "
+                        f"{_NAMES[type(law)]}"
+                    )
+        told = [self._told(one.name) for one in self.statements]
+        if len({*told}) < len(told):
+            raise UsageError("a quantity is told twice")
+
+    def _told(self, name: str) -> frozenset[str]:
+        """Return what a statement is about: a quantity, or two maps in any order."""
+        if self.kind != "ordering":
+            return frozenset({name})
+        pair = frozenset(name.split(BETTER))
+        if name.count(BETTER) != 1 or not pair <= {*self.tests.maps} or len(pair) != 2:
+            raise UsageError(f"'{name}' does not compare two of the maps, as 'A{BETTER}B'")
+        return pair
+
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON types."""
         values = dataclasses.asdict(self)
@@ -241,62 +278,6 @@ class Registered:
         return path
 
 
-def read_prediction(path: Path) -> Registered:
-    """Read a prediction, and hold it to its sum and to its name.
-
-    Raises
-    ------
-    RecordError
-        It was changed, is damaged, or of a newer rgtool.
-    """
-    try:
-        blob = read_file(path, _MOST)
-    except OSError as error:
-        raise RecordError(f"{path}: cannot be read ({error.strerror or error})") from None
-    try:
-        values = json.loads(blob)
-        version = values.pop("version")
-        if version > VERSION:
-            raise RecordError(
-                f"{path}: written by a newer rgtool (version {version}, this one reads up to "
-                f"{VERSION}): upgrade rgtool to read it"
-            )
-        if values.pop(KEY, PLACE) != PLACE and not holds(blob):
-            raise RecordError(
-                f"{path}: {CHANGED}: its bytes are not those that were written (the sum differs); "
-                "bring it back from a copy"
-            )
-        found = _parse(values)
-    except (ValueError, KeyError, TypeError, AttributeError, UsageError, RecursionError) as error:
-        raise RecordError(f"{path}: no prediction ({error})") from None
-    if found.id != path.stem:
-        raise RecordError(
-            f"{path}: {CHANGED}: what it says has the hash {found.id}, and its name is that of "
-            "what was written; bring it back from a copy"
-        )
-    return found
-
-
-CHANGED = "this prediction was changed after it was made"
-
-
-def _parse(values: dict[str, Any]) -> Registered:
-    choose("kind", values["kind"], KINDS)
-    tests = values["tests"]
-    found = Registered(
-        **{
-            **values,
-            "labels": tuple(values["labels"]),
-            "after": tuple(values["after"]),
-            "tests": Meant(**{**tests, "maps": tuple(tests["maps"])}),
-            "statements": tuple(map(_statement, values["statements"])),
-        }
-    )
-    if found.made.tzinfo is not None or not isinstance(found.afterwards, bool):
-        raise ValueError("made_at is no time, or afterwards neither true nor false")
-    return found
-
-
 def _statement_json(one: Statement) -> dict[str, Any]:
     laws = {name: getattr(one, name) for name in ("model", "constant", "null")}
     return {"name": one.name, **{name: law and _law_json(law) for name, law in laws.items()}}
@@ -304,19 +285,3 @@ def _statement_json(one: Statement) -> dict[str, Any]:
 
 def _law_json(law: Law) -> dict[str, Any]:
     return {"law": _NAMES[type(law)], **dataclasses.asdict(law)}
-
-
-def _statement(values: Mapping[str, Any]) -> Statement:
-    null = values["null"]
-    return Statement(
-        str(values["name"]), _law(values["model"]), _law(values["constant"]), null and _law(null)
-    )
-
-
-def _law(values: Mapping[str, Any]) -> Law:
-    numbers: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in values.items()
-        if name != "law"
-    }
-    return _LAWS[values["law"]](**numbers)

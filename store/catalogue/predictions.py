@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +19,8 @@ from ...schemas.errors import RecordError, StoreError, UsageError
 from ...schemas.files import read_file, write_atomic
 from ...schemas.lock import check_locks, lock
 from ...schemas.records.description import OWN, RECORDED
-from ...schemas.records.predictions import FOLDER, Kind, Meant, Registered, read_prediction
+from ...schemas.records.prediction_files import read_prediction
+from ...schemas.records.predictions import FOLDER, Kind, Meant, Registered
 from ...schemas.words import counted, listed
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 Standing = Literal["tests it", "was there", "began before", "imported"]
 GROWING: tuple[Kind, ...] = ("collapse",)  # kinds of which later levels of a known run are a test
+_ANY = ""  # in place of the ids before a prediction that cannot be read
 _WAIT = 60.0  # seconds; to write a prediction takes a moment
 _RUNS = """
     SELECT *, (SELECT max(level) FROM levels WHERE levels.run_id = runs.run_id) AS last
@@ -46,12 +49,19 @@ class Predictions(Shown):
         Ids of predictions that others follow and that are not there, and one that follows.
     disordered : mapping of str to str
         Ids of predictions that say they were made before one that they follow, and that one.
+    ahead : mapping of str to str
+        Ids of predictions that say they were made at a time to come, and that time.
+    apart : mapping of str to str
+        Ids of predictions that do not lead to one that says it was made later, and that one: they
+        came from another store, or were written later than they say.
     """
 
     kept: tuple[Registered, ...] = ()
     broken: Mapping[str, str] = field(default_factory=dict)
     gone: Mapping[str, str] = field(default_factory=dict)
     disordered: Mapping[str, str] = field(default_factory=dict)
+    ahead: Mapping[str, str] = field(default_factory=dict)
+    apart: Mapping[str, str] = field(default_factory=dict)
 
     most, whole = 100, "kept has all"
 
@@ -62,7 +72,7 @@ class Predictions(Shown):
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What was changed, what is gone, and what is out of order, a sentence each."""
+        """What was changed, is gone, is out of order or of a time to come, a sentence each."""
         return (
             *self.broken.values(),
             *(
@@ -74,6 +84,22 @@ class Predictions(Shown):
                 "not scored"
                 for one, other in self.disordered.items()
             ),
+            *(
+                f"prediction {one} says that it was made at {made}, which is yet to come: a clock "
+                "was ahead, or this one is behind"
+                for one, made in self.ahead.items()
+            ),
+        )
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What nothing in the store vouches for, in a sentence: the dates of some predictions."""
+        if not self.apart:
+            return ()
+        those = [f"{one} (not followed by {later})" for one, later in self.apart.items()]
+        return (
+            f"{counted(len(those), 'prediction')} not followed by one that was made later: merged "
+            f"from another store, or written later than they say: {listed(those, 3)}",
         )
 
     def table(self) -> Table:
@@ -93,7 +119,8 @@ class Predictions(Shown):
         ]
         columns = ("prediction", "made", "kind", "source", "target", "statements", "was", "sha256")
         title = f"{counted(len(rows), 'prediction')} written down"
-        return Table(columns, rows, title=title, notes=self.faults, shown=columns[:-1])
+        notes = (*self.faults, *self.doubts)
+        return Table(columns, rows, title=title, notes=notes, shown=columns[:-1])
 
 
 @dataclass(frozen=True)
@@ -136,7 +163,33 @@ def read_predictions(store: Path) -> Predictions:
         for one, before in follows
         if before in there and there[before].made > one.made
     }
-    return Predictions(tuple(kept), broken, gone, disordered)
+    ahead = {one.id: one.made_at for one in kept if one.made > _now().replace(tzinfo=None)}
+    return Predictions(tuple(kept), broken, gone, disordered, ahead, _apart(kept))
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC).replace(microsecond=0)
+
+
+def _apart(kept: Sequence[Registered]) -> dict[str, str]:
+    """Return the predictions that do not lead to all that were made later, and the first of these.
+
+    What follows one that is not there, or cannot be read, may follow any through it.
+    """
+    before = {one.id: set(one.after) for one in kept}
+    led: dict[str, set[str]] = {}
+    for name in TopologicalSorter(before).static_order():
+        of = before.get(name)
+        led[name] = {_ANY} if of is None else of.union(*(led[each] for each in of))
+    found: dict[str, str] = {}
+    for place, one in enumerate(kept):
+        later = (other for other in kept[place + 1 :] if other.made > one.made)
+        strangers = (
+            x.id for x in later if not led[x.id] & {one.id, _ANY} and x.id not in led[one.id]
+        )
+        if (stranger := next(strangers, None)) is not None:
+            found[one.id] = stranger
+    return found
 
 
 def prediction_files(store: Path) -> list[Path]:
@@ -159,7 +212,7 @@ def register(store: Holdings, draft: Registered, *, afterwards: bool = False) ->
     Raises
     ------
     UsageError
-        Runs that test it are there, or it says nothing.
+        Runs that test it are there, it says nothing, or it would follow one of a time to come.
     StoreError
         The store cannot be written, or its file system has no locks.
     Locked
@@ -171,17 +224,17 @@ def register(store: Holdings, draft: Registered, *, afterwards: bool = False) ->
         store.path.mkdir(parents=True, exist_ok=True)
         check_locks(store.path)
         with lock(store.path / f".{FOLDER}.lock", f"predictions of {store.path}", wait=_WAIT):
-            made = dt.datetime.now(dt.UTC).replace(microsecond=0)
+            made = _now()
             seen = _seen(store, draft.tests)
             told = bool(seen) and draft.kind not in GROWING
             if told and not afterwards:
                 raise UsageError(_refusal(draft, seen))
-            known = read_predictions(store.path)
+            after = _last(read_predictions(store.path), store.path)
             one = replace(
                 draft,
                 made_at=made.isoformat(),
                 seen=seen,
-                after=_last(known),
+                after=after,
                 afterwards=afterwards and (told or draft.kind in GROWING),
             )
             one.write(store.path)
@@ -241,10 +294,20 @@ def _refusal(draft: Registered, seen: Mapping[str, int]) -> str:
     )
 
 
-def _last(known: Predictions) -> tuple[str, ...]:
-    """Return the predictions that no other follows, those that cannot be read too."""
+def _last(known: Predictions, store: Path) -> tuple[str, ...]:
+    """Return the predictions that no other follows, those that cannot be read too.
+
+    One of a time to come is refused: what follows it would not be believed.
+    """
     names = {*(one.id for one in known.kept), *(Path(path).stem for path in known.broken)}
-    return tuple(sorted(names - {before for one in known.kept for before in one.after}))
+    last = sorted(names - {before for one in known.kept for before in one.after})
+    if early := [one for one in last if one in known.ahead]:
+        raise UsageError(
+            f"prediction {early[0]} says that it was made at {known.ahead[early[0]]}, and none is "
+            "made before what it follows: set this clock if it is behind; if that one was ahead, "
+            f"wait, or move {store / FOLDER / early[0]}.json elsewhere: nothing follows it yet"
+        )
+    return tuple(last)
 
 
 def _fitting(store: Holdings, tests: Meant) -> list[dict[str, Any]]:

@@ -16,8 +16,8 @@ from ...schemas.records.manifest import FOLDER, Manifest
 from ...schemas.records.names import FILE as NAMES
 from ...schemas.records.names import read_names
 from ...schemas.records.parts import file_names
+from ...schemas.records.prediction_files import read_prediction
 from ...schemas.records.predictions import FOLDER as PREDICTIONS
-from ...schemas.records.predictions import read_prediction
 from ...schemas.records.record import read_record
 from ...schemas.tensors.safetensors import read_mask, read_tensors
 from ...schemas.words import counted, size
@@ -121,7 +121,7 @@ def _files_and_readers(store: Path) -> Iterator[tuple[Path, Reader]]:
 
 
 def _faults_of_predictions(store: Path) -> dict[str, str]:
-    """Say which predictions are gone that others follow, and which are out of order."""
+    """Say which predictions are gone, cannot be read, are out of order, or of a time to come."""
     known = read_predictions(store)
     missed = {
         one: f"is gone: prediction {after} was made after it" for one, after in known.gone.items()
@@ -130,7 +130,13 @@ def _faults_of_predictions(store: Path) -> dict[str, str]:
         one: f"says that it was made before {other}, which it follows"
         for one, other in known.disordered.items()
     }
-    return {str(store / PREDICTIONS / f"{one}.json"): why for one, why in (missed | early).items()}
+    ahead = {
+        one: f"says that it was made at {made}, which is yet to come"
+        for one, made in known.ahead.items()
+    }
+    found = missed | ahead | early
+    broken = {path: why.removeprefix(f"{path}: ") for path, why in known.broken.items()}
+    return broken | {str(store / PREDICTIONS / f"{one}.json"): why for one, why in found.items()}
 
 
 def _files_of_run(folder: RunFolder) -> Iterator[tuple[Path, Reader]]:

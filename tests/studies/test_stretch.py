@@ -185,7 +185,10 @@ def test_a_lone_map_has_no_random_one(found: Found) -> None:
         ({"maps": ()}, "no map is asked for"),
         ({"controls": "magic"}, "control 'magic'"),
         ({"at": "2,9"}, "no record of level 9"),
-        ({"seeds": "5"}, "no run of seed"),
+        ({"seeds": "7"}, "no run of seed 2: choose from 0,1"),
+        ({"seeds": "7,"}, "no run of seed 7: choose from 0,1"),
+        ({"seeds": "5:0"}, "seeds 5:0: .* none are paired here, choose from 0,1"),
+        ({"maps": "random8"}, "random:8 draws eight maps"),
         ({"kind": "published"}, "no published maps"),
     ],
 )
@@ -197,6 +200,31 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(
     with pytest.raises(RgtoolError, match=said):
         rgtool.stretch(store, SOURCE, TARGET, watch=watching(heard), **{**ONCE, **changes})
     assert heard == []
+
+
+@pytest.mark.parametrize("asked", ["first", "last", "every"])
+def test_a_source_that_ranks_no_maps_is_refused_before_the_target_is_trained(
+    cli: Cli, tmp_path: Path, asked: str
+) -> None:
+    store = tmp_path / "store"
+    rgtool.run("resnet20", "digits", width=2, seeds=1, levels=1, store=store, **COMMON)
+    there = len(Store(store).runs())
+    for more in ([], ["--dry-run"]):
+        words = ["--at", "1", "--map", asked, "--workers", "1", "--store", str(store)]
+        done = cli("stretch", SOURCE, TARGET, *words, *more)
+        assert done.code == 2 and "ranks the maps" in done.err and "give maps" in done.err
+    assert len(Store(store).runs()) == there
+    assert plan_stretch(store, SOURCE, TARGET, maps="0:0;1:1,3;2:2", at=1, workers=1).at == (1,)
+
+
+def test_a_child_with_gaps_ranks_no_maps(found: Found) -> None:
+    store, _ = found
+    child = rgtool.run(
+        "resnet20w2", "digits", parent=SOURCE, control="shuffle", seeds=2, at="4",
+        store=store, workers=1, progress=False,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="ranks the maps"):
+        plan_stretch(store, child.experiment_id, TARGET, at="4", workers=1)
 
 
 def test_nothing_is_copied_where_nothing_is_repeated(found: Found) -> None:

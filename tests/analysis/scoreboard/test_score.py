@@ -17,10 +17,12 @@ from command import Cli
 import rgtool
 from rgtool import Recipe, RgtoolError, Store, predict, score
 from rgtool.analysis.scoreboard.laws import Outcome, log_score
+from rgtool.analysis.scoreboard.line import marks
+from rgtool.analysis.scoreboard.score import OUTCOMES
 from rgtool.analysis.scoreboard.transfer import matching_cell
 from rgtool.schemas.recipe import CHOICES
 from rgtool.schemas.records.layout import RunFolder
-from rgtool.schemas.records.predictions import FOLDER, Chance, Levels, Student
+from rgtool.schemas.records.predictions import FOLDER, Chance, Levels, Statement, Student
 
 SEEDS = 3
 
@@ -206,6 +208,30 @@ def test_a_changed_prediction_is_named_and_not_scored(pair, cli: Cli):
     assert score(store).each == () and score(store).line("transfer") is None
 
 
+def test_a_prediction_that_cannot_be_scored_is_not_in_the_way_of_others(
+    pair, cli: Cli, monkeypatch: pytest.MonkeyPatch
+):
+    store, one, other = pair
+    found = predict(store, one, other, register=True)
+    write_children(store, one, other, MATCHES_AT_3)
+    scoring = dict(OUTCOMES)
+    written = store.predictions().kept[0]
+    bad = dataclasses.replace(written, made_at="2001-01-01T00:00:00+00:00")
+    bad.write(store.path)
+
+    def outcomes(opened, each, witnesses):
+        if each.id == bad.id:
+            raise ValueError("math domain error")
+        return scoring["transfer"](opened, each, witnesses)
+
+    monkeypatch.setitem(OUTCOMES, "transfer", outcomes)
+    assert [x.prediction.id for x in score(store).each] == [found.registered]
+    done = cli("score", "--store", store.path)
+    assert done.code == 3, done.err
+    assert f"prediction {bad.id} cannot be scored (ValueError: math domain error)" in done.err
+    assert f"{bad.id} (not followed by {written.id})" in done.err
+
+
 def test_what_matches_a_network_that_guesses_is_no_outcome(pair):
     store, one, other = pair
     predict(store, one, other, register=True)
@@ -316,6 +342,25 @@ def test_a_new_seed_tests_a_collapse_as_well(falling):
     assert each.runs == 2 and each.standing == "scored"
 
 
+def test_a_run_does_not_stand_for_its_experiment(falling):
+    store, recipe, _ = falling
+    run = store.runs()[0].run_id
+    with pytest.raises(RgtoolError, match=f"{run} is a run: .* name {recipe.experiment_id}"):
+        predict(store, run, kind="collapse", register=True)
+    assert store.predictions().kept == ()
+
+
+@pytest.mark.parametrize(
+    ("last", "told"), [(Outcome(0, 0), True), (Outcome(9, 9), True), (Outcome(5, math.inf), False)]
+)
+def test_outcomes_that_may_yet_be_met_are_neither_covered_nor_missed(last, told):
+    law = Levels(0, (0.3, 0.3, 0.3, 0.05, 0.02, 0.02, 0.01))
+    found = marks(("a",), [Statement("level", law, law)], {"level": [last]})
+    assert found.open == (not told)
+    shares = (found.told_covered, found.told_missed)
+    assert sum(shares) == 1 if told else all(map(math.isnan, shares))
+
+
 def test_a_layer_that_is_empty_is_not_predicted(falling):
     store, recipe, kept = falling
     go_on(store, recipe, kept, 24)
@@ -413,11 +458,16 @@ def depths(tmp_path: Path) -> tuple[Store, str, str]:
 
 
 def write_stretched(
-    store: Store, source: str, target: str, accuracy: dict[str, float], turned: int = 0
+    store: Store,
+    source: str,
+    target: str,
+    accuracy: dict[str, float],
+    turned: int = 0,
+    **fields,
 ) -> None:
     goal, parents = store.counts(target, "layer"), store.counts(source, "layer").runs
     for text, value in accuracy.items():
-        recipe = dataclasses.replace(goal.recipe, parent=source, transform=text)
+        recipe = dataclasses.replace(goal.recipe, parent=source, transform=text, **fields)
         for seed in range(SEEDS):
             foretold.write_kept(
                 store.path,
@@ -456,6 +506,25 @@ def test_orderings_of_maps_are_scored_pair_by_pair(depths):
     assert again.marks.model == each.marks.model
     assert each.marks.constant == pytest.approx(math.log(0.5))
     assert math.isnan(score(store).line("ordering").coverage.value)  # chances have no interval
+    frame = score(store).each_table.to_frame()
+    assert frame["covered"].is_null().all() and frame["missed"].is_null().all()
+
+
+def test_maps_of_unlike_recipes_are_not_compared(depths):
+    """Whichever was trained for longer would win."""
+    store, one, other = depths
+    predict(store, one, other, kind="ordering", maps=MAPS[:2], register=True)
+    (statement,) = store.predictions().kept[0].statements
+    write_stretched(store, one, other, {MAPS[0]: 0.9}, epochs=6)
+    write_stretched(store, one, other, {MAPS[1]: 0.8}, epochs=2)
+    (each,) = score(store).each
+    assert each.standing == "waiting" and each.runs == 2 * SEEDS
+    write_stretched(store, one, other, {MAPS[1]: 0.95}, epochs=6)
+    (each,) = score(store).each
+    assert each.marks.outcomes == 1
+    assert each.marks.model == pytest.approx(log_score(statement.model, Outcome(0, 0)))
+    write_stretched(store, one, other, {MAPS[0]: 0.7}, epochs=2)
+    assert score(store).each[0].marks.outcomes == 2  # each recipe says one thing
 
 
 def test_maps_that_w1_cannot_tell_apart_are_even(depths):
@@ -571,6 +640,7 @@ def test_nothing_can_test_what_is_said_of_the_literature(tmp_path):
         (("a", "b"), {"kind": "collapse"}, "name no target"),
         (("a", "b"), {"kind": "weather"}, "kind 'weather'"),
         (("a", "b"), {"afterwards": True}, "goes with .*register"),
+        (("a", "b"), {"kind": "exponents", "maps": ["0:0;1:1"]}, "exponents takes none"),
     ],
 )
 def test_what_makes_no_sense_is_refused(tmp_path, arguments, options, words):

@@ -2,7 +2,9 @@
 
 import dataclasses
 import datetime as dt
+import hashlib
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import stores
 from rgtool import Recipe, RgtoolError, Store
 from rgtool.schemas.records.description import Description
 from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.records.prediction_files import read_prediction
 from rgtool.schemas.records.predictions import (
     FOLDER,
     Chance,
@@ -19,9 +22,8 @@ from rgtool.schemas.records.predictions import (
     Registered,
     Statement,
     Student,
-    read_prediction,
 )
-from rgtool.schemas.sums import KEY
+from rgtool.schemas.sums import KEY, PLACE, seal
 from rgtool.store.catalogue.predictions import (
     read_predictions,
     register,
@@ -33,12 +35,11 @@ CHILD = dataclasses.replace(RECIPE, task="mnist", parent=RECIPE.experiment_id)
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
 
 
-def draft(kind="transfer", tests=None, location=0.0, **fields) -> Registered:
-    statements = (
-        Statement("level", Levels(0, (0.25, 0.75)), Levels(0, (0.5, 0.5))),
-        Statement("1", Student(location, 0.1, 3.0), Student(0, 1, 3), Student(0.2, 0.2, 5)),
-        Statement("A > B", Chance(0.7), Chance(0.5), Chance(0.6)),
-    )
+def draft(kind="transfer", tests=None, first=0, **fields) -> Registered:
+    levels = Statement("level", Levels(first, (0.25, 0.75)), Levels(0, (0.5, 0.5)))
+    number = Statement("1", Student(0, 0.1, 3.0), Student(0, 1, 3), Student(0.2, 0.2, 5))
+    order = Statement("A > B", Chance(0.7), Chance(0.5), Chance(0.6))
+    statements = ({"exponents": number, "ordering": order}.get(kind, levels),)
     given = {
         "kind": kind,
         "made_at": "",
@@ -168,7 +169,7 @@ def test_what_was_changed_is_found_out(tmp_path, change, care):
     The last is betrayed by the prediction that was made after it.
     """
     one = register(Store(tmp_path), draft())
-    register(Store(tmp_path), draft(location=0.4))
+    register(Store(tmp_path), draft(first=4))
     path = tmp_path / FOLDER / f"{one.id}.json"
     text = CHANGES[change](path.read_text())
     assert text != path.read_text()
@@ -178,7 +179,7 @@ def test_what_was_changed_is_found_out(tmp_path, change, care):
     if care.endswith("renamed"):
         values = json.loads(text)
         values.pop("version")
-        from rgtool.schemas.records.predictions import _parse
+        from rgtool.schemas.records.prediction_files import _parse
 
         path.rename(path.with_name(f"{_parse(values).id}.json"))
     found = read_predictions(tmp_path)
@@ -194,7 +195,7 @@ def test_what_was_changed_is_found_out(tmp_path, change, care):
 def test_one_that_is_gone_is_missed(tmp_path):
     """Whoever keeps the predictions that came true alone is found out."""
     first = register(Store(tmp_path), draft())
-    second = register(Store(tmp_path), draft(location=0.4))
+    second = register(Store(tmp_path), draft(first=4))
     assert second.after == (first.id,)
     (tmp_path / FOLDER / f"{first.id}.json").unlink()
     found = read_predictions(tmp_path)
@@ -207,10 +208,11 @@ def test_one_that_is_gone_is_missed(tmp_path):
 def test_an_earlier_date_than_that_of_what_it_follows_is_not_believed(tmp_path):
     first = register(Store(tmp_path), draft())
     early = (NOW - dt.timedelta(days=9)).isoformat()
-    second = dataclasses.replace(draft(location=0.4), made_at=early, after=(first.id,))
+    second = dataclasses.replace(draft(first=4), made_at=early, after=(first.id,))
     second.write(tmp_path)
     found = read_predictions(tmp_path)
     assert found.disordered == {second.id: first.id} and found.sound == (first,)
+    assert found.apart == {}  # one fault is said once
     assert any("before" in problem.reason for problem in Store(tmp_path).check().problems)
 
 
@@ -255,6 +257,161 @@ def test_a_law_that_is_none_is_refused(tmp_path, law):
         read_prediction(path)
 
 
+def forge(store: Path, values: dict, *, with_sum: bool = True) -> str:
+    """Write what was made up under the name of its hash, as who knows the format can."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    name = hashlib.sha256(text.encode()).hexdigest()[:16]
+    whole = {"version": 1, **({KEY: PLACE} if with_sum else {}), **values}
+    blob = json.dumps(whole, indent=1).encode()
+    path = store / FOLDER / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(seal(blob) if with_sum else blob)
+    return name
+
+
+NONSENSE = {  # (kind, path to a value, what stands there)
+    "a kind that is a number": ("transfer", ["kind"], 3),
+    "a time of another zone": ("transfer", ["made_at"], "0001-01-01T00:00:00+14:00"),
+    "a time without zone": ("transfer", ["made_at"], "2026-01-01T00:00:00"),
+    "a day": ("transfer", ["made_at"], "2026-01-01"),
+    "a recipe's field that is none": ("transfer", ["tests", "fields", "nosuch"], "1"),
+    "fields a list": ("transfer", ["tests", "fields"], ["a"]),
+    "an experiment that is a number": ("transfer", ["tests", "experiment"], 5),
+    "any run at all": ("ordering", ["tests", "parent"], None),
+    "no source": ("transfer", ["source"], None),
+    "one label": ("transfer", ["labels"], ["a/b"]),
+    "labels of numbers": ("transfer", ["labels"], [1, 2]),
+    "seen a list": ("transfer", ["seen"], []),
+    "seen a text": ("transfer", ["seen", "run"], "x"),
+    "after a text": ("transfer", ["after"], "abc"),
+    "after a number": ("transfer", ["after"], [1]),
+    "nothing said": ("transfer", ["statements"], []),
+    "a statement that is a text": ("transfer", ["statements", 0], "level"),
+    "no model": ("transfer", ["statements", 0, "model"], None),
+    "levels from nowhere": ("transfer", ["statements", 0, "model", "first"], None),
+    "levels from true": ("transfer", ["statements", 0, "model", "first"], True),
+    "levels from far": ("transfer", ["statements", 0, "model", "first"], 10**400),
+    "no probability": ("transfer", ["statements", 0, "model", "probability"], []),
+    "a law of no name": ("transfer", ["statements", 0, "model", "law"], ["chance"]),
+    "another kind's law": ("transfer", ["kind"], "gamma"),
+    "another law for N1": (
+        "transfer", ["statements", 0, "null"], {"law": "chance", "probability": 0.5},
+    ),
+    "a certain law of levels": (
+        "ordering", ["statements", 0, "model"],
+        {"law": "levels", "first": 0, "probability": [1.0]},
+    ),
+    "a pair without a sign": ("ordering", ["statements", 0, "name"], "x"),
+    "three maps": ("ordering", ["statements", 0, "name"], "A > B > A"),
+    "a map that is not trained": ("ordering", ["statements", 0, "name"], "A > C"),
+    "a chance that is true": ("ordering", ["statements", 0, "model", "probability"], True),
+    "df of nothing": ("exponents", ["statements", 0, "model", "df"], 1e-300),
+    "a middle beyond numbers": ("exponents", ["statements", 0, "model", "location"], 1.7e308),
+    "a scale that is infinite": ("exponents", ["statements", 0, "model", "scale"], math.inf),
+    "no window": ("exponents", ["settings"], {"by": "stage"}),
+    "a window backwards": ("exponents", ["settings", "window"], "-4:-1"),
+    "no such grouping": ("exponents", ["settings", "by"], "colour"),
+}  # fmt: skip
+
+
+def made_up(kind: str, **fields) -> dict:
+    """Return the values of a prediction that makes sense."""
+    tests = Meant(None if kind == "ordering" else "e", "p", {}, ("A", "B"))
+    settings = {"by": "stage", "window": "1:4"}
+    return draft(kind, tests, made_at=NOW.isoformat(), settings=settings, **fields).to_json()
+
+
+@pytest.mark.parametrize("kind", ["transfer", "ordering", "exponents"])
+def test_what_makes_sense_is_read(tmp_path, kind):
+    name = forge(tmp_path, made_up(kind))
+    assert [one.id for one in read_predictions(tmp_path).kept] == [name]
+
+
+@pytest.mark.parametrize("case", NONSENSE)
+def test_what_makes_no_sense_is_no_prediction_though_it_has_its_hash(tmp_path, case):
+    kind, (*path, last), value = NONSENSE[case]
+    values = made_up(kind)
+    place = values
+    for step in path:
+        place = place[step]
+    place[last] = value
+    forge(tmp_path, values)
+    ((_, reason),) = read_predictions(tmp_path).broken.items()
+    assert "no prediction (" in reason and "\n" not in reason and len(reason) < 400
+
+
+@pytest.mark.parametrize(("kind", "other"), [("transfer", "level"), ("ordering", "B > A")])
+def test_what_is_said_twice_is_no_prediction(tmp_path, kind, other):
+    values = made_up(kind)
+    values["statements"].append({**values["statements"][0], "name": other})
+    forge(tmp_path, values)
+    assert "told twice" in read_predictions(tmp_path).faults[0]
+
+
+def test_a_sum_that_is_gone_is_a_change(tmp_path):
+    forge(tmp_path, made_up("transfer"), with_sum=False)
+    found = read_predictions(tmp_path)
+    assert found.kept == () and "its sum is gone" in found.faults[0]
+
+
+# Times
+
+
+def test_one_that_those_made_later_do_not_follow_is_doubted(tmp_path):
+    """It is new, and says that it was made before the predictions that are there."""
+    first = register(Store(tmp_path), draft())
+    second = register(Store(tmp_path), draft(first=4))
+    assert read_predictions(tmp_path).doubts == ()
+    early = (NOW - dt.timedelta(days=9)).isoformat()
+    forged = forge(tmp_path, draft(first=5, made_at=early).to_json())
+    found = read_predictions(tmp_path)
+    assert found.faults == () and set(found.apart) == {forged}
+    assert found.apart[forged] in {first.id, second.id}
+    assert forged in found.doubts[0] and forged in found.summary()
+    third = register(Store(tmp_path), draft(first=6))  # follows it, and the others still do not
+    assert forged in third.after and set(read_predictions(tmp_path).apart) == {forged}
+
+
+def at(day: int, *after: str, first: int = 0) -> Registered:
+    made = (NOW - dt.timedelta(days=30 - day)).isoformat()
+    return draft(first=first, made_at=made, after=after)
+
+
+def test_what_leads_to_later_ones_through_others_is_not_doubted(tmp_path):
+    one = at(1)
+    two = at(2, one.id)
+    three, four = at(3, two.id), at(3, two.id, first=1)
+    five = at(4, three.id, four.id)
+    for each in (one, two, three, four, five):
+        each.write(tmp_path)
+    assert read_predictions(tmp_path).apart == {}
+    (tmp_path / FOLDER / f"{two.id}.json").unlink()  # it is missed, and the others are not blamed
+    assert read_predictions(tmp_path).apart == {} and read_predictions(tmp_path).gone
+
+
+def test_a_prediction_of_a_time_to_come_is_named_and_not_followed(tmp_path):
+    """A clock that was ahead once costs nothing: what follows would bear an earlier date."""
+    ahead = draft(made_at=(NOW + dt.timedelta(days=2)).isoformat())
+    path = ahead.write(tmp_path)
+    with pytest.raises(RgtoolError, match=rf"{ahead.id} says .* and none is made before what it"):
+        register(Store(tmp_path), draft(first=4))
+    found = read_predictions(tmp_path)
+    assert found.kept == (ahead,) and "is yet to come" in found.faults[0]
+    assert "is yet to come" in Store(tmp_path).check().problems[0].reason
+    path.unlink()
+    assert register(Store(tmp_path), draft(first=4)).after == ()
+    assert read_predictions(tmp_path).faults == ()
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path):
+    register(Store(tmp_path), draft())
+    link = tmp_path / FOLDER / "0123456789abcdef.json"
+    link.symlink_to(tmp_path / "nowhere")
+    assert "cannot be read" in read_predictions(tmp_path).faults[0]
+    (problem,) = Store(tmp_path).check().problems
+    assert problem.path == str(link) and problem.reason.startswith("cannot be read")
+
+
 def test_nothing_is_not_written_down(tmp_path):
     with pytest.raises(RgtoolError, match="nothing to write down"):
         register(Store(tmp_path), draft(statements=()))
@@ -264,7 +421,7 @@ def test_nothing_is_not_written_down(tmp_path):
 def test_predictions_survive_compaction_removal_and_merging(tmp_path):
     here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
     one = register(there, draft())
-    register(there, draft(location=0.4))
+    register(there, draft(first=4))
     run = write_child(there.path)
     other = write_child(there.path, seed=1)
     before = there.predictions()
@@ -283,7 +440,7 @@ def test_predictions_survive_compaction_removal_and_merging(tmp_path):
 
 def test_two_stores_become_one_with_the_predictions_of_both(tmp_path):
     one, other = Store(tmp_path / "one"), Store(tmp_path / "other")
-    first, second = register(one, draft()), register(other, draft(location=0.4))
+    first, second = register(one, draft()), register(other, draft(first=4))
     write_child(other.path)
     one.merge(other.path, dry_run=True)
     assert one.predictions().kept == (first,)
