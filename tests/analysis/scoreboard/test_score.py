@@ -422,13 +422,14 @@ def build(input_shape, classes):
 """
 
 
-def test_a_network_of_ones_own_has_n1_too(tmp_path, monkeypatch):
+@pytest.mark.parametrize("init", ["kaiming_normal", "as_built"])
+def test_a_network_of_ones_own_has_n1_too(tmp_path, monkeypatch, init):
+    """At the scales of its initialiser, or those that runs of the same layers have stored."""
     (tmp_path / "nets").mkdir()
     (tmp_path / "nets" / "mine.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
-    made = ("nets/mine.py:build", "digits", "quick")
-    options = {"train_size": 100, "epochs": 1, "rewind": "0", "store": tmp_path / "s"}
-    rgtool.run(*made, seeds=2, levels=2, workers=1, **options)
+    options = {"train_size": 100, "epochs": 1, "rewind": "0", "init": init, "store": "s"}
+    rgtool.run("nets/mine.py:build", "digits", "quick", seeds=2, levels=2, workers=1, **options)
     store = Store(tmp_path / "s")
     (one,) = store.experiments()
     target = "nets/mine.py:build/noise:digits:0"
@@ -436,6 +437,9 @@ def test_a_network_of_ones_own_has_n1_too(tmp_path, monkeypatch):
     (kept,) = store.predictions().kept
     canonical = rgtool.eigen(store, one, by="block").canonical
     assert [x.null.location for x in kept.statements] == pytest.approx(list(canonical), abs=0.03)
+    other = predict(store, one, "nets/mine.py:build/cifar10", kind="exponents", register=True)
+    nulls = {x.null is None for x in other.statements}  # of other layers stored scales say nothing
+    assert nulls == {init == "as_built"}
 
 
 def test_seeds_that_are_copies_leave_no_certainty(tmp_path):
