@@ -422,7 +422,7 @@ def build(input_shape, classes):
 """
 
 
-@pytest.mark.parametrize("init", ["kaiming_normal", "as_built"])
+@pytest.mark.parametrize("init", ["kaiming_normal", "built"])
 def test_a_network_of_ones_own_has_n1_too(tmp_path, monkeypatch, init):
     """At the scales of its initialiser, or those that runs of the same layers have stored."""
     (tmp_path / "nets").mkdir()
@@ -439,7 +439,7 @@ def test_a_network_of_ones_own_has_n1_too(tmp_path, monkeypatch, init):
     assert [x.null.location for x in kept.statements] == pytest.approx(list(canonical), abs=0.03)
     other = predict(store, one, "nets/mine.py:build/cifar10", kind="exponents", register=True)
     nulls = {x.null is None for x in other.statements}  # of other layers stored scales say nothing
-    assert nulls == {init == "as_built"}
+    assert nulls == {init == "built"}
 
 
 def test_seeds_that_are_copies_leave_no_certainty(tmp_path):
