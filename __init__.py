@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from rgtool.analysis.nulls.untrained import null
     from rgtool.analysis.paper.verify import verify
     from rgtool.analysis.plots.figures import plot
-    from rgtool.analysis.scoreboard.predict import predict
     from rgtool.analysis.scoreboard.score import score
     from rgtool.analysis.spectrum.eigen import eigen
     from rgtool.analysis.spectrum.forecast import forecast
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from rgtool.store import Store, published
     from rgtool.store.recorder import Recorder
     from rgtool.studies.children import plan, run
+    from rgtool.studies.predict import predict
     from rgtool.studies.stretch import stretch
     from rgtool.studies.transfer import transfer, transfer_all
 
@@ -72,7 +72,7 @@ _HOMES = {
     "plan": "rgtool.studies.children",
     "plot": "rgtool.analysis.plots.figures",
     "power": "rgtool.analysis.spectrum.power",
-    "predict": "rgtool.analysis.scoreboard.predict",
+    "predict": "rgtool.studies.predict",
     "published": "rgtool.store",
     "recipe": "rgtool.runner.recipes",
     "recipes": "rgtool.runner.listing",

@@ -33,6 +33,8 @@ class Draft:
         Why there is no prediction; empty where there is one.
     notes : tuple of str
         What the numbers alone do not say.
+    command : str
+        What makes the runs that test it, where they are those of one experiment without any.
     """
 
     kind: Kind
@@ -44,6 +46,7 @@ class Draft:
     settings: Mapping[str, str]
     refused: str = ""
     notes: tuple[str, ...] = ()
+    command: str = ""
 
     @property
     def architecture(self) -> str:
@@ -63,13 +66,25 @@ class Draft:
             tests=self.meant,
             seen={},
             statements=self.statements,
-            settings=self.settings,
+            settings={**self.settings, **({"command": self.command} if self.command else {})},
         )
 
 
 def architecture_of(label: str) -> str:
     """Return the architecture of a label such as `resnet20/cifar10`."""
     return label.partition("/")[0]
+
+
+def needs_of(one: Registered) -> str:
+    """Say which runs a prediction waits for."""
+    if one.kind == "exponents":
+        return f"level {one.settings['window'].partition(':')[2]}"
+    if one.kind == "gamma":
+        return "an error curve whose exponent may be quoted"
+    if one.kind == "collapse":
+        return f"levels after {max(one.seen.values(), default=-1)}, or new seeds"
+    children = f"children of {one.source} on {one.tests.fields.get('task', one.labels[1])}"
+    return f"{children} by two of its maps" if one.kind == "ordering" else children
 
 
 def by_experiment(witnesses: list[Witness]) -> dict[str, list[Witness]]:

@@ -7,19 +7,16 @@ share grows, off by as much as those of the source do.
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from typing import Any
 
 import numpy as np
 
-from ...schemas.blocks import architecture
-from ...schemas.errors import RgtoolError, UsageError
-from ...schemas.recipe import Recipe, parse_field
-from ...schemas.records.predictions import Meant, Registered, Statement, Student
-from ...schemas.words import listed
+from ...schemas.blocks import coarsest
+from ...schemas.errors import RgtoolError
+from ...schemas.records.predictions import Kind, Meant, Registered, Statement, Student
 from ...store import Store
 from ...store.catalogue.predictions import Witness
+from ...store.counts import Counts
 from ...store.figures import figure_rows
 from .. import flow
 from ..arrays import Floats
@@ -28,88 +25,65 @@ from ..gamma.estimate import gamma
 from ..gamma.power_law import LOG_G
 from ..gamma.result import Fitted
 from ..named import Named, Stored, StoreLike, look_up, unsuited
-from ..nulls.untrained import null_kept
 from ..spectrum.eigen import eigen
 from ..spectrum.noise import ASSUMED_SD
-from ..window import Window, choose_window
+from ..window import SLACK, Window, choose_window
 from .drafts import Draft, by_experiment, counts_of_witnesses
 from .laws import Outcome, cell, student_of
 from .line import Outcomes
+from .targets import Target, check_groups
 
+KINDS: tuple[Kind, ...] = ("exponents", "gamma")  # of experiments without runs
 GAMMA = "log gamma"
 _LONE_DF = 3.0  # of a sd that is assumed, as good as one of four seeds
 
 
-def target_recipe(source: Recipe, text: str) -> Recipe:
-    """Return the recipe of a target: that of the source, but for what is written.
-
-    Parameters
-    ----------
-    source : Recipe
-        Of the source.
-    text : str
-        A label such as `lenet/mnist`, and fields such as `prune=.36`, with spaces between them.
-
-    Raises
-    ------
-    UsageError
-        It is no label, or a field is none.
-    """
-    label, *fields = text.split()
-    network, slash, task = label.partition("/")
-    if not (network and slash and task):
-        raise UsageError(
-            f"'{text}' is no target: a label such as lenet/mnist is due, of an experiment without "
-            "runs, and fields such as prune=.36 in which its recipe is not that of the source"
-        )
-    told: dict[str, Any] = {"architecture": network, "task": task, **dict(map(parse_field, fields))}
-    return dataclasses.replace(source, **told)
-
-
-def exponents_draft(store: StoreLike, source: Named, target: str, *, by: str = "stage") -> Draft:
+def exponents_draft(store: StoreLike, source: Named, target: Target, *, by: str | None) -> Draft:
     """Predict the exponents of an experiment without runs from those of another one.
 
     Raises
     ------
     RgtoolError
-        The source has no spectrum, or the target other groups.
+        The source has no spectrum, or the target other groups, or other densities alone.
     """
     found = _stored(store, source)
     by = by or _coarsest(found)
     counts = found.counts(by)
-    recipe = target_recipe(counts.recipe, target)
-    window = choose_window(counts).distinct
+    whole = choose_window(counts).distinct
+    check_groups(target, by, whole.names)
+    levels, theirs = target.windows(whole)
+    window = whole.between(*levels)
     spectrum = eigen(found.store, counts, window=window.levels)
     y, names = _by_run(window), window.names
-    untrained = _untrained(recipe, by, window.levels)
-    if lacking := [name for name in names if name not in untrained]:
-        raise UsageError(
-            f"{target} has no group {lacking[0]} by {by}: its groups are {listed([*untrained])}"
-        )
+    untrained, lacking = target.untrained(by, theirs, window)
     off = math.sqrt(float((y.mean(axis=0) ** 2).mean()))
     constant = student_of(0.0, off, len(names))
     beside = _about(
-        np.array([untrained[name] for name in names]), spectrum.anomalous.value[window.open]
+        np.array([untrained.get(name, math.nan) for name in names]),
+        spectrum.anomalous.value[window.open],
     )
     statements = tuple(
         Statement(name, _like_another(own), constant, null)
         for name, own, null in zip(names, y.T, beside, strict=True)
     )
+    about = {"by": by, "window": "{}:{}".format(*theirs)}
+    if levels != theirs:
+        about["source window"] = "{}:{}".format(*levels)
     return Draft(
         kind="exponents",
         source=found.experiment_id,
-        target=recipe.experiment_id,
-        labels=(counts.label, f"{recipe.architecture}/{recipe.task}"),
-        meant=Meant(experiment=recipe.experiment_id),
+        target=target.recipe.experiment_id,
+        labels=(counts.label, target.label),
+        meant=Meant(experiment=target.recipe.experiment_id),
         statements=statements,
-        settings={"by": by, "window": "{}:{}".format(*window.levels)},
-        notes=tuple(spectrum.notes),
+        settings=about,
+        notes=(*spectrum.notes, *([f"no N1: {lacking}"] if lacking else [])),
+        command=f"{target.command} --levels {theirs[1]} --seeds {len(y)}",
     )
 
 
 def _coarsest(found: Stored) -> str:
-    layers = found.counts("layer").layers
-    return "block" if any(layer.group("stage") is None for layer in layers) else "stage"
+    return coarsest(found.counts("layer").layers)
 
 
 def _stored(store: StoreLike, name: Named) -> Stored:
@@ -140,27 +114,6 @@ def _about(middle: Floats, errors: Floats) -> list[Student | None]:
         student_of(m, scale, len(known)) if is_there else None
         for m, is_there in zip(middle, there, strict=True)
     ]
-
-
-def _untrained(recipe: Recipe, by: str, window: tuple[int, int]) -> dict[str, float]:
-    """Return y of N1 by group of a recipe over a window of levels."""
-    network = architecture(recipe.architecture)
-    layers = network.counted(recipe.prunable)
-    groups = [layer.group(by) for layer in layers]
-    if None in groups:
-        raise UsageError(
-            f"{network.name} has no {by}s: exponents are predicted by group, name --by"
-        )
-    names = tuple(dict.fromkeys(map(str, groups)))
-    index = flow.group_index(groups, names)
-    total = sum(layer.total for layer in layers)
-    kept = total * (1 - recipe.prune) ** np.array(window, float)
-    try:
-        expected, _ = null_kept(layers, recipe.exempt, recipe, kept)
-    except UsageError:
-        return dict.fromkeys(names, math.nan)
-    y = flow.window_exponents(flow.group_sums(expected, index, len(names)), 0, 1)
-    return dict(zip(names, y.tolist(), strict=True))
 
 
 def exponent_outcomes(store: Store, one: Registered, witnesses: list[Witness]) -> Outcomes:
@@ -195,7 +148,7 @@ def _exponent_cells(kept: Floats, group: int) -> list[Outcome]:
     ]
 
 
-def gamma_draft(store: StoreLike, source: Named, target: str) -> Draft:
+def gamma_draft(store: StoreLike, source: Named, target: Target) -> Draft:
     """Predict the exponent of the error curve of an experiment without runs from another one's.
 
     The constant is another gamma like those that are published; N1 says nothing, an untrained
@@ -208,7 +161,8 @@ def gamma_draft(store: StoreLike, source: Named, target: str) -> Draft:
     """
     found = _stored(store, source)
     counts = found.store.counts(found.experiment_id, "layer")
-    recipe, told = target_recipe(counts.recipe, target), gamma(found.store, found)
+    told = gamma(found.store, found)
+    last = _same_density(counts, target)
     statements: tuple[Statement, ...] = ()
     refused = ""
     fitted = told.fitted
@@ -230,14 +184,29 @@ def gamma_draft(store: StoreLike, source: Named, target: str) -> Draft:
     return Draft(
         kind="gamma",
         source=found.experiment_id,
-        target=recipe.experiment_id,
-        labels=(counts.label, f"{recipe.architecture}/{recipe.task}"),
-        meant=Meant(experiment=recipe.experiment_id),
+        target=target.recipe.experiment_id,
+        labels=(counts.label, target.label),
+        meant=Meant(experiment=target.recipe.experiment_id),
         statements=statements,
         settings={"plateau": told.plateau},
         refused=refused,
         notes=tuple(told.notes),
+        command=f"{target.command} --levels {last} --seeds {len(counts.runs)}",
     )
+
+
+def _same_density(counts: Counts, target: Target) -> int:
+    """Return the level at which a target is no denser than the source at its last one.
+
+    Raises
+    ------
+    UsageError
+        It cannot be pruned so far.
+    """
+    steps = math.log1p(-counts.recipe.prune) / math.log1p(-target.recipe.prune)
+    last = math.ceil(counts.levels[-1] * steps - SLACK)
+    target.kept(last)
+    return last
 
 
 def _published_gamma() -> Student:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from ...schemas.errors import UsageError, choose
+from ...schemas.notes import Note, Rank
+from ...schemas.records.layout import DEFAULT_STORE
 from ...schemas.records.predictions import KINDS, Kind, Registered
 from ...store.catalogue.predictions import register as write_down
 from ..classes.predict import Prediction, predict_transfer, rule_notes
@@ -19,15 +22,16 @@ from .drafts import Draft, architecture_of
 from .exponents import exponents_draft, gamma_draft
 from .line import Line
 from .ordering import ordering_draft
-from .result import Foretold, score_notes
+from .result import SEE, Foretold, score_notes
 from .score import lines_for
+from .targets import Target
 from .transfer import transfer_draft
 
 
 def predict(
     store: StoreLike,
     a: Named,
-    b: Named = None,
+    b: Named | Target = None,
     *,
     kind: str = "transfer",
     register: bool = False,
@@ -47,10 +51,10 @@ def predict(
         Where the records are.
     a : str
         The source: an experiment or run, see `named.look_up`; of a transfer also `published:NAME`.
-    b : str, optional
+    b : str or Target, optional
         The target. Of a transfer or an ordering an experiment as the source is; of exponents and
-        gamma a label such as `lenet/mnist` and fields, of an experiment without runs; of a
-        collapse none, it is of the source itself.
+        gamma an experiment without runs, that `rgtool.predict` takes as a label such as
+        `lenet/mnist` and fields; of a collapse none, it is of the source itself.
     kind : str
         `transfer`: the smallest density at which tickets transfer; `ordering`: which of two maps
         gives the better ticket; `collapse`: when layers run empty; `exponents`; `gamma`.
@@ -84,30 +88,43 @@ def predict(
             if kind == "collapse"
             else f"{kind} is predicted of a target: name it after the source"
         )
-    if kind == "transfer":
+    if kind == "transfer" and not isinstance(b, Target):
         return _transfer(store, a, b, by, rng, (register, afterwards))
     draft = _draft(kind, store, a, b, {"by": by, "maps": maps, "rng": rng})
     written = _registered(store, draft, (register, afterwards))
     lines = lines_for(store, kind, draft.architecture)
     refused = draft.refused or _no_score(kind, draft.architecture, lines)
-    notes = (*([] if refused else draft.notes), *score_notes(lines))
+    notes = (
+        *_tested_by(store, draft),
+        *([] if refused else draft.notes),
+        *score_notes(lines),
+    )
     experiments = (draft.source, draft.target)
     return Foretold(
         kind, experiments, draft.labels, draft.statements, refused, lines, written, notes
     )
 
 
-def _draft(kind: Kind, store: StoreLike, a: Named, b: Named, options: dict[str, Any]) -> Draft:
-    rng = options["rng"]
+def _tested_by(store: StoreLike, draft: Draft) -> list[Note]:
+    """Name the command whose runs test a prediction."""
+    if not draft.command or draft.refused:
+        return []
+    path = open_store(store).path
+    where = "" if str(path) == DEFAULT_STORE else f" --store {shlex.quote(str(path))}"
+    return [Note(f"tested by: {draft.command}{where}", SEE, Rank.CONCLUSION)]
+
+
+def _draft(
+    kind: Kind, store: StoreLike, a: Named, b: Named | Target, options: dict[str, Any]
+) -> Draft:
+    rng, by = options["rng"], options["by"]
     if kind == "collapse":
         return collapse_draft(store, a, rng=rng)
+    if isinstance(b, Target):
+        return gamma_draft(store, a, b) if kind == "gamma" else exponents_draft(store, a, b, by=by)
     if kind == "ordering":
         return ordering_draft(store, a, b, maps=options["maps"], rng=rng)
-    if not isinstance(b, str):
-        raise UsageError(f"{kind}: the target has no runs yet, name it as lenet/mnist")
-    if kind == "gamma":
-        return gamma_draft(store, a, b)
-    return exponents_draft(store, a, b, by=options["by"])
+    raise UsageError(f"{kind}: the target has no runs yet, name it as lenet/mnist")
 
 
 def _transfer(

@@ -12,6 +12,7 @@ from ...schemas.records.predictions import Chance, Law, Registered, Statement, S
 from ...schemas.words import counted
 from ...store.catalogue.predictions import Witness
 from ..result import Column, Result, ends
+from .drafts import needs_of
 from .laws import interval
 from .line import SCORE_COLUMNS, STORE, Line, Marks, score_values
 
@@ -150,6 +151,7 @@ class ScoredTable(Result):
         Column("target", "Experiment that it is about."),
         Column("label", "Architecture and task of the target."),
         Column("standing", "scored, waiting, afterwards, or out of order."),
+        Column("needs", "What it waits for.", shown="if any"),
         Column("statements", "Quantities that it speaks of.", shown="wide"),
         Column("runs", "Runs that test it."),
         Column("outcomes", "What came, of all statements and runs.", shown="if any"),
@@ -190,6 +192,9 @@ class ScoredTable(Result):
             "target": [one.target for one in of],
             "label": [one.labels[1] for one in of],
             "standing": [one.standing for one in self.each],
+            "needs": [
+                needs_of(one.prediction) if one.standing == "waiting" else "" for one in self.each
+            ],
             "statements": [len(one.statements) for one in of],
             "runs": [one.runs for one in self.each],
             "outcomes": [one.marks.outcomes if one.marks else None for one in self.each],

@@ -48,8 +48,8 @@ def predict(
 
     Example: rgtool predict published:resnet50-simclr-imagenet published:resnet50-simclr-cifar10
     """
-    from ...analysis.scoreboard.predict import predict as compute
     from ...store import Store
+    from ...studies.predict import predict as compute
 
     opened = Store(store)
     found = compute(

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import shlex
 import shutil
 from pathlib import Path
 
@@ -20,9 +21,11 @@ from rgtool.analysis.scoreboard.laws import Outcome, log_score
 from rgtool.analysis.scoreboard.line import marks
 from rgtool.analysis.scoreboard.score import OUTCOMES
 from rgtool.analysis.scoreboard.transfer import matching_cell
+from rgtool.schemas.blocks import architecture
 from rgtool.schemas.recipe import CHOICES
 from rgtool.schemas.records.layout import RunFolder
 from rgtool.schemas.records.predictions import FOLDER, Chance, Levels, Statement, Student
+from rgtool.studies.targets import target_of
 
 SEEDS = 3
 
@@ -383,15 +386,23 @@ def known(tmp_path: Path) -> tuple[Store, str]:
     return Store(tmp_path), name
 
 
+def write_target(store: Store, source: str, text: str, *, levels: int, seeds: int) -> str:
+    """Write the runs that a prediction is about, as they come afterwards."""
+    recipe = target_of(store, store.counts(source, "layer").recipe, text).recipe
+    fields = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
+    name = flows.write_experiment(
+        store.path, rng=2, noise=0.01, levels=levels, seeds=seeds, **fields
+    )
+    for seed in range(seeds):
+        foretold.date(store.path, recipe.run_id(seed), foretold.LATER)
+    return name
+
+
 def test_exponents_of_an_experiment_without_runs(known):
     store, one = known
-    written = predict(store, one, "resnet8w4/mnist", kind="exponents", register=True)
+    written = predict(store, one, "resnet8w4/MNIST", kind="exponents", register=True)
     (kept,) = store.predictions().kept
-    flows.write_experiment(store.path, rng=2, noise=0.01, levels=8, seeds=5, task="mnist")
-    assert kept.target in {x.experiment_id for x in store.experiments()}
-    for run in store.runs():
-        if run.experiment_id == kept.target:
-            foretold.date(store.path, run.run_id, foretold.LATER)
+    assert write_target(store, one, "resnet8w4/mnist", levels=8, seeds=5) == kept.target
     (each,) = score(store).each
     assert each.runs == 5 and each.marks.outcomes == 5 * len(kept.statements)
     assert each.marks.covered > 0.8
@@ -406,11 +417,93 @@ def test_exponents_of_an_experiment_without_runs(known):
 def test_runs_that_end_before_the_window_tell_nothing_yet(known):
     store, one = known
     predict(store, one, "resnet8w4/mnist", kind="exponents", register=True)
-    flows.write_experiment(store.path, rng=2, levels=5, task="mnist")
-    for run in store.runs():
-        if run.task == "mnist":
-            foretold.date(store.path, run.run_id, foretold.LATER)
-    assert score(store).each[0].standing == "waiting"
+    (kept,) = store.predictions().kept
+    write_target(store, one, "resnet8w4/mnist", levels=5, seeds=3)
+    found = score(store)
+    assert found.each[0].standing == "waiting" and found.each[0].runs == 3
+    assert found.each_table.to_frame()["needs"].to_list() == ["level 8"]
+
+
+@pytest.mark.parametrize(
+    ("target", "shape"),
+    [("digits lr=.05", (1, 8, 8)), ("cifar10", (3, 32, 32)), ("noise:svhn:1", (3, 32, 32))],
+)
+def test_n1_is_that_of_the_network_as_it_is_built_for_the_task(known, target, shape):
+    store, one = known
+    predict(store, one, f"resnet8w4/{target}", kind="exponents", register=True)
+    (kept,) = store.predictions().kept
+    built = architecture("resnet8w4", shape, 10)
+    expected = rgtool.null(built, by="stage", levels=(1, 8))
+    of = dict(zip(expected.names, expected.exponent, strict=True))
+    assert {x.name for x in kept.statements} == set(of)
+    for x in kept.statements:
+        assert x.null.location == pytest.approx(of[x.name], abs=0.01)
+    # Three channels are not one: the stem tells the networks apart.
+    other = rgtool.null(
+        architecture("resnet8w4", (4 - shape[0], 8, 8), 10), by="stage", levels=(1, 8)
+    )
+    assert abs(other.exponent[0] - of["stem"]) > 0.05
+
+
+@pytest.mark.parametrize("target", ["resnet8w4/cifar10 epochs=7", "resnet8w4/digits lr=.05"])
+def test_the_command_that_is_told_makes_the_experiment(tmp_path, cli: Cli, target):
+    name = flows.write_experiment(
+        tmp_path, levels=4, epochs=3, rewind="5it", milestones=("1ep", "20it"), augment=()
+    )
+    store = Store(tmp_path)
+    told = predict(store, name, target, kind="exponents", register=True)
+    (kept,) = store.predictions().kept
+    command = shlex.split(kept.settings["command"])
+    assert any(kept.settings["command"] in note for note in told.notes)
+    assert command[-4:] == ["--levels", "4", "--seeds", "3"]
+    done = cli(*command[1:], "--store", store.path, "--dry-run", "--json")
+    rows = {row["what"]: row["value"] for row in json.loads(done.out)}
+    assert rows["experiment"] == kept.target
+
+
+def test_another_share_is_predicted_between_equal_densities(known):
+    store, one = known
+    predict(store, one, "resnet8w4/digits prune=.36", kind="exponents", register=True)
+    (kept,) = store.predictions().kept
+    assert kept.settings["window"] == "1:4" and kept.settings["source window"] == "2:8"
+    spectrum = rgtool.eigen(store, one, by="stage", window=(2, 8))
+    found = {x.name: x.model.location for x in kept.statements}
+    of = dict(zip(spectrum.names, spectrum.exponent.value, strict=True))
+    assert found == pytest.approx({name: of[name] for name in found}, abs=0.01)
+    write_target(store, one, "resnet8w4/digits prune=.36", levels=4, seeds=3)
+    (each,) = score(store).each
+    assert each.standing == "scored" and each.marks.covered > 0.8
+
+
+OWN = """
+from torch import nn
+def build(input_shape, classes):
+    pixels = input_shape[0] * input_shape[1] * input_shape[2]
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(pixels, 12), nn.ReLU(), nn.Linear(12, 8), nn.ReLU(),
+        nn.Linear(8, classes),
+    )
+"""
+
+
+@pytest.mark.parametrize("init", ["kaiming_normal", "built"])
+def test_a_network_of_ones_own_has_n1_too(tmp_path, monkeypatch, init):
+    """At the scales of its initialiser, or those that runs of the same layers have stored."""
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets" / "mine.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    options = {"train_size": 100, "epochs": 1, "rewind": "0", "init": init, "store": "s"}
+    rgtool.run("nets/mine.py:build", "digits", "quick", seeds=2, levels=2, workers=1, **options)
+    store = Store(tmp_path / "s")
+    (one,) = store.experiments()
+    target = "nets/mine.py:build/noise:digits:0"
+    predict(store, one, target, kind="exponents", register=True)
+    (kept,) = store.predictions().kept
+    canonical = rgtool.eigen(store, one, by="block").canonical
+    assert [x.null.location for x in kept.statements] == pytest.approx(list(canonical), abs=0.03)
+    other = predict(store, one, "nets/mine.py:build/cifar10", kind="exponents", register=True)
+    nulls = {x.null is None for x in other.statements}  # of other layers stored scales say nothing
+    assert nulls == {init == "built"}
 
 
 def test_seeds_that_are_copies_leave_no_certainty(tmp_path):
@@ -429,10 +522,17 @@ def test_seeds_that_are_copies_leave_no_certainty(tmp_path):
     ("target", "words"),
     [
         ("mnist", "is no target: a label such as lenet/mnist"),
-        ("lenet/mnist", "lenet has no stages: exponents are"),
+        ("vgg11/cifar10", "no group stem by stage|has no group"),
         ("resnet8w4/mnist prune", "sets nothing"),
         ("resnet8w4/mnist prune=2", "prune is 2"),
         ("resnet8w4/digits", "are in the store already"),
+        ("resnet8w4/Digits", "are in the store already"),
+        ("resnet8w4/nosuch", "data set 'nosuch' is unknown"),
+        ("resnet8w4/digits control=reinit", "find their own tickets"),
+        ("resnet8w4/digits parent=abc", "parent cannot be chosen"),
+        ("resnet8w4/digits prune=.31", "no two densities in common"),
+        ("resnet8w4/digits prune=.9999", "no weight left to train|no two densities"),
+        ("resnet8w4/digits exempt=fc9", "exempt"),
     ],
 )
 def test_a_target_that_cannot_be_is_refused(known, target, words):
@@ -551,7 +651,7 @@ def test_one_seed_orders_nothing(tmp_path):
 
 def write_curve(store: Path, task: str, exponent: float, at, seeds: int = 5) -> str:
     """Errors along a power law between plateaus, those of seeds 3 % apart."""
-    recipe = Recipe(architecture="lenet", task=task)
+    recipe = Recipe(architecture="lenet", task=task, augment=())
     rng = np.random.default_rng(len(task))
     for seed in range(seeds):
         kept = stores.counts(recipe, seed, 20)
@@ -572,6 +672,7 @@ def test_the_exponent_of_an_error_curve(tmp_path):
     (statement,) = kept.statements
     assert statement.null is None
     assert write_curve(tmp_path, "mnist", 1.0, foretold.LATER) == kept.target
+    assert "rgtool run lenet mnist" in kept.settings["command"]
     (each,) = score(store).each
     assert each.standing == "scored" and each.marks.outcomes == 1
     value = math.log(rgtool.gamma(store, kept.target).gamma)

@@ -1,0 +1,24 @@
+"""Predictions, also of experiments without runs, which are resolved as `rgtool run` would."""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import Any
+
+from ..analysis.named import Named, Stored, StoreLike, look_up, open_store
+from ..analysis.scoreboard import predict as scoreboard
+from ..analysis.scoreboard.exponents import KINDS
+from ..analysis.scoreboard.targets import Target
+
+
+@wraps(scoreboard.predict)
+def predict(store: StoreLike, a: Named, b: Named = None, **options: Any) -> Any:
+    """Predict what runs will show, see `analysis.scoreboard.predict.predict`."""
+    target: Named | Target = b
+    if str(options.get("kind", "")).lower() in KINDS and isinstance(b, str):
+        found = look_up(open_store(store), a)
+        if isinstance(found, Stored):  # all else is refused where it is predicted from
+            from .targets import target_of  # needs torch
+
+            target = target_of(found.store, found.counts("layer").recipe, b)
+    return scoreboard.predict(store, a, target, **options)
