@@ -14,7 +14,7 @@ from command import Cli
 import rgtool
 from rgtool.runner.event import Event
 from rgtool.runner.plan import Plan
-from rgtool.studies.complete import Unfinished
+from rgtool.schemas.errors import Unfinished
 
 TWIN = "permuted:digits:0"
 QUICK: dict[str, Any] = {"recipe": "quick", "epochs": 1, "levels": 4, "workers": 1}
