@@ -16,6 +16,7 @@ from ..runner.launch import Launch
 from ..schemas.errors import UsageError
 from ..store import Store
 from ..store.catalogue.selection import Identified
+from .children import refuse_of_tickets
 from .complete import Watch, complete, unwatched
 from .transfer_plans import CONTROLS, MatrixPlan, TransferPlan, plan_matrix, plan_transfer
 
@@ -165,9 +166,16 @@ def finish_matrix(store: Store, made: MatrixPlan, watch: Watch, rng: int) -> Tra
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Part keywords into how runs are computed, with the folder of data sets, and the rest."""
+    """Part keywords into how runs are computed, with the folder of data sets, and the rest.
+
+    Raises
+    ------
+    UsageError
+        One is a field of children, which the study makes itself.
+    """
     known = {field.name for field in fields(Launch)} | {"data"}
     found = in_known_case(dict(options))
+    refuse_of_tickets(found)
     launch = {name: value for name, value in found.items() if name in known}
     return launch, {name: value for name, value in found.items() if name not in known}
 

@@ -102,7 +102,7 @@ def transfer(
         "fresh": fresh or (),
         "launch": launch,
     }
-    changes = read_fields(set_ or (), {"train_size": train_size})
+    _, changes = study.split_options(read_fields(set_ or (), {"train_size": train_size}))
     found: Transfer | TransferMatrix
     shown: Result
     if every:

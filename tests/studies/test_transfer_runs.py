@@ -120,6 +120,9 @@ def test_what_was_stopped_goes_on(store: Path, tmp_path: Path) -> None:
         ({"task": "permuted:mnist:0", "controls": ["pixels"]}, "digits"),
         ({"fresh": "fc7"}, "fc7"),
         ({"schedule": "backwards"}, "backwards"),
+        ({"control": "shuffle"}, r"control is none of the target's own tickets: controls \("),
+        ({"Transform": "pixels:0"}, "transform is none of the target's own tickets"),
+        ({"parent": "lenet/digits"}, "parent is none of the target's own .* named first"),
     ],
 )
 def test_bad_input_is_said_before_anything_is_trained(
@@ -203,6 +206,7 @@ def test_the_command(cli: Cli, store: Path, tmp_path: Path) -> None:
         (["a", "b", "--all", "--train-size", "9"], "--all and train_size"),
         (["a", "b", "--plot", "x.txt"], "a figure ends in"),
         (["a", "b", "--set", "parent=x"], "parent cannot be chosen"),
+        (["a", "b", "--set", "control=shuffle"], "controls (--controls) names what is trained"),
         (["a", "b"], "holds no runs"),
     ],
 )
