@@ -11,7 +11,7 @@ from ..analysis.transfer.estimate import measure_transfer
 from ..analysis.transfer.matrix import TransferMatrix
 from ..analysis.transfer.matrix_estimate import measure_matrix
 from ..analysis.transfer.result import Transfer
-from ..runner.arguments import Seeds, in_known_case
+from ..runner.arguments import Seeds, in_known_case, names_of
 from ..runner.launch import Launch
 from ..schemas.errors import UsageError
 from ..store import Store
@@ -27,7 +27,7 @@ def transfer(
     task: str,
     *,
     at: str | Sequence[int] | None = None,
-    controls: Sequence[str] = CONTROLS,
+    controls: str | Sequence[str] = CONTROLS,
     seeds: Seeds | None = None,
     schedule: str | None = None,
     fresh: str | Sequence[str] = (),
@@ -50,7 +50,7 @@ def transfer(
         Data set that they are trained on.
     at : sequence of int or str, optional
         Levels of the tickets, `"0,4,8"`; default every fourth that the source has.
-    controls : sequence of str
+    controls : sequence of str or str
         Any of `shuffle`, `random`, `reinit`, `permute`, and `pixels` for a permuted twin of the
         source's task; see `analysis.transfer.conditions.CONDITIONS`.
     seeds : int, sequence of int, mapping of int to int, or str, optional
@@ -83,7 +83,7 @@ def transfer(
         source,
         task,
         at=at,
-        controls=controls,
+        controls=names_of(controls),
         seeds=seeds,
         schedule=schedule,
         fresh=fresh,
@@ -95,10 +95,10 @@ def transfer(
 
 def transfer_all(
     store: StoreLike,
-    experiments: Sequence[str | Identified],
+    experiments: str | Sequence[str | Identified],
     *,
     at: str | Sequence[int] | None = None,
-    controls: Sequence[str] = CONTROLS,
+    controls: str | Sequence[str] = CONTROLS,
     seeds: Seeds | None = None,
     schedule: str | None = None,
     fresh: str | Sequence[str] = (),
@@ -130,9 +130,9 @@ def transfer_all(
         raise UsageError(f"{next(iter(changes))} is that of each experiment: a matrix changes none")
     made = plan_matrix(
         opened,
-        experiments,
+        names_of(experiments),
         at=at,
-        controls=controls,
+        controls=names_of(controls),
         seeds=seeds,
         schedule=schedule,
         fresh=fresh,
