@@ -66,7 +66,7 @@ def test_what_is_missing_is_trained_once(store: Path) -> None:
 
 
 def test_the_own_task_is_the_same_runs_again(store: Path) -> None:
-    found = transfer(store, "digits", controls=["reinit"])
+    found = transfer(store, "digits", controls="reinit")
     assert found.own == found.source
     rows = found.to_frame().filter(condition="transferred")
     assert rows["to_own"].to_list() == [0.0, 0.0, 0.0]
@@ -151,6 +151,7 @@ def test_a_matrix_of_two_is_a_table_without_tests(store: Path) -> None:
 def test_what_makes_no_matrix(store: Path) -> None:
     for names, said in (
         (["lenet/digits"], "1 experiment: a matrix is of two"),
+        ("lenet/digits", "1 experiment: a matrix is of two"),
         (["lenet/digits", "lenet/digits"], "is named twice"),
     ):
         with pytest.raises(rgtool.RgtoolError, match=said):
