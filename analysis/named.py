@@ -169,13 +169,11 @@ def look_up_all(
     if names:
         every = [one for name in names for one in look_up_each(opened, name)]
     else:
-        there = opened.experiments()
-        every = [Stored(opened, one.experiment_id) for one in there if one.recipe.parent is None]
-        if there and not every:
-            raise UsageError(
-                f"all of {opened.path} are children, trained on tickets of others, whose spectra "
-                f"are equal to those by construction: name one, such as {there[0].experiment_id}"
-            )
+        every = [
+            Stored(opened, one.experiment_id)
+            for one in opened.experiments()
+            if one.recipe.parent is None
+        ]
         every = every or [look_up(opened)]  # says that the store is empty
     found = {_key(one): one for one in every}
     out = {_key(one): one for name in exclude for one in look_up_each(opened, name)}

@@ -155,6 +155,11 @@ def pick(
             raise StoreError(empty_store(where))
         found = [one.experiment_id for one in candidates]
         problem = f"the store holds {len(found)} experiments, name one"
+        if len(found) > 1 and all(one.recipe.parent for one in candidates):
+            problem = (
+                f"the store holds {len(found)} experiments, all children, trained on tickets of "
+                "others, so that their spectra are equal to those by construction: name one"
+            )
     else:
         found = select(text, candidates, where, former)
         problem = f"'{text}' fits {len(found)} experiments, name one by its id or by what differs"

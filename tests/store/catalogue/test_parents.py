@@ -129,9 +129,12 @@ def test_labels_of_children_alone_tell_them_apart_and_name_the_parent(tmp_path: 
 
 
 def test_a_whole_store_of_children_is_said(tmp_path: Path) -> None:
-    child = write_child(tmp_path).partition("-")[0]
-    with pytest.raises(UsageError, match=f"are children, .* by construction: name .* {child}"):
-        look_up_all(tmp_path, [])
+    children = [write_child(tmp_path, control=control) for control in ("none", "shuffle")]
+    ids = [child.partition("-")[0] for child in children]
+    for find in (Store(tmp_path).find_experiment, lambda: look_up_all(tmp_path, [])):
+        with pytest.raises(UsageError, match="2 experiments, all children, .* by construct") as e:
+            find()
+        assert all(one in str(e.value) for one in ids)
 
 
 def test_children_with_gaps_are_finished_counted_and_compacted(tmp_path: Path) -> None:
