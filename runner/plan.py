@@ -307,8 +307,6 @@ def plan(
     """
     launch, changes = Launch.split(in_known_case(options))
     pairs, place, wanted_at = pairs_of(seeds), store_path(store), levels_of(levels, at)
-    if at is not None:
-        check_one_way(levels, wanted_at)
     wanted = Wanted.read(changes.pop("control", None), transform, fresh)
     file = file_of(init)
     if init is not None and file is None:
@@ -332,6 +330,8 @@ def plan(
         lineage = own(asked_for, pretrained.digest if pretrained else None)
     else:
         lineage = child(asked_for, _held(parent, pretrained), build)
+    if at is not None:
+        check_one_way(levels, wanted_at)
     resolved = lineage.recipe
     steps = kernels(launch.compile, chosen, draws=traits.draws)
     steps = by_level(steps, launch.kernels, chosen, build, resolved, whole.input_shape)
