@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
 
+from ..schemas.errors import Unfinished
 from ..schemas.words import counted
 from .output import say, say_event
 
@@ -15,6 +19,35 @@ if TYPE_CHECKING:
     from ..studies.complete import Watch, Watching
 
 WORTH_A_PROBE = 3e12  # images x prunable weights: minutes rather than seconds on one core
+
+
+class _Asked(KeyboardInterrupt):
+    """SIGTERM came: no `Exception`, which code that is interrupted may take for one of its own."""
+
+
+@contextmanager
+def heeding_sigterm() -> Iterator[None]:
+    """End in words on SIGTERM wherever a study is; while a plan is computed that saves its state.
+
+    Raises
+    ------
+    Unfinished
+        It came.
+    """
+    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _ask)
+    try:
+        yield
+    except _Asked:
+        raise Unfinished("stopped before all was computed; the same command goes on") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _ask(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Asked
 
 
 def watch_plans() -> Watch:

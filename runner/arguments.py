@@ -11,12 +11,14 @@ from typing import Any
 from ..schemas.errors import UsageError, known_name
 from ..schemas.published_recipes import is_recipe
 from ..schemas.recipe import Recipe
+from ..schemas.spelling import asked
 from .data import Loading, is_data_set
 from .launch import Launch
 from .models import Builder, is_network
 
 Seeds = str | int | Sequence[int] | Mapping[int, int]
 _MOST_SEEDS = 100_000
+DEFAULT_LEVELS = 16
 _MOST_LEVELS = 9999  # four digits name a record
 
 
@@ -114,13 +116,32 @@ def seeds_of(seeds: Seeds) -> tuple[int, ...]:
 def _read_seeds(text: str) -> int | list[int] | dict[int, int]:
     try:
         if ":" in text:
-            pairs = [part.partition(":") for part in text.split(",") if part.strip()]
-            return {int(seed): int(of or seed) for seed, _, of in pairs}
+            return _read_pairs(text)
         if "," in text:
             return [int(part) for part in text.split(",") if part.strip()]
         return int(text)
     except ValueError:
         raise _no_seeds(text) from None
+
+
+def _read_pairs(text: str) -> dict[int, int]:
+    """Read `10:0,11:1`; a seed alone is paired with the same one.
+
+    Raises
+    ------
+    UsageError
+        One is paired with two.
+    """
+    pairs: dict[int, int] = {}
+    for part in filter(str.strip, text.split(",")):
+        seed, _, of = part.partition(":")
+        paired = int(of or seed)
+        if pairs.setdefault(int(seed), paired) != paired:
+            raise UsageError(
+                f"seeds {text}: {int(seed)} is paired with {pairs[int(seed)]} and with {paired}: "
+                "one command trains each seed once, give a second one for the other"
+            )
+    return pairs
 
 
 def _no_seeds(found: object) -> UsageError:
@@ -174,6 +195,29 @@ def levels_of(levels: int, at: str | int | Sequence[int] | None) -> tuple[int, .
                 f"at {level}: levels are numbers of prunings, from 0 to {_MOST_LEVELS}"
             )
     return tuple(found)
+
+
+def check_one_way(levels: int, at: Sequence[int]) -> None:
+    """Refuse a number of prunings beside levels that are named, unless it is that of the last.
+
+    Raises
+    ------
+    UsageError
+        They ask for different levels.
+    """
+    if levels not in (DEFAULT_LEVELS, at[-1]):
+        named = asked("at", ",".join(map(str, at)))
+        raise UsageError(
+            f"{named} and {asked('levels', levels)}: the first names single levels, the second "
+            "means all up to a last one: give one of them"
+        )
+
+
+def names_of(names: str | Sequence[Any]) -> list[Any]:
+    """Return names as a list; a text is one, or several with commas between them."""
+    if not isinstance(names, str):
+        return [*names]
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def file_of(init: str | Path | None) -> Path | None:

@@ -27,6 +27,8 @@ class Event:
         Training speed since the last event of this run.
     message : str
         What went wrong (`failed`, `warning`).
+    elsewhere : bool
+        Whether a seed `failed` since another process is at work on it.
     """
 
     kind: str
@@ -37,3 +39,4 @@ class Event:
     density: float = math.nan
     images_per_second: float = math.nan
     message: str = ""
+    elsewhere: bool = False

@@ -14,7 +14,7 @@ from ..schemas.recipe import Recipe
 from ..schemas.records.layout import RunFolder, make_runs
 from ..schemas.records.names import Naming
 from ..schemas.records.parents import Parent
-from .arguments import Seeds
+from .arguments import DEFAULT_LEVELS, Seeds
 from .data import Loading
 from .event import Event
 from .models import Builder
@@ -135,7 +135,7 @@ def run(
     recipe: str | Path | Recipe | None = None,
     *,
     seeds: Seeds = 1,
-    levels: int = 16,
+    levels: int = DEFAULT_LEVELS,
     at: str | int | Sequence[int] | None = None,
     parent: Parent | str | None = None,
     transform: str | None = None,

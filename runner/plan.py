@@ -21,7 +21,16 @@ from ..schemas.records.layout import RunFolder, store_path
 from ..schemas.records.parents import Parent
 from ..schemas.words import counted, spelled
 from . import machine
-from .arguments import Seeds, check_order, file_of, in_known_case, levels_of, pairs_of
+from .arguments import (
+    DEFAULT_LEVELS,
+    Seeds,
+    check_one_way,
+    check_order,
+    file_of,
+    in_known_case,
+    levels_of,
+    pairs_of,
+)
 from .data import Loading, Task, find_task, load, outline
 from .datasets.images import Images
 from .datasets.known_data import to_come
@@ -281,7 +290,7 @@ def plan(
     recipe: str | Path | Recipe | None = None,
     *,
     seeds: Seeds = 1,
-    levels: int = 16,
+    levels: int = DEFAULT_LEVELS,
     at: str | int | Sequence[int] | None = None,
     parent: Parent | str | None = None,
     transform: str | None = None,
@@ -297,7 +306,7 @@ def plan(
     A published data set that is not here is not downloaded for it: its shape is known.
     """
     launch, changes = Launch.split(in_known_case(options))
-    pairs, place = pairs_of(seeds), store_path(store)
+    pairs, place, wanted_at = pairs_of(seeds), store_path(store), levels_of(levels, at)
     wanted = Wanted.read(changes.pop("control", None), transform, fresh)
     file = file_of(init)
     if init is not None and file is None:
@@ -315,14 +324,14 @@ def plan(
     _check_memory(traits.architecture, whole)
     pretrained = _pretrained(file, network, whole)
     named = str(recipe) if isinstance(recipe, Path) else recipe
-    asked_for = Request(
-        network, whole, named, changes, pairs, levels_of(levels, at), wanted, place, folder
-    )
+    asked_for = Request(network, whole, named, changes, pairs, wanted_at, wanted, place, folder)
     build = partial(_built, network, whole)
     if parent is None:
         lineage = own(asked_for, pretrained.digest if pretrained else None)
     else:
         lineage = child(asked_for, _held(parent, pretrained), build)
+    if at is not None:
+        check_one_way(levels, wanted_at)
     resolved = lineage.recipe
     steps = kernels(launch.compile, chosen, draws=traits.draws)
     steps = by_level(steps, launch.kernels, chosen, build, resolved, whole.input_shape)

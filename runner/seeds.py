@@ -94,7 +94,8 @@ def _seed_work(
     except Stopped:
         listen(Event(kind="stopped", seed=seed, level=ends[seed].level))
     except Locked as error:
-        listen(Event(kind="failed", seed=seed, message=f"{error}; it is left to that one"))
+        text = f"{error}; it is left to that one"
+        listen(Event(kind="failed", seed=seed, message=text, elsewhere=True))
     except RgtoolError as error:
         listen(Event(kind="failed", seed=seed, level=ends[seed].level, message=str(error)))
     except OSError as error:

@@ -44,6 +44,12 @@ class UsageError(RgtoolError):
     exit_code = 2
 
 
+class Unfinished(RgtoolError):
+    """Runs were stopped or failed: the same command goes on where they were."""
+
+    exit_code = 3
+
+
 class RecordError(RgtoolError):
     """A record or a description on disk is not what the schema says."""
 

@@ -14,8 +14,10 @@ from ..analysis.elastic.maps import MapKind
 from ..analysis.elastic.scores import ScoreName
 from ..analysis.elastic.stretched import Line, Stretch, stretched_table
 from ..analysis.named import StoreLike
+from ..runner.arguments import in_known_case
 from ..store import Store
 from ..store.catalogue.selection import Identified
+from .children import refuse_of_tickets
 from .complete import Watch, complete, unwatched
 from .stretch_plans import RANDOM_MAP, StretchPlan, plan_stretch
 
@@ -73,6 +75,7 @@ def stretch(
     RgtoolError
         The source has not kept what tickets are made of, or seeds failed or were stopped.
     """
+    refuse_of_tickets(in_known_case(options))
     made = plan_stretch(
         store,
         source,

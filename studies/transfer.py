@@ -11,12 +11,13 @@ from ..analysis.transfer.estimate import measure_transfer
 from ..analysis.transfer.matrix import TransferMatrix
 from ..analysis.transfer.matrix_estimate import measure_matrix
 from ..analysis.transfer.result import Transfer
-from ..runner.arguments import Seeds, in_known_case
+from ..runner.arguments import Seeds, in_known_case, names_of
 from ..runner.launch import Launch
 from ..runner.plan import Plan
 from ..schemas.errors import UsageError
 from ..store import Store
 from ..store.catalogue.selection import Identified
+from .children import refuse_of_tickets
 from .complete import Watch, complete, unwatched
 from .transfer_plans import CONTROLS, MatrixPlan, TransferPlan, plan_matrix, plan_transfer
 
@@ -27,7 +28,7 @@ def transfer(
     task: str,
     *,
     at: str | Sequence[int] | None = None,
-    controls: Sequence[str] = CONTROLS,
+    controls: str | Sequence[str] = CONTROLS,
     seeds: Seeds | None = None,
     schedule: str | None = None,
     fresh: str | Sequence[str] = (),
@@ -50,7 +51,7 @@ def transfer(
         Data set that they are trained on.
     at : sequence of int or str, optional
         Levels of the tickets, `"0,4,8"`; default every fourth that the source has.
-    controls : sequence of str
+    controls : sequence of str or str
         Any of `shuffle`, `random`, `reinit`, `permute`, and `pixels` for a permuted twin of the
         source's task; see `analysis.transfer.conditions.CONDITIONS`.
     seeds : int, sequence of int, mapping of int to int, or str, optional
@@ -83,7 +84,7 @@ def transfer(
         source,
         task,
         at=at,
-        controls=controls,
+        controls=names_of(controls),
         seeds=seeds,
         schedule=schedule,
         fresh=fresh,
@@ -95,10 +96,10 @@ def transfer(
 
 def transfer_all(
     store: StoreLike,
-    experiments: Sequence[str | Identified],
+    experiments: str | Sequence[str | Identified],
     *,
     at: str | Sequence[int] | None = None,
-    controls: Sequence[str] = CONTROLS,
+    controls: str | Sequence[str] = CONTROLS,
     seeds: Seeds | None = None,
     schedule: str | None = None,
     fresh: str | Sequence[str] = (),
@@ -130,9 +131,9 @@ def transfer_all(
         raise UsageError(f"{next(iter(changes))} is that of each experiment: a matrix changes none")
     made = plan_matrix(
         opened,
-        experiments,
+        names_of(experiments),
         at=at,
-        controls=controls,
+        controls=names_of(controls),
         seeds=seeds,
         schedule=schedule,
         fresh=fresh,
@@ -184,9 +185,16 @@ def _sources_of(store: Store, made: TransferPlan) -> Stored:
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Part keywords into how runs are computed, with the folder of data sets, and the rest."""
+    """Part keywords into how runs are computed, with the folder of data sets, and the rest.
+
+    Raises
+    ------
+    UsageError
+        One is a field of children, which the study makes itself.
+    """
     known = {field.name for field in fields(Launch)} | {"data"}
     found = in_known_case(dict(options))
+    refuse_of_tickets(found)
     launch = {name: value for name, value in found.items() if name in known}
     return launch, {name: value for name, value in found.items() if name not in known}
 

@@ -130,7 +130,11 @@ def _all(
     found = spectra(store, names, by=by, window=window, margin=margin, exclude=exclude)
     if not found.experiments:
         if not found.problems:
-            store.find_experiment()  # says that the store is empty
+            only = store.find_experiment()  # says that the store is empty
+            raise UsageError(
+                f"{only}, the only experiment, is a child: its spectrum is equal to its parent's "
+                f"by construction; rgtool eigen {only} shows it"
+            )
         more = len(found.problems) - 1
         raise RgtoolError(
             f"no experiment has a spectrum by {by}: {found.notes[0]}"

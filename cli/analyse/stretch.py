@@ -9,7 +9,7 @@ import typer
 from ...schemas.words import counted
 from ..options import DataOption, KernelsOption, StoreOption
 from ..output import Table, duration, output_options, say, table_of, warn_of
-from ..watch import WORTH_A_PROBE, watch_plans
+from ..watch import WORTH_A_PROBE, heeding_sigterm, watch_plans
 
 if TYPE_CHECKING:
     from ...analysis.elastic.maps import MapKind
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 @output_options
+@heeding_sigterm()
 def stretch(
     source: Annotated[str, typer.Argument(help="Experiment whose tickets are carried over.")],
     target: Annotated[str, typer.Argument(help="Architecture of its family: resnet32w4.")],

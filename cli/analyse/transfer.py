@@ -11,7 +11,7 @@ from ...schemas.errors import UsageError
 from ...schemas.words import counted
 from ..options import DataOption, KernelsOption, StoreOption, read_fields
 from ..output import Table, output_options, say, table_of, warn_of
-from ..watch import WORTH_A_PROBE, watch_plans
+from ..watch import WORTH_A_PROBE, heeding_sigterm, watch_plans
 from .figure import check_figure, draw_figure
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 @output_options
+@heeding_sigterm()
 def transfer(
     experiments: Annotated[
         list[str],
@@ -101,7 +102,7 @@ def transfer(
         "fresh": fresh or (),
         "launch": launch,
     }
-    changes = read_fields(set_ or (), {"train_size": train_size})
+    _, changes = study.split_options(read_fields(set_ or (), {"train_size": train_size}))
     found: Transfer | TransferMatrix
     shown: Result
     if every:

@@ -20,7 +20,7 @@ from ...schemas.steps import Step
 from ..data import find_task, load, outline
 from ..datasets.images import Images
 from ..models import Network
-from ..recipes import DEFAULT, iterations_per_epoch
+from ..recipes import DEFAULT, iterations_per_epoch, read_recipe
 from ..recipes import recipe as resolve
 from ..replicas.kernels import EAGER
 from ..replicas.replica_parts import ReplicaParts
@@ -252,9 +252,7 @@ def child(asked_for: Request, parent: Parent, build: Callable[[], nn.Module]) ->
         The parent's runs cannot be read, or do not fit.
     """
     theirs, wanted = parent.recipe, asked_for.wanted
-    for name in ("rewind", *OF_MASKS):
-        if name in asked_for.changes:
-            raise UsageError(f"{name} cannot be chosen: it is that of the parent's tickets")
+    _check_chosen(asked_for)
     sources = sources_of(parent, asked_for.seeds, asked_for.store)
     resolved = asked_for.resolved(asked_for.recipe or theirs, theirs.pretrained, rewind="0")
     for source in sources.values():
@@ -289,6 +287,25 @@ def child(asked_for: Request, parent: Parent, build: Callable[[], nn.Module]) ->
     )
     runs = {seed: source.name for seed, source in sources.items()}
     return Lineage(recipe, None, runs, notes)
+
+
+def _check_chosen(asked_for: Request) -> None:
+    """Refuse fields that are the parent's, in what is asked for and in a recipe's file.
+
+    A named recipe has all of them, and is taken for what it says of the training.
+    """
+    named = asked_for.recipe
+    is_file = isinstance(named, str) and named.endswith(".toml")
+    in_file = read_recipe(Path(str(named)))[1] if is_file else {}
+    for name in ("rewind", *OF_MASKS):
+        if name in asked_for.changes or name in in_file:
+            where = "" if name in asked_for.changes else f" in {named}"
+            raise UsageError(f"{name} cannot be chosen{where}: it is that of the parent's tickets")
+    if "control" in in_file:
+        raise UsageError(
+            f"control cannot be chosen in {named}: {asked('control', in_file['control'])} asks for "
+            "one"
+        )
 
 
 def _starts(source: Source, asked_for: Request, schedule: str) -> list[str]:

@@ -43,12 +43,19 @@ def sources_of(parent: Parent, pairs: Mapping[int, int], store: Path) -> dict[in
     """
     if lacking := [seed for seed in pairs.values() if seed not in parent.runs]:
         there = ",".join(map(str, sorted(parent.runs)))
+        cures = asked("seeds", _as_list(parent)), asked("seeds", _paired(parent, pairs))
         raise UsageError(
             f"parent {parent.experiment_id} has no run of seed {lacking[0]}, it has {there}: "
-            f"{asked('seeds', there)}, or pair others, as {asked('seeds', _paired(parent, pairs))}"
+            f"{cures[0]}, or pair others, as {cures[1]}"
         )
     runs = {seed: parent.runs[of] for seed, of in pairs.items()}
     return {seed: Source.read(RunFolder.of(store, run)) for seed, run in runs.items()}
+
+
+def _as_list(parent: Parent) -> str:
+    """Write the seeds of a parent so that one alone is no count."""
+    seeds = sorted(parent.runs)
+    return f"{seeds[0]}:{seeds[0]}" if len(seeds) == 1 else ",".join(map(str, seeds))
 
 
 def _paired(parent: Parent, pairs: Mapping[int, int]) -> str:
@@ -136,7 +143,8 @@ def fresh_layers(
         if layer not in fresh and (layer not in free or found.there is None):
             cure = "--fresh names layers to draw instead, --transform maps blocks"
             if source.is_import and tensor.removesuffix(".weight") not in layers:
-                cure = "an import has weights of counted layers alone, enough for --control reinit"
+                has = "an import has weights of counted layers alone"
+                cure = f"{has}, enough for rgtool run --control reinit"
             raise RgtoolError(
                 f"run {source.name}, the parent, does not fit {network.name}: {tensor} is {found}; "
                 f"{cure}"

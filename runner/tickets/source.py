@@ -17,6 +17,8 @@ from ..pruning import Mask
 from ..records import description_of, found_mask, read
 from ..replicas.training import Arrays
 
+ANEW = ("reinit", "permute")  # controls whose weights are others at every level
+
 
 @dataclass(frozen=True)
 class Source:
@@ -117,11 +119,17 @@ class Source:
         RgtoolError
             It has not.
         """
-        if not self.has(name):
-            raise RgtoolError(
-                f"run {self.name}, the parent, has kept no {name} weights: --control reinit needs "
-                f"none; runs and imports keep them with --keep {name}"
-            )
+        if self.has(name):
+            return
+        control = self.recipe.control
+        if control in ANEW:
+            why = f"is a control {control}, which starts from other weights at every level"
+        else:
+            why = f"has kept no {name} weights; runs and imports keep them with --keep {name}"
+        raise RgtoolError(
+            f"run {self.name}, the parent, {why}; its masks alone are enough for "
+            "rgtool run --control reinit"
+        )
 
     def weights(self, name: str) -> Arrays:
         """Read the weights called `init` or `rewind`.

@@ -19,10 +19,8 @@ from ..pruning import Mask, dense_mask
 from ..replicas.replica_parts import ReplicaParts
 from ..replicas.training import Arrays
 from .controls import permuted, scattered, shuffled
-from .source import Source
+from .source import ANEW, Source
 from .transforms import Transformation, transformation
-
-ANEW = ("reinit", "permute")  # controls whose weights are others at every level
 
 
 @dataclass(frozen=True)

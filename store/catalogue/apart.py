@@ -30,17 +30,17 @@ def label_of(recipe: Recipe) -> str:
 def told_apart(recipes: Sequence[Recipe]) -> list[str]:
     """Write the fields in which recipes of one architecture and task differ, to follow its label.
 
-    Up to three fields are named, else the fewest that tell all of them apart, and `...`. Empty
-    where no other has that architecture and task; children do not count beside those that find
-    their own tickets, whom a label means.
+    Up to three fields are named, else the fewest that tell all of them apart, and `...`; of
+    children always the parent too. Empty for an experiment that finds its own tickets where no
+    other such one has that architecture and task.
 
     Examples
     --------
     >>> one = Recipe(architecture="lenet", task="mnist")
     >>> told_apart([one, dataclasses.replace(one, prune=0.36)])
     [' prune=0.2', ' prune=0.36']
-    >>> told_apart([one])
-    ['']
+    >>> told_apart([one]), told_apart([dataclasses.replace(one, parent="0123456789ab")])
+    ([''], [' parent=0123456789ab'])
     """
     groups: dict[str, list[int]] = {}
     for place, recipe in enumerate(recipes):
@@ -60,8 +60,10 @@ def told_apart(recipes: Sequence[Recipe]) -> list[str]:
 def _among(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Write the fields in which experiments of one label differ."""
     differing = [name for name in _FIELDS if len({row[name] for row in rows}) > 1]
-    named = _fewest(rows, differing)
-    more = f" {MORE}" if len(named) < len(differing) else ""
+    chosen = _fewest(rows, differing)
+    of_children = {"parent"} if any(row["parent"] != "none" for row in rows) else set()
+    named = [name for name in _FIELDS if name in of_children.union(chosen)]
+    more = f" {MORE}" if set(differing) - {*named} else ""
     return [
         "".join(f" {name}={shlex.quote(str(row[name]))}" for name in named) + more for row in rows
     ]

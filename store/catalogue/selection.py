@@ -31,6 +31,7 @@ Former = Callable[[], Mapping[str, Collection[str]]]
 _SHOWN = 5  # candidates that a message lists
 _NEAR = 0.6  # similarity of two beginnings of ids
 _NULLS = {f.name for f in dataclasses.fields(Recipe) if f.default is None} | {"epochs"}
+_OF_CHILDREN = ("parent", "control", "transform", "fresh", "tag")  # fields that tell them
 _LENGTH = ("epochs", "length")  # one meaning may be spelled as either
 
 
@@ -132,7 +133,8 @@ def pick(
 ) -> str:
     """Find the one experiment that a selection means; None means the only one there is.
 
-    What fits an experiment and children means the one that finds its own tickets.
+    What fits an experiment and children means the one that finds its own tickets. A label means
+    such a one: where it is not here, a child is meant by what tells that it is one.
 
     Parameters
     ----------
@@ -153,10 +155,21 @@ def pick(
             raise StoreError(empty_store(where))
         found = [one.experiment_id for one in candidates]
         problem = f"the store holds {len(found)} experiments, name one"
+        if len(found) > 1 and all(one.recipe.parent for one in candidates):
+            problem = (
+                f"the store holds {len(found)} experiments, all children, trained on tickets of "
+                "others, so that their spectra are equal to those by construction: name one"
+            )
     else:
         found = select(text, candidates, where, former)
         problem = f"'{text}' fits {len(found)} experiments, name one by its id or by what differs"
     whole = [one for one in candidates if one.experiment_id in found]
+    if text is not None and not strict and _is_label_alone(text, whole):
+        of = sorted({str(one.recipe.parent) for one in whole})
+        raise UsageError(
+            f"'{text}' means an experiment that finds its own tickets, and there are only children "
+            f"of {_some(of)}: name one by its id or by its parent: {_some(described_all(whole))}"
+        )
     own = [one.experiment_id for one in whole if one.recipe.parent is None]
     if len(found) == 1 or (len(own) == 1 and not strict):
         return found[0] if len(found) == 1 else own[0]
@@ -244,6 +257,24 @@ def _moved(
     """List the experiments of the runs that once were of one whose id starts so."""
     found = {key for was, now in former.items() if was.startswith(text.lower()) for key in now}
     return [one for one in among if one.experiment_id in found]
+
+
+def _is_label_alone(text: str, found: Sequence[Candidate]) -> bool:
+    """Tell whether children alone were found, by a label and by nothing that tells of children."""
+    if any(one.recipe.parent is None for one in found):
+        return False
+    words = {text, *_words(text)}
+    labels = {one.label.casefold() for one in found}
+    return any(word.casefold() in labels for word in words) and not any(
+        _tells_child(word, one) for word in words for one in found
+    )
+
+
+def _tells_child(word: str, child: Candidate) -> bool:
+    if _is_field(word):
+        return word.partition("=")[0].lower() in _OF_CHILDREN
+    named = child.name is not None and _same(child.name, word)
+    return named or child.experiment_id.startswith(word.lower())
 
 
 def _fitting(word: str, among: Sequence[Candidate], former: Former) -> list[Candidate]:

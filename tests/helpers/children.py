@@ -25,7 +25,8 @@ def train(
     **changes: Any,
 ) -> Outcome:
     """Train the tickets of a parent, or what selects it, as it was trained itself."""
-    options = {"levels": 2, "workers": 1, "store": store, **changes}
+    levels = {} if "at" in changes else {"levels": 2}
+    options = {**levels, "workers": 1, "store": store, **changes}
     made = plan(model, task, parent=parent_of(Store(store), parent), **options)
     return execute(made, on_event=on_event, should_stop=should_stop)
 

@@ -14,7 +14,7 @@ from command import Cli
 import rgtool
 from rgtool.runner.event import Event
 from rgtool.runner.plan import Plan
-from rgtool.studies.complete import Unfinished
+from rgtool.schemas.errors import Unfinished
 
 TWIN = "permuted:digits:0"
 QUICK: dict[str, Any] = {"recipe": "quick", "epochs": 1, "levels": 4, "workers": 1}
@@ -66,7 +66,7 @@ def test_what_is_missing_is_trained_once(store: Path) -> None:
 
 
 def test_the_own_task_is_the_same_runs_again(store: Path) -> None:
-    found = transfer(store, "digits", controls=["reinit"])
+    found = transfer(store, "digits", controls="reinit")
     assert found.own == found.source
     rows = found.to_frame().filter(condition="transferred")
     assert rows["to_own"].to_list() == [0.0, 0.0, 0.0]
@@ -163,6 +163,9 @@ def test_what_was_stopped_goes_on(store: Path, tmp_path: Path) -> None:
         ({"task": "permuted:mnist:0", "controls": ["pixels"]}, "digits"),
         ({"fresh": "fc7"}, "fc7"),
         ({"schedule": "backwards"}, "backwards"),
+        ({"control": "shuffle"}, r"control is none of the target's own tickets: controls \("),
+        ({"Transform": "pixels:0"}, "transform is none of the target's own tickets"),
+        ({"parent": "lenet/digits"}, "parent is none of the target's own .* named first"),
     ],
 )
 def test_bad_input_is_said_before_anything_is_trained(
@@ -199,6 +202,7 @@ def test_a_matrix_of_two_is_a_table_without_tests(store: Path) -> None:
 def test_what_makes_no_matrix(store: Path) -> None:
     for names, said in (
         (["lenet/digits"], "1 experiment: a matrix is of two"),
+        ("lenet/digits", "1 experiment: a matrix is of two"),
         (["lenet/digits", "lenet/digits"], "is named twice"),
     ):
         with pytest.raises(rgtool.RgtoolError, match=said):
@@ -255,6 +259,7 @@ def test_the_command(cli: Cli, store: Path, tmp_path: Path) -> None:
         (["a", "b", "--all", "--train-size", "9"], "--all and train_size"),
         (["a", "b", "--plot", "x.txt"], "a figure ends in"),
         (["a", "b", "--set", "parent=x"], "parent cannot be chosen"),
+        (["a", "b", "--set", "control=shuffle"], "controls (--controls) names what is trained"),
         (["a", "b"], "holds no runs"),
     ],
 )

@@ -50,7 +50,7 @@ def ask(
 ) -> Plan:
     """Plan a child of the same network on the same task, but for what is changed."""
     own = of.split("/")
-    options = {"levels": 2, "store": store, **changes}
+    options = {**({} if "at" in changes else {"levels": 2}), "store": store, **changes}
     return plan(model or own[0], task or own[1], parent=parent_of(Store(store), of), **options)
 
 
@@ -244,7 +244,9 @@ def test_a_restart_needs_no_point_in_the_schedule(found: Path) -> None:
 @pytest.mark.parametrize("kept", [(), ("init",)])
 def test_a_parent_without_weights_is_refused(kept: tuple[str, ...], tmp_path: Path) -> None:
     go(tmp_path, keep=kept)
-    with pytest.raises(RgtoolError, match="kept no rewind weights: --control reinit needs none"):
+    with pytest.raises(
+        RgtoolError, match="kept no rewind weights; runs and .* masks alone are enough"
+    ):
         ask(tmp_path)
     assert ask(tmp_path, control="reinit").remaining() == 3
 
@@ -257,7 +259,8 @@ def test_initial_weights_do_where_tickets_are_rewound_to_them(tmp_path: Path) ->
 def test_children_whose_weights_are_drawn_anew_are_no_parents(store: Path) -> None:
     for control in ("permute", "reinit"):
         train(store, "lenet/few-digits", control=control, levels=0)
-        with pytest.raises(RgtoolError, match="kept no rewind weights"):
+        said = f"is a control {control}, which starts from other weights at every level"
+        with pytest.raises(RgtoolError, match=said):
             ask(store, f"lenet/few-digits control={control}", "lenet", "few-digits", levels=0)
 
 
@@ -274,3 +277,38 @@ def test_an_import_has_masks_at_most(tmp_path: Path) -> None:
         ask(tmp_path)
     made = ask(tmp_path, control="reinit")
     assert made.recipe.origin is None and made.remaining() == 3
+
+
+@pytest.mark.parametrize("field", ["prune = 0.5", 'rewind = "5it"', 'control = "shuffle"'])
+def test_a_file_says_nothing_of_what_is_the_parents(
+    found: Path, tmp_path: Path, field: str
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f'base = "quick"\nepochs = 3\n{field}\n')
+    name = field.partition(" ")[0]
+    with pytest.raises(UsageError, match=f"{name} cannot be chosen in .*mine.toml: "):
+        ask(found, recipe=path)
+    path.write_text('base = "quick"\nepochs = 3\n')
+    assert ask(found, recipe=str(path)).recipe.epochs == 3
+
+
+def test_the_cure_for_a_lone_seed_is_no_count(tmp_path: Path) -> None:
+    go(tmp_path, seeds="5,")
+    with pytest.raises(UsageError, match='it has 5: seeds="5:5", or pair .* seeds="0:5"'):
+        ask(tmp_path)
+    for seeds, paired in (("5:5", 5), ("0:5", 0)):
+        assert ask(tmp_path, seeds=seeds).seeds == (paired,)
+
+
+def test_a_seed_has_one_partner(found: Path) -> None:
+    with pytest.raises(UsageError, match="seeds 5:0,5:3: 5 is paired with 0 and with 3"):
+        ask(found, seeds="5:0,5:3")
+    with pytest.raises(UsageError, match="5 is paired with 5 and with 0"):
+        ask(found, seeds="5,5:0")
+    assert list(ask(found, seeds="5:0,6:3,5:0").seeds) == [5, 6]
+
+
+def test_levels_are_asked_for_in_one_way(found: Path) -> None:
+    with pytest.raises(UsageError, match='at="2" and levels=1: the first names single levels'):
+        ask(found, at=2, levels=1)
+    assert ask(found, at="0,2", levels=2).at == ask(found, at="0,2").at == (0, 2)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from stores import counts, describe, write_record, write_run
 
+from rgtool.analysis.named import look_up_all
 from rgtool.schemas.errors import StoreError, UsageError
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.records.layout import RunFolder
@@ -96,6 +97,44 @@ def test_a_label_means_the_experiment_that_finds_its_tickets(tmp_path: Path) -> 
     assert len(store.find_experiments("resnet8w4/digits")) == 3
     with pytest.raises(UsageError, match="fits 3 experiments"):
         store.remove("resnet8w4/digits")
+
+
+def test_a_label_means_no_child_of_an_experiment_that_is_gone(tmp_path: Path) -> None:
+    child = write_child(tmp_path).partition("-")[0]
+    store = Store(tmp_path)
+    (one,) = store.experiments()
+    assert one.label == f"resnet8w4/digits parent={FOUND.experiment_id}"
+    assert one.label in str(store.runs().table())
+    for text in ("resnet8w4/digits", "ResNet8w4/Digits", "resnet8w4/digits prune=.2"):
+        with pytest.raises(UsageError, match=f"only children of {FOUND.experiment_id}: name one"):
+            store.find_experiment(text)
+    with pytest.raises(UsageError, match="only children"):
+        parent_of(store, "resnet8w4/digits")
+    named = (one.label, child, child[:6], "resnet8w4/digits control=none", None)
+    assert {store.find_experiment(name) for name in named} == {child}
+    store.name(child, "mine", tags=["paper"])
+    for name in ("mine", "tag=paper", "resnet8w4/digits tag=paper"):
+        assert Store(tmp_path).find_experiment(name) == child
+
+
+def test_labels_of_children_alone_tell_them_apart_and_name_the_parent(tmp_path: Path) -> None:
+    ids = {write_child(tmp_path, control=name).partition("-")[0] for name in ("none", "shuffle")}
+    store = Store(tmp_path)
+    of = f"parent={FOUND.experiment_id}"
+    labels = [one.label for one in store.experiments()]
+    assert sorted(labels) == [f"resnet8w4/digits control={c} {of}" for c in ("none", "shuffle")]
+    assert {store.find_experiment(label) for label in labels} == ids
+    with pytest.raises(UsageError, match="only children"):
+        store.find_experiment("resnet8w4/digits")
+
+
+def test_a_whole_store_of_children_is_said(tmp_path: Path) -> None:
+    children = [write_child(tmp_path, control=control) for control in ("none", "shuffle")]
+    ids = [child.partition("-")[0] for child in children]
+    for find in (Store(tmp_path).find_experiment, lambda: look_up_all(tmp_path, [])):
+        with pytest.raises(UsageError, match="2 experiments, all children, .* by construct") as e:
+            find()
+        assert all(one in str(e.value) for one in ids)
 
 
 def test_children_with_gaps_are_finished_counted_and_compacted(tmp_path: Path) -> None:
