@@ -204,7 +204,7 @@ def _same_density(counts: Counts, target: Target) -> int:
         It cannot be pruned so far.
     """
     steps = math.log1p(-counts.recipe.prune) / math.log1p(-target.recipe.prune)
-    last = math.ceil(counts.levels[-1] * steps - SLACK)
+    last = math.ceil(float(counts.levels[-1]) * steps - SLACK)
     target.kept(last)
     return last
 
