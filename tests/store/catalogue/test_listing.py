@@ -188,6 +188,7 @@ ASKED: dict[str, Callable[[Store, Path], Any]] = {
     "import_runs": lambda _, path: Store(path / "new").import_runs(path / "in"),
     "merge": lambda store, path: Store(path / "new").merge(store.path),
     "name": lambda store, _: store.name(EXPERIMENT, "mine"),
+    "predictions": lambda store, _: store.predictions(),
     "problems": lambda store, _: store.problems,
     "query": lambda store, _: store.query("FROM runs"),
     "remove": lambda store, _: store.remove(EXPERIMENT),
