@@ -14,8 +14,10 @@ from ..analysis.scoreboard.targets import Target
 @wraps(scoreboard.predict)
 def predict(store: StoreLike, a: Named, b: Named = None, **options: Any) -> Any:
     """Predict what runs will show, see `analysis.scoreboard.predict.predict`."""
+    asked = {name: options[name] for name in ("register", "afterwards", "maps") if name in options}
+    kind = scoreboard.check_asked(options.get("kind", "transfer"), b is not None, **asked)
     target: Named | Target = b
-    if str(options.get("kind", "")).lower() in KINDS and isinstance(b, str):
+    if kind in KINDS and isinstance(b, str):
         found = look_up(open_store(store), a)
         if isinstance(found, Stored):  # all else is refused where it is predicted from
             from .targets import target_of  # needs torch

@@ -77,17 +77,8 @@ def predict(
     RgtoolError
         The experiments do not allow it.
     """
-    kind, rng = choose("kind", kind, KINDS), np.random.default_rng(rng)
-    if afterwards and not register:
-        raise UsageError("afterwards goes with register: nothing is written down without it")
-    if maps and kind != "ordering":
-        raise UsageError(f"maps are those of an ordering: {kind} takes none")
-    if (b is None) != (kind == "collapse"):
-        raise UsageError(
-            "a collapse is that of one experiment: name no target"
-            if kind == "collapse"
-            else f"{kind} is predicted of a target: name it after the source"
-        )
+    kind = check_asked(kind, b is not None, register, afterwards, maps)
+    rng = np.random.default_rng(rng)
     if kind == "transfer" and not isinstance(b, Target):
         return _transfer(store, a, b, by, rng, (register, afterwards))
     draft = _draft(kind, store, a, b, {"by": by, "maps": maps, "rng": rng})
@@ -103,6 +94,34 @@ def predict(
     return Foretold(
         kind, experiments, draft.labels, draft.statements, refused, lines, written, notes
     )
+
+
+def check_asked(
+    kind: str,
+    has_target: bool,
+    register: bool = False,
+    afterwards: bool = False,
+    maps: Sequence[str] = (),
+) -> Kind:
+    """Hold what is asked of `predict` together, before anything is looked up; return the kind.
+
+    Raises
+    ------
+    UsageError
+        The kind is unknown, or does not go with the rest.
+    """
+    kind = choose("kind", kind, KINDS)
+    if afterwards and not register:
+        raise UsageError("afterwards goes with register: nothing is written down without it")
+    if maps and kind != "ordering":
+        raise UsageError(f"maps are those of an ordering: {kind} takes none")
+    if has_target == (kind == "collapse"):
+        raise UsageError(
+            "a collapse is that of one experiment: name no target"
+            if kind == "collapse"
+            else f"{kind} is predicted of a target: name it after the source"
+        )
+    return kind
 
 
 def _tested_by(store: StoreLike, draft: Draft) -> list[Note]:
