@@ -20,7 +20,7 @@ from rgtool.runner.event import Event
 from rgtool.schemas.errors import Unfinished
 from rgtool.schemas.lock import lock
 from rgtool.store import Store
-from rgtool.studies import transfer_plans
+from rgtool.studies import transfer, transfer_plans
 from rgtool.studies.complete import complete
 
 MAIN = "import sys; from rgtool.cli import main; main(sys.argv[1:])"
@@ -130,6 +130,8 @@ def test_sigterm_outside_of_training_ends_in_words(
     def planned(*arguments: object, **options: object) -> None:
         signal.raise_signal(signal.SIGTERM)
 
+    # What the command takes; the study has bound its own before, and keeps it.
+    assert transfer.plan_transfer is transfer_plans.plan_transfer
     monkeypatch.setattr(transfer_plans, "plan_transfer", planned)
     before = signal.getsignal(signal.SIGTERM)
     done = cli("transfer", "lenet/digits", TWIN, "--store", str(store))
