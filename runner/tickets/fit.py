@@ -93,7 +93,7 @@ def check_kept(source: Source, at: Sequence[int], start: Sequence[str]) -> None:
 
 def _would_do(there: Sequence[int]) -> str:
     if list(there) == list(range(len(there))):
-        return f"{asked('levels', there[-1])} is the most"
+        return f"level {there[-1]} is its last"
     return f"{asked('at', ','.join(map(str, there)))} would do"
 
 

@@ -64,7 +64,7 @@ def test_the_command(store: Path, cli: Cli) -> None:
     told = cli("run", "lenet", "few-digits", *place, "--fresh", "fc2", "--at", "2", "--dry-run")
     assert told.code == 0 and "recipe.fresh" in told.out and "parent of seed 0" in told.out
     lacking = cli("run", "lenet", "few-digits", *place)
-    assert lacking.code == 2 and "--levels 3 is the most" in lacking.err
+    assert lacking.code == 2 and "level 3 is its last" in lacking.err
     alone = cli("run", "lenet", "few-digits", "--at", "0,2", "--store", str(store))
     assert alone.code == 2 and "name that with --parent EXPERIMENT" in alone.err
     unknown = cli("run", "lenet", "few-digits", "--store", str(store), "--parent", "nobody")

@@ -184,8 +184,8 @@ def test_layers_that_a_parent_lacks_are_not_drawn_unasked(layer: str, store: Pat
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"levels": 5}, "has no mask of level 4, 5: levels=3 is the most"),
-        ({"at": (0, 7)}, "has no mask of level 7: levels=3 is the most"),
+        ({"levels": 5}, "has no mask of level 4, 5: level 3 is its last"),
+        ({"at": (0, 7)}, "has no mask of level 7: level 3 is its last"),
         ({"seeds": "0,1"}, 'has no run of seed 1, it has 0,3: seeds="0,3", or pair others, as '),
         ({"seeds": "5:1"}, 'seeds="5:0"'),
         ({"rewind": "0"}, "rewind cannot be chosen: it is that of the parent's tickets"),
