@@ -79,6 +79,14 @@ def few_digits(count: int = 150, augment: tuple[str, ...] = ()) -> Images:
     )
 
 
+def few_digits_file(folder: Path) -> str:
+    """Write few digits as a file of one's own; return the task."""
+    images, path = few_digits(), folder / "digits.npz"
+    names = ("x_train", "y_train", "x_test", "y_test")
+    np.savez(path, **{name: getattr(images, name) for name in names})
+    return f"npz:{path}"
+
+
 # What replicas are tested on: a batch without and with crops and flips.
 REPLICA_CASES: dict[str, dict[str, Any]] = {
     "lenet": {"model": "lenet", "task": "few-digits"},

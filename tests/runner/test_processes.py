@@ -16,10 +16,9 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from experiments import SMALL, few_digits, go, results
+from experiments import SMALL, few_digits_file, go, results
 
 from rgtool.runner import machine
 from rgtool.runner.event import Event
@@ -43,11 +42,7 @@ LONG: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Few digits as a file of one's own."""
-    images = few_digits()
-    path = tmp_path_factory.mktemp("data") / "digits.npz"
-    names = ("x_train", "y_train", "x_test", "y_test")
-    np.savez(path, **{name: getattr(images, name) for name in names})
-    return f"npz:{path}"
+    return few_digits_file(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from children import train
-from experiments import few_digits, go, results
+from experiments import few_digits_file, go, results
 
 from rgtool.runner.replicas.checkpoint import CHECKPOINT_VARIABLE
 from rgtool.store import Store
@@ -27,11 +26,7 @@ LONG: dict[str, Any] = {"levels": 3, "epochs": 60, "rewind": "7it", "batch_size"
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Few digits as a file of one's own."""
-    images = few_digits()
-    path = tmp_path_factory.mktemp("data") / "digits.npz"
-    names = ("x_train", "y_train", "x_test", "y_test")
-    np.savez(path, **{name: getattr(images, name) for name in names})
-    return f"npz:{path}"
+    return few_digits_file(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
