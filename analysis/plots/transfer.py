@@ -129,7 +129,7 @@ def _heat(axes: Axes, found: TransferMatrix, loss: Floats) -> None:
     for (row, column), value in np.ndenumerate(loss):
         if row == column:
             continue
-        text = f"{value:+.3f}" if np.isfinite(value) else "\N{EN DASH}"
+        text = f"{value:+.3f}".replace("0.", ".", 1) if np.isfinite(value) else "\N{EN DASH}"
         axes.text(column, row, text, ha="center", va="center", fontsize=SMALL, color=INK)
     told = (
         "mean loss"
