@@ -155,10 +155,10 @@ def test_a_layer_may_gain_what_others_lose(tmp_path: Path) -> None:
     grown = [(masks[n + 1][name] & ~masks[n][name]).any() for n in (1, 5) for name in masks[0]]
     assert any(grown)
     store = Store(tmp_path)
-    rows = store.sql("SELECT kept, kept_prev FROM layers WHERE level > 0").fetchall()
-    assert any(now > before for now, before in rows)
-    (experiment,) = store.sql("SELECT DISTINCT experiment_id FROM runs").fetchone() or ()
-    (note,) = store.counts(experiment, by="layer").notes
+    rows = store.sql("SELECT kept, kept_prev FROM layers WHERE level > 0").to_dicts()
+    assert any(row["kept"] > row["kept_prev"] for row in rows)
+    (run,) = store.sql("SELECT experiment_id FROM runs").to_dicts()
+    (note,) = store.counts(run["experiment_id"], by="layer").notes
     assert "not nested" in note
 
 
