@@ -30,7 +30,10 @@ from .source import Source
 from .transforms import Transformation, transformation
 
 # What says how masks were found: a child takes its parent's masks, and so these of its recipe.
-OF_MASKS = ("prune", "pruner", "scope", "rounding", "prunable", "exempt")
+OF_MASKS = (
+    "prune", "pruner", "score_at", "score_steps", "score_images", "score_mode", "score_from",
+    "scope", "rounding", "prunable", "exempt",
+)  # fmt: skip
 _FAR = 100  # added to a seed gives one that nobody takes by itself
 
 
@@ -395,7 +398,7 @@ def _rewind(asked_for: Request, parent: Recipe, resolved: Recipe) -> str:
     theirs = asked_for.epoch_of(parent) if step.epochs else per_epoch
     point = step.iteration(theirs)
     end = resolved.whole_epochs * per_epoch
-    if resolved.schedule != "restart" and point >= end:
+    if resolved.schedule != "restart" and point >= max(1, end):
         raise UsageError(
             f"the parent's weights are of iteration {point} ({parent.rewind}), but training ends "
             f"at {end} here: {asked('epochs', point // per_epoch + 1)}, or "
