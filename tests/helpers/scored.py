@@ -117,7 +117,8 @@ def scoring(
     with torch.no_grad():
         for tensor in module.state_dict().values():
             if tensor.is_floating_point():
-                tensor.copy_(torch.rand(tensor.shape, generator=rng) - 0.3)
+                drawn = torch.rand(tensor.shape, generator=rng) - 0.4
+                tensor.copy_(drawn if tensor.dim() < 2 else drawn * 2 / tensor[0].numel() ** 0.5)
         for part in module.modules():
             if isinstance(part, nn.BatchNorm2d) and part.running_var is not None:
                 part.running_var.add_(0.5)
