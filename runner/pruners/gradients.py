@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...schemas.errors import UsageError
+from ..replicas.randomness import seeded
 from .scoring import Scoring
 
 Gradients = dict[str, Tensor]
@@ -97,11 +99,12 @@ def squared_gradients(scoring: Scoring, signals: Signals) -> Gradients:
     _hold_apart(scoring.module)
     total, images = _zeros(weights), 0
     add: _Squares | None = None
-    for x, y in scoring.batches():
-        if add is None:
-            agree = _agree(scoring.module, weights, x[:_TRIED], y[:_TRIED], signals)
-            add = _add_by_parts if agree else _add_one_by_one
-        add(total, scoring.module, weights, x, y, signals)
+    for number, (x, y) in enumerate(scoring.batches()):
+        with _drawing(scoring, number):
+            if add is None:
+                agree = _agree(scoring.module, weights, x[:_TRIED], y[:_TRIED], signals)
+                add = _add_by_parts if agree else _add_one_by_one
+            add(total, scoring.module, weights, x, y, signals)
         images += len(y)
     return {name: sum_ / images for name, sum_ in total.items()}
 
@@ -134,10 +137,16 @@ def _free_weights(scoring: Scoring) -> dict[str, nn.Parameter]:
     return weights
 
 
+def _drawing(scoring: Scoring, batch: int) -> AbstractContextManager[None]:
+    """Let what dropout and its like draw follow from the step and the batch, at every pass."""
+    return seeded(scoring.device, scoring.generator.initial_seed(), "scoring", batch)
+
+
 def _losses(scoring: Scoring, temperature: float) -> Iterator[tuple[Tensor, int]]:
     """Yield the summed loss of every batch, and its images."""
-    for x, y in scoring.batches():
-        logits = scoring.module(x).double() / temperature  # a sure p is 1 in float32
+    for number, (x, y) in enumerate(scoring.batches()):
+        with _drawing(scoring, number):
+            logits = scoring.module(x).double() / temperature  # a sure p is 1 in float32
         yield nn.functional.cross_entropy(logits, y, reduction="sum"), len(y)
 
 

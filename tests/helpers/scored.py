@@ -36,17 +36,18 @@ class Mixed(nn.Module):
 
 
 class Plain(nn.Module):
-    """Two layers of linear maps; `smooth` puts a tanh between them."""
+    """Two layers of linear maps; `smooth` puts a tanh between them, `drop` is for training."""
 
-    def __init__(self, smooth: bool = False) -> None:
+    def __init__(self, smooth: bool = False, drop: float = 0.0) -> None:
         super().__init__()
+        self.drop = nn.Dropout(drop)
         self.hidden = nn.Linear(8, 6)
         self.fc = nn.Linear(6, CLASSES)
         self.smooth = smooth
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.hidden(x[:, :, :2, :2].flatten(1))
-        return self.fc(x.tanh() if self.smooth else x.relu())
+        return self.fc(self.drop(x.tanh() if self.smooth else x.relu()))
 
 
 class Odd(nn.Module):

@@ -178,6 +178,35 @@ def test_a_network_that_is_sure_is_still_ranked(scheme: str) -> None:
     assert scored.flat(SCHEMES[scheme].scores(sure)).any()
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_what_dropout_draws_follows_from_the_step(scheme: str) -> None:
+    def found(mode: str, generator: int = 2) -> np.ndarray:
+        one = scoring(scored.Plain(drop=0.5), *data(7), mode=mode)
+        one.generator.manual_seed(generator)
+        return scored.flat(SCHEMES[scheme].scores(one))
+
+    torch.manual_seed(0)
+    first = found("train")
+    torch.manual_seed(1)
+    assert np.array_equal(found("train"), first)
+    assert not np.array_equal(found("train", generator=3), first)
+    assert not np.array_equal(found("eval"), first)
+
+
+def test_both_passes_of_grasp_drop_the_same() -> None:
+    """H v is what the gradient changes by along v, where both have the same draws."""
+    one = scoring(scored.Plain(drop=0.5), *data(7), mode="train")
+    before = gradients.loss_gradient(one)
+    product = gradients.hessian_product(one, before)
+    step = 1e-3
+    with torch.no_grad():
+        for name, v in before.items():
+            one.module.get_parameter(f"{name}.weight").add_(step * v)
+    for name, after in gradients.loss_gradient(one).items():
+        change = (after - before[name]) / step
+        torch.testing.assert_close(change, product[name], rtol=0.02, atol=1e-3)
+
+
 def test_multiplications_are_those_of_the_way_forward() -> None:
     positions = {"first": 20, "grouped": 9, "around": 9, "along": 9, "fc": 1}
     one = of("mixed")
