@@ -68,7 +68,6 @@ VGG: dict[str, Any] = {
     "prune": 0.9,
     "levels": 1,
 }
-IMAGES = {"score_images": 1000, "batch_size": 250}
 SHOWN = (0, 4, 8, 12)  # levels whose accuracies are printed
 Floats = NDArray[np.float64]
 
@@ -78,8 +77,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--store", default="rgstore-schemes")
     parser.add_argument("--data", help="folder of the data sets; SNIP and GraSP on VGG-16 need it")
+    parser.add_argument("--images", type=int, default=1000, help="that these look at")
     parser.add_argument("--parts", default="published,start,trained")
     parser.add_argument("--networks", default=",".join(DIGITS), help="of start and trained")
+    parser.add_argument("--workers", type=int, help="processes; default one a core")
     options = parser.parse_args()
     parts = {"published": published, "start": start, "trained": trained}
     print(machine())
@@ -103,9 +104,10 @@ def published(options: argparse.Namespace) -> None:
         "synflow": {"pruner": "synflow", "score_steps": 100},
     }
     if options.data:
-        ways["snip"] = {"pruner": "snip", **IMAGES}
-        ways["grasp"] = {"pruner": "grasp", **IMAGES}
-        ways["grasp, sign turned"] = {"pruner": grasp_turned, **IMAGES}
+        few = {"score_images": options.images, "batch_size": 250}
+        ways["snip"] = {"pruner": "snip", **few}
+        ways["grasp"] = {"pruner": "grasp", **few}
+        ways["grasp, sign turned"] = {"pruner": grasp_turned, **few}
     rows = []
     for name, way in ways.items():
         outcome = rgtool.run("vgg16", images, store=store, **VGG, **way)
@@ -202,7 +204,7 @@ def flow(
     try:
         outcome = rgtool.run(
             model, "digits", "quick", seeds=SEEDS, store=options.store, pruner=scheme,
-            keep=("init", "rewind", "dense"), **fields,
+            workers=options.workers, keep=("init", "rewind", "dense"), **fields,
         )  # fmt: skip
     except RgtoolError as error:
         print(f"{scheme}, {way}: {error}")
