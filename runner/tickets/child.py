@@ -21,7 +21,9 @@ from ..replicas.kernels import EAGER
 from ..replicas.replica_parts import ReplicaParts
 from .fit import are_equal, check_kept, fresh_layers, misfits, sources_of
 from .pixels import astray
+from .request import Request, Wanted
 from .source import Source
+from .started import check_exchanges, check_pruner
 from .transforms import Transformation, transformation
 
 # What says how masks were found: a child takes its parent's masks, and so these of its recipe.

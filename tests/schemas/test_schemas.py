@@ -128,7 +128,7 @@ def test_every_field_moves_the_identity() -> None:
         "precision": "bfloat16", "parent": "x", "transform": "x", "origin": "x",
         "valid_size": 5, "pretrained": "x", "head_init": "torch", "warmup": "1ep",
         "drop_last": True, "schedule": "restart", "pooling": "average", "length": "50it",
-        "fresh": ("fc",),
+        "fresh": ("fc",), "start": 0,
     }  # fmt: skip
     also = {"length": {"epochs": None}}
     assert set(others) == {field.name for field in dataclasses.fields(Recipe)}
