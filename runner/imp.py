@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -27,9 +26,9 @@ from .datasets.images import Images
 from .event import Event
 from .models import Network
 from .own.fingerprint import file_of
-from .pruners.demands import scores_dense, scores_rewound
+from .pruners.demands import scores_dense
 from .pruners.registry import KnownPruner, Pruner
-from .pruners.scorer import Scorer, Trained
+from .pruners.scorer import Scorer
 from .pruning import Beginning, dense_mask, density, kept_of
 from .records import Part, description_of, found_mask, previous, recorded
 from .replicas.checkpoint import Checkpoint
@@ -45,7 +44,6 @@ from .replicas.training import (
     Lane,
     Score,
     Trainer,
-    evaluate,
     fits,
     layer_weights,
     load_arrays,
@@ -319,13 +317,11 @@ class Replica:
 
     def _own_ticket(self, level: int, rewound: Arrays) -> Ticket:
         """Return what a level is trained from, by the mask that the one before it has found."""
-        if level == 0 and self.restarts:  # the dense network runs through the whole schedule
-            rewound = self.on.initial("init")
         if level > 0:
             return Ticket(rewound, found_mask(self.folder, level))
         mask = dense_mask(self.layers)
         write_mask(self.folder.mask(level), mask)
-        return Ticket(rewound, mask)
+        return Ticket(self.scorer.dense_start(rewound), mask)
 
     def _level(self, level: int, made: Ticket) -> Generator[Training, None, RgtoolError | None]:
         """Train, score, prune and record one level; return why no next mask was found, if so."""
@@ -336,7 +332,13 @@ class Replica:
         if self.recipe.finds_masks and self.scorer.pruner.sums_movement:
             trainer.sum_movement(self.names)
         trained, speed = yield from self._train(trainer, level, self.first, self.end, density(mask))
-        numbers = self._evaluated(trained, speed) if self.recipe.epochs else {}
+        numbers: dict[str, float | None] = {}
+        if self.recipe.epochs:
+            numbers = self.on.evaluated() | {
+                "train_accuracy": trained.accuracy,
+                "train_loss": trained.loss,
+                "images_per_second": speed,
+            }
         if level == 0 and "dense" in self.keep:
             write_tensors(self.folder.weights("dense"), state_arrays(self.on.module))
         weights = layer_weights(self.on.module, self.names)
@@ -356,22 +358,6 @@ class Replica:
         self._tell("level", level=level, density=density(mask), **told)
         return failure
 
-    def _evaluated(self, trained: Score, speed: float) -> dict[str, float | None]:
-        """Return accuracies and losses of the network as it is."""
-        test = evaluate(self.on.module, self.on.tests)
-        numbers = {
-            "accuracy": test.accuracy,
-            "loss": test.loss if math.isfinite(test.loss) else None,
-            "train_accuracy": trained.accuracy,
-            "train_loss": trained.loss,
-            "images_per_second": speed,
-        }
-        if self.on.validation:
-            held_out = evaluate(self.on.module, self.on.validation)
-            numbers["validation_accuracy"] = held_out.accuracy
-            numbers["validation_loss"] = held_out.loss if math.isfinite(held_out.loss) else None
-        return numbers
-
     def _prune(self, level: int, made: Ticket, movement: Movement | None) -> None:
         """Find the mask of the next level.
 
@@ -380,18 +366,8 @@ class Replica:
         RgtoolError
             The pruner finds none.
         """
-        sums = movement.by_layer() if movement and self.recipe.epochs else None
-        began = made.weights
-        if scores_rewound(self.recipe):
-            state = began = self.rewound
-        elif scores_dense(self.recipe):
-            state = read_tensors(self.folder.weights("dense"))[0]
-            began = self._own_ticket(0, self.rewound).weights
-        else:
-            state = state_arrays(self.on.module)
-        pruned = self.scorer.next_mask(
-            Trained(state, began, sums), made.mask, level + 1, self.begins
-        )
+        trained = self.scorer.trained(made.weights, self.rewound, self.folder, movement)
+        pruned = self.scorer.next_mask(trained, made.mask, level + 1, self.begins)
         write_mask(self.folder.mask(level + 1), pruned)
 
     def _record(

@@ -309,14 +309,15 @@ def _move_along(
     moved: dict[str, Any] = {}
     if "milestones" not in changes:
         moved["milestones"] = _rescale(fields, resolved.whole_epochs, per_epoch)
-    if "rewind" not in changes and Step.parse(resolved.rewind) == Step(published, 0):
+    at_end = published and Step.parse(resolved.rewind) == Step(published, 0)
+    if "rewind" not in changes and at_end:
         moved["rewind"] = f"{resolved.whole_epochs}ep"
     return dataclasses.replace(resolved, **moved)
 
 
 def _rescale(fields: Mapping[str, Any], epochs: int, per_epoch: int) -> tuple[str, ...]:
     """Move the milestones in proportion; whole epochs stay whole where they can."""
-    published = fields.get("epochs", Recipe.epochs)
+    published = fields.get("epochs", Recipe.epochs) or 1
     moved = []
     for text in fields.get("milestones", Recipe.milestones):
         numerator = Step.parse(text).iteration(per_epoch) * epochs

@@ -34,6 +34,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 # Initialisers whose scales follow from the shapes of layers.
 INITIALISERS = ("kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform")
+_LEAST = {"epochs": 0, "batch_size": 1, "score_steps": 1, "score_images": 1}
 _INT64 = range(-(2**63), 2**63)
 # What a field's annotation asks of a value, and in words.
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -117,13 +118,11 @@ class Recipe(Shown):
     )
     score_mode: str = field(
         default="eval",
-        metadata={"meaning": "what batch norm does while a pruner looks: eval, train"},
+        metadata={"meaning": "what batch norm does while a pruner looks"},
     )
     score_from: str = field(
         default="previous",
-        metadata={
-            "meaning": "what each pruning begins from: the mask before, or the dense network"
-        },
+        metadata={"meaning": "mask that a pruning begins from: that before, or the dense one"},
     )
     scope: str = field(default="global", metadata={"meaning": "weights that are ranked together"})
     rounding: str = field(default="exact", metadata={"meaning": "how kept counts are rounded"})

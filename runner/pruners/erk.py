@@ -1,8 +1,8 @@
 """Erdős-Rényi kernel: random weights, at densities that follow from the shapes of the layers.
 
-Evci et al. 2020 (RigL, arXiv 1911.11134), section 3, and `rigl/sparse_utils.py`, lines 90-205: layer
-l keeps the share min(1, eps raw_l), with raw_l = (sum of the dimensions of its weight) / (their
-product) and eps such that the network has its density.
+Evci et al. 2020 (RigL, arXiv 1911.11134), section 3, and `rigl/sparse_utils.py`, lines 90-205:
+layer l keeps the share min(1, eps raw_l), with raw_l = (sum of the dimensions of its weight) /
+(their product) and eps such that the network has its density.
 
 A weight with random number u in (0, 1) is kept where u < min(1, eps raw_l), that is where
 raw_l / u > 1 / eps: one ranking of all weights, in which eps need not be known. The numbers of a

@@ -13,23 +13,27 @@ from torch import nn
 
 from ...schemas.blocks import Layer
 from ...schemas.errors import RgtoolError
+from ...schemas.records.layout import RunFolder
+from ...schemas.tensors.safetensors import read_tensors
 from ..pruning import Beginning, Mask, Scores, next_mask
 from ..replicas.loader import Loader
+from ..replicas.movement import Movement
 from ..replicas.randomness import generator
 from ..replicas.replica_parts import ReplicaParts
-from ..replicas.training import Arrays, load_arrays
+from ..replicas.training import Arrays, load_arrays, state_arrays
+from .demands import scores_dense, scores_rewound
 from .registry import Pruner
 from .scoring import Scoring
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A network at the end of a level.
+    """A network whose weights are scored.
 
     Attributes
     ----------
     state : dict of str to array
-        Weights and buffers that are scored.
+        Its weights and buffers.
     began : dict of str to array
         Those that the training of these began from.
     movement : mapping of layer name to array, or None
@@ -57,6 +61,33 @@ class Scorer:
     def __init__(self, on: ReplicaParts, pruner: Pruner, layers: Sequence[Layer]) -> None:
         self.on, self.pruner, self.layers = on, pruner, layers
 
+    def trained(
+        self, began: Arrays, rewound: Arrays, folder: RunFolder, movement: Movement | None
+    ) -> Trained:
+        """Return what the recipe lets the pruner score at the end of a level.
+
+        Parameters
+        ----------
+        began, rewound : dict of str to array
+            What the level began from, and the rewind weights.
+        folder : RunFolder
+            The run, which has kept the trained dense network where that is scored.
+        movement : Movement or None
+            Of the steps of the level.
+        """
+        recipe = self.on.recipe
+        if scores_rewound(recipe):
+            return Trained(rewound, rewound)
+        if scores_dense(recipe):
+            dense = read_tensors(folder.weights("dense"))[0]
+            return Trained(dense, self.dense_start(rewound))
+        sums = movement.by_layer() if movement else None
+        return Trained(state_arrays(self.on.module), began, sums)
+
+    def dense_start(self, rewound: Arrays) -> Arrays:
+        """Return what level 0 begins from: where the schedule restarts, it runs through it all."""
+        return self.on.initial("init") if self.on.recipe.schedule == "restart" else rewound
+
     def next_mask(self, trained: Trained, mask: Mask, level: int, began: Beginning) -> Mask:
         """Prune once.
 
@@ -81,8 +112,7 @@ class Scorer:
 
         def score(left: Mask, step: int, density: float) -> Scores:
             self.on.heed()
-            scoring = self.scoring(trained, left, level, step, density)
-            scores = self.pruner.scores(scoring)
+            scores = self.pruner.scores(self.scoring(trained, left, level, step, density))
             self._check(scores, left, level)
             return scores
 
@@ -121,7 +151,7 @@ class Scorer:
 
     @cached_property
     def _loader(self) -> Loader:
-        """The images that are looked at: the same at every step of every level, in equal batches."""
+        """What is looked at: the same images at every step of every level, in equal batches."""
         images, recipe = self.on.images, self.on.recipe
         if recipe.score_images is not None:
             order = torch.randperm(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 
@@ -16,7 +17,7 @@ from .loader import Batches, Loader, test_batches, valid_batches
 from .pretrained import Pretrained
 from .randomness import generator, seeded
 from .sparse_training import SparseTrainer
-from .training import Arrays, Stopped, Trainer, state_arrays
+from .training import Arrays, Stopped, Trainer, evaluate, state_arrays
 
 
 class ReplicaParts:
@@ -109,6 +110,16 @@ class ReplicaParts:
     def validation(self) -> Batches:
         """The validation set; empty where nothing is held out."""
         return valid_batches(self.images, self.device)
+
+    def evaluated(self) -> dict[str, float | None]:
+        """Return accuracy and loss of the network as it is, by the names that a record has."""
+        numbers: dict[str, float | None] = {}
+        for prefix, batches in (("", self.tests), ("validation_", self.validation)):
+            if batches:
+                score = evaluate(self.module, batches)
+                numbers[f"{prefix}accuracy"] = score.accuracy
+                numbers[f"{prefix}loss"] = score.loss if math.isfinite(score.loss) else None
+        return numbers
 
     def trainer(self, mask: Mask | None, *, sparse: bool = False) -> Trainer:
         """Return a trainer of the network as it is, without momentum."""

@@ -271,7 +271,7 @@ def _rewind(asked_for: Request, parent: Recipe, resolved: Recipe) -> str:
     theirs = asked_for.epoch_of(parent) if step.epochs else per_epoch
     point = step.iteration(theirs)
     end = resolved.whole_epochs * per_epoch
-    if resolved.schedule != "restart" and point >= end:
+    if resolved.schedule != "restart" and point >= max(1, end):
         raise UsageError(
             f"the parent's weights are of iteration {point} ({parent.rewind}), but training ends "
             f"at {end} here: {asked('epochs', point // per_epoch + 1)}, or "
