@@ -15,7 +15,7 @@ from ...schemas.blocks import Layer
 from ...schemas.errors import RgtoolError
 from ...schemas.records.layout import RunFolder
 from ...schemas.tensors.safetensors import read_tensors
-from ..pruning import Mask, Scores, next_mask
+from ..pruning import Beginning, Mask, Scores, next_mask
 from ..replicas.loader import Loader
 from ..replicas.movement import Movement
 from ..replicas.randomness import generator
@@ -88,7 +88,7 @@ class Scorer:
         """Return what level 0 begins from: where the schedule restarts, it runs through it all."""
         return self.on.initial("init") if self.on.recipe.schedule == "restart" else rewound
 
-    def next_mask(self, trained: Trained, mask: Mask, level: int) -> Mask:
+    def next_mask(self, trained: Trained, mask: Mask, level: int, began: Beginning) -> Mask:
         """Prune once.
 
         Parameters
@@ -99,6 +99,8 @@ class Scorer:
             The mask of the level before.
         level : int
             The level that the new mask is for.
+        began : Beginning
+            What the replica began with.
 
         Raises
         ------
@@ -119,7 +121,7 @@ class Scorer:
             return scores
 
         weights = {layer.name: trained.state[f"{layer.name}.weight"] for layer in self.layers}
-        return next_mask(score, weights, mask, self.layers, self.on.recipe, level)
+        return next_mask(score, weights, mask, self.layers, self.on.recipe, level, began)
 
     def scoring(
         self, trained: Trained, mask: Mask, level: int, step: int, density: float

@@ -128,7 +128,7 @@ def test_every_field_moves_the_identity() -> None:
         "precision": "bfloat16", "parent": "x", "transform": "x", "origin": "x",
         "valid_size": 5, "pretrained": "x", "head_init": "torch", "warmup": "1ep",
         "drop_last": True, "schedule": "restart", "pooling": "average", "length": "50it",
-        "fresh": ("fc",), "score_at": "rewind", "score_steps": 2, "score_images": 100,
+        "fresh": ("fc",), "start": 0, "score_at": "rewind", "score_steps": 2, "score_images": 100,
         "score_mode": "train", "score_from": "dense",
     }  # fmt: skip
     also = {"length": {"epochs": None}}
