@@ -1,4 +1,4 @@
-"""Architectures as lists of prunable layers, grouped into blocks and stages.
+"""Architectures as lists of prunable layers, grouped into blocks, stages and roles.
 
 Counts, shapes and groups are all that the analysis needs to know of a network, so an architecture
 can be analysed here that the runner cannot train. Names are canonical: those of torchvision,
@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from .errors import UsageError, did_you_mean
+from .roles import role_of
 from .spelling import asked
+from .words import either
 
-GROUPINGS = ("layer", "block", "stage")
+GROUPINGS = ("layer", "block", "stage", "role")
 # ResNet-50 has 6 n + 2 layers too, but the name belongs to torchvision's.
 CIFAR_RESNETS = tuple(f"resnet{depth}" for depth in range(8, 111, 6) if depth != 50)
 _CIFAR_RESNET = re.compile(r"resnet([0-9]{1,4})(a?)(?:w([0-9]{1,18}))?")
@@ -65,9 +67,15 @@ class Layer:
         """Weights that one input unit feeds."""
         return self.shape[0] * math.prod(self.shape[2:])
 
+    @property
+    def role(self) -> str | None:
+        """What it does in its block; None where its name does not tell."""
+        return role_of(self.name, self.block)
+
     def group(self, by: str) -> str | None:
-        """Return the group of this layer in the grouping `layer`, `block` or `stage`."""
-        return {"layer": self.name, "block": self.block, "stage": self.stage}[by]
+        """Return the group of this layer in a grouping of `GROUPINGS`, None where it has none."""
+        found: str | None = getattr(self, "name" if by == "layer" else by)
+        return found
 
 
 @dataclass(frozen=True)
@@ -105,14 +113,44 @@ class Architecture:
             raise UsageError(f"{none}: use {asked('prunable', 'all')}")
         return layers
 
-    @property
-    def groupings(self) -> tuple[str, ...]:
-        """The groupings this architecture has (without stages: layer and block)."""
-        return GROUPINGS if coarsest(self.layers) == "stage" else GROUPINGS[:2]
+
+
+def groupings(layers: Sequence[Layer]) -> tuple[str, ...]:
+    """Name the groupings that layers have: those in which each of them has a group.
+
+    Examples
+    --------
+    >>> groupings(architecture("resnet20").layers), groupings(architecture("lenet").layers)
+    (('layer', 'block', 'stage', 'role'), ('layer', 'block'))
+    """
+    return tuple(by for by in GROUPINGS if all(layer.group(by) is not None for layer in layers))
+
+
+def groups_of(layers: Sequence[Layer], by: str, network: str) -> tuple[str, ...]:
+    """Return the group of every layer.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        The counted layers of a network.
+    by : str
+        A grouping of `GROUPINGS`.
+    network : str
+        What the message calls it.
+
+    Raises
+    ------
+    UsageError
+        The network has no such grouping; the message says which ones it has.
+    """
+    found = [group for layer in layers if (group := layer.group(by)) is not None]
+    if len(found) < len(layers):
+        raise UsageError(f"{network} has no {by}s: group by {either(groupings(layers))}")
+    return tuple(found)
 
 
 def coarsest(layers: Iterable[Layer]) -> str:
-    """Name the coarsest grouping that layers have: `stage`, or `block` without stages."""
+    """Name the coarsest part of a network that layers have: `stage`, or `block` without stages."""
     return "stage" if any(layer.stage is not None for layer in layers) else "block"
 
 

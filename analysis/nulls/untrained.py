@@ -9,7 +9,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...schemas.blocks import Layer
+from ...schemas.blocks import GROUPINGS, Layer, coarsest, groups_of
 from ...schemas.errors import UsageError, choose
 from ...schemas.notes import Note, Rank, ranked
 from ...schemas.recipe import CHOICES, Recipe
@@ -153,7 +153,7 @@ def null(
         one's own (`rgtool.runner.models.architecture(build)`), or an experiment of the store, whose
         counted layers, and initialiser and pruning unless others are asked for, are taken.
     by : str, optional
-        `layer`, `block` or `stage`; by default the coarsest that the architecture has.
+        `layer`, `block`, `stage` or `role`; by default the coarsest that the architecture has.
     fan : str, optional
         Fan that the initialiser divides by: `fan_in` (the default) or `fan_out`.
     prune : float, optional
@@ -188,8 +188,7 @@ def null(
     """
     found = network_of(architecture, store, input_shape, classes)
     network = found.architecture
-    grouping = by or network.groupings[-1]
-    grouping = choose("grouping", grouping, network.groupings, "is not to be had")
+    grouping = choose("grouping", by or coarsest(network.layers), GROUPINGS)
     weighting = choose("weighting", weighting, get_args(Weighting))
     init = choose("initialiser", init or found.init, INITIALISERS)
     fan = choose("fan", fan or found.fan, get_args(Fan))
@@ -201,8 +200,9 @@ def null(
     shape = distribution or ("gaussian" if scales else initialiser(init).distribution)
     total = np.array([layer.total for layer in layers], np.int64)
     exempt = np.array([layer.name in network.exempt for layer in layers], np.bool_)
-    names = tuple(dict.fromkeys(str(layer.group(grouping)) for layer in layers))
-    index = flow.group_index([layer.group(grouping) for layer in layers], names)
+    groups = groups_of(layers, grouping, network.name)
+    names = tuple(dict.fromkeys(groups))
+    index = flow.group_index(groups, names)
     network_kept = total.sum() * (1 - prune) ** np.arange(levels[0], levels[1] + 1)
     if network_kept[-1] < 1:
         raise UsageError(

@@ -30,7 +30,7 @@ def null(
     ] = None,
     prune: Annotated[float | None, typer.Option(help="Share pruned a level; default 0.2.")] = None,
     levels: Annotated[str, typer.Option(help="Window of levels.", metavar="A:B")] = "1:17",
-    by: Annotated[str | None, typer.Option(help="layer, block or stage; default coarsest.")] = None,
+    by: Annotated[str | None, typer.Option(help="layer, block, stage or role; default coarsest.")] = None,
     prunable: Annotated[
         str | None,
         typer.Option(help="all, convolutions, convolutions_without_stem; default as published."),
