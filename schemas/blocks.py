@@ -21,6 +21,7 @@ GROUPINGS = ("layer", "block", "stage", "role")
 # ResNet-50 has 6 n + 2 layers too, but the name belongs to torchvision's.
 CIFAR_RESNETS = tuple(f"resnet{depth}" for depth in range(8, 111, 6) if depth != 50)
 _CIFAR_RESNET = re.compile(r"resnet([0-9]{1,4})(a?)(?:w([0-9]{1,18}))?")
+_BERT = re.compile(r"bert([0-9]{1,2})x([0-9]{1,4})")
 GROUP = "group"  # the kind of a layer of which a table tells the number of weights alone
 MOST_WIDTH = 4096  # channels of the first stage: of a resnet8 then 1.3 thousand million weights
 # Convolutions of each stage of Simonyan & Zisserman 2015; stages end in a pooling layer.
@@ -114,7 +115,6 @@ class Architecture:
         return layers
 
 
-
 def groupings(layers: Sequence[Layer]) -> tuple[str, ...]:
     """Name the groupings that layers have: those in which each of them has a group.
 
@@ -164,7 +164,8 @@ def architecture(
     name : str
         `lenet`, `resnet8` to `resnet110` (CIFAR family; `resnet20w8` has 8 channels in stage 1
         instead of 16; `resnet20a` has shortcuts without weights), `resnet18` to `resnet152`
-        (torchvision family), `vgg11` to `vgg19` or `bert-base`.
+        (torchvision family), `vgg11` to `vgg19`, or `bert-base`, which is `bert12x768`: 12 layers
+        of width 768.
     input_shape : (channels, height, width), optional
         Shape of an image; by default that of the data set the architecture was published with.
     classes : int, optional
@@ -193,6 +194,8 @@ def architecture(
                 f"'{name}' is unknown: a CIFAR ResNet has 6 n + 2 layers (resnet8, resnet14, "
                 "resnet20, ... resnet110) and perhaps a width (resnet20w8)"
             )
+    if (bert := _BERT.fullmatch(name)) and int(bert[1]) and int(bert[2]):
+        return _bert(int(bert[1]), int(bert[2]))
     if name in FIXED:
         return FIXED[name](input_shape, classes)
     raise UsageError(f"architecture '{name}' is unknown: {did_you_mean(name, known_names())}")
@@ -207,7 +210,8 @@ def canonical(name: str) -> str:
     ('resnet20', 'MyNet')
     """
     lower = name.lower()
-    return lower if lower in FIXED or _CIFAR_RESNET.fullmatch(lower) else name
+    families = _CIFAR_RESNET.fullmatch(lower) or _BERT.fullmatch(lower)
+    return lower if lower in FIXED or families else name
 
 
 def small_images(input_shape: tuple[int, int, int]) -> bool:
@@ -272,6 +276,8 @@ def size_of(name: str) -> tuple[str, int, int]:
         return family, 64, int(name.removeprefix("resnet"))
     if name in VGG_PLANS:
         return "VGG", 64, int(name.removeprefix("vgg"))
+    if bert := _BERT.fullmatch(name):
+        return "BERT", int(bert[2]), int(bert[1])
     raise UsageError(f"the name {name} tells no width and depth: networks of a family are needed")
 
 
@@ -360,20 +366,21 @@ def _vgg(
     return build
 
 
-def _bert_base(input_shape: tuple[int, int, int] | None, classes: int | None) -> Architecture:
+def _bert(depth: int, hidden: int) -> Architecture:
     # Devlin et al. 2019; the matrices that Chen et al. 2020a prune: six an encoder layer, and the
     # pooler. An encoder layer is a block; there are no stages.
-    hidden, inner = 768, 3072
+    inner = 4 * hidden
     parts = {f"attention.self.{part}": (hidden, hidden) for part in ("query", "key", "value")}
     parts |= {"attention.output.dense": (hidden, hidden)}
     parts |= {"intermediate.dense": (inner, hidden), "output.dense": (hidden, inner)}
     layers = [
         Layer(f"encoder.layer.{i}.{part}", "linear", shape, block=f"{i}", stage=None)
-        for i in range(12)
+        for i in range(depth)
         for part, shape in parts.items()
     ]
     layers.append(Layer("pooler.dense", "linear", (hidden, hidden), block="head", stage=None))
-    return Architecture("bert-base", tuple(layers))
+    name = "bert-base" if (depth, hidden) == (12, 768) else f"bert{depth}x{hidden}"
+    return Architecture(name, tuple(layers))
 
 
 # Blocks a stage and whether they are bottlenecks (He et al. 2016, table 1).
@@ -388,5 +395,5 @@ FIXED: dict[str, Callable[[tuple[int, int, int] | None, int | None], Architectur
     "lenet": _lenet,
     **{name: _torchvision_resnet(name, *plan) for name, plan in RESNETS.items()},
     **{name: _vgg(name, plan) for name, plan in VGG_PLANS.items()},
-    "bert-base": _bert_base,
+    "bert-base": lambda input_shape, classes: _bert(12, 768),
 }

@@ -103,8 +103,7 @@ def test_sql_tells_the_same_roles(
 ) -> None:
     pairs = pairs + [(layer, layer) for layer, _ in pairs]
     rows = connection.execute(
-        f"SELECT {role_sql('layer', 'block')} FROM "
-        "(SELECT unnest(?) AS layer, unnest(?) AS block)",
+        f"SELECT {role_sql('layer', 'block')} FROM (SELECT unnest(?) AS layer, unnest(?) AS block)",
         [[layer for layer, _ in pairs], [block for _, block in pairs]],
     ).fetchall()
     assert [row[0] for row in rows] == [role_of(*pair) for pair in pairs]
@@ -112,7 +111,9 @@ def test_sql_tells_the_same_roles(
 
 # In a store. No file of it knows of roles, so that any store is an old one.
 
-RESNET, BERT_BASE = (Recipe(architecture=name, task="digits") for name in ("resnet8w4", "bert-base"))
+RESNET, BERT_BASE = (
+    Recipe(architecture=name, task="digits") for name in ("resnet8w4", "bert-base")
+)
 WITHOUT = [
     Recipe(architecture="lenet", task="digits", exempt=("fc",)),
     Recipe(architecture="vgg11", task="digits"),
