@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from ..schemas.block_map import Blocks, block_of, stage_of
-from ..schemas.block_names import Group, told_groups
+from ..schemas.block_map import Blocks, Group, block_of, stage_of, told_groups
 from ..schemas.blocks import Layer
 from ..schemas.errors import UsageError
 
@@ -22,8 +21,7 @@ def layers_of(module: nn.Module, blocks: Blocks | None = None) -> tuple[Layer, .
     module : nn.Module
         The network.
     blocks : mapping of str to str, optional
-        Patterns of layer names to blocks, see `schemas.block_map`. Without it the names tell, see
-        `schemas.block_names`.
+        Patterns of layer names to blocks, see `schemas.block_map`. Without it the names tell.
 
     Raises
     ------

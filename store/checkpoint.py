@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..schemas.block_names import told_groups
+from ..schemas.block_map import told_groups
 from ..schemas.blocks import Architecture, Layer, architecture
 from ..schemas.errors import Refused
+from ..schemas.tensors.checkpoints import read_checkpoint
 from ..schemas.tensors.wrapping import beneath
 from ..schemas.words import listed
 from .importers.found import Arrays, LevelData
-from .importers.reading import read_level
+from .importers.masks import pruned_state
 from .importers.recognition.naming import forward_order
 from .importers.recognition.networks import is_known
 from .importers.recognition.recognise import recognise
+from .importers.state import state_dict
 
 _QUERY = re.compile(r"(?:.+\.)?encoder\.layer\.(\d{1,2})\.attention\.self\.query")
 # Tables that are looked up and no matrix that is multiplied with: by the last part of their names.
@@ -111,10 +113,10 @@ def read_weights(path: Path, network: Architecture) -> Checkpoint:
 
 
 def _dense(path: Path) -> LevelData:
-    """Read a file that holds weights."""
-    data = read_level(path)
+    """Read the matrices of a file, and the masks beside them."""
+    data = pruned_state(state_dict(read_checkpoint(path), str(path)), str(path))
     if not data.weights:
-        raise Refused(f"{path}: holds masks alone, and no weights")
+        raise Refused(f"{path}: holds no weights of layers, such as conv1.weight")
     return data
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from ...schemas.blocks import canonical
 from ...schemas.errors import UsageError
-from ...schemas.spelling import asked
 from ...store.checkpoint import Checkpoint, read_network, read_weights
 from ...store.importers.recognition.networks import is_known
 from ..arrays import Integers
@@ -107,4 +106,4 @@ def _from(schedule: Schedule, density: float) -> str:
         return f"begin with a density of at most {density:.3g}"
     first = int(np.ceil(np.log(density) / np.log1p(-schedule.prune) + 1e-9))
     last = max(schedule.levels[1], first + 1)
-    return f"begin where less is kept, as by {asked('levels', f'{first}:{last}')}"
+    return f"begin where less is kept, as levels {first}:{last} do"
