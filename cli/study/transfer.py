@@ -9,10 +9,10 @@ import typer
 
 from ...schemas.errors import UsageError
 from ...schemas.words import counted
+from ..analyse.figure import check_figure, draw_figure
 from ..options import DataOption, KernelsOption, StoreOption, read_fields
 from ..output import Table, output_options, say, table_of, warn_of
 from ..watch import WORTH_A_PROBE, heeding_sigterm, watch_plans
-from .figure import check_figure, draw_figure
 
 if TYPE_CHECKING:
     from ...analysis.result import Result
