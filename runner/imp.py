@@ -27,7 +27,7 @@ from .datasets.images import Images
 from .event import Event
 from .models import Network
 from .own.fingerprint import file_of
-from .pruning import dense_mask, density, kept_of, next_mask
+from .pruning import Beginning, dense_mask, density, kept_of, next_mask
 from .records import Part, description_of, found_mask, previous, recorded
 from .replicas.checkpoint import Checkpoint
 from .replicas.kernels import EAGER, Kernels
@@ -49,7 +49,7 @@ from .replicas.training import (
     state_arrays,
 )
 from .tickets.source import Source
-from .tickets.tickets import Ticket, keep_along, ticket
+from .tickets.tickets import Ticket, keep_along, later_ticket, ticket
 
 _PRETRAIN = -1  # the level that a checkpoint before the rewind point is filed under
 
@@ -75,7 +75,8 @@ class Replica:
     device : torch.device
         Where to compute.
     parent : str, optional
-        The run whose tickets are trained, at any levels; without one a run finds its own.
+        The run whose tickets are trained, at any levels, or from one of which a run prunes on by
+        itself; without one a run finds its own.
     on_event : callable
         Gets an `Event` every epoch and level.
     should_stop : callable
@@ -127,6 +128,7 @@ class Replica:
         self.end = recipe.whole_epochs * per_epoch
         self.restarts = recipe.schedule == "restart"
         self.first = 0 if self.restarts else self.rewind  # where every level enters the schedule
+        self.begins = Beginning.dense(self.layers)
         self.began = time.monotonic()
 
     def work(self, at: Sequence[int]) -> Work:
@@ -135,7 +137,7 @@ class Replica:
         Parameters
         ----------
         at : sequence of int
-            The levels, ascending; without a parent all from 0 on.
+            The levels, ascending; of a run that prunes by itself all from its first on.
 
         Raises
         ------
@@ -159,27 +161,51 @@ class Replica:
             yield from self._go_on(at)
 
     def _go_on(self, at: Sequence[int]) -> Work:
-        done = recorded(self.folder, gaps=self.parent is not None)
+        done = recorded(self.folder, self.recipe)
         left = [level for level in at if level not in done]
         description = self._describe(max([*at, *done]), left[0])
         self.checkpoint = Checkpoint(self.folder.checkpoint)
         if self.parent is None:
             yield from self._find(left, description)
+        elif self.recipe.finds_masks:
+            yield from self._prune_on(left, self.parent)
         else:
             yield from self._train_tickets(left, self.parent)
 
     def _find(self, levels: Sequence[int], description: Description) -> Work:
-        """Train levels one after the other, each with the mask that the one before it found."""
-        level = levels[0]
+        """Prune from the dense network on; before that comes the rewind point."""
         try:
             rewound = yield from self._rewind_point(description)
-            for level in levels:
-                yield from self._level(level, self._own_ticket(level, rewound))
         except Diverged:
-            self._diverge(level, self._own_ticket(level, {}))
-            self._tell("diverged", level=level)
+            self._diverge(levels[0], self._own_ticket(levels[0], {}))
+            self._tell("diverged", level=levels[0])
         else:
-            self._tell("done", level=levels[-1])
+            yield from self._one_by_one(levels, lambda level: self._own_ticket(level, rewound))
+
+    def _prune_on(self, levels: Sequence[int], parent: RunFolder) -> Work:
+        """Prune on from a ticket of the parent."""
+        source, start = Source.read(parent), self.recipe.start
+        keep_along(source, self.on, self.folder, self.keep)
+        if levels[0] == start:
+            write_mask(self.folder.mask(start), ticket(source, start, self.on, self.layers).mask)
+        self.begins = Beginning.of(start, found_mask(self.folder, start))
+
+        def on_from(level: int) -> Ticket:
+            return later_ticket(source, level, self.on, found_mask(self.folder, level))
+
+        yield from self._one_by_one(levels, on_from)
+
+    def _one_by_one(self, levels: Sequence[int], made: Callable[[int], Ticket]) -> Work:
+        """Train levels one after the other, each with the mask that the one before it found."""
+        for level in levels:
+            one = made(level)
+            try:
+                yield from self._level(level, one)
+            except Diverged:
+                self._diverge(level, one)
+                self._tell("diverged", level=level)
+                return
+        self._tell("done", level=levels[-1])
 
     def _train_tickets(self, levels: Sequence[int], parent: RunFolder) -> Work:
         """Train tickets of the parent, each whatever becomes of the others."""
@@ -310,10 +336,10 @@ class Replica:
             numbers["validation_loss"] = held_out.loss if math.isfinite(held_out.loss) else None
         if level == 0 and "dense" in self.keep:
             write_tensors(self.folder.weights("dense"), state_arrays(self.on.module))
-        if self.parent is None:
+        if self.recipe.finds_masks:
             # Before the record: a level that is recorded can always be continued from.
             rng = generator(self.seed, "prune", level + 1)
-            pruned = next_mask(weights, mask, self.layers, self.recipe, level + 1, rng)
+            pruned = next_mask(weights, mask, self.layers, self.recipe, level + 1, rng, self.begins)
             write_mask(self.folder.mask(level + 1), pruned)
         magnitude = np.array(
             [np.abs(weights[n].astype(np.float64))[mask[n]].sum() for n in self.names]
@@ -329,7 +355,7 @@ class Replica:
         numbers: dict[str, float | None],
         magnitude: NDArray[np.float64] | None = None,
     ) -> None:
-        kept_prev, magnitude_prev = previous(self.folder, level)
+        kept_prev, magnitude_prev = (None, None) if made.is_apart else previous(self.folder, level)
         if made.before is not None:
             kept_prev = kept_of(made.before, self.names)
         numbers |= {

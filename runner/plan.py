@@ -66,7 +66,8 @@ class Plan(Shown):
     seeds : tuple of int
         Replicates.
     at : tuple of int
-        Levels that a run has records of, ascending; of a run that finds its own tickets all.
+        Levels that a run has records of, ascending; of a run that prunes by itself all from its
+        first on.
     store : Path
         Folder of the store.
     data_folder : Path or None
@@ -295,6 +296,7 @@ def plan(
     parent: Parent | str | None = None,
     transform: str | None = None,
     fresh: str | Sequence[str] = (),
+    start: int | None = None,
     store: str | Path | None = None,
     data: str | Path | None = None,
     init: str | Path | None = None,
@@ -306,8 +308,9 @@ def plan(
     A published data set that is not here is not downloaded for it: its shape is known.
     """
     launch, changes = Launch.split(in_known_case(options))
-    pairs, place, wanted_at = pairs_of(seeds), store_path(store), levels_of(levels, at)
-    wanted = Wanted.read(changes.pop("control", None), transform, fresh)
+    pairs, place = pairs_of(seeds), store_path(store)
+    wanted_at = levels_of(levels, at, start)
+    wanted = Wanted.read(changes.pop("control", None), transform, fresh, start)
     file = file_of(init)
     if init is not None and file is None:
         changes["init"] = init
@@ -372,7 +375,7 @@ def plan(
     part = whole.part(resolved.train_size, resolved.valid_size)
     made.__dict__["images" if noise is None else "outline"] = part
     made.__dict__["pretrained"] = pretrained
-    if parent is None:
+    if resolved.finds_masks:
         _ = made.kept  # raises where the levels are too many
     return made
 

@@ -138,4 +138,4 @@ def _differences(made: Recipe | None, wanted: Recipe) -> dict[str, Any]:
     }
 
 
-_UNSET = ("control", "parent", "transform", "fresh", "origin")
+_UNSET = ("control", "parent", "transform", "fresh", "start", "origin")

@@ -25,8 +25,9 @@ from ..recipes import recipe as resolve
 from ..replicas.kernels import EAGER
 from ..replicas.replica_parts import ReplicaParts
 from .fit import are_equal, check_kept, fresh_layers, misfits, sources_of
+from .perturbed import Exchange, exchanging
 from .pixels import astray
-from .source import Source
+from .source import ANEW, Source
 from .transforms import Transformation, transformation
 
 # What says how masks were found: a child takes its parent's masks, and so these of its recipe.
@@ -46,26 +47,39 @@ class Wanted:
         How they become those of another network.
     fresh : tuple of str
         Layers that are drawn from the child's seed.
+    start : int or None
+        The level whose ticket is the only one that is taken: from there a run prunes by itself.
     """
 
     control: str = "none"
     transform: str | None = None
     fresh: tuple[str, ...] = ()
+    start: int | None = None
 
     @classmethod
     def read(
-        cls, control: str | None, transform: str | None, fresh: str | Sequence[str] | None
+        cls,
+        control: str | None,
+        transform: str | None,
+        fresh: str | Sequence[str] | None,
+        start: int | None = None,
     ) -> Wanted:
         """Read it as it was asked for; `conv1,fc` names two layers.
 
         Raises
         ------
         UsageError
-            The control is unknown.
+            The control is unknown, or cannot be pruned on from.
         """
+        control = choose("control", control or "none", CHOICES["control"])
+        if start is not None and control in ANEW:
+            raise UsageError(
+                f"{asked('start', start)} prunes on from a ticket, always back to the same weights,"
+                f" and {asked('control', control)} draws others at every level: choose one of them"
+            )
         layers = fresh.split(",") if isinstance(fresh, str) else fresh or ()
         named = tuple(filter(None, (layer.strip() for layer in layers)))
-        return cls(choose("control", control or "none", CHOICES["control"]), transform, named)
+        return cls(control, transform, named, start)
 
     @property
     def needs_weights(self) -> bool:
@@ -104,6 +118,11 @@ class Request:
     wanted: Wanted
     store: Path
     data: Path | None
+
+    @property
+    def taken(self) -> tuple[int, ...]:
+        """Levels of a parent whose tickets are trained, ascending."""
+        return self.at if self.wanted.start is None else self.at[:1]
 
     @property
     def architecture(self) -> Architecture:
@@ -209,6 +228,7 @@ def own(asked_for: Request, pretrained: str | None) -> Lineage:
         "fresh": wanted.fresh,
         "control": "copies" if wanted.control == "copies" else "",
         "seeds": ",".join(f"{seed}:{of}" for seed, of in seeds.items() if seed != of),
+        "start": "" if wanted.start is None else str(wanted.start),
         "at": "" if follow else ",".join(map(str, at)),
     }
     for name, value in childish.items():
@@ -256,7 +276,7 @@ def child(asked_for: Request, parent: Parent, build: Callable[[], nn.Module]) ->
     sources = sources_of(parent, asked_for.seeds, asked_for.store)
     resolved = asked_for.resolved(asked_for.recipe or theirs, theirs.pretrained, rewind="0")
     for source in sources.values():
-        check_kept(source, asked_for.at, _starts(source, asked_for, resolved.schedule))
+        check_kept(source, asked_for.taken, _starts(source, asked_for, resolved.schedule))
     source = next(iter(sources.values()))
     carried = _carried(source, asked_for)
     if wanted.control == "copies" and not carried.copies:
@@ -278,8 +298,10 @@ def child(asked_for: Request, parent: Parent, build: Callable[[], nn.Module]) ->
         control=wanted.control,
         transform=carried.spelling,
         fresh=fresh,
+        start=wanted.start,
     )
     recipe = dataclasses.replace(recipe, prunable=prunable)
+    _check_exchanges(sources, carried, recipe, asked_for)
     notes = (
         *_filled(fresh, wanted),
         *astray(carried.spelling, theirs.task, asked_for.images.name),
@@ -287,6 +309,18 @@ def child(asked_for: Request, parent: Parent, build: Callable[[], nn.Module]) ->
     )
     runs = {seed: source.name for seed, source in sources.items()}
     return Lineage(recipe, None, runs, notes)
+
+
+def _check_exchanges(
+    sources: Mapping[int, Source], carried: Transformation, recipe: Recipe, asked_for: Request
+) -> None:
+    """Hold that a perturbation can be made of every ticket."""
+    if carried.perturbation is None:
+        return
+    layers = exchanging(asked_for.architecture.counted(recipe.prunable), recipe)
+    for source in sources.values():
+        for level in asked_for.taken:
+            Exchange(source, level, carried.perturbation, layers).moves()
 
 
 def _check_chosen(asked_for: Request) -> None:
@@ -325,7 +359,7 @@ def _tensors(
     source: Source, asked_for: Request, carried: Transformation
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Return masks and weights of a parent as far as they are needed, carried over."""
-    level = asked_for.at[-1]
+    level = asked_for.taken[-1]
     masks = carried.carry(dict(source.mask(level))) if level else None
     if not asked_for.wanted.needs_weights:
         return masks, None
@@ -334,7 +368,7 @@ def _tensors(
 
 def _counted_as(source: Source, asked_for: Request) -> str:
     """Return the set of layers that count: of an import those that have masks, by its name."""
-    prunable, level = source.recipe.prunable, asked_for.at[-1]
+    prunable, level = source.recipe.prunable, asked_for.taken[-1]
     if prunable != "masked" or not level:
         return prunable
     names, network = {*source.mask(level)}, asked_for.architecture
