@@ -18,16 +18,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
 from ..arrays import Bools, Floats
-from ..stats.contrast import one_sample
-from ..stats.level import CONFIDENCE, t_quantile
+from ..stats.contrast import DRAWS, one_sample
+from ..stats.level import ALPHA, CONFIDENCE, t_quantile
 
 Complexes = np.ndarray[tuple[int, ...], np.dtype[np.complex128]]
+Verdict = Literal["relevant", "irrelevant", "marginal", "indeterminate", ""]
 LEAST_SEEDS = 2
-APART = 3.0  # standard errors of a difference within which eigenvalues are one cluster
+MARGIN = 0.1  # an eigenvalue that lies so near to 1 is marginal
+_APART = 0.98  # confidence with which two eigenvalues are apart that are not one cluster
 
 
 def contrasts(groups: int) -> Floats:
@@ -107,9 +110,14 @@ class Eigen:
             found.append(sorted(cluster))
         return found
 
+    @property
+    def _quantile(self) -> float:
+        """Standard errors of a difference within which two eigenvalues may be one."""
+        return t_quantile(2 * (len(self.seeds) - 1), _APART)
+
     def _near(self) -> Bools:
         distance = np.abs(self.values[:, None] - self.values)
-        near = distance <= APART * np.hypot(self.error[:, None], self.error)
+        near = distance <= self._quantile * np.hypot(self.error[:, None], self.error)
         scale = 1e-9 * max(float(np.abs(self.values).max()), 1e-300)
         conjugate = np.abs(self.values[:, None] - self.values.conj()) <= scale
         return np.asarray(near | conjugate)
@@ -119,7 +127,7 @@ class Eigen:
         if len(cluster) != 2:
             return False
         one, other = self.values[cluster]
-        apart = APART * np.sqrt(2) * self.error[cluster[0]]
+        apart = self._quantile * np.sqrt(2) * self.error[cluster[0]]
         return bool(one.imag != 0 and np.isclose(one, other.conj()) and 2 * abs(one.imag) > apart)
 
     def told(self, cluster: list[int]) -> Floats:
@@ -158,39 +166,83 @@ def eigen_of(operator: Floats) -> Eigen:
 
 @dataclass(frozen=True)
 class Interval:
-    """A number that seeds tell, its t interval, and p of 1.
+    """A number that seeds tell, with Student's interval.
 
     Attributes
     ----------
-    value, low, high : float
-        Mean over seeds and the 95 % interval.
-    p_one : float
-        Two-sided p of its being 1.
-    certain : (float, float)
-        The 90 % interval, of tests of equivalence.
+    value, error : float
+        Mean over seeds, and its standard error; NaN of one seed.
+    df : int
+        Degrees of freedom of the error.
     """
 
     value: float
-    low: float
-    high: float
-    p_one: float
-    certain: tuple[float, float]
+    error: float
+    df: int
+
+    def half(self, confidence: float = CONFIDENCE) -> float:
+        """Return the half-width of the interval."""
+        return t_quantile(self.df, confidence) * self.error
+
+    @property
+    def low(self) -> float:
+        """Lower end of the 95 % interval."""
+        return self.value - self.half()
+
+    @property
+    def high(self) -> float:
+        """Upper end."""
+        return self.value + self.half()
+
+    def p_below(self, bound: float) -> float:
+        """Return the one-sided p of a number that is not below a bound."""
+        from scipy.special import stdtr
+
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(stdtr(self.df, np.divide(self.value - bound, self.error)))
+
+    @property
+    def p_one(self) -> float:
+        """Two-sided p of 1."""
+        below = self.p_below(1.0)
+        return 2 * min(below, 1 - below)
+
+    @property
+    def p_contracts(self) -> float:
+        """One-sided p of a modulus that is not below 1."""
+        return max(self.p_below(1.0), 1 - self.p_below(-1.0))
 
 
 def interval_of(told: Floats) -> Interval:
     """Return what seeds tell of a number: shape (S,)."""
-    from scipy.special import stdtr
-
-    seeds, value = len(told), float(told.mean())
-    error = float(told.std(ddof=1)) / np.sqrt(seeds) if seeds >= LEAST_SEEDS else np.nan
-    half = t_quantile(seeds - 1, CONFIDENCE) * error
-    inner = t_quantile(seeds - 1, 2 * CONFIDENCE - 1) * error
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p = float(2 * stdtr(seeds - 1, -abs(np.divide(value - 1, error))))
-    return Interval(value, value - half, value + half, p, (value - inner, value + inner))
+    seeds, error = len(told), float("nan")
+    if seeds >= LEAST_SEEDS and np.ptp(told) > 0:  # seeds that are all alike certify nothing
+        error = float(told.std(ddof=1)) / np.sqrt(seeds)
+    return Interval(float(told.mean()), error, seeds - 1)
 
 
-def identity_p(operator: Floats, rng: np.random.Generator) -> float:
+def verdict_of(found: Interval, margin: float = MARGIN) -> Verdict:
+    """Say whether deviations grow (relevant), fade (irrelevant) or stay (marginal).
+
+    Parameters
+    ----------
+    found : Interval
+        An eigenvalue, or the modulus of a pair.
+    margin : float
+        Of `marginal`: the 90 % interval lies within it on both sides of 1.
+    """
+    if not np.isfinite(found.error):
+        return ""
+    if found.low > 1 or found.high < -1:
+        return "relevant"
+    if -1 < found.low and found.high < 1:
+        return "irrelevant"
+    inner = found.half(1 - 2 * ALPHA)
+    near = 1 - margin < found.value - inner and found.value + inner < 1 + margin
+    return "marginal" if near else "indeterminate"
+
+
+def identity_p(operator: Floats, rng: np.random.Generator, draws: int = DRAWS) -> float:
     """Return p of J = 1, as it is where shares grow by constant factors; NaN of too few seeds.
 
     The entries of V (J - 1) V', V the contrasts, are that of a matrix with vanishing row sums, so
@@ -202,6 +254,8 @@ def identity_p(operator: Floats, rng: np.random.Generator) -> float:
         One for each seed.
     rng : numpy.random.Generator
         Of the draws behind p.
+    draws : int
+        Number of draws.
     """
     seeds, dimension = operator.shape[:2]
     basis = contrasts(dimension + 1)
@@ -209,6 +263,6 @@ def identity_p(operator: Floats, rng: np.random.Generator) -> float:
     if seeds < LEAST_SEEDS:
         return float("nan")
     try:
-        return one_sample(apart.reshape(seeds, -1), rng).p
+        return one_sample(apart.reshape(seeds, -1), rng, draws).p
     except ValueError:  # seeds that are all alike
         return float("nan")
