@@ -196,8 +196,11 @@ def clusters_of(
         interval = interval_of(decomposed.told(cluster))
         of = true[rank[cluster]]
         pair = decomposed.is_pair(cluster)
-        yield interval.low, float(np.abs(of).mean() if pair else of.real.mean()), interval.high, (
-            verdict_of(interval)
+        yield (
+            interval.low,
+            float(np.abs(of).mean() if pair else of.real.mean()),
+            interval.high,
+            (verdict_of(interval)),
         )
 
 

@@ -28,6 +28,7 @@ from ..values import NOTHING, Estimate
 Answer = Literal["falls", "rises", "flat", "undecided"]
 MARGIN = 0.1  # an error that changes by less than a tenth of what the share does is flat
 LEAST_SEEDS = 3  # of two, rank correlations agree by chance
+LEAST_GROUPS = 3  # two are each other's mirror image: what one gains the other loses
 _HALF = 0.5  # of an image: the error of a network that errs in none
 _ROUNDED = 1 / 12  # of the square of an image: variance of a number rounded to whole ones
 
@@ -159,7 +160,7 @@ def rank_agreement(chi: Floats, exponent: Floats) -> Estimate[float]:
     exponent : array, shape (K,)
         y, of groups that have one and a chi.
     """
-    if chi.shape[-1] < 2:
+    if chi.shape[-1] < LEAST_GROUPS:
         return NOTHING
     taus = kendall(exponent[None], chi)[0]
     taus = taus[np.isfinite(taus)]

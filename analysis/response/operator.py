@@ -67,6 +67,11 @@ def operators(start: Floats, end: Floats) -> Floats:
     return np.asarray(np.swapaxes(np.linalg.pinv(x) @ y, -1, -2))
 
 
+def mean_eigenvalue(operator: Floats) -> Floats:
+    """Return the trace of J over its dimension, of every seed: (S, d, d) to (S,)."""
+    return np.asarray(np.trace(operator, axis1=1, axis2=2) / operator.shape[-1])
+
+
 @dataclass(frozen=True, eq=False)
 class Eigen:
     """Eigenvalues of the mean of S operators in d dimensions, the largest modulus first.
@@ -201,10 +206,9 @@ class Interval:
         with np.errstate(divide="ignore", invalid="ignore"):
             return float(stdtr(self.df, np.divide(self.value - bound, self.error)))
 
-    @property
-    def p_one(self) -> float:
-        """Two-sided p of 1."""
-        below = self.p_below(1.0)
+    def p_of(self, value: float) -> float:
+        """Return the two-sided p of a value."""
+        below = self.p_below(value)
         return 2 * min(below, 1 - below)
 
     @property
@@ -235,7 +239,7 @@ def verdict_of(found: Interval, margin: float = MARGIN) -> Verdict:
         return ""
     if found.low > 1 or found.high < -1:
         return "relevant"
-    if -1 < found.low and found.high < 1:
+    if found.low > -1 and found.high < 1:
         return "irrelevant"
     inner = found.half(1 - 2 * ALPHA)
     near = 1 - margin < found.value - inner and found.value + inner < 1 + margin
