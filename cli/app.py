@@ -40,6 +40,8 @@ from .store.name import name
 from .store.rm import rm
 from .store.show import show
 from .store.sql import sql
+from .study.intervene import intervene
+from .study.response import response
 from .study.stretch import stretch
 from .study.transfer import transfer
 from .terminal import CLOSED, OutputClosed, abandon, flush, prepare_streams, say
@@ -61,7 +63,7 @@ COMMANDS = {
         classify, compare, meta, predict, score, match,
         gamma, collapse, forecast, verify,
     ),
-    "Study": (transfer, stretch),
+    "Study": (transfer, stretch, intervene, response),
 }  # fmt: skip
 for group, commands in COMMANDS.items():
     for command in commands:
