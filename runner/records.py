@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,6 +129,38 @@ def description_of(run: RunFolder) -> Description | None:
         return run.read_description()
     except RecordError as error:
         raise RgtoolError(f"{error}; once it is moved away, it is written again") from None
+
+
+def gone_on(
+    description: Description, before: Description, begin: int, tell: Callable[[str], None]
+) -> Description:
+    """Return the description of a run that goes on: since when, and what has changed meanwhile.
+
+    Parameters
+    ----------
+    description, before : Description
+        As the run is described here, and as it was.
+    begin : int
+        The level that it goes on with.
+    tell : callable
+        Hears of every change of conditions.
+    """
+    then, here = ({**one.versions, **one.machine} for one in (before, description))
+    changes = machine.changes(then, here, f"run {description.run_id}")
+    for change in changes:
+        tell(f"goes on under other conditions: {change}")
+    return replace(
+        description,
+        scales=dict(before.scales),
+        history=(*before.history, *(f"from level {begin}: {change}" for change in changes)),
+        created_at=before.created_at,
+    )
+
+
+def scales_of(arrays: Mapping[str, NDArray[Any]], names: Sequence[str]) -> dict[str, float]:
+    """Return the root mean square of the weights of layers, of a state dict."""
+    weights = {name: arrays[f"{name}.weight"].astype(np.float64) for name in names}
+    return {name: float(np.sqrt(np.mean(w**2))) for name, w in weights.items()}
 
 
 def found_mask(run: RunFolder, level: int) -> Mask:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ...schemas.blocks import Layer
 from ...schemas.errors import UsageError
-from ...schemas.perturbation import Perturbation
 from ...schemas.recipe import Recipe
+from ...schemas.tickets.perturbation import Perturbation
 from ...schemas.words import counted
 from ..pruning import Mask
 from ..replicas.randomness import generator

@@ -9,9 +9,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ...schemas.blocks import Architecture
-from ...schemas.perturbation import Perturbation
 from ...schemas.stack import stack_of
-from ...schemas.transform import Transform
+from ...schemas.tickets.perturbation import Perturbation
+from ...schemas.tickets.transform import Transform
 from ..networks import InputShape
 from .elastic import later_copies, stretched
 from .pixels import dense_first, permuted_inputs, pixels_seed

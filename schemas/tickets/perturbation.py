@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
-from .blocks import GROUPINGS, Layer
-from .errors import UsageError, choose
+from ..blocks import GROUPINGS, Layer
+from ..errors import UsageError, choose
 
 Choice = Literal["next", "random"]
 CHOICES: tuple[Choice, ...] = ("next", "random")
