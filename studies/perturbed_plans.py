@@ -15,10 +15,10 @@ from ..runner.plan import Plan
 from ..schemas.blocks import GROUPINGS
 from ..schemas.display import Table
 from ..schemas.errors import UsageError, choose
-from ..schemas.perturbation import CHOICES, Choice, Perturbation
 from ..schemas.records.layout import RunFolder
 from ..schemas.records.parents import Parent
 from ..schemas.spelling import asked
+from ..schemas.tickets.perturbation import CHOICES, Choice, Perturbation
 from ..store import Store
 from ..store.catalogue.parents import parent_of
 from ..store.catalogue.selection import Identified

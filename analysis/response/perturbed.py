@@ -38,7 +38,7 @@ class Perturbed:
     factor : float
         Below 1: what the count of a group is multiplied by; thicker ones by its inverse.
     choice : str
-        Which weights go and come, as in `schemas.perturbation`.
+        Which weights go and come, as in `schemas.tickets.perturbation`.
     source : name
         The experiment whose tickets they are.
     unperturbed : name

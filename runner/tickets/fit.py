@@ -193,8 +193,8 @@ def kept_by_tickets(
 ) -> list[int]:
     """Count the kept weights of a child's network at levels 0 to `levels`.
 
-    Controls move kept weights and change no count of the network. A level of which the parent has
-    no mask counts as the one before.
+    Controls and perturbations move kept weights and change no count of the network. A level of
+    which the parent has no mask counts as the one before.
 
     Parameters
     ----------
@@ -216,12 +216,18 @@ def kept_by_tickets(
             series.append(series[-1])
     if last is None:
         return series
-    began = Beginning(last, _kept_at(source, recipe, network, images, last))
+    began = Beginning(last, _kept_at(source, recipe, network, images, last, perturbed=True))
     return [*series[:last], *kept_series(layers, recipe, levels, began)]
 
 
 def _kept_at(
-    source: Source, recipe: Recipe, network: Architecture, images: Images, level: int
+    source: Source,
+    recipe: Recipe,
+    network: Architecture,
+    images: Images,
+    level: int,
+    *,
+    perturbed: bool = False,
 ) -> dict[str, int]:
     """Count what every layer of a child keeps; at levels above 0 the parent has a mask."""
     layers = network.counted(recipe.prunable)
@@ -232,7 +238,7 @@ def _kept_at(
     carried = transformation(recipe.transform, parent, network, images.input_shape)
     mask = carried.carry(dict(source.mask(level)))
     kept |= {name: int(mask[name].sum()) for name in kept if name not in recipe.fresh}
-    if carried.perturbation is not None:
+    if perturbed and carried.perturbation is not None:
         exchange = Exchange(source, level, carried.perturbation, exchanging(layers, recipe))
         kept |= exchange.kept()
     return kept
