@@ -168,9 +168,10 @@ def choose_window(
 ) -> Window:
     """Choose one window for all runs of an experiment.
 
-    By default from level 1 (the step 0 -> 1 starts at counts that the architecture alone sets) to
-    the last level that all runs have without a gap, ended early only where a group keeps no
-    weight, and not even there for who asks for it. A requested window is taken as it is or refused.
+    By default from level 1 (the step 0 -> 1 starts at counts that the architecture alone sets), or
+    from the level whose ticket a run begins with, to the last level that all runs have without a
+    gap, ended early only where a group keeps no weight, and not even there for who asks for it. A
+    requested window is taken as it is or refused.
 
     Raises
     ------
@@ -230,14 +231,14 @@ def recorded_window(counts: Counts) -> Window:
 def _usable_runs(counts: Counts) -> tuple[Integers, list[str]]:
     recorded = counts.recorded.sum(axis=1)
     if len(recorded) == 0 or recorded.max() < 3:
-        found = int(recorded.max(initial=0))
+        found, first = int(recorded.max(initial=0)), counts.recipe.start or 0
         cure = counts.more("levels")
         if counts.recipe.origin is None:
             cure = "run it again with a larger --levels, it goes on where it stopped"
         raise RgtoolError(
             f"{counts.label} ({counts.experiment_id}): its longest run has "
             f"{found} {'level' if found == 1 else 'levels'}, a spectrum needs at least 3 (levels "
-            f"0, 1 and 2): {cure}"
+            f"{first}, {first + 1} and {first + 2}): {cure}"
         )
     notes = [
         f"run {counts.runs[i]} is left out: it has {recorded[i]} of the 3 levels that are needed"
@@ -248,7 +249,8 @@ def _usable_runs(counts: Counts) -> tuple[Integers, list[str]]:
 
 def _recorded_stretch(counts: Counts, runs: Integers) -> tuple[int, int, list[str]]:
     common = np.asarray(counts.recorded[runs].all(axis=0))
-    candidates = np.flatnonzero(common[1:]) + 1
+    first = max(1, counts.recipe.start or 0)
+    candidates = np.flatnonzero(common[first:]) + first
     start = int(candidates[0]) if len(candidates) else 0
     missing = np.flatnonzero(~common[start:])
     end = start + int(missing[0]) - 1 if len(missing) else len(common) - 1
@@ -262,7 +264,7 @@ def _recorded_stretch(counts: Counts, runs: Integers) -> tuple[int, int, list[st
             f"levels{remedy}"
         )
     notes = []
-    if start > 1:
+    if start > first:
         notes.append(
             f"the window starts at level {start}: {_who_lacks(counts, runs, start - 1)} no record "
             f"of level {start - 1}"

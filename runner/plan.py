@@ -39,15 +39,17 @@ from .launch import Launch
 from .models import Builder, Network, find_network
 from .own.notes import introduction, unshipped
 from .own.trial import Traits
+from .pruners.registry import KnownPruner, Pruner, find_pruner
 from .pruning import kept_series
 from .recipes import DEFAULT, check_choosable, name_of
 from .records import Part
 from .replicas import arithmetic
 from .replicas.kernels import EAGER, Kernels, by_level, kernels
 from .replicas.pretrained import Pretrained, read_pretrained
-from .tickets.child import Request, Wanted, child, own
+from .tickets.child import child, own
 from .tickets.fit import kept_by_tickets
 from .tickets.pixels import harder
+from .tickets.request import Request, Wanted
 from .tickets.source import Source
 
 
@@ -66,7 +68,8 @@ class Plan(Shown):
     seeds : tuple of int
         Replicates.
     at : tuple of int
-        Levels that a run has records of, ascending; of a run that finds its own tickets all.
+        Levels that a run has records of, ascending; of a run that prunes by itself all from its
+        first on.
     store : Path
         Folder of the store.
     data_folder : Path or None
@@ -89,6 +92,8 @@ class Plan(Shown):
         The run whose tickets each seed trains; empty where runs find their own.
     kernels : Kernels
         How the steps are computed.
+    pruner : Pruner
+        What ranks the weights; of children, which prune nothing, any.
     init_file : Path or None
         File of the weights that training starts from.
     notes : tuple of str
@@ -112,6 +117,7 @@ class Plan(Shown):
     threads: int = machine.THREADS
     replicas: int = 1
     kernels: Kernels = EAGER
+    pruner: Pruner = KnownPruner(Recipe.pruner)
     init_file: Path | None = None
     notes: tuple[str, ...] = ()
 
@@ -197,7 +203,7 @@ class Plan(Shown):
     @property
     def portable(self) -> bool:
         """Whether other processes can compute it too."""
-        return not unshipped(self.network, self.task)
+        return not unshipped(self.network, self.task, self.pruner)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is cached: a worker loads the data itself.
@@ -295,6 +301,7 @@ def plan(
     parent: Parent | str | None = None,
     transform: str | None = None,
     fresh: str | Sequence[str] = (),
+    start: int | None = None,
     store: str | Path | None = None,
     data: str | Path | None = None,
     init: str | Path | None = None,
@@ -306,8 +313,9 @@ def plan(
     A published data set that is not here is not downloaded for it: its shape is known.
     """
     launch, changes = Launch.split(in_known_case(options))
-    pairs, place, wanted_at = pairs_of(seeds), store_path(store), levels_of(levels, at)
-    wanted = Wanted.read(changes.pop("control", None), transform, fresh)
+    pairs, place = pairs_of(seeds), store_path(store)
+    wanted_at = levels_of(levels, at, start)
+    wanted = Wanted.read(changes.pop("control", None), transform, fresh, start)
     file = file_of(init)
     if init is not None and file is None:
         changes["init"] = init
@@ -333,6 +341,7 @@ def plan(
     if at is not None:
         check_one_way(levels, wanted_at)
     resolved = lineage.recipe
+    pruner = find_pruner(resolved.pruner) if resolved.finds_masks else KnownPruner(Recipe.pruner)
     steps = kernels(launch.compile, chosen, draws=traits.draws)
     steps = by_level(steps, launch.kernels, chosen, build, resolved, whole.input_shape)
     notes = (
@@ -341,7 +350,7 @@ def plan(
         *introduction(network, place, lineage.found or resolved),
         *traits.notes,
         harder(traits.architecture, whole),
-        *(stays := unshipped(network, source)),
+        *(stays := unshipped(network, source, pruner)),
         arithmetic.check_precision(resolved.precision, chosen),
         steps.reason if chosen.type == "cpu" else "",
         pretrained.note if pretrained else "",
@@ -366,13 +375,14 @@ def plan(
         threads=launch.threads,
         replicas=replicas,
         kernels=steps,
+        pruner=pruner,
         init_file=pretrained.path if pretrained else None,
         notes=tuple(filter(None, notes)),
     )
     part = whole.part(resolved.train_size, resolved.valid_size)
     made.__dict__["images" if noise is None else "outline"] = part
     made.__dict__["pretrained"] = pretrained
-    if parent is None:
+    if resolved.finds_masks:
         _ = made.kept  # raises where the levels are too many
     return made
 

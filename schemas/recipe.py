@@ -28,9 +28,13 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "head_init": ("same", "torch"),
     "schedule": ("continue", "restart"),
     "pooling": ("max", "average"),
+    "score_at": ("end", "rewind"),
+    "score_mode": ("eval", "train"),
+    "score_from": ("previous", "dense"),
 }
 # Initialisers whose scales follow from the shapes of layers.
 INITIALISERS = ("kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform")
+_LEAST = {"epochs": 0, "batch_size": 1, "score_steps": 1, "score_images": 1}
 _INT64 = range(-(2**63), 2**63)
 # What a field's annotation asks of a value, and in words.
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -102,6 +106,24 @@ class Recipe(Shown):
     )
     prune: float = field(default=0.2, metadata={"meaning": "share of the weights pruned a level"})
     pruner: str = field(default="magnitude", metadata={"meaning": "what ranks the weights"})
+    score_at: str = field(
+        default="end", metadata={"meaning": "weights that are ranked: at the end, or rewound"}
+    )
+    score_steps: int = field(
+        default=1, metadata={"meaning": "steps of a pruning; after each weights are ranked anew"}
+    )
+    score_images: int | None = field(
+        default=None,
+        metadata={"meaning": "class-balanced training images that a pruner looks at; null: all"},
+    )
+    score_mode: str = field(
+        default="eval",
+        metadata={"meaning": "what batch norm does while a pruner looks"},
+    )
+    score_from: str = field(
+        default="previous",
+        metadata={"meaning": "mask that a pruning begins from: that before, or the dense one"},
+    )
     scope: str = field(default="global", metadata={"meaning": "weights that are ranked together"})
     rounding: str = field(default="exact", metadata={"meaning": "how kept counts are rounded"})
     prunable: str = field(default="all", metadata={"meaning": "layers that are counted"})
@@ -127,6 +149,10 @@ class Recipe(Shown):
         default=(),
         metadata={"meaning": "layers that are not the parent's: drawn from the seed, dense"},
     )
+    start: int | None = field(
+        default=None,
+        metadata={"meaning": "level of the parent's ticket that a run prunes on from by itself"},
+    )
     origin: str | None = field(
         default=None, metadata={"meaning": "study that an import comes from; null for own runs"}
     )
@@ -149,11 +175,18 @@ class Recipe(Shown):
                 "removes, between 0 and 1, such as 0.2"
             )
         self._settle_length()
-        for name in ("epochs", "batch_size"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise UsageError(f"{name} is {value}: at least 1 is needed")
+        for name, least in (
+            ("batch_size", 1),
+            ("score_steps", 1),
+            ("score_images", 1),
+            ("epochs", 0),
+        ):
+            if (value := getattr(self, name)) is not None and value < least:
+                raise UsageError(f"{name} is {value}: at least {least} is needed")
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise UsageError(f"lr is {self.lr}: a positive number is needed")
+        if self.start is not None and self.start < 0:
+            raise UsageError(f"start is {self.start}: it is a level of the parent, 0 or more")
         if self.valid_size < 0:
             raise UsageError(f"valid_size is {self.valid_size}: 0 or more images are held out")
         # One spelling for one meaning, for the same reason.
@@ -213,6 +246,11 @@ class Recipe(Shown):
         """Return what `rgtool recipes show` prints."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return recipe_table(values, f"{self.architecture}/{self.task}")
+
+    @property
+    def finds_masks(self) -> bool:
+        """Whether its runs prune: without a parent, or from one of a parent's tickets on."""
+        return self.parent is None or self.start is not None
 
     def non_defaults(self) -> dict[str, Any]:
         """Return the fields that differ from the frozen defaults, in order of their names.

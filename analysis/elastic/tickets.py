@@ -18,7 +18,7 @@ import numpy as np
 from ...schemas.errors import RgtoolError, UsageError
 from ...schemas.notes import LeftOut
 from ...schemas.recipe import Recipe
-from ...schemas.transform import Transform
+from ...schemas.tickets.transform import Transform
 from ...schemas.words import counted, listed
 from ...store import Store
 from ...store.catalogue.inventory import ExperimentInfo

@@ -75,6 +75,9 @@ def run(
     transform: Annotated[
         str | None, typer.Option(help="How tickets become those of this network.")
     ] = None,
+    start: Annotated[
+        int | None, typer.Option(help="Prune on from the parent's ticket of this level.")
+    ] = None,
     width: Annotated[int | None, typer.Option(help="Channels of a ResNet's first stage.")] = None,
     train_size: Annotated[int | None, typer.Option(help="Class-balanced training subset.")] = None,
     set_: Annotated[
@@ -150,6 +153,7 @@ def run(
         parent=parent,
         transform=transform,
         fresh=fresh or (),
+        start=start,
         store=store,
         data=data,
         device=device,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 
@@ -16,7 +17,7 @@ from .loader import Batches, Loader, test_batches, valid_batches
 from .pretrained import Pretrained
 from .randomness import generator, seeded
 from .sparse_training import SparseTrainer
-from .training import Arrays, Stopped, Trainer, state_arrays
+from .training import Arrays, Stopped, Trainer, evaluate, state_arrays
 
 
 class ReplicaParts:
@@ -73,10 +74,10 @@ class ReplicaParts:
     @cached_property
     def module(self) -> torch.nn.Module:
         """The network."""
-        return self._built("init").to(self.device)
+        return self.built("init").to(self.device)
 
-    def _built(self, *purpose: str | int) -> torch.nn.Module:
-        """Build the network; what its own code draws follows from the seed too."""
+    def built(self, *purpose: str | int) -> torch.nn.Module:
+        """Build the network, on the CPU; what its own code draws follows from the seed too."""
         images = self.images
         with seeded(torch.device("cpu"), self.seed, *purpose, "build"):
             return self.network.build(
@@ -110,6 +111,16 @@ class ReplicaParts:
         """The validation set; empty where nothing is held out."""
         return valid_batches(self.images, self.device)
 
+    def evaluated(self) -> dict[str, float | None]:
+        """Return accuracy and loss of the network as it is, by the names that a record has."""
+        numbers: dict[str, float | None] = {}
+        for prefix, batches in (("", self.tests), ("validation_", self.validation)):
+            if batches:
+                score = evaluate(self.module, batches)
+                numbers[f"{prefix}accuracy"] = score.accuracy
+                numbers[f"{prefix}loss"] = score.loss if math.isfinite(score.loss) else None
+        return numbers
+
     def trainer(self, mask: Mask | None, *, sparse: bool = False) -> Trainer:
         """Return a trainer of the network as it is, without momentum."""
         if sparse:
@@ -122,7 +133,7 @@ class ReplicaParts:
 
         On the CPU, so that they are the same wherever they are trained.
         """
-        module = self._built(*purpose)
+        module = self.built(*purpose)
         initialise(
             module,
             init=self.recipe.init,

@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from pruned import OF_WEIGHTS, prune_once
 
 from rgtool.analysis import flow
-from rgtool.runner.pruning import PRUNERS, next_mask
 from rgtool.schemas.blocks import Layer, architecture
 from rgtool.schemas.recipe import CHOICES, Recipe
 
-RULES = list(itertools.product(PRUNERS, CHOICES["scope"], CHOICES["rounding"]))
+RULES = list(itertools.product(OF_WEIGHTS, CHOICES["scope"], CHOICES["rounding"]))
 LEVELS = 4
 
 
@@ -46,7 +46,7 @@ def prunings(draw: st.DrawFn) -> tuple[tuple[Layer, ...], Recipe, np.ndarray, np
         if level:
             generator = torch.Generator().manual_seed(level)
             before = mask
-            mask = next_mask(weights, mask, layers, recipe, level, generator)
+            mask = prune_once(weights, mask, layers, recipe, level, generator)
             assert all((mask[name] <= before[name]).all() for name in mask)
         kept.append([int(mask[layer.name].sum()) for layer in layers])
         magnitudes.append([np.abs(weights[x.name] * mask[x.name]).sum() for x in layers])

@@ -12,8 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from pruned import OF_WEIGHTS, prune_once
 
-from rgtool.runner.pruning import PRUNERS, Mask, kept_after, kept_series, next_mask, smallest
+from rgtool.runner.pruning import Mask, kept_after, kept_series, smallest
 from rgtool.runner.replicas.randomness import generator
 from rgtool.schemas.blocks import Layer, architecture
 from rgtool.schemas.errors import UsageError
@@ -33,7 +34,7 @@ OPENLTH_NAMES = {
     "cifar_vgg_19": "vgg19",
     "mnist_lenet_300_100": "lenet",
 }
-RULES = list(itertools.product(CHOICES["rounding"], CHOICES["scope"], PRUNERS))
+RULES = list(itertools.product(CHOICES["rounding"], CHOICES["scope"], OF_WEIGHTS))
 
 
 def recipe_for(model: str, **changes: object) -> Recipe:
@@ -120,7 +121,7 @@ def prune_often(layers: tuple[Layer, ...], recipe: Recipe, levels: int) -> list[
     for level in range(1, levels + 1):
         weights = {n: rng.normal(size=m.shape).astype(np.float32) * m for n, m in masks[-1].items()}
         stream = generator(0, "prune", level)
-        masks.append(next_mask(weights, masks[-1], layers, recipe, level, stream))
+        masks.append(prune_once(weights, masks[-1], layers, recipe, level, stream))
     return masks
 
 
@@ -165,7 +166,7 @@ def test_the_smallest_go_first_and_among_equals_the_first(
     weights, mask = split(np.array(values, np.float32)), split(np.array(alive, bool))
     mask |= {name: np.ones_like(mask[name]) for name in exempt}
     level = 3
-    found = next_mask(weights, mask, LAYERS, recipe, level, torch.Generator())
+    found = prune_once(weights, mask, LAYERS, recipe, level)
 
     names = [layer.name for layer in LAYERS if layer.name not in exempt]
     parts = [(names, ["a", "b", "c"])] if scope == "global" else [([n], [n]) for n in names]
@@ -202,7 +203,7 @@ def test_the_rule_of_openlth_keeps_what_is_above_the_threshold(exempt: tuple[str
     mask: Mask = {layer.name: np.ones(layer.shape, dtype=np.bool_) for layer in layers}
     for level in (1, 2, 3):
         expected = plain.prune(state, mask, recipe)
-        mask = next_mask(weights, mask, layers, recipe, level, torch.Generator())
+        mask = prune_once(weights, mask, layers, recipe, level)
         for name in mask:
             np.testing.assert_array_equal(mask[name], expected[name])
 
@@ -214,7 +215,7 @@ def test_random_pruning_is_uniform_and_repeatable() -> None:
     weights = {name: np.full(m.shape, np.float32(i)) for i, (name, m) in enumerate(ones.items())}
 
     def draw(seed: int) -> Mask:
-        return next_mask(weights, ones, layers, recipe, 1, generator(seed, "prune", 1))
+        return prune_once(weights, ones, layers, recipe, 1, generator(seed, "prune", 1))
 
     for name, again in draw(0).items():
         np.testing.assert_array_equal(again, draw(0)[name])
@@ -222,13 +223,6 @@ def test_random_pruning_is_uniform_and_repeatable() -> None:
     # Magnitudes differ by layer and must not matter: every layer keeps about half.
     for name, kept in draw(0).items():
         assert abs(kept.mean() - 0.5) < 4 * 0.5 / np.sqrt(kept.size), name
-
-
-def test_every_pruner_has_a_score_for_every_weight() -> None:
-    weights = {"a": np.ones((2, 3), np.float32), "b": np.ones((4, 1, 3, 3), np.float32)}
-    for pruner in PRUNERS.values():
-        scores = pruner(weights, torch.Generator())
-        assert {name: s.shape for name, s in scores.items()} == {"a": (2, 3), "b": (4, 1, 3, 3)}
 
 
 # The end.

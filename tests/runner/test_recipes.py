@@ -114,7 +114,7 @@ def test_one_number_has_one_identity() -> None:
         ({"model": "lenet", "width": 4}, "width goes with a CIFAR ResNet"),
         ({"prune": 1.5}, "prune is 1.5: it is the share of the remaining weights"),
         ({"prune": 0}, "prune is 0.0: it is the share of the remaining weights"),
-        ({"epochs": 0, "rewind": "0"}, "epochs is 0: at least 1 is needed"),
+        ({"epochs": -1, "rewind": "0"}, "epochs is -1: at least 0 is needed"),
         ({"batch_size": 0}, "batch_size is 0: at least 1 is needed"),
         ({"lr": 0.0}, "lr is 0.0: a positive number is needed"),
         ({"lr": float("nan")}, "lr is nan"),

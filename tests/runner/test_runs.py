@@ -25,12 +25,13 @@ from experiments import (
     stop_at,
     synthetic,
 )
+from pruned import prune_once
 
 from rgtool.runner import data
 from rgtool.runner.event import Event
 from rgtool.runner.experiment import Outcome, plan, run
 from rgtool.runner.models import build
-from rgtool.runner.pruning import kept_after, next_mask
+from rgtool.runner.pruning import kept_after
 from rgtool.runner.replicas.checkpoint import CHECKPOINT_VARIABLE
 from rgtool.runner.replicas.loader import test_batches as whole_test_set
 from rgtool.runner.replicas.randomness import generator
@@ -248,7 +249,7 @@ def test_random_pruning_has_the_same_counts_and_other_masks(whole: Path, tmp_pat
     mask = read_mask(only_run(tmp_path).mask(0))
     for level in (1, 2):
         rng = generator(0, "prune", level)
-        mask = next_mask(mask, mask, made.layers, made.recipe, level, rng)
+        mask = prune_once(mask, mask, made.layers, made.recipe, level, rng)
         for name, array in read_mask(only_run(tmp_path).mask(level)).items():
             np.testing.assert_array_equal(array, mask[name])
 

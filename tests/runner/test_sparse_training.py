@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pruned import prune_once
 from sparse_parts import error, sets
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,7 +20,7 @@ from rgtool.runner.networks.cifar_resnet import CifarResNet
 from rgtool.runner.networks.residual import BasicBlock, Bottleneck
 from rgtool.runner.networks.resnet import ResNet
 from rgtool.runner.networks.vgg import VGG
-from rgtool.runner.pruning import Mask, next_mask
+from rgtool.runner.pruning import Mask
 from rgtool.runner.sparse import Executor, Missing, describe, library, unserved
 from rgtool.runner.sparse.library import FOLDER, load
 from rgtool.schemas.blocks import Layer
@@ -234,7 +235,7 @@ def test_masks_differ_no_more_than_by_another_order_of_summation(chosen: str) ->
                 dense_step(module, momenta, mask, x[order], y[order], 0.05)
         layers = [Layer(n, "conv", m.shape, "stem", None) for n, m in mask.items()]
         weights = {n: module.get_parameter(f"{n}.weight").detach().numpy() for n in mask}
-        new = next_mask(weights, mask, layers, recipe, 1, torch.Generator())
+        new = prune_once(weights, mask, layers, recipe, 1)
         return np.concatenate([array.ravel() for array in new.values()])
 
     dense = pruned("dense")

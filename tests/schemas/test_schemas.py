@@ -129,7 +129,8 @@ def test_every_field_moves_the_identity() -> None:
         "precision": "bfloat16", "parent": "x", "transform": "x", "origin": "x",
         "valid_size": 5, "pretrained": "x", "head_init": "torch", "warmup": "1ep",
         "drop_last": True, "schedule": "restart", "pooling": "average", "length": "50it",
-        "fresh": ("fc",),
+        "fresh": ("fc",), "start": 0, "score_at": "rewind", "score_steps": 2, "score_images": 100,
+        "score_mode": "train", "score_from": "dense",
     }  # fmt: skip
     also = {"length": {"epochs": None}}
     assert set(others) == {field.name for field in dataclasses.fields(Recipe)}
@@ -172,7 +173,7 @@ def test_a_length_stands_for_epochs_that_are_not_whole(
         ({"epochs": None, "length": "0ep0it"}, "at least 1it"),
         ({"epochs": None, "length": "20"}, "no point in training"),
         ({"epochs": None, "length": 20}, "a text is needed"),
-        ({"epochs": 0}, "at least 1 is needed"),
+        ({"epochs": -1}, "at least 0 is needed"),
     ],
 )
 def test_a_training_has_one_length(fields: dict[str, object], words: str) -> None:
@@ -192,7 +193,7 @@ def test_run_ids_tell_seeds_and_parents_apart() -> None:
     [
         ({"prune": 1.5}, "prune is 1.5: .*between 0 and 1"),
         ({"prune": float("nan")}, "prune is nan"),
-        ({"epochs": 0}, "epochs is 0: at least 1"),
+        ({"epochs": -1}, "epochs is -1: at least 0"),
         ({"batch_size": -1}, "batch_size is -1"),
         ({"lr": float("inf")}, "lr is inf"),
         ({"rounding": "exct"}, r"rounding 'exct' is unknown: did you mean exact\?"),

@@ -29,7 +29,7 @@ from rgtool.schemas.errors import UsageError
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.records.layout import RunFolder
 from rgtool.schemas.stack import stack_of
-from rgtool.schemas.transform import StageMap, Transform
+from rgtool.schemas.tickets.transform import StageMap, Transform
 
 SOURCE = Recipe(architecture="resnet26w2", task="digits")
 TARGET = Recipe(architecture="resnet20w2", task="digits")

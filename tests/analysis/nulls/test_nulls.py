@@ -66,9 +66,9 @@ def test_one_go_is_sorting_everything_ties_included(weights, data):
 
 def test_one_go_agrees_with_the_pruning_of_a_run():
     """From the dense mask, one step of the runner's pruning and N2 are the same thing."""
-    import torch
 
-    from rgtool.runner.pruning import next_mask
+    from pruned import prune_once
+
     from rgtool.schemas.blocks import architecture
 
     network = architecture("lenet", (1, 8, 8))
@@ -76,7 +76,7 @@ def test_one_go_agrees_with_the_pruning_of_a_run():
     weights = {x.name: rng.normal(size=x.shape).astype(np.float32) for x in network.layers}
     mask = {x.name: np.ones(x.shape, np.bool_) for x in network.layers}
     recipe = Recipe(architecture="lenet", task="digits", prune=0.6, exempt=network.exempt)
-    new = next_mask(weights, mask, network.layers, recipe, 1, torch.Generator())
+    new = prune_once(weights, mask, network.layers, recipe, 1)
     counted = [int(m.sum()) for m in new.values()]
     exempt = [name in network.exempt for name in weights]
     assert static_kept(list(weights.values()), [sum(counted)], exempt)[0].tolist() == counted

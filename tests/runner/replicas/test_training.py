@@ -12,12 +12,13 @@ import plain
 import pytest
 import torch
 from experiments import few_digits, kept, only_run, synthetic
+from pruned import prune_once
 from torch import Tensor, nn
 
 from rgtool.runner import data
 from rgtool.runner.experiment import execute, plan
 from rgtool.runner.models import build, initialise
-from rgtool.runner.pruning import Mask, next_mask
+from rgtool.runner.pruning import Mask
 from rgtool.runner.replicas.loader import Loader
 from rgtool.runner.replicas.randomness import generator
 from rgtool.runner.replicas.training import (
@@ -253,7 +254,7 @@ def test_three_levels_of_masks_are_those_of_openlth(case: str) -> None:
         load_arrays(module, rewound)
         Trainer(module, recipe, loader, masks[-1]).run(REWIND, 3 * loader.iterations_per_epoch)
         weights = layer_weights(module, names)
-        masks.append(next_mask(weights, masks[-1], layers, recipe, level, torch.Generator()))
+        masks.append(prune_once(weights, masks[-1], layers, recipe, level))
     assert_equal_masks(masks, expected)
 
 
