@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from rgtool.store import Store, published
     from rgtool.store.recorder import Recorder
     from rgtool.studies.children import plan, run
+    from rgtool.studies.intervene import intervene
     from rgtool.studies.predict import predict
+    from rgtool.studies.response import response
     from rgtool.studies.stretch import stretch
     from rgtool.studies.transfer import transfer, transfer_all
 
@@ -60,6 +62,7 @@ _HOMES = {
     "datasets": "rgtool.runner.listing",
     "eigen": "rgtool.analysis.spectrum.eigen",
     "forecast": "rgtool.analysis.spectrum.forecast",
+    "intervene": "rgtool.studies.intervene",
     "match": "rgtool.analysis.elastic.match",
     "match_all": "rgtool.analysis.elastic.match_all",
     "match_trained": "rgtool.analysis.elastic.match_trained",
@@ -76,6 +79,7 @@ _HOMES = {
     "published": "rgtool.store",
     "recipe": "rgtool.runner.recipes",
     "recipes": "rgtool.runner.listing",
+    "response": "rgtool.studies.response",
     "run": "rgtool.studies.children",
     "score": "rgtool.analysis.scoreboard.score",
     "semigroup": "rgtool.analysis.classes.semigroup",
@@ -101,6 +105,7 @@ __all__ = [
     "datasets",
     "eigen",
     "forecast",
+    "intervene",
     "match",
     "match_all",
     "match_trained",
@@ -117,6 +122,7 @@ __all__ = [
     "published",
     "recipe",
     "recipes",
+    "response",
     "run",
     "score",
     "semigroup",

@@ -16,6 +16,7 @@ from .output import say, say_event
 if TYPE_CHECKING:
     from ..runner.event import Event
     from ..runner.plan import Plan
+    from ..studies.agenda import Plans
     from ..studies.complete import Watch, Watching
 
 WORTH_A_PROBE = 3e12  # images x prunable weights: minutes rather than seconds on one core
@@ -48,6 +49,12 @@ def heeding_sigterm() -> Iterator[None]:
 
 def _ask(number: int, frame: FrameType | None) -> NoReturn:
     raise _Asked
+
+
+def announce(made: Plans) -> None:
+    """Say how long plans take where that is minutes."""
+    if made.work > WORTH_A_PROBE:
+        say(made.table().notes[0])
 
 
 def watch_plans() -> Watch:

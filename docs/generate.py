@@ -29,7 +29,7 @@ from rgtool.analysis.gamma.result import Gamma, Gammas
 from rgtool.analysis.gamma.shared import SharedGamma
 from rgtool.analysis.meta.result import Meta, StudyTable
 from rgtool.analysis.nulls.beside import Nulls
-from rgtool.analysis.nulls.untrained import NullSpectrum
+from rgtool.analysis.nulls.spectrum import NullSpectrum
 from rgtool.analysis.paper.verify import Verification, verify
 from rgtool.analysis.result import Result
 from rgtool.analysis.scoreboard.result import Foretold, Score, ScoredTable

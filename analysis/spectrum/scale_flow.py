@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ...schemas.blocks import GROUPINGS, Layer
+from ...schemas.blocks import GROUPINGS, Layer, groups_of
 from ...schemas.errors import RgtoolError, UsageError, choose
 from ...schemas.notes import Note, Rank
 from ...schemas.words import counted, listed
@@ -176,7 +176,7 @@ def scale_flow(
     store, experiment
         As for `eigen`; counts must be those of layers.
     by : str, optional
-        `layer`, `block` or `stage`; default `block`.
+        `layer`, `block`, `stage` or `role`; default `block`.
     window : (a, b), optional
         Levels that are used; see `choose_window` for the default.
 
@@ -200,10 +200,8 @@ def scales_of_window(chosen: Window, by: str) -> ScaleFlow:
     """Compute effective scales over a window of counts by layer; see `scale_flow`."""
     counts = chosen.counts
     by = choose("grouping", by, GROUPINGS)
-    groups = [layer.group(by) for layer in counts.layers]
-    if None in groups:
-        raise UsageError(f"{counts.recipe.architecture} has no stages: group by layer or block")
-    names = tuple(dict.fromkeys(map(str, groups)))
+    groups = groups_of(counts.layers, by, counts.recipe.architecture)
+    names = tuple(dict.fromkeys(groups))
     known, (distribution, assumed) = _have_scales(chosen), weight_law(counts)
     found = _Course(chosen, known, flow.group_index(groups, names)[known], distribution)
     total = flow.group_sums(counts.total, flow.group_index(groups, names), len(names))
@@ -227,7 +225,7 @@ def scales_of_window(chosen: Window, by: str) -> ScaleFlow:
         notes=(
             *chosen.notes,
             *assumed,
-            *_without_scales(chosen, known, [str(group) for group in groups]),
+            *_without_scales(chosen, known, groups),
             _kinematics(chosen, found.travel),
         ),
     )
