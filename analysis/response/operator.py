@@ -95,9 +95,11 @@ class Eigen:
 
     @cached_property
     def error(self) -> Floats:
-        """Standard errors of the eigenvalues in the complex plane: shape (d,)."""
+        """Standard errors of the eigenvalues in the complex plane, NaN of one seed: shape (d,)."""
         apart = np.abs(self.seeds - self.values) ** 2
         number = len(self.seeds)
+        if number < LEAST_SEEDS:
+            return np.full(len(self.values), np.nan)
         return np.asarray(np.sqrt(apart.sum(axis=0) / (number * (number - 1))))
 
     @cached_property
@@ -122,7 +124,7 @@ class Eigen:
 
     def _near(self) -> Bools:
         distance = np.abs(self.values[:, None] - self.values)
-        near = distance <= self._quantile * np.hypot(self.error[:, None], self.error)
+        near = ~(distance > self._quantile * np.hypot(self.error[:, None], self.error))
         scale = 1e-9 * max(float(np.abs(self.values).max()), 1e-300)
         conjugate = np.abs(self.values[:, None] - self.values.conj()) <= scale
         return np.asarray(near | conjugate)
