@@ -265,8 +265,8 @@ def _cautions(
     large = [n for n, of in zip(runs.names, share, strict=True) if of > _LARGE]
     if large:
         text = (
-            f"{listed(large, 4)} has more than half of the weights, so that the others move further "
-            "than it does: a factor nearer to 1 keeps to the slope"
+            f"{listed(large, 4)} has more than half of the weights, so that the others move "
+            "further than it does: a factor nearer to 1 keeps to the slope"
         )
         notes.append(Note(text, "relevance.md#chi"))
     few = [

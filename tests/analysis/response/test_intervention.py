@@ -46,7 +46,7 @@ def test_known_answers_are_found() -> None:
     assert set(frame["sides"]) == {"both"} and frame["exponent"].null_count() == 0
     assert found.closure.value == pytest.approx(0.0, abs=0.1)
     assert found.share.sum() == pytest.approx(1.0)
-    assert "the error falls where weights come in: 1" in found.notes[0]
+    assert "the error falls where weights come in: stem, 1; it rises: 2, 3" in found.notes[0]
 
 
 def test_without_noise_chi_is_exact_to_the_curvature_of_large_groups() -> None:

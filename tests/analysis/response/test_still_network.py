@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from synthetic import counts
 
+from rgtool.analysis.response.estimate import still_coordinates
 from rgtool.analysis.response.operator import contrasts, mean_eigenvalue, operators
+from rgtool.analysis.response.perturbed import Runs
 
 SIZES, SCALES = np.array([40_000, 30_000, 60_000]), np.array([1.0, 0.8, 0.5])
 DENSITY = 0.3
@@ -49,32 +52,59 @@ def exchanged(
     return found
 
 
-def operator(choice: str, sides: tuple[float, ...]) -> np.ndarray:
-    """J of three seeds, one pruning on."""
-    start, end = [], []
+def runs(choice: str) -> Runs:
+    """Three seeds at two levels, and every group thinner and thicker."""
+    kept, moved = [], []
     for seed in range(3):
         rng = np.random.default_rng(seed)
         weights = [np.abs(s * rng.standard_normal(n)) for s, n in zip(SCALES, SIZES, strict=True)]
         full = [np.ones(n, bool) for n in SIZES]
         first = round(DENSITY * SIZES.sum())
         mask = pruned(weights, full, first)
-        tickets = [mask] + [
-            exchanged(weights, mask, i, by, choice, rng) for i in range(3) for by in sides
-        ]
-        later = [pruned(weights, one, round(0.64 * first)) for one in tickets]
-        for into, masks in ((start, tickets), (end, later)):
-            logs = np.log([[m.sum() for m in one] for one in masks])
-            into.append(logs @ contrasts(3))
-    return operators(np.array(start), np.array(end))
+
+        def counted(one: Masks, weights: Masks = weights, first: int = first) -> np.ndarray:
+            later = pruned(weights, one, round(0.64 * first))
+            return np.array([[m.sum() for m in masks] for masks in (one, later)], float)
+
+        kept.append(counted(mask))
+        moved.append([
+            [counted(exchanged(weights, mask, i, by, choice, rng)) for by in (0.9, 1 / 0.9)]
+            for i in range(3)
+        ])  # fmt: skip
+    base = counts("resnet20", "stage", seeds=3)
+    return Runs(
+        source=base,
+        counts=base,
+        seeds=(0, 1, 2),
+        names=("1", "2", "3"),
+        kept=np.array(kept),
+        accuracy=np.zeros((3, 2)),
+        open=np.array(kept)[:, 0].sum(axis=-1),
+        others=(),
+        moved=np.array(moved),
+        reached=np.zeros((3, 3, 2, 2)),
+        sides=np.ones((3, 2), bool),
+        notes=(),
+    )
+
+
+def operator(found: Runs, sides: tuple[int, ...]) -> np.ndarray:
+    """J of these sides."""
+    of = [found.moved[:, i, side] for i in range(3) for side in sides]
+    z = np.log(np.stack([found.kept, *of], axis=1)) @ contrasts(3)
+    return operators(z[:, :, 0], z[:, :, -1])
 
 
 def test_what_goes_next_anyway_leaves_no_trace() -> None:
-    found = operator("next", (0.9, 1 / 0.9))
-    np.testing.assert_allclose(found, np.zeros_like(found), atol=0.02)
+    found = runs("next")
+    np.testing.assert_allclose(operator(found, (0, 1)), np.zeros((3, 2, 2)), atol=0.02)
+    np.testing.assert_allclose(operators(*still_coordinates(found, "next")), 0, atol=1e-9)
 
 
-@pytest.mark.parametrize(("sides", "low", "high"), [((0.9,), 0.85, 1.1), ((1 / 0.9,), -0.1, 0.6)])
-def test_random_weights_that_are_taken_stay_away_and_those_that_come_back_go(
-    sides: tuple[float, ...], low: float, high: float
-) -> None:
-    assert low < mean_eigenvalue(operator("random", sides)).mean() < high
+def test_random_weights_that_are_taken_stay_away_and_those_that_come_back_go() -> None:
+    found = runs("random")
+    thinner, thicker = (mean_eigenvalue(operator(found, (side,))).mean() for side in (0, 1))
+    assert thinner > 0.65 and thicker < 0.35
+    still = operators(*still_coordinates(found, "random"))
+    np.testing.assert_allclose(operator(found, (0, 1)).mean(axis=0), still.mean(axis=0), atol=0.07)
+    assert mean_eigenvalue(still).mean() == pytest.approx(0.5, abs=0.05)
