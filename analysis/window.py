@@ -186,7 +186,7 @@ def choose_window(
             "there is no flow to measure"
         )
     runs, notes = _usable_runs(counts)
-    notes[:0] = counts.notes
+    notes[:0] = [*counts.notes, *_begun_notes(counts)]
     if requested is None:
         start, end, about = _recorded_stretch(counts, runs)
         collapse: list[str] = []
@@ -226,6 +226,17 @@ def recorded_window(counts: Counts) -> Window:
     start = int(common[0])
     whole = int((common == start + np.arange(len(common))).sum())
     return Window(counts, start, start + whole - 1, runs, counts.notes)
+
+
+def _begun_notes(counts: Counts) -> list[str]:
+    """Say of runs that prune on from tickets what their flow begins with."""
+    recipe = counts.recipe
+    if recipe.start is None:
+        return []
+    begun = f"its runs begin with the tickets that {recipe.parent} has at level {recipe.start}"
+    if recipe.transform is None:
+        return [begun]
+    return [f"{begun}, by {recipe.transform}: how that change wears off is part of the flow"]
 
 
 def _usable_runs(counts: Counts) -> tuple[Integers, list[str]]:

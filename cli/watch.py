@@ -69,6 +69,7 @@ def watch_plans() -> Watch:
         what = "own tickets" if recipe.parent is None else f"tickets of {recipe.parent}"
         drawn = "" if recipe.control == "none" else f", control {recipe.control}"
         drawn += f", {recipe.transform}" if recipe.transform else ""
+        drawn += f", pruned on from level {recipe.start}" if recipe.start is not None else ""
         left = counted(made.remaining(), "record")
         say(f"{recipe.architecture}/{recipe.task}: {what}{drawn}: {left} to compute")
         for note in made.notes:

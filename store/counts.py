@@ -19,6 +19,10 @@ from .catalogue.apart import label_of
 
 _FORMATS = {"kept": ".1f", "density": ".4f", "share_start": ".4f", "share": ".4f"}
 Scales = Mapping[str, Mapping[str, float]]
+NOT_NESTED = (
+    "every density was pruned from the dense network, so that counts are not nested: a layer may "
+    "gain a few weights from one level to the next"
+)
 
 
 @dataclass(frozen=True, eq=False)

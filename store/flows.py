@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
     from .counts import Counts
 
-NOT_NESTED = (
-    "every density was pruned from the dense network, so that counts are not nested: a layer may "
-    "gain a few weights from one level to the next"
-)
 _CLASSES = {"cifar10": 10, "cifar100": 100}
 
 
@@ -98,7 +94,7 @@ class PublishedFlow(Shown):
         """
         import numpy as np
 
-        from .counts import Counts, never_pruned
+        from .counts import NOT_NESTED, Counts, never_pruned
 
         by = choose("grouping", by, GROUPINGS)
         groups = [layer.group(by) for layer in self.layers]

@@ -16,7 +16,7 @@ from ..schemas.errors import RgtoolError, StoreError, UsageError, choose
 from ..schemas.recipe import Recipe
 from ..schemas.records.description import assumed_fields, study_of
 from .catalogue.inventory import recipe_of
-from .counts import Counts, Scales, never_pruned
+from .counts import NOT_NESTED, Counts, Scales, never_pruned
 from .sql.reading import Reader
 from .sql.result import Result
 
@@ -142,6 +142,7 @@ def _counts(
         assumed=_assumed(rows, recipe),
         study=study_of(rows[0]["recipe_name"]),
         source=rows[0]["source"],
+        notes=(NOT_NESTED,) if recipe.score_from == "dense" else (),
     )
 
 

@@ -131,7 +131,7 @@ def children_of(
         recipe = one.recipe
         if (recipe.parent, recipe.architecture, recipe.task) != (source, architecture, task):
             continue
-        if recipe.control == "none" and is_elastic(recipe.transform):
+        if recipe.control == "none" and not recipe.finds_masks and is_elastic(recipe.transform):
             kinds.setdefault(replace(recipe, transform=None), []).append(one)
     if not kinds:
         return [], []

@@ -111,9 +111,13 @@ class Scorer:
         """
 
         def score(left: Mask, step: int, density: float) -> Scores:
-            self.on.heed()
-            scores = self.pruner.scores(self.scoring(trained, left, level, step, density))
-            self._check(scores, left, level)
+            if step > 1:
+                self.on.heed()
+            try:
+                scores = self.pruner.scores(self.scoring(trained, left, level, step, density))
+                _check(scores, left)
+            except RgtoolError as error:
+                raise RgtoolError(f"pruner {self.pruner.name} at level {level}: {error}") from None
             return scores
 
         weights = {layer.name: trained.state[f"{layer.name}.weight"] for layer in self.layers}
@@ -169,12 +173,12 @@ class Scorer:
             device=self.on.device,
         )
 
-    def _check(self, scores: Scores, mask: Mask, level: int) -> None:
-        """Refuse scores that rank nothing."""
-        where = f"pruner {self.pruner.name} at level {level}"
-        candidates = {name: scores[name][kept] for name, kept in mask.items()}
-        for name, values in candidates.items():
-            if not np.isfinite(values).all():
-                raise RgtoolError(f"{where}: scores of layer {name} are not finite")
-        if not any(values.any() for values in candidates.values()):
-            raise RgtoolError(f"{where}: all scores are 0, so that none is smaller than another")
+
+def _check(scores: Scores, mask: Mask) -> None:
+    """Refuse scores that rank nothing."""
+    candidates = {name: scores[name][kept] for name, kept in mask.items()}
+    for name, values in candidates.items():
+        if not np.isfinite(values).all():
+            raise RgtoolError(f"scores of layer {name} are not finite")
+    if not any(values.any() for values in candidates.values()):
+        raise RgtoolError("all scores are 0, so that none is smaller than another")

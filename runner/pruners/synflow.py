@@ -17,31 +17,32 @@ from .scoring import Scoring
 
 
 def scores(scoring: Scoring) -> Scores:
-    """Return |w| dR/d|w| of every weight, in float64.
+    """Return |w| dR/d|w| of every weight, in float64, batch norm in evaluation mode.
 
     Raises
     ------
     RgtoolError
-        A layer is empty, so that R is 0 and says nothing of the others.
+        No path leads from image to output any more: what is left says nothing.
     """
-    module = scoring.module.double()
+    module = scoring.module.double().eval()
     with torch.no_grad():
         for tensor in module.state_dict().values():
             tensor.abs_()
     ones = torch.ones(1, *scoring.input_shape, dtype=torch.float64, device=scoring.device)
     weights = {name: module.get_parameter(f"{name}.weight") for name in scoring.weights}
-    flow = module(ones).sum()
-    gradients = torch.autograd.grad(flow, list(weights.values()), allow_unused=True)
-    found = {
+    flow = module(ones.requires_grad_()).sum()
+    through, *gradients = torch.autograd.grad(flow, [ones, *weights.values()], allow_unused=True)
+    if through is None or not through.any():
+        raise RgtoolError(_blocked(scoring))
+    return {
         name: np.zeros(weight.shape)
         if gradient is None
         else (weight.detach() * gradient).cpu().numpy()
         for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
     }
+
+
+def _blocked(scoring: Scoring) -> str:
     empty = [name for name, kept in scoring.mask.items() if not kept.any()]
-    if empty and not any(score.any() for score in found.values()):
-        raise RgtoolError(
-            f"layer {empty[0]} has run empty, so that nothing flows: more score_steps (100 in the "
-            "paper) or fewer levels"
-        )
-    return found
+    what = f"layer {empty[0]} has run empty" if empty else "no path is left"
+    return f"{what}, so that nothing flows: more score_steps (100 in the paper) or fewer levels"

@@ -88,7 +88,7 @@ def estimate(made: Plan) -> Estimate:
     machine.prepare(device, made.recipe.precision, made.threads)
     parts = [parts_of(made, seed) for seed in made.seeds[: made.replicas]]
     first = parts[0]
-    test_seconds = evaluation_seconds(first)
+    test_seconds = evaluation_seconds(first) if made.recipe.epochs else 0.0
     images_per_second, busy = speed(made, parts, PROBE_SECONDS)
     curve, gains = _by_density(made, first, images_per_second, busy)
     stretches = _stretches(made, first.loader, curve, gains, len(parts) / images_per_second)

@@ -78,11 +78,11 @@ def own(asked_for: Request, pretrained: str | None) -> Lineage:
         "fresh": wanted.fresh,
         "control": "copies" if wanted.control == "copies" else "",
         "seeds": ",".join(f"{seed}:{of}" for seed, of in seeds.items() if seed != of),
-        "start": "" if wanted.start is None else str(wanted.start),
+        "start": wanted.start,
         "at": "" if follow else ",".join(map(str, at)),
     }
     for name, value in childish.items():
-        if value:
+        if value not in ("", (), None):
             raise UsageError(
                 f"{asked(name, value)} is of tickets of another experiment: name that with "
                 f"{asked('parent', 'EXPERIMENT')}"

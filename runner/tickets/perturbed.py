@@ -98,8 +98,8 @@ class Exchange:
         if self.level == 0:
             raise self._refuse("level 0 is dense, no group can get weights: perturb a later level")
         change = self._change(int(self._kept(inside).sum()))
-        others = self._side(outside, -change, "the others")
-        return self._side(inside, change, self._group) | others
+        moved = self._side(inside, change, self._group)
+        return moved | self._side(outside, -change, "the others")
 
     def kept(self) -> dict[str, int]:
         """Count what the layers keep then; errors are those of `moves`."""

@@ -349,7 +349,8 @@ def faults(source: str) -> str:
     SELECT filename, {others} FROM (SELECT filename, {casts} FROM {source}) AS file
     GROUP BY filename
     HAVING NOT bool_and(version <= {record.VERSION} AND {required}) OR {differs}
-        OR NOT bool_and(kept BETWEEN 0 AND total AND (kept <= kept_prev) IS NOT FALSE)
+        OR NOT bool_and(kept BETWEEN 0 AND total)
+        OR NOT bool_and((network_kept <= network_kept_prev) IS NOT FALSE)
         OR any_value(network_total) <> sum(total) OR any_value(network_kept) <> sum(kept)
         OR any_value(network_kept_prev) IS DISTINCT FROM sum(kept_prev)
         OR NOT bool_and({in_place("filename", "file")})"""

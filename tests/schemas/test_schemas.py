@@ -375,7 +375,7 @@ def sound() -> dict[str, list[object]]:
     [
         ("kept", 10**9, "keeps more weights than it has"),
         ("kept", -1, "negative"),
-        ("kept_prev", 0, "more weights than one level before"),
+        ("kept_prev", 0, "network_kept_prev is"),
         ("network_kept", 7, "'network_kept' differs between the rows"),
         ("level", 7, "'level' differs between the rows"),
         ("run_id", "other", "'run_id' differs between the rows"),
