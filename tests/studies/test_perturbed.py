@@ -180,6 +180,14 @@ def test_deviations_are_read_after_a_pruning(source: Path) -> None:
         plan_response(source, WHAT, levels=0, **ASKED)
 
 
+def test_a_window_is_held_to_the_source_before_anything_is_computed(store: Path) -> None:
+    heard: list[Plan] = []
+    for study in (rgtool.intervene, rgtool.response):
+        with pytest.raises(UsageError, match="2:9"):
+            study(store, WHAT, window=(2, 9), watch=watching(heard), **ASKED)
+    assert not heard
+
+
 def test_an_experiment_without_masks_is_refused(source: Path) -> None:
     with pytest.raises(RgtoolError):
         rgtool.intervene(source, "published:renda2020-resnet56", **ASKED)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import ttest_1samp
 
 from rgtool.analysis.response.operator import (
     Interval,
@@ -148,6 +149,9 @@ def test_the_identity_is_rejected_where_it_is_not_there() -> None:
     small = [identity_p(drawn(rng, np.eye(3), 5), rng, 399) < 0.05 for _ in range(100)]
     assert np.mean(small) < 0.12
     assert identity_p(drawn(rng, 0.7 * np.eye(3), 5), rng, 999) < 0.01
+    one = np.array([0.8, 0.9, 1.0, 0.85])
+    expected = ttest_1samp(one, 1.0).pvalue
+    assert identity_p(one.reshape(4, 1, 1), rng) == pytest.approx(expected)
     assert np.isnan(identity_p(np.eye(3)[None], rng))
     assert np.isnan(identity_p(np.tile(0.5 * np.eye(3), (4, 1, 1)), rng))
 
