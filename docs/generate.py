@@ -31,6 +31,8 @@ from rgtool.analysis.meta.result import Meta, StudyTable
 from rgtool.analysis.nulls.beside import Nulls
 from rgtool.analysis.nulls.spectrum import NullSpectrum
 from rgtool.analysis.paper.verify import Verification, verify
+from rgtool.analysis.response.intervention import Intervention
+from rgtool.analysis.response.response import Directions, Matrix, Response
 from rgtool.analysis.result import Result
 from rgtool.analysis.scoreboard.result import Foretold, Score, ScoredTable
 from rgtool.analysis.spectrum.forecast import Forecast
@@ -136,6 +138,10 @@ RESULTS: dict[str, tuple[type[Result], ...]] = {
     "`rgtool match --trained`, `rgtool.match_trained`": (MatchTrained,),
     "`rgtool match --trained --agreement`, `rgtool.match_trained(...).agreement`": (Agreement,),
     "`rgtool stretch`, `rgtool.stretch`": (Stretch,),
+    "`rgtool intervene`, `rgtool.intervene`": (Intervention,),
+    "`rgtool response`, `rgtool.response`": (Response,),
+    "`rgtool response --matrix`, `rgtool.response(...).matrix`": (Matrix,),
+    "`rgtool response --directions`, `rgtool.response(...).directions`": (Directions,),
     "`rgtool gamma`, `rgtool.gamma`": (Gamma, Gammas),
     "`rgtool gamma --shared`, `rgtool.shared_gamma`": (SharedGamma,),
     "`rgtool collapse`, `rgtool.collapse`": (Collapse,),

@@ -80,5 +80,5 @@ def finish_intervene(
     margin: float = MARGIN,
 ) -> Intervention:
     """Complete the runs and measure these; errors are those of `intervene`."""
-    store, what = made.carried_out(watch)
+    store, what = made.carried_out(watch, window)
     return measure_intervention(store, what, window=window, margin=margin)

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from ..analysis.named import Stored, StoreLike, open_store
 from ..analysis.response.perturbed import SIDES, Perturbed, Side
+from ..analysis.window import choose_window
 from ..runner.arguments import Seeds, in_known_case, pairs_of
 from ..runner.plan import Plan
 from ..schemas.blocks import GROUPINGS
@@ -93,8 +94,25 @@ class PerturbedPlan(Plans):
         ]
         return Table(found.columns, found.rows, title=found.title, notes=(*found.notes, *lines))
 
-    def carried_out(self, watch: Watch) -> tuple[Store, Perturbed]:
-        """Compute what is missing; return the store as it then is, and where everything is."""
+    def carried_out(self, watch: Watch, window: tuple[int, int] | None) -> tuple[Store, Perturbed]:
+        """Compute what is missing; return the store as it then is, and where everything is.
+
+        Parameters
+        ----------
+        watch : callable
+            Follows the training, see `complete.complete`.
+        window : (int, int) or None
+            Levels of the exponents that are to stand beside.
+
+        Raises
+        ------
+        UsageError
+            The source has no such window; nothing was computed.
+        RgtoolError
+            Seeds failed or were stopped.
+        """
+        if window is not None:
+            choose_window(self.store.counts(self.source.experiment_id, self.by), window)
         for _, made in self.plans:
             if not made.is_finished:
                 complete(made, watch)

@@ -105,7 +105,7 @@ def finish_response(
     rng: int = 0,
 ) -> Response:
     """Complete the runs and measure these; errors are those of `response`."""
-    store, what = made.carried_out(watch)
+    store, what = made.carried_out(watch, window)
     return measure_response(
         store, what, coordinates=coordinates, window=window, margin=margin, rng=rng
     )

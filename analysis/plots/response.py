@@ -74,6 +74,7 @@ def plot_response(found: Response) -> Figure:
     figure, (left, right) = plot_style.new_figure(1, 2, (DOUBLE, 3.1))
     _plane(left, found)
     _heat(right, found)
+    plot_style.legend(figure, loc="outside lower left", ncols=2, handlelength=1.2)
     return figure
 
 
@@ -95,7 +96,6 @@ def _plane(axes: Axes, found: Response) -> None:
     axes.plot([], [], "s-", color=BLUE, markersize=3.6, label="of a cluster, 95 %")
     axes.set_aspect("equal", adjustable="datalim")
     plot_style.dress(axes, x="real part", y="imaginary part", title=plot_style.plain(found.what))
-    plot_style.legend(axes, loc="upper left")
 
 
 def _heat(axes: Axes, found: Response) -> None:

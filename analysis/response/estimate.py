@@ -90,6 +90,7 @@ def measure_response(
         names=runs.names,
         operator=operator,
         by_side=_by_side(runs, coordinates),
+        still=operators(*still_coordinates(runs, what.choice, coordinates)),
         rescaling=float(np.log(network[:, first] / network[:, last]).mean()),
         margin=margin,
         p_identity=identity_p(operator, np.random.default_rng(rng)),
@@ -138,15 +139,49 @@ def _coordinates_of(
     runs: Runs, coordinates: Coordinates, sides: Sequence[int] = (0, 1)
 ) -> tuple[Floats, Floats]:
     """Return ilr coordinates of all runs at both levels, the unperturbed first: (S, R, K - 1)."""
+    every = _gathered(runs, sides)
+    ilr = _ilr(every, runs, coordinates)
+    return ilr[:, :, 0], ilr[:, :, -1]
+
+
+def _gathered(runs: Runs, sides: Sequence[int]) -> Floats:
+    """Return the counts of all runs, the unperturbed first: shape (S, R, T, K)."""
     of = [
         runs.moved[:, group, side]
         for group, side in np.argwhere(runs.sides).tolist()
         if side in sides
     ]
-    every = np.stack([runs.kept, *of], axis=1)
-    z = effective_scales(every, _totals(runs)) if coordinates == "scale" else np.log(every)
-    ilr = z @ contrasts(len(runs.names))
-    return ilr[:, :, 0], ilr[:, :, -1]
+    return np.stack([runs.kept, *of], axis=1)
+
+
+def _ilr(kept: Floats, runs: Runs, coordinates: Coordinates) -> Floats:
+    scale = coordinates == "scale"
+    z = effective_scales(kept, _totals(runs)) if scale else np.log(kept)
+    return np.asarray(z @ contrasts(len(runs.names)))
+
+
+def still_coordinates(
+    runs: Runs, choice: str, coordinates: Coordinates = "share"
+) -> tuple[Floats, Floats]:
+    """Return coordinates at the first level, and what weights that stand still make of them.
+
+    Magnitude pruning takes first what came back, since that lay below the threshold before. What
+    was taken stays away if it was taken at random, and would have gone in any case if it was next.
+    A threshold that rises takes from all groups alike, but for the spread of their scales.
+
+    Parameters
+    ----------
+    runs : Runs
+        Counts.
+    choice : str
+        `next` or `random`.
+    coordinates : str
+        As for `measure_response`.
+    """
+    first = _gathered(runs, (0, 1))[:, :, 0]
+    own = first[:, :1]
+    later = np.minimum(first, own) if choice == "random" else np.broadcast_to(own, first.shape)
+    return _ilr(first, runs, coordinates), _ilr(later, runs, coordinates)
 
 
 def _by_side(runs: Runs, coordinates: Coordinates) -> dict[Side, Floats]:
@@ -171,7 +206,8 @@ def _conclusions(found: Response) -> list[Note]:
         notes.append(
             Note(
                 f"J = 1, deviations that stay as they are, {said} (p {found.p_identity:.2g}); "
-                f"mean of all eigenvalues {_said(found.mean)}",
+                f"mean of all eigenvalues {_said(found.mean)}, of a network whose weights stand "
+                f"still {float(mean_eigenvalue(found.still).mean()):+.2f}",
                 rank=Rank.CONCLUSION,
             )
         )

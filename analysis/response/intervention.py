@@ -24,6 +24,7 @@ from .perturbed import Perturbed, Runs, described, exponents_beside, read_runs
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_LARGE, _FEW = 0.5, 50  # share, and number of weights, that a note tells of
 _SIDED = {(True, True): "both", (True, False): "thinner", (False, True): "thicker"}
 
 
@@ -197,7 +198,7 @@ def measure_intervention(
             *_conclusions(runs.names, judged, tau, int(both.sum()), levels),
             *runs.notes,
             *missing,
-            *_cautions(runs, base, unit, closure),
+            *_cautions(runs, base, unit, closure, share.mean(axis=0)),
         ),
     )
 
@@ -239,7 +240,9 @@ def _conclusions(
     return notes
 
 
-def _cautions(runs: Runs, base: Floats, unit: float, closure: Estimate[float]) -> list[Note]:
+def _cautions(
+    runs: Runs, base: Floats, unit: float, closure: Estimate[float], share: Floats
+) -> list[Note]:
     notes = []
     if len(runs.seeds) < 2:
         notes.append(Note(f"one seed has no interval: {runs.source.more('seeds')}"))
@@ -259,9 +262,20 @@ def _cautions(runs: Runs, base: Floats, unit: float, closure: Estimate[float]) -
             "too large for that, or seeds are too few"
         )
         notes.append(Note(text, "relevance.md#chi", Rank.WARNING))
-    few = [n for n, kept in zip(runs.names, runs.kept[:, 0].mean(axis=0), strict=True) if kept < 50]
+    large = [n for n, of in zip(runs.names, share, strict=True) if of > _LARGE]
+    if large:
+        text = (
+            f"{listed(large, 4)} has more than half of the weights, so that the others move "
+            "further than it does: a factor nearer to 1 keeps to the slope"
+        )
+        notes.append(Note(text, "relevance.md#chi"))
+    few = [
+        n for n, kept in zip(runs.names, runs.kept[:, 0].mean(axis=0), strict=True) if kept < _FEW
+    ]
     if few:
-        text = f"few weights ({listed(few, 4)}: below 50): their perturbations are a handful each"
+        text = (
+            f"few weights ({listed(few, 4)}: below {_FEW}): their perturbations are a handful each"
+        )
         notes.append(Note(text))
     notes.append(
         Note(

@@ -95,9 +95,11 @@ class Eigen:
 
     @cached_property
     def error(self) -> Floats:
-        """Standard errors of the eigenvalues in the complex plane: shape (d,)."""
+        """Standard errors of the eigenvalues in the complex plane, NaN of one seed: shape (d,)."""
         apart = np.abs(self.seeds - self.values) ** 2
         number = len(self.seeds)
+        if number < LEAST_SEEDS:
+            return np.full(len(self.values), np.nan)
         return np.asarray(np.sqrt(apart.sum(axis=0) / (number * (number - 1))))
 
     @cached_property
@@ -122,7 +124,7 @@ class Eigen:
 
     def _near(self) -> Bools:
         distance = np.abs(self.values[:, None] - self.values)
-        near = distance <= self._quantile * np.hypot(self.error[:, None], self.error)
+        near = ~(distance > self._quantile * np.hypot(self.error[:, None], self.error))
         scale = 1e-9 * max(float(np.abs(self.values).max()), 1e-300)
         conjugate = np.abs(self.values[:, None] - self.values.conj()) <= scale
         return np.asarray(near | conjugate)
@@ -249,8 +251,9 @@ def verdict_of(found: Interval, margin: float = MARGIN) -> Verdict:
 def identity_p(operator: Floats, rng: np.random.Generator, draws: int = DRAWS) -> float:
     """Return p of J = 1, as it is where shares grow by constant factors; NaN of too few seeds.
 
-    The entries of V (J - 1) V', V the contrasts, are that of a matrix with vanishing row sums, so
-    that the test of centred means (`stats.contrast`) applies to them as they are.
+    The entries of V (J - 1) V', V the contrasts, are those of a matrix with vanishing row sums, so
+    that the test of centred means (`stats.contrast`) applies to them as they are. One number is
+    tested by Student's t.
 
     Parameters
     ----------
@@ -262,10 +265,12 @@ def identity_p(operator: Floats, rng: np.random.Generator, draws: int = DRAWS) -
         Number of draws.
     """
     seeds, dimension = operator.shape[:2]
-    basis = contrasts(dimension + 1)
-    apart = basis @ (operator - np.eye(dimension)) @ basis.T
     if seeds < LEAST_SEEDS:
         return float("nan")
+    if dimension == 1:
+        return interval_of(operator[:, 0, 0]).p_of(1.0)
+    basis = contrasts(dimension + 1)
+    apart = basis @ (operator - np.eye(dimension)) @ basis.T
     try:
         return one_sample(apart.reshape(seeds, -1), rng, draws).p
     except ValueError:  # seeds that are all alike

@@ -48,6 +48,8 @@ class Matrix(Result):
         Groups.
     by_seed : array, shape (S, K, K)
         V J V' of every seed, V the contrasts: the row answers to the column.
+    still : array, shape (K, K)
+        That of weights that stand still, mean over seeds.
     notes : tuple of str
         What the numbers alone do not say.
     """
@@ -55,6 +57,7 @@ class Matrix(Result):
     what: str
     names: tuple[str, ...]
     by_seed: Floats
+    still: Floats
     notes: tuple[str, ...] = ()
 
     columns = (
@@ -64,6 +67,8 @@ class Matrix(Result):
                "deviations stay as they are.", format=SIGNED),
         *ends("low", "high", "its 95 % interval over seeds", "", SIGNED, "if any"),
         Column("stays", "What it is where J = 1.", format=SIGNED, shown="wide"),
+        Column("still", "What it is where weights stand still and the threshold rises.",
+               format=SIGNED, shown="wide"),
     )  # fmt: skip
     rows = "a row for every pair of groups"
     see = "relevance.md#the-operator-of-the-flow"
@@ -83,6 +88,7 @@ class Matrix(Result):
             "low": found.low,
             "high": found.high,
             "stays": (np.eye(size) - 1 / size).ravel(),
+            "still": self.still.ravel(),
         }
 
 
@@ -154,6 +160,8 @@ class Response(Result):
         J of every seed in ilr coordinates.
     by_side : mapping of str to array, shape (S, K - 1, K - 1)
         J from the thinner runs alone, and from the thicker ones, where these suffice.
+    still : array, shape (S, K - 1, K - 1)
+        What J would be if weights stood still while the threshold rose.
     rescaling : float
         ln N(first) / N(last), mean over seeds: the logarithm of the change of scale.
     margin : float
@@ -174,6 +182,7 @@ class Response(Result):
     names: tuple[str, ...]
     operator: Floats
     by_side: Mapping[Side, Floats]
+    still: Floats
     rescaling: float
     margin: float
     p_identity: float
@@ -239,7 +248,8 @@ class Response(Result):
     def matrix(self) -> Matrix:
         """The operator by groups."""
         basis = contrasts(len(self.names))
-        return Matrix(self.what, self.names, basis @ self.operator @ basis.T)
+        still = basis @ self.still.mean(axis=0) @ basis.T
+        return Matrix(self.what, self.names, basis @ self.operator @ basis.T, still)
 
     @property
     def directions(self) -> Directions:
