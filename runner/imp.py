@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..schemas.blocks import Layer
-from ..schemas.errors import RecordError
+from ..schemas.errors import RecordError, RgtoolError
 from ..schemas.lock import lock
 from ..schemas.recipe import Recipe
 from ..schemas.records.description import Description
@@ -27,13 +27,16 @@ from .datasets.images import Images
 from .event import Event
 from .models import Network
 from .own.fingerprint import file_of
-from .pruning import dense_mask, density, kept_of, next_mask
+from .pruners.demands import scores_dense, scores_rewound
+from .pruners.registry import KnownPruner, Pruner
+from .pruners.scorer import Scorer, Trained
+from .pruning import dense_mask, density, kept_of
 from .records import Part, description_of, found_mask, previous, recorded
 from .replicas.checkpoint import Checkpoint
 from .replicas.kernels import EAGER, Kernels
 from .replicas.level_kernels import LevelKernels
+from .replicas.movement import Movement
 from .replicas.pretrained import Pretrained
-from .replicas.randomness import generator
 from .replicas.replica_parts import ReplicaParts
 from .replicas.side_by_side import Training, Work
 from .replicas.training import (
@@ -51,6 +54,7 @@ from .replicas.training import (
 from .tickets.source import Source
 from .tickets.tickets import Ticket, keep_along, ticket
 
+_MAGNITUDE = KnownPruner("magnitude")
 _PRETRAIN = -1  # the level that a checkpoint before the rewind point is filed under
 
 
@@ -87,6 +91,8 @@ class Replica:
         Weights that training starts from.
     kernels : Kernels
         How the steps are computed.
+    pruner : Pruner
+        What the recipe's pruner names.
     """
 
     def __init__(
@@ -105,9 +111,11 @@ class Replica:
         keep: tuple[str, ...] = ("init", "rewind"),
         pretrained: Pretrained | None = None,
         kernels: Kernels = EAGER,
+        pruner: Pruner = _MAGNITUDE,
     ) -> None:
         self.recipe, self.recipe_name, self.seed = recipe, recipe_name, seed
-        self.images, self.network, self.device, self.keep = images, network, device, keep
+        self.images, self.network, self.device = images, network, device
+        self.keep = (*keep, "dense") if scores_dense(recipe) else keep
         self.on_event, self.should_stop = on_event, should_stop
         self.pretrained, self.kernels = pretrained, kernels
         self.on = ReplicaParts(
@@ -118,6 +126,7 @@ class Replica:
         self.layers: tuple[Layer, ...] = traits.architecture.counted(recipe.prunable)
         self.names = [layer.name for layer in self.layers]
         self.parent = RunFolder.of(store, parent) if parent is not None else None
+        self.scorer = Scorer(self.on, pruner, self.layers)
         self.run_id = recipe.run_id(seed, parent)
         self.folder = RunFolder.of(store, self.run_id)
         self.by_level = LevelKernels(self.folder, self.parent, recipe, kernels, self._warn)
@@ -172,9 +181,11 @@ class Replica:
         """Train levels one after the other, each with the mask that the one before it found."""
         level = levels[0]
         try:
-            rewound = yield from self._rewind_point(description)
+            self.rewound = rewound = yield from self._rewind_point(description)
             for level in levels:
-                yield from self._level(level, self._own_ticket(level, rewound))
+                failure = yield from self._level(level, self._own_ticket(level, rewound))
+                if failure is not None and level < levels[-1]:
+                    raise failure
         except Diverged:
             self._diverge(level, self._own_ticket(level, {}))
             self._tell("diverged", level=level)
@@ -236,6 +247,7 @@ class Replica:
             history=history,
             files=(
                 *self.network.sources,
+                *self.scorer.pruner.sources,
                 *file_of(self.fingerprint),
                 *((self.pretrained.source,) if self.pretrained else ()),
             ),
@@ -288,16 +300,39 @@ class Replica:
         write_mask(self.folder.mask(level), mask)
         return Ticket(rewound, mask)
 
-    def _level(self, level: int, made: Ticket) -> Work:
-        """Train, score, prune and record one level."""
+    def _level(self, level: int, made: Ticket) -> Generator[Training, None, RgtoolError | None]:
+        """Train, score, prune and record one level; return why no next mask was found, if so."""
         self.began = time.monotonic()
-        mask = made.mask
+        mask, failure = made.mask, None
         load_arrays(self.on.module, made.weights)
         trainer = self.by_level.trainer(level, mask, self.on)
+        if self.parent is None and self.scorer.pruner.sums_movement:
+            trainer.sum_movement(self.names)
         trained, speed = yield from self._train(trainer, level, self.first, self.end, density(mask))
-        test = evaluate(self.on.module, self.on.tests)
+        numbers = self._evaluated(trained, speed) if self.recipe.epochs else {}
+        if level == 0 and "dense" in self.keep:
+            write_tensors(self.folder.weights("dense"), state_arrays(self.on.module))
         weights = layer_weights(self.on.module, self.names)
-        numbers: dict[str, float | None] = {
+        if self.parent is None:
+            # Before the record: a level that is recorded can be continued from, if any can.
+            try:
+                self._prune(level, made, trainer.movement)
+            except RgtoolError as error:
+                failure = error
+                self._warn(f"finds no mask behind level {level}: {error}")
+        magnitude = np.array(
+            [np.abs(weights[n].astype(np.float64))[mask[n]].sum() for n in self.names]
+        )
+        self._record(level, made, numbers, magnitude)
+        self.checkpoint.remove()
+        told = {} if (accuracy := numbers.get("accuracy")) is None else {"accuracy": accuracy}
+        self._tell("level", level=level, density=density(mask), **told)
+        return failure
+
+    def _evaluated(self, trained: Score, speed: float) -> dict[str, float | None]:
+        """Return accuracies and losses of the network as it is."""
+        test = evaluate(self.on.module, self.on.tests)
+        numbers = {
             "accuracy": test.accuracy,
             "loss": test.loss if math.isfinite(test.loss) else None,
             "train_accuracy": trained.accuracy,
@@ -308,19 +343,27 @@ class Replica:
             held_out = evaluate(self.on.module, self.on.validation)
             numbers["validation_accuracy"] = held_out.accuracy
             numbers["validation_loss"] = held_out.loss if math.isfinite(held_out.loss) else None
-        if level == 0 and "dense" in self.keep:
-            write_tensors(self.folder.weights("dense"), state_arrays(self.on.module))
-        if self.parent is None:
-            # Before the record: a level that is recorded can always be continued from.
-            rng = generator(self.seed, "prune", level + 1)
-            pruned = next_mask(weights, mask, self.layers, self.recipe, level + 1, rng)
-            write_mask(self.folder.mask(level + 1), pruned)
-        magnitude = np.array(
-            [np.abs(weights[n].astype(np.float64))[mask[n]].sum() for n in self.names]
-        )
-        self._record(level, made, numbers, magnitude)
-        self.checkpoint.remove()
-        self._tell("level", level=level, accuracy=test.accuracy, density=density(mask))
+        return numbers
+
+    def _prune(self, level: int, made: Ticket, movement: Movement | None) -> None:
+        """Find the mask of the next level.
+
+        Raises
+        ------
+        RgtoolError
+            The pruner finds none.
+        """
+        sums = movement.by_layer() if movement and self.recipe.epochs else None
+        began = made.weights
+        if scores_rewound(self.recipe):
+            state = began = self.rewound
+        elif scores_dense(self.recipe):
+            state = read_tensors(self.folder.weights("dense"))[0]
+            began = self._own_ticket(0, self.rewound).weights
+        else:
+            state = state_arrays(self.on.module)
+        pruned = self.scorer.next_mask(Trained(state, began, sums), made.mask, level + 1)
+        write_mask(self.folder.mask(level + 1), pruned)
 
     def _record(
         self,

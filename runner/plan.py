@@ -39,6 +39,7 @@ from .launch import Launch
 from .models import Builder, Network, find_network
 from .own.notes import introduction, unshipped
 from .own.trial import Traits
+from .pruners.registry import KnownPruner, Pruner, find_pruner
 from .pruning import kept_series
 from .recipes import DEFAULT, check_choosable, name_of
 from .records import Part
@@ -89,6 +90,8 @@ class Plan(Shown):
         The run whose tickets each seed trains; empty where runs find their own.
     kernels : Kernels
         How the steps are computed.
+    pruner : Pruner
+        What ranks the weights; of children, which prune nothing, any.
     init_file : Path or None
         File of the weights that training starts from.
     notes : tuple of str
@@ -112,6 +115,7 @@ class Plan(Shown):
     threads: int = machine.THREADS
     replicas: int = 1
     kernels: Kernels = EAGER
+    pruner: Pruner = KnownPruner(Recipe.pruner)
     init_file: Path | None = None
     notes: tuple[str, ...] = ()
 
@@ -197,7 +201,7 @@ class Plan(Shown):
     @property
     def portable(self) -> bool:
         """Whether other processes can compute it too."""
-        return not unshipped(self.network, self.task)
+        return not unshipped(self.network, self.task, self.pruner)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is cached: a worker loads the data itself.
@@ -333,6 +337,7 @@ def plan(
     if at is not None:
         check_one_way(levels, wanted_at)
     resolved = lineage.recipe
+    pruner = find_pruner(resolved.pruner) if parent is None else KnownPruner(Recipe.pruner)
     steps = kernels(launch.compile, chosen, draws=traits.draws)
     steps = by_level(steps, launch.kernels, chosen, build, resolved, whole.input_shape)
     notes = (
@@ -341,7 +346,7 @@ def plan(
         *introduction(network, place, lineage.found or resolved),
         *traits.notes,
         harder(traits.architecture, whole),
-        *(stays := unshipped(network, source)),
+        *(stays := unshipped(network, source, pruner)),
         arithmetic.check_precision(resolved.precision, chosen),
         steps.reason if chosen.type == "cpu" else "",
         pretrained.note if pretrained else "",
@@ -366,6 +371,7 @@ def plan(
         threads=launch.threads,
         replicas=replicas,
         kernels=steps,
+        pruner=pruner,
         init_file=pretrained.path if pretrained else None,
         notes=tuple(filter(None, notes)),
     )

@@ -1,15 +1,12 @@
-"""Which weights go: exact counts, ties broken by position.
-
-Adding a pruner is a function that scores weights and a line in `PRUNERS`.
-"""
+"""Which weights go: exact counts, ties broken by magnitude, then by position."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..schemas.blocks import Layer
@@ -19,7 +16,9 @@ from ..schemas.spelling import asked
 
 Mask = dict[str, NDArray[np.bool_]]
 LayerWeights = Mapping[str, NDArray[np.float32]]
-Scores = NDArray[np.float32] | NDArray[np.float64]
+Numbers = NDArray[np.float32] | NDArray[np.float64]
+Scores = Mapping[str, Numbers]  # of every layer, in the shape of its weight
+Score = Callable[[Mask, int, float], Scores]
 
 
 def density(mask: Mask) -> float:
@@ -100,66 +99,114 @@ def kept_series(layers: Sequence[Layer], recipe: Recipe, levels: int) -> list[in
 
 
 def next_mask(
+    score: Score,
     weights: LayerWeights,
     mask: Mask,
     layers: Sequence[Layer],
     recipe: Recipe,
     level: int,
-    rng: torch.Generator,
 ) -> Mask:
-    """Prune once.
+    """Prune once, in the steps of the recipe.
 
     Parameters
     ----------
+    score : callable
+        Gets the mask that is left, the number of the step (from 1) and the density that the step
+        leaves of the whole network; returns scores, of which the smallest go.
     weights : mapping of layer name to float32 array
-        Trained weights.
+        The weights that are scored: of equal scores the smaller weight goes first, then the one
+        that comes first.
     mask : mapping of layer name to boolean array
-        The mask they were trained with.
+        The mask of the level before.
     layers : sequence of Layer
         The counted layers.
     recipe : Recipe
-        Pruner, scope, share, rounding and exempt layers.
+        Scope, share, rounding, exempt layers, steps, and what they begin from.
     level : int
         The level that the new mask is for.
-    rng : torch.Generator
-        Randomness, for pruners that want it.
 
     Returns
     -------
     Mask
-        A subset of `mask` with exactly the count that `kept_after` tells, exempt layers excepted:
-        they stay whole even where that is more.
+        A subset of `mask`, or with `score_from="dense"` of the whole network, with exactly the
+        count that `kept_after` tells, exempt layers excepted: they stay whole even where that is
+        more.
     """
-    scores = PRUNERS[recipe.pruner](weights, rng)
-    names = [layer.name for layer in layers if layer.name not in recipe.exempt]
-    parts = [names] if recipe.scope == "global" else [[name] for name in names]
-    counted = [layer.name for layer in layers] if recipe.scope == "global" else None
-    new = {name: array.copy() for name, array in mask.items()}
-    for part in parts:
+    parts = _parts(mask, layers, recipe, level)
+    left = dense_mask(layers) if recipe.score_from == "dense" else mask
+    begin = [part.kept(left) for part in parts]
+    total = sum(layer.total for layer in layers)
+    fixed = sum(layer.total for layer in layers if layer.name in recipe.exempt)
+    for step in range(1, recipe.score_steps + 1):
+        share = step / recipe.score_steps
+        counts = [_between(n, p.count, share) for n, p in zip(begin, parts, strict=True)]
+        scores = score(left, step, (fixed + sum(counts)) / total)
+        left = _keep_largest(scores, weights, left, parts, counts)
+    return left
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Layers whose weights are ranked together, and how many of these stay."""
+
+    names: tuple[str, ...]
+    count: int
+
+    def kept(self, mask: Mask) -> int:
+        return sum(int(mask[name].sum()) for name in self.names)
+
+
+def _parts(mask: Mask, layers: Sequence[Layer], recipe: Recipe, level: int) -> list[_Part]:
+    """Return what is ranked together, and the counts of the level that follows a mask."""
+    names = tuple(layer.name for layer in layers if layer.name not in recipe.exempt)
+    ranked = [names] if recipe.scope == "global" else [(name,) for name in names]
+    counted = tuple(layer.name for layer in layers) if recipe.scope == "global" else None
+    parts = []
+    for part in ranked:
         population = counted or part
         kept = sum(int(mask[name].sum()) for name in population)
         total = sum(mask[name].size for name in population)
         remove = kept - kept_after(total, kept, level, recipe.prune, recipe.rounding)
-        chosen = [mask[name].ravel() for name in part]
-        candidates = np.concatenate(
-            [scores[name].ravel()[m] for name, m in zip(part, chosen, strict=True)]
+        here = sum(int(mask[name].sum()) for name in part)
+        parts.append(_Part(part, max(0, here - remove)))
+    return parts
+
+
+def _between(begin: int, end: int, share: float) -> int:
+    """Count what is kept after a share of the steps, in equal ratios as those of SynFlow."""
+    if share == 1 or begin == 0:
+        return end
+    return max(end, round(begin * (max(end, 0.5) / begin) ** share))
+
+
+def _keep_largest(
+    scores: Scores, weights: LayerWeights, mask: Mask, parts: Sequence[_Part], counts: Sequence[int]
+) -> Mask:
+    new = {name: array.copy() for name, array in mask.items()}
+    for part, count in zip(parts, counts, strict=True):
+        chosen = [mask[name].ravel() for name in part.names]
+        candidates, sizes = (
+            np.concatenate([of[n].ravel()[m] for n, m in zip(part.names, chosen, strict=True)])
+            for of in (scores, weights)
         )
-        survives = ~smallest(candidates, min(remove, len(candidates)))
+        survives = ~smallest(candidates, len(candidates) - count, np.abs(sizes))
         bounds = np.cumsum([int(m.sum()) for m in chosen])[:-1]
-        for name, kept_here in zip(part, np.split(survives, bounds), strict=True):
+        for name, kept_here in zip(part.names, np.split(survives, bounds), strict=True):
             flat = new[name].reshape(-1)
             flat[flat] = kept_here
     return new
 
 
-def smallest(scores: Scores, count: int) -> NDArray[np.bool_]:
-    """Mark the `count` smallest scores; among equal ones those that come first.
+def smallest(scores: Numbers, count: int, ties: Numbers | None = None) -> NDArray[np.bool_]:
+    """Mark the `count` smallest scores.
 
     Parameters
     ----------
     scores : float array, shape (N,)
     count : int
         0 to N.
+    ties : float array, shape (N,), optional
+        Of equal scores those with the smallest of these come first; then those that stand first.
 
     Returns
     -------
@@ -171,23 +218,8 @@ def smallest(scores: Scores, count: int) -> NDArray[np.bool_]:
         return marked
     threshold = np.partition(scores, count - 1)[count - 1]
     marked[scores < threshold] = True
-    ties = np.flatnonzero(scores == threshold)
-    marked[ties[: count - int(marked.sum())]] = True
+    equal, wanted = np.flatnonzero(scores == threshold), count - int(marked.sum())
+    if ties is not None and wanted < len(equal):
+        equal = equal[smallest(ties[equal], wanted)]
+    marked[equal[:wanted]] = True
     return marked
-
-
-def _magnitude(weights: LayerWeights, rng: torch.Generator) -> dict[str, Scores]:
-    return {name: np.abs(weight) for name, weight in weights.items()}
-
-
-def _random(weights: LayerWeights, rng: torch.Generator) -> dict[str, Scores]:
-    return {
-        name: torch.rand(weight.shape, generator=rng, dtype=torch.float64).numpy()
-        for name, weight in weights.items()
-    }
-
-
-PRUNERS: dict[str, Callable[[LayerWeights, torch.Generator], dict[str, Scores]]] = {
-    "magnitude": _magnitude,
-    "random": _random,
-}

@@ -32,7 +32,8 @@ from .models import (
     Network,
     find_network,
 )
-from .pruning import PRUNERS
+from .pruners.demands import check_scheme
+from .pruners.registry import find_pruner
 from .replicas.arithmetic import PRECISIONS
 
 DEFAULT = "frankle2020"
@@ -40,7 +41,6 @@ DEFAULT = "frankle2020"
 _ABLE: dict[str, Iterable[str]] = {
     "init": (*INITIALISERS, AS_BUILT),
     "bn_init": BN_INITIALISERS,
-    "pruner": PRUNERS,
     "optimizer": ("sgd",),
     "prunable": [name for name in CHOICES["prunable"] if name != "masked"],
     "precision": PRECISIONS,
@@ -120,6 +120,10 @@ def recipe(
     if pretrained is not None:
         fields |= {"init": "pretrained", "pretrained": pretrained}
     values = {"architecture": network.name, "task": images.name, **fields, **changes}
+    pruner = None
+    if not isinstance(name, Recipe) or "pruner" in changes:  # a child's masks are there already
+        pruner = find_pruner(values.get("pruner", Recipe.pruner))
+        values["pruner"] = pruner.name
     layers = [layer.name for layer in network.layers]
     resolved = Recipe.from_json(values)  # checks every value
     known = tuple(known_name(layer, layers) or layer for layer in resolved.exempt)
@@ -134,6 +138,8 @@ def recipe(
     _check_batch_norm(resolved, found, images)
     quicker = called != "quick" and "rewind" not in changes
     _check_points(resolved, per_epoch, quick(network).get("rewind") if quicker else None)
+    if pruner is not None:
+        check_scheme(resolved, pruner, images)
     return resolved
 
 
@@ -295,6 +301,9 @@ def _move_along(
     resolved: Recipe, fields: Mapping[str, Any], changes: Mapping[str, Any], per_epoch: int
 ) -> Recipe:
     """Move milestones, and a rewind point at the end of training, along with the epochs."""
+    if resolved.epochs == 0:
+        none = {"milestones": (), "warmup": "0it", "rewind": "0it"}
+        return dataclasses.replace(resolved, **{n: v for n, v in none.items() if n not in changes})
     published = fields.get("epochs", Recipe.epochs)
     moved: dict[str, Any] = {}
     if "milestones" not in changes:
@@ -323,7 +332,7 @@ def _check_points(resolved: Recipe, per_epoch: int, quick_rewind: str | None) ->
     epochs = resolved.whole_epochs
     end = epochs * per_epoch
     ends = f"but training ends at {end} ({counted(epochs, 'epoch')} of {per_epoch})"
-    last = end if resolved.schedule == "restart" else end - 1
+    last = end if resolved.schedule == "restart" else max(0, end - 1)
     point = _iteration(resolved.rewind, per_epoch)
     if point > last:
         enough = (point + end - last - 1) // per_epoch + 1

@@ -89,6 +89,7 @@ def _seed_work(
                 keep=made.keep,
                 pretrained=made.pretrained,
                 kernels=made.kernels,
+                pruner=made.pruner,
             )
             yield from replica.work(one.at)
     except Stopped:

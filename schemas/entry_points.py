@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from .errors import RgtoolError, known_name
 
-Group = Literal["rgtool.models", "rgtool.datasets", "rgtool.importers", "rgtool.recipes"]
+Group = Literal[
+    "rgtool.models", "rgtool.datasets", "rgtool.pruners", "rgtool.importers", "rgtool.recipes"
+]
 
 
 def added(group: Group, name: str) -> EntryPoint | None:

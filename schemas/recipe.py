@@ -28,6 +28,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "head_init": ("same", "torch"),
     "schedule": ("continue", "restart"),
     "pooling": ("max", "average"),
+    "score_at": ("end", "rewind"),
+    "score_mode": ("eval", "train"),
+    "score_from": ("previous", "dense"),
 }
 # Initialisers whose scales follow from the shapes of layers.
 INITIALISERS = ("kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform")
@@ -102,6 +105,26 @@ class Recipe(Shown):
     )
     prune: float = field(default=0.2, metadata={"meaning": "share of the weights pruned a level"})
     pruner: str = field(default="magnitude", metadata={"meaning": "what ranks the weights"})
+    score_at: str = field(
+        default="end", metadata={"meaning": "weights that are ranked: at the end, or rewound"}
+    )
+    score_steps: int = field(
+        default=1, metadata={"meaning": "steps of a pruning; after each weights are ranked anew"}
+    )
+    score_images: int | None = field(
+        default=None,
+        metadata={"meaning": "class-balanced training images that a pruner looks at; null: all"},
+    )
+    score_mode: str = field(
+        default="eval",
+        metadata={"meaning": "what batch norm does while a pruner looks: eval, train"},
+    )
+    score_from: str = field(
+        default="previous",
+        metadata={
+            "meaning": "what each pruning begins from: the mask before, or the dense network"
+        },
+    )
     scope: str = field(default="global", metadata={"meaning": "weights that are ranked together"})
     rounding: str = field(default="exact", metadata={"meaning": "how kept counts are rounded"})
     prunable: str = field(default="all", metadata={"meaning": "layers that are counted"})
@@ -149,9 +172,14 @@ class Recipe(Shown):
                 "removes, between 0 and 1, such as 0.2"
             )
         self._settle_length()
-        for name in ("epochs", "batch_size"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise UsageError(f"{name} is {value}: at least 1 is needed")
+        for name, least in (
+            ("batch_size", 1),
+            ("score_steps", 1),
+            ("score_images", 1),
+            ("epochs", 0),
+        ):
+            if (value := getattr(self, name)) is not None and value < least:
+                raise UsageError(f"{name} is {value}: at least {least} is needed")
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise UsageError(f"lr is {self.lr}: a positive number is needed")
         if self.valid_size < 0:

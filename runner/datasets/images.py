@@ -115,8 +115,23 @@ class Images:
             y_valid=self.y_train[left:],
         )
 
-    def balanced_subset(self, size: int) -> Images:
+    def balanced_subset(
+        self,
+        size: int,
+        *,
+        order: NDArray[np.int64] | None = None,
+        field: str = "train_size",
+    ) -> Images:
         """Keep the first images of every class, `size` in all, in their order.
+
+        Parameters
+        ----------
+        size : int
+            Images.
+        order : int64 array, optional
+            The order in which they are the first; without it that of the data set.
+        field : str
+            The field of a recipe that asks for it.
 
         Raises
         ------
@@ -125,12 +140,13 @@ class Images:
         """
         per_class, extra = divmod(size, self.classes)
         wanted = [per_class + (label < extra) for label in range(self.classes)]
-        rows = [np.flatnonzero(self.y_train == label) for label in range(self.classes)]
+        order = np.arange(len(self.y_train)) if order is None else order
+        rows = [order[self.y_train[order] == label] for label in range(self.classes)]
         available = min(len(r) for r in rows) * self.classes
         if size < self.classes or any(len(r) < w for r, w in zip(rows, wanted, strict=True)):
             raise UsageError(
-                f"train_size {size}: {self.name} has {len(self.y_train)} training images in "
-                f"{self.classes} classes; {asked('train_size', available)} is the most, and "
+                f"{field} {size}: {self.name} has {len(self.y_train)} training images in "
+                f"{self.classes} classes; {asked(field, available)} is the most, and "
                 f"{self.classes} the least"
             )
         chosen = np.sort(np.concatenate([r[:w] for r, w in zip(rows, wanted, strict=True)]))

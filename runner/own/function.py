@@ -8,7 +8,7 @@ import inspect
 import operator
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -91,6 +91,10 @@ class OwnFunction:
             raise UsageError(f"{self.place}: there is no such function: {near}")
         found: Callable[..., Any] = function
         return found
+
+    def asks(self, offered: Collection[str]) -> set[str]:
+        """Name what it takes of what it would be offered; errors are those of `call`."""
+        return set(_accepted(self.load(), self.place, dict.fromkeys(offered)))
 
     def call(self, offered: Mapping[str, object]) -> Any:
         """Call it with what it accepts of `offered`, by name.

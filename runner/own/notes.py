@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...schemas.recipe import Recipe
+from ..pruners.registry import OwnPruner
 from .earlier import other_source
 from .function import OwnFunction
 from .network import OwnNetwork
@@ -31,7 +32,9 @@ def introduction(network: object, store: Path, recipe: Recipe) -> tuple[str, ...
 
 def unshipped(*parts: object) -> tuple[str, ...]:
     """Say which functions no other process can execute, so that one process computes alone."""
-    functions = [part.function if isinstance(part, OwnNetwork) else part for part in parts]
+    functions = [
+        part.function if isinstance(part, OwnNetwork | OwnPruner) else part for part in parts
+    ]
     return tuple(
         f"{own.place} {_why(own)}: one process computes"
         for own in functions

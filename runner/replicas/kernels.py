@@ -14,6 +14,7 @@ from ...schemas.errors import UsageError, choose
 from ...schemas.recipe import Recipe
 from ...schemas.spelling import asked
 from ..networks import InputShape
+from ..pruners.registry import find_pruner
 from ..sparse import Missing, describe, unserved
 
 COMPILE = ("auto", "on", "off")
@@ -134,6 +135,8 @@ def _why_dense(
         return f"{asked('compile', 'on')} is for dense steps"
     if (missing := missing_library()) is not None:
         return missing
+    if recipe.parent is None and find_pruner(recipe.pruner).sums_movement:
+        return f"pruner {recipe.pruner} sums gradients, which sparse steps do not compute in full"
     return unserved(build(), recipe, input_shape)
 
 

@@ -73,10 +73,10 @@ class ReplicaParts:
     @cached_property
     def module(self) -> torch.nn.Module:
         """The network."""
-        return self._built("init").to(self.device)
+        return self.built("init").to(self.device)
 
-    def _built(self, *purpose: str | int) -> torch.nn.Module:
-        """Build the network; what its own code draws follows from the seed too."""
+    def built(self, *purpose: str | int) -> torch.nn.Module:
+        """Build the network, on the CPU; what its own code draws follows from the seed too."""
         images = self.images
         with seeded(torch.device("cpu"), self.seed, *purpose, "build"):
             return self.network.build(
@@ -122,7 +122,7 @@ class ReplicaParts:
 
         On the CPU, so that they are the same wherever they are trained.
         """
-        module = self._built(*purpose)
+        module = self.built(*purpose)
         initialise(
             module,
             init=self.recipe.init,

@@ -20,6 +20,7 @@ from ...schemas.steps import Step
 from ..pruning import Mask
 from .arithmetic import LossScale, autocast
 from .loader import Batches, Loader
+from .movement import Movement
 from .randomness import seeded
 
 Arrays = dict[str, NDArray[Any]]
@@ -89,6 +90,7 @@ class Trainer:
         self._apply_mask()
         self.tally = torch.zeros(3, dtype=torch.float64, device=self.device)
         self.scale = LossScale(self.device) if recipe.precision == "fp16" else None
+        self.movement: Movement | None = None
         self.draws, self.iteration = draws, 0
         self.rate = recipe.lr
         # On a GPU a tensor: a step that has been captured reads the rate of the day from it.
@@ -111,6 +113,10 @@ class Trainer:
     def _apply_mask(self) -> None:
         if self.masks:
             torch._foreach_mul_(self.masked, self.masks)
+
+    def sum_movement(self, names: Sequence[str]) -> None:
+        """Sum the movement of the weights of the named layers from now on."""
+        self.movement = Movement({f"{n}.weight": self.parameters[f"{n}.weight"] for n in names})
 
     def step(self, images: Tensor, labels: Tensor) -> None:
         """Train on one batch; nothing here waits for the device."""
@@ -142,6 +148,8 @@ class Trainer:
         parameters, gradients, momenta = (list(column) for column in zip(*moved, strict=True))
         if self.scale:
             self.scale.lower(gradients)
+        if self.movement:
+            self.movement.add(self.lr, self.scale.overflow if self.scale else None)
         # The function under torch.optim.SGD: the class loads PyTorch's compiler, two seconds of
         # every process.
         sgd(
@@ -219,6 +227,8 @@ class Trainer:
         for name, momentum in zip(self.parameters, self.momenta, strict=True):
             if momentum is not None:
                 arrays[_MOMENTUM + name] = momentum.cpu().numpy().copy()
+        if self.movement:
+            arrays |= self.movement.arrays()
         arrays[_TALLY] = self.tally.cpu().numpy().copy()
         if self.scale:
             state = [self.scale.factor.item(), self.scale.steady.item()]
@@ -234,11 +244,13 @@ class Trainer:
             It is the state of another network; this one stays as it is.
         """
         shapes = {_MOMENTUM + name: p.shape for name, p in self.parameters.items()}
-        shapes[_TALLY] = self.tally.shape
+        needed = self.movement.arrays() if self.movement else {}
+        needed[_TALLY] = self.tally.cpu().numpy()
+        shapes |= {name: array.shape for name, array in needed.items()}
         others = {name: array for name, array in arrays.items() if name in shapes}
         if (
             not fits(self.module, arrays)
-            or _TALLY not in others
+            or not needed.keys() <= others.keys()
             or any(array.shape != tuple(shapes[name]) for name, array in others.items())
         ):
             raise ValueError("a state of another network")
@@ -248,6 +260,8 @@ class Trainer:
                 momentum.copy_(torch.from_numpy(arrays[_MOMENTUM + name]))
             elif momentum is not None:
                 momentum.zero_()
+        if self.movement:
+            self.movement.load(arrays)
         self.tally.copy_(torch.from_numpy(arrays[_TALLY]))
         if self.scale and _SCALE in arrays:
             self.scale.factor.fill_(float(arrays[_SCALE][0]))
@@ -256,6 +270,7 @@ class Trainer:
     def tensors(self) -> list[Tensor]:
         """Return every tensor that a step changes."""
         found = [*self.module.state_dict().values(), self.tally]
+        found += self.movement.sums.values() if self.movement else []
         found += [momentum for momentum in self.momenta if momentum is not None]
         return found + ([self.scale.factor, self.scale.steady] if self.scale else [])
 

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from ..plan import Plan
-from ..pruning import Mask, density, next_mask
+from ..pruners import erk, magnitude, random
+from ..pruners.scoring import Scheme, Scoring, no_images
+from ..pruning import LayerWeights, Mask, Scores, dense_mask, density, next_mask
 from ..replicas.randomness import generator
 from ..replicas.replica_parts import ReplicaParts
 from ..replicas.sparse_training import SparseTrainer
 from ..replicas.step_seconds import StepSeconds, timing_seconds
 from .probe import speed
+
+# Pruners that look at weights alone.
+_OF_WEIGHTS = {"random": random.scores, "erk": erk.scores}
 
 
 @dataclass(frozen=True)
@@ -153,8 +159,8 @@ def by_density(
 
     Notes
     -----
-    The masks are drawn: those that the recipe's pruner finds in the initial weights. Training finds
-    others of the same sizes.
+    The masks are drawn: those that the recipe's pruner finds in the initial weights, or where it
+    looks at more than weights, that their magnitudes tell. Training finds others of the same sizes.
     """
     dense = dense or speed(made, [one], seconds)
     densities = tuple(kept / made.kept[0] for kept in made.kept)
@@ -186,10 +192,36 @@ def _drawn_masks(
     """Yield masks of some levels of a plan, ascending."""
     initial = one.initial("init")
     weights = {layer.name: initial[f"{layer.name}.weight"] for layer in made.layers}
-    mask = {name: np.ones(weight.shape, dtype=np.bool_) for name, weight in weights.items()}
+    scheme = _OF_WEIGHTS.get(made.recipe.pruner, magnitude.scores)
+    recipe, mask = replace(made.recipe, score_steps=1), dense_mask(made.layers)
     for level in range(made.levels + 1):
         if level:
-            rng = generator(one.seed, "prune", level)
-            mask = next_mask(weights, mask, made.layers, made.recipe, level, rng)
+            score = partial(_score, scheme, one, weights, level)
+            mask = next_mask(score, weights, mask, made.layers, recipe, level)
         if level in levels:
             yield level, mask
+
+
+def _score(
+    scheme: Scheme,
+    one: ReplicaParts,
+    weights: LayerWeights,
+    level: int,
+    mask: Mask,
+    step: int,
+    density: float,
+) -> Scores:
+    images = one.images
+    return scheme(
+        Scoring(
+            weights=weights,
+            rewind=weights,
+            mask=mask,
+            network=lambda: one.module,
+            batches=no_images,
+            classes=images.classes,
+            input_shape=images.input_shape,
+            generator=generator(one.seed, "prune", level),
+            density=density,
+        )
+    )

@@ -30,7 +30,10 @@ from .source import Source
 from .transforms import Transformation, transformation
 
 # What says how masks were found: a child takes its parent's masks, and so these of its recipe.
-OF_MASKS = ("prune", "pruner", "scope", "rounding", "prunable", "exempt")
+OF_MASKS = (
+    "prune", "pruner", "score_at", "score_steps", "score_images", "score_mode", "score_from",
+    "scope", "rounding", "prunable", "exempt",
+)  # fmt: skip
 _FAR = 100  # added to a seed gives one that nobody takes by itself
 
 

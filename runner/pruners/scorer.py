@@ -1,0 +1,148 @@
+"""What a replica's pruner is shown at the end of a level, and the mask that follows from it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...schemas.blocks import Layer
+from ...schemas.errors import RgtoolError
+from ..pruning import Mask, Scores, next_mask
+from ..replicas.loader import Loader
+from ..replicas.randomness import generator
+from ..replicas.replica_parts import ReplicaParts
+from ..replicas.training import Arrays, load_arrays
+from .registry import Pruner
+from .scoring import Scoring
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network at the end of a level.
+
+    Attributes
+    ----------
+    state : dict of str to array
+        Weights and buffers that are scored.
+    began : dict of str to array
+        Those that the training of these began from.
+    movement : mapping of layer name to array, or None
+        See `Scoring.movement`.
+    """
+
+    state: Arrays
+    began: Arrays
+    movement: Scores | None = None
+
+
+class Scorer:
+    """Finds the masks of one replica.
+
+    Parameters
+    ----------
+    on : ReplicaParts
+        What the replica computes with: network, recipe, seed, images.
+    pruner : Pruner
+        What ranks the weights.
+    layers : sequence of Layer
+        The counted layers.
+    """
+
+    def __init__(self, on: ReplicaParts, pruner: Pruner, layers: Sequence[Layer]) -> None:
+        self.on, self.pruner, self.layers = on, pruner, layers
+
+    def next_mask(self, trained: Trained, mask: Mask, level: int) -> Mask:
+        """Prune once.
+
+        Parameters
+        ----------
+        trained : Trained
+            What is scored.
+        mask : Mask
+            The mask of the level before.
+        level : int
+            The level that the new mask is for.
+
+        Raises
+        ------
+        RgtoolError
+            The pruner fails, or its scores say nothing.
+        Stopped
+            The replica is to stop, between two steps.
+        """
+
+        def score(left: Mask, step: int, density: float) -> Scores:
+            self.on.heed()
+            scoring = self.scoring(trained, left, level, step, density)
+            scores = self.pruner.scores(scoring)
+            self._check(scores, left, level)
+            return scores
+
+        weights = {layer.name: trained.state[f"{layer.name}.weight"] for layer in self.layers}
+        return next_mask(score, weights, mask, self.layers, self.on.recipe, level)
+
+    def scoring(
+        self, trained: Trained, mask: Mask, level: int, step: int, density: float
+    ) -> Scoring:
+        """Return what the pruner sees at one step."""
+        on, recipe = self.on, self.on.recipe
+        masked = {f"{name}.weight": trained.state[f"{name}.weight"] * m for name, m in mask.items()}
+        purpose = ("prune", level) if step == 1 else ("prune", level, step)
+        return Scoring(
+            weights={name: masked[f"{name}.weight"] for name in mask},
+            rewind={name: trained.began[f"{name}.weight"] for name in mask},
+            mask=mask,
+            network=lambda: self._network({**trained.state, **masked}),
+            batches=lambda: self._loader.epoch(0),
+            classes=on.images.classes,
+            input_shape=on.images.input_shape,
+            mode=recipe.score_mode,
+            movement=trained.movement,
+            generator=generator(on.seed, *purpose),
+            density=density,
+        )
+
+    def _network(self, state: Arrays) -> nn.Module:
+        try:
+            module = copy.deepcopy(self.on.module)
+        except Exception:  # of the user's own, which may hold what cannot be copied
+            module = self.on.built("score").to(self.on.device)
+        load_arrays(module, state)
+        module.zero_grad()
+        return module.train(self.on.recipe.score_mode == "train")
+
+    @cached_property
+    def _loader(self) -> Loader:
+        """The images that are looked at: the same at every step of every level, in equal batches."""
+        images, recipe = self.on.images, self.on.recipe
+        if recipe.score_images is not None:
+            order = torch.randperm(
+                len(images.y_train), generator=generator(self.on.seed, "score_images")
+            )
+            images = images.balanced_subset(
+                recipe.score_images, order=order.numpy(), field="score_images"
+            )
+        count = len(images.y_train)
+        return Loader(
+            images,
+            batch_size=-(-count // -(-count // recipe.batch_size)),
+            augment=(),
+            seed=self.on.seed,
+            device=self.on.device,
+        )
+
+    def _check(self, scores: Scores, mask: Mask, level: int) -> None:
+        """Refuse scores that rank nothing."""
+        where = f"pruner {self.pruner.name} at level {level}"
+        candidates = {name: scores[name][kept] for name, kept in mask.items()}
+        for name, values in candidates.items():
+            if not np.isfinite(values).all():
+                raise RgtoolError(f"{where}: scores of layer {name} are not finite")
+        if not any(values.any() for values in candidates.values()):
+            raise RgtoolError(f"{where}: all scores are 0, so that none is smaller than another")
