@@ -26,7 +26,6 @@ import numpy as np
 from flows import sampled
 from machine import machine
 
-from rgtool.analysis import flow
 from rgtool.analysis.classes.same import same_class, same_paired
 from rgtool.analysis.scheme.fixed_point import followed_shares
 
@@ -74,20 +73,20 @@ def flow_of(fate: str, design: str, seeds: int, rng: np.random.Generator) -> np.
 
 def fate_rates(
     fate: str, design: str, seeds: int, repeats: int
-) -> tuple[Counter[str], float, float]:
-    """Return verdicts, and coverage with mean width of the interval of kappa."""
+) -> tuple[Counter[str], list[float]]:
+    """Return verdicts; how often kappa is covered, mean width, how often bent, later covered."""
     rng, said = np.random.default_rng(0), Counter[str]()
-    covered, width = [], []
+    told = []
     for _ in range(repeats):
         kept = flow_of(fate, design, seeds, rng)
         enough = (kept.mean(axis=0).min(axis=-1) >= 10).cumprod().astype(bool)
         found = followed_shares(kept[:, enough], STEP * np.arange(LEVELS)[enough])
         said[found.fate] += 1
-        rate = found.rate
+        rate, later = found.rate, found.later
         if fate != "still" and np.isfinite(rate.low):
-            covered.append(rate.low <= FATES[fate] <= rate.high)
-            width.append(rate.high - rate.low)
-    return said, float(np.mean(covered or [np.nan])), float(np.mean(width or [np.nan]))
+            covered = [one.low <= FATES[fate] <= one.high for one in (rate, later)]
+            told.append((covered[0], rate.high - rate.low, found.bent, covered[1]))
+    return said, np.mean(told or [[np.nan] * 4], axis=0).tolist()
 
 
 def main() -> None:
@@ -103,9 +102,11 @@ def main() -> None:
         for seeds in (2, 3, 5):
             for rho, effect, loud in (
                 (0.0, 0.0, False),
+                (0.5, 0.0, False),
                 (0.9, 0.0, False),
                 (0.9, 0.0, True),
                 (0.0, 0.02, False),
+                (0.5, 0.02, False),
                 (0.9, 0.02, False),
             ):
                 rates = semigroup_rates(groups, seeds, rho, effect, loud, options.repeats)
@@ -114,14 +115,20 @@ def main() -> None:
                 print("".join(f"{rate:>{w}.3f}" for rate, w in widths), flush=True)
     fates = [*FATES, "undecided"]
     print(f"\n{'true':<11}{'design':<10}{'seeds':>6}", end="")
-    print("".join(f"{fate:>11}" for fate in fates) + f"{'covered':>9}{'width':>7}")
+    print(
+        "".join(f"{fate:>11}" for fate in fates)
+        + f"{'covered':>9}{'width':>7}{'bent':>7}{'later':>7}"
+    )
     for fate in FATES:
         for design in DESIGNS:
             for seeds in (2, 3, 5, 10):
-                said, covered, width = fate_rates(fate, design, seeds, options.repeats)
+                said, told = fate_rates(fate, design, seeds, options.repeats)
                 print(f"{fate:<11}{design:<10}{seeds:>6}", end="")
                 print("".join(f"{said[one] / options.repeats:>11.3f}" for one in fates), end="")
-                print(f"{covered:>9.3f}{width:>7.2f}", flush=True)
+                print(
+                    "".join(f"{x:>{w}.2f}" for x, w in zip(told, (9, 7, 7, 7), strict=True)),
+                    flush=True,
+                )
     print(f"{time.perf_counter() - began:.0f} s")
 
 

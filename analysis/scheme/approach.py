@@ -1,7 +1,7 @@
-"""How a flow nears a fixed point or leaves one: x_i(t) = x*_i + c_i exp(-kappa t), one kappa for all.
+"""How a flow nears a fixed point or leaves one: x_i(t) = x*_i + c_i exp(-kappa t), kappa common.
 
-To first order every flow does so about a fixed point x*, kappa then being the least of its
-exponents that the start excites (Wegner 1972: scaling fields). It is the least curved family that
+To first order every flow does so about a fixed point x*, in the end with the least of its exponents
+that the start excites (Wegner 1972: scaling fields). It is the least curved family that
 holds three fates. kappa > 0: deviations from x* die out as d^kappa, d = exp(-t) the density, and
 exp(-kappa) is the eigenvalue of a step of one in ln d. kappa = 0: x runs on at a constant rate, as
 the replicator does whose exponents y are constant. kappa < 0: it leaves x* ever faster.

@@ -1,4 +1,4 @@
-"""Does a flow have a fixed point: does it stand still, is it drawn to a point or driven from one?"""
+"""Does a flow have a fixed point: it stands still, is drawn to a point or driven from one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from ..nulls.initial import DISTRIBUTIONS
 from ..nulls.known import weight_law
 from ..spectrum.scale_flow import Course, have_scales
 from ..spectrum.verdicts import MARGIN
-from ..stats.level import ALPHA
+from ..stats.contrast import one_sample
+from ..stats.level import ALPHA, CONFIDENCE
 from ..stats.seeds import seed_mean
 from ..values import NOTHING, Estimate
 from ..window import LEAST_WEIGHTS, Window
@@ -26,6 +27,7 @@ Fate = Literal["still", "attracted", "repelled", "steady", "undecided"]
 # Share of its weights that a group may keep at most for the scheme, and not its size, to set its
 # share of all: what keeps nearly everything grows at y = 1 whatever the scheme prefers.
 MOST_KEPT = 0.81
+_WIDTH = MARGIN / flow.UNIT  # of an exponent that counts as none
 STEADY = 0.1  # |kappa| below which deviations change by less than e in ten units of ln d
 
 
@@ -40,11 +42,17 @@ class FixedPoint:
     names : tuple of str, length K
         The groups.
     fate : str
-        `still`: every exponent, centred over groups, is certified within the margin. `attracted`,
-        `repelled`: the interval of kappa is above 0, below 0. `steady`: it is certified within
-        +-0.1. Else `undecided`.
+        `still`: every exponent, centred over groups, is certified within the margin. Of what moves
+        (p < .05 over all groups) `attracted`, `repelled`: the interval of kappa is above 0, below
+        0; `steady`: it is certified within +-0.1. Else `undecided`.
+    p : float
+        Of standing still; NaN of one run.
     rate : Estimate of float
         kappa, mean over runs; deviations from the fixed point change as d^kappa, d the density.
+    later : Estimate of float
+        The same without the first third of the levels; NaN where too few are left.
+    bent : bool
+        Whether the two certainly differ, as where deviations have several exponents.
     rates : Estimate, shape (K,)
         That of every group by itself; NaN where it moves too little.
     fixed : array, shape (K,)
@@ -66,7 +74,10 @@ class FixedPoint:
     levels: tuple[int, int]
     names: tuple[str, ...]
     fate: Fate
+    p: float
     rate: Estimate[float]
+    later: Estimate[float]
+    bent: bool
     rates: Estimate[Floats]
     fixed: Floats
     speed: float
@@ -198,7 +209,10 @@ class Followed:
     """What was made of coordinates; attributes as of `FixedPoint`."""
 
     fate: Fate
+    p: float
     rate: Estimate[float]
+    later: Estimate[float]
+    bent: bool
     rates: Estimate[Floats]
     fixed: Floats
     speed: float
@@ -227,21 +241,21 @@ def followed_shares(kept: Floats, time: Floats) -> Followed:
 
 def _followed(x: Floats, variance: Floats, time: Floats, chance: Floats, unit: Floats) -> Followed:
     """Follow coordinates (S, T, K) with their variances; `unit` turns speeds into exponents."""
-    fitted = approach(x, variance, time)
-    alone = approach(x.swapaxes(1, 2)[..., None], variance.swapaxes(1, 2)[..., None], time)
-    step = _third(len(time))
+    fitted, step = approach(x, variance, time), _third(len(time))
     speed = unit * (x[:, -1] - x[:, 0]) / (time[-1] - time[0])
     late = unit * (x[:, -1] - x[:, -1 - step]) / (time[-1] - time[-1 - step])
-    rate, narrow = mean_rate(fitted.rate)
-    fate = fate_of(speed, rate, narrow)
-    still, drawn = fate == "still", fate == "attracted"
-    # What stands still tells no kappa: nothing of the curve is left.
-    alone_rate = np.full_like(alone.rate, np.nan) if still else alone.rate
+    rate, p = mean_rate(fitted.rate), _still_p(speed)
+    fate = fate_of(speed, p, rate, mean_rate(fitted.rate, 1 - 2 * ALPHA))
+    still = fate == "still"  # which tells no kappa: nothing of a curve is there
+    later, bent = _later(fitted.rate, x, variance, time)
     return Followed(
         fate=fate,
+        p=p,
         rate=NOTHING if still else rate,
-        rates=_rates(alone_rate, speed),
-        fixed=np.where(drawn, fitted.fixed.mean(axis=0), np.nan),
+        later=NOTHING if still else later,
+        bent=bent and not still,
+        rates=_rates(x, variance, time, speed),
+        fixed=np.where(fate == "attracted", fitted.fixed.mean(axis=0), np.nan),
         speed=_rms(speed.mean(axis=0)),
         late=_rms(late.mean(axis=0)),
         chance=float(np.sqrt(chance.mean() / len(x))),
@@ -254,40 +268,67 @@ def _common(found: Followed) -> dict[str, Any]:
     return {one.name: getattr(found, one.name) for one in fields(found) if one.name != "fixed"}
 
 
-def mean_rate(rate: Floats) -> tuple[Estimate[float], Estimate[float]]:
-    """Return the mean of kappa over runs (S,) with its 95 % and its 90 % interval.
-
-    There is no interval of one run, nor where a run tells no kappa.
-    """
-    if not np.isfinite(rate).all():
-        return NOTHING, NOTHING
+def mean_rate(rate: Floats, confidence: float = CONFIDENCE) -> Estimate[float]:
+    """Return the mean of kappa over runs (S,) with its t interval; NaN where a run tells none."""
     found = seed_mean(rate[:, None])
-    value = float(found.value[0])
-    both = ((value, *(float(end[0]) for end in found.ends(c))) for c in (1 - ALPHA, 1 - 2 * ALPHA))
-    return tuple(Estimate(*ends) for ends in both)  # type: ignore[return-value]
+    low, high = found.ends(confidence)
+    return Estimate(float(found.value[0]), float(low[0]), float(high[0]))
 
 
-def fate_of(speed: Floats, wide: Estimate[float], narrow: Estimate[float]) -> Fate:
-    """Judge a flow by its centred exponents (S, K), and kappa with its 95 % and 90 % interval."""
+def fate_of(speed: Floats, p: float, wide: Estimate[float], narrow: Estimate[float]) -> Fate:
+    """Judge a flow.
+
+    Parameters
+    ----------
+    speed : array, shape (S, K)
+        Its exponents, centred over groups.
+    p : float
+        Of all of them being 0.
+    wide, narrow : Estimate of float
+        kappa with its 95 % and its 90 % interval.
+    """
     low, high = seed_mean(speed).ends(1 - 2 * ALPHA)
-    # Groups that are the same in all runs know no error: there is nothing that could be chance.
-    exact = np.ptp(speed, axis=0) == 0 if len(speed) > 1 else np.zeros(speed.shape[1], bool)
-    low, high = (np.where(exact, speed[0], end) for end in (low, high))
-    margin = MARGIN / flow.UNIT
-    if ((low > -margin) & (high < margin)).all():
+    if len(speed) > 1:  # what is the same in all runs is no chance, and knows no error
+        exact = np.ptp(speed, axis=0) == 0
+        low, high = (np.where(exact, speed[0], end) for end in (low, high))
+    if ((low > -_WIDTH) & (high < _WIDTH)).all():
         return "still"
+    if not p < ALPHA:
+        return "undecided"
+    if narrow.low > -STEADY and narrow.high < STEADY:
+        return "steady"
     if wide.low > 0:
-        return "attracted" if not narrow.high < STEADY else "steady"
-    if wide.high < 0:
-        return "repelled" if not narrow.low > -STEADY else "steady"
-    return "steady" if narrow.low > -STEADY and narrow.high < STEADY else "undecided"
+        return "attracted"
+    return "repelled" if wide.high < 0 else "undecided"
 
 
-def _rates(rate: Floats, speed: Floats) -> Estimate[Floats]:
-    """Return kappa of every group alone, from (S, K); NaN where it hardly moves."""
-    moves = np.abs(speed.mean(axis=0)) > MARGIN / flow.UNIT
-    found = seed_mean(np.where(moves & np.isfinite(rate).all(axis=0), rate, np.nan))
-    return found.estimate
+def _still_p(speed: Floats) -> float:
+    """Return p of standing still, from centred exponents (S, K); NaN of runs that are all alike."""
+    try:
+        return one_sample(speed, np.random.default_rng(0)).p
+    except ValueError:
+        return np.nan
+
+
+def _later(
+    whole: Floats, x: Floats, variance: Floats, time: Floats
+) -> tuple[Estimate[float], bool]:
+    """Return kappa without the first third of the levels, and whether it certainly differs."""
+    step = _third(len(time))
+    if len(time) - step < PARTS:
+        return NOTHING, False
+    found = approach(x[:, step:], variance[:, step:], time[step:]).rate
+    change = mean_rate(found - whole)
+    return mean_rate(found), bool(change.low > 0 or change.high < 0)
+
+
+def _rates(x: Floats, variance: Floats, time: Floats, speed: Floats) -> Estimate[Floats]:
+    """Return kappa of every group alone; NaN where it moves no more than the margin."""
+    each = (np.swapaxes(values, 1, 2)[..., None] for values in (x, variance))
+    rate = approach(*each, time).rate
+    moves = np.abs(speed.mean(axis=0)) > _WIDTH
+    known = moves & np.isfinite(rate).all(axis=0)
+    return seed_mean(np.where(known, rate, np.nan)).estimate
 
 
 def _time(window: Window) -> Floats:

@@ -143,7 +143,7 @@ def exponents_of(window: Window) -> Floats:
 
 
 def shared_seeds(a: Window, b: Window) -> list[tuple[int, int]] | None:
-    """Return the places of runs that begin with the same weights in both; None where none are known.
+    """Return the places of runs that begin with the same weights in both, None where others do too.
 
     Own runs of a seed do, if the recipes agree on what is drawn from it.
     """
