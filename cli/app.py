@@ -21,8 +21,8 @@ from .analyse.null import null
 from .analyse.plot import plot
 from .analyse.power import power
 from .analyse.predict import predict
+from .analyse.scheme import scheme
 from .analyse.score import score
-from .analyse.semigroup import semigroup
 from .analyse.stretch import stretch
 from .analyse.transfer import transfer
 from .analyse.verify import verify
@@ -57,7 +57,7 @@ COMMANDS = {
     "Run": (run, models, datasets, recipes, bench, demo),
     "Store": (import_, ls, show, name, diff, sql, merge, rm, compact, doctor),
     "Analyse": (
-        eigen, semigroup, null, power, plot,
+        eigen, scheme, null, power, plot,
         classify, compare, meta, predict, score, match, stretch, transfer,
         gamma, collapse, forecast, verify,
     ),

@@ -22,12 +22,16 @@ from ..values import NOTHING, Estimate
 from ..window import LEAST_WEIGHTS, Window
 from .approach import PARTS, approach
 
-Fate = Literal["still", "attracted", "repelled", "steady", "undecided"]
+SEE = "schemes.md#fixed-points"
+Fate = Literal[
+    "still", "attracted", "repelled", "steady", "slowing", "quickening", "undecided"
+]
 
 # Share of its weights that a group may keep at most for the scheme, and not its size, to set its
 # share of all: what keeps nearly everything grows at y = 1 whatever the scheme prefers.
 MOST_KEPT = 0.81
 _WIDTH = MARGIN / flow.UNIT  # of an exponent that counts as none
+ROUGH = 4.0  # misfit above which one curve does not describe a flow
 STEADY = 0.1  # |kappa| below which deviations change by less than e in ten units of ln d
 
 
@@ -44,7 +48,8 @@ class FixedPoint:
     fate : str
         `still`: every exponent, centred over groups, is certified within the margin. Of what moves
         (p < .05 over all groups) `attracted`, `repelled`: the interval of kappa is above 0, below
-        0; `steady`: it is certified within +-0.1. Else `undecided`.
+        0; `slowing`, `quickening`: so it is, but the misfit says that this is not the neighbourhood
+        of a point; `steady`: kappa is certified within +-0.1. Else `undecided`.
     p : float
         Of standing still; NaN of one run.
     rate : Estimate of float
@@ -119,7 +124,7 @@ def of_shares(window: Window, chosen: bool = False) -> FixedPoint:
     )
 
 
-def of_scales(window: Window, by: str) -> FixedPoint:
+def of_scales(window: Window, by: str, chosen: bool = False) -> FixedPoint:
     """Look for a fixed point in effective scales; exponents are in units of those of shares.
 
     Parameters
@@ -128,13 +133,15 @@ def of_scales(window: Window, by: str) -> FixedPoint:
         Counts by layer.
     by : str
         Grouping.
+    chosen : bool
+        As for `of_shares`.
 
     Raises
     ------
     RgtoolError
         Fewer than four levels are left, or fewer than two layers or groups have scales.
     """
-    free, notes = without_finite_size(window)
+    free, notes = (window, ()) if chosen else without_finite_size(window)
     counts, known = free.counts, have_scales(free)
     groups = [str(layer.group(by)) for layer in counts.layers]
     names = tuple(dict.fromkeys(groups))
@@ -245,7 +252,8 @@ def _followed(x: Floats, variance: Floats, time: Floats, chance: Floats, unit: F
     speed = unit * (x[:, -1] - x[:, 0]) / (time[-1] - time[0])
     late = unit * (x[:, -1] - x[:, -1 - step]) / (time[-1] - time[-1 - step])
     rate, p = mean_rate(fitted.rate), _still_p(speed)
-    fate = fate_of(speed, p, rate, mean_rate(fitted.rate, 1 - 2 * ALPHA))
+    rough = float(fitted.misfit.mean()) > ROUGH
+    fate = fate_of(speed, p, rate, mean_rate(fitted.rate, 1 - 2 * ALPHA), rough)
     still = fate == "still"  # which tells no kappa: nothing of a curve is there
     later, bent = _later(fitted.rate, x, variance, time)
     return Followed(
@@ -275,7 +283,9 @@ def mean_rate(rate: Floats, confidence: float = CONFIDENCE) -> Estimate[float]:
     return Estimate(float(found.value[0]), float(low[0]), float(high[0]))
 
 
-def fate_of(speed: Floats, p: float, wide: Estimate[float], narrow: Estimate[float]) -> Fate:
+def fate_of(
+    speed: Floats, p: float, wide: Estimate[float], narrow: Estimate[float], rough: bool = False
+) -> Fate:
     """Judge a flow.
 
     Parameters
@@ -286,6 +296,8 @@ def fate_of(speed: Floats, p: float, wide: Estimate[float], narrow: Estimate[flo
         Of all of them being 0.
     wide, narrow : Estimate of float
         kappa with its 95 % and its 90 % interval.
+    rough : bool
+        Whether the curve of kappa does not describe the flow.
     """
     low, high = seed_mean(speed).ends(1 - 2 * ALPHA)
     if len(speed) > 1:  # what is the same in all runs is no chance, and knows no error
@@ -296,10 +308,12 @@ def fate_of(speed: Floats, p: float, wide: Estimate[float], narrow: Estimate[flo
     if not p < ALPHA:
         return "undecided"
     if narrow.low > -STEADY and narrow.high < STEADY:
-        return "steady"
+        return "undecided" if rough else "steady"
     if wide.low > 0:
-        return "attracted"
-    return "repelled" if wide.high < 0 else "undecided"
+        return "slowing" if rough else "attracted"
+    if wide.high < 0:
+        return "quickening" if rough else "repelled"
+    return "undecided"
 
 
 def _still_p(speed: Floats) -> float:

@@ -15,7 +15,6 @@ import numpy as np
 
 from ...schemas.errors import UsageError
 from ...schemas.notes import Note
-from ...schemas.recipe import Recipe
 from ...store.counts import Counts
 from .. import flow
 from ..arrays import Floats
@@ -109,22 +108,9 @@ def beside(
 
     Parameters and errors are those of `semigroup`, which asks more of the experiments.
     """
-    _check_groups(one.counts, other.counts)
-    levels = common_levels(one.density, other.density)
-    if len(levels) < 2:
-        raise UsageError(_no_common_density((one, other), len(levels)))
-    densities = one.density[levels[:, 0]]
-    a, b = (
-        window.between(*(window.start + int(level) for level in column[[0, -1]]))
-        for window, column in zip((one, other), levels.T, strict=True)
-    )
-    pairs = shared_seeds(a, b)
-    if pairs is not None:
-        found, y = _paired(a, b, pairs, rng, draws)
-    else:
-        y = (exponents_of(a), exponents_of(b))
-        found = same_class(y[0] * UNIT, y[1] * UNIT, np.random.default_rng(rng), draws)
-    runs = (len(y[0]), len(y[1]))
+    (a, b), densities = equally_dense(one, other)
+    y = exponents_of(a), exponents_of(b)
+    found, paired = compared(a, b, *y, rng=rng, draws=draws)
     return Semigroup(
         windows=(a, b),
         densities=densities,
@@ -132,9 +118,55 @@ def beside(
         exponent_a=y[0].mean(axis=0),
         exponent_b=y[1].mean(axis=0),
         comparison=found,
-        paired=pairs is not None,
-        notes=(*found.notes(one.names, runs), *_differences(a, b, densities)),
+        paired=paired,
+        notes=(*found.notes(one.names, (len(y[0]), len(y[1]))), *_differences(a, b, densities)),
     )
+
+
+def equally_dense(first: Window, *others: Window) -> tuple[tuple[Window, ...], Floats]:
+    """Narrow experiments with the same groups to the densities that all have.
+
+    Returns
+    -------
+    windows : tuple of Window
+        In the order given.
+    densities : array, shape (N,)
+        Those of the first.
+
+    Raises
+    ------
+    UsageError
+        The groups differ, or fewer than two densities are common.
+    """
+    for other in others:
+        _check_groups(first.counts, other.counts)
+    found = [common_levels(first.density, other.density) for other in others]
+    common = sorted(set.intersection(*({int(i) for i in pairs[:, 0]} for pairs in found)))
+    if len(common) < 2:
+        raise UsageError(_no_common_density((first, *others), len(common)))
+    places = [np.array(common), *(pairs[np.isin(pairs[:, 0], common), 1] for pairs in found)]
+    windows = tuple(
+        window.between(window.start + int(place[0]), window.start + int(place[-1]))
+        for window, place in zip((first, *others), places, strict=True)
+    )
+    return windows, first.density[common]
+
+
+def compared(
+    a: Window,
+    b: Window,
+    y_a: Floats,
+    y_b: Floats,
+    *,
+    rng: np.random.Generator | int = 0,
+    draws: int = DRAWS,
+) -> tuple[SameClass, bool]:
+    """Compare values in units of exponents (S, K) of two experiments, and tell whether by seeds."""
+    theta, draw = (y_a * UNIT, y_b * UNIT), np.random.default_rng(rng)
+    pairs = shared_seeds(a, b)
+    if pairs is None:
+        return same_class(*theta, draw, draws), False
+    return same_paired(theta[0][pairs[0]], theta[1][pairs[1]], draw, draws), True
 
 
 def exponents_of(window: Window) -> Floats:
@@ -142,44 +174,19 @@ def exponents_of(window: Window) -> Floats:
     return flow.window_exponents(window.kept, 0, window.steps)[:, window.open]
 
 
-def shared_seeds(a: Window, b: Window) -> list[tuple[int, int]] | None:
+def shared_seeds(a: Window, b: Window) -> tuple[list[int], list[int]] | None:
     """Return the places of runs that begin with the same weights in both, None where others do too.
 
     Own runs of a seed do, if the recipes agree on what is drawn from it.
     """
     one, other = a.counts.recipe, b.counts.recipe
     drawn = ("architecture", "init", "fan", "bn_init", "head_init", "pretrained")
-    if one.origin or other.origin or any(getattr(one, f) != getattr(other, f) for f in drawn):
+    if one.origin or other.origin or any(getattr(one, x) != getattr(other, x) for x in drawn):
         return None
     seeds = [[x.counts.seeds[run] for run in x.runs] for x in (a, b)]
-    if None in seeds[0] + seeds[1]:
+    if None in seeds[0] or set(seeds[0]) != set(seeds[1]) or len({*seeds[0]}) < len(seeds[0]):
         return None
-    both = [
-        (place, seeds[1].index(seed)) for place, seed in enumerate(seeds[0]) if seed in seeds[1]
-    ]
-    return both if len(both) == len(seeds[0]) == len(seeds[1]) else None
-
-
-def _paired(
-    a: Window,
-    b: Window,
-    pairs: Sequence[tuple[int, int]],
-    rng: np.random.Generator | int,
-    draws: int,
-) -> tuple[SameClass, tuple[Floats, Floats]]:
-    first, second = (list(places) for places in zip(*pairs, strict=True))
-    y = exponents_of(a)[first], exponents_of(b)[second]
-    found = same_paired(y[0] * UNIT, y[1] * UNIT, np.random.default_rng(rng), draws)
-    return found, y
-
-
-def same_but(a: Recipe, b: Recipe, *names: str) -> bool:
-    """Tell whether two recipes agree in all fields but those named."""
-    return all(
-        getattr(a, one.name) == getattr(b, one.name)
-        for one in fields(Recipe)
-        if one.name not in names
-    )
+    return [*range(len(seeds[0]))], [seeds[1].index(seed) for seed in seeds[0]]
 
 
 def _check_steps(a: Counts, b: Counts) -> None:
@@ -214,7 +221,7 @@ def _check_groups(a: Counts, b: Counts) -> None:
         )
 
 
-def _no_common_density(windows: tuple[Window, Window], common: int) -> str:
+def _no_common_density(windows: Sequence[Window], common: int) -> str:
     texts = []
     for window in windows:
         found = ", ".join(f"{value:.3g}" for value in window.density[:6])
