@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...store.catalogue.apart import label_of
+from ..arrays import Floats
 from ..flow import shares
 from . import style as plot_style
 from .style import DOUBLE, FAINT, INK, SINGLE
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
     from ..scheme.result import Scheme
 
-_COLUMNS = 3
+_COLUMNS, _MARKS = 3, 3  # panels beside each other, densities that are marked in one
+_DECADES = 1.5  # of densities, above which a small panel marks whole decades alone
 
 
 def plot_schemes(schemes: Sequence[Scheme]) -> Figure:
@@ -45,7 +48,7 @@ def _panel(axes: Axes, one: Scheme) -> None:
     own = [style for style, pruned in zip(styles, window.open, strict=True) if pruned]
     for values, style in zip(share.T, own, strict=True):
         axes.plot(density, values, color=style.colour, linestyle=style.line, linewidth=1.0)
-    plot_style.density_axis(axes)
+    _density_axis(axes, density)
     plot_style.share_axis(axes)
     found = one.shares
     if found is not None and np.isfinite(found.reach).all():
@@ -58,13 +61,21 @@ def _panel(axes: Axes, one: Scheme) -> None:
         axes.set_xlim(first, last)
     said = "" if found is None else f": {found.fate}"
     trained = "" if one.family.trained else ", untrained"
-    title = f"{plot_style.plain(one.pruner)}{trained}{said}"
+    where = plot_style.plain(label_of(one.family.recipe))
+    title = f"{plot_style.plain(one.pruner)}{trained}, {where}{said}"
     plot_style.dress(axes, x="density", y="share", title=title)
-    axes.text(
-        0.02,
-        0.02,
-        plot_style.plain(window.counts.label),
-        transform=axes.transAxes,
-        fontsize=plot_style.SMALL,
-        color=INK,
+    plot_style.label_ends(
+        axes, share[-1].tolist(), window.names, [x.colour for x in own], [INK] * len(own)
     )
+
+
+def _density_axis(axes: Axes, density: Floats) -> None:
+    """Make x the axis of densities; of many decades these alone are marked."""
+    from matplotlib.ticker import FixedLocator
+
+    plot_style.density_axis(axes)
+    low, high = np.log10(density[[-1, 0]])
+    if high - low > _DECADES:
+        places = np.arange(np.ceil(low), np.floor(high) + 1)
+        step = max(1, -(-len(places) // _MARKS))
+        axes.xaxis.set_major_locator(FixedLocator((10.0 ** places[::-1][::step]).tolist()))

@@ -23,9 +23,7 @@ from ..window import LEAST_WEIGHTS, Window
 from .approach import PARTS, approach
 
 SEE = "schemes.md#fixed-points"
-Fate = Literal[
-    "still", "attracted", "repelled", "steady", "slowing", "quickening", "undecided"
-]
+Fate = Literal["still", "attracted", "repelled", "steady", "slowing", "quickening", "undecided"]
 
 # Share of its weights that a group may keep at most for the scheme, and not its size, to set its
 # share of all: what keeps nearly everything grows at y = 1 whatever the scheme prefers.
@@ -48,8 +46,9 @@ class FixedPoint:
     fate : str
         `still`: every exponent, centred over groups, is certified within the margin. Of what moves
         (p < .05 over all groups) `attracted`, `repelled`: the interval of kappa is above 0, below
-        0; `slowing`, `quickening`: so it is, but the misfit says that this is not the neighbourhood
-        of a point; `steady`: kappa is certified within +-0.1. Else `undecided`.
+        0; `slowing`, `quickening`: so it is, but sizes of groups set shares too, or the misfit says
+        that this is not the neighbourhood of a point; `steady`: kappa is certified within +-0.1.
+        Else `undecided`.
     p : float
         Of standing still; NaN of one run.
     rate : Estimate of float
@@ -112,7 +111,7 @@ def of_shares(window: Window, chosen: bool = False) -> FixedPoint:
     kept = free.kept[..., free.open]
     if kept.shape[-1] < 2:
         raise RgtoolError("fewer than two groups are pruned: take a finer grouping (--by)")
-    found = followed_shares(kept, _time(free))
+    found = followed_shares(kept, _time(free), free=not notes)
     shares = np.exp(found.fixed) / np.exp(found.fixed).sum()
     return FixedPoint(
         levels=free.levels,
@@ -203,7 +202,7 @@ def without_finite_size(window: Window) -> tuple[Window, tuple[str, ...]]:
     names = [name for name, is_held in zip(window.names, held, strict=True) if is_held]
     why = (
         f"{listed(names)} {'keeps' if len(names) == 1 else 'keep'} over {MOST_KEPT:.0%} of all "
-        f"weights while another group runs empty"
+        f"weights as long as every group has {LEAST_WEIGHTS}"
         if names
         else f"fewer than {PARTS} levels are free of finite size"
     )
@@ -228,7 +227,7 @@ class Followed:
     misfit: float
 
 
-def followed_shares(kept: Floats, time: Floats) -> Followed:
+def followed_shares(kept: Floats, time: Floats, free: bool = True) -> Followed:
     """Follow shares of K groups in centred log-ratios; `fixed` is in these.
 
     Parameters
@@ -237,22 +236,26 @@ def followed_shares(kept: Floats, time: Floats) -> Followed:
         Weights kept at T >= 4 levels, none of them 0.
     time : array, shape (T,)
         -ln d of the network, rising.
+    free : bool
+        Whether the levels are free of finite size.
     """
     groups, step = kept.shape[-1], _third(len(time))
     single = 1 / np.maximum(kept, 1)
     variance = (1 - 2 / groups) * single + single.mean(axis=-1, keepdims=True) / groups
     moved = flow.log_share_variance(kept[:, [-1 - step, -1]])
     chance = moved / (time[-1] - time[-1 - step]) ** 2
-    return _followed(flow.clr(kept), variance, time, chance, np.ones(groups))
+    return _followed(flow.clr(kept), variance, time, chance, np.ones(groups), free)
 
 
-def _followed(x: Floats, variance: Floats, time: Floats, chance: Floats, unit: Floats) -> Followed:
+def _followed(
+    x: Floats, variance: Floats, time: Floats, chance: Floats, unit: Floats, free: bool
+) -> Followed:
     """Follow coordinates (S, T, K) with their variances; `unit` turns speeds into exponents."""
     fitted, step = approach(x, variance, time), _third(len(time))
     speed = unit * (x[:, -1] - x[:, 0]) / (time[-1] - time[0])
     late = unit * (x[:, -1] - x[:, -1 - step]) / (time[-1] - time[-1 - step])
     rate, p = mean_rate(fitted.rate), _still_p(speed)
-    rough = float(fitted.misfit.mean()) > ROUGH
+    rough = float(fitted.misfit.mean()) > ROUGH or not free
     fate = fate_of(speed, p, rate, mean_rate(fitted.rate, 1 - 2 * ALPHA), rough)
     still = fate == "still"  # which tells no kappa: nothing of a curve is there
     later, bent = _later(fitted.rate, x, variance, time)
@@ -277,7 +280,12 @@ def _common(found: Followed) -> dict[str, Any]:
 
 
 def mean_rate(rate: Floats, confidence: float = CONFIDENCE) -> Estimate[float]:
-    """Return the mean of kappa over runs (S,) with its t interval; NaN where a run tells none."""
+    """Return the mean of kappa over runs (S,) with its t interval; NaN where a run tells none.
+
+    Where all runs are one, as where a rule sets counts, there is no chance and no width.
+    """
+    if len(rate) > 1 and np.ptp(rate) == 0:
+        return Estimate(*[float(rate[0])] * 3)
     found = seed_mean(rate[:, None])
     low, high = found.ends(confidence)
     return Estimate(float(found.value[0]), float(low[0]), float(high[0]))
@@ -297,15 +305,15 @@ def fate_of(
     wide, narrow : Estimate of float
         kappa with its 95 % and its 90 % interval.
     rough : bool
-        Whether the curve of kappa does not describe the flow.
+        Whether this is not the neighbourhood of a point.
     """
     low, high = seed_mean(speed).ends(1 - 2 * ALPHA)
-    if len(speed) > 1:  # what is the same in all runs is no chance, and knows no error
-        exact = np.ptp(speed, axis=0) == 0
-        low, high = (np.where(exact, speed[0], end) for end in (low, high))
+    # What is the same in all of several runs is no chance, and knows no error.
+    exact = (np.ptp(speed, axis=0) == 0) & (len(speed) > 1)
+    low, high = (np.where(exact, speed[0], end) for end in (low, high))
     if ((low > -_WIDTH) & (high < _WIDTH)).all():
         return "still"
-    if not p < ALPHA:
+    if not (p < ALPHA or exact.all()):
         return "undecided"
     if narrow.low > -STEADY and narrow.high < STEADY:
         return "undecided" if rough else "steady"

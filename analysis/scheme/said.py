@@ -71,7 +71,7 @@ def fate_notes(found: FixedPoint, what: str) -> list[Note]:
     notes = [Note(f"{what}: {text}", fixed_point.SEE) for text in found.notes]
     if found.fate == "still":
         return notes
-    if found.bent:
+    if found.bent and found.misfit <= ROUGH:
         text = (
             f"{what}: kappa is {found.later.value:+.2f} without the first third of the levels, and "
             f"{found.rate.value:+.2f} with it: deviations have more than one exponent, of which it "
