@@ -161,9 +161,8 @@ def of_scales(window: Window, by: str, chosen: bool = False) -> FixedPoint:
     answers = (middle * x * law.density(x) / law.kept(x)).mean(axis=0)
     places = np.unique(index, return_inverse=True)[1]
     answer = np.bincount(places, answers) / np.bincount(places, middle.mean(axis=0))
-    found = _followed(
-        course.scale, variance, time, course.contrast(np.tile(last, runs))[1] * answer**2, answer
-    )
+    _, chance = course.contrast(np.tile(last, runs))
+    found = _followed(course.scale, variance, time, chance * answer**2, answer, not notes)
     return FixedPoint(
         levels=free.levels,
         names=tuple(names[place] for place in course.places),
