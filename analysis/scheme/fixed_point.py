@@ -107,7 +107,7 @@ def of_shares(window: Window, chosen: bool = False) -> FixedPoint:
     RgtoolError
         Fewer than four levels, or fewer than two pruned groups, are left.
     """
-    free, notes = (window, ()) if chosen else without_finite_size(window)
+    free, notes = _looked_at(window, chosen)
     kept = free.kept[..., free.open]
     if kept.shape[-1] < 2:
         raise RgtoolError("fewer than two groups are pruned: take a finer grouping (--by)")
@@ -140,7 +140,7 @@ def of_scales(window: Window, by: str, chosen: bool = False) -> FixedPoint:
     RgtoolError
         Fewer than four levels are left, or fewer than two layers or groups have scales.
     """
-    free, notes = (window, ()) if chosen else without_finite_size(window)
+    free, notes = _looked_at(window, chosen)
     counts, known = free.counts, have_scales(free)
     groups = [str(layer.group(by)) for layer in counts.layers]
     names = tuple(dict.fromkeys(groups))
@@ -171,6 +171,17 @@ def of_scales(window: Window, by: str, chosen: bool = False) -> FixedPoint:
         reach=(np.nan, np.nan),
         notes=(*notes, *assumed),
     )
+
+
+def _looked_at(window: Window, chosen: bool) -> tuple[Window, tuple[str, ...]]:
+    """Return the levels that somebody chose as they are, else those free of finite size."""
+    if not chosen:
+        return without_finite_size(window)
+    if window.steps + 1 < PARTS:
+        raise RgtoolError(
+            f"{window.steps + 1} levels are asked for, and a fixed point takes {PARTS}"
+        )
+    return window, ()
 
 
 def without_finite_size(window: Window) -> tuple[Window, tuple[str, ...]]:

@@ -36,10 +36,9 @@ def kept(
 ) -> np.ndarray:
     """Counts (S, T, 4) of which log shares follow kappa, or stand still where it is None."""
     rng = np.random.default_rng(seed)
-    if kappa is None:
-        moved = 0 * TIME
-    else:
-        moved = TIME if kappa == 0 else -np.expm1(-kappa * TIME) / kappa
+    moved = TIME if kappa == 0 else 0 * TIME
+    if kappa:
+        moved = -np.expm1(-kappa * TIME) / kappa
     x = PUSH * (1 - 0.4 * moved[:, None]) + noise * rng.standard_normal((seeds, 1, 4))
     share = np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)
     return rng.poisson(share * network * np.exp(-TIME)[:, None]).astype(float)
@@ -253,9 +252,9 @@ def test_the_other_schemes_have_no_fixed_point_of_shares(
 
 
 def untrained(seeds: int = 4, drift: float = 0.0) -> Window:
-    """A wide ResNet-20 of Gaussian weights whose scales differ, pruned by one threshold; they may drift.
+    """A wide ResNet-20 of Gaussian weights whose scales differ, pruned by one threshold.
 
-    A drift is d s / d ln d of the first stage, against the others.
+    Scales of the first stage may drift by ds / dln d.
     """
     made = synthetic.counts("resnet20w64", "layer", seeds=seeds, levels=12)
     rng, total = np.random.default_rng(0), made.total.astype(float)
@@ -288,7 +287,10 @@ def test_scales_that_training_moves_are_seen_in_units_of_exponents() -> None:
     window = untrained(drift=0.15)
     found = of_scales(window, "stage")
     assert found.fate != "still" and found.p < 0.05
-    layers, kept = window.counts.layers, window.kept[:, (found.levels[0] + found.levels[1]) // 2 - 1]
+    layers, kept = (
+        window.counts.layers,
+        window.kept[:, (found.levels[0] + found.levels[1]) // 2 - 1],
+    )
     total = window.counts.total
     stages = np.array([layer.stage for layer in layers])
     x = np.sqrt(2) * erfcinv(kept.mean(axis=0) / total)
