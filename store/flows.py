@@ -145,7 +145,9 @@ def flow_of_rows(name: str) -> PublishedFlow:
     shape = (len(seeds), len(rows) // len(seeds))
     network = architecture(first["architecture"], classes=_CLASSES[first["task"]])
     told = {key: first[key] for key in ("architecture", "task", "init", "fan", "pruner")}
-    told |= {"scope": "global", "rewind": "0it", "origin": first["source"]}
+    # Synaptic-Flow scores before training; its synflow in 100 steps, the other schemes in one.
+    told |= {"scope": "global", "rewind": "0it", "score_at": "rewind", "score_from": "dense"}
+    told |= {"score_steps": 100 if first["pruner"] == "synflow" else 1, "origin": first["source"]}
     told["prune"] = round(1 - rows[1]["density"], 4)
     recipe = Recipe(**told, augment=())
     kept = np.array([row["kept"] for row in rows], np.int64).reshape(*shape, -1)

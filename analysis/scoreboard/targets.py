@@ -14,9 +14,8 @@ from ...schemas.words import listed
 from ...store.counts import Counts
 from .. import flow
 from ..arrays import Floats
-from ..classes.semigroup import common_levels
 from ..nulls.untrained import measured_null_kept, null_kept
-from ..window import Window
+from ..window import Window, common_levels
 
 
 @dataclass(frozen=True)

@@ -202,8 +202,8 @@ def scales_of_window(chosen: Window, by: str) -> ScaleFlow:
     by = choose("grouping", by, GROUPINGS)
     groups = groups_of(counts.layers, by, counts.recipe.architecture)
     names = tuple(dict.fromkeys(groups))
-    known, (distribution, assumed) = _have_scales(chosen), weight_law(counts)
-    found = _Course(chosen, known, flow.group_index(groups, names)[known], distribution)
+    known, (distribution, assumed) = have_scales(chosen), weight_law(counts)
+    found = Course(chosen, known, flow.group_index(groups, names)[known], distribution)
     total = flow.group_sums(counts.total, flow.group_index(groups, names), len(names))
     start, end = found.at(0), found.at(-1)
     return ScaleFlow(
@@ -231,8 +231,14 @@ def scales_of_window(chosen: Window, by: str) -> ScaleFlow:
     )
 
 
-def _have_scales(chosen: Window) -> Bools:
-    """Tell which layers have a scale at every level of the window: shape (L,)."""
+def have_scales(chosen: Window) -> Bools:
+    """Tell which layers have a scale at every level of the window: shape (L,).
+
+    Raises
+    ------
+    RgtoolError
+        Fewer than two layers have one.
+    """
     counts = chosen.counts
     whole = (chosen.kept / counts.total).max(axis=(0, 1)) > WHOLE
     known = scales.usable(chosen.kept, counts.total, counts.exempt) & ~whole
@@ -245,8 +251,32 @@ def _have_scales(chosen: Window) -> Bools:
     return np.asarray(known)
 
 
-class _Course:
-    """Scales of the groups of known layers, at the levels of a window."""
+class Course:
+    """Scales of the groups of known layers, at the levels of a window.
+
+    Parameters
+    ----------
+    chosen : Window
+        Counts by layer.
+    known : bool array, shape (L,)
+        `have_scales`.
+    index : integer array
+        Group of every known layer.
+    distribution : str
+        That of initial weights.
+
+    Attributes
+    ----------
+    scale : array, shape (S, T + 1, K)
+        Centred effective scales of the K groups that have known layers.
+    places : integer array, shape (K,)
+        Those groups among all.
+
+    Raises
+    ------
+    RgtoolError
+        One group alone has a known layer.
+    """
 
     def __init__(
         self, chosen: Window, known: Bools, index: Integers, distribution: DistributionName
