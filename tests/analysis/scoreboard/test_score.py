@@ -212,6 +212,16 @@ def test_a_changed_prediction_is_named_and_not_scored(pair, cli: Cli):
     assert score(store).each == () and score(store).line("transfer") is None
 
 
+def test_one_of_an_earlier_date_than_what_it_follows_is_not_scored(pair):
+    store, source, target = pair
+    predict(store, source, target, register=True)
+    (first,) = store.predictions().kept
+    early = dataclasses.replace(first, made_at="2020-01-01T00:00:00+00:00", after=(first.id,))
+    early.write(store.path)
+    standing = {one.prediction.id: one.standing for one in score(store).each}
+    assert standing == {early.id: "out of order", first.id: "waiting"}
+
+
 def test_a_prediction_that_cannot_be_scored_is_not_in_the_way_of_others(
     pair, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ):
