@@ -60,7 +60,7 @@ def run(
     rounding: Annotated[str | None, typer.Option(help="exact, openlth or round.")] = None,
     scope: Annotated[str | None, typer.Option(help="global or layerwise ranking.")] = None,
     pruner: Annotated[
-        str | None, typer.Option(help="What ranks weights, or your own: my.py:large.")
+        str | None, typer.Option(help="What ranks weights (docs/running.md).")
     ] = None,
     parent: Annotated[
         str | None, typer.Option(help="Experiment whose tickets are trained.")
