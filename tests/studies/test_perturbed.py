@@ -139,7 +139,7 @@ def test_what_was_stopped_goes_on(store: Path) -> None:
 
 def test_seeds_are_those_of_the_experiment(store: Path) -> None:
     assert plan_perturbed(store, WHAT, **ASKED).seeds == (0, 1, 2)
-    with pytest.raises(UsageError, match="seed 7"):
+    with pytest.raises(UsageError, match="no run of seed 3"):
         plan_perturbed(store, WHAT, seeds="7", **ASKED)
     with pytest.raises(UsageError, match="paired with the runs that found them"):
         plan_perturbed(store, WHAT, seeds="5:0", **ASKED)
