@@ -65,7 +65,7 @@ class Target:
         """Return levels of the source and of this over which both lose the same share of weights.
 
         Where another share is pruned they are those of the first and last density of the window
-        that both have, as `semigroup` compares them.
+        that both have, as `scheme.semigroup` compares them.
 
         Raises
         ------
