@@ -83,7 +83,8 @@ class Schedule:
                 f"levels {first}:{last} hold no step: the first is at least 0 and the last "
                 "greater than the first, such as 1:17"
             )
-        return cls(levels, (1 - prune) ** np.arange(first, last + 1), prune)
+        density = np.asarray((1 - prune) ** np.arange(first, last + 1), np.float64)
+        return cls(levels, density, prune)
 
     @property
     def steps(self) -> int:

@@ -37,8 +37,8 @@ def open_weights(path: Path, what: Networked | None, store: StoreLike = None) ->
     UsageError
         There is no such network.
     """
-    named = canonical(what) if isinstance(what, str) else what
-    if named is None or (isinstance(named, str) and is_known(named)):
+    named = canonical(what) if isinstance(what, str) else None
+    if what is None or (named is not None and is_known(named)):
         found = read_network(path, named)
         return Opened(found, Network(found.network))
     network = network_of(what, store)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from stores import counts, write_run
 
 import rgtool
+from rgtool.analysis.plots.style import group_styles
 from rgtool.schemas.blocks import GROUPINGS, Layer, architecture, groupings, groups_of
 from rgtool.schemas.errors import UsageError
 from rgtool.schemas.recipe import Recipe
@@ -236,6 +237,8 @@ def test_spectra_are_classified_and_drawn_by_role(cli: Cli, two: Path, tmp_path:
     assert drawn.code == 0
     text = (figures / "resnet8w4-digits-flow.svg").read_text()
     assert all(f">{name}<" in text or f"<!-- {name} -->" in text for name in BASIC)
+    styles = group_styles(Store(two).counts(ONE, by="role"))
+    assert len({style.marker for style in styles}) == len(BASIC)  # a role is in all stages
     code, _, err = cli("classify", "--grouping", "role", "--against", "published", *store)
     assert code == 2 and "no published spectrum has two groups of the same name" in err
 

@@ -378,6 +378,19 @@ def test_a_file_that_is_pruned_already_says_where_levels_may_begin(tmp_path: Pat
     assert found.share[0, 1] == 0
 
 
+def test_zeros_are_counted_where_weights_are_pruned(tmp_path: Path) -> None:
+    state = resnet_state("lenet", channels=1)
+    for name in ("fc1.weight", "fc2.weight"):
+        state[name] = state[name] * (np.arange(state[name].size) % 2).reshape(state[name].shape)
+    path = saved(state, tmp_path / "pruned.pt")
+    total = sum(array.size for array in state.values() if array.ndim > 1)
+    there = (total - 1000) // 2 + 1000  # the last layer is exempt, and whole
+    found = null(weights=path, by="layer", densities=[there / total, 0.1])
+    assert found.share[0].tolist() == [512 * 300 / there, 15000 / there, 1000 / there]
+    with pytest.raises(RgtoolError, match="pruned already"):
+        null(weights=path, densities=[(there + 1) / total, 0.1])
+
+
 def test_integers_have_a_magnitude_each(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     state = {f"layers.{i}.weight": rng.integers(-128, 128, (20, 20)) for i in range(3)}
