@@ -239,7 +239,7 @@ def seconds(store: Store, experiment: str) -> float:
         "SELECT median(wall_seconds) FROM levels JOIN runs USING (run_id) "
         f"WHERE experiment_id = '{experiment}' AND level < {LEVELS}"
     )
-    return float(store.sql(query).rows()[0][0])
+    return float(store.sql(query).rows[0][0])
 
 
 def mean_sd(values: Floats, form: str) -> str:

@@ -211,7 +211,7 @@ def test_multiplications_are_those_of_the_way_forward() -> None:
     positions = {"first": 20, "grouped": 9, "around": 9, "along": 9, "fc": 1}
     one = of("mixed")
     expected = sum(positions[name] * weight.size for name, weight in one.weights.items())
-    assert multiply_adds(one) == expected
+    assert multiply_adds(one.module, one.mask, data(1)[0]) == expected
 
 
 # What cannot be scored.
@@ -241,7 +241,7 @@ def test_no_images(scheme: str) -> None:
 
 def test_a_hessian_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     one = of("mixed")
-    each = multiply_adds(one) * scored.CLASSES
+    each = multiply_adds(one.module, one.mask, data(1)[0]) * scored.CLASSES
     monkeypatch.setattr(obd, "MOST", 7 * each)
     obd.scores(one)
     monkeypatch.setattr(obd, "MOST", 7 * each - 1)
