@@ -147,6 +147,13 @@ def test_the_dense_network_is_scored_at_every_level(tmp_path: Path) -> None:
     assert any((other[2][name] != masks[2][name]).any() for name in LAYERS)
 
 
+def test_dense_weights_that_are_gone_are_told(tmp_path: Path) -> None:
+    go(tmp_path, score_from="dense", levels=1)
+    only_run(tmp_path).weights("dense").unlink()
+    text = message(go(tmp_path, score_from="dense", levels=3))
+    assert "pruner" not in text and "has no trained dense weights" in text
+
+
 def test_a_layer_may_gain_what_others_lose(tmp_path: Path) -> None:
     """Masks that are drawn anew from the dense network at every level are not nested."""
     changes = {"pruner": "random", "score_from": "dense", "prune": 0.01, "epochs": 0}
