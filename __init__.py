@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from rgtool.analysis.classes.against import against_published
     from rgtool.analysis.classes.classify import classify
     from rgtool.analysis.classes.compare import compare
-    from rgtool.analysis.classes.semigroup import semigroup
     from rgtool.analysis.collapse.estimate import collapse
     from rgtool.analysis.curves.matching import matching_density
     from rgtool.analysis.elastic.match import match
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from rgtool.analysis.nulls.untrained import null
     from rgtool.analysis.paper.verify import verify
     from rgtool.analysis.plots.figures import plot
+    from rgtool.analysis.scheme.estimate import scheme
     from rgtool.analysis.scoreboard.score import score
     from rgtool.analysis.spectrum.eigen import eigen
     from rgtool.analysis.spectrum.forecast import forecast
@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from rgtool.store import Store, published
     from rgtool.store.recorder import Recorder
     from rgtool.studies.children import plan, run
+    from rgtool.studies.intervene import intervene
     from rgtool.studies.predict import predict
+    from rgtool.studies.response import response
     from rgtool.studies.stretch import stretch
     from rgtool.studies.transfer import transfer, transfer_all
 
@@ -60,6 +62,7 @@ _HOMES = {
     "datasets": "rgtool.runner.listing",
     "eigen": "rgtool.analysis.spectrum.eigen",
     "forecast": "rgtool.analysis.spectrum.forecast",
+    "intervene": "rgtool.studies.intervene",
     "match": "rgtool.analysis.elastic.match",
     "match_all": "rgtool.analysis.elastic.match_all",
     "match_trained": "rgtool.analysis.elastic.match_trained",
@@ -76,9 +79,10 @@ _HOMES = {
     "published": "rgtool.store",
     "recipe": "rgtool.runner.recipes",
     "recipes": "rgtool.runner.listing",
+    "response": "rgtool.studies.response",
     "run": "rgtool.studies.children",
+    "scheme": "rgtool.analysis.scheme.estimate",
     "score": "rgtool.analysis.scoreboard.score",
-    "semigroup": "rgtool.analysis.classes.semigroup",
     "shared_gamma": "rgtool.analysis.gamma.shared",
     "spectra": "rgtool.analysis.spectrum.many",
     "stretch": "rgtool.studies.stretch",
@@ -101,6 +105,7 @@ __all__ = [
     "datasets",
     "eigen",
     "forecast",
+    "intervene",
     "match",
     "match_all",
     "match_trained",
@@ -117,9 +122,10 @@ __all__ = [
     "published",
     "recipe",
     "recipes",
+    "response",
     "run",
+    "scheme",
     "score",
-    "semigroup",
     "shared_gamma",
     "spectra",
     "stretch",

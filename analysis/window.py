@@ -168,9 +168,10 @@ def choose_window(
 ) -> Window:
     """Choose one window for all runs of an experiment.
 
-    By default from level 1 (the step 0 -> 1 starts at counts that the architecture alone sets) to
-    the last level that all runs have without a gap, ended early only where a group keeps no
-    weight, and not even there for who asks for it. A requested window is taken as it is or refused.
+    By default from level 1 (the step 0 -> 1 starts at counts that the architecture alone sets), or
+    from the level whose ticket a run begins with, to the last level that all runs have without a
+    gap, ended early only where a group keeps no weight, and not even there for who asks for it. A
+    requested window is taken as it is or refused.
 
     Raises
     ------
@@ -185,7 +186,7 @@ def choose_window(
             "there is no flow to measure"
         )
     runs, notes = _usable_runs(counts)
-    notes[:0] = counts.notes
+    notes[:0] = [*counts.notes, *_begun_notes(counts)]
     if requested is None:
         start, end, about = _recorded_stretch(counts, runs)
         collapse: list[str] = []
@@ -204,6 +205,33 @@ def choose_window(
             )
     said = (*chance_notes(counts, start, end, runs), *noted(notes, _SEE))
     return Window(counts, start, end, runs, said)
+
+
+def common_levels(density_a: Floats, density_b: Floats, tolerance: float = SLACK) -> Integers:
+    """Find the levels of two series of densities at which both agree.
+
+    Parameters
+    ----------
+    density_a, density_b : array, shapes (T_a,) and (T_b,)
+        Falling shares of kept weights, positive.
+    tolerance : float
+        Largest difference of logarithms, in units of the mean step of the finer series.
+
+    Returns
+    -------
+    integer array, shape (N, 2)
+        Positions in both, ascending.
+
+    Examples
+    --------
+    >>> common_levels(0.8 ** np.arange(1, 7), 0.64 ** np.arange(1, 4)).tolist()
+    [[1, 0], [3, 1], [5, 2]]
+    """
+    logs = [np.log(np.asarray(series, np.float64)) for series in (density_a, density_b)]
+    steps = [(x[0] - x[-1]) / (len(x) - 1) for x in logs if len(x) > 1]
+    apart = np.abs(np.subtract.outer(*logs))
+    nearest = apart == apart.min(axis=1, keepdims=True)
+    return np.argwhere(nearest & (apart <= tolerance * min(steps, default=0.0)))
 
 
 def recorded_window(counts: Counts) -> Window:
@@ -227,17 +255,28 @@ def recorded_window(counts: Counts) -> Window:
     return Window(counts, start, start + whole - 1, runs, counts.notes)
 
 
+def _begun_notes(counts: Counts) -> list[str]:
+    """Say of runs that prune on from tickets what their flow begins with."""
+    recipe = counts.recipe
+    if recipe.start is None:
+        return []
+    begun = f"its runs begin with the tickets that {recipe.parent} has at level {recipe.start}"
+    if recipe.transform is None:
+        return [begun]
+    return [f"{begun}, by {recipe.transform}: how that change wears off is part of the flow"]
+
+
 def _usable_runs(counts: Counts) -> tuple[Integers, list[str]]:
     recorded = counts.recorded.sum(axis=1)
     if len(recorded) == 0 or recorded.max() < 3:
-        found = int(recorded.max(initial=0))
+        found, first = int(recorded.max(initial=0)), counts.recipe.start or 0
         cure = counts.more("levels")
         if counts.recipe.origin is None:
             cure = "run it again with a larger --levels, it goes on where it stopped"
         raise RgtoolError(
             f"{counts.label} ({counts.experiment_id}): its longest run has "
             f"{found} {'level' if found == 1 else 'levels'}, a spectrum needs at least 3 (levels "
-            f"0, 1 and 2): {cure}"
+            f"{first}, {first + 1} and {first + 2}): {cure}"
         )
     notes = [
         f"run {counts.runs[i]} is left out: it has {recorded[i]} of the 3 levels that are needed"
@@ -248,7 +287,8 @@ def _usable_runs(counts: Counts) -> tuple[Integers, list[str]]:
 
 def _recorded_stretch(counts: Counts, runs: Integers) -> tuple[int, int, list[str]]:
     common = np.asarray(counts.recorded[runs].all(axis=0))
-    candidates = np.flatnonzero(common[1:]) + 1
+    first = max(1, counts.recipe.start or 0)
+    candidates = np.flatnonzero(common[first:]) + first
     start = int(candidates[0]) if len(candidates) else 0
     missing = np.flatnonzero(~common[start:])
     end = start + int(missing[0]) - 1 if len(missing) else len(common) - 1
@@ -262,7 +302,7 @@ def _recorded_stretch(counts: Counts, runs: Integers) -> tuple[int, int, list[st
             f"levels{remedy}"
         )
     notes = []
-    if start > 1:
+    if start > first:
         notes.append(
             f"the window starts at level {start}: {_who_lacks(counts, runs, start - 1)} no record "
             f"of level {start - 1}"

@@ -59,7 +59,7 @@ CORE: Mapping[str, tuple[str, ...]] = {
     ),
     "runner/pruning.py": ("test_pruning", "test_runs"),
     "schemas/records/record.py": ("test_schemas", "test_broken_files"),
-    "schemas/transform.py": ("test_transform",),
+    "schemas/tickets/transform.py": ("test_transform",),
     "store/importers/arrivals/levels.py": (
         "test_levels",
         "test_import",
@@ -147,11 +147,11 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "for name, kept_here in zip(part, np.split(survives, bounds), strict=False):",
     ): "np.split returns a part for every name",
     (
-        "schemas/transform.py",
+        "schemas/tickets/transform.py",
         "empty = next(target for target in range(len(feeds) + 3) if target not in feeds)",
     ): "of one target more than there are feeds one is not fed: the search never goes on",
     (
-        "schemas/transform.py",
+        "schemas/tickets/transform.py",
         "if empty <= max(feeds):",
     ): "the empty target is none of those that are fed",
 }

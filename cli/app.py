@@ -21,10 +21,8 @@ from .analyse.null import null
 from .analyse.plot import plot
 from .analyse.power import power
 from .analyse.predict import predict
+from .analyse.scheme import scheme
 from .analyse.score import score
-from .analyse.semigroup import semigroup
-from .analyse.stretch import stretch
-from .analyse.transfer import transfer
 from .analyse.verify import verify
 from .run.bench import bench
 from .run.datasets import datasets
@@ -42,6 +40,10 @@ from .store.name import name
 from .store.rm import rm
 from .store.show import show
 from .store.sql import sql
+from .study.intervene import intervene
+from .study.response import response
+from .study.stretch import stretch
+from .study.transfer import transfer
 from .terminal import CLOSED, OutputClosed, abandon, flush, prepare_streams, say
 
 INTERRUPTED = 130  # 128 + SIGINT: what typer makes of Ctrl-C
@@ -57,10 +59,11 @@ COMMANDS = {
     "Run": (run, models, datasets, recipes, bench, demo),
     "Store": (import_, ls, show, name, diff, sql, merge, rm, compact, doctor),
     "Analyse": (
-        eigen, semigroup, null, power, plot,
-        classify, compare, meta, predict, score, match, stretch, transfer,
+        eigen, scheme, null, power, plot,
+        classify, compare, meta, predict, score, match,
         gamma, collapse, forecast, verify,
     ),
+    "Study": (transfer, stretch, intervene, response),
 }  # fmt: skip
 for group, commands in COMMANDS.items():
     for command in commands:

@@ -16,6 +16,7 @@ from .output import say, say_event
 if TYPE_CHECKING:
     from ..runner.event import Event
     from ..runner.plan import Plan
+    from ..studies.agenda import Plans
     from ..studies.complete import Watch, Watching
 
 WORTH_A_PROBE = 3e12  # images x prunable weights: minutes rather than seconds on one core
@@ -50,6 +51,12 @@ def _ask(number: int, frame: FrameType | None) -> NoReturn:
     raise _Asked
 
 
+def announce(made: Plans) -> None:
+    """Say how long plans take where that is minutes."""
+    if made.work > WORTH_A_PROBE:
+        say(made.table().notes[0])
+
+
 def watch_plans() -> Watch:
     """Return what tells of every plan that is computed, and what its notes say once."""
     told = set[str]()
@@ -62,6 +69,7 @@ def watch_plans() -> Watch:
         what = "own tickets" if recipe.parent is None else f"tickets of {recipe.parent}"
         drawn = "" if recipe.control == "none" else f", control {recipe.control}"
         drawn += f", {recipe.transform}" if recipe.transform else ""
+        drawn += f", pruned on from level {recipe.start}" if recipe.start is not None else ""
         left = counted(made.remaining(), "record")
         say(f"{recipe.architecture}/{recipe.task}: {what}{drawn}: {left} to compute")
         for note in made.notes:

@@ -162,7 +162,9 @@ def check_levels(levels: int) -> None:
         )
 
 
-def levels_of(levels: int, at: str | int | Sequence[int] | None) -> tuple[int, ...]:
+def levels_of(
+    levels: int, at: str | int | Sequence[int] | None, start: int | None = None
+) -> tuple[int, ...]:
     """Return the levels that are to be recorded: all up to a number of prunings, or those named.
 
     Parameters
@@ -171,12 +173,16 @@ def levels_of(levels: int, at: str | int | Sequence[int] | None) -> tuple[int, .
         The number of prunings.
     at : sequence of int or str, optional
         Levels, `0,4,8` in a text too.
+    start : int, optional
+        The first of them, of a run that prunes on from a ticket of its parent.
 
     Raises
     ------
     UsageError
         They are none, or out of their range.
     """
+    if start is not None:
+        return _levels_from(start, levels, at)
     if at is None:
         check_levels(levels)
         return tuple(range(levels + 1))
@@ -195,6 +201,21 @@ def levels_of(levels: int, at: str | int | Sequence[int] | None) -> tuple[int, .
                 f"at {level}: levels are numbers of prunings, from 0 to {_MOST_LEVELS}"
             )
     return tuple(found)
+
+
+def _levels_from(start: int, levels: int, at: str | int | Sequence[int] | None) -> tuple[int, ...]:
+    check_levels(levels)
+    if at is not None:
+        raise UsageError(
+            f"{asked('at', at)} and {asked('start', start)}: the first names single tickets of the "
+            "parent, from the second a run prunes on by itself: give one of them"
+        )
+    if not 0 <= start <= levels:
+        raise UsageError(
+            f"start is {start}: it is the first level of the run, from 0 to its last one, which "
+            f"{asked('levels', levels)} says"
+        )
+    return tuple(range(start, levels + 1))
 
 
 def check_one_way(levels: int, at: Sequence[int]) -> None:

@@ -140,6 +140,7 @@ def run(
     parent: Parent | str | None = None,
     transform: str | None = None,
     fresh: str | Sequence[str] = (),
+    start: int | None = None,
     store: str | Path | None = None,
     data: str | Path | None = None,
     init: str | Path | None = None,
@@ -181,6 +182,9 @@ def run(
         How the parent's tickets become those of this network.
     fresh : sequence of str or str, optional
         Layers that are drawn from the seed and left dense, instead of the parent's.
+    start : int, optional
+        Level of the parent whose ticket a run begins with: its records begin there, and it prunes
+        on by itself up to `levels`.
     store : path, optional
         Folder of the store; default `$RGTOOL_STORE`, then `rgstore`.
     data : path, optional
@@ -239,6 +243,7 @@ def run(
         parent=parent,
         transform=transform,
         fresh=fresh,
+        start=start,
         store=store,
         data=data,
         init=init,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 
 from ..schemas.blocks import Layer
-from ..schemas.errors import RecordError, RgtoolError
+from ..schemas.errors import RgtoolError
 from ..schemas.lock import lock
 from ..schemas.recipe import Recipe
 from ..schemas.records.description import Description
 from ..schemas.records.layout import RunFolder
 from ..schemas.records.record import build_record, write_record
 from ..schemas.steps import Step
-from ..schemas.tensors.safetensors import read_tensors, write_mask, write_tensors
+from ..schemas.tensors.safetensors import write_mask, write_tensors
 from . import machine
 from .datasets.images import Images
 from .event import Event
@@ -29,9 +29,9 @@ from .own.fingerprint import file_of
 from .pruners.demands import scores_dense
 from .pruners.registry import KnownPruner, Pruner
 from .pruners.scorer import Scorer
-from .pruning import dense_mask, density, kept_of
-from .records import Part, description_of, found_mask, previous, recorded
-from .replicas.checkpoint import Checkpoint
+from .pruning import Beginning, dense_mask, density, kept_of
+from .records import Part, description_of, found_mask, gone_on, previous, recorded, scales_of
+from .replicas.checkpoint import Checkpoint, kept_state
 from .replicas.kernels import EAGER, Kernels
 from .replicas.level_kernels import LevelKernels
 from .replicas.movement import Movement
@@ -44,13 +44,12 @@ from .replicas.training import (
     Lane,
     Score,
     Trainer,
-    fits,
     layer_weights,
     load_arrays,
     state_arrays,
 )
 from .tickets.source import Source
-from .tickets.tickets import Ticket, keep_along, ticket
+from .tickets.tickets import Ticket, keep_along, later_ticket, taken_along, ticket
 
 _MAGNITUDE = KnownPruner("magnitude")
 _PRETRAIN = -1  # the level that a checkpoint before the rewind point is filed under
@@ -77,7 +76,8 @@ class Replica:
     device : torch.device
         Where to compute.
     parent : str, optional
-        The run whose tickets are trained, at any levels; without one a run finds its own.
+        The run whose tickets are trained, at any levels, or from one of which a run prunes on by
+        itself; without one a run finds its own.
     on_event : callable
         Gets an `Event` every epoch and level.
     should_stop : callable
@@ -134,6 +134,7 @@ class Replica:
         self.end = recipe.whole_epochs * per_epoch
         self.restarts = recipe.schedule == "restart"
         self.first = 0 if self.restarts else self.rewind  # where every level enters the schedule
+        self.begins = Beginning.dense(self.layers)
         self.began = time.monotonic()
 
     def work(self, at: Sequence[int]) -> Work:
@@ -142,7 +143,7 @@ class Replica:
         Parameters
         ----------
         at : sequence of int
-            The levels, ascending; without a parent all from 0 on.
+            The levels, ascending; of a run that prunes by itself all from its first on.
 
         Raises
         ------
@@ -166,44 +167,62 @@ class Replica:
             yield from self._go_on(at)
 
     def _go_on(self, at: Sequence[int]) -> Work:
-        done = recorded(self.folder, gaps=self.parent is not None)
+        done = recorded(self.folder, self.recipe)
         left = [level for level in at if level not in done]
-        description = self._describe(max([*at, *done]), left[0])
+        self._describe(max([*at, *done]), left[0])
         self.checkpoint = Checkpoint(self.folder.checkpoint)
         if self.parent is None:
-            yield from self._find(left, description)
+            yield from self._find(left)
+            return
+        source = Source.read(self.parent)
+        keep_along(source, self.on, self.folder, self.keep)
+        if self.recipe.start is not None:
+            yield from self._prune_on(left, source, self.recipe.start)
         else:
-            yield from self._train_tickets(left, self.parent)
+            yield from self._levels(
+                left, lambda level: ticket(self.folder, source, level, self.on, self.layers)
+            )
 
-    def _find(self, levels: Sequence[int], description: Description) -> Work:
-        """Train levels one after the other, each with the mask that the one before it found."""
-        level = levels[0]
+    def _find(self, levels: Sequence[int]) -> Work:
+        """Prune from the dense network on; before that comes the rewind point."""
         try:
-            self.rewound = rewound = yield from self._rewind_point(description)
-            for level in levels:
-                failure = yield from self._level(level, self._own_ticket(level, rewound))
+            self.rewound = rewound = yield from self._rewind_point()
+        except Diverged:
+            self._diverge(levels[0], self._own_ticket(levels[0], {}))
+            self._tell("diverged", level=levels[0])
+        else:
+            yield from self._levels(levels, lambda level: self._own_ticket(level, rewound))
+
+    def _prune_on(self, levels: Sequence[int], source: Source, start: int) -> Work:
+        """Prune on from a ticket of the parent."""
+        if levels[0] == start:
+            ticket(self.folder, source, start, self.on, self.layers)
+        self.begins = Beginning.of(start, found_mask(self.folder, start))
+        self.rewound = taken_along(source, source.start_of(start + 1, ""), self.on)
+        if not self._description.scales:
+            kinds = [kind for kind in ("init", "rewind") if source.has(kind)]
+            self._describe_scales({kind: taken_along(source, kind, self.on) for kind in kinds})
+
+        def found(level: int) -> Ticket:
+            return later_ticket(source, level, self.on, found_mask(self.folder, level))
+
+        yield from self._levels(levels, found)
+
+    def _levels(self, levels: Sequence[int], made: Callable[[int], Ticket]) -> Work:
+        """Train levels; where each finds the mask of the next, one that diverges is the last."""
+        for level in levels:
+            one, end = made(level), "done"
+            try:
+                failure = yield from self._level(level, one)
+            except Diverged:
+                self._diverge(level, one)
+                end = "diverged"
+                if self.recipe.finds_masks:
+                    break
+            else:
                 if failure is not None and level < levels[-1]:
                     raise failure
-        except Diverged:
-            self._diverge(level, self._own_ticket(level, {}))
-            self._tell("diverged", level=level)
-        else:
-            self._tell("done", level=levels[-1])
-
-    def _train_tickets(self, levels: Sequence[int], parent: RunFolder) -> Work:
-        """Train tickets of the parent, each whatever becomes of the others."""
-        source, end = Source.read(parent), "done"
-        keep_along(source, self.on, self.folder, self.keep)
-        for level in levels:
-            made = ticket(source, level, self.on, self.layers)
-            write_mask(self.folder.mask(level), made.mask)
-            end = "done"
-            try:
-                yield from self._level(level, made)
-            except Diverged:
-                self._diverge(level, made)
-                end = "diverged"
-        self._tell(end, level=levels[-1])
+        self._tell(end, level=level)
 
     def _diverge(self, level: int, made: Ticket) -> None:
         self._record(level, made, {"diverged": True})
@@ -219,16 +238,8 @@ class Replica:
             self.on_event(end)
         return end is not None
 
-    def _describe(self, levels: int, begin: int) -> Description:
+    def _describe(self, levels: int, begin: int) -> None:
         before = description_of(self.folder)
-        versions = machine.versions() | {"data_sha256": self.images.sha256}
-        here = machine.describe(self.device) | self.by_level.conditions(before)
-        history = before.history if before else ()
-        if before is not None:
-            then = {**before.versions, **before.machine}
-            for change in machine.changes(then, {**versions, **here}, f"run {self.run_id}"):
-                self._warn(f"goes on under other conditions: {change}")
-                history += (f"from level {begin}: {change}",)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         description = Description(
             run_id=self.run_id,
@@ -239,27 +250,26 @@ class Replica:
             replicate=str(self.seed),
             levels=levels,
             parent_run=self.parent.path.name if self.parent else None,
-            scales=dict(before.scales) if before else {},
-            versions=versions,
-            machine=here,
-            history=history,
+            versions=machine.versions() | {"data_sha256": self.images.sha256},
+            machine=machine.describe(self.device) | self.by_level.conditions(before),
             files=(
                 *self.network.sources,
                 *self.scorer.pruner.sources,
                 *file_of(self.fingerprint),
                 *((self.pretrained.source,) if self.pretrained else ()),
             ),
-            created_at=before.created_at if before else now,
+            created_at=now,
             updated_at=now,
         )
+        if before is not None:
+            description = gone_on(description, before, begin, self._warn)
         description.write(self.folder.description)
-        return description
 
-    def _rewind_point(self, description: Description) -> Generator[Training, None, Arrays]:
+    def _rewind_point(self) -> Generator[Training, None, Arrays]:
         """Return the weights every level starts from: kept, or trained again from the seed."""
-        rewound = self._kept_rewind_point()
+        rewound = kept_state(self.folder.weights("rewind"), self.on.module)
         has_init = "init" not in self.keep or self.folder.weights("init").exists()
-        if rewound is not None and has_init and description.scales:
+        if rewound is not None and has_init and self._description.scales:
             return rewound
         initial = self.on.initial("init")
         if rewound is None:
@@ -268,25 +278,22 @@ class Replica:
                 trainer = self.by_level.trainer(_PRETRAIN, None, self.on)
                 yield from self._train(trainer, _PRETRAIN, 0, self.rewind)
             rewound = state_arrays(self.on.module)
-        scales = {"init": self._scales(initial), "rewind": self._scales(rewound)}
-        description = description_of(self.folder) or description  # kernels have been added
-        dataclasses.replace(description, scales=scales).write(self.folder.description)
+        self._describe_scales({"init": initial, "rewind": rewound})
         for name, arrays in (("init", initial), ("rewind", rewound)):
             if name in self.keep:
                 write_tensors(self.folder.weights(name), arrays)
         return rewound
 
-    def _kept_rewind_point(self) -> Arrays | None:
-        try:
-            arrays = read_tensors(self.folder.weights("rewind"))[0]
-        except (FileNotFoundError, RecordError):  # a damaged file is computed again
-            return None
-        return arrays if fits(self.on.module, arrays) else None
+    @property
+    def _description(self) -> Description:
+        """What is written of this run; kernels of levels come to it by and by."""
+        description = description_of(self.folder)
+        assert description is not None  # it is the first that is written of a run
+        return description
 
-    def _scales(self, arrays: Arrays) -> dict[str, float]:
-        """Root mean square of every counted layer's weights."""
-        weights = {name: arrays[f"{name}.weight"].astype(np.float64) for name in self.names}
-        return {name: float(np.sqrt(np.mean(w**2))) for name, w in weights.items()}
+    def _describe_scales(self, weights: Mapping[str, Arrays]) -> None:
+        scales = {kind: scales_of(arrays, self.names) for kind, arrays in weights.items()}
+        dataclasses.replace(self._description, scales=scales).write(self.folder.description)
 
     def _own_ticket(self, level: int, rewound: Arrays) -> Ticket:
         """Return what a level is trained from, by the mask that the one before it has found."""
@@ -302,7 +309,7 @@ class Replica:
         mask, failure = made.mask, None
         load_arrays(self.on.module, made.weights)
         trainer = self.by_level.trainer(level, mask, self.on)
-        if self.parent is None and self.scorer.pruner.sums_movement:
+        if self.recipe.finds_masks and self.scorer.pruner.sums_movement:
             trainer.sum_movement(self.names)
         trained, speed = yield from self._train(trainer, level, self.first, self.end, density(mask))
         numbers: dict[str, float | None] = {}
@@ -315,7 +322,7 @@ class Replica:
         if level == 0 and "dense" in self.keep:
             write_tensors(self.folder.weights("dense"), state_arrays(self.on.module))
         weights = layer_weights(self.on.module, self.names)
-        if self.parent is None:
+        if self.recipe.finds_masks:
             # Before the record: a level that is recorded can be continued from, if any can.
             try:
                 self._prune(level, made, trainer.movement)
@@ -340,9 +347,8 @@ class Replica:
             The pruner finds none.
         """
         trained = self.scorer.trained(made.weights, self.rewound, self.folder, movement)
-        write_mask(
-            self.folder.mask(level + 1), self.scorer.next_mask(trained, made.mask, level + 1)
-        )
+        pruned = self.scorer.next_mask(trained, made.mask, level + 1, self.begins)
+        write_mask(self.folder.mask(level + 1), pruned)
 
     def _record(
         self,
@@ -351,7 +357,7 @@ class Replica:
         numbers: dict[str, float | None],
         magnitude: NDArray[np.float64] | None = None,
     ) -> None:
-        kept_prev, magnitude_prev = previous(self.folder, level)
+        kept_prev, magnitude_prev = (None, None) if made.is_apart else previous(self.folder, level)
         if made.before is not None:
             kept_prev = kept_of(made.before, self.names)
         numbers |= {

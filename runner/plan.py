@@ -46,9 +46,10 @@ from .records import Part
 from .replicas import arithmetic
 from .replicas.kernels import EAGER, Kernels, by_level, kernels
 from .replicas.pretrained import Pretrained, read_pretrained
-from .tickets.child import Request, Wanted, child, own
+from .tickets.child import child, own
 from .tickets.fit import kept_by_tickets
 from .tickets.pixels import harder
+from .tickets.request import Request, Wanted
 from .tickets.source import Source
 
 
@@ -67,7 +68,8 @@ class Plan(Shown):
     seeds : tuple of int
         Replicates.
     at : tuple of int
-        Levels that a run has records of, ascending; of a run that finds its own tickets all.
+        Levels that a run has records of, ascending; of a run that prunes by itself all from its
+        first on.
     store : Path
         Folder of the store.
     data_folder : Path or None
@@ -299,6 +301,7 @@ def plan(
     parent: Parent | str | None = None,
     transform: str | None = None,
     fresh: str | Sequence[str] = (),
+    start: int | None = None,
     store: str | Path | None = None,
     data: str | Path | None = None,
     init: str | Path | None = None,
@@ -310,8 +313,9 @@ def plan(
     A published data set that is not here is not downloaded for it: its shape is known.
     """
     launch, changes = Launch.split(in_known_case(options))
-    pairs, place, wanted_at = pairs_of(seeds), store_path(store), levels_of(levels, at)
-    wanted = Wanted.read(changes.pop("control", None), transform, fresh)
+    pairs, place = pairs_of(seeds), store_path(store)
+    wanted_at = levels_of(levels, at, start)
+    wanted = Wanted.read(changes.pop("control", None), transform, fresh, start)
     file = file_of(init)
     if init is not None and file is None:
         changes["init"] = init
@@ -337,7 +341,7 @@ def plan(
     if at is not None:
         check_one_way(levels, wanted_at)
     resolved = lineage.recipe
-    pruner = find_pruner(resolved.pruner) if parent is None else KnownPruner(Recipe.pruner)
+    pruner = find_pruner(resolved.pruner) if resolved.finds_masks else KnownPruner(Recipe.pruner)
     steps = kernels(launch.compile, chosen, draws=traits.draws)
     steps = by_level(steps, launch.kernels, chosen, build, resolved, whole.input_shape)
     notes = (
@@ -378,7 +382,7 @@ def plan(
     part = whole.part(resolved.train_size, resolved.valid_size)
     made.__dict__["images" if noise is None else "outline"] = part
     made.__dict__["pretrained"] = pretrained
-    if parent is None:
+    if resolved.finds_masks:
         _ = made.kept  # raises where the levels are too many
     return made
 

@@ -64,29 +64,86 @@ def kept_after(total: int, kept: int, level: int, prune: float, rounding: str) -
     return kept - round(prune * kept)
 
 
-def kept_series(layers: Sequence[Layer], recipe: Recipe, levels: int) -> list[int]:
-    """Count the kept weights of the whole network at levels 0 to `levels`, before any training.
+@dataclass(frozen=True)
+class Beginning:
+    """What a run begins with that prunes by itself.
+
+    Attributes
+    ----------
+    level : int
+        Its first level.
+    kept : mapping of layer name to int
+        What each counted layer keeps there.
+    """
+
+    level: int
+    kept: Mapping[str, int]
+
+    @classmethod
+    def dense(cls, layers: Sequence[Layer]) -> Beginning:
+        """Return level 0, which keeps every weight."""
+        return cls(0, {layer.name: layer.total for layer in layers})
+
+    @classmethod
+    def of(cls, level: int, mask: Mask) -> Beginning:
+        """Return what a mask begins with."""
+        return cls(level, {name: int(array.sum()) for name, array in mask.items()})
+
+    def kept_after(
+        self, part: Sequence[str], total: int, kept: int, level: int, recipe: Recipe
+    ) -> int:
+        """Count the weights that survive the pruning which leads to `level`, see `kept_after`.
+
+        A part that begins with as many weights as `total` leaves at that level is pruned as if from
+        `total` on; another count (of a perturbed or an imported ticket, or with fresh layers) is
+        itself what shares are taken of.
+
+        Parameters
+        ----------
+        part : sequence of str
+            Layers that are ranked together.
+        total, kept : int
+            Their weights, dense and at the level before.
+        level : int
+            Number of prunings including this one.
+        recipe : Recipe
+            Share and rounding.
+        """
+        begun = sum(self.kept[name] for name in part)
+        past = self.level
+        if begun == kept_after(total, total, self.level, recipe.prune, "exact"):
+            begun, past = total, 0
+        return kept_after(begun, kept, level - past, recipe.prune, recipe.rounding)
+
+
+def kept_series(
+    layers: Sequence[Layer], recipe: Recipe, levels: int, began: Beginning | None = None
+) -> list[int]:
+    """Count the kept weights of the whole network at levels up to `levels`, before any training.
+
+    They begin at level 0, or with the first level of `began`.
 
     Raises
     ------
     UsageError
         Nothing would be left to train; the message says how many levels there can be.
     """
-    parts = [[layer] for layer in layers if layer.name not in recipe.exempt]
-    fixed = sum(layer.total for layer in layers if layer.name in recipe.exempt)
-    if recipe.scope == "global":
-        parts = [[layer for part in parts for layer in part]]
-    totals = [sum(layer.total for layer in part) for part in parts]
-    shares, series = list(totals), [fixed + sum(totals)]
-    for level in range(1, levels + 1):
+    began = began or Beginning.dense(layers)
+    names = [layer.name for layer in layers]
+    fixed = sum(began.kept[name] for name in names if name in recipe.exempt)
+    parts = [[name] for name in names if name not in recipe.exempt]
+    total = {layer.name: layer.total for layer in layers}
+    shares = [began.kept[name] for part in parts for name in part]
+    series = [fixed + sum(shares)]
+    for level in range(began.level + 1, levels + 1):
         if recipe.scope == "global":
             # The exempt layers count in the target, as in OpenLTH; the others make up for them.
-            whole = kept_after(series[0], series[-1], level, recipe.prune, recipe.rounding)
+            whole = began.kept_after(names, sum(total.values()), series[-1], level, recipe)
             shares = [whole - fixed]
         else:
             shares = [
-                kept_after(total, kept, level, recipe.prune, recipe.rounding)
-                for total, kept in zip(totals, shares, strict=True)
+                began.kept_after(part, total[part[0]], kept, level, recipe)
+                for part, kept in zip(parts, shares, strict=True)
             ]
         if sum(shares) < 1:
             raise UsageError(
@@ -105,6 +162,7 @@ def next_mask(
     layers: Sequence[Layer],
     recipe: Recipe,
     level: int,
+    began: Beginning | None = None,
 ) -> Mask:
     """Prune once, in the steps of the recipe.
 
@@ -124,15 +182,17 @@ def next_mask(
         Scope, share, rounding, exempt layers, steps, and what they begin from.
     level : int
         The level that the new mask is for.
+    began : Beginning, optional
+        What the run began with; by default with the dense network.
 
     Returns
     -------
     Mask
         A subset of `mask`, or with `score_from="dense"` of the whole network, with exactly the
-        count that `kept_after` tells, exempt layers excepted: they stay whole even where that is
+        count that `began` tells, exempt layers excepted: they stay whole even where that is
         more.
     """
-    parts = _parts(mask, layers, recipe, level)
+    parts = _parts(mask, layers, recipe, level, began or Beginning.dense(layers))
     left = dense_mask(layers) if recipe.score_from == "dense" else mask
     begin = [part.kept(left) for part in parts]
     total = sum(layer.total for layer in layers)
@@ -156,7 +216,9 @@ class _Part:
         return sum(int(mask[name].sum()) for name in self.names)
 
 
-def _parts(mask: Mask, layers: Sequence[Layer], recipe: Recipe, level: int) -> list[_Part]:
+def _parts(
+    mask: Mask, layers: Sequence[Layer], recipe: Recipe, level: int, began: Beginning
+) -> list[_Part]:
     """Return what is ranked together, and the counts of the level that follows a mask."""
     names = tuple(layer.name for layer in layers if layer.name not in recipe.exempt)
     ranked = [names] if recipe.scope == "global" else [(name,) for name in names]
@@ -166,7 +228,7 @@ def _parts(mask: Mask, layers: Sequence[Layer], recipe: Recipe, level: int) -> l
         population = counted or part
         kept = sum(int(mask[name].sum()) for name in population)
         total = sum(mask[name].size for name in population)
-        remove = kept - kept_after(total, kept, level, recipe.prune, recipe.rounding)
+        remove = kept - began.kept_after(population, total, kept, level, recipe)
         here = sum(int(mask[name].sum()) for name in part)
         parts.append(_Part(part, max(0, here - remove)))
     return parts

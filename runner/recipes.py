@@ -54,6 +54,7 @@ _GIVEN_ELSEWHERE = {
     "parent": "it is the experiment that --parent names",
     "transform": "it is what --transform says of a parent's tickets",
     "fresh": "they are what --fresh names beside a parent",
+    "start": "it is the level of a parent that --start names",
     "origin": "it follows from an import",
 }
 
@@ -162,7 +163,7 @@ def _to_run(name: str | Recipe, images: Images) -> tuple[str, Fields]:
 
 def _training_of(other: Recipe, images: Images, network: Architecture) -> dict[str, Any]:
     """Return the fields of a recipe that tell how to train another network, or on other data."""
-    apart = {"architecture", "task", "control", "parent", "transform", "fresh", "origin"}
+    apart = {"architecture", "task", "control", "parent", "transform", "fresh", "start", "origin"}
     if other.task != images.name:
         apart.add("augment")
     if innermost(other.task) != innermost(images.name):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,23 +56,29 @@ class Part:
 
     def known_end(self, seed: int, fingerprint: str, layers: Sequence[Layer]) -> Event | None:
         """Return how it ended if nothing is left to compute, once `hold` found its network here."""
-        gaps = self.parent is not None
-        hold(self.folder, fingerprint, layers, gaps=gaps)
-        return known_end(self.folder, seed, self.at, gaps=gaps)
+        hold(self.folder, self.recipe, fingerprint, layers)
+        return known_end(self.folder, self.recipe, seed, self.at)
 
 
-def recorded(run: RunFolder, *, gaps: bool = False) -> list[int]:
-    """List the levels of a run that are on the disk: from 0 on, without a gap.
+def recorded(run: RunFolder, recipe: Recipe) -> list[int]:
+    """List the levels of a run that are on the disk: from its first on, without a gap.
 
-    Levels of a child do not follow from each other: of one there may be gaps.
+    Levels of a run that trains tickets of another do not follow from each other: there may be gaps.
+
+    Parameters
+    ----------
+    run : RunFolder
+        What is on the disk.
+    recipe : Recipe
+        What it does.
 
     Raises
     ------
     RgtoolError
         There is a gap.
     """
-    done = run.recorded_levels()
-    if done != list(range(len(done))) and not gaps:
+    done, first = run.recorded_levels(), recipe.start or 0
+    if done != list(range(first, first + len(done))) and recipe.finds_masks:
         raise RgtoolError(
             f"run {run.path.name}: the records of levels {done} leave a gap; move those after "
             "the gap away to compute them again"
@@ -125,6 +131,38 @@ def description_of(run: RunFolder) -> Description | None:
         raise RgtoolError(f"{error}; once it is moved away, it is written again") from None
 
 
+def gone_on(
+    description: Description, before: Description, begin: int, tell: Callable[[str], None]
+) -> Description:
+    """Return the description of a run that goes on: since when, and what has changed meanwhile.
+
+    Parameters
+    ----------
+    description, before : Description
+        As the run is described here, and as it was.
+    begin : int
+        The level that it goes on with.
+    tell : callable
+        Hears of every change of conditions.
+    """
+    then, here = ({**one.versions, **one.machine} for one in (before, description))
+    changes = machine.changes(then, here, f"run {description.run_id}")
+    for change in changes:
+        tell(f"goes on under other conditions: {change}")
+    return replace(
+        description,
+        scales=dict(before.scales),
+        history=(*before.history, *(f"from level {begin}: {change}" for change in changes)),
+        created_at=before.created_at,
+    )
+
+
+def scales_of(arrays: Mapping[str, NDArray[Any]], names: Sequence[str]) -> dict[str, float]:
+    """Return the root mean square of the weights of layers, of a state dict."""
+    weights = {name: arrays[f"{name}.weight"].astype(np.float64) for name in names}
+    return {name: float(np.sqrt(np.mean(w**2))) for name, w in weights.items()}
+
+
 def found_mask(run: RunFolder, level: int) -> Mask:
     """Read the mask of a level, found by the level before.
 
@@ -142,19 +180,17 @@ def found_mask(run: RunFolder, level: int) -> Mask:
         ) from None
 
 
-def hold(run: RunFolder, fingerprint: str, layers: Sequence[Layer], *, gaps: bool = False) -> None:
+def hold(run: RunFolder, recipe: Recipe, fingerprint: str, layers: Sequence[Layer]) -> None:
     """Hold a network to that of what is on the disk: its name may not tell all.
 
     Parameters
     ----------
-    run : RunFolder
-        What is on the disk.
+    run, recipe
+        As for `recorded`.
     fingerprint : str
         See `own.fingerprint`; empty for networks of rgtool's own.
     layers : sequence of Layer
         The counted layers.
-    gaps : bool
-        Whether levels may be missing, see `recorded`.
 
     Raises
     ------
@@ -164,32 +200,34 @@ def hold(run: RunFolder, fingerprint: str, layers: Sequence[Layer], *, gaps: boo
     name = f"run {run.path.name}"
     if fingerprint:
         hold_network(name, description_of(run), fingerprint, machine.versions()["torch"])
-    if done := recorded(run, gaps=gaps):
+    if done := recorded(run, recipe):
         record = read(run, done[-1])
         shapes = zip(record["layer"].to_pylist(), record["shape"].to_pylist(), strict=True)
         hold_layers(name, dict(shapes), layers)
 
 
-def known_end(run: RunFolder, seed: int, at: Sequence[int], *, gaps: bool = False) -> Event | None:
+def known_end(run: RunFolder, recipe: Recipe, seed: int, at: Sequence[int]) -> Event | None:
     """Return how a run ended of which nothing is left to compute; None where something is.
+
+    A level that diverged ends a run that prunes by itself; of others it ends none but itself.
 
     Parameters
     ----------
-    run, seed : RunFolder, int
-        What is on the disk.
+    run, recipe
+        As for `recorded`.
+    seed : int
+        That of the run.
     at : sequence of int
         Levels that are asked for, ascending.
-    gaps : bool
-        Whether others may be missing, see `recorded`; a level that diverged ends none but itself.
 
     Raises
     ------
     RgtoolError
         Its records leave a gap, or the last one is damaged.
     """
-    done = recorded(run, gaps=gaps)
+    done = recorded(run, recipe)
     whole = set(at) <= set(done)
-    last = done[-1] if done and not gaps else at[-1]
-    if (whole or not gaps) and done and read(run, last)["diverged"][0].as_py():
+    last = done[-1] if done and recipe.finds_masks else at[-1]
+    if (whole or recipe.finds_masks) and done and read(run, last)["diverged"][0].as_py():
         return Event(kind="known", seed=seed, level=last, message="diverged")
     return Event(kind="known", seed=seed, level=at[-1]) if whole else None

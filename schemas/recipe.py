@@ -149,6 +149,10 @@ class Recipe(Shown):
         default=(),
         metadata={"meaning": "layers that are not the parent's: drawn from the seed, dense"},
     )
+    start: int | None = field(
+        default=None,
+        metadata={"meaning": "level of the parent's ticket that a run prunes on from by itself"},
+    )
     origin: str | None = field(
         default=None, metadata={"meaning": "study that an import comes from; null for own runs"}
     )
@@ -181,6 +185,8 @@ class Recipe(Shown):
                 raise UsageError(f"{name} is {value}: at least {least} is needed")
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise UsageError(f"lr is {self.lr}: a positive number is needed")
+        if self.start is not None and self.start < 0:
+            raise UsageError(f"start is {self.start}: it is a level of the parent, 0 or more")
         if self.valid_size < 0:
             raise UsageError(f"valid_size is {self.valid_size}: 0 or more images are held out")
         # One spelling for one meaning, for the same reason.
@@ -240,6 +246,11 @@ class Recipe(Shown):
         """Return what `rgtool recipes show` prints."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return recipe_table(values, f"{self.architecture}/{self.task}")
+
+    @property
+    def finds_masks(self) -> bool:
+        """Whether its runs prune: without a parent, or from one of a parent's tickets on."""
+        return self.parent is None or self.start is not None
 
     def non_defaults(self) -> dict[str, Any]:
         """Return the fields that differ from the frozen defaults, in order of their names.

@@ -21,6 +21,7 @@ _OF_TICKETS = {
     "transform": "rgtool transfer has the control pixels, rgtool stretch takes maps",
     "parent": "it is the source, the experiment that is named first",
     "at": "levels are those that are named once, for tickets and controls alike",
+    "start": "a run that prunes on from a ticket is one of rgtool run --start",
     "fresh": "layers to draw anew are a transfer's, or those of rgtool run --fresh",
 }
 

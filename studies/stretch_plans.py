@@ -25,7 +25,7 @@ from ..schemas.errors import RgtoolError, UsageError, choose
 from ..schemas.recipe import CHOICES
 from ..schemas.records.parents import Parent
 from ..schemas.stack import Stack, stack_of
-from ..schemas.transform import Transform
+from ..schemas.tickets.transform import Transform
 from ..store import Store
 from ..store.catalogue.parents import parent_of
 from ..store.catalogue.selection import Identified

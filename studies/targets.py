@@ -20,7 +20,8 @@ from ..runner.models import Network, find_network
 from ..runner.pruning import kept_series
 from ..runner.recipes import check_choosable
 from ..runner.recipes import recipe as resolve
-from ..runner.tickets.child import Request, Wanted, own
+from ..runner.tickets.child import own
+from ..runner.tickets.request import Request, Wanted
 from ..schemas.errors import UsageError
 from ..schemas.published_recipes import IMPORTS_ONLY, PUBLISHED
 from ..schemas.recipe import Recipe, parse_field
@@ -138,4 +139,4 @@ def _differences(made: Recipe | None, wanted: Recipe) -> dict[str, Any]:
     }
 
 
-_UNSET = ("control", "parent", "transform", "fresh", "origin")
+_UNSET = ("control", "parent", "transform", "fresh", "start", "origin")

@@ -18,7 +18,7 @@ from ..arrays import Floats
 from ..flow import UNIT
 from ..named import Meaning, Named, Stored, StoreLike, look_up_all, open_store, unsuited
 from ..window import SLACK, Window, choose_window
-from .children import children_of, refuse_with_parent, with_control
+from .children import children_of, with_control, with_parent
 
 PRINTED_GROUPS = "printed group"  # grouping where there are published spectra alone
 
@@ -108,8 +108,8 @@ def gather(
     experiments : sequence of str
         Experiments, runs or `published:NAME`, see `named.look_up_all`; none: the whole store.
     grouping : str, optional
-        `layer`, `block` or `stage`; default that of published spectra where there are any, and
-        the coarsest that all have.
+        `layer`, `block`, `stage` or `role`; default that of published spectra where there are any,
+        and the coarsest that all have.
     narrow : bool
         Whether windows are narrowed to common densities; error curves need not be.
     exclude : sequence of str
@@ -140,10 +140,10 @@ def gather(
     counts, by, notes = counts_in_one(own, grouping, every)
     subjects, without = _windows(counts, every)
     children = children_of(open_store(store)) if every else []
-    refuse_with_parent([subject.counts for subject in subjects])
+    depend = with_parent([subject.counts for subject in subjects])
     subjects, shared = _unshared(subjects, every)
     subjects, common = _common_densities(subjects, every) if narrow else (subjects, [])
-    notes = [*notes, *without, *window_notes(subjects), *children, *shared, *common]
+    notes = [*notes, *without, *window_notes(subjects), *children, *depend, *shared, *common]
     return [*subjects, *map(as_subject, printed)], by, tuple(notes)
 
 

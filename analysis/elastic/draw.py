@@ -13,7 +13,7 @@ import numpy as np
 
 from ...schemas.errors import RgtoolError
 from ...schemas.stack import Stack
-from ...schemas.transform import Transform
+from ...schemas.tickets.transform import Transform
 from ...store.counts import Counts
 from ..arrays import Floats, Integers
 from .maps import as_transform, feeds_of

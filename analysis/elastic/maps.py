@@ -18,7 +18,7 @@ import numpy as np
 
 from ...schemas.errors import UsageError, choose
 from ...schemas.stack import Stack, check_family
-from ...schemas.transform import StageMap, Transform
+from ...schemas.tickets.transform import StageMap, Transform
 from ...store.figures import figure_rows
 from ..arrays import Integers
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...schemas.errors import UsageError, choose
 from ...schemas.notes import Rank, noted
-from ...schemas.transform import Transform
+from ...schemas.tickets.transform import Transform
 from ..arrays import Floats, Integers
 from ..named import Named, StoreLike
 from ..spectrum.noise import PUBLISHED_SD

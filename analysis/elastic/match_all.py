@@ -12,7 +12,7 @@ import numpy as np
 from ...schemas.errors import RgtoolError, UsageError, choose
 from ...schemas.notes import LeftOut, Note, Rank
 from ...schemas.stack import same_family
-from ...schemas.transform import Transform
+from ...schemas.tickets.transform import Transform
 from ...store import PublishedSpectrum, published_names
 from ...store.counts import Counts
 from ..arrays import Floats

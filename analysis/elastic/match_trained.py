@@ -10,7 +10,7 @@ import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError
 from ...schemas.notes import LeftOut, Rank, noted
-from ...schemas.transform import Transform
+from ...schemas.tickets.transform import Transform
 from ..arrays import Integers
 from ..named import Named, Stored, StoreLike, look_up
 from ..result import Column, Result, columns_like, ends

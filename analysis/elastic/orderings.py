@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...schemas.transform import Transform
+from ...schemas.tickets.transform import Transform
 from ...store import published
 from ...store.figures import figure_rows
 from ..arrays import Floats, Integers

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...schemas.transform import Transform
+from ...schemas.tickets.transform import Transform
 from ..arrays import Floats
 from ..result import Column, Result
 from .blocks import NormalBlocks, Stages

@@ -18,7 +18,7 @@ import numpy as np
 from ...schemas.errors import RgtoolError, UsageError
 from ...schemas.notes import LeftOut
 from ...schemas.recipe import Recipe
-from ...schemas.transform import Transform
+from ...schemas.tickets.transform import Transform
 from ...schemas.words import counted, listed
 from ...store import Store
 from ...store.catalogue.inventory import ExperimentInfo
@@ -131,7 +131,7 @@ def children_of(
         recipe = one.recipe
         if (recipe.parent, recipe.architecture, recipe.task) != (source, architecture, task):
             continue
-        if recipe.control == "none" and is_elastic(recipe.transform):
+        if recipe.control == "none" and not recipe.finds_masks and is_elastic(recipe.transform):
             kinds.setdefault(replace(recipe, transform=None), []).append(one)
     if not kinds:
         return [], []

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...schemas.transform import Transform
+from ...schemas.tickets.transform import Transform
 from ...store.figures import figure_rows
 from ..arrays import Floats
 from ..elastic.orderings import (

@@ -70,7 +70,9 @@ class Grouped(Protocol):
 
 
 def families(counts: Grouped) -> tuple[str, ...]:
-    """Return the stage of every group, or the group itself where there are no stages."""
+    """Return the stage of every group, or the group itself where it lies in none."""
+    if counts.by == "role":  # a role is in all stages
+        return counts.names
     stage = {layer.group(counts.by): layer.stage for layer in counts.layers}
     return tuple(stage.get(name) or name for name in counts.names)
 
@@ -171,13 +173,17 @@ def legend(where: Axes | Figure, *, ncols: int = 1, **options: Any) -> None:
     drawn = [text for one in figure.axes for text in one.get_legend_handles_labels()[1]]
     longest = max(map(len, options.get("labels", drawn)), default=0)
     fit = int(72 * figure.get_figwidth() // ((longest * _LETTER + _HANDLE) * size))
-    where.legend(
+    shown = where.legend(
         fontsize=size,
         frameon=False,
         labelcolor=INK,
         ncols=max(1, min(ncols, fit)),
         **{"handlelength": 2.2, "handletextpad": 0.5, "columnspacing": 1.4, **options},
     )
+    if fit < 1:  # not even one column: names are broken into lines
+        letters = max(20, int(72 * figure.get_figwidth() / (size * _LETTER) - _HANDLE / _LETTER))
+        for text in shown.get_texts():
+            text.set_text(broken(text.get_text(), letters))
 
 
 def integer_levels(axes: Axes) -> None:

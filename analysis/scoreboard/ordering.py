@@ -15,7 +15,7 @@ import numpy as np
 from ...schemas.errors import RgtoolError, UsageError
 from ...schemas.recipe import Recipe
 from ...schemas.records.predictions import BETTER, Chance, Meant, Registered, Statement
-from ...schemas.transform import Transform
+from ...schemas.tickets.transform import Transform
 from ...store import Store
 from ...store.catalogue.predictions import Witness
 from ...store.literature import PREFIX

@@ -141,11 +141,20 @@ def arm_of(condition: str, counts: Counts) -> Arm:
 
 
 def unit_of(arms: Iterable[Arm]) -> float:
+    """Return what one test image is worth, see `image_of`."""
+    return image_of(np.concatenate([arm.accuracy.ravel() for arm in arms]))
+
+
+def image_of(accuracy: Floats) -> float:
     """Return what one test image is worth: the least step between accuracies; NaN without one.
 
     Accuracies are multiples of one over the number of test images.
+
+    Parameters
+    ----------
+    accuracy : array
+        Accuracies of any runs on one test set; NaN takes no part.
     """
-    found = np.concatenate([arm.accuracy[np.isfinite(arm.accuracy)] for arm in arms])
-    steps = np.diff(np.unique(found))
+    steps = np.diff(np.unique(accuracy[np.isfinite(accuracy)]))
     steps = steps[steps > _SAME_ACCURACY]
     return float(steps.min()) if len(steps) else float("nan")

@@ -60,7 +60,7 @@ def run(
     rounding: Annotated[str | None, typer.Option(help="exact, openlth or round.")] = None,
     scope: Annotated[str | None, typer.Option(help="global or layerwise ranking.")] = None,
     pruner: Annotated[
-        str | None, typer.Option(help="What ranks weights, or your own: my.py:large.")
+        str | None, typer.Option(help="What ranks weights (docs/running.md).")
     ] = None,
     parent: Annotated[
         str | None, typer.Option(help="Experiment whose tickets are trained.")
@@ -76,6 +76,9 @@ def run(
     ] = None,
     transform: Annotated[
         str | None, typer.Option(help="How tickets become those of this network.")
+    ] = None,
+    start: Annotated[
+        int | None, typer.Option(help="Prune on from the parent's ticket of this level.")
     ] = None,
     width: Annotated[int | None, typer.Option(help="Channels of a ResNet's first stage.")] = None,
     train_size: Annotated[int | None, typer.Option(help="Class-balanced training subset.")] = None,
@@ -152,6 +155,7 @@ def run(
         parent=parent,
         transform=transform,
         fresh=fresh or (),
+        start=start,
         store=store,
         data=data,
         device=device,
@@ -216,7 +220,7 @@ def _plan_notes(made: Plan, outcome: Outcome) -> tuple[str, ...]:
     store = f" --store {made.store}" if str(made.store) != "rgstore" else ""
     if all("diverged" in (end.kind, end.message) for end in outcome.ends.values()):
         return ("training diverged: its loss or a weight was not finite; try a smaller --set lr=",)
-    if made.levels < 2:  # a spectrum needs the two steps between three records
+    if len(made.at) < 3:  # a spectrum needs the two steps between three records
         return (f"next: rgtool show {made.recipe.experiment_id}{store}",)
     by = coarsest(made.layers)
     return (f"next: rgtool eigen {made.recipe.experiment_id} --by {by}{store}",)
@@ -224,7 +228,7 @@ def _plan_notes(made: Plan, outcome: Outcome) -> tuple[str, ...]:
 
 def _failure_notes(made: Plan, failed: list[int]) -> tuple[str, ...]:
     """Say what failed seeds leave; another source of the user's own would not go on with it."""
-    if all(made.remaining_of(seed) == made.levels + 1 for seed in failed):
+    if all(made.remaining_of(seed) * len(made.seeds) == made.records for seed in failed):
         return ("nothing was recorded",)
     goes_on = "" if made.network.sources else "; the same command goes on where it was"
     return (f"what was recorded is whole{goes_on}",)

@@ -15,7 +15,7 @@ from ...schemas.blocks import Layer
 from ...schemas.errors import RgtoolError
 from ...schemas.records.layout import RunFolder
 from ...schemas.tensors.safetensors import read_tensors
-from ..pruning import Mask, Scores, next_mask
+from ..pruning import Beginning, Mask, Scores, next_mask
 from ..replicas.loader import Loader
 from ..replicas.movement import Movement
 from ..replicas.randomness import generator
@@ -79,8 +79,7 @@ class Scorer:
         if scores_rewound(recipe):
             return Trained(rewound, rewound)
         if scores_dense(recipe):
-            dense = read_tensors(folder.weights("dense"))[0]
-            return Trained(dense, self.dense_start(rewound))
+            return Trained(_dense(folder), self.dense_start(rewound))
         sums = movement.by_layer() if movement else None
         return Trained(state_arrays(self.on.module), began, sums)
 
@@ -88,7 +87,7 @@ class Scorer:
         """Return what level 0 begins from: where the schedule restarts, it runs through it all."""
         return self.on.initial("init") if self.on.recipe.schedule == "restart" else rewound
 
-    def next_mask(self, trained: Trained, mask: Mask, level: int) -> Mask:
+    def next_mask(self, trained: Trained, mask: Mask, level: int, began: Beginning) -> Mask:
         """Prune once.
 
         Parameters
@@ -99,6 +98,8 @@ class Scorer:
             The mask of the level before.
         level : int
             The level that the new mask is for.
+        began : Beginning
+            What the replica began with.
 
         Raises
         ------
@@ -119,7 +120,7 @@ class Scorer:
             return scores
 
         weights = {layer.name: trained.state[f"{layer.name}.weight"] for layer in self.layers}
-        return next_mask(score, weights, mask, self.layers, self.on.recipe, level)
+        return next_mask(score, weights, mask, self.layers, self.on.recipe, level, began)
 
     def scoring(
         self, trained: Trained, mask: Mask, level: int, step: int, density: float
@@ -133,7 +134,7 @@ class Scorer:
             rewind={name: trained.began[f"{name}.weight"] for name in mask},
             mask=mask,
             network=lambda: self._network({**trained.state, **masked}),
-            batches=lambda: self._loader.epoch(0),
+            batches=lambda: self.loader.epoch(0),
             classes=on.images.classes,
             input_shape=on.images.input_shape,
             mode=recipe.score_mode,
@@ -152,7 +153,7 @@ class Scorer:
         return module.train(self.on.recipe.score_mode == "train")
 
     @cached_property
-    def _loader(self) -> Loader:
+    def loader(self) -> Loader:
         """What is looked at: the same images at every step of every level, in equal batches."""
         images, recipe = self.on.images, self.on.recipe
         if recipe.score_images is not None:
@@ -170,6 +171,16 @@ class Scorer:
             seed=self.on.seed,
             device=self.on.device,
         )
+
+
+def _dense(folder: RunFolder) -> Arrays:
+    try:
+        return read_tensors(folder.weights("dense"))[0]
+    except FileNotFoundError:
+        raise RgtoolError(
+            f"run {folder.path.name} has no trained dense weights, which score_from dense scores: "
+            "move its records from level 0 on away to compute them again"
+        ) from None
 
 
 def _check(scores: Scores, mask: Mask) -> None:

@@ -1,4 +1,4 @@
-"""The state inside a level: saved every half minute and when a run is stopped."""
+"""States on the disk: inside a level, saved every half minute and when a run is stopped."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import os
 import time
 from pathlib import Path
 
+from torch import nn
+
 from ...schemas.errors import RecordError, UsageError
 from ...schemas.tensors.safetensors import read_tensors, write_tensors
-from .training import Trainer
+from .training import Arrays, Trainer, fits
 
 CHECKPOINT_VARIABLE = "RGTOOL_CHECKPOINT_SECONDS"
 CHECKPOINT_SECONDS = 30.0
@@ -83,3 +85,20 @@ def _seconds(text: str | None) -> float:
     if not seconds >= 0:
         raise UsageError(f"{CHECKPOINT_VARIABLE} is '{text}': give seconds, such as 30")
     return seconds
+
+
+def kept_state(path: Path, module: nn.Module) -> Arrays | None:
+    """Read a state that was kept of a network; None where it is missing, damaged or another's.
+
+    Parameters
+    ----------
+    path : Path
+        Where it is.
+    module : nn.Module
+        The network.
+    """
+    try:
+        arrays = read_tensors(path)[0]
+    except (FileNotFoundError, RecordError):  # a damaged file is computed again
+        return None
+    return arrays if fits(module, arrays) else None

@@ -11,22 +11,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...schemas.blocks import Architecture
-from ...schemas.errors import RgtoolError, UsageError, choose
+from ...schemas.errors import UsageError
 from ...schemas.recipe import CHOICES, Recipe
 from ...schemas.records.parents import Parent
 from ...schemas.spelling import asked
 from ...schemas.steps import Step
-from ..data import find_task, load, outline
-from ..datasets.images import Images
-from ..models import Network
 from ..recipes import DEFAULT, iterations_per_epoch, read_recipe
-from ..recipes import recipe as resolve
 from ..replicas.kernels import EAGER
 from ..replicas.replica_parts import ReplicaParts
 from .fit import are_equal, check_kept, fresh_layers, misfits, sources_of
 from .pixels import astray
+from .request import Request, Wanted
 from .source import Source
+from .started import check_exchanges, check_pruner
 from .transforms import Transformation, transformation
 
 # What says how masks were found: a child takes its parent's masks, and so these of its recipe.
@@ -35,137 +32,6 @@ OF_MASKS = (
     "scope", "rounding", "prunable", "exempt",
 )  # fmt: skip
 _FAR = 100  # added to a seed gives one that nobody takes by itself
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is to become of tickets.
-
-    Attributes
-    ----------
-    control : str
-        What of them is drawn anew.
-    transform : str or None
-        How they become those of another network.
-    fresh : tuple of str
-        Layers that are drawn from the child's seed.
-    """
-
-    control: str = "none"
-    transform: str | None = None
-    fresh: tuple[str, ...] = ()
-
-    @classmethod
-    def read(
-        cls, control: str | None, transform: str | None, fresh: str | Sequence[str] | None
-    ) -> Wanted:
-        """Read it as it was asked for; `conv1,fc` names two layers.
-
-        Raises
-        ------
-        UsageError
-            The control is unknown.
-        """
-        layers = fresh.split(",") if isinstance(fresh, str) else fresh or ()
-        named = tuple(filter(None, (layer.strip() for layer in layers)))
-        return cls(choose("control", control or "none", CHOICES["control"]), transform, named)
-
-    @property
-    def needs_weights(self) -> bool:
-        """Whether weights are taken along, and not masks alone."""
-        return self.control != "reinit"
-
-
-@dataclass(frozen=True)
-class Request:
-    """An experiment that is asked for, its network and its data found.
-
-    Attributes
-    ----------
-    network, images : KnownNetwork or OwnNetwork, Images
-        What is trained, and on what: the whole data set, or noise of its shape.
-    recipe, changes : str or Recipe or None, mapping
-        By which recipe, and the fields that differ.
-    seeds : mapping of int to int
-        Replicates, and the seed of the parent's run that each is paired with.
-    at : tuple of int
-        Levels.
-    wanted : Wanted
-        What is to become of tickets.
-    store : Path
-        Where runs are.
-    data : Path or None
-        Where data sets are.
-    """
-
-    network: Network
-    images: Images
-    recipe: str | Recipe | None
-    changes: Mapping[str, Any]
-    seeds: Mapping[int, int]
-    at: tuple[int, ...]
-    wanted: Wanted
-    store: Path
-    data: Path | None
-
-    @property
-    def architecture(self) -> Architecture:
-        """The layers of the network."""
-        return self.network.traits(self.images.input_shape, self.images.classes).architecture
-
-    def resolved(self, name: str | Recipe, pretrained: str | None, **changes: Any) -> Recipe:
-        """Return the recipe of its training: a named one, or as another experiment is trained."""
-        changes = {**self.changes, **changes}
-        if isinstance(name, Recipe):
-            changes = {**self._points(name, pretrained, changes), **changes}
-        return resolve(self.network, self.images, name, pretrained=pretrained, **changes)
-
-    def _points(
-        self, other: Recipe, pretrained: str | None, changes: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Move points of another's schedule that are iterations along with the length of training.
-
-        `rewind` is no part of it.
-        """
-        texts = (*other.milestones, other.warmup)
-        if not any(Step.parse(text).iterations for text in texts):
-            return {}
-        start = {**changes, "milestones": (), "warmup": "0it", "rewind": "0it"}
-        here = resolve(self.network, self.images, other, pretrained=pretrained, **start)
-        per_epoch, theirs = iterations_per_epoch(here, self.images), self.epoch_of(other)
-        if per_epoch == theirs:
-            return {}
-        share = here.whole_epochs * per_epoch / (other.whole_epochs * theirs)
-
-        def moved(text: str) -> str:
-            step = Step.parse(text)
-            whole, rest = divmod(step.epochs * here.whole_epochs, other.whole_epochs)
-            if step.iterations or rest:
-                return f"{round(step.iteration(theirs) * share)}it"
-            return f"{whole}ep"
-
-        return {"milestones": tuple(map(moved, other.milestones)), "warmup": moved(other.warmup)}
-
-    def epoch_of(self, other: Recipe) -> int:
-        """Count the steps of an epoch of another experiment.
-
-        Raises
-        ------
-        UsageError
-            Its data set cannot be had.
-        """
-        images = self.images
-        if other.task != images.name:
-            try:
-                task = find_task(other.task)
-                images = outline(task, self.data) or load(task, self.data)
-            except RgtoolError as error:
-                raise UsageError(
-                    f"{other.architecture}/{other.task} is trained by points in iterations or "
-                    f"epochs: how long an epoch is follows from its data, which cannot be had "
-                    f"({error}); {asked('recipe', 'NAME')} trains by another recipe"
-                ) from None
-        return iterations_per_epoch(other, images)
 
 
 @dataclass(frozen=True)
@@ -212,10 +78,11 @@ def own(asked_for: Request, pretrained: str | None) -> Lineage:
         "fresh": wanted.fresh,
         "control": "copies" if wanted.control == "copies" else "",
         "seeds": ",".join(f"{seed}:{of}" for seed, of in seeds.items() if seed != of),
+        "start": wanted.start,
         "at": "" if follow else ",".join(map(str, at)),
     }
     for name, value in childish.items():
-        if value:
+        if value not in ("", (), None):
             raise UsageError(
                 f"{asked(name, value)} is of tickets of another experiment: name that with "
                 f"{asked('parent', 'EXPERIMENT')}"
@@ -259,7 +126,7 @@ def child(asked_for: Request, parent: Parent, build: Callable[[], nn.Module]) ->
     sources = sources_of(parent, asked_for.seeds, asked_for.store)
     resolved = asked_for.resolved(asked_for.recipe or theirs, theirs.pretrained, rewind="0")
     for source in sources.values():
-        check_kept(source, asked_for.at, _starts(source, asked_for, resolved.schedule))
+        check_kept(source, asked_for.taken, _starts(source, asked_for, resolved.schedule))
     source = next(iter(sources.values()))
     carried = _carried(source, asked_for)
     if wanted.control == "copies" and not carried.copies:
@@ -281,8 +148,12 @@ def child(asked_for: Request, parent: Parent, build: Callable[[], nn.Module]) ->
         control=wanted.control,
         transform=carried.spelling,
         fresh=fresh,
+        start=wanted.start,
     )
     recipe = dataclasses.replace(recipe, prunable=prunable)
+    check_exchanges(sources, carried, recipe, asked_for)
+    if wanted.start is not None:
+        check_pruner(recipe, asked_for)
     notes = (
         *_filled(fresh, wanted),
         *astray(carried.spelling, theirs.task, asked_for.images.name),
@@ -301,6 +172,8 @@ def _check_chosen(asked_for: Request) -> None:
     is_file = isinstance(named, str) and named.endswith(".toml")
     in_file = read_recipe(Path(str(named)))[1] if is_file else {}
     for name in ("rewind", *OF_MASKS):
+        if name == "pruner" and asked_for.wanted.start is not None:
+            continue  # one of the user's own is found by it, see `check_pruner`
         if name in asked_for.changes or name in in_file:
             where = "" if name in asked_for.changes else f" in {named}"
             raise UsageError(f"{name} cannot be chosen{where}: it is that of the parent's tickets")
@@ -328,7 +201,7 @@ def _tensors(
     source: Source, asked_for: Request, carried: Transformation
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Return masks and weights of a parent as far as they are needed, carried over."""
-    level = asked_for.at[-1]
+    level = asked_for.taken[-1]
     masks = carried.carry(dict(source.mask(level))) if level else None
     if not asked_for.wanted.needs_weights:
         return masks, None
@@ -337,7 +210,7 @@ def _tensors(
 
 def _counted_as(source: Source, asked_for: Request) -> str:
     """Return the set of layers that count: of an import those that have masks, by its name."""
-    prunable, level = source.recipe.prunable, asked_for.at[-1]
+    prunable, level = source.recipe.prunable, asked_for.taken[-1]
     if prunable != "masked" or not level:
         return prunable
     names, network = {*source.mask(level)}, asked_for.architecture

@@ -14,7 +14,7 @@ import numpy as np
 from ...schemas.blocks import Architecture
 from ...schemas.errors import RgtoolError, UsageError
 from ...schemas.stack import Stack, stack_of
-from ...schemas.transform import Transform
+from ...schemas.tickets.transform import Transform
 from ..replicas.training import Arrays
 
 

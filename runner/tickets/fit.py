@@ -17,7 +17,9 @@ from ...schemas.records.parents import Parent
 from ...schemas.spelling import asked
 from ...schemas.words import listed
 from ..datasets.images import Images
+from ..pruning import Beginning, kept_series
 from ..replicas.training import Arrays
+from .perturbed import Exchange, exchanging
 from .source import Source
 from .transforms import Tensors, transformation
 
@@ -191,8 +193,8 @@ def kept_by_tickets(
 ) -> list[int]:
     """Count the kept weights of a child's network at levels 0 to `levels`.
 
-    Controls move kept weights and change no count. A level of which the parent has no mask counts
-    as the one before.
+    Controls and perturbations move kept weights and change no count of the network. A level of
+    which the parent has no mask counts as the one before.
 
     Parameters
     ----------
@@ -205,18 +207,41 @@ def kept_by_tickets(
     levels : int
         The last level.
     """
-    shape, layers = images.input_shape, network.counted(recipe.prunable)
-    parent = source.network(shape, images.classes)
-    carry = transformation(recipe.transform, parent, network, shape).carry
+    layers, last = network.counted(recipe.prunable), recipe.start
     series = [sum(layer.total for layer in layers)]
-    for level in range(1, levels + 1):
-        if not source.has_mask(level):
+    for level in range(1, 1 + (levels if last is None else last)):
+        if source.has_mask(level):
+            series.append(sum(_kept_at(source, recipe, network, images, level).values()))
+        else:
             series.append(series[-1])
-            continue
-        mask = carry(dict(source.mask(level)))
-        kept = [x.total if x.name in recipe.fresh else int(mask[x.name].sum()) for x in layers]
-        series.append(sum(kept))
-    return series
+    if last is None:
+        return series
+    began = Beginning(last, _kept_at(source, recipe, network, images, last, perturbed=True))
+    return [*series[:last], *kept_series(layers, recipe, levels, began)]
+
+
+def _kept_at(
+    source: Source,
+    recipe: Recipe,
+    network: Architecture,
+    images: Images,
+    level: int,
+    *,
+    perturbed: bool = False,
+) -> dict[str, int]:
+    """Count what every layer of a child keeps; at levels above 0 the parent has a mask."""
+    layers = network.counted(recipe.prunable)
+    kept = {layer.name: layer.total for layer in layers}
+    if level == 0:
+        return kept
+    parent = source.network(images.input_shape, images.classes)
+    carried = transformation(recipe.transform, parent, network, images.input_shape)
+    mask = carried.carry(dict(source.mask(level)))
+    kept |= {name: int(mask[name].sum()) for name in kept if name not in recipe.fresh}
+    if perturbed and carried.perturbation is not None:
+        exchange = Exchange(source, level, carried.perturbation, exchanging(layers, recipe))
+        kept |= exchange.kept()
+    return kept
 
 
 def are_equal(weights: Tensors, drawn: Arrays, counted: Sequence[str]) -> bool:

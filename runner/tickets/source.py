@@ -75,7 +75,8 @@ class Source:
 
     def has_mask(self, level: int) -> bool:
         """Tell whether the mask of a level is known: kept, or that of the dense network."""
-        return level == 0 or self.folder.mask(level).is_file()
+        is_dense = level == 0 and not self.recipe.start
+        return is_dense or self.folder.mask(level).is_file()
 
     def mask(self, level: int) -> Mask:
         """Read the mask of a level.

@@ -12,13 +12,14 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ...schemas.blocks import Layer
-from ...schemas.errors import RgtoolError
+from ...schemas.errors import RecordError, RgtoolError
 from ...schemas.records.layout import RunFolder
-from ...schemas.tensors.safetensors import write_tensors
+from ...schemas.tensors.safetensors import read_mask, write_mask, write_tensors
 from ..pruning import Mask, dense_mask
 from ..replicas.replica_parts import ReplicaParts
 from ..replicas.training import Arrays
 from .controls import permuted, scattered, shuffled
+from .perturbed import Exchange, exchanging
 from .source import ANEW, Source
 from .transforms import Transformation, transformation
 
@@ -35,18 +36,28 @@ class Ticket:
         The weights that are kept.
     before : dict of layer name to boolean array, or None
         The mask of one level before; None at level 0 and where the parent has none.
+    is_apart : bool
+        Whether no level before leads to this one: its mask was made, not found.
     """
 
     weights: Arrays
     mask: Mask
     before: Mask | None = None
+    is_apart: bool = False
 
 
-def ticket(source: Source, level: int, on: ReplicaParts, layers: Sequence[Layer]) -> Ticket:
-    """Make the ticket of a level.
+def ticket(
+    folder: RunFolder, source: Source, level: int, on: ReplicaParts, layers: Sequence[Layer]
+) -> Ticket:
+    """Make the ticket of a level, and write its mask.
+
+    A perturbed ticket that was begun with goes on as it is: the parent may have been pruned further
+    since, and then another one might be made.
 
     Parameters
     ----------
+    folder : RunFolder
+        The child.
     source : Source
         The parent's run.
     level : int
@@ -61,10 +72,29 @@ def ticket(source: Source, level: int, on: ReplicaParts, layers: Sequence[Layer]
     RgtoolError
         The parent has not kept what is needed, or it does not fit the network.
     """
-    mask = mask_of(source, level, on, layers)
+    is_apart = _carried(source, on).perturbation is not None
+    mask = _begun(folder, level) if is_apart else None
+    if mask is None:
+        mask = mask_of(source, level, on, layers)
+        write_mask(folder.mask(level), mask)
+    weights = _start(source, level, on, mask)
+    if is_apart:
+        return Ticket(weights, mask, is_apart=True)
     has_before = level > 0 and source.has_mask(level - 1)
     before = mask_of(source, level - 1, on, layers) if has_before else None
-    return Ticket(_start(source, level, on, mask), mask, before)
+    return Ticket(weights, mask, before)
+
+
+def _begun(folder: RunFolder, level: int) -> Mask | None:
+    try:
+        return read_mask(folder.mask(level))
+    except (FileNotFoundError, RecordError):  # a damaged file is made again
+        return None
+
+
+def later_ticket(source: Source, level: int, on: ReplicaParts, mask: Mask) -> Ticket:
+    """Make the ticket of a level behind the one that a run started from, with the mask it found."""
+    return Ticket(_start(source, level, on, mask), mask)
 
 
 def mask_of(source: Source, level: int, on: ReplicaParts, layers: Sequence[Layer]) -> Mask:
@@ -73,7 +103,10 @@ def mask_of(source: Source, level: int, on: ReplicaParts, layers: Sequence[Layer
     if level == 0:
         return dense_mask(layers)
     carried = _carried(source, on)
-    found = carried.carry(source.mask(level))
+    if carried.perturbation is None:
+        found = carried.carry(source.mask(level))
+    else:
+        found = Exchange(source, level, carried.perturbation, exchanging(layers, recipe)).mask(seed)
     taken = {
         layer.name: _fitting(found, layer.name, layer.shape, source)
         for layer in layers

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ...schemas.blocks import Architecture
 from ...schemas.stack import stack_of
-from ...schemas.transform import Transform
+from ...schemas.tickets.perturbation import Perturbation
+from ...schemas.tickets.transform import Transform
 from ..networks import InputShape
 from .elastic import later_copies, stretched
 from .pixels import dense_first, permuted_inputs, pixels_seed
@@ -30,11 +31,14 @@ class Transformation:
         Transforms a state dict or a mask, tensors by the names of a network or of its layers.
     copies : tuple of str
         Layers of the network that are made of what another layer before them is made of.
+    perturbation : Perturbation or None
+        What changes masks by other masks of the parent, see `perturbed`; tensors alone stay.
     """
 
     spelling: str | None
     carry: Callable[[Tensors], Tensors]
     copies: tuple[str, ...] = ()
+    perturbation: Perturbation | None = None
 
 
 def transformation(
@@ -58,6 +62,9 @@ def transformation(
     """
     if transform is None:
         return Transformation(None, lambda tensors: tensors)
+    if (wanted := Perturbation.read(transform)) is not None:
+        wanted = wanted.resolve(network.name, network.layers)
+        return Transformation(str(wanted), lambda tensors: tensors, perturbation=wanted)
     if (seed := pixels_seed(transform)) is not None:
         dense_first(network, shape, seed)
         return Transformation(

@@ -20,7 +20,8 @@ RECIPE_FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
 RUNS = """
     SELECT run_id, experiment_id, architecture, task, seed, replicate, source, recipe_name, levels,
            last, accuracy, density, coalesce(diverged, false) AS diverged, created_at,
-           parent IS NOT NULL AND source = 'rgtool' AS child,
+           parent IS NOT NULL AND start IS NULL AND source = 'rgtool' AS child,
+           coalesce(start, 0) AS first,
            coalesce(run_name, experiment_name) AS name,
            coalesce(run_note, experiment_note) AS note,
            list_sort(list_distinct(list_concat(experiment_tags, run_tags))) AS tags
@@ -110,12 +111,13 @@ class RunInfo(Shown):
     note: str | None = None
     tags: tuple[str, ...] = ()
     child: bool = False
+    first: int = 0
 
     @property
     def asked(self) -> int | None:
         """Records that were asked for; None of a child before it has all of them."""
         if not self.child:
-            return self.levels + 1
+            return self.levels + 1 - self.first
         return self.recorded if self.finished else None
 
     def table(self) -> Table:
@@ -234,7 +236,9 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return statistics.fmean(known) if known else None
 
 
-def is_finished(levels: Sequence[int], asked: int, diverged: bool, *, child: bool = False) -> bool:
+def is_finished(
+    levels: Sequence[int], asked: int, diverged: bool, *, child: bool = False, first: int = 0
+) -> bool:
     """Tell whether a run is done: no gap, and all levels asked for or a loss that diverged.
 
     Parameters
@@ -247,17 +251,20 @@ def is_finished(levels: Sequence[int], asked: int, diverged: bool, *, child: boo
         Whether the last recorded level diverged.
     child : bool
         Whether it is a child, of which the last level is trained last and others may be missing.
+    first : int
+        The level that its records begin at.
     """
     if child:
         return bool(levels) and levels[-1] >= asked
-    whole = bool(levels) and list(levels) == list(range(len(levels)))
-    return whole and (len(levels) > asked or diverged)
+    whole = bool(levels) and list(levels) == list(range(first, first + len(levels)))
+    return whole and (levels[-1] >= asked or diverged)
 
 
 def run_info(row: dict[str, Any], levels: Sequence[int]) -> RunInfo:
     """Return a run from a row of `RUNS`, with its `label` and whether it is `compacted`."""
     row = {**row, "last_level": row["last"], "recorded": len(levels), "tags": _tuple(row["tags"])}
-    row["finished"] = is_finished(levels, row["levels"], row["diverged"], child=row["child"])
+    apart = {"child": row["child"], "first": row["first"]}
+    row["finished"] = is_finished(levels, row["levels"], row["diverged"], **apart)
     return RunInfo(**{field.name: row[field.name] for field in dataclasses.fields(RunInfo)})
 
 

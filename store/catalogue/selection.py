@@ -156,9 +156,11 @@ def pick(
         found = [one.experiment_id for one in candidates]
         problem = f"the store holds {len(found)} experiments, name one"
         if len(found) > 1 and all(one.recipe.parent for one in candidates):
+            equal = ", so that their spectra are equal to those by construction"
+            equal = "" if any(one.recipe.finds_masks for one in candidates) else equal
             problem = (
                 f"the store holds {len(found)} experiments, all children, trained on tickets of "
-                "others, so that their spectra are equal to those by construction: name one"
+                f"others{equal}: name one"
             )
     else:
         found = select(text, candidates, where, former)

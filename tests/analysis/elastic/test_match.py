@@ -40,7 +40,7 @@ from rgtool.analysis.elastic.scores import (
 from rgtool.analysis.spectrum.noise import PUBLISHED_SD
 from rgtool.schemas.errors import StoreError, UsageError
 from rgtool.schemas.recipe import Recipe
-from rgtool.schemas.transform import Transform
+from rgtool.schemas.tickets.transform import Transform
 from rgtool.store.counts import Counts
 
 R56, R32 = "published:resnet56-cifar10", "published:resnet32-cifar10"

@@ -29,7 +29,7 @@ from rgtool.schemas.errors import UsageError
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.records.layout import RunFolder
 from rgtool.schemas.stack import stack_of
-from rgtool.schemas.transform import StageMap, Transform
+from rgtool.schemas.tickets.transform import StageMap, Transform
 
 SOURCE = Recipe(architecture="resnet26w2", task="digits")
 TARGET = Recipe(architecture="resnet20w2", task="digits")
@@ -233,6 +233,12 @@ def test_seeds_that_no_map_shares_give_no_tau() -> None:
     assert taus_of(reached)["w1"] == "no seed was trained with most of the maps"
     maps, seeds = whole(reached)
     assert not seeds.any() and maps.all()
+
+
+def test_a_seed_that_half_of_the_maps_have_is_left_out() -> None:
+    reached = np.array([[0.9, 0.8], [0.7, np.nan]])
+    maps, seeds = whole(reached)
+    assert maps.all() and seeds.tolist() == [True, False]
 
 
 def test_few_relabellings_are_said() -> None:

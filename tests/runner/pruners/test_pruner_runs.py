@@ -147,6 +147,13 @@ def test_the_dense_network_is_scored_at_every_level(tmp_path: Path) -> None:
     assert any((other[2][name] != masks[2][name]).any() for name in LAYERS)
 
 
+def test_dense_weights_that_are_gone_are_told(tmp_path: Path) -> None:
+    go(tmp_path, score_from="dense", levels=1)
+    only_run(tmp_path).weights("dense").unlink()
+    text = message(go(tmp_path, score_from="dense", levels=3))
+    assert "pruner" not in text and "has no trained dense weights" in text
+
+
 def test_a_layer_may_gain_what_others_lose(tmp_path: Path) -> None:
     """Masks that are drawn anew from the dense network at every level are not nested."""
     changes = {"pruner": "random", "score_from": "dense", "prune": 0.01, "epochs": 0}
@@ -429,6 +436,27 @@ def test_a_plan_of_no_training_can_be_estimated_and_shown(tmp_path: Path) -> Non
     made = plan("lenet", "few-digits", store=tmp_path, epochs=0, levels=2)
     assert "recipe.epochs" in made.table().text()
     assert estimate(made).seconds >= 0
+
+
+def test_an_estimate_knows_what_scoring_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def scores(scoring: Scoring) -> Scores:
+        sizes.extend(len(x) for x, _ in scoring.batches())
+        return {name: np.abs(weight) for name, weight in scoring.weights.items()}
+
+    monkeypatch.setitem(registry.PRUNERS, "sizes", scores)
+
+    def seconds(steps: int) -> float:
+        changes = {"epochs": 0, "levels": 2, "workers": 1, "score_steps": steps}
+        return estimate(
+            plan("lenet", "few-digits", store=tmp_path, pruner="sizes", **changes)
+        ).seconds
+
+    assert seconds(10**6) > 1000 * seconds(1)
+    assert set(sizes) == {75}  # one batch of two
 
 
 def test_a_point_behind_no_training_is_refused() -> None:

@@ -19,7 +19,7 @@ from rgtool.schemas.blocks import Architecture, Layer, architecture
 from rgtool.schemas.errors import RgtoolError, UsageError
 from rgtool.schemas.records.layout import RunFolder
 from rgtool.schemas.tensors.safetensors import read_mask, read_tensors
-from rgtool.schemas.transform import StageMap, Transform
+from rgtool.schemas.tickets.transform import StageMap, Transform
 from rgtool.store.figures import figure_rows
 
 DEPTHS = (14, 20, 26, 32, 38, 44, 56)

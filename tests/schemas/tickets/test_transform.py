@@ -23,7 +23,7 @@ from rgtool.analysis.elastic.maps import (
 from rgtool.schemas.blocks import Layer
 from rgtool.schemas.errors import UsageError
 from rgtool.schemas.stack import check_family, same_family, stack_of
-from rgtool.schemas.transform import StageMap, Transform
+from rgtool.schemas.tickets.transform import StageMap, Transform
 from rgtool.store.figures import figure_rows
 
 MAPPINGS = figure_rows("published_elastic_mappings")  # Chen et al. 2021c, Figs. 4 to 6

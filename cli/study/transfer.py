@@ -9,16 +9,15 @@ import typer
 
 from ...schemas.errors import UsageError
 from ...schemas.words import counted
+from ..analyse.figure import check_figure, draw_figure
 from ..options import DataOption, KernelsOption, StoreOption, read_fields
-from ..output import Table, output_options, say, table_of, warn_of
-from ..watch import WORTH_A_PROBE, heeding_sigterm, watch_plans
-from .figure import check_figure, draw_figure
+from ..output import Table, output_options, table_of, warn_of
+from ..watch import announce, heeding_sigterm, watch_plans
 
 if TYPE_CHECKING:
     from ...analysis.result import Result
     from ...analysis.transfer.matrix import TransferMatrix
     from ...analysis.transfer.result import Transfer
-    from ...studies.transfer_plans import MatrixPlan, TransferPlan
 
 
 @output_options
@@ -111,7 +110,7 @@ def transfer(
         matrix = plan_matrix(opened, experiments, **how)
         if dry_run:
             return matrix.table()
-        _announce(matrix)
+        announce(matrix)
         found = study.finish_matrix(opened, matrix, watch_plans(), seed)
         shown = found.level_table if levels else found.predictors if predictors else found
     else:
@@ -121,7 +120,7 @@ def transfer(
         made = plan_transfer(opened, source, task, **how, **changes)
         if dry_run:
             return made.table()
-        _announce(made)
+        announce(made)
         found = shown = study.finish_transfer(opened, made, watch_plans(), seed)
     warn_of(opened.problems)
     draw_figure(plot, found.plot)
@@ -139,9 +138,3 @@ def _pair(names: list[str]) -> list[str]:
             f"{counted(len(names), 'name')} given: SOURCE and TASK, or --all and experiments"
         )
     return names
-
-
-def _announce(made: TransferPlan | MatrixPlan) -> None:
-    """Say how long it takes where that is minutes."""
-    if made.work > WORTH_A_PROBE:
-        say(made.table().notes[0])

@@ -1,0 +1,1 @@
+"""Commands that train what a question lacks, and answer it."""
