@@ -175,7 +175,7 @@ def test_a_network_that_is_sure_is_still_ranked(scheme: str) -> None:
     sure = dataclasses.replace(
         one, network=lambda: one.module, batches=lambda: iter([(images, torch.zeros(4).long())])
     )
-    assert scored.flat(SCHEMES[scheme].scores(sure)).any()
+    assert SCHEMES[scheme].scores(sure)["fc"][0].any()
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -212,6 +212,8 @@ def test_multiplications_are_those_of_the_way_forward() -> None:
     one = of("mixed")
     expected = sum(positions[name] * weight.size for name, weight in one.weights.items())
     assert multiply_adds(one.module, one.mask, data(1)[0]) == expected
+    twice = of("twice")
+    assert multiply_adds(twice.module, twice.mask, data(1)[0]) == 2 * 8 * 8 + 8 * scored.CLASSES
 
 
 # What cannot be scored.
