@@ -270,7 +270,7 @@ def _add_one_by_one(
     signals: Signals,
 ) -> None:
     """Add the squares of a batch's gradients: every image passes alone."""
-    for image, label in zip(x.split(1), y.split(1), strict=True):
+    for image, label in zip(torch.split(x, 1), torch.split(y, 1), strict=True):
         logits = module(image)
         for signal in signals(logits.detach(), label):
             found = torch.autograd.grad(

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from ...schemas.errors import UsageError
 from ...schemas.spelling import asked
+from ..pruning import Scores
 from .gradients import as_arrays, multiply_adds, squared_gradients
-from .scoring import Scores, Scoring
+from .scoring import Scoring
 
 MOST = 2 * 10**14  # multiplications a scoring: hours of a core, minutes of a GPU
 

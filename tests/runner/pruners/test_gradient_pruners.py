@@ -193,6 +193,16 @@ def test_what_dropout_draws_follows_from_the_step(scheme: str) -> None:
     assert not np.array_equal(found("eval"), first)
 
 
+def test_every_batch_drops_others() -> None:
+    x, y = data(4)
+    once, twice = (
+        scoring(scored.Plain(drop=0.5), x.repeat(n, 1, 1, 1), y.repeat(n), mode="train")
+        for n in (1, 2)
+    )
+    first, both = snip.scores(once), snip.scores(twice)
+    assert not np.allclose(first["fc"], both["fc"])
+
+
 def test_both_passes_of_grasp_drop_the_same() -> None:
     """H v is what the gradient changes by along v, where both have the same draws."""
     one = scoring(scored.Plain(drop=0.5), *data(7), mode="train")
