@@ -70,6 +70,6 @@ def hold_feasible(
 
 def _of_every_label(logits: Tensor, labels: Tensor) -> Iterator[Tensor]:
     """Yield sqrt(p_k) (e_k - p) for every k."""
-    p = logits.double().softmax(1)  # a sure p is 1 in float32
+    p = logits.softmax(1)
     for k, unit in enumerate(torch.eye(logits.shape[1], device=logits.device)):
-        yield (p[:, k : k + 1].sqrt() * (unit - p)).to(logits.dtype)
+        yield p[:, k : k + 1].sqrt() * (unit - p)
