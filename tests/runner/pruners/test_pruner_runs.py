@@ -367,6 +367,7 @@ def test_a_state_without_its_movement_is_not_gone_on_from(tmp_path: Path) -> Non
     trainer.restore(trainer.state())
 
 
+@torch.no_grad()
 def test_a_step_that_overflows_moves_nothing_and_a_frozen_weight_never() -> None:
     weight, frozen = (torch.nn.Parameter(torch.tensor([2.0, -3.0])) for _ in range(2))
     movement = Movement({"a.weight": weight, "b.weight": frozen})
