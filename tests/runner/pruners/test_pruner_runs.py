@@ -21,6 +21,7 @@ from rgtool.runner.pruners import registry
 from rgtool.runner.pruners.scoring import Scoring
 from rgtool.runner.pruning import Mask, Scores, smallest
 from rgtool.runner.replicas.kernels import EAGER
+from rgtool.runner.replicas.movement import Movement
 from rgtool.runner.replicas.replica_parts import ReplicaParts
 from rgtool.runner.replicas.training import Arrays, Trainer, load_arrays
 from rgtool.runner.speed.estimate import estimate
@@ -364,6 +365,21 @@ def test_a_state_without_its_movement_is_not_gone_on_from(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="another network"):
         trainer.restore(state)
     trainer.restore(trainer.state())
+
+
+@torch.no_grad()
+def test_a_step_that_overflows_moves_nothing_and_a_frozen_weight_never() -> None:
+    weight, frozen = (torch.nn.Parameter(torch.tensor([2.0, -3.0])) for _ in range(2))
+    movement = Movement({"a.weight": weight, "b.weight": frozen})
+    weight.grad = torch.tensor([0.5, 1.0])
+    movement.add(0.1, torch.zeros(()))
+    weight.grad = torch.tensor([math.inf, 1.0])
+    movement.add(torch.tensor(0.1), torch.ones(()))
+    weight.grad = torch.tensor([1.0, 1.0])
+    movement.add(0.2, None)
+    found = movement.by_layer()
+    np.testing.assert_allclose(found["a"], [-0.1 * 0.5 * 2 - 0.2 * 2, 0.1 * 3 + 0.2 * 3])
+    assert found["b"].tolist() == [0.0, 0.0]
 
 
 def test_seeds_side_by_side_move_as_alone(tmp_path: Path) -> None:
