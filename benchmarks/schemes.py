@@ -180,7 +180,9 @@ def show(
     """Run every scheme in every way that it can, and print a row for each."""
     store = Store(Path(options.store))
     by = "layer" if model == "lenet" else "stage"
-    rows, accurate, names = [], [], ()
+    rows: list[list[str]] = []
+    accurate: list[list[str]] = []
+    names: tuple[str, ...] = ()
     for scheme in schemes:
         found = {way: flow(options, model, recipe, scheme, way, by) for way in WAYS}
         counts = found["20 %"]
@@ -219,8 +221,9 @@ def exponents(counts: Counts) -> Floats:
     """Return y of every group between the first and the last level, shape (S, G)."""
     kept = counts.kept[:, [0, -1]].astype(float)
     network = kept.sum(-1)
-    logs = np.log(kept[:, 1] / kept[:, 0]) - np.log(network[:, 1] / network[:, 0])[:, None]
-    return logs / -np.log(network[:, 1] / network[:, 0])[:, None]
+    retention = np.log(network[:, 1] / network[:, 0])[:, None]
+    found: Floats = (np.log(kept[:, 1] / kept[:, 0]) - retention) / -retention
+    return found
 
 
 def largest(counts: Counts | None, y: Floats) -> str:
@@ -239,7 +242,7 @@ def seconds(store: Store, experiment: str) -> float:
         "SELECT median(wall_seconds) FROM levels JOIN runs USING (run_id) "
         f"WHERE experiment_id = '{experiment}' AND level < {LEVELS}"
     )
-    return float(store.sql(query).rows()[0][0])
+    return float(store.sql(query).rows[0][0])
 
 
 def mean_sd(values: Floats, form: str) -> str:

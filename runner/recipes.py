@@ -140,7 +140,7 @@ def recipe(
     quicker = called != "quick" and "rewind" not in changes
     _check_points(resolved, per_epoch, quick(network).get("rewind") if quicker else None)
     if pruner is not None:
-        check_scheme(resolved, pruner, images)
+        check_scheme(resolved, pruner, images, found)
     return resolved
 
 

@@ -8,8 +8,9 @@ import numpy as np
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from ..pruning import Scores
 from .gradients import as_arrays, squared_gradients
-from .scoring import Scores, Scoring
+from .scoring import Scoring
 
 
 def scores(scoring: Scoring) -> Scores:

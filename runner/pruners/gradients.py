@@ -109,12 +109,21 @@ def squared_gradients(scoring: Scoring, signals: Signals) -> Gradients:
     return {name: sum_ / images for name, sum_ in total.items()}
 
 
-def multiply_adds(scoring: Scoring) -> int:
-    """Count the multiplications with counted weights that an image's way forward takes."""
-    weights = _free_weights(scoring)
-    images, _ = next(scoring.batches())
-    with _watched(scoring.module, weights) as uses:
-        scoring.module(images[:1])
+def multiply_adds(module: nn.Module, names: Iterable[str], image: Tensor) -> int:
+    """Count the multiplications with weights of the named layers that the way forward takes.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The network; it may be on the device `meta`, where nothing is computed.
+    names : iterable of str
+        Counted layers.
+    image : Tensor, shape (1, C, H, W)
+        An image, on the same device.
+    """
+    weights = {name: module.get_parameter(f"{name}.weight") for name in names}
+    with torch.no_grad(), _watched(module.eval(), weights) as uses:
+        module(image)
     return sum(
         use.output.numel() // len(weight) * weight.numel()
         for name, weight in weights.items()
@@ -261,7 +270,7 @@ def _add_one_by_one(
     signals: Signals,
 ) -> None:
     """Add the squares of a batch's gradients: every image passes alone."""
-    for image, label in zip(x.split(1), y.split(1), strict=True):
+    for image, label in zip(torch.split(x, 1), torch.split(y, 1), strict=True):
         logits = module(image)
         for signal in signals(logits.detach(), label):
             found = torch.autograd.grad(

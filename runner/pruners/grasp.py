@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from ..pruning import Scores
 from .gradients import as_arrays, hessian_product, loss_gradient
-from .scoring import Scores, Scoring
+from .scoring import Scoring
 
 TEMPERATURE = 200.0  # of the softmax, as in the authors' code
 

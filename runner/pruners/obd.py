@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...schemas.errors import UsageError
+from ...schemas.spelling import asked
+from ..pruning import Scores
 from .gradients import as_arrays, multiply_adds, squared_gradients
-from .scoring import Scores, Scoring
+from .scoring import Scoring
 
 MOST = 2 * 10**14  # multiplications a scoring: hours of a core, minutes of a GPU
 
@@ -35,7 +37,9 @@ def scores(scoring: Scoring) -> Scores:
     UsageError
         Batch norm takes the statistics of the batch, or this would take too long.
     """
-    _hold_feasible(scoring)
+    count = sum(len(labels) for _, labels in scoring.batches())
+    image = next(scoring.batches())[0][:1]
+    hold_feasible(scoring.module, scoring.weights, image, count, scoring.classes)
     squares = as_arrays(squared_gradients(scoring, _of_every_label))
     return {
         name: np.square(scoring.weights[name], dtype=np.float64) * s / 2
@@ -43,21 +47,29 @@ def scores(scoring: Scoring) -> Scores:
     }
 
 
-def _of_every_label(logits: Tensor, labels: Tensor) -> Iterator[Tensor]:
-    """Yield sqrt(p_k) (e_k - p) for every k."""
-    p = logits.double().softmax(1)  # a sure p is 1 in float32
-    for k, unit in enumerate(torch.eye(logits.shape[1], device=logits.device)):
-        yield (p[:, k : k + 1].sqrt() * (unit - p)).to(logits.dtype)
+def hold_feasible(
+    module: nn.Module, names: Iterable[str], image: Tensor, images: int, classes: int
+) -> None:
+    """Refuse what would take too long; see `gradients.multiply_adds` for the first three.
 
-
-def _hold_feasible(scoring: Scoring) -> None:
-    images = sum(len(labels) for _, labels in scoring.batches())
-    each = multiply_adds(scoring) * scoring.classes
+    Raises
+    ------
+    UsageError
+        More than `MOST` multiplications; the message says how many images would do.
+    """
+    each = multiply_adds(module, names, image) * classes
     if images * each <= MOST:
         return
     most = MOST // each
-    way = f"score_images={most} is the most" if most >= scoring.classes else "use fisher"
+    way = f"{asked('score_images', most)} is the most" if most >= classes else "use fisher"
     raise UsageError(
         f"pruner obd: the Hessian's diagonal takes {images * each:.1e} multiplications for "
-        f"{images} images and {scoring.classes} classes, {MOST:.0e} at most: {way}"
+        f"{images} images and {classes} classes, {MOST:.0e} at most: {way}"
     )
+
+
+def _of_every_label(logits: Tensor, labels: Tensor) -> Iterator[Tensor]:
+    """Yield sqrt(p_k) (e_k - p) for every k."""
+    p = logits.softmax(1)
+    for k, unit in enumerate(torch.eye(logits.shape[1], device=logits.device)):
+        yield p[:, k : k + 1].sqrt() * (unit - p)

@@ -39,6 +39,7 @@ PRUNERS: dict[str, Scheme] = {
     "movement": movement.scores,
 }
 _OF_TRAINING = ("increase", "movement")  # what they score are changes that training made
+_OF_SINGLE_IMAGES = ("fisher", "obd")  # whose gradients the statistics of a batch would mix
 _REGROW = ("force", "rigl", "set")
 _OFFERED = ("scoring", "weights", "rewind", "mask", "movement", "generator")
 
@@ -55,6 +56,11 @@ class KnownPruner:
     def of_training(self) -> bool:
         """Whether it scores what training changes."""
         return self.name in _OF_TRAINING
+
+    @property
+    def of_single_images(self) -> bool:
+        """Whether it takes gradients of single images."""
+        return self.name in _OF_SINGLE_IMAGES
 
     @property
     def sums_movement(self) -> bool:
@@ -88,6 +94,8 @@ class OwnPruner:
     def sources(self) -> tuple[dict[str, str], ...]:
         """Name, hash and text of what it is written in, for the description of a run."""
         return self.function.home.sources(self.function.place)
+
+    of_single_images = False  # as far as anything tells
 
     @property
     def of_training(self) -> bool:

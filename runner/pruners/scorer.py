@@ -79,8 +79,7 @@ class Scorer:
         if scores_rewound(recipe):
             return Trained(rewound, rewound)
         if scores_dense(recipe):
-            dense = read_tensors(folder.weights("dense"))[0]
-            return Trained(dense, self.dense_start(rewound))
+            return Trained(_dense(folder), self.dense_start(rewound))
         sums = movement.by_layer() if movement else None
         return Trained(state_arrays(self.on.module), began, sums)
 
@@ -172,6 +171,16 @@ class Scorer:
             seed=self.on.seed,
             device=self.on.device,
         )
+
+
+def _dense(folder: RunFolder) -> Arrays:
+    try:
+        return read_tensors(folder.weights("dense"))[0]
+    except FileNotFoundError:
+        raise RgtoolError(
+            f"run {folder.path.name} has no trained dense weights, which score_from dense scores: "
+            "move its records from level 0 on away to compute them again"
+        ) from None
 
 
 def _check(scores: Scores, mask: Mask) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..pruning import Scores
 from .gradients import as_arrays, loss_gradient
-from .scoring import Scores, Scoring
+from .scoring import Scoring
 
 
 def scores(scoring: Scoring) -> Scores:

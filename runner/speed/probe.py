@@ -94,7 +94,7 @@ def evaluation_seconds(one: ReplicaParts) -> float:
 
 def scoring_seconds(made: Plan, one: ReplicaParts) -> float:
     """Measure what the mask of a level takes: one step over one batch, once libraries are warm."""
-    if made.pruner.of_training or (made.parents and made.found is None):
+    if made.pruner.of_training or not made.recipe.finds_masks:
         return 0.0  # what training has summed, or nothing
     scorer, initial = Scorer(one, made.pruner, made.layers), one.initial("init")
     mask, asked_for = dense_mask(made.layers), False

@@ -70,4 +70,4 @@ def check_pruner(recipe: Recipe, asked_for: Request) -> None:
             f"pruner {pruner.name} cannot be chosen: a run prunes on by that of its parent, "
             f"{recipe.pruner}"
         )
-    check_scheme(recipe, pruner, asked_for.images)
+    check_scheme(recipe, pruner, asked_for.images, asked_for.network)

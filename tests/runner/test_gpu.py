@@ -37,6 +37,17 @@ def test_a_graph_computes_what_plain_steps_compute(
     assert results(tmp_path / "graph") == results(tmp_path / "plain")
 
 
+@pytest.mark.parametrize("precision", ["float32", "fp16"])
+def test_a_graph_sums_movement_as_plain_steps_do(precision: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        **REPLICA_CASES["resnet"], "device": "cuda", "precision": precision, "seeds": 2,
+        "pruner": "movement",
+    }  # fmt: skip
+    go(tmp_path / "plain", **options, replicas=1, compile="off")
+    go(tmp_path / "graph", **options, replicas=2, compile="auto")
+    assert results(tmp_path / "graph") == results(tmp_path / "plain")
+
+
 @pytest.mark.parametrize("case", REPLICA_CASES)
 def test_masks_are_nearly_those_of_the_cpu(case: str, tmp_path: Path) -> None:
     options: dict[str, Any] = {**REPLICA_CASES[case], "seeds": 1, "levels": 1}

@@ -175,7 +175,7 @@ def test_a_network_that_is_sure_is_still_ranked(scheme: str) -> None:
     sure = dataclasses.replace(
         one, network=lambda: one.module, batches=lambda: iter([(images, torch.zeros(4).long())])
     )
-    assert scored.flat(SCHEMES[scheme].scores(sure)).any()
+    assert SCHEMES[scheme].scores(sure)["fc"][0].any()
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -191,6 +191,16 @@ def test_what_dropout_draws_follows_from_the_step(scheme: str) -> None:
     assert np.array_equal(found("train"), first)
     assert not np.array_equal(found("train", generator=3), first)
     assert not np.array_equal(found("eval"), first)
+
+
+def test_every_batch_drops_others() -> None:
+    x, y = data(4)
+    once, twice = (
+        scoring(scored.Plain(drop=0.5), x.repeat(n, 1, 1, 1), y.repeat(n), mode="train")
+        for n in (1, 2)
+    )
+    first, both = snip.scores(once), snip.scores(twice)
+    assert not np.allclose(first["fc"], both["fc"])
 
 
 def test_both_passes_of_grasp_drop_the_same() -> None:
@@ -211,7 +221,9 @@ def test_multiplications_are_those_of_the_way_forward() -> None:
     positions = {"first": 20, "grouped": 9, "around": 9, "along": 9, "fc": 1}
     one = of("mixed")
     expected = sum(positions[name] * weight.size for name, weight in one.weights.items())
-    assert multiply_adds(one) == expected
+    assert multiply_adds(one.module, one.mask, data(1)[0]) == expected
+    twice = of("twice")
+    assert multiply_adds(twice.module, twice.mask, data(1)[0]) == 2 * 8 * 8 + 8 * scored.CLASSES
 
 
 # What cannot be scored.
@@ -241,7 +253,7 @@ def test_no_images(scheme: str) -> None:
 
 def test_a_hessian_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     one = of("mixed")
-    each = multiply_adds(one) * scored.CLASSES
+    each = multiply_adds(one.module, one.mask, data(1)[0]) * scored.CLASSES
     monkeypatch.setattr(obd, "MOST", 7 * each)
     obd.scores(one)
     monkeypatch.setattr(obd, "MOST", 7 * each - 1)

@@ -21,6 +21,7 @@ from rgtool.runner.pruners import registry
 from rgtool.runner.pruners.scoring import Scoring
 from rgtool.runner.pruning import Mask, Scores, smallest
 from rgtool.runner.replicas.kernels import EAGER
+from rgtool.runner.replicas.movement import Movement
 from rgtool.runner.replicas.replica_parts import ReplicaParts
 from rgtool.runner.replicas.training import Arrays, Trainer, load_arrays
 from rgtool.runner.speed.estimate import estimate
@@ -145,6 +146,13 @@ def test_the_dense_network_is_scored_at_every_level(tmp_path: Path) -> None:
     other = masks_of(only_run(tmp_path / "previous"), 3)
     assert_masks(other[1], masks[1])
     assert any((other[2][name] != masks[2][name]).any() for name in LAYERS)
+
+
+def test_dense_weights_that_are_gone_are_told(tmp_path: Path) -> None:
+    go(tmp_path, score_from="dense", levels=1)
+    only_run(tmp_path).weights("dense").unlink()
+    text = message(go(tmp_path, score_from="dense", levels=3))
+    assert "pruner" not in text and "has no trained dense weights" in text
 
 
 def test_a_layer_may_gain_what_others_lose(tmp_path: Path) -> None:
@@ -357,6 +365,21 @@ def test_a_state_without_its_movement_is_not_gone_on_from(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="another network"):
         trainer.restore(state)
     trainer.restore(trainer.state())
+
+
+@torch.no_grad()
+def test_a_step_that_overflows_moves_nothing_and_a_frozen_weight_never() -> None:
+    weight, frozen = (torch.nn.Parameter(torch.tensor([2.0, -3.0])) for _ in range(2))
+    movement = Movement({"a.weight": weight, "b.weight": frozen})
+    weight.grad = torch.tensor([0.5, 1.0])
+    movement.add(0.1, torch.zeros(()))
+    weight.grad = torch.tensor([math.inf, 1.0])
+    movement.add(torch.tensor(0.1), torch.ones(()))
+    weight.grad = torch.tensor([1.0, 1.0])
+    movement.add(0.2, None)
+    found = movement.by_layer()
+    np.testing.assert_allclose(found["a"], [-0.1 * 0.5 * 2 - 0.2 * 2, 0.1 * 3 + 0.2 * 3])
+    assert found["b"].tolist() == [0.0, 0.0]
 
 
 def test_seeds_side_by_side_move_as_alone(tmp_path: Path) -> None:
