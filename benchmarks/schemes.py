@@ -3,6 +3,8 @@
     python benchmarks/schemes.py --store /tmp/schemes
     python benchmarks/schemes.py --store /tmp/schemes --parts published --data DIR
     python benchmarks/schemes.py --store /tmp/schemes --parts trained
+    python benchmarks/schemes.py --store /tmp/schemes --parts trained --task cifar10 --data DIR \
+        --train-size 2500 --networks resnet8 --seeds 3 --levels 8 --ways "20 %"
 
 published  VGG-16 for 100 classes as Tanaka et al. 2020 have it (last positions averaged, He normal
            of fan_in, BN 1 and 0), untrained, pruned to 10 %: the share that every layer keeps
@@ -43,19 +45,18 @@ from rgtool.schemas.display import plain
 from rgtool.store.counts import Counts
 from rgtool.store.literature import published_flow
 
-SEEDS, LEVELS = 5, 12
 UNTRAINED = ("magnitude", "random", "erk", "synflow", "snip", "grasp", "fisher", "obd")
 OF_TRAINING = ("increase", "movement")
-DIGITS: dict[str, dict[str, Any]] = {
+NETWORKS: dict[str, dict[str, Any]] = {
     "lenet": {"epochs": 10},
     "resnet8": {"width": 8, "epochs": 10, "rewind": "1ep"},
     "resnet14": {"width": 4, "epochs": 10, "rewind": "1ep"},
 }
 NO_TRAINING = {"epochs": 0, "rewind": "0it", "score_images": 500}
 WAYS: dict[str, dict[str, Any]] = {
-    "20 %": {"levels": LEVELS},
-    "36 %": {"levels": LEVELS // 2, "prune": 0.36},
-    "one go": {"levels": LEVELS, "score_from": "dense"},
+    "20 %": {},
+    "36 %": {"prune": 0.36},
+    "one go": {"score_from": "dense"},
 }
 VGG: dict[str, Any] = {
     "epochs": 0,
@@ -68,7 +69,7 @@ VGG: dict[str, Any] = {
     "prune": 0.9,
     "levels": 1,
 }
-SHOWN = (0, 4, 8, 12)  # levels whose accuracies are printed
+SHOWN = 4  # every so many levels accuracies are printed
 Floats = NDArray[np.float64]
 
 
@@ -79,7 +80,12 @@ def main() -> None:
     parser.add_argument("--data", help="folder of the data sets; SNIP and GraSP on VGG-16 need it")
     parser.add_argument("--images", type=int, default=1000, help="that these look at")
     parser.add_argument("--parts", default="published,start,trained")
-    parser.add_argument("--networks", default=",".join(DIGITS), help="of start and trained")
+    parser.add_argument("--networks", default=",".join(NETWORKS), help="of start and trained")
+    parser.add_argument("--task", default="digits", help="of start and trained")
+    parser.add_argument("--train-size", type=int, help="its training images; default all")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--levels", type=int, default=12)
+    parser.add_argument("--ways", default=",".join(WAYS), help="20 % is always among them")
     parser.add_argument("--workers", type=int, help="processes; default one a core")
     options = parser.parse_args()
     parts = {"published": published, "start": start, "trained": trained}
@@ -162,16 +168,16 @@ def grasp_turned(scoring: Any) -> Any:
 def start(options: argparse.Namespace) -> None:
     """Print exponents of networks that nothing is trained of."""
     for model in options.networks.split(","):
-        recipe = {**DIGITS[model], **NO_TRAINING}
-        print(f"\n{model}/digits {recipe}")
+        recipe = {**NETWORKS[model], **NO_TRAINING}
+        print(f"\n{model}/{options.task} {recipe}")
         show(options, model, recipe, UNTRAINED)
 
 
 def trained(options: argparse.Namespace) -> None:
     """Print exponents and accuracies of networks that are trained between prunings."""
     for model in options.networks.split(","):
-        print(f"\n{model}/digits {DIGITS[model]}")
-        show(options, model, DIGITS[model], (*UNTRAINED, *OF_TRAINING))
+        print(f"\n{model}/{options.task} {NETWORKS[model]}")
+        show(options, model, NETWORKS[model], (*UNTRAINED, *OF_TRAINING))
 
 
 def show(
@@ -180,33 +186,37 @@ def show(
     """Run every scheme in every way that it can, and print a row for each."""
     store = Store(Path(options.store))
     by = "layer" if model == "lenet" else "stage"
+    ways = [way for way in WAYS if way == "20 %" or way in options.ways.split(",")]
+    shown = range(0, options.levels + 1, SHOWN)
     rows: list[list[str]] = []
     accurate: list[list[str]] = []
     names: tuple[str, ...] = ()
     for scheme in schemes:
-        found = {way: flow(options, model, recipe, scheme, way, by) for way in WAYS}
+        found = {way: flow(options, model, recipe, scheme, way, by) for way in ways}
         counts = found["20 %"]
         if counts is None:
             continue
         y, names = exponents(counts), counts.names
-        others = [largest(found[way], y) for way in ("36 %", "one go")]
-        took = f"{seconds(store, counts.experiment_id):.2f}"
+        others = [largest(found[way], y) for way in ways[1:]]
+        took = f"{seconds(store, counts.experiment_id, options.levels):.2f}"
         rows.append([scheme, *(mean_sd(column, "+.2f") for column in y.T), *others, took])
-        accurate.append([scheme, *(mean_sd(counts.accuracy[:, level], ".3f") for level in SHOWN)])
-    table(["exponent", *names, "36 % - 20 %", "one go - 20 %", "s a level"], rows)
+        accurate.append([scheme, *(mean_sd(counts.accuracy[:, level], ".3f") for level in shown)])
+    table(["exponent", *names, *(f"{way} - 20 %" for way in ways[1:]), "s a level"], rows)
     if recipe["epochs"]:
-        table(["accuracy at density", *(f"{0.8**level:.2f}" for level in SHOWN)], accurate)
+        table(["accuracy at density", *(f"{0.8**level:.2f}" for level in shown)], accurate)
 
 
 def flow(
     options: argparse.Namespace, model: str, recipe: dict[str, Any], scheme: str, way: str, by: str
 ) -> Counts | None:
     """Run an experiment and return its counts; None where a scheme cannot go this way."""
-    fields = {**recipe, **WAYS[way]}
+    fields = {**recipe, **WAYS[way], "train_size": options.train_size}
+    levels = options.levels // 2 if way == "36 %" else options.levels
     try:
         outcome = rgtool.run(
-            model, "digits", "quick", seeds=SEEDS, store=options.store, pruner=scheme,
-            workers=options.workers, keep=("init", "rewind", "dense"), **fields,
+            model, options.task, "quick", seeds=options.seeds, levels=levels, store=options.store,
+            data=options.data, pruner=scheme, workers=options.workers,
+            keep=("init", "rewind", "dense"), **fields,
         )  # fmt: skip
     except RgtoolError as error:
         print(f"{scheme}, {way}: {error}")
@@ -236,11 +246,11 @@ def largest(counts: Counts | None, y: Floats) -> str:
     return f"{off[:, group].mean():+.2f} ±{error:.2f} {counts.names[group]}"
 
 
-def seconds(store: Store, experiment: str) -> float:
+def seconds(store: Store, experiment: str, levels: int) -> float:
     """Return the median time of a level that is followed by another."""
     query = (
         "SELECT median(wall_seconds) FROM levels JOIN runs USING (run_id) "
-        f"WHERE experiment_id = '{experiment}' AND level < {LEVELS}"
+        f"WHERE experiment_id = '{experiment}' AND level < {levels}"
     )
     return float(store.sql(query).rows[0][0])
 
