@@ -480,6 +480,12 @@ def test_a_point_behind_no_training_is_refused() -> None:
         plan("lenet", "few-digits", epochs=0, rewind="3it")
 
 
+def test_points_in_training_go_with_it() -> None:
+    made = plan("resnet8w4", "synthetic", "chen2021a", batch_size=32, epochs=0, levels=1)
+    recipe = made.recipe
+    assert (recipe.milestones, recipe.rewind, recipe.warmup) == ((), "0it", "0it")
+
+
 def test_a_recipe_without_training_may_get_epochs(tmp_path: Path) -> None:
     file = tmp_path / "none.toml"
     file.write_text('base = "quick"\nepochs = 0\n')
