@@ -58,6 +58,7 @@ CORE: Mapping[str, tuple[str, ...]] = {
         "test_runs",
     ),
     "runner/pruning.py": ("test_pruning", "test_runs"),
+    "runner/tickets/perturbed.py": ("test_perturbed",),
     "schemas/records/record.py": ("test_schemas", "test_broken_files"),
     "schemas/tickets/transform.py": ("test_transform",),
     "store/importers/arrivals/levels.py": (
