@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from rgtool.analysis.classes.against import against_published
     from rgtool.analysis.classes.classify import classify
     from rgtool.analysis.classes.compare import compare
-    from rgtool.analysis.classes.semigroup import semigroup
     from rgtool.analysis.collapse.estimate import collapse
     from rgtool.analysis.curves.matching import matching_density
     from rgtool.analysis.elastic.match import match
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from rgtool.analysis.nulls.untrained import null
     from rgtool.analysis.paper.verify import verify
     from rgtool.analysis.plots.figures import plot
+    from rgtool.analysis.scheme.estimate import scheme
     from rgtool.analysis.scoreboard.score import score
     from rgtool.analysis.spectrum.eigen import eigen
     from rgtool.analysis.spectrum.forecast import forecast
@@ -81,8 +81,8 @@ _HOMES = {
     "recipes": "rgtool.runner.listing",
     "response": "rgtool.studies.response",
     "run": "rgtool.studies.children",
+    "scheme": "rgtool.analysis.scheme.estimate",
     "score": "rgtool.analysis.scoreboard.score",
-    "semigroup": "rgtool.analysis.classes.semigroup",
     "shared_gamma": "rgtool.analysis.gamma.shared",
     "spectra": "rgtool.analysis.spectrum.many",
     "stretch": "rgtool.studies.stretch",
@@ -124,8 +124,8 @@ __all__ = [
     "recipes",
     "response",
     "run",
+    "scheme",
     "score",
-    "semigroup",
     "shared_gamma",
     "spectra",
     "stretch",

@@ -222,7 +222,7 @@ def counts_of(store: StoreLike, name: Named, by: str, what: str) -> Counts:
     store, name
         As for `look_up`.
     by : str
-        `layer`, `block` or `stage`.
+        `layer`, `block`, `stage` or `role`.
     what : str
         What needs counts, for the message: `a forecast`.
 

@@ -207,6 +207,33 @@ def choose_window(
     return Window(counts, start, end, runs, said)
 
 
+def common_levels(density_a: Floats, density_b: Floats, tolerance: float = SLACK) -> Integers:
+    """Find the levels of two series of densities at which both agree.
+
+    Parameters
+    ----------
+    density_a, density_b : array, shapes (T_a,) and (T_b,)
+        Falling shares of kept weights, positive.
+    tolerance : float
+        Largest difference of logarithms, in units of the mean step of the finer series.
+
+    Returns
+    -------
+    integer array, shape (N, 2)
+        Positions in both, ascending.
+
+    Examples
+    --------
+    >>> common_levels(0.8 ** np.arange(1, 7), 0.64 ** np.arange(1, 4)).tolist()
+    [[1, 0], [3, 1], [5, 2]]
+    """
+    logs = [np.log(np.asarray(series, np.float64)) for series in (density_a, density_b)]
+    steps = [(x[0] - x[-1]) / (len(x) - 1) for x in logs if len(x) > 1]
+    apart = np.abs(np.subtract.outer(*logs))
+    nearest = apart == apart.min(axis=1, keepdims=True)
+    return np.argwhere(nearest & (apart <= tolerance * min(steps, default=0.0)))
+
+
 def recorded_window(counts: Counts) -> Window:
     """Return the levels from the first pruned one on that all runs have, whatever a spectrum needs.
 

@@ -30,7 +30,8 @@ from rgtool.analysis.elastic.orderings import (
     published_theta,
 )
 from rgtool.analysis.elastic.scores import Scoring
-from rgtool.analysis.nulls.untrained import NullSpectrum, null
+from rgtool.analysis.nulls.spectrum import NullSpectrum
+from rgtool.analysis.nulls.untrained import null
 
 ROWS: tuple[tuple[str, Scoring, tuple[int, ...]], ...] = (
     ("w1", Scoring("w1"), (1, 2, 3)),

@@ -120,9 +120,11 @@ def report(store: Store, found: dict[str, str], by: str) -> None:
     if "36 %" not in found:
         return
     try:
-        print(rgtool.semigroup(store, found["magnitude"], found["36 %"], by=by).summary())
+        both = [found["magnitude"], found["36 %"]]
+        asked = rgtool.scheme(store, both, by=by, published=False)
+        print(asked.summary(), asked.group_table.summary(), sep="\n")
     except RgtoolError as error:
-        print(f"semigroup: {error}")
+        print(f"scheme: {error}")
 
 
 def accuracies(store: Store, found: dict[str, str]) -> list[list[str]]:

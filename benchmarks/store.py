@@ -57,6 +57,9 @@ QUERIES = {
     "eigenvalues, stages": (
         "SELECT name, avg(eigenvalue) FROM flow WHERE grouping = 'stage' GROUP BY name"
     ),
+    "eigenvalues, roles": (
+        "SELECT name, avg(eigenvalue) FROM flow WHERE grouping = 'role' GROUP BY name"
+    ),
     "eigenvalues, one experiment": (
         "SELECT name, avg(eigenvalue) FROM flow WHERE grouping = 'layer' "
         "AND experiment_id = '{experiment}' GROUP BY name"

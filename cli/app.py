@@ -21,8 +21,8 @@ from .analyse.null import null
 from .analyse.plot import plot
 from .analyse.power import power
 from .analyse.predict import predict
+from .analyse.scheme import scheme
 from .analyse.score import score
-from .analyse.semigroup import semigroup
 from .analyse.verify import verify
 from .run.bench import bench
 from .run.datasets import datasets
@@ -59,7 +59,7 @@ COMMANDS = {
     "Run": (run, models, datasets, recipes, bench, demo),
     "Store": (import_, ls, show, name, diff, sql, merge, rm, compact, doctor),
     "Analyse": (
-        eigen, semigroup, null, power, plot,
+        eigen, scheme, null, power, plot,
         classify, compare, meta, predict, score, match,
         gamma, collapse, forecast, verify,
     ),

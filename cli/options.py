@@ -37,6 +37,9 @@ NoteOption = Annotated[str | None, typer.Option("--note", help="What is to be re
 TagOption = Annotated[
     list[str] | None, typer.Option("--tag", help="A tag, shared with others. Repeatable.")
 ]
+CoarsestOption = Annotated[
+    str | None, typer.Option("--by", help="layer, block, stage or role; default the coarsest.")
+]
 WindowOption = Annotated[
     str | None, typer.Option("--window", help="Levels a:b, ends included.", metavar="A:B")
 ]

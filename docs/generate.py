@@ -17,7 +17,6 @@ from rgtool.analysis.classes.against import Against
 from rgtool.analysis.classes.compare import Comparison, OverlapTable
 from rgtool.analysis.classes.predict import Prediction
 from rgtool.analysis.classes.result import Classes, PairTable
-from rgtool.analysis.classes.semigroup import Semigroup
 from rgtool.analysis.collapse.result import Collapse
 from rgtool.analysis.curves.matching import Matching
 from rgtool.analysis.elastic.agreement import Agreement
@@ -29,11 +28,12 @@ from rgtool.analysis.gamma.result import Gamma, Gammas
 from rgtool.analysis.gamma.shared import SharedGamma
 from rgtool.analysis.meta.result import Meta, StudyTable
 from rgtool.analysis.nulls.beside import Nulls
-from rgtool.analysis.nulls.untrained import NullSpectrum
+from rgtool.analysis.nulls.spectrum import NullSpectrum
 from rgtool.analysis.paper.verify import Verification, verify
 from rgtool.analysis.response.intervention import Intervention
 from rgtool.analysis.response.response import Directions, Matrix, Response
 from rgtool.analysis.result import Result
+from rgtool.analysis.scheme.result import SchemeGroups, Schemes
 from rgtool.analysis.scoreboard.result import Foretold, Score, ScoredTable
 from rgtool.analysis.spectrum.forecast import Forecast
 from rgtool.analysis.spectrum.many import Spectra
@@ -113,7 +113,8 @@ RESULTS: dict[str, tuple[type[Result], ...]] = {
     "`rgtool eigen --all`, `rgtool.spectra`": (Spectra,),
     "`rgtool eigen --nulls`, `rgtool.nulls_of`": (Nulls,),
     "`rgtool null`, `rgtool.null`": (NullSpectrum,),
-    "`rgtool semigroup`, `rgtool.semigroup`": (Semigroup,),
+    "`rgtool scheme`, `rgtool.scheme`": (Schemes,),
+    "`rgtool scheme --groups`, `rgtool.scheme(...).group_table`": (SchemeGroups,),
     "`rgtool power`, `rgtool.power`": (Power,),
     "`rgtool forecast`, `rgtool.forecast`": (Forecast,),
     "`rgtool classify`, `rgtool.classify`": (Classes,),

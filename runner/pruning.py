@@ -238,7 +238,7 @@ def _between(begin: int, end: int, share: float) -> int:
     """Count what is kept after a share of the steps, in equal ratios as those of SynFlow."""
     if share == 1 or begin == 0:
         return end
-    return max(end, round(begin * (max(end, 0.5) / begin) ** share))
+    return max(end, round(begin * math.pow(max(end, 0.5) / begin, share)))
 
 
 def _keep_largest(

@@ -303,7 +303,7 @@ def _move_along(
 ) -> Recipe:
     """Move milestones, and a rewind point at the end of training, along with the epochs."""
     if resolved.epochs == 0:
-        none = {"milestones": (), "warmup": "0it", "rewind": "0it"}
+        none: dict[str, Any] = {"milestones": (), "warmup": "0it", "rewind": "0it"}
         return dataclasses.replace(resolved, **{n: v for n, v in none.items() if n not in changes})
     published = fields.get("epochs", Recipe.epochs)
     moved: dict[str, Any] = {}

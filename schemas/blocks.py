@@ -1,4 +1,4 @@
-"""Architectures as lists of prunable layers, grouped into blocks and stages.
+"""Architectures as lists of prunable layers, grouped into blocks, stages and roles.
 
 Counts, shapes and groups are all that the analysis needs to know of a network, so an architecture
 can be analysed here that the runner cannot train. Names are canonical: those of torchvision,
@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from .errors import UsageError, did_you_mean
+from .roles import role_of
 from .spelling import asked
+from .words import either
 
-GROUPINGS = ("layer", "block", "stage")
+GROUPINGS = ("layer", "block", "stage", "role")
 # ResNet-50 has 6 n + 2 layers too, but the name belongs to torchvision's.
 CIFAR_RESNETS = tuple(f"resnet{depth}" for depth in range(8, 111, 6) if depth != 50)
 _CIFAR_RESNET = re.compile(r"resnet([0-9]{1,4})(a?)(?:w([0-9]{1,18}))?")
+_BERT = re.compile(r"bert([0-9]{1,2})x([0-9]{1,4})")
 GROUP = "group"  # the kind of a layer of which a table tells the number of weights alone
 MOST_WIDTH = 4096  # channels of the first stage: of a resnet8 then 1.3 thousand million weights
 # Convolutions of each stage of Simonyan & Zisserman 2015; stages end in a pooling layer.
@@ -65,9 +68,15 @@ class Layer:
         """Weights that one input unit feeds."""
         return self.shape[0] * math.prod(self.shape[2:])
 
+    @property
+    def role(self) -> str | None:
+        """What it does in its block; None where its name does not tell."""
+        return role_of(self.name, self.block)
+
     def group(self, by: str) -> str | None:
-        """Return the group of this layer in the grouping `layer`, `block` or `stage`."""
-        return {"layer": self.name, "block": self.block, "stage": self.stage}[by]
+        """Return the group of this layer in a grouping of `GROUPINGS`, None where it has none."""
+        found: str | None = getattr(self, "name" if by == "layer" else by)
+        return found
 
 
 @dataclass(frozen=True)
@@ -105,14 +114,43 @@ class Architecture:
             raise UsageError(f"{none}: use {asked('prunable', 'all')}")
         return layers
 
-    @property
-    def groupings(self) -> tuple[str, ...]:
-        """The groupings this architecture has (without stages: layer and block)."""
-        return GROUPINGS if coarsest(self.layers) == "stage" else GROUPINGS[:2]
+
+def groupings(layers: Sequence[Layer]) -> tuple[str, ...]:
+    """Name the groupings that layers have: those in which each of them has a group.
+
+    Examples
+    --------
+    >>> groupings(architecture("resnet20").layers), groupings(architecture("lenet").layers)
+    (('layer', 'block', 'stage', 'role'), ('layer', 'block'))
+    """
+    return tuple(by for by in GROUPINGS if all(layer.group(by) is not None for layer in layers))
+
+
+def groups_of(layers: Sequence[Layer], by: str, network: str) -> tuple[str, ...]:
+    """Return the group of every layer.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        The counted layers of a network.
+    by : str
+        A grouping of `GROUPINGS`.
+    network : str
+        What the message calls it.
+
+    Raises
+    ------
+    UsageError
+        The network has no such grouping; the message says which ones it has.
+    """
+    found = [group for layer in layers if (group := layer.group(by)) is not None]
+    if len(found) < len(layers):
+        raise UsageError(f"{network} has no {by}s: group by {either(groupings(layers))}")
+    return tuple(found)
 
 
 def coarsest(layers: Iterable[Layer]) -> str:
-    """Name the coarsest grouping that layers have: `stage`, or `block` without stages."""
+    """Name the coarsest part of a network that layers have: `stage`, or `block` without stages."""
     return "stage" if any(layer.stage is not None for layer in layers) else "block"
 
 
@@ -126,7 +164,8 @@ def architecture(
     name : str
         `lenet`, `resnet8` to `resnet110` (CIFAR family; `resnet20w8` has 8 channels in stage 1
         instead of 16; `resnet20a` has shortcuts without weights), `resnet18` to `resnet152`
-        (torchvision family), `vgg11` to `vgg19` or `bert-base`.
+        (torchvision family), `vgg11` to `vgg19`, or `bert-base`, which is `bert12x768`: 12 layers
+        of width 768.
     input_shape : (channels, height, width), optional
         Shape of an image; by default that of the data set the architecture was published with.
     classes : int, optional
@@ -155,6 +194,8 @@ def architecture(
                 f"'{name}' is unknown: a CIFAR ResNet has 6 n + 2 layers (resnet8, resnet14, "
                 "resnet20, ... resnet110) and perhaps a width (resnet20w8)"
             )
+    if (bert := _BERT.fullmatch(name)) and int(bert[1]) and int(bert[2]):
+        return _bert(int(bert[1]), int(bert[2]))
     if name in FIXED:
         return FIXED[name](input_shape, classes)
     raise UsageError(f"architecture '{name}' is unknown: {did_you_mean(name, known_names())}")
@@ -169,7 +210,8 @@ def canonical(name: str) -> str:
     ('resnet20', 'MyNet')
     """
     lower = name.lower()
-    return lower if lower in FIXED or _CIFAR_RESNET.fullmatch(lower) else name
+    families = _CIFAR_RESNET.fullmatch(lower) or _BERT.fullmatch(lower)
+    return lower if lower in FIXED or families else name
 
 
 def small_images(input_shape: tuple[int, int, int]) -> bool:
@@ -234,6 +276,8 @@ def size_of(name: str) -> tuple[str, int, int]:
         return family, 64, int(name.removeprefix("resnet"))
     if name in VGG_PLANS:
         return "VGG", 64, int(name.removeprefix("vgg"))
+    if bert := _BERT.fullmatch(name):
+        return "BERT", int(bert[2]), int(bert[1])
     raise UsageError(f"the name {name} tells no width and depth: networks of a family are needed")
 
 
@@ -322,20 +366,21 @@ def _vgg(
     return build
 
 
-def _bert_base(input_shape: tuple[int, int, int] | None, classes: int | None) -> Architecture:
+def _bert(depth: int, hidden: int) -> Architecture:
     # Devlin et al. 2019; the matrices that Chen et al. 2020a prune: six an encoder layer, and the
     # pooler. An encoder layer is a block; there are no stages.
-    hidden, inner = 768, 3072
+    inner = 4 * hidden
     parts = {f"attention.self.{part}": (hidden, hidden) for part in ("query", "key", "value")}
     parts |= {"attention.output.dense": (hidden, hidden)}
     parts |= {"intermediate.dense": (inner, hidden), "output.dense": (hidden, inner)}
     layers = [
         Layer(f"encoder.layer.{i}.{part}", "linear", shape, block=f"{i}", stage=None)
-        for i in range(12)
+        for i in range(depth)
         for part, shape in parts.items()
     ]
     layers.append(Layer("pooler.dense", "linear", (hidden, hidden), block="head", stage=None))
-    return Architecture("bert-base", tuple(layers))
+    name = "bert-base" if (depth, hidden) == (12, 768) else f"bert{depth}x{hidden}"
+    return Architecture(name, tuple(layers))
 
 
 # Blocks a stage and whether they are bottlenecks (He et al. 2016, table 1).
@@ -350,5 +395,5 @@ FIXED: dict[str, Callable[[tuple[int, int, int] | None, int | None], Architectur
     "lenet": _lenet,
     **{name: _torchvision_resnet(name, *plan) for name, plan in RESNETS.items()},
     **{name: _vgg(name, plan) for name, plan in VGG_PLANS.items()},
-    "bert-base": _bert_base,
+    "bert-base": lambda input_shape, classes: _bert(12, 768),
 }

@@ -104,6 +104,27 @@ def zhang2021(network: Architecture) -> dict[str, Any]:
     }
 
 
+def tanaka2020_synflow(network: Architecture) -> dict[str, Any]:
+    """Tanaka et al. 2020 (arXiv 2006.05467), SynFlow: flows of the initial weights, untrained.
+
+    100 steps of scores to every density 10^(-n/4), each from the dense network; weights He normal
+    by fan_in, BN weights 1; all layers are pruned. Their VGG averages its last positions.
+    """
+    return {
+        **_average(network),
+        "bn_init": "ones",
+        "epochs": 0,
+        "milestones": (),
+        "prune": 1 - 10**-0.25,
+        "pruner": "synflow",
+        "score_steps": 100,
+        "score_from": "dense",
+        "prunable": "all",
+        "exempt": (),
+        "rewind": "0it",
+    }
+
+
 def _average(network: Architecture) -> dict[str, Any]:
     return {"pooling": "average"} if network.name in VGG_PLANS else {}
 
@@ -152,6 +173,7 @@ PUBLISHED: dict[str, Fields] = {
     "chen2021a_pt_trans": chen2021a_pt_trans,
     "zhang2021": zhang2021,
     "chen2020a": chen2020a,
+    "tanaka2020_synflow": tanaka2020_synflow,
     "quick": quick,
 }
 

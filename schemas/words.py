@@ -29,6 +29,18 @@ def listed(names: Sequence[str], most: int = 6) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
+def either(names: Sequence[str]) -> str:
+    """Write what may be chosen.
+
+    Examples
+    --------
+    >>> either(["layer"]), either(["layer", "block"]), either(["layer", "block", "stage"])
+    ('layer', 'layer or block', 'layer, block or stage')
+    """
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def spelled(value: Any, nothing: Any = None) -> Any:
     """Return a value as people read it: a list as its parts, and `nothing` where there is none.
 

@@ -36,7 +36,7 @@ class Counts(Shown):
     recipe : Recipe
         Its recipe.
     by : str
-        Grouping: `layer`, `block` or `stage`.
+        Grouping: `layer`, `block`, `stage` or `role`.
     names : tuple of str, length G
         Groups in the order of the forward pass.
     runs : tuple of str, length S

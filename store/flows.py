@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..schemas.blocks import GROUPINGS, Layer, architecture
+from ..schemas.blocks import GROUPINGS, Layer, architecture, groups_of
 from ..schemas.display import Shown, Table
-from ..schemas.errors import UsageError, choose
+from ..schemas.errors import choose
 from ..schemas.recipe import Recipe
 from ..schemas.records.description import SEEN, assumed_fields
 from .figures import figure_rows
@@ -97,10 +97,8 @@ class PublishedFlow(Shown):
         from .counts import NOT_NESTED, Counts, never_pruned
 
         by = choose("grouping", by, GROUPINGS)
-        groups = [layer.group(by) for layer in self.layers]
-        if None in groups:
-            raise UsageError(f"{self.recipe.architecture} has no stages: group by layer or block")
-        names = tuple(dict.fromkeys(map(str, groups)))
+        groups = groups_of(self.layers, by, self.recipe.architecture)
+        names = tuple(dict.fromkeys(groups))
         member = np.array([[group == name for name in names] for group in groups], np.int64)
         total = np.array([layer.total for layer in self.layers])
         recorded = self.kept.sum(axis=-1) > 0  # without a weight there is no network
@@ -147,7 +145,9 @@ def flow_of_rows(name: str) -> PublishedFlow:
     shape = (len(seeds), len(rows) // len(seeds))
     network = architecture(first["architecture"], classes=_CLASSES[first["task"]])
     told = {key: first[key] for key in ("architecture", "task", "init", "fan", "pruner")}
-    told |= {"scope": "global", "rewind": "0it", "origin": first["source"]}
+    # Synaptic-Flow scores before training; its synflow in 100 steps, the other schemes in one.
+    told |= {"scope": "global", "rewind": "0it", "score_at": "rewind", "score_from": "dense"}
+    told |= {"score_steps": 100 if first["pruner"] == "synflow" else 1, "origin": first["source"]}
     told["prune"] = round(1 - rows[1]["density"], 4)
     recipe = Recipe(**told, augment=())
     kept = np.array([row["kept"] for row in rows], np.int64).reshape(*shape, -1)

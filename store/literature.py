@@ -40,7 +40,7 @@ class PublishedSpectrum(Shown):
     architecture, pretraining, task : str
         What was trained, in the words of the store; pretraining is `none` where there was none.
     by : str
-        Grouping: `layer`, `block` or `stage`.
+        Grouping: `layer`, `block`, `stage` or `role`.
     names : tuple of str, length G
         Groups in the order of the forward pass, named as in a store.
     printed_index : tuple of int, length G

@@ -11,8 +11,8 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from ..schemas.blocks import GROUPINGS, Layer
-from ..schemas.errors import RgtoolError, StoreError, UsageError, choose
+from ..schemas.blocks import GROUPINGS, Layer, groups_of
+from ..schemas.errors import RgtoolError, StoreError, choose
 from ..schemas.recipe import Recipe
 from ..schemas.records.description import assumed_fields, study_of
 from .catalogue.inventory import recipe_of
@@ -41,7 +41,7 @@ def load_counts(connection: duckdb.DuckDBPyConnection, by: str) -> dict[str, Cou
     connection : duckdb.DuckDBPyConnection
         Of a session over the runs of these experiments alone, with `runs` and `records`.
     by : str
-        Grouping: `layer`, `block` or `stage`.
+        Grouping: `layer`, `block`, `stage` or `role`.
 
     Raises
     ------
@@ -115,13 +115,12 @@ def _counts(
         raise StoreError(f"experiment {experiment} has no record yet: its first level is not done")
     layers, exempt = _agreed(experiment, found)
     recipe = recipe_of(rows[0])
-    if any(layer.group(by) is None for layer in layers):
-        raise UsageError(f"{recipe.architecture} has no stages: group by layer or block")
+    groups = groups_of(layers, by, recipe.architecture)
     runs = tuple(row["run_id"] for row in rows)
     recorded = _levels_of_all(experiment, runs, grid.seen, len(layers))
     total = np.array([layer.total for layer in layers])
     exempt = exempt | never_pruned(grid.kept, total, recorded)
-    names, member = _membership([str(layer.group(by)) for layer in layers])
+    names, member = _membership(groups)
     return Counts(
         experiment_id=experiment,
         recipe=recipe,

@@ -70,12 +70,12 @@ class Store(Holdings):
         experiment : str
             Itself, its id, or what selects it, see `find_experiment`.
         by : str
-            Grouping: `layer`, `block` or `stage`.
+            Grouping: `layer`, `block`, `stage` or `role`.
 
         Raises
         ------
         UsageError
-            No such experiment or grouping, or the architecture has no stages.
+            No such experiment or grouping, or the architecture has none of it.
         StoreError
             No records, or runs that do not agree on their layers.
         """
@@ -98,7 +98,7 @@ class Store(Holdings):
         experiments : sequence of str, optional
             Full ids; by default all experiments of the store, by id.
         by : str
-            Grouping: `layer`, `block` or `stage`.
+            Grouping: `layer`, `block`, `stage` or `role`.
         chunk : int
             Experiments that are read at once.
 

@@ -95,17 +95,17 @@ def test_what_the_page_says_of_ones_own_network_and_data(tmp_path: Path) -> None
     (tmp_path / "my.py").write_text(code)
     (tmp_path / "script.py").write_text(python)
     commands = re.findall(r"^rgtool (run .*)$", section, flags=re.M)
-    assert len(commands) == 2
+    assert len(commands) == 3
     home = Path(rgtool.__file__).parents[1]
     outs = [call(home, tmp_path, *command.split(), "--json") for command in commands]
-    assert [row["end"] for out in outs for row in json.loads(out)] == ["done"] * 3
+    assert [row["end"] for out in outs for row in json.loads(out)] == ["done"] * 4
     done = subprocess.run(
         [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     rows = json.loads(call(home, tmp_path, "sql", QUERY, "--json"))
     # The functions of a file are one experiment, however they are named; a lambda is another.
-    assert [row["runs"] for row in rows] == [2, 1, 1]
+    assert [row["runs"] for row in rows] == [2, 1, 1, 1]
     spectrum = json.loads(
         call(home, tmp_path, "eigen", rows[0]["experiment_id"], "--by", "stage", "--json")
     )

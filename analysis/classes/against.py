@@ -22,6 +22,8 @@ from ..stats.level import ALPHA, holm
 from .printed import printed_test
 from .subjects import Subject, as_subject, left_out
 
+_PRINTED = ("layer", "block", "stage")  # no study has printed a spectrum by role
+
 
 @dataclass(frozen=True, eq=False)
 class Against(Result):
@@ -118,8 +120,8 @@ def against_published(
     experiments : sequence of str
         Experiments or runs, see `named.look_up_all`; none: every experiment that gives a spectrum.
     grouping : str, optional
-        `layer`, `block` or `stage`; default each published spectrum's own, or stages where blocks
-        do not match: the mean over the printed blocks of a stage then.
+        `layer`, `block`, `stage` or `role`; default each published spectrum's own, or stages where
+        blocks do not match: the mean over the printed blocks of a stage then.
     rng : numpy.random.Generator or int
         Randomness of the draws, or its seed.
     draws : int
@@ -171,7 +173,7 @@ def _in_every_grouping(
     notes: list[str] = []
     for one in stored:
         found = {}
-        for by in [grouping] if grouping else GROUPINGS:
+        for by in [grouping] if grouping else _PRINTED:
             try:
                 subject = replace(as_subject(one.counts(by)), id=one.name)
             except RgtoolError as error:

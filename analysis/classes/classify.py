@@ -59,7 +59,7 @@ def classify(
         What is compared, a name of `criteria.CRITERIA`: `eigen`, `exponent`, `anomalous`,
         `signature` or `gamma`.
     grouping : str, optional
-        `layer`, `block` or `stage`; default the coarsest that all have.
+        `layer`, `block`, `stage` or `role`; default the coarsest that all have.
     weighting : str
         `count` (eq. 13), or `magnitude`.
     draws : int

@@ -244,7 +244,7 @@ def compare(
     a, b : str
         Experiments or runs, see `named.look_up`.
     by : str, optional
-        `layer`, `block` or `stage`; default the coarsest that both have.
+        `layer`, `block`, `stage` or `role`; default the coarsest that both have.
     masks : bool
         Whether to read the masks.
     rng : numpy.random.Generator or int

@@ -8,8 +8,7 @@ import numpy as np
 
 from ..arrays import Floats, Integers
 from ..flow import shares
-from ..window import Window
-from .semigroup import common_levels
+from ..window import Window, common_levels
 from .subjects import Subject
 
 

@@ -211,7 +211,7 @@ def predict_transfer(
     a, b : str
         Source and target: experiments, runs, or `published:NAME`, see `named.look_up`.
     by : str, optional
-        `layer`, `block` or `stage`; default the coarsest that both have.
+        `layer`, `block`, `stage` or `role`; default the coarsest that both have.
     rng : numpy.random.Generator or int
         Randomness of the draws, or its seed.
     draws : int

@@ -14,7 +14,7 @@ from ...schemas.words import counted
 from ..arrays import Bools, Floats
 from ..result import Column, ends
 from ..spectrum.verdicts import MARGIN
-from ..stats.contrast import DRAWS, sample, two_samples
+from ..stats.contrast import DRAWS, Contrast, one_sample, sample, two_samples
 from ..stats.level import ALPHA, holm
 
 SameVerdict = Literal["same", "different", "undecided"]
@@ -47,7 +47,8 @@ class SameClass:
     """Comparison of two spectra over K groups.
 
     Without two seeds that differ in either there is no variance to compare with: all but d, delta
-    and seeds is NaN then, and the verdict is `undecided`.
+    and seeds is NaN then, and the verdict is `undecided`. Pairs of seeds whose differences are all
+    the same have an error of 0 and no p.
 
     Attributes
     ----------
@@ -100,7 +101,12 @@ class SameClass:
         """
         if self.equivalent.all():
             return "same"
-        return "different" if self.p < ALPHA else "undecided"
+        return "different" if self.p < ALPHA or self.certain else "undecided"
+
+    @property
+    def certain(self) -> bool:
+        """Whether all pairs of seeds have the same difference, which no chance can have made."""
+        return bool((self.error == 0).all())
 
     @property
     def tested(self) -> str:
@@ -144,6 +150,11 @@ class SameClass:
             return (
                 "there is no test: a lone seed tells nothing of how far its seeds lie apart, and "
                 "another experiment's scatter is no substitute: it takes two seeds of each"
+            )
+        if self.certain:
+            return (
+                f"the difference is the same in all seeds, {np.abs(self.d).max():.2g} at most: no "
+                "chance has made it"
             )
         if self.verdict == "same":
             certain = ", of which a difference is certain and as certainly smaller"
@@ -202,7 +213,41 @@ def same_class(
     a, b = sample(theta_a), sample(theta_b)
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"{len(a.mean)} groups and {len(b.mean)} cannot be compared")
-    found = two_samples(a, b, rng, draws)
+    return _compared(two_samples(a, b, rng, draws), delta, (a.seeds, b.seeds))
+
+
+def same_paired(
+    theta_a: ArrayLike,
+    theta_b: ArrayLike,
+    rng: np.random.Generator,
+    draws: int = DRAWS,
+    delta: float = MARGIN,
+) -> SameClass:
+    """Compare two spectra seed by seed, where a seed of both begins with the same weights.
+
+    Parameters and errors are those of `same_class`; rows of equal place have one seed. Differences
+    that are the same in all of two seeds or more know no chance: they are certain, without a p.
+    """
+    difference = np.subtract(theta_a, theta_b, dtype=np.float64)
+    one = sample(difference)
+    if one.seeds < 2:
+        error = np.full_like(one.mean, 0.0 if len(difference) > 1 else np.nan)
+        return SameClass(
+            d=one.mean,
+            error=error,
+            low=one.mean - error,
+            high=one.mean + error,
+            p_group=np.full_like(error, np.nan),
+            reach=np.abs(one.mean) + error,
+            delta=delta,
+            q=np.nan,
+            p=np.nan,
+            seeds=(len(difference),) * 2,
+        )
+    return _compared(one_sample(difference, rng, draws), delta, (one.seeds, one.seeds))
+
+
+def _compared(found: Contrast, delta: float, seeds: tuple[int, int]) -> SameClass:
     half = found.half_width(1 - ALPHA)
     return SameClass(
         d=found.centre,
@@ -214,5 +259,5 @@ def same_class(
         delta=delta,
         q=found.q,
         p=found.p,
-        seeds=(a.seeds, b.seeds),
+        seeds=seeds,
     )

@@ -108,8 +108,8 @@ def gather(
     experiments : sequence of str
         Experiments, runs or `published:NAME`, see `named.look_up_all`; none: the whole store.
     grouping : str, optional
-        `layer`, `block` or `stage`; default that of published spectra where there are any, and
-        the coarsest that all have.
+        `layer`, `block`, `stage` or `role`; default that of published spectra where there are any,
+        and the coarsest that all have.
     narrow : bool
         Whether windows are narrowed to common densities; error curves need not be.
     exclude : sequence of str

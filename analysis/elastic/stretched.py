@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from ...store import Store
 from ..result import Column, Result, ends
 from ..transfer.differences import mean_of, paired
 from .tickets import Tickets, absent, means, seed_columns, tickets_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MANY = ("drawn", "map", "given")  # tickets of which there may be many
 
@@ -85,6 +88,12 @@ class Stretch(Result):
     def title(self) -> str:
         """One line that says what this is."""
         return f"{self.label}: stretched tickets beside the own ones of {self.own}"
+
+    def plot(self) -> Figure:
+        """Draw accuracies and differences to the own ticket against density."""
+        from ..plots.stretch import plot_stretch
+
+        return plot_stretch(self)
 
     def _values(self) -> dict[str, Any]:
         found, levels = self.tickets, len(self.tickets.levels)

@@ -49,8 +49,9 @@ def meta(
     experiments : sequence of str
         What means two or more experiments, runs or `published:NAME`, see `named.look_up_all`.
     by : str, optional
-        `layer`, `block` or `stage`; default that of published spectra where there are any, and the
-        coarsest that all have. Stages that are asked for are the means of printed blocks, too.
+        `layer`, `block`, `stage` or `role`; default that of published spectra where there are any,
+        and the coarsest that all have. Stages that are asked for are the means of printed blocks,
+        too.
     sd : float
         Standard deviation of the log eigenvalue of one seed, for a step that keeps .8: assumed of
         studies that tell none, which are published spectra and single seeds.

@@ -184,7 +184,7 @@ def nulls_of(
     experiment : str or Counts, optional
         An experiment or a run, see `named.look_up`.
     by : str
-        `layer`, `block` or `stage`.
+        `layer`, `block`, `stage` or `role`.
     window : (a, b), optional
         Levels between which exponents are taken; see `choose_window` for the default.
     rng : numpy.random.Generator or int

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 from ...schemas import blocks
 from ...schemas.blocks import Architecture
-from ...schemas.errors import RgtoolError, UsageError
-from ...schemas.recipe import Recipe
+from ...schemas.errors import RgtoolError, UsageError, choose
+from ...schemas.recipe import CHOICES, Recipe
 from ..named import Meaning, Named, StoreLike, counts_of
 from .initial import INITIALISERS
+from .spectrum import Grouped
 
 Networked = str | Architecture | Meaning
 
@@ -42,14 +43,18 @@ class Network:
         Raises
         ------
         UsageError
-            The layers are those of an experiment, and a set is asked for.
+            The layers are those of an experiment, and a set is asked for, or it is unknown.
         """
         if prunable is not None and self.counted:
             raise UsageError(
                 f"the layers are those that {self.architecture.name} counts in the experiment: "
                 "leave prunable out"
             )
-        return prunable or self.architecture.prunable
+        return choose("prunable", prunable or self.architecture.prunable, CHOICES["prunable"])
+
+    def grouped(self, prunable: str | None, by: str | None) -> Grouped:
+        """Return the layers that count, in one grouping; errors are those of both."""
+        return Grouped.of(self.architecture, self.held(prunable), by)
 
 
 def network_of(
@@ -87,23 +92,3 @@ def _of_experiment(store: StoreLike, name: Named) -> Network:
     own = Network(found, prune=recipe.prune, counted=True)
     known = recipe.init in INITIALISERS
     return replace(own, init=recipe.init, fan=recipe.fan) if known else own
-
-
-def check_range(prune: float, levels: tuple[int, int]) -> None:
-    """Hold to their ranges how much a level prunes, and the first and last level of a window.
-
-    Raises
-    ------
-    UsageError
-        One is out of range.
-    """
-    if not 0 < prune < 1:
-        raise UsageError(
-            f"prune is {prune}: it is the share of the remaining weights that a level removes, "
-            "between 0 and 1, such as 0.2"
-        )
-    if not 0 <= levels[0] < levels[1]:
-        raise UsageError(
-            f"levels {levels[0]}:{levels[1]} hold no step: the first is at least 0 and the last "
-            "greater than the first, such as 1:17"
-        )

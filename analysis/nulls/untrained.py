@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, get_args
+from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ...schemas.blocks import Layer
 from ...schemas.errors import UsageError, choose
-from ...schemas.notes import Note, Rank, ranked
-from ...schemas.recipe import CHOICES, Recipe
-from ...schemas.words import growing_shares
+from ...schemas.recipe import Recipe
 from ...store.counts import Counts, Scales
 from .. import flow
-from ..arrays import Bools, Floats, Integers
+from ..arrays import Floats
 from ..named import StoreLike
-from ..result import Column, Result
 from .initial import (
     INITIALISERS,
     DistributionName,
@@ -31,110 +28,20 @@ from .initial import (
     known_distribution,
 )
 from .known import blindness, scale_source
-from .network import Networked, check_range, network_of
-
-
-@dataclass(frozen=True, eq=False)
-class NullSpectrum(Result):
-    """Spectrum of N1 for one architecture.
-
-    Attributes
-    ----------
-    architecture, by, prunable : str
-        What was asked for.
-    init : str
-        Initialiser and fan, or `measured scales`.
-    distribution : str
-        Shape of the initial weights.
-    weighting : str
-        `count` or `magnitude`.
-    prune : float
-        Share of the remaining weights that a level removes.
-    window : tuple of int
-        First and last level, a and b.
-    names : tuple of str, length G
-        Groups in the order of the forward pass.
-    total : integer array, shape (G,)
-        Weights of the dense groups.
-    exempt : bool array, shape (G,)
-        Groups that are counted and never pruned: eigenvalue 1/rho, exponent 1 by construction.
-    share : array, shape (b - a + 1, G)
-        M_i(n) at the levels of the window.
-    step_eigenvalues : array, shape (b - a, G)
-        lambda_i(n) of every step.
-    eigenvalue : array, shape (G,)
-        Geometric mean over the window.
-    exponent : array, shape (G,)
-        y_i over the window.
-    """
-
-    architecture: str
-    by: str
-    prunable: str
-    init: str
-    distribution: str
-    weighting: str
-    prune: float
-    window: tuple[int, int]
-    names: tuple[str, ...]
-    total: Integers
-    exempt: Bools
-    share: Floats
-    step_eigenvalues: Floats
-    eigenvalue: Floats
-    exponent: Floats
-
-    columns = (
-        Column("name", "The group."),
-        Column("total", "Weights of the dense group.", "weights"),
-        Column("exempt", "Counted and never pruned.", shown="if any"),
-        Column("share_start", "Share of all kept weights at the first level.", "", ".4f", "wide"),
-        Column("share_end", "The same at the last level.", "", ".4f", "wide"),
-        Column("eigenvalue", "Geometric mean of M(n+1)/M(n).", "1 a level", ".3f"),
-        Column("exponent", "y = ln eigenvalue / -ln retention.", "", "+z.3f"),
-    )
-    rows = "a row for every group"
-    see = "spectra.md#null-models"
-
-    @property
-    def title(self) -> str:
-        """One line that says what this is."""
-        a, b = self.window
-        return (
-            f"initial-scale null of {self.architecture} by {self.by}: {self.init}, "
-            f"{self.distribution}; prune {self.prune:g}, levels {a}:{b}"
-        )
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the numbers alone do not say."""
-        pruned = np.flatnonzero(~self.exempt)
-        names = [self.names[i] for i in pruned]
-        shares = growing_shares(names, self.eigenvalue[pruned].tolist())
-        dead = [name for name, value in zip(self.names, self.eigenvalue, strict=True) if value == 0]
-        lost = f"{', '.join(dead)} lost every weight in the window: eigenvalue 0, no exponent"
-        said = Note(f"without any training {shares}", rank=Rank.CONCLUSION)
-        return ranked([said, *([lost] if dead else [])], self.see)
-
-    def _values(self) -> dict[str, Any]:
-        return {
-            "name": self.names,
-            "total": self.total,
-            "exempt": self.exempt,
-            "share_start": self.share[0],
-            "share_end": self.share[-1],
-            "eigenvalue": self.eigenvalue,
-            "exponent": self.exponent,
-        }
+from .network import Networked, network_of
+from .schedule import Schedule
+from .spectrum import NullSpectrum
+from .weights import open_weights, weights_spectrum
 
 
 def null(
-    architecture: Networked,
+    architecture: Networked | None = None,
     *,
     by: str | None = None,
     fan: Fan | None = None,
     prune: float | None = None,
-    levels: tuple[int, int] = (1, 17),
+    levels: tuple[int, int] | None = None,
+    densities: Sequence[float] | None = None,
     prunable: str | None = None,
     input_shape: tuple[int, int, int] | None = None,
     classes: int | None = None,
@@ -142,24 +49,31 @@ def null(
     init: str | None = None,
     distribution: DistributionName | None = None,
     weighting: Weighting = "count",
+    weights: str | Path | None = None,
     store: StoreLike = None,
 ) -> NullSpectrum:
     """Compute the spectrum that global magnitude pruning finds in an untrained network (N1).
+
+    Of `weights` it is that of these, whatever trained them, pruned in one go to every density (N2).
 
     Parameters
     ----------
     architecture : str, Architecture or what `named.look_up` finds
         Any architecture with a block map, such as `resnet50` or `vgg16`, the layers of a network of
         one's own (`rgtool.runner.models.architecture(build)`), or an experiment of the store, whose
-        counted layers, and initialiser and pruning unless others are asked for, are taken.
+        counted layers, and initialiser and pruning unless others are asked for, are taken. With
+        `weights` it may be left out: their names and shapes tell the network.
     by : str, optional
-        `layer`, `block` or `stage`; by default the coarsest that the architecture has.
+        `layer`, `block`, `stage` or `role`; by default the coarsest part that the network has.
     fan : str, optional
         Fan that the initialiser divides by: `fan_in` (the default) or `fan_out`.
     prune : float, optional
         Share of the remaining weights that a level removes; default .2.
-    levels : (a, b)
-        Window: eigenvalues are geometric means over the steps from level a to level b.
+    levels : (a, b), optional
+        Window: eigenvalues are geometric means over the steps from level a to level b; default 1
+        and 17.
+    densities : sequence of float, optional
+        What share of its weights the network keeps at every level, in place of both.
     prunable : str, optional
         Layers that count: `all`, `convolutions` or `convolutions_without_stem`; by default those
         that published studies of the architecture count.
@@ -173,6 +87,8 @@ def null(
         `gaussian`, `uniform` or `laplace`; by default that of the initialiser.
     weighting : str
         `count` (eq. 13), or `magnitude` for shares of sum |w|.
+    weights : str or Path, optional
+        A checkpoint of any program, or a safetensors file. Nothing of it is run.
     store : Store or path, optional
         Where experiments are.
 
@@ -180,63 +96,55 @@ def null(
     ------
     UsageError
         A name is unknown or a value out of range; the message says which.
+    RgtoolError
+        The file of weights cannot be read, or is of another network.
 
     Examples
     --------
     >>> [round(float(value), 3) for value in null("resnet50").eigenvalue]
     [1.132, 1.084, 1.026, 0.943]
     """
+    if weights is not None:
+        _refuse(fan=fan, init=init, scales=scales, distribution=distribution, classes=classes)
+        _refuse(input_shape=input_shape, weighting=None if weighting == "count" else weighting)
+        opened = open_weights(Path(weights), architecture, store)
+        schedule = Schedule.of(prune, levels, densities, opened.network.prune)
+        return weights_spectrum(opened, schedule, by, prunable)
+    if architecture is None:
+        raise UsageError("name a network, such as resnet20, or a file of weights")
     found = network_of(architecture, store, input_shape, classes)
-    network = found.architecture
-    grouping = by or network.groupings[-1]
-    grouping = choose("grouping", grouping, network.groupings, "is not to be had")
     weighting = choose("weighting", weighting, get_args(Weighting))
     init = choose("initialiser", init or found.init, INITIALISERS)
     fan = choose("fan", fan or found.fan, get_args(Fan))
-    prune = found.prune if prune is None else prune
-    prunable = choose("prunable", found.held(prunable), CHOICES["prunable"])
-    check_range(prune, levels)
-    layers = network.counted(prunable)
+    grouped = found.grouped(prunable, by)
+    schedule = Schedule.of(prune, levels, densities, found.prune)
+    layers = grouped.layers
     scale = given_scales(layers, scales) if scales else initial_scales(layers, init, fan)
     shape = distribution or ("gaussian" if scales else initialiser(init).distribution)
-    total = np.array([layer.total for layer in layers], np.int64)
-    exempt = np.array([layer.name in network.exempt for layer in layers], np.bool_)
-    names = tuple(dict.fromkeys(str(layer.group(grouping)) for layer in layers))
-    index = flow.group_index([layer.group(grouping) for layer in layers], names)
-    network_kept = total.sum() * (1 - prune) ** np.arange(levels[0], levels[1] + 1)
-    if network_kept[-1] < 1:
-        raise UsageError(
-            f"prune {prune:g} leaves less than one of {total.sum():,} weights at level "
-            f"{levels[1]}: ask for fewer levels"
-        )
+    network_kept = schedule.kept(int(grouped.total.sum()))
     kept = initial_scale_kept(
-        total,
+        grouped.total,
         scale,
         network_kept,
-        exempt=exempt,
+        exempt=grouped.exempt,
         distribution=known_distribution(shape),
         weighting=weighting,
     )
-    kept = flow.group_sums(kept, index, len(names))
-    theta = flow.window_log_eigenvalues(kept, 0, levels[1] - levels[0])
-    return NullSpectrum(
-        architecture=network.name,
-        by=grouping,
-        prunable=prunable,
+    return grouped.spectrum(
+        schedule,
+        kept,
+        network_kept,
         init="measured scales" if scales else f"{init}, {fan}",
         distribution=shape,
         weighting=weighting,
-        prune=prune,
-        window=levels,
-        names=names,
-        total=flow.group_sums(total, index, len(names)).astype(np.int64),
-        exempt=flow.group_sums(~exempt, index, len(names)) == 0,
-        share=flow.shares(kept),
-        step_eigenvalues=flow.eigenvalues(kept),
-        eigenvalue=np.exp(theta),
-        # Retention is of counts in either weighting, so it is 1 - p by construction.
-        exponent=np.where(np.isfinite(theta), theta / -np.log1p(-prune), np.nan),
     )
+
+
+def _refuse(**choices: object) -> None:
+    """Refuse what is chosen beside weights, which tell it themselves and are counted alone."""
+    for name, value in choices.items():
+        if value is not None:
+            raise UsageError(f"weights in a file are what they are, {name} does not go with them")
 
 
 def null_kept(

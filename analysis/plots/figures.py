@@ -47,8 +47,8 @@ def plot(
     ----------
     what : Result, Counts, or several
         A result of `eigen`, `gamma`, `shared_gamma`, `classify`, `collapse`, `forecast`, `match`,
-        `match_all` or `meta`; several spectra or exponents go into one figure. Or the counts of
-        experiments, in one grouping.
+        `match_all`, `meta`, `transfer` or `stretch`; several spectra or exponents go into one
+        figure. Or the counts of experiments, in one grouping.
     kind : str, optional
         What of experiments: `flow` (shares against level), `slices` (shares against each other, the
         paper's Fig. 2), `accuracy` (against density) or `spectrum` (beside its null).

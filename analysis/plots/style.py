@@ -70,7 +70,9 @@ class Grouped(Protocol):
 
 
 def families(counts: Grouped) -> tuple[str, ...]:
-    """Return the stage of every group, or the group itself where there are no stages."""
+    """Return the stage of every group, or the group itself where it lies in none."""
+    if counts.by == "role":  # a role is in all stages
+        return counts.names
     stage = {layer.group(counts.by): layer.stage for layer in counts.layers}
     return tuple(stage.get(name) or name for name in counts.names)
 

@@ -85,6 +85,7 @@ def plot_matrix(found: TransferMatrix) -> Figure:
     if np.isfinite(found.spectra.distance).all():
         figure, (left, right) = plot_style.new_figure(1, 2, (DOUBLE, 3.1))
         _scatter(left, found, loss)
+        plot_style.legend(figure, loc="outside upper left", ncols=len(found.levels))
     else:
         figure, (right,) = plot_style.new_figure(1, 1, (SINGLE, 3.1))
     _heat(right, found, found.mean_loss)
@@ -109,7 +110,6 @@ def _scatter(axes: Axes, found: TransferMatrix, loss: Floats) -> None:
     plot_style.dress(
         axes, x=r"distance of spectra, $\|\Delta\,\mathrm{clr}\|$", y="loss of transferred tickets"
     )
-    plot_style.legend(axes, loc="upper left")
 
 
 def _density(found: TransferMatrix, level: int) -> float:
@@ -119,16 +119,24 @@ def _density(found: TransferMatrix, level: int) -> float:
 
 
 def _heat(axes: Axes, found: TransferMatrix, loss: Floats) -> None:
-    """Draw mean losses, sources down, targets across, each with its number."""
+    """Draw mean losses, sources down, targets across, each with its number.
+
+    A dash is a pair without one, most often since the target's own networks guess.
+    """
     # Pale is little: numbers stay legible in ink, and in a grey print.
     top = max(float(np.nanmax(loss)), 1e-6)
     axes.imshow(loss, cmap="Blues", vmin=min(0.0, float(np.nanmin(loss))), vmax=2 * top)
     for (row, column), value in np.ndenumerate(loss):
-        if np.isfinite(value):
-            axes.text(
-                column, row, f"{value:+.3f}", ha="center", va="center", fontsize=SMALL, color=INK
-            )
-    plot_style.dress(axes, x="target", y="source", title="mean loss")
+        if row == column:
+            continue
+        text = f"{value:+.3f}".replace("0.", ".", 1) if np.isfinite(value) else "\N{EN DASH}"
+        axes.text(column, row, text, ha="center", va="center", fontsize=SMALL, color=INK)
+    told = (
+        "mean loss"
+        if np.isfinite(loss[~np.eye(len(loss), dtype=np.bool_)]).all()
+        else ("mean loss (\N{EN DASH}: none is told)")
+    )
+    plot_style.dress(axes, x="target", y="source", title=told)
     names, places = list(map(plot_style.plain, found.names)), range(len(found.names))
     axes.set_xticks(places, names, rotation=30, ha="right")
     axes.set_yticks(places, names)

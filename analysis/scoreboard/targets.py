@@ -14,9 +14,8 @@ from ...schemas.words import listed
 from ...store.counts import Counts
 from .. import flow
 from ..arrays import Floats
-from ..classes.semigroup import common_levels
 from ..nulls.untrained import measured_null_kept, null_kept
-from ..window import Window
+from ..window import Window, common_levels
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Target:
         """Return levels of the source and of this over which both lose the same share of weights.
 
         Where another share is pruned they are those of the first and last density of the window
-        that both have, as `semigroup` compares them.
+        that both have, as `scheme.semigroup` compares them.
 
         Raises
         ------

@@ -110,7 +110,7 @@ def eigen(
         one experiment. The id of a run gives the spectrum of that run alone; `published:NAME` one
         of the literature, as it was printed. See `named.look_up`.
     by : str, optional
-        `layer`, `block` or `stage`; default `block`.
+        `layer`, `block`, `stage` or `role`; default `block`.
     window : (a, b), optional
         Levels between which eigenvalues are taken; see `choose_window` for the default.
     method : str

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...schemas.blocks import GROUPINGS
+from ...schemas.blocks import GROUPINGS, groups_of
 from ...schemas.errors import RgtoolError, UsageError, choose
 from ...schemas.notes import Note, Rank
 from ...store.counts import Counts
@@ -153,7 +153,7 @@ def forecast(
     experiment : str or Counts, optional
         An experiment or a run, see `named.look_up`; counts are those of layers.
     by : str
-        `layer`, `block` or `stage`.
+        `layer`, `block`, `stage` or `role`.
     window : (a, b), optional
         Levels that are looked at; default from level 1 to the last one that all runs have.
     draws : int
@@ -207,8 +207,9 @@ class Ahead:
 
 @dataclass(frozen=True, eq=False)
 class _Groups:
-    """Groups without exempt layers: their names, and which layers are theirs, shape (G, L)."""
+    """Groups without exempt layers: grouping, names, and whose layers which are, shape (G, L)."""
 
+    by: str
     names: tuple[str, ...]
     members: Bools
 
@@ -307,13 +308,11 @@ def _first_empty(chosen: Window) -> Floats:
 
 
 def _grouped(counts: Counts, by: str) -> _Groups:
-    of_layer = [layer.group(by) for layer in counts.layers]
-    if None in of_layer:
-        raise UsageError(f"{counts.recipe.architecture} has no stages: group by layer or block")
+    of_layer = groups_of(counts.layers, by, counts.recipe.architecture)
     names = np.array(list(dict.fromkeys(of_layer)))
     members = names[:, None] == np.array(of_layer)
     pruned = ~(members & counts.exempt).any(axis=1)
-    return _Groups(tuple(names[pruned].tolist()), members[pruned])
+    return _Groups(by, tuple(names[pruned].tolist()), members[pruned])
 
 
 def _told(chosen: Window, ahead: Ahead, groups: _Groups, layers: Floats, noisy: bool) -> Forecast:
@@ -332,7 +331,7 @@ def _told(chosen: Window, ahead: Ahead, groups: _Groups, layers: Floats, noisy: 
     found = Forecast(
         experiment_id=counts.experiment_id,
         label=counts.label,
-        by=counts.by,
+        by=groups.by,
         window=chosen.levels,
         runs=chosen.run_ids,
         names=groups.names,

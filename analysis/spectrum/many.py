@@ -47,7 +47,7 @@ class Spectra(Result):
     Attributes
     ----------
     by : str
-        Grouping: `layer`, `block` or `stage`.
+        Grouping: `layer`, `block`, `stage` or `role`.
     experiments : int
         How many experiments have a spectrum.
     problems : mapping of str to str
@@ -174,7 +174,7 @@ def spectra(
         Names of experiments, see `named.look_up_all`; by default all of the store that find their
         own tickets.
     by : str
-        `layer`, `block` or `stage`.
+        `layer`, `block`, `stage` or `role`.
     window : (a, b), optional
         Levels between which eigenvalues are taken; see `choose_window` for the default.
     margin : float, optional

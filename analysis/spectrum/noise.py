@@ -77,7 +77,7 @@ def measured_noise(store: StoreLike, experiment: Named, by: str = "block") -> Sp
     store, experiment
         As for `named.look_up`.
     by : str
-        `layer`, `block` or `stage`.
+        `layer`, `block`, `stage` or `role`.
 
     Raises
     ------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ...schemas.blocks import GROUPINGS, Layer
+from ...schemas.blocks import GROUPINGS, Layer, groups_of
 from ...schemas.errors import RgtoolError, UsageError, choose
 from ...schemas.notes import Note, Rank
 from ...schemas.words import counted, listed
@@ -176,7 +176,7 @@ def scale_flow(
     store, experiment
         As for `eigen`; counts must be those of layers.
     by : str, optional
-        `layer`, `block` or `stage`; default `block`.
+        `layer`, `block`, `stage` or `role`; default `block`.
     window : (a, b), optional
         Levels that are used; see `choose_window` for the default.
 
@@ -200,12 +200,10 @@ def scales_of_window(chosen: Window, by: str) -> ScaleFlow:
     """Compute effective scales over a window of counts by layer; see `scale_flow`."""
     counts = chosen.counts
     by = choose("grouping", by, GROUPINGS)
-    groups = [layer.group(by) for layer in counts.layers]
-    if None in groups:
-        raise UsageError(f"{counts.recipe.architecture} has no stages: group by layer or block")
-    names = tuple(dict.fromkeys(map(str, groups)))
-    known, (distribution, assumed) = _have_scales(chosen), weight_law(counts)
-    found = _Course(chosen, known, flow.group_index(groups, names)[known], distribution)
+    groups = groups_of(counts.layers, by, counts.recipe.architecture)
+    names = tuple(dict.fromkeys(groups))
+    known, (distribution, assumed) = have_scales(chosen), weight_law(counts)
+    found = Course(chosen, known, flow.group_index(groups, names)[known], distribution)
     total = flow.group_sums(counts.total, flow.group_index(groups, names), len(names))
     start, end = found.at(0), found.at(-1)
     return ScaleFlow(
@@ -227,14 +225,20 @@ def scales_of_window(chosen: Window, by: str) -> ScaleFlow:
         notes=(
             *chosen.notes,
             *assumed,
-            *_without_scales(chosen, known, [str(group) for group in groups]),
+            *_without_scales(chosen, known, groups),
             _kinematics(chosen, found.travel),
         ),
     )
 
 
-def _have_scales(chosen: Window) -> Bools:
-    """Tell which layers have a scale at every level of the window: shape (L,)."""
+def have_scales(chosen: Window) -> Bools:
+    """Tell which layers have a scale at every level of the window: shape (L,).
+
+    Raises
+    ------
+    RgtoolError
+        Fewer than two layers have one.
+    """
     counts = chosen.counts
     whole = (chosen.kept / counts.total).max(axis=(0, 1)) > WHOLE
     known = scales.usable(chosen.kept, counts.total, counts.exempt) & ~whole
@@ -247,8 +251,32 @@ def _have_scales(chosen: Window) -> Bools:
     return np.asarray(known)
 
 
-class _Course:
-    """Scales of the groups of known layers, at the levels of a window."""
+class Course:
+    """Scales of the groups of known layers, at the levels of a window.
+
+    Parameters
+    ----------
+    chosen : Window
+        Counts by layer.
+    known : bool array, shape (L,)
+        `have_scales`.
+    index : integer array
+        Group of every known layer.
+    distribution : str
+        That of initial weights.
+
+    Attributes
+    ----------
+    scale : array, shape (S, T + 1, K)
+        Centred effective scales of the K groups that have known layers.
+    places : integer array, shape (K,)
+        Those groups among all.
+
+    Raises
+    ------
+    RgtoolError
+        One group alone has a known layer.
+    """
 
     def __init__(
         self, chosen: Window, known: Bools, index: Integers, distribution: DistributionName

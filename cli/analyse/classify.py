@@ -27,7 +27,7 @@ def classify(
         str, typer.Option(help="eigen, exponent, anomalous, signature, gamma.")
     ] = "eigen",
     grouping: Annotated[
-        str | None, typer.Option(help="layer, block or stage; default the coarsest of all.")
+        str | None, typer.Option(help="layer, block, stage or role; default the coarsest of all.")
     ] = None,
     weighting: Annotated[str, typer.Option(help="count, or magnitude.")] = "count",
     against: Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..options import StoreOption
+from ..options import CoarsestOption, StoreOption
 from ..output import Table, output_options, table_of, warn_of
 
 
@@ -14,9 +14,7 @@ from ..output import Table, output_options, table_of, warn_of
 def compare(
     a: Annotated[str, typer.Argument(help="Prefix of an id, or resnet20/cifar10.")],
     b: Annotated[str, typer.Argument(help="Another experiment with the same groups.")],
-    by: Annotated[
-        str | None, typer.Option(help="Grouping: layer, block or stage; default the coarsest.")
-    ] = None,
+    by: CoarsestOption = None,
     levels: Annotated[
         bool, typer.Option("--levels", help="Print the overlap of masks at every density.")
     ] = False,

@@ -25,7 +25,7 @@ def eigen(
         typer.Argument(help="Id, name, resnet20/cifar10 prune=.36, or published:NAME."),
     ] = None,
     by: Annotated[
-        str | None, typer.Option(help="Grouping: layer, block or stage; default block.")
+        str | None, typer.Option(help="Grouping: layer, block, stage or role; default block.")
     ] = None,
     window: WindowOption = None,
     method: Annotated[

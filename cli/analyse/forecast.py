@@ -15,7 +15,7 @@ def forecast(
     experiment: Annotated[
         str | None, typer.Argument(help="Prefix of an id, or resnet20/cifar10.")
     ] = None,
-    by: Annotated[str, typer.Option(help="Grouping: layer, block or stage.")] = "layer",
+    by: Annotated[str, typer.Option(help="Grouping: layer, block, stage or role.")] = "layer",
     window: WindowOption = None,
     draws: Annotated[int, typer.Option(help="Draws behind levels and intervals.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of these draws.")] = 0,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..options import StoreOption
+from ..options import CoarsestOption, StoreOption
 from ..output import Table, output_options, table_of, warn_of
 
 
@@ -15,9 +15,7 @@ def meta(
     experiments: Annotated[
         list[str], typer.Argument(help="Two or more: ids, names, labels, tag=x, published:NAME.")
     ],
-    by: Annotated[
-        str | None, typer.Option(help="Grouping: layer, block or stage; default the coarsest.")
-    ] = None,
+    by: CoarsestOption = None,
     sd: Annotated[
         float,
         typer.Option(help="Assumed sd of a log eigenvalue where no seeds tell one."),

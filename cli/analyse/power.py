@@ -36,7 +36,9 @@ def power(
         str | None,
         typer.Option(help="Take noise and groups of this experiment.", metavar="EXPERIMENT"),
     ] = None,
-    by: Annotated[str, typer.Option(help="Grouping of --like: layer, block, stage.")] = "block",
+    by: Annotated[
+        str, typer.Option(help="Grouping of --like: layer, block, stage or role.")
+    ] = "block",
     simulations: Annotated[int, typer.Option(help="Simulated experiments a design.")] = 4000,
     store: StoreOption = None,
 ) -> Table:

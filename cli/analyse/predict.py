@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..options import StoreOption
+from ..options import CoarsestOption, StoreOption
 from ..output import Table, output_options, table_of, warn_of
 
 
@@ -27,9 +27,7 @@ def predict(
         bool,
         typer.Option("--afterwards", help="Also where runs test it already: never scored."),
     ] = False,
-    by: Annotated[
-        str | None, typer.Option(help="Grouping: layer, block or stage; default the coarsest.")
-    ] = None,
+    by: CoarsestOption = None,
     maps: Annotated[
         list[str] | None, typer.Option("--map", help="Of an ordering: a map. Repeatable.")
     ] = None,

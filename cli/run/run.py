@@ -59,7 +59,9 @@ def run(
     rewind: Annotated[str | None, typer.Option(help="Rewind point: 0, 500it, 2ep.")] = None,
     rounding: Annotated[str | None, typer.Option(help="exact, openlth or round.")] = None,
     scope: Annotated[str | None, typer.Option(help="global or layerwise ranking.")] = None,
-    pruner: Annotated[str | None, typer.Option(help="magnitude or random.")] = None,
+    pruner: Annotated[
+        str | None, typer.Option(help="What ranks weights (docs/running.md).")
+    ] = None,
     parent: Annotated[
         str | None, typer.Option(help="Experiment whose tickets are trained.")
     ] = None,

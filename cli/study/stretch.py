@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from ...schemas.words import counted
+from ..analyse.figure import check_figure, draw_figure
 from ..options import DataOption, KernelsOption, StoreOption
 from ..output import Table, duration, output_options, say, table_of, warn_of
 from ..watch import WORTH_A_PROBE, heeding_sigterm, watch_plans
@@ -50,6 +52,9 @@ def stretch(
     store: StoreOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw to this .png, .svg or .pdf.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
 ) -> Table:
     """Train the tickets of one depth at another: stretched, squeezed, and controls.
@@ -62,6 +67,7 @@ def stretch(
     from ...studies.stretch import carry_out
     from ...studies.stretch_plans import plan_stretch
 
+    check_figure(plot)
     made = plan_stretch(
         store,
         source,
@@ -84,6 +90,7 @@ def stretch(
         say(f"this will take about {duration(_seconds(made))}: {_what(made)}")
     found = carry_out(made, watch_plans())
     warn_of(made.store.problems)
+    draw_figure(plot, found.plot)
     return table_of(found)
 
 

@@ -35,10 +35,12 @@ def check_scheme(recipe: Recipe, pruner: Pruner, images: Images) -> None:
         The pruner would have nothing to rank by.
     """
     if pruner.of_training and scores_rewound(recipe):
-        why = "epochs is 0" if recipe.epochs == 0 else "score_at is rewind"
+        untrained = recipe.epochs == 0
+        why = "epochs is 0" if untrained else "score_at is rewind"
+        instead = asked("epochs", 1) if untrained else asked("score_at", "end")
         raise UsageError(
-            f"pruner {pruner.name} ranks by what training changes, and {why}: choose "
-            f"{asked('score_at', 'end')} with epochs, or another pruner, such as magnitude"
+            f"pruner {pruner.name} ranks by what training changes, and {why}: choose {instead}, "
+            f"say, or another pruner, such as {asked('pruner', 'magnitude')}"
         )
     if pruner.sums_movement and recipe.score_from == "dense":
         raise UsageError(

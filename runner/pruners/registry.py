@@ -23,7 +23,7 @@ from ..own.function import (
     is_reference,
 )
 from ..pruning import Scores
-from . import erk, increase, magnitude, movement, random, synflow
+from . import erk, fisher, grasp, increase, magnitude, movement, obd, random, snip, synflow
 from .scoring import Scheme, Scoring
 
 PRUNERS: dict[str, Scheme] = {
@@ -31,6 +31,10 @@ PRUNERS: dict[str, Scheme] = {
     "random": random.scores,
     "erk": erk.scores,
     "synflow": synflow.scores,
+    "snip": snip.scores,
+    "grasp": grasp.scores,
+    "fisher": fisher.scores,
+    "obd": obd.scores,
     "increase": increase.scores,
     "movement": movement.scores,
 }

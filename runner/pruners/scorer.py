@@ -135,7 +135,7 @@ class Scorer:
             rewind={name: trained.began[f"{name}.weight"] for name in mask},
             mask=mask,
             network=lambda: self._network({**trained.state, **masked}),
-            batches=lambda: self._loader.epoch(0),
+            batches=lambda: self.loader.epoch(0),
             classes=on.images.classes,
             input_shape=on.images.input_shape,
             mode=recipe.score_mode,
@@ -154,7 +154,7 @@ class Scorer:
         return module.train(self.on.recipe.score_mode == "train")
 
     @cached_property
-    def _loader(self) -> Loader:
+    def loader(self) -> Loader:
         """What is looked at: the same images at every step of every level, in equal batches."""
         images, recipe = self.on.images, self.on.recipe
         if recipe.score_images is not None:

@@ -243,7 +243,7 @@ class Trainer:
         ValueError
             It is the state of another network; this one stays as it is.
         """
-        shapes = {_MOMENTUM + name: p.shape for name, p in self.parameters.items()}
+        shapes = {_MOMENTUM + name: tuple(p.shape) for name, p in self.parameters.items()}
         needed = self.movement.arrays() if self.movement else {}
         needed[_TALLY] = self.tally.cpu().numpy()
         shapes |= {name: array.shape for name, array in needed.items()}
@@ -251,7 +251,7 @@ class Trainer:
         if (
             not fits(self.module, arrays)
             or not needed.keys() <= others.keys()
-            or any(array.shape != tuple(shapes[name]) for name, array in others.items())
+            or any(array.shape != shapes[name] for name, array in others.items())
         ):
             raise ValueError("a state of another network")
         load_arrays(self.module, arrays)

@@ -19,7 +19,7 @@ from ..replicas.loader import Loader
 from ..replicas.replica_parts import ReplicaParts
 from ..replicas.step_seconds import is_worth, level_steps
 from .by_density import ByDensity, by_density
-from .probe import evaluation_seconds, parts_of, speed
+from .probe import evaluation_seconds, parts_of, scoring_seconds, speed
 
 PROBE_SECONDS = 1.5
 _DENSITIES = 5  # at which sparse steps are timed
@@ -79,7 +79,7 @@ class Estimate(Shown):
 
 @printing_aside()
 def estimate(made: Plan) -> Estimate:
-    """Train and evaluate a few batches, dense and at some densities, and extrapolate.
+    """Train, evaluate and score a few batches, dense and at some densities, and extrapolate.
 
     The disk is computed from the shapes, the time is as good as the machine is quiet. Choosing
     kernels and listing kept weights, once a level, are measured too.
@@ -89,6 +89,7 @@ def estimate(made: Plan) -> Estimate:
     parts = [parts_of(made, seed) for seed in made.seeds[: made.replicas]]
     first = parts[0]
     test_seconds = evaluation_seconds(first) if made.recipe.epochs else 0.0
+    between = test_seconds + scoring_seconds(made, first)
     images_per_second, busy = speed(made, parts, PROBE_SECONDS)
     curve, gains = _by_density(made, first, images_per_second, busy)
     stretches = _stretches(made, first.loader, curve, gains, len(parts) / images_per_second)
@@ -103,7 +104,7 @@ def estimate(made: Plan) -> Estimate:
         disk=made.records * (_RECORD_BYTES + made.total // 8) + runs * weights,
         images_per_second=images_per_second,
         gains=tuple(gains),
-        seconds=_longest(made, stretches, test_seconds),
+        seconds=_longest(made, stretches, between),
     )
 
 
@@ -157,8 +158,11 @@ def _stretches(
     return found
 
 
-def _longest(made: Plan, stretches: Sequence[Stretch], test_seconds: float) -> float:
-    """Return the time of the process, or place beside others in one, that has the most to do."""
+def _longest(made: Plan, stretches: Sequence[Stretch], between: float) -> float:
+    """Return the time of the process, or place beside others in one, that has the most to do.
+
+    `between`: seconds to evaluate and prune a level.
+    """
     places = [0.0] * (made.workers * made.replicas)
     rewind, *levels = stretches
     for number, seed in enumerate(made.seeds):  # each goes to the first that is free
@@ -168,5 +172,5 @@ def _longest(made: Plan, stretches: Sequence[Stretch], test_seconds: float) -> f
         seconds = begins * rewind.every + sum(levels[level].every for level in to_do)
         if number < len(places):  # seeds after these, and controls, take what they choose
             seconds += begins * rewind.choosing + sum(levels[one].choosing for one in {*to_do})
-        heapq.heapreplace(places, places[0] + seconds + len(to_do) * test_seconds)
+        heapq.heapreplace(places, places[0] + seconds + len(to_do) * between)
     return max(places)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
+from torch import Tensor
 
+from ...schemas.errors import RgtoolError
 from ..plan import Plan
-from ..pruning import Mask
+from ..pruners.scorer import Scorer, Trained
+from ..pruning import Mask, dense_mask
 from ..replicas.loader import Loader
 from ..replicas.replica_parts import ReplicaParts
 from ..replicas.side_by_side import stepper
@@ -86,3 +90,29 @@ def evaluation_seconds(one: ReplicaParts) -> float:
     began = time.perf_counter()
     evaluate(one.module, one.tests[:1])
     return (time.perf_counter() - began) * len(one.tests)
+
+
+def scoring_seconds(made: Plan, one: ReplicaParts) -> float:
+    """Measure what the mask of a level takes: one step over one batch, once libraries are warm."""
+    if made.pruner.of_training or (made.parents and made.found is None):
+        return 0.0  # what training has summed, or nothing
+    scorer, initial = Scorer(one, made.pruner, made.layers), one.initial("init")
+    mask, asked_for = dense_mask(made.layers), False
+
+    def first() -> Iterator[tuple[Tensor, Tensor]]:
+        nonlocal asked_for
+        asked_for = True
+        return itertools.islice(scorer.loader.epoch(0), 1)
+
+    def score() -> float:
+        scoring = scorer.scoring(Trained(initial, initial), mask, 1, 1, 0.5)
+        began = time.perf_counter()
+        made.pruner.scores(dataclasses.replace(scoring, batches=first))
+        return time.perf_counter() - began
+
+    try:
+        seconds = min(score(), score())
+    except RgtoolError:  # the run tells it
+        return 0.0
+    batches = scorer.loader.iterations_per_epoch if asked_for else 1
+    return seconds * batches * made.recipe.score_steps

@@ -4,7 +4,8 @@ The store hands in four relations: `store.records` (the columns of `record_colum
 `store.groups` (`group_columns`: the same counts summed over blocks and stages),
 `store.descriptions` (`description_columns`) and `store.names` (`name_columns`). It has left
 out what is broken or newer than this schema; everything a user queries is defined here on top of
-them. Casts stand here, so that sums arrive as BIGINT and times without zone.
+them, the grouping `role` too, which no file holds. Casts stand here, so that sums arrive as BIGINT
+and times without zone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import dataclasses
 from typing import Any
 
 from ..recipe import Recipe
+from ..roles import role_sql
 from . import record
 
 _DUCKDB_TYPES = {
@@ -91,13 +93,26 @@ def grouped(source: str) -> str:
     source : str
         A relation of the columns of the record and `RUN_COLUMNS`.
     """
-    repeated = ", ".join(f"any_value({name}) AS {name}" for name in (*_NETWORK, *RUN_COLUMNS))
     return " UNION ALL ".join(
-        f"SELECT '{by}' AS grouping, run_id, level, {by} AS name, sum(total)::BIGINT AS total, "
-        f"sum(kept)::BIGINT AS kept, sum(kept_prev)::BIGINT AS kept_prev, {repeated} "
-        f"FROM {source} WHERE {by} IS NOT NULL GROUP BY run_id, level, {by}"
+        f"{_summed(by, by)} FROM {source} WHERE {by} IS NOT NULL GROUP BY run_id, level, {by}"
         for by in ("block", "stage")
     )
+
+
+def _summed(grouping: str, name: str, *others: str) -> str:
+    """Return the SELECT that sums over groups called `name`, in the order of `group_columns`."""
+    repeated = (f"any_value({column}) AS {column}" for column in (*_NETWORK, *RUN_COLUMNS))
+    sums = (f"sum({count})::BIGINT AS {count}" for count in ("total", "kept", "kept_prev"))
+    key = f"'{grouping}' AS grouping, run_id, level, {name} AS name"
+    return f"SELECT {', '.join([key, *sums, *repeated, *others])}"
+
+
+def _roles() -> str:
+    """Return SQL of the counts by role, of networks in which every layer has one."""
+    told = f"(SELECT *, {role_sql('layer', 'block')} AS role FROM store.records)"
+    whole = "bool_and(role IS NOT NULL) OVER (PARTITION BY run_id, level) AS whole"
+    summed = f"{_summed('role', 'role', whole)} FROM {told} GROUP BY run_id, level, role"
+    return f"SELECT {', '.join(group_columns())} FROM ({summed}) WHERE whole"
 
 
 def description_json_columns() -> dict[str, str]:
@@ -193,6 +208,7 @@ def _flow() -> str:
     return f"""
     WITH counts AS (
         SELECT {layers} FROM store.records UNION ALL SELECT {columns} FROM store.groups
+        UNION ALL {_roles()}
     ),
     shares AS (
         SELECT *, network_kept / network_total AS density,

@@ -174,7 +174,7 @@ ASKED = (
     "classify {0} --against published",
     "compare {0} {1}",
     "compare {0} {3}",
-    "semigroup {0} {2}",
+    "scheme {0} {2}",
     "predict {0} {1}",
     "match {0} {1} --draws 20",
     "forecast {0}",

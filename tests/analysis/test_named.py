@@ -132,7 +132,7 @@ NEEDS = [
     (("eigen", "x.csv"), "a spectrum needs the counts .*: x.csv is a table of errors, which"),
     (("eigen", SPECTRUM, "--nulls"), "null models needs the counts .* is a printed spectrum"),
     (("forecast", SPECTRUM), "a forecast needs the counts"),
-    (("semigroup", SPECTRUM, CURVE), "a test of the semigroup needs the counts"),
+    (("scheme", SPECTRUM, CURVE), "a scheme needs the counts"),
     (("power", "--like", SPECTRUM), "a measurement of noise needs the counts"),
     (("gamma", SPECTRUM), "an exponent needs a curve of error against density"),
     (("gamma", SPECTRUM, CURVE, "--shared"), "a shared exponent needs a curve"),

@@ -9,9 +9,8 @@ import pytest
 from synthetic import counts, first_levels, without
 
 from rgtool import RgtoolError
-from rgtool.analysis.classes.semigroup import common_levels
 from rgtool.analysis.named import counts_of
-from rgtool.analysis.window import SLACK, choose_window, recorded_window
+from rgtool.analysis.window import SLACK, choose_window, common_levels, recorded_window
 from rgtool.store.counts import Counts
 
 

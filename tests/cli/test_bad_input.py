@@ -215,5 +215,5 @@ def test_a_group_that_dies_in_the_null_leaves_the_others_their_anomalous_part(
 
 
 def test_a_bootstrap_takes_a_seed_from_zero_on(cli: Cli) -> None:
-    code, _, err = cli("semigroup", "a", "b", "--seed", "-1")
+    code, _, err = cli("scheme", "a", "b", "--seed", "-1")
     assert code == 2 and "-1 is not in the range" in err

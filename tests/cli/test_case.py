@@ -26,7 +26,7 @@ COMMANDS = [
     ("eigen", "--all", "--by", "stage", "--method", "moderated", "--coordinates", "share"),
     ("eigen", A, "--nulls", "--by", "stage", "--rule", "tost"),
     ("eigen", PRINTED[0], "--by", "block"),
-    ("semigroup", A, B, "--by", "stage"),
+    ("scheme", A, B, "--by", "stage"),
     ("null", "resnet20", "--init", "fan_out", "--by", "stage", "--prunable", "convolutions"),
     ("power", "--like", A, "--by", "stage", "--simulations", "50"),
     ("plot", A, "--kind", "slices", "--by", "stage", "--format", "svg"),

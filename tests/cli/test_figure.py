@@ -24,6 +24,7 @@ def figure():
         ["collapse", "curves.csv"],
         ["match", R56, R32],
         ["classify", "--published"],
+        ["scheme"],
     ],
     ids=lambda command: command[0],
 )

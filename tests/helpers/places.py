@@ -4,5 +4,6 @@ from pathlib import Path
 
 CLONE = Path(__file__).parents[2]
 HELPERS = tuple(
-    CLONE / "tests" / part for part in ("helpers", "importers/foreign", "importers/hostile")
+    CLONE / "tests" / part
+    for part in ("helpers", "helpers/oracles", "importers/foreign", "importers/hostile")
 )

@@ -253,12 +253,12 @@ def test_masked_language_modelling_starts_at_level_two(store: Store, tmp_path: P
 
 
 def test_true_bert_is_known(store: Store, tmp_path: Path) -> None:
-    from rgtool.schemas.blocks import architecture
+    from rgtool.schemas.blocks import architecture, groupings
 
     network = architecture("bert-base")
     assert len(network.layers) == 73
     assert sum(layer.total for layer in network.layers) == 85524480
-    assert network.groupings == ("layer", "block")
+    assert groupings(network.layers) == ("layer", "block", "role")
 
 
 # Tables.

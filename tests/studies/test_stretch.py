@@ -259,14 +259,20 @@ def test_parents_without_weights_are_refused(found: Found, tmp_path: Path) -> No
 # The command
 
 
-def test_the_command_says_what_it_would_do_and_does_it(cli: Cli, found: Found) -> None:
+def test_the_command_says_what_it_would_do_and_does_it(
+    cli: Cli, found: Found, tmp_path: Path
+) -> None:
     store, made = found
     asked = ["stretch", SOURCE, TARGET, "--at", "2,4", "--workers", "1", "--store", str(store)]
     dry = cli(*asked, "--dry-run", "--map", "last", "--map", "random:4")
     assert dry.code == 0, dry.err
     assert "records of tickets" in dry.out and "28 at most" in dry.out
-    done = cli(*asked, "--json")
+    wrong = cli(*asked, "--plot", str(tmp_path / "figure.txt"))
+    assert wrong.code == 2 and "a figure ends in .png, .svg or .pdf" in wrong.err
+    figure = tmp_path / "new" / "figure.svg"
+    done = cli(*asked, "--json", "--plot", str(figure))
     assert done.code == 0, done.err
+    assert "random map" in figure.read_text() and f"drawn: {figure}" in done.err
     assert f'"{made.tickets.transforms[0]}"' in done.out
     assert "first at level 4" in done.err
     trained = cli("match", SOURCE, made.own, "--trained", "--store", str(store))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from command import Cli
 
@@ -15,6 +16,8 @@ import rgtool
 from rgtool.runner.event import Event
 from rgtool.runner.plan import Plan
 from rgtool.schemas.errors import Unfinished
+from rgtool.schemas.records.layout import RunFolder
+from rgtool.schemas.tensors.safetensors import read_mask
 
 TWIN = "permuted:digits:0"
 QUICK: dict[str, Any] = {"recipe": "quick", "epochs": 1, "levels": 4, "workers": 1}
@@ -177,6 +180,17 @@ def test_bad_input_is_said_before_anything_is_trained(
     assert sorted((store / "runs").iterdir()) == before
 
 
+def shared(store: Path, experiments: Sequence[str], level: int) -> float:
+    """What masks of equal seeds both keep, over the mean of what one keeps; fc has no mask."""
+    found = []
+    for seed in (0, 1):
+        folders = [RunFolder.of(store, f"{name}-s{seed}") for name in experiments]
+        masks = [read_mask(folder.mask(level)) for folder in folders]
+        one, other = (np.concatenate([m[n].ravel() for n in ("fc1", "fc2")]) for m in masks)
+        found.append(2 * (one & other).sum() / (one.sum() + other.sum()))
+    return float(np.mean(found))
+
+
 def test_a_matrix_of_two_is_a_table_without_tests(store: Path) -> None:
     names = ["lenet/digits", f"lenet/{TWIN}"]
     found = rgtool.transfer_all(store, names, at=(2, 4), controls=["shuffle"], workers=1)
@@ -184,6 +198,8 @@ def test_a_matrix_of_two_is_a_table_without_tests(store: Path) -> None:
     rows = found.to_frame().to_dicts()
     assert [(row["source"], row["target"]) for row in rows] == [("digits", TWIN), (TWIN, "digits")]
     assert all(row["overlap"] > 0 and row["distance"] > 0 and row["told"] == 2 for row in rows)
+    masks = [shared(store, found.experiments, level) for level in (2, 4)]
+    assert [row["overlap"] for row in rows] == pytest.approx([sum(masks) / 2] * 2, rel=1e-6)
     assert any("2 experiments have 2 permutations" in note for note in found.notes)
     crossed = rgtool.transfer_all(
         store, names, at=(2, 4), controls=["shuffle"], workers=1, seeds="0:1,1:0"

@@ -235,6 +235,12 @@ def test_seeds_that_no_map_shares_give_no_tau() -> None:
     assert not seeds.any() and maps.all()
 
 
+def test_a_seed_that_half_of_the_maps_have_is_left_out() -> None:
+    reached = np.array([[0.9, 0.8], [0.7, np.nan]])
+    maps, seeds = whole(reached)
+    assert maps.all() and seeds.tolist() == [True, False]
+
+
 def test_few_relabellings_are_said() -> None:
     flat = [
         Transform(tuple(map(StageMap, choice)))

@@ -183,7 +183,7 @@ def test_a_result_shows_itself():
     ("question", "answer"),
     [
         ({"architecture": "resnet5O"}, "unknown"),
-        ({"by": "stage"}, "choose from block, layer"),
+        ({"by": "stage"}, "lenet has no stages: group by layer or block"),
         ({"prune": 1.5}, "prune is 1.5"),
         ({"levels": (3, 3)}, "levels 3:3 hold no step"),
         ({"levels": (-1, 3)}, "levels -1:3 hold no step"),

@@ -194,6 +194,7 @@ def test_an_outcome_is_met_missed_or_open():
     assert meets(law, Outcome(4, math.inf)) is False
     assert meets(law, Outcome(-math.inf, 1)) is False
     assert meets(law, Outcome(1, 2)) is None
+    assert meets(law, Outcome(3, 4)) is None
 
 
 def test_an_interval_without_an_end_meets_what_never_came():

@@ -17,8 +17,9 @@ from command import Cli
 
 import rgtool
 from rgtool import Recipe, RgtoolError, Store, predict, score
+from rgtool.analysis.flow import window_exponents
 from rgtool.analysis.scoreboard.laws import Outcome, log_score
-from rgtool.analysis.scoreboard.line import marks
+from rgtool.analysis.scoreboard.line import Line, marks
 from rgtool.analysis.scoreboard.score import OUTCOMES
 from rgtool.analysis.scoreboard.transfer import matching_cell
 from rgtool.schemas.blocks import architecture
@@ -211,6 +212,16 @@ def test_a_changed_prediction_is_named_and_not_scored(pair, cli: Cli):
     assert score(store).each == () and score(store).line("transfer") is None
 
 
+def test_one_of_an_earlier_date_than_what_it_follows_is_not_scored(pair):
+    store, source, target = pair
+    predict(store, source, target, register=True)
+    (first,) = store.predictions().kept
+    early = dataclasses.replace(first, made_at="2020-01-01T00:00:00+00:00", after=(first.id,))
+    early.write(store.path)
+    standing = {one.prediction.id: one.standing for one in score(store).each}
+    assert standing == {early.id: "out of order", first.id: "waiting"}
+
+
 def test_a_prediction_that_cannot_be_scored_is_not_in_the_way_of_others(
     pair, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ):
@@ -364,6 +375,17 @@ def test_outcomes_that_may_yet_be_met_are_neither_covered_nor_missed(last, told)
     assert sum(shares) == 1 if told else all(map(math.isnan, shares))
 
 
+def test_the_coverage_of_a_line_takes_open_outcomes_out_and_in():
+    law = Levels(0, (0.3, 0.3, 0.3, 0.05, 0.02, 0.02, 0.01))
+    met = [Outcome(0, 0), Outcome(9, 9), Outcome(5, math.inf), Outcome(5, math.inf)]
+    found = marks(("a",), [Statement("level", law, law)], {"level": met})
+    coverage = Line("transfer", "", 1, (found,)).coverage
+    covered, missed = found.covered, found.missed
+    assert found.open == 0.5 and covered + missed == 0.5
+    assert coverage.value == covered / 0.5
+    assert (coverage.low, coverage.high) == (covered, covered + 0.5)
+
+
 def test_a_layer_that_is_empty_is_not_predicted(falling):
     store, recipe, kept = falling
     go_on(store, recipe, kept, 24)
@@ -402,6 +424,15 @@ def test_exponents_of_an_experiment_without_runs(known):
     store, one = known
     written = predict(store, one, "resnet8w4/MNIST", kind="exponents", register=True)
     (kept,) = store.predictions().kept
+    first, last = map(int, kept.settings["window"].split(":"))
+    of_groups = store.counts(one, kept.settings["by"])
+    for statement in kept.statements:
+        group = of_groups.names.index(statement.name)
+        y = window_exponents(of_groups.kept.astype(float), first, last)[:, group]
+        law = statement.model
+        # Another run lies about their mean as one of them does, and the mean is off itself.
+        assert (law.location, law.df) == (pytest.approx(y.mean()), 4)
+        assert law.scale == pytest.approx(max(y.std(ddof=1) * math.sqrt(6 / 5), 0.01))
     assert write_target(store, one, "resnet8w4/mnist", levels=8, seeds=5) == kept.target
     (each,) = score(store).each
     assert each.runs == 5 and each.marks.outcomes == 5 * len(kept.statements)

@@ -109,6 +109,7 @@ def test_the_density_is_that_of_the_network_at_the_level(made: Counts, found: Fo
 
 def test_a_group_is_empty_when_its_last_layer_is(made: Counts, found: Forecast) -> None:
     blocks = forecast(None, made, by="block", window=(1, 10))
+    assert blocks.by == "block" and " by block: " in blocks.title
     of = {layer.name: layer.block for layer in made.layers}
     truth = first_empty(made)
     for name, level, kept, seen in zip(

@@ -112,6 +112,12 @@ def test_runs_that_do_not_pair_are_compared_by_their_means():
     assert difference(unknown, 1, own, UNIT).estimate == found.estimate
 
 
+def test_one_run_of_each_that_do_not_pair_differ_without_an_interval():
+    found = difference(arm([[0.6, 0.5]], seeds=[7]), 1, arm([[0.9, 0.8]], seeds=[0]), UNIT)
+    assert found.pairs == 0 and found.estimate.value == pytest.approx(-0.3)
+    assert math.isnan(found.estimate.low) and math.isnan(found.estimate.high)
+
+
 def test_one_pair_that_is_left_serves_where_means_have_no_interval():
     own = arm([[0.9, 0.8]], seeds=[0])
     moved = arm([[0.6, 0.5], [0.6, 0.3]], seeds=[0, 1])

@@ -88,6 +88,13 @@ def test_nearer_experiments_that_lose_more_have_a_large_p():
     assert found.rho == -1.0 and found.p == 1.0
 
 
+@pytest.mark.parametrize(("size", "permutations"), [(7, 5040), (8, 10_000)])
+def test_up_to_seven_experiments_all_permutations_are_gone_through(size, permutations):
+    distance = distances(np.random.default_rng(6), size)
+    found = mantel(distance, distance)
+    assert isinstance(found, Mantel) and found.permutations == permutations
+
+
 def test_many_experiments_are_drawn_and_the_seed_decides():
     rng = np.random.default_rng(4)
     distance, loss = distances(rng, 9), rng.normal(size=(9, 9))

@@ -93,6 +93,15 @@ def test_losses_that_follow_spectra_are_found(follows):
     assert "tells no more than density" not in said(follows)
 
 
+def test_masks_that_overlap_less_where_tickets_lose_more_tell_the_loss(follows):
+    found = dataclasses.replace(follows, overlap=1 - follows.loss)
+    assert found.mantel("masks").rho == pytest.approx(1)
+    rows = {row["predictor"]: row for row in found.predictors.to_frame().to_dicts()}
+    assert rows["masks"]["rho"] == pytest.approx(1)
+    assert rows["masks"]["rmse"] < rows["density"]["rmse"]
+    assert rows["masks"]["p"] == pytest.approx(1 / 120)
+
+
 def test_losses_that_do_not_follow_are_not():
     found = matrix(STRENGTHS, lambda a, b: 1 + 20 * b)
     rows = {row["predictor"]: row for row in found.predictors.to_frame().to_dicts()}
@@ -140,6 +149,17 @@ def test_losses_that_agree_over_seeds_are_no_certainty():
     half = 4.302653 * unit / 3 * np.sqrt(1 / 6) / np.sqrt(3)
     assert row["loss"] == pytest.approx(0.01)
     assert row["loss_high"] - row["loss"] == pytest.approx(half, rel=1e-6)
+
+
+def test_levels_of_unlike_seeds_have_a_mean_loss_without_an_interval():
+    own, other = (experiment(task, 0.05 * rng, rng) for rng, task in enumerate(TASKS[:2]))
+    accuracy = (other.accuracy - 0.01).round(4)
+    accuracy[0, 4] = np.nan
+    lower = dataclasses.replace(own, accuracy=accuracy, experiment_id="x")
+    found = measure_matrix(None, [own, other], {(0, 1): {"transferred": lower}}, at=(2, 4, 6))
+    (row,) = found.to_frame().to_dicts()
+    assert row["told"] == 3 and row["loss"] == pytest.approx(0.01)
+    assert row["loss_low"] is None and row["loss_high"] is None
 
 
 def test_levels_are_a_table_of_their_own(follows):

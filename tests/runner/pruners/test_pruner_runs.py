@@ -431,6 +431,27 @@ def test_a_plan_of_no_training_can_be_estimated_and_shown(tmp_path: Path) -> Non
     assert estimate(made).seconds >= 0
 
 
+def test_an_estimate_knows_what_scoring_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def scores(scoring: Scoring) -> Scores:
+        sizes.extend(len(x) for x, _ in scoring.batches())
+        return {name: np.abs(weight) for name, weight in scoring.weights.items()}
+
+    monkeypatch.setitem(registry.PRUNERS, "sizes", scores)
+
+    def seconds(steps: int) -> float:
+        changes = {"epochs": 0, "levels": 2, "workers": 1, "score_steps": steps}
+        return estimate(
+            plan("lenet", "few-digits", store=tmp_path, pruner="sizes", **changes)
+        ).seconds
+
+    assert seconds(10**6) > 1000 * seconds(1)
+    assert set(sizes) == {75}  # one batch of two
+
+
 def test_a_point_behind_no_training_is_refused() -> None:
     with pytest.raises(UsageError, match="rewind 3it is iteration 3, but training ends at 0"):
         plan("lenet", "few-digits", epochs=0, rewind="3it")

@@ -117,6 +117,18 @@ def test_what_begins_afterwards_is_a_test(tmp_path):
     assert (found.run_id, found.first, found.last, found.standing) == (run, 0, 2, "tests it")
 
 
+def test_times_are_whole_seconds_and_what_begins_or_grows_in_that_second_is_a_test(tmp_path):
+    one = register(Store(tmp_path), draft())
+    write_child(tmp_path, at=dt.datetime.fromisoformat(one.made_at))
+    assert runs_that_test(Store(tmp_path), one)[0].standing == "tests it"
+    run = write_child(tmp_path, recipe=RECIPE, at=NOW - dt.timedelta(days=1))
+    tests = Meant(experiment=RECIPE.experiment_id)
+    grows = register(Store(tmp_path), draft("collapse", tests))
+    stores.write_record(tmp_path, RECIPE, run, 3, stores.counts(RECIPE, 0, 3))
+    set_times(tmp_path, run, dt.datetime.fromisoformat(grows.made_at))
+    assert runs_that_test(Store(tmp_path), grows)[0].standing == "tests it"
+
+
 def test_a_run_that_came_later_and_began_before_is_none(tmp_path):
     """It was trained elsewhere, and merged in after the prediction was made."""
     one = register(Store(tmp_path), draft())

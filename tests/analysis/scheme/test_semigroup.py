@@ -1,20 +1,17 @@
 """The semigroup test: flows that are one, flows that are not, and what is refused."""
 
 import dataclasses
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import synthetic
 
-import rgtool
-from rgtool import RgtoolError, Store, semigroup
+from rgtool import RgtoolError
 from rgtool.analysis import flow
-from rgtool.analysis.classes.semigroup import common_levels
 from rgtool.analysis.flow import UNIT
 from rgtool.analysis.nulls.untrained import null_kept
-from rgtool.cli import main
+from rgtool.analysis.scheme.semigroup import equally_dense, semigroup
+from rgtool.analysis.window import choose_window, common_levels
 
 
 def experiment(prune, *, seeds=3, levels=None, rng=0, noise=0.0068, shift=None, by="block"):
@@ -33,6 +30,15 @@ def experiment(prune, *, seeds=3, levels=None, rng=0, noise=0.0068, shift=None, 
     return dataclasses.replace(made, kept=np.rint(kept).astype(np.int64))
 
 
+def levels(found):
+    return tuple(window.levels for window in found.windows)
+
+
+def strangers(counts):
+    """The same experiment of seeds that the other one does not have."""
+    return dataclasses.replace(counts, seeds=tuple(seed + 100 for seed in counts.seeds))
+
+
 def shifted(groups=11, by=0.02):
     shift = np.zeros(groups)
     shift[[3, 4]] = by
@@ -41,19 +47,17 @@ def shifted(groups=11, by=0.02):
 
 def test_a_static_flow_is_a_semigroup():
     """Thresholds of one set of weights depend on density alone: N1 at .2 and .36 is one flow."""
-    found = semigroup(
-        None, experiment(0.2, noise=1e-4), experiment(0.36, noise=1e-4, rng=1), draws=499
-    )
+    found = semigroup(experiment(0.2, noise=1e-4), experiment(0.36, noise=1e-4, rng=1), draws=499)
     assert found.verdict == "same"
     np.testing.assert_allclose(found.exponent_a, found.exponent_b, atol=2e-3)
-    assert found.windows == ((2, 12), (1, 6))
+    assert levels(found) == ((2, 12), (1, 6))
     np.testing.assert_allclose(found.densities, 0.64 ** np.arange(1, 7), rtol=1e-3)
-    assert "between densities 0.64 and 0.0687, 6 of them" in found.notes[-2]
+    assert "between densities 0.64 and 0.0687, 6 of them" in found.notes[-1]
 
 
 def test_exponents_are_those_of_the_flow():
     a, b = experiment(0.2), experiment(0.36, rng=1)
-    found = semigroup(None, a, b, draws=99)
+    found = semigroup(a, b, draws=99)
     y_a = flow.window_exponents(a.kept, 2, 12)
     y_b = flow.window_exponents(b.kept, 1, 6)
     np.testing.assert_allclose(found.exponent_a, y_a.mean(axis=0))
@@ -65,31 +69,36 @@ def test_exponents_are_those_of_the_flow():
 
 def test_the_order_does_not_matter():
     a, b = experiment(0.2, shift=shifted()), experiment(0.36, rng=1)
-    one, other = semigroup(None, a, b, draws=999), semigroup(None, b, a, draws=999)
+    one, other = semigroup(a, b, draws=999), semigroup(b, a, draws=999)
     np.testing.assert_allclose(one.comparison.d, -other.comparison.d, atol=1e-12)
     assert one.comparison.q == pytest.approx(other.comparison.q)
-    assert one.windows == other.windows[::-1]
+    assert levels(one) == levels(other)[::-1]
     np.testing.assert_allclose(one.densities, other.densities, rtol=1e-3)
 
 
 def test_another_spectrum_is_found_different():
-    found = semigroup(None, experiment(0.2, shift=shifted(by=0.06)), experiment(0.36, rng=1))
+    found = semigroup(experiment(0.2, shift=shifted(by=0.06)), experiment(0.36, rng=1))
     assert found.verdict == "different" and found.comparison.p < 0.01
     worst = np.argsort(-np.abs(found.comparison.d))[:2]
     assert sorted(found.names[i] for i in worst) == sorted(found.names[i] for i in (3, 4))
     assert (found.comparison.p_group[[3, 4]] < 0.05).all()
 
 
-def test_size_and_power_over_experiments():
-    """400 pairs: the flow is one, and then another by 2 % in two of eleven groups."""
+@pytest.mark.parametrize(("paired", "power"), [(False, (0.5, 0.85)), (True, (0.3, 0.6))])
+def test_size_and_power_over_experiments(paired, power):
+    """300 pairs: the flow is one, and then another by 2 % in two of eleven groups.
+
+    Seeds have nothing in common here, in which case pairing them costs power, and no size.
+    """
     p = {None: [], 0.02: []}
     for change, values in p.items():
         shift = None if change is None else shifted(by=change)
-        for i in range(400):
+        for i in range(300):
             a, b = experiment(0.2, shift=shift, rng=i), experiment(0.36, rng=1000 + i)
-            values.append(semigroup(None, a, b, draws=99, rng=i).comparison.p)
-    assert 0.015 <= np.mean(np.array(p[None]) <= 0.05) <= 0.08
-    assert 0.5 <= np.mean(np.array(p[0.02]) <= 0.05) <= 0.85
+            b = b if paired else strangers(b)
+            values.append(semigroup(a, b, draws=99, rng=i).comparison.p)
+    assert 0.01 <= np.mean(np.array(p[None]) <= 0.05) <= 0.08
+    assert power[0] <= np.mean(np.array(p[0.02]) <= 0.05) <= power[1]
 
 
 def test_levels_that_meet():
@@ -105,23 +114,22 @@ def test_levels_that_meet():
 
 def test_three_steps_of_one_are_one_of_the_other():
     a, b = experiment(0.2, levels=13), experiment(1 - 0.8**3, levels=4, rng=1)
-    assert semigroup(None, a, b, draws=99).windows == ((3, 12), (1, 4))
+    assert levels(semigroup(a, b, draws=99)) == ((3, 12), (1, 4))
 
 
 def test_seeds_and_levels_that_lack_are_told():
     a = synthetic.without(experiment(0.2), (0, 11), (0, 12))
-    found = semigroup(None, a, experiment(0.36, rng=1), draws=99)
-    assert found.windows == ((2, 10), (1, 5))
-    assert any("the window ends at level 10" in note for note in found.notes)
-    lone = semigroup(None, experiment(0.2, seeds=1), experiment(0.36, rng=1), draws=99)
+    found = semigroup(a, experiment(0.36, rng=1), draws=99)
+    assert levels(found) == ((2, 10), (1, 5))
+    lone = semigroup(experiment(0.2, seeds=1), experiment(0.36, rng=1), draws=99)
     assert any("a lone seed tells nothing" in note for note in lone.notes)
-    assert lone.verdict == "undecided" and "undecided, no test" in lone.title
+    assert lone.verdict == "undecided" and lone.comparison.tested == "no test"
 
 
 def test_what_else_differs_is_told():
     b = experiment(0.36, rng=1)
     longer = dataclasses.replace(b, recipe=dataclasses.replace(b.recipe, epochs=20, lr=0.05))
-    found = semigroup(None, experiment(0.2), longer, draws=99)
+    found = semigroup(experiment(0.2), longer, draws=99)
     assert any("differ in lr, epochs too" in note for note in found.notes)
 
 
@@ -147,16 +155,16 @@ def test_what_cannot_be_compared_is_refused_in_words(change, words):
     a = experiment(0.2, seeds=1)
     b = change(experiment(0.36, rng=1))
     if words is None:
-        assert semigroup(None, a, b, draws=9).windows == ((2, 4), (1, 2))
+        assert levels(semigroup(a, b, draws=9)) == ((2, 4), (1, 2))
         return
     a = experiment(0.2)
     with pytest.raises(RgtoolError, match=words) as error:
-        semigroup(None, a, b)
+        semigroup(a, b)
     assert "\n" not in str(error.value)
 
 
 def test_seeds_that_are_all_alike_tell_nothing():
-    found = semigroup(None, experiment(0.2, noise=0), experiment(0.36, noise=0))
+    found = semigroup(experiment(0.2, noise=0), strangers(experiment(0.36, noise=0)))
     assert found.verdict == "undecided" and np.isnan(found.comparison.p)
     assert any("of 3 and 3 runs 1 and 1 differ" in note for note in found.notes)
 
@@ -166,51 +174,79 @@ def test_a_lone_group_is_refused():
     exempt = np.arange(11) > 0
     a, b = (dataclasses.replace(x, exempt=exempt) for x in (a, b))
     with pytest.raises(RgtoolError, match="fewer than two groups"):
-        semigroup(None, a, b)
+        semigroup(a, b)
 
 
-# Real runs
+# Seeds that begin with the same weights
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
-    """Lenet pruned by .2 and by .36, two seeds each."""
-    store = tmp_path_factory.mktemp("pair") / "store"
-    for prune, levels in ((0.2, 6), (0.36, 3)):
-        rgtool.run("lenet", "digits", seeds=2, levels=levels, epochs=1, prune=prune, store=store)
-    names = {x.recipe.prune: x.experiment_id for x in Store(store).experiments()}
-    return store, names[0.2], names[0.36]
+def test_the_same_seeds_are_compared_one_by_one_and_others_are_not():
+    a, b = experiment(0.2, noise=0.02), experiment(0.36, noise=0.02)
+    pairs, apart = semigroup(a, b, draws=99), semigroup(a, strangers(b), draws=99)
+    assert pairs.paired and not apart.paired
+    np.testing.assert_allclose(pairs.comparison.d, apart.comparison.d)
+    # What they have in common is no noise of the difference, and does not hide it.
+    assert (pairs.comparison.error < apart.comparison.error / 5).all()
+    assert (pairs.verdict, apart.verdict) == ("same", "undecided")
 
 
-def test_real_runs(pair):
-    store, fine, coarse = pair
-    found = semigroup(Store(store), fine[:8], coarse, by="layer", draws=99)
-    assert found.experiments == (fine, coarse) and found.prune == (0.2, 0.36)
-    assert found.names == ("fc1", "fc2")  # the output layer is exempt
-    assert found.windows == ((2, 6), (1, 3))
-    assert found.to_frame()["name"].to_list() == ["fc1", "fc2"]
-    assert found.verdict in found.title and found.title in found.summary()
-    assert found._repr_html_().count("<tr>") == 3
-    with pytest.raises(RgtoolError, match="did you mean layer"):
-        semigroup(Store(store), fine, coarse, by="layers")
+def test_seeds_are_paired_whatever_their_order():
+    a, b = experiment(0.2, noise=0.02), experiment(0.36, noise=0.02)
+    turned = [2, 0, 1]
+    other = dataclasses.replace(
+        b,
+        seeds=tuple(b.seeds[i] for i in turned),
+        kept=b.kept[turned],
+        runs=tuple(b.runs[i] for i in turned),
+    )
+    one, two = semigroup(a, b, draws=99), semigroup(a, other, draws=99)
+    np.testing.assert_allclose(one.comparison.error, two.comparison.error)
 
 
-def test_the_command(pair, capsys):
-    store, fine, coarse = pair
+@pytest.mark.parametrize("field", ["init", "fan", "bn_init", "pretrained", "origin"])
+def test_what_draws_other_weights_of_a_seed_is_not_paired(field):
+    a, b = experiment(0.2), experiment(0.36)
+    values = {"init": "xavier_normal", "fan": "fan_out", "bn_init": "ones"}
+    assert not semigroup(a, other(b, **{field: values.get(field, "x")}), draws=99).paired
 
-    def call(*arguments):
-        with pytest.raises(SystemExit) as left:
-            main(["semigroup", *arguments, "--store", str(store)])
-        captured = capsys.readouterr()
-        return int(left.value.code or 0), captured.out, captured.err
 
-    code, out, err = call(fine, coarse, "--by", "layer", "--json")
-    assert code == 0
-    rows = json.loads(out)
-    assert [row["name"] for row in rows] == ["fc1", "fc2"]
-    assert rows[0]["low"] < rows[0]["difference"] < rows[0]["high"]
-    assert "common to both" in err
-    code, out, err = call(fine, coarse, "--by", "layer")
-    assert code == 0 and "semigroup of lenet/digits by layer" in err
-    code, out, err = call(fine, fine)
-    assert code == 2 and "both prune 0.2" in err
+def test_seeds_that_only_one_has_are_not_paired():
+    a, b = experiment(0.2, seeds=3), experiment(0.36, seeds=4)
+    assert not semigroup(a, b, draws=99).paired
+    unknown = dataclasses.replace(b.select([0, 1, 2]), seeds=(None, 1, 2))
+    assert not semigroup(a, unknown, draws=99).paired
+
+
+def test_masks_that_are_the_same_are_a_semigroup_without_chance():
+    """Of untrained weights one threshold decides: equal counts at equal densities."""
+    fine, coarse = experiment(0.2, noise=0.0), experiment(0.36, noise=0.0)
+    kept = fine.kept[:, ::2]
+    found = semigroup(fine, dataclasses.replace(coarse, kept=kept))
+    assert found.verdict == "same" and found.largest == 0.0 and found.comparison.certain
+    assert "the same in all seeds, 0 at most" in found.notes[0]
+
+
+def test_a_difference_that_all_seeds_share_is_certain():
+    fine = experiment(0.2, noise=0.0)
+    shift = np.zeros(11)
+    shift[[5, 6]] = 0.1, -0.1
+    coarse = experiment(0.36, noise=0.0, shift=shift)
+    found = semigroup(fine, coarse)
+    assert found.verdict == "different" and np.isnan(found.comparison.p)
+    assert 0.3 < found.largest < 0.6  # .1 / ln 1.25
+    lone = semigroup(experiment(0.2, seeds=1), experiment(0.36, seeds=1, rng=1))
+    assert lone.verdict == "undecided" and not lone.comparison.certain
+
+
+def test_more_than_two_meet_at_the_densities_that_all_have():
+    three = [experiment(p) for p in (0.2, 0.36, 1 - 0.8**3)]
+    windows, densities = equally_dense(*map(choose_window, three))
+    assert [window.levels for window in windows] == [(6, 12), (3, 6), (2, 4)]
+    np.testing.assert_allclose(densities, 0.8 ** np.array([6, 12]), rtol=1e-3)
+
+
+def test_steps_of_scoring_are_steps_too():
+    a = experiment(0.2)
+    for field in ({"score_from": "dense"}, {"score_steps": 10}):
+        found = semigroup(a, other(experiment(0.2), **field), draws=99)
+        assert levels(found) == ((1, 12), (1, 12)) and found.verdict == "same"
