@@ -64,7 +64,7 @@ def plot_intervention(found: Intervention) -> Figure:
 
 def _bars(value: float, low: float, high: float) -> Floats:
     """Return the arms of an error bar, none where there is no interval: shape (2, 1)."""
-    return np.nan_to_num(np.array([[value - low], [high - value]]))
+    return np.asarray(np.nan_to_num([[value - low], [high - value]]))
 
 
 def plot_response(found: Response) -> Figure:
