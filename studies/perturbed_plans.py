@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from ..analysis.named import Stored, StoreLike, open_store
 from ..analysis.response.perturbed import SIDES, Perturbed, Side
@@ -206,7 +206,7 @@ def plan_perturbed(
     )
     unperturbed = child()  # before the perturbed ones: what it refuses is no matter of these
     smaller = min(factor, 1 / factor)
-    children, refused = _children(child, by, groups, smaller, cast("Choice", choice))
+    children, refused = _children(child, by, groups, smaller, choice)
     if not children:
         why = next(iter(refused.values()), f"{counts.label} prunes none")
         raise UsageError(f"no group by {by} can be perturbed at level {level}: {why}")
@@ -215,7 +215,7 @@ def plan_perturbed(
         source=source,
         by=by,
         factor=smaller,
-        choice=cast("Choice", choice),
+        choice=choice,
         unperturbed=unperturbed,
         children=children,
         refused=refused,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..arrays import Floats
 from ..response.operator import contrasts
 from . import style as plot_style
 from .style import BLUE, DOUBLE, FAINT, INK, SINGLE, SMALL, VERMILLION
@@ -61,9 +62,9 @@ def plot_intervention(found: Intervention) -> Figure:
     return figure
 
 
-def _bars(value: float, low: float, high: float) -> list[list[float]]:
-    """Return the arms of an error bar, none where there is no interval."""
-    return np.nan_to_num([[value - low], [high - value]]).tolist()
+def _bars(value: float, low: float, high: float) -> Floats:
+    """Return the arms of an error bar, none where there is no interval: shape (2, 1)."""
+    return np.asarray(np.nan_to_num([[value - low], [high - value]]))
 
 
 def plot_response(found: Response) -> Figure:

@@ -23,7 +23,7 @@ def response(
     experiment: Annotated[str, typer.Argument(help="Prefix of an id, or resnet20/cifar10.")],
     level: Annotated[int, typer.Option(help="Level of the tickets that are perturbed.")],
     levels: Annotated[int, typer.Option(help="Prunings after which deviations are read.")] = 2,
-    by: Annotated[str, typer.Option(help="Grouping: layer, block or stage.")] = "block",
+    by: Annotated[str, typer.Option(help="Grouping: layer, block, stage or role.")] = "block",
     factor: Annotated[
         float, typer.Option(help="What a group's count is multiplied by, and divided by.")
     ] = 0.8,

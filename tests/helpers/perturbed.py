@@ -35,9 +35,10 @@ def perturbed(
     level: int = 3,
     levels: int = 5,
     refused: Sequence[tuple[str, Side]] = (),
+    exempt: Sequence[str] = (),
     rng: int = 0,
 ) -> Perturbed:
-    """ResNet-20 by stage, stem and head exempt or not: tickets of one level, each group perturbed.
+    """ResNet-20 by stage: tickets of one level, each group that is not exempt perturbed.
 
     The log of the error is linear in log counts with these slopes, and deviations of log counts are
     carried to the last level by `operator` (G, G).
@@ -46,7 +47,12 @@ def perturbed(
     base = counts("resnet20", "stage", seeds=seeds, levels=levels, noise=0.0)
     size = len(base.names)
     # So many that rounding to whole weights is no matter, and that none is above its total.
-    base = dataclasses.replace(base, total=10_000 * base.total, kept=1000 * base.kept)
+    base = dataclasses.replace(
+        base,
+        total=10_000 * base.total,
+        kept=1000 * base.kept,
+        exempt=np.isin(base.names, exempt),
+    )
     groups = [i for i in range(size) if not base.exempt[i]]
     logs = np.log(base.kept[:, level].astype(float))
     after = np.log(base.kept[:, -1].astype(float))

@@ -114,9 +114,9 @@ def test_answers_of_one_function_close(slope: list[float], seed: int) -> None:
             change[i] = np.log(by)
             ends.append(g @ change)
         chi[i] = (ends[1] - ends[0]) / (np.log1p(small) - np.log1p(-small))
-    np.testing.assert_allclose(chi, (g - share * g.sum()) / (1 - share), atol=1e-6)
+    np.testing.assert_allclose(chi, (g - share * g.sum()) / (1 - share), rtol=1e-5, atol=1e-6)
     found = answers.closure(chi[None], share[None])
-    assert found.value == pytest.approx(0.0, abs=1e-5) and math.isnan(found.low)
+    assert found.value == pytest.approx(0.0, abs=1e-4) and math.isnan(found.low)
 
 
 def test_a_sum_that_does_not_close_is_seen() -> None:

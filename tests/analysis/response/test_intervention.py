@@ -61,6 +61,21 @@ def test_without_noise_chi_is_exact_to_the_curvature_of_large_groups() -> None:
     assert any("3 has more than half of the weights" in note for note in found.notes)
 
 
+def test_exempt_groups_are_no_part_of_it() -> None:
+    what = perturbed(SLOPE, exempt=["head"], factor=0.95)
+    found = measure_intervention(None, what)
+    assert found.names == ("stem", "1", "2", "3") and found.share.sum() == pytest.approx(1.0)
+    np.testing.assert_allclose(found.chi.value, expected(what), rtol=0.15, atol=0.06)
+    assert found.closure.value == pytest.approx(0.0, abs=0.1)
+
+
+def test_what_becomes_of_a_perturbation_later_is_no_matter() -> None:
+    now, later = (
+        measure_intervention(None, perturbed(SLOPE, carried)) for carried in (None, 0.5 * np.eye(5))
+    )
+    np.testing.assert_array_equal(now.by_seed, later.by_seed)
+
+
 def test_y_and_tau_stand_beside() -> None:
     what = perturbed(SLOPE, noise=0.005)
     found = measure_intervention(None, what)
@@ -105,6 +120,13 @@ def test_seeds_that_lack_a_run_are_left_out() -> None:
     found = measure_intervention(None, replaced(what, key, without(child, (1, 3))))
     assert found.by_seed.shape[0] == 4 and "4 seeds" in found.what
     assert any("seeds 1 lack a run" in note for note in found.notes)
+    source = what.source
+    assert isinstance(source, Counts)
+    other = source.kept.copy()
+    other[1, -1, 1] //= 2  # of the seed that is left out
+    changed = dataclasses.replace(what, source=dataclasses.replace(source, kept=other))
+    again = measure_intervention(None, replaced(changed, key, without(child, (1, 3))))
+    assert again.exponent == found.exponent
     every = without(child, *((seed, 3) for seed in range(5)))
     with pytest.raises(RgtoolError, match="no seed has all of its perturbed runs"):
         measure_intervention(None, replaced(what, key, every))

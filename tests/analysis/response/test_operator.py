@@ -95,6 +95,12 @@ def test_every_seed_tells_of_an_eigenvalue_what_its_derivative_does() -> None:
             np.testing.assert_allclose(vector, found.loadings[seed][:, k], atol=1e-9)
 
 
+def test_errors_are_those_of_the_mean_over_seeds() -> None:
+    found = eigen_of(drawn(np.random.default_rng(5), np.diag([1.3, 0.8, 0.2]), 6))
+    expected = found.seeds.real.std(axis=0, ddof=1) / np.sqrt(6)
+    np.testing.assert_allclose(found.error, expected)
+
+
 def test_the_mean_eigenvalue_is_the_trace() -> None:
     matrix = np.random.default_rng(0).standard_normal((2, 4, 4))
     expected = [np.linalg.eigvals(one).mean().real for one in matrix]
@@ -165,6 +171,7 @@ def test_the_identity_is_rejected_where_it_is_not_there() -> None:
         (-0.8, 0.05, "irrelevant"),
         (0.0, 0.1, "irrelevant"),
         (1.01, 0.03, "marginal"),
+        (1.0, 0.05, "marginal"),  # by the 90 % interval, not by that of 95 %
         (1.05, 0.2, "indeterminate"),
         (0.97, 0.5, "indeterminate"),
         (0.9, np.nan, ""),

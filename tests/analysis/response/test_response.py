@@ -76,6 +76,8 @@ def test_the_operator_and_its_directions_are_found() -> None:
         assert np.linalg.norm(loading) == pytest.approx(1.0, abs=0.05)
         assert loading.sum() == pytest.approx(0.0, abs=1e-9)
         assert loading[np.abs(loading).argmax()] > 0
+    alone = frame.filter(frame["direction"] != "")
+    assert directions.numbers and [*directions.numbers] == alone["number"].to_list()
     shown = directions.to_frame()
     assert len(shown) == len(directions.numbers) * len(found.names)
     assert shown["low"].null_count() == 0
@@ -155,6 +157,18 @@ def test_a_group_that_is_all_but_empty_is_left_out(left: int) -> None:
     assert "3" not in found.names
     assert any("3 keeps too few weights" in note for note in found.notes)
     np.testing.assert_allclose(found.to_frame()["eigenvalue"], 0.5, atol=0.02)
+
+
+def test_a_group_that_is_empty_in_one_run_is_left_out() -> None:
+    what = perturbed(FLAT, 0.5 * np.eye(5), noise=0.001)
+    key = ("2", "thinner")
+    child = what.children[key]  # type: ignore[index]
+    assert isinstance(child, Counts)
+    kept = child.kept.copy()
+    kept[0, -1, child.names.index("3")] = 0
+    one = dataclasses.replace(child, kept=kept)
+    found = measure_response(None, dataclasses.replace(what, children={**what.children, key: one}))  # type: ignore[dict-item]
+    assert "3" not in found.names
 
 
 def test_one_group_has_no_operator() -> None:

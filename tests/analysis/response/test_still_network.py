@@ -7,6 +7,8 @@ groups keep their deviation, thicker ones lose it.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from synthetic import counts
@@ -108,3 +110,8 @@ def test_random_weights_that_are_taken_stay_away_and_those_that_come_back_go() -
     still = operators(*still_coordinates(found, "random"))
     np.testing.assert_allclose(operator(found, (0, 1)).mean(axis=0), still.mean(axis=0), atol=0.07)
     assert mean_eigenvalue(still).mean() == pytest.approx(0.5, abs=0.05)
+    for side, expected in ((0, thinner), (1, thicker)):
+        sides = np.zeros((3, 2), bool)
+        sides[:, side] = True
+        one = operators(*still_coordinates(dataclasses.replace(found, sides=sides), "random"))
+        assert mean_eigenvalue(one).mean() == pytest.approx(expected, abs=0.1)
