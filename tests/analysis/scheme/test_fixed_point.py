@@ -182,7 +182,9 @@ def test_a_group_that_its_size_holds_to_the_end_is_named() -> None:
     assert "fc2 keeps over 81% of all weights as long as every group has 10" in notes[0]
     assert of_shares(found).fate in ("slowing", "quickening", "undecided")
     # Whoever asks for levels gets these.
-    assert of_shares(found.between(2, 6), chosen=True).levels == (2, 6)
+    assert of_shares(found.between(2, 5), chosen=True).levels == (2, 5)
+    with pytest.raises(RgtoolError, match="3 levels are asked for, and a fixed point takes 4"):
+        of_shares(found.between(2, 4), chosen=True)
 
 
 def test_too_few_levels_with_weights_are_told() -> None:

@@ -106,7 +106,7 @@ def test_a_scheme_finds_its_own_flow_before_training_and_magnitudes_as_it_is() -
     every = [trained, strange, other, own, magnitude, plain]
     assert untrained_of(trained, every) is own
     assert magnitude_of(trained, every) is magnitude  # not the one of another learning rate
-    assert magnitude_of(own, every) is plain
+    assert magnitude_of(own, every) is plain and magnitude_of(trained, [plain]) is None
     assert magnitude_of(strange, every) is None and untrained_of(strange, every) is None
 
 

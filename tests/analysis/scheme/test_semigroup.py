@@ -213,8 +213,8 @@ def test_what_draws_other_weights_of_a_seed_is_not_paired(field):
 def test_seeds_that_only_one_has_are_not_paired():
     a, b = experiment(0.2, seeds=3), experiment(0.36, seeds=4)
     assert not semigroup(a, b, draws=99).paired
-    unknown = dataclasses.replace(b.select([0, 1, 2]), seeds=(None, 1, 2))
-    assert not semigroup(a, unknown, draws=99).paired
+    unknown = [dataclasses.replace(x.select([0, 1, 2]), seeds=(None, 1, 2)) for x in (a, b)]
+    assert not semigroup(*unknown, draws=99).paired
 
 
 def test_masks_that_are_the_same_are_a_semigroup_without_chance():
