@@ -74,8 +74,9 @@ def test_experiments_that_differ_in_steps_are_one_scheme() -> None:
 def test_scores_of_the_dense_network_in_many_steps_are_set_against_those_in_one() -> None:
     many = flow_of(score_from="dense", score_steps=100)
     one, some = flow_of(score_from="dense"), flow_of(score_from="dense", score_steps=10)
-    (found,) = families([one, some, many])
-    assert found.main is many and found.at_once == (one, some) and found.coarser == ()
+    large = flow_of(score_from="dense", score_steps=100, prune=0.36, levels=5)
+    (found,) = families([one, some, large, many])
+    assert found.main is many and found.at_once == (one, some) and found.coarser == (large,)
 
 
 def test_runs_of_one_experiment_are_schemes_of_their_own() -> None:
