@@ -67,8 +67,8 @@ def flow_of(fate: str, design: str, seeds: int, rng: np.random.Generator) -> np.
     share = np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)
     kept = share * network[:, None]
     if design == "one shot":
-        return np.maximum(rng.poisson(kept), 1).astype(float)
-    return sampled(rng, kept)
+        return np.asarray(np.maximum(rng.poisson(kept), 1), float)
+    return np.asarray(sampled(rng, kept))
 
 
 def fate_rates(
@@ -76,7 +76,7 @@ def fate_rates(
 ) -> tuple[Counter[str], list[float]]:
     """Return verdicts; how often kappa is covered, mean width, how often bent, later covered."""
     rng, said = np.random.default_rng(0), Counter[str]()
-    told = []
+    told: list[tuple[float, ...]] = []
     for _ in range(repeats):
         kept = flow_of(fate, design, seeds, rng)
         enough = (kept.mean(axis=0).min(axis=-1) >= 10).cumprod().astype(bool)
@@ -86,7 +86,7 @@ def fate_rates(
         if fate != "still" and np.isfinite(rate.low):
             covered = [one.low <= FATES[fate] <= one.high for one in (rate, later)]
             told.append((covered[0], rate.high - rate.low, found.bent, covered[1]))
-    return said, np.mean(told or [[np.nan] * 4], axis=0).tolist()
+    return said, np.mean(told or [(np.nan,) * 4], axis=0).tolist()
 
 
 def main() -> None:

@@ -123,4 +123,4 @@ def _risen(rate: Floats, since: Floats) -> Floats:
     small = np.abs(exponent) < 1e-6
     with np.errstate(divide="ignore", invalid="ignore"):
         whole = -np.expm1(-exponent) / rate
-    return np.asarray(np.where(small, since * (1 - exponent / 2), whole))
+    return np.asarray(np.where(small, since, whole))

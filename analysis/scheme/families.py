@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from ...schemas.recipe import Recipe
 from ..window import Window
@@ -108,7 +109,8 @@ def _differing(a: Recipe, b: Recipe, names: Sequence[str], but: Sequence[str]) -
 
 def _without_steps(recipe: Recipe) -> Recipe:
     """Return what is equal in one family: all of the recipe but the steps."""
-    return replace(recipe, **{x.name: x.default for x in fields(Recipe) if x.name in STEPS})
+    defaults: dict[str, Any] = {x.name: x.default for x in fields(Recipe) if x.name in STEPS}
+    return replace(recipe, **defaults)
 
 
 def _family(members: Sequence[Window]) -> Family:

@@ -356,8 +356,8 @@ def _later(
 
 def _rates(x: Floats, variance: Floats, time: Floats, speed: Floats) -> Estimate[Floats]:
     """Return kappa of every group alone; NaN where it moves no more than the margin."""
-    each = (np.swapaxes(values, 1, 2)[..., None] for values in (x, variance))
-    rate = approach(*each, time).rate
+    alone, own = (np.swapaxes(values, 1, 2)[..., None] for values in (x, variance))
+    rate = approach(alone, own, time).rate
     moves = np.abs(speed.mean(axis=0)) > _WIDTH
     known = moves & np.isfinite(rate).all(axis=0)
     return seed_mean(np.where(known, rate, np.nan)).estimate

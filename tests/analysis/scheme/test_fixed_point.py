@@ -72,7 +72,7 @@ def test_the_fixed_point_is_where_it_goes_on_to() -> None:
 
 
 def test_speed_is_that_of_exponents() -> None:
-    counts = kept(0.0)
+    counts = kept(0.8)
     found = followed_shares(counts, TIME)
     y = flow.window_exponents(counts, 0, len(TIME) - 1)
     y = y - y.mean(axis=-1, keepdims=True)
@@ -87,14 +87,14 @@ def test_chance_is_what_sampling_makes_of_the_last_third() -> None:
     rng = np.random.default_rng(0)
     share = np.array([0.1, 0.2, 0.3, 0.4])
     late, chance = [], []
-    for _ in range(100):
+    for _ in range(40):
         counts = [np.full((3, 4), 20_000) * share]
         for _ in TIME[1:]:
             counts.append(rng.binomial(counts[-1].astype(int), np.exp(-0.5)).astype(float))
         found = followed_shares(np.stack(counts, axis=1), TIME)
         late.append(found.late**2)
         chance.append(found.chance**2)
-    assert np.mean(late) == pytest.approx(np.mean(chance), rel=0.25)
+    assert np.mean(late) == pytest.approx(np.mean(chance), rel=0.35)
 
 
 def test_groups_have_exponents_of_their_own() -> None:
@@ -182,7 +182,9 @@ def test_a_group_that_its_size_holds_to_the_end_is_named() -> None:
     assert "fc2 keeps over 81% of all weights as long as every group has 10" in notes[0]
     assert of_shares(found).fate in ("slowing", "quickening", "undecided")
     # Whoever asks for levels gets these.
-    assert of_shares(found.between(2, 6), chosen=True).levels == (2, 6)
+    assert of_shares(found.between(2, 5), chosen=True).levels == (2, 5)
+    with pytest.raises(RgtoolError, match="3 levels are asked for, and a fixed point takes 4"):
+        of_shares(found.between(2, 4), chosen=True)
 
 
 def test_too_few_levels_with_weights_are_told() -> None:

@@ -74,8 +74,9 @@ def test_experiments_that_differ_in_steps_are_one_scheme() -> None:
 def test_scores_of_the_dense_network_in_many_steps_are_set_against_those_in_one() -> None:
     many = flow_of(score_from="dense", score_steps=100)
     one, some = flow_of(score_from="dense"), flow_of(score_from="dense", score_steps=10)
-    (found,) = families([one, some, many])
-    assert found.main is many and found.at_once == (one, some) and found.coarser == ()
+    large = flow_of(score_from="dense", score_steps=100, prune=0.36, levels=5)
+    (found,) = families([one, some, large, many])
+    assert found.main is many and found.at_once == (one, some) and found.coarser == (large,)
 
 
 def test_runs_of_one_experiment_are_schemes_of_their_own() -> None:
@@ -106,7 +107,7 @@ def test_a_scheme_finds_its_own_flow_before_training_and_magnitudes_as_it_is() -
     every = [trained, strange, other, own, magnitude, plain]
     assert untrained_of(trained, every) is own
     assert magnitude_of(trained, every) is magnitude  # not the one of another learning rate
-    assert magnitude_of(own, every) is plain
+    assert magnitude_of(own, every) is plain and magnitude_of(trained, [plain]) is None
     assert magnitude_of(strange, every) is None and untrained_of(strange, every) is None
 
 

@@ -86,18 +86,18 @@ def test_another_spectrum_is_found_different():
 
 @pytest.mark.parametrize(("paired", "power"), [(False, (0.5, 0.85)), (True, (0.3, 0.6))])
 def test_size_and_power_over_experiments(paired, power):
-    """300 pairs: the flow is one, and then another by 2 % in two of eleven groups.
+    """150 pairs: the flow is one, and then another by 2 % in two of eleven groups.
 
     Seeds have nothing in common here, in which case pairing them costs power, and no size.
     """
     p = {None: [], 0.02: []}
     for change, values in p.items():
         shift = None if change is None else shifted(by=change)
-        for i in range(300):
+        for i in range(150):
             a, b = experiment(0.2, shift=shift, rng=i), experiment(0.36, rng=1000 + i)
             b = b if paired else strangers(b)
             values.append(semigroup(a, b, draws=99, rng=i).comparison.p)
-    assert 0.01 <= np.mean(np.array(p[None]) <= 0.05) <= 0.08
+    assert np.mean(np.array(p[None]) <= 0.05) <= 0.1
     assert power[0] <= np.mean(np.array(p[0.02]) <= 0.05) <= power[1]
 
 
@@ -213,8 +213,8 @@ def test_what_draws_other_weights_of_a_seed_is_not_paired(field):
 def test_seeds_that_only_one_has_are_not_paired():
     a, b = experiment(0.2, seeds=3), experiment(0.36, seeds=4)
     assert not semigroup(a, b, draws=99).paired
-    unknown = dataclasses.replace(b.select([0, 1, 2]), seeds=(None, 1, 2))
-    assert not semigroup(a, unknown, draws=99).paired
+    unknown = [dataclasses.replace(x.select([0, 1, 2]), seeds=(None, 1, 2)) for x in (a, b)]
+    assert not semigroup(*unknown, draws=99).paired
 
 
 def test_masks_that_are_the_same_are_a_semigroup_without_chance():
