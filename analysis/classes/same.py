@@ -18,7 +18,7 @@ from ..stats.contrast import DRAWS, Contrast, one_sample, sample, two_samples
 from ..stats.level import ALPHA, holm
 
 SameVerdict = Literal["same", "different", "undecided"]
-# From benchmarks/contrast_size.py, power of nine independent groups.
+# From benchmarks/statistics/contrast_size.py, power of nine independent groups.
 TWO_SEEDS = (
     "next to nothing can be decided; a shift of two of nine groups by three times the scatter of "
     "seeds is found in 3 of 100 such pairs, and in 61 of 100 with three seeds each"

@@ -9,7 +9,7 @@ The same simulations are then significant in .08 at most, and few blocks have fe
 The unit of the interval is the seed: every seed has a tau of its own. Draws around the mean
 accuracies of maps would cover the tau of the true means .20 to .94 of the time, since noise that is
 drawn on top of noise only takes away order; the t interval over seeds covers .92 to .97 from three
-seeds on, and .88 to .95 with two (`benchmarks/tau_size.py`).
+seeds on, and .88 to .95 with two (`benchmarks/statistics/tau_size.py`).
 """
 
 from __future__ import annotations

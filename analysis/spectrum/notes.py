@@ -23,8 +23,9 @@ _NEAR_COPIES = 1e-6  # chance of seeds that agree so closely
 ODD = 3.0  # z of a first step that is unlike the later ones
 EIGENFUNCTION = 0.05  # the paper's criterion: standard deviation over levels below 5 % (App. B)
 # How many of nominal 95 % intervals cover, by seeds that lend: where one factor moves all groups,
-# and of one group that is 8 times as loud as the others (benchmarks/interval_coverage.py). How far
-# below depends on the factor: two seeds had .88, and .76 in the worst design known.
+# and of one group that is 8 times as loud as the others (benchmarks.statistics.
+# interval_coverage). How far below depends on the factor: two seeds had .88, and .76 in the worst
+# design known.
 _LENT_COVERS = {2: ("below 90 %", "85 %"), 3: ("91 %", "90 %"), 4: ("92 %", "90 %")}
 _INTERVALS, _VERDICTS = "spectra.md#intervals", "spectra.md#verdicts"
 _GROWTH = "spectra.md#is-it-an-eigenfunction"

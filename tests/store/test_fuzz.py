@@ -1,4 +1,4 @@
-"""Valid files damaged at random, a short form of `benchmarks/fuzz.py`: equal cases every time."""
+"""Valid files damaged at random, equal cases every time: short for `benchmarks.robustness.fuzz`."""
 
 from __future__ import annotations
 

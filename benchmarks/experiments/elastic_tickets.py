@@ -1,7 +1,7 @@
 """Elastic tickets on digits: what stretched and squeezed ones reach, and whether scores foresee it.
 
-    python benchmarks/elastic_tickets.py --store /tmp/elastic --seeds 5
-    python benchmarks/elastic_tickets.py --estimate
+    python -m benchmarks.experiments.elastic_tickets --store /tmp/elastic --seeds 5
+    python -m benchmarks.experiments.elastic_tickets --estimate
 
 ResNets of 4 channels find their tickets; those of ResNet-14 are stretched to 26, of 20 to 32, and
 those of 26 squeezed to 14: by the first and the last map of the ranking, another map as dense as
@@ -17,9 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from machine import machine
-
 import rgtool
+from benchmarks.machine import machine
 from rgtool.runner.speed.estimate import estimate
 from rgtool.studies.stretch_plans import CONTROLS, plan_stretch
 

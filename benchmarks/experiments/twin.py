@@ -1,7 +1,7 @@
 """Tickets of a data set on its permuted twin: what equal spectra do not tell of transfer.
 
-    python benchmarks/twin.py
-    python benchmarks/twin.py --task mnist --data DIR --seeds 5 --twin 3
+    python -m benchmarks.experiments.twin
+    python -m benchmarks.experiments.twin --task mnist --data DIR --seeds 5 --twin 3
 
 A twin has the same images with their pixels in another order. To a network without convolutions it
 is the same task, so both flows have one distribution and their classes are the same, exactly; and
@@ -21,9 +21,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import machine
-
 import rgtool
+from benchmarks.machine import machine
 
 LEVELS = (4, 8, 12, 16)
 # Conditions: what a child of the source is, and which column of the reference table it is.

@@ -1,7 +1,7 @@
 """Wall time and memory of classifying many experiments, and what many tests reject by chance.
 
-    python benchmarks/classify_many.py
-    python benchmarks/classify_many.py --experiments 100 --draws 50
+    python -m benchmarks.speed.classify_many
+    python -m benchmarks.speed.classify_many --experiments 100 --draws 50
 
 E experiments of three seeds in nine groups (seeds N(0, .0068^2), independent) belong to five
 classes whose log eigenvalues lie .05 apart in one group each. Timed: the tests of all pairs, which
@@ -18,9 +18,9 @@ import time
 
 import numpy as np
 import scipy
-from class_recovery import SEED_SD, adjusted_rand
-from machine import machine, peak
 
+from benchmarks.machine import machine, peak
+from benchmarks.statistics.class_recovery import SEED_SD, adjusted_rand
 from rgtool.analysis.classes.clusters import cluster, coassignment, stability
 from rgtool.analysis.classes.evidence import spectral
 from rgtool.analysis.classes.pairs import draws_for, pair_tests

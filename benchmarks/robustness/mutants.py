@@ -1,8 +1,8 @@
 """Break core modules line by line and count the breakages that the tests notice.
 
-    python benchmarks/mutants.py --mutants 200
-    python benchmarks/mutants.py --mutants 20 --modules runner/replicas/training.py --processes 2
-    python benchmarks/mutants.py --mutants 200 --again earlier_output.txt
+    python -m benchmarks.robustness.mutants --mutants 200
+    python -m benchmarks.robustness.mutants --mutants 20 --modules runner/pruning.py --processes 2
+    python -m benchmarks.robustness.mutants --mutants 200 --again earlier_output.txt
 
 A mutant changes one constant, comparison, operator or junction of one line. It runs in a copy of
 the clone against the tests of its room that execute that line (found once, by coverage; `pip
@@ -32,10 +32,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from lines_by_test import PYTEST, environment, seen
-from machine import machine
+from benchmarks.machine import machine
+from benchmarks.robustness.lines_by_test import PYTEST, environment, seen
 
-CLONE = Path(__file__).parents[1]
+CLONE = Path(__file__).parents[2]
 # The modules whose numbers everything rests on, and the tests of their rooms.
 CORE: Mapping[str, tuple[str, ...]] = {
     "analysis/flow.py": ("test_flow", "test_identities", "test_spectrum"),

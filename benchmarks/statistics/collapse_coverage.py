@@ -1,6 +1,6 @@
 """How often a collapse is accepted that is one, and how often its intervals hold psi.
 
-    python benchmarks/collapse_coverage.py [--simulations 100]
+    python -m benchmarks.statistics.collapse_coverage [--simulations 100]
 
 Curves of four widths obey the law of Rosenfeld et al. (2021) with dense errors that fall with
 width, so that they collapse in the power law and bend apart near the bar. A part of the noise is
@@ -15,8 +15,8 @@ import time
 
 import numpy as np
 import scipy
-from machine import machine
 
+from benchmarks.machine import machine
 from rgtool.analysis.collapse.estimate import collapse
 from rgtool.analysis.collapse.joint_law import JointLaw, joint_log_error
 from rgtool.analysis.curves.family import ErrorCurve, Family

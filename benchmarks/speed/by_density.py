@@ -1,7 +1,7 @@
 """A level beside what it keeps: dense steps, sparse steps and OpenLTH, in turns by the clock.
 
-    python benchmarks/by_density.py --openlth CLONE --data DIR --store STORE
-    python benchmarks/by_density.py --data DIR --store STORE --models vgg16,resnet56 --rounds 1
+    python -m benchmarks.speed.by_density --openlth CLONE --data DIR --store STORE
+    python -m benchmarks.speed.by_density --data DIR --store STORE --models vgg16 --rounds 1
 
 The masks are trained ones: those of two seeds that `rgtool run` has found with the options below.
 STORE keeps them, and what is there is not trained again. In a round all ways take turns, and every
@@ -29,9 +29,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from against_openlth import CASES, homes, openlth, patched_copy
-from machine import machine
 
+from benchmarks.machine import machine
+from benchmarks.speed.against_openlth import CASES, homes, openlth, patched_copy
 from rgtool.runner.experiment import execute
 from rgtool.runner.machine import prepare
 from rgtool.runner.plan import Plan, plan

@@ -1,8 +1,8 @@
 """How often intervals of eigenvalues cover the population's value, and how wide they are.
 
-    python benchmarks/interval_coverage.py
-    python benchmarks/interval_coverage.py --quick
-    python benchmarks/interval_coverage.py --methods moderated t --designs "one group 8x"
+    python -m benchmarks.statistics.interval_coverage
+    python -m benchmarks.statistics.interval_coverage --quick
+    python -m benchmarks.statistics.interval_coverage --methods moderated t --designs "one group 8x"
 
 Fourteen designs, and four that were made to break the rule. In the first nine blocks of a ResNet-20
 follow the replicator flow; growth scatters by N(0, .006^2) between seeds and groups and by
@@ -21,7 +21,9 @@ from collections.abc import Callable
 
 import numpy as np
 import scipy
-from flows import (
+
+from benchmarks.machine import machine
+from benchmarks.statistics.flows import (
     BERT,
     RETENTION,
     SEED_SD,
@@ -34,8 +36,6 @@ from flows import (
     replicator,
     sampled,
 )
-from machine import machine
-
 from rgtool.analysis import flow
 from rgtool.analysis.spectrum.intervals import LEAST_SEEDS, Method, estimate_all
 from rgtool.analysis.window import sampling_of_few

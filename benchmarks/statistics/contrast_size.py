@@ -1,8 +1,8 @@
 """How often the tests of spectra err: of one class (semigroup, classify), and against a null.
 
-    python benchmarks/contrast_size.py
-    python benchmarks/contrast_size.py --quick
-    python benchmarks/contrast_size.py --parts size same
+    python -m benchmarks.statistics.contrast_size
+    python -m benchmarks.statistics.contrast_size --quick
+    python -m benchmarks.statistics.contrast_size --parts size same
 
 Seeds have a standard deviation of .0068 in log eigenvalue and group, of which "2:1" and the like
 are multiples for the one experiment and the other. Groups are independent; neighbours (correlation
@@ -31,8 +31,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import scipy
-from machine import machine
 
+from benchmarks.machine import machine
 from rgtool.analysis.classes.same import SameClass, same_class
 from rgtool.analysis.nulls.beyond import differs
 from rgtool.analysis.spectrum.verdicts import MARGIN

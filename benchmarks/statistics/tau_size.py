@@ -1,7 +1,7 @@
 """How often Kendall's tau of scores and accuracies errs: by chance, and in its interval.
 
-    python benchmarks/tau_size.py
-    python benchmarks/tau_size.py --repeats 1000
+    python -m benchmarks.statistics.tau_size
+    python -m benchmarks.statistics.tau_size --repeats 1000
 
 size      a score that knows nothing of accuracies, called significant at 5 %: by permuting maps,
           the textbook's test, and by relabelling the source's blocks. Blocks have effects of their
@@ -21,8 +21,8 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-from machine import machine
 
+from benchmarks.machine import machine
 from rgtool.analysis.elastic.agreement import Spectra, agreement
 from rgtool.analysis.elastic.draw import random_maps
 from rgtool.analysis.elastic.kendall import kendall

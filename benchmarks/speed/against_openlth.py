@@ -1,6 +1,6 @@
 """Training speed beside OpenLTH: same network, batch, recipe and images, in one run.
 
-    python benchmarks/against_openlth.py --openlth PATH --data DIR
+    python -m benchmarks.speed.against_openlth --openlth PATH --data DIR
 
 PATH is a clone of https://github.com/facebookresearch/open_lth, DIR the folder that holds
 cifar-10-batches-py. OpenLTH does not import on a current PyTorch: it is copied to a temporary
@@ -38,9 +38,9 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from machine import machine
 
 import rgtool
+from benchmarks.machine import machine
 from rgtool.runner.machine import workers
 from rgtool.runner.plan import Plan, plan
 from rgtool.runner.replicas.arithmetic import has_bf16

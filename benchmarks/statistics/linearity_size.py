@@ -1,7 +1,7 @@
 """How often the tests of constant growth, and of a change of it, reject: size and power.
 
-    python benchmarks/linearity_size.py
-    python benchmarks/linearity_size.py --quick
+    python -m benchmarks.statistics.linearity_size
+    python -m benchmarks.statistics.linearity_size --quick
 
 Growth is constant in the first flows: size, nominally 5 %. They are replicator flows of nine
 groups, N(0, .006^2) between seeds and groups and N(0, .0144^2) between 16 steps of 20 %, with one
@@ -23,7 +23,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy
-from flows import (
+
+from benchmarks.machine import machine
+from benchmarks.statistics.flows import (
     BERT,
     RETENTION,
     SEED_SD,
@@ -35,8 +37,6 @@ from flows import (
     replicator,
     sampled,
 )
-from machine import machine
-
 from rgtool.analysis import flow
 from rgtool.analysis.nulls.initial import initial_scale_kept, initial_scales
 from rgtool.analysis.nulls.own import own_scales

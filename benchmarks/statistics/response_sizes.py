@@ -1,6 +1,6 @@
 """How often intervals and tests of perturbed tickets are right, where chi and J are known.
 
-    python benchmarks/response_sizes.py [--simulations 500] [--parts chi tau operator identity]
+    python -m benchmarks.statistics.response_sizes [--simulations 500] [--parts chi tau]
 
 Perturbations are a factor of .8 and its inverse, of one group after the other.
 
@@ -23,8 +23,8 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-from machine import machine
 
+from benchmarks.machine import machine
 from rgtool.analysis.response import chi as answers
 from rgtool.analysis.response.operator import (
     contrasts,

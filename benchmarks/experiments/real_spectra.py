@@ -1,8 +1,8 @@
 """Spectra of real data with their controls: what is there before training, and what is not.
 
-    python benchmarks/real_spectra.py --data DIR --store STORE
-    python benchmarks/real_spectra.py --store STORE --only digits
-    python benchmarks/real_spectra.py --data DIR --store STORE --kinds magnitude
+    python -m benchmarks.experiments.real_spectra --data DIR --store STORE
+    python -m benchmarks.experiments.real_spectra --store STORE --only digits
+    python -m benchmarks.experiments.real_spectra --data DIR --store STORE --kinds magnitude
 
 Two networks on the 8x8 digits, on Fashion-MNIST and on CIFAR-10 (class-balanced subsets
 of the last two); five seeds each. Three experiments of every pair prune 20 % of the weights twelve
@@ -25,9 +25,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from machine import machine
 
 import rgtool
+from benchmarks.machine import machine
 from rgtool import RgtoolError, Store
 from rgtool.schemas.display import plain
 

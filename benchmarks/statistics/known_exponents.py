@@ -1,6 +1,6 @@
 """Find exponents that are known exactly, with the collapse that ships.
 
-    python benchmarks/known_exponents.py [--size 0.5] [--system ising]
+    python -m benchmarks.statistics.known_exponents [--size 0.5] [--system ising]
 
 Site percolation on the square lattice: the share P of sites in the largest cluster,
 P L^(beta/nu) = f((p - p_c) L^(1/nu)), p_c = 0.592746, 1/nu = 3/4, beta/nu = 5/48 (Stauffer &
@@ -22,11 +22,11 @@ from collections.abc import Callable
 
 import numpy as np
 import scipy
-from machine import machine
 from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from benchmarks.machine import machine
 from rgtool.analysis.collapse.fit import CollapseFit, best_collapse
 from rgtool.analysis.collapse.quality import critical, curves_of
 

@@ -1,6 +1,6 @@
 """Coverage, bias and verdicts of the exponent gamma on error curves that are known.
 
-    python benchmarks/gamma_recovery.py [--quick] [--simulations 200] [--processes 2]
+    python -m benchmarks.statistics.gamma_recovery [--quick] [--simulations 200] [--processes 2]
 
 Curves follow the fitted form, densities .8^n, an error of .06 without pruning, chance .9, in log
 error. What real curves have is on top: noise that is correlated along the curve (AR(1)), seeds with
@@ -26,8 +26,8 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy
-from machine import machine
 
+from benchmarks.machine import machine
 from rgtool.analysis.curves.curve import PruningCurve, make_curve
 from rgtool.analysis.gamma.estimate import gamma
 from rgtool.analysis.gamma.power_law import log_error

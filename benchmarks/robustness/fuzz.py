@@ -1,7 +1,7 @@
 """Damage valid files at random and see what rgtool makes of them: crashes, hangs, other numbers.
 
-    python benchmarks/fuzz.py --cases 3000
-    python benchmarks/fuzz.py --seed 5 --only 1234      # one case again, with what was said
+    python -m benchmarks.robustness.fuzz --cases 3000
+    python -m benchmarks.robustness.fuzz --seed 5 --only 1234  # one case again, with what was said
 
 Ctrl-C or SIGTERM ends it early, with the table of what was done.
 
@@ -23,9 +23,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from machine import machine
+from benchmarks.machine import machine
 
-TESTS = Path(__file__).parents[1] / "tests"
+TESTS = Path(__file__).parents[2] / "tests"
 sys.path[:0] = [str(TESTS / one) for one in ("helpers", "importers/foreign", "importers/hostile")]
 
 from fuzz_files import FAULTS, Case, Trials  # noqa: E402

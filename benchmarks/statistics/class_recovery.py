@@ -1,7 +1,7 @@
 """How well classes of experiments are recovered.
 
-    python benchmarks/class_recovery.py
-    python benchmarks/class_recovery.py --recoveries 20 --designs "near 1"
+    python -m benchmarks.statistics.class_recovery
+    python -m benchmarks.statistics.class_recovery --recoveries 20 --designs "near 1"
 
 18 experiments of three classes, six each, K = 9, seeds N(0, .0068^2) in every group. All classes
 have the log eigenvalues 1.2 log(1.07 1.07 1.07 1.06 1.02 1.02 1.00 .97 .95); at separation s the
@@ -27,8 +27,8 @@ import time
 
 import numpy as np
 import scipy
-from machine import machine
 
+from benchmarks.machine import machine
 from rgtool.analysis.classes.clusters import cluster, coassignment, stability
 from rgtool.analysis.classes.criteria import shares_of
 from rgtool.analysis.classes.distances import clr_points, condensed

@@ -1,10 +1,10 @@
 """Pruning schemes: beside published flows, at initialisation, and with training.
 
-    python benchmarks/schemes.py --store /tmp/schemes
-    python benchmarks/schemes.py --store /tmp/schemes --parts published --data DIR
-    python benchmarks/schemes.py --store /tmp/schemes --parts trained
-    python benchmarks/schemes.py --store /tmp/schemes --parts trained --task cifar10 --data DIR \
-        --train-size 2500 --networks resnet8 --seeds 3 --levels 8 --ways "20 %"
+    python -m benchmarks.experiments.schemes --store /tmp/schemes
+    python -m benchmarks.experiments.schemes --store /tmp/schemes --parts published --data DIR
+    python -m benchmarks.experiments.schemes --store /tmp/schemes --parts trained
+    python -m benchmarks.experiments.schemes --store /tmp/schemes --parts trained --task cifar10 \
+        --data DIR --train-size 2500 --networks resnet8 --seeds 3 --levels 8 --ways "20 %"
 
 published  VGG-16 for 100 classes as Tanaka et al. 2020 have it (last positions averaged, He normal
            of fan_in, BN 1 and 0), untrained, pruned to 10 %: the share that every layer keeps
@@ -35,10 +35,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import machine
 from numpy.typing import NDArray
 
 import rgtool
+from benchmarks.machine import machine
 from rgtool import RgtoolError, Store
 from rgtool.runner.data import find_task, load
 from rgtool.schemas.display import plain

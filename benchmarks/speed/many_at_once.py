@@ -1,6 +1,6 @@
 """Many writers, many readers and a compaction on one store, and what the readers see.
 
-    python benchmarks/many_at_once.py --writers 32 --readers 8 --minutes 5
+    python -m benchmarks.speed.many_at_once --writers 32 --readers 8 --minutes 5
 
 Every writer records run after run as a runner does, slowly enough to be met half-way. Every reader
 asks the store again and again and holds each answer to what it must be: no layer twice, no record
@@ -22,8 +22,8 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
-from machine import machine
 
+from benchmarks.machine import machine
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.lock import Locked
 from rgtool.schemas.recipe import Recipe

@@ -1,7 +1,7 @@
 """How often what is said of a scheme is wrong: semigroup or not, fixed point or running away.
 
-    python benchmarks/scheme_sizes.py
-    python benchmarks/scheme_sizes.py --repeats 1000
+    python -m benchmarks.statistics.scheme_sizes
+    python -m benchmarks.statistics.scheme_sizes --repeats 1000
 
 semigroup  two flows of the same seeds, of which the step matters or does not, whose noise is the
            same to a share rho (1: the same weights, the same masks but for the step). `different`
@@ -23,9 +23,9 @@ import time
 from collections import Counter
 
 import numpy as np
-from flows import sampled
-from machine import machine
 
+from benchmarks.machine import machine
+from benchmarks.statistics.flows import sampled
 from rgtool.analysis.classes.same import same_class, same_paired
 from rgtool.analysis.scheme.fixed_point import followed_shares
 

@@ -1,6 +1,6 @@
 """How often intervals of a transfer hold the truth, and tests of its prediction reject in vain.
 
-    python benchmarks/transfer_sizes.py [--simulations 2000]
+    python -m benchmarks.statistics.transfer_sizes [--simulations 2000]
 
 Intervals: accuracies of a few seeds, multiples of one over 360 or 10 000 images, of a ticket and
 of the target's own; seeds scatter by less than an image, by some, or fall to guessing now and then.
@@ -15,8 +15,8 @@ import argparse
 import time
 
 import numpy as np
-from machine import machine
 
+from benchmarks.machine import machine
 from rgtool.analysis.transfer.differences import paired, unpaired
 from rgtool.analysis.transfer.mantel import Mantel, mantel
 from rgtool.analysis.transfer.predictors import held_out, winner

@@ -1,8 +1,8 @@
 """How fast checkpoints become records, and how much memory that takes.
 
-    python benchmarks/importing.py                     500 levels of ResNet-20 in every layout
-    python benchmarks/importing.py --format openlth    in one, and read by hand
-    python benchmarks/importing.py --large             a few levels of ResNet-50
+    python -m benchmarks.speed.importing                     500 levels of ResNet-20 in every layout
+    python -m benchmarks.speed.importing --format openlth    in one, and read by hand
+    python -m benchmarks.speed.importing --large             a few levels of ResNet-50
 
 Weights are random: `tests/importers/foreign/` writes the files as the programs did. The rival does
 what one does by hand with a tree of OpenLTH: `torch.load` of mask and model, counts and sums of
@@ -20,11 +20,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from machine import apart, machine, peak
 
+from benchmarks.machine import apart, machine, peak
 from rgtool.store import Store
 
-TESTS = Path(__file__).parents[1] / "tests"
+TESTS = Path(__file__).parents[2] / "tests"
 sys.path[:0] = [str(TESTS / one) for one in ("helpers", "importers/foreign", "importers/hostile")]
 
 

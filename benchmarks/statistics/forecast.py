@@ -1,7 +1,7 @@
 """Forecasts of the level at which layers run empty, against levels that are known.
 
-    python benchmarks/forecast.py [--simulations 40] [--only simulated]
-    python benchmarks/forecast.py --only runs --store STORE
+    python -m benchmarks.statistics.forecast [--simulations 40] [--only simulated]
+    python -m benchmarks.statistics.forecast --only runs --store STORE
 
 Simulated: the ten layers of a ResNet-8 of width 6, Gaussian weights that one threshold prunes by
 20 % a level, each level from what the one before kept. Log scales move by .008 a level and layer
@@ -26,9 +26,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from machine import machine
 
 import rgtool
+from benchmarks.machine import machine
 from rgtool import Store
 from rgtool.analysis.nulls.initial import initial_scales
 from rgtool.analysis.spectrum.emptying import empty_levels, still

@@ -1,7 +1,7 @@
 """Wall time and peak memory of the spectra of all experiments of a compacted store.
 
-    python benchmarks/bulk_spectra.py
-    python benchmarks/bulk_spectra.py --experiments 1000
+    python -m benchmarks.speed.bulk_spectra
+    python -m benchmarks.speed.bulk_spectra --experiments 1000
 
 An experiment has 5 seeds, 20 prunings and 64 groups: the layers of ResNet-62, the smallest CIFAR
 ResNet with 60 or more. The aim for 10 000 experiments, 67 million rows, is a minute and 4 GiB.
@@ -21,12 +21,12 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import polars as pl
-from machine import apart, machine, peak
 
+from benchmarks.machine import apart, machine, peak
+from benchmarks.speed.store import LEVELS, SEEDS, make_compacted
 from rgtool import Store, eigen
 from rgtool.analysis.spectrum.many import spectra
 from rgtool.schemas.blocks import architecture
-from store import LEVELS, SEEDS, make_compacted
 
 NETWORK = "resnet62"
 CHECKED = 3

@@ -1,8 +1,8 @@
 """How fast a store answers: shipped schema and views, loose and compacted, beside a rival.
 
-    python benchmarks/store.py --rows 1.2M
-    python benchmarks/store.py --rows 12M --rows 120M
-    python benchmarks/store.py --loose 1000
+    python -m benchmarks.speed.store --rows 1.2M
+    python -m benchmarks.speed.store --rows 12M --rows 120M
+    python -m benchmarks.speed.store --loose 1000
 
 Rows are run x level x layer: ResNet-56 has 58 layers, a run 21 levels, so 1218 rows. The rival
 computes eigenvalues without the previous counts in the record, with LAG over the levels. The floor
@@ -27,8 +27,8 @@ from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
-from machine import apart, machine, peak
 
+from benchmarks.machine import apart, machine, peak
 from rgtool.schemas.blocks import Architecture, architecture
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.records import views

@@ -1,7 +1,7 @@
 """Kill runs at random moments and hold what they leave to an undisturbed run.
 
-    python benchmarks/kills.py --kills 50
-    python benchmarks/kills.py --kills 8 --data DIR      # ResNet-20 on a CIFAR-10 subset
+    python -m benchmarks.robustness.kills --kills 50
+    python -m benchmarks.robustness.kills --kills 8 --data DIR      # ResNet-20 on a CIFAR-10 subset
 
 A series starts the same command again and again, in one store, until it is done; each start but the
 last is ended by SIGKILL, SIGTERM, a time budget or a full disk, at a random moment. Then every
@@ -25,8 +25,8 @@ import time
 from pathlib import Path
 
 import torch
-from machine import machine
 
+from benchmarks.machine import machine
 from rgtool.schemas.records.record import COLUMNS, read_record
 
 DIGITS = "lenet digits --levels 4 --epochs 60 --rewind 20it --keep init,rewind,dense"

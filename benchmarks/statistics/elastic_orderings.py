@@ -1,7 +1,7 @@
 """How scores of stretched and squeezed spectra agree with published orderings of tickets.
 
-    python benchmarks/elastic_orderings.py
-    python benchmarks/elastic_orderings.py --jitters 10000 --half 0.005
+    python -m benchmarks.statistics.elastic_orderings
+    python -m benchmarks.statistics.elastic_orderings --jitters 10000 --half 0.005
 
 The spectra are Tables 3, 7 and 8 of Redman et al. 2021 (arXiv 2110.03210), maps and the 33
 orderings those of Chen et al. 2021c (arXiv 2103.16547, Figs. 4 to 6); all ship with the package.
@@ -18,8 +18,8 @@ import time
 from collections import Counter
 
 import numpy as np
-from machine import machine
 
+from benchmarks.machine import machine
 from rgtool.analysis.elastic.maps import candidates
 from rgtool.analysis.elastic.match import match
 from rgtool.analysis.elastic.orderings import (

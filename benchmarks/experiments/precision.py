@@ -1,7 +1,7 @@
 """Mixed precision, or sparse kernels, against dense float32: accuracy and masks, level by level.
 
-    python benchmarks/precision.py --data DIR --train-size 10000 --epochs 6 --levels 4
-    python benchmarks/precision.py --data DIR --precision float32 --kernels sparse
+    python -m benchmarks.experiments.precision --data DIR --train-size 10000 --epochs 6 --levels 4
+    python -m benchmarks.experiments.precision --data DIR --precision float32 --kernels sparse
 
 Trains the same seeds in both, and says for every level how well either does and what share of the
 weights that float32 keeps the other keeps too. Three yardsticks stand beside it: float32 again with
@@ -22,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from machine import machine
 
+from benchmarks.machine import machine
 from rgtool.runner.experiment import execute
 from rgtool.runner.plan import plan
 from rgtool.schemas.records.layout import RunFolder
