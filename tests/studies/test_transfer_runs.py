@@ -256,7 +256,7 @@ def test_a_dry_run_trains_nothing(cli: Cli, tmp_path: Path) -> None:
     assert [row["what"] for row in rows][:2] == [f"{TWIN}, own", f"digits to {TWIN}, transferred"]
     assert [int(row["to compute"]) for row in rows] == [5, 2, 1, 1, 1]
     assert "10 records to compute, about " in done.err
-    assert "only masks are transferred" in done.err
+    assert "only the mask is transferred" in done.err
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
 

@@ -261,17 +261,18 @@ def test_a_network_that_is_named_later_names_layers_masks_weights_and_scales(
 KEPT = ["init", "rewind", "dense"]
 
 
-@pytest.mark.parametrize("said", [{}, {"architecture": "mine", "levels": 3}])
+@pytest.mark.parametrize(("said", "levels"), [({}, 2), ({"architecture": "mine"}, 3)])
 def test_weights_that_are_asked_for_later_are_added(
-    said: dict[str, Any], compacted: bool, store: Store, tmp_path: Path
+    said: dict[str, Any], levels: int, compacted: bool, store: Store, tmp_path: Path
 ) -> None:
     """As if they had been asked for at once, also where the import corrects or adds a level."""
     write_openlth(tmp_path / "in", "mnist_lenet_300_100", levels=2)
     first = again(store, tmp_path / "in")
     if compacted:
         store.compact()
-    if said:
-        write_openlth(tmp_path / "in", "mnist_lenet_300_100", levels=said.pop("levels"))
+    if levels > 2:
+        shutil.rmtree(tmp_path / "in")
+        write_openlth(tmp_path / "in", "mnist_lenet_300_100", levels=levels)
     run = again(store, tmp_path / "in", keep=KEPT, **said)
     assert run.run_id == first.run_id
     assert [f"{name} weights are added" in run.notes for name in KEPT] == [True] * 3
@@ -287,13 +288,14 @@ def test_weights_that_are_asked_for_later_are_added(
 
 
 def test_weights_of_another_name_are_left_out(store: Store, tmp_path: Path) -> None:
-    write_openlth(tmp_path / "in", "mnist_lenet_300_100", levels=2)
-    run = again(store, tmp_path / "in")
-    shutil.copytree(tmp_path / "in", tmp_path / "copy")
-    (seen,) = store.import_runs(tmp_path / "copy", keep=["rewind"]).runs
+    run = again(store, write(tmp_path / "t"))
+    shutil.copytree(tmp_path / "t", tmp_path / "copy")
+    (seen,) = store.import_runs(tmp_path / "copy", keep=["dense"]).runs
     assert seen.run_id == run.run_id
-    assert any("rewind weights are left out: under another name" in one for one in seen.notes)
-    assert not RunFolder.of(store.path, run.run_id).weights("rewind").exists()
+    assert any("dense weights are left out: under another name" in one for one in seen.notes)
+    assert not RunFolder.of(store.path, run.run_id).weights("dense").exists()
+    (own,) = store.import_runs(tmp_path / "t", keep=["dense"]).runs
+    assert "dense weights are added" in own.notes
 
 
 def test_weights_that_are_not_there_are_said(store: Store, tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_equal_initial_weights_are_said(store: Path) -> None:
         (said,) = ask(store, **options, seeds=seeds).notes
         assert said.startswith("seed 3 draws the weights of its ticket here, too: only the mask is")
         assert said.endswith(f'seeds="{seeds.replace("3", "103:3", 1)}" pairs another seed')
-    assert "only masks" in ask(store, **options, control="shuffle").notes[0]
+    assert "only the mask is" in ask(store, **options, control="shuffle").notes[0]
     unsaid = [{"seeds": "100:0,103:3"}, {"control": "reinit"}, {"transform": "pixels:1"}]
     for changes in unsaid:
         assert not ask(store, **{**options, **changes}).notes
@@ -208,7 +208,6 @@ def test_layers_that_a_parent_lacks_are_not_drawn_unasked(layer: str, store: Pat
         ({"seeds": True}, "seeds True: give a count such as 5, or seeds such as 3,7"),
         ({"seeds": [True]}, "seeds [True]: give a count such as 5, or seeds such as 3,7"),
         ({"seeds": {0: False}}, "seeds [False]: give a count such as 5, or seeds such as 3,7"),
-        ({"task": None}, "None is neither a name nor a function: name a network or a data set"),
         ({"model": 3}, "3 is neither a name nor a function: name a network or a data set"),
         ({"at": -1}, "at -1: levels are numbers of prunings, from 0 to 9999"),
         ({"parent": "x"}, "here it is due itself"),
