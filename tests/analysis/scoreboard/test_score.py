@@ -495,7 +495,8 @@ def test_the_command_that_is_told_makes_the_experiment(tmp_path, cli: Cli, targe
 
 @pytest.mark.parametrize("fields", ["", " epochs=7", "  lr=.05 epochs=7 "])
 def test_a_target_may_lie_in_a_file_with_a_space(tmp_path, cli: Cli, fields):
-    name = flows.write_experiment(tmp_path, levels=4)
+    recipe = {"epochs": 3, "rewind": "0", "milestones": ("1ep",), "augment": ()}
+    name = flows.write_experiment(tmp_path, levels=4, **recipe)
     file, draw = tmp_path / "my data=1 b.npz", np.random.default_rng(0)
     images = draw.integers(0, 256, (40, 8, 8, 1), np.uint8)
     labels = np.arange(40) % 10
@@ -821,7 +822,7 @@ def test_the_commands(pair, cli: Cli):
 
 def make_import(store: Store, experiment: str, **fields) -> str:
     """Let the runs of an experiment be those of an import, and return its id then."""
-    for run in store.runs(experiment):
+    for run in [one for one in store.runs() if one.experiment_id == experiment]:
         path = RunFolder.of(store.path, run.run_id).description
         old = Description.read(path)
         recipe = dataclasses.replace(old.recipe, origin="study", **fields)
@@ -876,7 +877,7 @@ def test_an_import_of_an_unknown_network_may_have_kept_all_weights(pair, kept):
     store, one, other = pair
     names = [make_import(store, name, architecture="mine") for name in (one, other)]
     if kept:
-        run = Store(store.path).runs(names[0])[0].run_id
+        run = next(x.run_id for x in Store(store.path).runs() if x.experiment_id == names[0])
         RunFolder.of(store.path, run).weights("rewind").parent.mkdir(exist_ok=True)
         RunFolder.of(store.path, run).weights("rewind").touch()
         assert predict(Store(store.path), *names, register=True).registered
@@ -900,7 +901,9 @@ def test_a_task_that_is_not_told_is_no_target(pair):
 def test_other_networks_are_refused_before_anything_is_written(tmp_path):
     names = [
         flows.write_experiment(tmp_path, rng=i, architecture=one, shift=shift, noise=0.002)
-        for i, (one, shift) in enumerate((("resnet8w4", {}), ("resnet14w4", {"1": 0.08})))
+        for i, (one, shift) in enumerate(
+            (("resnet8w4", {}), ("resnet14w4", {"1": 0.08, "3": -0.1}))
+        )
     ]
     said = refused(Store(tmp_path), *names)
     assert "source and target are of different architectures" in said
