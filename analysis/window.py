@@ -271,7 +271,9 @@ def _usable_runs(counts: Counts) -> tuple[Integers, list[str]]:
     if len(recorded) == 0 or recorded.max() < 3:
         found, first = int(recorded.max(initial=0)), counts.recipe.start or 0
         cure = counts.more("levels")
-        if counts.recipe.origin is None:
+        if counts.is_child:
+            cure = "levels of a child are those that --at names, add more"
+        elif counts.recipe.origin is None:
             cure = "run it again with a larger --levels, it goes on where it stopped"
         raise RgtoolError(
             f"{counts.label} ({counts.experiment_id}): its longest run has "

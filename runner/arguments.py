@@ -77,7 +77,7 @@ def pairs_of(seeds: Seeds) -> dict[int, int]:
     if not isinstance(given, Mapping):
         return {seed: seed for seed in seeds_of(given)}
     seeds_of([*given.values()])
-    return {seed: operator.index(given[seed]) for seed in seeds_of(given)}
+    return {seed: whole(given[seed]) for seed in seeds_of(given)}
 
 
 def seeds_of(seeds: Seeds) -> tuple[int, ...]:
@@ -92,7 +92,7 @@ def seeds_of(seeds: Seeds) -> tuple[int, ...]:
     """
     if isinstance(seeds, str):
         seeds = _read_seeds(seeds)
-    if isinstance(seeds, int):
+    if isinstance(seeds, int) and not isinstance(seeds, bool):
         if not 0 < seeds <= _MOST_SEEDS:
             raise UsageError(
                 f"seeds {seeds}: give a count such as 5, at most {_MOST_SEEDS}, or seeds such as "
@@ -100,7 +100,7 @@ def seeds_of(seeds: Seeds) -> tuple[int, ...]:
             )
         return tuple(range(seeds))
     try:
-        numbers = tuple(dict.fromkeys(map(operator.index, seeds)))
+        numbers = tuple(dict.fromkeys(map(whole, seeds)))
     except TypeError:
         raise _no_seeds(seeds) from None
     wrong = [seed for seed in numbers if not 0 <= seed < 2**63]
@@ -156,7 +156,11 @@ def check_levels(levels: int) -> None:
     UsageError
         It is out of it.
     """
-    if not 0 <= levels <= _MOST_LEVELS:
+    try:
+        is_number = 0 <= whole(levels) <= _MOST_LEVELS
+    except TypeError:
+        is_number = False
+    if not is_number:
         raise UsageError(
             f"levels is {levels}: it is the number of prunings, from 0 to {_MOST_LEVELS}"
         )
@@ -188,9 +192,7 @@ def levels_of(
         return tuple(range(levels + 1))
     try:
         texts = at.split(",") if isinstance(at, str) else [at] if isinstance(at, int) else at
-        found = sorted(
-            {int(text) if isinstance(text, str) else operator.index(text) for text in texts}
-        )
+        found = sorted({int(text) if isinstance(text, str) else whole(text) for text in texts})
     except (TypeError, ValueError):
         found = []
     if not found:
@@ -234,11 +236,30 @@ def check_one_way(levels: int, at: Sequence[int]) -> None:
         )
 
 
+def whole(value: Any) -> int:
+    """Return a whole number of any type; a truth value is none.
+
+    Raises
+    ------
+    TypeError
+        It is no whole number.
+    """
+    if isinstance(value, bool):
+        raise TypeError(f"{value} is no number")
+    return operator.index(value)
+
+
 def names_of(names: str | Sequence[Any]) -> list[Any]:
     """Return names as a list; a text is one, or several with commas between them."""
     if not isinstance(names, str):
         return [*names]
     return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def controls_of(controls: str | Sequence[str] | None) -> list[str]:
+    """Return controls as a list; `none` is none of them."""
+    names = [name for name in names_of(controls or ()) if name]
+    return [] if [str(name).lower() for name in names] == ["none"] else names
 
 
 def file_of(init: str | Path | None) -> Path | None:

@@ -32,6 +32,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "score_mode": ("eval", "train"),
     "score_from": ("previous", "dense"),
 }
+ANEW = ("reinit", "permute")  # controls whose weights are others at every level
 # Initialisers whose scales follow from the shapes of layers.
 INITIALISERS = ("kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform")
 _LEAST = {"epochs": 0, "batch_size": 1, "score_steps": 1, "score_images": 1}

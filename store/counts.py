@@ -178,11 +178,17 @@ class Counts(Shown):
     def more(self, *what: str) -> str:
         """Say how there come to be more `seeds` or `levels`: whose runs they are tells."""
         if self.recipe.origin is None:
-            return f"add {' or '.join(f'--{one}' for one in what)}"
+            options = ("at" if one == "levels" and self.is_child else one for one in what)
+            return f"add {' or '.join(f'--{one}' for one in options)}"
         if self.experiment_id.startswith(PREFIX):
             return f"no more {' or '.join(what)} are published"
         verb = "record" if self.source == RECORDED else "import"
         return f"{verb} more {' or '.join(what)}"
+
+    @property
+    def is_child(self) -> bool:
+        """Whether its levels are single tickets of a parent, which `--at` names."""
+        return self.recipe.parent is not None and self.recipe.start is None
 
     @property
     def label(self) -> str:

@@ -28,7 +28,7 @@ def stretch(
     target: str,
     *,
     maps: str | Sequence[str] = ("first",),
-    controls: str | Sequence[str] = (RANDOM_MAP, "shuffle"),
+    controls: str | Sequence[str] | None = (RANDOM_MAP, "shuffle"),
     at: str | int | Sequence[int] | None = None,
     seeds: str | int | Sequence[int] | None = None,
     kind: MapKind = "families",
@@ -52,9 +52,9 @@ def stretch(
     maps : sequence of str
         Which maps make tickets: maps such as `0:0;1:1,2`; `first` and `last` of the ranking by
         `match`, or `every` one of it; `random:8`, drawn for every stage by itself.
-    controls : sequence of str
+    controls : sequence of str or str, or None
         Of the ticket that is listed first: `random-map`, another map that makes it as dense;
-        `shuffle`, `random`, `reinit`, `permute`, `copies` as in a recipe.
+        `shuffle`, `random`, `reinit`, `permute`, `copies` as in a recipe; `"none"` or None.
     at : sequence of int, optional
         Levels whose tickets are trained; by default 4 and 8, where the source has them.
     seeds : int, sequence of int or str, optional

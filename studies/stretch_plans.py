@@ -17,7 +17,7 @@ from ..analysis.elastic.match import match
 from ..analysis.elastic.result import Match
 from ..analysis.elastic.scores import ScoreName
 from ..analysis.named import StoreLike, open_store
-from ..runner.arguments import levels_of, pairs_of
+from ..runner.arguments import controls_of, levels_of, pairs_of
 from ..runner.plan import Plan
 from ..runner.pruning import kept_series
 from ..schemas.display import Row, Shown, Table
@@ -260,7 +260,7 @@ def plan_stretch(
     target: str,
     *,
     maps: str | Sequence[str] = ("first",),
-    controls: str | Sequence[str] = (RANDOM_MAP, "shuffle"),
+    controls: str | Sequence[str] | None = (RANDOM_MAP, "shuffle"),
     at: str | int | Sequence[int] | None = None,
     seeds: str | int | Sequence[int] | None = None,
     kind: MapKind = "families",
@@ -337,8 +337,8 @@ def _maps(given: str | Sequence[str]) -> tuple[str, ...]:
     return wanted
 
 
-def _controls(given: str | Sequence[str]) -> tuple[str, ...]:
-    return tuple(choose("control", one, CONTROLS) for one in _texts(given) if one != "none")
+def _controls(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(choose("control", one, CONTROLS) for one in controls_of(given)))
 
 
 def _texts(given: str | Sequence[str]) -> tuple[str, ...]:

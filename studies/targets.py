@@ -30,6 +30,8 @@ from ..store import Store
 
 # A network, or where a function of one's own lies (its path may have folders); then a task.
 _LABEL = re.compile(r"(.*?\.py:[^/]+|[^/]+)/(.+)")
+# Where fields begin behind the name of a file, which may have spaces.
+_FIELDS = re.compile(r"\s+(?=\w+=\S*(?:\s+\w+=\S*)*$)")
 
 
 def target_of(store: Store, source: Recipe, text: str) -> Target:
@@ -50,7 +52,7 @@ def target_of(store: Store, source: Recipe, text: str) -> Target:
     UsageError
         It is no label, a field is none, or `rgtool run` cannot make it.
     """
-    label, *settings = text.split()
+    label, settings = _split(text)
     found = _LABEL.fullmatch(label)
     if found is None:
         raise UsageError(
@@ -78,6 +80,15 @@ def target_of(store: Store, source: Recipe, text: str) -> Target:
         partial(kept_series, layers, recipe),
         f"rgtool run {shlex.quote(found[1])} {shlex.quote(found[2])} {options}",
     )
+
+
+def _split(text: str) -> tuple[str, list[str]]:
+    """Part a target into its label and the fields behind it; that of a file may have spaces."""
+    if ":" not in text:
+        label, _, rest = text.strip().partition(" ")
+        return label, rest.split()
+    parts = re.split(_FIELDS, text.strip(), maxsplit=1)
+    return parts[0], parts[1].split() if len(parts) > 1 else []
 
 
 def _options(network: Network, images: Images, wanted: Recipe) -> str:

@@ -11,7 +11,7 @@ from ..analysis.transfer.estimate import measure_transfer
 from ..analysis.transfer.matrix import TransferMatrix
 from ..analysis.transfer.matrix_estimate import measure_matrix
 from ..analysis.transfer.result import Transfer
-from ..runner.arguments import Seeds, in_known_case, names_of
+from ..runner.arguments import Seeds, controls_of, in_known_case, names_of
 from ..runner.launch import Launch
 from ..runner.plan import Plan
 from ..schemas.errors import UsageError
@@ -28,7 +28,7 @@ def transfer(
     task: str,
     *,
     at: str | Sequence[int] | None = None,
-    controls: str | Sequence[str] = CONTROLS,
+    controls: str | Sequence[str] | None = CONTROLS,
     seeds: Seeds | None = None,
     schedule: str | None = None,
     fresh: str | Sequence[str] = (),
@@ -51,9 +51,9 @@ def transfer(
         Data set that they are trained on.
     at : sequence of int or str, optional
         Levels of the tickets, `"0,4,8"`; default every fourth that the source has.
-    controls : sequence of str or str
+    controls : sequence of str or str, or None
         Any of `shuffle`, `random`, `reinit`, `permute`, and `pixels` for a permuted twin of the
-        source's task; see `analysis.transfer.conditions.CONDITIONS`.
+        source's task, see `analysis.transfer.conditions.CONDITIONS`; `"none"` or None for none.
     seeds : int, sequence of int, mapping of int to int, or str, optional
         Replicates, as `run` takes them; default those of the source. `{5: 0, 6: 1}` (`"5:0,6:1"`)
         trains tickets of its seeds 0 and 1 beside the target's own of seeds 5 and 6.
@@ -84,7 +84,7 @@ def transfer(
         source,
         task,
         at=at,
-        controls=names_of(controls),
+        controls=controls_of(controls),
         seeds=seeds,
         schedule=schedule,
         fresh=fresh,
@@ -99,7 +99,7 @@ def transfer_all(
     experiments: str | Sequence[str | Identified],
     *,
     at: str | Sequence[int] | None = None,
-    controls: str | Sequence[str] = CONTROLS,
+    controls: str | Sequence[str] | None = CONTROLS,
     seeds: Seeds | None = None,
     schedule: str | None = None,
     fresh: str | Sequence[str] = (),
@@ -133,7 +133,7 @@ def transfer_all(
         opened,
         names_of(experiments),
         at=at,
-        controls=names_of(controls),
+        controls=controls_of(controls),
         seeds=seeds,
         schedule=schedule,
         fresh=fresh,

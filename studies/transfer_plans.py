@@ -159,8 +159,9 @@ def plan_matrix(
     parents = [parent_of(store, one) for one in experiments]
     ids = [one.experiment_id for one in parents]
     if len(ids) < 2 or len(set(ids)) < len(ids):
-        twice = next((f": {one} is named twice" for one in ids if ids.count(one) > 1), "")
-        raise UsageError(f"{counted(len(ids), 'experiment')}{twice}: a matrix is of two or more")
+        twice = next((f"{one} is named twice" for one in ids if ids.count(one) > 1), "")
+        found = twice or counted(len(ids), "experiment")
+        raise UsageError(f"{found}: a matrix is of two or more different experiments")
     check_one_network([one.recipe.architecture for one in parents])
     pairs = _pairs(parents, seeds)
     levels = _levels(store, parents, pairs, at)

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError
+from ...schemas.records.description import OWN, RECORDED
 from ...schemas.records.predictions import Levels, Meant, Registered, Statement
 from ...store import Store
 from ...store.catalogue.predictions import Witness
@@ -79,7 +80,20 @@ def collapse_draft(
         settings={"window": f"{told.window[0]}:{told.window[1]}", "draws": str(draws)},
         refused="" if statements else "every layer that is pruned is empty in some run",
         notes=told.notes,
+        untested=_untested(counts),
     )
+
+
+def _untested(counts: Counts) -> str:
+    """Say why no run tests when layers of an experiment run empty; empty where one can."""
+    recipe = counts.recipe
+    if counts.is_child:
+        return (
+            f"{counts.label} has the masks of {recipe.parent}, whose layers run empty: predict that"
+        )
+    if counts.source in (OWN, RECORDED):
+        return ""
+    return f"{counts.label} is an import, and nothing tells when levels of an import were trained"
 
 
 def _first_empty(counts: Counts) -> Floats:

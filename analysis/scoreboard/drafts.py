@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ...schemas.recipe import ANEW
+from ...schemas.records.description import OWN, UNKNOWN
+from ...schemas.records.layout import RunFolder
 from ...schemas.records.predictions import Kind, Meant, Registered, Statement
 from ...store import Store
 from ...store.catalogue.predictions import Witness
 from ...store.counts import Counts
+from ...store.importers.recognition.networks import is_known
+from ..named import Meaning, Named, Stored, StoreLike, look_up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +40,8 @@ class Draft:
         What the numbers alone do not say.
     command : str
         What makes the runs that test it, where they are those of one experiment without any.
+    untested : str
+        Why no run of rgtool can test it; empty where one can, or where it is of the literature.
     """
 
     kind: Kind
@@ -47,6 +54,7 @@ class Draft:
     refused: str = ""
     notes: tuple[str, ...] = ()
     command: str = ""
+    untested: str = ""
 
     @property
     def architecture(self) -> str:
@@ -85,6 +93,39 @@ def needs_of(one: Registered) -> str:
         return f"levels after {max(one.seen.values(), default=-1)}, or new seeds"
     children = f"children of {one.source} on {one.tests.fields.get('task', one.labels[1])}"
     return f"{children} by two of its maps" if one.kind == "ordering" else children
+
+
+def no_transfer(store: StoreLike, source: Named, target: Named) -> str:
+    """Say why no run can train tickets of a source on a target's task; empty where one can.
+
+    Parameters
+    ----------
+    store, source, target
+        As for `named.look_up`; of the literature nothing is said.
+    """
+    sides = [look_up(store, one) for one in (source, target)]
+    counts = [one.counts("layer") for one in sides if isinstance(one, Stored)]
+    if len(counts) < 2:
+        return ""
+    one, other = counts
+    if one.recipe.control in ANEW:
+        return f"{one.label} is a control {one.recipe.control}, which has no weights to hand on"
+    if one.source != OWN and not _may_be_whole(sides[0], one):
+        return (
+            f"{one.label} was not trained by rgtool: of its tickets there are masks, and weights of"
+            " counted layers at most, which no run can start from"
+        )
+    if other.recipe.task == UNKNOWN:
+        return f"nothing tells what {other.label} is trained on: rgtool import --task does"
+    return ""
+
+
+def _may_be_whole(found: Meaning, counts: Counts) -> bool:
+    """Tell whether what is kept of an import may be all weights: known networks have others."""
+    if not isinstance(found, Stored) or is_known(counts.recipe.architecture):
+        return False
+    folders = [RunFolder.of(found.store.path, run) for run in counts.runs]
+    return any(one.weights(name).is_file() for one in folders for name in ("init", "rewind"))
 
 
 def by_experiment(witnesses: list[Witness]) -> dict[str, list[Witness]]:

@@ -26,7 +26,7 @@ from ..elastic.match import block_weights, drawn_costs
 from ..elastic.scores import TIE, Scoring
 from ..named import Named, StoreLike
 from ..transfer.pairings import one_a_seed
-from .drafts import Draft, by_experiment, counts_of_witnesses
+from .drafts import Draft, by_experiment, counts_of_witnesses, no_transfer
 from .laws import Outcome, chance_of
 from .line import Outcomes
 
@@ -90,6 +90,7 @@ def ordering_draft(
         settings={"score": "w1", "draws": str(draws)},
         refused=refused,
         notes=(f"{len(chosen)} of {len(names)} maps are compared",),
+        untested=no_transfer(store, source, target) if stored else "",
     )
 
 

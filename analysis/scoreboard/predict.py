@@ -18,7 +18,7 @@ from ..classes.predict import Prediction, predict_transfer, rule_notes
 from ..named import Named, StoreLike, open_store
 from ..values import NOTHING
 from .collapse import collapse_draft
-from .drafts import Draft, architecture_of
+from .drafts import Draft, architecture_of, no_transfer
 from .exponents import exponents_draft, gamma_draft
 from .line import Line
 from .ordering import ordering_draft
@@ -156,11 +156,14 @@ def _transfer(
 ) -> Prediction:
     found = predict_transfer(store, a, b, by=by, rng=rng)
     draft = transfer_draft(found, by, rng)
-    written = _registered(store, draft, write)
+    unlike = architecture_of(found.labels[0]) != draft.architecture
+    apart = "source and target are of different architectures, which nothing has scored"
+    untested = apart if unlike else no_transfer(store, a, b)
+    written = _registered(store, replace(draft, untested=untested), write)
     lines = lines_for(store, "transfer", draft.architecture)
     refused = found.refused or _no_score("transfer", draft.architecture, lines)
-    if not refused and architecture_of(found.labels[0]) != draft.architecture:
-        refused = "source and target are of different architectures, which nothing has scored"
+    if not refused and unlike:
+        refused = apart
     if refused:
         found = replace(found, level=NOTHING, density=NOTHING)
     return replace(
@@ -183,6 +186,8 @@ def _registered(store: StoreLike, draft: Draft, write: tuple[bool, bool]) -> Reg
             f"{' -> '.join((draft.source, draft.target))}: no run of a store can test what is "
             "said of the literature"
         )
+    if draft.untested:
+        raise UsageError(f"no run could test a prediction of this {draft.kind}: {draft.untested}")
     return write_down(open_store(store), draft.unregistered(), afterwards=afterwards)
 
 

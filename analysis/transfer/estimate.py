@@ -99,7 +99,7 @@ def measure_transfer(
             *conclusions(cells, matching, guesses),
             *about,
             *of_seeds(found),
-            *of_cells(cells),
+            *of_cells(cells, found),
             *always(found, tickets),
         ),
     )

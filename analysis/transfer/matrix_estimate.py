@@ -14,6 +14,7 @@ from ...schemas.words import counted, listed
 from ..named import Named, StoreLike, counts_of_all
 from ..values import Refusal
 from .between import overlaps_between, spectra_between
+from .conditions import TRANSFERRED
 from .estimate import measure_transfer
 from .mantel import LEAST_EXPERIMENTS
 from .matrix import TransferMatrix
@@ -195,7 +196,7 @@ def _common(found: TransferMatrix) -> list[Note]:
         else notes[text].about(" to ".join(found.names[place] for place in pairs[0]))
         for text, pairs in said.items()
     ]
-    return [*_silent(found), *common]
+    return [*_silent(found), *_without_interval(found), *common]
 
 
 def _silent(found: TransferMatrix) -> list[Note]:
@@ -212,3 +213,21 @@ def _silent(found: TransferMatrix) -> list[Note]:
         "guessing, or have no common density; tickets from there count"
     )
     return [Note(text, "transfer.md#where-networks-guess", Rank.WARNING)]
+
+
+def _without_interval(found: TransferMatrix) -> list[Note]:
+    """Name the pairs whose mean loss has no interval, though its levels have one each."""
+    rows = zip(found.to_frame().to_dicts(), found.transfers.values(), strict=True)
+    bare = [
+        f"{row['source']} to {row['target']}"
+        for row, transfer in rows
+        if row["loss"] is not None and row["loss_low"] is None
+        if any(math.isfinite(c.to_own.estimate.low) for c in transfer.of(TRANSFERRED))
+    ]
+    if not bare:
+        return []
+    text = (
+        f"no interval of the mean loss of {listed(bare, 4)}: its levels are not of the same pairs "
+        "of seeds; --levels shows each"
+    )
+    return [Note(text, "transfer.md#how-differences-are-taken", Rank.WARNING)]

@@ -95,13 +95,17 @@ def of_seeds(found: Arms) -> list[Note]:
     return notes
 
 
+def _named(seeds: Sequence[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {listed([str(seed) for seed in seeds])}"
+
+
 def _seeds(arm: Arm) -> str:
     return listed([str(seed) if seed is not None else "unknown" for seed in arm.seeds])
 
 
-def of_cells(cells: Sequence[Cell]) -> list[Note]:
+def of_cells(cells: Sequence[Cell], found: Arms) -> list[Note]:
     """Say where there is no common density, and where networks guess."""
-    notes = []
+    notes = _of_few_pairs(cells, found)
     apart = [c for c in cells if c.condition != OWN and not c.to_own.is_known]
     if apart:
         where = listed([f"{c.condition} {c.density:.3g} (level {c.level})" for c in apart], 4)
@@ -134,19 +138,39 @@ def of_cells(cells: Sequence[Cell]) -> list[Note]:
     return notes
 
 
+def _of_few_pairs(cells: Sequence[Cell], found: Arms) -> list[Note]:
+    """Say where the density of some seeds, and not of all, is none of the target's own."""
+    own = found.arms[OWN]
+    pairs = {name: len(seed_pairs(arm.seeds, own.seeds)) for name, arm in found.arms.items()}
+    few = [
+        f"{c.condition} {c.density:.3g} (level {c.level}: {c.to_own.pairs} of {most} pairs)"
+        for c in cells
+        if c.condition != OWN and c.to_own.is_known
+        if c.to_own.pairs < (most := min(pairs[c.condition], c.runs))
+    ]
+    if not few:
+        return []
+    text = (
+        f"the target's own is not known at the density of every seed: {listed(few, 4)}; a further "
+        "level of its runs tells it"
+    )
+    return [Note(text, "transfer.md#how-differences-are-taken", Rank.WARNING)]
+
+
 def always(found: Arms, tickets: Mapping[int, int] | None) -> list[Note]:
     """Say what is transferred, and how to read differences."""
-    notes = []
+    notes, pairs = [], equal_weights(found.source, found.own, tickets)
     if found.are_same_runs(tickets):
         text = (
             "the source's own task: its transferred tickets are the same runs again, so that the "
             "differences are those of machines, if any"
         )
         notes.append(Note(text, rank=Rank.CONCLUSION))
-    elif has_equal_weights(found.source, found.own, tickets):
+    elif same := [seed for seed, is_same in pairs.items() if is_same]:
+        where = ", seed by seed," if len(same) == len(pairs) else f" ({_named(same)})"
         text = (
-            "source and target begin with equal weights, seed by seed, and rewind to them: only "
-            "the mask is transferred"
+            f"source and target begin with equal weights{where} and rewind to them: only the mask "
+            "is transferred"
         )
         text += "; tickets of other seeds (--seeds 5:0,6:1) come with their weights"
         notes.append(Note(text, "transfer.md#equal-initial-weights", Rank.WARNING))
@@ -161,10 +185,10 @@ def always(found: Arms, tickets: Mapping[int, int] | None) -> list[Note]:
     return notes
 
 
-def has_equal_weights(
+def equal_weights(
     source: Counts, own: Counts, tickets: Mapping[int, int] | None = None
-) -> bool:
-    """Tell whether tickets rewind to the weights of the target's own, by the scales of all layers.
+) -> dict[int, bool]:
+    """Tell which tickets rewind to the weights of the target's own, by the scales of all layers.
 
     Parameters
     ----------
@@ -172,14 +196,25 @@ def has_equal_weights(
         Experiments.
     tickets : mapping of int to int, optional
         Seeds of `own`, each with the one of `source` that is compared with it; default equal ones.
+
+    Returns
+    -------
+    dict of int to bool
+        By seed of `own`, of those that have a partner.
     """
-    of_source = [
-        seed if tickets is None or seed is None else tickets.get(seed) for seed in own.seeds
-    ]
+    if not source.scales or not own.scales:
+        return {}
     # One ticket may be trained by several seeds.
-    place = {seed: i for i, seed in enumerate(source.seeds) if seed is not None}
-    pairs = [(place[seed], j) for j, seed in enumerate(of_source) if seed in place]
-    if not pairs or not source.scales or not own.scales:
-        return False
-    scales = [(source.scales[i].get("rewind"), own.scales[j].get("rewind")) for i, j in pairs]
-    return all(one and dict(one) == dict(other or {}) for one, other in scales)
+    theirs = {seed: scales.get("rewind") for seed, scales in _by_seed(source)}
+    partner = {seed: seed if tickets is None else tickets.get(seed) for seed, _ in _by_seed(own)}
+    return {
+        seed: bool(one := theirs[of]) and dict(one) == dict(scales.get("rewind") or {})
+        for seed, scales in _by_seed(own)
+        if (of := partner[seed]) in theirs
+    }
+
+
+def _by_seed(counts: Counts) -> list[tuple[int, Mapping[str, Mapping[str, float]]]]:
+    """Return the scales of runs whose seed is known."""
+    pairs = zip(counts.seeds, counts.scales, strict=True)
+    return [(seed, scales) for seed, scales in pairs if seed is not None]

@@ -73,7 +73,7 @@ def stretch(
         source,
         target,
         maps=maps or ("first",),
-        controls=controls.split(","),
+        controls=controls,
         at=at,
         seeds=seeds,
         kind=cast("MapKind", kind),

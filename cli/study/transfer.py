@@ -87,6 +87,7 @@ def transfer(
     Example: rgtool transfer lenet/digits permuted:digits:0 --at 0,4,8 --dry-run
     """
     check_figure(plot)
+    from ...runner.arguments import controls_of
     from ...store import Store
     from ...studies import transfer as study
     from ...studies.transfer_plans import plan_matrix, plan_transfer
@@ -95,7 +96,7 @@ def transfer(
     launch = {"data": data, "device": device, "workers": workers, "kernels": kernels}
     how: dict[str, Any] = {
         "at": at,
-        "controls": _names(controls),
+        "controls": controls_of(controls),
         "seeds": seeds,
         "schedule": schedule,
         "fresh": fresh or (),
@@ -125,11 +126,6 @@ def transfer(
     warn_of(opened.problems)
     draw_figure(plot, found.plot)
     return table_of(shown)
-
-
-def _names(controls: str) -> list[str]:
-    names = [name.strip() for name in controls.split(",") if name.strip()]
-    return [] if names == ["none"] else names
 
 
 def _pair(names: list[str]) -> list[str]:

@@ -165,8 +165,13 @@ def from_object(function: Callable[..., Any]) -> OwnFunction:
     Raises
     ------
     UsageError
-        It has none that can be read.
+        It is none, or has none that can be read.
     """
+    if not callable(function):
+        raise UsageError(
+            f"{function!r} is neither a name nor a function: name a network or a data set, such as "
+            "lenet or digits, or give the function that makes it"
+        )
     module = sys.modules.get(getattr(function, "__module__", None) or "")
     name = getattr(function, "__qualname__", "")
     file = getattr(module, "__file__", None)

@@ -16,10 +16,11 @@ from ...schemas.recipe import CHOICES, Recipe
 from ...schemas.records.parents import Parent
 from ...schemas.spelling import asked
 from ...schemas.steps import Step
+from ...schemas.words import listed
 from ..recipes import DEFAULT, iterations_per_epoch, read_recipe
 from ..replicas.kernels import EAGER
 from ..replicas.replica_parts import ReplicaParts
-from .fit import are_equal, check_kept, fresh_layers, misfits, sources_of
+from .fit import are_equal, check_kept, check_whole, fresh_layers, misfits, sources_of
 from .pixels import astray
 from .request import Request, Wanted
 from .source import Source
@@ -125,7 +126,10 @@ def child(asked_for: Request, parent: Parent, build: Callable[[], nn.Module]) ->
     _check_chosen(asked_for)
     sources = sources_of(parent, asked_for.seeds, asked_for.store)
     resolved = asked_for.resolved(asked_for.recipe or theirs, theirs.pretrained, rewind="0")
+    module = build()
     for source in sources.values():
+        if wanted.needs_weights:
+            check_whole(source, asked_for.architecture, module, wanted.fresh)
         check_kept(source, asked_for.taken, _starts(source, asked_for, resolved.schedule))
     source = next(iter(sources.values()))
     carried = _carried(source, asked_for)
@@ -138,7 +142,7 @@ def child(asked_for: Request, parent: Parent, build: Callable[[], nn.Module]) ->
     counted = [layer.name for layer in asked_for.architecture.counted(prunable)]
     there = _tensors(source, asked_for, carried)
     fresh = fresh_layers(
-        wanted.fresh, misfits(*there, build(), counted), asked_for.architecture, source
+        wanted.fresh, misfits(*there, module, counted), asked_for.architecture, source
     )
     recipe = dataclasses.replace(
         resolved,
@@ -237,25 +241,37 @@ def _filled(fresh: Sequence[str], wanted: Wanted) -> tuple[str, ...]:
 def _only_masks(
     sources: Mapping[int, Source], recipe: Recipe, asked_for: Request
 ) -> tuple[str, ...]:
-    """Say where a child starts from the very weights that its own experiment would draw."""
+    """Say which seeds start from the very weights that their own experiment would draw."""
+    same = [seed for seed, source in sources.items() if _draws(seed, source, recipe, asked_for)]
+    if not same:
+        return ()
+    pairs = ",".join(
+        f"{one + _FAR if one in same else one}:{of}" for one, of in asked_for.seeds.items()
+    )
+    weights, masks, others = (
+        ("seed {} draws the weights of its ticket", "the mask is", "another seed")
+        if len(same) == 1
+        else ("seeds {} draw the weights of their tickets", "masks are", "other seeds")
+    )
+    return (
+        f"{weights.format(listed([str(seed) for seed in same]))} here, too: only {masks} "
+        f"transferred; {asked('seeds', pairs)} pairs {others}",
+    )
+
+
+def _draws(seed: int, source: Source, recipe: Recipe, asked_for: Request) -> bool:
+    """Tell whether a seed would draw the initial weights that a ticket of another task has."""
     wanted, images = asked_for.wanted, asked_for.images
-    seed, source = next(iter(sources.items()))
     if not wanted.needs_weights or recipe.transform or source.recipe.task == images.name:
-        return ()
+        return False
     if not source.starts_at_zero or len(recipe.fresh) == len(asked_for.architecture.layers):
-        return ()
+        return False
     on = ReplicaParts(
         recipe, seed, images, asked_for.network, torch.device("cpu"), None, EAGER, lambda text: None
     )
     names = [layer.name for layer in asked_for.architecture.counted(recipe.prunable)]
     kept = [name for name in names if name not in recipe.fresh]
-    if not are_equal(source.weights(source.start_of(1, "")), on.initial("init"), kept):
-        return ()
-    pairs = ",".join(f"{one + _FAR}:{of}" for one, of in asked_for.seeds.items())
-    return (
-        f"the weights of {source.name} are those that seed {seed} draws here, too: only masks are "
-        f"transferred; {asked('seeds', pairs)} pairs other seeds",
-    )
+    return are_equal(source.weights(source.start_of(1, "")), on.initial("init"), kept)
 
 
 def _rewind(asked_for: Request, parent: Recipe, resolved: Recipe) -> str:

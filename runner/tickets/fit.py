@@ -99,6 +99,40 @@ def _would_do(there: Sequence[int]) -> str:
     return f"{asked('at', ','.join(map(str, there)))} would do"
 
 
+def check_whole(
+    source: Source, network: Architecture, module: nn.Module, fresh: Sequence[str]
+) -> None:
+    """Refuse the weights of an import where a network has more than weights of layers.
+
+    Parameters
+    ----------
+    source : Source
+        A run of the parent.
+    network, module : Architecture, nn.Module
+        The child's.
+    fresh : sequence of str
+        Layers that are drawn instead.
+
+    Raises
+    ------
+    RgtoolError
+        It has biases or batch norm, say.
+    """
+    if not source.is_import:
+        return
+    drawn = {known_name(name, [layer.name for layer in network.layers]) for name in fresh}
+    weights = {f"{layer.name}.weight" for layer in network.layers}
+    others = [
+        n for n in module.state_dict() if n not in weights and n.rpartition(".")[0] not in drawn
+    ]
+    if others:
+        raise RgtoolError(
+            f"run {source.name}, the parent, was not trained by rgtool, which has its masks and "
+            f"weights of counted layers at most; {network.name} has others as well ({others[0]}): "
+            "its masks alone are enough for rgtool run --control reinit"
+        )
+
+
 class Misfit(NamedTuple):
     """Shapes of a tensor: what the child's network needs, and what there is, if anything."""
 
@@ -143,13 +177,9 @@ def fresh_layers(
     for tensor, found in misfits.items():
         layer = tensor if tensor in layers else tensor.rpartition(".")[0]
         if layer not in fresh and (layer not in free or found.there is None):
-            cure = "--fresh names layers to draw instead, --transform maps blocks"
-            if source.is_import and tensor.removesuffix(".weight") not in layers:
-                has = "an import has weights of counted layers alone"
-                cure = f"{has}, enough for rgtool run --control reinit"
             raise RgtoolError(
                 f"run {source.name}, the parent, does not fit {network.name}: {tensor} is {found}; "
-                f"{cure}"
+                "--fresh names layers to draw instead, --transform maps blocks"
             )
         fresh.add(layer)
     return tuple(name for name in layers if name in fresh)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...schemas.blocks import Architecture
 from ...schemas.errors import RgtoolError, UsageError, choose
-from ...schemas.recipe import CHOICES, Recipe
+from ...schemas.recipe import ANEW, CHOICES, Recipe
 from ...schemas.spelling import asked
 from ...schemas.steps import Step
 from ..data import find_task, load, outline
@@ -17,7 +17,6 @@ from ..datasets.images import Images
 from ..models import Network
 from ..recipes import iterations_per_epoch
 from ..recipes import recipe as resolve
-from .source import ANEW
 
 
 @dataclass(frozen=True)

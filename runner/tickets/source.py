@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ...schemas.blocks import Architecture, Layer
 from ...schemas.errors import RecordError, RgtoolError
-from ...schemas.recipe import Recipe
+from ...schemas.recipe import ANEW, Recipe
 from ...schemas.records.description import OWN
 from ...schemas.records.layout import RunFolder
 from ...schemas.steps import Step
@@ -16,8 +16,6 @@ from ..networks import InputShape
 from ..pruning import Mask
 from ..records import description_of, found_mask, read
 from ..replicas.training import Arrays
-
-ANEW = ("reinit", "permute")  # controls whose weights are others at every level
 
 
 @dataclass(frozen=True)

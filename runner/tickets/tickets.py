@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...schemas.blocks import Layer
 from ...schemas.errors import RecordError, RgtoolError
+from ...schemas.recipe import ANEW
 from ...schemas.records.layout import RunFolder
 from ...schemas.tensors.safetensors import read_mask, write_mask, write_tensors
 from ..pruning import Mask, dense_mask
@@ -20,7 +21,7 @@ from ..replicas.replica_parts import ReplicaParts
 from ..replicas.training import Arrays
 from .controls import permuted, scattered, shuffled
 from .perturbed import Exchange, exchanging
-from .source import ANEW, Source
+from .source import Source
 from .transforms import Transformation, transformation
 
 

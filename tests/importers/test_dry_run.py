@@ -51,6 +51,7 @@ def test_a_dry_run_reports_what_the_import_does(name: str, store: Store, tmp_pat
 def test_in_every_format(name: str, store: Store, tmp_path: Path) -> None:
     SMALL[name][0](tmp_path / "in")
     assert both(store, tmp_path / "in", keep=["rewind"]).new_levels > 0
+    both(store, tmp_path / "in", keep=["rewind", "dense", "init"])
 
 
 REFUSED: dict[str, Callable[[Path], object]] = {

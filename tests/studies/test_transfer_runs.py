@@ -68,6 +68,12 @@ def test_what_is_missing_is_trained_once(store: Path) -> None:
     assert more.to_frame().filter(condition="transferred")["level"].to_list() == [0, 1, 2, 4]
 
 
+@pytest.mark.parametrize("none", ["none", "None", ["none"], None, (), ""])
+def test_no_controls_are_asked_for_in_python_as_in_the_command(store: Path, none: Any) -> None:
+    found = transfer(store, "digits", controls=none)
+    assert {cell.condition for cell in found.cells} == {"own", "transferred"}
+
+
 def test_the_own_task_is_the_same_runs_again(store: Path) -> None:
     found = transfer(store, "digits", controls="reinit")
     assert found.own == found.source
@@ -159,6 +165,8 @@ def test_what_was_stopped_goes_on(store: Path, tmp_path: Path) -> None:
         ({"controls": ["own"]}, "control 'own' is unknown"),
         ({"at": (0,)}, "the dense network has no mask, of which controls are"),
         ({"at": "x"}, "give levels such as 0,4,8"),
+        ({"at": (True,)}, r"at \(True,\): give levels such as 0,4,8"),
+        ({"task": None}, "None is neither a name nor a function"),
         ({"at": (0, 9)}, "has no mask of level 9"),
         ({"seeds": 5}, "has no run of seed 2"),
         ({"task": "digts"}, "digts"),
@@ -219,7 +227,7 @@ def test_what_makes_no_matrix(store: Path) -> None:
     for names, said in (
         (["lenet/digits"], "1 experiment: a matrix is of two"),
         ("lenet/digits", "1 experiment: a matrix is of two"),
-        (["lenet/digits", "lenet/digits"], "is named twice"),
+        (["lenet/digits"] * 2, "^[0-9a-f]{12} is named twice: a matrix is of two or more differ"),
     ):
         with pytest.raises(rgtool.RgtoolError, match=said):
             rgtool.transfer_all(store, names)
@@ -248,7 +256,7 @@ def test_a_dry_run_trains_nothing(cli: Cli, tmp_path: Path) -> None:
     assert [row["what"] for row in rows][:2] == [f"{TWIN}, own", f"digits to {TWIN}, transferred"]
     assert [int(row["to compute"]) for row in rows] == [5, 2, 1, 1, 1]
     assert "10 records to compute, about " in done.err
-    assert "only masks are transferred" in done.err
+    assert "only the mask is transferred" in done.err
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
 

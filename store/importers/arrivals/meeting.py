@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +11,7 @@ from ....schemas.files import flush_tree
 from ....schemas.lock import lock
 from ....schemas.records.description import Description
 from ....schemas.records.layout import RunFolder
+from ....schemas.words import listed
 from ...exchange import take_place
 from ..found import Refused, escaped
 from ..identity import Alias, Content, with_name
@@ -22,6 +24,7 @@ from .correction import Correction, Numbers, by_level, naming, other_numbers, re
 from .levels import Steps, adopt, exempt_layers, stored_level, stored_network
 from .moves import WAIT, follow, moved, write
 from .notes import change_notes, number_notes
+from .provenance import copy_weights
 from .told import by_user, network_from, told_again
 
 
@@ -120,6 +123,7 @@ class _Meeting:
             name = self.known.aliases[0].experiment
             self.arrival.notes.append(f"it is the run of '{name}': same masks")
         gained, kept = self._gained(), self._described()
+        weights = self._stage_weights()
         if self.correction.rewrites:
             self._exchange(gained, kept)
             return kept
@@ -127,6 +131,8 @@ class _Meeting:
             gained.write()
             flush_tree(self.arrival.staged.path)
             gained.move_in()
+        if weights:
+            self._move_weights(weights)
         if kept is not self.old:
             write(self.folder, kept)
         return kept
@@ -190,6 +196,28 @@ class _Meeting:
         self.folder.make()
         with lock(self.folder.path / "lock", f"run {kept.run_id}", wait=WAIT):
             take_place(self.arrival.store, kept.run_id, staged.path)
+
+    def _stage_weights(self) -> list[str]:
+        """Copy the weights that are asked for and that the run lacks beside it; name them."""
+        arrival = self.arrival
+        lacking = [n for n in arrival.choices.keep if not self.folder.weights(n).is_file()]
+        if lacking and not self.is_own:
+            arrival.notes.append(
+                f"{listed(lacking)} weights are left out: under another name they may be those of "
+                "another training"
+            )
+            return []
+        copy_weights(arrival.found, self.correction.after, lacking, arrival.staged, arrival.notes)
+        come = [name for name in lacking if arrival.staged.weights(name).is_file()]
+        arrival.notes.extend(f"{name} weights are added" for name in come)
+        return come
+
+    def _move_weights(self, names: Sequence[str]) -> None:
+        """Bring weights that lie beside the run to their place."""
+        self.folder.make()
+        with lock(self.folder.path / "lock", f"run {self.old.run_id}", wait=WAIT):
+            for name in names:
+                self.arrival.staged.weights(name).replace(self.folder.weights(name))
 
     def _described(self) -> Description:
         """Return the description as it is from now on; the old one where nothing is otherwise."""

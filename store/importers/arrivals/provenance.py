@@ -73,8 +73,11 @@ def copy_weights(
     for name in names:
         if name == "dense":
             arrays = _dense(found, network, notes)
+        elif name in found.starts:
+            arrays = _start(found, network, name, notes)
         else:
-            arrays = _start(found, network, name, notes) if name in found.starts else {}
+            arrays = {}
+            notes.append(f"no {name} weights are there to keep")
         if arrays:
             write_tensors(folder.weights(name), arrays)
 

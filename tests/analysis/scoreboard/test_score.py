@@ -24,6 +24,7 @@ from rgtool.analysis.scoreboard.score import OUTCOMES
 from rgtool.analysis.scoreboard.transfer import matching_cell
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.recipe import CHOICES
+from rgtool.schemas.records.description import Description
 from rgtool.schemas.records.layout import RunFolder
 from rgtool.schemas.records.predictions import FOLDER, Chance, Levels, Statement, Student
 from rgtool.studies.targets import target_of
@@ -492,6 +493,24 @@ def test_the_command_that_is_told_makes_the_experiment(tmp_path, cli: Cli, targe
     assert rows["experiment"] == kept.target
 
 
+@pytest.mark.parametrize("fields", ["", " epochs=7", "  lr=.05 epochs=7 "])
+def test_a_target_may_lie_in_a_file_with_a_space(tmp_path, cli: Cli, fields):
+    recipe = {"epochs": 3, "rewind": "0", "milestones": ("1ep",), "augment": ()}
+    name = flows.write_experiment(tmp_path, levels=4, **recipe)
+    file, draw = tmp_path / "my data=1 b.npz", np.random.default_rng(0)
+    images = draw.integers(0, 256, (40, 8, 8, 1), np.uint8)
+    labels = np.arange(40) % 10
+    np.savez(file, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    target = f"resnet8w4/npz:{file}{fields}"
+    predict(Store(tmp_path), name, target, kind="exponents", register=True)
+    (kept,) = Store(tmp_path).predictions().kept
+    command = shlex.split(kept.settings["command"])
+    assert command[3] == f"npz:{file}" and ("epochs=7" in command) == ("epochs" in fields)
+    done = cli(*command[1:], "--store", tmp_path, "--dry-run", "--json")
+    rows = {row["what"]: row["value"] for row in json.loads(done.out)}
+    assert rows["experiment"] == kept.target
+
+
 def test_another_share_is_predicted_between_equal_densities(known):
     store, one = known
     predict(store, one, "resnet8w4/digits prune=.36", kind="exponents", register=True)
@@ -556,6 +575,8 @@ def test_seeds_that_are_copies_leave_no_certainty(tmp_path):
         ("vgg11/cifar10", "no group stem by stage|has no group"),
         ("resnet8w4/mnist prune", "sets nothing"),
         ("resnet8w4/mnist prune=2", "prune is 2"),
+        ("resnet8w4/mnist prnue=2", "prune"),
+        ("resnet8w4/npz:no such.npz prune=.3", "no such.npz"),
         ("resnet8w4/digits", "are in the store already"),
         ("resnet8w4/Digits", "are in the store already"),
         ("resnet8w4/nosuch", "data set 'nosuch' is unknown"),
@@ -794,3 +815,120 @@ def test_the_commands(pair, cli: Cli):
     assert [x["of"] for x in rows] == ["this store", "published_transfers"]
     assert rows[0]["scored"] == 1 and rows[0]["worth"] == "undecided"
     assert cli("predict", one, other, "--register", *at).code == 2
+
+
+# What nothing can test
+
+
+def make_import(store: Store, experiment: str, **fields) -> str:
+    """Let the runs of an experiment be those of an import, and return its id then."""
+    for run in [one for one in store.runs() if one.experiment_id == experiment]:
+        path = RunFolder.of(store.path, run.run_id).description
+        old = Description.read(path)
+        recipe = dataclasses.replace(old.recipe, origin="study", **fields)
+        new = dataclasses.replace(
+            old, source="openlth", recipe=recipe, experiment_id=recipe.experiment_id
+        )
+        new.write(path)
+    return recipe.experiment_id
+
+
+def refused(store: Store, *names: str, **options) -> str:
+    with pytest.raises(RgtoolError) as error:
+        predict(store, *names, register=True, **options)
+    assert not store.predictions().kept
+    return str(error.value)
+
+
+def test_the_collapse_of_an_import_has_no_test(falling):
+    store, recipe, _ = falling
+    name = make_import(store, recipe.experiment_id)
+    said = refused(Store(store.path), name, kind="collapse")
+    assert "no run could test a prediction of this collapse: " in said and "is an import" in said
+    assert "ever scored" in predict(Store(store.path), name, kind="collapse").refused
+
+
+def test_the_collapse_of_a_child_is_that_of_its_parent(falling):
+    store, recipe, kept = falling
+    fields = {"parent": recipe.experiment_id, "control": "shuffle"}
+    child = dataclasses.replace(recipe, **fields)
+    for seed in range(SEEDS):
+        foretold.write_kept(store.path, child, seed, kept[seed], levels=range(11))
+    said = refused(Store(store.path), child.experiment_id, kind="collapse")
+    assert f"has the masks of {recipe.experiment_id}, whose layers run empty: predict that" in said
+    begun = dataclasses.replace(recipe, parent=recipe.experiment_id, start=0)
+    for seed in range(SEEDS):
+        foretold.write_kept(store.path, begun, seed, kept[seed], levels=range(11))
+    assert predict(Store(store.path), begun.experiment_id, kind="collapse", register=True)
+
+
+def test_tickets_that_nothing_can_train_are_not_predicted(pair):
+    store, one, other = pair
+    imported = make_import(store, one)
+    said = refused(Store(store.path), imported, other)
+    assert "no run could test a prediction of this transfer" in said
+    assert "weights of counted layers at most, which no run can start from" in said
+    # A target may be one: what tests it is trained on its task.
+    assert predict(Store(store.path), other, imported, register=True).registered
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_import_of_an_unknown_network_may_have_kept_all_weights(pair, kept):
+    store, one, other = pair
+    names = [make_import(store, name, architecture="mine") for name in (one, other)]
+    if kept:
+        run = next(x.run_id for x in Store(store.path).runs() if x.experiment_id == names[0])
+        RunFolder.of(store.path, run).weights("rewind").parent.mkdir(exist_ok=True)
+        RunFolder.of(store.path, run).weights("rewind").touch()
+        assert predict(Store(store.path), *names, register=True).registered
+    else:
+        assert "no run can start from" in refused(Store(store.path), *names)
+
+
+def test_a_control_without_weights_hands_nothing_on(pair):
+    store, one, other = pair
+    control = flows.copy_counts(store.path, one, parent=one, control="reinit")
+    said = refused(Store(store.path), control, other)
+    assert "is a control reinit, which has no weights to hand on" in said
+
+
+def test_a_task_that_is_not_told_is_no_target(pair):
+    store, one, other = pair
+    unknown = make_import(store, other, task="unknown")
+    assert "nothing tells what" in refused(Store(store.path), one, unknown)
+
+
+def test_other_networks_are_refused_before_anything_is_written(tmp_path):
+    names = [
+        flows.write_experiment(tmp_path, rng=i, architecture=one, shift=shift, noise=0.002)
+        for i, (one, shift) in enumerate(
+            (("resnet8w4", {}), ("resnet14w4", {"1": 0.08, "3": -0.1}))
+        )
+    ]
+    said = refused(Store(tmp_path), *names)
+    assert "source and target are of different architectures" in said
+
+
+def test_an_ordering_of_tickets_of_an_import_has_no_test(depths):
+    store, one, other = depths
+    imported = make_import(store, one)
+    said = refused(Store(store.path), imported, other, kind="ordering", maps=MAPS)
+    assert "no run could test a prediction of this ordering" in said
+
+
+def test_a_child_gets_more_levels_by_name(pair):
+    store, one, _ = pair
+    child = flows.copy_counts(store.path, one, parent=one, control="shuffle")
+    begun = flows.copy_counts(store.path, one, parent=one, start=0)
+    said = [Store(store.path).counts(name).more("seeds", "levels") for name in (one, child, begun)]
+    levels = "add --seeds or --levels"
+    assert said == [levels, "add --seeds or --at", levels]
+
+
+def test_a_child_of_few_levels_is_told_of_its_option(pair):
+    store, one, _ = pair
+    child = dataclasses.replace(store.counts(one, "layer").recipe, parent=one, control="shuffle")
+    kept = store.counts(one, "layer").kept
+    foretold.write_kept(store.path, child, 0, kept[0], levels=[0, 4])
+    said = refused(Store(store.path), child.experiment_id, kind="collapse")
+    assert "--at" in said and "--levels" not in said

@@ -160,6 +160,18 @@ def test_levels_of_unlike_seeds_have_a_mean_loss_without_an_interval():
     (row,) = found.to_frame().to_dicts()
     assert row["told"] == 3 and row["loss"] == pytest.approx(0.01)
     assert row["loss_low"] is None and row["loss_high"] is None
+    assert "no interval of the mean loss of digits to mnist: its levels are not of" in said(found)
+
+
+def test_an_interval_that_is_there_or_of_one_seed_is_not_missed(follows):
+    assert "no interval of the mean loss" not in said(follows)
+    own, other = (
+        experiment(task, 0.05 * rng, rng).select([0]) for rng, task in enumerate(TASKS[:2])
+    )
+    lower = dataclasses.replace(own, accuracy=other.accuracy - 0.01, experiment_id="x")
+    found = measure_matrix(None, [own, other], {(0, 1): {"transferred": lower}}, at=(2, 4))
+    assert found.to_frame()["loss_low"].to_list() == [None]
+    assert "no interval of the mean loss" not in said(found)
 
 
 def test_levels_are_a_table_of_their_own(follows):

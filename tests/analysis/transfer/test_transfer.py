@@ -9,7 +9,7 @@ from synthetic import counts, first_levels, without
 
 from rgtool import RgtoolError
 from rgtool.analysis.transfer.estimate import measure_transfer
-from rgtool.analysis.transfer.notes import has_equal_weights
+from rgtool.analysis.transfer.notes import equal_weights
 
 DESIGN = np.array([0.95, 0.94, 0.93, 0.90])
 
@@ -212,12 +212,47 @@ def test_equal_initial_weights_are_said():
 def test_tickets_of_other_seeds_have_other_weights():
     scales = tuple({"rewind": {"fc1": 0.1 + s}} for s in range(3))
     source, own = (dataclasses.replace(one, scales=scales) for one in (SOURCE, OWN))
-    assert has_equal_weights(source, own) and has_equal_weights(source, own, {0: 0, 1: 1})
-    assert not has_equal_weights(source, own, {0: 1, 1: 2, 2: 0})
-    assert has_equal_weights(source, dataclasses.replace(own, seeds=(7, 8, 9)), {7: 0, 9: 2})
-    assert not has_equal_weights(source, dataclasses.replace(own, seeds=(7, 8, 9)))
+    every = dict.fromkeys(range(3), True)
+    assert equal_weights(source, own) == every
+    assert equal_weights(source, own, {0: 0, 1: 1}) == {0: True, 1: True}
+    assert equal_weights(source, own, {0: 1, 1: 2, 2: 0}) == dict.fromkeys(range(3), False)
+    others = dataclasses.replace(own, seeds=(7, 8, 9))
+    assert equal_weights(source, others, {7: 0, 9: 2}) == {7: True, 9: True}
+    assert equal_weights(source, others) == {}
+    assert equal_weights(dataclasses.replace(source, scales=()), own) == {}
     # One ticket of two seeds, of which one has other weights.
-    assert not has_equal_weights(source, own, {0: 0, 1: 0})
+    assert equal_weights(source, own, {1: 0, 0: 0}) == {0: True, 1: False}
+
+
+@pytest.mark.parametrize(
+    ("tickets", "where"),
+    [
+        (None, "equal weights, seed by seed, and rewind"),
+        ({0: 1, 1: 1, 2: 2}, "equal weights (seeds 1, 2) and rewind"),
+        ({0: 1, 1: 0, 2: 2}, "equal weights (seed 2) and rewind"),
+    ],
+)
+def test_seeds_of_equal_weights_are_named_in_any_order(tickets, where):
+    scales = tuple({"rewind": {"fc1": 0.1 + s}} for s in range(3))
+    source, own = (dataclasses.replace(one, scales=scales) for one in (SOURCE, OWN))
+    moved = {"transferred": experiment(DESIGN, rng=3, apart="moved")}
+    for pairs in (tickets, tickets and dict(reversed(tickets.items()))):
+        assert where in said(measure_transfer(None, source, own, moved, tickets=pairs))
+
+
+def test_seeds_whose_density_is_none_of_the_targets_are_counted():
+    moved = experiment(DESIGN, rng=3, apart="moved")
+    kept = moved.kept.copy()
+    kept[0, 3] = 0.9 * kept[0, 3]  # sparser than any level of the target's own
+    sparser = dataclasses.replace(moved, kept=kept)
+    found = transfer(transferred=sparser)
+    assert [cell.to_own.pairs for cell in found.of("transferred")] == [3, 3, 3, 2]
+    density = found.of("transferred")[3].density
+    text = "the target's own is not known at the density of every seed: transferred"
+    assert f"{text} {density:.3g} (level 3: 2 of 3 pairs); a further level" in said(found)
+    assert "of every seed" not in said(transfer(transferred=moved))
+    further = experiment([*DESIGN, 0.8], rng=2)
+    assert "of every seed" not in said(transfer(further, transferred=sparser))
 
 
 def test_the_source_on_its_own_task_is_told():

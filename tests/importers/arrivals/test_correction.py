@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -255,6 +256,52 @@ def test_a_network_that_is_named_later_names_layers_masks_weights_and_scales(
         due = read_tensors(RunFolder.of(other.path, fresh.run_id).weights(name))[0]
         assert found.keys() == due.keys()
         assert all(np.array_equal(found[layer], due[layer]) for layer in due)
+
+
+KEPT = ["init", "rewind", "dense"]
+
+
+@pytest.mark.parametrize(("said", "levels"), [({}, 2), ({"architecture": "mine"}, 3)])
+def test_weights_that_are_asked_for_later_are_added(
+    said: dict[str, Any], levels: int, compacted: bool, store: Store, tmp_path: Path
+) -> None:
+    """As if they had been asked for at once, also where the import corrects or adds a level."""
+    write_openlth(tmp_path / "in", "mnist_lenet_300_100", levels=2)
+    first = again(store, tmp_path / "in")
+    if compacted:
+        store.compact()
+    if levels > 2:
+        shutil.rmtree(tmp_path / "in")
+        write_openlth(tmp_path / "in", "mnist_lenet_300_100", levels=levels)
+    run = again(store, tmp_path / "in", keep=KEPT, **said)
+    assert run.run_id == first.run_id
+    assert [f"{name} weights are added" in run.notes for name in KEPT] == [True] * 3
+    other = Store(tmp_path / "other")
+    (fresh,) = other.import_runs(tmp_path / "in", keep=KEPT, **said).runs
+    for name in KEPT:
+        found = read_tensors(RunFolder.of(store.path, run.run_id).weights(name))[0]
+        due = read_tensors(RunFolder.of(other.path, fresh.run_id).weights(name))[0]
+        assert found.keys() == due.keys()
+        assert all(np.array_equal(found[layer], due[layer]) for layer in due)
+    (silent,) = store.import_runs(tmp_path / "in", keep=KEPT).runs
+    assert not any("weights are" in note for note in silent.notes)
+
+
+def test_weights_of_another_name_are_left_out(store: Store, tmp_path: Path) -> None:
+    run = again(store, write(tmp_path / "t"))
+    shutil.copytree(tmp_path / "t", tmp_path / "copy")
+    (seen,) = store.import_runs(tmp_path / "copy", keep=["dense"]).runs
+    assert seen.run_id == run.run_id
+    assert any("dense weights are left out: under another name" in one for one in seen.notes)
+    assert not RunFolder.of(store.path, run.run_id).weights("dense").exists()
+    (own,) = store.import_runs(tmp_path / "t", keep=["dense"]).runs
+    assert "dense weights are added" in own.notes
+
+
+def test_weights_that_are_not_there_are_said(store: Store, tmp_path: Path) -> None:
+    for _ in range(2):
+        (run,) = store.import_runs(write(tmp_path / "t"), keep=["rewind"]).runs
+        assert "no rewind weights are there to keep" in run.notes
 
 
 def test_a_name_alone_names_the_network_and_no_layer(store: Store, tmp_path: Path) -> None:

@@ -136,9 +136,13 @@ def test_equal_initial_weights_are_said(store: Path) -> None:
     of = "lenet/few-digits rewind=0it"
     options = {"of": of, "model": "lenet", "task": "permuted:few-digits:1"}
     (said,) = ask(store, **options, seeds="0,3").notes
-    assert "are those that seed 0 draws here, too: only masks are transferred" in said
+    assert "seeds 0, 3 draw the weights of their tickets here, too: only masks are" in said
     assert 'seeds="100:0,103:3" pairs other seeds' in said
-    assert "only masks" in ask(store, **options, control="shuffle").notes[0]
+    for seeds in ("5:0,3", "3,5:0"):
+        (said,) = ask(store, **options, seeds=seeds).notes
+        assert said.startswith("seed 3 draws the weights of its ticket here, too: only the mask is")
+        assert said.endswith(f'seeds="{seeds.replace("3", "103:3", 1)}" pairs another seed')
+    assert "only the mask is" in ask(store, **options, control="shuffle").notes[0]
     unsaid = [{"seeds": "100:0,103:3"}, {"control": "reinit"}, {"transform": "pixels:1"}]
     for changes in unsaid:
         assert not ask(store, **{**options, **changes}).notes
@@ -197,6 +201,14 @@ def test_layers_that_a_parent_lacks_are_not_drawn_unasked(layer: str, store: Pat
         ({"transform": "0:0;1:1"}, "lenet"),
         ({"at": "0,b"}, "at 0,b: give levels such as 0,4,8"),
         ({"at": ()}, "at (): give levels such as 0,4,8"),
+        ({"at": (True,)}, "at (True,): give levels such as 0,4,8"),
+        ({"at": True}, "at True: give levels such as 0,4,8"),
+        ({"levels": True}, "levels is True: it is the number of prunings"),
+        ({"levels": "2"}, "levels is 2: it is the number of prunings"),
+        ({"seeds": True}, "seeds True: give a count such as 5, or seeds such as 3,7"),
+        ({"seeds": [True]}, "seeds [True]: give a count such as 5, or seeds such as 3,7"),
+        ({"seeds": {0: False}}, "seeds [False]: give a count such as 5, or seeds such as 3,7"),
+        ({"model": 3}, "3 is neither a name nor a function: name a network or a data set"),
         ({"at": -1}, "at -1: levels are numbers of prunings, from 0 to 9999"),
         ({"parent": "x"}, "here it is due itself"),
     ],
@@ -273,7 +285,11 @@ def test_an_import_has_masks_at_most(tmp_path: Path) -> None:
     told = Store(tmp_path).description(run.path.name)
     imported = dataclasses.replace(told.recipe, origin="study")
     dataclasses.replace(told, source="openlth", recipe=imported).write(run.description)
-    with pytest.raises(RgtoolError, match="an import has weights of counted layers alone"):
+    said = r"weights of counted layers at most; lenet has others as well \(fc1.bias\): its masks"
+    with pytest.raises(RgtoolError, match=said):
+        ask(tmp_path)
+    run.weights("rewind").unlink()  # which --keep could not mend
+    with pytest.raises(RgtoolError, match=said):
         ask(tmp_path)
     made = ask(tmp_path, control="reinit")
     assert made.recipe.origin is None and made.remaining() == 3
