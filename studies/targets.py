@@ -17,6 +17,7 @@ from ..analysis.scoreboard.targets import Target
 from ..runner.data import find_task, load, outline
 from ..runner.datasets.images import Images
 from ..runner.models import Network, find_network
+from ..runner.own.stored import Using, places_of
 from ..runner.pruning import kept_series
 from ..runner.recipes import check_choosable
 from ..runner.recipes import recipe as resolve
@@ -30,9 +31,11 @@ from ..store import Store
 
 # A network, or where a function of one's own lies (its path may have folders); then a task.
 _LABEL = re.compile(r"(.*?\.py:[^/]+|[^/]+)/(.+)")
+# What is written behind a label, whose files may have spaces in their names.
+_SETTINGS = re.compile(r"(?:\s+\w+=\S*)*$")
 
 
-def target_of(store: Store, source: Recipe, text: str) -> Target:
+def target_of(store: Store, source: Recipe, text: str, using: Using = ()) -> Target:
     """Resolve a target: trained as the source is, but for what is written.
 
     Parameters
@@ -44,13 +47,15 @@ def target_of(store: Store, source: Recipe, text: str) -> Target:
     text : str
         A label such as `lenet/mnist` or `my.py:build/digits`, and fields such as `prune=.36`, with
         spaces between them.
+    using : sequence of str or callable
+        Where data of the user's own lie that the source was trained on.
 
     Raises
     ------
     UsageError
         It is no label, a field is none, or `rgtool run` cannot make it.
     """
-    label, *settings = text.split()
+    label, settings = _split(text)
     found = _LABEL.fullmatch(label)
     if found is None:
         raise UsageError(
@@ -66,7 +71,8 @@ def target_of(store: Store, source: Recipe, text: str) -> Target:
         )
     network, task = find_network(found[1]), find_task(found[2])
     images = outline(task) or load(task)
-    request = Request(network, images, source, changes, {0: 0}, (0, 1), Wanted(), store.path, None)
+    where = store.path, None, places_of(using)
+    request = Request(network, images, source, changes, {0: 0}, (0, 1), Wanted(), *where)
     recipe = own(request, source.pretrained).recipe
     layers = network.traits(images.input_shape, images.classes).architecture.counted(
         recipe.prunable
@@ -78,6 +84,14 @@ def target_of(store: Store, source: Recipe, text: str) -> Target:
         partial(kept_series, layers, recipe),
         f"rgtool run {shlex.quote(found[1])} {shlex.quote(found[2])} {options}",
     )
+
+
+def _split(text: str) -> tuple[str, list[str]]:
+    """Part a label from the fields behind it: a file's name may hold spaces."""
+    written = text.strip()
+    end = _SETTINGS.search(written)
+    assert end is not None  # none is one, too
+    return written[: end.start()], end[0].split()
 
 
 def _options(network: Network, images: Images, wanted: Recipe) -> str:
