@@ -24,7 +24,8 @@ DataOption = Annotated[
 UsingOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--using", help="Where data or a network of your own lies: npz:FILE, my.py:load. Repeatable."
+        "--using",
+        help="Where data or a network of your own lies: npz:FILE, my.py:load. Repeatable.",
     ),
 ]
 KernelsOption = Annotated[

@@ -327,7 +327,7 @@ def plan(
     block_map = Path(blocks) if blocks is not None else None
     model = stored_network(model, using, block_map)
     network = find_network(model, width=changes.pop("width", None), block_map=block_map)
-    if isinstance(recipe, Recipe):
+    if isinstance(recipe, Recipe) and parent is None:
         introduce_pruner(recipe.pruner, using)
     folder = Path(data) if data is not None else None
     source, chosen = stored_task(task, using, folder), machine.device(launch.device)

@@ -12,9 +12,7 @@ from ..analysis.scoreboard.targets import Target
 
 
 @wraps(scoreboard.predict)
-def predict(
-    store: StoreLike, a: Named, b: Named = None, *, using: Any = (), **options: Any
-) -> Any:
+def predict(store: StoreLike, a: Named, b: Named = None, *, using: Any = (), **options: Any) -> Any:
     """Predict what runs will show, see `analysis.scoreboard.predict.predict`.
 
     `using` says where data of the user's own lie that `a` was trained on, as `npz:FILE`.

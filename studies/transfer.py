@@ -67,8 +67,8 @@ def transfer(
     rng : int
         Seed of tests and intervals.
     **options
-        Fields of `Launch`, `data`, `using`, and fields of `Recipe` in which the target's training differs
-        from the source's, as `train_size`.
+        Fields of `Launch`, `data`, `using`, and fields of `Recipe` in which the target's training
+        differs from the source's, as `train_size`.
 
     Raises
     ------

@@ -109,11 +109,22 @@ def stored_network(model: Any, using: Using, blocks: Path | None = None) -> Any:
 
 
 def introduce_pruner(name: str, using: Using) -> None:
-    """Let `find_pruner` know a pruner of the user's own by the name that a recipe has it by."""
-    for place in places_of(using):
-        for function in _functions([place]):
-            if OwnPruner(function).name == name:
-                find_pruner(place)
+    """Let `find_pruner` know a pruner of the user's own by the name that a recipe has it by.
+
+    Raises
+    ------
+    UsageError
+        It is one, and neither found before nor anything of `using`.
+    """
+    places = places_of(using)
+    own = {OwnPruner(one).name: place for place in places for one in _functions([place])}
+    try:
+        find_pruner(own.get(name, name))
+    except UsageError:
+        if not _NAME.fullmatch(name) or name in own:
+            raise
+        seen = [f"{_written(place)} is {there}" for there, place in own.items()]
+        raise UsageError(_unknown("pruner", name, seen)) from None
 
 
 def _functions(places: Sequence[Place]) -> Iterator[OwnFunction]:
