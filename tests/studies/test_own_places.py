@@ -50,8 +50,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A store of a LeNet on either of two files, and the files."""
     folder = tmp_path_factory.mktemp("own")
     tasks = [write(folder / "a.npz", 0), write(folder / "b c.npz", 255)]
-    for name, task in zip(("first", "second"), tasks, strict=True):
-        how = {"epochs": 2, "rewind": "1ep"} if name == "first" else {"epochs": 1, "rewind": "0"}
+    first: dict[str, Any] = {"epochs": 2, "rewind": "1ep"}
+    second: dict[str, Any] = {"epochs": 1, "rewind": "0", "milestones": ("1it",)}
+    for name, task, how in zip(("first", "second"), tasks, (first, second), strict=True):
         rgtool.run("lenet", task, store=folder / "store", name=name, **how, **QUICK)
     return folder / "store", tasks
 
@@ -111,6 +112,17 @@ def test_epochs_of_a_parent_on_data_of_ones_own(made: tuple[Path, list[str]]) ->
     found = plan("lenet", "digits", using=tasks[0], **how).recipe
     batches = -(-len(few_digits().y_train) // found.batch_size)
     assert found.rewind == f"{batches}it"
+
+
+def test_a_named_recipe_needs_no_epochs_of_the_parent(made: tuple[Path, list[str]]) -> None:
+    store, _ = made
+    parent = parent_of(Store(store), "second")  # rewound to its start, milestones in iterations
+    how: dict[str, Any] = {"parent": parent, "at": "1", "store": store}
+    with pytest.raises(UsageError, match='; recipe="NAME" trains by another recipe$'):
+        plan("lenet", "digits", **how)
+    assert plan("lenet", "digits", "quick", **how).recipe.rewind == "0it"
+    with pytest.raises(UsageError, match='using="npz:b c.npz"$'):  # a study names no recipe
+        plan_transfer(Store(store), "second", "digits", at="1", launch={"workers": 1})
 
 
 def test_other_studies_find_data_too(made: tuple[Path, list[str]], tmp_path: Path) -> None:
