@@ -21,6 +21,13 @@ StoreOption = Annotated[
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Folder of the data sets.", envvar="RGTOOL_DATA")
 ]
+UsingOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--using",
+        help="Where data or a network of your own lies: npz:FILE, my.py:load. Repeatable.",
+    ),
+]
 KernelsOption = Annotated[
     str,
     typer.Option(

@@ -12,9 +12,9 @@ from ..schemas.errors import UsageError, known_name
 from ..schemas.published_recipes import is_recipe
 from ..schemas.recipe import Recipe
 from ..schemas.spelling import asked
-from .data import Loading, is_data_set
+from .data import is_data_set
 from .launch import Launch
-from .models import Builder, is_network
+from .models import is_network
 
 Seeds = str | int | Sequence[int] | Mapping[int, int]
 _MOST_SEEDS = 100_000
@@ -37,7 +37,7 @@ def in_known_case(options: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def check_order(model: str | Builder, task: str | Loading) -> None:
+def check_order(model: object, task: object) -> None:
     """Tell a network and a data set that were named the wrong way round.
 
     Raises

@@ -43,21 +43,24 @@ Loading = Callable[..., Any]
 Task = str | OwnFunction | Wrapped  # a name that `load` knows, or what loads it
 
 
-def find_task(task: str | Loading) -> Task:
+def find_task(task: Loading | Task) -> Task:
     """Find a data set, before it is loaded.
 
     Parameters
     ----------
-    task : str or callable
+    task : str, callable, OwnFunction or Wrapped
         A name of `DATASETS` or of an installed package's entry point, `npz:FILE`, a function that
         loads one, or where such a function lies: `my.py:load`, `package.module:load`. Or what is
         made of one of them: `permuted:digits:0` and others of `schemas.records.data_names.KINDS`.
+        What was found before is given back.
 
     Raises
     ------
     UsageError
         There is no such data set; the message offers the nearest names.
     """
+    if isinstance(task, OwnFunction | Wrapped):
+        return task
     if not isinstance(task, str):
         return from_object(task)
     inner, wrappers = unwrapped(task)

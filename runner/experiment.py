@@ -18,6 +18,7 @@ from .arguments import DEFAULT_LEVELS, Seeds
 from .data import Loading
 from .event import Event
 from .models import Builder
+from .own.stored import Using
 from .plan import Plan, plan
 from .pool import execute_parallel
 from .progress import Stop, ignore, show_progress
@@ -143,6 +144,7 @@ def run(
     start: int | None = None,
     store: str | Path | None = None,
     data: str | Path | None = None,
+    using: Using = (),
     init: str | Path | None = None,
     blocks: str | Path | None = None,
     name: str | None = None,
@@ -189,6 +191,9 @@ def run(
         Folder of the store; default `$RGTOOL_STORE`, then `rgstore`.
     data : path, optional
         Folder of the data sets; default `$RGTOOL_DATA`, then `~/.cache/rgtool`.
+    using : str, callable or sequence of these, optional
+        Where networks and data of your own lie that the parent was trained on, such as
+        `npz:FILE`: the store has them by names.
     init : path or str, optional
         Weights that training starts from, a safetensors file or one of `torch.save`; or the name
         of an initialiser.
@@ -246,6 +251,7 @@ def run(
         start=start,
         store=store,
         data=data,
+        using=using,
         init=init,
         blocks=blocks,
         **options,

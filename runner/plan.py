@@ -31,13 +31,14 @@ from .arguments import (
     levels_of,
     pairs_of,
 )
-from .data import Loading, Task, find_task, load, outline
+from .data import Loading, Task, load, outline
 from .datasets.images import Images
 from .datasets.known_data import to_come
 from .event import Event
 from .launch import Launch
 from .models import Builder, Network, find_network
 from .own.notes import introduction, unshipped
+from .own.stored import Using, introduce_pruner, places_of, stored_network, stored_task
 from .own.trial import Traits
 from .pruners.registry import KnownPruner, Pruner, find_pruner
 from .pruning import kept_series
@@ -291,8 +292,8 @@ def _built(network: Network, images: Images) -> nn.Module:
 
 
 def plan(
-    model: str | Builder,
-    task: str | Loading,
+    model: str | Builder | Network,
+    task: Loading | Task,
     recipe: str | Path | Recipe | None = None,
     *,
     seeds: Seeds = 1,
@@ -304,6 +305,7 @@ def plan(
     start: int | None = None,
     store: str | Path | None = None,
     data: str | Path | None = None,
+    using: Using = (),
     init: str | Path | None = None,
     blocks: str | Path | None = None,
     **options: Any,
@@ -323,16 +325,20 @@ def plan(
     check_order(model, task)
     # Before the data, which may be long in coming.
     block_map = Path(blocks) if blocks is not None else None
+    model = stored_network(model, using, block_map)
     network = find_network(model, width=changes.pop("width", None), block_map=block_map)
-    source, chosen = find_task(task), machine.device(launch.device)
+    if isinstance(recipe, Recipe) and parent is None:
+        introduce_pruner(recipe.pruner, using)
     folder = Path(data) if data is not None else None
+    source, chosen = stored_task(task, using, folder), machine.device(launch.device)
     noise = outline(source, folder)
     whole = load(source, folder) if noise is None else noise
     traits = network.traits(whole.input_shape, whole.classes)
     _check_memory(traits.architecture, whole)
     pretrained = _pretrained(file, network, whole)
     named = str(recipe) if isinstance(recipe, Path) else recipe
-    asked_for = Request(network, whole, named, changes, pairs, wanted_at, wanted, place, folder)
+    where = place, folder, places_of(using)
+    asked_for = Request(network, whole, named, changes, pairs, wanted_at, wanted, *where)
     build = partial(_built, network, whole)
     if parent is None:
         lineage = own(asked_for, pretrained.digest if pretrained else None)

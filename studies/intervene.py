@@ -57,7 +57,7 @@ def intervene(
     watch : callable
         Follows the training, see `complete.complete`.
     **options
-        Fields of `Launch`, and `data`.
+        Fields of `Launch`, `data`, and `using`.
 
     Raises
     ------

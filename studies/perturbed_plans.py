@@ -171,7 +171,7 @@ def plan_perturbed(
     seeds : as `run` takes them, optional
         Default those of the experiment.
     **options
-        Fields of `Launch`, and `data`.
+        Fields of `Launch`, `data`, and `using`.
 
     Raises
     ------
@@ -196,8 +196,8 @@ def plan_perturbed(
         how = {"start": level, "levels": level + onward}
     child = partial(
         plan,
-        source.recipe.architecture,
-        source.recipe.task,
+        model=source.recipe.architecture,
+        task=source.recipe.task,
         seeds=pairs,
         parent=source,
         store=opened.path,
@@ -206,6 +206,7 @@ def plan_perturbed(
     )
     unperturbed = child()  # before the perturbed ones: what it refuses is no matter of these
     smaller = min(factor, 1 / factor)
+    child = partial(child, model=unperturbed.network, task=unperturbed.task)
     children, refused = _children(child, by, groups, smaller, choice)
     if not children:
         why = next(iter(refused.values()), f"{counts.label} prunes none")

@@ -12,8 +12,11 @@ from ..analysis.scoreboard.targets import Target
 
 
 @wraps(scoreboard.predict)
-def predict(store: StoreLike, a: Named, b: Named = None, **options: Any) -> Any:
-    """Predict what runs will show, see `analysis.scoreboard.predict.predict`."""
+def predict(store: StoreLike, a: Named, b: Named = None, *, using: Any = (), **options: Any) -> Any:
+    """Predict what runs will show, see `analysis.scoreboard.predict.predict`.
+
+    `using` says where data of the user's own lie that `a` was trained on, as `npz:FILE`.
+    """
     asked = {name: options[name] for name in ("register", "afterwards", "maps") if name in options}
     kind = scoreboard.check_asked(options.get("kind", "transfer"), b is not None, **asked)
     target: Named | Target = b
@@ -22,5 +25,5 @@ def predict(store: StoreLike, a: Named, b: Named = None, **options: Any) -> Any:
         if isinstance(found, Stored):  # all else is refused where it is predicted from
             from .targets import target_of  # needs torch
 
-            target = target_of(found.store, found.counts("layer").recipe, b)
+            target = target_of(found.store, found.counts("layer").recipe, b, using)
     return scoreboard.predict(store, a, target, **options)

@@ -59,7 +59,7 @@ def response(
     rng : int
         Seed of the draws behind p of J = 1.
     **options
-        Fields of `Launch`, and `data`.
+        Fields of `Launch`, `data`, and `using`.
 
     Raises
     ------

@@ -66,7 +66,8 @@ def stretch(
     watch : callable
         Follows the training of each experiment, see `complete`.
     **options
-        Fields of `Launch`, such as `device`, and `data`, the folder of data sets.
+        Fields of `Launch`, such as `device`, `data`, the folder of data sets, and `using`, where
+        those of your own lie, as `npz:FILE`.
 
     Raises
     ------

@@ -134,7 +134,7 @@ class StretchPlan(Shown):
         """Plan the experiment that trains a ticket; errors are those of `plan`."""
         return plan(
             self.model,
-            self.parent.recipe.task,
+            self.own.task,
             parent=self.parent,
             transform=str(ticket.transform),
             control=ticket.control,

@@ -17,6 +17,7 @@ from ..analysis.scoreboard.targets import Target
 from ..runner.data import find_task, load, outline
 from ..runner.datasets.images import Images
 from ..runner.models import Network, find_network
+from ..runner.own.stored import Using, places_of
 from ..runner.pruning import kept_series
 from ..runner.recipes import check_choosable
 from ..runner.recipes import recipe as resolve
@@ -34,7 +35,7 @@ _LABEL = re.compile(r"(.*?\.py:[^/]+|[^/]+)/(.+)")
 _FIELDS = re.compile(r"\s+(?=\w+=\S*(?:\s+\w+=\S*)*$)")
 
 
-def target_of(store: Store, source: Recipe, text: str) -> Target:
+def target_of(store: Store, source: Recipe, text: str, using: Using = ()) -> Target:
     """Resolve a target: trained as the source is, but for what is written.
 
     Parameters
@@ -46,6 +47,8 @@ def target_of(store: Store, source: Recipe, text: str) -> Target:
     text : str
         A label such as `lenet/mnist` or `my.py:build/digits`, and fields such as `prune=.36`, with
         spaces between them.
+    using : sequence of str or callable
+        Where data of the user's own lie that the source was trained on.
 
     Raises
     ------
@@ -68,7 +71,8 @@ def target_of(store: Store, source: Recipe, text: str) -> Target:
         )
     network, task = find_network(found[1]), find_task(found[2])
     images = outline(task) or load(task)
-    request = Request(network, images, source, changes, {0: 0}, (0, 1), Wanted(), store.path, None)
+    where = store.path, None, places_of(using)
+    request = Request(network, images, source, changes, {0: 0}, (0, 1), Wanted(), *where)
     recipe = own(request, source.pretrained).recipe
     layers = network.traits(images.input_shape, images.classes).architecture.counted(
         recipe.prunable

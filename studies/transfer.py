@@ -67,8 +67,8 @@ def transfer(
     rng : int
         Seed of tests and intervals.
     **options
-        Fields of `Launch`, `data`, and fields of `Recipe` in which the target's training differs
-        from the source's, as `train_size`.
+        Fields of `Launch`, `data`, `using`, and fields of `Recipe` in which the target's training
+        differs from the source's, as `train_size`.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def transfer_all(
     store, at, controls, seeds, schedule, fresh, watch, rng
         As for `transfer`; seeds by default those that all experiments have.
     **options
-        Fields of `Launch`, and `data`.
+        Fields of `Launch`, `data`, and `using`.
 
     Raises
     ------
@@ -185,14 +185,14 @@ def _sources_of(store: Store, made: TransferPlan) -> Stored:
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Part keywords into how runs are computed, with the folder of data sets, and the rest.
+    """Part keywords into how runs are computed, with where data lie, and the rest.
 
     Raises
     ------
     UsageError
         One is a field of children, which the study makes itself.
     """
-    known = {field.name for field in fields(Launch)} | {"data"}
+    known = {field.name for field in fields(Launch)} | {"data", "using"}
     found = in_known_case(dict(options))
     refuse_of_tickets(found)
     launch = {name: value for name, value in found.items() if name in known}

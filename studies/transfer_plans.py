@@ -10,6 +10,7 @@ from ..analysis.transfer.conditions import CONDITIONS, OWN, TRANSFERRED
 from ..analysis.transfer.matrix_estimate import check_one_network
 from ..runner.arguments import Seeds, levels_of, pairs_of
 from ..runner.plan import Plan, plan
+from ..runner.tickets.child import PastTheEnd
 from ..schemas.errors import UsageError, choose
 from ..schemas.recipe import Recipe
 from ..schemas.records.layout import RunFolder
@@ -130,6 +131,7 @@ def plan_transfer(
     parent = parent_of(store, source)
     pairs = _pairs([parent], seeds)
     levels = _levels(store, [parent], pairs, at)
+    how = Tickets(pairs, levels, _known(controls, levels), schedule, fresh, launch)
     own = plan(
         parent.recipe.architecture,
         task,
@@ -140,8 +142,7 @@ def plan_transfer(
         **launch,
         **changes,
     )
-    how = Tickets(pairs, levels, tuple(controls), schedule, fresh, launch)
-    return _with_children(store, parent, own, task, how)
+    return _with_children(store, parent, own, how)
 
 
 def plan_matrix(
@@ -165,16 +166,34 @@ def plan_matrix(
     check_one_network([one.recipe.architecture for one in parents])
     pairs = _pairs(parents, seeds)
     levels = _levels(store, parents, pairs, at)
+    how = Tickets(pairs, levels, _known(controls, levels), schedule, fresh, launch)
     owns = [_own(store, one, list(pairs), levels, launch) for one in parents]
-    how = Tickets(pairs, levels, tuple(controls), schedule, fresh, launch)
     return MatrixPlan(
         {
-            (a, b): _with_children(store, one, owns[b], owns[b].recipe.task, how)
+            (a, b): _of_pair(store, one, owns[b], how)
             for a, one in enumerate(parents)
             for b in range(len(parents))
             if a != b
         }
     )
+
+
+def _of_pair(store: Store, source: Parent, own: Plan, how: Tickets) -> TransferPlan:
+    """Plan one transfer of a matrix; what refuses it says which one, and what a matrix can do."""
+    pair = f"{_called(source.recipe)} to {_called(own.recipe)}"
+    try:
+        return _with_children(store, source, own, how)
+    except PastTheEnd as error:
+        raise UsageError(
+            f"{pair}: {error.reason}: {error.restart}, would do, or another target, of "
+            f"{error.epochs} epochs or more"
+        ) from None
+    except UsageError as error:
+        raise UsageError(f"{pair}: {error}") from None
+
+
+def _called(recipe: Recipe) -> str:
+    return f"{recipe.experiment_id} ({recipe.architecture}/{recipe.task})"
 
 
 def _own(
@@ -210,23 +229,26 @@ def _own(
     return made
 
 
-def _with_children(
-    store: Store, source: Parent, own: Plan, task: str, how: Tickets
-) -> TransferPlan:
-    """Plan the children: tickets at all levels, and controls where a mask is there to be drawn."""
+def _known(controls: Sequence[str], at: Sequence[int]) -> tuple[str, ...]:
+    """Return the controls that are asked for, each once, where a mask is there to be drawn."""
     known = [name for name in CONDITIONS if name not in (OWN, TRANSFERRED)]
-    controls = [choose("control", name, known) for name in dict.fromkeys(how.controls)]
-    pruned = [level for level in how.at if level > 0]
-    if controls and not pruned:
+    wanted = tuple(choose("control", name, known) for name in dict.fromkeys(controls))
+    if wanted and not any(at):
         raise UsageError(
-            f"{asked('at', ','.join(map(str, how.at)))}: the dense network has no mask, of which "
+            f"{asked('at', ','.join(map(str, at)))}: the dense network has no mask, of which "
             f"controls are: {asked('controls', 'none')}, or name a level that is pruned"
         )
+    return wanted
+
+
+def _with_children(store: Store, source: Parent, own: Plan, how: Tickets) -> TransferPlan:
+    """Plan the children: tickets at all levels, and controls of those that are pruned."""
+    pruned = [level for level in how.at if level > 0]
 
     def child(at: Sequence[int], **of: Any) -> Plan:
         return plan(
-            own.recipe.architecture,
-            task,
+            own.network,
+            own.task,
             own.recipe,
             seeds=how.pairs,
             at=at,
@@ -239,7 +261,7 @@ def _with_children(
         )
 
     children = {TRANSFERRED: child(how.at)}
-    for name in controls:
+    for name in how.controls:
         if name == "pixels":
             children[name] = child(pruned, transform=_pixels(source.recipe, own.recipe))
         else:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..options import CoarsestOption, StoreOption
+from ..options import CoarsestOption, StoreOption, UsingOption
 from ..output import Table, output_options, table_of, warn_of
 
 
@@ -32,6 +32,7 @@ def predict(
         list[str] | None, typer.Option("--map", help="Of an ordering: a map. Repeatable.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
+    using: UsingOption = None,
     store: StoreOption = None,
 ) -> Table:
     """Predict what runs will show, beside what such predictions were worth; refused without score.
@@ -60,6 +61,7 @@ def predict(
         by=by,
         maps=maps or (),
         rng=seed,
+        using=using or (),
     )
     warn_of(opened.problems)
     return table_of(found)

@@ -20,6 +20,7 @@ from ..options import (
     NoteOption,
     StoreOption,
     TagOption,
+    UsingOption,
     read_duration,
     read_fields,
 )
@@ -98,6 +99,7 @@ def run(
     ] = "auto",
     kernels: KernelsOption = "auto",
     data: DataOption = None,
+    using: UsingOption = None,
     store: StoreOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
@@ -158,6 +160,7 @@ def run(
         start=start,
         store=store,
         data=data,
+        using=using or (),
         device=device,
         workers=workers,
         threads=threads,

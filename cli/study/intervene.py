@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from ..analyse.figure import check_figure, draw_figure
-from ..options import DataOption, KernelsOption, StoreOption, WindowOption, read_window
+from ..options import (
+    DataOption,
+    KernelsOption,
+    StoreOption,
+    UsingOption,
+    WindowOption,
+    read_window,
+)
 from ..output import Table, output_options, table_of, warn_of
 from ..watch import announce, heeding_sigterm, watch_plans
 
@@ -36,6 +43,7 @@ def intervene(
         Path | None, typer.Option("--plot", help="Draw to this .png, .svg or .pdf.")
     ] = None,
     data: DataOption = None,
+    using: UsingOption = None,
     store: StoreOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
@@ -63,6 +71,7 @@ def intervene(
         choice=choice,
         seeds=seeds,
         data=data,
+        using=using or (),
         device=device,
         workers=workers,
         kernels=kernels,

@@ -9,7 +9,14 @@ import typer
 
 from ...schemas.errors import UsageError
 from ..analyse.figure import check_figure, draw_figure
-from ..options import DataOption, KernelsOption, StoreOption, WindowOption, read_window
+from ..options import (
+    DataOption,
+    KernelsOption,
+    StoreOption,
+    UsingOption,
+    WindowOption,
+    read_window,
+)
 from ..output import Table, output_options, table_of, warn_of
 from ..watch import announce, heeding_sigterm, watch_plans
 
@@ -49,6 +56,7 @@ def response(
         Path | None, typer.Option("--plot", help="Draw to this .png, .svg or .pdf.")
     ] = None,
     data: DataOption = None,
+    using: UsingOption = None,
     store: StoreOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
@@ -78,6 +86,7 @@ def response(
         choice=choice,
         seeds=seeds,
         data=data,
+        using=using or (),
         device=device,
         workers=workers,
         kernels=kernels,

@@ -9,7 +9,7 @@ import typer
 
 from ...schemas.words import counted
 from ..analyse.figure import check_figure, draw_figure
-from ..options import DataOption, KernelsOption, StoreOption
+from ..options import DataOption, KernelsOption, StoreOption, UsingOption
 from ..output import Table, duration, output_options, say, table_of, warn_of
 from ..watch import WORTH_A_PROBE, heeding_sigterm, watch_plans
 
@@ -49,6 +49,7 @@ def stretch(
     seed: Annotated[int, typer.Option(help="Seed of the maps that are drawn.")] = 0,
     kernels: KernelsOption = "auto",
     data: DataOption = None,
+    using: UsingOption = None,
     store: StoreOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
@@ -83,6 +84,7 @@ def stretch(
         workers=workers,
         kernels=kernels,
         data=data,
+        using=using or (),
     )
     if dry_run:
         return made.table([("time", f"about {duration(_seconds(made))}")])

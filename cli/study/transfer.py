@@ -10,7 +10,7 @@ import typer
 from ...schemas.errors import UsageError
 from ...schemas.words import counted
 from ..analyse.figure import check_figure, draw_figure
-from ..options import DataOption, KernelsOption, StoreOption, read_fields
+from ..options import DataOption, KernelsOption, StoreOption, UsingOption, read_fields
 from ..output import Table, output_options, table_of, warn_of
 from ..watch import announce, heeding_sigterm, watch_plans
 
@@ -71,6 +71,7 @@ def transfer(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of tests and intervals.")] = 0,
     data: DataOption = None,
+    using: UsingOption = None,
     store: StoreOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
@@ -93,7 +94,13 @@ def transfer(
     from ...studies.transfer_plans import plan_matrix, plan_transfer
 
     opened = Store(store)
-    launch = {"data": data, "device": device, "workers": workers, "kernels": kernels}
+    launch = {
+        "data": data,
+        "using": using or (),
+        "device": device,
+        "workers": workers,
+        "kernels": kernels,
+    }
     how: dict[str, Any] = {
         "at": at,
         "controls": controls_of(controls),

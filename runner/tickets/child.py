@@ -35,6 +35,27 @@ OF_MASKS = (
 _FAR = 100  # added to a seed gives one that nobody takes by itself
 
 
+class PastTheEnd(UsageError):
+    """A parent's weights are of a point that training does not reach.
+
+    Parameters
+    ----------
+    reason : str
+        Which, and where training ends.
+    epochs : int
+        How many would do.
+    """
+
+    def __init__(self, reason: str, epochs: int) -> None:
+        self.reason, self.epochs = reason, epochs
+        super().__init__(f"{reason}: {asked('epochs', epochs)}, or {self.restart}, would do")
+
+    @property
+    def restart(self) -> str:
+        """What needs no such point."""
+        return f"{asked('schedule', 'restart')}, which begins the schedule again"
+
+
 @dataclass(frozen=True)
 class Lineage:
     """What an experiment does, and where its tickets come from.
@@ -288,9 +309,9 @@ def _rewind(asked_for: Request, parent: Recipe, resolved: Recipe) -> str:
     point = step.iteration(theirs)
     end = resolved.whole_epochs * per_epoch
     if resolved.schedule != "restart" and point >= max(1, end):
-        raise UsageError(
+        raise PastTheEnd(
             f"the parent's weights are of iteration {point} ({parent.rewind}), but training ends "
-            f"at {end} here: {asked('epochs', point // per_epoch + 1)}, or "
-            f"{asked('schedule', 'restart')}, which begins the schedule again, would do"
+            f"at {end} here",
+            point // per_epoch + 1,
         )
     return parent.rewind if theirs == per_epoch else f"{point}it"

@@ -10,11 +10,13 @@ from typing import Any
 from ...schemas.blocks import Architecture
 from ...schemas.errors import RgtoolError, UsageError, choose
 from ...schemas.recipe import ANEW, CHOICES, Recipe
+from ...schemas.records.data_names import innermost
 from ...schemas.spelling import asked
 from ...schemas.steps import Step
-from ..data import find_task, load, outline
+from ..data import load, outline
 from ..datasets.images import Images
 from ..models import Network
+from ..own.stored import Place, stored_task
 from ..recipes import iterations_per_epoch
 from ..recipes import recipe as resolve
 
@@ -91,6 +93,8 @@ class Request:
         Where runs are.
     data : Path or None
         Where data sets are.
+    using : tuple of str or callable
+        Where data of the user's own lie that other experiments were trained on.
     """
 
     network: Network
@@ -102,6 +106,7 @@ class Request:
     wanted: Wanted
     store: Path
     data: Path | None
+    using: tuple[Place, ...] = ()
 
     @property
     def taken(self) -> tuple[int, ...]:
@@ -132,7 +137,9 @@ class Request:
             return {}
         start = {**changes, "milestones": (), "warmup": "0it", "rewind": "0it"}
         here = resolve(self.network, self.images, other, pretrained=pretrained, **start)
-        per_epoch, theirs = iterations_per_epoch(here, self.images), self.epoch_of(other)
+        is_enough = self.recipe is None and not Step.parse(other.rewind).epochs
+        cure = f"; {asked('recipe', 'NAME')} trains by another recipe" if is_enough else ""
+        per_epoch, theirs = iterations_per_epoch(here, self.images), self.epoch_of(other, cure)
         if per_epoch == theirs:
             return {}
         share = here.whole_epochs * per_epoch / (other.whole_epochs * theirs)
@@ -146,8 +153,15 @@ class Request:
 
         return {"milestones": tuple(map(moved, other.milestones)), "warmup": moved(other.warmup)}
 
-    def epoch_of(self, other: Recipe) -> int:
+    def epoch_of(self, other: Recipe, cure: str = "") -> int:
         """Count the steps of an epoch of another experiment.
+
+        Parameters
+        ----------
+        other : Recipe
+            How it was trained.
+        cure : str
+            What is said besides where it cannot be told.
 
         Raises
         ------
@@ -155,14 +169,13 @@ class Request:
             Its data set cannot be had.
         """
         images = self.images
-        if other.task != images.name:
+        if innermost(other.task) != innermost(images.name):  # what is made of one has as many
             try:
-                task = find_task(other.task)
+                task = stored_task(other.task, self.using, self.data)
                 images = outline(task, self.data) or load(task, self.data)
             except RgtoolError as error:
                 raise UsageError(
                     f"{other.architecture}/{other.task} is trained by points in iterations or "
-                    f"epochs: how long an epoch is follows from its data, which cannot be had "
-                    f"({error}); {asked('recipe', 'NAME')} trains by another recipe"
+                    f"epochs, and how long an epoch is follows from its data: {error}{cure}"
                 ) from None
         return iterations_per_epoch(other, images)
