@@ -22,7 +22,7 @@ from .semigroup import Semigroup, exponents_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SEE = "schemes.md"
+SEE = "schemes.md#what-a-scheme-is"
 _NAN = float("nan")
 
 
