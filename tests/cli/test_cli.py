@@ -205,7 +205,7 @@ def test_sql_answers_and_shares_are_conserved(cli: Cli, store: Path) -> None:
         "sum(share_prev * eigenvalue) AS s FROM flow WHERE level > 0 GROUP BY ALL) GROUP BY 1"
     )
     rows = json.loads(cli("sql", query, "--json").out)
-    assert {row["grouping"] for row in rows} == {"layer", "block", "stage"}
+    assert {row["grouping"] for row in rows} == {"layer", "block", "stage", "role"}
     assert all(row["off"] < 1e-12 for row in rows)
 
 

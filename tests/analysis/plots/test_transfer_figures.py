@@ -68,8 +68,16 @@ def test_a_matrix_has_a_point_per_pair_and_level_and_a_number_per_pair():
     drawn = [line for line in scatter.lines if line.get_linestyle() == "None"]
     assert [len(line.get_xdata()) for line in drawn] == [2, 2, 2, 2]
     assert "density 0.8" in texts(figure)
-    assert {text.get_text() for text in heat.texts} == {"+0.025"}
+    assert {text.get_text() for text in heat.texts} == {"+.025"}
+    assert "none is told" not in texts(figure)
     assert [label.get_text() for label in heat.get_yticklabels()] == ["digits", "mnist"]
+
+
+def test_a_pair_that_tells_no_loss_is_a_dash():
+    children = {(0, 1): {"transferred": child(OTHER, "a")}}
+    figure = plot(measure_matrix(None, [DIGITS, OTHER], children))
+    assert [text.get_text() for text in figure.axes[-1].texts] == ["+.025", "\N{EN DASH}"]
+    assert "mean loss (\N{EN DASH}: none is told)" in texts(figure)
 
 
 def test_without_spectra_the_matrix_stands_alone():
