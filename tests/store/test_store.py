@@ -158,7 +158,7 @@ def test_shares_and_eigenvalues_sum_to_one(tmp_path: Path) -> None:
         "SELECT sum(share) AS share, sum(share_prev * eigenvalue) AS step, "
         "any_value(level) AS level FROM flow GROUP BY run_id, level, grouping"
     )
-    assert len(found) == 3 * 6 * 3
+    assert len(found) == 3 * 6 * 4
     for share, step, level in found.rows:
         assert share == pytest.approx(1, abs=1e-12)
         assert step is None if level == 0 else step == pytest.approx(1, abs=1e-12)

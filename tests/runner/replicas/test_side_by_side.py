@@ -12,10 +12,9 @@ import torch
 from experiments import REPLICA_CASES, diverging, go, replica_tasks, results, stop_at
 from torch import Tensor
 
-from rgtool.runner import imp
 from rgtool.runner.event import Event
 from rgtool.runner.experiment import compute_seeds, plan
-from rgtool.runner.replicas import side_by_side
+from rgtool.runner.replicas import replica_parts, side_by_side
 from rgtool.runner.replicas.kernels import Kernels
 from rgtool.runner.replicas.training import Stepper, Trainer, plain_steps
 from rgtool.schemas.errors import UsageError
@@ -171,7 +170,7 @@ def test_an_error_that_is_a_bug_is_not_swallowed(
 def test_memory_that_ends_outside_of_training_fails_that_seed_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evaluate, calls = imp.evaluate, 0
+    evaluate, calls = replica_parts.evaluate, 0
 
     def short(*arguments: Any) -> Any:
         nonlocal calls
@@ -180,7 +179,7 @@ def test_memory_that_ends_outside_of_training_fails_that_seed_in_words(
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return evaluate(*arguments)
 
-    monkeypatch.setattr(imp, "evaluate", short)
+    monkeypatch.setattr(replica_parts, "evaluate", short)
     outcome = go(tmp_path, seeds=3, replicas=3)
     assert (outcome.seeds("failed"), outcome.seeds("done")) == ([1], [0, 2])
     assert "memory does not suffice: choose fewer --replicas" in outcome.ends[1].message

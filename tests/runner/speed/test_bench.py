@@ -240,7 +240,8 @@ def test_an_estimate_knows_what_levels_gain(
     levels = curve(points=(), densities=(1.0, 0.8, 0.64))
     monkeypatch.setattr(estimate_module, "_by_density", lambda *arguments: (levels, gains))
     monkeypatch.setattr(estimate_module, "speed", lambda *arguments: (100.0, 100.0))
-    monkeypatch.setattr(estimate_module, "evaluation_seconds", lambda one: 0.5)
+    monkeypatch.setattr(estimate_module, "evaluation_seconds", lambda one: 0.375)
+    monkeypatch.setattr(estimate_module, "scoring_seconds", lambda one, parts: 0.125)
     options: dict[str, Any] = {"levels": 2, "epochs": 2, "train_size": 100, "batch_size": 50}
     made = plan("lenet", "digits", **options, rewind="1it", store=tmp_path, device="cpu")
     # 150 images a level at 100 a second, 50 more before the rewind point.
