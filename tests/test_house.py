@@ -158,6 +158,12 @@ def test_a_folder_can_be_taken_in_at_a_glance(top: Path) -> None:
     assert crowded(top) == {}
 
 
+def test_no_two_files_of_tests_have_one_name() -> None:
+    # pytest imports them by their names alone, since their folders are no packages.
+    names = Counter(path.name for path in (CLONE / "tests").rglob("*.py"))
+    assert [name for name, count in names.items() if count > 1 and name != "conftest.py"] == []
+
+
 def test_a_crowded_folder_is_found(tmp_path: Path) -> None:
     for folder, count in {"full": 20, "full/over": 21, "empty": 0}.items():
         (tmp_path / folder).mkdir()

@@ -208,7 +208,9 @@ def equal_weights(
     theirs = {seed: scales.get("rewind") for seed, scales in _by_seed(source)}
     partner = {seed: seed if tickets is None else tickets.get(seed) for seed, _ in _by_seed(own)}
     return {
-        seed: bool(one := theirs[of]) and dict(one) == dict(scales.get("rewind") or {})
+        seed: (one := theirs[of]) is not None
+        and len(one) > 0
+        and dict(one) == dict(scales.get("rewind") or {})
         for seed, scales in _by_seed(own)
         if (of := partner[seed]) in theirs
     }
