@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,8 +26,6 @@ from ..replicas.training import Arrays, load_arrays, state_arrays
 from .demands import scores_dense, scores_rewound
 from .registry import Pruner
 from .scoring import Scoring
-
-_Number = TypeVar("_Number", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -178,7 +176,7 @@ class Scorer:
         )
 
 
-def _copies(arrays: Mapping[str, NDArray[_Number]]) -> dict[str, NDArray[_Number]]:
+def _copies(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return {name: array.copy() for name, array in arrays.items()}
 
 
