@@ -117,10 +117,7 @@ def warn_of(problems: Iterable[Problem]) -> None:
 def say_event(event: Event) -> None:
     """Tell of a level that is recorded, and of what went wrong, where no bar shows it."""
     if event.kind == "level":
-        say(
-            f"seed {event.seed} level {event.level}: accuracy {event.accuracy:.4f}, "
-            f"density {event.density:.4f}"
-        )
+        say(f"seed {event.seed} level {event.level}: {event.reached}")
     elif event.message:
         say(f"seed {event.seed}: {event.message}")
 

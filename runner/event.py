@@ -20,7 +20,8 @@ class Event:
     epoch : int
         Epochs done of this level.
     accuracy : float
-        Of the last epoch's training batches (`epoch`) or of the test set (`level`).
+        Of the last epoch's training batches (`epoch`) or of the test set (`level`); nan where
+        nothing is trained.
     density : float
         Share of the weights that are kept.
     images_per_second : float
@@ -40,3 +41,9 @@ class Event:
     images_per_second: float = math.nan
     message: str = ""
     elsewhere: bool = False
+
+    @property
+    def reached(self) -> str:
+        """Where a level has ended: its accuracy, if anything was trained, and its density."""
+        accuracy = "" if math.isnan(self.accuracy) else f"accuracy {self.accuracy:.4f}, "
+        return f"{accuracy}density {self.density:.4f}"

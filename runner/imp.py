@@ -21,6 +21,7 @@ from ..schemas.records.layout import RunFolder
 from ..schemas.records.record import build_record, write_record
 from ..schemas.steps import Step
 from ..schemas.tensors.safetensors import write_mask, write_tensors
+from ..schemas.words import listed
 from . import machine
 from .datasets.images import Images
 from .event import Event
@@ -29,7 +30,7 @@ from .own.fingerprint import file_of
 from .pruners.demands import scores_dense
 from .pruners.registry import KnownPruner, Pruner
 from .pruners.scorer import Scorer
-from .pruning import Beginning, dense_mask, density, kept_of
+from .pruning import Beginning, dense_mask, density, emptied, kept_of, magnitude_of
 from .records import Part, description_of, found_mask, gone_on, previous, recorded, scales_of
 from .replicas.checkpoint import Checkpoint, kept_state
 from .replicas.kernels import EAGER, Kernels
@@ -329,10 +330,7 @@ class Replica:
             except RgtoolError as error:
                 failure = error
                 self._warn(f"finds no mask behind level {level}: {error}")
-        magnitude = np.array(
-            [np.abs(weights[n].astype(np.float64))[mask[n]].sum() for n in self.names]
-        )
-        self._record(level, made, numbers, magnitude)
+        self._record(level, made, numbers, magnitude_of(weights, mask, self.names))
         self.checkpoint.remove()
         told = {} if (accuracy := numbers.get("accuracy")) is None else {"accuracy": accuracy}
         self._tell("level", level=level, density=density(mask), **told)
@@ -360,6 +358,9 @@ class Replica:
         kept_prev, magnitude_prev = (None, None) if made.is_apart else previous(self.folder, level)
         if made.before is not None:
             kept_prev = kept_of(made.before, self.names)
+        kept = kept_of(made.mask, self.names)
+        if kept_prev is not None and (empty := emptied(self.names, kept_prev, kept)):
+            self._warn(f"keeps no weight of {listed(empty)} at level {level}: nothing passes there")
         numbers |= {
             "wall_seconds": time.monotonic() - self.began,
             "peak_memory": machine.peak_memory(self.device),
@@ -368,7 +369,7 @@ class Replica:
             self.run_id,
             level,
             self.layers,
-            kept_of(made.mask, self.names),
+            kept,
             kept_prev=kept_prev,
             magnitude=magnitude,
             magnitude_prev=magnitude_prev,

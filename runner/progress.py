@@ -73,7 +73,7 @@ class _Levels:
         elif event.kind == "level":
             self.levels_done += 1
             self.partial[event.seed] = 0.0
-            text = f"accuracy {event.accuracy:.4f}, density {event.density:.3f}"
+            text = event.reached
         else:
             if event.message:
                 self.bar.say(f"seed {event.seed}: {event.message}")

@@ -64,6 +64,16 @@ def kept_after(total: int, kept: int, level: int, prune: float, rounding: str) -
     return kept - round(prune * kept)
 
 
+def magnitude_of(weights: LayerWeights, mask: Mask, names: Sequence[str]) -> NDArray[np.float64]:
+    """Sum the magnitudes of what a mask keeps of every layer, shape (L,)."""
+    return np.array([np.abs(weights[n].astype(np.float64))[mask[n]].sum() for n in names])
+
+
+def emptied(names: Sequence[str], before: NDArray[np.int64], kept: NDArray[np.int64]) -> list[str]:
+    """Name the layers that have run empty between two counts of what is kept, shape (L,)."""
+    return [name for name, had, has in zip(names, before, kept, strict=True) if had and not has]
+
+
 @dataclass(frozen=True)
 class Beginning:
     """What a run begins with that prunes by itself.
@@ -205,6 +215,12 @@ def next_mask(
     return left
 
 
+def ranked_together(layers: Sequence[Layer], recipe: Recipe) -> list[tuple[str, ...]]:
+    """Return the layers that are pruned, in parts within which scores are compared."""
+    names = tuple(layer.name for layer in layers if layer.name not in recipe.exempt)
+    return [names] if recipe.scope == "global" else [(name,) for name in names]
+
+
 @dataclass(frozen=True)
 class _Part:
     """Layers whose weights are ranked together, and how many of these stay."""
@@ -220,11 +236,9 @@ def _parts(
     mask: Mask, layers: Sequence[Layer], recipe: Recipe, level: int, began: Beginning
 ) -> list[_Part]:
     """Return what is ranked together, and the counts of the level that follows a mask."""
-    names = tuple(layer.name for layer in layers if layer.name not in recipe.exempt)
-    ranked = [names] if recipe.scope == "global" else [(name,) for name in names]
     counted = tuple(layer.name for layer in layers) if recipe.scope == "global" else None
     parts = []
-    for part in ranked:
+    for part in ranked_together(layers, recipe):
         population = counted or part
         kept = sum(int(mask[name].sum()) for name in population)
         total = sum(mask[name].size for name in population)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from ...schemas.errors import UsageError
 from ...schemas.recipe import Recipe
@@ -10,6 +11,7 @@ from ...schemas.spelling import asked
 from ..datasets.images import Images
 from ..models import KnownNetwork, Network
 from . import obd
+from .gradients import hold_apart
 from .registry import Pruner
 
 
@@ -53,11 +55,11 @@ def check_scheme(recipe: Recipe, pruner: Pruner, images: Images, network: Networ
             f"pruner {pruner.name} sums over the steps of each level, and score_from is dense: "
             f"choose {asked('score_from', 'previous')}"
         )
-    if pruner.of_single_images and recipe.score_mode == "train":
-        raise UsageError(
-            f"pruner {pruner.name} takes gradients of single images, which batch norm in training "
-            f"mode mixes: choose {asked('score_mode', 'eval')}, or snip or grasp"
-        )
+    if pruner.of_single_images:
+        try:
+            hold_apart(_built(network, recipe, images).train(recipe.score_mode == "train"))
+        except UsageError as error:
+            raise UsageError(f"pruner {pruner.name}: {error}") from None
     trained = images.part(recipe.train_size, recipe.valid_size)
     if recipe.score_images is not None:
         trained = trained.balanced_subset(recipe.score_images, field="score_images")
@@ -69,7 +71,16 @@ def _hold_feasible(recipe: Recipe, scored: Images, network: KnownNetwork) -> Non
     """Refuse a Hessian that would take too long, before anything is trained."""
     shape, classes = scored.input_shape, scored.classes
     layers = network.traits(shape, classes).architecture.counted(recipe.prunable)
-    with torch.device("meta"):  # shapes alone
-        module = network.build(shape, classes, pooling=recipe.pooling)
-        image = torch.empty(1, *shape)
+    module = _built(network, recipe, scored)
+    image = torch.empty(1, *shape, device="meta")
     obd.hold_feasible(module, [one.name for one in layers], image, len(scored.y_train), classes)
+
+
+def _built(network: Network, recipe: Recipe, images: Images) -> nn.Module:
+    """Build a network to look at: rgtool's own without numbers, the user's as it comes."""
+    shape, classes = images.input_shape, images.classes
+    if isinstance(network, KnownNetwork):
+        with torch.device("meta"):
+            return network.build(shape, classes, pooling=recipe.pooling)
+    with torch.random.fork_rng(devices=[]):  # the caller's random state stays as it is
+        return network.build(shape, classes)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...schemas.errors import UsageError
+from ...schemas.spelling import asked
 from ..replicas.randomness import seeded
 from .scoring import Scoring
 
@@ -96,7 +97,7 @@ def squared_gradients(scoring: Scoring, signals: Signals) -> Gradients:
         Batch norm takes the statistics of the batch: no image has a gradient of its own.
     """
     weights = _free_weights(scoring)
-    _hold_apart(scoring.module)
+    hold_apart(scoring.module)
     total, images = _zeros(weights), 0
     add: _Squares | None = None
     for number, (x, y) in enumerate(scoring.batches()):
@@ -107,6 +108,26 @@ def squared_gradients(scoring: Scoring, signals: Signals) -> Gradients:
             add(total, scoring.module, weights, x, y, signals)
         images += len(y)
     return {name: sum_ / images for name, sum_ in total.items()}
+
+
+def hold_apart(module: nn.Module) -> None:
+    """Hold that every image has a gradient of its own in a network, in the mode that it is in.
+
+    Raises
+    ------
+    UsageError
+        Batch norm takes the statistics of the batch; the message names the first.
+    """
+    for name, part in module.named_modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm) and (
+            part.training or part.running_mean is None
+        ):
+            also = " and a batch norm that keeps statistics" if part.running_mean is None else ""
+            raise UsageError(
+                f"{name} takes the statistics of the batch, which tie together the images whose "
+                f"gradients are squared one by one: choose {asked('score_mode', 'eval')}{also}, or "
+                "snip or grasp"
+            )
 
 
 def multiply_adds(module: nn.Module, names: Iterable[str], image: Tensor) -> int:
@@ -290,15 +311,3 @@ def _agree(
         torch.allclose(fast[name], one, rtol=1e-3, atol=1e-4 * float(one.max()))
         for name, one in slow.items()
     )
-
-
-def _hold_apart(module: nn.Module) -> None:
-    for name, part in module.named_modules():
-        if isinstance(part, nn.modules.batchnorm._BatchNorm) and (
-            part.training or part.running_mean is None
-        ):
-            raise UsageError(
-                f"{name} takes the statistics of the batch, which tie its images together: squared "
-                "gradients of single images need score_mode=eval"
-                + (" and a batch norm that keeps statistics" if part.running_mean is None else "")
-            )

@@ -15,6 +15,7 @@ import torch
 
 from ...schemas.entry_points import added, added_names
 from ...schemas.errors import UsageError, did_you_mean, known_name
+from ...schemas.spelling import asked
 from ..own.function import (
     OwnFunction,
     from_entry_point,
@@ -117,6 +118,7 @@ class OwnPruner:
         RgtoolError
             It fails; the message names the line.
         """
+        shapes = {name: kept.shape for name, kept in scoring.mask.items()}  # it may change the mask
         parts = {name: getattr(scoring, name) for name in _OFFERED if name != "scoring"}
         found = self.function.call({"scoring": scoring, **parts})
         if not isinstance(found, dict):
@@ -124,7 +126,7 @@ class OwnPruner:
                 f"{self.function.place} returns {type(found).__name__}: a dict of layer name to an "
                 "array of scores is expected"
             )
-        return {name: self._array(found, name, kept.shape) for name, kept in scoring.mask.items()}
+        return {name: self._array(found, name, shape) for name, shape in shapes.items()}
 
     def _array(self, found: dict[str, Any], name: str, shape: tuple[int, ...]) -> Any:
         given = found.get(name)
@@ -185,8 +187,9 @@ def _own(name: str) -> OwnFunction:
         return from_entry_point(found)
     if name.lower() in _REGROW:
         raise UsageError(
-            f"pruner '{name}' cannot be run: it lets pruned weights grow again, and a record holds "
-            "masks that lie within those before"
+            f"pruner '{name}' cannot be run: it lets pruned weights grow again, and here a pruning "
+            "takes the smallest scores from what the one before it has left "
+            f"({asked('score_from', 'dense')}: from the whole network)"
         )
     names = [*PRUNERS, *added_names("rgtool.pruners")]
     raise UsageError(f"pruner '{name}' cannot be run: {did_you_mean(name, names)}")

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from ...schemas.blocks import Layer
 from ...schemas.errors import RgtoolError
 from ...schemas.records.layout import RunFolder
 from ...schemas.tensors.safetensors import read_tensors
-from ..pruning import Beginning, Mask, Scores, next_mask
+from ..pruning import Beginning, Mask, Scores, next_mask, ranked_together
 from ..replicas.loader import Loader
 from ..replicas.movement import Movement
 from ..replicas.randomness import generator
@@ -114,7 +116,8 @@ class Scorer:
                 self.on.heed()
             try:
                 scores = self.pruner.scores(self.scoring(trained, left, level, step, density))
-                _check(scores, left)
+                for part in ranked_together(self.layers, self.on.recipe):
+                    _check(scores, left, part)
             except RgtoolError as error:
                 raise RgtoolError(f"pruner {self.pruner.name} at level {level}: {error}") from None
             return scores
@@ -125,20 +128,20 @@ class Scorer:
     def scoring(
         self, trained: Trained, mask: Mask, level: int, step: int, density: float
     ) -> Scoring:
-        """Return what the pruner sees at one step."""
+        """Return what the pruner sees at one step: copies, which it may work in."""
         on, recipe = self.on, self.on.recipe
         masked = {f"{name}.weight": trained.state[f"{name}.weight"] * m for name, m in mask.items()}
         purpose = ("prune", level) if step == 1 else ("prune", level, step)
         return Scoring(
-            weights={name: masked[f"{name}.weight"] for name in mask},
-            rewind={name: trained.began[f"{name}.weight"] for name in mask},
-            mask=mask,
+            weights=_copies({name: masked[f"{name}.weight"] for name in mask}),
+            rewind=_copies({name: trained.began[f"{name}.weight"] for name in mask}),
+            mask=_copies(mask),
             network=lambda: self._network({**trained.state, **masked}),
             batches=lambda: self.loader.epoch(0),
             classes=on.images.classes,
             input_shape=on.images.input_shape,
             mode=recipe.score_mode,
-            movement=trained.movement,
+            movement=None if trained.movement is None else _copies(trained.movement),
             generator=generator(on.seed, *purpose),
             density=density,
         )
@@ -173,6 +176,10 @@ class Scorer:
         )
 
 
+def _copies(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name: array.copy() for name, array in arrays.items()}
+
+
 def _dense(folder: RunFolder) -> Arrays:
     try:
         return read_tensors(folder.weights("dense"))[0]
@@ -183,11 +190,12 @@ def _dense(folder: RunFolder) -> Arrays:
         ) from None
 
 
-def _check(scores: Scores, mask: Mask) -> None:
-    """Refuse scores that rank nothing."""
-    candidates = {name: scores[name][kept] for name, kept in mask.items()}
+def _check(scores: Scores, mask: Mask, part: Sequence[str]) -> None:
+    """Refuse scores that rank nothing among the kept weights of layers that are compared."""
+    candidates = {name: scores[name][mask[name]] for name in part if mask[name].any()}
     for name, values in candidates.items():
         if not np.isfinite(values).all():
             raise RgtoolError(f"scores of layer {name} are not finite")
-    if not any(values.any() for values in candidates.values()):
-        raise RgtoolError("all scores are 0, so that none is smaller than another")
+    if candidates and not any(values.any() for values in candidates.values()):
+        where = f" of layer {part[0]}" if len(part) == 1 else ""
+        raise RgtoolError(f"all scores{where} are 0, so that none is smaller than another")

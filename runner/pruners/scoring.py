@@ -17,7 +17,7 @@ Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
 
 @dataclass(frozen=True)
 class Scoring:
-    """What a pruner sees of a network at one step of one pruning.
+    """What a pruner sees of a network at one step of one pruning; all of it is its own to change.
 
     Attributes
     ----------

@@ -195,7 +195,7 @@ def test_all_levels_of_all_seeds_are_one_bar(made: Plan, monkeypatch: pytest.Mon
             last = screen(stream.getvalue())[-1]
             assert f"  {counts} levels" in last
             assert f"seed {event.seed} level {event.level}: " in last
-        assert last.endswith("accuracy 0.1250, density 1.000")
+        assert last.endswith("accuracy 0.1250, density 1.0000")
         on_event(Event(kind="failed", seed=1, message="why"))
         on_event(Event(kind="done", seed=0))
         tell("a note")

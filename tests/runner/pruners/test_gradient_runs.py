@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ from experiments import few_digits, few_digits_file, go, only_run, replica_tasks
 from torch import nn
 
 from rgtool.runner import models
+from rgtool.runner.experiment import plan
 from rgtool.runner.pruners import fisher, grasp, obd, registry, snip
 from rgtool.runner.pruning import smallest
 from rgtool.runner.replicas.loader import Normalise
+from rgtool.schemas.errors import UsageError
 from rgtool.schemas.tensors.safetensors import read_mask, read_tensors
 
 SCHEMES = {"snip": snip, "grasp": grasp, "fisher": fisher, "obd": obd}
@@ -74,10 +77,47 @@ def test_what_cannot_be_scored_is_said_before_anything_is_trained(
     command = ("run", "resnet8", task, "--recipe", "quick", "--pruner")
     tied = cli(*command, "fisher", "--set", "score_mode=train")
     assert tied.code == 2 and "choose --set score_mode=eval" in tied.err
+    assert "pruner fisher: bn1 takes the statistics of the batch" in tied.err
     monkeypatch.setattr(obd, "MOST", 10**9)
     large = cli(*command, "obd")
     assert large.code == 2 and "Hessian" in large.err and "--set score_images=" in large.err
     assert not Path("rgstore").exists()
+
+
+@pytest.mark.parametrize("name", ["fisher", "obd"])
+def test_without_batch_norm_images_stay_apart_in_training_too(name: str, tmp_path: Path) -> None:
+    for mode in ("eval", "train"):
+        done = go(tmp_path / mode, pruner=name, score_mode=mode, levels=1, score_images=20)
+        assert done.seeds("done") == [0]
+    one, other = (read_mask(only_run(tmp_path / mode).mask(1)) for mode in ("eval", "train"))
+    for layer, mask in one.items():
+        np.testing.assert_array_equal(mask, other[layer])
+
+
+def test_batch_norm_of_the_users_own_is_seen_before_anything_is_trained() -> None:
+    def normed() -> nn.Module:
+        return nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+    def forgetful() -> nn.Module:
+        norm = nn.BatchNorm2d(1, track_running_stats=False)
+        return nn.Sequential(norm, nn.Flatten(), nn.Linear(64, 10))
+
+    def planned(build: Callable[[], nn.Module], mode: str) -> object:
+        return plan(
+            build,
+            "few-digits",
+            epochs=1,
+            rewind="0",
+            pruner="fisher",
+            score_mode=mode,
+            batch_size=32,
+        )
+
+    assert planned(normed, "eval")
+    with pytest.raises(UsageError, match="^pruner fisher: 0 takes the statistics of the batch"):
+        planned(normed, "train")
+    with pytest.raises(UsageError, match="and a batch norm that keeps statistics"):
+        planned(forgetful, "eval")
 
 
 def test_a_network_of_the_users_own_is_told_when_it_is_scored(

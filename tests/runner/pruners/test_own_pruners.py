@@ -34,6 +34,32 @@ def tensors(scoring):
 def moved(movement):
     return movement
 
+def moved_and_turned(movement):
+    found = {name: total.copy() for name, total in movement.items()}
+    for total in movement.values():
+        total *= -1
+    return found
+
+def change(weights, rewind):
+    return {name: np.abs(weight - rewind[name]) for name, weight in weights.items()}
+
+def change_in_place(weights, rewind):
+    for name, begun in rewind.items():
+        begun -= weights[name]
+        np.abs(begun, out=begun)
+    return rewind
+
+def spoils(weights, rewind, mask, scoring):
+    found = {name: np.abs(weight) for name, weight in weights.items()}
+    for arrays in (weights, rewind, scoring.weights, scoring.rewind):
+        for array in arrays.values():
+            array[...] = 1
+    for kept in mask.values():
+        kept[...] = True
+    for parts in (weights, rewind, mask):
+        parts.clear()
+    return found
+
 def asks(weights, colour):
     return weights
 
@@ -101,6 +127,32 @@ def test_a_function_that_asks_for_movement_has_it(tmp_path: Path) -> None:
         np.testing.assert_array_equal(mask, read_mask(known.mask(2))[name])
     with pytest.raises(UsageError, match="moved-.* ranks by what training changes"):
         plan("lenet", "few-digits", pruner="my.py:moved", epochs=0)
+
+
+@pytest.mark.parametrize(
+    ("spoiling", "plain", "changes"),
+    [
+        ("my.py:spoils", "magnitude", {}),
+        ("my.py:spoils", "magnitude", {"score_at": "rewind", "score_steps": 2}),
+        ("my.py:spoils", "magnitude", {"epochs": 0, "rewind": "0"}),
+        ("my.py:spoils", "magnitude", {"score_from": "dense"}),
+        ("my.py:change_in_place", "my.py:change", {}),
+        ("my.py:moved_and_turned", "movement", {"score_steps": 3}),
+    ],
+)
+def test_a_function_may_work_in_place(
+    spoiling: str, plain: str, changes: dict[str, Any], tmp_path: Path
+) -> None:
+    for store, pruner in (("spoilt", spoiling), ("plain", plain)):
+        assert go(tmp_path / store, pruner=pruner, **changes).seeds("done") == [0]
+    assert kept(tmp_path / "spoilt") == kept(tmp_path / "plain") == [50200, 40159, 32126]
+    spoilt, clean = (only_run(tmp_path / store) for store in ("spoilt", "plain"))
+    for level in range(3):
+        one, other = (run.read_record(level) for run in (spoilt, clean))
+        for column in ("accuracy", "kept", "kept_prev", "magnitude", "magnitude_prev"):
+            assert one[column].to_pylist() == other[column].to_pylist(), column
+        for name, mask in read_mask(spoilt.mask(level + 1)).items():
+            np.testing.assert_array_equal(mask, read_mask(clean.mask(level + 1))[name])
 
 
 def test_a_function_that_is_given_is_that_of_its_source(tmp_path: Path) -> None:

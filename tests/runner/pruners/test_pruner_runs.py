@@ -436,7 +436,11 @@ def test_a_flow_without_training_has_no_accuracy(tmp_path: Path, kernels: str) -
         for column in ("accuracy", "loss", "train_accuracy", "train_loss", "images_per_second"):
             assert record[column].null_count == record.num_rows, column
         assert not record["diverged"][0].as_py()
-    assert all(math.isnan(event.accuracy) for event in events if event.kind == "level")
+    ends = [event for event in events if event.kind == "level"]
+    assert all(math.isnan(event.accuracy) for event in ends)
+    assert [event.reached for event in ends] == [
+        "density 1.0000", "density 0.8000", "density 0.6400",
+    ]  # fmt: skip
     assert go(tmp_path, epochs=0, rewind=None, pruner="synflow", score_steps=4).seeds("known")
 
 
@@ -519,6 +523,68 @@ def test_scores_that_rank_nothing_are_refused_once_the_level_is_recorded(
     assert "mask of level 2 cannot be read" in message(go(tmp_path, pruner="spoilt"))
 
 
+@pytest.mark.parametrize(
+    ("scope", "values", "words"),
+    [
+        ("global", {"fc": math.nan}, ""),
+        ("layerwise", {"fc": math.inf}, ""),
+        ("global", {"fc1": 0.0}, ""),
+        ("global", {"fc1": 0.0, "fc2": 0.0}, "all scores are 0"),
+        ("layerwise", {"fc2": 0.0}, "all scores of layer fc2 are 0"),
+        ("layerwise", {"fc2": math.nan}, "scores of layer fc2 are not finite"),
+    ],
+)
+def test_scores_must_rank_what_is_compared(
+    scope: str,
+    values: dict[str, float],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Layer fc is exempt: nothing uses its scores."""
+    monkeypatch.setitem(
+        registry.PRUNERS, "some",
+        lambda scoring: {
+            name: np.full(w.shape, values.get(name)) if name in values else np.abs(w)
+            for name, w in scoring.weights.items()
+        },
+    )  # fmt: skip
+    outcome = go(tmp_path, pruner="some", scope=scope, levels=1)
+    assert words in message(outcome) if words else outcome.seeds("done") == [0]
+
+
+def drained(scoring: Scoring) -> Scores:
+    """Let the weights of layer fc2 go first."""
+    return {name: np.abs(w) * (1e-9 if name == "fc2" else 1) for name, w in scoring.weights.items()}
+
+
+def test_a_layer_that_runs_empty_is_told_once_at_the_level_that_is_trained_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry.PRUNERS, "drained", drained)
+
+    def told(levels: int) -> list[str]:
+        events: list[Event] = []
+        done = go(tmp_path, pruner="drained", prune=0.5, levels=levels, on_event=events.append)
+        assert done.seeds("done") == [0]
+        return [event.message for event in events if event.kind == "warning"]
+
+    assert told(1) == []  # the mask of level 2 is there already
+    assert not read_mask(only_run(tmp_path).mask(2))["fc2"].any()
+    (warning,) = told(4)
+    assert warning.endswith("keeps no weight of fc2 at level 2: nothing passes there")
+
+
+def test_an_empty_layer_has_no_scores_to_compare(tmp_path: Path) -> None:
+    events: list[Event] = []
+    changes = {"prune": 0.9, "scope": "layerwise", "exempt": ("fc1",), "rounding": "exact"}
+    assert go(tmp_path, levels=4, on_event=events.append, **changes).seeds("done") == [0]
+    mask = read_mask(only_run(tmp_path).mask(4))
+    assert (int(mask["fc"].sum()), int(mask["fc2"].sum())) == (0, 3)
+    (warning,) = [event.message for event in events if event.kind == "warning"]
+    assert "keeps no weight of fc at level 4" in warning  # and the mask of level 5 is found
+
+
 def test_the_last_level_stands_though_none_could_follow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -555,7 +621,7 @@ def test_synflow_in_one_step_empties_a_layer_where_a_hundred_do_not(tmp_path: Pa
         ({"pruner": "increase", "score_at": "rewind"}, "score_at is rewind"),
         ({"pruner": "movement", "score_from": "dense"}, "score_from is dense"),
         ({"pruner": "rigl"}, "lets pruned weights grow again"),
-        ({"pruner": "FORCE"}, "lets pruned weights grow again"),
+        ({"pruner": "FORCE"}, 'score_from="dense": from the whole network'),
         ({"pruner": "synflo"}, "did you mean synflow"),
         ({"score_images": 151}, "score_images 151: few-digits has 150 training images"),
         ({"score_images": 5}, "score_images 5: .*10 the least"),
