@@ -92,7 +92,9 @@ def seeds_of(seeds: Seeds) -> tuple[int, ...]:
     """
     if isinstance(seeds, str):
         seeds = _read_seeds(seeds)
-    if isinstance(seeds, int) and not isinstance(seeds, bool):
+    if isinstance(seeds, bool):
+        raise _no_seeds(seeds)
+    if isinstance(seeds, int):
         if not 0 < seeds <= _MOST_SEEDS:
             raise UsageError(
                 f"seeds {seeds}: give a count such as 5, at most {_MOST_SEEDS}, or seeds such as "
