@@ -280,10 +280,7 @@ def test_experiments_that_enter_no_comparison_are_named(tmp_path: Path) -> None:
 
 def test_a_scheme_that_leaves_a_group_whole_is_compared_over_the_others() -> None:
     magnitude = flow_of(**UNTRAINED)
-    counts = flow_of(pruner="erk", **UNTRAINED).counts
-    kept, exempt = counts.kept.copy(), np.array([True, False, False, False, False])
-    kept[..., 0] = counts.total[0]
-    erk = choose_window(dataclasses.replace(counts, kept=kept, exempt=exempt))
+    erk = choose_window(synthetic.whole_in(flow_of(pruner="erk", **UNTRAINED).counts, "stem"))
     known = families([erk, magnitude])
     found = against_magnitude(known[0], known)
     assert found is not None and found.names == ("1", "2", "3", "head")
@@ -296,10 +293,7 @@ def test_a_scheme_that_leaves_a_group_whole_is_compared_over_the_others() -> Non
 
 def test_a_group_that_is_not_compared_keeps_its_row_without_a_comparison() -> None:
     snip = flow_of(pruner="snip", shift=SHIFT, **UNTRAINED)
-    counts = flow_of(**UNTRAINED).counts
-    kept, exempt = counts.kept.copy(), np.array([False, False, True, False, False])
-    kept[..., 2] = counts.total[2]
-    plain = choose_window(dataclasses.replace(counts, kept=kept, exempt=exempt))
+    plain = choose_window(synthetic.whole_in(flow_of(**UNTRAINED).counts, "head"))
     known = families([snip, plain])
     found = against_magnitude(known[0], known)
     assert found is not None and found.other in found.notes[0]
@@ -307,16 +301,14 @@ def test_a_group_that_is_not_compared_keeps_its_row_without_a_comparison() -> No
     rows = groups.group_table.to_frame()
     assert rows["name"].to_list() == ["stem", "1", "2", "3", "head"]
     np.testing.assert_allclose(
-        rows["magnitude"].to_numpy(), np.insert(found.comparison.d / flow.UNIT, 2, np.nan)
+        rows["magnitude"].to_numpy(), np.append(found.comparison.d / flow.UNIT, np.nan)
     )
 
 
 def test_the_canonical_part_of_a_group_that_is_whole_before_training_is_there() -> None:
     trained = flow_of(pruner="snip", shift=SHIFT)
-    counts = flow_of(pruner="snip", **UNTRAINED).counts
-    kept, exempt = counts.kept.copy(), np.array([True, False, False, False, False])
-    kept[..., 0] = counts.total[0]
-    before = choose_window(dataclasses.replace(counts, kept=kept, exempt=exempt))
+    whole = synthetic.whole_in(flow_of(pruner="snip", **UNTRAINED).counts, "stem")
+    before = choose_window(whole)
     known = families([trained, before])
     found, _ = canonical_of(known[0], trained, known)
     assert found.shape == (4, 5)

@@ -182,17 +182,9 @@ def test_a_lone_group_is_refused():
         semigroup(a, b)
 
 
-def whole_in(counts, *names):
-    """The same experiment that leaves groups whole at every level."""
-    at = [counts.names.index(name) for name in names]
-    kept, exempt = counts.kept.copy(), counts.exempt.copy()
-    kept[..., at], exempt[at] = counts.total[at], True
-    return dataclasses.replace(counts, kept=kept, exempt=exempt)
-
-
 def test_groups_that_one_leaves_whole_are_left_out_by_name_and_the_others_compared():
     a, b = experiment(0.2, seeds=4), experiment(0.36, seeds=4)
-    found = semigroup(a, whole_in(b, "1.0", "head"), draws=99)
+    found = semigroup(a, synthetic.whole_in(b, "1.0", "head"), draws=99)
     names = tuple(name for name in a.names if name not in ("1.0", "head"))
     assert found.names == names and len(found.comparison.d) == len(found.exponent_b) == 9
     places = [a.names.index(name) for name in names]
@@ -204,10 +196,11 @@ def test_groups_that_one_leaves_whole_are_left_out_by_name_and_the_others_compar
         f"1.0, head left out of the comparison: {b.experiment_id} keeps all weights of them at "
         "every level"
     )
-    both = semigroup(*(whole_in(x, "head") for x in (a, b)), draws=99)
+    both = semigroup(*(synthetic.whole_in(x, "head") for x in (a, b)), draws=99)
     assert "head" not in both.names and not any("left out" in note for note in both.notes)
+    alone = dataclasses.replace(b, exempt=np.arange(11) > 0)
     with pytest.raises(RgtoolError, match=r"1 of 11 groups .* in both.*\(1\.0, .* at every level"):
-        semigroup(a, whole_in(b, *a.names[1:]))
+        semigroup(a, alone)
 
 
 # Seeds that begin with the same weights
