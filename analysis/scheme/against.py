@@ -21,7 +21,15 @@ from ..classes.same import SameClass
 from ..nulls.untrained import null_groups
 from ..window import Window
 from .families import Family, magnitude_of, untrained_of
-from .semigroup import compared, equally_dense, exponents_of, shared_seeds
+from .semigroup import (
+    compared,
+    equally_dense,
+    exponents_of,
+    names_of,
+    pruned_in_all,
+    shared_seeds,
+    whole_notes,
+)
 
 Compared = Literal["anomalous", "canonical", "whole"]
 SEE = "schemes.md#canonical-and-anomalous"
@@ -29,7 +37,7 @@ SEE = "schemes.md#canonical-and-anomalous"
 
 @dataclass(frozen=True, eq=False)
 class Against:
-    """A scheme against magnitude pruning, K groups that are pruned.
+    """A scheme against magnitude pruning, K groups that both prune.
 
     Attributes
     ----------
@@ -40,15 +48,18 @@ class Against:
         untrained ones, which have no other; `whole` where a part is not to be had.
     densities : (float, float)
         First and last of the common ones.
+    names : tuple of str, length K
+        The groups.
     comparison : SameClass
         Of the scheme, minus that of magnitude pruning, in units of theta.
     notes : tuple of str
-        What was not to be had.
+        What was not to be had, and which groups one of them leaves whole.
     """
 
     other: str
     what: Compared
     densities: tuple[float, float]
+    names: tuple[str, ...]
     comparison: SameClass
     notes: tuple[str, ...]
 
@@ -67,7 +78,7 @@ def canonical_of(
     if untrained is not None and (pairs := shared_seeds(window, untrained.main)) is not None:
         (own, other), densities = equally_dense(window, untrained.main)
         if own.levels == window.levels:
-            return exponents_of(other)[pairs[1]], ()
+            return exponents_of(other, window.open)[pairs[1]], ()
         raise UsageError(
             f"its flow before training ({untrained.main.counts.experiment_id}) lacks densities "
             f"beyond {densities[-1]:.3g}: add --levels to it"
@@ -96,13 +107,14 @@ def against_magnitude(
     if magnitude is None:
         return None
     (own, other), densities = equally_dense(family.main, magnitude.main)
-    y = [exponents_of(own), exponents_of(other)]
+    groups = pruned_in_all((own, other))
+    y = [exponents_of(own, groups), exponents_of(other, groups)]
     what: Compared = "canonical"
     notes: tuple[str, ...] = ()
     if family.trained:
         try:
             parts = [
-                canonical_of(one, window, others)[0]
+                canonical_of(one, window, others)[0][:, groups[window.open]]
                 for one, window in ((family, own), (magnitude, other))
             ]
             y, what = [whole - part for whole, part in zip(y, parts, strict=True)], "anomalous"
@@ -113,6 +125,7 @@ def against_magnitude(
         other=other.counts.experiment_id,
         what=what,
         densities=(float(densities[0]), float(densities[-1])),
+        names=names_of(own, groups),
         comparison=compared(own, other, *y, rng=rng)[0],
-        notes=notes,
+        notes=(*whole_notes(own, other), *notes),
     )

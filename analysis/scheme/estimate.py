@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ...schemas.errors import RgtoolError, UsageError
 from ...schemas.notes import LeftOut, Note, Rank
+from ...store.counts import Counts
 from ...store.literature import PREFIX, published_flow, published_flow_names
 from ..arrays import Floats
 from ..named import Meaning, Named, StoreLike, counts_of, look_up_all
@@ -20,7 +21,7 @@ from .fixed_point import FixedPoint, of_scales, of_shares
 from .result import SEE, Scheme, Schemes
 from .said import conclusions, fate_notes
 from .semigroup import SEE as SEMIGROUP
-from .semigroup import Semigroup, beside
+from .semigroup import STEPS, Semigroup, beside, whole_notes
 
 Made = TypeVar("Made")
 Levels = tuple[int, int] | None
@@ -125,10 +126,13 @@ class _Study:
         counts = main.counts
         if not counts.experiment_id.startswith(PREFIX):
             self._note(main.notes)
+        step = self._semigroup(family.coarser, "small against large steps")
+        at_once = self._semigroup(family.at_once, "step by step against at once")
+        self._name_rest(found for found in (step, at_once) if found is not None)
         return Scheme(
             family=family,
-            step=self._semigroup(family.coarser, "small against large steps"),
-            at_once=self._semigroup(family.at_once, "step by step against at once"),
+            step=step,
+            at_once=at_once,
             shares=self._fate(lambda: of_shares(main, self.chosen), "shares"),
             scales=self._fate(
                 lambda: of_scales(self.layers(), counts.by, self.chosen), "effective scales"
@@ -154,12 +158,31 @@ class _Study:
         lacking: list[UsageError] = []
         for other in others:
             try:
-                return beside(self.family.main, other, rng=self.rng)
+                found = beside(self.family.main, other, rng=self.rng)
             except UsageError as error:
                 lacking.append(error)
+            else:
+                self._note([Note.of(text, SEMIGROUP) for text in whole_notes(*found.windows)])
+                return found
         if lacking:
             self._note([Note(f"{what}: not to be had, {lacking[0]}", SEMIGROUP)])
         return None
+
+    def _name_rest(self, compared: Iterable[Semigroup]) -> None:
+        """Name the experiments of the scheme that enter no comparison."""
+        family = self.family
+        entered = {one.windows[1].counts for one in compared}
+        rest = [
+            one.counts
+            for one in (*family.coarser, *family.at_once, *family.rest)
+            if one.counts not in entered
+        ]
+        if rest:
+            text = (
+                f"of this scheme {_listed_steps(rest)} entered no comparison: an experiment named "
+                "alone has a row of its own"
+            )
+            self._note([Note(text, SEE, Rank.WARNING)])
 
     def _fate(self, make: Callable[[], FixedPoint], what: str) -> FixedPoint | None:
         found = self._tried(make, f"fate of {what}", FIXED_POINT)
@@ -189,3 +212,11 @@ class _Study:
         if found is not None:
             self._note(found.notes, ANOMALOUS)
         return found
+
+
+def _listed_steps(experiments: Iterable[Counts]) -> str:
+    """Write experiments of one scheme, each with the steps in which it prunes."""
+    return ", ".join(
+        f"{one.experiment_id} ({' '.join(f'{x}={getattr(one.recipe, x)}' for x in STEPS)})"
+        for one in experiments
+    )

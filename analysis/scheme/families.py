@@ -26,17 +26,21 @@ class Family:
     Attributes
     ----------
     main : Window
-        The one scored anew at every level, in the smallest steps.
+        The one scored anew at every level, in the smallest steps; one that has a coarser one
+        beside it goes before.
     coarser : tuple of Window
         Those that prune more at a time, the next first.
     at_once : tuple of Window
-        Those that score the dense network for every density, in fewest steps first; without the
-        main one.
+        Those that score the dense network for every density, in as many steps as the main one
+        first, then in fewest; without the main one.
+    rest : tuple of Window
+        The others, scored in other steps than the main one.
     """
 
     main: Window
     coarser: tuple[Window, ...] = ()
     at_once: tuple[Window, ...] = ()
+    rest: tuple[Window, ...] = ()
 
     @property
     def recipe(self) -> Recipe:
@@ -114,21 +118,36 @@ def _without_steps(recipe: Recipe) -> Recipe:
 
 
 def _family(members: Sequence[Window]) -> Family:
-    def order(window: Window) -> tuple[bool, float, int]:
+    recipes = [x.counts.recipe for x in members]
+    shares = Counter((_scoring(x), x.prune) for x in recipes)
+    sizes = Counter(scoring for scoring, _ in shares)
+
+    def order(window: Window) -> tuple[bool, bool, float, int]:
         recipe = window.counts.recipe
-        return recipe.score_from == "dense", recipe.prune, -recipe.score_steps
+        alone = sizes[_scoring(recipe)] == 1
+        return recipe.score_from == "dense", alone, recipe.prune, -recipe.score_steps
 
     main, *others = sorted(members, key=order)
     of = main.counts.recipe
-    coarser, at_once = [], []
+    coarser, at_once, rest = list[Window](), list[Window](), list[Window]()
     for one in others:
         recipe = one.counts.recipe
         if recipe.score_from == "dense" and recipe.score_steps < _iterations(of):
             at_once.append(one)
-        elif (recipe.score_from, recipe.score_steps) == (of.score_from, of.score_steps):
-            coarser.append(one)
-    at_once.sort(key=lambda x: (x.counts.recipe.score_steps, x.counts.recipe.prune))
-    return Family(main, tuple(coarser), tuple(at_once))
+        else:
+            (coarser if _scoring(recipe) == _scoring(of) else rest).append(one)
+
+    def nearest(window: Window) -> tuple[bool, int, bool, float]:
+        recipe = window.counts.recipe
+        steps, prune = recipe.score_steps, recipe.prune
+        return steps != of.score_steps, steps, prune != of.prune, prune
+
+    return Family(main, tuple(coarser), tuple(sorted(at_once, key=nearest)), tuple(rest))
+
+
+def _scoring(recipe: Recipe) -> tuple[str, int]:
+    """Return what a step of pruning is scored from, and in how many steps of its own."""
+    return recipe.score_from, recipe.score_steps
 
 
 def _iterations(recipe: Recipe) -> float:

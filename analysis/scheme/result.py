@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ...store.catalogue.apart import label_of
 from ..arrays import Floats
+from ..classes.same import SameClass
 from ..flow import UNIT
 from ..result import LABEL, SIGNED, Column, Result, ends
 from ..values import NOTHING, Estimate
@@ -272,7 +273,6 @@ def _group_rows(one: Scheme) -> dict[str, list[Any]]:
     canonical = np.full(groups, np.nan) if one.canonical is None else one.canonical.mean(axis=0)
     nothing = np.full(groups, np.nan)
     rates = one.shares.rates if one.shares else Estimate(nothing, nothing, nothing)
-    against = one.against.comparison if one.against else None
     columns: dict[str, Any] = {
         "name": list(window.names),
         "exponent": y.mean(axis=0),
@@ -283,12 +283,12 @@ def _group_rows(one: Scheme) -> dict[str, list[Any]]:
         "kappa": rates.value,
         "kappa_low": rates.low,
         "kappa_high": rates.high,
-        "step": one.step.comparison.d / UNIT if one.step else nothing,
-        "at_once": one.at_once.comparison.d / UNIT if one.at_once else nothing,
-        "magnitude": against.d / UNIT if against else nothing,
-        "magnitude_low": against.low / UNIT if against else nothing,
-        "magnitude_high": against.high / UNIT if against else nothing,
-        "magnitude_p": against.p_group if against else nothing,
+        "step": _compared(one.step, window, lambda x: x.d / UNIT),
+        "at_once": _compared(one.at_once, window, lambda x: x.d / UNIT),
+        "magnitude": _compared(one.against, window, lambda x: x.d / UNIT),
+        "magnitude_low": _compared(one.against, window, lambda x: x.low / UNIT),
+        "magnitude_high": _compared(one.against, window, lambda x: x.high / UNIT),
+        "magnitude_p": _compared(one.against, window, lambda x: x.p_group),
     }
     told = {
         "scheme": one.pruner,
@@ -299,3 +299,13 @@ def _group_rows(one: Scheme) -> dict[str, list[Any]]:
     return {name: [value] * groups for name, value in told.items()} | {
         name: list(values) for name, values in columns.items()
     }
+
+
+def _compared(
+    found: Semigroup | Against | None, window: Window, value: Callable[[SameClass], Floats]
+) -> Floats:
+    """Return what a comparison has of the groups of a window (K,), NaN of those it leaves out."""
+    if found is None:
+        return np.full(len(window.names), np.nan)
+    of = dict(zip(found.names, value(found.comparison), strict=True))
+    return np.array([of.get(name, np.nan) for name in window.names])

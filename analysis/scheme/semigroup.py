@@ -14,10 +14,11 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from ...schemas.errors import UsageError
-from ...schemas.notes import Note
+from ...schemas.notes import Note, Rank
+from ...schemas.words import listed
 from ...store.counts import Counts
 from .. import flow
-from ..arrays import Floats
+from ..arrays import Bools, Floats
 from ..classes.same import SameClass, same_class, same_paired
 from ..flow import UNIT
 from ..stats.contrast import DRAWS
@@ -39,7 +40,7 @@ class Semigroup:
     densities : array, shape (N,)
         The common densities from the first to the last of the window.
     names : tuple of str, length K
-        The groups that are pruned.
+        The groups that are pruned in both.
     exponent_a, exponent_b : array, shape (K,)
         y_i, mean over runs.
     comparison : SameClass
@@ -106,20 +107,27 @@ def beside(
 ) -> Semigroup:
     """Compare exponents of two experiments with the same groups over their common densities.
 
+    Groups that one of them leaves whole at all levels are left out, which a note tells.
     Parameters and errors are those of `semigroup`, which asks more of the experiments.
     """
     (a, b), densities = equally_dense(one, other)
-    y = exponents_of(a), exponents_of(b)
+    groups = pruned_in_all((a, b))
+    y = exponents_of(a, groups), exponents_of(b, groups)
+    names = names_of(a, groups)
     found, paired = compared(a, b, *y, rng=rng, draws=draws)
     return Semigroup(
         windows=(a, b),
         densities=densities,
-        names=one.names,
+        names=names,
         exponent_a=y[0].mean(axis=0),
         exponent_b=y[1].mean(axis=0),
         comparison=found,
         paired=paired,
-        notes=(*found.notes(one.names, (len(y[0]), len(y[1]))), *_differences(a, b, densities)),
+        notes=(
+            *found.notes(names, (len(y[0]), len(y[1]))),
+            *whole_notes(a, b),
+            *_differences(a, b, densities),
+        ),
     )
 
 
@@ -136,10 +144,11 @@ def equally_dense(first: Window, *others: Window) -> tuple[tuple[Window, ...], F
     Raises
     ------
     UsageError
-        The groups differ, or fewer than two densities are common.
+        The groups differ, fewer than two are pruned in all, or fewer than two densities are common.
     """
     for other in others:
         _check_groups(first.counts, other.counts)
+    _check_pruned((first, *others))
     found = [common_levels(first.density, other.density) for other in others]
     common = sorted(set.intersection(*({int(i) for i in pairs[:, 0]} for pairs in found)))
     if len(common) < 2:
@@ -169,9 +178,34 @@ def compared(
     return same_paired(theta[0][pairs[0]], theta[1][pairs[1]], draw, draws), True
 
 
-def exponents_of(window: Window) -> Floats:
-    """Return y of the pruned groups over a window: (S, K)."""
-    return flow.window_exponents(window.kept, 0, window.steps)[:, window.open]
+def exponents_of(window: Window, groups: Bools | None = None) -> Floats:
+    """Return y over a window of its pruned groups, or of those that a mask (G,) picks: (S, K)."""
+    chosen = window.open if groups is None else groups
+    return flow.window_exponents(window.kept, 0, window.steps)[:, chosen]
+
+
+def pruned_in_all(windows: Sequence[Window]) -> Bools:
+    """Tell which groups every one of some experiments with the same groups prunes: (G,)."""
+    return np.asarray(np.logical_and.reduce([window.open for window in windows]))
+
+
+def names_of(window: Window, groups: Bools) -> tuple[str, ...]:
+    """Return the names of the groups that a mask (G,) picks."""
+    return tuple(np.array(window.counts.names)[groups].tolist())
+
+
+def whole_notes(*windows: Window) -> list[Note]:
+    """Say which groups one experiment never prunes and another does: they are not compared."""
+    pruned = np.logical_or.reduce([window.open for window in windows])
+    notes = []
+    for window in windows:
+        if whole := names_of(window, pruned & ~window.open):
+            text = (
+                f"{listed(whole, 5)} left out of the comparison: {window.counts.experiment_id} "
+                f"keeps all weights of {'it' if len(whole) == 1 else 'them'} at every level"
+            )
+            notes.append(Note(text, SEE, Rank.WARNING))
+    return notes
 
 
 def shared_seeds(a: Window, b: Window) -> tuple[list[int], list[int]] | None:
@@ -205,19 +239,35 @@ def _check_steps(a: Counts, b: Counts) -> None:
 
 
 def _check_groups(a: Counts, b: Counts) -> None:
-    if (a.by, a.names, a.total.tolist(), a.exempt.tolist()) != (
-        b.by,
-        b.names,
-        b.total.tolist(),
-        b.exempt.tolist(),
-    ):
+    if (found := _unlike(a, b)) is not None:
         raise UsageError(
-            f"{a.label}: the two experiments do not count or prune the same groups "
-            f"({len(a.names)} by {a.by} and {len(b.names)} by {b.by}): their shares do not compare"
+            f"{a.label}: the two experiments do not count the same groups ({found}): their shares "
+            "do not compare"
         )
-    if (~a.exempt).sum() < 2:
+
+
+def _unlike(a: Counts, b: Counts) -> str | None:
+    """Say how the groups of two experiments differ; None where they do not."""
+    if a.by != b.by:
+        return f"by {a.by} and by {b.by}"
+    if a.names != b.names:
+        only = [name for name in a.names + b.names if (name in a.names) != (name in b.names)]
+        return f"{listed(only, 3)} in one alone" if only else "in another order"
+    for name, one, other in zip(a.names, a.total.tolist(), b.total.tolist(), strict=True):
+        if one != other:
+            return f"{name} has {one:,} weights in one and {other:,} in the other"
+    return None
+
+
+def _check_pruned(windows: Sequence[Window]) -> None:
+    number = int(pruned_in_all(windows).sum())
+    if number < 2:
+        counts = windows[0].counts
+        whole = "; ".join(whole_notes(*windows))
         raise UsageError(
-            f"{a.label}: fewer than two groups are pruned: use a finer grouping (--by)"
+            f"{counts.label}: {number} of {len(counts.names)} groups by {counts.by} "
+            f"{'is' if number == 1 else 'are'} pruned in both, two are needed"
+            f"{f' ({whole})' if whole else ''}: use a finer grouping (--by)"
         )
 
 

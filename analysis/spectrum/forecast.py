@@ -233,10 +233,12 @@ def _check_pruner(counts: Counts) -> None:
     if counts.exempt.all():
         raise RgtoolError(f"{counts.label}: all layers are exempt from pruning, none runs empty")
     if recipe.pruner != "magnitude" or recipe.scope != "global":
+        instead = "there scores, not magnitudes, set what a layer keeps"
+        if recipe.pruner == "random" or recipe.scope == "layerwise":
+            instead = "there every layer keeps about the share that the network keeps"
         raise RgtoolError(
             f"{counts.label}: a forecast rests on one threshold for the magnitudes of all layers, "
-            f"and this recipe has pruner {recipe.pruner} and scope {recipe.scope}: there every "
-            "layer keeps about the share that the network keeps"
+            f"and this recipe has pruner {recipe.pruner} and scope {recipe.scope}: {instead}"
         )
 
 

@@ -205,12 +205,10 @@ def equal_weights(
     if not source.scales or not own.scales:
         return {}
     # One ticket may be trained by several seeds.
-    theirs = {seed: scales.get("rewind") for seed, scales in _by_seed(source)}
+    theirs = {seed: dict(scales.get("rewind") or {}) for seed, scales in _by_seed(source)}
     partner = {seed: seed if tickets is None else tickets.get(seed) for seed, _ in _by_seed(own)}
     return {
-        seed: (one := theirs[of]) is not None
-        and len(one) > 0
-        and dict(one) == dict(scales.get("rewind") or {})
+        seed: bool(theirs[of]) and theirs[of] == dict(scales.get("rewind") or {})
         for seed, scales in _by_seed(own)
         if (of := partner[seed]) in theirs
     }

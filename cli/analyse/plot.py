@@ -39,7 +39,8 @@ def plot(
         str, typer.Option(help="Of the flow: share, or scale (effective scales).")
     ] = "share",
     by: Annotated[
-        str | None, typer.Option("--by", help="Default: the coarsest that all have.")
+        str | None,
+        typer.Option("--by", help="layer, block, stage or role; default the coarsest all have."),
     ] = None,
     to: Annotated[
         Path, typer.Option("--to", help="A folder, or a file ending in .png, .svg or .pdf.")

@@ -18,7 +18,7 @@ def scheme(
         list[str] | None,
         typer.Argument(help="Ids, names, labels, fields, published:NAME; default the whole store."),
     ] = None,
-    by: Annotated[str, typer.Option(help="Grouping: layer, block or stage.")] = "block",
+    by: Annotated[str, typer.Option(help="Grouping: layer, block, stage or role.")] = "block",
     window: WindowOption = None,
     groups: Annotated[bool, typer.Option("--groups", help="Print the groups instead.")] = False,
     published: Annotated[

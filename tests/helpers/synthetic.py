@@ -103,3 +103,13 @@ def first_levels(counts: Counts, levels: int) -> Counts:
         magnitude=counts.magnitude[:, :levels],
         accuracy=counts.accuracy[:, :levels],
     )
+
+
+def whole_in(counts: Counts, *names: str) -> Counts:
+    """The same experiment at the same densities that leaves groups whole at every level."""
+    whole = np.isin(counts.names, names)
+    rest = np.where(whole, 0, counts.kept)
+    left = counts.kept.sum(axis=-1) - counts.total[whole].sum()
+    kept = np.rint(rest * (left / np.maximum(rest.sum(axis=-1), 1))[..., None]).astype(np.int64)
+    kept = np.where(whole, counts.total, kept)
+    return dataclasses.replace(counts, kept=kept, exempt=counts.exempt | whole)

@@ -25,6 +25,7 @@ from rgtool.analysis.scheme.families import (
     magnitude_of,
     untrained_of,
 )
+from rgtool.analysis.scheme.result import Scheme, Schemes
 from rgtool.analysis.scheme.semigroup import exponents_of
 from rgtool.analysis.window import Window, choose_window
 from rgtool.store.counts import Counts
@@ -77,6 +78,18 @@ def test_scores_of_the_dense_network_in_many_steps_are_set_against_those_in_one(
     large = flow_of(score_from="dense", score_steps=100, prune=0.36, levels=5)
     (found,) = families([one, some, large, many])
     assert found.main is many and found.at_once == (one, some) and found.coarser == (large,)
+
+
+def test_what_has_a_coarser_one_beside_it_goes_before_a_finer_one_alone() -> None:
+    fine, coarse = flow_of(), flow_of(prune=0.36, levels=5)
+    finer = flow_of(score_steps=5)
+    other, like = flow_of(score_from="dense", score_steps=20), flow_of(score_from="dense")
+    (found,) = families([finer, other, fine, coarse, like])
+    assert (found.main, found.coarser, found.rest) == (fine, (coarse,), (finer,))
+    assert found.at_once == (like, other)
+    alone = flow_of(score_from="dense", score_steps=5)
+    (found,) = families([fine, like, finer, alone])
+    assert (found.main, found.at_once, found.rest) == (finer, (alone, like), (fine,))
 
 
 def test_runs_of_one_experiment_are_schemes_of_their_own() -> None:
@@ -239,6 +252,68 @@ def test_a_figure_has_a_panel_for_every_scheme(tmp_path: Path) -> None:
     drawn = figure.axes[3]
     dashed = [line for line in drawn.lines if len(set(line.get_ydata())) == 1]
     assert len(dashed) == 6 and len(drawn.patches) == 2  # fixed shares, and where size bounds them
+
+
+def test_experiments_that_enter_no_comparison_are_named(tmp_path: Path) -> None:
+    store = tmp_path / "s"
+    main, coarse, *rest = (
+        write_experiment(store, levels=levels, **fields)
+        for levels, fields in (
+            (8, {}),
+            (4, {"prune": 0.36}),
+            (8, {"score_steps": 5}),
+            (4, {"prune": 0.488}),
+        )
+    )
+    found = rgtool.scheme(store, by="stage", published=False)
+    frame = found.to_frame()
+    assert frame["experiment_id"].to_list() == [main] and frame["step_with"][0] == coarse
+    (said,) = (note for note in found.notes if "entered no comparison" in note)
+    assert said == (
+        f"{main}: of this scheme {rest[1]} (prune=0.488 score_from=previous score_steps=1), "
+        f"{rest[0]} (prune=0.2 score_from=previous score_steps=5) entered no comparison: an "
+        "experiment named alone has a row of its own"
+    )
+    alone = rgtool.scheme(store, rest[0], by="stage", published=False)
+    assert not any("entered no comparison" in note for note in alone.notes)
+
+
+def test_a_scheme_that_leaves_a_group_whole_is_compared_over_the_others() -> None:
+    magnitude = flow_of(**UNTRAINED)
+    erk = choose_window(synthetic.whole_in(flow_of(pruner="erk", **UNTRAINED).counts, "stem"))
+    known = families([erk, magnitude])
+    found = against_magnitude(known[0], known)
+    assert found is not None and found.names == ("1", "2", "3", "head")
+    assert found.notes[0].startswith("stem left out of the comparison: ")
+    groups = Schemes("stage", (Scheme(known[0], None, None, None, None, None, found),), ())
+    np.testing.assert_allclose(
+        groups.group_table.to_frame()["magnitude"].to_numpy(), found.comparison.d / flow.UNIT
+    )
+
+
+def test_a_group_that_is_not_compared_keeps_its_row_without_a_comparison() -> None:
+    snip = flow_of(pruner="snip", shift=SHIFT, **UNTRAINED)
+    plain = choose_window(synthetic.whole_in(flow_of(**UNTRAINED).counts, "head"))
+    known = families([snip, plain])
+    found = against_magnitude(known[0], known)
+    assert found is not None and found.other in found.notes[0]
+    groups = Schemes("stage", (Scheme(known[0], None, None, None, None, None, found),), ())
+    rows = groups.group_table.to_frame()
+    assert rows["name"].to_list() == ["stem", "1", "2", "3", "head"]
+    np.testing.assert_allclose(
+        rows["magnitude"].to_numpy(), np.append(found.comparison.d / flow.UNIT, np.nan)
+    )
+
+
+def test_the_canonical_part_of_a_group_that_is_whole_before_training_is_there() -> None:
+    trained = flow_of(pruner="snip", shift=SHIFT)
+    whole = synthetic.whole_in(flow_of(pruner="snip", **UNTRAINED).counts, "stem")
+    before = choose_window(whole)
+    known = families([trained, before])
+    found, _ = canonical_of(known[0], trained, known)
+    assert found.shape == (4, 5)
+    # Its share grows as that of the network falls.
+    np.testing.assert_allclose(found[:, 0], 1.0)
 
 
 def test_what_has_no_flow_is_left_out_and_told(tmp_path: Path, cli: Cli) -> None:

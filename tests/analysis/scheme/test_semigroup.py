@@ -144,8 +144,11 @@ def other(experiment_, **recipe):
     [
         (lambda b: other(b, architecture="resnet56"), "architecture is resnet20 in one and resnet"),
         (lambda b: other(b, task="svhn"), "task is cifar10 in one and svhn"),
-        (lambda b: experiment(0.36, by="stage"), "do not count or prune the same groups"),
-        (lambda b: dataclasses.replace(b, total=b.total + 1), "do not count or prune the same"),
+        (lambda b: experiment(0.36, by="stage"), r"do not count the same groups \(by block and by"),
+        (
+            lambda b: dataclasses.replace(b, total=b.total + 1),
+            "stem has 432 weights in one and 433 in",
+        ),
         (lambda b: experiment(0.2), "both prune 0.2"),
         (lambda b: experiment(0.3), "common densities: 1, two are needed: prune 0.2 has 0.8"),
         (lambda b: experiment(0.36, levels=2), None),
@@ -173,8 +176,31 @@ def test_a_lone_group_is_refused():
     a, b = experiment(0.2), experiment(0.36)
     exempt = np.arange(11) > 0
     a, b = (dataclasses.replace(x, exempt=exempt) for x in (a, b))
-    with pytest.raises(RgtoolError, match="fewer than two groups"):
+    with pytest.raises(
+        RgtoolError, match="1 of 11 groups by block is pruned in both, two are needed: use"
+    ):
         semigroup(a, b)
+
+
+def test_groups_that_one_leaves_whole_are_left_out_by_name_and_the_others_compared():
+    a, b = experiment(0.2, seeds=4), experiment(0.36, seeds=4)
+    found = semigroup(a, synthetic.whole_in(b, "1.0", "head"), draws=99)
+    names = tuple(name for name in a.names if name not in ("1.0", "head"))
+    assert found.names == names and len(found.comparison.d) == len(found.exponent_b) == 9
+    places = [a.names.index(name) for name in names]
+    np.testing.assert_allclose(
+        found.exponent_a, flow.window_exponents(a.kept, 2, 12)[:, places].mean(axis=0)
+    )
+    (said,) = (note for note in found.notes if "left out" in note)
+    assert said == (
+        f"1.0, head left out of the comparison: {b.experiment_id} keeps all weights of them at "
+        "every level"
+    )
+    both = semigroup(*(synthetic.whole_in(x, "head") for x in (a, b)), draws=99)
+    assert "head" not in both.names and not any("left out" in note for note in both.notes)
+    alone = dataclasses.replace(b, exempt=np.arange(11) > 0)
+    with pytest.raises(RgtoolError, match=r"1 of 11 groups .* in both.*\(1\.0, .* at every level"):
+        semigroup(a, alone)
 
 
 # Seeds that begin with the same weights

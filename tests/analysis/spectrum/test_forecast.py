@@ -294,8 +294,9 @@ def test_what_is_assumed_of_an_import_is_said(made: Counts) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"pruner": "random"}, "pruner random and scope global"),
-        ({"scope": "layerwise"}, "pruner magnitude and scope layerwise"),
+        ({"pruner": "random"}, "pruner random and scope global: there every layer keeps about"),
+        ({"pruner": "synflow"}, "pruner synflow and scope global: there scores, not magnitudes,"),
+        ({"scope": "layerwise"}, "pruner magnitude and scope layerwise: there every layer"),
     ],
 )
 def test_what_one_threshold_does_not_prune_is_refused(
