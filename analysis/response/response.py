@@ -321,8 +321,10 @@ class Response(Result):
         loading = self._loadings(cluster[0]).mean(axis=0)
         loading = loading / np.linalg.norm(loading)
         first = np.argsort(-np.abs(loading), kind="stable")[:_SHOWN]
-        alone = math.sqrt(1 - 1 / len(self.names))  # of a group against all others
         text = " ".join(f"{loading[i]:+.2f} {self.names[i]}" for i in first)
+        if len(self.names) == 2:  # has no other direction
+            return text, math.nan
+        alone = math.sqrt(1 - 1 / len(self.names))  # of a group against all others
         return text, float(np.abs(loading).max() / alone)
 
     def plot(self) -> Figure:

@@ -30,6 +30,7 @@ from .perturbed import SIDES, Perturbed, Runs
 
 _FARTHEST = 30.0  # |ln u| within which the threshold is looked for
 _HALVINGS = 60
+_HALF = 0.5  # of a weight, by which no layer is whole or empty
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,14 +106,14 @@ def _above_next(
     first: Floats, total: Floats, threshold: Floats, distribution: DistributionName
 ) -> Floats:
     """Return the same of tickets whose layers have another threshold to begin with."""
-    law, share = DISTRIBUTIONS[distribution], _share(first, total)
+    law = DISTRIBUTIONS[distribution]
     kept = law.kept(threshold * law.inverse(_share(first[:, :1], total)))
-    return np.asarray(first * np.minimum(kept / share, 1))
+    return np.clip(kept * (total + 1) - _HALF, 0, first)
 
 
 def _share(kept: Floats, total: Floats) -> Floats:
-    """Return kept shares with half a weight added on either side: no layer is whole, or empty."""
-    return np.asarray((kept + 0.5) / (total + 1))
+    """Return kept shares with half a weight added on either side: shape (S, R, L)."""
+    return np.asarray((kept + _HALF) / (total + 1))
 
 
 def still_network(
