@@ -68,11 +68,7 @@ def measure_response(
     RgtoolError
         Fewer than two groups are perturbed, or no seed has all runs.
     """
-    if not is_positive(margin):
-        raise UsageError(f"margin is {margin}: a positive number is needed, such as {MARGIN}")
-    coordinates = choose("coordinates", coordinates, get_args(Coordinates))
-    if coordinates == "scale" and what.by != "layer":
-        raise UsageError("effective scales are those of layers: take --by layer")
+    coordinates = check_asked(what.by, coordinates, margin)
     runs, left = _lasting(read_runs(store, what), coordinates)
     y, levels, missing = exponents_beside(runs, window)
     start, end = _coordinates_of(runs, coordinates)
@@ -101,6 +97,31 @@ def measure_response(
         notes=(*runs.notes, *missing, *left, *_of_still(still)),
     )
     return _concluded(found, runs, what)
+
+
+def check_asked(by: str, coordinates: str, margin: float) -> Coordinates:
+    """Hold what a response is asked for to what there is, which needs no runs; return coordinates.
+
+    Parameters
+    ----------
+    by : str
+        The grouping.
+    coordinates : str
+        `share` or `scale`.
+    margin : float
+        Half-width about 1.
+
+    Raises
+    ------
+    UsageError
+        Coordinates or margin cannot be had.
+    """
+    if not is_positive(margin):
+        raise UsageError(f"margin is {margin}: a positive number is needed, such as {MARGIN}")
+    coordinates = choose("coordinates", coordinates, get_args(Coordinates))
+    if coordinates == "scale" and by != "layer":
+        raise UsageError("effective scales are those of layers: take --by layer")
+    return coordinates
 
 
 def _lasting(runs: Runs, coordinates: Coordinates) -> tuple[Runs, list[Note]]:
