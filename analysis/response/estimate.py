@@ -99,7 +99,7 @@ def measure_response(
     return _concluded(found, runs, what)
 
 
-def check_asked(by: str, coordinates: str, margin: float) -> Coordinates:
+def check_asked(by: str, coordinates: Coordinates, margin: float) -> Coordinates:
     """Hold what a response is asked for to what there is, which needs no runs; return coordinates.
 
     Parameters

@@ -138,12 +138,14 @@ def still_network(
     source, *every = _layered(store, what, runs)
     rows = [[one.seeds.index(seed) for seed in runs.seeds] for one in every]
     first, last = (
-        np.stack([one.kept[at, level] for one, at in zip(every, rows, strict=True)], axis=1)
+        np.stack([one.kept[at, level] for one, at in zip(every, rows, strict=True)], axis=1).astype(
+            np.float64
+        )
         for level in what.levels
     )
     open_ = ~every[0].exempt
-    first, total = first[..., open_].astype(np.float64), every[0].total[open_].astype(np.float64)
-    network = last[..., open_].sum(axis=-1).astype(np.float64)
+    first, total = first[..., open_], every[0].total[open_].astype(np.float64)
+    network = np.asarray(last[..., open_].sum(axis=-1))
     if blindness(recipe):
         later = first * (network / first.sum(axis=-1))[..., None]
         notes = assumptions(source, PRUNING)

@@ -128,7 +128,8 @@ def test_what_the_source_lacks_is_trained_unperturbed(store: Path) -> None:
 
 def test_what_was_stopped_goes_on(store: Path) -> None:
     heard: list[Plan] = []
-    with pytest.raises(Unfinished, match="goes on") as stopped:
+    child = "^lenet/digits, perturb:layer=fc1:0.8: "
+    with pytest.raises(Unfinished, match=f"{child}.*goes on") as stopped:
         rgtool.intervene(store, WHAT, watch=watching(heard, lambda: True), **ASKED)
     assert len(heard) == 1 and stopped.value.exit_code == 3
     heard.clear()
