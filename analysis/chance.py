@@ -23,6 +23,15 @@ CHANCE = {
     "fashion-mnist": 0.9,
     "imagenet": 0.999,
 }
+# Images of the test set that comes with a task.
+TEST_IMAGES = {
+    "cifar10": 10_000,
+    "cifar100": 10_000,
+    "svhn": 26_032,
+    "digits": 355,
+    "mnist": 10_000,
+    "fashion-mnist": 10_000,
+}
 # Untrained networks answer alike to images that are alike, so their accuracy scatters as that of
 # guesses at few images, which a larger test set does not make many: lenet 76 of 355 digits and 96
 # of 1797, ResNet-8 of width 4 117 and 178; on the CIFAR-10 test set lenet 461, ResNet-8 232 of 2000
@@ -52,6 +61,15 @@ def guessing(counts: Counts) -> float | None:
     shape = counts.layers[-1].shape if counts.layers else ()
     error = chance_of(counts.recipe.task, shape[0] if shape else None)
     return None if error is None else 1 - error
+
+
+def worth_of_image(counts: Counts) -> float | None:
+    """Return what one test image is worth in accuracy; None where its task does not tell.
+
+    An import or a recording need not have been tested on all images, and may tell means.
+    """
+    images = TEST_IMAGES.get(innermost(counts.recipe.task))
+    return None if images is None or counts.recipe.origin is not None else 1 / images
 
 
 def images_of(task: str | None) -> int:

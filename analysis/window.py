@@ -272,7 +272,10 @@ def _usable_runs(counts: Counts) -> tuple[Integers, list[str]]:
         found, first = int(recorded.max(initial=0)), counts.recipe.start or 0
         cure = counts.more("levels")
         if counts.is_child:
-            cure = "levels of a child are those that --at names, add more"
+            cure = (
+                f"these are single tickets of {counts.recipe.parent}, each trained by itself, "
+                "which have no flow of their own: ask for that experiment"
+            )
         elif counts.recipe.origin is None:
             cure = "run it again with a larger --levels, it goes on where it stopped"
         raise RgtoolError(

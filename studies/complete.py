@@ -47,6 +47,8 @@ def complete(made: Plan, watch: Watch = unwatched) -> Outcome:
         outcome = _with_others(made, on_event, should_stop)
         stopped = should_stop()
     what = f"{made.recipe.architecture}/{made.recipe.task}"
+    if made.recipe.transform is not None:  # one of several children, which the rest follow
+        what += f", {made.recipe.transform}"
     if left := outcome.seeds("failed", "stopped"):
         seeds = ", ".join(map(str, left))
         raise Unfinished(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..analysis.named import StoreLike
-from ..analysis.response.estimate import measure_response
+from ..analysis.response.estimate import check_asked, measure_response
 from ..analysis.response.operator import MARGIN
 from ..analysis.response.response import Coordinates, Response
 from ..runner.arguments import Seeds
@@ -105,6 +105,7 @@ def finish_response(
     rng: int = 0,
 ) -> Response:
     """Complete the runs and measure these; errors are those of `response`."""
+    check_asked(made.by, coordinates, margin)  # before anything is trained
     store, what = made.carried_out(watch, window)
     return measure_response(
         store, what, coordinates=coordinates, window=window, margin=margin, rng=rng

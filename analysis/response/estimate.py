@@ -30,6 +30,7 @@ from .operator import (
 )
 from .perturbed import SIDES, Perturbed, Runs, Side, described, exponents_beside, read_runs, within
 from .response import Coordinates, Response
+from .still import Still, still_network
 
 _LEAST_GROUPS = 2
 
@@ -67,11 +68,7 @@ def measure_response(
     RgtoolError
         Fewer than two groups are perturbed, or no seed has all runs.
     """
-    if not is_positive(margin):
-        raise UsageError(f"margin is {margin}: a positive number is needed, such as {MARGIN}")
-    coordinates = choose("coordinates", coordinates, get_args(Coordinates))
-    if coordinates == "scale" and what.by != "layer":
-        raise UsageError("effective scales are those of layers: take --by layer")
+    coordinates = check_asked(what.by, coordinates, margin)
     runs, left = _lasting(read_runs(store, what), coordinates)
     y, levels, missing = exponents_beside(runs, window)
     start, end = _coordinates_of(runs, coordinates)
@@ -83,6 +80,7 @@ def measure_response(
         ) from None
     network = runs.counts.kept[[runs.counts.seeds.index(seed) for seed in runs.seeds]].sum(axis=-1)
     first, last = what.levels
+    still = still_network(store, what, runs, window)
     found = Response(
         what=described(runs, what),
         levels=what.levels,
@@ -90,15 +88,40 @@ def measure_response(
         names=runs.names,
         operator=operator,
         by_side=_by_side(runs, coordinates),
-        still=operators(*still_coordinates(runs, what.choice, coordinates)),
+        still=_still_operator(still, runs, coordinates),
         rescaling=float(np.log(network[:, first] / network[:, last]).mean()),
         margin=margin,
         p_identity=identity_p(operator, np.random.default_rng(rng)),
         exponent=y,
         window=levels,
-        notes=(*runs.notes, *missing, *left),
+        notes=(*runs.notes, *missing, *left, *_of_still(still)),
     )
     return _concluded(found, runs, what)
+
+
+def check_asked(by: str, coordinates: Coordinates, margin: float) -> Coordinates:
+    """Hold what a response is asked for to what there is, which needs no runs; return coordinates.
+
+    Parameters
+    ----------
+    by : str
+        The grouping.
+    coordinates : str
+        `share` or `scale`.
+    margin : float
+        Half-width about 1.
+
+    Raises
+    ------
+    UsageError
+        Coordinates or margin cannot be had.
+    """
+    if not is_positive(margin):
+        raise UsageError(f"margin is {margin}: a positive number is needed, such as {MARGIN}")
+    coordinates = choose("coordinates", coordinates, get_args(Coordinates))
+    if coordinates == "scale" and by != "layer":
+        raise UsageError("effective scales are those of layers: take --by layer")
+    return coordinates
 
 
 def _lasting(runs: Runs, coordinates: Coordinates) -> tuple[Runs, list[Note]]:
@@ -160,28 +183,12 @@ def _ilr(kept: Floats, runs: Runs, coordinates: Coordinates) -> Floats:
     return np.asarray(z @ contrasts(len(runs.names)))
 
 
-def still_coordinates(
-    runs: Runs, choice: str, coordinates: Coordinates = "share"
-) -> tuple[Floats, Floats]:
-    """Return coordinates at the first level, and what weights that stand still make of them.
-
-    Magnitude pruning takes first what came back, since that lay below the threshold before. What
-    was taken stays away if it was taken at random, and would have gone in any case if it was next.
-    A threshold that rises takes from all groups alike, but for the spread of their scales.
-
-    Parameters
-    ----------
-    runs : Runs
-        Counts.
-    choice : str
-        `next` or `random`.
-    coordinates : str
-        As for `measure_response`.
-    """
-    first = _gathered(runs, (0, 1))[:, :, 0]
-    own = first[:, :1]
-    later = np.minimum(first, own) if choice == "random" else np.broadcast_to(own, first.shape)
-    return _ilr(first, runs, coordinates), _ilr(later, runs, coordinates)
+def _still_operator(still: Still, runs: Runs, coordinates: Coordinates) -> Floats | None:
+    """Return J of weights that stand still, of every seed; None where there is no such network."""
+    if still.kept is None:
+        return None
+    start, _ = _coordinates_of(runs, coordinates)
+    return operators(start, _ilr(still.kept, runs, coordinates))
 
 
 def _by_side(runs: Runs, coordinates: Coordinates) -> dict[Side, Floats]:
@@ -199,18 +206,16 @@ def _concluded(found: Response, runs: Runs, what: Perturbed) -> Response:
     return replace(found, notes=(*_conclusions(found), *found.notes, *_cautions(found, runs, what)))
 
 
+def _of_still(still: Still) -> list[Note | str]:
+    """Say why there is no network whose weights stand still, and what one rests on."""
+    if not still.why:
+        return [*still.notes]
+    text = f"there is no value of a network whose weights stand still: {still.why}"
+    return [Note(text, "relevance.md#what-a-still-network-answers", Rank.WARNING), *still.notes]
+
+
 def _conclusions(found: Response) -> list[Note]:
-    notes = []
-    if math.isfinite(found.p_identity):
-        said = "is rejected" if found.p_identity < ALPHA else "is not rejected"
-        notes.append(
-            Note(
-                f"J = 1, deviations that stay as they are, {said} (p {found.p_identity:.2g}); "
-                f"mean of all eigenvalues {_said(found.mean)}, of a network whose weights stand "
-                f"still {float(mean_eigenvalue(found.still).mean()):+.2f}",
-                rank=Rank.CONCLUSION,
-            )
-        )
+    notes = [Note(_of_the_whole(found), rank=Rank.CONCLUSION)]
     told = [
         f"{verdict_of(one, found.margin)} {_said(one)}{_times(len(cluster))}"
         for one, cluster in zip(found.intervals, found.eigen.clusters, strict=True)
@@ -230,6 +235,20 @@ def _conclusions(found: Response) -> list[Note]:
             )
         )
     return notes
+
+
+def _of_the_whole(found: Response) -> str:
+    """Say what holds of the operator as a whole: whether it is 1, and its mean eigenvalue."""
+    mean = f"mean of all eigenvalues {_said(found.mean)}"
+    if found.still is not None:
+        still = float(mean_eigenvalue(found.still).mean())
+        mean += f", of a network whose weights stand still {still:+.2f}"
+    if found.is_certain:
+        return f"all seeds show the same, so that there is no chance in it: {mean}"
+    if not math.isfinite(found.p_identity):
+        return mean
+    said = "is rejected" if found.p_identity < ALPHA else "is not rejected"
+    return f"J = 1, deviations that stay as they are, {said} (p {found.p_identity:.2g}); {mean}"
 
 
 def _times(number: int) -> str:

@@ -13,6 +13,7 @@ from ...schemas.errors import UsageError
 from ...schemas.notes import Note, Rank
 from ...schemas.words import counted, listed
 from ..arrays import Floats, Integers
+from ..chance import worth_of_image
 from ..named import StoreLike
 from ..result import SIGNED, Column, Result, ends
 from ..transfer.arms import image_of
@@ -165,7 +166,8 @@ def measure_intervention(
     if not is_positive(margin):
         raise UsageError(f"margin is {margin}: a positive number is needed, such as {MARGIN}")
     runs = read_runs(store, what)
-    unit = image_of(np.concatenate([runs.accuracy.ravel(), runs.reached.ravel()]))
+    every = np.concatenate([runs.accuracy.ravel(), runs.reached.ravel()])
+    unit = worth_of_image(runs.source) or image_of(every)
     error = answers.log_error(runs.reached[..., 0], unit)
     count = np.log(_own_counts(runs))
     chi = answers.susceptibility(error, count)

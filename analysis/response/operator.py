@@ -30,6 +30,7 @@ Complexes = np.ndarray[tuple[int, ...], np.dtype[np.complex128]]
 Verdict = Literal["relevant", "irrelevant", "marginal", "indeterminate", ""]
 LEAST_SEEDS = 2
 MARGIN = 0.1  # an eigenvalue that lies so near to 1 is marginal
+SAME = 1e-9  # by which numbers differ that are computed of the same counts
 _APART = 0.98  # confidence with which two eigenvalues are apart that are not one cluster
 
 
@@ -222,7 +223,7 @@ class Interval:
 def interval_of(told: Floats) -> Interval:
     """Return what seeds tell of a number: shape (S,)."""
     seeds, error = len(told), float("nan")
-    if seeds >= LEAST_SEEDS and np.ptp(told) > 0:  # seeds that are all alike certify nothing
+    if seeds >= LEAST_SEEDS and np.ptp(told) > SAME:  # seeds that are all alike certify nothing
         error = float(told.std(ddof=1)) / np.sqrt(seeds)
     return Interval(float(told.mean()), error, seeds - 1)
 

@@ -19,6 +19,7 @@ from ..result import SIGNED, Column, Result, ends
 from ..stats.seeds import seed_mean
 from ..values import Estimate
 from .operator import (
+    SAME,
     Eigen,
     Interval,
     contrasts,
@@ -49,7 +50,7 @@ class Matrix(Result):
     by_seed : array, shape (S, K, K)
         V J V' of every seed, V the contrasts: the row answers to the column.
     still : array, shape (K, K)
-        That of weights that stand still, mean over seeds.
+        That of weights that stand still, mean over seeds; NaN where there is no such network.
     notes : tuple of str
         What the numbers alone do not say.
     """
@@ -160,8 +161,9 @@ class Response(Result):
         J of every seed in ilr coordinates.
     by_side : mapping of str to array, shape (S, K - 1, K - 1)
         J from the thinner runs alone, and from the thicker ones, where these suffice.
-    still : array, shape (S, K - 1, K - 1)
-        What J would be if weights stood still while the threshold rose.
+    still : array, shape (S, K - 1, K - 1), or None
+        What J would be if weights stood still while the threshold rose; None where the pruner
+        ranks by more than magnitudes.
     rescaling : float
         ln N(first) / N(last), mean over seeds: the logarithm of the change of scale.
     margin : float
@@ -182,7 +184,7 @@ class Response(Result):
     names: tuple[str, ...]
     operator: Floats
     by_side: Mapping[Side, Floats]
-    still: Floats
+    still: Floats | None
     rescaling: float
     margin: float
     p_identity: float
@@ -237,6 +239,12 @@ class Response(Result):
         return interval_of(mean_eigenvalue(self.operator))
 
     @property
+    def is_certain(self) -> bool:
+        """Whether seeds, more than one, show the same operator: nothing in it is chance."""
+        seeds = len(self.operator)
+        return seeds > 1 and bool((np.ptp(self.operator, axis=0) < SAME).all())
+
+    @property
     def asymmetry(self) -> Interval | None:
         """The mean eigenvalue of thicker runs less that of thinner; 0 of a linear response."""
         if len(self.by_side) < 2:
@@ -248,7 +256,9 @@ class Response(Result):
     def matrix(self) -> Matrix:
         """The operator by groups."""
         basis = contrasts(len(self.names))
-        still = basis @ self.still.mean(axis=0) @ basis.T
+        still = np.full((len(self.names),) * 2, np.nan)
+        if self.still is not None:
+            still = basis @ self.still.mean(axis=0) @ basis.T
         return Matrix(self.what, self.names, basis @ self.operator @ basis.T, still)
 
     @property
@@ -311,8 +321,10 @@ class Response(Result):
         loading = self._loadings(cluster[0]).mean(axis=0)
         loading = loading / np.linalg.norm(loading)
         first = np.argsort(-np.abs(loading), kind="stable")[:_SHOWN]
-        alone = math.sqrt(1 - 1 / len(self.names))  # of a group against all others
         text = " ".join(f"{loading[i]:+.2f} {self.names[i]}" for i in first)
+        if len(self.names) == 2:  # has no other direction
+            return text, math.nan
+        alone = math.sqrt(1 - 1 / len(self.names))  # of a group against all others
         return text, float(np.abs(loading).max() / alone)
 
     def plot(self) -> Figure:

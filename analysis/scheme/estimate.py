@@ -78,6 +78,14 @@ def scheme(
     return Schemes(by, schemes, every)
 
 
+def _no_scheme(child: Counts) -> RgtoolError:
+    """Say why a child of changed tickets, whose flow begins with the change, is left out."""
+    return RgtoolError(
+        f"{child.label} ({child.experiment_id}): it begins with changed tickets of "
+        f"{child.recipe.parent} and is no scheme of its own: ask for that experiment"
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class _Read:
     """An experiment: its window in the grouping that is asked for, and what reads that by layer."""
@@ -101,6 +109,9 @@ def _read(
             chosen = choose_window(counts_of(store, one, by, "a scheme"), window).distinct
         except RgtoolError as error:
             failed.append(error)
+            continue
+        if chosen.counts.recipe.transform is not None:
+            failed.append(_no_scheme(chosen.counts))
             continue
         read.append(_Read(chosen, by_layer))
     if needed and not read:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from ...schemas.recipe import Recipe
 MORE = "..."  # ends a label beside which more differs than it says
 _MOST = 3  # fields that a label names if it can do with fewer
 _FIRST = ("prune", "pruner", "scope", "transform", "control", "parent", "rewind", "lr", "epochs")
+_STARTS = "start"  # is said of what prunes on by itself; of others where nothing else tells them
 _FIELDS = tuple(
     dict.fromkeys(
         (
@@ -64,8 +66,16 @@ def _among(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     of_children = {"parent"} if any(row["parent"] != "none" for row in rows) else set()
     named = [name for name in _FIELDS if name in of_children.union(chosen)]
     more = f" {MORE}" if set(differing) - {*named} else ""
+    without = [name for name in named if name != _STARTS]
+    alike = Counter(tuple(row[name] for name in without) for row in rows)
+
+    def told(row: Mapping[str, Any]) -> list[str]:
+        starts = row[_STARTS] != "none" or alike[tuple(row[name] for name in without)] > 1
+        return named if starts else without
+
     return [
-        "".join(f" {name}={shlex.quote(str(row[name]))}" for name in named) + more for row in rows
+        "".join(f" {name}={shlex.quote(str(row[name]))}" for name in told(row)) + more
+        for row in rows
     ]
 
 

@@ -86,6 +86,8 @@ def test_whose_runs_they_are_tells_how_there_come_to_be_more() -> None:
         ": run it again with a larger --levels, it goes on where it stopped"
     )
     assert own.more("seeds") == "add --seeds"
+    child = dataclasses.replace(own, recipe=dataclasses.replace(own.recipe, parent="0123456789ab"))
+    assert refusal(child).endswith("which have no flow of their own: ask for that experiment")
     imported = dataclasses.replace(own, recipe=dataclasses.replace(own.recipe, origin="theirs"))
     assert refusal(imported).endswith("(levels 0, 1 and 2): import more levels")
     assert imported.more("seeds", "levels") == "import more seeds or levels"

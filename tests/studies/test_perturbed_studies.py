@@ -128,7 +128,8 @@ def test_what_the_source_lacks_is_trained_unperturbed(store: Path) -> None:
 
 def test_what_was_stopped_goes_on(store: Path) -> None:
     heard: list[Plan] = []
-    with pytest.raises(Unfinished, match="goes on") as stopped:
+    child = "^lenet/digits, perturb:layer=fc1:0.8: "
+    with pytest.raises(Unfinished, match=f"{child}.*goes on") as stopped:
         rgtool.intervene(store, WHAT, watch=watching(heard, lambda: True), **ASKED)
     assert len(heard) == 1 and stopped.value.exit_code == 3
     heard.clear()
@@ -215,3 +216,34 @@ def test_commands_show_what_python_finds(
     ):
         done = cli("response", WHAT, *where, "--levels", "1", "--json", *option)
         assert done.code == 0 and json.loads(done.out) == result.to_frame().to_dicts()
+
+
+def test_children_of_changed_tickets_are_no_schemes(trained: tuple[Path, list[Plan]]) -> None:
+    store, heard = trained
+    child = next(made.recipe for made in heard if made.recipe.start is not None)
+    assert child.parent is not None
+    found = rgtool.scheme(store, [child.parent, child.experiment_id], by="layer", published=False)
+    assert len(found.schemes) == 1
+    assert any(
+        "left out" in note and child.experiment_id in note and "no scheme of its own" in note
+        for note in found.notes
+    )
+
+
+def test_tickets_of_one_level_need_no_start_in_their_label(
+    trained: tuple[Path, list[Plan]],
+) -> None:
+    store, heard = trained
+    labels = {
+        made.recipe.start: Store(store).counts(made.recipe.experiment_id, "layer").label
+        for made in heard
+    }
+    assert "start=3" in labels[3] and "start" not in labels[None]
+
+
+def test_what_cannot_be_asked_for_is_refused_before_training(store: Path) -> None:
+    heard = list[Plan]()
+    for asked in ({"margin": -1.0}, {"coordinates": "shape"}):
+        with pytest.raises(UsageError, match="|".join(asked)):
+            rgtool.response(store, WHAT, watch=watching(heard), **ASKED, **asked)
+    assert not heard

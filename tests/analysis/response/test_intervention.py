@@ -11,8 +11,10 @@ from perturbed import perturbed
 from synthetic import without
 
 from rgtool import RgtoolError
+from rgtool.analysis.chance import TEST_IMAGES
 from rgtool.analysis.response.intervention import Intervention, measure_intervention
 from rgtool.analysis.response.perturbed import Perturbed
+from rgtool.runner.datasets.known_data import KNOWN_DATA
 from rgtool.schemas.errors import UsageError
 from rgtool.schemas.notes import Rank
 from rgtool.store.counts import Counts
@@ -156,6 +158,30 @@ def test_seeds_within_an_image_are_told() -> None:
 
     assert told(measure_intervention(None, perturbed(SLOPE)))
     assert not told(measure_intervention(None, perturbed(SLOPE, noise=0.05)))
+
+
+@pytest.mark.parametrize("task", list(TEST_IMAGES))
+def test_what_an_image_is_worth_follows_from_the_task(task: str) -> None:
+    """Accuracies that are apart by ten images each do not tell it, and need not."""
+    images = TEST_IMAGES[task]
+    assert images == KNOWN_DATA[task].test
+
+    def of(one: object, wrong: int) -> Counts:
+        assert isinstance(one, Counts)
+        recipe = dataclasses.replace(one.recipe, task=task)
+        accuracy = np.where(np.isnan(one.accuracy), np.nan, 1 - wrong / images)
+        return dataclasses.replace(one, recipe=recipe, accuracy=accuracy)
+
+    what = perturbed(SLOPE, noise=0.002)
+    what = dataclasses.replace(
+        what,
+        source=of(what.source, 0),
+        unperturbed=of(what.unperturbed, 0),
+        children={key: of(one, 10 * (key[1] == "thinner")) for key, one in what.children.items()},
+    )
+    found = measure_intervention(None, what)
+    np.testing.assert_allclose(found.error_thicker, 0.5 / images)
+    assert not any("is not known" in note for note in found.notes)
 
 
 def test_a_response_that_is_not_linear_is_told() -> None:

@@ -184,7 +184,7 @@ def test_two_groups_have_one_eigenvalue() -> None:
     assert len(found.to_frame()) == 1
     row = found.to_frame().row(0, named=True)
     assert row["eigenvalue"] == pytest.approx(0.5, abs=0.02)
-    assert row["alignment"] == pytest.approx(1.0) and row["direction"] == "+0.71 1 -0.71 2"
+    assert row["alignment"] is None and row["direction"] == "+0.71 1 -0.71 2"
 
 
 def test_one_seed_has_no_interval() -> None:
@@ -193,6 +193,16 @@ def test_one_seed_has_no_interval() -> None:
     assert frame["low"].null_count() == len(frame) and set(frame["verdict"]) == {""}
     assert math.isnan(found.p_identity) and frame["p_one"].null_count() == len(frame)
     assert any("one seed has no interval" in note for note in found.notes)
+    assert found.notes[0].startswith("mean of all eigenvalues +1.0") and not found.is_certain
+    assert "of a network whose weights stand still +0." in found.notes[0]
+
+
+def test_seeds_that_all_show_the_same_are_no_chance() -> None:
+    """As where nothing is drawn: no interval, and yet it is said what came, and beside what."""
+    found = measure_response(None, perturbed(FLAT, 0.5 * np.eye(5), noise=0.0))
+    assert found.is_certain and found.to_frame()["p_one"].null_count() == len(found.to_frame())
+    assert found.notes[0].startswith("all seeds show the same, so that there is no chance in it")
+    assert "eigenvalues +0.50, of a network whose weights stand still +0." in found.notes[0]
 
 
 def test_weights_that_go_next_are_told() -> None:
