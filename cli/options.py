@@ -36,6 +36,12 @@ KernelsOption = Annotated[
         envvar="RGTOOL_KERNELS",
     ),
 ]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1.")]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", help="Processes; default one a core.")
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")]
+PlotOption = Annotated[Path | None, typer.Option("--plot", help="Draw to this .png, .svg or .pdf.")]
 ExcludeOption = Annotated[
     list[str] | None,
     typer.Option("--exclude", help="An experiment to leave out; may be given several times."),

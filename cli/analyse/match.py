@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ...schemas.errors import UsageError
-from ..options import ExcludeOption, StoreOption, WindowOption, read_window
+from ..options import ExcludeOption, PlotOption, StoreOption, WindowOption, read_window
 from ..output import Table, output_options, table_of, warn_of
 from .figure import check_figure, draw_figure
 
@@ -54,9 +54,7 @@ def match(
     draws: Annotated[int, typer.Option(help="Draws of the spectra, for probability.")] = 2000,
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
     top: Annotated[int, typer.Option(help="Rows to print; 0: all.")] = 20,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw to this .png, .svg or .pdf.")
-    ] = None,
+    plot: PlotOption = None,
     exclude: ExcludeOption = None,
     store: StoreOption = None,
 ) -> Table:

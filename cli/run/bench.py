@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..options import DataOption, KernelsOption
+from ..options import DataOption, DeviceOption, KernelsOption, WorkersOption
 from ..output import Table, output_options, say, table_of
 
 
@@ -23,8 +23,8 @@ def bench(
     levels: Annotated[int, typer.Option(help="Its prunings.")] = 16,
     precision: Annotated[str | None, typer.Option(help="float32, tf32, bf16 or fp16.")] = None,
     compile: Annotated[str, typer.Option(help="auto, on or off.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
+    device: DeviceOption = "auto",
+    workers: WorkersOption = None,
     seconds: Annotated[float, typer.Option(help="Time for each layout.")] = 3.0,
     kernels: KernelsOption = "auto",
     data: DataOption = None,

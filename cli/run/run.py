@@ -16,11 +16,14 @@ from ...schemas.records.names import Naming
 from ...schemas.words import counted
 from ..options import (
     DataOption,
+    DeviceOption,
+    DryRunOption,
     KernelsOption,
     NoteOption,
     StoreOption,
     TagOption,
     UsingOption,
+    WorkersOption,
     read_duration,
     read_fields,
 )
@@ -101,8 +104,8 @@ def run(
     data: DataOption = None,
     using: UsingOption = None,
     store: StoreOption = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
+    device: DeviceOption = "auto",
+    workers: WorkersOption = None,
     threads: Annotated[int, typer.Option(help="Threads of a process: other bits.")] = 1,
     replicas: Annotated[
         int | None, typer.Option(help="Seeds side by side in one process; for GPUs.")
@@ -116,7 +119,7 @@ def run(
     time_budget: Annotated[
         str | None, typer.Option(help="Stop cleanly after 90s, 9m, 1.5h.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    dry_run: DryRunOption = False,
 ) -> Table:
     """Train, prune, rewind, record: iterative magnitude pruning.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,10 +9,14 @@ import typer
 from ..analyse.figure import check_figure, draw_figure
 from ..options import (
     DataOption,
+    DeviceOption,
+    DryRunOption,
     KernelsOption,
+    PlotOption,
     StoreOption,
     UsingOption,
     WindowOption,
+    WorkersOption,
     read_window,
 )
 from ..output import Table, output_options, table_of, warn_of
@@ -38,15 +41,13 @@ def intervene(
     ] = None,
     window: WindowOption = None,
     margin: Annotated[float, typer.Option(help="Within which an answer is flat.")] = 0.1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw to this .png, .svg or .pdf.")
-    ] = None,
+    dry_run: DryRunOption = False,
+    plot: PlotOption = None,
     data: DataOption = None,
     using: UsingOption = None,
     store: StoreOption = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
+    device: DeviceOption = "auto",
+    workers: WorkersOption = None,
     kernels: KernelsOption = "auto",
 ) -> Table:
     """Train tickets with one group thinner or thicker, and show how the error answers.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -11,10 +10,14 @@ from ...schemas.errors import UsageError
 from ..analyse.figure import check_figure, draw_figure
 from ..options import (
     DataOption,
+    DeviceOption,
+    DryRunOption,
     KernelsOption,
+    PlotOption,
     StoreOption,
     UsingOption,
     WindowOption,
+    WorkersOption,
     read_window,
 )
 from ..output import Table, output_options, table_of, warn_of
@@ -51,15 +54,13 @@ def response(
         bool, typer.Option("--directions", help="Eigenvectors by groups, with intervals.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws behind p.")] = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw to this .png, .svg or .pdf.")
-    ] = None,
+    dry_run: DryRunOption = False,
+    plot: PlotOption = None,
     data: DataOption = None,
     using: UsingOption = None,
     store: StoreOption = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
+    device: DeviceOption = "auto",
+    workers: WorkersOption = None,
     kernels: KernelsOption = "auto",
 ) -> Table:
     """Prune on from perturbed tickets, and show the operator that carries deviations along.

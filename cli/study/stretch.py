@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from ...schemas.words import counted
 from ..analyse.figure import check_figure, draw_figure
-from ..options import DataOption, KernelsOption, StoreOption, UsingOption
+from ..options import (
+    DataOption,
+    DeviceOption,
+    DryRunOption,
+    KernelsOption,
+    PlotOption,
+    StoreOption,
+    UsingOption,
+    WorkersOption,
+)
 from ..output import Table, duration, output_options, say, table_of, warn_of
 from ..watch import WORTH_A_PROBE, heeding_sigterm, watch_plans
 
@@ -51,12 +59,10 @@ def stretch(
     data: DataOption = None,
     using: UsingOption = None,
     store: StoreOption = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw to this .png, .svg or .pdf.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    device: DeviceOption = "auto",
+    workers: WorkersOption = None,
+    plot: PlotOption = None,
+    dry_run: DryRunOption = False,
 ) -> Table:
     """Train the tickets of one depth at another: stretched, squeezed, and controls.
 

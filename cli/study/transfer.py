@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +9,17 @@ import typer
 from ...schemas.errors import UsageError
 from ...schemas.words import counted
 from ..analyse.figure import check_figure, draw_figure
-from ..options import DataOption, KernelsOption, StoreOption, UsingOption, read_fields
+from ..options import (
+    DataOption,
+    DeviceOption,
+    DryRunOption,
+    KernelsOption,
+    PlotOption,
+    StoreOption,
+    UsingOption,
+    WorkersOption,
+    read_fields,
+)
 from ..output import Table, output_options, table_of, warn_of
 from ..watch import announce, heeding_sigterm, watch_plans
 
@@ -65,16 +74,14 @@ def transfer(
     predictors: Annotated[
         bool, typer.Option("--predictors", help="With --all: what tells the loss beforehand.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw to this .png, .svg or .pdf.")
-    ] = None,
+    dry_run: DryRunOption = False,
+    plot: PlotOption = None,
     seed: Annotated[int, typer.Option(help="Seed of tests and intervals.")] = 0,
     data: DataOption = None,
     using: UsingOption = None,
     store: StoreOption = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
+    device: DeviceOption = "auto",
+    workers: WorkersOption = None,
     kernels: KernelsOption = "auto",
 ) -> Table:
     """Train tickets of one experiment on another task, beside the target's own and controls.
