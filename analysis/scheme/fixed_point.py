@@ -34,15 +34,11 @@ STEADY = 0.1  # |kappa| below which deviations change by less than e in ten unit
 
 
 @dataclass(frozen=True, eq=False)
-class FixedPoint:
-    """What becomes of a flow in one kind of coordinates: K groups that are pruned, S runs.
+class Followed:
+    """What was made of coordinates: K groups that are pruned, S runs.
 
     Attributes
     ----------
-    levels : (a, b)
-        What is looked at: from where no group is held by its size to where one has few weights.
-    names : tuple of str, length K
-        The groups.
     fate : str
         `still`: every exponent, centred over groups, is certified within the margin. Of what moves
         (p < .05 over all groups) `attracted`, `repelled`: the interval of kappa is above 0, below
@@ -60,23 +56,15 @@ class FixedPoint:
     rates : Estimate, shape (K,)
         That of every group by itself; NaN where it moves too little.
     fixed : array, shape (K,)
-        The fixed point, mean over runs: shares of the pruned groups, or centred scales. NaN where
-        the flow is not attracted.
+        The fixed point, mean over runs, in these coordinates. NaN where the flow is not attracted.
     speed, late, chance : float
         Root mean square over groups of the centred exponent over the levels, over their last third,
         and what the sampling of counts makes of the latter.
     misfit : float
         Squared residuals of kappa's curve over their variance, mean over runs; far above 1 where
         the flow is not in the linear neighbourhood of a point.
-    reach : (float, float)
-        Densities between which the fixed point can be had: at the first the smallest group, whole,
-        has its share; at the second a group has ten weights. NaN where there is none.
-    notes : tuple of str
-        What the numbers alone do not say.
     """
 
-    levels: tuple[int, int]
-    names: tuple[str, ...]
     fate: Fate
     p: float
     rate: Estimate[float]
@@ -88,6 +76,29 @@ class FixedPoint:
     late: float
     chance: float
     misfit: float
+
+
+@dataclass(frozen=True, eq=False)
+class FixedPoint(Followed):
+    """What becomes of a flow in one kind of coordinates, of which levels and groups.
+
+    `fixed` are shares of the pruned groups, or centred scales.
+
+    Attributes
+    ----------
+    levels : (a, b)
+        What is looked at: from where no group is held by its size to where one has few weights.
+    names : tuple of str, length K
+        The groups.
+    reach : (float, float)
+        Densities between which the fixed point can be had: at the first the smallest group, whole,
+        has its share; at the second a group has ten weights. NaN where there is none.
+    notes : tuple of str
+        What the numbers alone do not say.
+    """
+
+    levels: tuple[int, int]
+    names: tuple[str, ...]
     reach: tuple[float, float]
     notes: tuple[str, ...] = ()
 
@@ -218,23 +229,6 @@ def without_finite_size(window: Window) -> tuple[Window, tuple[str, ...]]:
     )
     note = f"{why}: kappa is that of the whole window, in which sizes of groups set shares too"
     return window.between(window.start, window.start + last), (note,)
-
-
-@dataclass(frozen=True, eq=False)
-class Followed:
-    """What was made of coordinates; attributes as of `FixedPoint`."""
-
-    fate: Fate
-    p: float
-    rate: Estimate[float]
-    later: Estimate[float]
-    bent: bool
-    rates: Estimate[Floats]
-    fixed: Floats
-    speed: float
-    late: float
-    chance: float
-    misfit: float
 
 
 def followed_shares(kept: Floats, time: Floats, free: bool = True) -> Followed:
