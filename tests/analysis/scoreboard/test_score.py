@@ -925,10 +925,10 @@ def test_a_child_gets_more_levels_by_name(pair):
     assert said == [levels, "add --seeds or --at", levels]
 
 
-def test_a_child_of_few_levels_is_told_of_its_option(pair):
+def test_a_child_of_few_levels_names_the_experiment_to_ask_for(pair):
     store, one, _ = pair
     child = dataclasses.replace(store.counts(one, "layer").recipe, parent=one, control="shuffle")
     kept = store.counts(one, "layer").kept
     foretold.write_kept(store.path, child, 0, kept[0], levels=[0, 4])
     said = refused(Store(store.path), child.experiment_id, kind="collapse")
-    assert "--at" in said and "--levels" not in said
+    assert f"single tickets of {one}" in said and "--levels" not in said
