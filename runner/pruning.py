@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ..schemas.blocks import Layer
 from ..schemas.errors import UsageError
 from ..schemas.recipe import Recipe
-from ..schemas.spelling import asked
 
 Mask = dict[str, NDArray[np.bool_]]
 LayerWeights = Mapping[str, NDArray[np.float32]]
@@ -158,7 +157,7 @@ def kept_series(
         if sum(shares) < 1:
             raise UsageError(
                 f"level {level} would have no weight left to train: "
-                f"{asked('levels', level - 1)} is the most for {recipe.architecture} at prune "
+                f"level {level - 1} is the last for {recipe.architecture} at prune "
                 f"{recipe.prune}"
             )
         series.append(fixed + sum(shares))

@@ -270,7 +270,7 @@ WRONG: list[tuple[list[str], int, str]] = [
     (["run", "lenet", "digts"], 2, "did you mean digits?"),
     (["run", "lenet", "digits", "--recipe", "frankle"], 2, "recipe 'frankle' is unknown"),
     (["run", "lenet", "digits", "--levels", "-1"], 2, "levels is -1"),
-    (["run", "lenet", "digits", "--levels", "99"], 2, "is the most for lenet"),
+    (["run", "lenet", "digits", "--levels", "99"], 2, "is the last for lenet"),
     (["run", "lenet", "digits", "--prune", "1.5"], 2, "between 0 and 1"),
     (["run", "lenet", "digits", "--rewind", "5xx"], 2, "'5xx' is no point in training"),
     (["run", "lenet", "digits", "--rewind", "40ep"], 2, "training ends at 480"),

@@ -237,7 +237,7 @@ def test_too_many_levels_are_refused_with_the_number_that_works(
     recipe = recipe_for("any", rounding=rounding, scope=scope, exempt=exempt, prune=0.6)
     with pytest.raises(UsageError, match="would have no weight left to train") as refused:
         kept_series(LAYERS, recipe, 50)
-    most = int(str(refused.value).split("levels=")[1].split(" ")[0])
+    most = int(str(refused.value).split(": level ")[1].split(" ")[0])
     counts = kept_series(LAYERS, recipe, most)
     assert counts[-1] > sum(layer.total for layer in LAYERS if layer.name in exempt)
     # The mask after the last level is computed too; exempt layers stay whole in it.

@@ -257,7 +257,7 @@ def test_random_pruning_has_the_same_counts_and_other_masks(whole: Path, tmp_pat
 def test_the_last_level_that_weights_allow_is_recorded(tmp_path: Path) -> None:
     changes = {"prune": 0.9, "rewind": "0"}
     assert go(tmp_path, levels=1, **changes).seeds("done") == [0]
-    with pytest.raises(UsageError, match="levels=1 is the most for lenet at prune 0.9"):
+    with pytest.raises(UsageError, match="level 1 is the last for lenet at prune 0.9"):
         go(tmp_path, levels=2, **changes)
     assert kept(tmp_path) == [50200, 5019]
 
@@ -683,7 +683,7 @@ def test_a_control_of_a_run_that_diverged_is_left_out_each_time(tmp_path: Path) 
         ({"model": "resnet2O"}, "model 'resnet2O' is unknown: did you mean resnet"),
         ({"task": "digit"}, "data set 'digit' is unknown: did you mean"),
         ({"levels": -1}, "levels is -1: it is the number of prunings, from 0 to 9999"),
-        ({"levels": 500}, "is the most for lenet at prune 0.2"),
+        ({"levels": 500}, "is the last for lenet at prune 0.2"),
         ({"seeds": 0}, "seeds 0: give a count such as 5, at most 100000, or seeds such as 3,7"),
         ({"seeds": [1, -1]}, "give a count such as 5"),
         ({"seeds": 2.5}, "seeds 2.5: give a count such as 5"),
