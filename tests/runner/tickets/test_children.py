@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,6 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     with pytest.MonkeyPatch.context() as patch:
         replica_tasks(patch)
         return store, go(store, seeds=2)
-
-
-@pytest.fixture
-def parent(found: tuple[Path, Outcome], tmp_path: Path) -> tuple[Path, Outcome]:
-    """A copy of it."""
-    shutil.copytree(found[0], tmp_path, dirs_exist_ok=True)
-    return tmp_path, found[1]
 
 
 # What a child has of its parent.
