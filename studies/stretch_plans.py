@@ -24,7 +24,7 @@ from ..schemas.display import Row, Shown, Table
 from ..schemas.errors import RgtoolError, UsageError, choose
 from ..schemas.recipe import CHOICES
 from ..schemas.records.parents import Parent
-from ..schemas.stack import Stack, stack_of
+from ..schemas.tickets.stack import Stack, stack_of
 from ..schemas.tickets.transform import Transform
 from ..store import Store
 from ..store.catalogue.parents import parent_of

@@ -13,7 +13,7 @@ from ...schemas.blocks import architecture
 from ...schemas.errors import RgtoolError, UsageError
 from ...schemas.notes import Note, Rank
 from ...schemas.recipe import Recipe
-from ...schemas.stack import Stack, stack_of
+from ...schemas.tickets.stack import Stack, stack_of
 from ...store.counts import Counts
 from ...store.literature import PREFIX, PublishedSpectrum
 from ..arrays import Floats

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...schemas.errors import RgtoolError
-from ...schemas.stack import Stack
+from ...schemas.tickets.stack import Stack
 from ...schemas.tickets.transform import Transform
 from ...store.counts import Counts
 from ..arrays import Floats, Integers

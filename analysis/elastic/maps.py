@@ -17,7 +17,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from ...schemas.errors import UsageError, choose
-from ...schemas.stack import Stack, check_family
+from ...schemas.tickets.stack import Stack, check_family
 from ...schemas.tickets.transform import StageMap, Transform
 from ...store.figures import figure_rows
 from ..arrays import Integers

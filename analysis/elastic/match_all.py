@@ -11,7 +11,7 @@ import numpy as np
 
 from ...schemas.errors import RgtoolError, UsageError, choose
 from ...schemas.notes import LeftOut, Note, Rank
-from ...schemas.stack import same_family
+from ...schemas.tickets.stack import same_family
 from ...schemas.tickets.transform import Transform
 from ...store import PublishedSpectrum, published_names
 from ...store.counts import Counts

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...schemas.blocks import Architecture
 from ...schemas.errors import RgtoolError, UsageError
-from ...schemas.stack import Stack, stack_of
+from ...schemas.tickets.stack import Stack, stack_of
 from ...schemas.tickets.transform import Transform
 from ..replicas.training import Arrays
 

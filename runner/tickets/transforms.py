@@ -9,8 +9,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ...schemas.blocks import Architecture
-from ...schemas.stack import stack_of
 from ...schemas.tickets.perturbation import Perturbation
+from ...schemas.tickets.stack import stack_of
 from ...schemas.tickets.transform import Transform
 from ..networks import InputShape
 from .elastic import later_copies, stretched

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NoReturn, Self
 
 from ..errors import UsageError
-from ..stack import Stack, StageBlocks, check_family
+from .stack import Stack, StageBlocks, check_family
 
 EXAMPLE = "0:0;1:1,2;2:3,4"
 _NUMBER = re.compile(r"(?:0|[1-9][0-9]{0,5})(?![0-9])")

@@ -28,7 +28,7 @@ from rgtool.analysis.elastic.tickets import Tickets, tickets_of, whole
 from rgtool.schemas.errors import UsageError
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.records.layout import RunFolder
-from rgtool.schemas.stack import stack_of
+from rgtool.schemas.tickets.stack import stack_of
 from rgtool.schemas.tickets.transform import StageMap, Transform
 
 SOURCE = Recipe(architecture="resnet26w2", task="digits")

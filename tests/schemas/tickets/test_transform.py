@@ -22,7 +22,7 @@ from rgtool.analysis.elastic.maps import (
 )
 from rgtool.schemas.blocks import Layer
 from rgtool.schemas.errors import UsageError
-from rgtool.schemas.stack import check_family, same_family, stack_of
+from rgtool.schemas.tickets.stack import check_family, same_family, stack_of
 from rgtool.schemas.tickets.transform import StageMap, Transform
 from rgtool.store.figures import figure_rows
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .blocks import GROUP, Layer, architecture
-from .errors import UsageError
+from ..blocks import GROUP, Layer, architecture
+from ..errors import UsageError
 
 Shapes = tuple[tuple[int, ...], ...]
 
