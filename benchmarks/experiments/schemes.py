@@ -20,8 +20,9 @@ start      Flows without training of the eight schemes that need none, five seed
            Measured before by another program with three seeds: largest difference between .36 and
            .2 magnitude 0, fisher .02, synflow .01, snip .15, grasp .08; of one go up to .57
            (synflow), .42 (grasp), .27 (snip).
-trained    All ten with training in between: exponents, their difference from those of magnitude
-           pruning, semigroup, accuracies by density.
+trained    All ten with training in between: exponents, what training adds to those of the same
+           networks before training (anomalous; movement and increase have none), semigroup,
+           accuracies by density.
 
 What is in the store already is not computed again. The first part takes two minutes of a core, the
 second ten, the third half an hour.
@@ -52,7 +53,8 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "resnet8": {"width": 8, "epochs": 10, "rewind": "1ep"},
     "resnet14": {"width": 4, "epochs": 10, "rewind": "1ep"},
 }
-NO_TRAINING = {"epochs": 0, "rewind": "0it", "score_images": 500}
+BEFORE_TRAINING = {"epochs": 0, "rewind": "0it"}
+NO_TRAINING = {**BEFORE_TRAINING, "score_images": 500}
 WAYS: dict[str, dict[str, Any]] = {
     "20 %": {},
     "36 %": {"prune": 0.36},
@@ -189,6 +191,7 @@ def show(
     ways = [way for way in WAYS if way == "20 %" or way in options.ways.split(",")]
     shown = range(0, options.levels + 1, SHOWN)
     rows: list[list[str]] = []
+    added: list[list[str]] = []
     accurate: list[list[str]] = []
     names: tuple[str, ...] = ()
     for scheme in schemes:
@@ -200,9 +203,16 @@ def show(
         others = [largest(found[way], y) for way in ways[1:]]
         took = f"{seconds(store, counts.experiment_id, options.levels):.2f}"
         rows.append([scheme, *(mean_sd(column, "+.2f") for column in y.T), *others, took])
+        if recipe["epochs"] and scheme in UNTRAINED:
+            before = {**recipe, **BEFORE_TRAINING}
+            untrained = flow(options, model, before, scheme, "20 %", by)
+            assert untrained is not None  # what can be trained can be left untrained
+            anomalous = (y - exponents(untrained)).T
+            added.append([scheme, *(mean_sd(column, "+.2f") for column in anomalous)])
         accurate.append([scheme, *(mean_sd(counts.accuracy[:, level], ".3f") for level in shown)])
     table(["exponent", *names, *(f"{way} - 20 %" for way in ways[1:]), "s a level"], rows)
     if recipe["epochs"]:
+        table(["anomalous exponent", *names], added)
         table(["accuracy at density", *(f"{0.8**level:.2f}" for level in shown)], accurate)
 
 
