@@ -256,8 +256,17 @@ def recorded_window(counts: Counts) -> Window:
 
 
 def _begun_notes(counts: Counts) -> list[str]:
-    """Say of runs that prune on from tickets what their flow begins with."""
+    """Say of the runs of a child whose tickets they train, or what their flow begins with."""
     recipe = counts.recipe
+    if counts.is_child:
+        by = "" if recipe.transform is None else f", by {recipe.transform}"
+        random = recipe.control == "random"
+        whose = "random masks of as many weights" if random else f"that experiment{by}"
+        text = (
+            f"its levels are single tickets of {recipe.parent}, each trained by itself, and no "
+            f"flow of their own: counts are those of {whose}"
+        )
+        return [Note(text, _SEE, Rank.WARNING)]
     if recipe.start is None:
         return []
     begun = f"its runs begin with the tickets that {recipe.parent} has at level {recipe.start}"

@@ -186,6 +186,13 @@ class Counts(Shown):
         return f"{verb} more {' or '.join(what)}"
 
     @property
+    def further(self) -> str:
+        """Say how there come to be sparser levels: a child has no more of them than its parent."""
+        if self.is_child:
+            return f"these are single tickets of {self.recipe.parent}: add sparser ones with --at"
+        return "prune further"
+
+    @property
     def is_child(self) -> bool:
         """Whether its levels are single tickets of a parent, which `--at` names."""
         return self.recipe.parent is not None and self.recipe.start is None
