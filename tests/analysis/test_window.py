@@ -119,6 +119,25 @@ def test_levels_of_a_child_are_told_to_be_no_flow_of_its_own(
     assert "single tickets" not in choose_window(dataclasses.replace(base, recipe=begun)).notes[0]
 
 
+def test_what_no_weight_was_taken_of_is_whole_and_not_exempt() -> None:
+    """In the window that is looked at, of all runs; a window cut from it has its groups."""
+    base = experiment()
+    kept = base.kept.copy()
+    kept[:, :4, 1] = base.total[1]
+    kept[1, 3, 1] -= 1
+    made = dataclasses.replace(base, kept=kept)
+    whole = choose_window(made, (1, 2))
+    assert whole.whole.tolist() == [False, True, False]
+    assert whole.open.tolist() == [True, False, False] and whole.names == ("fc1",)
+    (note,) = whole.notes
+    assert note.startswith("fc2: not exempt, but whole up to level 2 by what the pruner chose")
+    longer = choose_window(made, (1, 3))  # one run has lost a weight
+    assert not longer.whole.any() and longer.notes == ()
+    assert longer.between(1, 2).open.tolist() == [True, True, False]
+    assert longer.between(1, 3).between(1, 2).span == (1, 3)
+    assert whole.between(1, 3).whole.tolist() == [False, True, False]
+
+
 def test_no_run_at_all_has_no_level() -> None:
     assert "its longest run has 0 levels" in refusal(experiment().select([]))
 
