@@ -22,6 +22,7 @@ from .flow import log_share_variance
 LEAST_WEIGHTS = 10
 SLACK = 0.05  # of a step: what rounding of counts may move a density
 _SEE = "spectra.md#what-rgtool-eigen-estimates"
+_WHOLE = "spectra.md#verdicts"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,9 @@ class Window:
         Positions of the runs that are used.
     notes : tuple of str
         What was left out, and why; and where networks are no better than guessing.
+    span : (int, int), optional
+        Levels that tell which groups stay whole; by default its own. Windows cut from one keep that
+        one's, so that they have its groups.
     """
 
     counts: Counts
@@ -45,6 +49,7 @@ class Window:
     end: int
     runs: Integers
     notes: tuple[str, ...]
+    span: tuple[int, int] | None = None
 
     @property
     def levels(self) -> tuple[int, int]:
@@ -61,10 +66,17 @@ class Window:
         """Ids of the runs, length S."""
         return tuple(self.counts.runs[i] for i in self.runs)
 
+    @cached_property
+    def whole(self) -> Bools:
+        """Which groups might be pruned and are not, in any level of the `span`: shape (G,)."""
+        first, last = self.span or self.levels
+        kept = self.counts.kept[self.runs, first : last + 1]
+        return np.asarray((kept == self.counts.total).all(axis=(0, 1)) & ~self.counts.exempt)
+
     @property
     def open(self) -> Bools:
         """Which groups are pruned, shape (G,)."""
-        return ~self.counts.exempt
+        return ~(self.counts.exempt | self.whole)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -129,8 +141,8 @@ class Window:
         return replace(self, runs=np.array(first), notes=(*self.notes, note))
 
     def between(self, start: int, end: int) -> Window:
-        """Return the same with other levels."""
-        return replace(self, start=start, end=end)
+        """Return the same groups at other levels."""
+        return replace(self, start=start, end=end, span=self.span or self.levels)
 
     def _over(self, values: NDArray[Any]) -> NDArray[Any]:
         return values[self.runs, self.start : self.end + 1]
@@ -204,7 +216,8 @@ def choose_window(
                 f"and at level {end}: nothing was pruned, so there is no flow to measure"
             )
     said = (*chance_notes(counts, start, end, runs), *noted(notes, _SEE))
-    return Window(counts, start, end, runs, said)
+    chosen = Window(counts, start, end, runs, said)
+    return replace(chosen, notes=(*said, *noted(_whole_notes(chosen), _WHOLE)))
 
 
 def common_levels(density_a: Floats, density_b: Floats, tolerance: float = SLACK) -> Integers:
@@ -256,14 +269,35 @@ def recorded_window(counts: Counts) -> Window:
 
 
 def _begun_notes(counts: Counts) -> list[str]:
-    """Say of runs that prune on from tickets what their flow begins with."""
+    """Say of the runs of a child whose tickets they train, or what their flow begins with."""
     recipe = counts.recipe
+    if counts.is_child:
+        by = "" if recipe.transform is None else f", by {recipe.transform}"
+        random = recipe.control == "random"
+        whose = "random masks of as many weights" if random else f"that experiment{by}"
+        text = (
+            f"its levels are single tickets of {recipe.parent}, each trained by itself, and no "
+            f"flow of their own: counts are those of {whose}"
+        )
+        return [Note(text, _SEE, Rank.WARNING)]
     if recipe.start is None:
         return []
     begun = f"its runs begin with the tickets that {recipe.parent} has at level {recipe.start}"
     if recipe.transform is None:
         return [begun]
     return [f"{begun}, by {recipe.transform}: how that change wears off is part of the flow"]
+
+
+def _whole_notes(chosen: Window) -> list[str]:
+    """Name the groups that may be pruned and lose nothing."""
+    names = [name for name, whole in zip(chosen.counts.names, chosen.whole, strict=True) if whole]
+    if not names:
+        return []
+    return [
+        f"{listed(names)}: not exempt, but whole up to level {chosen.end} by what the pruner "
+        "chose: until then a share grows as that of an exempt group, with exponent 1, and nothing "
+        "is tested of it"
+    ]
 
 
 def _usable_runs(counts: Counts) -> tuple[Integers, list[str]]:

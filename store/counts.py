@@ -56,11 +56,12 @@ class Counts(Shown):
     total : integer array, shape (G,)
         Weights of the dense group.
     exempt : bool array, shape (G,)
-        Groups all of whose layers are never pruned.
+        Groups all of whose layers are exempt from pruning: the recipe says so, or of an import,
+        whose recipe may not, that they are whole in all records.
     layers : tuple of Layer
         The counted layers, in the order of the forward pass.
     exempt_layers : tuple of str
-        Names of the layers that are never pruned.
+        Names of the layers that are exempt.
     scales : tuple of mapping, length S, or empty where nothing is known
         Per run: `init` and `rewind`, where measured, map every layer to the root mean square of
         its weights.
@@ -184,6 +185,13 @@ class Counts(Shown):
             return f"no more {' or '.join(what)} are published"
         verb = "record" if self.source == RECORDED else "import"
         return f"{verb} more {' or '.join(what)}"
+
+    @property
+    def further(self) -> str:
+        """Say how there come to be sparser levels: a child has no more of them than its parent."""
+        if self.is_child:
+            return f"these are single tickets of {self.recipe.parent}: add sparser ones with --at"
+        return "prune further"
 
     @property
     def is_child(self) -> bool:

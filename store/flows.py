@@ -94,7 +94,7 @@ class PublishedFlow(Shown):
         """
         import numpy as np
 
-        from .counts import NOT_NESTED, Counts, never_pruned
+        from .counts import NOT_NESTED, Counts
 
         by = choose("grouping", by, GROUPINGS)
         groups = groups_of(self.layers, by, self.recipe.architecture)
@@ -102,7 +102,6 @@ class PublishedFlow(Shown):
         member = np.array([[group == name for name in names] for group in groups], np.int64)
         total = np.array([layer.total for layer in self.layers])
         recorded = self.kept.sum(axis=-1) > 0  # without a weight there is no network
-        exempt = never_pruned(self.kept, total, recorded)
         kept = self.kept @ member
         return Counts(
             experiment_id=self.name,
@@ -117,9 +116,9 @@ class PublishedFlow(Shown):
             magnitude=np.full(kept.shape, np.nan),
             accuracy=np.where(recorded, self.accuracy, np.nan),
             total=total @ member,
-            exempt=np.asarray(~exempt @ member == 0),
+            exempt=np.zeros(len(names), np.bool_),
             layers=self.layers,
-            exempt_layers=tuple(x.name for x, e in zip(self.layers, exempt, strict=True) if e),
+            exempt_layers=(),
             assumed=assumed_fields(self.source, self.told, self.recipe),
             notes=(NOT_NESTED,),
         )

@@ -119,7 +119,8 @@ def _counts(
     runs = tuple(row["run_id"] for row in rows)
     recorded = _levels_of_all(experiment, runs, grid.seen, len(layers))
     total = np.array([layer.total for layer in layers])
-    exempt = exempt | never_pruned(grid.kept, total, recorded)
+    if recipe.origin is not None:  # nothing else may tell
+        exempt = exempt | never_pruned(grid.kept, total, recorded)
     names, member = _membership(groups)
     return Counts(
         experiment_id=experiment,

@@ -11,10 +11,11 @@ import re
 import shlex
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ..analysis.scoreboard.targets import Target
-from ..runner.data import find_task, load, outline
+from ..runner.data import find_task, is_archive, load, outline
 from ..runner.datasets.images import Images
 from ..runner.models import Network, find_network
 from ..runner.own.stored import Using, places_of
@@ -26,6 +27,7 @@ from ..runner.tickets.request import Request, Wanted
 from ..schemas.errors import UsageError
 from ..schemas.published_recipes import IMPORTS_ONLY, PUBLISHED
 from ..schemas.recipe import Recipe, parse_field
+from ..schemas.records.data_names import unwrapped
 from ..schemas.spelling import asked, spelled_for
 from ..store import Store
 
@@ -91,8 +93,24 @@ def _split(text: str) -> tuple[str, list[str]]:
     if ":" not in text:
         label, _, rest = text.strip().partition(" ")
         return label, rest.split()
-    parts = re.split(_FIELDS, text.strip(), maxsplit=1)
-    return parts[0], parts[1].split() if len(parts) > 1 else []
+    whole = text.strip()
+    begins = [found.start() for found in re.finditer(_FIELDS, whole)]
+    for end in (len(whole), *reversed(begins)):
+        if _is_there(whole[:end]):  # a name that looks like a field is that of a file first
+            return whole[:end], whole[end:].split()
+    end = begins[0] if begins else len(whole)
+    return whole[:end], whole[end:].split()
+
+
+def _is_there(label: str) -> bool:
+    """Tell whether a label ends with a file of data that exists."""
+    found = _LABEL.fullmatch(label)
+    try:
+        inner = unwrapped(found[2])[0] if found else ""
+    except UsageError:  # what is made of data ends with a number
+        return False
+    file = inner.removeprefix("npz:") if is_archive(inner) else inner.partition(".py:")[0] + ".py"
+    return found is not None and Path(file).is_file()
 
 
 def _options(network: Network, images: Images, wanted: Recipe) -> str:

@@ -60,6 +60,8 @@ class PruningCurve:
         read off a figure).
     notes : tuple of str
         What was done to the data; `lone_notes` say what one curve by itself does not tell.
+    further : str
+        How there come to be sparser levels.
     """
 
     name: str
@@ -72,6 +74,7 @@ class PruningCurve:
     chance: float | None
     noise: NoiseSource
     notes: tuple[str, ...]
+    further: str = "prune further"
 
     @property
     def seeds(self) -> int:
@@ -189,6 +192,7 @@ def curve_of_counts(counts: Counts) -> PruningCurve:
         name=counts.experiment_id,
         chance=chance_of(counts.recipe.task, counts.layers[-1].shape[0]),
         notes=(*notes, *curve.notes),
+        further=counts.further,
     )
 
 

@@ -102,7 +102,7 @@ def _by_seeds(curve: PruningCurve, problem: FitProblem, plateau: Plateau) -> Gam
             "seeds",
             plateau,
             "the error is not seen to leave its plateau: all of it lies within "
-            f"{100 * rise:.1f} %, and a constant is not rejected (p {p:.2g}); prune further",
+            f"{100 * rise:.1f} %, and a constant is not rejected (p {p:.2g}); {curve.further}",
             noise,
         )
     parameters, misfit = _parameters(curve, best)
@@ -181,7 +181,7 @@ def problem_of(curve: PruningCurve, chance: float | None, plateau: Plateau) -> F
     if problem.df < 1:
         raise RgtoolError(
             f"{curve.name}: {len(curve.density)} densities for {problem.parameters} parameters: at "
-            f"least {problem.parameters + 1} are needed, a dozen are good: prune further"
+            f"least {problem.parameters + 1} are needed, a dozen are good: {curve.further}"
         )
     return problem
 

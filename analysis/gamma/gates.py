@@ -118,7 +118,7 @@ def gate(found: Evidence, curve: PruningCurve, plateau: str) -> tuple[GammaVerdi
     """
     if reason := _another_form(found, curve, plateau):
         return "model rejected", reason
-    if reason := _too_little(found, LEAST_RISE[plateau]):
+    if reason := _too_little(found, curve, LEAST_RISE[plateau]):
         return "not quoted", reason
     ratio = found.rise / found.noise.mean_sd
     return "quoted", (
@@ -148,13 +148,13 @@ def _another_form(found: Evidence, curve: PruningCurve, plateau: str) -> str:
     return ""
 
 
-def _too_little(found: Evidence, least: float) -> str:
+def _too_little(found: Evidence, curve: PruningCurve, least: float) -> str:
     ratio = found.rise / found.noise.mean_sd
     if ratio < least:
         return (
             f"log error rises by {found.rise:.2f}, {ratio:.1f} times its noise of "
-            f"{100 * found.noise.mean_sd:.1f} %, and {least:g} times are asked: prune further, or "
-            "add seeds"
+            f"{100 * found.noise.mean_sd:.1f} %, and {least:g} times are asked: "
+            f"{curve.further}, or add seeds"
         )
     if found.parameters.fitted == 2:
         low, high = found.exponent.low, found.exponent.high
@@ -163,7 +163,7 @@ def _too_little(found: Evidence, least: float) -> str:
         return f"two seeds hardly tell their scatter, the interval {spans}: add a seed"
     if found.fit.at_bounds:
         return f"the fit ends with {' and '.join(found.fit.at_bounds)}"
-    return _untold_seeds(found.parameters) or _too_wide(found)
+    return _untold_seeds(found.parameters) or _too_wide(found, curve.further)
 
 
 def _untold_seeds(parameters: Parameters) -> str:
@@ -182,14 +182,14 @@ def _untold_seeds(parameters: Parameters) -> str:
     )
 
 
-def _too_wide(found: Evidence) -> str:
+def _too_wide(found: Evidence, further: str) -> str:
     low, high = found.exponent.low, found.exponent.high
     if side := unbounded(low, high) or found.profile.unbounded:
-        return f"the interval is unbounded {side}: prune further"
+        return f"the interval is unbounded {side}: {further}"
     if high > WIDEST * low:
         return (
             f"the interval spans a factor of {high / low:.2g}, and {WIDEST:g} is the most that is "
-            "quoted: prune further, or add seeds"
+            f"quoted: {further}, or add seeds"
         )
     return ""
 

@@ -61,10 +61,15 @@ def scale_source(
     Raises
     ------
     UsageError
-        Nothing tells the scales, or the null is not that of this pruner; the message says what
-        would help.
+        Nothing tells the scales, or the null is not that of this pruner or of runs that begin at a
+        pruned mask; the message says what would help.
     """
     recipe = counts.recipe
+    if recipe.start is not None:
+        raise UsageError(
+            "it is that of a network pruned from its initial weights on, and these runs begin at "
+            f"the masks that {recipe.parent} has at level {recipe.start}"
+        )
     if blindness(recipe):
         return "recipe", assumptions(counts, PRUNING)
     if recipe.pruner != "magnitude":

@@ -29,6 +29,7 @@ VERDICTS = {
     "irrelevant": Style(BLUE, "v", "-"),
     "indeterminate": Style("#6e6e6e", "s", "-"),
     "exempt": Style("#6e6e6e", "x", "-"),
+    "whole": Style("#6e6e6e", "+", "-"),
 }
 
 
@@ -164,8 +165,11 @@ def _draw_null(
 def _finish(axes: Axes, spectrum: Spectrum, value: Value, title: str) -> None:
     names = tuple(map(plot_style.plain, spectrum.names))
     axes.axhline(FIXED_POINT[value], color=FAINT, linewidth=0.6, zorder=1)
-    marked = zip(names, spectrum.exempt, strict=True)
-    axes.set_xticks(range(len(names)), [f"{n}\n(exempt)" if e else n for n, e in marked])
+    marked = [
+        f"{name}\n({verdict})" if verdict in ("exempt", "whole") else name
+        for name, verdict in zip(names, spectrum.verdict, strict=True)
+    ]
+    axes.set_xticks(range(len(names)), marked)
     axes.set_xlim(-0.6, len(names) - 0.4)
     plot_style.dress(axes, x=spectrum.by, y=NAMES[value], title=title)
     if len(names) > 14 or max(map(len, names)) > 6:

@@ -79,10 +79,11 @@ def scheme(
 
 
 def _no_scheme(child: Counts) -> RgtoolError:
-    """Say why a child of changed tickets, whose flow begins with the change, is left out."""
+    """Say why a child, of single tickets or of a flow that begins with a change, is left out."""
+    does = "trains single" if child.is_child else "begins with changed"
     return RgtoolError(
-        f"{child.label} ({child.experiment_id}): it begins with changed tickets of "
-        f"{child.recipe.parent} and is no scheme of its own: ask for that experiment"
+        f"{child.label} ({child.experiment_id}): it {does} tickets of {child.recipe.parent} and is "
+        "no scheme of its own: ask for that experiment"
     )
 
 
@@ -110,7 +111,7 @@ def _read(
         except RgtoolError as error:
             failed.append(error)
             continue
-        if chosen.counts.recipe.transform is not None:
+        if chosen.counts.is_child or chosen.counts.recipe.transform is not None:
             failed.append(_no_scheme(chosen.counts))
             continue
         read.append(_Read(chosen, by_layer))

@@ -9,7 +9,7 @@ every step against scoring the dense network once is the same question asked of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -107,7 +107,7 @@ def beside(
 ) -> Semigroup:
     """Compare exponents of two experiments with the same groups over their common densities.
 
-    Groups that one of them leaves whole at all levels are left out, which a note tells.
+    Groups that one of them leaves whole at these are left out, which a note tells.
     Parameters and errors are those of `semigroup`, which asks more of the experiments.
     """
     (a, b), densities = equally_dense(one, other)
@@ -134,6 +134,8 @@ def beside(
 def equally_dense(first: Window, *others: Window) -> tuple[tuple[Window, ...], Floats]:
     """Narrow experiments with the same groups to the densities that all have.
 
+    Which groups are pruned is then told by these levels.
+
     Returns
     -------
     windows : tuple of Window
@@ -148,16 +150,16 @@ def equally_dense(first: Window, *others: Window) -> tuple[tuple[Window, ...], F
     """
     for other in others:
         _check_groups(first.counts, other.counts)
-    _check_pruned((first, *others))
     found = [common_levels(first.density, other.density) for other in others]
     common = sorted(set.intersection(*({int(i) for i in pairs[:, 0]} for pairs in found)))
     if len(common) < 2:
         raise UsageError(_no_common_density((first, *others), len(common)))
     places = [np.array(common), *(pairs[np.isin(pairs[:, 0], common), 1] for pairs in found)]
     windows = tuple(
-        window.between(window.start + int(place[0]), window.start + int(place[-1]))
+        replace(window, start=window.start + int(place[0]), end=window.start + int(place[-1]))
         for window, place in zip((first, *others), places, strict=True)
     )
+    _check_pruned(windows)
     return windows, first.density[common]
 
 
@@ -195,14 +197,15 @@ def names_of(window: Window, groups: Bools) -> tuple[str, ...]:
 
 
 def whole_notes(*windows: Window) -> list[Note]:
-    """Say which groups one experiment never prunes and another does: they are not compared."""
+    """Say which groups one experiment leaves whole and another does not: they are not compared."""
     pruned = np.logical_or.reduce([window.open for window in windows])
     notes = []
     for window in windows:
         if whole := names_of(window, pruned & ~window.open):
             text = (
                 f"{listed(whole, 5)} left out of the comparison: {window.counts.experiment_id} "
-                f"keeps all weights of {'it' if len(whole) == 1 else 'them'} at every level"
+                f"keeps all of {'its' if len(whole) == 1 else 'their'} weights at every level "
+                "compared"
             )
             notes.append(Note(text, SEE, Rank.WARNING))
     return notes

@@ -111,13 +111,13 @@ def _untrained_draws(counts: Counts, draws: int, rng: np.random.Generator) -> di
         _, law = layer_scales(own, own.scales)
     except UsageError:
         return {}
-    pruned = chosen.open
+    pruned = ~counts.exempt
     ahead = ahead_of(chosen)
     total = counts.total[pruned].astype(np.float64)
     gains = still(int(pruned.sum())).gains(ahead.times, draws, len(kept), rng)
     found = empty_levels(kept[:, 0][:, pruned], total, ahead.left, gains, draws, rng, law)
     levels = chosen.end + found
-    return {name: levels[..., i] for i, name in enumerate(chosen.names)}
+    return {name: levels[..., i] for i, name in enumerate(np.array(counts.names)[pruned])}
 
 
 def collapse_outcomes(store: Store, one: Registered, witnesses: list[Witness]) -> Outcomes:

@@ -181,7 +181,7 @@ def _spectrum(
     weights = chosen.kept if of_counts else _magnitudes(chosen)
     found = estimates(
         chosen.kept[None],
-        counts.exempt,
+        ~chosen.open,
         None if of_counts else weights[None],
         method,
         chosen.sampling[None],
@@ -189,9 +189,9 @@ def _spectrum(
     (interval,), theta, pruned = found.intervals, found.theta[0], found.pruned[0]
     mean, spread = paper_numbers(np.exp(flow.log_eigenvalues(weights)))
     judgement = (
-        judge_as_paper(mean, spread, counts.exempt)
+        judge_as_paper(mean, spread, counts.exempt, chosen.whole)
         if rule == "paper"
-        else judge(interval, counts.exempt, margin)
+        else judge(interval, counts.exempt, margin, chosen.whole)
     )
     y = found.exponent[0]
     margin_of_null = MARGIN if margin is None else margin

@@ -18,11 +18,11 @@ class Estimates:
     Attributes
     ----------
     pruned : array, shape (E, S, T, G)
-        Log eigenvalues of the steps; NaN for exempt groups.
+        Log eigenvalues of the steps; NaN for groups that are not pruned.
     theta : array, shape (E, S, G)
         Their mean over the window.
     intervals : list of Interval, length E
-        Of theta; exempt groups are NaN.
+        Of theta; groups that are not pruned are NaN.
     y : array, shape (E, S, G)
         Exponents over the window, those of counts.
     exponent, exponent_low, exponent_high : array, shape (E, G)

@@ -291,7 +291,8 @@ def _drawn_levels(
 
     What is empty at the end of the window has its level on record; exempt layers never are.
     """
-    counts, pruned, runs = chosen.counts, chosen.open, len(chosen.runs)
+    counts, runs = chosen.counts, len(chosen.runs)
+    pruned = ~counts.exempt  # what is whole yet runs empty too
     kept, total = chosen.kept[..., pruned], counts.total[pruned].astype(np.float64)
     law, _ = present_law(chosen)
     moving = motion(kept, total, log_time(chosen), law)

@@ -217,7 +217,7 @@ def _batch_key(window: Window) -> tuple[Any, ...]:
     nulls = (recipe.init, recipe.fan, recipe.pruner, recipe.scope, *told)
     # Stored scales differ from run to run.
     own = counts.experiment_id if _may_use_stored_scales(counts) else ""
-    shape = (len(window.runs), window.steps)
+    shape = (len(window.runs), window.steps, window.whole.tobytes())
     return (*shape, counts.names, counts.layers, counts.exempt_layers, *nulls, own)
 
 
@@ -251,14 +251,14 @@ def _gathered(
 def _columns(batch: list[Window], margin: float | None) -> dict[str, Any]:
     """Compute the spectra of a batch: columns of length experiments x groups."""
     first = batch[0].counts
-    exempt, groups = first.exempt, len(first.names)
+    whole, groups = batch[0].whole, len(first.names)
     found = estimates(
         np.stack([window.kept for window in batch]),
-        exempt,
+        ~batch[0].open,
         sampling=np.stack([window.sampling for window in batch]),
     )
     nulls, assumed = zip(*_initial_nulls(batch, found.y), strict=True)
-    judged = [judge(one, exempt, margin) for one in found.intervals]
+    judged = [judge(one, first.exempt, margin, whole) for one in found.intervals]
     canonical = np.array([one.exponent for one in nulls])
     ends = [one.beyond.ends() for one in nulls]
     against = [
@@ -271,7 +271,7 @@ def _columns(batch: list[Window], margin: float | None) -> dict[str, Any]:
     return columns | {
         "name": np.tile(np.array(first.names), len(batch)),
         "total": np.tile(first.total, len(batch)),
-        "exempt": np.tile(exempt, len(batch)),
+        "exempt": np.tile(first.exempt, len(batch)),
         "eigenvalue": found.eigenvalue.ravel(),
         "low": np.exp([one.low for one in found.intervals]).ravel(),
         "high": np.exp([one.high for one in found.intervals]).ravel(),

@@ -72,7 +72,7 @@ def spectrum_notes(
     chosen : Window
         The experiment, its levels and runs.
     pruned : array, shape (S, T, G)
-        Log eigenvalues of the steps, NaN for exempt groups.
+        Log eigenvalues of the steps, NaN for groups that are not pruned.
     found : Interval
         Of their mean.
     judgement : Judgement
@@ -86,12 +86,12 @@ def spectrum_notes(
     of_seeds = [
         *_few(chosen, found, rule),
         *_near_copies(chosen, pruned),
-        *_alike(counts, pruned, found),
-        *_scatter(counts, pruned, found),
+        *_alike(chosen, pruned, found),
+        *_scatter(chosen, pruned, found),
     ]
     return [
         *noted(of_seeds, _INTERVALS, Rank.WARNING),
-        *noted(_lone_group(counts), _VERDICTS, Rank.WARNING),
+        *noted(_lone_group(chosen), _VERDICTS, Rank.WARNING),
         *noted(_lent(found), _INTERVALS),
         # In the window it moves the eigenvalues, outside it is a remark.
         *noted(_odd_first_step(chosen), _GROWTH, Rank.DETAIL if chosen.start else Rank.WARNING),
@@ -197,8 +197,8 @@ def _exempt_groups(counts: Counts, weighting: Weighting) -> list[str]:
     return [f"{names}: exempt from pruning but counted, {why}; no verdict"]
 
 
-def _lone_group(counts: Counts) -> list[str]:
-    if (~counts.exempt).sum() > 1:
+def _lone_group(chosen: Window) -> list[str]:
+    if chosen.open.sum() > 1:
         return []
     return [
         "fewer than two groups are pruned, so no group can be compared with another: a finer "
@@ -226,12 +226,12 @@ def _near_copies(chosen: Window, pruned: Floats) -> list[str]:
     ]
 
 
-def _alike(counts: Counts, pruned: Floats, found: Interval) -> list[str]:
+def _alike(chosen: Window, pruned: Floats, found: Interval) -> list[str]:
     """Name groups whose seeds agree to the last weight, in a flow that has somewhere to go."""
-    if found.seeds < 2 or found.method not in ("moderated", "t") or (~counts.exempt).sum() < 2:
+    if found.seeds < 2 or found.method not in ("moderated", "t") or chosen.open.sum() < 2:
         return []
     alike = seed_variance(pruned.mean(axis=1)) == 0
-    names = _some_names(counts, alike)
+    names = _some_names(chosen.counts, alike)
     if not names:
         return []
     known = (
@@ -253,7 +253,7 @@ def _small(chosen: Window) -> list[str]:
     ]
 
 
-def _scatter(counts: Counts, pruned: Floats, found: Interval) -> list[str]:
+def _scatter(chosen: Window, pruned: Floats, found: Interval) -> list[str]:
     """Name groups whose seeds scatter more than moderation allows for (F at .99)."""
     if found.method != "moderated" or found.innovation is None or found.seeds < 2:
         return []
@@ -266,7 +266,7 @@ def _scatter(counts: Counts, pruned: Floats, found: Interval) -> list[str]:
         return []
     with np.errstate(invalid="ignore"):
         wild = fdtrc(found.seeds - 1, df, variances / prior) < 0.01
-    names = _some_names(counts, wild & ~counts.exempt)
+    names = _some_names(chosen.counts, wild & chosen.open)
     if not names:
         return []
     return [

@@ -99,13 +99,13 @@ class Spectrum(Result):
         y_i - y_i(N1): what training and task add to what the initial scales alone give.
     against_null : tuple of str, length G
         `above`, `below`, `none` (certified within the margin of judgement) or `undecided`; empty
-        for exempt groups and where there is no null.
+        for groups that lose no weight and where there is no null.
     interval : Interval
-        Of theta, with variance and degrees of freedom; exempt groups are NaN.
+        Of theta, with variance and degrees of freedom; groups that lose no weight are NaN.
     judgement : Judgement
         Verdicts, p-values and margin.
     linear : Linearity or None
-        Test of constant growth over the groups that are not exempt, in their order; None for
+        Test of constant growth over the groups that are pruned, in their order; None for
         fewer than three steps or two such groups.
     at_chance : bool or None
         Whether nothing was learned, at the dense level and over the window; None where accuracy or
@@ -204,7 +204,11 @@ class Spectrum(Result):
             shown="if any",
         ),
         Column("p", "Of an eigenvalue of 1, adjusted over groups (Holm).", "", ".2g", "wide"),
-        Column("verdict", "relevant, irrelevant, marginal, indeterminate, or exempt."),
+        Column(
+            "verdict",
+            "relevant, irrelevant, marginal, indeterminate; exempt; whole: not exempt, and lost "
+            "nothing in this window.",
+        ),
         Column("strong", "The whole interval lies outside the margin.", shown="wide"),
         Column("within_margin", "Certified within the margin of 1.", shown="wide"),
         Column(
@@ -253,13 +257,18 @@ class Spectrum(Result):
         """Place what the test of constant growth says of pruned groups: NaN elsewhere, (G,)."""
         found = np.full(len(self.names), np.nan)
         if self.linear is not None:
-            found[~self.exempt] = getattr(self.linear, name)
+            found[self.pruned] = getattr(self.linear, name)
         return found
 
     @property
     def verdict(self) -> tuple[Verdict, ...]:
         """Verdicts of the groups, length G."""
         return self.judgement.verdict
+
+    @property
+    def pruned(self) -> Bools:
+        """Which groups lose weights in the window, the others having no verdict: shape (G,)."""
+        return ~np.isin(self.verdict, ("exempt", "whole"))
 
     @property
     def method(self) -> Method:
@@ -297,8 +306,8 @@ class Spectrum(Result):
     def draws(self, number: int = 9999, rng: np.random.Generator | int | None = 0) -> Floats:
         """Draw log eigenvalues from what is known of them, for everything downstream.
 
-        Parametric: a multivariate t with moderated variances and shrunk correlation. Exempt groups
-        keep their value.
+        Parametric: a multivariate t with moderated variances and shrunk correlation. Groups that
+        lose no weight keep their value.
 
         Returns
         -------
@@ -315,7 +324,7 @@ class Spectrum(Result):
                 f"{len(self.runs)} and {self.method}"
             )
         drawn = intervals.parametric_draws(self.interval, self.theta, number, rng)
-        return np.where(self.exempt, np.log(self.eigenvalue.value), drawn)
+        return np.where(self.pruned, drawn, np.log(self.eigenvalue.value))
 
     def _values(self) -> dict[str, Any]:
         growth, judged, nulls = self.eigenvalue, self.judgement, self.untrained

@@ -354,7 +354,7 @@ def _without_scales(chosen: Window, known: Bools, groups: Sequence[str]) -> list
     whole = (chosen.kept / counts.total).max(axis=(0, 1)) > WHOLE
     few = f"fewer than {scales.LEAST} weights kept or pruned at a level of the window"
     reasons = {
-        "never pruned": counts.exempt,
+        "exempt": counts.exempt,
         f"over {WHOLE:.1%} kept": whole & ~counts.exempt,
         few: ~known & ~whole & ~counts.exempt,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +15,7 @@ from ..stats.level import ALPHA, holm
 from ..values import is_positive
 from .intervals import Interval
 
-Verdict = Literal["relevant", "irrelevant", "marginal", "indeterminate", "exempt"]
+Verdict = Literal["relevant", "irrelevant", "marginal", "indeterminate", "exempt", "whole"]
 Rule = Literal["tost", "paper"]
 # Of log lambda at a retention of .8, for every number of seeds: a margin that shrank with seeds
 # would certify less the more is known.
@@ -29,7 +30,7 @@ class Judgement:
     ----------
     verdict : tuple of str, length G
         `relevant` or `irrelevant` where the interval excludes an eigenvalue of 1, `marginal` where
-        it is certified to lie within the margin of 1, else `indeterminate`; `exempt`.
+        it is certified to lie within the margin of 1, else `indeterminate`; `exempt`, `whole`.
     strong : bool array, shape (G,)
         The whole interval lies outside the margin.
     within : bool array, shape (G,)
@@ -61,7 +62,9 @@ def check_margin(margin: float | None) -> None:
         )
 
 
-def judge(interval: Interval, exempt: ArrayLike, margin: float | None = None) -> Judgement:
+def judge(
+    interval: Interval, exempt: ArrayLike, margin: float | None = None, whole: ArrayLike = False
+) -> Judgement:
     """Judge by the interval against 0 and by equivalence within the margin.
 
     Parameters
@@ -69,9 +72,11 @@ def judge(interval: Interval, exempt: ArrayLike, margin: float | None = None) ->
     interval : Interval
         Of log eigenvalues.
     exempt : bool array, shape (G,)
-        Groups without a verdict.
+        Groups that are never pruned, without a verdict.
     margin : float, optional
         Half-width in log lambda; default `MARGIN`.
+    whole : bool array, shape (G,), optional
+        Groups of which nothing was pruned in these levels, without a verdict.
 
     Raises
     ------
@@ -80,7 +85,7 @@ def judge(interval: Interval, exempt: ArrayLike, margin: float | None = None) ->
     """
     check_margin(margin)
     width = MARGIN if margin is None else margin
-    left = np.asarray(exempt, np.bool_)
+    left = np.asarray(exempt, np.bool_) | whole
     low, high = np.where(left, np.nan, interval.low), np.where(left, np.nan, interval.high)
     if np.isfinite(interval.df):
         # Two one-sided tests at 5 % are the 90 % interval inside the margin (Schuirmann 1987).
@@ -92,10 +97,18 @@ def judge(interval: Interval, exempt: ArrayLike, margin: float | None = None) ->
     certain = interval.method != "paper"  # a spread certifies nothing
     within = certain & ~left & (inner_low > -width) & (inner_high < width)
     verdict = tuple(
-        "exempt" if e else _verdict_of(float(a), float(b), bool(w))
-        for e, a, b, w in zip(left, low, high, within, strict=True)
+        _verdict_of(float(a), float(b), bool(w)) for a, b, w in zip(low, high, within, strict=True)
     )
+    verdict = _without(verdict, exempt, whole)
     return Judgement(verdict, (low > width) | (high < -width), within, p, width)
+
+
+def _without(
+    verdict: Sequence[Verdict], exempt: ArrayLike, whole: ArrayLike
+) -> tuple[Verdict, ...]:
+    """Put what groups without a verdict are in its place."""
+    words = np.where(exempt, "exempt", np.where(whole, "whole", verdict))
+    return tuple(words.tolist())
 
 
 def _verdict_of(low: float, high: float, within: bool) -> Verdict:
@@ -106,7 +119,9 @@ def _verdict_of(low: float, high: float, within: bool) -> Verdict:
     return "marginal" if within else "indeterminate"
 
 
-def judge_as_paper(mean: ArrayLike, spread: ArrayLike, exempt: ArrayLike) -> Judgement:
+def judge_as_paper(
+    mean: ArrayLike, spread: ArrayLike, exempt: ArrayLike, whole: ArrayLike = False
+) -> Judgement:
     """Judge by the paper's rule (Table 2): marginal within one standard deviation of 1.
 
     The rule knows no error bar. The spread over levels holds deterministic drift and does not
@@ -116,16 +131,16 @@ def judge_as_paper(mean: ArrayLike, spread: ArrayLike, exempt: ArrayLike) -> Jud
     ----------
     mean, spread : array, shape (G,)
         Arithmetic mean of the eigenvalues over levels, and their standard deviation over levels.
-    exempt : bool array, shape (G,)
-        Groups without a verdict.
+    exempt, whole : bool array, shape (G,)
+        As for `judge`.
     """
-    left = np.asarray(exempt, np.bool_)
-    verdict: tuple[Verdict, ...] = tuple(
-        "exempt" if e else _paper_verdict(float(m), float(s))
-        for m, s, e in zip(np.asarray(mean), np.asarray(spread), left, strict=True)
+    verdict = tuple(
+        _paper_verdict(float(m), float(s))
+        for m, s in zip(np.asarray(mean), np.asarray(spread), strict=True)
     )
-    nothing = np.zeros(len(left), np.bool_)
-    return Judgement(verdict, nothing, nothing, np.full(len(left), np.nan), np.nan)
+    nothing = np.zeros(len(verdict), np.bool_)
+    unknown = np.full(len(verdict), np.nan)
+    return Judgement(_without(verdict, exempt, whole), nothing, nothing, unknown, np.nan)
 
 
 def _paper_verdict(mean: float, spread: float) -> Verdict:

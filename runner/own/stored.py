@@ -105,7 +105,18 @@ def stored_network(model: Any, using: Using, blocks: Path | None = None) -> Any:
         if network.name == model:
             return network
     seen = [f"{network.function.place} is {network.name}" for network in found]
-    raise UsageError(_unknown("network", model, seen))
+    unknown = _unknown("network", model, seen)
+    if blocks is None and any(_same_function(network.name, model) for network in found):
+        unknown += (
+            f"; where it was named with {asked('blocks', 'FILE')}, rgtool run alone takes that "
+            f"too, and with {asked('parent', 'EXPERIMENT')} trains its tickets"
+        )
+    raise UsageError(unknown)
+
+
+def _same_function(one: str, other: str) -> bool:
+    """Tell whether two names of networks differ in their hashes alone."""
+    return one.rpartition("-")[0] == other.rpartition("-")[0]
 
 
 def introduce_pruner(name: str, using: Using) -> None:

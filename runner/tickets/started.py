@@ -55,7 +55,9 @@ def check_pruner(recipe: Recipe, asked_for: Request) -> None:
     if recipe.score_from == "dense":
         raise UsageError(
             "the parent prunes at every level from the dense network on (score_from), and not from "
-            f"the ticket of the level before: {asked('start', recipe.start)} would change nothing"
+            f"the ticket of the level before, so {asked('start', recipe.start)} would change "
+            f"nothing: a run without {asked('parent', recipe.parent)} scores its own dense network "
+            f"at the same densities, {asked('at', recipe.start)} trains the ticket"
         )
     wanted = asked_for.changes.get("pruner")
     try:

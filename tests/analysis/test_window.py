@@ -11,6 +11,7 @@ from synthetic import counts, first_levels, without
 from rgtool import RgtoolError
 from rgtool.analysis.named import counts_of
 from rgtool.analysis.window import SLACK, choose_window, common_levels, recorded_window
+from rgtool.schemas.notes import Note, Rank
 from rgtool.store.counts import Counts
 
 
@@ -93,6 +94,48 @@ def test_whose_runs_they_are_tells_how_there_come_to_be_more() -> None:
     assert imported.more("seeds", "levels") == "import more seeds or levels"
     printed = counts_of(None, "published:tanaka2020-vgg16-cifar100-mag", "layer", "a window")
     assert printed.more("seeds") == "no more seeds are published"
+
+
+@pytest.mark.parametrize(
+    ("changes", "whose"),
+    [
+        ({}, "that experiment"),
+        ({"control": "random"}, "random masks of as many weights"),
+        ({"transform": "0:0;1:1,2"}, "that experiment, by 0:0;1:1,2"),
+    ],
+)
+def test_levels_of_a_child_are_told_to_be_no_flow_of_its_own(
+    changes: dict[str, str], whose: str
+) -> None:
+    base = experiment()
+    recipe = dataclasses.replace(base.recipe, parent="0123456789ab", **changes)
+    (note,) = choose_window(dataclasses.replace(base, recipe=recipe)).notes
+    assert note == (
+        "its levels are single tickets of 0123456789ab, each trained by itself, and no flow of "
+        f"their own: counts are those of {whose}"
+    )
+    assert isinstance(note, Note) and note.rank == Rank.WARNING
+    begun = dataclasses.replace(recipe, start=2)
+    assert "single tickets" not in choose_window(dataclasses.replace(base, recipe=begun)).notes[0]
+
+
+def test_what_no_weight_was_taken_of_is_whole_and_not_exempt() -> None:
+    """In the window that is looked at, of all runs; a window cut from it has its groups."""
+    base = experiment()
+    kept = base.kept.copy()
+    kept[:, :4, 1] = base.total[1]
+    kept[1, 3, 1] -= 1
+    made = dataclasses.replace(base, kept=kept)
+    whole = choose_window(made, (1, 2))
+    assert whole.whole.tolist() == [False, True, False]
+    assert whole.open.tolist() == [True, False, False] and whole.names == ("fc1",)
+    (note,) = whole.notes
+    assert note.startswith("fc2: not exempt, but whole up to level 2 by what the pruner chose")
+    longer = choose_window(made, (1, 3))  # one run has lost a weight
+    assert not longer.whole.any() and longer.notes == ()
+    assert longer.between(1, 2).open.tolist() == [True, True, False]
+    assert longer.between(1, 3).between(1, 2).span == (1, 3)
+    assert whole.between(1, 3).whole.tolist() == [False, True, False]
 
 
 def test_no_run_at_all_has_no_level() -> None:

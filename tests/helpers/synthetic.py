@@ -112,4 +112,4 @@ def whole_in(counts: Counts, *names: str) -> Counts:
     left = counts.kept.sum(axis=-1) - counts.total[whole].sum()
     kept = np.rint(rest * (left / np.maximum(rest.sum(axis=-1), 1))[..., None]).astype(np.int64)
     kept = np.where(whole, counts.total, kept)
-    return dataclasses.replace(counts, kept=kept, exempt=counts.exempt | whole)
+    return dataclasses.replace(counts, kept=kept)

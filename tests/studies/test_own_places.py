@@ -174,6 +174,49 @@ def test_a_target_whose_file_has_a_space(made: tuple[Path, list[str]]) -> None:
         target_of(Store(store), source, f"lenet/{tasks[1]} prun=.3", tasks)
 
 
+def test_a_file_whose_name_ends_like_a_field_is_one_where_it_is_there(
+    made: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    store, tasks = made
+    source = first_of(store).recipe
+
+    def target(label: str) -> Any:
+        return target_of(Store(store), source, f"lenet/{label}", tasks[0]).recipe
+
+    task = write(tmp_path / "c prune=.5", 0)
+    (tmp_path / "c prune=.5.npz").rename(tmp_path / "c prune=.5")
+    assert (target(task).task[:6], target(task).prune) == ("npz-c ", 0.2)
+    assert target(f"{task} lr=.05 prune=.4").prune == 0.4
+    assert target(f"permuted:{task}:0 prune=.4").task.startswith("permuted:npz-c ")
+    assert target("permuted:digits:0 prune=.4").prune == 0.4
+    (tmp_path / "c").write_bytes((tmp_path / "c prune=.5").read_bytes())
+    assert target(task).prune == 0.2  # the longest name that is there
+    (tmp_path / "c prune=.5").unlink()
+    assert target(task).prune == 0.5
+
+
+def test_a_network_that_was_named_with_a_block_map_is_told_to_be_one_of_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my.py").write_text(SOURCE)
+    (tmp_path / "blocks.toml").write_text('"1" = "a"\n"3" = "b"\n')
+    monkeypatch.chdir(tmp_path)
+    how: dict[str, Any] = {"epochs": 1, "rewind": "0", "name": "mine", **QUICK}
+    rgtool.run("my.py:build", "digits", blocks="blocks.toml", **how)
+    launch: dict[str, Any] = {"workers": 1, "using": "my.py:build"}
+    with pytest.raises(UsageError) as told:
+        plan_transfer(Store("rgstore"), "mine", "permuted:digits:0", at="1", launch=launch)
+    assert str(told.value).endswith(
+        'where it was named with blocks="FILE", rgtool run alone takes that too, and with '
+        'parent="EXPERIMENT" trains its tickets'
+    )
+    with pytest.raises(UsageError, match='as using="my.py:other"$'):  # another network's name
+        plan("other-0123abcd", "digits", using="my.py:build")
+    parent = parent_of(Store("rgstore"), "mine")
+    child: dict[str, Any] = {"blocks": "blocks.toml", "parent": parent, "at": "1"}
+    assert plan("my.py:build", "permuted:digits:0", **child).recipe.parent == parent.experiment_id
+
+
 def test_commands_take_places(
     made: tuple[Path, list[str]], tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

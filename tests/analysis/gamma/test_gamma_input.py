@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import synthetic
 from command import Cli
 from hypothesis import given
 from hypothesis import strategies as st
@@ -215,6 +216,27 @@ def test_a_curve_that_never_leaves_its_plateau_is_refused():
     found = gamma(None, flat)
     assert (found.verdict, math.isnan(found.gamma)) == ("refused", True)
     assert "not seen to leave its plateau" in found.reason and "prune further" in found.reason
+
+
+def test_a_child_is_told_to_train_more_tickets_since_it_prunes_none():
+    """Single tickets of another experiment: flat, few, or seeds that scatter too much."""
+    made = synthetic_counts(seeds=3, levels=16)
+    child = dataclasses.replace(
+        made, recipe=dataclasses.replace(made.recipe, parent="0123456789ab", control="shuffle")
+    )
+    cure = "these are single tickets of 0123456789ab: add sparser ones with --at"
+    density = made.kept.sum(axis=-1) / made.total.sum()
+    flat = 0.9 + 0.01 * np.random.default_rng(0).normal(size=density.shape)
+    noisy = 1 - np.exp(0.4 * np.random.default_rng(2).normal(size=density.shape)) * (
+        0.1 + 0.1 * (1 - density)
+    )
+    for accuracy, verdict in ((flat, "refused"), (noisy, "not quoted")):
+        for one, said in ((child, cure), (made, "prune further")):
+            found = gamma(None, dataclasses.replace(one, accuracy=accuracy), plateau="free")
+            assert found.verdict == verdict and said in found.reason
+    few = synthetic.without(child, *((run, level) for run in range(3) for level in range(1, 15)))
+    with pytest.raises(RgtoolError, match=f"a dozen are good: {cure}"):
+        gamma(None, few)
 
 
 def test_a_constant_curve_is_refused():

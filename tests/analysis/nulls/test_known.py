@@ -7,15 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import counts
+from flows import write_experiment
+from stores import describe, write_record
+from synthetic import counts, whole_in
 
 import rgtool
 from rgtool import RgtoolError, Store
 from rgtool.analysis.nulls.known import scale_source, weight_law
 from rgtool.analysis.spectrum.eigen import eigen
+from rgtool.analysis.spectrum.many import spectra
 from rgtool.schemas.blocks import architecture
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.records.description import assumed_fields
+from rgtool.schemas.records.layout import RunFolder
 from rgtool.schemas.sums import KEY
 from rgtool.store.counts import never_pruned
 
@@ -236,6 +240,60 @@ def test_a_layer_of_a_table_that_is_never_pruned_is_exempt(tmp_path):
     spectrum = eigen(store, run.experiment_id, by="layer")
     verdicts = dict(zip(spectrum.names, spectrum.verdict, strict=True))
     assert [name for name, verdict in verdicts.items() if verdict == "exempt"] == ["mine3"]
+
+
+def test_runs_that_begin_at_a_pruned_mask_have_no_null_of_initial_weights():
+    made = counts("resnet20", "stage", seeds=3)
+    begun = dataclasses.replace(made.recipe, parent="0123456789ab", start=4)
+    why = "these runs begin at the masks that 0123456789ab has at level 4"
+    for scope in ("global", "layerwise"):
+        recipe = dataclasses.replace(begun, scope=scope)
+        spectrum = eigen(None, dataclasses.replace(made, recipe=recipe))
+        assert np.isnan(spectrum.canonical).all() and np.isnan(spectrum.anomalous.value).all()
+        assert any(note.startswith("no null is shown") and why in note for note in spectrum.notes)
+    single = dataclasses.replace(begun, start=None)
+    assert np.isfinite(eigen(None, dataclasses.replace(made, recipe=single)).canonical).all()
+
+
+def test_what_a_scheme_leaves_whole_has_a_verdict_of_its_own():
+    """The recipe alone exempts: the null prunes what the scheme did not, and no test takes it."""
+    made = counts("resnet20", "stage", seeds=3)
+    whole = whole_in(made, "stem")
+    spectrum = eigen(None, whole)
+    assert spectrum.verdict[0] == "whole" and not spectrum.exempt.any()
+    assert spectrum.pruned.tolist() == [False, True, True, True, True]
+    assert spectrum.exponent.value[0] == pytest.approx(1)
+    assert spectrum.canonical[0] < 1 and np.isnan(spectrum.anomalous.low[0])
+    assert eigen(None, whole, rule="paper").verdict[0] == "whole"
+    assert any("stem: not exempt, but whole up to level 12" in note for note in spectrum.notes)
+    taken = dataclasses.replace(whole, exempt=np.arange(5) == 0, exempt_layers=("conv1",))
+    said = eigen(None, taken)
+    assert said.verdict[0] == "exempt" and said.canonical[0] == pytest.approx(1)
+    # All else is measured alike.
+    np.testing.assert_array_equal(said.interval.low[1:], spectrum.interval.low[1:])
+
+
+def test_own_runs_are_exempt_by_their_recipe_alone(tmp_path):
+    """In one call for many experiments as in one for each; what an import is silent of is told."""
+    name = write_experiment(tmp_path, levels=4)
+    found = Store(tmp_path).counts(name, "layer")
+    total = found.total
+    kept = np.where(np.arange(len(total)) == 2, total, found.kept)
+    same = dataclasses.replace(found.recipe, pruner="snip")
+    for origin, verdict in ((None, "whole"), ("theirs", "exempt")):
+        recipe = dataclasses.replace(same, origin=origin)
+        for seed, counted in enumerate(kept):
+            description = describe(recipe, seed, 4)
+            folder = RunFolder.of(tmp_path, description.run_id)
+            folder.make()
+            description.write(folder.description)
+            for level in range(5):
+                write_record(tmp_path, recipe, description.run_id, level, counted)
+        read = Store(tmp_path).counts(recipe.experiment_id, "layer")
+        assert read.exempt.any() == (verdict == "exempt")
+        assert eigen(Store(tmp_path), recipe.experiment_id, by="layer").verdict[2] == verdict
+        together = spectra(tmp_path, [recipe.experiment_id], by="layer").to_frame()
+        assert together["verdict"][2] == verdict
 
 
 def test_retention_that_changes_in_the_window_is_taken_from_the_counts(tmp_path):

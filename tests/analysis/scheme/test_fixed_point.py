@@ -176,7 +176,7 @@ def test_levels_are_looked_at_once_size_lets_go_and_while_there_are_weights() ->
 
 
 def test_a_group_that_its_size_holds_to_the_end_is_named() -> None:
-    total = np.array([100_000, 400, 100_000])
+    total = np.array([100_000, 5_000, 100_000])
     found, notes = without_finite_size(window(np.full((13, 3), 1 / 3), total))
     assert found.levels == (1, 12)
     assert "fc2 keeps over 81% of all weights as long as every group has 10" in notes[0]

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import flows
 import numpy as np
 import pytest
 import synthetic
@@ -325,6 +326,20 @@ def test_what_has_no_flow_is_left_out_and_told(tmp_path: Path, cli: Cli) -> None
     assert [row["scheme"] for row in json.loads(done.out)] == ["magnitude"]
     short = cli("scheme", "--store", str(store), "resnet8w4/digits prune=0.3")
     assert short.code == 1 and "its longest run has 2 levels" in short.err
+
+
+@pytest.mark.parametrize(
+    ("changes", "does"),
+    [
+        ({"control": "shuffle"}, "trains single"),
+        ({"transform": "perturb:block=1.0:0.8", "start": 2}, "begins with changed"),
+    ],
+)
+def test_a_child_is_no_scheme_of_its_own(tmp_path: Path, changes: Any, does: str) -> None:
+    parent = write_experiment(tmp_path)
+    child = flows.copy_counts(tmp_path, parent, parent=parent, **changes)
+    with pytest.raises(RgtoolError, match=f"it {does} tickets of {parent} and is no scheme of its"):
+        rgtool.scheme(tmp_path, child, published=False)
 
 
 def test_levels_that_do_not_meet_and_those_that_are_too_few_are_told(tmp_path: Path) -> None:

@@ -193,11 +193,19 @@ def test_groups_that_one_leaves_whole_are_left_out_by_name_and_the_others_compar
     )
     (said,) = (note for note in found.notes if "left out" in note)
     assert said == (
-        f"1.0, head left out of the comparison: {b.experiment_id} keeps all weights of them at "
-        "every level"
+        f"1.0, head left out of the comparison: {b.experiment_id} keeps all of their weights at "
+        "every level compared"
     )
     both = semigroup(*(synthetic.whole_in(x, "head") for x in (a, b)), draws=99)
     assert "head" not in both.names and not any("left out" in note for note in both.notes)
+    # Of the levels that are compared, whatever comes after them.
+    kept = synthetic.whole_in(a, "1.0").kept
+    kept[:, 7:] = a.kept[:, 7:]
+    late, early = dataclasses.replace(a, kept=kept), synthetic.first_levels(b, 4)
+    here = semigroup(late, early, draws=99)
+    assert here.windows[0].levels == (2, 6) and "1.0" not in here.names
+    assert any(f"1.0 left out of the comparison: {a.experiment_id}" in x for x in here.notes)
+    assert "1.0" in semigroup(late, b, draws=99).names
     alone = dataclasses.replace(b, exempt=np.arange(11) > 0)
     with pytest.raises(RgtoolError, match=r"1 of 11 groups .* in both.*\(1\.0, .* at every level"):
         semigroup(a, alone)

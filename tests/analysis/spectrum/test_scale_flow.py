@@ -130,7 +130,7 @@ def test_exempt_and_nearly_whole_layers_are_left_out_and_said():
     made = simulated(architecture="lenet", exempt=("fc",))
     found = scale_flow(None, made, by="layer")
     assert np.isnan(found.drift.value).tolist() == [False, False, True]
-    assert any("left out" in note and "fc (never pruned)" in note for note in found.notes)
+    assert any("left out" in note and "fc (exempt)" in note for note in found.notes)
     kept = made.kept.copy()
     kept[0, 1, 0] = made.total[0] - 10  # .9999 of 235,200, and more than 4 are pruned
     with pytest.raises(RgtoolError, match="fewer than two layers have an effective scale"):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from synthetic import RESNET20, counts, first_levels, without
+from synthetic import RESNET20, counts, first_levels, whole_in, without
 
 from rgtool import RgtoolError
 from rgtool.analysis import flow
@@ -434,11 +434,11 @@ def test_a_small_group_is_said_to_be_what_it_is():
 
 def test_the_correction_stands_beside_its_group():
     """Groups that are exempt have none, and do not shift those of the others."""
-    experiment = counts("lenet", seeds=3, task="mnist")
+    experiment = whole_in(counts("resnet20", "stage", seeds=3), "stem")
     kept = experiment.kept.copy()
     kept[:, :, 1] = np.rint(kept[:, :, 1] * np.exp(-0.005 * np.arange(13) ** 2))
-    exempt = np.array([True, False, False])
-    spectrum = eigen(None, dataclasses.replace(experiment, kept=kept, exempt=exempt))
+    never = {"exempt": np.arange(5) == 0, "exempt_layers": ("conv1",)}
+    spectrum = eigen(None, dataclasses.replace(experiment, kept=kept, **never))
     assert spectrum.linear is not None and spectrum.linear.rejected
     frame = spectrum.to_frame()
     assert frame["correction"].to_list()[0] is None

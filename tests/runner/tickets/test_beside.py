@@ -20,6 +20,11 @@ from rgtool.runner.replicas.checkpoint import CHECKPOINT_VARIABLE
 from rgtool.store import Store
 
 MAIN = "import sys; from rgtool.cli import main; main(sys.argv[1:])"
+CHILDREN: dict[str, dict[str, str]] = {
+    "shuffled": {"control": "shuffle", "at": "1,3"},
+    "perturbed": {"transform": "perturb:layer=fc2:1.1", "at": "1,2"},
+    "started": {"transform": "perturb:layer=fc2:1.1", "start": "1", "levels": "3"},
+}
 LONG: dict[str, Any] = {"levels": 3, "epochs": 60, "rewind": "7it", "batch_size": 50, "seeds": 2}
 
 
@@ -37,10 +42,15 @@ def found(digits: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store
 
 
-def command(store: Path, digits: str) -> subprocess.Popen[str]:
-    """Begin to train its tickets, shuffled, in a process of their own."""
+def parent_in(store: Path) -> str:
     (parent,) = (one for one in Store(store).experiments() if one.recipe.parent is None)
-    told = ["--parent", parent.experiment_id, "--control", "shuffle", "--at", "1,3"]
+    return parent.experiment_id
+
+
+def command(store: Path, digits: str, kind: str = "shuffled") -> subprocess.Popen[str]:
+    """Begin to train its tickets in a process of their own."""
+    told = ["--parent", parent_in(store)]
+    told += [part for name, value in CHILDREN[kind].items() for part in (f"--{name}", value)]
     place = ["--store", str(store), "--seeds", "2", "--workers", "1"]
     return subprocess.Popen(
         [sys.executable, "-c", MAIN, "run", "lenet", digits, *told, *place],
@@ -64,35 +74,52 @@ def checkpoints(store: Path) -> list[Path]:
     return [*store.glob("runs/*/checkpoint.safetensors")]
 
 
-def finish(store: Path, digits: str) -> None:
-    (parent,) = (one for one in Store(store).experiments() if one.recipe.parent is None)
-    outcome = train(store, parent.experiment_id, task=digits, control="shuffle", at="1,3", seeds=2)
+def records(store: Path) -> int:
+    """Count the levels that children have."""
+    return len([*store.glob("runs/*-s*-*/records/*.parquet")])
+
+
+def finish(store: Path, digits: str, kind: str = "shuffled") -> None:
+    how = {name: int(x) if x.isdecimal() else x for name, x in CHILDREN[kind].items()}
+    outcome = train(store, parent_in(store), task=digits, seeds=2, **how)
     assert len(outcome.seeds("done", "known")) == 2
 
 
 @pytest.fixture(scope="module")
 def whole(digits: str, found: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the children have where nothing is in their way."""
-    store = tmp_path_factory.mktemp("whole") / "store"
+    return undisturbed(digits, found, tmp_path_factory.mktemp("whole"), "shuffled")
+
+
+def undisturbed(digits: str, found: Path, folder: Path, kind: str) -> dict[str, Any]:
+    store = folder / "store"
     shutil.copytree(found, store)
-    finish(store, digits)
+    finish(store, digits, kind)
     return results(store)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+@pytest.mark.parametrize("kind", CHILDREN)
 def test_a_child_that_was_killed_goes_on_to_the_same_bits(
-    digits: str, found: Path, whole: dict[str, Any], tmp_path: Path
+    digits: str, found: Path, kind: str, tmp_path: Path
 ) -> None:
+    """Killed twice: in its first level, and in one that follows from a record."""
+    whole = undisturbed(digits, found, tmp_path / "whole", kind)
     store = tmp_path / "store"
     shutil.copytree(found, store)
-    with command(store, digits) as process:
-        try:
-            wait_for(lambda: bool(checkpoints(store)), process)
-        finally:
-            process.send_signal(signal.SIGKILL)
-        process.communicate()
-    assert checkpoints(store) and results(store) != whole
-    finish(store, digits)
+    for least in (0, 1):
+        with command(store, digits, kind) as process:
+            try:
+                wait_for(
+                    lambda: records(store) >= least and bool(checkpoints(store)),  # noqa: B023
+                    process,
+                )
+            finally:
+                process.send_signal(signal.SIGKILL)
+            process.communicate()
+        assert checkpoints(store) and results(store) != whole
+    assert records(store) >= 1
+    finish(store, digits, kind)
     assert results(store) == whole and not checkpoints(store)
 
 

@@ -316,5 +316,9 @@ def test_a_pruner_of_ones_own_is_named_again(tmp_path: Path) -> None:
 
 def test_pruning_from_the_dense_network_has_no_ticket_to_go_on_from(tmp_path: Path) -> None:
     found = go(tmp_path, score_from="dense")
-    with pytest.raises(UsageError, match="prunes at every level from the dense network on"):
+    with pytest.raises(UsageError, match="prunes at every level from the dense network on") as told:
         ask(tmp_path, found.experiment_id, start=1, levels=2)
+    assert str(told.value).endswith(
+        f'a run without parent="{found.experiment_id}" scores its own dense network at the same '
+        "densities, at=1 trains the ticket"
+    )
