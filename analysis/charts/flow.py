@@ -1,0 +1,164 @@
+"""The flow as charts: shares or effective scales of groups against the level."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...schemas.errors import printable
+from ...schemas.words import counted
+from ...store.counts import Counts
+from ..plots.flow import MARKED, Course, plot_flow, plot_scale_flow, scale_course, share_course
+from ..plots.style import group_styles, named_apart
+from ..result import frame
+from . import theme
+from .chart import Chart
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ..spectrum.scale_flow import ScaleFlow
+
+_SQL = """\
+SELECT name, level, avg(density) AS density, avg(share) AS share, min(share) AS low,
+  max(share) AS high, count(*) AS runs
+FROM flow WHERE experiment_id = '{id}' AND grouping = '{by}' AND share IS NOT NULL
+GROUP BY name, level, total ORDER BY level, name"""
+
+
+def flow_chart(counts: Counts) -> Chart:
+    """Draw the share of every group of an experiment against the level (eq. 13)."""
+    course = share_course(counts)
+    ends = np.concatenate([course.low, course.high])
+    return Chart(
+        key="flow",
+        title=f"{_named(course)}: share of kept weights, by {counts.by}",
+        caption=f"Share M of all kept weights that lies in each {counts.by}, after every pruning, "
+        f"on a logarithmic axis. {_means(course)} Groups of one stage share a colour, which "
+        "lightens with depth; a click on a name in the legend lets the others fade.",
+        spec=_spec(course, "share", "share of kept weights M", theme.log_scale(ends)),
+        data={"rows": _rows(course, "share")},
+        alternative=f"Lines of the share of kept weights of {_said(course)}.",
+        query=_SQL.format(id=counts.experiment_id, by=counts.by),
+        of=counts.experiment_id,
+        figure=lambda: plot_flow([counts]),
+    )
+
+
+def scale_flow_chart(found: ScaleFlow) -> Chart:
+    """Draw the effective scale of every group of an experiment against the level."""
+    course = scale_course(found)
+    return Chart(
+        key="flow-scale",
+        title=f"{_named(course)}: effective scales, by {found.by}",
+        caption=f"Effective scale s of each {found.by}: the logarithm of the scale at which an "
+        "untrained layer would keep the same share. An untrained network has horizontal lines, at "
+        f"every density; what moves them is training. {_means(course)} Groups without a scale are "
+        "left out.",
+        spec=_spec(course, "scale", "effective scale s", {"scale": {"zero": False}}),
+        data={"rows": _rows(course, "scale")},
+        alternative=f"Lines of the effective scale of {_said(course)}.",
+        query=f"rgtool eigen {found.experiment_id} --coordinates scale --by {found.by}",
+        of=found.experiment_id,
+        figure=lambda: plot_scale_flow([found]),
+    )
+
+
+def _named(course: Course) -> str:
+    return named_apart([course.of])[0]
+
+
+def _means(course: Course) -> str:
+    """Say what lines and bands are."""
+    if len(course.of.runs) == 1:
+        return "Lines are those of one run."
+    return (
+        f"Lines are means over {len(course.of.runs)} runs, bands reach from the lowest to the "
+        "highest of them."
+    )
+
+
+def _said(course: Course) -> str:
+    first, last = int(course.levels[0]), int(course.levels[-1])
+    of = counted(len(course.of.names), course.of.by)
+    return (
+        f"{of} of {_named(course)}, against the level, from {first} to {last} (density "
+        f"{course.density[0]:.3g} to {course.density[-1]:.3g})"
+    )
+
+
+def _rows(course: Course, value: str) -> pl.DataFrame:
+    """Return a row per level and group, levels first; null where there is no value."""
+    levels, groups = course.mean.shape
+    return frame(
+        {
+            "name": [printable(name) for name in course.of.names] * levels,
+            "level": np.repeat(course.levels, groups),
+            "density": np.repeat(course.density, groups),
+            value: course.mean.ravel(),
+            "low": course.low.ravel(),
+            "high": course.high.ravel(),
+            "runs": np.repeat(course.runs, groups),
+        }
+    )
+
+
+def _spec(course: Course, value: str, title: str, axis: dict[str, Any]) -> dict[str, Any]:
+    names = [printable(name) for name in course.of.names]
+    series = theme.series("name", names, group_styles(course.of), course.of.by)
+    x = {"field": "level", "type": "quantitative", **level_axis(course)}
+    y = {"field": value, "type": "quantitative", "title": title, **axis}
+    few = len(names) <= MARKED
+    band = {
+        "mark": {"type": "area", "tooltip": None},
+        "encoding": {
+            "x": x,
+            "y": {**y, "field": "low"},
+            "y2": {"field": "high"},
+            "color": series["color"],
+            "opacity": theme.faded("chosen", theme.BAND),
+        },
+    }
+    line = {
+        "mark": {"type": "line", "strokeWidth": 1.6 if few else 1.2},
+        "encoding": {
+            "x": x,
+            "y": y,
+            "color": series["color"],
+            "strokeDash": series["strokeDash"],
+            "opacity": theme.faded("chosen"),
+        },
+        "params": [theme.choice("chosen", "name")],
+    }
+    points = {
+        "mark": {"type": "point", "filled": True, "size": 28 if few else 16},
+        "encoding": {
+            "x": x,
+            "y": y,
+            "color": series["color"],
+            "shape": series["shape"],
+            "opacity": theme.faded("chosen"),
+            "tooltip": theme.tooltips(
+                {"name": course.of.by, "level": "level", "density": "density", value: title}
+                | ({"low": "lowest run", "high": "highest run"} if len(course.of.runs) > 1 else {})
+                | {"runs": "runs"}
+            ),
+        },
+    }
+    bands = [band] if few and len(course.of.runs) > 1 else []
+    return {"data": {"name": "rows"}, "height": 320, "layer": [*bands, line, points]}
+
+
+def level_axis(course: Course) -> dict[str, Any]:
+    """Return scale and axis of whole levels, with the density that is left below each."""
+    first, last = int(course.levels[0]), int(course.levels[-1])
+    at = dict(zip(course.levels.tolist(), course.density.tolist(), strict=True))
+    known = [f"'{theme.percent(at[level])}'" if level in at else "''" for level in range(last + 1)]
+    axis = {
+        "title": "level n, and density",
+        "tickMinStep": 1,
+        "format": "d",
+        "labelExpr": f"[datum.label, [{','.join(known)}][datum.value]]",
+    }
+    return {"scale": {"domain": [first, last], "nice": False}, "axis": axis}
