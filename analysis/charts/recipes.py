@@ -98,7 +98,7 @@ def _fields(experiments: Sequence[Counts]) -> list[_Axis]:
         order = sorted(set(values), key=_by_size)
         if len(order) > 1:
             places = [order.index(value) / (len(order) - 1) for value in values]
-            texts = [printable(str(value)) for value in values]
+            texts = [_text(value) for value in values]
             axes.append(_Axis(name, tuple(texts), tuple(places)))
     return axes
 
@@ -114,6 +114,10 @@ def _by_size(value: Any) -> tuple[float, str]:
     text = str(value)
     number = re.match(r"\d+(\.\d+)?(e[-+]?\d+)?", text)
     return (float(number[0]) if number else -1.0, text)
+
+
+def _text(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else printable(str(value))
 
 
 def _reached(found: Sequence[Matching]) -> list[_Axis]:
