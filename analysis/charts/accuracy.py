@@ -51,6 +51,7 @@ def accuracy_chart(experiments: Sequence[Counts]) -> Chart:
     there = _with_accuracy(experiments)
     names = named_apart(there)
     rows = _rows(there, names)
+    density = rows["density"].to_numpy()
     data = {"rows": rows, "matching": _matching(there, names), "guessing": _guessing(there, rows)}
     return Chart(
         key="accuracy",
@@ -60,7 +61,7 @@ def accuracy_chart(experiments: Sequence[Counts]) -> Chart:
         spec=_spec(names, rows, data),
         data={name: found for name, found in data.items() if len(found)},
         alternative="Lines of mean test accuracy against density, from "
-        f"{rows['density'].max():.3g} down to {rows['density'].min():.3g}, of "
+        f"{density.max():.3g} down to {density.min():.3g}, of "
         f"{counted(len(names), 'experiment')}: {'; '.join(names[:5])}"
         f"{'; ...' if len(names) > 5 else ''}.",
         query=_SQL.format(ids=listed_ids(there)) if all(map(is_stored, there)) else "",
@@ -123,7 +124,8 @@ def _matching(experiments: Sequence[Counts], names: Sequence[str]) -> pl.DataFra
 
 def _guessing(experiments: Sequence[Counts], rows: pl.DataFrame) -> pl.DataFrame:
     """Return the accuracies of guessing on the tasks, each once, that curves come near to."""
-    low, high = rows["accuracy"].min(), rows["accuracy"].max()
+    accuracy = rows["accuracy"].to_numpy()
+    low, high = float(accuracy.min()), float(accuracy.max())
     found = {(c.recipe.task, guessing(c)): None for c in experiments}
     # Else most of the chart would be empty.
     near = [(task, guess) for task, guess in found if guess is not None and guess > 2 * low - high]

@@ -81,7 +81,7 @@ def _chart(
 ) -> Chart:
     drawn, step = thinned(rows, points)
     levels = drawn["level"].unique().sort().to_list()
-    runs = int(drawn["runs"].max())
+    runs = int(drawn["runs"].to_numpy().max())
     banded = runs > 1 and len(levels) <= _BANDED
     return Chart(
         key=f"epochs-{quantity.name}",
@@ -100,7 +100,7 @@ def thinned(rows: pl.DataFrame, points: int) -> tuple[pl.DataFrame, int]:
     """Keep every k-th epoch, and the last of each level; return also k, 1 where all are kept."""
     import polars as pl
 
-    step = max(1, -(-int(rows.group_by("level").len()["len"].max()) // points))
+    step = max(1, -(-int(rows.group_by("level").len()["len"].to_numpy().max()) // points))
     last = pl.col("epoch") == pl.col("epoch").max().over("level")
     return rows.filter((pl.col("epoch") % step == 0) | last), step
 
@@ -124,7 +124,8 @@ def _caption(quantity: _Quantity, levels: list[int], runs: int, banded: bool, st
 def _spec(
     quantity: _Quantity, rows: pl.DataFrame, levels: list[int], banded: bool
 ) -> dict[str, Any]:
-    ticks = theme.whole_ticks(int(rows["epoch"].min()), int(rows["epoch"].max()))
+    epochs, lowest = rows["epoch"].to_numpy(), rows["low"].to_numpy()
+    ticks = theme.whole_ticks(int(epochs.min()), int(epochs.max()))
     x = {
         "field": "epoch",
         "type": "quantitative",
@@ -133,8 +134,8 @@ def _spec(
         "axis": {"values": ticks, "format": "d"},
     }
     y: dict[str, Any] = {"field": quantity.name, "type": "quantitative", "title": quantity.title}
-    if quantity.name == "loss" and rows["low"].min() > 0:
-        y |= theme.log_scale([rows["low"].min(), rows["high"].max()])
+    if quantity.name == "loss" and lowest.min() > 0:
+        y |= theme.log_scale([lowest.min(), rows["high"].to_numpy().max()])
     else:
         y["scale"] = {"zero": False}
     told = {"level": "level", "epoch": "epoch", quantity.name: quantity.title}
