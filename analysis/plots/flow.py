@@ -45,6 +45,8 @@ class Course:
         Of what is drawn.
     density : array, shape (T,)
         Share of all weights that is kept, mean over runs.
+    runs : integer array, shape (T,)
+        Runs that have the level.
     """
 
     of: Flowing
@@ -53,6 +55,7 @@ class Course:
     low: Floats
     high: Floats
     density: Floats
+    runs: NDArray[np.int64]
 
 
 def plot_flow(experiments: Sequence[Counts]) -> Figure:
@@ -62,7 +65,7 @@ def plot_flow(experiments: Sequence[Counts]) -> Figure:
     reach from the lowest to the highest run. Groups of one stage share a colour, which lightens
     with depth.
     """
-    courses = [_share_course(counts) for counts in experiments]
+    courses = [share_course(counts) for counts in experiments]
     return _draw_panels(courses, "share of kept weights $M_i$", plot_style.share_axis)
 
 
@@ -71,7 +74,7 @@ def plot_scale_flow(flows: Sequence[ScaleFlow]) -> Figure:
 
     An untrained network has horizontal lines. Groups without a scale are left out.
     """
-    courses = [_scale_course(one) for one in flows]
+    courses = [scale_course(one) for one in flows]
     return _draw_panels(courses, "effective scale $s_i$", lambda axes: None)
 
 
@@ -120,8 +123,8 @@ def plot_slices(
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
 
-    _check_groups(experiments)
-    pairs = pairs or _liveliest_pairs(experiments[0])
+    check_groups(experiments)
+    pairs = pairs or liveliest_pairs(experiments[0])
     columns = min(len(pairs), 3)
     rows = -(-len(pairs) // columns)
     size = (SINGLE if columns == 1 else DOUBLE, (2.9 if columns == 1 else 2.5) * rows)
@@ -171,16 +174,19 @@ def mean_shares(counts: Counts) -> tuple[NDArray[np.int64], Floats, Floats, Floa
     )
 
 
-def _share_course(counts: Counts) -> Course:
+def share_course(counts: Counts) -> Course:
+    """Return how the shares of groups run; an empty group has none (NaN)."""
     levels, mean, low, high = mean_shares(counts)
     there = _levels_with_weights(counts)
     network = np.where(counts.recorded, counts.kept.sum(axis=-1), np.nan)[:, there]
     density = np.nanmean(network, axis=0) / counts.total.sum()
+    runs = counts.recorded[:, there].sum(axis=0)
     # On a logarithmic axis an empty group has no place.
-    return Course(counts, levels, np.where(mean > 0, mean, np.nan), low, high, density)
+    return Course(counts, levels, np.where(mean > 0, mean, np.nan), low, high, density, runs)
 
 
-def _scale_course(found: ScaleFlow) -> Course:
+def scale_course(found: ScaleFlow) -> Course:
+    """Return how effective scales of groups run over the window."""
     first, last = found.window
     scale = found.scale
     return Course(
@@ -190,6 +196,7 @@ def _scale_course(found: ScaleFlow) -> Course:
         scale.min(axis=0),
         scale.max(axis=0),
         found.density.mean(axis=0),
+        np.full(last - first + 1, len(found.runs)),
     )
 
 
@@ -267,7 +274,14 @@ def _name_lines(axes: Axes, course: Course) -> None:
     )
 
 
-def _check_groups(experiments: Sequence[Counts]) -> None:
+def check_groups(experiments: Sequence[Counts]) -> None:
+    """See that slices of experiments can be drawn together.
+
+    Raises
+    ------
+    UsageError
+        They differ in their groups, or have one group only.
+    """
     first = experiments[0]
     for other in experiments[1:]:
         if other.names != first.names:
@@ -279,7 +293,8 @@ def _check_groups(experiments: Sequence[Counts]) -> None:
         raise UsageError(f"{first.label} has one {first.by} only: a slice needs two groups")
 
 
-def _liveliest_pairs(counts: Counts) -> list[tuple[str, str]]:
+def liveliest_pairs(counts: Counts) -> list[tuple[str, str]]:
+    """Return all pairs of the three groups whose share moves most."""
     _, mean, _, _ = mean_shares(counts)
     moved = mean.max(axis=0) - mean.min(axis=0)
     chosen = sorted(np.argsort(-moved, kind="stable")[:3])

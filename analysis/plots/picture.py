@@ -27,12 +27,15 @@ class Picture(Figure):
             formatters["image/png"].for_type(Picture, Picture._repr_png_)
 
     def _repr_png_(self) -> tuple[bytes, dict[str, Any]] | None:
-        if not _is_png_wanted():
-            return None
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=_FINE * _SCREEN)
-        width, height = (round(_SCREEN * inches) for inches in self.get_size_inches())
-        return buffer.getvalue(), {"width": width, "height": height}
+        return as_png(self) if _is_png_wanted() else None
+
+
+def as_png(figure: Figure) -> tuple[bytes, dict[str, int]]:
+    """Return a figure as PNG for a screen, with its width and height in pixels of a page."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_FINE * _SCREEN)
+    width, height = (round(_SCREEN * inches) for inches in figure.get_size_inches())
+    return buffer.getvalue(), {"width": width, "height": height}
 
 
 def _formatters() -> dict[str, Any]:

@@ -316,13 +316,18 @@ class Named(Protocol):
 
 
 def names_of(experiments: Sequence[Named]) -> tuple[str, ...]:
+    """Name experiments as `named_apart`, for matplotlib to draw."""
+    return tuple(map(plain, named_apart(experiments)))
+
+
+def named_apart(experiments: Sequence[Named]) -> tuple[str, ...]:
     """Name experiments by architecture, task and number of seeds, and by id where these are equal.
 
     Such as `resnet20/cifar10, 5 seeds`, or beside a twin `resnet20/cifar10 fc9154, 5 seeds`.
     """
     labels = [experiment.label for experiment in experiments]
     return tuple(
-        plain(one.label)
+        printable(one.label)
         + (f" {one.experiment_id[:6]}" if labels.count(one.label) > 1 else "")
         + f", {len(one.runs)} {'seed' if len(one.runs) == 1 else 'seeds'}"
         for one in experiments
