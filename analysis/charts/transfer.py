@@ -77,9 +77,7 @@ def _panels(found: Transfer, rows: pl.DataFrame, matching: pl.DataFrame) -> list
     if known(rows, "to_own"):
         panels.append({**data, "height": 120, "layer": _differences(series, x)})
     if known(matching, "matching"):
-        panels.append(
-            {**data, "data": {"name": "matching"}, "layer": _matching(series, x, matching)}
-        )
+        panels.append({**ends, "layer": _matching(series, x, matching)})
     return panels
 
 
