@@ -7,6 +7,7 @@ dash tells whatever a colour tells.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -53,6 +54,7 @@ CONFIG: Mapping[str, Any] = {
         "gridColor": INK,
         "gridOpacity": 0.1,
         "labelFlush": False,
+        "labelSeparation": 5,
     },
     "legend": {
         **_TEXT,
@@ -103,7 +105,7 @@ def dash(style: Style) -> list[float]:
 def series(
     field: str, names: Sequence[str], styles: Sequence[Style], title: str
 ) -> dict[str, dict[str, Any]]:
-    """Return the channels color, shape and strokeDash of series; one legend shows the first two.
+    """Return the channels color, shape and strokeDash of series, which share one legend.
 
     Parameters
     ----------
@@ -129,7 +131,7 @@ def series(
         channel: {
             **shared,
             "scale": {"domain": list(names), "range": values},
-            "legend": legend if channel in ("color", "shape") else None,
+            "legend": legend,
         }
         for channel, values in ranges.items()
     }
@@ -150,6 +152,23 @@ def log_scale(values: ArrayLike) -> dict[str, Any]:
     decades = range(math.floor(math.log10(known.min())), math.ceil(math.log10(known.max())) + 1)
     ticks = [float(f"{digit}e{decade}") for decade in decades for digit in (1, 2, 5)]
     return {"scale": {"type": "log", "nice": False}, "axis": {"values": ticks, "format": "~g"}}
+
+
+def whole_ticks(first: int, last: int, most: int = 10) -> list[int]:
+    """Return round whole numbers of a range, at most so many.
+
+    Examples
+    --------
+    >>> whole_ticks(0, 6), whole_ticks(1, 160)
+    ([0, 1, 2, 3, 4, 5, 6], [20, 40, 60, 80, 100, 120, 140, 160])
+    """
+    step = next(
+        digit * 10**power
+        for power in itertools.count()
+        for digit in (1, 2, 5)
+        if last // (digit * 10**power) - (first - 1) // (digit * 10**power) <= most
+    )
+    return list(range(-(-first // step) * step, last + 1, step))
 
 
 def density_axis() -> dict[str, Any]:
