@@ -92,13 +92,9 @@ def test_what_there_is_not_is_not_drawn():
     nothing = np.full(len(SPECTRUM.names), np.nan)
     without = dataclasses.replace(
         SPECTRUM,
-        anomalous=dataclasses.replace(
-            SPECTRUM.anomalous, value=np.full(len(SPECTRUM.names), np.nan)
-        ),
+        anomalous=dataclasses.replace(SPECTRUM.anomalous, value=nothing),
         against_null=("",) * len(SPECTRUM.names),
-        untrained=dataclasses.replace(
-            SPECTRUM.untrained, exponent=np.full(len(SPECTRUM.names), np.nan)
-        ),
+        untrained=dataclasses.replace(SPECTRUM.untrained, exponent=nothing),
     )
     chart = without.chart()
     spec = check(chart)
