@@ -81,7 +81,7 @@ def _tree(classes: Classes) -> tuple[pl.DataFrame, list[int]]:
         "distance": distance.ravel(),
         "place": place.ravel(),
     }
-    return frame(tree), list(found["leaves"])
+    return frame(tree), list(found["leaves"] or ())
 
 
 def _pairs(classes: Classes, names: list[str]) -> pl.DataFrame:

@@ -96,7 +96,10 @@ def _told(name: str, kind: pl.DataType, format: str) -> Spec:
     told: Spec = {"field": name, "title": name.replace("_", " ")}
     if not kind.is_numeric():
         return told | {"type": "nominal"}
-    return told | {"type": "quantitative", "format": format or ".4~g"}
+    return told | {
+        "type": "quantitative",
+        "format": format or (",d" if kind.is_integer() else ".4~g"),
+    }
 
 
 def number(field: str, title: str, **more: Any) -> Spec:
