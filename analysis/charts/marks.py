@@ -87,9 +87,13 @@ class Series:
 
 
 def tooltips(rows: pl.DataFrame, columns: Iterable[Column] = ()) -> list[Spec]:
-    """Return what a tooltip tells: all columns of the rows, numbers written as in tables."""
+    """Return what a tooltip tells: all columns with a value, numbers written as in tables."""
     formats = {column.name: column.format.replace("z", "") for column in columns}
-    return [_told(name, kind, formats.get(name, "")) for name, kind in rows.schema.items()]
+    return [
+        _told(name, kind, formats.get(name, ""))
+        for name, kind in rows.schema.items()
+        if known(rows, name)
+    ]
 
 
 def _told(name: str, kind: pl.DataType, format: str) -> Spec:

@@ -58,6 +58,15 @@ def test_a_static_null_is_the_exponent_of_its_eigenvalue():
     assert "N2" in chart.caption and "N2" not in SPECTRUM.chart().caption
 
 
+def test_tooltips_tell_every_number_that_there_is():
+    spec = check(SPECTRUM.chart())
+    points = marks(spec, "point")[-1]
+    told = {one["field"]: one.get("format") for one in points["encoding"]["tooltip"]}
+    assert told["exponent"] == "+.3f" and told["total"] == ",d" and told["verdict"] is None
+    assert {"anomalous_low", "margin_high", "random_low"} <= told.keys()
+    assert "static" not in told  # of which nothing is known
+
+
 def test_one_spectrum_is_told_by_verdicts_and_several_by_experiment():
     assert chosen_by_legend(check(SPECTRUM.chart())) == {
         "chosen_verdict": ["verdict"],
