@@ -83,6 +83,7 @@ class Epoch:
     def line(self) -> bytes:
         """Return it as it is written."""
         values = dataclasses.asdict(self)
+        values |= {name: _number(values[name]) for name in _NUMBERS}
         if self.ended_at is not None:
             values["ended_at"] = self.ended_at.isoformat(timespec="milliseconds")
         return f"{json.dumps(values)}\n".encode()
@@ -156,6 +157,22 @@ def write_epochs(path: Path, epochs: Iterable[Epoch], *, flush: bool = True) -> 
     """
     if data := b"".join(epoch.line() for epoch in epochs):
         write_atomic(path, data, flush=flush)
+
+
+def by_level(epochs: Iterable[Epoch]) -> dict[int, list[Epoch]]:
+    """Return epochs by their level."""
+    found: dict[int, list[Epoch]] = {}
+    for epoch in epochs:
+        found.setdefault(epoch.level, []).append(epoch)
+    return found
+
+
+def joined(ours: Iterable[Epoch], theirs: Iterable[Epoch]) -> list[Epoch]:
+    """Return the epochs of two holdings of a run, level by level: of each the longer curve's."""
+    one, other = by_level(ours), by_level(theirs)
+    levels = sorted(one.keys() | other.keys())
+    chosen = (max(one.get(n, []), other.get(n, []), key=len) for n in levels)
+    return [epoch for curve in chosen for epoch in curve]
 
 
 def _lines(path: Path, run_id: str) -> Iterator[tuple[bytes, Epoch]]:

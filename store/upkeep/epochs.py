@@ -23,7 +23,7 @@ from ..sql.session import loose_epochs
 from ..sql.snapshot import LooseRun
 from .staged import copy, gathered, unfinished
 
-_ROW = 32  # bytes of an epoch in a part, roughly
+_EMPTY, _ROW = 1500, 32  # bytes of a part, and of an epoch in it, roughly
 
 
 def has_more(manifest: Manifest, run_id: str, run: LooseRun) -> bool:
@@ -61,7 +61,8 @@ def with_epochs(
     levels = _take(connection, old, merged)
     rows = connection.execute("SELECT count(*) FROM fresh").fetchall()[0][0]
     again = [part for part in old.epochs if part.hidden or part.void]
-    joined = gathered(old.folder, old.epochs, again, _ROW * rows)
+    size = _EMPTY + _ROW * rows if rows else 0
+    joined = gathered(old.folder, old.epochs, again, size)
     if not levels and not joined:
         return old
     for one in joined:

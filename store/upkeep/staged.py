@@ -96,9 +96,7 @@ def _stage_chunk(part: Path, runs: dict[str, LooseRun], left_out: LeftOut) -> di
     return runs
 
 
-def gathered(
-    folder: Path, able: Sequence[Part], joined: Sequence[Part], size: int
-) -> list[Part]:
+def gathered(folder: Path, able: Sequence[Part], joined: Sequence[Part], size: int) -> list[Part]:
     """Choose the older parts to merge in, so that their number grows as the logarithm of rows.
 
     Parameters
