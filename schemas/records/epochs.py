@@ -226,21 +226,19 @@ class EpochLog:
         self._at = (level, done)
         before = _bytes(self.path)
         kept = b"".join(
-            line
+            line.rstrip() + b"\n"
             for line, epoch in _lines(self.path, self.run_id)
             if epoch.level != level or epoch.epoch <= done
         )
         self._is_torn = False
-        self._is_stale = (
-            self.path.exists() and not self.path.is_file()
-        )  # a pipe would be waited for
+        # Nothing is appended to what is no file: a pipe would be waited for.
+        self._is_stale = self.path.exists() and not self.path.is_file()
         if self._is_stale or kept == before:
             return
         try:
             write_atomic(self.path, kept)
         except OSError:
             self._is_stale = True  # what is there of this level stays, and is not written twice
-            self._is_torn = not before.endswith(b"\n")
 
     def add(self, epoch: Epoch) -> None:
         """Write an epoch that has ended; one that is trained again takes the place of the first."""

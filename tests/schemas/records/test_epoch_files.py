@@ -96,6 +96,15 @@ def test_a_line_that_was_torn_spoils_no_other(tmp_path: Path) -> None:
     assert path.read_bytes() == epoch(0, 1).line() + epoch(0, 2).line()
 
 
+def test_a_line_of_which_only_the_end_is_torn_counts(tmp_path: Path) -> None:
+    path = tmp_path / epochs.FILE
+    path.write_bytes(epoch(0, 1).line().rstrip())
+    log = EpochLog(path, RUN)
+    log.enter(0, 1)
+    log.add(epoch(0, 2))
+    assert path.read_bytes() == epoch(0, 1).line() + epoch(0, 2).line()
+
+
 def test_nothing_is_written_where_nothing_is_to_go(tmp_path: Path) -> None:
     path = tmp_path / epochs.FILE
     write_epochs(path, [epoch(0, 1)])
