@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -79,14 +78,20 @@ class Epoch:
     accuracy: float | None = None
     lr: float | None = None
     images_per_second: float | None = None
-    ended_at: datetime.datetime | None = None
+    ended_at: datetime | None = None
 
     def line(self) -> bytes:
         """Return it as it is written."""
         values = dataclasses.asdict(self)
+        values |= {name: _number(values[name]) for name in _NUMBERS}
         if self.ended_at is not None:
             values["ended_at"] = self.ended_at.isoformat(timespec="milliseconds")
         return f"{json.dumps(values)}\n".encode()
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Epoch:
+        """Make one of a row of a table, whose times have no zone."""
+        return cls(**{**row, "ended_at": _in_utc(row["ended_at"])})
 
     @classmethod
     def parse(cls, line: bytes) -> Epoch | None:
@@ -105,6 +110,7 @@ class Epoch:
             return None
 
 
+NAMES = tuple(c.name for c in COLUMNS)
 _NUMBERS = [c.name for c in COLUMNS if c.type == "float64"]
 
 
@@ -115,16 +121,22 @@ def _held(value: Any, kind: type[T]) -> T:
 
 
 def _number(value: Any) -> float | None:
-    """Return a number; nothing for one that is not finite, which no other parser reads."""
-    if value is None or not math.isfinite(value):
+    """Return a number; nothing for what is none, or not finite, which no other parser reads."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    return float(value) if math.isfinite(value) else None
 
 
-def _time(value: Any) -> datetime.datetime | None:
-    if value is None:
+def _time(value: Any) -> datetime | None:
+    try:
+        return _in_utc(datetime.fromisoformat(value))
+    except (ValueError, TypeError):
         return None
-    time = datetime.datetime.fromisoformat(value)
+
+
+def _in_utc(time: datetime | None) -> datetime | None:
+    if time is None:
+        return None
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
@@ -151,6 +163,22 @@ def write_epochs(path: Path, epochs: Iterable[Epoch], *, flush: bool = True) -> 
     """
     if data := b"".join(epoch.line() for epoch in epochs):
         write_atomic(path, data, flush=flush)
+
+
+def by_level(epochs: Iterable[Epoch]) -> dict[int, list[Epoch]]:
+    """Return epochs by their level."""
+    found: dict[int, list[Epoch]] = {}
+    for epoch in epochs:
+        found.setdefault(epoch.level, []).append(epoch)
+    return found
+
+
+def joined(ours: Iterable[Epoch], theirs: Iterable[Epoch]) -> list[Epoch]:
+    """Return the epochs of two holdings of a run, level by level: of each the longer curve's."""
+    one, other = by_level(ours), by_level(theirs)
+    levels = sorted(one.keys() | other.keys())
+    chosen = (max(one.get(n, []), other.get(n, []), key=len) for n in levels)
+    return [epoch for curve in chosen for epoch in curve]
 
 
 def _lines(path: Path, run_id: str) -> Iterator[tuple[bytes, Epoch]]:
@@ -198,18 +226,19 @@ class EpochLog:
         self._at = (level, done)
         before = _bytes(self.path)
         kept = b"".join(
-            line
+            line.rstrip() + b"\n"
             for line, epoch in _lines(self.path, self.run_id)
             if epoch.level != level or epoch.epoch <= done
         )
-        self._is_torn = self._is_stale = False
-        if kept == before:
+        self._is_torn = False
+        # Nothing is appended to what is no file: a pipe would be waited for.
+        self._is_stale = self.path.exists() and not self.path.is_file()
+        if self._is_stale or kept == before:
             return
         try:
             write_atomic(self.path, kept)
         except OSError:
             self._is_stale = True  # what is there of this level stays, and is not written twice
-            self._is_torn = not before.endswith(b"\n")
 
     def add(self, epoch: Epoch) -> None:
         """Write an epoch that has ended; one that is trained again takes the place of the first."""
