@@ -29,8 +29,9 @@ def sql(
 ) -> Stream:
     """Ask the store anything, in the SQL of DuckDB.
 
-    Views: runs, levels, layers, flow, and the published_* figures of the literature. Nothing can be
-    written. --csv, --json and --parquet write every row, in the memory of a few thousand.
+    Views: runs, levels, layers, flow, epochs, and the published_* figures of the literature.
+    Nothing can be written. --csv, --json and --parquet write every row, in the memory of a few
+    thousand.
 
     Example: rgtool sql "SELECT name, avg(eigenvalue) FROM flow WHERE grouping = 'stage' GROUP BY 1"
     """

@@ -99,12 +99,11 @@ class Epoch:
         try:
             values = json.loads(line)
             numbers = {name: _number(values.get(name)) for name in _NUMBERS}
-            told = values.get("ended_at")
             return cls(
                 run_id=_held(values["run_id"], str),
                 level=_held(values["level"], int),
                 epoch=_held(values["epoch"], int),
-                ended_at=_in_utc(told and datetime.fromisoformat(told)),
+                ended_at=_time(values.get("ended_at")),
                 **numbers,
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -122,10 +121,17 @@ def _held(value: Any, kind: type[T]) -> T:
 
 
 def _number(value: Any) -> float | None:
-    """Return a number; nothing for one that is not finite, which no other parser reads."""
-    if value is None or not math.isfinite(value):
+    """Return a number; nothing for what is none, or not finite, which no other parser reads."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    return float(value) if math.isfinite(value) else None
+
+
+def _time(value: Any) -> datetime | None:
+    try:
+        return _in_utc(datetime.fromisoformat(value))
+    except (ValueError, TypeError):
+        return None
 
 
 def _in_utc(time: datetime | None) -> datetime | None:
@@ -224,8 +230,11 @@ class EpochLog:
             for line, epoch in _lines(self.path, self.run_id)
             if epoch.level != level or epoch.epoch <= done
         )
-        self._is_torn = self._is_stale = False
-        if kept == before:
+        self._is_torn = False
+        self._is_stale = (
+            self.path.exists() and not self.path.is_file()
+        )  # a pipe would be waited for
+        if self._is_stale or kept == before:
             return
         try:
             write_atomic(self.path, kept)

@@ -229,8 +229,7 @@ def _look(folder: str) -> _Found:
     """Look into the folder of a run, again where it is exchanged meanwhile for a corrected one."""
     mark = None
     while mark != (mark := _mark(folder)):
-        epochs = f"{folder}{os.sep}{EPOCHS}" if _has(folder, EPOCHS) else ""
-        found = _Found(_description_bytes(folder), sorted(_records(folder)), mark, epochs)
+        found = _Found(_description_bytes(folder), sorted(_records(folder)), mark, _epochs(folder))
     return found
 
 
@@ -246,6 +245,12 @@ def _mark(folder: str) -> str:
 
 def _has(folder: str, name: str) -> bool:
     return os.access(f"{folder}{os.sep}{name}", os.F_OK)
+
+
+def _epochs(folder: str) -> str:
+    """Return the path of a run's epochs; empty where no file is there that can be read."""
+    path = f"{folder}{os.sep}{EPOCHS}"
+    return path if os.path.isfile(path) and os.access(path, os.R_OK) else ""  # noqa: PTH113
 
 
 def _description_bytes(folder: str) -> bytes | OSError | None:

@@ -94,6 +94,7 @@ def test_two_runs_are_identical(whole: Path, tmp_path: Path) -> None:
     assert kept(whole) == [50200, 40159, 32126]
     names = sorted(p.relative_to(only_run(whole).path).as_posix() for p in disk_paths(whole))
     assert names == [
+        "epochs.jsonl",
         "lock",
         *[f"masks/000{level}.safetensors" for level in range(4)],
         *[f"records/000{level}.parquet" for level in range(3)],

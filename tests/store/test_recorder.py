@@ -626,3 +626,69 @@ def test_a_recorder_shows_the_run_that_it_goes_on_with(store: Store) -> None:
     assert (row["run"], row["level"], row["density"]) == (found.run_id, "0", "1.0000")
     seen = dict(read(recorder._repr_html_()).rows)
     assert (seen["run"], seen["seed"], seen["next level"]) == (found.run_id, "7", "1")
+
+
+# Epochs.
+
+
+def curves(store: Store) -> list[tuple[Any, ...]]:
+    query = "SELECT seed, level, epoch, loss, accuracy, lr FROM epochs ORDER BY ALL"
+    return store.sql(query).rows
+
+
+def test_epochs_are_those_of_the_level_that_is_given_next(store: Store) -> None:
+    recorder = rgtool.Recorder(store, **TOLD)
+    for level, masks in enumerate(nested(2)):
+        for epoch in (1, 2):
+            recorder.epoch(loss=1 / (level + epoch), accuracy=torch.tensor(0.5), lr=0.05)
+        recorder.level(weights(level), masks if level else None)  # at level 1 the run is made anew
+    expected = [(0, n, e, 1 / (n + e), 0.5, 0.05) for n in range(3) for e in (1, 2)]
+    assert curves(store) == expected
+    store.compact()
+    assert curves(store) == expected
+    recorder = rgtool.Recorder(store, **TOLD)  # a loop that has lost its last level
+    recorder.epoch(loss=9.0)
+    recorder.level(weights(2), nested(2)[2])
+    assert curves(store) == expected
+    recorder.level(weights(3), nested(3)[3])  # of which nothing was told
+    assert curves(store) == expected
+
+
+def test_epochs_of_a_level_that_was_not_finished_are_told_once(store: Store) -> None:
+    rgtool.Recorder(store, **TOLD).epoch(loss=9.0)  # the process ends
+    recorder = rgtool.Recorder(store, **TOLD)
+    recorder.epoch(loss=2.0)
+    recorder.level(weights(0))
+    assert [row[1:4] for row in curves(store)] == [(0, 1, 2.0)]
+
+
+def test_a_corrected_run_keeps_its_epochs(store: Store) -> None:
+    recorder = rgtool.Recorder(store, **TOLD)
+    recorder.epoch(loss=2.0)
+    recorder.level(weights(0), nested(1)[0])
+    recorder.level(weights(0), nested(1)[0], accuracy=0.5)  # the record is put together anew
+    assert store.sql("SELECT accuracy FROM levels").rows == [(0.5,)]
+    assert [row[1:4] for row in curves(store)] == [(0, 1, 2.0)]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ({"loss": -1.0}, "loss is -1.0: a number from 0 on"),
+        ({"accuracy": 91.0}, "accuracy is 91.0: a fraction is due"),
+        ({"speed": 3.0}, "speed"),
+        ({"lr": "fast"}, "lr is a str: a number is due"),
+    ],
+)
+def test_wrong_numbers_of_epochs_are_refused(
+    numbers: dict[str, Any], words: str, store: Store
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(words)):
+        rgtool.Recorder(store, **TOLD).epoch(**numbers)
+
+
+def test_a_training_that_diverges_has_epochs_without_a_loss(store: Store) -> None:
+    recorder = rgtool.Recorder(store, **TOLD)
+    recorder.epoch(loss=float("nan"), accuracy=0.1)
+    recorder.level(weights(0), loss=float("inf"))
+    assert [row[3:5] for row in curves(store)] == [(None, 0.1)]

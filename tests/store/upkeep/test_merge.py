@@ -562,3 +562,40 @@ def test_a_run_without_levels_gains_them_and_has_none_to_give(tmp_path: Path) ->
     assert Store(two).merge(tmp_path / "one").runs[0].outcome == "left"
     assert Store(tmp_path / "one").merge(two).runs[0].outcome == "grown"
     assert answers(tmp_path / "one") == answers(two)
+
+
+# Epochs: of each level the longer curve, whichever store has it.
+
+
+def epochs_of(path: Path) -> list[tuple[object, ...]]:
+    return Store(path).sql("SELECT * FROM epochs ORDER BY ALL").rows
+
+
+@state
+def test_epochs_that_lack_come_in(tmp_path: Path, state: State) -> None:
+    """As where the run here is of a store that had none, or was killed inside a level."""
+    here, there = make(tmp_path / "here", loose, (0, 3)), make(tmp_path / "there", state, (0, 3))
+    run = folder(here, 0)
+    run.epochs.write_bytes(b"".join(run.epochs.read_bytes().splitlines(True)[:-3]))
+    state(here)
+    before = answers(here)[:-1]
+    (planned,) = Store(here).merge(there, dry_run=True).runs
+    (merged,) = Store(here).merge(there).runs
+    assert (merged.outcome, merged.levels, merged.files) == ("grown", (), 0)
+    assert merged.notes == planned.notes
+    assert merged.notes == ("epochs come in at level(s) 2, 3, where fewer were told",)
+    assert answers(here)[:-1] == before
+    assert epochs_of(here) == epochs_of(there)
+    assert [run.outcome for run in Store(here).merge(there).runs] == ["same"]
+
+
+def test_epochs_are_no_content(tmp_path: Path) -> None:
+    here, there = make(tmp_path / "here", loose, (0, 2)), make(tmp_path / "there", loose, (0, 2))
+    other = folder(there, 0).epochs
+    other.write_bytes(other.read_bytes().replace(b"1000.0", b"7.0"))
+    before = epochs_of(here)
+    assert [run.outcome for run in Store(here).merge(there).runs] == ["same"]
+    assert epochs_of(here) == before
+    other.unlink()
+    assert [run.outcome for run in Store(here).merge(there).runs] == ["same"]
+    assert epochs_of(here) == before

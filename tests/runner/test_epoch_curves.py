@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 from experiments import few_digits_file, go, only_run, replica_tasks, results, stop_at
 from killed import killed_at
 
@@ -58,7 +57,10 @@ def test_every_epoch_is_there_in_order(whole: Path) -> None:
     last = {epoch.level: epoch for epoch in found}
     for level in range(3):
         row = folder.read_record(level).slice(0, 1).to_pylist()[0]
-        assert (last[level].loss, last[level].accuracy) == (row["train_loss"], row["train_accuracy"])
+        assert (last[level].loss, last[level].accuracy) == (
+            row["train_loss"],
+            row["train_accuracy"],
+        )
     times = [epoch.ended_at for epoch in found]
     assert None not in times
     assert times == sorted(times)  # type: ignore[type-var]
@@ -148,9 +150,7 @@ def test_what_was_written_beyond_the_checkpoint_goes(whole: Path, tmp_path: Path
     level, epoch = known[-1]
     with folder.epochs.open("ab") as file:
         for beyond in (epoch + 1, epoch + 2):
-            file.write(
-                Epoch(run_id=folder.path.name, level=level, epoch=beyond, loss=9.0).line()
-            )
+            file.write(Epoch(run_id=folder.path.name, level=level, epoch=beyond, loss=9.0).line())
     assert go(tmp_path, should_stop=stop_at(2)).seeds("stopped") == [0]
     assert keys(folder) == known
     go(tmp_path)
