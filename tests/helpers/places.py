@@ -5,5 +5,11 @@ from pathlib import Path
 CLONE = Path(__file__).parents[2]
 HELPERS = tuple(
     CLONE / "tests" / part
-    for part in ("helpers", "helpers/oracles", "importers/foreign", "importers/hostile")
+    for part in (
+        "helpers",
+        "helpers/oracles",
+        "helpers/processes",
+        "importers/foreign",
+        "importers/hostile",
+    )
 )
