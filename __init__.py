@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rgtool.analysis.nulls.untrained import null
     from rgtool.analysis.paper.verify import verify
     from rgtool.analysis.plots.figures import plot
+    from rgtool.analysis.report.report import report
     from rgtool.analysis.scheme.estimate import scheme
     from rgtool.analysis.scoreboard.score import score
     from rgtool.analysis.spectrum.eigen import eigen
@@ -79,6 +80,7 @@ _HOMES = {
     "published": "rgtool.store",
     "recipe": "rgtool.runner.recipes",
     "recipes": "rgtool.runner.listing",
+    "report": "rgtool.analysis.report.report",
     "response": "rgtool.studies.response",
     "run": "rgtool.studies.children",
     "scheme": "rgtool.analysis.scheme.estimate",
@@ -122,6 +124,7 @@ __all__ = [
     "published",
     "recipe",
     "recipes",
+    "report",
     "response",
     "run",
     "scheme",

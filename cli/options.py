@@ -74,7 +74,7 @@ def read_window(text: str | None, option: str = "--window") -> tuple[int, int] |
     return int(match[1]), int(match[2])
 
 
-def read_duration(text: str | None) -> float | None:
+def read_duration(text: str | None, option: str = "--time-budget") -> float | None:
     """Read `90`, `90s`, `9m` or `1.5h` as seconds.
 
     Raises
@@ -86,7 +86,7 @@ def read_duration(text: str | None) -> float | None:
         return None
     match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([smh]?)", text.strip())
     if match is None or float(match[1]) <= 0:
-        raise UsageError(f"--time-budget {text}: give a duration such as 90s, 9m or 1.5h")
+        raise UsageError(f"{option} {text}: give a duration such as 90s, 9m or 1.5h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
