@@ -25,7 +25,7 @@ class Event:
     density : float
         Share of the weights that are kept.
     images_per_second : float
-        Training speed since the last event of this run.
+        Training speed of that epoch.
     message : str
         What went wrong (`failed`, `warning`).
     elsewhere : bool

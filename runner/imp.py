@@ -17,6 +17,7 @@ from ..schemas.errors import RgtoolError
 from ..schemas.lock import lock
 from ..schemas.recipe import Recipe
 from ..schemas.records.description import Description
+from ..schemas.records.epochs import PRETRAINING
 from ..schemas.records.layout import RunFolder
 from ..schemas.records.record import build_record, write_record
 from ..schemas.steps import Step
@@ -32,7 +33,8 @@ from .pruners.registry import KnownPruner, Pruner
 from .pruners.scorer import Scorer
 from .pruning import Beginning, dense_mask, density, emptied, kept_of, magnitude_of
 from .records import Part, description_of, found_mask, gone_on, previous, recorded, scales_of
-from .replicas.checkpoint import Checkpoint, kept_state
+from .replicas.checkpoint import kept_state
+from .replicas.course import Course
 from .replicas.kernels import EAGER, Kernels
 from .replicas.level_kernels import LevelKernels
 from .replicas.movement import Movement
@@ -42,7 +44,6 @@ from .replicas.side_by_side import Training, Work
 from .replicas.training import (
     Arrays,
     Diverged,
-    Lane,
     Score,
     Trainer,
     layer_weights,
@@ -53,7 +54,6 @@ from .tickets.source import Source
 from .tickets.tickets import Ticket, keep_along, later_ticket, taken_along, ticket
 
 _MAGNITUDE = KnownPruner("magnitude")
-_PRETRAIN = -1  # the level that a checkpoint before the rewind point is filed under
 
 
 class Replica:
@@ -171,7 +171,7 @@ class Replica:
         done = recorded(self.folder, self.recipe)
         left = [level for level in at if level not in done]
         self._describe(max([*at, *done]), left[0])
-        self.checkpoint = Checkpoint(self.folder.checkpoint)
+        self.course = Course(self.folder, self.kernels, self.should_stop)
         if self.parent is None:
             yield from self._find(left)
             return
@@ -227,7 +227,7 @@ class Replica:
 
     def _diverge(self, level: int, made: Ticket) -> None:
         self._record(level, made, {"diverged": True})
-        self.checkpoint.remove()
+        self.course.checkpoint.remove()
 
     # The parts of a run, in their order.
 
@@ -276,8 +276,8 @@ class Replica:
         if rewound is None:
             load_arrays(self.on.module, initial)
             if self.rewind > 0:
-                trainer = self.by_level.trainer(_PRETRAIN, None, self.on)
-                yield from self._train(trainer, _PRETRAIN, 0, self.rewind)
+                trainer = self.by_level.trainer(PRETRAINING, None, self.on)
+                yield from self._train(trainer, PRETRAINING, 0, self.rewind)
             rewound = state_arrays(self.on.module)
         self._describe_scales({"init": initial, "rewind": rewound})
         for name, arrays in (("init", initial), ("rewind", rewound)):
@@ -331,7 +331,7 @@ class Replica:
                 failure = error
                 self._warn(f"finds no mask behind level {level}: {error}")
         self._record(level, made, numbers, magnitude_of(weights, mask, self.names))
-        self.checkpoint.remove()
+        self.course.checkpoint.remove()
         told = {} if (accuracy := numbers.get("accuracy")) is None else {"accuracy": accuracy}
         self._tell("level", level=level, density=density(mask), **told)
         return failure
@@ -378,37 +378,16 @@ class Replica:
         )
         write_record(self.folder.record(level), table)
 
-    # Training inside a level, which can be left and entered at any step.
-
     def _train(
         self, trainer: Trainer, level: int, start: int, end: int, kept: float = 1.0
     ) -> Generator[Training, None, tuple[Score, float]]:
-        """Train with checkpoints; return the last epoch's score and the images a second."""
-        resumed = self.checkpoint.restore(trainer, level)
-        start = start if resumed is None else resumed
+        """Train and tell of it; return the last epoch's score and the images a second."""
 
-        def save(done: int) -> None:
-            self.checkpoint.save(trainer, level, done)
-
-        def on_step(done: int) -> bool:
-            stop = self.should_stop()
-            if stop or self.checkpoint.due:
-                save(done)
-            return stop
-
-        def on_epoch(epoch: int, score: Score) -> None:
+        def on_epoch(epoch: int, score: Score, speed: float) -> None:
             where = {"level": max(level, 0), "epoch": epoch, "density": kept}
-            self._tell("epoch", **where, accuracy=score.accuracy)
+            self._tell("epoch", **where, accuracy=score.accuracy, images_per_second=speed)
 
-        began = time.perf_counter()
-        lane = Lane(trainer, on_step=on_step, on_epoch=on_epoch, on_stop=save)
-        yield Training(lane, level, start, end, self.kernels)
-        if lane.diverged:
-            raise Diverged
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        images = (end - start) * self.on.loader.end / self.on.loader.iterations_per_epoch
-        return lane.score, images / (time.perf_counter() - began)
+        return (yield from self.course.train(trainer, level, start, end, on_epoch))
 
     def _warn(self, text: str) -> None:
         self._tell("warning", message=f"run {self.run_id} {text}")

@@ -14,6 +14,8 @@ from ..plots.style import group_styles, named_apart
 from ..result import frame
 from . import theme
 from .chart import Chart
+from .layers import curves
+from .sql import is_stored, listed_ids
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 _SQL = """\
 SELECT name, level, avg(density) AS density, avg(share) AS share, min(share) AS low,
   max(share) AS high, count(*) AS runs
-FROM flow WHERE experiment_id = '{id}' AND grouping = '{by}' AND share IS NOT NULL
-GROUP BY name, level, total ORDER BY level, name"""
+FROM flow WHERE experiment_id = {id} AND grouping = '{by}' AND share IS NOT NULL
+GROUP BY name, level ORDER BY level, name"""
 
 
 def flow_chart(counts: Counts) -> Chart:
@@ -40,7 +42,7 @@ def flow_chart(counts: Counts) -> Chart:
         spec=_spec(course, "share", "share of kept weights M", theme.log_scale(ends)),
         data={"rows": _rows(course, "share")},
         alternative=f"Lines of the share of kept weights of {_said(course)}.",
-        query=_SQL.format(id=counts.experiment_id, by=counts.by),
+        query=_query(counts),
         of=counts.experiment_id,
         figure=lambda: plot_flow([counts]),
     )
@@ -65,6 +67,10 @@ def scale_flow_chart(found: ScaleFlow) -> Chart:
     )
 
 
+def _query(counts: Counts) -> str:
+    return _SQL.format(id=listed_ids([counts]), by=counts.by) if is_stored(counts) else ""
+
+
 def _named(course: Course) -> str:
     return named_apart([course.of])[0]
 
@@ -73,10 +79,10 @@ def _means(course: Course) -> str:
     """Say what lines and bands are."""
     if len(course.of.runs) == 1:
         return "Lines are those of one run."
-    return (
-        f"Lines are means over {len(course.of.runs)} runs, bands reach from the lowest to the "
-        "highest of them."
-    )
+    means = f"Lines are means over {len(course.of.runs)} runs"
+    if len(course.of.names) > MARKED:
+        return f"{means}."
+    return f"{means}, bands reach from the lowest to the highest of them."
 
 
 def _said(course: Course) -> str:
@@ -106,48 +112,17 @@ def _rows(course: Course, value: str) -> pl.DataFrame:
 
 def _spec(course: Course, value: str, title: str, axis: dict[str, Any]) -> dict[str, Any]:
     names = [printable(name) for name in course.of.names]
-    series = theme.series("name", names, group_styles(course.of), course.of.by)
-    x = {"field": "level", "type": "quantitative", **level_axis(course)}
-    y = {"field": value, "type": "quantitative", "title": title, **axis}
-    few = len(names) <= MARKED
-    band = {
-        "mark": {"type": "area", "tooltip": None},
-        "encoding": {
-            "x": x,
-            "y": {**y, "field": "low"},
-            "y2": {"field": "high"},
-            "color": series["color"],
-            "opacity": theme.faded("chosen", theme.BAND),
-        },
-    }
-    line = {
-        "mark": {"type": "line", "strokeWidth": 1.6 if few else 1.2},
-        "encoding": {
-            "x": x,
-            "y": y,
-            "color": series["color"],
-            "strokeDash": series["strokeDash"],
-            "opacity": theme.faded("chosen"),
-        },
-        "params": [theme.choice("chosen", "name")],
-    }
-    points = {
-        "mark": {"type": "point", "filled": True, "size": 28 if few else 16},
-        "encoding": {
-            "x": x,
-            "y": y,
-            "color": series["color"],
-            "shape": series["shape"],
-            "opacity": theme.faded("chosen"),
-            "tooltip": theme.tooltips(
-                {"name": course.of.by, "level": "level", "density": "density", value: title}
-                | ({"low": "lowest run", "high": "highest run"} if len(course.of.runs) > 1 else {})
-                | {"runs": "runs"}
-            ),
-        },
-    }
-    bands = [band] if few and len(course.of.runs) > 1 else []
-    return {"data": {"name": "rows"}, "height": 320, "layer": [*bands, line, points]}
+    several, few = len(course.of.runs) > 1, len(names) <= MARKED
+    told = {"name": course.of.by, "level": "level", "density": "density", value: title}
+    layers = curves(
+        {"field": "level", "type": "quantitative", **level_axis(course)},
+        {"field": value, "type": "quantitative", "title": title, **axis},
+        theme.series("name", names, group_styles(course.of), course.of.by),
+        told | ({"low": "lowest run", "high": "highest run"} if several else {}) | {"runs": "runs"},
+        banded=several and few,
+        thin=not few,
+    )
+    return {"data": {"name": "rows"}, "height": 320, "layer": layers}
 
 
 def level_axis(course: Course) -> dict[str, Any]:

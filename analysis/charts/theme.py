@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..plots.style import BLUE, COLOURS, MARKERS, Style
+from ..plots.style import BLUE, COLOURS, DENSITY_TICKS, MARKERS, Style
 
 INK = "currentColor"  # of the page's text
 FAINT = "#8a8a8a"  # at least 3 : 1 beside white and beside a dark page
@@ -148,6 +148,15 @@ def log_scale(values: ArrayLike) -> dict[str, Any]:
     decades = range(math.floor(math.log10(known.min())), math.ceil(math.log10(known.max())) + 1)
     ticks = [float(f"{digit}e{decade}") for decade in decades for digit in (1, 2, 5)]
     return {"scale": {"type": "log", "nice": False}, "axis": {"values": ticks, "format": "~g"}}
+
+
+def density_axis() -> dict[str, Any]:
+    """Return scale and axis of density: logarithmic, falling to the right, as pruning goes."""
+    return {
+        "title": "density",
+        "scale": {"type": "log", "nice": False, "reverse": True},
+        "axis": {"values": list(DENSITY_TICKS), "format": "~%"},
+    }
 
 
 def choice(name: str, field: str) -> dict[str, Any]:

@@ -344,10 +344,12 @@ def train(lanes: Sequence[Lane], start: int, end: int, stepper: Stepper = plain_
                 trainer.set_rate(done)
             stepper(trainers, draws)
             done += 1
-            if done == end:
+            if done == end or done % per_epoch == 0:
                 break
             _ask(lanes, done)
         lanes = [lane for lane in lanes if _close_epoch(lane, math.ceil(done / per_epoch))]
+        if done < end:  # now that the epoch is closed: who enters here again does not do so
+            _ask(lanes, done)
     for lane in lanes:  # the last loss says nothing of the weights after it, which are pruned
         lane.diverged = not lane.trainer.finite()
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from ..errors import RecordError, StoreError, UsageError
 from ..files import flush_path, write_atomic
 from .description import Description
+from .epochs import FILE as EPOCHS
 from .manifest import Manifest
 from .record import read_record, validate
 
@@ -166,6 +167,11 @@ class RunFolder:
     def checkpoint(self) -> Path:
         """State inside a level; absent between levels."""
         return self.path / "checkpoint.safetensors"
+
+    @property
+    def epochs(self) -> Path:
+        """The curve inside the levels; absent where none was told, and once it is compacted."""
+        return self.path / EPOCHS
 
     def record(self, level: int) -> Path:
         """Return the record of a level."""

@@ -34,9 +34,11 @@ class Column:
     name, unit, meaning : str
         Name, unit and one sentence.
     type : str
-        Arrow type: `string`, `bool`, `int16`, `int32`, `int64`, `float64` or `list<int32>`.
+        Arrow type: `string`, `bool`, `int16`, `int32`, `int64`, `float64`, `timestamp` or
+        `list<int32>`.
     part : str
-        `key` (run and level), `layer` (a value per layer) or `level` (repeated on every row).
+        `key` (run and level), `layer` (a value per layer) or `level` (repeated on every row);
+        `epoch` of what is no record, see `epochs`.
     null : bool
         Whether the value may be missing.
     measured : bool
@@ -46,7 +48,7 @@ class Column:
     name: str
     type: str
     unit: str
-    part: Literal["key", "layer", "level"]
+    part: Literal["key", "layer", "level", "epoch"]
     meaning: str
     null: bool = False
     measured: bool = False

@@ -1,11 +1,11 @@
 """The SQL views of a store, generated from the record and the recipe.
 
-The store hands in four relations: `store.records` (the columns of `record_columns`),
-`store.groups` (`group_columns`: the same counts summed over blocks and stages),
-`store.descriptions` (`description_columns`) and `store.names` (`name_columns`). It has left
-out what is broken or newer than this schema; everything a user queries is defined here on top of
-them, the grouping `role` too, which no file holds. Casts stand here, so that sums arrive as BIGINT
-and times without zone.
+The store hands in five relations: `store.records` (the columns of `record_columns`),
+`store.groups` (`group_columns`: the same counts summed over blocks and stages), `store.epochs`
+(`epoch_columns`), `store.descriptions` (`description_columns`) and `store.names`
+(`name_columns`). It has left out what is broken or newer than this schema; everything a user
+queries is defined here on top of them, the grouping `role` too, which no file holds. Casts stand
+here, so that sums arrive as BIGINT and times without zone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from ..recipe import Recipe
 from ..roles import role_sql
-from . import record
+from . import epochs, record
 
 _DUCKDB_TYPES = {
     "string": "VARCHAR",
@@ -24,6 +24,7 @@ _DUCKDB_TYPES = {
     "int32": "INTEGER",
     "int64": "BIGINT",
     "float64": "DOUBLE",
+    "timestamp": "TIMESTAMP",
     "list<int32>": "INTEGER[]",
 }
 _RECIPE_TYPES = {
@@ -65,6 +66,33 @@ _NETWORK = ("network_total", "network_kept", "network_kept_prev")
 def record_columns() -> dict[str, str]:
     """Map every column of the record to its DuckDB type, in schema order."""
     return {c.name: _DUCKDB_TYPES[c.type] for c in record.COLUMNS}
+
+
+def epoch_columns() -> dict[str, str]:
+    """Map every column of `store.epochs` to its DuckDB type."""
+    return {c.name: _DUCKDB_TYPES[c.type] for c in epochs.COLUMNS}
+
+
+def epoch_select(lines: str) -> str:
+    """Return SQL of the epochs that lines of JSON tell; what is torn or of another run is not.
+
+    Parameters
+    ----------
+    lines : str
+        A relation of texts, `line`, and of the paths of their files, `filename`.
+    """
+    struct = ", ".join(f'"{name}" {type_}' for name, type_ in epoch_columns().items())
+    # No finite number is left where JSON has NaN, as some programs write it.
+    told = ", ".join(
+        f"CASE WHEN isfinite({name}) THEN {name} END AS {name}" if type_ == "DOUBLE" else name
+        for name, type_ in epoch_columns().items()
+    )
+    parsed = f"TRY_CAST(TRY_CAST(line AS JSON) AS STRUCT({struct})) AS epoch"
+    unfolded = f"SELECT unnest(epoch), filename FROM (SELECT {parsed}, filename FROM {lines})"
+    return (
+        f"SELECT {told} FROM ({unfolded}) WHERE run_id = split_part(filename, '/', -2) "
+        "AND level IS NOT NULL AND epoch IS NOT NULL"
+    )
 
 
 def run_columns() -> dict[str, str]:
@@ -161,7 +189,7 @@ def empty(columns: dict[str, str]) -> str:
 def views() -> dict[str, str]:
     """Map the name of every view to its SELECT, in the order in which they must be created.
 
-    `store.records`, `store.groups`, `store.descriptions` and `store.names` must exist.
+    The relations of the store must exist.
     """
     layer = ", ".join(f'"{name}"' for name in record.columns("layer"))
     level = ", ".join(f'"{name}"' for name in record.columns("level"))
@@ -173,7 +201,17 @@ def views() -> dict[str, str]:
             f"FROM store.records WHERE layer_index = 0"
         ),
         "flow": _flow(),
+        "epochs": _epochs(),
     }
+
+
+def _epochs() -> str:
+    run, told = (
+        ", ".join(RUN_COLUMNS),
+        ", ".join(name for name in epoch_columns() if name != "run_id"),
+    )
+    runs = f"(SELECT run_id, {run} FROM store.descriptions)"
+    return f"SELECT run_id, {run}, {told} FROM store.epochs JOIN {runs} USING (run_id)"
 
 
 def _runs() -> str:

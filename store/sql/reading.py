@@ -123,7 +123,8 @@ class Reader:
     def _recovers(self, snapshot: Snapshot, error: Exception) -> bool:
         """Tell whether it helps to look at the store again after a query has failed."""
         compact = snapshot.manifest.files
-        if not all(Path(file).exists() for file in [*map(str, compact), *snapshot.record_files]):
+        loose = (*snapshot.record_files, *snapshot.epoch_files)
+        if not all(Path(file).exists() for file in [*map(str, compact), *loose]):
             return True
         if blamed := [file for file in compact if str(file) in str(error)]:
             self.left_out.blame(blamed[0], f"is damaged ({str(error).splitlines()[0]})")

@@ -23,8 +23,9 @@ _NEEDS = {
     "layers": ("records",),
     "levels": ("records",),
     "flow": ("records", "groups"),
+    "epochs": ("descriptions",),
 }
-_RELATIONS = ("descriptions", "records", "groups", "names")
+_RELATIONS = ("descriptions", "records", "groups", "names", "epochs")
 _RECORDS = views.record_columns() | views.run_columns()
 _GROUPS = views.group_columns()
 _CATALOG = re.compile(r"(?i)\b(show|describe|summarize|information_schema|pg_catalog|duckdb_\w+)\b")
@@ -117,6 +118,8 @@ def _create_views(
         parts = _compact(snapshot, _group_rows(connection, manifest))
         parts += [views.grouped("store.changing")] if changing else []
         _create(connection, "groups", _GROUPS, parts)
+    if "epochs" in needed:
+        _create(connection, "epochs", views.epoch_columns(), _loose_epochs(connection, snapshot))
     for name, select in views.views().items():
         if name in wanted:
             connection.execute(f"CREATE VIEW {name} AS {select}")
@@ -203,6 +206,15 @@ def _loose_records(snapshot: Snapshot) -> list[str]:
         f"WHERE (file.version <= {record.VERSION} AND {in_place('filename', 'file')}) "
         "OR error('broken record ''' || filename || '''')"
     ]
+
+
+def _loose_epochs(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> list[str]:
+    if not snapshot.epoch_files:
+        return []
+    connection.execute("SET VARIABLE loose_epochs = ?", [snapshot.epoch_files])
+    files = "getvariable('loose_epochs')"
+    lines = f"read_ndjson_objects({files}, ignore_errors = true, filename = true)"
+    return [views.epoch_select(f"(SELECT json AS line, filename FROM {lines})")]
 
 
 def _reopened(snapshot: Snapshot) -> list[str]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from ...schemas.errors import RecordError
 from ...schemas.files import read_file
 from ...schemas.records.description import MOST, Description
+from ...schemas.records.epochs import FILE as EPOCHS
 from ...schemas.records.layout import CORRECTED, RUNS, RunFolder, is_gone, record_level
 from ...schemas.records.manifest import Manifest
 from ...schemas.records.names import FILE as NAMES
@@ -40,12 +41,15 @@ class LooseRun:
         under its id. Empty where it was not.
     inode : int
         That of its folder: another one that takes its place has another.
+    epochs : str
+        The path of its epochs; empty where there are none.
     """
 
     text: str
     records: Mapping[int, str]
     anew: str = ""
     inode: int = 0
+    epochs: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,11 @@ class Snapshot:
     def record_files(self) -> list[str]:
         """Paths of the loose records."""
         return [path for run in self.loose.values() for path in run.records.values()]
+
+    @property
+    def epoch_files(self) -> list[str]:
+        """Paths of the loose epochs."""
+        return [run.epochs for run in self.loose.values() if run.epochs]
 
     def levels(self, run_id: str) -> list[int]:
         """List the recorded levels of a run, ascending."""
@@ -131,7 +140,7 @@ def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) ->
     whole = whole.less([*_gone(whole, places, only), *(r for r, x in listed.items() if x.anew)])
     manifest = whole if only is None else whole.only(only)
     loose, twice = {}, list[tuple[str, int, File]]()
-    for run_id, (text, records, anew) in listed.items():
+    for run_id, (text, records, anew, epochs) in listed.items():
         if text is None and not records and not _holds_masks(places[run_id].path):
             continue
         path = Path(places[run_id].path) / "run.json"
@@ -147,7 +156,7 @@ def take(store: Path, left_out: LeftOut, only: Collection[str] | None = None) ->
         new = [(level, file) for level, file in records if level not in compacted]
         sound = left_out.trusted(run_id, [file for _, file in new])
         found = {level: file.path for level, file in new if file.path in sound}
-        loose[run_id] = LooseRun(text.decode(), found, anew, places[run_id].inode)
+        loose[run_id] = LooseRun(text.decode(), found, anew, places[run_id].inode, epochs)
     left_out.compare(whole, twice)
     left_out.name_lost(manifest, loose)
     asked = None if only is None else frozenset(only)
@@ -208,18 +217,20 @@ def _gone(manifest: Manifest, folders: Collection[str], only: Collection[str] | 
 
 
 class _Found(NamedTuple):
-    """What lies in the folder of a run: its description, its records, its mark."""
+    """What lies in the folder of a run: its description, its records, its mark, its epochs."""
 
     text: bytes | OSError | None
     records: list[tuple[int, File]]
     anew: str
+    epochs: str
 
 
 def _look(folder: str) -> _Found:
     """Look into the folder of a run, again where it is exchanged meanwhile for a corrected one."""
     mark = None
     while mark != (mark := _mark(folder)):
-        found = _Found(_description_bytes(folder), sorted(_records(folder)), mark)
+        epochs = f"{folder}{os.sep}{EPOCHS}" if _has(folder, EPOCHS) else ""
+        found = _Found(_description_bytes(folder), sorted(_records(folder)), mark, epochs)
     return found
 
 
