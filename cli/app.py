@@ -31,6 +31,8 @@ from .run.demo import demo
 from .run.models import models
 from .run.recipes import recipes
 from .run.run import run
+from .run.status import status
+from .run.watch import watch
 from .store.compact import compact
 from .store.diff import diff
 from .store.doctor import doctor
@@ -57,7 +59,7 @@ app = typer.Typer(
 )
 
 COMMANDS = {
-    "Run": (run, models, datasets, recipes, bench, demo),
+    "Run": (run, watch, status, models, datasets, recipes, bench, demo),
     "Store": (import_, ls, show, name, diff, sql, merge, rm, compact, doctor),
     "Analyse": (
         eigen, scheme, null, power, plot, report,

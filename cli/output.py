@@ -10,8 +10,7 @@ import contextlib
 import functools
 import inspect
 import itertools
-import math
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +20,7 @@ from ..schemas.display import Shown, Table, cells, numeric, plain
 from ..schemas.errors import UsageError
 from ..schemas.notes import LeftOut, shown_lines
 from ..schemas.spelling import spelled_for
-from ..schemas.words import duration, size
+from ..schemas.words import ASCII_BARS, BARS, duration, size
 from . import formats
 from .terminal import encodes, flush, is_terminal, say, write
 
@@ -33,9 +32,8 @@ if TYPE_CHECKING:
     from ..store.sql.result import Result as Rows
 
 __all__ = [
-    "Stream", "Table", "duration", "output_options", "print_table", "say", "say_event", "size",
-    "sparkline", "table_of",
-    "warn_of",
+    "Stream", "Table", "bars", "duration", "output_options", "print_table", "say", "say_event",
+    "size", "table_of", "warn_of",
 ]  # fmt: skip
 
 
@@ -207,23 +205,6 @@ def _print_for_people(table: Table, format_: str | None) -> None:
     write(formats.rich(lines, right) if is_terminal() else plain(lines, right))
 
 
-_BARS, _ASCII_BARS = "▁▂▃▄▅▆▇█", "_.:-=+*#"
-
-
-def sparkline(values: Sequence[float]) -> str:
-    """Draw numbers as bars between their own minimum and maximum, in ASCII where it must be.
-
-    Examples
-    --------
-    >>> sparkline([0.0, 0.5, 1.0])
-    '▁▅█'
-    """
-    finite = [v for v in values if math.isfinite(v)]
-    if not finite:
-        return ""
-    low, width = min(finite), max(finite) - min(finite)
-    bars = _BARS if encodes(_BARS) else _ASCII_BARS
-    return "".join(
-        " " if not math.isfinite(v) else bars[round((v - low) / width * 7)] if width else bars[3]
-        for v in values
-    )
+def bars() -> str:
+    """Return the bars of a sparkline that standard output can show: ASCII where it must be."""
+    return BARS if encodes(BARS) else ASCII_BARS

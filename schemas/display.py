@@ -44,6 +44,8 @@ class Table:
         Format of a column in the table for people, such as `.3f`; default `.6g` for floats.
     shown : tuple of str
         The columns that people see; empty: all. Programs always get all.
+    people : Table or None
+        Other cells that people see of these rows, such as `3/16` of two numbers.
     exit_code : int
         How a command ends after printing: 3 where a part of what was asked is missing.
     """
@@ -54,10 +56,14 @@ class Table:
     notes: tuple[str, ...] = ()
     formats: Mapping[str, str] = field(default_factory=dict)
     shown: tuple[str, ...] = ()
+    people: Table | None = None
     exit_code: int = 0
 
     def for_people(self) -> Table:
         """Return the table with the columns that people see."""
+        if self.people is not None:
+            told = self.people.for_people()
+            return replace(told, title=self.title, notes=self.notes, exit_code=self.exit_code)
         if not self.shown:
             return self
         places = [self.columns.index(name) for name in self.shown]
@@ -75,7 +81,8 @@ class Table:
         if not 0 < most < len(self.rows):
             return self
         note = f"{most} of {len(self.rows):,} rows; {whole}"
-        return replace(self, rows=self.rows[:most], notes=(note, *self.notes))
+        people = self.people and replace(self.people, rows=self.people.rows[:most])
+        return replace(self, rows=self.rows[:most], notes=(note, *self.notes), people=people)
 
     def text(self) -> str:
         """Return title, the columns that people see and notes, as plain text.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
+
+BARS, ASCII_BARS = "▁▂▃▄▅▆▇█", "_.:-=+*#"
 
 
 def counted(number: int, singular: str, plural: str = "") -> str:
@@ -142,3 +145,21 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+
+
+def sparkline(values: Sequence[float], bars: str = BARS) -> str:
+    """Draw numbers as bars between their own minimum and maximum, eight heights in `bars`.
+
+    Examples
+    --------
+    >>> sparkline([0.0, 0.5, 1.0]), sparkline([0.0, 0.5, 1.0], ASCII_BARS)
+    ('▁▅█', '_=#')
+    """
+    finite = [v for v in values if math.isfinite(v)]
+    if not finite:
+        return ""
+    low, width = min(finite), max(finite) - min(finite)
+    return "".join(
+        " " if not math.isfinite(v) else bars[round((v - low) / width * 7)] if width else bars[3]
+        for v in values
+    )

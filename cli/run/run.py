@@ -28,7 +28,7 @@ from ..options import (
     read_fields,
 )
 from ..output import Table, duration, output_options, say, say_event, table_of
-from ..watch import WORTH_A_PROBE
+from ..plans import WORTH_A_PROBE
 
 if TYPE_CHECKING:
     from ...runner.experiment import Outcome

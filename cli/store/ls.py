@@ -13,7 +13,6 @@ from ..output import Table, output_options, say, warn_of
 from ..published import every_published
 
 if TYPE_CHECKING:
-    from ...store import Store
     from ...store.catalogue.listing import Experiments, Runs
 
 _MANY = 500  # loose runs, from which on queries take a noticeable time
@@ -54,27 +53,12 @@ def ls(
     from ...store import Store
 
     opened = Store(store)
-    found = _selected_runs(opened, selection) if runs else opened.experiments(selection)
+    found = opened.runs(selection) if runs else opened.experiments(selection)
     warn_of(opened.problems)
     if selection is None:
         _say_loose(found)
     table = sorted_table(found.table(), sort, reverse)
     return replace(table, notes=empty_notes(opened, table))
-
-
-def _selected_runs(store: Store, selection: str | None) -> Runs:
-    """List the runs of the experiments that fit, or the one run that does."""
-    from ...store.catalogue.listing import Runs
-
-    every = store.runs()
-    if selection is None:
-        return every
-    try:
-        chosen = store.find_experiments(selection)
-    except UsageError:
-        experiment, run = store.find(selection)
-        chosen = [run or experiment]
-    return Runs(run for run in every if run.experiment_id in chosen or run.run_id in chosen)
 
 
 def _say_loose(found: Runs | Experiments) -> None:

@@ -10,8 +10,9 @@ import typer
 
 from ...schemas.errors import RgtoolError
 from ...schemas.records.description import assumption_notes, recipe_rows
+from ...schemas.words import sparkline
 from ..options import StoreOption
-from ..output import Table, output_options, sparkline, warn_of
+from ..output import Table, bars, output_options, warn_of
 
 if TYPE_CHECKING:
     from ...analysis.named import Stored
@@ -114,4 +115,4 @@ def _curves(opened: Store, where: str) -> Rows:
 def _curve(values: list[float | None], format_: str) -> str:
     numbers = [math.nan if value is None else value for value in values]
     ends = [format(x, format_) if math.isfinite(x) else "none" for x in (numbers[0], numbers[-1])]
-    return f"{sparkline(numbers)}  first {ends[0]}, last {ends[1]}"
+    return f"{sparkline(numbers, bars())}  first {ends[0]}, last {ends[1]}"

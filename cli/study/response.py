@@ -21,7 +21,7 @@ from ..options import (
     read_window,
 )
 from ..output import Table, output_options, table_of, warn_of
-from ..watch import announce, heeding_sigterm, watch_plans
+from ..plans import announce, heeding_sigterm, watch_plans
 
 if TYPE_CHECKING:
     from ...analysis.response.response import Coordinates

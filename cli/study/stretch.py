@@ -19,7 +19,7 @@ from ..options import (
     WorkersOption,
 )
 from ..output import Table, duration, output_options, say, table_of, warn_of
-from ..watch import WORTH_A_PROBE, heeding_sigterm, watch_plans
+from ..plans import WORTH_A_PROBE, heeding_sigterm, watch_plans
 
 if TYPE_CHECKING:
     from ...analysis.elastic.maps import MapKind

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ...schemas import tables
 from ...schemas.display import Shown, Table
@@ -23,15 +24,22 @@ from .selection import (
     text_of,
 )
 
+if TYPE_CHECKING:
+    from .standing import Standing
+
 
 class Holdings(Queries, Shown):
     """A folder of runs, and which are in it; parameters and errors are those of `Queries`."""
 
     most, whole = 100, "experiments() has all"
 
-    def runs(self) -> Runs:
-        """List the runs, by architecture, task, experiment and seed."""
-        return list_runs(self._reader, labels_of(self._candidates()))
+    def runs(self, selection: str | Identified | None = None) -> Runs:
+        """List the runs, or those that a selection fits, by architecture, task and seed."""
+        every = list_runs(self._reader, labels_of(self._candidates()))
+        if selection is None:
+            return every
+        chosen = self.find_all(selection)
+        return Runs(run for run in every if run.experiment_id in chosen or run.run_id in chosen)
 
     def experiments(self, selection: str | Identified | None = None) -> Experiments:
         """List the experiments, or those that a selection fits, by architecture and task."""
@@ -40,6 +48,29 @@ class Holdings(Queries, Shown):
         ids = None if selection is None else self._select(selection, every)
         wanted = [one for one in every if ids is None or one.experiment_id in ids]
         return Experiments.of(list_runs(self._reader, labels), wanted, labels)
+
+    def standing(
+        self, selections: Sequence[str | Identified] = (), *, every: bool = False
+    ) -> Standing:
+        """Tell how far the runs are that are trained here, and who is at work on them.
+
+        Parameters
+        ----------
+        selections : sequence of str
+            What selects experiments or runs; none: all.
+        every : bool
+            Whether runs of which nothing is left are listed too.
+
+        Raises
+        ------
+        UsageError
+            A selection fits nothing.
+        StoreError
+            The store cannot be read.
+        """
+        from .standing import standing
+
+        return standing(self, selections, every=every)
 
     def table(self) -> Table:
         """Return the table of experiments that `rgtool ls` prints, and a notebook shows."""
@@ -80,6 +111,22 @@ class Holdings(Queries, Shown):
             The store holds no runs.
         """
         return self._select(selection, self._candidates())
+
+    def find_all(self, selection: str | Identified) -> list[str]:
+        """Return the ids of all experiments that a selection fits, or that of the run it means.
+
+        Raises
+        ------
+        UsageError
+            None fits; the message names the nearest.
+        StoreError
+            The store holds no runs.
+        """
+        try:
+            return self.find_experiments(selection)
+        except UsageError:
+            experiment, run = self.find(selection)
+            return [run or experiment]
 
     def find_run(self, name: str | Identified) -> str:
         """Return the id of the run that a name means.

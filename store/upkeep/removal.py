@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ...schemas.display import Shown, Table
 from ...schemas.errors import StoreError, UsageError
 from ...schemas.files import flush_path
-from ...schemas.lock import Locked, NoLocks, check_locks, holder, lock
+from ...schemas.lock import Holder, Locked, NoLocks, check_locks, holder, lock
 from ...schemas.records.layout import RUNS, RunFolder
 from ...schemas.records.manifest import FOLDER, Manifest
 from ...schemas.words import counted, size
@@ -302,7 +302,7 @@ def _held(place: RunFolder) -> str:
     return _is_written(who) if who is not None else ""
 
 
-def _is_written(who: str) -> str:
+def _is_written(who: Holder) -> str:
     return f"a process is writing it (id {who}): end that process first"
 
 
@@ -316,7 +316,7 @@ def _removed(path: Path) -> str:
             path.rename(path.with_name(f"{_REMOVED}{path.name}-{secrets.token_hex(4)}"))
         flush_path(path.parent)
     except Locked:
-        return _held(RunFolder(path)) or _is_written("unknown")
+        return _held(RunFolder(path)) or _is_written(Holder("unknown"))
     except OSError as error:
         return f"cannot be removed ({error.strerror})"
     return ""

@@ -117,7 +117,7 @@ def test_kills_and_stops_are_told_and_the_same_command_goes_on(
         # One of its processes is killed as soon as it has a record; the other one goes on.
         wait_for(lambda: recorded(store, 0) + recorded(store, 1) > 0, process)
         killed, other = (0, 1) if recorded(store, 0) else (1, 0)
-        worker = int((run_of(store, killed).path / "lock").read_text())
+        worker = int((run_of(store, killed).path / "lock").read_text().split()[0])
         os.kill(worker, signal.SIGKILL)
         wait_for(lambda: recorded(store, other) > 0, process)
         # A process beside it is told who is at work.

@@ -7,6 +7,7 @@ import errno
 import json
 import math
 import os
+import platform
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -554,7 +555,8 @@ def test_a_second_process_is_told_who_is_at_work(whole: Path, tmp_path: Path) ->
 
     assert go(tmp_path, on_event=ask).seeds("done") == [0]
     text = message(second[0])
-    assert f"in the hands of another process (id {os.getpid()}); it is left to that one" in text
+    who = f"(id {os.getpid()} on {platform.node()})"
+    assert f"in the hands of another process {who}; it is left to that one" in text
     assert results(tmp_path) == results(whole)
 
 

@@ -15,7 +15,7 @@ import pytest
 from command import Cli
 
 import rgtool
-from rgtool.cli.watch import heeding_sigterm
+from rgtool.cli.plans import heeding_sigterm
 from rgtool.runner.event import Event
 from rgtool.schemas.errors import Unfinished
 from rgtool.schemas.lock import lock

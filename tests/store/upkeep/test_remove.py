@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import platform
 import shutil
 import signal
 import sys
@@ -17,7 +18,7 @@ from killed import killed_at
 from stores import counts, data_of, describe, write_record, write_run
 
 from rgtool.schemas.errors import StoreError, UsageError
-from rgtool.schemas.lock import holder, lock
+from rgtool.schemas.lock import Holder, holder, lock
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.records.layout import RunFolder
 from rgtool.schemas.records.manifest import Manifest
@@ -96,7 +97,7 @@ def test_a_dry_run_says_the_same_and_changes_nothing(path: Path) -> None:
 def test_a_run_that_a_process_writes_stays(path: Path) -> None:
     held = RunFolder.of(path, RUNS[1]).path / "lock"
     with lock(held, "the run"):
-        assert holder(held) == str(os.getpid())
+        assert holder(held) == Holder(str(os.getpid()), platform.node())
         for dry_run in (True, False):
             found = Store(path).remove(DIGITS.experiment_id, dry_run=dry_run)
             assert found.removed == (RUNS[0], RUNS[2])
