@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 from ...schemas.display import Row, Table
 from ...schemas.records.description import recipe_rows
 from ...store.catalogue.listing import Experiments
+from ..charts.accuracy import accuracy_chart
 from ..charts.flow import flow_chart, scale_flow_chart
 from ..spectrum.scale_flow import scale_flow
 from .members import Member, tried
+from .results import charts_of
 from .section import Listing, Section
+from .together import has_accuracy
 
 if TYPE_CHECKING:
     from ..charts.chart import Chart
@@ -54,13 +57,17 @@ def _matching(member: Member) -> Row:
 
 
 def each(members: Sequence[Member]) -> Section:
-    """Show every experiment by itself, folded."""
-    return Section("each", "One by one", parts=tuple(map(_experiment, members)))
+    """Show every experiment by itself, folded, beside those that train its tickets."""
+    children: dict[str | None, list[Member]] = {}
+    for one in members:
+        children.setdefault(one.info.recipe.parent, []).append(one)
+    parts = (_experiment(one, children.get(one.id, [])) for one in members)
+    return Section("each", "One by one", parts=tuple(parts))
 
 
-def _experiment(member: Member) -> Section:
+def _experiment(member: Member, children: Sequence[Member]) -> Section:
     problems: list[str] = []
-    charts = tuple(_charts(member, problems))
+    charts = tuple(_charts(member, children, problems))
     spectrum = () if member.spectrum is None else (_spectrum(member),)
     return Section(
         member.anchor,
@@ -84,14 +91,26 @@ def _about(member: Member) -> Iterator[str]:
         yield f"It trains tickets of {member.info.recipe.parent}{drawn}."
 
 
-def _charts(member: Member, problems: list[str]) -> Iterator[Chart]:
+def _charts(member: Member, children: Sequence[Member], problems: list[str]) -> Iterator[Chart]:
     counts, layers = member.counts, member.layers
-    if counts is None or layers is None or not member.flows:
+    if counts is None or layers is None:
+        return
+    yield from _accuracy([member, *children])
+    if not member.flows:
         return
     yield flow_chart(counts)
     scales = tried(problems, "no effective scales", partial(scale_flow, by=counts.by), None, layers)
     if scales is not None:
         yield scale_flow_chart(scales)
+    if member.spectrum is not None:
+        yield from charts_of(member.spectrum)
+
+
+def _accuracy(members: Sequence[Member]) -> Iterator[Chart]:
+    """Yield the accuracies of an experiment and of those that train its tickets, if on record."""
+    known = [one.counts for one in members if one.counts is not None and has_accuracy(one.counts)]
+    if known and members[0].counts is known[0]:
+        yield accuracy_chart(known)
 
 
 def _spectrum(member: Member) -> Listing:

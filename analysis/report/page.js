@@ -32,6 +32,8 @@
 
   // ---- charts -----------------------------------------------------------------------------------
 
+  const theme = JSON.parse(document.getElementById("theme").textContent);
+
   function draw(figure) {
     if (figure.drawing) return figure.drawing;
     const { spec, data } = block(figure);
@@ -39,6 +41,7 @@
     for (const name of Object.keys(data)) datasets[name] = rows(data[name]);
     const canvas = figure.querySelector(".canvas");
     figure.drawing = vegaEmbed(canvas, Object.assign({}, spec, { datasets }), {
+      config: theme,
       ast: true, // expressions are walked, not compiled: the page allows no eval
       actions: false,
       renderer: "svg", // whose texts and axes follow the colour of the page

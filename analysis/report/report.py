@@ -20,9 +20,10 @@ from .experiments import experiments as experiments_section
 from .members import Member, gather
 from .page import page
 from .section import Section
+from .standing import standing
 from .summary import summary
 from .thinning import MOST, Drawn, fitted
-from .together import classes, scoreboard
+from .together import accuracy, classes, scoreboard
 from .transfers import transfers
 
 
@@ -149,9 +150,16 @@ def report(
 
 
 def _sections(store: Store, members: Sequence[Member]) -> Iterator[Section]:
+    yield from _there(standing(store))
     yield experiments_section(members)
     if members:
-        together = (classes(store, members), transfers(store, members), scoreboard(store))
-        yield from (one for one in together if one is not None)
+        yield from _there(accuracy(members))
+        yield from _there(classes(store, members))
+        yield from _there(transfers(store, members))
+        yield from _there(scoreboard(store))
         yield each(members)
         yield conditions(store, members)
+
+
+def _there(section: Section | None) -> tuple[Section, ...]:
+    return () if section is None else (section,)

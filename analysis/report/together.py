@@ -1,16 +1,34 @@
-"""What experiments of a report show beside each other: classes, and what predictions were worth."""
+"""What experiments of a report show beside each other: accuracy, classes, predictions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
+
 from ...store import Store
+from ...store.counts import Counts
+from ..charts.accuracy import accuracy_chart
 from ..classes.classify import classify
 from ..scoreboard.score import score
 from .members import Member
 from .results import section_of
 from .section import Section
+
+
+def accuracy(members: Sequence[Member]) -> Section | None:
+    """Show accuracy against density of those that find their own tickets; None without any."""
+    own = [one.counts for one in members if one.flows and one.info.recipe.parent is None]
+    known = [one for one in own if one is not None and has_accuracy(one)]
+    if not known:
+        return None
+    return Section("accuracy", "Accuracy", charts=(accuracy_chart(known),))
+
+
+def has_accuracy(counts: Counts) -> bool:
+    """Tell whether any level has an accuracy."""
+    return bool((counts.recorded & np.isfinite(counts.accuracy)).any())
 
 
 def classes(store: Store, members: Sequence[Member]) -> Section | None:

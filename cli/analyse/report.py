@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -50,12 +51,18 @@ def report(
     _write(opened, experiments, to, pause)
     warn_of(opened.problems)
     say(how_to_open(to))
-    while pause is not None and _is_at_work(opened):
-        time.sleep(pause)
-        _write(opened, experiments, to, pause)
     if pause is not None:
-        _write(opened, experiments, to, None)
-        say("no run is at work: the page is written for the last time")
+        with contextlib.suppress(KeyboardInterrupt):  # the page stays as it was written last
+            _follow(opened, experiments, to, pause)
+
+
+def _follow(store: Store, experiments: list[str] | None, to: Path, pause: float) -> None:
+    """Write the page again and again while runs go on, and once more when none does."""
+    while store.standing().of("at work"):
+        time.sleep(pause)
+        _write(store, experiments, to, pause)
+    _write(store, experiments, to, None)
+    say("no run is at work: that was the last page")
 
 
 def how_to_open(page: Path) -> str:
@@ -71,7 +78,3 @@ def _write(store: Store, experiments: list[str] | None, to: Path, every: float |
     found.write(to)
     took, there = duration(time.monotonic() - began), size(to.stat().st_size)
     say(f"{to}: {found.title}, {there}, in {took}")
-
-
-def _is_at_work(store: Store) -> bool:
-    return False
