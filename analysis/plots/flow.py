@@ -123,8 +123,8 @@ def plot_slices(
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
 
-    _check_groups(experiments)
-    pairs = pairs or _liveliest_pairs(experiments[0])
+    check_groups(experiments)
+    pairs = pairs or liveliest_pairs(experiments[0])
     columns = min(len(pairs), 3)
     rows = -(-len(pairs) // columns)
     size = (SINGLE if columns == 1 else DOUBLE, (2.9 if columns == 1 else 2.5) * rows)
@@ -274,7 +274,14 @@ def _name_lines(axes: Axes, course: Course) -> None:
     )
 
 
-def _check_groups(experiments: Sequence[Counts]) -> None:
+def check_groups(experiments: Sequence[Counts]) -> None:
+    """See that slices of experiments can be drawn together.
+
+    Raises
+    ------
+    UsageError
+        They differ in their groups, or have one group only.
+    """
     first = experiments[0]
     for other in experiments[1:]:
         if other.names != first.names:
@@ -286,7 +293,8 @@ def _check_groups(experiments: Sequence[Counts]) -> None:
         raise UsageError(f"{first.label} has one {first.by} only: a slice needs two groups")
 
 
-def _liveliest_pairs(counts: Counts) -> list[tuple[str, str]]:
+def liveliest_pairs(counts: Counts) -> list[tuple[str, str]]:
+    """Return all pairs of the three groups whose share moves most."""
     _, mean, _, _ = mean_shares(counts)
     moved = mean.max(axis=0) - mean.min(axis=0)
     chosen = sorted(np.argsort(-moved, kind="stable")[:3])
