@@ -57,10 +57,10 @@ def _matching(member: Member) -> Row:
 
 
 def each(members: Sequence[Member]) -> Section:
-    """Show every experiment by itself, folded, beside those that train its tickets."""
-    children: dict[str | None, list[Member]] = {}
+    """Show every experiment by itself, folded, beside the children that are trained like it."""
+    children: dict[str, list[Member]] = {}
     for one in members:
-        children.setdefault(one.info.recipe.parent, []).append(one)
+        children.setdefault(one.like, []).append(one)
     parts = (_experiment(one, children.get(one.id, [])) for one in members)
     return Section("each", "One by one", parts=tuple(parts))
 
@@ -107,7 +107,7 @@ def _charts(member: Member, children: Sequence[Member], problems: list[str]) -> 
 
 
 def _accuracy(members: Sequence[Member]) -> Iterator[Chart]:
-    """Yield the accuracies of an experiment and of those that train its tickets, if on record."""
+    """Yield the accuracies of an experiment and of those that are trained like it, if on record."""
     known = [one.counts for one in members if one.counts is not None and has_accuracy(one.counts)]
     if known and members[0].counts is known[0]:
         yield accuracy_chart(known)

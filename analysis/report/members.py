@@ -16,6 +16,7 @@ from ..spectrum.eigen import eigen
 from ..spectrum.result import Spectrum
 from .markup import slug
 
+_LIKE = "as "  # how the recipe of a child names that experiment
 Found = TypeVar("Found")
 Read = Counts | RgtoolError
 
@@ -60,6 +61,12 @@ class Member:
     def anchor(self) -> str:
         """What links within the page name it by."""
         return f"experiment-{slug(self.id)}"
+
+    @property
+    def like(self) -> str:
+        """Of a child the experiment of its task's own tickets, which it is trained like; or empty."""
+        names = (name for name in self.info.recipe_names if name.startswith(_LIKE))
+        return next(names, "").removeprefix(_LIKE)
 
     @property
     def flows(self) -> bool:

@@ -14,7 +14,6 @@ from .members import Member
 from .results import section_of
 from .section import Section
 
-_OF = "as "  # how the recipe of a child names the experiment that it is trained like
 _PIXELS = "pixels"
 Pair = tuple[Member, Member]  # where tickets come from, and whose own they are held against
 Children = Mapping[str, Member]  # by condition
@@ -46,17 +45,11 @@ def _children(members: Sequence[Member]) -> dict[Pair, dict[str, Member]]:
     known = {one.id: one for one in members if one.layers is not None}
     found: dict[Pair, dict[str, Member]] = {}
     for one in known.values():
-        source, own = known.get(one.info.recipe.parent or ""), known.get(_target(one))
+        source, own = known.get(one.info.recipe.parent or ""), known.get(one.like)
         condition = _condition(one)
         if condition and source and own:
             found.setdefault((source, own), {})[condition] = one
     return {pair: of for pair, of in found.items() if TRANSFERRED in of}
-
-
-def _target(child: Member) -> str:
-    """Return the experiment of the target's own tickets."""
-    names = (name for name in child.info.recipe_names if name.startswith(_OF))
-    return next(names, "").removeprefix(_OF)
 
 
 def _condition(member: Member) -> str | None:

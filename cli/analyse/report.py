@@ -48,7 +48,7 @@ def report(
     from ...store import Store
 
     opened = Store(store)
-    _write(opened, experiments, to, pause)
+    write_report(opened, experiments, to, pause)
     warn_of(opened.problems)
     say(how_to_open(to))
     if pause is not None:
@@ -60,8 +60,8 @@ def _follow(store: Store, experiments: list[str] | None, to: Path, pause: float)
     """Write the page again and again while runs go on, and once more when none does."""
     while store.standing().of("at work"):
         time.sleep(pause)
-        _write(store, experiments, to, pause)
-    _write(store, experiments, to, None)
+        write_report(store, experiments, to, pause)
+    write_report(store, experiments, to)
     say("no run is at work: that was the last page")
 
 
@@ -70,7 +70,10 @@ def how_to_open(page: Path) -> str:
     return f"open {page.absolute().as_uri()} in a browser"
 
 
-def _write(store: Store, experiments: list[str] | None, to: Path, every: float | None) -> None:
+def write_report(
+    store: Store, experiments: list[str] | None, to: Path, every: float | None = None
+) -> None:
+    """Write the page and say how large it is."""
     from ...analysis.report.report import report as gather
 
     began = time.monotonic()
