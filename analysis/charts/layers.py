@@ -26,7 +26,7 @@ def curves(
     x, y : mapping
         Channels of position.
     series : mapping
-        Channels of the series (`theme.series`).
+        Channels of the series: color, and shape and strokeDash where they tell it too.
     tooltips : mapping of str to str
         Columns that a point tells, and what they are called.
     banded : bool
@@ -45,12 +45,14 @@ def curves(
             "opacity": theme.faded(CHOSEN, theme.BAND),
         },
     }
+    dash = {"strokeDash": series["strokeDash"]} if "strokeDash" in series else {}
+    shape = {"shape": series["shape"]} if "shape" in series else {}
     line = {
         "mark": {"type": "line", "strokeWidth": 1.2 if thin else 1.6},
         "encoding": {
             **position,
             "color": series["color"],
-            "strokeDash": series["strokeDash"],
+            **dash,
             "opacity": theme.faded(CHOSEN),
         },
         "params": [theme.choice(CHOSEN, series["color"]["field"])],
@@ -60,7 +62,7 @@ def curves(
         "encoding": {
             **position,
             "color": series["color"],
-            "shape": series["shape"],
+            **shape,
             "opacity": theme.faded(CHOSEN),
             "tooltip": theme.tooltips(tooltips),
         },

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...schemas.errors import printable
 from ...store.counts import Counts
+from ...store.sql.relations import quote
 from .. import flow
 from ..plots.flow import check_groups, liveliest_pairs, mean_shares, plot_slices
 from ..plots.style import named_apart, series_styles
@@ -16,7 +17,7 @@ from ..result import frame
 from . import theme
 from .chart import Chart
 from .layers import CHOSEN
-from .sql import is_stored, listed_ids, quoted
+from .sql import is_stored, listed_ids
 
 if TYPE_CHECKING:
     import polars as pl
@@ -77,8 +78,8 @@ def _slice_chart(experiments: Sequence[Counts], pair: tuple[str, str], place: in
 def _query(experiments: Sequence[Counts], pair: tuple[str, str]) -> str:
     if not all(map(is_stored, experiments)):
         return ""
-    ids, by = listed_ids(experiments), quoted(experiments[0].by)
-    return _SQL.format(ids=ids, by=by, x=quoted(pair[0]), y=quoted(pair[1]))
+    ids, by = listed_ids(experiments), quote(experiments[0].by)
+    return _SQL.format(ids=ids, by=by, x=quote(pair[0]), y=quote(pair[1]))
 
 
 def _stacked(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -135,7 +136,7 @@ def _spec(names: Sequence[str], x: str, y: str, runs: bool) -> dict[str, Any]:
             "fill": {
                 "field": "level",
                 "type": "quantitative",
-                "scale": {"scheme": "viridis", "domainMin": 0},
+                "scale": {"scheme": theme.LEVELS, "domainMin": 0},
                 "legend": {
                     "title": "level n",
                     "format": "d",

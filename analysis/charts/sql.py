@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ...schemas.published import PREFIX
 from ...store.counts import Counts
+from ...store.sql.relations import quote
 
 
 def is_stored(counts: Counts) -> bool:
@@ -15,9 +16,4 @@ def is_stored(counts: Counts) -> bool:
 
 def listed_ids(experiments: Iterable[Counts]) -> str:
     """Write the ids of experiments as SQL lists texts."""
-    return ", ".join(quoted(one.experiment_id) for one in experiments)
-
-
-def quoted(text: str) -> str:
-    """Write a text as SQL does."""
-    return "'" + text.replace("'", "''") + "'"
+    return ", ".join(quote(one.experiment_id) for one in experiments)

@@ -22,6 +22,8 @@ BAND = 0.18  # opacity of bands
 UNCHOSEN = 0.12  # of series that a legend does not choose
 PHONE = 300  # pixels that a legend may be wide
 _BLACK = "#000000"
+# Without its ends, which a light page and a dark one swallow.
+LEVELS: Mapping[str, Any] = {"name": "viridis", "extent": [0.08, 0.9]}
 _LETTER, _SYMBOL = 6.2, 30  # pixels of a letter of a legend, and of the symbol before it
 # Paths in a square from -1 to 1; others are names that Vega knows.
 _SHAPES = {
