@@ -12,7 +12,9 @@ from ...schemas.display import Row, Table
 from ...schemas.records.description import recipe_rows
 from ...store.catalogue.listing import Experiments
 from ..charts.accuracy import accuracy_chart
+from ..charts.epochs import epoch_charts
 from ..charts.flow import flow_chart, scale_flow_chart
+from ..charts.slices import slice_charts
 from ..spectrum.scale_flow import scale_flow
 from .members import Member, tried
 from .results import charts_of
@@ -92,18 +94,24 @@ def _about(member: Member) -> Iterator[str]:
 
 
 def _charts(member: Member, children: Sequence[Member], problems: list[str]) -> Iterator[Chart]:
+    if member.counts is not None:
+        yield from _accuracy([member, *children])
+    if member.flows:
+        yield from _flow(member, problems)
+    if member.spectrum is not None:
+        yield from charts_of(member.spectrum)
+    if member.epochs is not None:
+        yield from tried(problems, "no epochs", epoch_charts, None, member.epochs) or ()
+
+
+def _flow(member: Member, problems: list[str]) -> Iterator[Chart]:
     counts, layers = member.counts, member.layers
-    if counts is None or layers is None:
-        return
-    yield from _accuracy([member, *children])
-    if not member.flows:
-        return
+    assert counts is not None and layers is not None
     yield flow_chart(counts)
     scales = tried(problems, "no effective scales", partial(scale_flow, by=counts.by), None, layers)
     if scales is not None:
         yield scale_flow_chart(scales)
-    if member.spectrum is not None:
-        yield from charts_of(member.spectrum)
+    yield from tried(problems, "no slices", slice_charts, [counts]) or ()
 
 
 def _accuracy(members: Sequence[Member]) -> Iterator[Chart]:

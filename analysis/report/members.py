@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ...schemas.blocks import coarsest
@@ -17,6 +17,7 @@ from ..spectrum.result import Spectrum
 from .markup import slug
 
 _LIKE = "as "  # how the recipe of a child names that experiment
+_WITH_EPOCHS = "SELECT DISTINCT experiment_id FROM epochs"
 Found = TypeVar("Found")
 Read = Counts | RgtoolError
 
@@ -37,6 +38,8 @@ class Member:
         None of children, whose masks are their parents', and where there is none.
     problems : tuple of str
         Why one of these is missing.
+    epochs : Stored or None
+        Where the epochs of its runs are; None where none is on record.
     """
 
     info: ExperimentInfo
@@ -45,6 +48,7 @@ class Member:
     matching: Matching | None = None
     spectrum: Spectrum | None = None
     problems: tuple[str, ...] = ()
+    epochs: Stored | None = None
 
     @property
     def id(self) -> str:
@@ -64,7 +68,7 @@ class Member:
 
     @property
     def like(self) -> str:
-        """Of a child the experiment of its task's own tickets, which it is trained like; or empty."""
+        """Of a child the experiment of its task's own tickets, which it is trained like."""
         names = (name for name in self.info.recipe_names if name.startswith(_LIKE))
         return next(names, "").removeprefix(_LIKE)
 
@@ -97,9 +101,11 @@ def gather(store: Store, experiments: Sequence[Named] | None = None) -> tuple[Me
     infos.sort(key=lambda one: one.recipe.parent is not None)  # stable: else as the store lists
     layers = dict(store.counts_of([one.experiment_id for one in infos], "layer")) if infos else {}
     counts = _coarse(store, layers)
-    return tuple(
+    members = (
         _member(store, one, counts[one.experiment_id], layers[one.experiment_id]) for one in infos
     )
+    curves = {name: Stored(store, name) for (name,) in store.query(_WITH_EPOCHS).rows}
+    return tuple(replace(one, epochs=curves.get(one.id)) for one in members)
 
 
 def _ids(store: Store, experiments: Sequence[Named]) -> set[str]:
