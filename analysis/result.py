@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
 
+    from .charts.chart import Chart
+
 Seen = Literal["always", "if any", "wide"]
 LABEL = "Architecture and task, and what tells it from others of these in its store."
 SIGNED = "+z.3f"  # the format of exponents, which may be of either sign
@@ -173,6 +175,29 @@ class Result(Shown):
         if cls.plot is Result.plot:
             raise UsageError(f"{cls.__name__} has no figure: to_frame() has its numbers")
         raise UsageError(f"no figure shows {len(results)} of {cls.__name__}: draw them one by one")
+
+    def chart(self) -> Chart:
+        """Draw it as a chart that a page and a notebook let one look into.
+
+        Raises
+        ------
+        UsageError
+            Results of this type have no chart, or there is nothing to draw.
+        """
+        return self.chart_together([self])
+
+    @classmethod
+    def chart_together(cls, results: Sequence[Self]) -> Chart:
+        """Draw several results of this type in one chart.
+
+        Raises
+        ------
+        UsageError
+            No chart shows several, or one.
+        """
+        if cls.chart is Result.chart:
+            raise UsageError(f"{cls.__name__} has no chart: to_frame() has its numbers")
+        raise UsageError(f"no chart shows {len(results)} of {cls.__name__}: draw them one by one")
 
 
 def frame(columns: Mapping[str, Any]) -> pl.DataFrame:

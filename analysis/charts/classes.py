@@ -236,7 +236,8 @@ def _caption(classes: Classes, cell: int) -> str:
 def _alternative(classes: Classes, names: list[str]) -> str:
     labels = classes.clusters.labels
     members = (
-        f"class {number}: " + ", ".join(n for n, k in zip(names, labels, strict=True) if k == number)
+        f"class {number}: "
+        + ", ".join(n for n, k in zip(names, labels, strict=True) if k == number)
         for number in range(1, classes.clusters.number + 1)
     )
     return f"Tree and distances of {counted(len(names), 'experiment')}. {'; '.join(members)}."

@@ -298,9 +298,7 @@ def _alternative(spectra: Sequence[Spectrum], names: Sequence[str]) -> str:
         f"{name}: "
         + ", ".join(
             f"{printable(group)} {y:+.3f} ({verdict})"
-            for group, y, verdict in zip(
-                one.names, one.exponent.value, one.verdict, strict=True
-            )
+            for group, y, verdict in zip(one.names, one.exponent.value, one.verdict, strict=True)
         )
         for one, name in zip(spectra, names, strict=True)
     )

@@ -9,12 +9,13 @@ import numpy as np
 import polars as pl
 
 from ...schemas.errors import UsageError, printable
-from ..plots.style import DENSITY_TICKS, series_styles
+from ..plots.style import series_styles
 from ..result import frame
 from ..transfer.conditions import CONDITIONS, TRANSFERRED
 from . import theme
 from .chart import Chart
 from .marks import APART, Series, Spec, has, known, line_at, number, tooltips
+from .sql import quoted
 
 if TYPE_CHECKING:
     from ..transfer.matrix import TransferMatrix
@@ -64,7 +65,8 @@ def _panels(found: Transfer, rows: pl.DataFrame, matching: pl.DataFrame) -> list
     styles = dict(zip(conditions, series_styles(len(conditions)), strict=True))
     series = Series("condition", styles, tooltips(rows, found.columns), "condition")
     data: Spec = {"data": {"name": "rows"}, "width": _WIDTH}
-    x = _density(rows)
+    ends: Spec = {"data": {"name": "matching"}, "width": _WIDTH}
+    x = {"field": "density", "type": "quantitative", **theme.density_axis()}
     accuracy = {"x": x, "y": number("accuracy", "test accuracy", scale={"zero": False})}
     upper = [
         series.intervals(accuracy, ("accuracy_low", "accuracy_high")),
@@ -75,7 +77,7 @@ def _panels(found: Transfer, rows: pl.DataFrame, matching: pl.DataFrame) -> list
     if known(rows, "to_own"):
         panels.append({**data, "height": 120, "layer": _differences(series, x)})
     if known(matching, "matching"):
-        panels.append({**data, "data": {"name": "matching"}, "layer": _matching(series, x, matching)})
+        panels.append({**ends, "layer": _matching(series, x, matching)})
     return panels
 
 
@@ -97,13 +99,6 @@ def _matching(series: Series, x: Spec, rows: pl.DataFrame) -> list[Spec]:
         "y": {"field": "condition", "type": "nominal", "sort": [*series.styles], "title": None},
     }
     return [told.intervals(place, ("matching_low", "matching_high"), "x"), told.points(place)]
-
-
-def _density(rows: pl.DataFrame) -> Spec:
-    """Return a logarithmic axis of density that falls to the right, as pruning goes."""
-    scale = {"type": "log", "reverse": True, "nice": False, "padding": 12}
-    axis = {"values": list(DENSITY_TICKS), "format": "~%", "grid": False}
-    return number("density", "density", scale=scale, axis=axis)
 
 
 def _caption(rows: pl.DataFrame, matching: pl.DataFrame) -> str:
@@ -139,7 +134,7 @@ def _query(cells: Iterable[Cell]) -> str:
     """Return SQL of the means: the command trains what is missing, so that it is not named."""
     ids = dict.fromkeys(cell.experiment_id for cell in cells)
     return _SQL.format(
-        ids=", ".join(f"'{one}'" for one in ids),
+        ids=", ".join(map(quoted, ids)),
         levels=", ".join(map(str, sorted({cell.level for cell in cells}))),
     )
 

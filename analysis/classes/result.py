@@ -20,6 +20,8 @@ from .same import TWO_SEEDS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..charts.chart import Chart
+
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
@@ -201,6 +203,12 @@ class Classes(Result):
         from ..plots.classes import plot_classes
 
         return plot_classes(self)
+
+    def chart(self) -> Chart:
+        """Draw it as a chart."""
+        from ..charts.classes import classes_chart
+
+        return classes_chart(self)
 
 
 @dataclass(frozen=True, eq=False)

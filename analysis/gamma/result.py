@@ -24,6 +24,8 @@ from .profile import Profile, unbounded
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..charts.chart import Chart
+
 GammaMethod = Literal["seeds", "paper"]
 Plateau = Literal["chance", "free"]
 
@@ -256,6 +258,13 @@ class Gamma(Result):
 
         return plot_gamma(results)
 
+    @classmethod
+    def chart_together(cls, results: Sequence[Self]) -> Chart:
+        """Draw several in one chart."""
+        from ..charts.gamma import gamma_chart
+
+        return gamma_chart(results)
+
 
 _FITTED = [
     "estimate",
@@ -324,6 +333,12 @@ class Gammas(Result):
         from ..plots.gamma import plot_gamma
 
         return plot_gamma(self.results)
+
+    def chart(self) -> Chart:
+        """Draw it as a chart."""
+        from ..charts.gamma import gamma_chart
+
+        return gamma_chart(self.results)
 
 
 def by_column(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:

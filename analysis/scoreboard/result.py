@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...schemas.notes import Note, Rank
 from ...schemas.records.predictions import Chance, Law, Registered, Statement, Student
@@ -15,6 +15,9 @@ from ..result import Column, Result, ends
 from .drafts import needs_of
 from .laws import interval
 from .line import SCORE_COLUMNS, STORE, Line, Marks, score_values
+
+if TYPE_CHECKING:
+    from ..charts.chart import Chart
 
 Standing = Literal["scored", "waiting", "afterwards", "out of order"]
 SEE = "predictions.md#scores"
@@ -126,6 +129,12 @@ class Score(Result):
             "worth_null": ["" if math.isnan(line.null) else line.worth_null for line in lines],
             **triples("coverage"),
         }
+
+    def chart(self) -> Chart:
+        """Draw it as a chart."""
+        from ..charts.scoreboard import score_chart
+
+        return score_chart(self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,6 +22,8 @@ from .verdicts import Judgement, Verdict
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..charts.chart import Chart
+
 
 @dataclass(frozen=True, eq=False)
 class PaperSpread:
@@ -358,3 +360,10 @@ class Spectrum(Result):
         from ..plots.spectrum import plot_spectrum
 
         return plot_spectrum(results)
+
+    @classmethod
+    def chart_together(cls, results: Sequence[Self]) -> Chart:
+        """Draw several in one chart."""
+        from ..charts.spectra import spectrum_chart
+
+        return spectrum_chart(results)

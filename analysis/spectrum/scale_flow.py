@@ -26,6 +26,8 @@ from .intervals import IntervalScope
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..charts.chart import Chart
+
 WHOLE = 0.999  # share kept above which a layer says nothing of its scale
 # Of the motion of shares, below which that of scales is clearly less and pruning makes the rest.
 CLEARLY_LESS = 0.5
@@ -160,6 +162,12 @@ class ScaleFlow(Result):
         from ..plots.flow import plot_scale_flow
 
         return plot_scale_flow(results)
+
+    def chart(self) -> Chart:
+        """Draw it as a chart."""
+        from ..charts.flow import scale_flow_chart
+
+        return scale_flow_chart(self)
 
 
 def scale_flow(

@@ -22,6 +22,8 @@ from .result import ROW, Transfer, cell_values
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..charts.chart import Chart
+
 _CONTROLS = [name for name in CONDITIONS if name not in (OWN, TRANSFERRED)]
 _NAMES = (
     Column("source", "Where the tickets come from."),
@@ -158,6 +160,12 @@ class TransferMatrix(Result):
         from ..plots.transfer import plot_matrix
 
         return plot_matrix(self)
+
+    def chart(self) -> Chart:
+        """Draw it as a chart."""
+        from ..charts.transfer import matrix_chart
+
+        return matrix_chart(self)
 
 
 def _losses(transfer: Transfer, condition: str, levels: Sequence[int]) -> dict[int, float]:

@@ -14,6 +14,8 @@ from .differences import Difference
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..charts.chart import Chart
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -129,6 +131,12 @@ class Transfer(Result):
         from ..plots.transfer import plot_transfer
 
         return plot_transfer(self)
+
+    def chart(self) -> Chart:
+        """Draw it as a chart."""
+        from ..charts.transfer import transfer_chart
+
+        return transfer_chart(self)
 
 
 def cell_values(
