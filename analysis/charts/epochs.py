@@ -124,7 +124,14 @@ def _caption(quantity: _Quantity, levels: list[int], runs: int, banded: bool, st
 def _spec(
     quantity: _Quantity, rows: pl.DataFrame, levels: list[int], banded: bool
 ) -> dict[str, Any]:
-    x = {"field": "epoch", "type": "quantitative", "title": "epoch", "axis": {"tickMinStep": 1}}
+    ticks = theme.whole_ticks(int(rows["epoch"].min()), int(rows["epoch"].max()))
+    x = {
+        "field": "epoch",
+        "type": "quantitative",
+        "title": "epoch",
+        "scale": {"zero": False, "nice": False},
+        "axis": {"values": ticks, "format": "d"},
+    }
     y: dict[str, Any] = {"field": quantity.name, "type": "quantitative", "title": quantity.title}
     if quantity.name == "loss" and rows["low"].min() > 0:
         y |= theme.log_scale([rows["low"].min(), rows["high"].max()])

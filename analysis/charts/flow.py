@@ -132,7 +132,7 @@ def level_axis(course: Course) -> dict[str, Any]:
     known = [f"'{theme.percent(at[level])}'" if level in at else "''" for level in range(last + 1)]
     axis = {
         "title": "level n, and density",
-        "tickMinStep": 1,
+        "values": list(range(first, last + 1)),
         "format": "d",
         "labelExpr": f"[datum.label, [{','.join(known)}][datum.value]]",
     }

@@ -7,6 +7,7 @@ dash tells whatever a colour tells.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -150,6 +151,23 @@ def log_scale(values: ArrayLike) -> dict[str, Any]:
     decades = range(math.floor(math.log10(known.min())), math.ceil(math.log10(known.max())) + 1)
     ticks = [float(f"{digit}e{decade}") for decade in decades for digit in (1, 2, 5)]
     return {"scale": {"type": "log", "nice": False}, "axis": {"values": ticks, "format": "~g"}}
+
+
+def whole_ticks(first: int, last: int, most: int = 10) -> list[int]:
+    """Return round whole numbers of a range, at most so many.
+
+    Examples
+    --------
+    >>> whole_ticks(0, 6), whole_ticks(1, 160)
+    ([0, 1, 2, 3, 4, 5, 6], [20, 40, 60, 80, 100, 120, 140, 160])
+    """
+    step = next(
+        digit * 10**power
+        for power in itertools.count()
+        for digit in (1, 2, 5)
+        if last // (digit * 10**power) - (first - 1) // (digit * 10**power) <= most
+    )
+    return list(range(-(-first // step) * step, last + 1, step))
 
 
 def density_axis() -> dict[str, Any]:

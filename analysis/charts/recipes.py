@@ -1,0 +1,234 @@
+"""Recipes beside what they reach: parallel coordinates, a line an experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...schemas.errors import RgtoolError, printable
+from ...schemas.words import counted
+from ...store.catalogue.apart import written
+from ...store.catalogue.inventory import RECIPE_FIELDS
+from ...store.counts import Counts
+from ..curves.matching import DEFINITION, Matching, matching_density
+from ..plots.style import named_apart
+from ..result import frame
+from . import theme
+from .chart import Chart
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_TICKS = 12  # values of an axis that have room for their names
+_CHOSEN = "chosen"
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """An axis of parallel coordinates.
+
+    Attributes
+    ----------
+    title : str
+        What it shows.
+    texts : tuple of str
+        The value of every experiment.
+    places : tuple of float
+        Where that stands, from 0 below to 1 above.
+    """
+
+    title: str
+    texts: tuple[str, ...]
+    places: tuple[float, ...]
+
+
+def recipe_chart(experiments: Sequence[Counts]) -> Chart:
+    """Draw the fields in which recipes differ, and the matching density that each reaches.
+
+    Parameters
+    ----------
+    experiments : sequence of Counts
+        Experiments; those without a dense accuracy have no matching density and are left out.
+
+    Raises
+    ------
+    RgtoolError
+        Fewer than two have one.
+    """
+    there = [counts for counts in experiments if _has_dense_accuracy(counts)]
+    if len(there) < 2:
+        raise RgtoolError(
+            f"{counted(len(there), 'experiment')} with an accuracy of the dense network: recipes "
+            "are compared where there are two"
+        )
+    found = [matching_density(None, counts) for counts in there]
+    axes = [*_fields(there), *_reached(found)]
+    names = named_apart(there)
+    out = len(experiments) - len(there)
+    return Chart(
+        key="recipes",
+        title=f"{counted(len(there), 'recipe')} and the matching density of each",
+        caption="A line an experiment, across the fields in which their recipes differ, to its "
+        "accuracy when dense and its matching density, which the colour tells as well "
+        f"({DEFINITION}). Values of a recipe stand at equal distances, in their order; a click on "
+        "a line lets the others fade."
+        + (f" Left out, without a dense accuracy: {counted(out, 'experiment')}." if out else ""),
+        spec=_spec(axes),
+        data={"rows": _rows(there, names, found, axes), "ticks": _ticks(axes)},
+        alternative=f"Lines of {counted(len(there), 'experiment')} across "
+        f"{', '.join(axis.title for axis in axes)}.",
+        query=f"for e in {' '.join(c.experiment_id for c in there)}; do rgtool show $e; done",
+        of=" ".join(one.experiment_id for one in there),
+    )
+
+
+def _has_dense_accuracy(counts: Counts) -> bool:
+    return bool((counts.recorded[:, 0] & np.isfinite(counts.accuracy[:, 0])).any())
+
+
+def _fields(experiments: Sequence[Counts]) -> list[_Axis]:
+    """Return an axis for every field in which the recipes differ, values at equal distances."""
+    axes = []
+    for name in RECIPE_FIELDS:
+        values = [written(getattr(counts.recipe, name)) for counts in experiments]
+        # Numbers by size, and what is none of them, such as `none`, below.
+        order = sorted(set(values), key=lambda v: (not isinstance(v, str), v))
+        if len(order) > 1:
+            places = [order.index(value) / (len(order) - 1) for value in values]
+            texts = [printable(str(value)) for value in values]
+            axes.append(_Axis(name, tuple(texts), tuple(places)))
+    return axes
+
+
+def _reached(found: Sequence[Matching]) -> list[_Axis]:
+    """Return the axes of what was reached: accuracy, and density by its logarithm, sparse above."""
+    dense = np.array([one.dense_accuracy for one in found])
+    density = np.array([one.density.value for one in found])
+    return [
+        _Axis("dense accuracy", tuple(f"{v:.4f}" for v in dense), _between_ends(dense)),
+        _Axis(
+            "matching density",
+            tuple(theme.percent(v) for v in density),
+            _between_ends(-np.log(density)),
+        ),
+    ]
+
+
+def _between_ends(values: Any) -> tuple[float, ...]:
+    low, high = values.min(), values.max()
+    if high == low:
+        return (0.5,) * len(values)
+    return tuple(((values - low) / (high - low)).tolist())
+
+
+def _rows(
+    experiments: Sequence[Counts],
+    names: Sequence[str],
+    found: Sequence[Matching],
+    axes: Sequence[_Axis],
+) -> pl.DataFrame:
+    """Return a row per experiment and axis, experiments first."""
+    count = len(axes)
+
+    def each(values: Sequence[Any]) -> list[Any]:
+        return [value for value in values for _ in range(count)]
+
+    return frame(
+        {
+            "experiment_id": each([counts.experiment_id for counts in experiments]),
+            "experiment": each(names),
+            "axis": [axis.title for axis in axes] * len(names),
+            "value": [axis.texts[i] for i in range(len(names)) for axis in axes],
+            "place": [axis.places[i] for i in range(len(names)) for axis in axes],
+            "density": each([one.density.value for one in found]),
+            "low": each([one.density.low for one in found]),
+            "high": each([one.density.high for one in found]),
+            "level": each([one.level.value for one in found]),
+            "dense_accuracy": each([one.dense_accuracy for one in found]),
+        }
+    )
+
+
+def _ticks(axes: Sequence[_Axis]) -> pl.DataFrame:
+    """Return which values are written at an axis: all, or some and the two ends."""
+    rows = [
+        (axis.title, place, text)
+        for axis in axes
+        for place, text in _spaced(dict(zip(axis.places, axis.texts, strict=True)))
+    ]
+    return frame(
+        {
+            "axis": [axis for axis, _, _ in rows],
+            "place": [place for _, place, _ in rows],
+            "value": [text for _, _, text in rows],
+        }
+    )
+
+
+def _spaced(texts: Mapping[float, str]) -> list[tuple[float, str]]:
+    """Leave out what would stand on another: places nearer than a tick to one that is written."""
+    kept: list[tuple[float, str]] = []
+    ends = min(texts), max(texts)
+    for place in (*ends, *sorted(texts)):
+        if all(abs(place - other) >= 1 / _TICKS for other, _ in kept):
+            kept.append((place, texts[place]))
+    return kept
+
+
+def _spec(axes: Sequence[_Axis]) -> dict[str, Any]:
+    position = {
+        "x": {
+            "field": "axis",
+            "type": "nominal",
+            "sort": [axis.title for axis in axes],
+            "scale": {"type": "point", "padding": 0.3},
+            "axis": {"title": None, "labelAngle": -30, "domain": False, "grid": True},
+        },
+        "y": {
+            "field": "place",
+            "type": "quantitative",
+            "axis": None,
+            "scale": {"domain": [0, 1]},
+        },
+    }
+    color = {
+        "field": "density",
+        "type": "quantitative",
+        "scale": {"type": "log", "scheme": theme.LEVELS, "reverse": True},
+        "legend": {
+            "title": "matching density",
+            "format": "~%",
+            "orient": "top",
+            "gradientLength": 160,
+        },
+    }
+    told = {
+        "experiment": "experiment",
+        "axis": "field",
+        "value": "value",
+        "density": "matching density",
+        "low": "lower end (95 %)",
+        "high": "upper end (95 %)",
+        "level": "level",
+        "dense_accuracy": "dense accuracy",
+    }
+    shared = {**position, "color": color, "opacity": theme.faded(_CHOSEN, 0.9)}
+    choice = {"name": _CHOSEN, "select": {"type": "point", "fields": ["experiment"]}}
+    line = {
+        "mark": {"type": "line", "strokeWidth": 1.8},
+        "encoding": {**shared, "detail": {"field": "experiment_id"}},
+    }
+    points = {
+        "mark": {"type": "point", "filled": True, "size": 50},
+        "encoding": {**shared, "tooltip": theme.tooltips(told)},
+        "params": [choice],
+    }
+    texts = {
+        "data": {"name": "ticks"},
+        "mark": {"type": "text", "align": "left", "dx": 6, "fontSize": 11, "limit": 110},
+        "encoding": {**position, "text": {"field": "value"}},
+    }
+    return {"data": {"name": "rows"}, "height": 320, "layer": [line, points, texts]}
