@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import math
-import platform
-import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,13 +16,14 @@ import numpy as np
 
 from ..schemas.blocks import Architecture
 from ..schemas.display import Shown, Table
-from ..schemas.errors import RgtoolError, StoreError, UsageError, choose
+from ..schemas.errors import RgtoolError, StoreError, choose
+from ..schemas.lock import Locked, lock
 from ..schemas.published_recipes import fields_of
 from ..schemas.recipe import Recipe
 from ..schemas.records.description import RECORDED, UNKNOWN
+from ..schemas.records.epochs import Epoch, EpochLog
 from ..schemas.records.layout import RunFolder
 from ..schemas.records.names import Naming
-from ..schemas.records.record import columns
 from .catalogue.names import call
 from .importers.arrivals.known import Known
 from .importers.arrivals.recording import STARTS, Recorded, name_of, record
@@ -33,11 +33,8 @@ from .importers.given import arrays, given_level
 from .importers.imports import choices
 from .importers.masks import layer_weights
 from .importers.report import ImportedRun
+from .recordable import held_epoch, held_fields, held_numbers, held_seed, versions
 from .store import Store
-
-# What follows from the masks, or from runs that are in the store.
-_NOT_TOLD = ("prunable", "parent", "transform")
-_COUNTED = ("network_total", "network_kept", "network_kept_prev", "diverged")
 
 
 @dataclass(frozen=True)
@@ -159,7 +156,7 @@ class Recorder(Shown):
         known = Recipe.from_json(
             {
                 **fields_of(recipe or UNKNOWN, Architecture(architecture or UNKNOWN, ())),
-                **_held_fields(told),
+                **held_fields(told),
                 "architecture": architecture or UNKNOWN,
                 "task": task,
                 "origin": origin,
@@ -167,17 +164,18 @@ class Recorder(Shown):
             }
         )
         self._starts: dict[str, FoundWeights] = {}
+        self._epochs: list[Epoch] = []  # of the level that is given next
         self._last = -1  # the level that was given last
         self._run = FoundRun(
             RECORDED,
             Path(RECORDED),
             f"{origin} {known.experiment_id}",
-            str(_held_seed(seed)),
+            str(held_seed(seed)),
             (),
             seed=seed,
             fields={name: getattr(known, name) for name in told},
             exempt=exempt,
-            versions=_versions(),
+            versions=versions(),
         )
 
     def __enter__(self) -> Self:
@@ -255,6 +253,29 @@ class Recorder(Shown):
         elif name not in there.starts():
             _warn(f"{name} weights are left out: they come before the first level of a run")
 
+    def epoch(
+        self, *, loss: float | None = None, accuracy: float | None = None, **numbers: Any
+    ) -> None:
+        """Tell how an epoch of training went; it is written with the level that is given next.
+
+        A level that has epochs already keeps those.
+
+        Parameters
+        ----------
+        loss, accuracy : float, optional
+            On the training batches of the epoch, nats and a fraction.
+        **numbers
+            The other columns of an epoch: `lr`, `images_per_second`.
+
+        Raises
+        ------
+        UsageError
+            A number is unknown or out of range.
+        """
+        told = held_epoch({"loss": loss, "accuracy": accuracy, **numbers})
+        number, time = len(self._epochs) + 1, datetime.now(UTC)
+        self._epochs.append(Epoch(run_id="", level=0, epoch=number, ended_at=time, **told))
+
     def level(
         self,
         model: Any,
@@ -300,7 +321,7 @@ class Recorder(Shown):
         StoreError
             The store cannot be written; it is as it was.
         """
-        told = _held_numbers({"accuracy": accuracy, "loss": loss, **numbers})
+        told = held_numbers({"accuracy": accuracy, "loss": loss, **numbers})
         data = given_level(model, masks, zeros_are_mask=zeros_are_mask)
         data = dataclasses.replace(data, numbers=told)
         run = dataclasses.replace(self._run, starts=self._starts)
@@ -311,12 +332,24 @@ class Recorder(Shown):
             raise StoreError(f"{self.path}: cannot be written ({error}): it is as it was") from None
         if number:  # they are written with the layers that stay: their memory is free again
             self._starts = {}
+        self._write_epochs(number, kept.run_id)
         settled = number > 0 or bool(data.masks)  # before them the experiment may move
         unnamed = self._name(kept.experiment_id) if settled else ()
         for note in (*kept.notes, *self._said_of_again(number, kept), *unnamed):
             _warn(note)
         self._last = number
         return self._recorded(number, kept)
+
+    def _write_epochs(self, level: int, run_id: str) -> None:
+        """Write what was told of the epochs of a level, unless it has some."""
+        told, self._epochs = self._epochs, []
+        folder = RunFolder.of(self.path, run_id)
+        if not told or any(epoch.level == level for epoch in folder.read_epochs()):
+            return
+        with contextlib.suppress(Locked, OSError), lock(folder.path / "lock", f"run {run_id}"):
+            log = EpochLog(folder.epochs, run_id)
+            for epoch in told:
+                log.add(dataclasses.replace(epoch, run_id=run_id, level=level))
 
     def _name(self, experiment: str) -> tuple[str, ...]:
         """Say once what the experiment is called, or why not: the level is there."""
@@ -345,59 +378,6 @@ class Recorder(Shown):
             new=number in kept.new,
             notes=kept.notes,
         )
-
-
-def _versions() -> dict[str, str]:
-    """Return the versions of what computes, as far as it is loaded."""
-    modules = ("rgtool", "torch", "numpy", "lightning", "accelerate", "timm")
-    found = {name: getattr(sys.modules.get(name), "__version__", None) for name in modules}
-    told = {name: str(version) for name, version in found.items() if version is not None}
-    return {"python": platform.python_version(), **told}
-
-
-def _held_fields(told: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Hold fields of the recipe to those that a loop can tell."""
-    for name in _NOT_TOLD:
-        if name in told:
-            raise UsageError(f"{name} is not told: masks, or runs in the store, say what it is")
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in told.items()}
-
-
-def _held_seed(seed: Any) -> int:
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
-        raise UsageError(f"seed is {seed!r}: a whole number from 0 on is needed")
-    return seed
-
-
-def _held_numbers(numbers: Mapping[str, Any]) -> dict[str, float]:
-    """Hold the numbers of a level to the columns of the record, and to their ranges."""
-    known = [name for name in columns("level") if name not in _COUNTED]
-    held = {}
-    for name, value in numbers.items():
-        name = choose("number of a level", name, known)
-        if value is None:
-            continue
-        held[name] = _number(name, value)
-        if name.endswith("accuracy") and not 0 <= held[name] <= 1:
-            raise UsageError(f"{name} is {held[name]}: a fraction is due, such as 0.913")
-    diverged = not math.isfinite(held.get("loss", 0.0))
-    for name, number in held.items():
-        if number < 0 or not (diverged or math.isfinite(number)):
-            raise UsageError(
-                f"{name} is {number}: a number from 0 on is due; of a training that has diverged "
-                "the loss is inf or nan"
-            )
-    return held
-
-
-def _number(name: str, value: Any) -> float:
-    """Return a number of Python, or the one of a tensor or array; texts and booleans are none."""
-    try:
-        if isinstance(value, str | bytes) or "bool" in str(getattr(value, "dtype", type(value))):
-            raise TypeError
-        return float(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise UsageError(f"{name} is a {type(value).__name__}: a number is due") from None
 
 
 def _warn(note: str) -> None:

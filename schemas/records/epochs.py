@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -79,14 +78,20 @@ class Epoch:
     accuracy: float | None = None
     lr: float | None = None
     images_per_second: float | None = None
-    ended_at: datetime.datetime | None = None
+    ended_at: datetime | None = None
 
     def line(self) -> bytes:
         """Return it as it is written."""
         values = dataclasses.asdict(self)
+        values |= {name: _number(values[name]) for name in _NUMBERS}
         if self.ended_at is not None:
             values["ended_at"] = self.ended_at.isoformat(timespec="milliseconds")
         return f"{json.dumps(values)}\n".encode()
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Epoch:
+        """Make one of a row of a table, whose times have no zone."""
+        return cls(**{**row, "ended_at": _in_utc(row["ended_at"])})
 
     @classmethod
     def parse(cls, line: bytes) -> Epoch | None:
@@ -94,17 +99,19 @@ class Epoch:
         try:
             values = json.loads(line)
             numbers = {name: _number(values.get(name)) for name in _NUMBERS}
+            told = values.get("ended_at")
             return cls(
                 run_id=_held(values["run_id"], str),
                 level=_held(values["level"], int),
                 epoch=_held(values["epoch"], int),
-                ended_at=_time(values.get("ended_at")),
+                ended_at=_in_utc(told and datetime.fromisoformat(told)),
                 **numbers,
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
 
 
+NAMES = tuple(c.name for c in COLUMNS)
 _NUMBERS = [c.name for c in COLUMNS if c.type == "float64"]
 
 
@@ -121,10 +128,9 @@ def _number(value: Any) -> float | None:
     return float(value)
 
 
-def _time(value: Any) -> datetime.datetime | None:
-    if value is None:
+def _in_utc(time: datetime | None) -> datetime | None:
+    if time is None:
         return None
-    time = datetime.datetime.fromisoformat(value)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
@@ -151,6 +157,22 @@ def write_epochs(path: Path, epochs: Iterable[Epoch], *, flush: bool = True) -> 
     """
     if data := b"".join(epoch.line() for epoch in epochs):
         write_atomic(path, data, flush=flush)
+
+
+def by_level(epochs: Iterable[Epoch]) -> dict[int, list[Epoch]]:
+    """Return epochs by their level."""
+    found: dict[int, list[Epoch]] = {}
+    for epoch in epochs:
+        found.setdefault(epoch.level, []).append(epoch)
+    return found
+
+
+def joined(ours: Iterable[Epoch], theirs: Iterable[Epoch]) -> list[Epoch]:
+    """Return the epochs of two holdings of a run, level by level: of each the longer curve's."""
+    one, other = by_level(ours), by_level(theirs)
+    levels = sorted(one.keys() | other.keys())
+    chosen = (max(one.get(n, []), other.get(n, []), key=len) for n in levels)
+    return [epoch for curve in chosen for epoch in curve]
 
 
 def _lines(path: Path, run_id: str) -> Iterator[tuple[bytes, Epoch]]:

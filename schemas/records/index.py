@@ -90,6 +90,7 @@ def parse_manifest(path: Path, blob: bytes | str | None) -> Index:
             raise ValueError("its sum differs")
         parts = [Part.from_json("records", one) for one in values["records"]]
         parts += [Part.from_json("descriptions", one) for one in values["descriptions"]]
+        parts += [Part.from_json("epochs", one) for one in values.get("epochs", [])]
         return Index(tuple(parts), values["generation"], "", blob[:_OPENING])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, RecordError) as error:
         reason = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)

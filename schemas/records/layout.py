@@ -20,6 +20,7 @@ from ..errors import RecordError, StoreError, UsageError
 from ..files import flush_path, write_atomic
 from .description import Description
 from .epochs import FILE as EPOCHS
+from .epochs import Epoch, joined, read_epochs
 from .manifest import Manifest
 from .record import read_record, validate
 
@@ -249,6 +250,20 @@ class RunFolder:
                 return Description.parse(text, f"run {self.path.name}, compacted")
         raise StoreError(f"{self.path}: the store changes faster than it can be read: try again")
 
+    def read_epochs(self) -> list[Epoch]:
+        """Read the epochs, from here and compacted, level by level.
+
+        Raises
+        ------
+        StoreError
+            The manifest of the store is newer than this rgtool.
+        """
+        for _ in range(_ATTEMPTS):
+            loose, manifest = read_epochs(self.epochs, self.path.name), self._manifest()
+            with contextlib.suppress(FileNotFoundError):
+                return joined(_compacted_epochs(manifest, self.path.name), loose)
+        raise StoreError(f"{self.path}: the store changes faster than it can be read: try again")
+
     def _manifest(self) -> Manifest:
         """Read what is compacted, without this run where that is of an earlier one."""
         counts = not self.anew.exists() and not is_gone(self.path)
@@ -258,6 +273,13 @@ class RunFolder:
     def _is_compacted(self) -> bool:
         """Whether anything is compacted under this id, of this run or an earlier one."""
         return self.path.name in Manifest.read(self.path.parents[1]).every
+
+
+def _compacted_epochs(manifest: Manifest, run_id: str) -> list[Epoch]:
+    try:
+        return manifest.read_epochs(run_id)
+    except RecordError:  # a damaged part costs the curve and nothing else
+        return []
 
 
 def is_gone(folder: Path) -> bool:

@@ -21,6 +21,7 @@ from ..errors import RecordError, StoreError
 from ..files import write_atomic
 from ..lock import lock
 from ..sums import KEY, PLACE, hold, seal
+from .epochs import NAMES, Epoch
 from .index import VERSION, Index, manifest_bytes, manifest_head, parse_manifest
 from .parts import Part, apart, describe, file_names, living, once
 
@@ -42,7 +43,7 @@ class Manifest:
         The store.
     generation : int
         Number of compactions so far; files bear the number of the one that wrote them.
-    records, descriptions : tuple of Part
+    records, descriptions, epochs : tuple of Part
         What is read, the parts that the manifest lists first.
     idle : tuple of Part
         What is there and not read, since all of it is read from other parts.
@@ -66,6 +67,7 @@ class Manifest:
     generation: int = 0
     records: tuple[Part, ...] = ()
     descriptions: tuple[Part, ...] = ()
+    epochs: tuple[Part, ...] = ()
     idle: tuple[Part, ...] = ()
     names: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
@@ -130,6 +132,7 @@ class Manifest:
             "generation": self.generation,
             "records": [part.to_json() for part in self.records],
             "descriptions": [part.to_json() for part in self.descriptions],
+            "epochs": [part.to_json() for part in self.epochs],
         }
         blob = seal((json.dumps(values) + "\n").encode())
         write_atomic(self.folder / "manifest.json", blob)
@@ -146,6 +149,7 @@ class Manifest:
             self,
             records=holding(self.records),
             descriptions=holding(self.descriptions),
+            epochs=holding(self.epochs),
             chosen=chosen,
         )
 
@@ -167,14 +171,19 @@ class Manifest:
             self,
             records=rest(self.records),
             descriptions=rest(self.descriptions),
+            epochs=rest(self.epochs),
             idle=rest(self.idle),
         )
 
     @property
     def void(self) -> frozenset[str]:
         """The runs of which rows are there that do not count."""
-        parts = (*self.records, *self.descriptions, *self.idle)
-        return frozenset[str]().union(*(part.void for part in parts))
+        return frozenset[str]().union(*(part.void for part in self.parts))
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All that are there."""
+        return (*self.records, *self.descriptions, *self.epochs, *self.idle)
 
     @staticmethod
     def lock(store: Path, wait: float = 0.0) -> AbstractContextManager[None]:
@@ -195,8 +204,7 @@ class Manifest:
     @cached_property
     def every(self) -> frozenset[str]:
         """All runs of which anything is compacted, whether or not it was asked for."""
-        parts = (*self.records, *self.descriptions, *self.idle)
-        return frozenset[str]().union(*(part.runs for part in parts))
+        return frozenset[str]().union(*(part.runs for part in self.parts))
 
     @cached_property
     def runs(self) -> frozenset[str]:
@@ -228,7 +236,12 @@ class Manifest:
     @property
     def files(self) -> list[Path]:
         """Paths of all files that are read."""
-        return [*self.record_files, *self.group_files, *self.description_files]
+        return [
+            *self.record_files,
+            *self.group_files,
+            *self.description_files,
+            *(self.folder / part.file for part in self.epochs),
+        ]
 
     def has_groups(self, part: Part) -> bool:
         """Tell whether the counts of blocks and stages lie beside the records of a part."""
@@ -236,8 +249,11 @@ class Manifest:
 
     def levels(self, run_id: str) -> list[int]:
         """List the compacted levels of a run, ascending; none where it is not compacted."""
-        found = [part.shown(run_id) for part in self.records if run_id in part.runs]
-        return found[0] if len(found) == 1 else sorted({level for part in found for level in part})
+        return _levels(self.records, run_id)
+
+    def epoch_levels(self, run_id: str) -> list[int]:
+        """List the levels of a run whose epochs are compacted, ascending."""
+        return _levels(self.epochs, run_id)
 
     def read_record(self, run_id: str, level: int) -> pa.Table:
         """Read a compacted record: a row per layer, in the order of the forward pass.
@@ -271,6 +287,16 @@ class Manifest:
                         found[level] = table.sort_by("layer_index")
         return found
 
+    def read_epochs(self, run_id: str) -> list[Epoch]:
+        """Read the compacted epochs of a run, level by level; errors are those of `read_record`."""
+        found = list[Epoch]()
+        for part in self.epochs:
+            if levels := part.shown(run_id):
+                wanted = [("run_id", "=", run_id), ("level", "in", levels)]
+                rows = _rows_of(self.folder / part.file, wanted, list(NAMES)).to_pylist()
+                found += map(Epoch.of, rows)
+        return sorted(found, key=lambda epoch: (epoch.level, epoch.epoch))
+
     def read_description(self, run_id: str) -> str:
         """Read the `run.json` of a compacted run, as it was written.
 
@@ -287,6 +313,11 @@ class Manifest:
             raise RecordError(f"{part.file}: holds no description of run {run_id}, which it lists")
         text: str = found[0].as_py()
         return text
+
+
+def _levels(parts: Iterable[Part], run_id: str) -> list[int]:
+    found = [part.shown(run_id) for part in parts if run_id in part.runs]
+    return found[0] if len(found) == 1 else sorted({level for part in found for level in part})
 
 
 def _rows_of(
@@ -348,14 +379,17 @@ def _held(store: Path, index: Index, names: frozenset[str], without: frozenset[s
     ]
     descriptions = once([part for part in living_parts if part.kind == "descriptions"])
     records = apart([part for part in living_parts if part.kind == "records"])
+    curves = apart([part for part in living_parts if part.kind == "epochs"])
     rebuilt = index.fault if names or index.fault != "is missing" else ""
-    every = {(part.kind, part.name) for part in (*records, *descriptions)}
+    found = (*records, *descriptions, *curves)
+    every = {(part.kind, part.name) for part in found}
     return Manifest(
         store=store,
         generation=max([index.generation, *(part.generation for part in living_parts)]),
         records=tuple(part for part in records if not part.is_hidden),
         descriptions=tuple(part for part in descriptions if not part.is_hidden),
-        idle=tuple(part for part in (*records, *descriptions) if part.is_hidden),
+        epochs=tuple(part for part in curves if not part.is_hidden),
+        idle=tuple(part for part in found if part.is_hidden),
         names=names,
         without=without,
         notes=tuple(notes),

@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from ..errors import RecordError
 from ..files import open_for_arrow
@@ -24,19 +24,19 @@ from ..sums import stamp
 
 KEY = "rgtool_part"  # the name of what a part says of itself, among its metadata
 VERSION = 2
-Kind = Literal["records", "descriptions"]
-_FILE = re.compile(r"(records|groups|descriptions)-(\d{4,}(?:-[0-9a-f]{8})?)\.parquet")
+Kind = Literal["records", "descriptions", "epochs"]
+_FILE = re.compile(r"(records|groups|descriptions|epochs)-(\d{4,}(?:-[0-9a-f]{8})?)\.parquet")
 
 
 @dataclass(frozen=True)
 class Part:
-    """Compacted runs in one file, records or descriptions.
+    """Compacted runs in one file: records, descriptions or epochs.
 
     Attributes
     ----------
     kind : str
-        `records` or `descriptions`. Beside a file of records lies one with the same counts summed
-        over blocks and stages, `groups`; what it lacks follows from the records.
+        `records`, `descriptions` or `epochs`. Beside a file of records lies one with the same
+        counts summed over blocks and stages, `groups`; what it lacks follows from the records.
     name : str
         The part's own; those of rgtool 0.1.0 are bare numbers.
     runs : mapping of str to tuple of int
@@ -152,7 +152,7 @@ def file_names(folder: Path) -> frozenset[str]:
 
 
 def describe(path: Path) -> Part:
-    """Ask a file of records or descriptions what is in it.
+    """Ask a file of records, descriptions or epochs what is in it.
 
     Raises
     ------
@@ -176,7 +176,7 @@ def _describe(path: str, *stamp: int) -> Part:
 
     match = _FILE.fullmatch(Path(path).name)
     assert match is not None
-    kind: Kind = "records" if match[1] == "records" else "descriptions"
+    kind = cast(Kind, match[1])
     try:
         with open_for_arrow(path) as file:
             metadata = pq.ParquetFile(file).metadata.metadata or {}
@@ -185,7 +185,7 @@ def _describe(path: str, *stamp: int) -> Part:
                 if part.name != match[2]:
                     raise ValueError(f"it calls itself {part.name}")
                 return part
-            columns = ["run_id", "level"] if kind == "records" else ["run_id"]
+            columns = ["run_id"] if kind == "descriptions" else ["run_id", "level"]
             return Part(kind, match[2], _levels(pq.read_table(file, columns=columns)))
     except (pa.ArrowException, ValueError, KeyError, TypeError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -209,7 +209,7 @@ def living(parts: Iterable[Part]) -> list[Part]:
 
 
 def apart(parts: Sequence[Part]) -> list[Part]:
-    """Hide in each part of records the levels of runs that an earlier one shows."""
+    """Hide in each part of records, or of epochs, the levels of runs that an earlier one shows."""
     met, twice = set[str](), set[str]()
     for part in parts:
         twice |= met.intersection(part.runs)

@@ -147,8 +147,7 @@ class LeftOut:
         broken: list[tuple[Part, str]] = []
         while damaged := self._damaged(manifest):
             without = {*manifest.without, *damaged}
-            parts = (*manifest.records, *manifest.descriptions)
-            broken += [(part, damaged[part.file]) for part in parts if part.file in damaged]
+            broken += [(p, damaged[p.file]) for p in manifest.parts if p.file in damaged]
             for name, reason in damaged.items():
                 if name.startswith("groups-"):
                     self.note(manifest.folder / name, f"{reason}; {_SUMMED}")
@@ -271,7 +270,8 @@ def _loss(manifest: Manifest, part: Part) -> str:
     """Say what is lost with a damaged part, in a manifest that does without it."""
     if part.kind == "descriptions":
         return loss(part, [run_id for run_id in part.runs if run_id not in manifest.runs])
-    lost = [run for run, levels in part.runs.items() if not {*levels} <= {*manifest.levels(run)}]
+    there = manifest.epoch_levels if part.kind == "epochs" else manifest.levels
+    lost = [run for run, levels in part.runs.items() if not {*levels} <= {*there(run)}]
     return loss(part, lost)
 
 

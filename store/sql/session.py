@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import duckdb
@@ -119,7 +119,7 @@ def _create_views(
         parts += [views.grouped("store.changing")] if changing else []
         _create(connection, "groups", _GROUPS, parts)
     if "epochs" in needed:
-        _create(connection, "epochs", views.epoch_columns(), _loose_epochs(connection, snapshot))
+        _create(connection, "epochs", views.epoch_columns(), _epochs(connection, snapshot))
     for name, select in views.views().items():
         if name in wanted:
             connection.execute(f"CREATE VIEW {name} AS {select}")
@@ -208,13 +208,29 @@ def _loose_records(snapshot: Snapshot) -> list[str]:
     ]
 
 
-def _loose_epochs(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> list[str]:
+def _epochs(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> list[str]:
+    """Read the epochs of runs: of a level that is compacted, from there alone."""
+    manifest, columns = snapshot.manifest, views.epoch_columns()
+    parts = compacted(connection, manifest.folder, manifest.epochs, columns)
+    parts = [f"{part} AND {_asked(snapshot)}" for part in parts]
     if not snapshot.epoch_files:
-        return []
-    connection.execute("SET VARIABLE loose_epochs = ?", [snapshot.epoch_files])
-    files = "getvariable('loose_epochs')"
-    lines = f"read_ndjson_objects({files}, ignore_errors = true, filename = true)"
-    return [views.epoch_select(f"(SELECT json AS line, filename FROM {lines})")]
+        return parts
+    twice = {run_id: manifest.epoch_levels(run_id) for run_id in snapshot.loose}
+    there = [
+        f"(run_id = {quote(run_id)} AND level IN ({', '.join(map(str, levels))}))"
+        for run_id, levels in twice.items()
+        if levels
+    ]
+    told = loose_epochs(connection, snapshot.epoch_files)
+    return [*parts, f"{told} AND NOT ({' OR '.join(there) or 'false'})"]
+
+
+def loose_epochs(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> str:
+    """Return SQL of the epochs in loose files, as a SELECT that ends with a condition."""
+    connection.execute("SET VARIABLE loose_epochs = ?", [list(files)])
+    options = "ignore_errors = true, filename = true"
+    lines = f"read_ndjson_objects(getvariable('loose_epochs'), {options})"
+    return views.epoch_select(f"(SELECT json AS line, filename FROM {lines})")
 
 
 def _reopened(snapshot: Snapshot) -> list[str]:

@@ -31,12 +31,12 @@ from ..sql.doubles import same
 from ..sql.relations import compacted, known_columns, parquet, quote
 from ..sql.session import described
 from ..sql.snapshot import LooseRun, Snapshot, strict_json, take
+from .epochs import drop, has_more, with_epochs
 from .removal import sweep
-from .staged import UNFINISHED, copy, stage
+from .staged import UNFINISHED, copy, gathered, stage, unfinished
 
 _LEFT_BY_0_1 = ".part-*.parquet"
 _SPILL = ".spill"
-_MERGE_BELOW = 2.0  # an older file joins if it is smaller than this many times the newer ones
 
 
 @dataclass(frozen=True)
@@ -132,10 +132,11 @@ def _locked(store: Path, left_out: LeftOut, finished: Collection[str]) -> Compac
         for run_id, run in snapshot.loose.items()
         if run_id in finished
         and run_id not in stuck
-        and (run.records or run.text != texts.get(run_id))
+        and (run.records or run.text != texts.get(run_id) or has_more(old, run_id, run))
     }
     manifest, merged = old, dict[str, LooseRun]()
-    if changed or not old.is_written or old.void or any(part.hidden for part in old.records):
+    twice = any(part.hidden for part in (*old.records, *old.epochs))
+    if changed or not old.is_written or old.void or twice:
         try:
             manifest, merged = _merge(old, changed, texts, left_out)
             if manifest is not old or not old.is_written:
@@ -170,10 +171,12 @@ def _clean(manifest: Manifest) -> None:
     """
     _sweep(manifest.folder)
     read = {path.name for path in manifest.files}
-    parts = (*manifest.records, *manifest.descriptions)
+    parts = (*manifest.records, *manifest.descriptions, *manifest.epochs)
     gone = {f"{part.kind}-{name}.parquet" for part in parts for name in part.replaces}
     repeated = {
-        part.file for part in manifest.idle if part.kind == "records" and same(manifest, part)
+        part.file
+        for part in manifest.idle
+        if part.kind == "epochs" or (part.kind == "records" and same(manifest, part))
     }
     superfluous = {*gone, *repeated} - read
     for name in superfluous & manifest.names:
@@ -208,7 +211,7 @@ def _stuck(old: Manifest) -> frozenset[str]:
     if not old.void:
         return frozenset()
     able = {part.file for part in _able(old, old.runs)} if old.descriptions else set[str]()
-    parts = (*old.records, *old.idle)
+    parts = (part for part in (*old.records, *old.idle) if part.kind != "epochs")
     return frozenset[str]().union(*(part.void for part in parts if part.file not in able))
 
 
@@ -255,6 +258,7 @@ def _merge(
             manifest = _with_descriptions(connection, manifest, merged)
         if (staged or joined) and manifest.descriptions:
             manifest = _with_records(connection, manifest, joined, staged, merged)
+        manifest = with_epochs(connection, manifest, merged)
     if manifest is not old:
         manifest = dataclasses.replace(manifest, generation=old.generation + 1)
     return manifest, merged
@@ -269,7 +273,7 @@ def _repeated(text: str) -> tuple[object, ...]:
 def _joined(
     old: Manifest, staged: Sequence[Path], moved: Collection[str], described: Collection[str]
 ) -> list[Part]:
-    """Choose the older parts to merge in, so that their number grows as the logarithm of rows.
+    """Choose the older parts to merge in, see `gathered`.
 
     Besides, those that rgtool 0.1.0 wrote, that repeat others, that hold a run which has moved to
     another experiment, or rows that do not count.
@@ -278,16 +282,8 @@ def _joined(
     joined = [
         p for p in able if p.is_old or p.hidden or p.void or not p.runs.keys().isdisjoint(moved)
     ]
-    sizes = {part.name: (old.folder / part.file).stat().st_size for part in able}
-    size = sum(path.stat().st_size for path in staged) + sum(sizes[p.name] for p in joined)
-    for part in sorted(able, key=lambda part: sizes[part.name]):
-        if part in joined:
-            continue
-        if not (staged or joined) or sizes[part.name] > _MERGE_BELOW * size:
-            break
-        size += sizes[part.name]
-        joined.append(part)
-    return joined
+    size = sum(path.stat().st_size for path in staged)
+    return gathered(old.folder, able, joined, size)
 
 
 def _able(old: Manifest, described: Collection[str]) -> list[Part]:
@@ -320,7 +316,7 @@ def _with_descriptions(
         selects.append(
             described("unnest(getvariable('json'))", "unnest(getvariable('texts')) AS text")
         )
-    target = _unfinished(old, part.file)
+    target = unfinished(old, part.file)
     copy(connection, f"FROM ({' UNION ALL '.join(selects)}) ORDER BY run_id", target, part)
     target.rename(old.folder / part.file)
     return dataclasses.replace(old, descriptions=(part,))
@@ -343,7 +339,7 @@ def _with_records(
             levels.setdefault(run_id, set()).update(one.shown(run_id))
     runs = {run_id: tuple(sorted(found)) for run_id, found in levels.items()}
     part = Part.new("records", old.generation + 1, runs, joined)
-    records, groups = _unfinished(old, part.file), _unfinished(old, part.groups)
+    records, groups = unfinished(old, part.file), unfinished(old, part.groups)
     sources = compacted(connection, old.folder, joined, views.record_columns())
     if staged:
         sources.append(known_columns(connection, parquet(staged), views.record_columns()))
@@ -359,10 +355,6 @@ def _with_records(
     records.rename(old.folder / part.file)
     kept = [one for one in old.records if one not in joined]
     return dataclasses.replace(old, records=(*kept, part))
-
-
-def _unfinished(manifest: Manifest, name: str) -> Path:
-    return manifest.folder / f".{name}{UNFINISHED}"
 
 
 def _verify(connection: duckdb.DuckDBPyConnection, source: str, target: Path) -> None:
@@ -396,7 +388,7 @@ def _remove(
                 path = str(folder.record(level))
                 if level in levels and (level in just or left_out.is_double(run_id, level, path)):
                     folder.record(level).unlink()
-            if folder.loose_levels() or not is_same:
+            if folder.loose_levels() or not is_same or not drop(manifest, folder):
                 return False
             folder.description.unlink()
             return True

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...schemas.files import write_atomic
 from ...schemas.records.description import OWN, Description
+from ...schemas.records.epochs import FILE as EPOCHS
+from ...schemas.records.epochs import Epoch, by_level, joined, write_epochs
 from ...schemas.records.layout import RunFolder
 from ...schemas.records.record import COLUMNS, read_record, validate, write_record
 from ..sql.snapshot import Snapshot
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CHECKPOINT = "checkpoint.safetensors"
-_NOT_COPIED = ("records", "run.json", "lock", "anew")
+_NOT_COPIED = ("records", "run.json", "lock", "anew", EPOCHS)
 _PREVIOUS = {
     "kept_prev": "kept",
     "magnitude_prev": "magnitude",
@@ -48,11 +50,14 @@ class Lacking(NamedTuple):
         Masks, weights and others, by their path in its folder.
     numbers : dict of int to list of str
         By level that has a record, the numbers that nobody has told here.
+    epochs : list of int
+        Levels whose curve is shorter here, or not there.
     """
 
     levels: list[int]
     files: list[str]
     numbers: dict[int, list[str]]
+    epochs: list[int]
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ class Held:
         The files of those records that are not compacted.
     files : mapping of str to Path
         Masks, weights, the checkpoint and whatever else lies in its folder, by the path there.
+    epochs : tuple of Epoch
+        The curve inside its levels.
     """
 
     run_id: str
@@ -81,6 +88,7 @@ class Held:
     records: Mapping[int, pa.Table]
     loose: Mapping[int, Path]
     files: Mapping[str, Path]
+    epochs: tuple[Epoch, ...] = ()
 
     @classmethod
     def of(cls, snapshot: Snapshot, run_id: str) -> Held:
@@ -100,13 +108,15 @@ class Held:
             for level, table in manifest.read_records(run_id).items():
                 records[level] = validate(table, f"run {run_id}, level {level}, compacted")
         text = run.text if run else manifest.read_description(run_id)
+        folder = RunFolder.of(manifest.store, run_id)
         return cls(
             run_id=run_id,
             description=Description.parse(text, f"run {run_id}"),
             text=text,
             records={level: records[level].sort_by("layer_index") for level in sorted(records)},
             loose=paths,
-            files=dict(_files(RunFolder.of(manifest.store, run_id))),
+            files=dict(_files(folder)),
+            epochs=tuple(folder.read_epochs()),
         )
 
     @property
@@ -125,7 +135,10 @@ class Held:
         files = sorted(other.files.keys() - self.files.keys() - {CHECKPOINT})
         common = sorted(other.records.keys() & self.records.keys()) if self.is_import else []
         untold = {n: _untold(self.records[n], other.records[n]) for n in common}
-        return Lacking(levels, files, {n: names for n, names in untold.items() if names})
+        told = {n: names for n, names in untold.items() if names}
+        here, there = by_level(self.epochs), by_level(other.epochs)
+        longer = [n for n in sorted(there) if len(there[n]) > len(here.get(n, []))]
+        return Lacking(levels, files, told, longer)
 
     def with_all(self, other: Held) -> Held:
         """Return this run with what it lacks and another holding of it has.
@@ -152,6 +165,7 @@ class Held:
                 if records[level] is held.records[level]
             },
             files=files,
+            epochs=tuple(joined(self.epochs, other.epochs)),
         )
 
     def write(self, folder: RunFolder, link_from: Path) -> None:
@@ -176,6 +190,8 @@ class Held:
                 write_record(folder.record(level), table, flush=False)
         for name, path in self.files.items():
             copy(path, folder.path / name, link_from)
+        own = (dataclasses.replace(epoch, run_id=self.run_id) for epoch in self.epochs)
+        write_epochs(folder.epochs, own, flush=False)
         if self.text:
             write_atomic(folder.description, self.text.encode(), flush=False)
         else:

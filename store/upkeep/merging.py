@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -176,7 +176,7 @@ class _Merger:
         ours = self._ours(run_id)
         if ours is None:
             self._settle(theirs, known)
-            lacks = Lacking([*theirs.records], [*theirs.files], {})
+            lacks = Lacking([*theirs.records], [*theirs.files], {}, [])
         else:
             _hold_one(theirs, ours)
             lacks = ours.lacks(theirs)
@@ -188,7 +188,7 @@ class _Merger:
             here=run_id,
             levels=tuple(lacks.levels),
             files=len(lacks.files),
-            notes=(*found.notes, *_told_later(lacks.numbers), *_told_otherwise(theirs, ours)),
+            notes=(*found.notes, *_told_later(lacks), *_told_otherwise(theirs, ours)),
         )
 
     def _same_import(self, theirs: Held, known: Known) -> str | None:
@@ -261,9 +261,9 @@ class _Merger:
             yield
 
     def _move_in(self, theirs: Held, ours: Held) -> None:
-        levels, files, numbers = ours.lacks(theirs)
+        levels, files, numbers, epochs = ours.lacks(theirs)
         folder = RunFolder.of(self.store, ours.run_id)
-        if levels or numbers:
+        if levels or numbers or epochs:
             with self.staging.run() as staged:
                 ours.with_all(theirs).write(staged, self.store)
                 flush_tree(staged.path)
@@ -331,11 +331,13 @@ def _same_masks(one: Description, other: Description) -> bool:
     return bool(common) and all(one.mask_digests[n] == other.mask_digests[n] for n in common)
 
 
-def _told_later(numbers: Mapping[int, Sequence[str]]) -> Iterator[str]:
-    """Say which numbers come in that nobody had told here."""
-    for name in sorted({name for names in numbers.values() for name in names}):
-        levels = ", ".join(str(level) for level, names in numbers.items() if name in names)
+def _told_later(lacks: Lacking) -> Iterator[str]:
+    """Say which numbers and epochs come in that nobody had told here."""
+    for name in sorted({name for names in lacks.numbers.values() for name in names}):
+        levels = ", ".join(str(level) for level, names in lacks.numbers.items() if name in names)
         yield f"{name} comes in at level(s) {levels}, where none was told"
+    if known := [str(level) for level in lacks.epochs if level not in lacks.levels]:
+        yield f"epochs come in at level(s) {', '.join(known)}, where fewer were told"
 
 
 def _told_otherwise(theirs: Held, ours: Held | None) -> list[str]:

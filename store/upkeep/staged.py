@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import duckdb
 from ...schemas import sums
 from ...schemas.errors import StoreError
 from ...schemas.records import parts, views
+from ...schemas.records.manifest import Manifest
 from ...schemas.records.parts import Part
 from ..sql.broken import LeftOut, faults
 from ..sql.connection import connect
@@ -20,6 +21,7 @@ from ..sql.relations import quote
 from ..sql.snapshot import LooseRun
 
 UNFINISHED = ".part"  # the end of names that a killed compaction leaves
+_MERGE_BELOW = 2.0  # an older file joins if it is smaller than this many times the newer ones
 _FILES_TOGETHER = 1000  # files of whole runs that are read and checked together
 _ROW_GROUP = 122_880  # rows; DuckDB's own size, a unit of its parallel reading
 
@@ -92,6 +94,37 @@ def _stage_chunk(part: Path, runs: dict[str, LooseRun], left_out: LeftOut) -> di
             if not any(left_out.knows(path) for path in run.records.values())
         }
     return runs
+
+
+def gathered(folder: Path, able: Sequence[Part], joined: Sequence[Part], size: int) -> list[Part]:
+    """Choose the older parts to merge in, so that their number grows as the logarithm of rows.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the parts lie.
+    able : sequence of Part
+        Those that may be merged into others.
+    joined : sequence of Part
+        Those among them that are to be.
+    size : int
+        Bytes of what is new.
+    """
+    chosen, sizes = [*joined], {part.name: (folder / part.file).stat().st_size for part in able}
+    size += sum(sizes[part.name] for part in chosen)
+    for part in sorted(able, key=lambda part: sizes[part.name]):
+        if part in chosen:
+            continue
+        if not size or sizes[part.name] > _MERGE_BELOW * size:
+            break
+        size += sizes[part.name]
+        chosen.append(part)
+    return chosen
+
+
+def unfinished(manifest: Manifest, name: str) -> Path:
+    """Return where a file is written that is to get this name."""
+    return manifest.folder / f".{name}{UNFINISHED}"
 
 
 def copy(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ....schemas.errors import RecordError
+from ....schemas.records.epochs import write_epochs
 from ....schemas.records.layout import RunFolder
 from ....schemas.tensors.safetensors import read_tensors, write_mask, write_tensors
 from ..found import Refused
@@ -193,6 +194,7 @@ def rebuild(
             _rename_weights(path, target, correction)
         else:
             _same_file(path, target)
+    write_epochs(staged.epochs, folder.read_epochs(), flush=False)
     told = {n: correction.level(n, level) for n, level in levels.items()}
     Steps(folder, staged, correction.after, correction.after.exempt, (), told).write()
 

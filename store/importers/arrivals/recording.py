@@ -17,6 +17,7 @@ import numpy as np
 
 from ....schemas.lock import lock
 from ....schemas.records.description import Description
+from ....schemas.records.epochs import write_epochs
 from ....schemas.records.layout import RunFolder
 from ....schemas.tensors.safetensors import read_tensors
 from ...exchange import take_place
@@ -221,6 +222,7 @@ class _Recording:
         else:
             run_id = there.description.run_id
             description = put_together(arrival, run_id, there.description)
+            write_epochs(self.staged.epochs, there.folder.read_epochs())
             with lock(there.folder.path / "lock", f"run {run_id}", wait=WAIT):
                 take_place(self.store, run_id, self.staged.path)
         return int(data.is_pruned), arrival.settled(description)
