@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from rgtool.schemas.blocks import architecture
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.records import record
 from rgtool.schemas.records.description import Description
+from rgtool.schemas.records.epochs import Epoch, write_epochs
 from rgtool.schemas.records.layout import RunFolder
 
 TIME = "2026-03-01T12:00:00+00:00"
@@ -73,6 +75,24 @@ def write_record(
     return path
 
 
+def curve(run_id: str, seed: int, levels: Sequence[int]) -> list[Epoch]:
+    """Two epochs of each of some levels, whose numbers follow from seed, level and epoch."""
+    return [
+        Epoch(
+            run_id=run_id,
+            level=level,
+            epoch=epoch,
+            loss=1 / (3 + epoch + level + seed % 7),
+            accuracy=1 - 1 / (3 + epoch + level),
+            lr=0.1,
+            images_per_second=1000.0 + level,
+            ended_at=datetime.fromisoformat(TIME) + timedelta(minutes=2 * level + epoch),
+        )
+        for level in levels
+        for epoch in (1, 2)
+    ]
+
+
 def write_run(
     store: Path,
     seed: int = 0,
@@ -91,10 +111,12 @@ def write_run(
     folder.make()
     description.write(folder.description)
     kept = counts(recipe, seed, levels)
-    for level in range(levels + 1) if recorded is None else recorded:
+    there = range(levels + 1) if recorded is None else recorded
+    for level in there:
         write_record(
             store, recipe, description.run_id, level, kept, diverged=diverged and level == levels
         )
+    write_epochs(folder.epochs, curve(description.run_id, seed, (-1, *there)))
     return description.run_id
 
 

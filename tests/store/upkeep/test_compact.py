@@ -16,20 +16,21 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 import pytest
-from stores import counts, describe, write_run
+from stores import counts, curve, describe, write_run
 from stores import write_record as record_level
 
 from rgtool.schemas.errors import RecordError, StoreError
 from rgtool.schemas.lock import Locked, lock
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.records.description import Description
+from rgtool.schemas.records.epochs import Epoch, read_epochs, write_epochs
 from rgtool.schemas.records.layout import RunFolder
 from rgtool.schemas.records.manifest import Manifest
 from rgtool.schemas.records.record import read_record, write_record
 from rgtool.store import Store
 
 DIGITS = Recipe(architecture="resnet8w4", task="digits")
-QUERIES = [f"FROM {view} ORDER BY ALL" for view in ("runs", "levels", "layers", "flow")]
+QUERIES = [f"FROM {view} ORDER BY ALL" for view in ("runs", "levels", "layers", "flow", "epochs")]
 
 
 def answers(path: Path) -> list[tuple[tuple[str, ...], list[tuple[object, ...]]]]:
@@ -40,7 +41,8 @@ def answers(path: Path) -> list[tuple[tuple[str, ...], list[tuple[object, ...]]]
 
 
 def loose_files(path: Path) -> list[str]:
-    found = [*path.glob("runs/*/records/*.parquet"), *path.glob("runs/*/run.json")]
+    names = ("records/*.parquet", "run.json", "epochs.jsonl")
+    found = [file for name in names for file in path.glob(f"runs/*/{name}")]
     return sorted(str(file.relative_to(path)) for file in found)
 
 
@@ -65,15 +67,16 @@ def extend(path: Path, seed: int, levels: int) -> None:
     assert before is not None
     folder.make()
     dataclasses.replace(before, levels=levels).write(folder.description)
-    kept = counts(DIGITS, seed, levels)
-    for level in range(len(folder.recorded_levels()), levels + 1):
+    kept, new = counts(DIGITS, seed, levels), range(len(folder.recorded_levels()), levels + 1)
+    for level in new:
         record_level(path, DIGITS, folder.path.name, level, kept)
+    write_epochs(folder.epochs, curve(folder.path.name, seed, new))
 
 
 def test_answers_stay_the_same(path: Path) -> None:
     before, runs = answers(path), Store(path).runs()
     result = Store(path).compact()
-    assert (result.runs, result.records, result.loose, len(result.files)) == (4, 16, 0, 3)
+    assert (result.runs, result.records, result.loose, len(result.files)) == (4, 16, 0, 4)
     assert loose_files(path) == []
     assert answers(path) == before
     assert [dataclasses.replace(run, compacted=False) for run in Store(path).runs()] == runs
@@ -251,7 +254,7 @@ def test_killed_before_the_manifest(path: Path) -> None:
     assert not list((path / "compact").glob(".part*"))
 
 
-@pytest.mark.parametrize("removed", range(0, 21, 4))
+@pytest.mark.parametrize("removed", range(0, 25, 4))
 def test_killed_while_removing(path: Path, removed: int) -> None:
     before = answers(path)
     backup = path.with_name("backup")
@@ -260,7 +263,7 @@ def test_killed_while_removing(path: Path, removed: int) -> None:
     order = [
         file
         for run in sorted((backup / "runs").iterdir())
-        for file in (*sorted((run / "records").iterdir()), run / "run.json")
+        for file in (*sorted((run / "records").iterdir()), run / "epochs.jsonl", run / "run.json")
     ]
     for file in order[removed:]:  # not removed yet when the process was killed
         shutil.copy2(file, path / file.relative_to(backup))
@@ -643,6 +646,8 @@ def test_what_0_1_0_compacted_is_read_and_compacted_further(old: Path) -> None:
     extended = answers(old)
     Store(old).compact()
     assert answers(old) == extended
+    Store(old).compact()  # clears away what the one before has replaced
+    assert answers(old) == extended
     assert all(not part.is_old for part in Manifest.read(old).records)
     assert {file.name for file in (old / "compact").glob("*.parquet")} == {
         file.name for file in Manifest.read(old).files
@@ -714,3 +719,88 @@ def test_descriptions_with_numbers_that_json_lacks_survive(path: Path) -> None:
     assert folder.read_description() == odd
     found = Store(path).sql(f"SELECT scales FROM runs WHERE run_id = '{odd.run_id}'")
     assert json.loads(found.rows[0][0]) == {"init": {"conv1": None}}
+
+
+# Epochs: measured, so that nothing that is wrong with them keeps a run from being compacted.
+
+
+def epochs_of(path: Path, seed: int) -> list[tuple[object, ...]]:
+    run_id = DIGITS.run_id(seed)
+    rows = Store(path).sql("SELECT * FROM epochs ORDER BY ALL").rows
+    return [row[5:] for row in rows if row[0] == run_id]
+
+
+def test_compacted_epochs_are_those_of_the_file(path: Path) -> None:
+    folder = RunFolder.of(path, DIGITS.run_id(1))
+    before = folder.read_epochs()
+    assert before == read_epochs(folder.epochs, folder.path.name)
+    Store(path).compact()
+    assert folder.read_epochs() == before
+
+
+def test_a_run_without_epochs_has_none(path: Path) -> None:
+    for epochs in path.glob("runs/*/epochs.jsonl"):
+        epochs.unlink()
+    before = answers(path)
+    assert before[-1][1] == []
+    Store(path).compact()
+    assert answers(path) == before
+    assert Manifest.read(path).epochs == ()
+
+
+def test_epochs_that_come_later_are_compacted_too(path: Path) -> None:
+    """As they do by a merge, or where a compaction was killed after the records."""
+    folder = RunFolder.of(path, DIGITS.run_id(0))
+    before, text = answers(path), folder.description.read_bytes()
+    folder.epochs.rename(path / "aside")
+    Store(path).compact()
+    (path / "aside").rename(folder.epochs)
+    folder.description.write_bytes(text)
+    assert answers(path) == before
+    assert Store(path).compact().runs == 1
+    assert answers(path) == before
+    assert loose_files(path) == []
+
+
+def test_epochs_of_a_level_that_is_not_recorded_stay_loose(path: Path) -> None:
+    folder = RunFolder.of(path, DIGITS.run_id(0))
+    with folder.epochs.open("ab") as file:
+        file.write(Epoch(run_id=folder.path.name, level=4, epoch=1).line())
+    before = answers(path)
+    Store(path).compact()
+    assert answers(path) == before
+    assert [epoch.level for epoch in read_epochs(folder.epochs, folder.path.name)][-1] == 4
+    assert 4 not in Manifest.read(path).epoch_levels(folder.path.name)
+
+
+def test_what_is_compacted_of_a_level_goes_before_what_is_loose(path: Path) -> None:
+    folder = RunFolder.of(path, DIGITS.run_id(0))
+    before, curves = answers(path), folder.epochs.read_bytes()
+    Store(path).compact()
+    extend(path, seed=0, levels=4)
+    new = folder.epochs.read_bytes()
+    extended = epochs_of(path, 0)
+    folder.epochs.write_bytes(curves.replace(b"1000", b"7") + new)  # trained again, as it were
+    assert epochs_of(path, 0) == extended
+    assert extended[: len(before[-1][1]) // 4] == [row[5:] for row in before[-1][1][:10]]
+
+
+def test_a_damaged_part_of_epochs_is_named_and_costs_nothing_else(path: Path) -> None:
+    Store(path).compact()
+    *others, _ = answers(path)
+    (part,) = Manifest.read(path).epochs
+    damage(path / "compact" / part.file)
+    store = Store(path)
+    assert [(r.types, r.rows) for r in map(store.sql, QUERIES[:-1])] == others
+    assert store.sql("FROM epochs").rows == []
+    (problem,) = store.problems
+    assert problem.path.endswith(part.file)
+    assert "its epochs of 4 runs are left out" in problem.reason
+
+
+def test_few_files_hold_the_epochs_of_many_compactions(path: Path) -> None:
+    for seed in range(4, 20):
+        write_run(path, seed=seed, levels=1)
+        Store(path).compact()
+    assert len(Manifest.read(path).epochs) <= 5
+    assert len(Store(path).sql("FROM epochs").rows) == 4 * 10 + 16 * 6

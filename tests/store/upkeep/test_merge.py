@@ -30,7 +30,7 @@ from rgtool.schemas.tensors.safetensors import read_mask, write_tensors
 from rgtool.store import Store
 
 DIGITS = Recipe(architecture="resnet8w4", task="digits")
-QUERIES = [f"FROM {view} ORDER BY ALL" for view in ("runs", "levels", "layers", "flow")]
+QUERIES = [f"FROM {view} ORDER BY ALL" for view in ("runs", "levels", "layers", "flow", "epochs")]
 
 
 def loose(path: Path) -> None:
