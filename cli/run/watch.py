@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ...store import Store
     from ...store.catalogue.standing import Standing
 
+_SHARE = 0.1  # of a core, at most: runs train on the others
 _SLICE = 0.1  # seconds, after which a pause looks whether Ctrl-C was pressed
 _BETWEEN = 2  # characters between two columns
 _WIDEST = 48  # characters of a cell
@@ -73,13 +74,16 @@ class _Watched:
     def __init__(self, store: Store, selections: Sequence[str], every: bool) -> None:
         self.store, self.selections, self.every = store, selections, every
         self.seen = set[str]()
+        self.spent = 0.0  # seconds of computing for the last look
         self.idle_since = ""  # when nothing was at work any more; empty: nothing has been so far
 
     def look(self) -> Standing:
         """Look how far they are."""
         from ...store.catalogue.standing import standing
 
+        began = time.process_time()
         found = standing(self.store, self.selections, every=self.every, also=self.seen)
+        self.spent = time.process_time() - began
         self.seen |= {one.run.run_id for one in found.stands}
         if found.of("at work"):
             self.idle_since = f"nothing is at work any more, since {found.taken_at:%H:%M:%S} UTC"
@@ -124,7 +128,7 @@ def _show(watched: _Watched, found: Standing, seconds: float, asked: _Asked) -> 
     with Live(console=console, auto_refresh=False) as live:
         while True:
             live.update(_view(found, _below(watched, found, fault), console), refresh=True)
-            asked.pause(seconds)
+            asked.pause(max(seconds, watched.spent * (1 / _SHARE - 1)))
             if asked.is_set:
                 return
             try:

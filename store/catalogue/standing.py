@@ -144,7 +144,7 @@ class Standing(Shown):
         return Table(
             _COLUMNS,
             [one.row() for one in self.stands],
-            title=f"{self.path}: {self.said()} ({self.taken_at:%H:%M:%S} UTC)",
+            title=f"{self.said()}, {self.taken_at:%H:%M:%S} UTC, in {self.path}",
             notes=self._notes(),
             people=people,
         )
