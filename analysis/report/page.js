@@ -32,7 +32,17 @@
 
   // ---- charts -----------------------------------------------------------------------------------
 
-  const theme = JSON.parse(document.getElementById("theme").textContent);
+  const common = JSON.parse(document.getElementById("common").textContent);
+
+  // Put what specifications have in common back into them; a part is copied, since Vega writes in it.
+  function whole(value) {
+    if (value === null || typeof value !== "object") return value;
+    if (Array.isArray(value)) return value.map(whole);
+    if ("$" in value) return whole(common.parts[value.$]);
+    const out = {};
+    for (const name of Object.keys(value)) out[name] = whole(value[name]);
+    return out;
+  }
 
   function draw(figure) {
     if (figure.drawing) return figure.drawing;
@@ -40,8 +50,8 @@
     const datasets = {};
     for (const name of Object.keys(data)) datasets[name] = rows(data[name]);
     const canvas = figure.querySelector(".canvas");
-    figure.drawing = vegaEmbed(canvas, Object.assign({}, spec, { datasets }), {
-      config: theme,
+    figure.drawing = vegaEmbed(canvas, Object.assign(whole(spec), { datasets }), {
+      config: whole(common.config),
       ast: true, // expressions are walked, not compiled: the page allows no eval
       actions: false,
       renderer: "svg", // whose texts and axes follow the colour of the page

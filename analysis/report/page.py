@@ -36,7 +36,9 @@ _HEAD = """<!DOCTYPE html>
 """
 
 
-def page(report: Report, drawn: Sequence[Drawn], notice: str = "") -> str:
+def page(
+    report: Report, drawn: Sequence[Drawn], parts: Sequence[Any] = (), notice: str = ""
+) -> str:
     """Write a report as HTML.
 
     Parameters
@@ -45,6 +47,8 @@ def page(report: Report, drawn: Sequence[Drawn], notice: str = "") -> str:
         What is told.
     drawn : sequence of Drawn
         The data of its charts, in their order.
+    parts : sequence
+        What their specifications refer to, see `sharing`.
     notice : str
         What the page does not have, and where it is.
     """
@@ -55,19 +59,19 @@ def page(report: Report, drawn: Sequence[Drawn], notice: str = "") -> str:
         style=scripts.style(),
     )
     charts = _Charts(drawn)
-    parts = [
+    written = [
         head,
         *_header(report, notice),
         *_navigation(report.sections),
         "<main>\n",
-        *(part for section in report.sections for part in _section(section, charts)),
+        *(one for section in report.sections for one in _section(section, charts)),
         "</main>\n",
         *_footer(report),
-        _data("theme", CONFIG),
+        _data("common", {"config": CONFIG, "parts": parts}),
         *(f"<script>{text}</script>\n" for text in scripts.scripts()),
         "</body>\n</html>\n",
     ]
-    return "".join(parts)
+    return "".join(written)
 
 
 def _header(report: Report, notice: str) -> Iterator[str]:

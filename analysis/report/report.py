@@ -87,8 +87,8 @@ class Report(Shown):
         """
         charts = [chart for section in self.sections for chart in section.all_charts()]
         without = page(self, [Drawn(chart, {}, {}) for chart in charts])
-        found, notice = fitted(charts, most - len(without.encode()))
-        return page(self, found, notice)
+        found, parts, notice = fitted(charts, most - len(without.encode()))
+        return page(self, found, parts, notice)
 
     def write(self, path: str | Path) -> None:
         """Write the page, whole or not at all.

@@ -46,7 +46,5 @@ def section_of(key: str, title: str, find: Callable[[], Result], command: str = 
 
 def charts_of(found: Result) -> Iterator[Chart]:
     """Yield the chart of a result, where its kind has one and there is something to draw."""
-    make = getattr(found, "chart", None)
     with contextlib.suppress(RgtoolError):
-        if make is not None:
-            yield make()
+        yield found.chart()

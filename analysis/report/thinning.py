@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...schemas.words import counted, size
 from . import markup
+from .sharing import share
 
 if TYPE_CHECKING:
     from ..charts.chart import Chart
@@ -29,7 +30,7 @@ class Drawn:
     chart : Chart
         What it was made of.
     spec : dict
-        Its specification, without data.
+        Its specification, without data; what it has in common with others by `sharing`.
     data : mapping or None
         Its frames, see `markup.columns`; None where the page has no room for the chart.
     thinned : str
@@ -54,7 +55,7 @@ def drawn(chart: Chart) -> Drawn:
     return Drawn(chart, spec, _columns({name: chart.values(name) for name in chart.data}))
 
 
-def fitted(charts: Sequence[Chart], room: int) -> tuple[list[Drawn], str]:
+def fitted(charts: Sequence[Chart], room: int) -> tuple[list[Drawn], list[Any], str]:
     """Bring charts to a size: thin the long ones, then leave out the last.
 
     Parameters
@@ -68,17 +69,22 @@ def fitted(charts: Sequence[Chart], room: int) -> tuple[list[Drawn], str]:
     -------
     drawn : list of Drawn, of the same length
         What the page holds of each.
+    parts : list
+        What specifications have in common.
     notice : str
         What is missing, for the reader; empty where all is there.
     """
     whole = [drawn(chart) for chart in charts]
+    specs, parts = share([one.spec for one in whole])
+    whole = [replace(one, spec=spec) for one, spec in zip(whole, specs, strict=True)]
+    room -= _length(parts)
     found, step = whole, 1
     for step in _STEPS:
         if _total(found) <= room:
             break
         found = [_thinned(one, step) for one in whole]
     kept = _first(found, room)
-    return kept, _notice(kept)
+    return kept, parts, _notice(kept)
 
 
 def _total(found: Sequence[Drawn]) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
+from ...schemas.errors import RgtoolError
 from ...store import Store
 from ...store.counts import Counts
 from ..charts.accuracy import accuracy_chart
+from ..charts.recipes import recipe_chart
 from ..classes.classify import classify
 from ..scoreboard.score import score
 from .members import Member
@@ -23,7 +26,10 @@ def accuracy(members: Sequence[Member]) -> Section | None:
     known = [one for one in own if one is not None and has_accuracy(one)]
     if not known:
         return None
-    return Section("accuracy", "Accuracy", charts=(accuracy_chart(known),))
+    charts = [accuracy_chart(known)]
+    with contextlib.suppress(RgtoolError):  # recipes are compared where there are two
+        charts.append(recipe_chart(known))
+    return Section("accuracy", "Accuracy", charts=tuple(charts))
 
 
 def has_accuracy(counts: Counts) -> bool:

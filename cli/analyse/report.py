@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...schemas.errors import UsageError
+from ...schemas.errors import RgtoolError, UsageError
 from ...schemas.words import duration, size
 from ..options import StoreOption, read_duration
 from ..output import say, warn_of
@@ -60,7 +60,10 @@ def _follow(store: Store, experiments: list[str] | None, to: Path, pause: float)
     """Write the page again and again while runs go on, and once more when none does."""
     while store.standing().of("at work"):
         time.sleep(pause)
-        write_report(store, experiments, to, pause)
+        try:
+            write_report(store, experiments, to, pause)
+        except RgtoolError as error:  # a run at work, or a disk that is away for a moment
+            say(f"not written this time: {error}")
     write_report(store, experiments, to)
     say("no run is at work: that was the last page")
 
