@@ -8,7 +8,7 @@ from typing import Any
 
 from ...schemas.display import Table
 from ...schemas.records.description import shown
-from ...schemas.words import counted, listed
+from ...schemas.words import counted
 from ...store import Store
 from .members import Member
 from .section import Listing, Section
@@ -33,16 +33,22 @@ def conditions(store: Store, members: Sequence[Member]) -> Section:
     kept = [(one, run) for one in members for run in one.info.runs if run.run_id in runs]
     rows = [_row(one, run, runs[run.run_id]) for one, run in kept]
     columns = (*_FIRST, *_VERSIONS, *_MACHINE, *_LAST)
+    values = {name: {row[at] for row in rows} for at, name in enumerate(columns)}
+    alike = {
+        name: next(iter(values[name]))
+        for name in (*_VERSIONS, *_MACHINE)
+        if len(values[name]) == 1 and None not in values[name]
+    }
     seen = tuple(
         name
-        for at, name in enumerate(columns)
-        if name in _FIRST or any(row[at] not in (None, "", 0) for row in rows)
+        for name in columns
+        if name in _FIRST or (name not in alike and values[name] - {None, "", 0})
     )
     table = Table(columns, rows, formats=_FORMATS, shown=seen)
     return Section(
         "conditions",
         "Conditions and provenance",
-        text=(*_alike(rows, columns), *_left_out(store)),
+        text=(*_alike(alike), *_changed(rows), *_left_out(store)),
         listings=(Listing("conditions", table, "rgtool ls --runs"),),
     )
 
@@ -70,18 +76,16 @@ def _row(member: Member, run: Any, row: Mapping[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def _alike(rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> list[str]:
-    """Say whether all runs were made alike: bits are promised for equal conditions alone."""
-    differing = [
-        name
-        for at, name in enumerate(columns)
-        if name in (*_VERSIONS, *_MACHINE) and len({row[at] for row in rows}) > 1
-    ]
-    changed = sum(bool(row[-1]) for row in rows)
-    said = [f"Runs differ in {listed(differing)}." if differing else "All runs were made alike."]
-    if changed:
-        said.append(f"{counted(changed, 'run')} went on under other conditions: see history.")
-    return said if rows else []
+def _alike(alike: Mapping[str, Any]) -> list[str]:
+    """Say under which conditions all runs were made; bits are promised for equal ones alone."""
+    said = ", ".join(f"{name} {value}" for name, value in alike.items())
+    return [f"All runs alike: {said}."] if said else []
+
+
+def _changed(rows: Sequence[Sequence[Any]]) -> list[str]:
+    number = sum(bool(row[-1]) for row in rows)
+    changed = counted(number, "run")
+    return [f"{changed} went on under other conditions: see history."] if number else []
 
 
 def _left_out(store: Store) -> list[str]:

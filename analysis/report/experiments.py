@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ...schemas.display import Row, Table
-from ...schemas.records.description import recipe_rows
+from ...store.catalogue.apart import written
 from ...store.catalogue.listing import Experiments
 from ..charts.accuracy import accuracy_chart
 from ..charts.epochs import epoch_charts
@@ -74,9 +74,9 @@ def _experiment(member: Member, children: Sequence[Member]) -> Section:
     return Section(
         member.anchor,
         member.title,
-        text=tuple(_about(member)),
+        text=(*_about(member), *_recipe(member)),
         charts=charts,
-        listings=(*spectrum, _recipe(member)),
+        listings=spectrum,
         notes=(*member.problems, *problems, *_notes(member)),
     )
 
@@ -135,8 +135,12 @@ def _notes(member: Member) -> list[str]:
     return list(dict.fromkeys((*spectrum, *matching)))
 
 
-def _recipe(member: Member) -> Listing:
+def _recipe(member: Member) -> Iterator[str]:
+    """Say every field of the recipe, those apart that nothing tells."""
     assumed = () if member.counts is None else member.counts.assumed
-    rows = recipe_rows(member.info.recipe.to_json(), assumed)
-    table = Table(("field", "value"), rows, title="Recipe")
-    return Listing(f"recipe-{member.id}", table, f"rgtool show {member.id}")
+    fields = {name: written(value) for name, value in member.info.recipe.to_json().items()}
+    told = ", ".join(f"{name}={value}" for name, value in fields.items() if name not in assumed)
+    yield f"Recipe: {told}."
+    if assumed:
+        untold = ", ".join(f"{name}={fields[name]}" for name in assumed)
+        yield f"Assumed, since nothing tells: {untold}."

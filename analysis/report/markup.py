@@ -52,25 +52,28 @@ def data(values: Any) -> str:
 
 
 def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return rows as columns, each name once, and texts that come again once too.
+    """Return rows as columns, each name once, and values that come again once too.
 
     Examples
     --------
     >>> columns([{"n": 1}, {"n": 2}])
     {'n': [1, 2]}
     >>> columns([{"s": "a"}, {"s": "a"}, {"s": "a"}])
-    {'s': {'texts': ['a'], 'places': [0, 0, 0]}}
+    {'s': {'values': ['a'], 'places': [0, 0, 0]}}
     """
     names = rows[0] if rows else ()
     return {name: _packed([row[name] for row in rows]) for name in names}
 
 
-def _packed(values: list[Any]) -> Any:
-    texts = list(dict.fromkeys(v for v in values if v is not None))
-    if 2 * len(texts) >= len(values) or not all(isinstance(v, str) for v in texts):
-        return values
-    place = {one: at for at, one in enumerate(texts)}
-    return {"texts": texts, "places": [None if v is None else place[v] for v in values]}
+def _packed(column: list[Any]) -> Any:
+    kinds = {type(one) for one in column} - {type(None)}
+    if kinds not in ({str}, {float}):
+        return column
+    values = list(dict.fromkeys(column))
+    if 2 * len(values) >= len(column):
+        return column
+    place = {one: at for at, one in enumerate(values)}
+    return {"values": values, "places": [place[one] for one in column]}
 
 
 def slug(name: str) -> str:

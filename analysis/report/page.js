@@ -7,10 +7,10 @@
   const all = (what, from) => (from || document).querySelectorAll(what);
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
-  // ---- data: columns, of which texts stand once -------------------------------------------------
+  // ---- data: columns, of which values stand once ------------------------------------------------
 
   function column(packed) {
-    return Array.isArray(packed) ? packed : packed.places.map((at) => (at === null ? null : packed.texts[at]));
+    return Array.isArray(packed) ? packed : packed.places.map((at) => packed.values[at]);
   }
 
   function rows(table) {
@@ -51,7 +51,7 @@
     for (const name of Object.keys(data)) datasets[name] = rows(data[name]);
     const canvas = figure.querySelector(".canvas");
     figure.drawing = vegaEmbed(canvas, Object.assign(whole(spec), { datasets }), {
-      config: whole(common.config),
+      config: common.config,
       ast: true, // expressions are walked, not compiled: the page allows no eval
       actions: false,
       renderer: "svg", // whose texts and axes follow the colour of the page
@@ -166,7 +166,8 @@
 
   function key(row, at) {
     const one = row.cells[at];
-    return "v" in one.dataset ? Number(one.dataset.v) : one.textContent;
+    const text = one.dataset.v || one.textContent;
+    return one.className === "number" && text !== "" ? Number(text) : text;
   }
 
   function compare(a, b) {

@@ -225,15 +225,16 @@ def _row(row: Row, line: Sequence[str], right: Sequence[bool], links: Mapping[st
         _cell(value, shown, r) for value, shown, r in zip(row, line, right, strict=True)
     )
     if (target := links.get(line[0])) is not None:
-        first = f'<td class="short"><a href="#{target}">{markup.text(line[0])}</a></td>'
+        first = f'<td><a href="#{target}">{markup.text(line[0])}</a></td>'
     return f"<tr>{first}{''.join(others)}</tr>"
 
 
 def _cell(value: Any, shown: str, is_number: bool) -> str:
     if is_number:
-        exact = "" if value is None else f' data-v="{value!r}"'
+        # The value itself stands beside what is read where digits are left out.
+        exact = "" if value is None or repr(value) == shown else f' data-v="{value!r}"'
         return f'<td class="number"{exact}>{markup.text(shown)}</td>'
-    return f"<td{_class('short' if len(shown) <= _SHORT else 'long')}>{markup.text(shown)}</td>"
+    return f"<td{_class('long' if len(shown) > _SHORT else '')}>{markup.text(shown)}</td>"
 
 
 def _class(name: str) -> str:

@@ -26,6 +26,8 @@ from .thinning import MOST, Drawn, fitted
 from .together import accuracy, classes, scoreboard
 from .transfers import transfers
 
+_TRIES = 4  # pages that are written until one is as small as it is to be
+
 
 @dataclass(frozen=True, eq=False)
 class Report(Shown):
@@ -87,8 +89,14 @@ class Report(Shown):
         """
         charts = [chart for section in self.sections for chart in section.all_charts()]
         without = page(self, [Drawn(chart, {}, {}) for chart in charts])
-        found, parts, notice = fitted(charts, most - len(without.encode()))
-        return page(self, found, parts, notice)
+        room = most - len(without.encode())
+        for _ in range(_TRIES):
+            html = page(self, *fitted(charts, room))
+            over = len(html.encode()) - most
+            if over <= 0:
+                break
+            room -= over  # escapes, and what is said of thinning
+        return html
 
     def write(self, path: str | Path) -> None:
         """Write the page, whole or not at all.
