@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rgtool.analysis.charts.draw import chart
     from rgtool.analysis.classes.against import against_published
     from rgtool.analysis.classes.classify import classify
     from rgtool.analysis.classes.compare import compare
@@ -57,6 +58,7 @@ _HOMES = {
     "Store": "rgtool.store",
     "against_published": "rgtool.analysis.classes.against",
     "bench": "rgtool.runner.speed.bench",
+    "chart": "rgtool.analysis.charts.draw",
     "classify": "rgtool.analysis.classes.classify",
     "collapse": "rgtool.analysis.collapse.estimate",
     "compare": "rgtool.analysis.classes.compare",
@@ -101,6 +103,7 @@ __all__ = [
     "Store",
     "against_published",
     "bench",
+    "chart",
     "classify",
     "collapse",
     "compare",

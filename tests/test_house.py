@@ -232,6 +232,7 @@ def test_results_load_figures_when_they_are_drawn() -> None:
     found = "import rgtool; found = rgtool.gamma(None, 'published:renda2020-resnet20')"
     assert "matplotlib" not in loaded_by(found)
     assert "matplotlib" in loaded_by(f"{found}; found.plot()")
+    assert "matplotlib" not in loaded_by(f"{found}; found.chart().specification()")
 
 
 @pytest.mark.parametrize(
@@ -259,10 +260,10 @@ def test_public_names_are_what_they_say() -> None:
 
 
 def test_what_python_returns_shows_itself() -> None:
-    """A figure is its own picture, an error its message; all others have a table."""
+    """Figures and charts are their own pictures, an error its message; all others have a table."""
     from rgtool.schemas.display import Shown
 
-    for name in {*rgtool.__all__} - {"plot", "RgtoolError"}:
+    for name in {*rgtool.__all__} - {"plot", "chart", "RgtoolError"}:
         found = getattr(rgtool, name)
         if not isinstance(found, type):
             known = vars(sys.modules[found.__module__])

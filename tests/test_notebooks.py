@@ -27,6 +27,7 @@ pytestmark = pytest.mark.filterwarnings("default")
 PAGE = CLONE / "docs" / "notebooks.md"
 NO_WIDGETS = "import sys; sys.modules['ipywidgets'] = None"  # as if it were not installed
 NOTHING_LEFT = "nothing is to be computed: every level of every seed is recorded"
+MIME = "application/vnd.vegalite.v5+json"
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -69,18 +70,35 @@ def text_of(outputs: list[Any]) -> str:
 
 def test_the_page_runs_and_shows_what_it_says(tmp_path: Path) -> None:
     cells = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
-    for word in ("run(", "Store()", "sql(", "eigen(", "classify(", "compare(", "gamma(", "plot("):
+    for word in (
+        "run(",
+        "Store()",
+        "sql(",
+        "eigen(",
+        "classify(",
+        "compare(",
+        "gamma(",
+        "plot(",
+        "chart(",
+    ):
         assert any(word in cell for cell in cells)
     with kernel(tmp_path) as at_work:
         progress, *others = (at_work.ask(cell) for cell in cells)
         # Tables and figures, each once and nothing beside it.
         shown = [found for (found,) in others]
         assert [found.output_type for found in shown] == ["execute_result"] * len(shown)
-        pictures = [found.data for found in shown if "image/png" in found.data]
+        charts = [found.data for found in shown if MIME in found.data]
+        assert len(charts) == 4 == sum("chart(" in cell for cell in cells)
+        for chart in charts:
+            assert chart[MIME]["$schema"].endswith("/vega-lite/v5.json")
+            assert all(chart[MIME]["datasets"].values())
+            assert base64.b64decode(chart["image/png"]).startswith(PNG)  # where none draws it
+        pictures = [one.data for one in shown if "image/png" in one.data and one.data not in charts]
         assert len(pictures) == 3 == sum(".plot(" in cell for cell in cells)
         assert all(base64.b64decode(one["image/png"]).startswith(PNG) for one in pictures)
-        tables = [read(found.data["text/html"]) for found in shown if found.data not in pictures]
-        assert len(tables) == len(shown) - 3 and all(one.rows for one in tables)
+        others = [one.data for one in shown if one.data not in (*pictures, *charts)]
+        tables = [read(one["text/html"]) for one in others]
+        assert len(tables) == len(shown) - 7 and all(one.rows for one in tables)
         assert not any({"script", "style"} & one.tags for one in tables)
         # As text it is what is printed.
         data = at_work.shown("spectrum")
@@ -93,7 +111,7 @@ def test_the_page_runs_and_shows_what_it_says(tmp_path: Path) -> None:
         assert state["text/plain"] == "False"
         at_work.ask("%matplotlib inline")
         (inline,) = at_work.ask("spectrum.plot()")
-        (first,) = (one for (one,) in others if one.data == pictures[0])
+        (first,) = (one for one in shown if one.data == pictures[0])
         assert (inline.data, inline.metadata) == (first.data, first.metadata)
         assert set(inline.metadata["image/png"]) == {"width", "height"}
         at_work.ask("%config InlineBackend.figure_formats = ['svg']")

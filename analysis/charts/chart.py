@@ -93,7 +93,8 @@ class Chart:
 
         ready = self.data[name].with_columns(cs.float().round_sig_figs(_DIGITS))
         ready = ready.with_columns(
-            pl.when(cs.float().is_finite()).then(cs.float()), cs.temporal().dt.to_string("iso")
+            pl.when(cs.float().is_finite()).then(cs.float()),
+            cs.temporal().dt.to_string("iso:strict"),
         )
         return ready.to_dicts()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -94,13 +95,29 @@ def _fields(experiments: Sequence[Counts]) -> list[_Axis]:
     axes = []
     for name in RECIPE_FIELDS:
         values = [written(getattr(counts.recipe, name)) for counts in experiments]
-        # Numbers by size, and what is none of them, such as `none`, below.
-        order = sorted(set(values), key=lambda v: (not isinstance(v, str), v))
+        order = sorted(set(values), key=_by_size)
         if len(order) > 1:
             places = [order.index(value) / (len(order) - 1) for value in values]
-            texts = [printable(str(value)) for value in values]
+            texts = [_text(value) for value in values]
             axes.append(_Axis(name, tuple(texts), tuple(places)))
     return axes
+
+
+def _by_size(value: Any) -> tuple[float, str]:
+    """Return what orders values: the number that they begin with, as in `1000it`; below it texts.
+
+    Examples
+    --------
+    >>> sorted(["1000it", "none", "500it", 0.2], key=_by_size)
+    ['none', 0.2, '500it', '1000it']
+    """
+    text = str(value)
+    number = re.match(r"\d+(\.\d+)?(e[-+]?\d+)?", text)
+    return (float(number[0]) if number else -1.0, text)
+
+
+def _text(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else printable(str(value))
 
 
 def _reached(found: Sequence[Matching]) -> list[_Axis]:
@@ -198,12 +215,7 @@ def _spec(axes: Sequence[_Axis]) -> dict[str, Any]:
         "field": "density",
         "type": "quantitative",
         "scale": {"type": "log", "scheme": theme.LEVELS, "reverse": True},
-        "legend": {
-            "title": "matching density",
-            "format": "~%",
-            "orient": "top",
-            "gradientLength": 160,
-        },
+        "legend": None,  # the last axis tells
     }
     told = {
         "experiment": "experiment",
@@ -228,7 +240,7 @@ def _spec(axes: Sequence[_Axis]) -> dict[str, Any]:
     }
     texts = {
         "data": {"name": "ticks"},
-        "mark": {"type": "text", "align": "left", "dx": 6, "fontSize": 11, "limit": 110},
+        "mark": {"type": "text", "align": "left", "dx": 5, "dy": -7, "limit": 110},
         "encoding": {**position, "text": {"field": "value"}},
     }
     return {"data": {"name": "rows"}, "height": 320, "layer": [line, points, texts]}

@@ -39,7 +39,7 @@ def score_chart(found: Score) -> Chart:
     gains = pl.concat(_gains(rows, null) for null in _AGAINST)
     if not len(gains):
         raise UsageError("no prediction was scored: nothing to draw; rgtool score tells what waits")
-    met = rows.filter(pl.col("prediction").is_in(gains["prediction"]))
+    met = rows.filter(pl.col("prediction").is_in(gains["prediction"].to_list()))
     names, told = met["prediction"].to_list(), tooltips(gains, found.columns)
     there = gains["worth"].to_list()
     series = Series("worth", {w: s for w, s in WORTH.items() if w in there}, told, "worth")

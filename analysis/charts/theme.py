@@ -54,6 +54,7 @@ CONFIG: Mapping[str, Any] = {
         "gridColor": INK,
         "gridOpacity": 0.1,
         "labelFlush": False,
+        "labelSeparation": 5,
     },
     "legend": {
         **_TEXT,
@@ -104,7 +105,7 @@ def dash(style: Style) -> list[float]:
 def series(
     field: str, names: Sequence[str], styles: Sequence[Style], title: str
 ) -> dict[str, dict[str, Any]]:
-    """Return the channels color, shape and strokeDash of series; one legend shows the first two.
+    """Return the channels color, shape and strokeDash of series, which share one legend.
 
     Parameters
     ----------
@@ -130,7 +131,7 @@ def series(
         channel: {
             **shared,
             "scale": {"domain": list(names), "range": values},
-            "legend": legend if channel in ("color", "shape") else None,
+            "legend": legend,
         }
         for channel, values in ranges.items()
     }

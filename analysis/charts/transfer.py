@@ -9,13 +9,13 @@ import numpy as np
 import polars as pl
 
 from ...schemas.errors import UsageError, printable
+from ...store.sql.relations import quote
 from ..plots.style import series_styles
 from ..result import frame
 from ..transfer.conditions import CONDITIONS, TRANSFERRED
 from . import theme
 from .chart import Chart
 from .marks import APART, Series, Spec, has, known, line_at, number, tooltips
-from .sql import quoted
 
 if TYPE_CHECKING:
     from ..transfer.matrix import TransferMatrix
@@ -134,7 +134,7 @@ def _query(cells: Iterable[Cell]) -> str:
     """Return SQL of the means: the command trains what is missing, so that it is not named."""
     ids = dict.fromkeys(cell.experiment_id for cell in cells)
     return _SQL.format(
-        ids=", ".join(map(quoted, ids)),
+        ids=", ".join(map(quote, ids)),
         levels=", ".join(map(str, sorted({cell.level for cell in cells}))),
     )
 
@@ -163,7 +163,7 @@ def matrix_chart(found: TransferMatrix) -> Chart:
     return Chart(
         key="transfer-matrix",
         title=found.title,
-        caption=_matrix_caption(rows, levels),
+        caption=_matrix_caption(rows, levels, len(names)),
         spec={"hconcat": panels, "resolve": {"scale": APART}},
         data={"rows": rows, "levels": levels},
         alternative=_matrix_alternative(rows),
@@ -250,7 +250,7 @@ def _heat(rows: pl.DataFrame, names: list[str], found: TransferMatrix) -> Spec:
     }
 
 
-def _matrix_caption(rows: pl.DataFrame, levels: pl.DataFrame) -> str:
+def _matrix_caption(rows: pl.DataFrame, levels: pl.DataFrame, size: int) -> str:
     parts = [
         "Loss: accuracy of the target's own tickets less that of transferred ones at the same "
         "density. The matrix shows its mean over the levels that tell one, sources down, targets "
@@ -261,7 +261,7 @@ def _matrix_caption(rows: pl.DataFrame, levels: pl.DataFrame) -> str:
             "Beside it every pair and level against the distance of the two spectra; colour and "
             "mark tell the level, of which the legend lets some fade."
         )
-    if rows["loss"].null_count():
+    if len(rows.drop_nulls("loss")) < size * (size - 1):
         parts.append("Pairs without a number tell no loss.")
     return " ".join(parts)
 

@@ -15,6 +15,7 @@ from ..values import Estimate
 from .members import Member
 
 _NAMED = 6  # experiments that a sentence names
+_STATES = ("finished", "unfinished", "diverged")
 
 
 def summary(members: Sequence[Member], path: str) -> tuple[str, ...]:
@@ -36,7 +37,7 @@ def summary(members: Sequence[Member], path: str) -> tuple[str, ...]:
 def _holds(members: Sequence[Member]) -> str:
     runs = [run for one in members for run in one.info.runs]
     states = Counter(map(_state, runs))
-    said = ", ".join(f"{number:,} {state}" for state, number in states.items())
+    said = ", ".join(f"{states[state]:,} {state}" for state in _STATES if states[state])
     levels = sum(run.recorded for run in runs)
     networks = sorted({run.architecture for run in runs})
     tasks = sorted({run.task for run in runs})

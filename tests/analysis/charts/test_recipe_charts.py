@@ -1,0 +1,72 @@
+"""Parallel coordinates: recipes beside the matching density of each."""
+
+import dataclasses
+
+import pytest
+from synthetic import counts, without
+from vegalite import check
+
+from rgtool import RgtoolError
+from rgtool.analysis.charts.recipes import recipe_chart
+from rgtool.analysis.curves.matching import matching_density
+
+
+def experiment(rng=0, **fields):
+    """An experiment with other fields of its recipe."""
+    found = counts(seeds=2, levels=6, rng=rng)
+    recipe = dataclasses.replace(found.recipe, **fields)
+    return dataclasses.replace(found, recipe=recipe, experiment_id=recipe.experiment_id)
+
+
+@pytest.fixture
+def several():
+    """Three experiments that differ in two fields."""
+    return [
+        experiment(0, rewind="1000it", lr=0.1),
+        experiment(1, rewind="500it", lr=0.03),
+        experiment(2, rewind="0it", lr=0.03),
+    ]
+
+
+def test_axes_are_the_fields_that_differ_and_what_is_reached(several):
+    rows = recipe_chart(several).data["rows"]
+    axes = ["lr", "rewind", "dense accuracy", "matching density"]
+    assert rows["axis"].to_list() == axes * 3
+    found = [matching_density(None, one).density.value for one in several]
+    assert rows["density"].to_list() == [value for value in found for _ in axes]
+    check(recipe_chart(several))
+
+
+def test_values_stand_by_size_at_equal_distances(several):
+    rows = recipe_chart(several).data["rows"]
+    rewind = rows.filter(rows["axis"] == "rewind")
+    assert rewind["value"].to_list() == ["1000it", "500it", "0it"]
+    assert rewind["place"].to_list() == [1.0, 0.5, 0.0]
+
+
+def test_the_sparsest_matching_density_stands_above():
+    several = [experiment(0, lr=0.1), experiment(1, lr=0.2), experiment(3, lr=0.3)]
+    rows = recipe_chart(several).data["rows"]
+    last = rows.filter(rows["axis"] == "matching density").sort("place")
+    assert last["density"].n_unique() > 1
+    assert last["density"].to_list() == sorted(last["density"], reverse=True)
+    assert last["place"].min() == 0
+    assert last["place"].max() == 1
+
+
+def test_values_that_would_stand_on_another_are_left_out():
+    several = [experiment(0, lr=0.1 * (1 + i)) for i in range(30)]
+    ticks = recipe_chart(several).data["ticks"]
+    places = ticks.filter(ticks["axis"] == "lr")["place"].sort().to_list()
+    assert places[0] == 0
+    assert places[-1] == 1
+    assert min(b - a for a, b in zip(places, places[1:], strict=False)) >= 1 / 12
+    assert ticks.filter(ticks["place"] == 0)["value"][0] == "0.1"
+
+
+def test_what_has_no_dense_accuracy_is_left_out_and_told(several):
+    child = without(several[0], (0, 0), (1, 0))
+    chart = recipe_chart([*several, child])
+    assert "without a dense accuracy: 1 experiment" in chart.caption
+    with pytest.raises(RgtoolError, match="1 experiment with an accuracy of the dense network"):
+        recipe_chart([several[0], child])
