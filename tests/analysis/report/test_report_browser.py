@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ ALL_DRAWN = """() => {
   const all = [...document.querySelectorAll('figure.chart')];
   return all.length > 0 && all.every((one) => one.dataset.drawn === 'yes');
 }"""
+STATES = """[...document.querySelectorAll('figure.chart')]
+  .map((one) => [one.dataset.key, one.dataset.drawn, one.querySelector('.canvas').innerText])"""
 OPEN_ALL = "document.querySelectorAll('details.experiment').forEach((one) => { one.open = true })"
 SCROLL = """async () => {
   for (const one of document.querySelectorAll('figure.chart')) {
@@ -47,7 +50,14 @@ class Tab:
     def draw_all(self) -> None:
         self.page.evaluate(OPEN_ALL)
         self.page.evaluate(SCROLL)
-        self.page.wait_for_function(ALL_DRAWN)
+        self.wait(ALL_DRAWN)
+
+    def wait(self, condition: str) -> None:
+        """Wait until something holds; what playwright has for it needs eval."""
+        end = time.monotonic() + 240
+        while not self.page.evaluate(condition):
+            assert time.monotonic() < end, self.page.evaluate(STATES)
+            self.page.wait_for_timeout(50)
 
     def chart(self, key: str) -> Any:
         return self.page.locator(f"figure.chart[data-key={key}]").first
@@ -220,13 +230,11 @@ def test_all_is_drawn_before_it_is_printed(browser: Any, address: str) -> None:
 def test_a_page_that_is_rewritten_is_loaded_again(
     browser: Any, made: Report, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
     path = tmp_path / "live.html"
     replace(made, every=1.0).write(path)
     with opened(browser, path.as_uri()) as tab:
         replace(made, title="written again").write(path)
-        tab.page.wait_for_function("document.title === 'written again'")
+        tab.wait("document.title === 'written again'")
         assert tab.page.locator("input[data-every]").count() == 0
 
 
