@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rgtool.analysis.nulls.untrained import null
     from rgtool.analysis.paper.verify import verify
     from rgtool.analysis.plots.figures import plot
+    from rgtool.analysis.report.report import report
     from rgtool.analysis.scheme.estimate import scheme
     from rgtool.analysis.scoreboard.score import score
     from rgtool.analysis.spectrum.eigen import eigen
@@ -81,6 +82,7 @@ _HOMES = {
     "published": "rgtool.store",
     "recipe": "rgtool.runner.recipes",
     "recipes": "rgtool.runner.listing",
+    "report": "rgtool.analysis.report.report",
     "response": "rgtool.studies.response",
     "run": "rgtool.studies.children",
     "scheme": "rgtool.analysis.scheme.estimate",
@@ -125,6 +127,7 @@ __all__ = [
     "published",
     "recipe",
     "recipes",
+    "report",
     "response",
     "run",
     "scheme",

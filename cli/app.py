@@ -21,6 +21,7 @@ from .analyse.null import null
 from .analyse.plot import plot
 from .analyse.power import power
 from .analyse.predict import predict
+from .analyse.report import report
 from .analyse.scheme import scheme
 from .analyse.score import score
 from .analyse.verify import verify
@@ -61,7 +62,7 @@ COMMANDS = {
     "Run": (run, watch, status, models, datasets, recipes, bench, demo),
     "Store": (import_, ls, show, name, diff, sql, merge, rm, compact, doctor),
     "Analyse": (
-        eigen, scheme, null, power, plot,
+        eigen, scheme, null, power, plot, report,
         classify, compare, meta, predict, score, match,
         gamma, collapse, forecast, verify,
     ),

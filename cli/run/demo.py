@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...schemas.words import counted
+from ..analyse.report import how_to_open, write_report
 from ..output import duration, print_table, say, say_event, table_of
 
 if TYPE_CHECKING:
@@ -23,10 +24,11 @@ def demo(
 ) -> None:
     """Measure a pruning flow in a minute: two networks, five seeds, twelve prunings.
 
-    The data are the 8x8 digits that come with rgtool.
+    The data are the 8x8 digits that come with rgtool. It ends with a report, one HTML file.
 
     Example: rgtool demo
     """
+    from ...store import Store
     from ...studies.demo import demo as study
 
     began = time.monotonic()
@@ -40,6 +42,10 @@ def demo(
         "shrinks (irrelevant)."
     )
     say("canonical: the exponent of the untrained network; anomalous: the rest, from training.")
+    say()
+    page = store.with_name(f"{store.name}.html")
+    write_report(Store(store), None, page)
+    say(how_to_open(page))
     say()
     say(f"done in {duration(time.monotonic() - began)}. Try next:")
     query = "SELECT name, level, avg(share) FROM flow WHERE grouping = 'stage' GROUP BY ALL"

@@ -1,0 +1,1 @@
+"""A store in one HTML file: what is seen in it, and how it came to be."""

@@ -1,0 +1,112 @@
+"""What a store holds and shows, in plain sentences."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from ...schemas.notes import Note, Rank
+from ...schemas.words import counted, listed
+from ...store import RunInfo
+from ..chance import chance_of_all
+from ..curves.matching import DEFINITION
+from ..values import Estimate
+from .members import Member
+
+_NAMED = 6  # experiments that a sentence names
+_STATES = ("finished", "unfinished", "diverged")
+
+
+def summary(members: Sequence[Member], path: str) -> tuple[str, ...]:
+    """Say what there is, what makes numbers void, and what was found, the widest first."""
+    if not members:
+        return (f"{path} holds no runs yet: rgtool demo, or rgtool run lenet digits, makes some.",)
+    own = [one for one in members if one.info.recipe.parent is None]
+    return (
+        _holds(members),
+        *_children(members, own),
+        *dict.fromkeys(note for one in own if one.counts for note in chance_of_all(one.counts)),
+        *_pruned(own),
+        *_matching(own),
+        *_spectra(own),
+        *_without(members),
+    )
+
+
+def _holds(members: Sequence[Member]) -> str:
+    runs = [run for one in members for run in one.info.runs]
+    states = Counter(map(_state, runs))
+    said = ", ".join(f"{states[state]:,} {state}" for state in _STATES if states[state])
+    levels = sum(run.recorded for run in runs)
+    networks = sorted({run.architecture for run in runs})
+    tasks = sorted({run.task for run in runs})
+    return (
+        f"{counted(len(members), 'experiment')} of {counted(len(runs), 'run')} ({said}) with "
+        f"{counted(levels, 'recorded level')}: {listed(networks)} on {listed(tasks)}."
+    )
+
+
+def _state(run: RunInfo) -> str:
+    return "diverged" if run.diverged else "finished" if run.finished else "unfinished"
+
+
+def _children(members: Sequence[Member], own: Sequence[Member]) -> Iterator[str]:
+    if len(own) < len(members):
+        yield (
+            f"{len(own)} of them find their own tickets; "
+            f"{len(members) - len(own)} train tickets of another experiment, or controls of these."
+        )
+
+
+def _pruned(own: Sequence[Member]) -> Iterator[str]:
+    known = [run.density for one in own for run in one.info.runs if run.density is not None]
+    least, most = (f"{end(known):.3g}" if known else "" for end in (min, max))
+    if known:
+        to = least if least == most else f"{least} to {most}"
+        yield f"Pruning has come to a density of {to} of the weights."
+
+
+def _matching(own: Sequence[Member]) -> Iterator[str]:
+    """Say how far experiments prune; dense accuracy beside it, since 0.1 is easily matched."""
+    found = [
+        (one, one.matching)
+        for one in own
+        if one.matching and math.isfinite(one.matching.level.value)
+    ]
+    found.sort(key=lambda pair: pair[1].density.value)
+    for one, matching in found[:_NAMED]:
+        yield (
+            f"{one.info.label} matches its dense accuracy of {matching.dense_accuracy:.3f} down to "
+            f"density {_interval(matching.density)}, with {counted(len(matching.runs), 'seed')}."
+        )
+    if len(found) > _NAMED:
+        yield f"{len(found) - _NAMED} more have a matching density: see the table of experiments."
+    if found:
+        yield f"{DEFINITION[0].upper()}{DEFINITION[1:]}."
+
+
+def _interval(one: Estimate[float]) -> str:
+    if not math.isfinite(one.low):
+        return f"{one.value:.3g}"
+    return f"{one.value:.3g} (95 % interval {one.low:.3g} to {one.high:.3g})"
+
+
+def _spectra(own: Sequence[Member]) -> Iterator[str]:
+    """Say what the spectra conclude, experiment by experiment."""
+    found = [one.spectrum for one in own if one.spectrum is not None]
+    for spectrum in found[:_NAMED]:
+        said = [note for note in map(Note.of, spectrum.notes) if note.rank == Rank.CONCLUSION]
+        if said:
+            yield f"{spectrum.label} by {spectrum.by}: {'; '.join(said)}."
+    if len(found) > _NAMED:
+        verdicts = Counter(word for one in found for word in one.verdict)
+        words = ", ".join(f"{number:,} {word}" for word, number in verdicts.most_common())
+        yield f"Groups of all {len(found)} spectra: {words}."
+
+
+def _without(members: Sequence[Member]) -> Iterator[str]:
+    lacking = [one for one in members if one.counts is None]
+    if lacking:
+        names = listed([one.title for one in lacking], _NAMED)
+        yield f"{counted(len(lacking), 'experiment')} without readable counts: {names}."

@@ -1,0 +1,138 @@
+"""How much of the data of charts a page holds: all, or of long ones every second row, or fewer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ...schemas.words import counted, size
+from . import markup
+from .sharing import share
+
+if TYPE_CHECKING:
+    from ..charts.chart import Chart
+
+MOST = 3_000_000  # bytes of a page
+_LARGE = 4_000  # bytes of the data of a chart, below which it stays whole
+_STEPS = (2, 3, 4, 6, 8, 12, 16, 24, 32)
+_ALONG = ("epoch", "level")  # what a chart is thinned along: the first of these that it has
+Data = Mapping[str, Mapping[str, Any]]  # by the name of a frame, its columns
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A chart as a page holds it.
+
+    Attributes
+    ----------
+    chart : Chart
+        What it was made of.
+    spec : dict
+        Its specification, without data; what it has in common with others by `sharing`.
+    data : mapping or None
+        Its frames, see `markup.columns`; None where the page has no room for the chart.
+    thinned : str
+        What was left out of the data; empty where nothing was.
+    """
+
+    chart: Chart
+    spec: dict[str, Any]
+    data: Data | None
+    thinned: str = ""
+
+    @property
+    def bytes(self) -> int:
+        """What it takes of a page."""
+        return 0 if self.data is None else _length(self.spec) + _length(self.data)
+
+
+def drawn(chart: Chart) -> Drawn:
+    """Return a chart with all of its data."""
+    spec = chart.specification("container", titled=False, inline=False)
+    spec = {name: value for name, value in spec.items() if name not in ("config", "usermeta")}
+    return Drawn(chart, spec, _columns({name: chart.values(name) for name in chart.data}))
+
+
+def fitted(charts: Sequence[Chart], room: int) -> tuple[list[Drawn], list[Any], str]:
+    """Bring charts to a size: thin the long ones, then leave out the last.
+
+    Parameters
+    ----------
+    charts : sequence of Chart
+        All charts of a page.
+    room : int
+        Bytes that their specifications and data may take.
+
+    Returns
+    -------
+    drawn : list of Drawn, of the same length
+        What the page holds of each.
+    parts : list
+        What specifications have in common.
+    notice : str
+        What is missing, for the reader; empty where all is there.
+    """
+    whole = [drawn(chart) for chart in charts]
+    specs, parts = share([one.spec for one in whole])
+    whole = [replace(one, spec=spec) for one, spec in zip(whole, specs, strict=True)]
+    room -= _length(parts)
+    found, step = whole, 1
+    for step in _STEPS:
+        if _total(found) <= room:
+            break
+        found = [_thinned(one, step) for one in whole]
+    kept = _first(found, room)
+    return kept, parts, _notice(kept)
+
+
+def _total(found: Sequence[Drawn]) -> int:
+    return sum(one.bytes for one in found)
+
+
+def _first(found: Sequence[Drawn], room: int) -> list[Drawn]:
+    """Leave out the charts that do not fit in beside those before them."""
+    kept = []
+    for one in found:
+        room -= one.bytes
+        kept.append(one if room >= 0 else replace(one, data=None))
+    return kept
+
+
+def _notice(kept: Sequence[Drawn]) -> str:
+    thinned = sum(bool(one.thinned) and one.data is not None for one in kept)
+    missing = sum(one.data is None for one in kept)
+    said = [
+        f"{counted(thinned, 'chart')} thinned, as said below each" if thinned else "",
+        f"{counted(missing, 'chart')} left out: name fewer experiments" if missing else "",
+    ]
+    those = ", ".join(part for part in said if part)
+    return f"To stay below {size(MOST)} this page has {those}." if those else ""
+
+
+def _thinned(one: Drawn, step: int) -> Drawn:
+    assert one.data is not None
+    if _length(one.data) < _LARGE:
+        return one
+    said, data = "", {}
+    for name in one.chart.data:
+        rows = one.chart.values(name)
+        along = next((column for column in _ALONG if rows and column in rows[0]), None)
+        if along is None:
+            data[name] = rows
+            continue
+        places = sorted({row[along] for row in rows if row[along] is not None})
+        stay = {*places[::step], *places[-1:], None}
+        data[name] = [row for row in rows if row[along] in stay]
+        if len(data[name]) < len(rows):
+            said = f"Thinned: one {along} of {step} is drawn and handed out, and the last."
+    return replace(one, data=_columns(data), thinned=said) if said else one
+
+
+def _columns(frames: Mapping[str, Sequence[Mapping[str, Any]]]) -> Data:
+    return {name: markup.columns(rows) for name, rows in frames.items()}
+
+
+def _length(values: Any) -> int:
+    return len(json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode())
