@@ -135,7 +135,7 @@ def test_whatever_a_run_writes_is_a_sign_of_life(tmp_path: Path, name: str) -> N
 def test_epochs_tell_where_a_run_is(tmp_path: Path) -> None:
     folder = begin(tmp_path)
     one = only(Store(tmp_path).standing())
-    assert (one.level, one.epoch, one.epochs, one.images_per_second) == (3, None, 10, None)
+    assert (one.level, one.epoch, one.epochs, one.images_per_second) == (3, None, 10, 1002.0)
     with lock(folder / "lock", "it"):
         assert only(Store(tmp_path).standing()).epoch == 0
     trained(folder, (2, 9), (2, 10), (3, 1), (3, 4))
