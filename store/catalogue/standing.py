@@ -302,8 +302,11 @@ def _level_at_work(run: RunInfo, trained: int | None) -> int | None:
 
 
 def _share(inside: Sequence[Epoch], recipe: Recipe | None) -> float:
-    """Return the share of a level that is trained: it may begin at the rewind point."""
-    if not inside or recipe is None or not recipe.epochs:
+    """Return the share of a level that is trained: it may begin at the rewind point.
+
+    Training up to that point is of no level.
+    """
+    if not inside or inside[-1].level == PRETRAINING or recipe is None or not recipe.epochs:
         return 0.0
     begins = 0 if recipe.schedule == "restart" else Step.parse(recipe.rewind).epochs
     return (inside[-1].epoch - begins) / max(1, recipe.epochs - begins)

@@ -29,7 +29,9 @@ def begin(store: Path, seed: int = 0, asked: int = 5, reached: int = 2, **fields
     recipe = dataclasses.replace(RECIPE, **fields)  # type: ignore[arg-type]
     recorded = range(reached + 1)
     run_id = write_run(store, seed, asked, recipe=recipe, recorded=recorded, asked=asked)
-    return RunFolder.of(store, run_id).path
+    folder = RunFolder.of(store, run_id)
+    folder.epochs.unlink(missing_ok=True)
+    return folder.path
 
 
 def only(found: Standing) -> Stand:
@@ -179,6 +181,10 @@ def test_the_time_left_is_that_of_the_levels_that_ran(tmp_path: Path) -> None:
     # Another seed has no level yet: those of the first tell.
     begin(tmp_path, 1, asked=7, reached=-1)
     assert [one.seconds_left for one in Store(tmp_path).standing().stands] == [6.0, 32.0]
+    trained(begin(tmp_path, 2, asked=7, reached=-1), (-1, 4))  # which is of no level
+    assert [one.seconds_left for one in Store(tmp_path).standing().stands] == [6.0, 32.0, 32.0]
+    write_record(tmp_path, RECIPE, RECIPE.run_id(1), 0, counts(RECIPE, 1, 7), wall_seconds=10.0)
+    assert [one.seconds_left for one in Store(tmp_path).standing().stands][:2] == [6.0, 70.0]
     # Another experiment has none that could.
     begin(tmp_path, 0, asked=7, reached=-1, lr=0.2)
     assert None in [one.seconds_left for one in Store(tmp_path).standing().stands]
