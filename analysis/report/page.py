@@ -154,7 +154,7 @@ def _handed(drawn: Drawn) -> Iterator[str]:
 def _query(query: str) -> str:
     if not query:
         return ""
-    what = "Command" if query.startswith("rgtool ") else "SQL"
+    what = "SQL" if query.startswith(("SELECT ", "WITH ", "FROM ")) else "Command"
     return f"<details><summary>{what}</summary><pre>{markup.lines(query)}</pre></details>\n"
 
 
