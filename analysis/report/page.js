@@ -56,6 +56,7 @@
     const canvas = figure.querySelector(".canvas");
     figure.drawing = vegaEmbed(canvas, Object.assign(whole(spec), { datasets }), {
       mode: "vega-lite",
+      logLevel: vega.Error, // a band that one run does not have is nothing to warn a reader of
       config: common.config,
       ast: true, // expressions are walked, not compiled: the page allows no eval
       actions: false,
