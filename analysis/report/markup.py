@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import groupby
 from typing import Any
 
 from ...schemas.errors import printable
@@ -58,19 +59,24 @@ def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     --------
     >>> columns([{"n": 1}, {"n": 2}])
     {'n': [1, 2]}
-    >>> columns([{"s": "a"}, {"s": "a"}, {"s": "a"}])
-    {'s': {'values': ['a'], 'places': [0, 0, 0]}}
+    >>> columns([{"s": "a"}, {"s": "a"}, {"s": "a"}, {"s": "a"}])
+    {'s': {'stretches': [['a', 4]]}}
+    >>> columns([{"s": "a"}, {"s": "b"}, {"s": "a"}, {"s": "b"}, {"s": "a"}])
+    {'s': {'values': ['a', 'b'], 'places': [0, 1, 0, 1, 0]}}
     """
     names = rows[0] if rows else ()
     return {name: _packed([row[name] for row in rows]) for name in names}
 
 
 def _packed(column: list[Any]) -> Any:
-    kinds = {type(one) for one in column} - {type(None)}
-    if kinds not in ({str}, {float}):
+    """Return a column as values and how often each follows itself, or where each stands."""
+    if len({type(one) for one in column} - {type(None)}) != 1:  # 1 and True are equal
         return column
+    stretches = [[one, len(list(those))] for one, those in groupby(column)]
+    if 3 * len(stretches) < len(column):
+        return {"stretches": stretches}
     values = list(dict.fromkeys(column))
-    if 2 * len(values) >= len(column):
+    if 2 * len(values) >= len(column) or isinstance(column[0], int):
         return column
     place = {one: at for at, one in enumerate(values)}
     return {"values": values, "places": [place[one] for one in column]}

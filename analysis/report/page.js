@@ -10,7 +10,11 @@
   // ---- data: columns, of which values stand once ------------------------------------------------
 
   function column(packed) {
-    return Array.isArray(packed) ? packed : packed.places.map((at) => packed.values[at]);
+    if (Array.isArray(packed)) return packed;
+    if (packed.values) return packed.places.map((at) => packed.values[at]);
+    const out = [];
+    for (const [value, times] of packed.stretches) for (let i = 0; i < times; i++) out.push(value);
+    return out;
   }
 
   function rows(table) {
@@ -51,6 +55,8 @@
     for (const name of Object.keys(data)) datasets[name] = rows(data[name]);
     const canvas = figure.querySelector(".canvas");
     figure.drawing = vegaEmbed(canvas, Object.assign(whole(spec), { datasets }), {
+      mode: "vega-lite",
+      logLevel: vega.Error, // a band that one run does not have is nothing to warn a reader of
       config: common.config,
       ast: true, // expressions are walked, not compiled: the page allows no eval
       actions: false,

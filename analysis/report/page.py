@@ -79,7 +79,7 @@ def _header(report: Report, notice: str) -> Iterator[str]:
     yield f"<header>\n<h1>{markup.text(report.title)}</h1>\n"
     yield f'<p class="faint">Store {markup.text(report.store)}, read at <time datetime='
     yield f'"{made.isoformat()}">{made:%Y-%m-%d %H:%M:%S} UTC</time> by rgtool {report.version}. '
-    yield '<button type="button" data-print>Print</button></p>\n'
+    yield "<button data-print>Print</button></p>\n"
     if report.every:
         yield '<p class="faint"><label><input type="checkbox" checked data-every='
         yield f'"{report.every:g}"> Rewritten every {report.every:g} s while runs go on: load it '
@@ -146,15 +146,15 @@ def _handed(drawn: Drawn) -> Iterator[str]:
     for name in drawn.data:
         other = "" if name == "rows" else f": {markup.text(name)}"
         file = f"{stem}.csv" if name == "rows" else f"{stem}-{markup.slug(name)}.csv"
-        yield f'<button type="button" data-csv={markup.value(name)} data-file="{file}">'
+        yield f'<button data-csv={markup.value(name)} data-file="{file}">'
         yield f"CSV{other}</button>\n"
-    yield f'<button type="button" data-svg data-file="{stem}.svg">SVG</button>\n'
+    yield f'<button data-svg data-file="{stem}.svg">SVG</button>\n'
 
 
 def _query(query: str) -> str:
     if not query:
         return ""
-    what = "Command" if query.startswith("rgtool ") else "SQL"
+    what = "SQL" if query.startswith(("SELECT ", "WITH ", "FROM ")) else "Command"
     return f"<details><summary>{what}</summary><pre>{markup.lines(query)}</pre></details>\n"
 
 
@@ -193,7 +193,7 @@ def _listing(listing: Listing) -> Iterator[str]:
     if table.title:
         yield "".join(f"<h4>{markup.text(line)}</h4>\n" for line in table.title.splitlines())
     yield f'<div class="tools filter">{_box(table)}<span class="faint shown" aria-live="polite">'
-    yield f'{counted(len(table.rows), "row")}</span> <button type="button" data-table data-file='
+    yield f"{counted(len(table.rows), 'row')}</span> <button data-table data-file="
     yield f'"{markup.slug(listing.key)}.csv">CSV</button>{_query(listing.command)}</div>\n'
     yield f'<div class="scroll">\n{_table(table, listing.links)}</div>\n'
     yield "".join(f'<p class="caption">{markup.text(note)}</p>\n' for note in table.notes)
@@ -210,8 +210,7 @@ def _table(table: Table, links: Mapping[str, str]) -> str:
     right = numeric(table.columns, table.rows)
     head, *lines = cells(table.columns, table.rows, table.formats)
     names = "".join(
-        f'<th{_class("number" if r else "")} scope="col"><button type="button">'
-        f"{markup.text(name)}</button></th>"
+        f'<th{_class("number" if r else "")} scope="col"><button>{markup.text(name)}</button></th>'
         for name, r in zip(head, right, strict=True)
     )
     body = "\n".join(

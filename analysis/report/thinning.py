@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from ..charts.chart import Chart
 
 MOST = 3_000_000  # bytes of a page
-_LARGE = 4_000  # bytes of the data of a chart, below which it stays whole
+_LARGE = 1_000  # bytes of the data of a chart, below which it stays whole
 _STEPS = (2, 3, 4, 6, 8, 12, 16, 24, 32)
-_ALONG = ("epoch", "level")  # what a chart is thinned along: the first of these that it has
+# What charts are thinned along, each along the first of these that it has: curves of epochs, of
+# which there are most rows, before all others.
+_ALONG = ("epoch", "level")
+_COMMON = ("$schema", "config", "usermeta")  # the same for all, which the page knows
 Data = Mapping[str, Mapping[str, Any]]  # by the name of a frame, its columns
 
 
@@ -51,7 +54,7 @@ class Drawn:
 def drawn(chart: Chart) -> Drawn:
     """Return a chart with all of its data."""
     spec = chart.specification("container", titled=False, inline=False)
-    spec = {name: value for name, value in spec.items() if name not in ("config", "usermeta")}
+    spec = {name: value for name, value in spec.items() if name not in _COMMON}
     return Drawn(chart, spec, _columns({name: chart.values(name) for name in chart.data}))
 
 
@@ -78,11 +81,13 @@ def fitted(charts: Sequence[Chart], room: int) -> tuple[list[Drawn], list[Any], 
     specs, parts = share([one.spec for one in whole])
     whole = [replace(one, spec=spec) for one, spec in zip(whole, specs, strict=True)]
     room -= _length(parts)
-    found, step = whole, 1
-    for step in _STEPS:
-        if _total(found) <= room:
-            break
-        found = [_thinned(one, step) for one in whole]
+    found = whole
+    for along in _ALONG:
+        before = found
+        for step in _STEPS:
+            if _total(found) <= room:
+                break
+            found = [_thinned(one, along, step) for one in before]
     kept = _first(found, room)
     return kept, parts, _notice(kept)
 
@@ -111,23 +116,22 @@ def _notice(kept: Sequence[Drawn]) -> str:
     return f"To stay below {size(MOST)} this page has {those}." if those else ""
 
 
-def _thinned(one: Drawn, step: int) -> Drawn:
+def _thinned(one: Drawn, along: str, step: int) -> Drawn:
     assert one.data is not None
     if _length(one.data) < _LARGE:
         return one
-    said, data = "", {}
+    said, data = "", dict(one.data)
     for name in one.chart.data:
         rows = one.chart.values(name)
-        along = next((column for column in _ALONG if rows and column in rows[0]), None)
-        if along is None:
-            data[name] = rows
+        if not rows or along != next((column for column in _ALONG if column in rows[0]), None):
             continue
         places = sorted({row[along] for row in rows if row[along] is not None})
         stay = {*places[::step], *places[-1:], None}
-        data[name] = [row for row in rows if row[along] in stay]
-        if len(data[name]) < len(rows):
+        kept = [row for row in rows if row[along] in stay]
+        data[name] = markup.columns(kept)
+        if len(kept) < len(rows):
             said = f"Thinned: one {along} of {step} is drawn and handed out, and the last."
-    return replace(one, data=_columns(data), thinned=said) if said else one
+    return replace(one, data=data, thinned=said) if said else one
 
 
 def _columns(frames: Mapping[str, Sequence[Mapping[str, Any]]]) -> Data:
