@@ -85,7 +85,7 @@ def judge(
     """
     check_margin(margin)
     width = MARGIN if margin is None else margin
-    left = np.asarray(exempt, np.bool_) | whole
+    left = np.logical_or(exempt, whole)
     low, high = np.where(left, np.nan, interval.low), np.where(left, np.nan, interval.high)
     if np.isfinite(interval.df):
         # Two one-sided tests at 5 % are the 90 % interval inside the margin (Schuirmann 1987).
