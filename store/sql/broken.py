@@ -28,6 +28,7 @@ from ...schemas.records.layout import RunFolder
 from ...schemas.records.manifest import Manifest, loss, some
 from ...schemas.records.parts import Part
 from . import doubles
+from .relations import literal
 from .trust import Stamp, Trust, rot
 
 MEMORY = ".left_out.json"
@@ -319,7 +320,7 @@ def _bisect(
 def _sound(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> bool:
     try:
         flagged = connection.execute(
-            f"SELECT count(*) FROM ({faults('read_parquet(?, filename = true)')})", [list(files)]
+            f"SELECT count(*) FROM ({faults('read_parquet(?, filename = true)')})", [literal(files)]
         ).fetchone()
     except duckdb.Error:
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -91,11 +92,22 @@ def known_columns(
 
 def parquet(files: Iterable[Path]) -> str:
     """Write compacted files as one relation in SQL."""
-    return f"read_parquet({sql_list(files)}, union_by_name = true)"
+    return f"read_parquet({sql_list(literal(files))}, union_by_name = true)"
+
+
+def literal(paths: Iterable[Path | str]) -> list[str]:
+    """Write paths of files for a reader of DuckDB, which takes `[1]`, `*` and `?` as patterns.
+
+    Examples
+    --------
+    >>> literal(["a[1]/0.parquet"])
+    ['a[[]1]/0.parquet']
+    """
+    return [glob.escape(str(path)) for path in paths]
 
 
 def sql_list(paths: Iterable[Path | str]) -> str:
-    """Write paths as a list in SQL; read as they are, wildcards have no meaning there."""
+    """Write paths as a list in SQL."""
     return "[" + ", ".join(quote(str(path)) for path in paths) + "]"
 
 

@@ -14,7 +14,7 @@ from ...schemas.records.manifest import Manifest
 from ..figures import create_published
 from .broken import in_place
 from .connection import connect
-from .relations import compacted, quote, sql_list
+from .relations import compacted, literal, quote, sql_list
 from .snapshot import Snapshot, strict_json
 
 VIEWS = tuple(views.views())
@@ -75,7 +75,8 @@ def open_session(
 
 def fence(connection: duckdb.DuckDBPyConnection, store: Path) -> None:
     """Shut a connection off from everything but the files of the store, for good."""
-    connection.execute(f"SET allowed_directories = {sql_list([store])}")
+    named = dict.fromkeys((str(store), *literal([store])))  # what is asked for, and what is opened
+    connection.execute(f"SET allowed_directories = {sql_list(named)}")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
 
@@ -86,7 +87,7 @@ def _create_views(
     # Paths and texts go in as variables: as literals, a hundred thousand would have to be parsed.
     manifest = snapshot.manifest
     texts = [strict_json(run.text) for run in snapshot.loose.values()]
-    connection.execute("SET VARIABLE loose_records = ?", [snapshot.record_files])
+    connection.execute("SET VARIABLE loose_records = ?", [literal(snapshot.record_files)])
     connection.execute("SET VARIABLE loose_descriptions = ?", [texts])
     if not snapshot.record_files:
         # Large files are bound several times before a query runs; of a hundred thousand small
@@ -227,7 +228,7 @@ def _epochs(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> list[s
 
 def loose_epochs(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> str:
     """Return SQL of the epochs in loose files, as a SELECT that ends with a condition."""
-    connection.execute("SET VARIABLE loose_epochs = ?", [list(files)])
+    connection.execute("SET VARIABLE loose_epochs = ?", [literal(files)])
     options = "ignore_errors = true, filename = true"
     lines = f"read_ndjson_objects(getvariable('loose_epochs'), {options})"
     return views.epoch_select(f"(SELECT json AS line, filename FROM {lines})")

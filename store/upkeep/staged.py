@@ -17,7 +17,7 @@ from ...schemas.records.manifest import Manifest
 from ...schemas.records.parts import Part
 from ..sql.broken import LeftOut, faults
 from ..sql.connection import connect
-from ..sql.relations import quote
+from ..sql.relations import literal, quote
 from ..sql.snapshot import LooseRun
 
 UNFINISHED = ".part"  # the end of names that a killed compaction leaves
@@ -78,7 +78,7 @@ def _stage_chunk(part: Path, runs: dict[str, LooseRun], left_out: LeftOut) -> di
                 connection.execute(
                     f"CREATE TABLE part AS SELECT filename, {casts} "
                     "FROM read_parquet(?, filename = true)",
-                    [files],
+                    [literal(files)],
                 )
                 if not connection.execute(faults("part")).fetchall():
                     rows = "SELECT * EXCLUDE (filename) FROM part"

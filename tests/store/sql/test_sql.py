@@ -13,10 +13,12 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from page import read
-from stores import data_of, write_run
+from stores import curve, data_of, write_run
 
 from rgtool.schemas.errors import QueryError, RgtoolError, StoreError
 from rgtool.schemas.published import PUBLISHED
+from rgtool.schemas.records.epochs import write_epochs
+from rgtool.schemas.records.layout import RunFolder
 from rgtool.store import Store
 from rgtool.store.sql import connection, memory
 from rgtool.store.sql.session import VIEWS
@@ -291,3 +293,31 @@ def test_people_see_the_first_rows(store: Store) -> None:
     assert seen.rows == [[str(i)] for i in range(50)]
     assert seen.below == ["50 of 1,000 rows; polars(), arrow() and pandas() have all"]
     assert many.summary().splitlines()[-2:] == ["   49", *seen.below]
+
+
+@pytest.mark.parametrize("name", ["a[1]", "a*", "a?", "[!b]1"])
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_store_is_the_one_that_is_named(tmp_path: Path, name: str, compacted: bool) -> None:
+    other, named = Store(tmp_path / "a1"), Store(tmp_path / name)
+    run = write_run(other.path, diverged=True)
+    assert write_run(named.path) == run
+    write_epochs(RunFolder.of(other.path, run).epochs, curve(run, 0, (0,)))
+    asked = (
+        "SELECT count(*) FROM levels WHERE diverged",
+        "SELECT count(DISTINCT level) FROM epochs",
+        "SELECT count(*) FROM runs",
+    )
+    for place, answers in ((other, [1, 1, 1]), (named, [0, 5, 1])):
+        if compacted:
+            place.compact()
+        assert [place.sql(query).rows[0][0] for query in asked] == answers
+        assert len(place.check().problems) == 0
+
+
+def test_a_name_is_no_pattern_that_reads_another_store(tmp_path: Path) -> None:
+    named = Store(tmp_path / "a[1]")
+    run = write_run(named.path)
+    write_run(tmp_path / "a1")
+    record = RunFolder.of(named.path, run).record(0)
+    with pytest.raises(QueryError, match="reads the views of the store"):
+        named.sql(f"SELECT * FROM '{record}'")
