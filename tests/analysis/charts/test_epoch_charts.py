@@ -89,7 +89,7 @@ def test_a_loss_of_0_has_no_logarithm(tmp_path, lowest, kind):
 
 
 def test_what_has_no_epochs_is_told(tmp_path):
-    stores.write_run(tmp_path)
+    RunFolder.of(tmp_path, stores.write_run(tmp_path)).epochs.unlink()  # as 0.1.0 left it
     with pytest.raises(RgtoolError, match="no epoch is on record"):
         epoch_charts(tmp_path)
     with pytest.raises(UsageError, match="epochs are those of runs"):
