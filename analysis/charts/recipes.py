@@ -80,9 +80,9 @@ def recipe_chart(experiments: Sequence[Counts]) -> Chart:
         title=f"{counted(len(there), 'recipe')} and the matching density of each",
         caption="A line an experiment, across the fields in which their recipes differ, to its "
         "accuracy when dense and its matching density, which the colour tells as well "
-        f"({DEFINITION}). Values of a recipe stand at equal distances, in their order; densities within a twentieth "
-        "of a step of the levels are one. A click on "
-        "a point lets the others fade."
+        f"({DEFINITION}). Values of a recipe stand at equal distances, in their order; densities "
+        "within a twentieth of a step of the levels are one. A click on a point lets the others "
+        "fade."
         + (f" Left out, without a dense accuracy: {counted(out, 'experiment')}." if out else ""),
         spec=_spec(axes, densities),
         data={"rows": _rows(there, names, found, axes), "ticks": _ticks(axes)},

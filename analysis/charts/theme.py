@@ -213,8 +213,8 @@ def density_ticks(densities: ArrayLike) -> list[float]:
     near = [t for t in DENSITY_TICKS if known[-1] / _NEAR <= t <= known[0] * _NEAR]
     if len(near) >= _FEWEST:
         return near
-    _, first = np.unique(np.round(np.log(known), 2), return_index=True)
-    apart = known[np.sort(first)]  # levels of several experiments may be one but for rounding
+    # Levels of several experiments may be one but for rounding.
+    apart = known[[True, *(known[1:] * _NEAR < known[:-1])]]
     chosen = np.unique(np.linspace(0, len(apart) - 1, _MOST).round().astype(int))
     return [float(tick) for tick in apart[chosen]]
 
