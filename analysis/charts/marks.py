@@ -165,7 +165,7 @@ def each_told(layer: Spec, rows: pl.DataFrame) -> list[Spec]:
     absent = absent.select(name for name in fields if absent[name].any()).unique()
     if not absent.width:
         return [layer]
-    parts = []
+    parts: list[Spec] = []
     for pattern in absent.sort(absent.columns).to_dicts():
         kept = [one for one in told if not pattern.get(one["field"])]
         which = [lacks(name) if gone else has(name) for name, gone in pattern.items()]

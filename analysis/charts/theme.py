@@ -26,6 +26,7 @@ _BLACK = "#000000"
 # Without its ends, which a light page and a dark one swallow.
 LEVELS: Mapping[str, Any] = {"name": "viridis", "extent": [0.08, 0.9]}
 _FEWEST, _MOST = 3, 6  # ticks of density; a telephone has room for six
+_FINE = (1.0, *(float(f"{digit}e{power}") for power in (-1, -2, -3) for digit in range(9, 0, -1)))
 _NEAR = 1.005  # a level as dense as a tick, but for rounding
 _LETTER, _SYMBOL = 6.2, 30  # pixels of a letter of a legend, and of the symbol before it
 # Paths in a square from -1 to 1; others are names that Vega knows.
@@ -202,6 +203,8 @@ def density_axis(densities: ArrayLike, drawn: ArrayLike | None = None) -> dict[s
 def density_ticks(densities: ArrayLike) -> list[float]:
     """Return ticks of density: round ones, or where fewer than three are among them, of levels.
 
+    Where there are fewer than three levels either, the ticks are at all round percentages.
+
     Examples
     --------
     >>> density_ticks([1.0, 0.1]), density_ticks([1.0, 0.8, 0.64])
@@ -213,10 +216,15 @@ def density_ticks(densities: ArrayLike) -> list[float]:
     near = [t for t in DENSITY_TICKS if known[-1] / _NEAR <= t <= known[0] * _NEAR]
     if len(near) >= _FEWEST:
         return near
-    # Levels of several experiments may be one but for rounding.
-    apart = known[[True, *(known[1:] * _NEAR < known[:-1])]]
-    chosen = np.unique(np.linspace(0, len(apart) - 1, _MOST).round().astype(int))
-    return [float(tick) for tick in apart[chosen]]
+    gap = max(_NEAR, float(known[0] / known[-1]) ** (0.5 / _MOST))
+    apart = [float(known[0])]
+    for density in known[1:].tolist():
+        if density * gap <= apart[-1]:
+            apart.append(density)
+    places = np.unique(np.linspace(0, len(apart) - 1, _MOST).round().astype(int))
+    levels = [apart[place] for place in places]
+    round_ = [t for t in _FINE if known[-1] / _NEAR <= t <= known[0] * _NEAR]
+    return round_ if len(levels) < _FEWEST <= len(round_) else levels
 
 
 def _positive(values: ArrayLike) -> NDArray[np.float64]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..transfer.matrix import TransferMatrix
     from ..transfer.result import Cell, Transfer
 
+_BESIDE = 1.12  # times the largest density: room for the arrows of open intervals
 _CELL, _WIDTH = 46, 440  # pixels
 _SQL = """\
 SELECT experiment_id, level, avg(density) AS density, avg(accuracy) AS accuracy, count(*) AS runs
@@ -78,7 +79,9 @@ def _panels(found: Transfer, rows: pl.DataFrame, matching: pl.DataFrame) -> list
     series = Series("condition", styles, tooltips(rows, found.columns), "condition", rows)
     data: Spec = {"data": {"name": "rows"}, "width": _WIDTH}
     ends: Spec = {"data": {"name": "matching"}, "width": _WIDTH}
-    x = {"field": "density", "type": "quantitative", **theme.density_axis(rows["density"])}
+    density = rows["density"]
+    drawn = [*density, _BESIDE * max(density)]
+    x = {"field": "density", "type": "quantitative", **theme.density_axis(density, drawn)}
     accuracy = {"x": x, "y": number("accuracy", "test accuracy", scale={"zero": False})}
     upper = [
         *series.intervals(accuracy, ("accuracy_low", "accuracy_high")),
@@ -115,8 +118,8 @@ def _matching(series: Series, x: Spec, rows: pl.DataFrame) -> list[Spec]:
         layers.append(
             {
                 "transform": [lacks("matching")],
-                "mark": {"type": "text", "align": "left", "color": theme.FAINT, "tooltip": None},
-                "encoding": {"x": {"value": 4}, "y": place["y"], "text": {"value": "none"}},
+                "mark": {"type": "text", "align": "left", "dy": -6, "fontSize": 9, "tooltip": None},
+                "encoding": {"x": {"value": 8}, "y": place["y"], "text": {"value": "none"}},
             }
         )
     return layers
