@@ -18,11 +18,13 @@ from ..result import frame
 from . import theme
 from .chart import Chart
 from .layers import CHOSEN, curves
+from .marks import each_told, has, known
 from .sql import is_stored, listed_ids
 
 if TYPE_CHECKING:
     import polars as pl
 
+_BANDED = 8  # experiments whose bands do not hide each other
 _SQL = """\
 SELECT experiment_id, level, avg(density) AS density, avg(accuracy) AS accuracy,
   stddev_samp(accuracy) AS sd, count(*) AS runs
@@ -49,15 +51,16 @@ def accuracy_chart(experiments: Sequence[Counts]) -> Chart:
         No experiment has an accuracy on record.
     """
     there = _with_accuracy(experiments)
-    names = named_apart(there)
+    full = named_apart(there)
+    names, shared = without_shared(full)
     rows = _rows(there, names)
     density = rows["density"].to_numpy()
     data = {"rows": rows, "matching": _matching(there, names), "guessing": _guessing(there, rows)}
     return Chart(
         key="accuracy",
-        title=f"{names[0] if len(names) == 1 else counted(len(names), 'experiment')}: "
+        title=f"{full[0] if len(names) == 1 else counted(len(names), 'experiment')}: "
         "test accuracy against density",
-        caption=_caption(rows, data),
+        caption=_caption(rows, data, len(names), shared),
         spec=_spec(names, rows, data),
         data={name: found for name, found in data.items() if len(found)},
         alternative="Lines of mean test accuracy against density, from "
@@ -68,6 +71,31 @@ def accuracy_chart(experiments: Sequence[Counts]) -> Chart:
         of=" ".join(one.experiment_id for one in there),
         figure=lambda: plot_accuracy(there),
     )
+
+
+def without_shared(names: Sequence[str]) -> tuple[list[str], str]:
+    """Leave out of names the words at their beginning and end that all share; return these too.
+
+    Examples
+    --------
+    >>> without_shared(["a/b lr=1, 2 seeds", "a/b lr=2, 2 seeds"])
+    (['lr=1', 'lr=2'], 'a/b, 2 seeds')
+    >>> without_shared(["a/b, 2 seeds", "a/b lr=2, 2 seeds"])
+    (['a/b', 'a/b lr=2'], '2 seeds')
+    """
+    labels, seeds = zip(*(name.rsplit(", ", 1) for name in names), strict=True)
+    if len(names) < 2:
+        return list(names), ""
+    tail = [seeds[0]] if len(set(seeds)) == 1 else []
+    words = [label.split(" ") for label in labels]
+    same = [len(set(column)) == 1 for column in zip(*words, strict=False)]
+    head = (same + [False]).index(False)
+    if min(map(len, words)) == head:  # nothing would be left of one
+        head = 0
+    short = [" ".join(one[head:]) for one in words]
+    if not tail:
+        short = [f"{name}, {end}" for name, end in zip(short, seeds, strict=True)]
+    return short, ", ".join([" ".join(words[0][:head])] * bool(head) + tail)
 
 
 def _with_accuracy(experiments: Sequence[Counts]) -> list[Counts]:
@@ -137,14 +165,22 @@ def _guessing(experiments: Sequence[Counts], rows: pl.DataFrame) -> pl.DataFrame
     )
 
 
-def _caption(rows: pl.DataFrame, data: dict[str, pl.DataFrame]) -> str:
+def _caption(rows: pl.DataFrame, data: dict[str, pl.DataFrame], count: int, shared: str) -> str:
     said = ["Mean test accuracy of every level against the share of weights that is kept there."]
+    if shared:
+        said.append(f"All experiments: {shared}.")
     if rows["sd"].is_not_null().any():
-        said.append("Bands are one standard deviation over seeds.")
+        said.append(
+            "Bands are one standard deviation over seeds."
+            if count <= _BANDED
+            else f"Bands are left out, since those of more than {_BANDED} experiments hide each "
+            "other; tooltips tell the standard deviation over seeds."
+        )
     if len(data["matching"]):
         said.append(
             f"Rings are matching densities with their 95 % intervals ({DEFINITION}); an interval "
-            "needs two seeds."
+            "needs two seeds. Where a ring lies at the last level on record, a network may match "
+            "at lower densities too."
         )
     if len(data["guessing"]):
         said.append("Dotted lines are what guessing gives.")
@@ -155,8 +191,8 @@ def _spec(
     names: Sequence[str], rows: pl.DataFrame, data: dict[str, pl.DataFrame]
 ) -> dict[str, Any]:
     series = theme.series("experiment", names, series_styles(len(names)), "experiment")
-    banded = bool(rows["sd"].is_not_null().any())
-    x = {"field": "density", "type": "quantitative", **theme.density_axis()}
+    deviates = bool(rows["sd"].is_not_null().any())
+    x = {"field": "density", "type": "quantitative", **theme.density_axis(rows["density"])}
     y = {
         "field": "accuracy",
         "type": "quantitative",
@@ -168,7 +204,7 @@ def _spec(
         "level": "level",
         "density": "density",
         "accuracy": "test accuracy",
-        **({"sd": "sd over seeds"} if banded else {}),
+        **({"sd": "sd over seeds"} if deviates else {}),
         "runs": "runs",
     }
     guess = {
@@ -179,31 +215,27 @@ def _spec(
             "tooltip": theme.tooltips({"task": "task", "guessing": "accuracy of guessing"}),
         },
     }
-    layers = curves(x, y, series, told, banded=banded)
+    layers = curves(x, y, series, told, rows, banded=deviates and len(names) <= _BANDED)
     if len(data["matching"]):
-        layers += _rings(x, y, series)
+        layers += _rings(x, y, series, data["matching"])
     if len(data["guessing"]):
         layers.insert(0, guess)
     return {"data": {"name": "rows"}, "height": 320, "layer": layers}
 
 
-def _rings(x: dict[str, Any], y: dict[str, Any], series: dict[str, Any]) -> list[dict[str, Any]]:
+def _rings(
+    x: dict[str, Any], y: dict[str, Any], series: dict[str, Any], rows: pl.DataFrame
+) -> list[dict[str, Any]]:
     shared = {"y": y, "color": series["color"], "opacity": theme.faded(CHOSEN)}
-    tooltip = theme.tooltips(_MATCHING)
-    return [
-        {
-            "data": {"name": "matching"},
-            "mark": {"type": "rule", "strokeWidth": 2},
-            "encoding": {
-                "x": {**x, "field": "low"},
-                "x2": {"field": "high"},
-                "tooltip": tooltip,
-                **shared,
-            },
-        },
-        {
-            "data": {"name": "matching"},
-            "mark": {"type": "point", "filled": False, "size": 160, "shape": "circle"},
-            "encoding": {"x": x, "tooltip": tooltip, **shared},
-        },
-    ]
+    shared["tooltip"] = theme.tooltips(_MATCHING)
+    interval = {
+        "mark": {"type": "rule", "strokeWidth": 2},
+        "transform": [has("low"), has("high")],
+        "encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}, **shared},
+    }
+    ring = {
+        "mark": {"type": "point", "filled": False, "size": 160, "shape": "circle"},
+        "encoding": {"x": x, **shared},
+    }
+    layers = [*([interval] if known(rows, "low") else []), *each_told(ring, rows)]
+    return [{"data": {"name": "matching"}, **layer} for layer in layers]

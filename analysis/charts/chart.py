@@ -43,6 +43,8 @@ class Chart:
         SQL that gives the same rows by `rgtool sql`, or else the command that prints them.
     of : str
         Ids of the experiments that it is of, which with `key` tell it from others of a page.
+    fewer : callable, optional
+        Makes the same chart with at most so many points a line, as its caption then says.
     figure : callable, optional
         Makes the figure of matplotlib that stands in where nothing draws specifications.
     """
@@ -55,6 +57,7 @@ class Chart:
     alternative: str
     query: str = ""
     of: str = ""
+    fewer: Callable[[int], Chart] | None = field(default=None, repr=False)
     figure: Callable[[], Figure] | None = field(default=None, repr=False)
 
     def specification(

@@ -17,7 +17,7 @@ from ..plots.style import Style, series_styles
 from ..result import frame
 from . import theme
 from .chart import Chart
-from .marks import APART, Series, Spec, among, command, number, tooltips, unique
+from .marks import APART, Spec, among, command, each_told, number, tooltips, unique
 
 if TYPE_CHECKING:
     from ..classes.result import Classes
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _CELL, _ALL, _LEAST = 28, 420, 8  # pixels: a cell at most, all of them about, a cell at least
 _MARKED = 12  # pixels of a cell with room for the mark of its verdict
 _TREE, _STRIP = 120, 22  # pixels
+_CHOSEN = "chosen_class"  # the parameter that the legend of classes sets
 _MARKS = {
     "different": theme.shape(Style(theme.INK, "X", "-")),
     "same": theme.shape(Style(theme.INK, "o", "-")),
@@ -134,17 +135,16 @@ def _class_panel(classes: Classes, leaves: list[str], height: int) -> Spec:
     """Return a strip that names the class of every leaf."""
     numbers = [str(i + 1) for i in range(classes.clusters.number)]
     styles = dict(zip(numbers, series_styles(len(numbers)), strict=True))
-    series = Series("class", styles, (), "class")
     y = {"field": "name", "type": "nominal", "scale": {"domain": leaves}, "axis": None}
     colour = theme.series("class", numbers, [*styles.values()], "class")["color"]
-    fades = theme.faded(series.name)
+    fades = theme.faded(_CHOSEN)
     return {
         "data": {"name": "members"},
         "width": _STRIP,
         "height": height,
         "layer": [
             {
-                "params": [theme.choice(series.name, "class")],
+                "params": [theme.choice(_CHOSEN, "class")],
                 "mark": {"type": "rect", "tooltip": None},
                 "encoding": {"y": y, "color": colour, "opacity": fades},
             },
@@ -165,7 +165,7 @@ def _heat_panel(rows: pl.DataFrame, leaves: list[str], cell: int, classes: Class
             "y": _leaves(f"name_{row}", leaves, {"orient": "right", "labelLimit": 260}),
             "x": _leaves(f"name_{column}", leaves, {"labels": False}),
         }
-        layers.append(_cells(place, row, told))
+        layers += each_told(_cells(place, row, told), rows)
         if cell >= _MARKED:
             layers += [_verdict_marks(place, verdict) for verdict in _MARKS]
     return {
@@ -186,7 +186,7 @@ def _cells(place: Spec, row: str, told: list[Spec]) -> Spec:
         "encoding": {
             **place,
             "color": colour,
-            "opacity": theme.faded("chosen_class"),
+            "opacity": theme.faded(_CHOSEN),
             "tooltip": told,
         },
     }

@@ -16,7 +16,7 @@ from .layers import curves
 if TYPE_CHECKING:
     import polars as pl
 
-POINTS = 40  # of a line that are drawn
+POINTS = 200  # of a line that are drawn
 _BANDED = 6  # levels whose bands do not hide each other
 _SQL = """\
 SELECT level, epoch, avg({value}) AS {value}, min({value}) AS low, max({value}) AS high,
@@ -48,7 +48,8 @@ def epoch_charts(
     experiment : str, optional
         An experiment; see `named.look_up`.
     points : int
-        Epochs of a level that are drawn: of more every k-th, and the last.
+        Epochs of a level that are drawn: of more every k-th, and the last. The chart can be had
+        with fewer (`Chart.fewer`).
 
     Raises
     ------
@@ -93,6 +94,7 @@ def _chart(
         f"{counted(len(levels), 'stretch', 'stretches')} of training.",
         query=query,
         of=found.experiment_id,
+        fewer=lambda most: _chart(quantity, label, found, rows, query, min(most, points)),
     )
 
 
@@ -141,7 +143,7 @@ def _spec(
     told = {"level": "level", "epoch": "epoch", quantity.name: quantity.title}
     told |= {"low": "lowest run", "high": "highest run", "lr": "learning rate at the end"}
     told |= {"images_per_second": "images per second", "runs": "runs"}
-    layers = curves(x, y, _series(levels), told, banded=banded, thin=True)
+    layers = curves(x, y, _series(levels), told, rows, banded=banded, thin=True)
     return {"data": {"name": "rows"}, "height": 280, "layer": layers}
 
 

@@ -32,15 +32,15 @@ GROUP BY name, level ORDER BY level, name"""
 def flow_chart(counts: Counts) -> Chart:
     """Draw the share of every group of an experiment against the level (eq. 13)."""
     course = share_course(counts)
-    ends = np.concatenate([course.low, course.high])
+    ends, rows = np.concatenate([course.low, course.high]), _rows(course, "share")
     return Chart(
         key="flow",
         title=f"{_named(course)}: share of kept weights, by {counts.by}",
         caption=f"Share M of all kept weights that lies in each {counts.by}, after every pruning, "
         f"on a logarithmic axis. {_means(course)} Groups of one stage share a colour, which "
         "lightens with depth; a click on a name in the legend lets the others fade.",
-        spec=_spec(course, "share", "share of kept weights M", theme.log_scale(ends)),
-        data={"rows": _rows(course, "share")},
+        spec=_spec(course, rows, "share", "share of kept weights M", theme.log_scale(ends)),
+        data={"rows": rows},
         alternative=f"Lines of the share of kept weights of {_said(course)}.",
         query=_query(counts),
         of=counts.experiment_id,
@@ -51,20 +51,27 @@ def flow_chart(counts: Counts) -> Chart:
 def scale_flow_chart(found: ScaleFlow) -> Chart:
     """Draw the effective scale of every group of an experiment against the level."""
     course = scale_course(found)
+    rows = _rows(course, "scale")
     return Chart(
         key="flow-scale",
         title=f"{_named(course)}: effective scales, by {found.by}",
         caption=f"Effective scale s of each {found.by}: the logarithm of the scale at which an "
         "untrained layer would keep the same share. An untrained network has horizontal lines, at "
-        f"every density; what moves them is training. {_means(course)} Groups without a scale are "
-        "left out.",
-        spec=_spec(course, "scale", "effective scale s", {"scale": {"zero": False}}),
-        data={"rows": _rows(course, "scale")},
+        f"every density; what moves them is training. {_means(course)}{_without(course, rows)}",
+        spec=_spec(course, rows, "scale", "effective scale s", {"scale": {"zero": False}}),
+        data={"rows": rows},
         alternative=f"Lines of the effective scale of {_said(course)}.",
         query=f"rgtool eigen {found.experiment_id} --coordinates scale --by {found.by}",
         of=found.experiment_id,
         figure=lambda: plot_scale_flow([found]),
     )
+
+
+def _without(course: Course, rows: pl.DataFrame) -> str:
+    """Name the groups that have no scale at any level: they have no line."""
+    there = rows["name"].filter(rows["scale"].is_not_null()).to_list()
+    out = [name for name in map(printable, course.of.names) if name not in there]
+    return f" Left out, without a scale: {', '.join(out)}." if out else ""
 
 
 def _query(counts: Counts) -> str:
@@ -110,15 +117,21 @@ def _rows(course: Course, value: str) -> pl.DataFrame:
     )
 
 
-def _spec(course: Course, value: str, title: str, axis: dict[str, Any]) -> dict[str, Any]:
-    names = [printable(name) for name in course.of.names]
-    several, few = len(course.of.runs) > 1, len(names) <= MARKED
+def _spec(
+    course: Course, rows: pl.DataFrame, value: str, title: str, axis: dict[str, Any]
+) -> dict[str, Any]:
+    there = set(rows["name"].filter(rows[value].is_not_null()))
+    looks = zip(map(printable, course.of.names), group_styles(course.of), strict=True)
+    styles = {name: style for name, style in looks if name in there}
+    several, few = len(course.of.runs) > 1, len(course.of.names) <= MARKED
     told = {"name": course.of.by, "level": "level", "density": "density", value: title}
+    drawn = rows.filter(rows[value].is_not_null())
     layers = curves(
         {"field": "level", "type": "quantitative", **level_axis(course)},
         {"field": value, "type": "quantitative", "title": title, **axis},
-        theme.series("name", names, group_styles(course.of), course.of.by),
+        theme.series("name", [*styles], [*styles.values()], course.of.by),
         told | ({"low": "lowest run", "high": "highest run"} if several else {}) | {"runs": "runs"},
+        drawn,
         banded=several and few,
         thin=not few,
     )

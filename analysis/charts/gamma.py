@@ -111,14 +111,19 @@ def _fit(name: str, result: Gamma) -> pl.DataFrame:
 
 
 def _curves(styles: Mapping[str, Style], data: Mapping[str, pl.DataFrame]) -> Spec:
-    series = Series("curve", styles, tooltips(data["points"]), "curve")
+    points = data["points"]
+    series = Series("curve", styles, tooltips(points), "curve", points)
+    drawn = pl.concat(data[name]["density"] for name in ("points", "fits") if name in data)
+    axis = theme.density_axis(points["density"], drawn)
     place = {
-        "x": {"field": "density", "type": "quantitative", **theme.density_axis()},
+        "x": {"field": "density", "type": "quantitative", **axis},
         "y": number("error", "test error", **_logarithmic()),
     }
     ends = ("error_low", "error_high")
-    fits = [series.bands(place, ends), series.lines(place)] if "fits" in data else []
-    marks = [series.intervals(place, ends), series.points(place, chooses=True)]
+    fits = [series.lines(place)] if "fits" in data else []
+    if "fits" in data and known(data["fits"], "error_low"):
+        fits.insert(0, series.bands(place, ends))
+    marks = [*series.intervals(place, ends), *series.points(place, chooses=True)]
     return {
         "width": 330,
         "height": 260,
@@ -131,7 +136,7 @@ def _curves(styles: Mapping[str, Style], data: Mapping[str, pl.DataFrame]) -> Sp
 
 def _exponents(styles: Mapping[str, Style], rows: pl.DataFrame, results: Sequence[Gamma]) -> Spec:
     """Return a row for every curve: its exponent, the interval, and the profile below it."""
-    series = Series("curve", styles, tooltips(rows, results[0].columns), "curve")
+    series = Series("curve", styles, tooltips(rows, results[0].columns), "curve", rows)
     place = {
         "x": number("estimate", "exponent |γ|", **_logarithmic()),
         "y": {"field": "curve", "type": "nominal", "sort": [*styles], "title": None, "axis": None},
@@ -140,7 +145,7 @@ def _exponents(styles: Mapping[str, Style], rows: pl.DataFrame, results: Sequenc
         "data": {"name": "rows"},
         "width": 200,
         "height": {"step": 34},
-        "layer": [series.intervals(place, ("low", "high"), "x"), series.points(place)],
+        "layer": [*series.intervals(place, ("low", "high"), "x"), *series.points(place)],
     }
 
 
@@ -161,8 +166,9 @@ def _caption(data: Mapping[str, pl.DataFrame]) -> str:
         parts.append("Lines are the fitted crossovers, bands their 95 % intervals.")
     if known(data["rows"], "estimate"):
         parts.append(
-            "At the right the exponents with their 95 % intervals; an interval that has no end is "
-            "not drawn. An exponent counts where its verdict is quoted, which tooltips tell."
+            "At the right the exponents with their 95 % intervals; an interval that has one end "
+            "only reaches to the edge, with an arrow. An exponent counts where its verdict is "
+            "quoted, which tooltips tell."
         )
     return " ".join([*parts, "A click in the legend lets other curves fade."])
 

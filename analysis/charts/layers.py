@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import theme
+from .marks import each_told
+
+if TYPE_CHECKING:
+    import polars as pl
 
 CHOSEN = "chosen"  # the parameter that the legend sets
 
@@ -15,6 +19,7 @@ def curves(
     y: Mapping[str, Any],
     series: Mapping[str, Mapping[str, Any]],
     tooltips: Mapping[str, str],
+    rows: pl.DataFrame,
     *,
     banded: bool,
     thin: bool = False,
@@ -29,6 +34,8 @@ def curves(
         Channels of the series: color, and shape and strokeDash where they tell it too.
     tooltips : mapping of str to str
         Columns that a point tells, and what they are called.
+    rows : polars.DataFrame
+        What is drawn: a tooltip leaves out what its row does not have.
     banded : bool
         Whether bands reach from column `low` to column `high`.
     thin : bool
@@ -67,4 +74,4 @@ def curves(
             "tooltip": theme.tooltips(tooltips),
         },
     }
-    return [*([band] if banded else []), line, points]
+    return [*([band] if banded else []), line, *each_told(points, rows)]

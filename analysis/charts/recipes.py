@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,15 +15,19 @@ from ...schemas.words import counted
 from ...store.catalogue.apart import written
 from ...store.catalogue.inventory import RECIPE_FIELDS
 from ...store.counts import Counts
+from ..arrays import Floats
 from ..curves.matching import DEFINITION, Matching, matching_density
 from ..plots.style import named_apart
 from ..result import frame
+from ..window import SLACK
 from . import theme
 from .chart import Chart
 
 if TYPE_CHECKING:
     import polars as pl
 
+_DIGITS = 4  # of a dense accuracy that are told
+_SPAN = 4.0  # between the ends of the scale of colours, at least
 _TICKS = 12  # values of an axis that have room for their names
 _CHOSEN = "chosen"
 
@@ -66,7 +71,8 @@ def recipe_chart(experiments: Sequence[Counts]) -> Chart:
             "are compared where there are two"
         )
     found = [matching_density(None, counts) for counts in there]
-    axes = [*_fields(there), *_reached(found)]
+    densities = _grouped(there, found)
+    axes = [*_fields(there), *_reached(found, densities)]
     names = named_apart(there)
     out = len(experiments) - len(there)
     return Chart(
@@ -74,10 +80,11 @@ def recipe_chart(experiments: Sequence[Counts]) -> Chart:
         title=f"{counted(len(there), 'recipe')} and the matching density of each",
         caption="A line an experiment, across the fields in which their recipes differ, to its "
         "accuracy when dense and its matching density, which the colour tells as well "
-        f"({DEFINITION}). Values of a recipe stand at equal distances, in their order; a click on "
-        "a line lets the others fade."
+        f"({DEFINITION}). Values of a recipe stand at equal distances, in their order; densities "
+        "within a twentieth of a step of the levels are one. A click on a point lets the others "
+        "fade."
         + (f" Left out, without a dense accuracy: {counted(out, 'experiment')}." if out else ""),
-        spec=_spec(axes),
+        spec=_spec(axes, densities),
         data={"rows": _rows(there, names, found, axes), "ticks": _ticks(axes)},
         alternative=f"Lines of {counted(len(there), 'experiment')} across "
         f"{', '.join(axis.title for axis in axes)}.",
@@ -120,18 +127,41 @@ def _text(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else printable(str(value))
 
 
-def _reached(found: Sequence[Matching]) -> list[_Axis]:
+def _grouped(experiments: Sequence[Counts], found: Sequence[Matching]) -> Floats:
+    """Return matching densities; those that differ by less than levels can are the densest of them.
+
+    Layers of other sizes round to other numbers of weights, so that one level of two networks is
+    hardly ever of one density.
+    """
+    steps = [-math.log1p(-counts.recipe.prune) for counts in experiments]
+    slack = SLACK * min(step for step in steps if step > 0) if any(steps) else 0.0
+    logs = np.log([one.density.value for one in found])
+    grouped = logs.copy()
+    for place in np.argsort(-logs):  # densest first
+        near = (logs <= logs[place]) & (logs >= logs[place] - slack) & (grouped == logs)
+        if grouped[place] == logs[place]:
+            grouped[near] = logs[place]
+    return np.exp(grouped)
+
+
+def _reached(found: Sequence[Matching], density: Floats) -> list[_Axis]:
     """Return the axes of what was reached: accuracy, and density by its logarithm, sparse above."""
-    dense = np.array([one.dense_accuracy for one in found])
-    density = np.array([one.density.value for one in found])
+    # What reads alike stands alike.
+    dense = np.array([one.dense_accuracy for one in found]).round(_DIGITS)
     return [
-        _Axis("dense accuracy", tuple(f"{v:.4f}" for v in dense), _between_ends(dense)),
-        _Axis(
-            "matching density",
-            tuple(theme.percent(v) for v in density),
-            _between_ends(-np.log(density)),
-        ),
+        _Axis("dense accuracy", tuple(f"{v:.{_DIGITS}f}" for v in dense), _between_ends(dense)),
+        _Axis("matching density", _percents(density), _between_ends(-np.log(density))),
     ]
+
+
+def _percents(density: Floats) -> tuple[str, ...]:
+    """Write densities with as few digits as tell them apart, two at least."""
+    distinct = len(set(density.tolist()))
+    for digits in range(2, 7):
+        texts = tuple(theme.percent(float(value), digits) for value in density)
+        if len(set(texts)) == distinct:
+            break
+    return texts
 
 
 def _between_ends(values: Any) -> tuple[float, ...]:
@@ -163,10 +193,17 @@ def _rows(
             "density": each([one.density.value for one in found]),
             "low": each([one.density.low for one in found]),
             "high": each([one.density.high for one in found]),
+            "interval": each([_interval(one) for one in found]),
             "level": each([one.level.value for one in found]),
             "dense_accuracy": each([one.dense_accuracy for one in found]),
         }
     )
+
+
+def _interval(found: Matching) -> str:
+    """Write an interval; a tooltip tells of one where there is none."""
+    low, high = found.density.low, found.density.high
+    return "none" if math.isnan(low) or math.isnan(high) else f"{low:.3g} to {high:.3g}"
 
 
 def _ticks(axes: Sequence[_Axis]) -> pl.DataFrame:
@@ -195,7 +232,14 @@ def _spaced(texts: Mapping[float, str]) -> list[tuple[float, str]]:
     return kept
 
 
-def _spec(axes: Sequence[_Axis]) -> dict[str, Any]:
+def _spread(density: Floats) -> list[float]:
+    """Return the ends of the scale of colours, which neighbours in density do not fill alone."""
+    low, high = float(density.min()), float(density.max())
+    widen = max(1.0, math.sqrt(_SPAN * low / high))
+    return [low / widen, high * widen]
+
+
+def _spec(axes: Sequence[_Axis], density: Floats) -> dict[str, Any]:
     position = {
         "x": {
             "field": "axis",
@@ -214,7 +258,14 @@ def _spec(axes: Sequence[_Axis]) -> dict[str, Any]:
     color = {
         "field": "density",
         "type": "quantitative",
-        "scale": {"type": "log", "scheme": theme.LEVELS, "reverse": True},
+        "scale": {
+            "type": "log",
+            "scheme": theme.LEVELS,
+            "reverse": True,
+            "domain": _spread(density),
+            "nice": False,
+            "clamp": True,
+        },
         "legend": None,  # the last axis tells
     }
     told = {
@@ -222,8 +273,7 @@ def _spec(axes: Sequence[_Axis]) -> dict[str, Any]:
         "axis": "field",
         "value": "value",
         "density": "matching density",
-        "low": "lower end (95 %)",
-        "high": "upper end (95 %)",
+        "interval": "its 95 % interval",
         "level": "level",
         "dense_accuracy": "dense accuracy",
     }

@@ -11,7 +11,19 @@ from ..plots.style import BLUE, VERMILLION, Style
 from ..stats.level import CONFIDENCE
 from . import theme
 from .chart import Chart
-from .marks import Series, Spec, among, command, has, known, line_at, number, tooltips
+from .marks import (
+    Series,
+    Spec,
+    among,
+    command,
+    each_told,
+    has,
+    has_number,
+    known,
+    line_at,
+    number,
+    tooltips,
+)
 
 if TYPE_CHECKING:
     from ..scoreboard.result import Score
@@ -42,7 +54,8 @@ def score_chart(found: Score) -> Chart:
     met = rows.filter(pl.col("prediction").is_in(gains["prediction"].to_list()))
     names, told = met["prediction"].to_list(), tooltips(gains, found.columns)
     there = gains["worth"].to_list()
-    series = Series("worth", {w: s for w, s in WORTH.items() if w in there}, told, "worth")
+    styles = {worth: style for worth, style in WORTH.items() if worth in there}
+    series = Series("worth", styles, told, "worth", gains)
     panels = [
         _gain_panel(series, null, names) for null in _AGAINST if null in gains["against"].to_list()
     ]
@@ -96,8 +109,8 @@ def _gain_panel(series: Series, null: str, names: list[str]) -> Spec:
         "height": {"step": _ROW},
         "layer": [
             line_at(0.0, title, "x"),
-            series.intervals(place, ("gain_low", "gain_high"), "x"),
-            series.points(place, chooses=null == next(iter(_AGAINST))),
+            *series.intervals(place, ("gain_low", "gain_high"), "x"),
+            *series.points(place, chooses=null == next(iter(_AGAINST))),
         ],
     }
 
@@ -115,11 +128,18 @@ def _coverage_panel(rows: pl.DataFrame, names: list[str], told: list[Spec]) -> S
         "height": {"step": _ROW},
         "layer": [
             line_at(CONFIDENCE, title, "x", strokeDash=[3, 3]),
-            {"mark": {"type": "rule", **bare}, "encoding": ends},
-            {
-                "mark": {"type": "point", "filled": True, "size": 50, "opacity": 1, **bare},
-                "encoding": {**place, "tooltip": told},
-            },
+            *(
+                [{"mark": {"type": "rule", **bare}, "encoding": ends}]
+                if known(rows, "coverage_low")
+                else []
+            ),
+            *each_told(
+                {
+                    "mark": {"type": "point", "filled": True, "size": 50, "opacity": 1, **bare},
+                    "encoding": {**place, "tooltip": told},
+                },
+                rows.filter(has_number(rows, "coverage")),
+            ),
         ],
     }
 

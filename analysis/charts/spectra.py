@@ -20,6 +20,7 @@ from .marks import (
     Spec,
     among,
     command,
+    each_told,
     has,
     known,
     line_at,
@@ -149,10 +150,10 @@ def _series(
     """Return the series of a panel: verdicts of one experiment, or several experiments."""
     if len(names) > 1:
         apart = dict(zip(names, series_styles(len(names)), strict=True))
-        return Series("experiment", apart, told, "experiment")
+        return Series("experiment", apart, told, "experiment", rows)
     there = rows[field].to_list()
     styles = {name: style for name, style in styles.items() if name in there}
-    return Series(field, styles, told, field.replace("_", " "))
+    return Series(field, styles, told, field.replace("_", " "), rows)
 
 
 def _place(spectrum: Spectrum, names: Sequence[str]) -> Spec:
@@ -187,29 +188,28 @@ def _exponents(series: Series, place: Spec, rows: pl.DataFrame) -> list[Spec]:
     if known(rows, "canonical"):
         layers += _canonical(series, y)
     if known(rows, "static"):
-        layers.append(
-            {
-                "transform": [_PRUNED, has("static")],
-                "mark": {"type": "tick", "thickness": 2, "color": INK, "tooltip": None},
-                "encoding": {**_at(y, "static"), "tooltip": list(series.told)},
-            }
-        )
+        tick = {
+            "transform": [_PRUNED, has("static")],
+            "mark": {"type": "tick", "thickness": 2, "color": INK, "tooltip": None},
+            "encoding": {**_at(y, "static"), "tooltip": list(series.told)},
+        }
+        layers += each_told(tick, rows)
     if known(rows, "exponent_low"):
-        layers.append(series.intervals(y, ("exponent_low", "exponent_high")))
-    return [*layers, series.points(y, chooses=True)]
+        layers += series.intervals(y, ("exponent_low", "exponent_high"))
+    return [*layers, *series.points(y, chooses=True)]
 
 
 def _canonical(series: Series, place: Spec) -> list[Spec]:
     """Return hollow diamonds, of one experiment all alike, and the lines that lead to them."""
     there, at = [_PRUNED, has("canonical")], _at(place, "canonical")
     part = {"type": "rule", "strokeDash": [2, 2], "opacity": 0.5, "tooltip": None}
-    hollow = series.points(at, hollow=True)
+    hollow = series.marks(at, filled=False, size=90)
     hollow["mark"] |= {"shape": "diamond", "color": INK}
     for channel in ("shape",) if series.field == "experiment" else ("shape", "color"):
         del hollow["encoding"][channel]
     return [
         {"transform": there, "mark": part, "encoding": {**at, "y2": {"field": "exponent"}}},
-        {"transform": there, **hollow},
+        *each_told({"transform": there, **hollow}, series.rows),
     ]
 
 
@@ -220,8 +220,8 @@ def _anomalous(series: Series, place: Spec, rows: pl.DataFrame) -> list[Spec]:
     if known(rows, "margin_low"):
         layers.append(_boxes(y, "margin"))
     if known(rows, "anomalous_low"):
-        layers.append(series.intervals(y, ("anomalous_low", "anomalous_high")))
-    layers.append(series.points(y, chooses=series.field != "experiment"))
+        layers += series.intervals(y, ("anomalous_low", "anomalous_high"))
+    layers += series.points(y, chooses=series.field != "experiment")
     return layers if series.field != "experiment" else list(map(without_legend, layers))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ..plots.style import BLUE, COLOURS, DENSITY_TICKS, MARKERS, Style
 
@@ -25,6 +25,9 @@ PHONE = 300  # pixels that a legend may be wide
 _BLACK = "#000000"
 # Without its ends, which a light page and a dark one swallow.
 LEVELS: Mapping[str, Any] = {"name": "viridis", "extent": [0.08, 0.9]}
+_FEWEST, _MOST = 3, 6  # ticks of density; a telephone has room for six
+_FINE = (1.0, *(float(f"{digit}e{power}") for power in (-1, -2, -3) for digit in range(9, 0, -1)))
+_NEAR = 1.005  # a level as dense as a tick, but for rounding
 _LETTER, _SYMBOL = 6.2, 30  # pixels of a letter of a legend, and of the symbol before it
 # Paths in a square from -1 to 1; others are names that Vega knows.
 _SHAPES = {
@@ -61,7 +64,7 @@ CONFIG: Mapping[str, Any] = {
         "titleFontWeight": "normal",
         "orient": "bottom",
         "direction": "horizontal",
-        "labelLimit": PHONE - _SYMBOL,
+        "labelLimit": 0,  # names that read alike are none
         "symbolLimit": 0,
         "symbolBaseFillColor": INK,
         "symbolBaseStrokeColor": INK,
@@ -121,7 +124,7 @@ def series(
     shared = {"field": field, "type": "nominal", "sort": None}
     # Whole, whatever mark the legend takes its symbols from.
     whole = {"symbolOpacity": 1, "symbolStrokeWidth": 0}
-    legend = {"title": title, "columns": columns_of(names), **whole}
+    legend = {"title": title, "columns": columns_of(names), **whole, **_wrapped(names)}
     ranges = {
         "color": [colour(style) for style in styles],
         "shape": [shape(style) for style in styles],
@@ -137,6 +140,15 @@ def series(
     }
 
 
+def _wrapped(names: Sequence[str]) -> dict[str, Any]:
+    """Return how a legend breaks names that a telephone has no room for, so that none is cut."""
+    letters = int((PHONE - _SYMBOL) // _LETTER)
+    if max(map(len, names), default=0) <= letters:
+        return {}
+    lines = f"regexp('.{{1,{letters}}}(?: |$)|.{{{letters}}}', 'g')"
+    return {"labelExpr": f"split(replace(datum.label, {lines}, '$&\\n'), '\\n')"}
+
+
 def columns_of(names: Sequence[str]) -> int:
     """Return how many columns of a legend a telephone has room for."""
     longest = max(map(len, names), default=0)
@@ -145,8 +157,7 @@ def columns_of(names: Sequence[str]) -> int:
 
 def log_scale(values: ArrayLike) -> dict[str, Any]:
     """Return scale and axis of positive numbers: logarithmic, plain ticks at 1, 2 and 5."""
-    known = np.asarray(values, np.float64)
-    known = known[np.isfinite(known) & (known > 0)]
+    known = _positive(values)
     if not known.size:
         return {"scale": {"type": "log"}}
     decades = range(math.floor(math.log10(known.min())), math.ceil(math.log10(known.max())) + 1)
@@ -171,13 +182,63 @@ def whole_ticks(first: int, last: int, most: int = 10) -> list[int]:
     return list(range(-(-first // step) * step, last + 1, step))
 
 
-def density_axis() -> dict[str, Any]:
-    """Return scale and axis of density: logarithmic, falling to the right, as pruning goes."""
+def density_axis(densities: ArrayLike, drawn: ArrayLike | None = None) -> dict[str, Any]:
+    """Return scale and axis of density: logarithmic, falling to the right, as pruning goes.
+
+    Parameters
+    ----------
+    densities : array
+        Those of levels, which have ticks where round ones are fewer than three.
+    drawn : array, optional
+        All that is drawn on the axis, if that is more.
+    """
+    low, high = _ends(densities if drawn is None else drawn)
     return {
         "title": "density",
-        "scale": {"type": "log", "nice": False, "reverse": True},
-        "axis": {"values": list(DENSITY_TICKS), "format": "~%"},
+        "scale": {"type": "log", "nice": False, "reverse": True, "domain": [low, high]},
+        "axis": {"values": density_ticks(densities), "format": ".2~p"},
     }
+
+
+def density_ticks(densities: ArrayLike) -> list[float]:
+    """Return ticks of density: round ones, or where fewer than three are among them, of levels.
+
+    Where there are fewer than three levels either, the ticks are at all round percentages.
+
+    Examples
+    --------
+    >>> density_ticks([1.0, 0.1]), density_ticks([1.0, 0.8, 0.64])
+    ([1.0, 0.5, 0.2, 0.1], [1.0, 0.8, 0.64])
+    """
+    known = np.unique(_positive(densities))[::-1]
+    if not known.size:
+        return []
+    near = [t for t in DENSITY_TICKS if known[-1] / _NEAR <= t <= known[0] * _NEAR]
+    if len(near) >= _FEWEST:
+        return near
+    gap = max(_NEAR, float(known[0] / known[-1]) ** (0.5 / _MOST))
+    apart = [float(known[0])]
+    for density in known[1:].tolist():
+        if density * gap <= apart[-1]:
+            apart.append(density)
+    places = np.unique(np.linspace(0, len(apart) - 1, _MOST).round().astype(int))
+    levels = [apart[place] for place in places]
+    round_ = [t for t in _FINE if known[-1] / _NEAR <= t <= known[0] * _NEAR]
+    return round_ if len(levels) < _FEWEST <= len(round_) else levels
+
+
+def _positive(values: ArrayLike) -> NDArray[np.float64]:
+    known = np.asarray(values, np.float64)
+    return known[np.isfinite(known) & (known > 0)]
+
+
+def _ends(values: ArrayLike) -> tuple[float, float]:
+    """Return the ends of a logarithmic axis, which is an octave long where all is one value."""
+    known = _positive(values)
+    if not known.size:
+        return 0.5, 1.0
+    low, high = float(known.min()), float(known.max())
+    return (low, high) if low < high else (low / 2**0.5, high * 2**0.5)
 
 
 def choice(name: str, field: str) -> dict[str, Any]:
@@ -195,6 +256,6 @@ def tooltips(titles: Mapping[str, str]) -> list[dict[str, Any]]:
     return [{"field": field, "title": title} for field, title in titles.items()]
 
 
-def percent(density: float) -> str:
-    """Write a density as a percentage of two digits."""
-    return f"{float(f'{100 * density:.2g}'):g} %"
+def percent(density: float, digits: int = 2) -> str:
+    """Write a density as a percentage of two digits, or of more."""
+    return f"{float(f'{100 * density:.{digits}g}'):g} %"

@@ -15,12 +15,25 @@ from ..result import frame
 from ..transfer.conditions import CONDITIONS, TRANSFERRED
 from . import theme
 from .chart import Chart
-from .marks import APART, Series, Spec, has, known, line_at, number, tooltips
+from .marks import (
+    APART,
+    Series,
+    Spec,
+    each_told,
+    has,
+    has_number,
+    known,
+    lacks,
+    line_at,
+    number,
+    tooltips,
+)
 
 if TYPE_CHECKING:
     from ..transfer.matrix import TransferMatrix
     from ..transfer.result import Cell, Transfer
 
+_BESIDE = 1.12  # times the largest density: room for the arrows of open intervals
 _CELL, _WIDTH = 46, 440  # pixels
 _SQL = """\
 SELECT experiment_id, level, avg(density) AS density, avg(accuracy) AS accuracy, count(*) AS runs
@@ -63,15 +76,17 @@ def transfer_chart(found: Transfer) -> Chart:
 def _panels(found: Transfer, rows: pl.DataFrame, matching: pl.DataFrame) -> list[Spec]:
     conditions = list(dict.fromkeys(cell.condition for cell in found.cells))
     styles = dict(zip(conditions, series_styles(len(conditions)), strict=True))
-    series = Series("condition", styles, tooltips(rows, found.columns), "condition")
+    series = Series("condition", styles, tooltips(rows, found.columns), "condition", rows)
     data: Spec = {"data": {"name": "rows"}, "width": _WIDTH}
     ends: Spec = {"data": {"name": "matching"}, "width": _WIDTH}
-    x = {"field": "density", "type": "quantitative", **theme.density_axis()}
+    density = rows["density"]
+    drawn = [*density, _BESIDE * max(density)]
+    x = {"field": "density", "type": "quantitative", **theme.density_axis(density, drawn)}
     accuracy = {"x": x, "y": number("accuracy", "test accuracy", scale={"zero": False})}
     upper = [
-        series.intervals(accuracy, ("accuracy_low", "accuracy_high")),
+        *series.intervals(accuracy, ("accuracy_low", "accuracy_high")),
         series.lines(accuracy),
-        series.points(accuracy, chooses=True),
+        *series.points(accuracy, chooses=True),
     ]
     panels = [{**data, "height": 240, "layer": upper}]
     if known(rows, "to_own"):
@@ -86,19 +101,28 @@ def _differences(series: Series, x: Spec) -> list[Spec]:
     place = {"x": x, "y": number("to_own", title)}
     return [
         line_at(0.0, title),
-        series.intervals(place, ("to_own_low", "to_own_high")),
+        *series.intervals(place, ("to_own_low", "to_own_high")),
         series.lines(place) | {"transform": [has("to_own")]},
-        series.points(place),
+        *series.points(place),
     ]
 
 
 def _matching(series: Series, x: Spec, rows: pl.DataFrame) -> list[Spec]:
-    told = Series(series.field, series.styles, tooltips(rows), series.title)
+    told = Series(series.field, series.styles, tooltips(rows), series.title, rows)
     place = {
         "x": {**x, "field": "matching", "title": "matching density"},
         "y": {"field": "condition", "type": "nominal", "sort": [*series.styles], "title": None},
     }
-    return [told.intervals(place, ("matching_low", "matching_high"), "x"), told.points(place)]
+    layers = [*told.intervals(place, ("matching_low", "matching_high"), "x"), *told.points(place)]
+    if not has_number(rows, "matching").all():
+        layers.append(
+            {
+                "transform": [lacks("matching")],
+                "mark": {"type": "text", "align": "left", "dy": -6, "fontSize": 9, "tooltip": None},
+                "encoding": {"x": {"value": 8}, "y": place["y"], "text": {"value": "none"}},
+            }
+        )
+    return layers
 
 
 def _caption(rows: pl.DataFrame, matching: pl.DataFrame) -> str:
@@ -116,7 +140,8 @@ def _caption(rows: pl.DataFrame, matching: pl.DataFrame) -> str:
     if known(matching, "matching"):
         parts.append(
             "At the bottom: the least density at which a condition matches the target's own dense "
-            "network, with its 95 % interval."
+            "network, with its 95 % interval; a bar with an arrow has no end on record there."
+            + ("" if has_number(matching, "matching").all() else " None: no level matches.")
         )
     return " ".join([*parts, "A click on a condition in the legend lets others fade."])
 
@@ -198,7 +223,7 @@ def _scatter(rows: pl.DataFrame) -> Spec:
     """Mark every pair and level against the distance of spectra; colour and mark tell the level."""
     levels = [str(level) for level in rows["level"].unique().sort()]
     styles = dict(zip(levels, series_styles(len(levels)), strict=True))
-    series = Series("at", styles, tooltips(rows), "level")
+    series = Series("at", styles, tooltips(rows), "level", rows)
     title = "loss of transferred tickets"
     place = {"x": number("distance", "distance of spectra"), "y": number("loss", title)}
     return {
@@ -206,7 +231,7 @@ def _scatter(rows: pl.DataFrame) -> Spec:
         "transform": [{"calculate": "toString(datum.level)", "as": "at"}],
         "width": 300,
         "height": 260,
-        "layer": [line_at(0.0, title), series.points(place, chooses=True)],
+        "layer": [line_at(0.0, title), *series.points(place, chooses=True)],
     }
 
 
@@ -235,12 +260,13 @@ def _heat(rows: pl.DataFrame, names: list[str], found: TransferMatrix) -> Spec:
     )
     cells = {"mark": {"type": "rect", "tooltip": None}, "transform": [has("loss")]}
     told = {"tooltip": tooltips(rows, found.columns)}
+    known_losses = rows.filter(has_number(rows, "loss"))
     return {
         "data": {"name": "rows"},
         "width": {"step": _CELL},
         "height": {"step": _CELL},
         "layer": [
-            {**cells, "encoding": {**place, "color": colour, **told}},
+            *each_told({**cells, "encoding": {**place, "color": colour, **told}}, known_losses),
             {
                 "mark": {"type": "text", "color": "black", "fontSize": 11, "tooltip": None},
                 "transform": [has("loss")],

@@ -120,6 +120,8 @@ def _thinned(one: Drawn, along: str, step: int) -> Drawn:
     assert one.data is not None
     if _length(one.data) < _LARGE:
         return one
+    if one.chart.fewer is not None:
+        return _redrawn(one, along, step)
     said, data = "", dict(one.data)
     for name in one.chart.data:
         rows = one.chart.values(name)
@@ -132,6 +134,19 @@ def _thinned(one: Drawn, along: str, step: int) -> Drawn:
         if len(kept) < len(rows):
             said = f"Thinned: one {along} of {step} is drawn and handed out, and the last."
     return replace(one, data=data, thinned=said) if said else one
+
+
+def _redrawn(one: Drawn, along: str, step: int) -> Drawn:
+    """Return a chart that thins itself, whose caption says what is drawn."""
+    assert one.chart.fewer is not None
+    rows = one.chart.data["rows"]
+    if along != _ALONG[0]:
+        return one
+    fewer = one.chart.fewer(max(1, -(-rows[along].n_unique() // step)))
+    if len(fewer.data["rows"]) == len(rows):
+        return one
+    data = _columns({name: fewer.values(name) for name in fewer.data})
+    return replace(one, chart=fewer, data=data, thinned="Thinned to keep the page small.")
 
 
 def _columns(frames: Mapping[str, Sequence[Mapping[str, Any]]]) -> Data:

@@ -94,3 +94,25 @@ def test_what_has_no_accuracy_is_left_out():
         accuracy_chart([none])
     chart = accuracy_chart([none, experiment])
     assert len(chart.data["rows"]) == 13
+
+
+def test_bands_of_many_experiments_are_left_out_and_told():
+    some = [counts(seeds=2, rng=i) for i in range(9)]
+    recipes = [dataclasses.replace(c.recipe, lr=0.01 * (1 + i)) for i, c in enumerate(some)]
+    many = [
+        dataclasses.replace(c, recipe=r, experiment_id=r.experiment_id)
+        for c, r in zip(some, recipes, strict=True)
+    ]
+    assert "area" in marks(accuracy_chart(many[:8]))
+    chart = accuracy_chart(many)
+    assert "area" not in marks(chart)
+    assert "Bands are left out" in chart.caption
+    check(chart)
+
+
+def test_one_seed_has_a_ring_and_no_bar():
+    chart = accuracy_chart([counts(seeds=1)])
+    assert marks(chart) == ["line", "point", "point"]
+    told = [one["field"] for one in as_json(chart)["layer"][-1]["encoding"]["tooltip"]]
+    assert "low" not in told
+    assert "density" in told

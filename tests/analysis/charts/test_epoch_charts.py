@@ -7,6 +7,7 @@ from vegalite import as_json, check
 
 from rgtool import RgtoolError, Store
 from rgtool.analysis.charts.epochs import epoch_charts, thinned
+from rgtool.analysis.report.thinning import drawn, fitted
 from rgtool.schemas.errors import UsageError
 from rgtool.schemas.records.epochs import PRETRAINING, Epoch, write_epochs
 from rgtool.schemas.records.layout import RunFolder
@@ -94,3 +95,18 @@ def test_what_has_no_epochs_is_told(tmp_path):
         epoch_charts(tmp_path)
     with pytest.raises(UsageError, match="epochs are those of runs"):
         epoch_charts(tmp_path, "published:renda2020-resnet56")
+
+
+def test_all_epochs_are_drawn_and_fewer_where_a_page_asks(tmp_path):
+    store = write(tmp_path, seeds=1, levels=1, epochs=103, rewind=2)
+    chart = epoch_charts(store)[0]
+    assert len(chart.data["rows"]) == 2 + 2 * 101
+    assert "is drawn" not in chart.caption
+    fewer = chart.fewer(20)
+    assert fewer.data["rows"].equals(epoch_charts(store, points=20)[0].data["rows"])
+    assert "one in 6 is drawn" in fewer.caption
+    whole = drawn(chart)
+    (kept,), _, notice = fitted([chart], whole.bytes * 2 // 3)
+    assert "1 chart thinned" in notice
+    assert "one in 2 is drawn" in kept.chart.caption
+    assert "one epoch of" not in kept.thinned

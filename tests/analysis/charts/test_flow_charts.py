@@ -1,5 +1,7 @@
 """Charts of the flow hold the shares and scales, and are what Vega-Lite 5 reads."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from flows import write_experiment
@@ -79,4 +81,16 @@ def test_scales_are_drawn_as_shares_are(tmp_path):
         rows["scale"].to_numpy(), np.nan_to_num(found.scale.mean(axis=0).ravel(), nan=np.nan)
     )
     assert rows["level"].min() == found.window[0]
+    check(chart)
+
+
+def test_a_group_without_a_scale_is_in_no_legend(tmp_path):
+    found = scale_flow(tmp_path, write_experiment(tmp_path, seeds=3), by="block")
+    scale = found.scale.copy()
+    scale[:, :, 0] = np.nan
+    chart = scale_flow_chart(dataclasses.replace(found, scale=scale))
+    names = as_json(chart)["layer"][1]["encoding"]["color"]["scale"]["domain"]
+    assert found.names[0] not in names
+    assert names == [name for name in names if name in found.names[1:]]
+    assert f"Left out, without a scale: {found.names[0]}" in chart.caption
     check(chart)

@@ -45,8 +45,11 @@ def test_values_stand_by_size_at_equal_distances(several):
 
 
 def test_the_sparsest_matching_density_stands_above():
-    several = [experiment(0, lr=0.1), experiment(1, lr=0.2), experiment(3, lr=0.3)]
-    rows = recipe_chart(several).data["rows"]
+    falls = [
+        dataclasses.replace(one, accuracy=0.9 - 0.1 * (one.levels > last) + 0 * one.accuracy)
+        for last, one in enumerate(experiment(i, lr=0.1 * (1 + i)) for i in range(3))
+    ]
+    rows = recipe_chart(falls).data["rows"]
     last = rows.filter(rows["axis"] == "matching density").sort("place")
     assert last["density"].n_unique() > 1
     assert last["density"].to_list() == sorted(last["density"], reverse=True)
@@ -70,3 +73,40 @@ def test_what_has_no_dense_accuracy_is_left_out_and_told(several):
     assert "without a dense accuracy: 1 experiment" in chart.caption
     with pytest.raises(RgtoolError, match="1 experiment with an accuracy of the dense network"):
         recipe_chart([several[0], child])
+
+
+def test_densities_that_differ_by_rounding_are_one(several):
+    less = dataclasses.replace(several[1], kept=several[1].kept - (several[1].kept > 100))
+    accuracy = several[0].accuracy
+    same = [dataclasses.replace(one, accuracy=accuracy) for one in (several[0], less)]
+    chart = recipe_chart(same)
+    rows = chart.data["rows"].filter(axis="matching density")
+    assert rows["density"].n_unique() == 2
+    assert rows["place"].to_list() == [0.5, 0.5]
+    assert rows["value"].n_unique() == 1
+    low, high = check(chart)["layer"][0]["encoding"]["color"]["scale"]["domain"]
+    assert high / low == pytest.approx(4)
+
+
+def test_levels_apart_stand_apart_and_read_apart():
+    one, other = experiment(0, lr=0.1), experiment(1, lr=0.2)
+    flat = dataclasses.replace(one, accuracy=0 * one.accuracy + 0.9)
+    falls = dataclasses.replace(other, accuracy=0.9 - 0.1 * (other.levels >= 6) + 0 * flat.accuracy)
+    rows = recipe_chart([flat, falls]).data["rows"].filter(axis="matching density")
+    assert sorted(rows["place"]) == [0, 1]
+    assert rows["value"].n_unique() == 2
+    assert recipe_chart([flat, falls]).data["rows"].filter(axis="dense accuracy")[
+        "place"
+    ].to_list() == [0.5, 0.5]
+
+
+def test_an_interval_is_told_in_words(several):
+    texts = recipe_chart(several).data["rows"]["interval"]
+    assert all(" to " in text for text in texts)
+    alone = [counts(seeds=1, levels=6, rng=i) for i in range(2)]
+    recipes = [dataclasses.replace(c.recipe, lr=0.1 * (1 + i)) for i, c in enumerate(alone)]
+    single = [
+        dataclasses.replace(c, recipe=r, experiment_id=r.experiment_id)
+        for c, r in zip(alone, recipes, strict=True)
+    ]
+    assert set(recipe_chart(single).data["rows"]["interval"]) == {"none"}

@@ -126,3 +126,46 @@ def test_a_pair_that_tells_no_loss_has_no_number():
     chart = measure_matrix(None, [DIGITS, OTHER], {(0, 1): PAIRS[0, 1]}).chart()
     holds(chart)
     assert "Pairs without a number tell no loss." in chart.caption
+
+
+def _with_matching(low, high, value=0.3):
+    found = dataclasses.replace(TRANSFER.matching["shuffle"], value=value, low=low, high=high)
+    return transfer_chart(
+        dataclasses.replace(TRANSFER, matching={**TRANSFER.matching, "shuffle": found})
+    )
+
+
+@pytest.mark.parametrize(
+    ("ends", "edge", "arrow"),
+    [((0.2, np.nan), 0, "triangle-left"), ((np.nan, 0.6), "width", "triangle-right")],
+)
+def test_an_interval_without_an_end_reaches_to_the_edge(ends, edge, arrow):
+    chart = _with_matching(*ends)
+    panel = check(chart)["vconcat"][-1]
+    (bar,) = [v for v in views(panel) if v["encoding"].get("x2") == {"value": edge}]
+    assert bar["encoding"]["x"]["field"] == ("matching_low" if edge == 0 else "matching_high")
+    (mark,) = [v for v in views(panel) if v["mark"].get("shape") == arrow]
+    assert mark["encoding"]["x"] == {"value": edge}
+    assert mark["transform"] == bar["transform"]
+    assert "arrow" in chart.caption
+
+
+def test_what_matches_nowhere_has_a_word():
+    chart = _with_matching(np.nan, np.nan, np.nan)
+    assert [v["encoding"]["text"] for v in views(check(chart)) if v["mark"]["type"] == "text"] == [
+        {"value": "none"}
+    ]
+    assert "None: no level matches." in chart.caption
+    (word,) = [v for v in views(check(chart)) if v["mark"]["type"] == "text"]
+    assert word["transform"] == [{"filter": {"not": {"field": "matching", "valid": True}}}]
+
+
+def test_panels_share_the_axis_of_density():
+    spec = check(TRANSFER.chart())
+    axes = [v["encoding"]["x"] for v in views(spec) if "scale" in v["encoding"].get("x", {})]
+    domains = [axis["scale"]["domain"] for axis in axes]
+    rows = TRANSFER.to_frame()["density"]
+    assert len(domains) > 3
+    assert all(domain == domains[0] for domain in domains)
+    assert domains[0][0] == rows.min()
+    assert domains[0][1] > rows.max()  # room for arrows
