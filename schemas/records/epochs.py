@@ -101,17 +101,18 @@ class Epoch:
             numbers = {name: _number(values.get(name)) for name in _NUMBERS}
             return cls(
                 run_id=_held(values["run_id"], str),
-                level=_held(values["level"], int),
-                epoch=_held(values["epoch"], int),
+                level=_counted(values["level"], PRETRAINING),
+                epoch=_counted(values["epoch"], 1),
                 ended_at=_time(values.get("ended_at")),
                 **numbers,
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            return None
+            return None  # RecursionError: brackets within brackets
 
 
 NAMES = tuple(c.name for c in COLUMNS)
 _NUMBERS = [c.name for c in COLUMNS if c.type == "float64"]
+_MOST = 2**31 - 1  # of a column of int32
 
 
 def _held(value: Any, kind: type[T]) -> T:
@@ -120,17 +121,28 @@ def _held(value: Any, kind: type[T]) -> T:
     return value
 
 
+def _counted(value: Any, least: int) -> int:
+    """Return a whole number that a column holds; ValueError for any other."""
+    if not least <= _held(value, int) <= _MOST:
+        raise ValueError
+    return int(value)
+
+
 def _number(value: Any) -> float | None:
     """Return a number; nothing for what is none, or not finite, which no other parser reads."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
+    try:
+        number = float(value)
+    except OverflowError:  # JSON has whole numbers of any length
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _time(value: Any) -> datetime | None:
     try:
         return _in_utc(datetime.fromisoformat(value))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):  # the last: beyond the calendar in UTC
         return None
 
 

@@ -91,7 +91,7 @@ def epoch_select(lines: str) -> str:
     unfolded = f"SELECT unnest(epoch), filename FROM (SELECT {parsed}, filename FROM {lines})"
     return (
         f"SELECT {told} FROM ({unfolded}) WHERE run_id = split_part(filename, '/', -2) "
-        "AND level IS NOT NULL AND epoch IS NOT NULL"
+        f"AND level >= {epochs.PRETRAINING} AND epoch >= 1"
     )
 
 

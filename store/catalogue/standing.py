@@ -265,6 +265,8 @@ def _stand(run: RunInfo, signs: Signs, told: _Told) -> Stand:
         return Stand(run, state, run.last_level, accuracies, speed, seen=seen)
     who, last = signs.holder, signs.epochs[-1] if signs.epochs else None
     level = _level_at_work(run, last.level if last else None)
+    if who and last and level is not None and last.level > level:
+        level = last.level  # records were read before the epochs: a level has ended since
     inside = signs.epochs if last and last.level == level else ()
     recipe = told.recipes.get(run.experiment_id)
     waits = _waits(run, told.runs.get(told.parents.get(run.run_id, "")))

@@ -557,7 +557,7 @@ PAGE = CLONE / "docs" / "store.md"
 def test_the_queries_of_the_page_run(empty: Store) -> None:
     blocks = re.findall(r"```sql\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
     queries = [query for block in blocks for query in block.split(";") if query.strip()]
-    assert len(queries) == 5
+    assert len(queries) == 6
     assert [len(empty.sql(query)) for query in queries][-1] == ROWS["published_elastic_orderings"]
 
 

@@ -24,7 +24,7 @@ def keys(path: Path) -> list[tuple[int, int]]:
 finite = st.none() | st.floats(allow_nan=False, allow_infinity=False)
 
 
-@given(st.integers(-1, 99), st.integers(0, 10**6), finite, finite, st.none() | st.datetimes())
+@given(st.integers(-1, 99), st.integers(1, 10**6), finite, finite, st.none() | st.datetimes())
 def test_a_line_tells_what_was_told(
     level: int, number: int, loss: float | None, lr: float | None, time: datetime | None
 ) -> None:
@@ -57,7 +57,9 @@ def test_other_lines_are_passed_over(line: bytes, tmp_path: Path) -> None:
     assert keys(path) == [(0, 1), (0, 3)]
 
 
-@pytest.mark.parametrize("value", ["low", [1], {}, None])
+@pytest.mark.parametrize(
+    "value", ["low", [1], {}, None, 10**400, "9999-12-31T23:59:59-12:00"], ids=lambda v: str(v)[:9]
+)
 def test_a_value_that_is_none_of_its_column_is_missing(value: object) -> None:
     line = {**json.loads(epoch(0, 1).line()), "loss": value, "ended_at": value}
     found = Epoch.parse(json.dumps(line).encode())

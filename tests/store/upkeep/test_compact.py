@@ -70,7 +70,8 @@ def extend(path: Path, seed: int, levels: int) -> None:
     kept, new = counts(DIGITS, seed, levels), range(len(folder.recorded_levels()), levels + 1)
     for level in new:
         record_level(path, DIGITS, folder.path.name, level, kept)
-    write_epochs(folder.epochs, curve(folder.path.name, seed, new))
+    there = read_epochs(folder.epochs, folder.path.name)
+    write_epochs(folder.epochs, [*there, *curve(folder.path.name, seed, new)])
 
 
 def test_answers_stay_the_same(path: Path) -> None:
