@@ -408,10 +408,8 @@ def _first_collapse(counts: Counts, runs: Integers, start: int, end: int) -> tup
     if not empty.any():
         return None
     step, run, group = (int(places[0]) for places in np.nonzero(empty))
-    return start + step, (
-        f"group {counts.names[group]} keeps no weight at level {start + step} of run "
-        f"{counts.runs[runs[run]]}"
-    )
+    where = f"level {start + step} of run {counts.runs[runs[run]]}"
+    return start + step, f"group {counts.names[group]} keeps no weight at {where}"
 
 
 def _who_lacks(counts: Counts, runs: Integers, level: int) -> str:

@@ -10,7 +10,7 @@ from ...schemas.notes import Note, Rank
 from ...schemas.words import counted, listed
 from ...store import RunInfo
 from ..chance import chance_of_all
-from ..curves.matching import DEFINITION
+from ..curves.matching import DEFINITION, Matching
 from ..values import Estimate
 from .members import Member
 
@@ -77,13 +77,21 @@ def _matching(own: Sequence[Member]) -> Iterator[str]:
     found.sort(key=lambda pair: pair[1].density.value)
     for one, matching in found[:_NAMED]:
         yield (
-            f"{one.info.label} matches its dense accuracy of {matching.dense_accuracy:.3f} down to "
-            f"density {_interval(matching.density)}, with {counted(len(matching.runs), 'seed')}."
+            f"{one.info.label} matches its dense accuracy of {matching.dense_accuracy:.3f} "
+            f"{_reach(one, matching)}, with {counted(len(matching.runs), 'seed')}."
         )
     if len(found) > _NAMED:
         yield f"{len(found) - _NAMED} more have a matching density: see the table of experiments."
     if found:
         yield f"{DEFINITION[0].upper()}{DEFINITION[1:]}."
+
+
+def _reach(one: Member, matching: Matching) -> str:
+    """Say how far: where that is the last level on record nobody knows how much farther it goes."""
+    assert one.counts is not None  # what is matched was counted
+    if matching.level.value >= one.counts.levels[-1]:
+        return f"at density {matching.density.value:.3g} still, the sparsest on record"
+    return f"down to density {_interval(matching.density)}"
 
 
 def _interval(one: Estimate[float]) -> str:
@@ -107,6 +115,9 @@ def _spectra(own: Sequence[Member]) -> Iterator[str]:
 
 def _without(members: Sequence[Member]) -> Iterator[str]:
     lacking = [one for one in members if one.counts is None]
-    if lacking:
-        names = listed([one.title for one in lacking], _NAMED)
-        yield f"{counted(len(lacking), 'experiment')} without readable counts: {names}."
+    begun = [one for one in lacking if not any(run.recorded for run in one.info.runs)]
+    unread = [one for one in lacking if one not in begun]
+    for found, what in ((begun, "a recorded level"), (unread, "readable counts")):
+        if found:
+            names = listed([one.title for one in found], _NAMED)
+            yield f"{counted(len(found), 'experiment')} without {what}: {names}."

@@ -22,10 +22,13 @@ from vegalite import check
 import rgtool
 from rgtool.analysis.charts.chart import Chart
 from rgtool.analysis.report import markup
+from rgtool.analysis.report.members import gather
 from rgtool.analysis.report.report import Report, report
 from rgtool.analysis.report.sharing import share
+from rgtool.analysis.report.summary import summary
 from rgtool.schemas.recipe import Recipe
 from rgtool.schemas.records.layout import RunFolder
+from rgtool.store import Store
 
 HOSTILE = "</script><script>window.ran=1</script><img src=x onerror=window.ran=1> \"'`]]>&lt;\u2028"
 
@@ -355,3 +358,21 @@ def test_columns_are_the_rows(rows: list[dict[str, Any]]) -> None:
 def test_what_is_shared_can_be_put_back(specs: list[Any]) -> None:
     lean, parts = share(specs)
     assert [whole(one, parts) for one in lean] == specs
+
+
+@pytest.mark.parametrize("last", [3, 4])
+def test_the_summary_tells_what_no_record_tells(tmp_path: Path, last: int) -> None:
+    """A density is found where a sparser level does worse; a run in its first level has none."""
+    recipe = Recipe(architecture="resnet8w4", task="digits")
+    for seed in range(3):
+        run = write_run(tmp_path, seed, 4)
+        for level in range(5):
+            worse = 0.3 if level > last else 0.01 * seed
+            write_record(
+                tmp_path, recipe, run, level, counts(recipe, seed, 4), accuracy=0.9 - worse
+            )
+    write_run(tmp_path, 0, 3, recipe=replace(recipe, architecture="lenet"), recorded=[])
+    said = " ".join(summary(gather(Store(tmp_path)), "it"))
+    assert ("the sparsest on record" in said) == (last == 4)
+    assert ("down to density" in said) == (last == 3)
+    assert "1 experiment without a recorded level: lenet/digits" in said

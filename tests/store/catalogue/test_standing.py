@@ -146,6 +146,10 @@ def test_epochs_tell_where_a_run_is(tmp_path: Path) -> None:
     trained(folder, (2, 9), (2, 10))  # the level before
     one = only(Store(tmp_path).standing())
     assert (one.level, one.epoch, one.images_per_second) == (3, None, 1000.0)
+    trained(folder, (3, 10), (4, 2))  # a level that has ended since the records were read
+    with lock(folder / "lock", "it"):
+        one = only(Store(tmp_path).standing())
+    assert (one.level, one.epoch) == (4, 2)
     trained(folder, (3, 4), run_id="f" * 12)
     assert only(Store(tmp_path).standing()).epoch is None
 
