@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import duckdb
@@ -89,6 +90,7 @@ def test_ctrl_c_pressed_again_and_again_leaves_no_query_behind() -> None:
     impatient = Impatient(connection, presses=3)
 
     def query() -> object:
+        time.sleep(0.5)  # till the main thread waits: on busy cores it may come to that late
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         return connection.execute("SELECT count(*) FROM range(10000000000000)").fetchall()
 
