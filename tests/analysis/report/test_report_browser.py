@@ -55,9 +55,17 @@ class Tab:
     def wait(self, condition: str) -> None:
         """Wait until something holds; what playwright has for it needs eval."""
         end = time.monotonic() + 240
-        while not self.page.evaluate(condition):
+        while not self._holds(condition):
             assert time.monotonic() < end, self.page.evaluate(STATES)
             self.page.wait_for_timeout(50)
+
+    def _holds(self, condition: str) -> bool:
+        try:
+            return bool(self.page.evaluate(condition))
+        except playwright.Error as error:
+            if "context was destroyed" not in str(error):
+                raise
+            return False  # the page was being loaded again
 
     def chart(self, key: str) -> Any:
         return self.page.locator(f"figure.chart[data-key={key}]").first
