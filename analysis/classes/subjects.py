@@ -281,7 +281,7 @@ def _unshared(subjects: Sequence[Subject], every: bool) -> tuple[list[Subject], 
             continue
         parent = next(iter(shared.values()))
         common = sum(other is parent for other in shared.values())
-        one, other = (with_control(x.id, x.counts.recipe) for x in (subject, parent))
+        one, other = (_with_label(x) for x in (subject, parent))
         why = (
             f"{one} has {common} of its {len(rows)} runs in common with {other}: the same masks, "
             "so their spectra are equal by construction"
@@ -291,6 +291,10 @@ def _unshared(subjects: Sequence[Subject], every: bool) -> tuple[list[Subject], 
         notes.append(LeftOut(f"left out: {why}"))
         dropped.add(subject.id)
     return [subject for subject in subjects if subject.id not in dropped], notes
+
+
+def _with_label(subject: Subject) -> str:
+    return with_control(f"{subject.label} {subject.id}", subject.counts.recipe)
 
 
 def _same_run(a: Subject, run_a: int, b: Subject, run_b: int) -> bool:

@@ -5,18 +5,25 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ...schemas.errors import RgtoolError
-from ...schemas.notes import Note, Rank
+from ...schemas.notes import LeftOut, Note, Rank
 from ..result import Result
 from .section import Listing, Section
 
 if TYPE_CHECKING:
     from ..charts.chart import Chart
 
+Found = TypeVar("Found", bound=Result)
 
-def section_of(key: str, title: str, find: Callable[[], Result], command: str = "") -> Section:
+
+def section_of(
+    key: str,
+    title: str,
+    find: Callable[[], Found],
+    command: Callable[[Found], str] = lambda _: "",
+) -> Section:
     """Show a result: what it concludes, its chart, its table; or say why there is none.
 
     Parameters
@@ -25,8 +32,8 @@ def section_of(key: str, title: str, find: Callable[[], Result], command: str = 
         Of the section.
     find : callable
         Computes the result.
-    command : str
-        Prints its table.
+    command : callable
+        Of the result: the command that prints its table.
     """
     try:
         found = find()
@@ -37,11 +44,16 @@ def section_of(key: str, title: str, find: Callable[[], Result], command: str = 
     return Section(
         key,
         title,
-        text=(f"{found.title}.", *(one for one in notes if one.rank <= Rank.CONCLUSION)),
+        text=(f"{found.title}.", *(one for one in notes if _stands(one))),
         charts=tuple(charts_of(found)),
-        listings=(Listing(key, table, command),),
-        notes=tuple(one for one in notes if one.rank > Rank.CONCLUSION),
+        listings=(Listing(key, table, command(found)),),
+        notes=tuple(one for one in notes if not _stands(one)),
     )
+
+
+def _stands(note: Note) -> bool:
+    """Tell what is never folded: conclusions, and which experiments are not in a result."""
+    return note.rank <= Rank.CONCLUSION or isinstance(note, LeftOut)
 
 
 def charts_of(found: Result) -> Iterator[Chart]:

@@ -14,6 +14,7 @@ from ...store.counts import Counts
 from ..charts.accuracy import accuracy_chart
 from ..charts.recipes import recipe_chart
 from ..classes.classify import classify
+from ..classes.result import Classes
 from ..scoreboard.score import score
 from .members import Member
 from .results import section_of
@@ -38,16 +39,29 @@ def has_accuracy(counts: Counts) -> bool:
 
 
 def classes(store: Store, members: Sequence[Member]) -> Section | None:
-    """Say which experiments behave alike; None where there are not two."""
+    """Say which experiments behave alike; None where there are not two.
+
+    Those that cannot be held against the others, such as one with the masks of another, are left
+    out with a sentence, as of a whole store.
+    """
     own = [one.id for one in members if one.flows and one.info.recipe.parent is None]
     if len(own) < 2:
         return None
-    find = partial(classify, store, own)
-    return section_of("classes", "Classes", find, f"rgtool classify {' '.join(own)}")
+    others = [
+        one.experiment_id
+        for one in store.experiments()
+        if one.recipe.parent is None and one.experiment_id not in own
+    ]
+    find = partial(classify, store, exclude=others)
+    return section_of("classes", "Classes", find, _classified)
+
+
+def _classified(found: Classes) -> str:
+    return f"rgtool classify {' '.join(found.experiments)}"
 
 
 def scoreboard(store: Store) -> Section | None:
     """Show what predictions were worth; None where none was written down."""
     if not store.predictions().kept:
         return None
-    return section_of("scoreboard", "Predictions", partial(score, store), "rgtool score")
+    return section_of("scoreboard", "Predictions", partial(score, store), lambda _: "rgtool score")

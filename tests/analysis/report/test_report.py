@@ -186,6 +186,25 @@ def test_what_is_there_is_said(made: Report, store: Path) -> None:
     assert "section" in made.summary() and "One by one" in made.summary()
 
 
+def test_of_two_with_the_same_masks_one_is_left_out_of_the_classes(tmp_path: Path) -> None:
+    recipes = [Recipe(architecture="resnet8w4", task="digits", lr=lr) for lr in (0.1, 0.2, 0.3)]
+    for first, recipe in zip((0, 0, 5), recipes, strict=True):
+        for seed in range(3):
+            write_run(tmp_path, first + seed, 4, recipe=recipe)  # a seed has its masks
+    (found,) = (one for one in report(tmp_path).sections if one.key == "classes")
+    ids = [recipe.experiment_id for recipe in recipes]
+    (said,) = (text for text in found.text if text.startswith("left out: "))
+    assert "the same masks" in said and all(one in said for one in ids[:2])
+    (out,) = (one for one in ids[:2] if one in said.partition(" has 3 of ")[0])
+    assert found.charts and found.listings[0].table.rows
+    named = found.listings[0].command.removeprefix("rgtool classify ").split()
+    assert sorted(named) == sorted({*ids} - {out}) and "resnet8w4/digits lr=" in said
+    # Of what was not asked for nothing is said.
+    (fewer,) = (one for one in report(tmp_path, ids[1:]).sections if one.key == "classes")
+    assert not [text for text in fewer.text if text.startswith("left out: ")]
+    assert sorted(fewer.listings[0].command.split()[2:]) == sorted(ids[1:])
+
+
 def test_one_experiment_is_asked_for(store: Path) -> None:
     made = report(store, ["lenet/digits"])
     assert made.title == "rgtool: 1 experiment"
