@@ -39,6 +39,8 @@ class Matching(Result):
         Mean test accuracy at the level, and at level 0.
     seed_std : float
         Standard deviation of dense accuracy over seeds; NaN with one seed.
+    last : int
+        The sparsest level that has an accuracy in every run.
     notes : tuple of str
         The definition, and what the numbers alone do not say.
     """
@@ -51,6 +53,7 @@ class Matching(Result):
     accuracy: float
     dense_accuracy: float
     seed_std: float
+    last: int
     notes: tuple[str, ...]
 
     columns = (
@@ -78,6 +81,16 @@ class Matching(Result):
         """One line that says what this is."""
         seeds = f"{len(self.runs)} {'seed' if len(self.runs) == 1 else 'seeds'}"
         return f"matching density of {self.label} ({self.experiment_id}), {seeds}"
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the sparsest level on record still matches, so that sparser ones may too."""
+        return self.level.value >= self.last
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the interval reaches the sparsest level on record, and may go on."""
+        return self.level.high >= self.last
 
     def _values(self) -> dict[str, Any]:
         values = {
@@ -199,6 +212,7 @@ def matching_density(
         accuracy=float(accuracy[:, found].mean()),
         dense_accuracy=float(accuracy[:, 0].mean()),
         seed_std=_std(accuracy[:, 0]) if len(runs) > 1 else math.nan,
+        last=int(levels[-1]),
         notes=(
             DEFINITION,
             *_matching_notes(counts, runs, levels, accuracy, found, bounds and bounds[1]),

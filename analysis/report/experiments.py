@@ -24,7 +24,8 @@ from .together import has_accuracy
 if TYPE_CHECKING:
     from ..charts.chart import Chart
 
-_MATCHING = ("matching_density", "matching_low", "matching_high")
+_MATCHING = ("matching", "matching_density", "matching_low", "matching_high")
+_FOUND, _BOUND, _VOID = "found", "or sparser", "void: guesses"
 
 
 def experiments(members: Sequence[Member]) -> Section:
@@ -40,7 +41,7 @@ def experiments(members: Sequence[Member]) -> Section:
     columns = (*table.columns[:at], *_MATCHING, *table.columns[at:])
     place = table.shown.index("accuracy") + 1
     shown = (*table.shown[:place], *_MATCHING, *table.shown[place:])
-    formats = {**table.formats, **dict.fromkeys(_MATCHING, ".3g")}
+    formats = {**table.formats, **dict.fromkeys(_MATCHING[1:], ".3g")}
     listing = Table(columns, rows, formats=formats, shown=shown)
     links = {one.id: one.anchor for one in members}
     return Section(
@@ -51,11 +52,15 @@ def experiments(members: Sequence[Member]) -> Section:
 
 
 def _matching(member: Member) -> Row:
-    if member.matching is None:
-        return (None, None, None)
-    found = member.matching.density
-    values = (found.value, found.low, found.high)
-    return tuple(one if math.isfinite(one) else None for one in values)
+    """Return what a matching density is worth, the density, and the ends that are known."""
+    matching = member.matching
+    if matching is None or member.is_void:
+        return (None if matching is None else _VOID, None, None, None)
+    found = matching.density
+    low = math.nan if matching.is_open or matching.is_bound else found.low
+    values = (found.value, low, math.nan if matching.is_bound else found.high)
+    known = (one if math.isfinite(one) else None for one in values)
+    return (_BOUND if matching.is_bound else _FOUND, *known)
 
 
 def each(members: Sequence[Member]) -> Section:

@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 
 from ...schemas.blocks import coarsest
 from ...schemas.errors import RgtoolError
+from ...schemas.notes import voiding
 from ...store import ExperimentInfo, Store
 from ...store.counts import Counts
+from ..chance import chance_of_all
 from ..curves.matching import Matching, matching_density
 from ..named import Named, Stored, look_up_each, unsuited
 from ..spectrum.eigen import eigen
@@ -71,6 +73,11 @@ class Member:
         """Of a child the experiment of its task's own tickets, which it is trained like."""
         names = (name for name in self.info.recipe_names if name.startswith(_LIKE))
         return next(names, "").removeprefix(_LIKE)
+
+    @property
+    def is_void(self) -> bool:
+        """Whether its networks are no better than guessing, so that any density matches."""
+        return self.counts is not None and bool(voiding(chance_of_all(self.counts)))
 
     @property
     def flows(self) -> bool:

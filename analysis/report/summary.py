@@ -69,16 +69,12 @@ def _pruned(own: Sequence[Member]) -> Iterator[str]:
 
 def _matching(own: Sequence[Member]) -> Iterator[str]:
     """Say how far experiments prune; dense accuracy beside it, since 0.1 is easily matched."""
-    found = [
-        (one, one.matching)
-        for one in own
-        if one.matching and math.isfinite(one.matching.level.value)
-    ]
+    found = [(one, one.matching) for one in own if one.matching and not one.is_void]
     found.sort(key=lambda pair: pair[1].density.value)
     for one, matching in found[:_NAMED]:
         yield (
             f"{one.info.label} matches its dense accuracy of {matching.dense_accuracy:.3f} "
-            f"{_reach(one, matching)}, with {counted(len(matching.runs), 'seed')}."
+            f"{_reach(matching)}, with {counted(len(matching.runs), 'seed')}."
         )
     if len(found) > _NAMED:
         yield f"{len(found) - _NAMED} more have a matching density: see the table of experiments."
@@ -86,12 +82,17 @@ def _matching(own: Sequence[Member]) -> Iterator[str]:
         yield f"{DEFINITION[0].upper()}{DEFINITION[1:]}."
 
 
-def _reach(one: Member, matching: Matching) -> str:
+def _reach(matching: Matching) -> str:
     """Say how far: where that is the last level on record nobody knows how much farther it goes."""
-    assert one.counts is not None  # what is matched was counted
-    if matching.level.value >= one.counts.levels[-1]:
-        return f"at density {matching.density.value:.3g} still, the sparsest on record"
-    return f"down to density {_interval(matching.density)}"
+    density = matching.density
+    if matching.is_bound:
+        return f"at density {density.value:.3g} still, the sparsest on record"
+    if matching.is_open:
+        return (
+            f"down to density {density.value:.3g} (95 % interval from {density.high:.3g} to the "
+            "sparsest on record, and it may go on)"
+        )
+    return f"down to density {_interval(density)}"
 
 
 def _interval(one: Estimate[float]) -> str:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -395,3 +396,43 @@ def test_the_summary_tells_what_no_record_tells(tmp_path: Path, last: int) -> No
     assert ("the sparsest on record" in said) == (last == 4)
     assert ("down to density" in said) == (last == 3)
     assert "1 experiment without a recorded level: lenet/digits" in said
+
+
+# By last level: accuracies of a seed, and what the page tells.
+WORTH = [
+    ("found", lambda seed, level: 0.5 if level > 2 else 0.9 - 0.001 * seed),
+    ("or sparser", lambda seed, level: 0.9 + 0.01 * level - 0.001 * seed),
+    ("open", lambda seed, level: 0.9 - 0.001 * seed - (0.004 + 0.004 * seed) * (level > 2)),
+    ("void: guesses", lambda seed, level: 0.1 - 0.001 * seed),
+]
+
+
+@pytest.mark.parametrize(("worth", "accuracy"), WORTH, ids=[worth for worth, _ in WORTH])
+def test_a_matching_density_is_told_for_what_it_is(
+    tmp_path: Path, worth: str, accuracy: Callable[[int, int], float]
+) -> None:
+    recipe = Recipe(architecture="resnet8w4", task="digits")
+    for seed in range(3):
+        run = write_run(tmp_path, seed, 4)
+        for level in range(5):
+            kept = counts(recipe, seed, 4)
+            write_record(tmp_path, recipe, run, level, kept, accuracy=accuracy(seed, level))
+    made = report(tmp_path)
+    (listing,) = next(one for one in made.sections if one.key == "experiments").listings
+    row = dict(zip(listing.table.columns, listing.table.rows[0], strict=True))
+    there = [row[f"matching_{name}"] is not None for name in ("density", "low", "high")]
+    said = " ".join(made.findings)
+    assert row["matching"] == ("found" if worth == "open" else worth)
+    assert (
+        there
+        == {
+            "found": [True, True, True],
+            "or sparser": [True, False, False],
+            "open": [True, False, True],
+            "void: guesses": [False, False, False],
+        }[worth]
+    )
+    assert ("matches its dense accuracy" in said) == (worth != "void: guesses")
+    assert ("down to density" in said) == (worth in ("found", "open"))
+    assert ("and it may go on" in said) == (worth == "open")
+    assert ("95 % interval" in said) == (worth in ("found", "open"))
