@@ -19,7 +19,7 @@ from ..spectrum.scale_flow import scale_flow
 from .members import Member, tried
 from .results import charts_of
 from .section import Listing, Section
-from .together import has_accuracy
+from .together import has_accuracy, with_accuracy
 
 if TYPE_CHECKING:
     from ..charts.chart import Chart
@@ -68,13 +68,18 @@ def each(members: Sequence[Member]) -> Section:
     children: dict[str, list[Member]] = {}
     for one in members:
         children.setdefault(one.like, []).append(one)
-    parts = (_experiment(one, children.get(one.id, [])) for one in members)
+    shown = with_accuracy(members)
+    parts = (
+        _experiment(one, children.get(one.id, []), alone=shown == [one.counts]) for one in members
+    )
     return Section("each", "One by one", parts=tuple(parts))
 
 
-def _experiment(member: Member, children: Sequence[Member]) -> Section:
+def _experiment(member: Member, children: Sequence[Member], *, alone: bool) -> Section:
+    """Show an experiment; one whose accuracy stands alone above needs no second chart of it."""
     problems: list[str] = []
-    charts = tuple(_charts(member, children, problems))
+    curves = () if alone and not children else tuple(_accuracy([member, *children]))
+    charts = (*curves, *_charts(member, problems))
     spectrum = () if member.spectrum is None else (_spectrum(member),)
     return Section(
         member.anchor,
@@ -98,9 +103,7 @@ def _about(member: Member) -> Iterator[str]:
         yield f"It trains tickets of {member.info.recipe.parent}{drawn}."
 
 
-def _charts(member: Member, children: Sequence[Member], problems: list[str]) -> Iterator[Chart]:
-    if member.counts is not None:
-        yield from _accuracy([member, *children])
+def _charts(member: Member, problems: list[str]) -> Iterator[Chart]:
     if member.flows:
         yield from _flow(member, problems)
     if member.spectrum is not None:

@@ -92,6 +92,9 @@
   } else {
     EACH(figures, draw);
   }
+  // What is seen first is there from the start, however long the summary above it is.
+  const first = Array.prototype.find.call(figures, (one) => !one.closest("details:not([open])"));
+  if (first) draw(first);
 
   function open_all() {
     EACH(all("details.experiment"), (one) => {
@@ -140,7 +143,9 @@
 
   function cell(value) {
     if (value === null || value === undefined) return "";
-    const text = String(value);
+    let text = String(value);
+    // Spreadsheets run what begins like this; an apostrophe makes it text.
+    if (/^[=+\-@\t\r]/.test(text) && Number.isNaN(Number(text))) text = "'" + text;
     return /[",\r\n]/.test(text) ? '"' + text.replace(/"/g, '""') + '"' : text;
   }
 
@@ -202,8 +207,11 @@
       row.hidden = !words.every((word) => found.includes(word));
       shown += row.hidden ? 0 : 1;
     });
-    listing.querySelector(".shown").textContent =
-      shown === lines.length ? `${shown} rows` : `${shown} of ${lines.length} rows`;
+    const count = `${lines.length} row${lines.length === 1 ? "" : "s"}`;
+    const told = shown === lines.length ? count : `${shown} of ${count}`;
+    listing.querySelector(".shown").textContent = told;
+    listing.querySelector("button[data-table]").textContent =
+      shown === lines.length ? "CSV" : `CSV of ${told}`;
   }
 
   EACH(all(".listing"), (listing) => {
@@ -215,7 +223,7 @@
     if (box) box.addEventListener("input", () => filter(listing, box.value));
     EACH(all("button[data-table]", listing), (button) =>
       button.addEventListener("click", () => {
-        const names = Array.from(table.tHead.rows[0].cells, (head) => head.textContent);
+        const names = Array.from(table.tHead.rows[0].cells, (head) => head.title);
         const lines = Array.from(table.tBodies[0].rows)
           .filter((row) => !row.hidden)
           .map((row) => names.map((_, at) => key(row, at)));

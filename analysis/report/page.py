@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .report import Report
 
 FILTERED = 6  # rows from which on a table is worth a box to filter it by
+_UPRIGHT = 115  # letters beside each other that an upright sheet of paper has room for
 _SHORT = 40  # characters of a cell that stays on one line
 _HEAD = """<!DOCTYPE html>
 <html lang="en">
@@ -189,7 +190,8 @@ def _content(section: Section, charts: _Charts) -> Iterator[str]:
 
 def _listing(listing: Listing) -> Iterator[str]:
     table = listing.table.for_people()
-    yield '<div class="listing">\n'
+    wide = " wide" if _letters(table) > _UPRIGHT else ""
+    yield f'<div class="listing{wide}">\n'
     if table.title:
         yield "".join(f"<h4>{markup.text(line)}</h4>\n" for line in table.title.splitlines())
     yield f'<div class="tools filter">{_box(table)}<span class="faint shown" aria-live="polite">'
@@ -198,6 +200,14 @@ def _listing(listing: Listing) -> Iterator[str]:
     yield f'<div class="scroll">\n{_table(table, listing.links)}</div>\n'
     yield "".join(f'<p class="caption">{markup.text(note)}</p>\n' for note in table.notes)
     yield "</div>\n"
+
+
+def _letters(table: Table) -> int:
+    """Return how many letters wide a table is: heads break between words, and long cells too."""
+    head, *lines = cells(table.columns, table.rows, table.formats)
+    words = [max(name.split("_"), key=len) for name in head]
+    columns = zip(words, *lines, strict=True)
+    return sum(min(max(map(len, column)), _SHORT) + 1 for column in columns)
 
 
 def _box(table: Table) -> str:
@@ -210,7 +220,8 @@ def _table(table: Table, links: Mapping[str, str]) -> str:
     right = numeric(table.columns, table.rows)
     head, *lines = cells(table.columns, table.rows, table.formats)
     names = "".join(
-        f'<th{_class("number" if r else "")} scope="col"><button>{markup.text(name)}</button></th>'
+        f'<th{_class("number" if r else "")} scope="col" title={markup.value(name)}>'
+        f"<button>{markup.text(name.replace('_', ' '))}</button></th>"
         for name, r in zip(head, right, strict=True)
     )
     body = "\n".join(

@@ -109,7 +109,12 @@ def _spectra(own: Sequence[Member]) -> Iterator[str]:
         if said:
             yield f"{spectrum.label} by {spectrum.by}: {'; '.join(said)}."
     if len(found) > _NAMED:
-        verdicts = Counter(word for one in found for word in one.verdict)
+        verdicts = Counter(
+            word
+            for one in found
+            for word, pruned in zip(one.verdict, one.pruned, strict=True)
+            if pruned
+        )
         words = ", ".join(f"{number:,} {word}" for word, number in verdicts.most_common())
         yield f"Groups of all {len(found)} spectra: {words}."
 

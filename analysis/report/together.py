@@ -23,14 +23,19 @@ from .section import Section
 
 def accuracy(members: Sequence[Member]) -> Section | None:
     """Show accuracy against density of those that find their own tickets; None without any."""
-    own = [one.counts for one in members if one.flows and one.info.recipe.parent is None]
-    known = [one for one in own if one is not None and has_accuracy(one)]
+    known = with_accuracy(members)
     if not known:
         return None
     charts = [accuracy_chart(known)]
     with contextlib.suppress(RgtoolError):  # recipes are compared where there are two
         charts.append(recipe_chart(known))
     return Section("accuracy", "Accuracy", charts=tuple(charts))
+
+
+def with_accuracy(members: Sequence[Member]) -> list[Counts]:
+    """Return the counts of those that find their own tickets and have an accuracy on record."""
+    own = [one.counts for one in members if one.flows and one.info.recipe.parent is None]
+    return [one for one in own if one is not None and has_accuracy(one)]
 
 
 def has_accuracy(counts: Counts) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...schemas.errors import RgtoolError, UsageError
+from ...schemas.errors import RgtoolError, StoreError, UsageError
 from ...schemas.words import duration, size
 from ..options import StoreOption, read_duration
 from ..output import say, warn_of
@@ -46,8 +46,11 @@ def report(
     if pause is not None and pause < _LEAST:
         raise UsageError(f"--every {every}: give a second or more")
     from ...store import Store
+    from ...store.catalogue.selection import empty_store
 
     opened = Store(store)
+    if not opened.path.exists():  # a mistyped name must not cost a page that is there
+        raise StoreError(empty_store(str(opened.path)))
     write_report(opened, experiments, to, pause)
     warn_of(opened.problems)
     say(how_to_open(to))

@@ -209,6 +209,8 @@ def test_of_two_with_the_same_masks_one_is_left_out_of_the_classes(tmp_path: Pat
 def test_one_experiment_is_asked_for(store: Path) -> None:
     made = report(store, ["lenet/digits"])
     assert made.title == "rgtool: 1 experiment"
+    charts = [chart.key for section in made.sections for chart in section.all_charts()]
+    assert charts.count("accuracy") == 1
     assert "classes" not in [section.key for section in made.sections]
     with pytest.raises(rgtool.RgtoolError, match="no experiment"):
         report(store, ["lenet/nowhere"])
@@ -318,6 +320,17 @@ def test_the_command_writes_and_tells_how_to_open_it(cli: Cli, store: Path) -> N
     assert (done.code, done.out) == (0, "")
     assert done.err.splitlines()[-1] == f"open {Path('x.html').absolute().as_uri()} in a browser"
     assert Path("x.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_a_store_that_is_not_there_costs_no_page(cli: Cli, tmp_path: Path) -> None:
+    page = tmp_path / "x.html"
+    page.write_text("before")
+    done = cli("report", "--to", str(page), "--store", str(tmp_path / "nosuch"))
+    assert done.code == 1 and "nosuch holds no runs" in done.err
+    assert page.read_text() == "before"
+    (tmp_path / "empty").mkdir()
+    assert cli("report", "--to", str(page), "--store", str(tmp_path / "empty")).code == 0
+    assert "There are none." in page.read_text()
 
 
 def test_the_command_refuses_what_is_no_page(cli: Cli, store: Path) -> None:

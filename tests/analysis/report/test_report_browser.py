@@ -17,6 +17,8 @@ from stores import write_run
 
 import rgtool
 from rgtool.analysis.report.report import Report, report
+from rgtool.analysis.report.section import Listing, Section
+from rgtool.schemas.display import Table
 from rgtool.schemas.recipe import Recipe
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs rgtool[browser]")
@@ -178,8 +180,10 @@ def test_tables_sort_and_filter(browser: Any, address: str) -> None:
         table.locator('input[type="search"]').fill("lenet lr=0.03")
         assert lines.locator("visible=true").count() == 1
         assert table.locator(".shown").text_content() == "1 of 7 rows"
+        assert table.locator("button[data-table]").text_content() == "CSV of 1 of 7 rows"
         table.locator('input[type="search"]').fill("")
         assert lines.locator("visible=true").count() == len(before) == 7
+        assert table.locator("button[data-table]").text_content() == "CSV"
 
 
 def handed(tab: Tab, button: Any) -> str:
@@ -202,6 +206,54 @@ def test_data_are_handed_out(browser: Any, made: Report, address: str) -> None:
         table = handed(tab, tab.page.locator("#experiments button[data-table]"))
         notes = [row["note"] for row in csv.DictReader(io.StringIO(table))]
         assert notes.count(HOSTILE.replace("\u202e", "\\u202e")) == 1
+
+
+def test_no_cell_that_is_handed_out_is_a_formula(
+    browser: Any, made: Report, tmp_path: Path
+) -> None:
+    cells = ("=1+1", "+SUM(A1)", "-2+3", "@x", "-2.5", "+1e-3", "a=b", None)
+    table = Table(("name", "matching_low"), [(cell, 1.0) for cell in cells])
+    section = Section("cells", "Cells", listings=(Listing("cells", table),))
+    path = tmp_path / "cells.html"
+    replace(made, sections=(section,)).write(path)
+    with opened(browser, path.as_uri(), accept_downloads=True) as tab:
+        assert tab.page.locator("th").all_inner_texts() == ["name", "matching low"]
+        text = handed(tab, tab.page.locator("button[data-table]"))
+    read = list(csv.DictReader(io.StringIO(text)))
+    expected = ["'=1+1", "'+SUM(A1)", "'-2+3", "'@x", "-2.5", "+1e-3", "a=b", ""]
+    assert [row["name"] for row in read] == expected
+    assert {row["matching_low"] for row in read} == {"1"}
+
+
+def test_what_is_printed_fits_the_sheet(browser: Any, address: str) -> None:
+    sheets = {"": 688, "wide": 1046}  # pixels between the margins of A4, upright and across
+    with opened(browser, address) as tab:
+        tab.page.evaluate(OPEN_ALL)
+        tab.page.emulate_media(media="print")
+        for kind, width in sheets.items():
+            tab.page.set_viewport_size({"width": width, "height": 900})
+            wide = "one.classList.contains('wide')"
+            found = tab.page.evaluate(
+                f"[...document.querySelectorAll('.listing')].filter((one) => {wide} === "
+                f"{str(bool(kind)).lower()}).map((one) => one.querySelector('table').scrollWidth)"
+            )
+            assert found and max(found) <= width, kind
+        rows = tab.page.locator(".shown")
+        assert rows.count() == rows.locator("visible=true").count() > 2
+
+
+def test_the_first_chart_is_drawn_from_the_start(
+    browser: Any, made: Report, tmp_path: Path
+) -> None:
+    path = tmp_path / "long.html"
+    replace(made, findings=("A sentence.",) * 300).write(path)
+    with opened(browser, path.as_uri(), width=390) as tab:
+        tab.wait("document.querySelector('figure.chart').dataset.drawn === 'yes'")
+        assert tab.page.locator('figure.chart[data-drawn="yes"]').count() == 1
+        assert tab.page.evaluate("scrollY") == 0
+        # No bar covers what is read on a telephone.
+        tab.page.locator("footer").scroll_into_view_if_needed()
+        assert tab.page.locator("nav").evaluate("one => one.getBoundingClientRect().bottom") < 0
 
 
 def test_links_open_what_is_folded(browser: Any, address: str) -> None:
