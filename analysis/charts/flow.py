@@ -57,7 +57,8 @@ def scale_flow_chart(found: ScaleFlow) -> Chart:
         title=f"{_named(course)}: effective scales, by {found.by}",
         caption=f"Effective scale s of each {found.by}: the logarithm of the scale at which an "
         "untrained layer would keep the same share. An untrained network has horizontal lines, at "
-        f"every density; what moves them is training. {_means(course)}{_without(course, rows)}",
+        f"every density; what moves them is training. {_means(course)}{_without(course, rows)} "
+        "The command prints where each begins and ends, and its drift.",
         spec=_spec(course, rows, "scale", "effective scale s", {"scale": {"zero": False}}),
         data={"rows": rows},
         alternative=f"Lines of the effective scale of {_said(course)}.",

@@ -22,6 +22,7 @@ from ..result import frame
 from ..window import SLACK
 from . import theme
 from .chart import Chart
+from .sql import is_stored, listed_ids
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,6 +31,29 @@ _DIGITS = 4  # of a dense accuracy that are told
 _SPAN = 4.0  # between the ends of the scale of colours, at least
 _TICKS = 12  # values of an axis that have room for their names
 _CHOSEN = "chosen"
+_REACHED = 2  # axes of what was reached, which are the last
+# As `matching_density` finds it: levels with an accuracy in every run that has a dense one.
+_SQL = """\
+WITH known AS (
+  SELECT experiment_id, run_id, level, density, accuracy FROM levels JOIN runs USING (run_id)
+  WHERE experiment_id IN ({ids}) AND isfinite(accuracy)),
+used AS (SELECT * FROM known WHERE run_id IN (SELECT run_id FROM known WHERE level = 0)),
+dense AS (
+  SELECT experiment_id, avg(accuracy) AS dense_accuracy, count(*) AS seeds,
+    coalesce(stddev_samp(accuracy), 0) AS sd
+  FROM used WHERE level = 0 GROUP BY experiment_id),
+curves AS (
+  SELECT experiment_id, level, avg(density) AS density, avg(accuracy) AS accuracy,
+    count(*) AS runs
+  FROM used GROUP BY experiment_id, level),
+reached AS (
+  SELECT experiment_id, any_value(dense_accuracy) AS dense_accuracy,
+    arg_max(density, level) AS matching_density
+  FROM curves JOIN dense USING (experiment_id)
+  WHERE runs = seeds AND (level = 0 OR accuracy >= dense_accuracy - sd) GROUP BY experiment_id)
+SELECT experiment_id, {fields}any_value(dense_accuracy) AS dense_accuracy,
+  any_value(matching_density) AS matching_density
+FROM reached JOIN runs USING (experiment_id) GROUP BY experiment_id ORDER BY experiment_id"""
 
 
 @dataclass(frozen=True)
@@ -82,15 +106,23 @@ def recipe_chart(experiments: Sequence[Counts]) -> Chart:
         "accuracy when dense and its matching density, which the colour tells as well "
         f"({DEFINITION}). Values of a recipe stand at equal distances, in their order; densities "
         "within a twentieth of a step of the levels are one. A click on a point lets the others "
-        "fade."
+        "fade. The intervals of matching densities come of draws: `rgtool show` has them."
         + (f" Left out, without a dense accuracy: {counted(out, 'experiment')}." if out else ""),
         spec=_spec(axes, densities),
         data={"rows": _rows(there, names, found, axes), "ticks": _ticks(axes)},
         alternative=f"Lines of {counted(len(there), 'experiment')} across "
         f"{', '.join(axis.title for axis in axes)}.",
-        query=f"for e in {' '.join(c.experiment_id for c in there)}; do rgtool show $e; done",
+        query=_query(there, [axis.title for axis in axes[:-_REACHED]]),
         of=" ".join(one.experiment_id for one in there),
     )
+
+
+def _query(experiments: Sequence[Counts], fields: Sequence[str]) -> str:
+    """Return the fields and what was reached as SQL; published experiments are in no view."""
+    if not all(map(is_stored, experiments)):
+        return ""
+    told = "".join(f"any_value({name}) AS {name}, " for name in fields)
+    return _SQL.format(ids=listed_ids(experiments), fields=told)
 
 
 def _has_dense_accuracy(counts: Counts) -> bool:

@@ -2,13 +2,16 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
+import stores
 from synthetic import counts, without
 from vegalite import check
 
-from rgtool import RgtoolError
+from rgtool import RgtoolError, Store
 from rgtool.analysis.charts.recipes import recipe_chart
 from rgtool.analysis.curves.matching import matching_density
+from rgtool.schemas.recipe import Recipe
 
 
 def experiment(rng=0, **fields):
@@ -110,3 +113,39 @@ def test_an_interval_is_told_in_words(several):
         for c, r in zip(alone, recipes, strict=True)
     ]
     assert set(recipe_chart(single).data["rows"]["interval"]) == {"none"}
+
+
+def test_the_query_gives_fields_and_what_was_reached(tmp_path):
+    """Runs without a dense level, or with fewer levels, count as they do in the chart."""
+    rng = np.random.default_rng(4)
+    recipes = [
+        Recipe(architecture="resnet8w4", task="digits", lr=lr, exempt=exempt)
+        for lr in (0.1, 0.2)
+        for exempt in ((), ("fc",))
+    ]
+    for recipe in recipes:
+        for seed, there in enumerate((range(6), range(6), range(5), range(1, 6))):
+            run = stores.write_run(tmp_path, seed, 5, recipe=recipe, recorded=there)
+            kept = stores.counts(recipe, seed, 5)
+            for level in there:
+                accuracy = 0.9 - 0.01 * level * rng.uniform() + 0.02 * rng.normal()
+                stores.write_record(tmp_path, recipe, run, level, kept, accuracy=accuracy)
+    store = Store(tmp_path)
+    experiments = [store.counts(recipe.experiment_id) for recipe in recipes]
+    chart = recipe_chart(experiments)
+    found = {row["experiment_id"]: row for row in store.sql(chart.query).to_dicts()}
+    expected = {one.experiment_id: matching_density(None, one) for one in experiments}
+    assert found.keys() == expected.keys()
+    for recipe in recipes:
+        row, matching = found[recipe.experiment_id], expected[recipe.experiment_id]
+        assert row["matching_density"] == pytest.approx(matching.density.value, rel=1e-12)
+        assert row["dense_accuracy"] == pytest.approx(matching.dense_accuracy, rel=1e-12)
+        assert (row["lr"], tuple(row["exempt"])) == (recipe.lr, recipe.exempt)
+    assert len({row["matching_density"] for row in found.values()}) > 1
+
+
+def test_of_what_is_in_no_view_there_is_no_query(several):
+    published = [
+        dataclasses.replace(one, experiment_id=f"published:{i}") for i, one in enumerate(several)
+    ]
+    assert recipe_chart(published).query == ""
