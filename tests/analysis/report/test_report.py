@@ -449,3 +449,16 @@ def test_a_matching_density_is_told_for_what_it_is(
     assert ("down to density" in said) == (worth in ("found", "open"))
     assert ("and it may go on" in said) == (worth == "open")
     assert ("95 % interval" in said) == (worth in ("found", "open"))
+
+
+def test_what_is_never_pruned_is_counted_among_no_verdicts(tmp_path: Path) -> None:
+    for place in range(7):
+        recipe = Recipe(architecture="lenet", task="digits", lr=0.01 + place, exempt=("fc1",))
+        for seed in range(2):
+            write_run(tmp_path, 2 * place + seed, 3, recipe=recipe)
+    members = gather(Store(tmp_path))
+    spectra = [one.spectrum for one in members if one.spectrum is not None]
+    assert len(spectra) == 7 and all("exempt" in one.verdict for one in spectra)
+    (said,) = (one for one in summary(members, "it") if one.startswith("Groups of all 7"))
+    assert "exempt" not in said
+    assert sum(map(int, re.findall(r"(\d+) [a-z]", said.partition(": ")[2]))) == 14
