@@ -30,8 +30,12 @@ def status(
     Example: rgtool status 'resnet20/cifar10 prune=.36' --all
     """
     from ...store import Store
+    from ...store.catalogue.listing import empty_notes
 
     opened = Store(store)
     found = replace(opened.standing(experiments or (), every=every), bars=bars())
     warn_of(opened.problems)
-    return found.table()
+    table = found.table()
+    if opened.experiments():
+        return table
+    return replace(table, notes=(*table.notes, *empty_notes(opened, table)))

@@ -143,7 +143,9 @@ def _below(watched: _Watched, found: Standing, fault: str) -> list[str]:
     if left_out := sum(problem.is_left_out for problem in watched.store.problems):
         lines.append(f"{counted(left_out, 'file')} left out: rgtool doctor names them")
     if not found.of("at work"):
-        lines.append(watched.idle_since or "nothing is at work so far")
+        done = found.stands and len(found.of("done")) == len(found.stands)
+        so_far = "nothing is at work" if done else "nothing is at work so far"
+        lines.append(watched.idle_since or so_far)
     return [*lines, *([fault] if fault else []), "Ctrl-C ends the watch; runs go on"]
 
 

@@ -2,7 +2,8 @@
 
 `COLUMNS` is the only place where the columns stand. All of them are measured: they tell how
 training went, and belong to no identity, sum or comparison. So whatever is wrong with the file is
-passed over: a line that a killed process has torn, one of another run or program.
+passed over: a line that a killed process has torn, one of another run or program. Of two lines of
+one level and epoch the last one counts.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +25,8 @@ from .record import Column
 T = TypeVar("T")
 FILE = "epochs.jsonl"
 PRETRAINING = -1  # the level of training before the rewind point, which is no level's
+# The times that count, of all that ISO 8601 has: those that every parser reads as the same.
+TIME = r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?"
 
 COLUMNS: tuple[Column, ...] = (
     Column("run_id", "string", "", "key", "The run."),
@@ -97,7 +101,10 @@ class Epoch:
     def parse(cls, line: bytes) -> Epoch | None:
         """Read a line; None where it is torn or something else."""
         try:
-            values = json.loads(line)
+            # Of a key that is there twice the first counts, as it does in SQL.
+            values = json.loads(
+                line.decode(), object_pairs_hook=lambda pairs: dict(reversed(pairs))
+            )
             numbers = {name: _number(values.get(name)) for name in _NUMBERS}
             return cls(
                 run_id=_held(values["run_id"], str),
@@ -140,9 +147,11 @@ def _number(value: Any) -> float | None:
 
 
 def _time(value: Any) -> datetime | None:
+    if not isinstance(value, str) or not re.fullmatch(TIME, value, re.ASCII):
+        return None
     try:
         return _in_utc(datetime.fromisoformat(value))
-    except (ValueError, TypeError, OverflowError):  # the last: beyond the calendar in UTC
+    except (ValueError, OverflowError):  # the last: beyond the calendar in UTC
         return None
 
 
@@ -153,7 +162,9 @@ def _in_utc(time: datetime | None) -> datetime | None:
 
 
 def read_epochs(path: Path, run_id: str) -> list[Epoch]:
-    """Read the epochs of a run, in the order in which they were trained; there need be no file.
+    """Read the epochs of a run, in the order of the file; there need be no file.
+
+    Of one that is there twice the last line counts.
 
     Parameters
     ----------
@@ -162,7 +173,7 @@ def read_epochs(path: Path, run_id: str) -> list[Epoch]:
     run_id : str
         The run: lines of others are passed over.
     """
-    return [epoch for _, epoch in _lines(path, run_id)]
+    return list({(epoch.level, epoch.epoch): epoch for _, epoch in _lines(path, run_id)}.values())
 
 
 def write_epochs(path: Path, epochs: Iterable[Epoch], *, flush: bool = True) -> None:

@@ -76,23 +76,47 @@ def epoch_columns() -> dict[str, str]:
 def epoch_select(lines: str) -> str:
     """Return SQL of the epochs that lines of JSON tell; what is torn or of another run is not.
 
+    It reads what `Epoch.parse` reads; of two lines of one epoch the last, as `read_epochs` does.
+
     Parameters
     ----------
     lines : str
-        A relation of texts, `line`, and of the paths of their files, `filename`.
+        A relation of texts, `line`, in their order, and of the paths of their files, `filename`.
     """
-    struct = ", ".join(f'"{name}" {type_}' for name, type_ in epoch_columns().items())
-    # No finite number is left where JSON has NaN, as some programs write it.
-    told = ", ".join(
-        f"CASE WHEN isfinite({name}) THEN {name} END AS {name}" if type_ == "DOUBLE" else name
+    # Values are looked at as texts of JSON: a cast takes "1", 1.0 and true for the number 1.
+    struct = ", ".join(
+        f'"{name}" {type_ if type_ == "VARCHAR" else "JSON"}'
         for name, type_ in epoch_columns().items()
     )
     parsed = f"TRY_CAST(TRY_CAST(line AS JSON) AS STRUCT({struct})) AS epoch"
-    unfolded = f"SELECT unnest(epoch), filename FROM (SELECT {parsed}, filename FROM {lines})"
-    return (
-        f"SELECT {told} FROM ({unfolded}) WHERE run_id = split_part(filename, '/', -2) "
-        f"AND level >= {epochs.PRETRAINING} AND epoch >= 1"
+    read = f"SELECT {parsed}, filename, row_number() OVER () AS place FROM {lines}"
+    told = ", ".join(_epoch_value(name, type_) for name, type_ in epoch_columns().items())
+    values = (
+        f"SELECT {told}, filename, place FROM (SELECT unnest(epoch), filename, place FROM ({read}))"
     )
+    counts = f"level >= {epochs.PRETRAINING} AND epoch >= 1"
+    own = f"FROM ({values}) WHERE run_id = split_part(filename, '/', -2) AND {counts}"
+    last = "row_number() OVER (PARTITION BY run_id, level, epoch ORDER BY place DESC) = 1"
+    return f"SELECT {', '.join(epoch_columns())} FROM (SELECT * {own} QUALIFY {last}) WHERE true"
+
+
+def _epoch_value(name: str, type_: str) -> str:
+    """Return SQL of a value of an epoch, of its text in JSON; null where it is none."""
+    text = f"CAST({name} AS VARCHAR)"
+    if type_ == "INTEGER":
+        whole = f"regexp_full_match({text}, '-?[0-9]+')"
+        return f"CASE WHEN {whole} THEN TRY_CAST({text} AS INTEGER) END AS {name}"
+    if type_ == "DOUBLE":  # no finite number is left where JSON has NaN, as some programs write it
+        number = f"TRY_CAST({text} AS DOUBLE)"
+        return f"CASE WHEN isfinite({number}) THEN {number} END AS {name}"
+    if type_ == "TIMESTAMP":  # whose cast passes over the zone
+        time = f"json_extract_string({name}, '$')"
+        zoned = f"{time} || CASE WHEN regexp_matches({time}, '(Z|[+-]..:..)$') THEN '' ELSE 'Z' END"
+        utc = f"make_timestamp(epoch_us(TRY_CAST({zoned} AS TIMESTAMPTZ)))"
+        is_time = f"regexp_full_match({time}, '{epochs.TIME}')"
+        years = "BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31 23:59:59.999999'"
+        return f"CASE WHEN {is_time} AND {utc} {years} THEN {utc} END AS {name}"
+    return name
 
 
 def run_columns() -> dict[str, str]:

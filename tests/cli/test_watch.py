@@ -115,6 +115,21 @@ def test_status_has_every_format(cli: Cli, store: Path) -> None:
     assert json.loads(cli("status", "--json", "--store", str(store / "none")).out) == []
 
 
+def test_status_of_a_store_that_is_not_there_says_how_to_begin(cli: Cli, store: Path) -> None:
+    assert "rgtool demo or rgtool run" in cli("status", "--store", str(store / "none")).err
+    assert "rgtool demo" not in cli("status", "--store", str(store)).err
+    write_run(store, 0, 5)  # nothing is left of any run
+    assert "rgtool demo" not in cli("status", "--store", str(store)).err
+
+
+def test_where_all_is_done_nothing_is_to_come(tmp_path: Path) -> None:
+    write_run(tmp_path / "store", 0, 1)
+    with terminal("watch", "--all", "--every", "0.1s", "--store", str(tmp_path / "store")) as one:
+        one.wait_for(lambda: "1 done" in frame(one))
+        assert "nothing is at work" in frame(one) and "so far" not in frame(one)
+        assert one.end() == 0
+
+
 def test_status_takes_experiments_and_runs(cli: Cli, store: Path) -> None:
     other = write_run(store, 0, 1, recipe=Recipe(architecture="lenet", task="mnist"), asked=2)
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import operator
 import os
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pytest
 from command import Cli
 from epoch_lines import OTHER_LINES, RUN
+from hypothesis import example, given
+from hypothesis import strategies as st
 from stores import curve, write_run
 
+from rgtool.schemas.records import views
 from rgtool.schemas.records.epochs import Epoch, read_epochs
 from rgtool.schemas.records.layout import RunFolder
 from rgtool.store import Store
@@ -88,6 +96,61 @@ def test_values_that_are_none_of_their_columns_are_missing(tmp_path: Path) -> No
     RunFolder.of(tmp_path, run_id).epochs.write_text(json.dumps(told))
     expected = [Epoch(run_id=run_id, level=0, epoch=1, lr=0.5)]
     assert view(tmp_path) == oracle(tmp_path) == expected
+
+
+ODD = (
+    st.none() | st.booleans() | st.integers(-3, 3) | st.integers(-(2**70), 2**70) | st.floats()
+    | st.sampled_from([10**400, -(10**400), 2**31, 2**31 - 1, 0.0]) | st.text(max_size=5)
+    | st.datetimes().map(str)
+    | st.sampled_from(["1", "1.5", "nan", "epoch", "infinity", "2026-1-1"])
+    | st.datetimes(timezones=st.timezones()).map(lambda time: time.isoformat())
+)  # fmt: skip
+VALUES = st.recursive(ODD, lambda one: st.lists(one) | st.dictionaries(st.text(max_size=3), one))
+LINES = st.fixed_dictionaries(
+    {"level": st.integers(-1, 1) | VALUES, "epoch": st.integers(1, 2) | VALUES},
+    optional=dict.fromkeys(("loss", "accuracy", "lr", "images_per_second", "ended_at"), VALUES),
+)
+
+
+@given(st.lists(LINES | VALUES, max_size=6))
+@example([{"level": 0, "epoch": 1, "ended_at": "9999-12-31T23:59:59-12:00"}])
+@example([{"level": 0, "epoch": 1, "ended_at": "0001-01-01T00:00:00+12:00"}])
+@example([{"level": 0, "epoch": 1, "ended_at": "2026-03-01T12:00:00+05:30"}])
+@example([{"level": 0, "epoch": 1, "loss": 10**400}, {"level": 0, "epoch": 1, "loss": 2}])
+def test_both_readers_take_any_values_for_the_same(told: list[Any]) -> None:
+    """Files are read by Python, while training and merging, and by SQL, in queries."""
+    lines = [json.dumps({"run_id": RUN, **one} if isinstance(one, dict) else one) for one in told]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / RUN / "epochs.jsonl"
+        path.parent.mkdir()
+        path.write_text("".join(f"{line}\n" for line in lines))
+        expected = read_epochs(path, RUN)
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE told AS SELECT unnest(?::VARCHAR[]) AS line", [lines])
+        source = f"(SELECT line, 'runs/{RUN}/epochs.jsonl' AS filename FROM told)"
+        rows = connection.execute(views.epoch_select(source)).fetchall()
+    found = [Epoch.of(dict(zip(NAMES, row, strict=True))) for row in rows]
+    key = ("level", "epoch")
+    assert sorted(found, key=operator.attrgetter(*key)) == sorted(
+        expected, key=operator.attrgetter(*key)
+    )
+
+
+def test_of_two_lines_of_an_epoch_the_last_counts_compacted_too(tmp_path: Path) -> None:
+    run_id = write_run(tmp_path, levels=1)
+    folder = RunFolder.of(tmp_path, run_id)
+    before = view(tmp_path)
+    again = [dataclasses.replace(one, loss=9.0) for one in before[:3]]
+    with folder.epochs.open("ab") as file:
+        file.write(
+            b"".join(map(Epoch.line, again))
+            + b'{"run_id": "%s", "level": 0, "epoch": 0}\n' % run_id.encode()
+        )
+    expected = [*again, *before[3:]]
+    assert view(tmp_path) == expected == folder.read_epochs()
+    Store(tmp_path).compact()
+    assert not folder.epochs.exists()
+    assert view(tmp_path) == expected == folder.read_epochs()
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")

@@ -27,4 +27,6 @@ OTHER_LINES = {
     "of bytes": b"\xff\x00\n",
     "deep": b"[" * 100_000 + b"\n",
     "empty": b"\n",
+    "of a level with a point": b'{"run_id": "ab12-s0", "level": 0.0, "epoch": 2}\n',
+    "of a level in quotes": b'{"run_id": "ab12-s0", "level": "0", "epoch": 2}\n',
 }

@@ -66,6 +66,13 @@ def test_a_value_that_is_none_of_its_column_is_missing(value: object) -> None:
     assert found == dataclasses.replace(epoch(0, 1, loss=None), ended_at=None)
 
 
+def test_of_two_lines_of_an_epoch_the_last_counts(tmp_path: Path) -> None:
+    path = tmp_path / epochs.FILE
+    lines = [epoch(0, 1), epoch(0, 2), epoch(0, 1, loss=9.0)]
+    path.write_bytes(b"".join(map(Epoch.line, lines)))
+    assert read_epochs(path, RUN) == [epoch(0, 1, loss=9.0), epoch(0, 2)]
+
+
 def test_columns_of_later_versions_are_passed_over(tmp_path: Path) -> None:
     path = tmp_path / epochs.FILE
     path.write_text(json.dumps({**json.loads(epoch(0, 1).line()), "energy": 3}))
