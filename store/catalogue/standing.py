@@ -265,8 +265,10 @@ def _stand(run: RunInfo, signs: Signs, told: _Told) -> Stand:
         return Stand(run, state, run.last_level, accuracies, speed, seen=seen)
     who, last = signs.holder, signs.epochs[-1] if signs.epochs else None
     level = _level_at_work(run, last.level if last else None)
+    ended = 0
     if who and last and level is not None and last.level > level:
-        level = last.level  # records were read before the epochs: a level has ended since
+        ended = last.level - level  # records were read before the epochs: levels have ended since
+        level = last.level
     inside = signs.epochs if last and last.level == level else ()
     recipe = told.recipes.get(run.experiment_id)
     waits = _waits(run, told.runs.get(told.parents.get(run.run_id, "")))
@@ -278,7 +280,7 @@ def _stand(run: RunInfo, signs: Signs, told: _Told) -> Stand:
         (last.images_per_second if last else None) or speed,
         epoch=inside[-1].epoch if inside else 0 if who else None,
         epochs=recipe.epochs if recipe and level != PRETRAINING else None,
-        seconds_left=_seconds_left(run, told, _share(inside, recipe)),
+        seconds_left=_seconds_left(run, told, ended + _share(inside, recipe)),
         holder=who,
         is_locked=signs.is_locked,
         seen=seen,
@@ -314,15 +316,16 @@ def _share(inside: Sequence[Epoch], recipe: Recipe | None) -> float:
     return (inside[-1].epoch - begins) / max(1, recipe.epochs - begins)
 
 
-def _seconds_left(run: RunInfo, told: _Told, share: float) -> float | None:
+def _seconds_left(run: RunInfo, told: _Told, trained: float) -> float | None:
     """Return the time of the levels that are left, at the pace of the last ones that ran.
 
-    Those of the run itself, else of others of its experiment.
+    Those of the run itself, else of others of its experiment; `trained` levels, or parts of one,
+    are done beyond those on record.
     """
     ran = told.seconds.get(run.run_id) or told.seconds.get(run.experiment_id)
     if run.asked is None or not ran:
         return None
-    return max(0.0, run.asked - run.recorded - share) * statistics.median(ran[-_RECENT:])
+    return max(0.0, run.asked - run.recorded - trained) * statistics.median(ran[-_RECENT:])
 
 
 def _of(number: int | None, whole: int | None) -> str:

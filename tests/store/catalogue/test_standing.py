@@ -149,7 +149,12 @@ def test_epochs_tell_where_a_run_is(tmp_path: Path) -> None:
     trained(folder, (3, 10), (4, 2))  # a level that has ended since the records were read
     with lock(folder / "lock", "it"):
         one = only(Store(tmp_path).standing())
+        left = one.seconds_left
     assert (one.level, one.epoch) == (4, 2)
+    trained(folder, (3, 2))
+    with lock(folder / "lock", "it"):
+        before = only(Store(tmp_path).standing()).seconds_left
+    assert before is not None and left == pytest.approx(before - 1.5)  # a level takes as long
     trained(folder, (3, 4), run_id="f" * 12)
     assert only(Store(tmp_path).standing()).epoch is None
 
