@@ -172,9 +172,7 @@ class Result(Shown):
         UsageError
             No figure shows several, or one.
         """
-        if cls.plot is Result.plot:
-            raise UsageError(f"{cls.__name__} has no figure: to_frame() has its numbers")
-        raise UsageError(f"no figure shows {len(results)} of {cls.__name__}: draw them one by one")
+        raise cls._undrawn("figure", cls.plot is not Result.plot, len(results))
 
     def chart(self) -> Chart:
         """Draw it as a chart that a page and a notebook let one look into.
@@ -195,9 +193,13 @@ class Result(Shown):
         UsageError
             No chart shows several, or one.
         """
-        if cls.chart is Result.chart:
-            raise UsageError(f"{cls.__name__} has no chart: to_frame() has its numbers")
-        raise UsageError(f"no chart shows {len(results)} of {cls.__name__}: draw them one by one")
+        raise cls._undrawn("chart", cls.chart is not Result.chart, len(results))
+
+    @classmethod
+    def _undrawn(cls, word: str, one_is_drawn: bool, number: int) -> UsageError:
+        if one_is_drawn:
+            return UsageError(f"no {word} shows {number} of {cls.__name__}: draw them one by one")
+        return UsageError(f"{cls.__name__} has no {word}: to_frame() has its numbers")
 
 
 def frame(columns: Mapping[str, Any]) -> pl.DataFrame:

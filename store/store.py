@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .catalogue.difference import Difference
     from .catalogue.listing import Entries
     from .catalogue.predictions import Predictions
+    from .catalogue.standing import Standing
     from .counts import Counts
     from .importers.report import ImportReport
     from .upkeep.check import Check
@@ -46,6 +47,29 @@ class Store(Holdings):
     >>> Store("nowhere").sql("SELECT count(*) AS runs FROM runs").rows
     [(0,)]
     """
+
+    def standing(
+        self, selections: Sequence[str | Identified] = (), *, every: bool = False
+    ) -> Standing:
+        """Tell how far the runs are that are trained here, and who is at work on them.
+
+        Parameters
+        ----------
+        selections : sequence of str
+            What selects experiments or runs; none: all.
+        every : bool
+            Whether runs of which nothing is left are listed too.
+
+        Raises
+        ------
+        UsageError
+            A selection fits nothing.
+        StoreError
+            The store cannot be read.
+        """
+        from .catalogue.standing import standing
+
+        return standing(self, selections, every=every)
 
     def description(self, run_id: str) -> Description:
         """Return the description of a run, by its full id.

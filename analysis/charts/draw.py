@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ...schemas.errors import UsageError, choose
+from ...schemas.errors import UsageError
 from ...store.counts import Counts
+from ..drawing import Drawable, draw
 from ..result import Result
 from ..spectrum.eigen import eigen
 from .accuracy import accuracy_chart
@@ -30,9 +31,7 @@ CHARTS: dict[str, Callable[[Sequence[Counts]], Chart]] = {
 }
 
 
-def chart(
-    what: Result | Counts | Sequence[Result] | Sequence[Counts], kind: str | None = None
-) -> Chart:
+def chart(what: Drawable, kind: str | None = None) -> Chart:
     """Draw a result, or experiments, as a chart that a notebook lets one look into.
 
     Parameters
@@ -57,18 +56,8 @@ def chart(
     >>> rgtool.chart(rgtool.gamma(None, "published:renda2020-resnet56")).key
     'gamma'
     """
-    things = list(what) if isinstance(what, list | tuple) else [what]
-    counts = [one for one in things if isinstance(one, Counts)]
-    results = [one for one in things if isinstance(one, Result)]
-    if counts and len(counts) == len(things):
-        if kind is None:
-            raise UsageError(f"no kind of chart is given: choose from {', '.join(CHARTS)}")
-        return CHARTS[choose("chart", kind, CHARTS)](counts)
-    if kind is not None:
-        raise UsageError(f"chart '{kind}' is of experiments: give their counts, or leave it out")
-    if not results or len(results) < len(things) or len({*map(type, results)}) > 1:
-        raise UsageError(
-            "a chart shows a result, several of one type, or the counts of experiments: as "
-            "chart(eigen(store, name)) or chart(store.counts(name), 'flow')"
-        )
+    return draw(what, kind, CHARTS, _together, word="chart", verb="chart")
+
+
+def _together(results: Sequence[Result]) -> Chart:
     return results[0].chart() if len(results) == 1 else type(results[0]).chart_together(results)

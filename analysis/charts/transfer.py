@@ -43,17 +43,9 @@ GROUP BY ALL ORDER BY ALL"""
 
 
 def transfer_chart(found: Transfer) -> Chart:
-    """Draw accuracy against density by condition, what it is less the target's own, and matching.
-
-    Raises
-    ------
-    UsageError
-        No level was asked for that any condition has.
-    """
+    """Draw accuracy by density and condition, what it is less the target's own, and matching."""
     from ..plots.transfer import plot_transfer
 
-    if not found.cells:
-        raise UsageError("no condition has a level that was asked for: nothing to draw")
     rows = found.to_frame()
     matching = (
         rows.unique("condition", keep="first", maintain_order=True)

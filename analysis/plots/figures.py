@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ...schemas.errors import RgtoolError, UsageError, choose
+from ...schemas.errors import RgtoolError, UsageError
 from ...schemas.files import write_atomic
 from ...store.counts import Counts
+from ..drawing import Drawable, draw
 from ..result import Result
 from ..spectrum.eigen import eigen
 from .accuracy import plot_accuracy
@@ -38,9 +39,7 @@ FIGURES: dict[str, Callable[[Sequence[Counts]], Figure]] = {
 }
 
 
-def plot(
-    what: Result | Counts | Sequence[Result] | Sequence[Counts], kind: str | None = None
-) -> Figure:
+def plot(what: Drawable, kind: str | None = None) -> Figure:
     """Draw a result, or experiments.
 
     Parameters
@@ -65,37 +64,11 @@ def plot(
     >>> import rgtool
     >>> figure = rgtool.plot(rgtool.gamma(None, "published:renda2020-resnet56"))
     """
-    things = list(what) if isinstance(what, list | tuple) else [what]
-    if not things:
-        raise UsageError("a figure needs at least one experiment")
-    if found := [one for one in things if not isinstance(one, Result | Counts)]:
-        raise UsageError(
-            f"a figure shows results, or counts of experiments, and no {type(found[0]).__name__}: "
-            "as plot(eigen(store, name)) or plot(store.counts(name), 'flow')"
-        )
-    if kind is not None or isinstance(things[0], Counts):
-        return _figure_of_experiments(things, kind)
-    return _figure_of_results([one for one in things if isinstance(one, Result)], things)
+    return draw(what, kind, FIGURES, _together, word="figure", verb="plot")
 
 
-def _figure_of_results(results: Sequence[Result], things: Sequence[Any]) -> Figure:
-    of, *others = dict.fromkeys(map(type, things))
-    if others or len(results) < len(things):
-        names = ", ".join(one.__name__ for one in (of, *others))
-        raise UsageError(
-            f"no figure shows {len(things)} of {names}: give a result, several of one type, or the "
-            "counts of experiments"
-        )
+def _together(results: Sequence[Result]) -> Figure:
     return results[0].plot() if len(results) == 1 else type(results[0]).plot_together(results)
-
-
-def _figure_of_experiments(things: Sequence[Any], kind: str | None) -> Figure:
-    if kind is None:
-        raise UsageError(f"no kind of figure is given: choose from {', '.join(sorted(FIGURES))}")
-    kind = choose("figure", kind, FIGURES)
-    if not all(isinstance(one, Counts) for one in things):
-        raise UsageError(f"figure '{kind}' is of experiments: give their counts, or leave it out")
-    return FIGURES[kind](things)
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -21,15 +21,7 @@ if TYPE_CHECKING:
 
 
 def plot_transfer(found: Transfer) -> Figure:
-    """Draw mean accuracy against density, a line per condition, with 95 % intervals.
-
-    Raises
-    ------
-    UsageError
-        No level was asked for that any condition has.
-    """
-    if not found.cells:
-        raise UsageError("no condition has a level that was asked for: nothing to draw")
+    """Draw mean accuracy against density, a line per condition, with 95 % intervals."""
     figure, (axes,) = plot_style.new_figure(1, 1, (SINGLE, 2.7))
     conditions = list(dict.fromkeys(cell.condition for cell in found.cells))
     styles = plot_style.series_styles(len(conditions))

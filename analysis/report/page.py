@@ -5,18 +5,15 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...schemas.display import Row, Table, cells, numeric
 from ...schemas.notes import Note, Rank
 from ...schemas.words import counted
 from ..charts.theme import CONFIG
 from . import markup, scripts
-from .section import Listing, Section
+from .section import Contents, Listing, Section
 from .thinning import Drawn
-
-if TYPE_CHECKING:
-    from .report import Report
 
 FILTERED = 6  # rows from which on a table is worth a box to filter it by
 _UPRIGHT = 115  # letters beside each other that an upright sheet of paper has room for
@@ -38,13 +35,13 @@ _HEAD = """<!DOCTYPE html>
 
 
 def page(
-    report: Report, drawn: Sequence[Drawn], parts: Sequence[Any] = (), notice: str = ""
+    report: Contents, drawn: Sequence[Drawn], parts: Sequence[Any] = (), notice: str = ""
 ) -> str:
     """Write a report as HTML.
 
     Parameters
     ----------
-    report : Report
+    report : Contents
         What is told.
     drawn : sequence of Drawn
         The data of its charts, in their order.
@@ -75,7 +72,7 @@ def page(
     return "".join(written)
 
 
-def _header(report: Report, notice: str) -> Iterator[str]:
+def _header(report: Contents, notice: str) -> Iterator[str]:
     made = report.made.astimezone(dt.UTC)
     yield f"<header>\n<h1>{markup.text(report.title)}</h1>\n"
     yield f'<p class="faint">Store {markup.text(report.store)}, read at <time datetime='
@@ -109,7 +106,7 @@ def _navigation(sections: Iterable[Section]) -> Iterator[str]:
     yield "</ul></nav>\n"
 
 
-def _footer(report: Report) -> Iterator[str]:
+def _footer(report: Contents) -> Iterator[str]:
     yield '<footer><p class="faint">Numbers drawn and handed out here have seven digits; the '
     yield "queries give all. Queries are for <code>rgtool sql</code>; they and the commands mean "
     yield f"this store with <code>{markup.text(report.option)}</code>. This page holds all that it "

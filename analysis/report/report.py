@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from .experiments import each
 from .experiments import experiments as experiments_section
 from .members import Member, gather
 from .page import page
-from .section import Section
+from .section import Contents, Section
 from .standing import standing
 from .summary import summary
 from .thinning import MOST, Drawn, fitted
@@ -30,39 +29,8 @@ _TRIES = 4  # pages that are written until one is as small as it is to be
 
 
 @dataclass(frozen=True, eq=False)
-class Report(Shown):
-    """What is seen in a store.
-
-    Attributes
-    ----------
-    title : str
-        Heading of the page.
-    store : str
-        Folder of the store.
-    made : datetime
-        When it was read.
-    version : str
-        Of rgtool.
-    findings : tuple of str
-        What there is and what was found, in sentences.
-    sections : tuple of Section
-        In the order of the page.
-    every : float or None
-        Seconds after which it is written again; None: it is written once.
-    """
-
-    title: str
-    store: str
-    made: dt.datetime
-    version: str
-    findings: tuple[str, ...]
-    sections: tuple[Section, ...]
-    every: float | None = None
-
-    @property
-    def option(self) -> str:
-        """What names its store to a command."""
-        return f"--store {shlex.quote(self.store)}"
+class Report(Contents, Shown):
+    """What is seen in a store."""
 
     def table(self) -> Table:
         """Return a row for every section."""

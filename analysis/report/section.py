@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -75,3 +77,39 @@ class Section:
         yield from self.listings
         for part in self.parts:
             yield from part.all_listings()
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """All that a report holds.
+
+    Attributes
+    ----------
+    title : str
+        Heading of the page.
+    store : str
+        Folder of the store.
+    made : datetime
+        When it was read.
+    version : str
+        Of rgtool.
+    findings : tuple of str
+        What there is and what was found, in sentences.
+    sections : tuple of Section
+        In the order of the page.
+    every : float or None
+        Seconds after which it is written again; None: it is written once.
+    """
+
+    title: str
+    store: str
+    made: dt.datetime
+    version: str
+    findings: tuple[str, ...]
+    sections: tuple[Section, ...]
+    every: float | None = None
+
+    @property
+    def option(self) -> str:
+        """What names its store to a command."""
+        return f"--store {shlex.quote(self.store)}"

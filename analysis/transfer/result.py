@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...schemas.errors import UsageError
 from ..result import SIGNED, Column, Result, ends
 from ..values import Estimate
 from .conditions import CONDITIONS
@@ -130,13 +131,18 @@ class Transfer(Result):
         """Draw accuracy against density by condition."""
         from ..plots.transfer import plot_transfer
 
-        return plot_transfer(self)
+        return plot_transfer(self._with_cells())
 
     def chart(self) -> Chart:
         """Draw it as a chart."""
         from ..charts.transfer import transfer_chart
 
-        return transfer_chart(self)
+        return transfer_chart(self._with_cells())
+
+    def _with_cells(self) -> Transfer:
+        if not self.cells:
+            raise UsageError("no condition has a level that was asked for: nothing to draw")
+        return self
 
 
 def cell_values(

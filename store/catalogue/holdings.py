@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from ...schemas import tables
 from ...schemas.display import Shown, Table
@@ -23,9 +22,6 @@ from .selection import (
     select,
     text_of,
 )
-
-if TYPE_CHECKING:
-    from .standing import Standing
 
 
 class Holdings(Queries, Shown):
@@ -48,29 +44,6 @@ class Holdings(Queries, Shown):
         ids = None if selection is None else self._select(selection, every)
         wanted = [one for one in every if ids is None or one.experiment_id in ids]
         return Experiments.of(list_runs(self._reader, labels), wanted, labels)
-
-    def standing(
-        self, selections: Sequence[str | Identified] = (), *, every: bool = False
-    ) -> Standing:
-        """Tell how far the runs are that are trained here, and who is at work on them.
-
-        Parameters
-        ----------
-        selections : sequence of str
-            What selects experiments or runs; none: all.
-        every : bool
-            Whether runs of which nothing is left are listed too.
-
-        Raises
-        ------
-        UsageError
-            A selection fits nothing.
-        StoreError
-            The store cannot be read.
-        """
-        from .standing import standing
-
-        return standing(self, selections, every=every)
 
     def table(self) -> Table:
         """Return the table of experiments that `rgtool ls` prints, and a notebook shows."""
