@@ -314,3 +314,28 @@ def test_any_result_is_drawn_by_one_function(store: Path) -> None:
         printed.plot()
     with pytest.raises(UsageError, match="figure 'flow' is of experiments"):
         rgtool.plot(spectra, "flow")
+
+
+def test_any_result_becomes_a_chart_by_one_function(store: Path) -> None:
+    opened = rgtool.Store(store)
+    spectra = [rgtool.eigen(opened, one, by="stage") for one in (first(opened), second(opened))]
+    assert rgtool.chart(spectra[0]).key == rgtool.chart(spectra).key == "spectrum"
+    assert {*rgtool.chart(spectra).of.split()} == {one.experiment_id for one in spectra}
+    counts = opened.counts(first(opened), "stage")
+    for kind in ("flow", "accuracy", "spectrum"):
+        assert rgtool.chart(counts, kind).key == kind
+    gammas = rgtool.gamma(None, RENDA[0])
+    with pytest.raises(UsageError, match="no chart shows 2 of Spectrum, Gamma: give a result, s"):
+        rgtool.chart([spectra[0], gammas])
+    with pytest.raises(UsageError, match="SharedGamma has no chart: to_frame"):
+        rgtool.chart(rgtool.shared_gamma(None, RENDA))
+    with pytest.raises(UsageError, match="no kind of chart is given: .*flow"):
+        rgtool.chart(counts)
+    with pytest.raises(UsageError, match="a chart of the flow shows one experiment, not 2"):
+        rgtool.chart([counts, counts], "flow")
+    with pytest.raises(UsageError, match="chart 'flow' is of experiments"):
+        rgtool.chart(spectra, "flow")
+    with pytest.raises(UsageError, match="a chart needs at least one"):
+        rgtool.chart([])
+    with pytest.raises(UsageError, match=r"and no str: as chart\(eigen"):
+        rgtool.chart(counts.label)  # type: ignore[arg-type]
